@@ -1,0 +1,21 @@
+//! Catchment: OpenTelemetry metrics in, exact aggregates out.
+//!
+//! Floors, top to bottom; imports go down only:
+//!
+//! ```text
+//!  8  main.rs  cli                    words in, exit code out; one file per subcommand
+//!  7  runtime                         shards, the loop, pinning, timers, signals, shutdown   | load (stands alone)
+//!  6  telemetry                       own metrics, admin door, log
+//!  5  listen        deliver           doors with sockets             | queue, retry, exporters
+//!  4  ingest        flush             staging, routes, commit        | cut, merge, batches
+//!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
+//!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
+//!  1  model  sync  clock              vocabulary | atomics behind a loom switch | time as a value
+//!  0  limits                          every bound, in one place
+//! ```
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod limits;
+pub mod model;

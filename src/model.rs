@@ -1,0 +1,214 @@
+//! The vocabulary that rooms share. Knows no sockets, no bytes layout, no aggregation.
+
+use crate::clock::Now;
+
+/// `AggregationTemporality` of metrics.proto, the two values that may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Temporality {
+    /// AGGREGATION_TEMPORALITY_DELTA = 1
+    Delta = 1,
+    /// AGGREGATION_TEMPORALITY_CUMULATIVE = 2
+    Cumulative = 2,
+}
+
+/// The data kinds of metrics.proto's `Metric.data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// `Metric.gauge` (5)
+    Gauge = 0,
+    /// `Metric.sum` (7)
+    Sum = 1,
+    /// `Metric.histogram` (9)
+    Histogram = 2,
+    /// `Metric.exponential_histogram` (10)
+    ExponentialHistogram = 3,
+    /// `Metric.summary` (11)
+    Summary = 4,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Kind; 5] =
+        [Kind::Gauge, Kind::Sum, Kind::Histogram, Kind::ExponentialHistogram, Kind::Summary];
+
+    /// The word used in metrics, ledger and messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Gauge => "gauge",
+            Kind::Sum => "sum",
+            Kind::Histogram => "histogram",
+            Kind::ExponentialHistogram => "exponential_histogram",
+            Kind::Summary => "summary",
+        }
+    }
+}
+
+/// Why a single point was rejected. Each has a counter in the ledger and a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Reject {
+    /// M1: `time_unix_nano` is 0.
+    NoTime = 0,
+    /// M2: no value and no flag.
+    NoValue,
+    /// M3: temporality unspecified or unknown.
+    NoTemporality,
+    /// M5: the same attribute key twice on one point, resource or scope.
+    DuplicateAttribute,
+    /// M9: a negative delta in a monotonic sum.
+    NegativeDelta,
+    /// M19: buckets, bounds, count or sum that contradict each other.
+    BadHistogram,
+    /// M25: scale or index outside what IEEE doubles and i32 can hold.
+    BadExponential,
+    /// Start after time.
+    StartAfterTime,
+    /// M32: the metric has no name.
+    EmptyName,
+    /// M32: the metric's name is longer than the limit.
+    LongName,
+    /// M32: too many attributes.
+    TooManyAttributes,
+    /// M30: over `--series-limit`, and of a kind that cannot overflow.
+    SeriesLimit,
+    /// Over the limit of groups.
+    GroupLimit,
+    /// The memory budget is spent.
+    MemoryLimit,
+    /// More points in one interval than a cell can count (2^32 - 1).
+    CellFull,
+    /// Summaries are not taken yet.
+    Unsupported,
+}
+
+impl Reject {
+    /// Number of reasons.
+    pub const COUNT: usize = 16;
+    /// All reasons, by number.
+    pub const ALL: [Reject; Self::COUNT] = [
+        Reject::NoTime,
+        Reject::NoValue,
+        Reject::NoTemporality,
+        Reject::DuplicateAttribute,
+        Reject::NegativeDelta,
+        Reject::BadHistogram,
+        Reject::BadExponential,
+        Reject::StartAfterTime,
+        Reject::EmptyName,
+        Reject::LongName,
+        Reject::TooManyAttributes,
+        Reject::SeriesLimit,
+        Reject::GroupLimit,
+        Reject::MemoryLimit,
+        Reject::CellFull,
+        Reject::Unsupported,
+    ];
+
+    /// The label value in metrics and in the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Reject::NoTime => "no_time",
+            Reject::NoValue => "no_value",
+            Reject::NoTemporality => "no_temporality",
+            Reject::DuplicateAttribute => "duplicate_attribute",
+            Reject::NegativeDelta => "negative_delta",
+            Reject::BadHistogram => "bad_histogram",
+            Reject::BadExponential => "bad_exponential_histogram",
+            Reject::StartAfterTime => "start_after_time",
+            Reject::EmptyName => "empty_name",
+            Reject::LongName => "long_name",
+            Reject::TooManyAttributes => "too_many_attributes",
+            Reject::SeriesLimit => "series_limit",
+            Reject::GroupLimit => "group_limit",
+            Reject::MemoryLimit => "memory_limit",
+            Reject::CellFull => "cell_full",
+            Reject::Unsupported => "unsupported",
+        }
+    }
+
+    /// What the sender is told, with the remedy.
+    pub const fn help(self) -> &'static str {
+        match self {
+            Reject::NoTime => "time_unix_nano is 0: set the time of each point",
+            Reject::NoValue => "a point has neither a value nor the no-recorded-value flag",
+            Reject::NoTemporality => "aggregation_temporality is unspecified: send delta or cumulative",
+            Reject::DuplicateAttribute => "an attribute key stands twice: send each key once",
+            Reject::NegativeDelta => "negative delta in a monotonic sum: use an up-down counter or fix the source",
+            Reject::BadHistogram => "histogram buckets, bounds, count and sum contradict each other",
+            Reject::BadExponential => "exponential histogram scale, offsets or counts are out of range",
+            Reject::StartAfterTime => "start_time_unix_nano lies after time_unix_nano",
+            Reject::EmptyName => "a metric has no name",
+            Reject::LongName => "a metric name is longer than 64 KiB",
+            Reject::TooManyAttributes => "a point has more than 1024 attributes",
+            Reject::SeriesLimit => "series limit reached: raise --series-limit or send fewer distinct attribute sets",
+            Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",
+            Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
+            Reject::CellFull => "more than 2^32 points for one series in one interval: shorten --interval",
+            Reject::Unsupported => "summaries are not taken by this version",
+        }
+    }
+}
+
+/// The door a request came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Input {
+    /// OTLP over gRPC, whatever the port.
+    OtlpGrpc = 0,
+    /// OTLP over HTTP, protobuf.
+    OtlpHttp = 1,
+}
+
+impl Input {
+    /// Both inputs.
+    pub const ALL: [Input; 2] = [Input::OtlpGrpc, Input::OtlpHttp];
+
+    /// The label value in metrics and in the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Input::OtlpGrpc => "otlp_grpc",
+            Input::OtlpHttp => "otlp_http",
+        }
+    }
+}
+
+/// What became of one well-formed export request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Points in the request.
+    pub points: u64,
+    /// Points rejected singly; the rest is applied.
+    pub rejected: u64,
+    /// English; set when points were rejected or when there is something to warn of.
+    pub message: Option<String>,
+}
+
+/// Why a whole request was refused; nothing of it was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not a protobuf `ExportMetricsServiceRequest`; never retry. Says what and at which byte.
+    Malformed(String),
+    /// No room now; retry after so many milliseconds.
+    Overloaded {
+        /// Which limit, its value, the remedy.
+        why: String,
+        /// Advice to the client.
+        retry_after_ms: u64,
+    },
+}
+
+/// What the doors of a shard hand whole, decompressed request bodies to. Called on the shard's own thread.
+pub trait Intake {
+    /// Decodes, checks and applies one protobuf `ExportMetricsServiceRequest`: all or nothing when malformed,
+    /// point by point when single points are invalid.
+    fn export(&mut self, input: Input, body: &[u8], now: Now) -> Result<Receipt, Refusal>;
+
+    /// Asks for `bytes` of the memory budget before a body is read or inflated; `false` refuses it retryably.
+    fn reserve(&mut self, bytes: usize) -> bool;
+
+    /// Gives back what `reserve` granted.
+    fn release(&mut self, bytes: usize);
+}

@@ -16,7 +16,9 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+pub mod aggregate;
 pub mod clock;
 pub mod limits;
 pub mod model;
+pub mod otlp;
 pub mod wire;

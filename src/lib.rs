@@ -19,3 +19,4 @@
 pub mod clock;
 pub mod limits;
 pub mod model;
+pub mod sync;

@@ -18,7 +18,10 @@
 
 pub mod aggregate;
 pub mod clock;
+pub mod ledger;
 pub mod limits;
 pub mod model;
 pub mod otlp;
+pub mod series;
+pub mod sync;
 pub mod wire;

@@ -1,0 +1,267 @@
+//! A vector that one thread appends to while any thread reads.
+//!
+//! Knows elements and their places; does not know what they mean or who waits for them.
+//!
+//! ```text
+//!   Appender ──push──► chunk 0 [16] ► chunk 1 [32] ► chunk 2 [64] …      then  length.store(n + 1, Release)
+//!                                                                               │
+//!   readers  ──get(i)─ length.load(Acquire) > i ? ──────────────────────────────┘  chunk, offset
+//! ```
+//!
+//! Invariants
+//!  1. There is one `Appender` per vector and `push` borrows it mutably: one thread at a time writes.
+//!  2. Elements `0..length` are initialised and are never written, moved or dropped before the vector is.
+//!  3. Chunk `k` holds `FIRST << k` elements; it is allocated before the first of them is written and freed with the
+//!     vector.
+//!  4. Element `i` lies in chunk `log2(i + FIRST) - log2(FIRST)` at `i + FIRST - (FIRST << chunk)`.
+//!
+//! Progress: `get`, `len`, `iter` are wait-free; `push` is wait-free apart from the allocator.
+//!
+//! Ordering: `length` publishes everything. It is stored with Release after chunk pointer and element, and loaded with
+//! Acquire before either is used, so the chunk pointers themselves need no ordering.
+//!
+//! Bounds: `ITEMS_MAX` = 2^32 elements; at most one chunk is partly empty, so at most half of the memory is slack.
+//! An empty vector allocates nothing.
+//!
+//! Sources: the chunk arithmetic is that of `boxcar` and of Dechev et al., Lock-free dynamically resizable arrays (2006).
+
+use super::UnsafeCell;
+use super::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// Elements of the first chunk.
+const FIRST: usize = if cfg!(loom) { 1 } else { 16 };
+/// Elements a vector can hold.
+pub const ITEMS_MAX: usize = if cfg!(loom) { 15 } else { 1 << 32 };
+/// Chunks it takes for that.
+const CHUNKS: usize = ((ITEMS_MAX + FIRST).ilog2() - FIRST.ilog2() + 1) as usize;
+
+const _: () = assert!(FIRST.is_power_of_two());
+const _: () = assert!(FIRST * ((1 << CHUNKS) - 1) >= ITEMS_MAX, "the chunks hold every element");
+
+type Cell<T> = UnsafeCell<MaybeUninit<T>>;
+
+/// The readers' side; see the file's head. Shared through `Arc`.
+pub struct AppendVec<T> {
+    chunks: [AtomicPtr<Cell<T>>; CHUNKS],
+    length: AtomicUsize,
+}
+
+/// The right to append to one vector; reads as the vector does.
+pub struct Appender<T> {
+    vector: Arc<AppendVec<T>>,
+}
+
+// SAFETY: invariant 2: readers get `&T` on any thread (T: Sync), and the last one drops the elements (T: Send).
+unsafe impl<T: Send + Sync> Sync for AppendVec<T> {}
+// SAFETY: as above; the vector owns its elements.
+unsafe impl<T: Send> Send for AppendVec<T> {}
+
+impl<T> AppendVec<T> {
+    /// An empty vector and the only right to append to it.
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new() -> (Appender<T>, Arc<AppendVec<T>>) {
+        let vector = Arc::new(AppendVec {
+            chunks: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
+            length: AtomicUsize::new(0),
+        });
+        (Appender { vector: vector.clone() }, vector)
+    }
+
+    /// Elements appended so far.
+    #[inline]
+    pub fn len(&self) -> usize {
+        // ORDERING: Acquire pairs with the Release in `push`: elements below what is seen, and their chunks, are visible.
+        self.length.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing was appended yet.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element `index`, if it was appended already.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&T> {
+        if index >= self.len() {
+            return None;
+        }
+        let (chunk, offset) = place(index);
+        // ORDERING: Relaxed: the chunk was stored before the length that `len` acquired.
+        let cells = self.chunks[chunk].load(Ordering::Relaxed);
+        // SAFETY: invariants 2, 3 and 4: `index` is below the length, so chunk and element are there for good.
+        Some(unsafe { (*cells.add(offset)).with(|cell| (*cell).assume_init_ref()) })
+    }
+
+    /// The elements appended before this call, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> + DoubleEndedIterator {
+        (0..self.len()).map(|index| self.get(index).expect("below the length"))
+    }
+}
+
+impl<T> Appender<T> {
+    /// Appends `item` and returns its index.
+    ///
+    /// # Panics
+    ///
+    /// Past `ITEMS_MAX` elements: whoever appends holds a smaller limit of its own.
+    pub fn push(&mut self, item: T) -> usize {
+        let vector = &*self.vector;
+        // ORDERING: Relaxed: only this thread writes it (invariant 1).
+        let index = vector.length.load(Ordering::Relaxed);
+        assert!(index < ITEMS_MAX, "an append vector holds at most {ITEMS_MAX} elements");
+        let (chunk, offset) = place(index);
+        // ORDERING: Relaxed: only this thread writes it (invariant 1).
+        let mut cells = vector.chunks[chunk].load(Ordering::Relaxed);
+        if cells.is_null() {
+            cells = allocate(chunk);
+            // ORDERING: Relaxed: published by the Release of the length below.
+            vector.chunks[chunk].store(cells, Ordering::Relaxed);
+        }
+        // SAFETY: invariants 1 and 2: at or above the length nobody reads, and nobody else writes; 3 and 4: in bounds.
+        unsafe { (*cells.add(offset)).with_mut(|cell| (*cell).write(item)) };
+        // ORDERING: Release publishes element and chunk to the Acquire in `len`; weaker would show them uninitialised.
+        vector.length.store(index + 1, Ordering::Release);
+        index
+    }
+
+    /// The vector, to hand to readers.
+    pub fn reader(&self) -> Arc<AppendVec<T>> {
+        self.vector.clone()
+    }
+}
+
+impl<T> std::ops::Deref for Appender<T> {
+    type Target = AppendVec<T>;
+
+    fn deref(&self) -> &AppendVec<T> {
+        &self.vector
+    }
+}
+
+impl<T> Drop for AppendVec<T> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: `&mut self` says that all others are gone.
+        let length = self.length.load(Ordering::Relaxed);
+        for (chunk, cells) in self.chunks.iter().enumerate() {
+            let cells = cells.load(Ordering::Relaxed);
+            if cells.is_null() {
+                break;
+            }
+            let before = FIRST * ((1 << chunk) - 1);
+            for offset in 0..length.saturating_sub(before).min(FIRST << chunk) {
+                // SAFETY: invariants 2 to 4: initialised, and dropped here only.
+                unsafe { (*cells.add(offset)).with_mut(|cell| (*cell).assume_init_drop()) };
+            }
+            // SAFETY: invariant 3: made by `allocate(chunk)` with this length; nobody uses it after this.
+            drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(cells, FIRST << chunk)) });
+        }
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for AppendVec<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Invariant 4.
+#[inline]
+fn place(index: usize) -> (usize, usize) {
+    let shifted = index + FIRST;
+    let chunk = (shifted.ilog2() - FIRST.ilog2()) as usize;
+    (chunk, shifted - (FIRST << chunk))
+}
+
+/// Room for the elements of one chunk.
+fn allocate<T>(chunk: usize) -> *mut Cell<T> {
+    let cells: Box<[Cell<T>]> = (0..FIRST << chunk).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
+    Box::into_raw(cells).cast()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_dense_and_in_order() {
+        let mut expected = (0, 0);
+        for index in 0..10_000 {
+            assert_eq!(place(index), expected, "index {index}");
+            expected.1 += 1;
+            if expected.1 == FIRST << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+        assert_eq!(place(ITEMS_MAX - 1).0, CHUNKS - 1);
+    }
+
+    #[test]
+    fn what_was_pushed_is_found_and_dropped_once() {
+        let counted = Arc::new(());
+        let (mut appender, vector) = AppendVec::new();
+        assert!(vector.is_empty() && vector.get(0).is_none());
+        for index in 0..1_000 {
+            assert_eq!(appender.push((index, counted.clone())), index);
+            assert_eq!(vector.get(index).map(|item| item.0), Some(index));
+            assert!(vector.get(index + 1).is_none());
+        }
+        assert!(vector.iter().map(|item| item.0).eq(0..1_000));
+        assert_eq!(Arc::strong_count(&counted), 1_001);
+        drop(appender);
+        drop(vector);
+        assert_eq!(Arc::strong_count(&counted), 1);
+    }
+
+    #[test]
+    fn readers_see_a_growing_prefix() {
+        let (mut appender, vector) = AppendVec::new();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    while seen < 20_000 {
+                        let length = vector.len();
+                        assert!(length >= seen);
+                        for index in seen..length {
+                            assert_eq!(vector.get(index), Some(&(index * 3)));
+                        }
+                        seen = length;
+                    }
+                });
+            }
+            for index in 0..20_000 {
+                appender.push(index * 3);
+            }
+        });
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+
+    #[test]
+    fn loom_append_push_and_get() {
+        loom::model(|| {
+            let (mut appender, vector) = AppendVec::<usize>::new();
+            let reader = loom::thread::spawn(move || {
+                let length = vector.len();
+                for index in 0..length {
+                    assert_eq!(vector.get(index), Some(&(index + 7)));
+                }
+                if let Some(item) = vector.get(length) {
+                    assert_eq!(*item, length + 7);
+                }
+                length
+            });
+            for index in 0..3 {
+                appender.push(index + 7);
+            }
+            assert!(reader.join().unwrap() <= 3);
+            assert_eq!(appender.len(), 3);
+        });
+    }
+}

@@ -1,0 +1,3 @@
+//! Series: the index that finds them.
+
+pub mod index;

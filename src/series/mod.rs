@@ -23,4 +23,4 @@ pub mod slab;
 mod value;
 
 pub use group::{Group, GroupKey};
-pub use value::{CellRef, ReadValue, Series};
+pub use value::{CellRef, Dead, ReadValue, Series};

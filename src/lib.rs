@@ -18,6 +18,7 @@
 
 pub mod aggregate;
 pub mod clock;
+pub mod ingest;
 pub mod ledger;
 pub mod limits;
 pub mod model;

@@ -74,6 +74,8 @@ pub struct Stream {
     pub table: Table,
     /// The first route of the last export.
     pub first: u32,
+    /// The route made last.
+    pub newest: u32,
     /// The interval it was last used in.
     pub used: u32,
 }
@@ -287,6 +289,7 @@ impl Contexts {
             group,
             table: Table::default(),
             first: NONE,
+            newest: NONE,
             used: 0,
         };
         let id = match self.stream_free.pop() {

@@ -136,3 +136,43 @@ const _: () = assert!(
     Shape::CumulativeExplicit(crate::limits::HISTOGRAM_BOUNDS_MAX as u32 + 1).words()
         <= super::slab::CHUNK_LINES * super::slab::LINE_WORDS
 );
+
+/// Flag: bank `b` holds a value, not only points without effect.
+pub const fn value_flag(bank: usize) -> u64 {
+    16 << bank
+}
+
+/// Flags that belong to bank `b`.
+pub const fn bank_flags(bank: usize) -> u64 {
+    double_flag(bank) | overlap_flag(bank) | value_flag(bank)
+}
+
+/// Words inside the bank of a cumulative number, after the stamp.
+pub mod cumulative {
+    /// First start.
+    pub const FIRST_START: usize = 1;
+    /// First time.
+    pub const FIRST_TIME: usize = 2;
+    /// First value.
+    pub const FIRST_VALUE: usize = 3;
+    /// Last start.
+    pub const LAST_START: usize = 4;
+    /// Last time.
+    pub const LAST_TIME: usize = 5;
+    /// Last value.
+    pub const LAST_VALUE: usize = 6;
+    /// Gained from first to last.
+    pub const GAINED: usize = 7;
+}
+
+/// Words inside the bank of a cumulative histogram, after the stamp.
+pub mod cumulative_region {
+    /// First start.
+    pub const FIRST_START: usize = 1;
+    /// First time.
+    pub const FIRST_TIME: usize = 2;
+    /// Last start.
+    pub const LAST_START: usize = 3;
+    /// Last time.
+    pub const LAST_TIME: usize = 4;
+}

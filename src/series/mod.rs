@@ -18,6 +18,7 @@
 pub mod cell;
 pub mod group;
 pub mod index;
+pub mod lifecycle;
 pub mod registry;
 pub mod slab;
 mod value;

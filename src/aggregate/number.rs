@@ -95,6 +95,41 @@ impl Value {
     }
 }
 
+/// How a cumulative point relates to the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The same run of the same writer.
+    Follows,
+    /// The writer began anew (M10).
+    Reset,
+    /// Another writer (M14).
+    SecondWriter,
+}
+
+/// A start that is known and lies before the current one.
+pub fn older(start: u64, current: u64) -> bool {
+    start != 0 && start < current
+}
+
+/// A start that is known and lies after the current one, which is known too.
+pub fn newer(start: u64, current: u64) -> bool {
+    current != 0 && start > current
+}
+
+/// What a cumulative point contributes after `last`.
+pub fn step(last: Value, last_start: u64, value: Value, start: u64, monotonic: bool) -> (Value, Step) {
+    if older(start, last_start) {
+        return (Value::Int(0), Step::SecondWriter);
+    }
+    if !monotonic {
+        return (value.sub(last), Step::Follows);
+    }
+    if newer(start, last_start) || value.less(last) {
+        return (value, Step::Reset);
+    }
+    (value.sub(last), Step::Follows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

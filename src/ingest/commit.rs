@@ -11,7 +11,7 @@ use super::stage::{self, Birth, Number, Payload, Stage};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
 use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
 use crate::aggregate::exponential::{Exponential, Side};
-use crate::aggregate::number::Value;
+use crate::aggregate::number::{Step, Value, newer, older, step};
 use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject, Temporality};
 use crate::otlp::attributes;
@@ -508,7 +508,7 @@ impl Ingest {
         let there = series.cell_of(self.core, cumulative);
         if let Some(cell) = there {
             // ORDERING: Acquire pairs with the owner's swap to dead
-            if self.slab.run(cell.line, 1)[STATE].load(Acquire) != lifecycle::DEAD {
+            if !cell.is_gone() && self.slab.run(cell.line, 1)[STATE].load(Acquire) != lifecycle::DEAD {
                 return Some(cell.line);
             }
         }
@@ -694,41 +694,6 @@ fn kind_of(point: &Number) -> Kind {
 
 fn monotonic(point: &Number) -> bool {
     point.flags & stage::MONOTONIC != 0
-}
-
-/// How a cumulative point relates to the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// The same run of the same writer.
-    Follows,
-    /// The writer began anew (M10).
-    Reset,
-    /// Another writer (M14).
-    SecondWriter,
-}
-
-/// A start that is known and lies before the current one.
-pub(crate) fn older(start: u64, current: u64) -> bool {
-    start != 0 && start < current
-}
-
-/// A start that is known and lies after the current one, which is known too.
-pub(crate) fn newer(start: u64, current: u64) -> bool {
-    current != 0 && start > current
-}
-
-/// What a cumulative point contributes after `last`.
-pub(crate) fn step(last: Value, last_start: u64, value: Value, start: u64, monotonic: bool) -> (Value, Step) {
-    if older(start, last_start) {
-        return (Value::Int(0), Step::SecondWriter);
-    }
-    if !monotonic {
-        return (value.sub(last), Step::Follows);
-    }
-    if newer(start, last_start) || value.less(last) {
-        return (value, Step::Reset);
-    }
-    (value.sub(last), Step::Follows)
 }
 
 /// Counts the point in its bank.

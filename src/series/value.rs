@@ -48,12 +48,19 @@ impl CellRef {
         })
     }
 
+    /// No cell any more: the owner buried it.
+    pub fn is_gone(self) -> bool {
+        self.line == GONE
+    }
+
     fn same_place(self, other: CellRef) -> bool {
         self.core == other.core && self.cumulative == other.cumulative
     }
 }
 
 const CLOSED: u64 = u64::MAX;
+/// The line of a cell that was buried; its core may put another in its place.
+const GONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Node {
@@ -70,6 +77,8 @@ mod meta {
     pub const MIXED: u64 = 32;
     /// Both slots have held a value.
     pub const USED_TWICE: u64 = 64;
+    /// Expired: no longer shown.
+    pub const DEAD: u64 = 128;
 }
 
 /// Words of the owner.
@@ -187,7 +196,7 @@ impl Series {
         }
     }
 
-    /// Closes the list if it still ends where `cells` ended for the caller, who saw `seen` cells. `false`: another
+    /// Closes the list if it still has the `seen` places that the caller saw. `false`: another
     /// cell came in between, the series lives.
     pub fn close(&self, seen: usize) -> bool {
         if seen == 0 {
@@ -204,20 +213,34 @@ impl Series {
         link.set(None).is_ok()
     }
 
-    /// Calls `visit` with each cell, in the order they were added.
+    /// Marks the cell's place as empty, unless its core has put another there already. Owner only, once it is dead.
+    pub fn mark_gone(&self, cell: CellRef) {
+        if let Some(slot) = self.slot_of(cell) {
+            let gone = CellRef { line: GONE, ..cell };
+            // ORDERING: only the line is taken away; Relaxed on failure, the new cell is not looked at
+            let _ = slot.compare_exchange(cell.pack(), gone.pack(), Release, Relaxed);
+        }
+    }
+
+    /// Calls `visit` with each cell, in the order they were added; returns the number of places, empty ones counted.
     #[inline]
-    pub fn each_cell(&self, mut visit: impl FnMut(CellRef)) {
+    pub fn each_cell(&self, mut visit: impl FnMut(CellRef)) -> usize {
         // ORDERING: Acquire, see `slot_of`
-        let Some(first) = CellRef::unpack(self.first.load(Acquire)) else { return };
-        visit(first);
+        let Some(first) = CellRef::unpack(self.first.load(Acquire)) else { return 0 };
+        if !first.is_gone() {
+            visit(first);
+        }
+        let mut places = 1;
         let mut link = &self.more;
         while let Some(Some(node)) = link.get() {
             // ORDERING: Acquire, see `slot_of`
-            if let Some(cell) = CellRef::unpack(node.cell.load(Acquire)) {
+            if let Some(cell) = CellRef::unpack(node.cell.load(Acquire)).filter(|cell| !cell.is_gone()) {
                 visit(cell);
             }
+            places += 1;
             link = &node.next;
         }
+        places
     }
 
     // ---- the owner's words -------------------------------------------------------------------------------------
@@ -402,5 +425,15 @@ impl Series {
     /// Marks it as a sum of several streams. Owner only.
     pub fn put_mixed(&self) {
         self.put_flag(meta::MIXED, true);
+    }
+
+    /// Marks it expired. Owner only.
+    pub fn put_dead(&self) {
+        self.put_flag(meta::DEAD, true);
+    }
+
+    /// Whether it is expired. Any thread.
+    pub fn is_dead(&self) -> bool {
+        self.flag(meta::DEAD)
     }
 }

@@ -13,9 +13,7 @@ use crate::aggregate::exponential as exp;
 use crate::aggregate::number::Value;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX, EXPONENTIAL_BUCKETS_MAX};
 use crate::model::{Kind, Temporality};
-use crate::wire::{
-    field_size, put_bytes, put_fixed64, put_header, put_uint, put_varint, varint_size, zigzag,
-};
+use crate::wire::{field_size, put_bytes, put_fixed64, put_header, put_uint, put_varint, varint_size, zigzag};
 
 /// The temporality a destination wants (`?temporality=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,15 +251,7 @@ impl Batch {
         points
     }
 
-    fn put_metric(
-        &self,
-        out: &mut Vec<u8>,
-        owner: &Owner,
-        section: &Section,
-        view: View,
-        from: u64,
-        to: u64,
-    ) -> u64 {
+    fn put_metric(&self, out: &mut Vec<u8>, owner: &Owner, section: &Section, view: View, from: u64, to: u64) -> u64 {
         let owned = &owner.groups[section.group as usize];
         let meta = &owned.listed.meta;
         put_header(out, 0x12, section.metric_size);
@@ -301,9 +291,7 @@ impl Batch {
 /// Non-monotonic sums always leave cumulative (metric exporters' specification); gauges have no temporality.
 fn is_cumulative(view: View, owned: &Owned) -> bool {
     let meta = &owned.listed.meta;
-    view.0 == Temporality::Cumulative
-        || meta.kind == Kind::Gauge
-        || meta.kind == Kind::Sum && !meta.monotonic
+    view.0 == Temporality::Cumulative || meta.kind == Kind::Gauge || meta.kind == Kind::Sum && !meta.monotonic
 }
 
 const fn optional(length: usize) -> usize {
@@ -322,9 +310,7 @@ const fn data_key(kind: Kind) -> u8 {
 
 fn data_size(owned: &Owned, points: usize) -> usize {
     let meta = &owned.listed.meta;
-    points
-        + if meta.kind == Kind::Gauge { 0 } else { 2 }
-        + if meta.kind == Kind::Sum && meta.monotonic { 2 } else { 0 }
+    points + if meta.kind == Kind::Gauge { 0 } else { 2 } + if meta.kind == Kind::Sum && meta.monotonic { 2 } else { 0 }
 }
 
 fn metric_size(owned: &Owned, points: usize) -> usize {

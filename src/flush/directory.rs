@@ -123,12 +123,11 @@ impl Owner {
 
     fn add_group(&mut self, meta: &Arc<Meta>) -> u32 {
         let resources = &mut self.resources;
-        let resource = *self.resource_ids.entry((meta.resource.clone(), meta.resource_schema_url.clone())).or_insert_with(
-            || {
+        let resource =
+            *self.resource_ids.entry((meta.resource.clone(), meta.resource_schema_url.clone())).or_insert_with(|| {
                 resources.push(Resource::default());
                 resources.len() as u32 - 1
-            },
-        );
+            });
         let scopes = &mut self.resources[resource as usize].scopes;
         let key = (resource, meta.scope.clone(), meta.scope_schema_url.clone());
         let scope = *self.scope_ids.entry(key).or_insert_with(|| {

@@ -164,14 +164,7 @@ impl Owner {
         true
     }
 
-    fn span(
-        &mut self,
-        cut: &Cut,
-        group: u32,
-        range: std::ops::Range<usize>,
-        slab: &mut SlabWriter,
-        tally: &mut Tally,
-    ) {
+    fn span(&mut self, cut: &Cut, group: u32, range: std::ops::Range<usize>, slab: &mut SlabWriter, tally: &mut Tally) {
         let reader = self.groups[group as usize].series.reader();
         let meta = self.groups[group as usize].listed.meta.clone();
         for at in range {
@@ -220,17 +213,22 @@ impl Owner {
 
     fn gauge(&mut self, cut: &Cut, series: &Series, tally: &mut Tally) -> Option<Point> {
         let mut newest: Option<(u64, Value)> = None;
-        let points = self.touched(cut, series, |_| Shape::Number, |_, shape, bank, words| {
-            let flags = get(words, FLAGS);
-            if flags & value_flag(bank) == 0 {
-                return;
-            }
-            let at = shape.bank(bank).start;
-            let (bits, time) = (get(words, at + 1), get(words, at + 2));
-            if newest.is_none_or(|(t, v)| (time, bits) > (t, v.bits())) {
-                newest = Some((time, Value::from_bits(bits, flags & double_flag(bank) != 0)));
-            }
-        });
+        let points = self.touched(
+            cut,
+            series,
+            |_| Shape::Number,
+            |_, shape, bank, words| {
+                let flags = get(words, FLAGS);
+                if flags & value_flag(bank) == 0 {
+                    return;
+                }
+                let at = shape.bank(bank).start;
+                let (bits, time) = (get(words, at + 1), get(words, at + 2));
+                if newest.is_none_or(|(t, v)| (time, bits) > (t, v.bits())) {
+                    newest = Some((time, Value::from_bits(bits, flags & double_flag(bank) != 0)));
+                }
+            },
+        );
         tally.emit(points);
         let (time, value) = newest?;
         if series.newest().is_some() && time <= series.time() {
@@ -379,7 +377,13 @@ impl Owner {
         series.block() - 1
     }
 
-    fn histogram(&mut self, cut: &Cut, series: &Arc<Series>, slab: &mut SlabWriter, tally: &mut Tally) -> Option<Point> {
+    fn histogram(
+        &mut self,
+        cut: &Cut,
+        series: &Arc<Series>,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+    ) -> Option<Point> {
         let buckets = series.group.buckets();
         let region = Shape::Explicit(buckets).region();
         let base = self.words.len();

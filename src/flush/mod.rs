@@ -21,6 +21,7 @@ mod directory;
 mod expire;
 mod merge;
 
+pub use batch::View;
 pub use directory::{Directory, Group as ListedGroup, Owner};
 pub use merge::{Closed, Outlet, Work};
 

@@ -202,7 +202,11 @@ impl Ingest {
             tally.note(Note::NoRecordedValue, 1);
             return Ok(());
         }
-        if shape == Shape::Number { self.gauge(words, at, point, tally) } else { self.cumulative(words, at, point, tally) }
+        if shape == Shape::Number {
+            self.gauge(words, at, point, tally)
+        } else {
+            self.cumulative(words, at, point, tally)
+        }
         Ok(())
     }
 
@@ -774,12 +778,9 @@ pub(crate) fn is_overflow(run: &[u8]) -> bool {
 
 /// Gathers and normalises the attribute records (field `number`) of a validated message.
 fn collect(message: &[u8], number: u32, key_byte: u8, out: &mut Vec<u8>) -> Result<(), Reject> {
-    debug_assert!(crate::otlp::schema::validate(
-        if number == 1 { Message::Resource } else { Message::Scope },
-        message,
-        1
-    )
-    .is_ok());
+    debug_assert!(
+        crate::otlp::schema::validate(if number == 1 { Message::Resource } else { Message::Scope }, message, 1).is_ok()
+    );
     let mut run = Vec::with_capacity(message.len());
     let mut reader = crate::wire::Reader::new(message);
     while let Ok(field) = reader.field() {

@@ -118,9 +118,8 @@ pub struct Contexts {
 }
 
 fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &Head<'_>) -> bool {
-    all.get(id as usize).is_some_and(|e| {
-        e.live && e.parent == parent && *e.bytes == *head.bytes && *e.schema_url == *head.schema_url
-    })
+    all.get(id as usize)
+        .is_some_and(|e| e.live && e.parent == parent && *e.bytes == *head.bytes && *e.schema_url == *head.schema_url)
 }
 
 impl Contexts {

@@ -272,7 +272,16 @@ impl Ingest {
                 self.staged.push(Number { route, ..staged });
                 return Ok(());
             }
-            self.stage_birth(run, NUMBER_ATTRIBUTES_KEY, &key, walk, &mut pending, Payload::Number(staged), arena, stage)
+            self.stage_birth(
+                run,
+                NUMBER_ATTRIBUTES_KEY,
+                &key,
+                walk,
+                &mut pending,
+                Payload::Number(staged),
+                arena,
+                stage,
+            )
         })
     }
 
@@ -576,7 +585,9 @@ fn check_exponential(point: &mut ExponentialPoint<'_>, dropped: &mut u64) -> Res
     if point.flags & NO_RECORDED_VALUE != 0 {
         return Ok(());
     }
-    if !(SCALE_MIN..=SCALE_MAX).contains(&point.scale) || !point.zero_threshold.is_finite() || point.zero_threshold < 0.0
+    if !(SCALE_MIN..=SCALE_MAX).contains(&point.scale)
+        || !point.zero_threshold.is_finite()
+        || point.zero_threshold < 0.0
     {
         return Err(Reject::BadExponential);
     }

@@ -59,7 +59,10 @@ impl SlabWriter {
     /// An empty slab: its writer, and what others read through.
     pub fn new() -> (SlabWriter, Slab) {
         let (appender, reader) = AppendVec::new();
-        (SlabWriter { chunks: appender, local: Vec::new(), used: CHUNK_LINES, free: Vec::new() }, Slab { chunks: reader })
+        (
+            SlabWriter { chunks: appender, local: Vec::new(), used: CHUNK_LINES, free: Vec::new() },
+            Slab { chunks: reader },
+        )
     }
 
     /// Lines that `words` words take.

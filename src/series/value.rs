@@ -345,11 +345,7 @@ impl Series {
         if self.cut_of(slot, Relaxed) != cuts[slot] {
             return ReadValue::Overtaken;
         }
-        ReadValue::Found {
-            value: Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0),
-            slot,
-            cut: cuts[slot],
-        }
+        ReadValue::Found { value: Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0), slot, cut: cuts[slot] }
     }
 
     /// After words of a slot's block were read: whether they were those of `cut`. Any thread.

@@ -1,3 +1,4 @@
-//! Series: the index that finds them.
+//! Series: the index that finds them, and their life.
 
 pub mod index;
+pub mod lifecycle;

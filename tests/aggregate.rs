@@ -238,3 +238,109 @@ fn a_malformed_request_changes_nothing() {
     assert_eq!(rig.tally.noted(Note::Malformed), 1000);
     assert!(rig.cut(T + 2).cumulative.is_empty());
 }
+
+#[test]
+fn an_idle_series_dies_in_two_cuts_and_comes_back_as_a_new_one() {
+    for cores in [1, 2] {
+        let mut rig = Rig::with(cores, 1_000_000, 60 * SECOND);
+        let send = |rig: &mut Rig, v| {
+            let hist = histogram("h", DELTA, vec![histogram_point(&[("a", "1")], T, &[1, 2], &[5.0], 3.5)]);
+            let points = vec![number(&[("a", "1")], T, T, int(v)), number(&[("a", "2")], T, T, int(v))];
+            rig.send(0, &request(vec![sum("m", DELTA, true, points.clone()), hist.clone()]));
+            rig.send(1, &request(vec![sum("m", DELTA, true, points), hist]));
+        };
+        send(&mut rig, 3);
+        rig.cut(T);
+        assert_eq!(rig.registry.live(), 3);
+        for i in 1..=8 {
+            // touched now and then by points of one series only: it must stay
+            rig.send(i, &request(vec![sum("m", DELTA, true, vec![number(&[("a", "1")], T, T, int(1))])]));
+            rig.cut(T + i as u64 * 10 * SECOND);
+        }
+        assert_eq!(rig.registry.live(), 1, "{cores} cores: the others expired");
+        assert_eq!(rig.tally.noted(Note::SeriesExpired), 2);
+        send(&mut rig, 7);
+        let out = rig.cut(T + 100 * SECOND);
+        let twice = 2.0;
+        assert_eq!(values(&out.cumulative), [6.0 + 8.0 + 7.0 * twice, 7.0 * twice], "a=1 goes on, a=2 began anew");
+        assert_eq!(numbers(&out.cumulative)[1].2, T + 80 * SECOND, "with a new start (M16)");
+        assert_eq!(rig.registry.live(), 3);
+        // a long time of coming and going leaves nothing behind
+        let routes = rig.cores[0].routes();
+        for i in 0..40u64 {
+            rig.cut(T + (110 + i * 70) * SECOND);
+            send(&mut rig, 1);
+        }
+        assert!(rig.cores[0].routes() <= routes + 1, "routes are freed");
+    }
+}
+
+#[test]
+fn m19_to_m22_histograms_move_as_one() {
+    let mut rig = Rig::new(2);
+    let point = |counts: &[u64], sum| histogram("h", DELTA, vec![histogram_point(&[], T, counts, &[1.0, 2.0], sum)]);
+    rig.send(0, &request(vec![point(&[1, 0, 2], 7.5)]));
+    rig.send(1, &request(vec![point(&[0, 5, 0], 8.5)]));
+    let out = rig.cut(T + 1);
+    let first = histograms(&out.cumulative);
+    assert_eq!((first[0].count, first[0].sum, &first[0].bucket_counts[..]), (8, Some(16.0), &[1, 5, 2][..]));
+    assert_eq!((first[0].min, first[0].max), (Some(0.5), Some(9.0)));
+    rig.send(0, &request(vec![point(&[1, 1, 1], 3.0)]));
+    let out = rig.cut(T + 2);
+    assert_eq!(histograms(&out.cumulative)[0].bucket_counts, [2, 6, 3]);
+    assert_eq!((histograms(&out.delta)[0].count, histograms(&out.delta)[0].min), (3, Some(0.5)));
+    // M21: other bounds are another stream
+    rig.send(0, &request(vec![histogram("h", DELTA, vec![histogram_point(&[], T, &[1, 1], &[1.0], 3.0)])]));
+    assert_eq!(histograms(&rig.cut(T + 3).cumulative)[0].bucket_counts, [1, 1]);
+    let bad: [(&[u64], &[f64]); 4] =
+        [(&[1, 2], &[1.0, 2.0]), (&[1, 2, 3], &[2.0, 1.0]), (&[1, 2, 3], &[1.0, f64::NAN]), (&[], &[1.0])];
+    for (counts, bounds) in bad {
+        let receipt =
+            rig.send(0, &request(vec![histogram("h", DELTA, vec![histogram_point(&[], T, counts, bounds, 1.0)])]));
+        assert_eq!(receipt.rejected, 1, "{counts:?} {bounds:?}");
+    }
+    let mut lies = histogram_point(&[], T, &[1, 1], &[1.0], 3.0);
+    lies.count = 3;
+    assert_eq!(rig.send(0, &request(vec![histogram("h", DELTA, vec![lies])])).rejected, 1);
+    assert_eq!(rig.tally.rejected(Reject::BadHistogram), 5);
+}
+
+#[test]
+fn m22_cumulative_histograms_leave_whole_and_as_increments_without_extremes() {
+    let mut rig = Rig::new(1);
+    let mut send = |start, time, counts: &[u64], sum| {
+        let mut p = histogram_point(&[], time, counts, &[1.0], sum);
+        p.start_time_unix_nano = start;
+        rig.send(0, &request(vec![histogram("h", CUMULATIVE, vec![p])]));
+        let out = rig.cut(time + 1);
+        (histograms(&out.cumulative).remove(0), histograms(&out.delta).remove(0))
+    };
+    let (whole, step) = send(START - 5, T, &[4, 4], 10.0);
+    assert_eq!((whole.count, whole.start_time_unix_nano, step.count), (8, START - 5, 0));
+    let (whole, step) = send(START - 5, T + 10, &[5, 6], 14.0);
+    assert_eq!((whole.count, &step.bucket_counts[..], step.sum), (11, &[1, 2][..], Some(4.0)));
+    assert_eq!((whole.min, step.min, step.max), (Some(0.5), None, None));
+    let (_, step) = send(START - 5, T + 20, &[1, 1], 2.0);
+    assert_eq!(step.bucket_counts, [1, 1], "a fall is a reset");
+}
+
+#[test]
+fn m23_exponential_histograms_merge_and_difference() {
+    let mut rig = Rig::new(2);
+    let point = |scale, offset, counts: &[u64], temporality, start, time| {
+        exponential("e", temporality, vec![exponential_point(&[], start, time, scale, offset, counts)])
+    };
+    rig.send(0, &request(vec![point(3, 0, &[1, 2, 3], DELTA, T, T)]));
+    rig.send(1, &request(vec![point(2, 0, &[4, 1], DELTA, T, T)]));
+    let out = rig.cut(T + 1);
+    let e = exponentials(&out.cumulative).remove(0);
+    assert_eq!((e.count, e.scale), (11 + 2, 2));
+    assert_eq!(e.positive.unwrap().bucket_counts, [1 + 2 + 4, 3 + 1]);
+    let mut rig = Rig::new(1);
+    rig.send(0, &request(vec![point(3, 0, &[1, 2], CUMULATIVE, START - 1, T)]));
+    rig.cut(T + 1);
+    rig.send(0, &request(vec![point(3, 0, &[1, 5], CUMULATIVE, START - 1, T + 5)]));
+    let out = rig.cut(T + 10);
+    assert_eq!(exponentials(&out.delta)[0].positive.as_ref().unwrap().bucket_counts, [3]);
+    assert_eq!(exponentials(&out.cumulative)[0].positive.as_ref().unwrap().bucket_counts, [1, 5]);
+}

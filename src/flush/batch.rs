@@ -329,13 +329,14 @@ fn point_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> 
         Kind::Histogram => {
             let region = region(owned, point, cumulative, words);
             let buckets = region.len() - explicit::HEAD;
-            start + 18 + extras(region[4]) + field_size(8 * buckets) + optional(8 * (buckets - 1))
+            start + 9 + count_size(region) + extras(region[4]) + field_size(8 * buckets) + optional(8 * (buckets - 1))
         }
         Kind::ExponentialHistogram => {
             let region = region(owned, point, cumulative, words);
             let scale = zigzag(region[7] as i32);
             start
-                + 18
+                + 9
+                + count_size(region)
                 + extras(region[4])
                 + if scale == 0 { 0 } else { 1 + varint_size(scale) }
                 + if region[5] == 0 { 0 } else { 9 }
@@ -344,6 +345,10 @@ fn point_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> 
                 + if region[6] == 0 { 0 } else { 9 }
         }
     }
+}
+
+const fn count_size(region: &[u64]) -> usize {
+    if region[0] == 0 { 0 } else { 9 }
 }
 
 const fn extras(flags: u64) -> usize {
@@ -406,7 +411,9 @@ fn put_point(
         }
         Kind::Histogram => {
             let region = region(owned, point, cumulative, words);
-            put_fixed64(out, 0x21, region[0]);
+            if region[0] != 0 {
+                put_fixed64(out, 0x21, region[0]);
+            }
             if region[4] & HAS_SUM != 0 {
                 put_fixed64(out, 0x29, region[1]);
             }
@@ -423,7 +430,9 @@ fn put_point(
         }
         Kind::ExponentialHistogram => {
             let region = region(owned, point, cumulative, words);
-            put_fixed64(out, 0x21, region[0]);
+            if region[0] != 0 {
+                put_fixed64(out, 0x21, region[0]);
+            }
             if region[4] & HAS_SUM != 0 {
                 put_fixed64(out, 0x29, region[1]);
             }

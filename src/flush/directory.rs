@@ -9,6 +9,7 @@
 
 use super::Options;
 use super::batch::Batch;
+use super::expire::Ages;
 use super::merge::Cut;
 use crate::aggregate::exponential::Exponential;
 use crate::series::registry::Registry;
@@ -75,7 +76,8 @@ pub struct Owner {
     pub(super) last_boundary: u64,
     pub(super) scratch: [Exponential; 5],
     pub(super) words: Vec<u64>,
-    pub(super) retiring: Vec<Arc<Series>>,
+    pub(super) retiring: Vec<(u32, Arc<Series>)>,
+    pub(super) ages: Ages,
     /// Series linked and alive.
     pub(super) live: usize,
 }
@@ -101,6 +103,7 @@ impl Owner {
             scratch: Default::default(),
             words: Vec::new(),
             retiring: Vec::new(),
+            ages: Ages::new(options.expire_ns),
             live: 0,
         };
         (owner, reader)

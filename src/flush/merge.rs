@@ -15,18 +15,10 @@ use crate::series::cell::{
 };
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
+use crate::sync::cut::View as Board;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// What a core closed at a cut: bank and the interval number in its stamps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// Bank 0 or 1.
-    pub bank: usize,
-    /// Interval number.
-    pub interval: u32,
-}
 
 /// Takes encoded requests. `view` tells which destinations want them.
 pub trait Outlet {
@@ -47,9 +39,11 @@ pub enum Work {
 
 /// A cut being merged, and where the walk is.
 pub(super) struct Cut {
-    number: u32,
+    pub(super) number: u32,
     boundary: u64,
-    closed: Vec<Option<Closed>>,
+    /// Every core as the cut left it: what it closed, what it has open.
+    pub(super) cores: Vec<Board>,
+    pub(super) finished: usize,
     resource: usize,
     scope: usize,
     group: usize,
@@ -72,10 +66,21 @@ struct Link {
 }
 
 impl Owner {
-    /// Begins to merge cut `number`, which closed these banks at wall time `boundary`.
-    pub fn begin(&mut self, number: u32, boundary: u64, closed: Vec<Option<Closed>>) {
+    /// Begins to merge cut `number` at wall time `boundary`; `cores` is the board's view of every core.
+    pub fn begin(&mut self, number: u32, boundary: u64, cores: Vec<Board>) {
         assert!(self.cut.is_none(), "a cut is merged before the next begins");
-        self.cut = Some(Cut { number, boundary, closed, resource: 0, scope: 0, group: 0, series: 0, linked: false });
+        self.note_boundary(number, boundary);
+        self.cut = Some(Cut {
+            number,
+            boundary,
+            cores,
+            finished: 0,
+            resource: 0,
+            scope: 0,
+            group: 0,
+            series: 0,
+            linked: false,
+        });
     }
 
     /// Whether a cut is being merged.
@@ -107,6 +112,12 @@ impl Owner {
                 return Work::More;
             }
         }
+        while self.finish_some(&mut cut, slab, tally, BETWEEN_LOOKS) {
+            if !more() {
+                self.cut = Some(cut);
+                return Work::More;
+            }
+        }
         while self.some_series(&mut cut, slab, tally, outlet) {
             if !more() {
                 self.cut = Some(cut);
@@ -114,7 +125,6 @@ impl Owner {
             }
         }
         self.hand_out(cut.boundary, tally, outlet);
-        self.expire(cut.number, tally);
         self.last_boundary = cut.boundary;
         Work::Done
     }
@@ -178,6 +188,9 @@ impl Owner {
                 Kind::Histogram => self.histogram(cut, series, slab, tally),
                 Kind::ExponentialHistogram => self.exponential(cut, series, slab, tally),
             };
+            if point.is_none() {
+                self.retire_if_idle(group, series);
+            }
             if let Some(point) = point {
                 tally.note(Note::SeriesMerged, 1);
                 let size = series.attributes.len();
@@ -197,7 +210,7 @@ impl Owner {
     ) -> u64 {
         let mut points = 0;
         series.each_cell(|cell| {
-            let Some(Some(closed)) = cut.closed.get(cell.core as usize) else { return };
+            let Some(closed) = cut.cores.get(cell.core as usize).and_then(|core| core.closed) else { return };
             let shape = shape(cell.cumulative);
             let Some(words) = self.registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
             let at = shape.bank(closed.bank).start;

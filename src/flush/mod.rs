@@ -23,7 +23,7 @@ mod merge;
 
 pub use batch::View;
 pub use directory::{Directory, Group as ListedGroup, Owner};
-pub use merge::{Closed, Outlet, Work};
+pub use merge::{Outlet, Work};
 
 /// Options of one owner.
 #[derive(Clone, Copy, Debug)]

@@ -22,12 +22,12 @@ use crate::series::cell::{
     overlap_flag, points_of, stamp, value_flag,
 };
 use crate::series::group::{Group, Parts};
-use crate::series::lifecycle::{self, Touch};
+use crate::series::lifecycle::{self, State, Touch};
 use crate::series::registry::Full;
 use crate::series::{CellRef, Series};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Tries to find a live series before the point is given up; each try means that another thread killed one.
 const TRIES: usize = 64;
@@ -423,10 +423,6 @@ impl Ingest {
         for _ in 0..TRIES {
             match self.open_bank(line, shape) {
                 Touch::Live => return Ok(line),
-                Touch::Revived => {
-                    tally.note(Note::SeriesRevived, 1);
-                    return Ok(line);
-                }
                 Touch::Dead => line = self.resolve_again(route, shape, tally)?,
             }
         }
@@ -511,8 +507,7 @@ impl Ingest {
         let cumulative = shape.cumulative();
         let there = series.cell_of(self.core, cumulative);
         if let Some(cell) = there {
-            // ORDERING: Acquire pairs with the owner's swap to dead
-            if !cell.is_gone() && self.slab.run(cell.line, 1)[STATE].load(Acquire) != lifecycle::DEAD {
+            if !cell.is_gone() && lifecycle::state(&self.slab.run(cell.line, 1)[STATE]) != State::Dead {
                 return Some(cell.line);
             }
         }

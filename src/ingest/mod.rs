@@ -37,6 +37,7 @@ use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::wire::{Fault, FaultKind, check_utf8};
 use bumpalo::Bump;
+pub(crate) use commit::is_overflow;
 use contexts::{Contexts, StreamKey};
 use routes::{NONE, Routes};
 use stage::{Birth, Context, Number, Payload, Stage};

@@ -423,9 +423,12 @@ impl Series {
         self.put_flag(meta::MIXED, true);
     }
 
-    /// Marks it expired. Owner only.
+    /// Marks it expired; a scrape that is reading its block finds out. Owner only.
     pub fn put_dead(&self) {
         self.put_flag(meta::DEAD, true);
+        // ORDERING: as in `with_slot`: the numbers are gone before the block's words are used again
+        self.owned[CUTS].store(0, Release);
+        fence(Release);
     }
 
     /// Whether it is expired. Any thread.

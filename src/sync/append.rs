@@ -245,7 +245,7 @@ mod models {
 
     #[test]
     fn loom_append_push_and_get() {
-        loom::model(|| {
+        crate::sync::explore(3, || {
             let (mut appender, vector) = AppendVec::<usize>::new();
             let reader = loom::thread::spawn(move || {
                 let length = vector.len();

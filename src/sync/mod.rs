@@ -17,6 +17,7 @@
 //! one, each `ORDERING` line says what the access pairs with.
 
 pub mod append;
+pub mod cut;
 pub mod published;
 pub mod reclaim;
 pub mod row;
@@ -103,6 +104,23 @@ pub fn prefetch_read<T>(pointer: *const T) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = pointer;
+}
+
+/// Explores a model with at most so many preemptions of a thread, and says how many executions that took.
+#[cfg(all(test, loom))]
+pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let executions = std::sync::Arc::new(core::sync::atomic::AtomicU64::new(0));
+    let counted = executions.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    let begun = std::time::Instant::now();
+    builder.check(move || {
+        counted.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        model();
+    });
+    let name = std::thread::current().name().unwrap_or("model").to_owned();
+    let executions = executions.load(core::sync::atomic::Ordering::Relaxed);
+    println!("{name}: {executions} executions, {preemptions} preemptions, {:?}", begun.elapsed());
 }
 
 #[cfg(all(test, not(loom)))]

@@ -155,7 +155,7 @@ mod models {
 
     #[test]
     fn loom_published_load_and_store() {
-        loom::model(|| {
+        crate::sync::explore(3, || {
             let slot = Arc::new(Published::<Version, Leak>::new(Version::made(0)));
             let readers: Vec<_> = (0..2)
                 .map(|_| {

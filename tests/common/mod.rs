@@ -1,12 +1,13 @@
 //! What the integration tests share: an aggregation of several cores in one thread, and builders of requests.
 #![allow(dead_code)]
 
-use catchment::flush::{Closed, Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Input, Receipt, Temporality};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
+use catchment::sync::cut::{Closed, View as Board};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, metric::Data};
@@ -86,20 +87,21 @@ impl Rig {
 
     /// Cuts all cores at `boundary` and merges everything.
     pub fn cut(&mut self, boundary: u64) -> Out {
-        self.cut += 1;
-        let mut closed = Vec::new();
+        let mut cores = Vec::new();
         for core in &mut self.cores {
             let (interval, bank) = core.open();
-            closed.push(Some(Closed { bank, interval }));
-            core.switch(self.cut);
+            core.switch(self.cut + 1);
+            let closed = Some(Closed { bank, interval });
+            cores.push(Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
         }
         let mut out = Out::default();
         for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
-            owner.begin(self.cut, boundary, closed.clone());
+            owner.begin(self.cut, boundary, cores.clone());
             while owner.step(core.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
+        self.cut += 1;
         out
     }
 }
@@ -226,4 +228,73 @@ pub fn numbers(requests: &[ExportMetricsServiceRequest]) -> Vec<(String, String,
 
 pub fn values(requests: &[ExportMetricsServiceRequest]) -> Vec<f64> {
     numbers(requests).into_iter().map(|n| n.4).collect()
+}
+
+pub fn histogram(name: &str, temporality: i32, points: Vec<pb::HistogramDataPoint>) -> pb::Metric {
+    metric(name, Data::Histogram(pb::Histogram { data_points: points, aggregation_temporality: temporality }))
+}
+
+/// Minimum 0.5 and maximum 9.0 where there is a count.
+pub fn histogram_point(
+    attrs: &[(&str, &str)],
+    time: u64,
+    counts: &[u64],
+    bounds: &[f64],
+    sum: f64,
+) -> pb::HistogramDataPoint {
+    let count = counts.iter().sum();
+    pb::HistogramDataPoint {
+        attributes: attributes(attrs),
+        start_time_unix_nano: time,
+        time_unix_nano: time,
+        count,
+        sum: Some(sum),
+        bucket_counts: counts.to_vec(),
+        explicit_bounds: bounds.to_vec(),
+        min: (count > 0).then_some(0.5),
+        max: (count > 0).then_some(9.0),
+        ..Default::default()
+    }
+}
+
+pub fn exponential(name: &str, temporality: i32, points: Vec<pb::ExponentialHistogramDataPoint>) -> pb::Metric {
+    metric(
+        name,
+        Data::ExponentialHistogram(pb::ExponentialHistogram {
+            data_points: points,
+            aggregation_temporality: temporality,
+        }),
+    )
+}
+
+/// One value lies in the zero bucket.
+pub fn exponential_point(
+    attrs: &[(&str, &str)],
+    start: u64,
+    time: u64,
+    scale: i32,
+    offset: i32,
+    counts: &[u64],
+) -> pb::ExponentialHistogramDataPoint {
+    pb::ExponentialHistogramDataPoint {
+        attributes: attributes(attrs),
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        count: counts.iter().sum::<u64>() + 1,
+        sum: Some(counts.iter().sum::<u64>() as f64),
+        scale,
+        zero_count: 1,
+        positive: Some(pb::exponential_histogram_data_point::Buckets { offset, bucket_counts: counts.to_vec() }),
+        ..Default::default()
+    }
+}
+
+pub fn histograms(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::HistogramDataPoint> {
+    let points = requests.iter().flat_map(each_point);
+    points.filter_map(|(_, _, p)| if let Any::Histogram(h) = p { Some(h) } else { None }).collect()
+}
+
+pub fn exponentials(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::ExponentialHistogramDataPoint> {
+    let points = requests.iter().flat_map(each_point);
+    points.filter_map(|(_, _, p)| if let Any::Exponential(h) = p { Some(h) } else { None }).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::{BRANCH_BITS, Cursor, Leaf, Lookup, ROOT_BITS, SHARD_BITS, Trie};
 use crate::sync::UnsafeCell;
+use crate::sync::explore;
 use crate::sync::reclaim::Leak;
 use loom::thread;
 use std::sync::Arc;
@@ -64,19 +65,13 @@ fn keys(trie: &Model, limit: usize) -> Vec<u64> {
     keys
 }
 
-fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(check);
-}
-
 fn share(trie: &Model) -> Model {
     trie.clone()
 }
 
 #[test]
 fn loom_two_inserts_of_one_key_make_one_leaf() {
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let other = {
             let trie = share(&trie);
@@ -92,7 +87,7 @@ fn loom_two_inserts_of_one_key_make_one_leaf() {
 #[test]
 fn loom_inserts_that_split_lose_nothing() {
     // All three begin with 0: the first leaf is pushed down by whoever is first, the second split meets the first's.
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         insert(&trie, 1, path(0b000, 3));
         let other = {
@@ -108,7 +103,7 @@ fn loom_inserts_that_split_lose_nothing() {
 
 #[test]
 fn loom_equal_hashes_lose_nothing() {
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let other = {
             let trie = share(&trie);
@@ -126,7 +121,7 @@ fn loom_equal_hashes_lose_nothing() {
 
 #[test]
 fn loom_a_lookup_during_inserts_finds_what_was_there() {
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         insert(&trie, 1, path(0b00, 2));
         let reader = {
@@ -147,7 +142,7 @@ fn loom_a_lookup_during_inserts_finds_what_was_there() {
 #[test]
 fn loom_a_removal_during_an_insert_folds_and_loses_nothing() {
     // Removing 1 leaves a sparse branch that is frozen and folded while 3 goes into it.
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let (_, first) = insert(&trie, 1, path(0b000, 3));
         insert(&trie, 2, path(0b001, 3));
@@ -169,7 +164,7 @@ fn loom_a_removal_during_an_insert_folds_and_loses_nothing() {
 #[test]
 fn loom_a_removal_against_an_insert_of_the_same_key() {
     // Either the insertion found the old leaf, or it came after the removal and made a new one.
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let (_, old) = insert(&trie, 1, path(0b00, 2));
         insert(&trie, 2, path(0b01, 2));
@@ -190,7 +185,7 @@ fn loom_a_removal_against_an_insert_of_the_same_key() {
 
 #[test]
 fn loom_two_removers_take_a_leaf_once() {
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let (_, first) = insert(&trie, 1, path(0b00, 2));
         let (_, second) = insert(&trie, 2, path(0b01, 2));
@@ -207,7 +202,7 @@ fn loom_two_removers_take_a_leaf_once() {
 
 #[test]
 fn loom_a_walk_during_changes_sees_what_stays_once() {
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let (_, first) = insert(&trie, 1, path(0b000, 3));
         insert(&trie, 2, path(0b001, 3));
@@ -232,7 +227,7 @@ fn loom_a_walk_during_changes_sees_what_stays_once() {
 #[test]
 #[should_panic(expected = "a key in two leaves")]
 fn loom_a_blind_insert_is_caught() {
-    model(3, || {
+    explore(3, || {
         let trie = Model::default();
         let blind = |trie: &Model| {
             if find(trie, 1, 0).is_none() {

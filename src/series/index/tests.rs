@@ -24,21 +24,23 @@ impl Drop for Entry {
     }
 }
 
-const FULL: fn(u64) -> u64 = |key| {
+type Hash = fn(u64) -> u64;
+
+const FULL: Hash = |key| {
     let mixed = (key + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 };
-const FOUR_BITS: fn(u64) -> u64 = |key| FULL(key) >> 60;
-const ZERO: fn(u64) -> u64 = |_| 0;
+const FOUR_BITS: Hash = |key| FULL(key) >> 60;
+const ZERO: Hash = |_| 0;
 
 struct Rig {
     trie: Trie<Entry>,
-    hash: fn(u64) -> u64,
+    hash: Hash,
     alive: Arc<AtomicUsize>,
 }
 
 impl Rig {
-    fn new(hash: fn(u64) -> u64) -> Self {
+    fn new(hash: Hash) -> Self {
         Rig { trie: Trie::new(), hash, alive: Arc::default() }
     }
 
@@ -62,8 +64,7 @@ impl Rig {
     }
 }
 
-const HASHES: [(&str, fn(u64) -> u64, u64); 3] =
-    [("full", FULL, 4_000), ("four bits", FOUR_BITS, 400), ("zero", ZERO, 64)];
+const HASHES: [(&str, Hash, u64); 3] = [("full", FULL, 4_000), ("four bits", FOUR_BITS, 400), ("zero", ZERO, 64)];
 
 #[test]
 fn what_was_inserted_is_found_until_it_is_removed() {

@@ -18,4 +18,6 @@
 
 pub mod clock;
 pub mod limits;
+pub mod listen;
 pub mod model;
+pub mod net;

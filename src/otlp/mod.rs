@@ -1,0 +1,3 @@
+//! The OTLP formats.
+
+pub mod json_out;

@@ -17,5 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod deliver;
 pub mod limits;
 pub mod model;
+pub mod otlp;

@@ -18,6 +18,7 @@
 
 pub mod aggregate;
 pub mod clock;
+pub mod deliver;
 pub mod flush;
 pub mod ingest;
 pub mod ledger;

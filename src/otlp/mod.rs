@@ -11,6 +11,7 @@
 //!    validated when they are seen for the first time (`attributes::normalise`).
 
 pub mod attributes;
+pub mod json_out;
 pub mod points;
 pub mod request;
 pub mod schema;

@@ -19,4 +19,5 @@
 pub mod clock;
 pub mod limits;
 pub mod model;
+pub mod prometheus;
 pub mod wire;

@@ -27,6 +27,7 @@ pub mod listen;
 pub mod model;
 pub mod net;
 pub mod otlp;
+pub mod prometheus;
 pub mod series;
 pub mod sync;
 pub mod wire;

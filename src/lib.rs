@@ -18,4 +18,5 @@
 
 pub mod clock;
 pub mod limits;
+pub mod load;
 pub mod model;

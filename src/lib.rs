@@ -24,6 +24,7 @@ pub mod ingest;
 pub mod ledger;
 pub mod limits;
 pub mod listen;
+pub mod load;
 pub mod model;
 pub mod net;
 pub mod otlp;

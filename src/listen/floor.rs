@@ -184,7 +184,7 @@ impl<S> Connection<S> {
 
 /// Listeners and connections.
 pub struct Floor<S> {
-    make: fn(Now) -> S,
+    make: fn(usize, Now) -> S,
     registry: Registry,
     base: usize,
     entrances: Vec<Entrance>,
@@ -201,7 +201,8 @@ pub struct Floor<S> {
 }
 
 impl<S> Floor<S> {
-    /// Registers `listeners` with tokens from `base` on; `make` begins a session that has seen nothing yet.
+    /// Registers `listeners` with tokens from `base` on; `make` begins a session at the
+    /// listener of this index.
     ///
     /// # Errors
     /// The OS's own, from registering or from opening the spare descriptor.
@@ -210,7 +211,7 @@ impl<S> Floor<S> {
         registry: Registry,
         base: usize,
         connections_max: usize,
-        make: fn(Now) -> S,
+        make: fn(usize, Now) -> S,
     ) -> io::Result<Self> {
         for (index, listener) in listeners.iter_mut().enumerate() {
             registry.register(listener, Token(base + index), Interest::READABLE)?;
@@ -339,7 +340,7 @@ impl<S> Floor<S> {
                     break;
                 }
                 match self.reserve.accept(&self.entrances[index].listener, now.mono_ns) {
-                    Accepted::Stream(stream) => self.admit(stream, now),
+                    Accepted::Stream(stream) => self.admit(index, stream, now),
                     Accepted::Nobody => self.entrances[index].ready = false,
                     Accepted::Pause { until_ns } => {
                         self.stats.accept_pauses += 1;
@@ -351,7 +352,7 @@ impl<S> Floor<S> {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, now: Now) {
+    fn admit(&mut self, entrance: usize, stream: TcpStream, now: Now) {
         if self.stats.open >= self.connections_max as u64 {
             self.stats.refused += 1;
             return;
@@ -372,7 +373,7 @@ impl<S> Floor<S> {
         }
         self.stats.open += 1;
         self.stats.accepted += 1;
-        let phase = Phase::Live((self.make)(now));
+        let phase = Phase::Live((self.make)(entrance, now));
         let connection = Connection { phase, wire: Rc::new(wire), is_queued: false, seen_in: 0, seen_out: 0 };
         self.slots[slot] = Some(Box::new(connection));
     }

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use super::answer::{Outcome, over_http};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
+use super::patience::Patience;
 use super::serve::Bench;
 use crate::model::Intake;
 use crate::net::body::Collect;
@@ -57,21 +58,12 @@ struct Exchange {
 pub struct Session {
     http: Http1<Short>,
     exchange: Option<Exchange>,
-    /// Bytes read when the last request was answered: more of them are the next head.
-    read_before: u64,
-    head_since_ns: Option<u64>,
-    idle_since_ns: u64,
+    patience: Patience,
 }
 
 impl Session {
     pub fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
-        Session {
-            http: Http1::new(wire),
-            exchange: None,
-            read_before: 0,
-            head_since_ns: Some(now_ns),
-            idle_since_ns: now_ns,
-        }
+        Session { http: Http1::new(wire), exchange: None, patience: Patience::new(now_ns) }
     }
 
     pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
@@ -88,7 +80,9 @@ impl Session {
             }
             let answered = self.begin(wire, bench) || self.advance(wire, bench, &mut context);
             if !answered && !bench.shop.flag.take() {
-                self.note_head(wire, bench.now.mono_ns);
+                if self.exchange.is_none() {
+                    self.patience.note(wire, bench.now.mono_ns);
+                }
                 return Step::Wait;
             }
         }
@@ -98,9 +92,6 @@ impl Session {
 
     /// Looks at the clock.
     pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
-        let now_ns = bench.now.mono_ns;
-        let past =
-            |since_ns: u64, limit: std::time::Duration| now_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
         if let Some(exchange) = &self.exchange {
             let received = exchange.collect.received();
             if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, received) {
@@ -110,16 +101,14 @@ impl Session {
             }
             return Step::Wait;
         }
-        let late = match self.head_since_ns {
-            Some(since_ns) => past(since_ns, bench.shop.options.header_timeout),
-            None => past(self.idle_since_ns, bench.shop.options.idle_timeout),
-        };
-        if late { Step::TimedOut } else { Step::Wait }
+        let options = &bench.shop.options;
+        let is_spent = self.patience.is_spent(bench.now.mono_ns, options.header_timeout, options.idle_timeout);
+        if is_spent { Step::TimedOut } else { Step::Wait }
     }
 
     /// Finishes the request in hand and takes no other.
     pub fn stop(&mut self) -> Step {
-        if self.exchange.is_none() && self.head_since_ns.is_none() {
+        if self.exchange.is_none() && !self.patience.is_head_begun() {
             return Step::Close;
         }
         self.http.graceful_shutdown();
@@ -145,7 +134,7 @@ impl Session {
         let (head, body) = request.into_parts();
         let (tongue, verdict) =
             judge(&head.method, head.uri.path(), &head.headers, false, &bench.shop.options, bench.now);
-        self.head_since_ns = None;
+        self.patience.on_request();
         let (take, refused) = match verdict {
             Ok(take) => (take, None),
             Err(fault) => (Take { gzip: false, deadline_ns: u64::MAX }, Some(fault)),
@@ -194,14 +183,7 @@ impl Session {
                 unreachable!("HTTP/1.1 has no trailers, so judge never says gRPC")
             };
             self.http.answer(over_http(&outcome, dress).map(Short));
-            self.idle_since_ns = bench.now.mono_ns;
-            self.read_before = wire.bytes_in();
-        }
-    }
-
-    fn note_head(&mut self, wire: &Wire, now_ns: u64) {
-        if self.exchange.is_none() && self.head_since_ns.is_none() && wire.bytes_in() > self.read_before {
-            self.head_since_ns = Some(now_ns);
+            self.patience.on_answer(wire, bench.now.mono_ns);
         }
     }
 }

@@ -13,6 +13,7 @@
 //!  serve    a whole body → intake → outcome
 //!  answer   an outcome → status, headers, body, trailers
 //!  status   google.rpc.Status and the details in it
+//!  patience head and idle times of an HTTP/1.1 connection
 //!  pages    GET pages for the admin and scrape doors
 //! ```
 //!
@@ -29,6 +30,8 @@ mod floor;
 mod head;
 mod http1;
 mod http2;
+pub mod pages;
+mod patience;
 mod serve;
 mod session;
 mod status;

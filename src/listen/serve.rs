@@ -79,9 +79,12 @@ impl<I: Intake> Bench<'_, I> {
             return self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused);
         }
         let limit = self.shop.options.max_body;
-        let mut plain = self.shop.pool.take();
-        let mut reserved = 0;
         let intake = &mut *self.intake;
+        let mut plain = self.shop.pool.take();
+        if !intake.reserve(plain.capacity()) {
+            plain = Vec::new();
+        }
+        let mut reserved = plain.capacity();
         let grow = |bytes| {
             let granted = intake.reserve(bytes);
             reserved += if granted { bytes } else { 0 };

@@ -20,7 +20,7 @@ pub enum Otlp {
 
 impl Otlp {
     /// A session that has seen nothing yet.
-    pub fn begin(now: Now) -> Self {
+    pub fn begin(_: usize, now: Now) -> Self {
         Otlp::Sniffing { since_ns: now.mono_ns, first_byte_ns: None }
     }
 }

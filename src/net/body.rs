@@ -79,25 +79,20 @@ impl Collect {
             self.reserved = chunk.len();
             self.one = chunk;
         } else {
-            if !self.one.is_empty() {
+            if self.many.capacity() == 0 {
                 self.many = pool.take();
             }
-            let room = self.many.capacity().max(self.reserved);
-            if received > room || self.many.capacity() < received {
-                let room = received.max(2 * self.received).max(FIRST_BYTES).min(limit);
-                if room > self.reserved {
-                    if !reserve(room - self.reserved) {
-                        return Err(BodyFault::NoBudget);
-                    }
-                    self.reserved = room;
-                }
-                self.many.reserve_exact(room.saturating_sub(self.many.len()));
-            } else if received > self.reserved {
-                if !reserve(self.many.capacity() - self.reserved) {
+            let mut room = self.many.capacity();
+            if received > room {
+                room = received.max(2 * self.received).max(FIRST_BYTES.min(limit)).min(limit);
+            }
+            if room > self.reserved {
+                if !reserve(room - self.reserved) {
                     return Err(BodyFault::NoBudget);
                 }
-                self.reserved = self.many.capacity();
+                self.reserved = room;
             }
+            self.many.reserve_exact(room - self.many.len());
             self.many.extend_from_slice(&self.one);
             self.one = Bytes::new();
             self.many.extend_from_slice(&chunk);

@@ -231,6 +231,11 @@ impl Wire {
         Ok(out.is_empty())
     }
 
+    /// Whether the socket takes nothing for now.
+    pub fn is_write_blocked(&self) -> bool {
+        !self.writable.get()
+    }
+
     /// Whether nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
         self.out.borrow().is_empty()

@@ -230,6 +230,11 @@ impl Tally {
         self.words[NOTES + note as usize]
     }
 
+    /// A counter that is no term of the balance, by number.
+    pub fn noted_at(&self, note: usize) -> u64 {
+        self.words[NOTES + note]
+    }
+
     /// All points received.
     pub fn received_total(&self) -> u64 {
         self.words[RECEIVED..APPLIED].iter().sum()

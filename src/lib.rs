@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod aggregate;
+pub mod cli;
 pub mod clock;
 pub mod deliver;
 pub mod flush;
@@ -29,6 +30,11 @@ pub mod model;
 pub mod net;
 pub mod otlp;
 pub mod prometheus;
+pub mod runtime;
 pub mod series;
 pub mod sync;
+pub mod telemetry;
 pub mod wire;
+
+/// Version and commit, as `--version` shows them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHMENT_COMMIT"), ")");

@@ -27,7 +27,7 @@ Try it:
 Exit codes: 0 all delivered; 1 failure at run time; 2 bad usage; 3 some output points were dropped or not delivered.";
 
 #[derive(Parser)]
-#[command(name = "catchment", version = VERSION, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 110)]
+#[command(name = "catchment", version = crate::VERSION, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -41,9 +41,6 @@ enum Command {
     /// Send load to this or any other OTLP server, and measure it
     Load(crate::load::Options),
 }
-
-/// Version and commit.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHMENT_COMMIT"), ")");
 
 /// Runs the command line; returns the exit code.
 pub fn main() -> u8 {

@@ -45,17 +45,6 @@ pub fn size(text: &str) -> Result<usize, String> {
     value.checked_mul(unit).ok_or_else(wrong)
 }
 
-/// A size as people read it.
-pub fn show_size(bytes: usize) -> String {
-    for (unit, name) in [(1usize << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
-        if bytes >= unit {
-            let value = bytes as f64 / unit as f64;
-            return if value.fract() < 0.05 { format!("{value:.0} {name}") } else { format!("{value:.1} {name}") };
-        }
-    }
-    format!("{bytes} B")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +64,5 @@ mod tests {
         for bad in ["", "MiB", "1XB", "99999999999999999999", "9999999999TiB"] {
             assert!(size(bad).unwrap_err().contains("64MiB"), "{bad}");
         }
-        assert_eq!(show_size(64 << 20), "64 MiB");
-        assert_eq!(show_size(1536), "1.5 KiB");
     }
 }

@@ -69,6 +69,24 @@ counters! {
     in_flight,
 }
 
+impl StatsRow {
+    /// Requests and tries by outcome, for metrics.
+    pub fn outcomes(&self) -> [(&'static str, u64); 10] {
+        [
+            ("ok", self.requests_ok),
+            ("partial", self.requests_partial),
+            ("refused", self.requests_refused),
+            ("retryable", self.tries_retryable),
+            ("timed_out", self.tries_timed_out),
+            ("disconnected", self.tries_disconnected),
+            ("unconnected", self.tries_unconnected),
+            ("response_too_large", self.responses_too_large),
+            ("request_too_large", self.requests_too_large),
+            ("resent_ambiguous", self.resent_ambiguous),
+        ]
+    }
+}
+
 /// A counter with one writer.
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);

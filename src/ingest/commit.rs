@@ -491,6 +491,7 @@ impl Ingest {
             let series = self.registry.series(group, hash, run, limited).map_err(|full| match full {
                 Full::Series => Reject::SeriesLimit,
                 Full::Groups => Reject::GroupLimit,
+                Full::Memory => Reject::MemoryLimit,
             })?;
             if let Some(line) = self.cell_in(&series, shape) {
                 return Ok(line);
@@ -572,7 +573,7 @@ impl Ingest {
         };
         self.contexts.at_mut(stream).used = self.interval;
         let route = match self.route_of(stream, birth.raw, birth.normal, tally) {
-            Err(Reject::SeriesLimit) if can_overflow(&context.key) => {
+            Err(Reject::SeriesLimit | Reject::MemoryLimit) if can_overflow(&context.key) => {
                 tally.note(Note::Overflowed, 1);
                 let run = overflow_run(context.key.kind);
                 self.route_of(stream, &run, &run, tally)?

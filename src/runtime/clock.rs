@@ -39,3 +39,9 @@ fn own_cgroup() -> Option<String> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(format!("/sys/fs/cgroup{path}/memory.max"))
 }
+
+/// Resident bytes of this process.
+pub fn resident() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    text.split_whitespace().nth(1)?.parse::<usize>().ok().map(|pages| pages * 4096)
+}

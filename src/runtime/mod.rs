@@ -14,6 +14,7 @@
 //!
 //! Bounds: `--shards` + 1 threads, one for delivery, one per file; a shard looks at its board at least twice a second.
 
+mod banner;
 mod bind;
 pub mod clock;
 mod control;
@@ -203,8 +204,8 @@ fn start(plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
     let queues: usize = plan.outs.iter().map(|out| out.queue_bytes).sum();
-    let memory = Memory::plan(limit, plan.max_body, queues)
-        .map_err(|words| Problem { code: crate::cli::USAGE, words })?;
+    let memory =
+        Memory::plan(limit, plan.max_body, queues).map_err(|words| Problem { code: crate::cli::USAGE, words })?;
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
 
@@ -254,7 +255,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
         let ingest_options = ingest::Options { started_ns: started.wall_ns };
-        let (shard, window) = shard::Shard::new(shard::Parts {
+        let parts = shard::Parts {
             number: i,
             house: house.clone(),
             poll,
@@ -265,10 +266,10 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             max_body: plan.max_body,
             connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
-        })
-        .map_err(failure)?;
-        windows.push(control::Window { directory, ..window });
-        shards.push(shard);
+        };
+        let (seed, window) = shard::Seed::new(parts, directory);
+        windows.push(window);
+        shards.push(seed);
     }
     let control = control::Control::new(control::Parts {
         plan: &plan,
@@ -291,7 +292,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         bind::write_ports(path, &addresses)
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
-    eprint!("{}", telemetry::banner::banner(&plan, &addresses, &memory, !cores.is_empty()));
+    eprint!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()));
     Ok(control.run(threads, delivery))
 }
 

@@ -11,7 +11,7 @@ use super::control::Window;
 use super::outlet::Queues;
 use super::{DRAINING, House, QUITTING, RUNNING, clock};
 use crate::clock::Now;
-use crate::flush::{Owner, Work};
+use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest};
 use crate::ledger::{Book, Note};
 use crate::limits::SLICE;
@@ -72,7 +72,14 @@ impl Intake for Core {
     }
 }
 
-pub(super) struct Shard {
+/// A shard before its thread runs: connections and their sessions never leave the thread they are made on.
+pub(super) struct Seed {
+    parts: Parts,
+    book: Book,
+    watch: Watch,
+}
+
+struct Shard {
     number: usize,
     house: Arc<House>,
     poll: mio::Poll,
@@ -84,16 +91,30 @@ pub(super) struct Shard {
     stopped: bool,
 }
 
-impl Shard {
-    pub fn new(parts: Parts) -> io::Result<(Shard, Window)> {
+impl Seed {
+    /// The shard, and what others see of it.
+    pub fn new(parts: Parts, directory: Directory) -> (Seed, Window) {
+        let (book, row) = Book::new();
+        let (watch, seen) = Watch::new();
+        (Seed { parts, book, watch }, Window { row, seen, directory })
+    }
+
+    /// The thread: pins itself, opens the doors, runs until the process quits.
+    pub fn run(self, core: Option<core_affinity::CoreId>) {
+        let Seed { parts, book, watch } = self;
         let options = listen::Options {
             max_body: parts.max_body,
             connections_max: parts.connections_max,
             ..listen::Options::default()
         };
-        let doors = Doors::new(options, parts.listeners, parts.poll.registry().try_clone()?, DOORS)?;
-        let (book, row) = Book::new();
-        let (watch, seen) = Watch::new();
+        let registry = parts.poll.registry().try_clone();
+        let doors = match registry.and_then(|registry| Doors::new(options, parts.listeners, registry, DOORS)) {
+            Ok(doors) => doors,
+            Err(error) => {
+                tracing::error!(shard = parts.number, %error, "cannot open the doors");
+                return;
+            }
+        };
         let shard = Shard {
             number: parts.number,
             house: parts.house.clone(),
@@ -105,10 +126,12 @@ impl Shard {
             sweep_after: parts.sweep_after,
             stopped: false,
         };
-        Ok((shard, Window { row, seen, directory: crate::sync::append::AppendVec::new().1 }))
+        shard.run(core);
     }
+}
 
-    pub fn run(mut self, core: Option<core_affinity::CoreId>) {
+impl Shard {
+    fn run(mut self, core: Option<core_affinity::CoreId>) {
         if let Some(core) = core {
             if !core_affinity::set_for_current(core) {
                 tracing::warn!(shard = self.number, core = core.id, "cannot pin this shard; it runs unpinned");

@@ -5,7 +5,8 @@ use tracing_subscriber::prelude::*;
 
 /// Starts it. `filter` is a level or a list such as `catchment=debug`.
 pub fn start(filter: &str, json: bool) -> Result<(), String> {
-    let wrong = |_| format!("--log {filter}: give error, warn, info, debug, trace, or a filter such as catchment=debug");
+    let wrong =
+        |_| format!("--log {filter}: give error, warn, info, debug, trace, or a filter such as catchment=debug");
     let targets: Targets = filter.parse().map_err(wrong)?;
     let registry = tracing_subscriber::registry().with(targets);
     let result = if json {

@@ -2,7 +2,6 @@
 //!
 //! Knows counters and their names; does not know who counts or which door shows it. Pure but for `log`.
 
-pub mod banner;
 pub mod ledger;
 pub mod log;
 pub mod metrics;

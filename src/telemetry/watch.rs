@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_time_falls_into_the_bucket_that_holds_it() {
-        for (ns, want) in [(0, 0), (1000, 0), (1001, 1), (2000, 1), (2001, 2), (1_000_000, 10), (u64::MAX, BUCKETS - 1)] {
+        for (ns, want) in [(0, 0), (1000, 0), (1001, 1), (2000, 1), (2001, 2), (1_000_000, 10), (u64::MAX, BUCKETS - 1)]
+        {
             assert_eq!(bucket(ns), want, "{ns}");
         }
     }

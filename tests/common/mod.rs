@@ -57,7 +57,10 @@ impl Rig {
 
     pub fn with(cores: usize, series_limit: usize, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
-        let registry = Arc::new(Registry::new(RegistryOptions { series_limit, group_limit: 100_000 }, slabs));
+        let registry = Arc::new(Registry::new(
+            RegistryOptions { series_limit, group_limit: 100_000, memory_limit: usize::MAX },
+            slabs,
+        ));
         let options = FlushOptions { started_ns: START, expire_ns, interval_ns: 10 * SECOND };
         Rig {
             cores: writers

@@ -94,7 +94,7 @@ impl Options {
 pub struct Handle {
     shared: Arc<Shared>,
     clock: fn() -> Now,
-    worker: Option<JoinHandle<io::Result<Vec<(usize, u64)>>>>,
+    worker: Option<JoinHandle<io::Result<worker::Left>>>,
     writers: Vec<(JoinHandle<()>, mpsc::Receiver<()>)>,
 }
 

@@ -48,6 +48,9 @@ const ROUNDS_MAX: usize = 64;
 /// Events taken from the system at once.
 const EVENTS: usize = 256;
 
+/// The points still held at exit, by number of the destination.
+pub(super) type Left = Vec<(usize, u64)>;
+
 /// Set by wakers inside `h2` and `hyper`; everything runs on this thread, so a flag is enough.
 struct Woken(AtomicBool);
 
@@ -315,7 +318,7 @@ pub(super) fn run(
     shared: &Shared,
     mut lanes: Vec<Lane>,
     options: &Options,
-) -> io::Result<Vec<(usize, u64)>> {
+) -> io::Result<Left> {
     let mut events = Events::with_capacity(EVENTS);
     loop {
         let now = (options.clock)();

@@ -55,7 +55,6 @@ impl Object {
     }
 }
 
-/// Doubles are compared by bits: a JSON number is read by Rust's own parser, see `normal`.
 pub fn double(number: f64) -> Value {
     match number {
         _ if number.is_nan() => json!("NaN"),

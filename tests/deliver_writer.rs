@@ -48,6 +48,36 @@ fn files_get_one_line_per_request() {
     assert_eq!(mode & 0o777 & !0o644, 0);
 }
 
+/// One line per request on standard output. The writer has the process's own: a child runs this very test.
+#[test]
+fn stdout_gets_one_line_per_request() {
+    const CHILD: &str = "CATCHMENT_TEST_STDOUT_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let (sender, handle) = start(vec![parse_out("stdout").unwrap()], options()).unwrap();
+        for n in 0..3 {
+            assert_eq!(sender.offer(0, request(&format!("u{n}"), 2)), Offer::Queued);
+        }
+        // no waiting: shutdown delivers what is queued
+        let row = handle.shutdown(Instant::now() + PATIENCE)[0];
+        assert_eq!((row.encoded, row.delivered), (6, 6));
+        return;
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stdout_gets_one_line_per_request"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(child.status.success());
+    let text = String::from_utf8(child.stdout).unwrap();
+    for n in 0..3 {
+        assert_eq!(
+            text.matches(&format!("{{\"resourceMetrics\":[{{\"schemaUrl\":\"u{n}\"}}]}}\n")).count(),
+            1,
+            "{text}"
+        );
+    }
+}
+
 /// A file that cannot be opened costs its points, counted; a batch that is no request is counted as malformed.
 #[test]
 fn what_cannot_be_written_is_counted() {
@@ -156,6 +186,13 @@ fn bad_destinations_say_what_to_do() {
     }
     let error = parse_out("otlp-http://user:hunter2@h").unwrap_err();
     assert!(error.contains("before the @") && !error.contains("hunter2"), "{error}");
+}
+
+/// The seam is shared by shards: each clones a sender, all threads may hold one.
+#[test]
+fn senders_are_shared_between_threads() {
+    fn shared<T: Clone + Send + Sync>() {}
+    shared::<catchment::deliver::Sender>();
 }
 
 /// Names are unique, whatever is given twice.

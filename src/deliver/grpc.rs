@@ -286,9 +286,10 @@ fn message(frame: &[u8]) -> &[u8] {
     }
 }
 
-/// A stream ended without an answer. REFUSED_STREAM says that it was not looked at.
+/// A stream ended without an answer. REFUSED_STREAM, and a GOAWAY that names an earlier stream as the last (h2 ends only
+/// later streams with it), say that it was not looked at (RFC 9113 sections 6.8 and 8.7): resending it is not ambiguous.
 fn ended(error: &h2::Error) -> Outcome {
-    if error.reason() == Some(Reason::REFUSED_STREAM) {
+    if error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote()) {
         Outcome::Unconnected(error.to_string())
     } else {
         Outcome::Disconnected(error.to_string())

@@ -84,7 +84,7 @@ pub(super) struct Lane {
     exporter: Box<dyn Exporter>,
     slots: Vec<Option<Held>>,
     first_token: usize,
-    /// The server asked for silence until then, ns (E4).
+    /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
     jitter: Jitter,
     warner: Warner,
@@ -171,6 +171,8 @@ impl Lane {
         if now.mono_ns < self.quiet_until_ns {
             return;
         }
+        // over: no timer of it is left behind, or the loop would spin on a time that has passed
+        self.quiet_until_ns = 0;
         for at in 0..self.slots.len() {
             while self.slots[at].is_none() {
                 let Some(batch) = self.port.store.pop() else { return };

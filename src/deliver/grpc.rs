@@ -4,11 +4,13 @@
 //!
 //! Invariants:
 //! 1. A slot holds at most one call; each call ends in exactly one outcome, or is cancelled by the one who started it.
-//! 2. When the connection ends, calls sent on it end as `Disconnected`, calls not yet sent wait for the next one.
+//! 2. When a connection ends, calls sent on it end as `Disconnected`, calls not yet sent wait for the next one.
 //! 3. A connection that said nothing during a whole timed-out call is given up.
-//! 4. Answers are never inflated: no `grpc-accept-encoding` but `identity` is offered (E8).
+//! 4. After GOAWAY a connection takes no more calls, but those it has may end on it: servers that retire connections by
+//!    age would otherwise have us send deltas twice.
+//! 5. Answers are never inflated: no `grpc-accept-encoding` but `identity` is offered (E8).
 //!
-//! Bounds: answers `RESPONSE_BYTES_MAX`, header lists `HEADER_LIST_BYTES_MAX`, windows `HTTP2_WINDOW_BYTES`.
+//! Bounds: retiring connections, one per call; answers `RESPONSE_BYTES_MAX`, header lists `HEADER_LIST_BYTES_MAX`, windows `HTTP2_WINDOW_BYTES`.
 //!
 //! Source: OTLP specification 1.x "OTLP/gRPC", gRPC's PROTOCOL-HTTP2.
 
@@ -38,18 +40,41 @@ type Handshake = Pin<Box<dyn Future<Output = Result<(SendRequest<Bytes>, Connect
 enum Link {
     Down,
     Greeting(Handshake, Rc<Ready>),
-    Up { send: SendRequest<Bytes>, connection: Box<Connection<Stream, Bytes>>, ready: Rc<Ready> },
+    Up(SendRequest<Bytes>, Wire),
+}
+
+/// A connection that carries calls.
+struct Wire {
+    connection: Box<Connection<Stream, Bytes>>,
+    ready: Rc<Ready>,
+    /// Tells calls of one connection from those of the next.
+    number: u64,
+}
+
+impl Wire {
+    /// Moves the connection; says why if it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<String> {
+        match Pin::new(self.connection.as_mut()).poll(cx) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(())) => Some("the connection was closed".to_owned()),
+            Poll::Ready(Err(error)) => Some(error.to_string()),
+        }
+    }
 }
 
 enum Call {
     Idle,
     Wanted(Job),
-    Head { answer: ResponseFuture, send: SendStream<Bytes>, read_before: u64 },
-    Body { answer: Answer, send: SendStream<Bytes>, read_before: u64 },
+    Sent { answer: Answer, send: SendStream<Bytes>, wire: u64, read_before: u64 },
+}
+
+enum Answer {
+    Awaited(ResponseFuture),
+    Begun(Begun),
 }
 
 /// An answer whose head has come.
-struct Answer {
+struct Begun {
     status: StatusCode,
     headers: HeaderMap,
     stream: RecvStream,
@@ -63,6 +88,9 @@ pub(super) struct Grpc {
     uri: String,
     dial: Dial,
     link: Link,
+    /// Told to go away, with calls still on them.
+    retiring: Vec<Wire>,
+    connections: u64,
     calls: Vec<Call>,
 }
 
@@ -73,6 +101,8 @@ impl Grpc {
             uri: format!("http://{}{PATH}", endpoint.authority()),
             dial: Dial::default(),
             link: Link::Down,
+            retiring: Vec::new(),
+            connections: 0,
             calls: (0..in_flight).map(|_| Call::Idle).collect(),
         }
     }
@@ -113,7 +143,9 @@ impl Grpc {
             match handshake.as_mut().poll(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok((send, connection))) => {
-                    self.link = Link::Up { send, connection: Box::new(connection), ready: ready.clone() };
+                    self.connections += 1;
+                    let (ready, number) = (ready.clone(), self.connections);
+                    self.link = Link::Up(send, Wire { connection: Box::new(connection), ready, number });
                 }
                 Poll::Ready(Err(error)) => {
                     self.link = Link::Down;
@@ -125,23 +157,16 @@ impl Grpc {
 
     /// Sends the calls that wait, as many as the server's limit of streams lets through.
     fn poll_send(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>) {
-        let Link::Up { send, ready, .. } = &mut self.link else { return };
+        let Link::Up(send, wire) = &mut self.link else { return };
         for call in &mut self.calls {
             let Call::Wanted(job) = call else { continue };
             match send.poll_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => {
-                    // the calls stay for the next connection
-                    self.link = Link::Down;
-                    cx.waker().wake_by_ref();
-                    return;
-                }
+                Poll::Ready(Err(_)) => return self.retire(cx),
             }
             let Ok((answer, mut stream)) = send.send_request(request(&self.uri, job), false) else {
-                self.link = Link::Down;
-                cx.waker().wake_by_ref();
-                return;
+                return self.retire(cx);
             };
             let mut prefix = [0; PREFIX_BYTES];
             prefix[0] = u8::from(job.gzip);
@@ -151,18 +176,33 @@ impl Grpc {
             let _ = stream.send_data(Bytes::copy_from_slice(&prefix), false);
             let _ = stream.send_data(job.body.clone(), true);
             turn.stats.bytes_sent.add((PREFIX_BYTES + job.body.len()) as u64);
-            *call = Call::Head { answer, send: stream, read_before: ready.read_bytes.get() };
+            let read_before = wire.ready.read_bytes.get();
+            *call = Call::Sent { answer: Answer::Awaited(answer), send: stream, wire: wire.number, read_before };
         }
     }
 
-    /// Moves the connection; says why if it is over.
-    fn poll_link(&mut self, cx: &mut Context<'_>) -> Option<String> {
-        let Link::Up { connection, .. } = &mut self.link else { return None };
-        match Pin::new(connection.as_mut()).poll(cx) {
-            Poll::Pending => None,
-            Poll::Ready(Ok(())) => Some("the connection was closed".to_owned()),
-            Poll::Ready(Err(error)) => Some(error.to_string()),
+    /// The connection takes no more calls (invariant 4); those that wait stay for the next one.
+    fn retire(&mut self, cx: &mut Context<'_>) {
+        if let Link::Up(_, wire) = std::mem::replace(&mut self.link, Link::Down)
+            && self.carries(wire.number)
+        {
+            self.retiring.push(wire);
         }
+        cx.waker().wake_by_ref();
+    }
+
+    fn carries(&self, number: u64) -> bool {
+        self.calls.iter().any(|call| matches!(call, Call::Sent { wire, .. } if *wire == number))
+    }
+
+    /// Moves the connections; the numbers of those that are over, and why.
+    fn poll_wires(&mut self, cx: &mut Context<'_>) -> Vec<(u64, String)> {
+        let current = match &mut self.link {
+            Link::Up(_, wire) => Some(wire),
+            Link::Down | Link::Greeting(..) => None,
+        };
+        let all = self.retiring.iter_mut().chain(current);
+        all.filter_map(|wire| wire.poll(cx).map(|why| (wire.number, why))).collect()
     }
 
     fn poll_calls(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
@@ -190,29 +230,27 @@ fn request(uri: &str, job: &Job) -> Request<()> {
 
 impl Call {
     fn poll(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
-        if let Call::Head { answer, .. } = self {
-            match Pin::new(answer).poll(cx) {
+        let Call::Sent { answer, send, .. } = self else { return None };
+        if let Answer::Awaited(awaited) = answer {
+            match Pin::new(awaited).poll(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Err(error)) => return Some(ended(&error)),
                 Poll::Ready(Ok(response)) => {
                     let (head, stream) = response.into_parts();
-                    let Call::Head { send, read_before, .. } = std::mem::replace(self, Call::Idle) else { return None };
-                    let answer =
-                        Answer { status: head.status, headers: head.headers, stream, kept: Vec::new(), ended: false };
-                    *self = Call::Body { answer, send, read_before };
+                    let (status, headers) = (head.status, head.headers);
+                    *answer = Answer::Begun(Begun { status, headers, stream, kept: Vec::new(), ended: false });
                 }
             }
         }
-        let Call::Body { answer, send, .. } = self else { return None };
-        let outcome = answer.poll(cx)?;
-        if outcome == Outcome::ResponseTooLarge {
-            send.send_reset(Reason::CANCEL);
-        }
+        let Answer::Begun(begun) = answer else { return None };
+        let outcome = begun.poll(cx)?;
+        // an answer that came before the body was sent, or is too long: the rest is not wanted; else this does nothing
+        send.send_reset(Reason::CANCEL);
         Some(outcome)
     }
 }
 
-impl Answer {
+impl Begun {
     fn poll(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
         while !self.ended {
             match self.stream.poll_data(cx) {
@@ -248,9 +286,10 @@ fn message(frame: &[u8]) -> &[u8] {
     }
 }
 
-/// A stream ended without an answer. REFUSED_STREAM says that it was not looked at.
+/// A stream ended without an answer. REFUSED_STREAM, and a GOAWAY that names an earlier stream as the last (h2 ends only
+/// later streams with it), say that it was not looked at (RFC 9113 sections 6.8 and 8.7): resending it is not ambiguous.
 fn ended(error: &h2::Error) -> Outcome {
-    if error.reason() == Some(Reason::REFUSED_STREAM) {
+    if error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote()) {
         Outcome::Unconnected(error.to_string())
     } else {
         Outcome::Disconnected(error.to_string())
@@ -276,11 +315,13 @@ impl Exporter for Grpc {
                 }
                 false
             }
-            Call::Head { mut send, read_before, .. } | Call::Body { mut send, read_before, .. } => {
+            Call::Sent { mut send, wire: number, read_before, .. } => {
                 send.send_reset(Reason::CANCEL);
-                if matches!(&self.link, Link::Up { ready, .. } if ready.read_bytes.get() == read_before) {
+                let silent = |wire: &Wire| wire.number == number && wire.ready.read_bytes.get() == read_before;
+                if matches!(&self.link, Link::Up(_, wire) if silent(wire)) {
                     self.link = Link::Down;
                 }
+                self.retiring.retain(|wire| !silent(wire));
                 true
             }
         }
@@ -288,38 +329,54 @@ impl Exporter for Grpc {
 
     fn on_event(&mut self, _: usize, event: &mio::event::Event) {
         self.dial.on_event(event);
-        if let Link::Greeting(_, ready) | Link::Up { ready, .. } = &self.link {
-            ready.on_event(event);
-        }
+        // all connections have one token: an event too many costs a read that would block
+        self.each_ready(|ready| ready.on_event(event));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>, done: &mut Vec<Done>) {
         self.poll_connect(cx, turn, done);
         self.poll_send(cx, turn);
-        let closed = self.poll_link(cx);
+        let over = self.poll_wires(cx);
         self.poll_calls(cx, done);
-        if let Some(what) = closed {
-            self.link = Link::Down;
+        for (number, why) in over {
+            if matches!(&self.link, Link::Up(_, wire) if wire.number == number) {
+                self.link = Link::Down;
+            }
+            self.retiring.retain(|wire| wire.number != number);
             // h2 has ended every stream of the connection; what it did not tell above ends here
             for (at, call) in self.calls.iter_mut().enumerate() {
-                if matches!(call, Call::Head { .. } | Call::Body { .. }) {
+                if matches!(call, Call::Sent { wire, .. } if *wire == number) {
                     *call = Call::Idle;
-                    done.push((at, Outcome::Disconnected(what.clone())));
+                    done.push((at, Outcome::Disconnected(why.clone())));
                 }
             }
             if self.wanted() {
                 cx.waker().wake_by_ref();
             }
         }
+        let mut retiring = std::mem::take(&mut self.retiring);
+        retiring.retain(|wire| self.carries(wire.number));
+        self.retiring = retiring;
     }
 
     fn new_turn(&mut self) {
-        if let Link::Greeting(_, ready) | Link::Up { ready, .. } = &self.link {
+        self.each_ready(|ready| {
             ready.new_turn();
-        }
+        });
     }
 
     fn is_starved(&self) -> bool {
-        matches!(&self.link, Link::Greeting(_, ready) | Link::Up { ready, .. } if ready.is_starved())
+        let mut starved = false;
+        self.each_ready(|ready| starved |= ready.is_starved());
+        starved
+    }
+}
+
+impl Grpc {
+    fn each_ready(&self, mut visit: impl FnMut(&Ready)) {
+        self.retiring.iter().for_each(|wire| visit(&wire.ready));
+        if let Link::Greeting(_, ready) | Link::Up(_, Wire { ready, .. }) = &self.link {
+            visit(ready);
+        }
     }
 }

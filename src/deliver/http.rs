@@ -105,15 +105,15 @@ impl Http {
     }
 
     fn poll_slot(&mut self, at: usize, cx: &mut Context<'_>, turn: &Turn<'_>) -> Option<Outcome> {
-        if matches!(self.slots[at].call, Call::Wanted(_)) {
-            if let Some(outcome) = self.send(at, cx, turn) {
-                return Some(outcome);
-            }
+        if matches!(self.slots[at].call, Call::Wanted(_))
+            && let Some(outcome) = self.send(at, cx, turn)
+        {
+            return Some(outcome);
         }
         // the connection moves first and last, so that what it read is seen and what was freed is sent
         let mut closed = self.slots[at].poll_link(cx);
         let outcome = self.slots[at].poll_call(cx, turn.now.wall_ns);
-        closed = closed.or(self.slots[at].poll_link(cx));
+        closed = closed.or_else(|| self.slots[at].poll_link(cx));
         let slot = &mut self.slots[at];
         if let Some(error) = closed {
             slot.link = None;

@@ -90,11 +90,11 @@ impl Options {
     }
 }
 
-/// The threads; stops them.
+/// The threads; stops them. Dropped without `shutdown`, they go on until the process ends.
 pub struct Handle {
     shared: Arc<Shared>,
     clock: fn() -> Now,
-    worker: Option<JoinHandle<io::Result<Vec<(usize, u64)>>>>,
+    worker: Option<JoinHandle<io::Result<worker::Left>>>,
     writers: Vec<(JoinHandle<()>, mpsc::Receiver<()>)>,
 }
 
@@ -136,8 +136,8 @@ pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Se
     for (number, destination) in destinations.into_iter().enumerate() {
         let port = shared.ports[number].clone();
         let sink = match &destination.target {
-            Target::Stdout => Sink::Stdout,
-            Target::File(path) => Sink::File { path: path.clone(), open: None },
+            Target::Stdout => Sink::stdout(),
+            Target::File(path) => Sink::file(path),
             Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => {
                 let names = Names::new(endpoint, &bell)?;
                 network.push((number, destination, names));

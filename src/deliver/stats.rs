@@ -47,7 +47,7 @@ counters! {
     tries_timed_out,
     /// Tries that ended without an answer.
     tries_disconnected,
-    /// Tries that could not connect or resolve the name.
+    /// Tries that could not connect or resolve the name, or that the destination says it did not look at.
     tries_unconnected,
     /// Answers over the limit (E8).
     responses_too_large,

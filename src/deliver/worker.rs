@@ -48,6 +48,9 @@ const ROUNDS_MAX: usize = 64;
 /// Events taken from the system at once.
 const EVENTS: usize = 256;
 
+/// The points still held at exit, by number of the destination.
+pub(super) type Left = Vec<(usize, u64)>;
+
 /// Set by wakers inside `h2` and `hyper`; everything runs on this thread, so a flag is enough.
 struct Woken(AtomicBool);
 
@@ -81,7 +84,7 @@ pub(super) struct Lane {
     exporter: Box<dyn Exporter>,
     slots: Vec<Option<Held>>,
     first_token: usize,
-    /// The server asked for silence until then, ns (E4).
+    /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
     jitter: Jitter,
     warner: Warner,
@@ -168,6 +171,8 @@ impl Lane {
         if now.mono_ns < self.quiet_until_ns {
             return;
         }
+        // over: no timer of it is left behind, or the loop would spin on a time that has passed
+        self.quiet_until_ns = 0;
         for at in 0..self.slots.len() {
             while self.slots[at].is_none() {
                 let Some(batch) = self.port.store.pop() else { return };
@@ -315,7 +320,7 @@ pub(super) fn run(
     shared: &Shared,
     mut lanes: Vec<Lane>,
     options: &Options,
-) -> io::Result<Vec<(usize, u64)>> {
+) -> io::Result<Left> {
     let mut events = Events::with_capacity(EVENTS);
     loop {
         let now = (options.clock)();

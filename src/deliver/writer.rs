@@ -5,7 +5,7 @@
 //! Invariants:
 //! 1. A line is written whole: a retry goes on at the byte where the last try stopped. Only a line that is given up can be
 //!    cut, and the next one then starts on a line of its own.
-//! 2. A batch is settled after its line is flushed.
+//! 2. A batch is settled after its line has left the process; nothing is buffered here.
 //!
 //! Progress: parks when the queue is empty. Blocks in `write`. Bounds: `TRIES` tries per line; one line in memory.
 //!
@@ -13,6 +13,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,38 +30,38 @@ use crate::otlp::json_out::write_json;
 pub const TRIES: u32 = 4;
 /// Longest park; a lost wake-up costs no more than this.
 const PARK: Duration = Duration::from_secs(1);
+/// Wait when standard output is a non-blocking pipe that somebody else made so, and full, ns.
+const FULL_PIPE_WAIT_NS: u64 = 10_000_000;
 
-/// Where lines go.
-pub(super) enum Sink {
-    Stdout,
-    File { path: PathBuf, open: Option<File> },
+/// Where lines go. Both are files without a buffer in between: what `write` says was written has left the process.
+pub(super) struct Sink {
+    /// `None` is standard output.
+    path: Option<PathBuf>,
+    open: Option<File>,
 }
 
 impl Sink {
+    pub(super) fn stdout() -> Self {
+        Sink { path: None, open: None }
+    }
+
+    pub(super) fn file(path: &Path) -> Self {
+        Sink { path: Some(path.to_owned()), open: None }
+    }
+
     /// Writes some of `bytes`.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Sink::Stdout => {
-                let mut out = io::stdout().lock();
-                let n = out.write(bytes)?;
-                out.flush()?;
-                Ok(n)
-            }
-            Sink::File { path, open } => {
-                let file = match open {
-                    Some(file) => file,
-                    None => open.insert(open_file(path)?),
-                };
-                file.write(bytes)
-            }
-        }
+        let file = match (&mut self.open, &self.path) {
+            (Some(file), _) => file,
+            (none, Some(path)) => none.insert(open_file(path)?),
+            (none, None) => none.insert(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+        };
+        file.write(bytes)
     }
 
     /// After an error the file is opened anew.
     fn reset(&mut self) {
-        if let Sink::File { open, .. } = self {
-            *open = None;
-        }
+        self.open = None;
     }
 }
 
@@ -168,6 +169,7 @@ impl Writer {
                     self.port.stats.bytes_sent.add(n as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.pause(FULL_PIPE_WAIT_NS) => {}
                 Err(error) => return Err(error),
             }
         }

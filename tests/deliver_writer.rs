@@ -1,0 +1,206 @@
+//! `file:` destinations and what `--out` says: E11, E12, E15.
+
+mod deliver_support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use catchment::deliver::{Compression, Dropped, Encoded, Offer, Target, parse_out, start};
+use catchment::model::Temporality;
+use deliver_support::*;
+
+/// A path of its own for each test.
+fn path(name: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("catchment-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join("out.jsonl")
+}
+
+/// A request whose resource has this schema URL.
+fn request(url: &str, points: u64) -> Arc<Encoded> {
+    let inner = [&[0x1a, url.len() as u8], url.as_bytes()].concat();
+    Arc::new(Encoded { bytes: [&[0x0a, inner.len() as u8], inner.as_slice()].concat().into(), points })
+}
+
+/// One line per request, appended, mode 0644, and there as soon as the points count as delivered.
+#[test]
+fn files_get_one_line_per_request() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = path("lines");
+    std::fs::write(&path, "{}\n").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    for run in 0..2 {
+        let destination = parse_out(&format!("file:{}", path.display())).unwrap();
+        let (sender, handle) = start(vec![destination], options()).unwrap();
+        for n in 0..3 {
+            assert_eq!(sender.offer(0, request(&format!("u{n}"), 2)), Offer::Queued);
+        }
+        wait_row(&sender, 0, |row| row.delivered == 6);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3 * (run + 1));
+        assert_eq!(lines[0], r#"{"resourceMetrics":[{"schemaUrl":"u0"}]}"#);
+        assert!(lines.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+        assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+    }
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777 & !0o644, 0);
+}
+
+/// One line per request on standard output. The writer has the process's own: a child runs this very test.
+#[test]
+fn stdout_gets_one_line_per_request() {
+    const CHILD: &str = "CATCHMENT_TEST_STDOUT_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let (sender, handle) = start(vec![parse_out("stdout").unwrap()], options()).unwrap();
+        for n in 0..3 {
+            assert_eq!(sender.offer(0, request(&format!("u{n}"), 2)), Offer::Queued);
+        }
+        // no waiting: shutdown delivers what is queued
+        let row = handle.shutdown(Instant::now() + PATIENCE)[0];
+        assert_eq!((row.encoded, row.delivered), (6, 6));
+        return;
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stdout_gets_one_line_per_request"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(child.status.success());
+    let text = String::from_utf8(child.stdout).unwrap();
+    for n in 0..3 {
+        assert_eq!(
+            text.matches(&format!("{{\"resourceMetrics\":[{{\"schemaUrl\":\"u{n}\"}}]}}\n")).count(),
+            1,
+            "{text}"
+        );
+    }
+}
+
+/// A file that cannot be opened costs its points, counted; a batch that is no request is counted as malformed.
+#[test]
+fn what_cannot_be_written_is_counted() {
+    let path = path("absent").join("no/such/folder");
+    let destination = parse_out(&format!("file:{}", path.display())).unwrap();
+    let (sender, handle) = start(vec![destination], options()).unwrap();
+    let _ = sender.offer(0, request("u", 4));
+    wait_row(&sender, 0, |row| row.dropped(Dropped::IoError) == 4);
+    assert_eq!(sender.stats(0).retries, 3);
+    let _ = sender.offer(0, Arc::new(Encoded { bytes: b"\x0a\x05x".as_slice().into(), points: 3 }));
+    wait_row(&sender, 0, |row| row.dropped(Dropped::Malformed) == 3);
+    let row = handle.shutdown(Instant::now() + PATIENCE)[0];
+    assert!(row.balances() && row.queued == 0);
+}
+
+/// E11: a pipe that nobody reads holds neither another destination nor the shutdown; what is left counts as queued.
+#[test]
+fn a_blocked_pipe_slows_nobody() {
+    let fifo = path("pipe");
+    let status = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(status.success());
+    let server = HttpServer::new(|_, _| Reply::ok());
+    let blocked = parse_out(&format!("file:{}", fifo.display())).unwrap();
+    let (sender, handle) = start(vec![blocked, server.destination()], options()).unwrap();
+    for _ in 0..10 {
+        let batch = request("u", 2);
+        assert_eq!(sender.offer(0, batch.clone()), Offer::Queued);
+        assert_eq!(sender.offer(1, batch), Offer::Queued);
+    }
+    wait_row(&sender, 1, |row| row.delivered == 20);
+    let rows = handle.shutdown(Instant::now() + Duration::from_millis(100));
+    assert_eq!((rows[0].encoded, rows[0].queued, rows[1].delivered), (20, 20, 20));
+    assert!(rows.iter().all(|row| row.balances()));
+}
+
+/// E12: a batch of no bytes is no request.
+#[test]
+fn empty_batches_are_not_sent() {
+    let server = HttpServer::new(|_, _| Reply::ok());
+    let (sender, handle) = start(vec![server.destination()], options()).unwrap();
+    assert_eq!(sender.offer(0, batch(0, 0)), Offer::Queued);
+    let _ = sender.offer(0, batch(1, 1));
+    wait_row(&sender, 0, |row| row.delivered == 1);
+    assert_eq!(server.requests.try_iter().count(), 1);
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+}
+
+/// E15: what `--out` means.
+#[test]
+fn destinations_are_parsed() {
+    let http = |url: &str| match parse_out(url).unwrap().target {
+        Target::OtlpHttp { endpoint, path } => format!("{} {path}", endpoint.authority()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(http("otlp-http://h:4318"), "h:4318 /v1/metrics");
+    assert_eq!(http("otlp-http://h"), "h:4318 /v1/metrics");
+    assert_eq!(http("otlp-http://h:1/"), "h:1 /v1/metrics");
+    assert_eq!(http("otlp-http://h:1/x/y"), "h:1 /x/y");
+    assert_eq!(http("otlp-http://[::1]:1"), "[::1]:1 /v1/metrics");
+    let all =
+        parse_out("otlp-grpc://example.org?temporality=delta&compression=none&queue=64MiB&timeout=1500ms").unwrap();
+    assert_eq!(all.name, "otlp-grpc://example.org:4317");
+    assert_eq!((all.temporality, all.compression), (Some(Temporality::Delta), Compression::None));
+    assert_eq!((all.queue_bytes, all.timeout), (64 << 20, Duration::from_millis(1500)));
+    for (url, compression) in [
+        ("otlp-grpc://example.org:4317", Compression::Gzip),
+        ("otlp-grpc://localhost:4317", Compression::None),
+        ("otlp-http://127.0.0.1:4318", Compression::None),
+        ("otlp-http://[::1]:4318?compression=gzip", Compression::Gzip),
+    ] {
+        assert_eq!(parse_out(url).unwrap().compression, compression, "{url}");
+    }
+    assert_eq!(parse_out("stdout?temporality=cumulative").unwrap().temporality, Some(Temporality::Cumulative));
+    assert_eq!(parse_out("file:/a/b").unwrap().name, "file:/a/b");
+}
+
+/// Errors name the option, the given value and the remedy; a password is never repeated.
+#[test]
+fn bad_destinations_say_what_to_do() {
+    for (url, words) in [
+        ("", "write otlp-grpc://"),
+        ("http://h", "`http://h` is no destination"),
+        ("https://h", "TLS"),
+        ("otlp-grpc://", "host ``"),
+        ("otlp-grpc://h:0", "port `0`"),
+        ("otlp-grpc://h:+1", "port `+1`"),
+        ("otlp-grpc://h:65536", "1 to 65535"),
+        ("otlp-grpc://h:1/x", "takes no path"),
+        ("otlp-grpc://[::1", "closing bracket"),
+        ("otlp-http://h/a b", "percent-encode"),
+        ("file:", "file:PATH"),
+        ("stdout?timeout=1s", "remove it"),
+        ("otlp-grpc://h?queue", "queue=VALUE"),
+        ("otlp-grpc://h?queue=1KB", "queue=`1KB`"),
+        ("otlp-grpc://h?queue=1KiB", "between 4MiB and 1024GiB"),
+        ("otlp-grpc://h?queue=99999999999999999999", "queue=`9999"),
+        ("otlp-grpc://h?timeout=0s", "between 100ms and 5m"),
+        ("otlp-grpc://h?timeout=5", "timeout=`5`"),
+        ("otlp-grpc://h?temporality=Delta", "delta or cumulative"),
+        ("otlp-grpc://h?compression=zstd", "gzip or none"),
+        ("otlp-grpc://h?colour=red", "`colour`"),
+        ("otlp-grpc://h?queue=8MiB&queue=9MiB", "twice"),
+    ] {
+        let error = parse_out(url).expect_err(url);
+        assert!(error.contains(words), "{url}: {error}");
+    }
+    let error = parse_out("otlp-http://user:hunter2@h").unwrap_err();
+    assert!(error.contains("before the @") && !error.contains("hunter2"), "{error}");
+}
+
+/// The seam is shared by shards: each clones a sender, all threads may hold one.
+#[test]
+fn senders_are_shared_between_threads() {
+    fn shared<T: Clone + Send + Sync>() {}
+    shared::<catchment::deliver::Sender>();
+}
+
+/// Names are unique, whatever is given twice.
+#[test]
+fn names_are_unique() {
+    let destination = parse_out("otlp-grpc://127.0.0.1:1").unwrap();
+    let (sender, handle) = start(vec![destination.clone(), destination.clone(), destination], options()).unwrap();
+    let names: Vec<&str> = (0..3).map(|d| sender.name(d)).collect();
+    assert_eq!(names, ["otlp-grpc://127.0.0.1:1", "otlp-grpc://127.0.0.1:1#2", "otlp-grpc://127.0.0.1:1#3"]);
+    assert!(handle.shutdown(Instant::now()).iter().all(|row| row.balances()));
+}

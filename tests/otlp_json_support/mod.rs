@@ -1,0 +1,4 @@
+//! The judge and the generator of the OTLP/JSON writer's tests.
+
+pub mod judge;
+pub mod random;

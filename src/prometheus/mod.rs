@@ -39,7 +39,7 @@
 //!
 //! Bounds: a chunk is [`CHUNK_BYTES`] and at most one line more. While rendering, memory is one chunk; the distinct
 //! label prefixes and the family directory (under 30 MiB at 100,000 groups); 8 bytes a row for the largest class in
-//! which rows *can* collide; [`MERGE_BYTES`] of rows that *do*, the others waiting for the next pass over the class.
+//! which rows *can* collide, twice that while they are sorted; [`MERGE_BYTES`] of rows that *do*, the others waiting for the next pass over the class.
 //!
 //! Sources: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", "Metrics Exporter - Prometheus",
 //! "AnyValue representation for non-OTLP protocols"; Prometheus "Exposition formats", text format 0.0.4;
@@ -75,7 +75,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escapi
 /// Bytes after which a chunk is handed out.
 pub const CHUNK_BYTES: usize = 64 * KIB;
 /// Bytes of colliding rows held at once; more of them take further passes over their class.
-pub const MERGE_BYTES: usize = 24 * MIB;
+pub const MERGE_BYTES: usize = 32 * MIB;
 /// Rows, groups or merged rows that one step visits at most.
 pub const ROWS_PER_STEP: usize = 1_024;
 
@@ -183,7 +183,7 @@ pub enum Progress {
 
 /// One cut of the index, readable in slices.
 ///
-/// Until `Overtaken`, every walk over a group yields the same rows: those of the cut.
+/// Until `Overtaken`, every walk over a group yields the same rows in the same order: those of the cut.
 pub trait Source {
     /// A cheap handle of a group.
     type Group: Clone;

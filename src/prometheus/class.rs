@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::prometheus::gather::{Family, Member};
 use crate::prometheus::histogram::Lines;
 use crate::prometheus::labels::Labels;
-use crate::prometheus::merge::{Merger, Shown};
+use crate::prometheus::merge::{MERGED_ROW_BYTES, Merger, Shown};
 use crate::prometheus::name::Place;
 use crate::prometheus::page::Bounds;
 use crate::prometheus::report::{Report, WarningReason};
@@ -70,6 +70,8 @@ struct Class<G> {
     /// `family{prefix`, for rows of one line.
     head: Vec<u8>,
     mode: Mode,
+    /// Bytes of labels fingerprinted.
+    label_bytes: usize,
     /// The group being read and the source's cursor in it.
     at: usize,
     cursor: usize,
@@ -77,20 +79,33 @@ struct Class<G> {
 
 enum Mode {
     Scan,
+    /// Of every row, in the order of the walk.
     Fingerprint(Vec<u64>),
     Stream,
-    /// `doubles` are the fingerprints that come more than once and are not written yet, ascending.
     Merge {
-        doubles: Vec<u64>,
+        collisions: Collisions,
         first_pass: bool,
         merger: Merger,
+        /// The row of the walk.
+        row: usize,
     },
     /// Merged rows are being written, from `next` on.
     Drain {
-        doubles: Vec<u64>,
+        collisions: Collisions,
         merger: Merger,
         next: usize,
     },
+}
+
+/// Which rows share a fingerprint.
+#[derive(Default)]
+struct Collisions {
+    /// Of every row, in the order of the walk: a row that this pass is not about is passed over without its labels.
+    rows: Vec<u64>,
+    /// Those that come more than once and are not written yet, ascending.
+    doubles: Vec<u64>,
+    /// How many of `doubles` a pass takes up; a guess from the labels' mean length.
+    per_pass: usize,
 }
 
 impl<G: Clone> Open<G> {
@@ -141,7 +156,7 @@ fn next_class<S: Source>(
     let head = [title.name.as_bytes(), b"{", &prefix].concat();
     desk.labels.begin(Place::Point(title.kind));
     let mode = if one_metric { Mode::Scan } else { Mode::Fingerprint(Vec::new()) };
-    Some(Class { groups, prefix, head, mode, at: 0, cursor: 0 })
+    Some(Class { groups, prefix, head, mode, label_bytes: 0, at: 0, cursor: 0 })
 }
 
 impl<G: Clone> Class<G> {
@@ -151,7 +166,7 @@ impl<G: Clone> Class<G> {
         desk: &mut Desk,
         title: &mut Title,
     ) -> Result<Progress, Overtaken> {
-        let Class { groups, prefix, head, mode, at, cursor } = self;
+        let Class { groups, prefix, head, mode, label_bytes, at, cursor } = self;
         let limit = desk.bounds.rows_per_step;
         let mut walk =
             |visit: &mut dyn FnMut(&Meta, Row<'_>) -> ControlFlow<()>| walk(groups, at, cursor, source, limit, visit);
@@ -174,16 +189,20 @@ impl<G: Clone> Class<G> {
                     scratch.clear();
                     labels.put(scratch, row.attributes);
                     fingerprints.push(keys.hash_one(scratch.as_slice()));
+                    *label_bytes += scratch.len();
                     ControlFlow::Continue(())
                 })?;
-                match progress {
-                    Progress::More => return Ok(Progress::More),
-                    Progress::Done => match doubles(std::mem::take(fingerprints)) {
-                        doubles if doubles.is_empty() => Mode::Stream,
-                        doubles => {
-                            Mode::Merge { doubles, first_pass: true, merger: Merger::new(desk.bounds.merge_bytes) }
-                        }
-                    },
+                if progress == Progress::More {
+                    return Ok(Progress::More);
+                }
+                let mean = *label_bytes / fingerprints.len().max(1) + MERGED_ROW_BYTES;
+                let collisions =
+                    Collisions::find(std::mem::take(fingerprints), (desk.bounds.merge_bytes / mean).max(1));
+                if collisions.doubles.is_empty() {
+                    Mode::Stream
+                } else {
+                    let merger = Merger::new(desk.bounds.merge_bytes);
+                    Mode::Merge { collisions, first_pass: true, merger, row: 0 }
                 }
             }
             Mode::Stream => {
@@ -192,19 +211,29 @@ impl<G: Clone> Class<G> {
                     writer.row(meta, row)
                 });
             }
-            Mode::Merge { doubles, first_pass, merger } => {
+            Mode::Merge { collisions, first_pass, merger, row: at_row } => {
+                let pass = collisions.pass();
                 let progress = walk(&mut |meta, row| {
+                    let known = collisions.rows.get(*at_row).copied();
+                    *at_row += 1;
+                    // most rows of a later pass end here
+                    if !*first_pass && known.is_some_and(|fingerprint| !pass.contains(&fingerprint)) {
+                        return ControlFlow::Continue(());
+                    }
+                    if !fits(&row.value, title.kind) {
+                        let cases = u64::from(*first_pass);
+                        desk.report.warn(WarningReason::WrongKind, cases, &title.name, &meta.name);
+                        return ControlFlow::Continue(());
+                    }
                     let mut text = std::mem::take(&mut desk.scratch);
                     text.clear();
                     desk.labels.put(&mut text, row.attributes);
-                    let fingerprint = desk.keys.hash_one(text.as_slice());
+                    let fingerprint = known.unwrap_or_else(|| desk.keys.hash_one(text.as_slice()));
                     let mut flow = ControlFlow::Continue(());
-                    let fits = fits(&row.value, title.kind);
-                    if !fits {
-                        let cases = u64::from(*first_pass);
-                        desk.report.warn(WarningReason::WrongKind, cases, &title.name, &meta.name);
-                    } else if doubles.binary_search(&fingerprint).is_ok() {
-                        merger.take(fingerprint, &text, meta.kind, meta.bounds.as_ref(), &row);
+                    if collisions.doubles.binary_search(&fingerprint).is_ok() {
+                        if pass.contains(&fingerprint) {
+                            merger.take(fingerprint, &text, meta.kind, meta.bounds.as_ref(), &row);
+                        }
                     } else if *first_pass {
                         let shown = shown(&row.value, meta);
                         flow =
@@ -213,15 +242,13 @@ impl<G: Clone> Class<G> {
                     desk.scratch = text;
                     flow
                 })?;
-                match progress {
-                    Progress::More => return Ok(Progress::More),
-                    Progress::Done => {
-                        let (doubles, merger) = (std::mem::take(doubles), std::mem::replace(merger, Merger::new(1)));
-                        Mode::Drain { doubles, merger, next: 0 }
-                    }
+                if progress == Progress::More {
+                    return Ok(Progress::More);
                 }
+                let merger = std::mem::replace(merger, Merger::new(0));
+                Mode::Drain { collisions: std::mem::take(collisions), merger, next: 0 }
             }
-            Mode::Drain { doubles, merger, next } => {
+            Mode::Drain { collisions, merger, next } => {
                 let Merger { rows, losses, .. } = merger;
                 for row in rows.iter().skip(*next).take(limit) {
                     *next += 1;
@@ -234,15 +261,15 @@ impl<G: Clone> Class<G> {
                     return Ok(Progress::More);
                 }
                 let losses = *losses;
-                doubles.retain(|&fingerprint| !merger.holds(fingerprint));
+                collisions.forget(merger);
                 desk.report.warn(WarningReason::Merged, losses.merged, &title.name, "");
                 desk.report.warn(WarningReason::BoundsConflict, losses.bounds, &title.name, "");
                 desk.report.warn(WarningReason::CountOverflow, losses.overflow, &title.name, "");
-                if doubles.is_empty() {
+                if collisions.doubles.is_empty() {
                     return Ok(Progress::Done);
                 }
-                let (doubles, merger) = (std::mem::take(doubles), Merger::new(desk.bounds.merge_bytes));
-                Mode::Merge { doubles, first_pass: false, merger }
+                let merger = Merger::new(desk.bounds.merge_bytes);
+                Mode::Merge { collisions: std::mem::take(collisions), first_pass: false, merger, row: 0 }
             }
         };
         (*mode, *at, *cursor) = (next_mode, 0, 0);
@@ -273,13 +300,33 @@ fn walk<S: Source>(
     Ok(if *at == groups.len() { Progress::Done } else { Progress::More })
 }
 
-/// Those that come more than once, each once, ascending.
-fn doubles(mut fingerprints: Vec<u64>) -> Vec<u64> {
-    fingerprints.sort_unstable();
-    let mut doubles: Vec<u64> = fingerprints.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    doubles.dedup();
-    doubles.shrink_to_fit();
-    doubles
+impl Collisions {
+    fn find(rows: Vec<u64>, per_pass: usize) -> Self {
+        let mut sorted = rows.clone();
+        sorted.sort_unstable();
+        let mut doubles: Vec<u64> = sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        doubles.dedup();
+        doubles.shrink_to_fit();
+        Collisions { rows, doubles, per_pass }
+    }
+
+    /// The fingerprints that the next pass is about.
+    fn pass(&self) -> std::ops::RangeInclusive<u64> {
+        let first = self.doubles.first().expect("a pass begins only while doubles are left");
+        let last = self.doubles.get(self.per_pass - 1).or(self.doubles.last()).expect("there is a first");
+        *first..=*last
+    }
+
+    /// Drops what the merger holds. What it had no room for stays for the next pass.
+    fn forget(&mut self, merger: &Merger) {
+        let before = self.doubles.len();
+        self.doubles.retain(|&fingerprint| !merger.holds(fingerprint));
+        // rows of the wrong kind are nobody's, and must not keep the page turning
+        if self.doubles.len() == before {
+            let pass = self.pass();
+            self.doubles.retain(|fingerprint| !pass.contains(fingerprint));
+        }
+    }
 }
 
 const fn fits(value: &Value<'_>, kind: Type) -> bool {

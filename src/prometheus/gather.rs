@@ -49,8 +49,8 @@ pub(super) struct Directory<G> {
     /// Labels of job, instance and scope.
     pub prefixes: Vec<Arc<[u8]>>,
     prefix_places: HashMap<Arc<[u8]>, u32, ahash::RandomState>,
-    /// Resource, scope, schema URL and prefix of the group before: neighbours mostly share them.
-    before: Option<(Arc<[u8]>, Arc<[u8]>, Arc<str>, u32)>,
+    /// The group before and its prefix: neighbours mostly share resource and scope.
+    before: Option<(Meta, u32)>,
 }
 
 impl<G: Clone> Directory<G> {
@@ -89,10 +89,10 @@ impl<G: Clone> Directory<G> {
 
     /// The place of the labels that a group's rows share; registers its target on the way.
     fn prefix(&mut self, meta: &Meta, report: &mut Report) -> u32 {
-        if let Some((resource, scope, schema_url, prefix)) = &self.before
-            && Arc::ptr_eq(resource, &meta.resource)
-            && Arc::ptr_eq(scope, &meta.scope)
-            && Arc::ptr_eq(schema_url, &meta.scope_schema_url)
+        if let Some((before, prefix)) = &self.before
+            && Arc::ptr_eq(&before.resource, &meta.resource)
+            && Arc::ptr_eq(&before.scope, &meta.scope)
+            && Arc::ptr_eq(&before.scope_schema_url, &meta.scope_schema_url)
         {
             return *prefix;
         }
@@ -112,7 +112,7 @@ impl<G: Clone> Directory<G> {
                 prefix
             }
         };
-        self.before = Some((meta.resource.clone(), meta.scope.clone(), meta.scope_schema_url.clone(), prefix));
+        self.before = Some((meta.clone(), prefix));
         prefix
     }
 

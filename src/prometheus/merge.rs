@@ -20,7 +20,7 @@ use crate::prometheus::text::Number;
 use crate::prometheus::{Row, Value};
 
 /// Bytes counted for a row besides its labels, buckets and quantiles.
-const ROW_BYTES: usize = 192;
+pub(super) const MERGED_ROW_BYTES: usize = 192;
 /// Different bounds kept apart within one identity; past it, those longest without a point go.
 const BOUNDS_MAX: usize = 8;
 
@@ -140,10 +140,10 @@ impl Merged {
     fn bytes(&self) -> usize {
         let inside = match &self.parts {
             Parts::Number(_) => 0,
-            Parts::Histogram(parts) => parts.iter().map(|part| ROW_BYTES + part.buckets.len() * 8).sum(),
+            Parts::Histogram(parts) => parts.iter().map(|part| MERGED_ROW_BYTES + part.buckets.len() * 8).sum(),
             Parts::Summary { quantiles, .. } => quantiles.len() * 16,
         };
-        ROW_BYTES + self.labels.len() + inside
+        MERGED_ROW_BYTES + self.labels.len() + inside
     }
 
     fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>, losses: &mut Losses) {

@@ -1,4 +1,5 @@
 //! Tests of whole pages, with a strict parser and a source in memory.
+mod by_hand;
 mod fake;
 mod pages;
 mod parse;

@@ -150,6 +150,22 @@ fn x6_collisions_within_one_metric() {
 }
 
 #[test]
+fn rows_of_a_wrong_kind_are_left_out_wherever_they_are() {
+    let wrong = |group: Group| group.row(&[("k", "v")], 1, Histogram(1, None, vec![]));
+    let right = |group: Group| group.row(&[("k", "w")], 1, Int(1));
+    let report = check(vec![wrong(right(Group::counter("c")))], "# TYPE c_total counter\nc_total{@,k=\"w\"} 1\n");
+    assert_eq!(report.count(WarningReason::WrongKind), 1);
+    let info = "# HELP target_info Target metadata\n# TYPE target_info gauge\ntarget_info{@,host_name=\"h2\"} 1\n";
+    let report = check(
+        vec![wrong(right(Group::counter("c"))), wrong(right(Group::counter("c").with(other_host)))],
+        &format!("{info}# TYPE c_total counter\nc_total{{@,k=\"w\"}} 2\n"),
+    );
+    assert_eq!(report.count(WarningReason::WrongKind), 2);
+    let report = check(vec![wrong(Group::counter("c")), wrong(Group::counter("c").with(other_host))], info);
+    assert_eq!(report.count(WarningReason::WrongKind), 2);
+}
+
+#[test]
 fn x6_shards_of_one_metric_stream() {
     let shard = |n: usize| Group::counter("c").row(&[("n", &n.to_string())], 1, Int(n as i64));
     let report = check(

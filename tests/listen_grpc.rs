@@ -20,6 +20,8 @@ const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Exp
 const GRPC: (&str, &str) = ("content-type", "application/grpc");
 const GZIP: (&str, &str) = ("grpc-encoding", "gzip");
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 struct Reply2 {
     http: u16,
     headers: HeaderMap,
@@ -46,7 +48,7 @@ async fn connect(server: &Server) -> SendRequest<Bytes> {
     send.ready().await.unwrap()
 }
 
-fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+fn request(method: &str, path: &str, headers: Headers<'_>) -> Request<()> {
     let mut request = Request::builder().method(method).uri(format!("http://x{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -68,7 +70,7 @@ async fn read(response: ResponseFuture) -> Reply2 {
 }
 
 /// One call whose body is sent in these pieces, each a DATA frame or more.
-async fn call(send: &SendRequest<Bytes>, path: &str, headers: &[(&str, &str)], pieces: &[&[u8]]) -> Reply2 {
+async fn call(send: &SendRequest<Bytes>, path: &str, headers: Headers<'_>, pieces: &[&[u8]]) -> Reply2 {
     let mut send = send.clone().ready().await.unwrap();
     let (response, mut stream) = send.send_request(request("POST", path, headers), pieces.is_empty()).unwrap();
     for (index, piece) in pieces.iter().enumerate() {
@@ -93,7 +95,7 @@ fn r1_r25_messages_arrive_whole() {
         for size in [0, 1, 2_000, 100_000, 3_000_000] {
             let message: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
             let (plain, zipped) = (framed(0, &message), framed(1, &gzip(&message)));
-            let cases: [(&[(&str, &str)], Vec<&[u8]>); 5] = [
+            let cases: [(Headers, Vec<&[u8]>); 5] = [
                 (&[GRPC], vec![&plain]),
                 (&[GRPC, GZIP], vec![&plain]),
                 (&[GRPC, GZIP], vec![&zipped]),
@@ -199,7 +201,7 @@ fn r2_messages_are_limited() {
     run(async {
         let send = connect(&server).await;
         assert_eq!(export(&send, &vec![1; 100_000]).await.grpc(), 0);
-        let table: [(&[(&str, &str)], Vec<u8>); 3] = [
+        let table: [(Headers, Vec<u8>); 3] = [
             (&[GRPC], framed(0, &vec![1; 100_001])),
             (&[GRPC, GZIP], framed(1, &gzip(&vec![1; 100_001]))),
             (&[GRPC], vec![0, 255, 255, 255, 255, 1]),

@@ -1,4 +1,5 @@
-//! Loom models of expiry in two cuts: `lifecycle` and `sync::cut` as the product runs them, one key, one writer, one owner.
+//! Loom models of expiry in two cuts: `lifecycle` and `sync::cut` as the product runs them, one key, one writer, one
+//! owner.
 //!
 //! The writer's shard adds points through a route it caches; the owner coordinates, merges, retires and unlinks.
 //! The index is one word here: which series the key leads to. The writer may be skipped at any cut.

@@ -82,11 +82,15 @@ pub enum Reject {
     CellFull,
     /// Summaries are not taken yet.
     Unsupported,
+    /// M27: NaN or infinite where only a number adds up.
+    NotFinite,
+    /// The point's or metric's counts overflow 64 bits.
+    CountOverflow,
 }
 
 impl Reject {
     /// Number of reasons.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 18;
     /// All reasons, by number.
     pub const ALL: [Reject; Self::COUNT] = [
         Reject::NoTime,
@@ -105,6 +109,8 @@ impl Reject {
         Reject::MemoryLimit,
         Reject::CellFull,
         Reject::Unsupported,
+        Reject::NotFinite,
+        Reject::CountOverflow,
     ];
 
     /// The label value in metrics and in the ledger.
@@ -126,6 +132,8 @@ impl Reject {
             Reject::MemoryLimit => "memory_limit",
             Reject::CellFull => "cell_full",
             Reject::Unsupported => "unsupported",
+            Reject::NotFinite => "not_finite",
+            Reject::CountOverflow => "count_overflow",
         }
     }
 
@@ -148,6 +156,8 @@ impl Reject {
             Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
             Reject::CellFull => "more than 2^32 points for one series in one interval: shorten --interval",
             Reject::Unsupported => "summaries are not taken by this version",
+            Reject::NotFinite => "a sum is NaN or infinite",
+            Reject::CountOverflow => "histogram counts overflow 64 bits",
         }
     }
 }

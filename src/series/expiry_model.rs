@@ -7,7 +7,7 @@
 use super::lifecycle::{
     Outcome, State, Touch, begin_retire, finish_retire, stamp_count, stamp_interval, stamp_word, state, touch,
 };
-use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::cut::{CutBoard, Publish};
 use crate::sync::explore;
 use loom::thread;
@@ -19,7 +19,7 @@ const SERIES: usize = 2;
 const NOWHERE: usize = SERIES;
 
 struct Series {
-    state: AtomicU32,
+    state: AtomicU64,
     stamps: [AtomicU64; 2],
 }
 
@@ -30,14 +30,14 @@ struct House {
 }
 
 /// How a writer asks whether a series lives: the product's `touch`, or a broken one.
-type Ask = fn(&AtomicU64, u64, &AtomicU32) -> Touch;
+type Ask = fn(&AtomicU64, u64, &AtomicU64) -> Touch;
 
 impl House {
     fn new() -> Arc<Self> {
         Arc::new(House {
             board: CutBoard::new(1),
             series: std::array::from_fn(|_| Series {
-                state: AtomicU32::new(State::Live as u32),
+                state: AtomicU64::new(State::Live as u64),
                 stamps: std::array::from_fn(|_| AtomicU64::new(0)),
             }),
             index: AtomicUsize::new(0),
@@ -215,7 +215,7 @@ fn loom_expiry_takes_an_idle_series() {
 #[test]
 #[should_panic(expected = "no point is lost and none counted twice")]
 fn loom_expiry_asking_before_stamping_is_caught() {
-    fn broken(stamp: &AtomicU64, word: u64, life: &AtomicU32) -> Touch {
+    fn broken(stamp: &AtomicU64, word: u64, life: &AtomicU64) -> Touch {
         let dead = state(life) == State::Dead;
         stamp.store(word, Ordering::Relaxed);
         if dead { Touch::Dead } else { Touch::Live }
@@ -227,7 +227,7 @@ fn loom_expiry_asking_before_stamping_is_caught() {
 #[test]
 #[should_panic(expected = "no point is lost and none counted twice")]
 fn loom_expiry_without_the_fence_is_caught() {
-    fn broken(stamp: &AtomicU64, word: u64, life: &AtomicU32) -> Touch {
+    fn broken(stamp: &AtomicU64, word: u64, life: &AtomicU64) -> Touch {
         stamp.store(word, Ordering::Relaxed);
         if state(life) == State::Dead { Touch::Dead } else { Touch::Live }
     }

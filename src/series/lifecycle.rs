@@ -38,11 +38,11 @@
 //!
 //! Sources: Dekker's handshake; the model is `expiry_model`.
 
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Where a series is in its life, as its state word holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 pub enum State {
     /// Takes points. A word of zero.
     Live = 0,
@@ -94,7 +94,7 @@ pub const fn stamp_count(word: u64) -> u32 {
 ///
 /// If the word holds none.
 #[inline]
-pub fn state(word: &AtomicU32) -> State {
+pub fn state(word: &AtomicU64) -> State {
     // ORDERING: Acquire pairs with the writes below: who sees `Dead` sees all that led to it.
     match word.load(Ordering::Acquire) {
         0 => State::Live,
@@ -110,7 +110,7 @@ pub fn state(word: &AtomicU32) -> State {
 /// `new_stamp_word` is `stamp_word(open interval, 0)`; the writer resets the bank's values before or after, as it
 /// likes.
 #[inline]
-pub fn touch(stamp: &AtomicU64, new_stamp_word: u64, word: &AtomicU32) -> Touch {
+pub fn touch(stamp: &AtomicU64, new_stamp_word: u64, word: &AtomicU64) -> Touch {
     // ORDERING: Relaxed: ordered by the fence for the owner, by the cut for whoever merges.
     stamp.store(new_stamp_word, Ordering::Relaxed);
     // ORDERING: SeqCst pairs with the fence in `begin_retire`: either we see `Retiring` below or the owner sees our
@@ -132,7 +132,7 @@ pub fn touch(stamp: &AtomicU64, new_stamp_word: u64, word: &AtomicU32) -> Touch 
 
 /// The owner marks an idle series; `false` if it was not live. The stamps are read after this, one cut later.
 #[inline]
-pub fn begin_retire(word: &AtomicU32) -> bool {
+pub fn begin_retire(word: &AtomicU64) -> bool {
     let begun = swap(word, State::Live, State::Retiring);
     // ORDERING: SeqCst pairs with the fence in `touch`: a writer that missed the mark has stamped before we read
     // stamps.
@@ -142,7 +142,7 @@ pub fn begin_retire(word: &AtomicU32) -> bool {
 
 /// The owner decides about a series it marked: `touched` says what the stamps said (invariant 2).
 #[inline]
-pub fn finish_retire(word: &AtomicU32, touched: bool) -> Outcome {
+pub fn finish_retire(word: &AtomicU64, touched: bool) -> Outcome {
     if touched {
         // Fails when a writer was faster: live all the same.
         swap(word, State::Retiring, State::Live);
@@ -156,17 +156,17 @@ pub fn finish_retire(word: &AtomicU32, touched: bool) -> Outcome {
 }
 
 #[inline]
-fn swap(word: &AtomicU32, from: State, to: State) -> bool {
+fn swap(word: &AtomicU64, from: State, to: State) -> bool {
     // ORDERING: AcqRel: the states form one chain; whoever takes a step sees what was done before the last one.
-    word.compare_exchange(from as u32, to as u32, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    word.compare_exchange(from as u64, to as u64, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
-    fn word(state: State) -> AtomicU32 {
-        AtomicU32::new(state as u32)
+    fn word(state: State) -> AtomicU64 {
+        AtomicU64::new(state as u64)
     }
 
     #[test]
@@ -207,6 +207,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "3 is no state of a series")]
     fn a_broken_state_is_a_bug() {
-        state(&AtomicU32::new(3));
+        state(&AtomicU64::new(3));
     }
 }

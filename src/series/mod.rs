@@ -1,6 +1,29 @@
-//! Series: the index that finds them, and their life.
+//! Which series exist, and where their numbers lie.
+//!
+//! Knows identities, cells and their two banks; does not know formats, sockets or destinations. Time comes in as
+//! arguments.
+//!
+//! ```text
+//!   core 0 ── writes ──► cells of core 0 (slab 0) ─┐
+//!   core 1 ── writes ──► cells of core 1 (slab 1) ─┼─ closed banks, after a cut ─► owner shard merges ─► series value
+//!   index (hash tries, one per shard): identity ─► series ─► its cells, at most one per core and input temporality
+//! ```
+//!
+//! Invariants
+//! 1. A cell's banks are written by its core alone. Another thread reads a bank only after the cut that closed it.
+//! 2. A series is in exactly one trie, that of the shard which owns its hash; its value words are written by that
+//!    shard alone.
+//! 3. Nothing in a slab is a pointer.
 
+pub mod cell;
 #[cfg(all(test, loom))]
 mod expiry_model;
+pub mod group;
 pub mod index;
 pub mod lifecycle;
+pub mod registry;
+pub mod slab;
+mod value;
+
+pub use group::{Group, GroupKey};
+pub use value::{CellRef, Dead, ReadValue, Series};

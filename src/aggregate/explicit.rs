@@ -1,0 +1,194 @@
+//! Explicit-bucket histograms of one set of bounds, as words.
+//!
+//! A *region* is a slice of words: count, sum, min, max, flags, then one word a bucket. It lies in a cell (atomics
+//! with one writer) or in scratch memory; the trait `Words` covers both. Knows no attributes, no time.
+//!
+//! Flags: a sum (min, max) is there only if every merged point with a count had one; absent is not 0 (M22).
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Words before the buckets.
+pub const HEAD: usize = 5;
+/// The region has a sum.
+pub const HAS_SUM: u64 = 1;
+/// The region has a minimum.
+pub const HAS_MIN: u64 = 2;
+/// The region has a maximum.
+pub const HAS_MAX: u64 = 4;
+
+/// Memory of words with one writer at a time.
+pub trait Words {
+    /// Number of words.
+    fn len(&self) -> usize;
+    /// No words.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Reads word `i`.
+    fn get(&self, i: usize) -> u64;
+    /// Writes word `i`.
+    fn set(&mut self, i: usize, value: u64);
+}
+
+impl Words for &[AtomicU64] {
+    #[inline]
+    fn len(&self) -> usize {
+        <[AtomicU64]>::len(self)
+    }
+    #[inline]
+    fn get(&self, i: usize) -> u64 {
+        // ORDERING: one writer; readers on other threads are ordered by the cut (series room)
+        self[i].load(Relaxed)
+    }
+    #[inline]
+    fn set(&mut self, i: usize, value: u64) {
+        // ORDERING: as above
+        self[i].store(value, Relaxed);
+    }
+}
+
+impl Words for &mut [u64] {
+    #[inline]
+    fn len(&self) -> usize {
+        <[u64]>::len(self)
+    }
+    #[inline]
+    fn get(&self, i: usize) -> u64 {
+        self[i]
+    }
+    #[inline]
+    fn set(&mut self, i: usize, value: u64) {
+        self[i] = value;
+    }
+}
+
+impl Words for &[u64] {
+    #[inline]
+    fn len(&self) -> usize {
+        <[u64]>::len(self)
+    }
+    #[inline]
+    fn get(&self, i: usize) -> u64 {
+        self[i]
+    }
+    fn set(&mut self, _: usize, _: u64) {
+        unreachable!("a region that is only read is never written");
+    }
+}
+
+/// Makes the region empty.
+pub fn clear(region: &mut impl Words) {
+    for i in 0..region.len() {
+        region.set(i, 0);
+    }
+}
+
+/// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count overflowed and stuck at
+/// its maximum.
+pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
+    let count = from.get(0);
+    if count == 0 {
+        return false;
+    }
+    let before = into.get(0);
+    if before == 0 {
+        for i in 0..from.len() {
+            into.set(i, from.get(i));
+        }
+        return false;
+    }
+    let (total, overflow) = before.overflowing_add(count);
+    if overflow {
+        return true;
+    }
+    into.set(0, total);
+    into.set(1, (f64::from_bits(into.get(1)) + f64::from_bits(from.get(1))).to_bits());
+    into.set(2, f64::from_bits(into.get(2)).min(f64::from_bits(from.get(2))).to_bits());
+    into.set(3, f64::from_bits(into.get(3)).max(f64::from_bits(from.get(3))).to_bits());
+    into.set(4, into.get(4) & from.get(4));
+    for i in HEAD..from.len() {
+        // no bucket overflows where their sum, the count, does not
+        into.set(i, into.get(i) + from.get(i));
+    }
+    false
+}
+
+/// Whether `newer` can follow `older` in one cumulative stream without a reset: no bucket fell.
+pub fn follows(newer: &impl Words, older: &impl Words) -> bool {
+    newer.get(0) >= older.get(0) && (HEAD..newer.len()).all(|i| newer.get(i) >= older.get(i))
+}
+
+/// Adds to `into` what `newer` has more than `older` (which it follows). Minimum and maximum of a difference are
+/// unknown (M22).
+pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) {
+    let count = newer.get(0) - older.get(0);
+    if count == 0 {
+        return;
+    }
+    let both = newer.get(4) & older.get(4) | if older.get(0) == 0 { newer.get(4) } else { 0 };
+    let flags = both & HAS_SUM;
+    into.set(4, if into.get(0) == 0 { flags } else { into.get(4) & flags });
+    into.set(0, into.get(0).saturating_add(count));
+    let difference = f64::from_bits(newer.get(1)) - f64::from_bits(older.get(1));
+    into.set(1, (f64::from_bits(into.get(1)) + difference).to_bits());
+    for i in HEAD..newer.len() {
+        into.set(i, into.get(i).saturating_add(newer.get(i) - older.get(i)));
+    }
+}
+
+/// Copies a region.
+pub fn copy(into: &mut impl Words, from: &impl Words) {
+    for i in 0..from.len() {
+        into.set(i, from.get(i));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn region(buckets: Vec<u64>) -> Vec<u64> {
+        let count: u64 = buckets.iter().sum();
+        let mut words = vec![count, (count as f64 * 0.5).to_bits(), 1f64.to_bits(), 9f64.to_bits(), 7];
+        words.extend(buckets);
+        if count == 0 {
+            words.fill(0);
+        }
+        words
+    }
+
+    fn merged(a: &[u64], b: &[u64]) -> Vec<u64> {
+        let mut out = a.to_vec();
+        merge(&mut out.as_mut_slice(), &b);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn m26_merge_is_associative_and_commutative(
+            a in prop::collection::vec(0u64..1 << 40, 4), b in prop::collection::vec(0u64..1 << 40, 4),
+            c in prop::collection::vec(0u64..1 << 40, 4)
+        ) {
+            let (a, b, c) = (region(a), region(b), region(c));
+            prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+            prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+            let total = merged(&a, &b);
+            prop_assert_eq!(total[0], total[HEAD..].iter().sum::<u64>());
+        }
+
+        #[test]
+        fn a_difference_added_to_the_older_gives_the_newer(
+            a in prop::collection::vec(0u64..1 << 40, 4), b in prop::collection::vec(0u64..1 << 40, 4)
+        ) {
+            let older = region(a);
+            let newer = merged(&older, &region(b));
+            prop_assert!(follows(&newer.as_slice(), &older.as_slice()));
+            let mut difference = vec![0; newer.len()];
+            merge_difference(&mut difference.as_mut_slice(), &newer.as_slice(), &older.as_slice());
+            let back = merged(&older, &difference);
+            prop_assert_eq!(back[0], newer[0]);
+            prop_assert_eq!(&back[HEAD..], &newer[HEAD..]);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Words in, exit code out: one file per subcommand.
+//!
+//! Knows flags, environment variables and their defaults; does not know how anything is done.
+
+mod run;
+mod units;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code: bad usage or configuration.
+pub const USAGE: u8 = 2;
+/// Exit code: a failure at run time.
+pub const FAILURE: u8 = 1;
+
+const ABOUT: &str = "OpenTelemetry metrics in, exact aggregates out";
+
+const LONG_ABOUT: &str = "\
+Catchment takes OpenTelemetry metrics in from SDKs, agents and collectors, aggregates every series over time, and hands \
+few, correct batches to backends. Every point is accounted for.
+
+Try it:
+  catchment run                                         listen on loopback, show results on a scrape page
+  catchment run --out stdout                            and print every interval's aggregates as OTLP/JSON
+  catchment run --out otlp-grpc://backend:4317          and push them on
+  catchment load --endpoint grpc://127.0.0.1:4317 --duration 10s
+
+Exit codes: 0 all delivered; 1 failure at run time; 2 bad usage; 3 some output points were dropped or not delivered.";
+
+#[derive(Parser)]
+#[command(name = "catchment", version = crate::VERSION, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)]
+enum Command {
+    /// Listen, aggregate, deliver: the main job
+    Run(run::Options),
+    /// Send load to this or any other OTLP server, and measure it
+    Load(crate::load::Options),
+}
+
+/// Runs the command line; returns the exit code.
+pub fn main() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // help and version are printed, and are no failure
+            let _ = error.print();
+            return error.exit_code() as u8;
+        }
+    };
+    match arguments.command {
+        Command::Run(options) => match options.settle() {
+            Ok(plan) => crate::runtime::run(plan),
+            Err(problems) => {
+                for problem in problems {
+                    eprintln!("catchment: {problem}");
+                }
+                USAGE
+            }
+        },
+        Command::Load(options) => crate::load::command(&options).unwrap_or_else(|problem| {
+            eprintln!("catchment: {problem}");
+            FAILURE
+        }),
+    }
+}

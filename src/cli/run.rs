@@ -1,0 +1,210 @@
+//! `catchment run`: flags as typed, then one fallible step to a settled plan.
+
+use super::units::{duration, size};
+use crate::deliver::parse_out;
+use crate::limits::{DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
+use crate::model::Temporality;
+use crate::runtime::{LogFormat, Pin, Plan};
+use clap::{Args, ValueEnum};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Flags of `catchment run`, as typed.
+#[derive(Args, Debug)]
+#[command(after_long_help = AFTER)]
+pub struct Options {
+    /// Shards: threads that receive and aggregate, one per core. `auto` takes the cores this process may use
+    #[arg(long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_SHARDS")]
+    shards: String,
+    /// Pin each shard to a core. `auto` pins when every shard can have a core of its own
+    #[arg(long, value_enum, default_value = "auto", env = "CATCHMENT_PIN")]
+    pin: PinWord,
+    /// Where OTLP/gRPC is taken in; port 0 takes a free one. Both OTLP doors take both protocols
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4317", env = "CATCHMENT_OTLP_GRPC")]
+    otlp_grpc: String,
+    /// Where OTLP/HTTP is taken in (POST /v1/metrics)
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4318", env = "CATCHMENT_OTLP_HTTP")]
+    otlp_http: String,
+    /// Where the scrape page is (/metrics, Prometheus text format)
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9464", env = "CATCHMENT_PROMETHEUS")]
+    prometheus: String,
+    /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
+    admin: String,
+    /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], stdout, file:PATH.
+    /// Repeatable. Options: ?temporality=delta|cumulative, ?compression=gzip|none, ?queue=256MiB, ?timeout=10s
+    #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", value_delimiter = ' ')]
+    outs: Vec<String>,
+    /// How often aggregates leave, aligned to the wall clock; 100ms to 1h
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "CATCHMENT_INTERVAL")]
+    interval: Duration,
+    /// Temporality of destinations that do not ask for one
+    #[arg(long, value_enum, default_value = "cumulative", env = "CATCHMENT_TEMPORALITY")]
+    temporality: TemporalityWord,
+    /// Live series over all shards. Past it, delta sums and histograms go to the overflow series of their metric, the
+    /// rest is rejected
+    #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT, env = "CATCHMENT_SERIES_LIMIT")]
+    series_limit: usize,
+    /// Memory of the whole process. `auto` takes three quarters of what the machine or cgroup has
+    #[arg(long, value_name = "SIZE|auto", default_value = "auto", env = "CATCHMENT_MEMORY_LIMIT")]
+    memory_limit: String,
+    /// Largest request, before and after decompression
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size, env = "CATCHMENT_MAX_BODY")]
+    max_body: usize,
+    /// A series without a point for this long is forgotten
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "CATCHMENT_EXPIRE")]
+    expire: Duration,
+    /// Time to deliver what is left after SIGTERM or Ctrl-C
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
+    shutdown_timeout: Duration,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as catchment=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "CATCHMENT_LOG")]
+    log: String,
+    /// How it is logged, on standard error
+    #[arg(long, value_enum, default_value = "text", env = "CATCHMENT_LOG_FORMAT")]
+    log_format: LogWord,
+    /// Write the addresses that were bound to this file, as JSON, once every door listens
+    #[arg(long, value_name = "PATH", env = "CATCHMENT_PORTS_FILE")]
+    ports_file: Option<PathBuf>,
+}
+
+const AFTER: &str = "\
+Every flag can be given as an environment variable, shown beside it.
+
+Examples:
+  catchment run
+  catchment run --out stdout --interval 5s
+  catchment run --otlp-grpc 0.0.0.0:4317 --otlp-http off --out otlp-grpc://collector:4317?temporality=delta
+  catchment run --shards 4 --pin on --out file:/var/lib/metrics.jsonl
+
+Look at it while it runs:
+  curl 127.0.0.1:9464/metrics        the aggregates, to scrape
+  curl 127.0.0.1:8888/ledger         what came in, and what became of it";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PinWord {
+    On,
+    Off,
+    Auto,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TemporalityWord {
+    Cumulative,
+    Delta,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogWord {
+    Text,
+    Json,
+}
+
+impl Options {
+    /// Checks every flag; all problems at once, each with flag, given value and remedy.
+    pub fn settle(self) -> Result<Plan, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut note = |problem: String| problems.push(problem);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = match self.shards.as_str() {
+            "auto" => cores.min(SHARDS_MAX),
+            text => text.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n)).unwrap_or_else(|| {
+                note(format!("--shards {text}: give a number from 1 to {SHARDS_MAX}, or auto"));
+                1
+            }),
+        };
+        let mut door = |flag: &str, text: &str| match address(text) {
+            Ok(address) => address,
+            Err(why) => {
+                note(format!("{flag} {text}: {why}"));
+                None
+            }
+        };
+        let otlp_grpc = door("--otlp-grpc", &self.otlp_grpc);
+        let otlp_http = door("--otlp-http", &self.otlp_http);
+        let prometheus = door("--prometheus", &self.prometheus);
+        let admin = door("--admin", &self.admin);
+        if self.otlp_grpc == "off" && self.otlp_http == "off" {
+            note("--otlp-grpc off --otlp-http off: nothing could come in; leave one of them on".into());
+        }
+        let mut outs = Vec::new();
+        for url in &self.outs {
+            match parse_out(url) {
+                Ok(out) => outs.push(out),
+                Err(why) => note(why),
+            }
+        }
+        if outs.len() > DESTINATIONS_MAX {
+            note(format!("--out: {} destinations, at most {DESTINATIONS_MAX} can be given", outs.len()));
+        }
+        if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&self.interval) {
+            note(format!("--interval {:?}: give a duration from 100ms to 1h", self.interval));
+        }
+        if self.expire < self.interval {
+            note(format!(
+                "--expire {:?}: must not be shorter than --interval ({:?}); the default is {EXPIRE_DEFAULT:?}",
+                self.expire, self.interval
+            ));
+        }
+        if self.series_limit == 0 || self.series_limit > u32::MAX as usize {
+            note(format!("--series-limit {}: give a number from 1 to {}", self.series_limit, u32::MAX));
+        }
+        if self.max_body < 1024 {
+            note(format!("--max-body {}: give at least 1KiB", self.max_body));
+        }
+        let memory_limit = match self.memory_limit.as_str() {
+            "auto" => None,
+            text => match size(text) {
+                Ok(bytes) if bytes >= 64 * MIB => Some(bytes),
+                Ok(_) => {
+                    note(format!("--memory-limit {text}: give at least 64MiB, or auto"));
+                    None
+                }
+                Err(why) => {
+                    note(format!("--memory-limit {why}, or auto"));
+                    None
+                }
+            },
+        };
+        let temporality = match self.temporality {
+            TemporalityWord::Cumulative => Temporality::Cumulative,
+            TemporalityWord::Delta => Temporality::Delta,
+        };
+        let plan = Plan {
+            shards,
+            pin: match self.pin {
+                PinWord::On => Pin::On,
+                PinWord::Off => Pin::Off,
+                PinWord::Auto => Pin::Auto,
+            },
+            otlp_grpc,
+            otlp_http,
+            prometheus,
+            admin,
+            outs,
+            interval: self.interval,
+            temporality,
+            series_limit: self.series_limit,
+            memory_limit,
+            max_body: self.max_body,
+            expire: self.expire,
+            shutdown_timeout: self.shutdown_timeout,
+            log: self.log,
+            log_format: match self.log_format {
+                LogWord::Text => LogFormat::Text,
+                LogWord::Json => LogFormat::Json,
+            },
+            ports_file: self.ports_file,
+        };
+        if problems.is_empty() { Ok(plan) } else { Err(problems) }
+    }
+}
+
+fn address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; give HOST:PORT, or off"))?;
+    found.next().map(Some).ok_or_else(|| "this name has no address; give HOST:PORT, or off".into())
+}

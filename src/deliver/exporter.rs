@@ -1,0 +1,59 @@
+//! What a protocol gives the deliver thread: take a call, be polled, say how it ended.
+//!
+//! Does not know: which protocol, queues, retries.
+
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::{Registry, Token};
+
+use super::outcome::Outcome;
+use super::stats::Stats;
+use crate::clock::Now;
+
+/// One try of one request.
+#[derive(Clone)]
+pub(super) struct Job {
+    /// The body as it goes out; the same bytes at every try (E7).
+    pub(super) body: Bytes,
+    /// `body` is gzipped.
+    pub(super) gzip: bool,
+    /// Time this try may take; told to gRPC servers.
+    pub(super) timeout: Duration,
+}
+
+/// The slot of a call and how it ended.
+pub(super) type Done = (usize, Outcome);
+
+/// What an exporter is given for one turn.
+pub(super) struct Turn<'a> {
+    pub(super) registry: &'a Registry,
+    /// Token of the destination's first connection.
+    pub(super) first_token: usize,
+    pub(super) now: Now,
+    pub(super) stats: &'a Stats,
+}
+
+impl Turn<'_> {
+    /// The token of connection `at` of this destination.
+    pub(super) fn token(&self, at: usize) -> Token {
+        Token(self.first_token + at)
+    }
+}
+
+/// A protocol over its connections.
+pub(super) trait Exporter {
+    /// Starts a call in a free slot.
+    fn start(&mut self, slot: usize, job: Job);
+    /// Ends the call in `slot` without an outcome; true if its request may have been sent.
+    fn cancel(&mut self, slot: usize) -> bool;
+    /// The loop saw an event for a connection.
+    fn on_event(&mut self, connection: usize, event: &mio::event::Event);
+    /// Moves everything that can move.
+    fn poll(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>, done: &mut Vec<Done>);
+    /// Gives every connection its read budget again.
+    fn new_turn(&mut self);
+    /// A connection stopped reading for want of budget: another turn is due.
+    fn is_starved(&self) -> bool;
+}

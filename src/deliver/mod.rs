@@ -1,0 +1,227 @@
+//! Takes encoded OTLP requests and brings them to their destinations: queue, retry, exporters.
+//!
+//! Does not know: series, cuts, how requests are encoded, or what is in them beyond their number of points.
+//!
+//! ```text
+//!  shard 0 ─┐ offer                 ┌─ deliver thread (mio) ─ slots ─ h2 / hyper ─► otlp-grpc, otlp-http
+//!  shard 1 ─┼─► queue per destination ┤
+//!  shard n ─┘ + bell                └─ writer thread each ─ json_out ─────────────► stdout, file
+//!                                      resolver thread each, for those with names
+//! ```
+//!
+//! | file | job |
+//! |---|---|
+//! | `destination` | what `--out` says |
+//! | `queue` | the seam to the encoder: `Sender`, `Encoded`, `Store` |
+//! | `ledger`, `stats` | points, exactly; everything else |
+//! | `worker` | the loop, slots, retries, shutdown |
+//! | `exporter`, `grpc`, `http`, `transport` | protocols over a mio socket |
+//! | `outcome`, `backoff` | what an answer means; when to try again |
+//! | `writer` | stdout and files |
+//! | `warn` | rate-limited log lines |
+//!
+//! Invariants:
+//! 1. `encoded = delivered + queued + on_disk + dead_lettered + Σdropped`, at every snapshot (`ledger`).
+//! 2. A batch is lost only with a reason; trouble that may pass is retried until the queue is full or the process stops.
+//! 3. One destination that hangs or refuses never slows another: own queue, slots, connections, resolver; writers have
+//!    threads of their own.
+//!
+//! Seams for what comes later: `Store` (disk buffer), `Port::settle` (dead letters), `worker::Lane::fill` (breaker).
+//!
+//! Bounds: `DESTINATIONS_MAX` destinations, `queue_bytes` each, `in_flight` calls each, and the limits of each file.
+//!
+//! Sources: OTLP specification 1.x; CONFORMANCE E1 to E15; THREATS T19, T20.
+
+mod backoff;
+mod destination;
+mod exporter;
+mod grpc;
+mod http;
+mod ledger;
+mod outcome;
+mod queue;
+mod stats;
+mod transport;
+mod warn;
+mod worker;
+mod writer;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use destination::{Compression, Destination, Endpoint, Target, parse_out};
+pub use ledger::{DestinationRow, Dropped};
+pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
+pub use stats::StatsRow;
+
+use crate::clock::Now;
+use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, DESTINATIONS_MAX, IN_FLIGHT_MAX};
+use backoff::Jitter;
+use exporter::Exporter;
+use queue::{Bell, PollBell, Port, Shared};
+use transport::Names;
+use writer::{Sink, Writer};
+
+/// `User-Agent` of every request (E13).
+const USER_AGENT_VALUE: &str = concat!("catchment/", env!("CARGO_PKG_VERSION"));
+
+/// How the room behaves, for all destinations.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// First wait between tries (`limits::BACKOFF_FIRST`); tests make it short.
+    pub backoff_first: Duration,
+    /// Longest wait between tries; server advice is clamped to ten times this.
+    pub backoff_max: Duration,
+    /// Requests in flight to one destination, 1 to 64.
+    pub in_flight: usize,
+    /// Reads both clocks; the room never asks the OS itself.
+    pub clock: fn() -> Now,
+    /// Seed of the jitter; should differ between processes.
+    pub seed: u64,
+}
+
+impl Options {
+    /// The defaults of `limits`, with the clock and the seed of the caller.
+    pub fn new(clock: fn() -> Now, seed: u64) -> Self {
+        Options { backoff_first: BACKOFF_FIRST, backoff_max: BACKOFF_MAX, in_flight: IN_FLIGHT_MAX, clock, seed }
+    }
+}
+
+/// The threads; stops them.
+pub struct Handle {
+    shared: Arc<Shared>,
+    clock: fn() -> Now,
+    worker: Option<JoinHandle<io::Result<Vec<(usize, u64)>>>>,
+    writers: Vec<(JoinHandle<()>, mpsc::Receiver<()>)>,
+}
+
+/// Starts delivery: the deliver thread if there is a network destination, and one thread per `stdout` or `file:`.
+/// Destinations keep their order; names that stand twice get `#2`, `#3` ….
+///
+/// # Errors
+/// What the system says when it gives no thread, poll or waker; `InvalidInput` for more than `DESTINATIONS_MAX`
+/// destinations or `in_flight` outside 1 to 64.
+pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Sender, Handle)> {
+    if destinations.len() > DESTINATIONS_MAX {
+        let what = format!("{} destinations: at most {DESTINATIONS_MAX} can be given with --out", destinations.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    if !(1..=worker::TOKENS_EACH).contains(&options.in_flight) {
+        let what = format!("{} requests in flight: between 1 and {} can be", options.in_flight, worker::TOKENS_EACH);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    let poll = mio::Poll::new()?;
+    let waker = mio::Waker::new(poll.registry(), worker::BELL)?;
+    let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
+    let mut ports: Vec<Arc<Port>> = Vec::new();
+    for destination in &destinations {
+        let bell = match destination.target {
+            Target::OtlpGrpc(_) | Target::OtlpHttp { .. } => Bell::Poll(bell.clone()),
+            Target::Stdout | Target::File(_) => Bell::Thread(OnceLock::new()),
+        };
+        ports.push(Arc::new(Port {
+            name: unique_name(&destination.name, &ports),
+            store: Box::new(MemoryQueue::new(destination.queue_bytes)),
+            ledger: ledger::Ledger::new(),
+            stats: stats::Stats::new(),
+            bell,
+        }));
+    }
+    let shared = Shared::new(ports);
+    let mut handle = Handle { shared: shared.clone(), clock: options.clock, worker: None, writers: Vec::new() };
+    let mut network = Vec::new();
+    for (number, destination) in destinations.into_iter().enumerate() {
+        let port = shared.ports[number].clone();
+        let sink = match &destination.target {
+            Target::Stdout => Sink::Stdout,
+            Target::File(path) => Sink::File { path: path.clone(), open: None },
+            Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => {
+                let names = Names::new(endpoint, &bell)?;
+                network.push((number, destination, names));
+                continue;
+            }
+        };
+        let jitter = Jitter::new(options.seed ^ number as u64);
+        let writer = Writer { port: port.clone(), shared: shared.clone(), sink, options, jitter };
+        handle.writers.push(spawn_writer(writer, &port)?);
+    }
+    if !network.is_empty() {
+        let shared = shared.clone();
+        let thread = std::thread::Builder::new().name("deliver".into());
+        handle.worker = Some(thread.spawn(move || {
+            // made here: connections and their futures never leave this thread
+            let lanes = network.into_iter().map(|(number, destination, names)| {
+                let exporter: Box<dyn Exporter> = match &destination.target {
+                    Target::OtlpHttp { endpoint, path } => {
+                        Box::new(http::Http::new(endpoint, path, names, options.in_flight))
+                    }
+                    Target::OtlpGrpc(endpoint) => Box::new(grpc::Grpc::new(endpoint, names, options.in_flight)),
+                    Target::Stdout | Target::File(_) => unreachable!("writers have their own threads"),
+                };
+                worker::Lane::new(destination, number, shared.ports[number].clone(), exporter, &options)
+            });
+            let lanes = lanes.collect();
+            worker::run(poll, &bell, &shared, lanes, &options)
+        })?);
+    }
+    Ok((Sender::new(shared), handle))
+}
+
+fn spawn_writer(writer: Writer, port: &Port) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
+    let (done, is_done) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("write".into()).spawn(move || {
+        writer.run();
+        // the receiver is gone when shutdown gave up on this thread
+        let _ = done.send(());
+    })?;
+    if let Bell::Thread(bell) = &port.bell {
+        let _ = bell.set(thread.thread().clone());
+    }
+    Ok((thread, is_done))
+}
+
+fn unique_name(name: &str, taken: &[Arc<Port>]) -> String {
+    let is_taken = |name: &str| taken.iter().any(|port| port.name == name);
+    if !is_taken(name) {
+        return name.to_owned();
+    }
+    (2..).map(|n| format!("{name}#{n}")).find(|name| !is_taken(name)).expect("destinations are few")
+}
+
+impl Handle {
+    /// Delivers what is queued until the deadline (an OS instant, which is set against `Options::clock` once), then stops;
+    /// what is left still counts as queued. Producers should have stopped: what is offered later stays queued.
+    /// A writer blocked in its pipe past the deadline is left behind; it dies with the process.
+    pub fn shutdown(self, deadline: Instant) -> Vec<DestinationRow> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let stop_at = (self.clock)().mono_ns.saturating_add(left.as_nanos() as u64).min(u64::MAX - 1);
+        self.shared.stop_at.store(stop_at, Ordering::Release);
+        self.shared.ring_all();
+        for (thread, is_done) in self.writers {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // a moment of grace: a writer that is not blocked sees the deadline by itself
+            if is_done.recv_timeout(left + Duration::from_millis(100)).is_ok() {
+                thread.join().expect("the writer thread has a bug");
+            }
+        }
+        let mut counted = Vec::new();
+        if let Some(worker) = self.worker {
+            match worker.join().expect("the deliver thread has a bug") {
+                Ok(points) => counted = points,
+                Err(error) => tracing::error!(%error, "the deliver thread could not poll"),
+            }
+        }
+        let rows = self.shared.rows();
+        for (number, points) in counted {
+            // an offer after the count can only add
+            assert!(rows[number].queued >= points, "points queued that the ledger does not know");
+            if rows[number].queued != points {
+                tracing::debug!(destination = %self.shared.ports[number].name, "offered during shutdown");
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,132 @@
+//! What the room counts about itself, per destination; telemetry reads it whenever it likes.
+//!
+//! Does not know: the ledger of points (see `ledger`), names of metrics.
+//!
+//! Invariant: every counter has one writer, the thread that serves the destination; each stands for itself, so relaxed
+//! loads and stores are enough. Bounds: `MESSAGES_MAX` messages of at most 256 bytes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+
+/// Messages kept of what destinations said; the newest stay.
+pub const MESSAGES_MAX: usize = 16;
+/// Bytes kept of one such message.
+pub const MESSAGE_BYTES_MAX: usize = 256;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of one destination since start, plain numbers.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct StatsRow { $($(#[$doc])* pub $name: u64,)* }
+
+        pub(super) struct Stats { $(pub(super) $name: Counter,)* messages: ArrayQueue<String> }
+
+        impl Stats {
+            pub(super) fn new() -> Self {
+                Stats { $($name: Counter::default(),)* messages: ArrayQueue::new(MESSAGES_MAX) }
+            }
+
+            pub(super) fn read(&self) -> StatsRow {
+                StatsRow { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests answered with full success.
+    requests_ok,
+    /// Requests answered with partial success (E5).
+    requests_partial,
+    /// Requests refused for good (E3, E6).
+    requests_refused,
+    /// Tries answered with a status that asks for a retry (E2, E3).
+    tries_retryable,
+    /// Tries that ran into the timeout.
+    tries_timed_out,
+    /// Tries that ended without an answer.
+    tries_disconnected,
+    /// Tries that could not connect or resolve the name.
+    tries_unconnected,
+    /// Answers over the limit (E8).
+    responses_too_large,
+    /// Requests never sent because they are over 64 MiB (E9).
+    requests_too_large,
+    /// Tries after the first.
+    retries,
+    /// Retries of bytes the destination may already have taken (E7).
+    resent_ambiguous,
+    /// Times the destination told us to wait (E4).
+    throttled,
+    /// Connections made.
+    connects,
+    /// Bytes of request bodies handed to the transport, after compression, retries included; for writers, bytes written.
+    bytes_sent,
+    /// Bytes of batches that left for good, before compression.
+    bytes_delivered,
+    /// Requests in flight or waiting for their next try, now.
+    in_flight,
+}
+
+impl StatsRow {
+    /// Requests and tries by outcome, for metrics.
+    pub fn outcomes(&self) -> [(&'static str, u64); 10] {
+        [
+            ("ok", self.requests_ok),
+            ("partial", self.requests_partial),
+            ("refused", self.requests_refused),
+            ("retryable", self.tries_retryable),
+            ("timed_out", self.tries_timed_out),
+            ("disconnected", self.tries_disconnected),
+            ("unconnected", self.tries_unconnected),
+            ("response_too_large", self.responses_too_large),
+            ("request_too_large", self.requests_too_large),
+            ("resent_ambiguous", self.resent_ambiguous),
+        ]
+    }
+}
+
+/// A counter with one writer.
+#[derive(Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Stats {
+    /// Keeps a message of the destination, escaped and cut.
+    pub(super) fn message(&self, text: &str) {
+        self.messages.force_push(printable(text));
+    }
+
+    /// Takes the messages kept.
+    pub(super) fn take_messages(&self) -> Vec<String> {
+        (0..MESSAGES_MAX).map_while(|_| self.messages.pop()).collect()
+    }
+}
+
+/// Foreign text fit for a log line: control characters escaped, at most `MESSAGE_BYTES_MAX` bytes (T22).
+pub(super) fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        let before = out.len();
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+        if out.len() > MESSAGE_BYTES_MAX {
+            out.truncate(before);
+            break;
+        }
+    }
+    out
+}

@@ -1,0 +1,141 @@
+//! Expiry: a series that had no point for `--expire` dies, in two cuts (protocol and its model: `series::lifecycle`).
+//!
+//! Knows when a series was touched last, by the stamps of its cells; does not know its value. What is idle is marked
+//! while a cut is merged; what is still untouched when the next cut is merged dies.
+//!
+//! Bounds: boundaries of at most `AGES_MAX` cuts are remembered, evenly over `--expire`; both steps are taken in
+//! slices.
+
+use super::directory::Owner;
+use super::merge::Cut;
+use crate::ledger::{Note, Tally};
+use crate::model::{Kind, Temporality};
+use crate::series::cell::{STATE, Shape, interval_of};
+use crate::series::lifecycle::{self, Outcome};
+use crate::series::registry::DeadCell;
+use crate::series::slab::SlabWriter;
+use crate::series::{CellRef, Series};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Boundaries remembered.
+const AGES_MAX: u64 = 1024;
+
+/// Which cut lies `--expire` back.
+pub(super) struct Ages {
+    expire_ns: u64,
+    cuts: VecDeque<(u32, u64)>,
+    /// Series not touched after this cut are idle; 0: none can be.
+    idle_since: u32,
+}
+
+impl Ages {
+    pub fn new(expire_ns: u64) -> Ages {
+        Ages { expire_ns, cuts: VecDeque::new(), idle_since: 0 }
+    }
+
+    fn note(&mut self, number: u32, boundary: u64) {
+        while let Some((old, _)) = self.cuts.front().filter(|(_, b)| b.saturating_add(self.expire_ns) <= boundary) {
+            self.idle_since = *old;
+            self.cuts.pop_front();
+        }
+        let step = self.expire_ns / AGES_MAX;
+        if self.cuts.back().is_none_or(|(_, last)| boundary >= last.saturating_add(step)) {
+            self.cuts.push_back((number, boundary));
+        }
+    }
+}
+
+impl Owner {
+    pub(super) fn note_boundary(&mut self, number: u32, boundary: u64) {
+        self.ages.note(number, boundary);
+    }
+
+    fn shape(series: &Series, cumulative: bool) -> Shape {
+        let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
+        Shape::of(series.group.kind, temporality, series.group.buckets())
+    }
+
+    /// The intervals in the stamps of both banks, and the state word, of a cell.
+    fn stamps(&self, series: &Series, cell: CellRef, with: impl FnOnce([u32; 2], &std::sync::atomic::AtomicU64)) {
+        let shape = Self::shape(series, cell.cumulative);
+        if let Some(words) = self.registry.slab(cell.core as usize).run(cell.line, shape.words()) {
+            // ORDERING: Relaxed: the fence in `begin_retire` stands between mark and stamps
+            let stamp = |bank: usize| interval_of(words[shape.bank(bank).start].load(Relaxed));
+            with([stamp(0), stamp(1)], &words[STATE]);
+        }
+    }
+
+    /// Marks the series if nobody touched it for `--expire`. An interval `n + 1` is open after cut `n`.
+    pub(super) fn retire_if_idle(&mut self, group: u32, series: &Arc<Series>) {
+        if self.ages.idle_since == 0 {
+            return;
+        }
+        let mut idle = true;
+        series.each_cell(|cell| {
+            self.stamps(series, cell, |stamps, _| idle &= stamps[0].max(stamps[1]) <= self.ages.idle_since);
+        });
+        if !idle {
+            return;
+        }
+        let mut begun = false;
+        series.each_cell(|cell| self.stamps(series, cell, |_, state| begun |= lifecycle::begin_retire(state)));
+        if begun {
+            self.retiring.push((group, series.clone()));
+        }
+    }
+
+    /// Decides about what was marked at the cut before; `false` when nothing is left to decide.
+    pub(super) fn finish_some(&mut self, cut: &mut Cut, slab: &mut SlabWriter, tally: &mut Tally, n: usize) -> bool {
+        for _ in 0..n {
+            let Some((group, series)) = self.retiring.pop() else {
+                return false;
+            };
+            let mut touched = false;
+            series.each_cell(|cell| {
+                let Some(core) = cut.cores.get(cell.core as usize) else { return };
+                let now = |interval| {
+                    interval == core.open_interval || core.closed.is_some_and(|closed| interval == closed.interval)
+                };
+                self.stamps(&series, cell, |stamps, _| touched |= stamps.into_iter().any(now));
+            });
+            let (mut dead, mut live) = (Vec::new(), 0);
+            let places = series.each_cell(|cell| {
+                self.stamps(&series, cell, |_, state| match lifecycle::finish_retire(state, touched) {
+                    Outcome::Dead => dead.push(cell),
+                    Outcome::BackToLive => live += 1,
+                });
+            });
+            if live > 0 {
+                tally.note(Note::SeriesRevived, 1);
+            }
+            let dies = live == 0 && series.close(places);
+            for cell in dead {
+                series.mark_gone(cell);
+                let words = Self::shape(&series, cell.cumulative).words() as u32;
+                self.registry.bury(cell.core as usize, DeadCell { line: cell.line, words });
+            }
+            if dies {
+                self.bury_series(group, &series, slab);
+                tally.note(Note::SeriesExpired, 1);
+            }
+        }
+        cut.finished += n;
+        true
+    }
+
+    fn bury_series(&mut self, group: u32, series: &Arc<Series>, slab: &mut SlabWriter) {
+        let block = series.block();
+        let had_value = series.newest().is_some();
+        series.put_dead();
+        let histogram = matches!(series.group.kind, Kind::Histogram | Kind::ExponentialHistogram);
+        if histogram && (had_value || block != 0) && block != 0 {
+            slab.release(block - 1, 3 * Self::shape(series, false).region());
+        }
+        self.registry.remove(series, !crate::ingest::is_overflow(&series.attributes));
+        self.live -= 1;
+        self.groups[group as usize].dead += 1;
+        self.compact(group);
+    }
+}

@@ -1,0 +1,828 @@
+//! Commit: staged points go into the cells of this core, and what is new is born.
+//!
+//! Knows how each kind's bank is written; does not know bytes of requests beyond the points it is given.
+//!
+//! A bank is reset at its first touch in an interval (`first_touch`), which is also where a series that was about to
+//! expire is taken back, and where a dead one is found out and resolved anew.
+
+use super::contexts::StreamKey;
+use super::routes::{NONE, Route};
+use super::stage::{self, Birth, Number, Payload, Stage};
+use super::{Ingest, STREAMS_MAX, reject_of, word_at};
+use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
+use crate::aggregate::exponential::{Exponential, Side};
+use crate::aggregate::number::{Step, Value, newer, older, step};
+use crate::ledger::{Note, Tally};
+use crate::model::{Input, Kind, Receipt, Reject, Temporality};
+use crate::otlp::attributes;
+use crate::otlp::points::{Buckets, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
+use crate::otlp::schema::Message;
+use crate::series::cell::{
+    self, FLAGS, STATE, Shape, bank_flags, cumulative as c, cumulative_region as cr, double_flag, interval_of,
+    overlap_flag, points_of, stamp, value_flag,
+};
+use crate::series::group::{Group, Parts};
+use crate::series::lifecycle::{self, State, Touch};
+use crate::series::registry::Full;
+use crate::series::{CellRef, Series};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Tries to find a live series before the point is given up; each try means that another thread killed one.
+const TRIES: usize = 64;
+/// Intervals a dead cell rests before it is used again: one for the cut in which it died, one for merges under way.
+const REST: u32 = 2;
+
+/// ORDERING: a cell has one writer, this core; other threads read its closed bank after the cut (board: Release and
+/// Acquire), so plain loads and stores do.
+#[inline]
+fn get(words: &[AtomicU64], i: usize) -> u64 {
+    words[i].load(Relaxed)
+}
+
+/// ORDERING: see `get`.
+#[inline]
+fn put(words: &[AtomicU64], i: usize, value: u64) {
+    words[i].store(value, Relaxed);
+}
+
+impl Ingest {
+    /// Applies what was staged. Cannot fail: single points may still be rejected by limits.
+    pub(super) fn commit(&mut self, input: Input, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
+        let mut rejected = [0u64; 5];
+        let mut numbers = [0u64; 2];
+        let staged = std::mem::take(&mut self.staged);
+        for point in &staged {
+            numbers[usize::from(point.flags & stage::GAUGE == 0)] += 1;
+            if let Err(reason) = self.number(point, tally) {
+                self.refuse(input, kind_of(point), reason, stage, &mut rejected);
+            }
+        }
+        self.staged = staged;
+        for i in 0..stage.histograms.len() {
+            let (route, point) = stage.histograms[i];
+            if let Err(reason) = self.histogram(route, &point, tally) {
+                self.refuse(input, Kind::Histogram, reason, stage, &mut rejected);
+            }
+        }
+        for i in 0..stage.exponentials.len() {
+            let (route, point) = stage.exponentials[i];
+            if let Err(reason) = self.exponential(route, &point, tally) {
+                self.refuse(input, Kind::ExponentialHistogram, reason, stage, &mut rejected);
+            }
+        }
+        let mut born = [0u64; 5];
+        for i in 0..stage.births.len() {
+            let birth = stage.births[i];
+            let kind = stage.contexts[birth.context as usize].key.kind;
+            born[kind as usize] += 1;
+            if let Err(reason) = self.born(&birth, stage, tally) {
+                self.refuse(input, kind, reason, stage, &mut rejected);
+            }
+        }
+        self.settle(input, stage, numbers, born, rejected, tally)
+    }
+
+    #[cold]
+    fn refuse(&self, _: Input, kind: Kind, reason: Reject, stage: &mut Stage<'_>, rejected: &mut [u64; 5]) {
+        rejected[kind as usize] += 1;
+        stage.reject(kind, reason, 1);
+    }
+
+    /// Writes the request's counts into the tally, and the receipt.
+    fn settle(
+        &mut self,
+        input: Input,
+        stage: &Stage<'_>,
+        numbers: [u64; 2],
+        born: [u64; 5],
+        refused: [u64; 5],
+        tally: &mut Tally,
+    ) -> Receipt {
+        let mut points = 0;
+        for kind in Kind::ALL {
+            let i = kind as usize;
+            points += stage.points[i];
+            tally.receive(input, kind, stage.points[i]);
+            let routed = match kind {
+                Kind::Gauge => numbers[0],
+                Kind::Sum => numbers[1],
+                Kind::Histogram => stage.histograms.len() as u64,
+                Kind::ExponentialHistogram => stage.exponentials.len() as u64,
+                Kind::Summary => 0,
+            };
+            tally.apply(input, kind, routed + born[i] - refused[i]);
+        }
+        tally.note(Note::Lookups, stage.lookups);
+        tally.note(Note::Predicted, stage.predicted);
+        tally.note(Note::RouteHits, stage.lookups.saturating_sub(stage.births.len() as u64));
+        tally.note(Note::RouteMisses, stage.births.len() as u64);
+        tally.note(Note::SumDropped, stage.sums_dropped);
+        let mut receipt = Receipt { points, rejected: 0, message: None };
+        for (kind, reason, n) in &stage.rejected {
+            tally.reject(input, *kind, *reason, *n);
+            receipt.rejected += n;
+        }
+        if receipt.rejected > 0 {
+            receipt.message = Some(message(stage));
+        }
+        receipt
+    }
+
+    // ---- numbers -----------------------------------------------------------------------------------------------
+
+    #[inline]
+    fn number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
+        if point.flags & (stage::GAUGE | stage::CUMULATIVE | stage::NO_VALUE) == 0 {
+            return self.delta_number(point, tally);
+        }
+        self.other_number(point, tally)
+    }
+
+    #[inline]
+    fn delta_number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
+        let bank = cell::HEAD + 3 * self.bank;
+        let mut line = self.routes.at(point.route).cell;
+        if interval_of(get(self.slab.line(line), bank)) != self.interval {
+            line = self.first_touch(point.route, Shape::Number, tally)?;
+        }
+        let words = self.slab.line(line);
+        let word = get(words, bank);
+        let double = point.flags & stage::DOUBLE != 0;
+        let flags = get(words, FLAGS);
+        if points_of(word) == u32::MAX {
+            return Err(Reject::CellFull);
+        }
+        put(words, bank, word + 1);
+        let was_double = flags & double_flag(self.bank) != 0;
+        if double && was_double {
+            let sum = f64::from_bits(get(words, bank + 1)) + f64::from_bits(point.value);
+            put(words, bank + 1, sum.to_bits());
+            return Ok(());
+        }
+        if !double && !was_double {
+            if let Some(sum) = (get(words, bank + 1) as i64).checked_add(point.value as i64) {
+                put(words, bank + 1, sum as u64);
+                return Ok(());
+            }
+        }
+        Self::promote(words, bank, self.bank, point, tally);
+        Ok(())
+    }
+
+    /// An int meets a double, or leaves 64 bits: the bank is a double from now on.
+    #[cold]
+    #[inline(never)]
+    fn promote(words: &[AtomicU64; 8], at: usize, bank: usize, point: &Number, tally: &mut Tally) {
+        let flags = get(words, FLAGS);
+        let old = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
+        let (sum, overflow) = old.add(Value::from_bits(point.value, point.flags & stage::DOUBLE != 0));
+        tally.note(Note::IntOverflow, u64::from(overflow));
+        put(words, at + 1, sum.as_f64().to_bits());
+        put(words, FLAGS, flags | double_flag(bank));
+    }
+
+    /// Gauges, cumulative sums, and points without a recorded value.
+    #[inline(never)]
+    fn other_number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
+        let shape = if point.flags & stage::CUMULATIVE != 0 { Shape::CumulativeNumber } else { Shape::Number };
+        let at = shape.bank(self.bank).start;
+        let mut line = self.routes.at(point.route).cell;
+        if interval_of(get(self.slab.run(line, shape.words()), at)) != self.interval {
+            line = self.first_touch(point.route, shape, tally)?;
+        }
+        let words = self.slab.run(line, shape.words());
+        let word = get(words, at);
+        if points_of(word) == u32::MAX {
+            return Err(Reject::CellFull);
+        }
+        put(words, at, word + 1);
+        if point.flags & stage::NO_VALUE != 0 {
+            tally.note(Note::NoRecordedValue, 1);
+            return Ok(());
+        }
+        if shape == Shape::Number {
+            self.gauge(words, at, point, tally)
+        } else {
+            self.cumulative(words, at, point, tally)
+        }
+        Ok(())
+    }
+
+    /// M17: the newest time wins, ties go to the larger bits.
+    fn gauge(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
+        let flags = get(words, FLAGS);
+        let time = get(words, at + 2);
+        let has_value = flags & value_flag(self.bank) != 0;
+        if point.time < time || point.time == time && !(has_value && point.value > get(words, at + 1)) {
+            tally.note(Note::Superseded, 1);
+            return;
+        }
+        put(words, at + 1, point.value);
+        put(words, at + 2, point.time);
+        let double = if point.flags & stage::DOUBLE != 0 { double_flag(self.bank) } else { 0 };
+        put(words, FLAGS, flags & !double_flag(self.bank) | double | value_flag(self.bank));
+    }
+
+    fn cumulative(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
+        let flags = get(words, FLAGS);
+        let value = Value::from_bits(point.value, point.flags & stage::DOUBLE != 0);
+        if point.time <= get(words, at + c::LAST_TIME) {
+            tally.note(Note::Superseded, 1);
+            return;
+        }
+        let was_double = flags & double_flag(self.bank) != 0;
+        let read = |i: usize| Value::from_bits(get(words, at + i), was_double);
+        let (mut first, mut gained) = (read(c::FIRST_VALUE), read(c::GAINED));
+        let last = read(c::LAST_VALUE);
+        let mut new_flags = flags | value_flag(self.bank);
+        if flags & value_flag(self.bank) == 0 {
+            put(words, at + c::FIRST_START, point.start);
+            put(words, at + c::FIRST_TIME, point.time);
+            (first, gained) = (value, Value::Int(0));
+        } else {
+            let (step, what) = step(last, get(words, at + c::LAST_START), value, point.start, monotonic(point));
+            match what {
+                Step::Follows => {}
+                Step::Reset => tally.note(Note::Reset, 1),
+                Step::SecondWriter => {
+                    tally.note(Note::OverlappingWriter, 1);
+                    new_flags |= overlap_flag(self.bank);
+                }
+            }
+            let (sum, overflow) = gained.add(step);
+            tally.note(Note::IntOverflow, u64::from(overflow));
+            gained = sum;
+        }
+        let double = value.is_double() || first.is_double() || gained.is_double();
+        let bits = |v: Value| if double { v.as_f64().to_bits() } else { v.bits() };
+        put(words, at + c::FIRST_VALUE, bits(first));
+        put(words, at + c::LAST_START, point.start);
+        put(words, at + c::LAST_TIME, point.time);
+        put(words, at + c::LAST_VALUE, bits(value));
+        put(words, at + c::GAINED, bits(gained));
+        let double = if double { double_flag(self.bank) } else { 0 };
+        put(words, FLAGS, new_flags & !double_flag(self.bank) | double);
+    }
+
+    // ---- histograms --------------------------------------------------------------------------------------------
+
+    fn histogram(&mut self, route: u32, point: &HistogramPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
+        let shape = self.contexts.at(self.routes.at(route).stream).shape;
+        let at = shape.bank(self.bank).start;
+        let line = self.touched(route, shape, at, tally)?;
+        let words = self.slab.run(line, shape.words());
+        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
+            tally.note(Note::NoRecordedValue, 1);
+            return Ok(());
+        }
+        let mut region = [0u64; explicit::HEAD + 64];
+        let mut large;
+        let region: &mut [u64] = if shape.region() <= region.len() {
+            &mut region[..shape.region()]
+        } else {
+            large = vec![0; shape.region()];
+            &mut large
+        };
+        fill_region(region, point);
+        let region: &[u64] = region;
+        if shape.cumulative() {
+            self.cumulative_histogram(words, at, shape, point, region, tally);
+            return Ok(());
+        }
+        let mut into = &words[at + 1..at + 1 + shape.region()];
+        if explicit::merge(&mut into, &region) {
+            // nothing was added; the point was counted in the stamp: take it back
+            put(words, at, get(words, at) - 1);
+            return Err(Reject::CountOverflow);
+        }
+        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
+        Ok(())
+    }
+
+    fn cumulative_histogram(
+        &self,
+        words: &[AtomicU64],
+        at: usize,
+        shape: Shape,
+        point: &HistogramPoint<'_>,
+        region: &[u64],
+        tally: &mut Tally,
+    ) {
+        if point.time <= get(words, at + cr::LAST_TIME) {
+            tally.note(Note::Superseded, 1);
+            return;
+        }
+        let part = |i: usize| {
+            let range = shape.region_in_bank(i);
+            &words[at + range.start..at + range.end]
+        };
+        let (mut first, mut last, mut gained) = (part(0), part(1), part(2));
+        let flags = get(words, FLAGS);
+        if flags & value_flag(self.bank) == 0 {
+            put(words, at + cr::FIRST_START, point.start);
+            put(words, at + cr::FIRST_TIME, point.time);
+            explicit::copy(&mut first, &region);
+            explicit::clear(&mut gained);
+        } else {
+            let last_start = get(words, at + cr::LAST_START);
+            if older(point.start, last_start) {
+                tally.note(Note::OverlappingWriter, 1);
+                put(words, FLAGS, flags | overlap_flag(self.bank));
+            } else if newer(point.start, last_start) || !explicit::follows(&region, &last) {
+                tally.note(Note::Reset, 1);
+                let _ = explicit::merge(&mut gained, &region);
+            } else {
+                explicit::merge_difference(&mut gained, &region, &last);
+            }
+        }
+        explicit::copy(&mut last, &region);
+        put(words, at + cr::LAST_START, point.start);
+        put(words, at + cr::LAST_TIME, point.time);
+        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
+    }
+
+    fn exponential(&mut self, route: u32, point: &ExponentialPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
+        let shape = self.contexts.at(self.routes.at(route).stream).shape;
+        let at = shape.bank(self.bank).start;
+        let line = self.touched(route, shape, at, tally)?;
+        let words = self.slab.run(line, shape.words());
+        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
+            tally.note(Note::NoRecordedValue, 1);
+            return Ok(());
+        }
+        let [new, last, gained, _] = &mut self.scratch;
+        fill_exponential(new, point);
+        let part = |i: usize| {
+            let range = shape.region_in_bank(i);
+            &words[at + range.start..at + range.end]
+        };
+        let flags = get(words, FLAGS);
+        if !shape.cumulative() {
+            let mut region = part(0);
+            last.load(&region);
+            if last.merge(new) {
+                put(words, at, get(words, at) - 1);
+                return Err(Reject::CountOverflow);
+            }
+            last.store(&mut region);
+            put(words, FLAGS, flags | value_flag(self.bank));
+            return Ok(());
+        }
+        if point.time <= get(words, at + cr::LAST_TIME) {
+            tally.note(Note::Superseded, 1);
+            return Ok(());
+        }
+        let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
+        if flags & value_flag(self.bank) == 0 {
+            put(words, at + cr::FIRST_START, point.start);
+            put(words, at + cr::FIRST_TIME, point.time);
+            new.store(&mut first_words);
+            gained.clear();
+            gained.store(&mut gained_words);
+        } else {
+            let last_start = get(words, at + cr::LAST_START);
+            last.load(&last_words);
+            gained.load(&gained_words);
+            if older(point.start, last_start) {
+                tally.note(Note::OverlappingWriter, 1);
+                put(words, FLAGS, flags | overlap_flag(self.bank));
+            } else {
+                let difference = if newer(point.start, last_start) { None } else { new.difference(last) };
+                if difference.is_none() {
+                    tally.note(Note::Reset, 1);
+                }
+                let _ = gained.merge(difference.as_ref().unwrap_or(new));
+                gained.store(&mut gained_words);
+            }
+        }
+        new.store(&mut last_words);
+        put(words, at + cr::LAST_START, point.start);
+        put(words, at + cr::LAST_TIME, point.time);
+        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
+        Ok(())
+    }
+
+    // ---- banks, births and deaths ------------------------------------------------------------------------------
+
+    /// The route's cell with its bank open for this interval.
+    #[inline]
+    fn touched(&mut self, route: u32, shape: Shape, at: usize, tally: &mut Tally) -> Result<u32, Reject> {
+        let line = self.routes.at(route).cell;
+        if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
+            return Ok(line);
+        }
+        self.first_touch(route, shape, tally)
+    }
+
+    /// Opens the bank of the route's cell for this interval. A cell whose series is dead is replaced.
+    #[inline(never)]
+    fn first_touch(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
+        let mut line = self.routes.at(route).cell;
+        for _ in 0..TRIES {
+            match self.open_bank(line, shape) {
+                Touch::Live => return Ok(line),
+                Touch::Dead => line = self.resolve_again(route, shape, tally)?,
+            }
+        }
+        Err(Reject::SeriesLimit)
+    }
+
+    /// Resets the bank: stamps it, fences, reads the state of the cell.
+    fn open_bank(&self, line: u32, shape: Shape) -> Touch {
+        let words = self.slab.run(line, shape.words());
+        let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
+        // the newest time this core knows for the series stands in the newer of the two banks
+        let time_at = match shape {
+            Shape::Number => 2,
+            Shape::CumulativeNumber => c::LAST_TIME,
+            _ if shape.cumulative() => cr::LAST_TIME,
+            _ => 0,
+        };
+        if time_at > 0 {
+            let known = get(words, at + time_at).max(get(words, other + time_at));
+            put(words, at + time_at, known);
+        }
+        match shape {
+            Shape::Number => put(words, at + 1, 0),
+            Shape::Explicit(_) | Shape::Exponential => (at + 1..at + 1 + shape.region()).for_each(|i| put(words, i, 0)),
+            // the first point writes everything
+            _ => {}
+        }
+        put(words, FLAGS, get(words, FLAGS) & !bank_flags(self.bank));
+        lifecycle::touch(&words[at], stamp(self.interval, 0), &words[STATE])
+    }
+
+    /// The cell of a route is dead: finds or makes its series again and gives the route a live cell.
+    #[cold]
+    fn resolve_again(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
+        let (stream, bytes, old) = {
+            let r = self.routes.at(route);
+            (r.stream, r.bytes.clone(), r.cell)
+        };
+        let group = self.contexts.at(stream).group.clone();
+        let key_byte = bytes.first().copied().unwrap_or(0);
+        let mut normal = Vec::with_capacity(bytes.len());
+        match attributes::normalise(&bytes, key_byte, &mut normal) {
+            Ok(Ok(())) => {}
+            Ok(Err(bad)) => return Err(reject_of(bad)),
+            Err(_) => unreachable!("a route's bytes have been validated"),
+        }
+        let run: Arc<[u8]> = if normal == *bytes { bytes } else { normal.into() };
+        let overflow = is_overflow(&run);
+        let line = self.cell_for(&group, &run, shape, !overflow, tally)?;
+        self.unlink_route(route, old);
+        self.link_route(route, line);
+        Ok(line)
+    }
+
+    /// The cell of this core for the series, made where it is missing. Its bank is not yet open.
+    fn cell_for(
+        &mut self,
+        group: &Arc<Group>,
+        run: &Arc<[u8]>,
+        shape: Shape,
+        limited: bool,
+        tally: &mut Tally,
+    ) -> Result<u32, Reject> {
+        let hash = self.registry.hash(group, run);
+        for _ in 0..TRIES {
+            let series = self.registry.series(group, hash, run, limited).map_err(|full| match full {
+                Full::Series => Reject::SeriesLimit,
+                Full::Groups => Reject::GroupLimit,
+                Full::Memory => Reject::MemoryLimit,
+            })?;
+            if let Some(line) = self.cell_in(&series, shape) {
+                return Ok(line);
+            }
+            // dead and not yet unlinked: help, then look again
+            self.registry.remove(&series, limited);
+            tally.note(Note::RouteMisses, 1);
+        }
+        Err(Reject::SeriesLimit)
+    }
+
+    /// This core's live cell in `series`; nothing if the series is dead.
+    fn cell_in(&mut self, series: &Series, shape: Shape) -> Option<u32> {
+        let cumulative = shape.cumulative();
+        let there = series.cell_of(self.core, cumulative);
+        if let Some(cell) = there {
+            if !cell.is_gone() && lifecycle::state(&self.slab.run(cell.line, 1)[STATE]) != State::Dead {
+                return Some(cell.line);
+            }
+        }
+        let line = self.slab.allocate(shape.words());
+        put(self.slab.run(line, shape.words()), FLAGS, u64::from(NONE) << 32);
+        let cell = CellRef { core: self.core, cumulative, line };
+        match there {
+            Some(_) => {
+                // the dead one was seen by the owner, which buries it
+                series.replace_cell(cell);
+                Some(line)
+            }
+            None => match series.add_cell(cell) {
+                Ok(()) => Some(line),
+                Err(_) => {
+                    // never seen by anyone else
+                    self.slab.release(line, shape.words());
+                    None
+                }
+            },
+        }
+    }
+
+    fn link_route(&mut self, route: u32, line: u32) {
+        let words = self.slab.run(line, 2);
+        let flags = get(words, FLAGS);
+        self.routes.at_mut(route).sibling = (flags >> 32) as u32;
+        self.routes.at_mut(route).cell = line;
+        put(words, FLAGS, flags & u64::from(u32::MAX) | u64::from(route) << 32);
+    }
+
+    fn unlink_route(&mut self, route: u32, line: u32) {
+        let words = self.slab.run(line, 2);
+        let flags = get(words, FLAGS);
+        let next = self.routes.at(route).sibling;
+        let mut at = (flags >> 32) as u32;
+        if at == route {
+            put(words, FLAGS, flags & u64::from(u32::MAX) | u64::from(next) << 32);
+            return;
+        }
+        while let Some(sibling) = self.routes.get(at).map(|r| r.sibling) {
+            if sibling == route {
+                self.routes.at_mut(at).sibling = next;
+                return;
+            }
+            at = sibling;
+        }
+    }
+
+    /// A point without a route: makes stream, series, cell and route as needed, then applies it.
+    #[cold]
+    #[inline(never)]
+    fn born(&mut self, birth: &Birth<'_>, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<(), Reject> {
+        let context = stage.contexts[birth.context as usize];
+        let stream = match context.stream {
+            NONE => {
+                let stream = self.stream_of(&context)?;
+                stage.contexts[birth.context as usize].stream = stream;
+                stream
+            }
+            known => known,
+        };
+        self.contexts.at_mut(stream).used = self.interval;
+        let route = match self.route_of(stream, birth.raw, birth.normal, tally) {
+            Err(Reject::SeriesLimit | Reject::MemoryLimit) if can_overflow(&context.key) => {
+                tally.note(Note::Overflowed, 1);
+                let run = overflow_run(context.key.kind);
+                self.route_of(stream, &run, &run, tally)?
+            }
+            other => other?,
+        };
+        match birth.payload {
+            Payload::Number(point) => self.number(&Number { route, ..point }, tally),
+            Payload::Histogram(point) => self.histogram(route, &point, tally),
+            Payload::Exponential(point) => self.exponential(route, &point, tally),
+        }
+    }
+
+    /// The route of these bytes in the stream, made if it is new.
+    fn route_of(&mut self, stream: u32, raw: &[u8], normal: &[u8], tally: &mut Tally) -> Result<u32, Reject> {
+        let tag = self.registry.state().hash_one(raw) as u32;
+        let s = self.contexts.at(stream);
+        if let Some(route) = s.table.find(tag, |id| *self.routes.at(id).bytes == *raw) {
+            return Ok(route);
+        }
+        let (group, shape) = (s.group.clone(), s.shape);
+        let run: Arc<[u8]> = normal.into();
+        let before = self.registry.live();
+        let line = self.cell_for(&group, &run, shape, !is_overflow(&run), tally)?;
+        tally.note(Note::SeriesBorn, u64::from(self.registry.live() > before));
+        let bytes = if raw == normal { run } else { raw.into() };
+        let id = self.routes.add(Route { bytes, next: NONE, cell: line, stream, sibling: NONE });
+        self.link_route(id, line);
+        let s = self.contexts.at_mut(stream);
+        s.table.add(tag, id);
+        // a new series is most often sent again where it was sent first: link it behind the one made before it
+        match s.newest {
+            NONE => s.first = id,
+            newest => {
+                if let Some(last) = self.routes.get(newest).filter(|r| r.stream == stream && r.next == NONE) {
+                    let _ = last;
+                    self.routes.at_mut(newest).next = id;
+                }
+            }
+        }
+        self.contexts.at_mut(stream).newest = id;
+        Ok(id)
+    }
+
+    /// The stream of a context, made if it is new and acceptable.
+    fn stream_of(&mut self, context: &stage::Context<'_>) -> Result<u32, Reject> {
+        if let Some(id) = self.contexts.find(&context.resource, &context.scope, &context.key) {
+            return Ok(id);
+        }
+        if self.contexts.len() >= STREAMS_MAX {
+            return Err(Reject::GroupLimit);
+        }
+        let (mut resource, mut scope) = (Vec::new(), Vec::new());
+        let (mut name, mut version) = ("", "");
+        collect(context.resource.bytes, 1, 0x0a, &mut resource)?;
+        collect(context.scope.bytes, 3, 0x1a, &mut scope)?;
+        scope_texts(context.scope.bytes, &mut name, &mut version);
+        let key = &context.key;
+        let bounds: Vec<f64> = (0..key.bounds.len() / 8).map(|i| f64::from_bits(word_at(key.bounds, i))).collect();
+        let parts = Parts {
+            resource: &resource,
+            resource_schema_url: text(context.resource.schema_url),
+            scope_name: name,
+            scope_version: version,
+            scope: &scope,
+            scope_schema_url: text(context.scope.schema_url),
+            name: text(key.metric.name),
+            unit: text(key.metric.unit),
+            description: text(key.metric.description),
+            kind: key.kind,
+            monotonic: key.monotonic,
+            bounds: &bounds,
+        };
+        let group = self.registry.group(&parts).map_err(|_| Reject::GroupLimit)?;
+        Ok(self.contexts.add(&context.resource, &context.scope, key, group))
+    }
+
+    /// Switches to the other bank: the interval `number` is open from now on. Called between two requests. Frees
+    /// what died long enough ago.
+    pub fn switch(&mut self, number: u32) {
+        debug_assert!(number > self.interval, "intervals rise");
+        self.interval = number;
+        self.bank = 1 - self.bank;
+        while let Some(dead) = self.registry.next_death(self.core as usize) {
+            self.forget(dead.line);
+            self.waiting.push_back((number + REST, dead.line, dead.words));
+        }
+        while let Some((_, line, words)) = self.waiting.pop_front_if(|(when, _, _)| *when <= number) {
+            self.slab.release(line, words as usize);
+        }
+    }
+
+    /// Removes the routes that still lead into a dead cell.
+    fn forget(&mut self, line: u32) {
+        let mut route = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
+        while let Some(r) = self.routes.get(route) {
+            let (next, stream) = (r.sibling, r.stream);
+            let tag = self.registry.state().hash_one(&*r.bytes) as u32;
+            self.contexts.at_mut(stream).table.remove(tag, route);
+            self.routes.remove(route);
+            route = next;
+        }
+        let words = self.slab.run(line, 2);
+        put(words, FLAGS, get(words, FLAGS) | u64::from(NONE) << 32);
+    }
+
+    /// Frees streams that have had no route for `intervals` intervals.
+    pub fn sweep(&mut self, intervals: u32) {
+        for id in self.contexts.idle(self.interval.saturating_sub(intervals)) {
+            self.contexts.remove(id);
+        }
+    }
+}
+
+fn kind_of(point: &Number) -> Kind {
+    if point.flags & stage::GAUGE != 0 { Kind::Gauge } else { Kind::Sum }
+}
+
+fn monotonic(point: &Number) -> bool {
+    point.flags & stage::MONOTONIC != 0
+}
+
+/// Counts the point in its bank.
+fn count_point(words: &[AtomicU64], at: usize) -> Result<bool, Reject> {
+    let word = get(words, at);
+    if points_of(word) == u32::MAX {
+        return Err(Reject::CellFull);
+    }
+    put(words, at, word + 1);
+    Ok(true)
+}
+
+fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
+    region[0] = point.count;
+    region[1] = point.sum.unwrap_or(0.0).to_bits();
+    region[2] = point.min.unwrap_or(0.0).to_bits();
+    region[3] = point.max.unwrap_or(0.0).to_bits();
+    region[4] = flags_of(point.sum, point.min, point.max);
+    if point.counts.is_empty() {
+        region[explicit::HEAD] = point.count;
+    } else {
+        for (i, slot) in region[explicit::HEAD..].iter_mut().enumerate() {
+            *slot = word_at(point.counts, i);
+        }
+    }
+}
+
+fn flags_of(sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> u64 {
+    let bit = |value: Option<f64>, bit| if value.is_some_and(f64::is_finite) { bit } else { 0 };
+    bit(sum, HAS_SUM) | bit(min, HAS_MIN) | bit(max, HAS_MAX)
+}
+
+fn fill_exponential(into: &mut Exponential, point: &ExponentialPoint<'_>) {
+    into.clear();
+    into.count = point.count;
+    into.sum = point.sum.unwrap_or(0.0);
+    into.min = point.min.unwrap_or(0.0);
+    into.max = point.max.unwrap_or(0.0);
+    into.flags = flags_of(point.sum, point.min, point.max);
+    into.zero_count = point.zero_count;
+    into.zero_threshold = point.zero_threshold;
+    into.scale = point.scale;
+    fill_side(&mut into.positive, &point.positive);
+    fill_side(&mut into.negative, &point.negative);
+    into.fit();
+}
+
+fn fill_side(into: &mut Side, from: &Buckets<'_>) {
+    into.offset = from.offset;
+    let mut reader = crate::wire::Reader::new(from.counts);
+    while let Ok(count) = reader.varint() {
+        into.counts.push(count);
+    }
+}
+
+/// M30: what has no state to keep can be summed in the overflow series of its group.
+fn can_overflow(key: &StreamKey<'_>) -> bool {
+    key.temporality == Temporality::Delta && matches!(key.kind, Kind::Sum | Kind::Histogram)
+}
+
+/// `otel.metric.overflow` = true, as a run of this kind's attributes.
+fn overflow_run(kind: Kind) -> Vec<u8> {
+    let key_byte = if kind == Kind::Histogram { 0x4a } else { 0x3a };
+    let mut inner = Vec::new();
+    crate::wire::put_bytes(&mut inner, 0x0a, OVERFLOW_KEY);
+    crate::wire::put_bytes(&mut inner, 0x12, &[0x10, 1]);
+    let mut run = Vec::new();
+    crate::wire::put_bytes(&mut run, key_byte, &inner);
+    run
+}
+
+const OVERFLOW_KEY: &[u8] = b"otel.metric.overflow";
+
+/// Whether the run is that of an overflow series, which is outside the limit.
+pub(crate) fn is_overflow(run: &[u8]) -> bool {
+    run.len() < 40 && attributes::Records::new(run).next().is_some_and(|record| record.key() == OVERFLOW_KEY)
+}
+
+/// Gathers and normalises the attribute records (field `number`) of a validated message.
+fn collect(message: &[u8], number: u32, key_byte: u8, out: &mut Vec<u8>) -> Result<(), Reject> {
+    debug_assert!(
+        crate::otlp::schema::validate(if number == 1 { Message::Resource } else { Message::Scope }, message, 1).is_ok()
+    );
+    let mut run = Vec::with_capacity(message.len());
+    let mut reader = crate::wire::Reader::new(message);
+    while let Ok(field) = reader.field() {
+        if field.number == number {
+            if let Ok(record) = reader.bytes() {
+                crate::wire::put_bytes(&mut run, key_byte, record);
+            }
+        } else if reader.skip(field, 1).is_err() {
+            break;
+        }
+    }
+    match attributes::normalise(&run, key_byte, out) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(bad)) => Err(reject_of(bad)),
+        Err(_) => unreachable!("the message has been validated"),
+    }
+}
+
+fn scope_texts<'a>(message: &'a [u8], name: &mut &'a str, version: &mut &'a str) {
+    let mut reader = crate::wire::Reader::new(message);
+    while let Ok(field) = reader.field() {
+        match field.number {
+            1 => *name = reader.bytes().map_or("", text),
+            2 => *version = reader.bytes().map_or("", text),
+            _ => {
+                if reader.skip(field, 1).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Text that has been checked.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or("")
+}
+
+/// What the client is told: how many of what, why, and what to do.
+fn message(stage: &Stage<'_>) -> String {
+    let mut out = String::new();
+    for (kind, reason, n) in stage.rejected.iter().take(8) {
+        if !out.is_empty() {
+            out.push_str("; ");
+        }
+        out.push_str(&format!("{n} {} point(s): {}", kind.word(), reason.help()));
+    }
+    out
+}

@@ -1,0 +1,625 @@
+//! From bytes to cells: one core's call chain for a request, staged first, committed only when all of it is sound.
+//!
+//! Knows OTLP's points, routes, births and cells; does not know sockets, cuts of other cores, or destinations.
+//!
+//! ```text
+//!   body ─► walk ─► prediction ─► staged points ─┐                      (nothing changed yet but hints)
+//!                └► unknown bytes ─► births ─────┴─► commit ─► cells of this core, current bank
+//! ```
+//!
+//! Invariants
+//! 1. A malformed request changes no cell, no context, no index: only hints (`next`, `first`), which are compared
+//!    before use.
+//! 2. A point whose bytes were predicted is as validated as the point that made the route: the bytes are equal.
+//! 3. Every point of a request ends in exactly one of applied and rejected.
+//!
+//! Progress: wait-free but for births, which are lock-free. No allocation for a point with a route.
+//!
+//! Bounds: what a request stages lies in an arena that dies with it, at most a constant per byte of the body.
+
+mod commit;
+mod contexts;
+mod routes;
+mod stage;
+
+use crate::aggregate::exponential::Exponential;
+use crate::ledger::{Note, Tally};
+use crate::limits::{GROUPS_MAX, HISTOGRAM_BOUNDS_MAX, NAME_BYTES_MAX};
+use crate::model::{Input, Kind, Receipt, Reject, Temporality};
+use crate::otlp::attributes::{self, Bad};
+use crate::otlp::points::{
+    self, Attributes, EXPONENTIAL_ATTRIBUTES_KEY, ExponentialPoint, HISTOGRAM_ATTRIBUTES_KEY, HistogramPoint,
+    NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY, NumberPoint,
+};
+use crate::otlp::request::{self, Head, MetricHead};
+use crate::otlp::schema::{Message, validate};
+use crate::series::registry::Registry;
+use crate::series::slab::SlabWriter;
+use crate::wire::{Fault, FaultKind, check_utf8};
+use bumpalo::Bump;
+pub(crate) use commit::is_overflow;
+use contexts::{Contexts, StreamKey};
+use routes::{NONE, Routes};
+use stage::{Birth, Context, Number, Payload, Stage};
+use std::sync::Arc;
+
+/// Options of one core's ingest.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Wall time at which the process started, nanoseconds.
+    pub started_ns: u64,
+}
+
+/// One core's side of the aggregation.
+pub struct Ingest {
+    core: u16,
+    options: Options,
+    registry: Arc<Registry>,
+    slab: SlabWriter,
+    contexts: Contexts,
+    routes: Routes,
+    arena: Bump,
+    staged: Vec<Number>,
+    /// Number of the interval that is open on this core.
+    interval: u32,
+    /// The bank that is written.
+    bank: usize,
+    scratch: [Exponential; 4],
+    /// Freed cells that must wait for a cut: (interval in which they may go, line, words).
+    waiting: std::collections::VecDeque<(u32, u32, u32)>,
+}
+
+impl Ingest {
+    /// For `core`, whose slab this is. The first interval is number 1, bank 0.
+    pub fn new(core: usize, options: Options, registry: Arc<Registry>, slab: SlabWriter) -> Ingest {
+        let state = registry.state().clone();
+        Ingest {
+            core: core as u16,
+            options,
+            registry,
+            slab,
+            contexts: Contexts::new(state),
+            routes: Routes::default(),
+            arena: Bump::new(),
+            staged: Vec::new(),
+            interval: 1,
+            bank: 0,
+            scratch: Default::default(),
+            waiting: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// The slab, for the owner's own blocks (the owner of a shard runs on the same thread).
+    pub fn slab_mut(&mut self) -> &mut SlabWriter {
+        &mut self.slab
+    }
+
+    /// The slab.
+    pub fn slab(&self) -> &SlabWriter {
+        &self.slab
+    }
+
+    /// Wall time at which the process started, nanoseconds.
+    pub fn started_ns(&self) -> u64 {
+        self.options.started_ns
+    }
+
+    /// Number and bank of the open interval.
+    pub fn open(&self) -> (u32, usize) {
+        (self.interval, self.bank)
+    }
+
+    /// Routes held.
+    pub fn routes(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Decodes, checks and applies one request. A fault refuses it whole.
+    pub fn export(&mut self, input: Input, body: &[u8], tally: &mut Tally) -> Result<Receipt, Fault> {
+        let mut arena = std::mem::take(&mut self.arena);
+        self.staged.clear();
+        let result = {
+            let mut stage = Stage::new(&arena);
+            match self.walk(body, &arena, &mut stage) {
+                Ok(()) => Ok(self.commit(input, &mut stage, tally)),
+                Err(fault) => {
+                    tally.note(Note::Malformed, 1);
+                    Err(fault)
+                }
+            }
+        };
+        if result.is_ok() {
+            tally.note(Note::Requests, 1);
+            tally.note(Note::Bytes, body.len() as u64);
+        }
+        arena.reset();
+        self.arena = arena;
+        result
+    }
+
+    fn walk<'a>(&mut self, body: &'a [u8], arena: &'a Bump, stage: &mut Stage<'a>) -> Result<(), Fault> {
+        let mut last = NONE;
+        request::each(body, 1, |message| {
+            let head = request::head(message, arena).map_err(|f| f.named("ResourceMetrics"))?;
+            let known = self.contexts.resource(last, &head);
+            match known {
+                Some(id) => last = id,
+                None => check_head(&head, Message::Resource, "Resource")?,
+            }
+            let mut last_scope = NONE;
+            request::each(message, 2, |message| {
+                let scope = request::head(message, arena).map_err(|f| f.named("ScopeMetrics"))?;
+                let known = known.and_then(|resource| self.contexts.scope(resource, last_scope, &scope));
+                match known {
+                    Some(id) => last_scope = id,
+                    None => check_head(&scope, Message::Scope, "InstrumentationScope")?,
+                }
+                let mut walk = MetricWalk { resource: head, scope, scope_id: known, last_stream: NONE };
+                request::each(message, 2, |message| self.metric(message, &mut walk, arena, stage))
+            })
+        })
+    }
+
+    fn metric<'a>(
+        &mut self,
+        message: &'a [u8],
+        walk: &mut MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let metric = request::metric(message, arena).map_err(|f| f.named("Metric"))?;
+        let Some((kind, data)) = metric.data else { return check_metric(&metric) };
+        let head = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
+        stage.points[kind as usize] += head.points as u64;
+        let temporality = match (kind, head.temporality) {
+            (Kind::Gauge, _) | (_, 2) => Ok(Temporality::Cumulative),
+            (_, 1) => Ok(Temporality::Delta),
+            _ => Err(Reject::NoTemporality),
+        };
+        let refused = if kind == Kind::Summary {
+            Some(Reject::Unsupported)
+        } else if metric.name.is_empty() {
+            Some(Reject::EmptyName)
+        } else if metric.name.len() > NAME_BYTES_MAX {
+            Some(Reject::LongName)
+        } else {
+            temporality.err()
+        };
+        if head.points == 0 || refused.is_some() {
+            check_metric(&metric)?;
+            request::check_data(kind, data, arena)?;
+            if let Some(reason) = refused {
+                stage.reject(kind, reason, head.points as u64);
+            }
+            return Ok(());
+        }
+        let key = StreamKey {
+            metric: MetricHead { data: None, ..metric },
+            kind,
+            temporality: temporality.unwrap_or(Temporality::Cumulative),
+            monotonic: head.monotonic,
+            bounds: &[],
+        };
+        match kind {
+            Kind::Gauge | Kind::Sum => self.numbers(data, key, walk, arena, stage),
+            Kind::Histogram => self.histograms(data, key, walk, arena, stage),
+            _ => self.exponentials(data, key, walk, arena, stage),
+        }
+    }
+
+    /// The stream of `key`, if it is known; its texts are checked when it is not.
+    fn stream(&mut self, walk: &mut MetricWalk<'_>, key: &StreamKey<'_>) -> Result<Option<u32>, Fault> {
+        let known = walk.scope_id.and_then(|scope| self.contexts.stream(scope, walk.last_stream, key));
+        match known {
+            Some(id) => {
+                walk.last_stream = id;
+                self.contexts.at_mut(id).used = self.interval;
+            }
+            None => check_metric(&key.metric)?,
+        }
+        Ok(known)
+    }
+
+    /// The bytes that probably come next, and whose they are.
+    #[inline]
+    fn expected(&self, stream: Option<u32>, guess: u32) -> &[u8] {
+        match (stream, self.routes.get(guess)) {
+            (Some(stream), Some(route)) if route.stream == stream => &route.bytes,
+            // never equal to attributes: an impossible key
+            _ => NOTHING,
+        }
+    }
+
+    fn numbers<'a>(
+        &mut self,
+        data: &'a [u8],
+        key: StreamKey<'a>,
+        walk: &mut MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let stream = self.stream(walk, &key)?;
+        let mut pending = None;
+        let mode = match (key.kind, key.temporality) {
+            (Kind::Gauge, _) => stage::GAUGE,
+            (_, Temporality::Cumulative) => stage::CUMULATIVE,
+            _ => 0,
+        } | if key.monotonic { stage::MONOTONIC } else { 0 };
+        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
+        request::each(data, 1, |message| {
+            let point = points::number(message, self.expected(stream, follow.guess), arena)
+                .map_err(|f| f.named("NumberDataPoint"))?;
+            let staged = match check_number(&point, mode) {
+                Ok(staged) => staged,
+                Err(reason) => {
+                    if let Attributes::Run(run) = point.attributes {
+                        let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
+                    }
+                    stage.reject(key.kind, reason, 1);
+                    return Ok(());
+                }
+            };
+            let run = match point.attributes {
+                Attributes::Expected => {
+                    stage.predicted += 1;
+                    self.staged.push(Number { route: follow.guess, ..staged });
+                    follow.step(follow.guess, &self.routes);
+                    return Ok(());
+                }
+                Attributes::Run(run) => run,
+            };
+            stage.lookups += 1;
+            if let Some(route) = self.look_up(&mut follow, run) {
+                self.staged.push(Number { route, ..staged });
+                return Ok(());
+            }
+            self.stage_birth(
+                run,
+                NUMBER_ATTRIBUTES_KEY,
+                &key,
+                walk,
+                &mut pending,
+                Payload::Number(staged),
+                arena,
+                stage,
+            )
+        })
+    }
+
+    fn histograms<'a>(
+        &mut self,
+        data: &'a [u8],
+        key: StreamKey<'a>,
+        walk: &mut MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let mut key = key;
+        let mut first = true;
+        let mut stream = None;
+        let mut pending = None;
+        let mut follow = Follow::new(None, NONE);
+        request::each(data, 1, |message| {
+            let mut point = points::histogram(message, self.expected(stream, follow.guess), arena)
+                .map_err(|f| f.named("HistogramDataPoint"))?;
+            if first || point.bounds != key.bounds {
+                // another set of bounds is another stream (M21); the points of one metric nearly always share one
+                first = false;
+                key.bounds = point.bounds;
+                pending = None;
+                stream = self.stream(walk, &key)?;
+                follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
+                point = points::histogram(message, self.expected(stream, follow.guess), arena)?;
+            }
+            if let Err(reason) = check_histogram(&mut point, stream.is_some(), &mut stage.sums_dropped) {
+                if let Attributes::Run(run) = point.attributes {
+                    let _ = attributes::normalise(run, HISTOGRAM_ATTRIBUTES_KEY, &mut Vec::new())?;
+                }
+                stage.reject(key.kind, reason, 1);
+                return Ok(());
+            }
+            let run = match point.attributes {
+                Attributes::Expected => {
+                    stage.predicted += 1;
+                    stage.histograms.push((follow.guess, point));
+                    follow.step(follow.guess, &self.routes);
+                    return Ok(());
+                }
+                Attributes::Run(run) => run,
+            };
+            stage.lookups += 1;
+            if let Some(route) = self.look_up(&mut follow, run) {
+                stage.histograms.push((route, point));
+                return Ok(());
+            }
+            let payload = Payload::Histogram(point);
+            self.stage_birth(run, HISTOGRAM_ATTRIBUTES_KEY, &key, walk, &mut pending, payload, arena, stage)
+        })
+    }
+
+    fn exponentials<'a>(
+        &mut self,
+        data: &'a [u8],
+        key: StreamKey<'a>,
+        walk: &mut MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let stream = self.stream(walk, &key)?;
+        let mut pending = None;
+        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
+        request::each(data, 1, |message| {
+            let mut point = points::exponential(message, self.expected(stream, follow.guess), arena)
+                .map_err(|f| f.named("ExponentialHistogramDataPoint"))?;
+            if let Err(reason) = check_exponential(&mut point, &mut stage.sums_dropped) {
+                if let Attributes::Run(run) = point.attributes {
+                    let _ = attributes::normalise(run, EXPONENTIAL_ATTRIBUTES_KEY, &mut Vec::new())?;
+                }
+                stage.reject(key.kind, reason, 1);
+                return Ok(());
+            }
+            let run = match point.attributes {
+                Attributes::Expected => {
+                    stage.predicted += 1;
+                    stage.exponentials.push((follow.guess, point));
+                    follow.step(follow.guess, &self.routes);
+                    return Ok(());
+                }
+                Attributes::Run(run) => run,
+            };
+            stage.lookups += 1;
+            if let Some(route) = self.look_up(&mut follow, run) {
+                stage.exponentials.push((route, point));
+                return Ok(());
+            }
+            let payload = Payload::Exponential(point);
+            self.stage_birth(run, EXPONENTIAL_ATTRIBUTES_KEY, &key, walk, &mut pending, payload, arena, stage)
+        })
+    }
+
+    /// Finds the route of `run` in the stream when it is not the predicted one, and learns the new order.
+    #[inline]
+    fn look_up(&mut self, follow: &mut Follow, run: &[u8]) -> Option<u32> {
+        let stream = follow.stream?;
+        // a point that left its place is most often followed by what followed it before
+        let skipped = self.routes.get(follow.guess).map_or(NONE, |route| route.next);
+        let found = match self.routes.get(skipped) {
+            Some(route) if route.stream == stream && *route.bytes == *run => skipped,
+            _ => {
+                let tag = self.registry.state().hash_one(run) as u32;
+                let routes = &self.routes;
+                self.contexts.at(stream).table.find(tag, |id| *routes.at(id).bytes == *run)?
+            }
+        };
+        match follow.last {
+            NONE => self.contexts.at_mut(stream).first = found,
+            last => self.routes.at_mut(last).next = found,
+        }
+        follow.step(found, &self.routes);
+        Some(found)
+    }
+
+    /// Stages a point that has no route: its attributes are validated here, so that commit cannot fault.
+    #[cold]
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    fn stage_birth<'a>(
+        &mut self,
+        run: &'a [u8],
+        key_byte: u8,
+        key: &StreamKey<'a>,
+        walk: &MetricWalk<'a>,
+        pending: &mut Option<u32>,
+        payload: Payload<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let mut normal = Vec::with_capacity(run.len());
+        match attributes::normalise(run, key_byte, &mut normal)? {
+            Ok(()) => {}
+            Err(bad) => {
+                stage.reject(key.kind, reject_of(bad), 1);
+                return Ok(());
+            }
+        }
+        let normal: &[u8] = if normal == run { run } else { arena.alloc_slice_copy(&normal) };
+        let context = *pending.get_or_insert_with(|| {
+            stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
+            stage.contexts.len() as u32 - 1
+        });
+        stage.births.push(Birth { context, raw: run, normal, payload });
+        Ok(())
+    }
+}
+
+/// An attribute key byte that no point has.
+const NOTHING: &[u8] = &[0];
+
+struct MetricWalk<'a> {
+    resource: Head<'a>,
+    scope: Head<'a>,
+    scope_id: Option<u32>,
+    last_stream: u32,
+}
+
+/// Where the walk is in a stream's order.
+struct Follow {
+    stream: Option<u32>,
+    last: u32,
+    guess: u32,
+}
+
+impl Follow {
+    fn new(stream: Option<u32>, first: u32) -> Follow {
+        Follow { stream, last: NONE, guess: first }
+    }
+
+    #[inline]
+    fn step(&mut self, route: u32, routes: &Routes) {
+        self.last = route;
+        self.guess = routes.at(route).next;
+    }
+}
+
+fn reject_of(bad: Bad) -> Reject {
+    match bad {
+        Bad::DuplicateKey => Reject::DuplicateAttribute,
+        Bad::TooMany => Reject::TooManyAttributes,
+    }
+}
+
+fn check_head(head: &Head<'_>, message: Message, name: &'static str) -> Result<(), Fault> {
+    validate(message, head.bytes, 1).map_err(|f| f.named(name))?;
+    check_utf8(head.schema_url).map_err(|f| f.named("schema_url")).map(drop)
+}
+
+fn check_metric(metric: &MetricHead<'_>) -> Result<(), Fault> {
+    for (text, field) in
+        [(metric.name, "Metric.name"), (metric.description, "Metric.description"), (metric.unit, "Metric.unit")]
+    {
+        check_utf8(text).map_err(|f| f.named(field))?;
+    }
+    Ok(())
+}
+
+/// Turns a fault into words for the client: what, in which field, near which byte.
+pub fn explain(fault: &Fault, body: &[u8]) -> String {
+    let left = fault.left.min(body.len());
+    match fault.kind {
+        FaultKind::Truncated => format!("malformed ExportMetricsServiceRequest ({} bytes): {fault}", body.len()),
+        _ => format!("malformed ExportMetricsServiceRequest ({} bytes, {left} left there): {fault}", body.len()),
+    }
+}
+
+#[inline]
+fn check_number(point: &NumberPoint<'_>, mode: u32) -> Result<Number, Reject> {
+    let mut staged = Number { route: NONE, flags: mode, value: 0, start: point.start, time: point.time };
+    if point.time == 0 {
+        return Err(Reject::NoTime);
+    }
+    if point.flags & NO_RECORDED_VALUE != 0 {
+        staged.flags |= stage::NO_VALUE;
+        return Ok(staged);
+    }
+    match point.value {
+        points::Number::Int(v) => {
+            staged.value = v as u64;
+            if v < 0 && mode & (stage::MONOTONIC | stage::CUMULATIVE | stage::GAUGE) == stage::MONOTONIC {
+                return Err(Reject::NegativeDelta);
+            }
+        }
+        points::Number::Double(v) => {
+            staged.value = v.to_bits();
+            staged.flags |= stage::DOUBLE;
+            if mode & stage::GAUGE == 0 && !v.is_finite() {
+                return Err(Reject::NotFinite);
+            }
+            if v < 0.0 && mode & (stage::MONOTONIC | stage::CUMULATIVE) == stage::MONOTONIC {
+                return Err(Reject::NegativeDelta);
+            }
+        }
+        points::Number::Absent => return Err(Reject::NoValue),
+    }
+    if point.start > point.time && mode & stage::GAUGE == 0 {
+        return Err(Reject::StartAfterTime);
+    }
+    Ok(staged)
+}
+
+fn word_at(packed: &[u8], i: usize) -> u64 {
+    packed[i * 8..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+/// The sum of packed fixed64 counts, if it fits.
+fn sum_of(packed: &[u8]) -> Option<u64> {
+    (0..packed.len() / 8).try_fold(0u64, |sum, i| sum.checked_add(word_at(packed, i)))
+}
+
+fn check_histogram(point: &mut HistogramPoint<'_>, known: bool, dropped: &mut u64) -> Result<(), Reject> {
+    if point.time == 0 {
+        return Err(Reject::NoTime);
+    }
+    if point.start > point.time {
+        return Err(Reject::StartAfterTime);
+    }
+    if !known {
+        let n = point.bounds.len() / 8;
+        let bound = |i| f64::from_bits(word_at(point.bounds, i));
+        if n > HISTOGRAM_BOUNDS_MAX || (0..n).any(|i| bound(i).is_nan() || i > 0 && bound(i) <= bound(i - 1)) {
+            return Err(Reject::BadHistogram);
+        }
+    }
+    if point.flags & NO_RECORDED_VALUE != 0 {
+        return Ok(());
+    }
+    let counts_fit = if point.counts.is_empty() {
+        point.bounds.is_empty()
+    } else {
+        point.counts.len() == point.bounds.len() + 8 && sum_of(point.counts) == Some(point.count)
+    };
+    if !counts_fit {
+        return Err(Reject::BadHistogram);
+    }
+    if let Some(sum) = point.sum {
+        if point.count == 0 && sum != 0.0 {
+            return Err(Reject::BadHistogram);
+        }
+        if !sum.is_finite() {
+            point.sum = None;
+            *dropped += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Most buckets that one exponential point may have on the wire, a side.
+const WIRE_BUCKETS_MAX: usize = 65_536;
+
+fn check_exponential(point: &mut ExponentialPoint<'_>, dropped: &mut u64) -> Result<(), Reject> {
+    use crate::aggregate::exponential::{SCALE_MAX, SCALE_MIN};
+    if point.time == 0 {
+        return Err(Reject::NoTime);
+    }
+    if point.start > point.time {
+        return Err(Reject::StartAfterTime);
+    }
+    if point.flags & NO_RECORDED_VALUE != 0 {
+        return Ok(());
+    }
+    if !(SCALE_MIN..=SCALE_MAX).contains(&point.scale)
+        || !point.zero_threshold.is_finite()
+        || point.zero_threshold < 0.0
+    {
+        return Err(Reject::BadExponential);
+    }
+    let mut total = Some(point.zero_count);
+    for side in [&point.positive, &point.negative] {
+        let mut reader = crate::wire::Reader::new(side.counts);
+        let mut buckets = 0usize;
+        while !reader.is_empty() {
+            // the varints have been validated with the message
+            let Ok(count) = reader.varint() else { return Err(Reject::BadExponential) };
+            total = total.and_then(|sum| sum.checked_add(count));
+            buckets += 1;
+        }
+        if buckets > WIRE_BUCKETS_MAX || i64::from(side.offset) + buckets as i64 > i64::from(i32::MAX) {
+            return Err(Reject::BadExponential);
+        }
+    }
+    if total != Some(point.count) {
+        return Err(Reject::BadExponential);
+    }
+    if let Some(sum) = point.sum {
+        if point.count == 0 && sum != 0.0 {
+            return Err(Reject::BadExponential);
+        }
+        if !sum.is_finite() {
+            point.sum = None;
+            *dropped += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Streams one core may hold: each group in both temporalities.
+const STREAMS_MAX: usize = 2 * GROUPS_MAX;

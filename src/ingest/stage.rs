@@ -1,0 +1,124 @@
+//! What a request leaves behind while it is being checked: nothing of it is applied before all of it is well-formed.
+//!
+//! Knows points and why they were rejected; does not know cells.
+
+use super::contexts::StreamKey;
+use crate::model::{Kind, Reject};
+use crate::otlp::points::{ExponentialPoint, HistogramPoint};
+use crate::otlp::request::Head;
+use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
+
+/// A number on its way to a known route.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    /// Its route; meaningless in a birth.
+    pub route: u32,
+    /// Mode and flags.
+    pub flags: u32,
+    /// Bits of the value.
+    pub value: u64,
+    /// `start_time_unix_nano`
+    pub start: u64,
+    /// `time_unix_nano`
+    pub time: u64,
+}
+
+/// `Number.flags`: the value is a double.
+pub const DOUBLE: u32 = 1;
+/// `Number.flags`: the point has no recorded value.
+pub const NO_VALUE: u32 = 2;
+/// `Number.flags`: a gauge.
+pub const GAUGE: u32 = 4;
+/// `Number.flags`: a cumulative sum.
+pub const CUMULATIVE: u32 = 8;
+/// `Number.flags`: monotonic.
+pub const MONOTONIC: u32 = 16;
+
+/// A point of any kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    /// Sum or gauge.
+    Number(Number),
+    /// Explicit histogram.
+    Histogram(HistogramPoint<'a>),
+    /// Exponential histogram.
+    Exponential(ExponentialPoint<'a>),
+}
+
+/// The stream of points that had no route.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Resource part.
+    pub resource: Head<'a>,
+    /// Scope part.
+    pub scope: Head<'a>,
+    /// The rest.
+    pub key: StreamKey<'a>,
+    /// Set once it is resolved.
+    pub stream: u32,
+}
+
+/// A point that needs a route.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth<'a> {
+    /// Index into `Stage.contexts`.
+    pub context: u32,
+    /// Attributes as they came.
+    pub raw: &'a [u8],
+    /// Attributes normalised.
+    pub normal: &'a [u8],
+    /// The point.
+    pub payload: Payload<'a>,
+}
+
+/// One request under examination. What has no lifetime lives in `Ingest::staged`.
+pub struct Stage<'a> {
+    /// Points that need a route.
+    pub births: ArenaVec<'a, Birth<'a>>,
+    /// Their streams.
+    pub contexts: ArenaVec<'a, Context<'a>>,
+    /// Histograms with a route.
+    pub histograms: ArenaVec<'a, (u32, HistogramPoint<'a>)>,
+    /// Exponential histograms with a route.
+    pub exponentials: ArenaVec<'a, (u32, ExponentialPoint<'a>)>,
+    /// Points by kind.
+    pub points: [u64; 5],
+    /// Rejected points by kind and reason; small and mostly empty.
+    pub rejected: ArenaVec<'a, (Kind, Reject, u64)>,
+    /// Points looked up.
+    pub lookups: u64,
+    /// Points predicted.
+    pub predicted: u64,
+    /// Histogram sums that were dropped.
+    pub sums_dropped: u64,
+}
+
+impl<'a> Stage<'a> {
+    /// Nothing yet.
+    pub fn new(arena: &'a Bump) -> Stage<'a> {
+        Stage {
+            births: ArenaVec::new_in(arena),
+            contexts: ArenaVec::new_in(arena),
+            histograms: ArenaVec::new_in(arena),
+            exponentials: ArenaVec::new_in(arena),
+            points: [0; 5],
+            rejected: ArenaVec::new_in(arena),
+            lookups: 0,
+            predicted: 0,
+            sums_dropped: 0,
+        }
+    }
+
+    /// Counts rejected points.
+    #[cold]
+    pub fn reject(&mut self, kind: Kind, reason: Reject, n: u64) {
+        if n == 0 {
+            return;
+        }
+        match self.rejected.iter_mut().find(|(k, r, _)| (*k, *r) == (kind, reason)) {
+            Some((_, _, count)) => *count += n,
+            None => self.rejected.push((kind, reason, n)),
+        }
+    }
+}

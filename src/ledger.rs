@@ -1,0 +1,306 @@
+//! The water balance of the input side: every point that came in, and what became of it.
+//!
+//! Knows counters; does not know where they are shown. One `Tally` per shard, plain words of its thread, published
+//! whole after every request and every merge slice.
+//!
+//! Invariants
+//! 1. In every published row: `received = applied + Σ rejected` and `applied = open + emitted`, where `open` of one
+//!    row may be negative (a shard merges points that another one applied); so the sums over rows balance at any
+//!    moment, whichever moments the rows are from.
+//! 2. No term is computed from the others: each is counted where it happens.
+
+use crate::model::{Input, Kind, Reject};
+use crate::sync::row::{Row, RowWriter};
+use std::sync::Arc;
+
+/// Things worth counting that are no term of the balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Note {
+    /// Applied without effect: not newer than what is known (M15).
+    Superseded = 0,
+    /// First cumulative points that only set the base (M11, M12).
+    Baseline,
+    /// A second writer of one cumulative stream (M14).
+    OverlappingWriter,
+    /// Cumulative resets (M10).
+    Reset,
+    /// Integer sums promoted to double on overflow (M31).
+    IntOverflow,
+    /// Points flagged as "no recorded value" (M7).
+    NoRecordedValue,
+    /// Histogram points taken without their sum, because it was NaN or infinite (M27).
+    SumDropped,
+    /// Points added to an overflow series (M30).
+    Overflowed,
+    /// Series made.
+    SeriesBorn,
+    /// Series expired.
+    SeriesExpired,
+    /// Series taken back to life by a late point.
+    SeriesRevived,
+    /// Points whose route was looked up.
+    Lookups,
+    /// Points whose route was predicted.
+    Predicted,
+    /// Look-ups that found a route in the core's own table.
+    RouteHits,
+    /// Look-ups that went to the shared index.
+    RouteMisses,
+    /// Well-formed requests.
+    Requests,
+    /// Refused requests: not protobuf.
+    Malformed,
+    /// Bytes of request bodies, decompressed.
+    Bytes,
+    /// Series merged, over all cuts.
+    SeriesMerged,
+    /// Cuts this shard was late for.
+    CutLate,
+    /// Output points given up because a queue was full, by the encoder.
+    Encoded,
+    /// Nanoseconds spent merging.
+    MergeNs,
+    /// Nanoseconds spent encoding.
+    EncodeNs,
+    /// Bytes encoded.
+    EncodedBytes,
+    /// Turns of the event loop.
+    Turns,
+    /// Turns longer than 1 ms.
+    TurnsOver1Ms,
+    /// Longest turn, nanoseconds.
+    TurnMaxNs,
+}
+
+impl Note {
+    /// Number of notes.
+    pub const COUNT: usize = 27;
+    /// Name and help of each, by number; `_ns` ones are shown in seconds.
+    pub const NAMES: [(&str, &str); Self::COUNT] = [
+        ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
+        ("points_baseline", "First cumulative points that set a base and contributed 0"),
+        ("overlapping_writers", "Cumulative points of a second writer of one series; set service.instance.id"),
+        ("resets", "Resets of cumulative series"),
+        ("int_overflows", "Integer sums promoted to double because they left 64 bits"),
+        ("points_no_recorded_value", "Points flagged as having no recorded value"),
+        ("histogram_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
+        ("points_overflowed", "Points added to the overflow series of their metric; raise --series-limit"),
+        ("series_created", "Series created"),
+        ("series_expired", "Series expired after --expire without a point"),
+        ("series_revived", "Series that a point brought back while they were retiring"),
+        ("index_lookups", "Points whose series was looked up because it was not the predicted one"),
+        ("index_predicted", "Points whose series was the predicted one"),
+        ("index_hits", "Look-ups answered by the core's own routes"),
+        ("index_misses", "Look-ups that went to the shared index"),
+        ("requests", "Well-formed export requests"),
+        ("requests_malformed", "Requests refused whole because they were not valid protobuf"),
+        ("request_bytes", "Bytes of request bodies after decompression"),
+        ("series_merged", "Series merged, over all cuts"),
+        ("cut_late_shard", "Cuts that this shard was late for and skipped"),
+        ("points_encoded", "Output points encoded, over all destinations"),
+        ("merge_ns", "Time spent merging"),
+        ("encode_ns", "Time spent encoding"),
+        ("encoded_bytes", "Bytes encoded, over all formats"),
+        ("loop_turns", "Turns of the event loop that had work"),
+        ("loop_turns_over_1ms", "Turns of the event loop longer than 1 ms"),
+        ("loop_turn_max_ns", "Longest turn of the event loop"),
+    ];
+}
+
+const KINDS: usize = 5;
+const INPUTS: usize = 2;
+const CELLS: usize = KINDS * INPUTS;
+/// Words of a row.
+pub const WORDS: usize = 3 * CELLS + Reject::COUNT + 2 + Note::COUNT;
+
+/// One shard's counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    words: [u64; WORDS],
+}
+
+const RECEIVED: usize = 0;
+const APPLIED: usize = CELLS;
+const REJECTED_BY: usize = 2 * CELLS;
+const REJECTED: usize = 3 * CELLS;
+const OPEN: usize = REJECTED + Reject::COUNT;
+const EMITTED: usize = OPEN + 1;
+const NOTES: usize = EMITTED + 1;
+
+impl Default for Tally {
+    fn default() -> Self {
+        Tally { words: [0; WORDS] }
+    }
+}
+
+const fn at(input: Input, kind: Kind) -> usize {
+    input as usize * KINDS + kind as usize
+}
+
+impl Tally {
+    /// From a row.
+    pub const fn from_words(words: [u64; WORDS]) -> Tally {
+        Tally { words }
+    }
+
+    /// Sums of several rows.
+    pub fn sum(rows: impl IntoIterator<Item = Tally>) -> Tally {
+        rows.into_iter().fold(Tally::default(), |mut total, row| {
+            for (i, (sum, word)) in total.words.iter_mut().zip(row.words).enumerate() {
+                *sum = if i == NOTES + Note::TurnMaxNs as usize { (*sum).max(word) } else { sum.wrapping_add(word) };
+            }
+            total
+        })
+    }
+
+    /// Points came in.
+    #[inline]
+    pub fn receive(&mut self, input: Input, kind: Kind, points: u64) {
+        self.words[RECEIVED + at(input, kind)] += points;
+    }
+
+    /// Points were applied; they are open until a merge emits them.
+    #[inline]
+    pub fn apply(&mut self, input: Input, kind: Kind, points: u64) {
+        self.words[APPLIED + at(input, kind)] += points;
+        self.words[OPEN] = self.words[OPEN].wrapping_add(points);
+    }
+
+    /// Points were rejected.
+    #[inline]
+    pub fn reject(&mut self, input: Input, kind: Kind, reason: Reject, points: u64) {
+        self.words[REJECTED_BY + at(input, kind)] += points;
+        self.words[REJECTED + reason as usize] += points;
+    }
+
+    /// Open points were merged.
+    #[inline]
+    pub fn emit(&mut self, points: u64) {
+        self.words[OPEN] = self.words[OPEN].wrapping_sub(points);
+        self.words[EMITTED] += points;
+    }
+
+    /// Counts something that is no term of the balance.
+    #[inline]
+    pub fn note(&mut self, note: Note, n: u64) {
+        self.words[NOTES + note as usize] += n;
+    }
+
+    /// Keeps the larger of two values.
+    #[inline]
+    pub fn note_max(&mut self, note: Note, value: u64) {
+        let word = &mut self.words[NOTES + note as usize];
+        *word = (*word).max(value);
+    }
+
+    /// Points received of one input and kind.
+    pub const fn received(&self, input: Input, kind: Kind) -> u64 {
+        self.words[RECEIVED + at(input, kind)]
+    }
+
+    /// Points applied of one input and kind.
+    pub const fn applied(&self, input: Input, kind: Kind) -> u64 {
+        self.words[APPLIED + at(input, kind)]
+    }
+
+    /// Points rejected of one input and kind.
+    pub const fn rejected_by(&self, input: Input, kind: Kind) -> u64 {
+        self.words[REJECTED_BY + at(input, kind)]
+    }
+
+    /// Points rejected for one reason.
+    pub const fn rejected(&self, reason: Reject) -> u64 {
+        self.words[REJECTED + reason as usize]
+    }
+
+    /// Applied points that no merge has emitted; of a single row it may be negative.
+    pub const fn open(&self) -> i64 {
+        self.words[OPEN] as i64
+    }
+
+    /// Points merged at cuts.
+    pub const fn emitted(&self) -> u64 {
+        self.words[EMITTED]
+    }
+
+    /// A counter that is no term of the balance.
+    pub const fn noted(&self, note: Note) -> u64 {
+        self.words[NOTES + note as usize]
+    }
+
+    /// A counter that is no term of the balance, by number.
+    pub fn noted_at(&self, note: usize) -> u64 {
+        self.words[NOTES + note]
+    }
+
+    /// All points received.
+    pub fn received_total(&self) -> u64 {
+        self.words[RECEIVED..APPLIED].iter().sum()
+    }
+
+    /// All points applied.
+    pub fn applied_total(&self) -> u64 {
+        self.words[APPLIED..REJECTED_BY].iter().sum()
+    }
+
+    /// All points rejected.
+    pub fn rejected_total(&self) -> u64 {
+        self.words[REJECTED..OPEN].iter().sum()
+    }
+
+    /// Both halves of the input balance hold, and the two ways of counting rejections agree.
+    pub fn balanced(&self) -> bool {
+        self.received_total() == self.applied_total() + self.rejected_total()
+            && self.applied_total() as i64 == self.open() + self.emitted() as i64
+            && self.words[REJECTED_BY..REJECTED].iter().sum::<u64>() == self.rejected_total()
+    }
+
+    /// Corrupts one counter, to show that a false balance is seen. Only reachable from tests and a hidden flag.
+    #[doc(hidden)]
+    pub fn corrupt(&mut self) {
+        self.words[APPLIED] += 1;
+    }
+}
+
+/// A shard's tally and the row it is published in.
+pub struct Book {
+    /// The counters.
+    pub tally: Tally,
+    row: RowWriter<WORDS>,
+}
+
+impl Book {
+    /// A new book and its row for readers.
+    pub fn new() -> (Book, Arc<Row<WORDS>>) {
+        let (row, reader) = Row::new();
+        (Book { tally: Tally::default(), row }, reader)
+    }
+
+    /// Publishes the counters whole.
+    #[inline]
+    pub fn publish(&mut self) {
+        self.row.publish(&self.tally.words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balance_holds_and_a_corrupt_counter_is_seen() {
+        let mut tally = Tally::default();
+        tally.receive(Input::OtlpGrpc, Kind::Sum, 10);
+        tally.apply(Input::OtlpGrpc, Kind::Sum, 7);
+        tally.reject(Input::OtlpGrpc, Kind::Sum, Reject::NoTime, 3);
+        let mut other = Tally::default();
+        other.emit(5);
+        let sum = Tally::sum([tally.clone(), other]);
+        assert!(sum.balanced());
+        assert_eq!((sum.open(), sum.emitted(), sum.rejected_total()), (2, 5, 3));
+        tally.corrupt();
+        assert!(!tally.balanced());
+    }
+}

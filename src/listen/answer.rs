@@ -1,0 +1,276 @@
+//! What became of a request, and how that is said over HTTP and over gRPC.
+//!
+//! Pure: does not know sessions or sockets. Invariants: 1. every 4xx and 5xx over HTTP carries a `google.rpc.Status`
+//! in the encoding of the request (R12); 2. a refusal that may be retried says when (R9, R10), one that may not says
+//! nothing of the kind: RESOURCE_EXHAUSTED has no RetryInfo (R2); 3. messages are at most
+//! `limits::ERROR_MESSAGE_BYTES_MAX` bytes, so that no answer comes near the limit of responses (R4).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use prost::Message;
+
+use super::status::{Detail, ExportResponse, PartialSuccess, Status, shrink};
+use super::{Answer, BUDGET_RETRY_MS};
+use crate::limits;
+use crate::model::{Receipt, Refusal};
+use crate::net::grpc::{self, Code};
+
+/// Content type of gRPC answers.
+pub const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("accept-encoding");
+const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip");
+
+/// Encoding of bodies over HTTP, as the request has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dress {
+    /// `application/x-protobuf`
+    Protobuf,
+    /// `application/json`
+    Json,
+}
+
+/// Why a request got no receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Another path.
+    Path,
+    /// Another HTTP method.
+    Method,
+    /// Another content type.
+    MediaType,
+    /// JSON, which this version does not take.
+    Json,
+    /// Another `Content-Encoding` or `grpc-encoding`.
+    Encoding,
+    /// Another gRPC method.
+    GrpcMethod,
+    /// gRPC framing that is wrong.
+    Framing(&'static str),
+    /// More bytes than the limit, before or after decompression.
+    TooLarge {
+        /// The limit, bytes.
+        limit: usize,
+    },
+    /// `Intake::reserve` said no.
+    NoBudget,
+    /// gzip that is broken.
+    Gzip(&'static str),
+    /// What the intake said.
+    Refused(Refusal),
+    /// `grpc-timeout` ran out before the body was whole.
+    Deadline,
+    /// The body came too slowly.
+    Slow,
+}
+
+/// What became of a request.
+pub type Outcome = Result<Receipt, Fault>;
+
+/// How a fault is said.
+struct Saying<'a> {
+    http: StatusCode,
+    code: Code,
+    message: Cow<'a, str>,
+    detail: Detail,
+    answer: Answer,
+}
+
+impl Fault {
+    fn saying(&self) -> Saying<'_> {
+        use Answer as A;
+        use StatusCode as S;
+        let (http, code, answer, message) = match self {
+            Fault::Path => {
+                (S::NOT_FOUND, Code::NotFound, A::Unsupported, "only metrics are served here: POST /v1/metrics".into())
+            }
+            Fault::Method => (S::METHOD_NOT_ALLOWED, Code::Unimplemented, A::Unsupported, "use the method POST".into()),
+            Fault::MediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                Code::InvalidArgument,
+                A::Unsupported,
+                "content type must be application/x-protobuf, or application/grpc over HTTP/2".into(),
+            ),
+            Fault::Json => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                Code::InvalidArgument,
+                A::Unsupported,
+                "JSON is not taken by this version: send application/x-protobuf".into(),
+            ),
+            Fault::Encoding => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                Code::Unimplemented,
+                A::Unsupported,
+                "encoding must be identity or gzip, once".into(),
+            ),
+            Fault::GrpcMethod => (
+                S::NOT_FOUND,
+                Code::Unimplemented,
+                A::Unsupported,
+                "only opentelemetry.proto.collector.metrics.v1.MetricsService/Export is served here".into(),
+            ),
+            Fault::Framing(what) => (S::BAD_REQUEST, Code::Internal, A::Malformed, (*what).into()),
+            Fault::TooLarge { limit } => (
+                S::PAYLOAD_TOO_LARGE,
+                Code::ResourceExhausted,
+                A::TooLarge,
+                format!("request is larger than --max-body ({limit} bytes): send smaller batches or raise it").into(),
+            ),
+            Fault::NoBudget => (
+                S::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                A::Overloaded,
+                "memory budget for request bodies is spent: retry, or raise --memory-limit".into(),
+            ),
+            Fault::Gzip(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
+            Fault::Refused(Refusal::Malformed(what)) => {
+                (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, what.as_str().into())
+            }
+            Fault::Refused(Refusal::Overloaded { why, .. }) => {
+                (S::SERVICE_UNAVAILABLE, Code::Unavailable, A::Overloaded, why.as_str().into())
+            }
+            Fault::Deadline => (
+                S::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
+                A::Timeout,
+                "grpc-timeout ran out before the request was whole; nothing was applied".into(),
+            ),
+            Fault::Slow => (
+                S::REQUEST_TIMEOUT,
+                Code::DeadlineExceeded,
+                A::Timeout,
+                "the body came slower than 1024 bytes per second; nothing was applied".into(),
+            ),
+        };
+        let detail = match self {
+            Fault::NoBudget => Detail::Retry { after_ms: BUDGET_RETRY_MS },
+            Fault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => Detail::Retry { after_ms: *retry_after_ms },
+            Fault::Refused(Refusal::Malformed(_)) | Fault::Gzip(_) => Detail::BadRequest,
+            _ => Detail::None,
+        };
+        let message = match message {
+            Cow::Borrowed(text) => shrink(text, limits::ERROR_MESSAGE_BYTES_MAX).into(),
+            owned => owned,
+        };
+        Saying { http, code, message, detail, answer }
+    }
+}
+
+/// The label of an outcome.
+pub fn answer(outcome: &Outcome) -> Answer {
+    match outcome {
+        Ok(receipt) if is_partial(receipt) => Answer::Partial,
+        Ok(_) => Answer::Ok,
+        Err(fault) => fault.saying().answer,
+    }
+}
+
+fn is_partial(receipt: &Receipt) -> bool {
+    receipt.rejected > 0 || receipt.message.as_ref().is_some_and(|message| !message.is_empty())
+}
+
+/// `ExportMetricsServiceResponse`, behind `prefix` spare bytes; empty when all went well (R6, R7, R8).
+fn receipt_bytes(receipt: &Receipt, prefix: usize) -> Vec<u8> {
+    let message = receipt.message.as_deref().unwrap_or_default();
+    let partial = PartialSuccess {
+        rejected_data_points: i64::try_from(receipt.rejected).unwrap_or(i64::MAX),
+        error_message: shrink(message, limits::ERROR_MESSAGE_BYTES_MAX).to_owned(),
+    };
+    let mut bytes = vec![0; prefix];
+    // encoding into a Vec cannot run out of room
+    let _ = ExportResponse { partial_success: Some(partial) }.encode(&mut bytes);
+    bytes
+}
+
+/// The answer over HTTP, either version.
+pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
+    let content_type = match dress {
+        Dress::Protobuf => PROTOBUF,
+        Dress::Json => JSON,
+    };
+    let mut response = Response::new(Bytes::new());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    match outcome {
+        Ok(receipt) => {
+            if is_partial(receipt) {
+                *response.body_mut() = receipt_bytes(receipt, 0).into();
+            }
+        }
+        Err(fault) => {
+            let saying = fault.saying();
+            let status = Status::new(saying.code, &saying.message, saying.detail);
+            *response.status_mut() = saying.http;
+            *response.body_mut() = match dress {
+                Dress::Protobuf => status.encode_to_vec().into(),
+                Dress::Json => status.to_json().into(),
+            };
+            if let Detail::Retry { after_ms } = saying.detail {
+                response.headers_mut().insert(RETRY_AFTER, after_ms.div_ceil(1_000).max(1).into());
+            }
+            match fault {
+                Fault::Method => drop(response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"))),
+                Fault::Encoding => drop(response.headers_mut().insert(ACCEPT_ENCODING, ENCODINGS)),
+                _ => {}
+            }
+        }
+    }
+    response
+}
+
+/// The message and trailers of a gRPC success.
+pub struct GrpcSuccess {
+    trailers: HeaderMap,
+}
+
+impl Default for GrpcSuccess {
+    fn default() -> Self {
+        let mut trailers = HeaderMap::with_capacity(1);
+        trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+        GrpcSuccess { trailers }
+    }
+}
+
+impl GrpcSuccess {
+    /// The one message of the answer, with its prefix.
+    pub fn message(&self, receipt: &Receipt) -> Bytes {
+        if !is_partial(receipt) {
+            return Bytes::from_static(grpc::EMPTY_MESSAGE);
+        }
+        let mut bytes = receipt_bytes(receipt, grpc::PREFIX_BYTES);
+        let length = (bytes.len() - grpc::PREFIX_BYTES) as u32;
+        bytes[1..grpc::PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+        bytes.into()
+    }
+
+    /// `grpc-status: 0`
+    pub fn trailers(&self) -> HeaderMap {
+        self.trailers.clone()
+    }
+}
+
+/// A gRPC failure: headers that end the stream.
+pub fn trailers_only(fault: &Fault) -> HeaderMap {
+    let saying = fault.saying();
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, GRPC);
+    headers.insert(GRPC_STATUS, (saying.code as u16).into());
+    let message = shrink(&saying.message, limits::ERROR_MESSAGE_BYTES_MAX / 4);
+    headers.extend(HeaderValue::try_from(grpc::percent_encode(message)).ok().map(|value| (GRPC_MESSAGE, value)));
+    if saying.detail != Detail::None {
+        let status = Status::new(saying.code, message, saying.detail);
+        let value = HeaderValue::try_from(grpc::base64(&status.encode_to_vec())).ok();
+        headers.extend(value.map(|value| (GRPC_DETAILS, value)));
+    }
+    if *fault == Fault::Encoding {
+        headers.insert(GRPC_ACCEPT_ENCODING, ENCODINGS);
+    }
+    headers
+}

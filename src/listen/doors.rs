@@ -1,0 +1,86 @@
+//! The OTLP doors of one shard.
+//!
+//! Does not know protocols; it lends the shard's intake and tools to the sessions while they are driven.
+//! How the shard's loop uses it: `on_event` for each event, then `turn` until it says `false`, then wait for events at
+//! most `next_timeout`, then `on_timers`.
+
+use std::io;
+use std::time::Duration;
+
+use mio::Registry;
+use mio::net::TcpListener;
+
+use super::floor::Floor;
+use super::serve::{Bench, Shop};
+use super::session::Otlp;
+use super::{Door, Options, Stats};
+use crate::clock::Now;
+use crate::model::Intake;
+
+/// Listeners, connections and calls of one shard.
+pub struct Doors {
+    floor: Floor<Otlp>,
+    shop: Shop,
+}
+
+impl Doors {
+    /// Opens the doors. Events with tokens from `token_base` on belong to them.
+    ///
+    /// # Errors
+    /// The OS's own: registering a listener, or no descriptor left to keep in reserve.
+    pub fn new(
+        options: Options,
+        listeners: Vec<(TcpListener, Door)>,
+        registry: Registry,
+        token_base: usize,
+    ) -> io::Result<Self> {
+        let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
+        let floor = Floor::new(listeners, registry, token_base, options.connections_max, Otlp::begin)?;
+        Ok(Doors { floor, shop: Shop::new(options) })
+    }
+
+    /// Notes what an event says. Events of others (tokens below the base) are not looked at.
+    pub fn on_event(&mut self, event: &mio::event::Event) {
+        self.floor.on_event(event);
+    }
+
+    /// Accepts, reads, applies and answers, each connection within its share. `true` when there is more to do at once:
+    /// the loop should then look for events without waiting.
+    pub fn turn(&mut self, intake: &mut impl Intake, now: Now) -> bool {
+        let more = self.floor.turn(&mut Bench { shop: &mut self.shop, intake, now }, now);
+        self.count();
+        more
+    }
+
+    /// Time until `on_timers` should be called, `None` when no timer runs.
+    pub fn next_timeout(&self, now: Now) -> Option<Duration> {
+        self.floor.next_timeout(now)
+    }
+
+    /// Ends what takes too long: heads, bodies, calls past their deadline, idle and stalled connections.
+    pub fn on_timers(&mut self, intake: &mut impl Intake, now: Now) {
+        self.floor.on_timers(&mut Bench { shop: &mut self.shop, intake, now }, now);
+        self.count();
+    }
+
+    /// Closes the listeners; says GOAWAY and `Connection: close`; calls in hand are finished in later turns.
+    pub fn stop_accepting(&mut self, intake: &mut impl Intake, now: Now) {
+        self.floor.stop(&mut Bench { shop: &mut self.shop, intake, now }, now);
+        self.count();
+    }
+
+    /// Whether no request is in flight and no answer unsent.
+    pub fn idle(&self) -> bool {
+        self.floor.is_idle()
+    }
+
+    /// What was seen so far.
+    pub fn stats(&self) -> &Stats {
+        &self.shop.stats
+    }
+
+    fn count(&mut self) {
+        let floods = self.shop.stats.connections.floods;
+        self.shop.stats.connections = super::ConnectionStats { floods, ..self.floor.stats };
+    }
+}

@@ -1,0 +1,401 @@
+//! What all doors of a shard share: listeners, connections in numbered slots, turns, timers, draining.
+//!
+//! Does not know what is served; that is the session's (`Serve`) business, and `B` is what the session gets to work
+//! with. Single-threaded.
+//!
+//! Invariants:
+//! 1. A slot stands in `ready` at most once.
+//! 2. Tokens are `base`, the listeners, then the slots. A token of a closed connection may still come in the same batch
+//!    of events and then hits its successor: readiness that is not true costs one `WouldBlock`, nothing else.
+//! 3. A session that ended is drained: its last bytes go out, the write side is shut, what the peer still sends is thrown
+//!    away (`LINGER`, `LINGER_BYTES_MAX`), so that an answer is not lost to a reset.
+//!
+//! Bounds: `connections_max` slots; `ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection and turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+
+use super::{ACCEPTS_PER_TURN_MAX, ConnectionStats, LINGER, LINGER_BYTES_MAX, TIMER_STEP, WRITE_STALL_TIMEOUT};
+use crate::clock::Now;
+use crate::limits;
+use crate::net::accept::{Accepted, Reserve};
+use crate::net::wire::{Discarded, Scratch, Wire};
+
+/// What a session wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Events or time.
+    Wait,
+    /// Another turn soon.
+    Again,
+    /// The end: send what is left, then close.
+    Close,
+    /// The end, because it took too long.
+    TimedOut,
+}
+
+/// One connection's protocol.
+pub trait Serve<B> {
+    /// Reads, answers, writes, as far as it goes without blocking.
+    fn drive(&mut self, wire: &Rc<Wire>, bench: &mut B) -> Step;
+    /// Looks at the clock.
+    fn on_timer(&mut self, wire: &Rc<Wire>, bench: &mut B) -> Step;
+    /// Finishes what is begun and takes nothing new.
+    fn stop(&mut self, bench: &mut B) -> Step;
+    /// The connection is gone: gives back what unfinished requests hold.
+    fn abandon(&mut self, bench: &mut B);
+}
+
+/// What can be asked of a session at any time.
+pub trait Busy {
+    /// Requests that are not answered yet.
+    fn in_flight(&self) -> usize;
+}
+
+struct Entrance {
+    listener: TcpListener,
+    ready: bool,
+    pause_until_ns: Option<u64>,
+}
+
+enum Phase<S> {
+    Live(S),
+    Draining { since_ns: u64, discard_left: usize, is_shut: bool },
+}
+
+struct Connection<S> {
+    phase: Phase<S>,
+    wire: Rc<Wire>,
+    is_queued: bool,
+    seen_in: u64,
+    seen_out: u64,
+}
+
+/// What becomes of a connection after it was looked at.
+enum Fate {
+    Keep,
+    Queue,
+    Drop,
+}
+
+impl<S> Connection<S> {
+    fn turn<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    where
+        S: Serve<B>,
+    {
+        self.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
+        let step = match &mut self.phase {
+            Phase::Live(session) => session.drive(&self.wire, bench),
+            Phase::Draining { .. } => return self.drain(now),
+        };
+        self.settle(step, bench, now, stats)
+    }
+
+    fn on_timer<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    where
+        S: Serve<B>,
+    {
+        let stalled_ns = self.wire.write_blocked_since_ns().map_or(0, |since_ns| now.mono_ns.saturating_sub(since_ns));
+        let is_stalled = stalled_ns > WRITE_STALL_TIMEOUT.as_nanos() as u64;
+        self.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
+        let step = match &mut self.phase {
+            Phase::Live(session) if is_stalled => {
+                session.abandon(bench);
+                stats.timed_out += 1;
+                return Fate::Drop;
+            }
+            Phase::Live(session) => session.on_timer(&self.wire, bench),
+            Phase::Draining { .. } => return self.drain(now),
+        };
+        self.settle(step, bench, now, stats)
+    }
+
+    fn stop<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    where
+        S: Serve<B>,
+    {
+        match &mut self.phase {
+            Phase::Live(session) => {
+                let step = session.stop(bench);
+                self.settle(step, bench, now, stats)
+            }
+            Phase::Draining { .. } => Fate::Keep,
+        }
+    }
+
+    fn settle<B>(&mut self, step: Step, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    where
+        S: Serve<B>,
+    {
+        if step == Step::TimedOut {
+            stats.timed_out += 1;
+        }
+        let Phase::Live(session) = &mut self.phase else { return Fate::Keep };
+        match step {
+            Step::Wait | Step::Again => match self.wire.flush_out() {
+                Err(_) => {
+                    session.abandon(bench);
+                    Fate::Drop
+                }
+                Ok(_) if step == Step::Again || self.wire.is_hungry() => Fate::Queue,
+                Ok(_) => Fate::Keep,
+            },
+            Step::Close | Step::TimedOut => {
+                session.abandon(bench);
+                self.phase = Phase::Draining { since_ns: now.mono_ns, discard_left: LINGER_BYTES_MAX, is_shut: false };
+                self.drain(now)
+            }
+        }
+    }
+
+    fn drain(&mut self, now: Now) -> Fate {
+        let Phase::Draining { since_ns, discard_left, is_shut } = &mut self.phase else { return Fate::Keep };
+        let past = |since_ns: u64, limit: Duration| now.mono_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
+        match self.wire.flush_out() {
+            Err(_) => return Fate::Drop,
+            Ok(false) if past(*since_ns, WRITE_STALL_TIMEOUT) => return Fate::Drop,
+            Ok(false) => return Fate::Keep,
+            Ok(true) => {}
+        }
+        if !*is_shut {
+            self.wire.shutdown_write();
+            *is_shut = true;
+            *since_ns = now.mono_ns;
+        }
+        if past(*since_ns, LINGER) || *discard_left == 0 {
+            return Fate::Drop;
+        }
+        let bytes_max = limits::READ_TURN_BYTES.min(*discard_left);
+        match self.wire.discard(bytes_max) {
+            Discarded::End => Fate::Drop,
+            Discarded::Empty => Fate::Keep,
+            Discarded::More => {
+                *discard_left -= bytes_max;
+                Fate::Queue
+            }
+        }
+    }
+}
+
+/// Listeners and connections.
+pub struct Floor<S> {
+    make: fn(usize, Now) -> S,
+    registry: Registry,
+    base: usize,
+    entrances: Vec<Entrance>,
+    entrance_count: usize,
+    slots: Vec<Option<Box<Connection<S>>>>,
+    free: Vec<u32>,
+    ready: VecDeque<u32>,
+    connections_max: usize,
+    reserve: Reserve,
+    scratch: Scratch,
+    next_look_ns: u64,
+    /// Counters of connections.
+    pub stats: ConnectionStats,
+}
+
+impl<S> Floor<S> {
+    /// Registers `listeners` with tokens from `base` on; `make` begins a session at the
+    /// listener of this index.
+    ///
+    /// # Errors
+    /// The OS's own, from registering or from opening the spare descriptor.
+    pub fn new(
+        mut listeners: Vec<TcpListener>,
+        registry: Registry,
+        base: usize,
+        connections_max: usize,
+        make: fn(usize, Now) -> S,
+    ) -> io::Result<Self> {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            registry.register(listener, Token(base + index), Interest::READABLE)?;
+        }
+        Ok(Floor {
+            make,
+            registry,
+            base,
+            entrance_count: listeners.len(),
+            entrances: listeners
+                .into_iter()
+                .map(|listener| Entrance { listener, ready: true, pause_until_ns: None })
+                .collect(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            connections_max,
+            reserve: Reserve::new()?,
+            scratch: Scratch::default(),
+            next_look_ns: 0,
+            stats: ConnectionStats::default(),
+        })
+    }
+
+    /// Notes what an event says; work follows in `turn`.
+    pub fn on_event(&mut self, event: &mio::event::Event) {
+        let Some(index) = event.token().0.checked_sub(self.base) else { return };
+        if index < self.entrance_count {
+            if let Some(entrance) = self.entrances.get_mut(index) {
+                entrance.ready = true;
+            }
+            return;
+        }
+        let slot = index - self.entrance_count;
+        if let Some(Some(connection)) = self.slots.get_mut(slot) {
+            connection.wire.on_event(event);
+            if !connection.is_queued {
+                connection.is_queued = true;
+                self.ready.push_back(slot as u32);
+            }
+        }
+    }
+
+    /// Accepts, and drives every connection that is ready once. `true` when more can be done without waiting.
+    pub fn turn<B>(&mut self, bench: &mut B, now: Now) -> bool
+    where
+        S: Serve<B>,
+    {
+        self.accept_all(now);
+        for _ in 0..self.ready.len() {
+            let Some(slot) = self.ready.pop_front() else { break };
+            let slot = slot as usize;
+            let Some(mut connection) = self.slots[slot].take() else { continue };
+            connection.is_queued = false;
+            let fate = connection.turn(bench, now, &mut self.stats);
+            self.after(slot, connection, fate);
+        }
+        !self.ready.is_empty() || self.entrances.iter().any(|entrance| entrance.ready)
+    }
+
+    /// When `on_timers` wants to be called, at the latest.
+    pub fn next_timeout(&self, now: Now) -> Option<Duration> {
+        let look = (self.stats.open > 0).then_some(self.next_look_ns);
+        let pause = self.entrances.iter().filter_map(|entrance| entrance.pause_until_ns).min();
+        let next_ns = look.into_iter().chain(pause).min()?;
+        Some(Duration::from_nanos(next_ns.saturating_sub(now.mono_ns)))
+    }
+
+    /// Looks at all connections every `TIMER_STEP`, and resumes accepting.
+    pub fn on_timers<B>(&mut self, bench: &mut B, now: Now)
+    where
+        S: Serve<B>,
+    {
+        for entrance in &mut self.entrances {
+            if entrance.pause_until_ns.is_some_and(|until_ns| until_ns <= now.mono_ns) {
+                entrance.pause_until_ns = None;
+                entrance.ready = true;
+            }
+        }
+        if now.mono_ns < self.next_look_ns {
+            return;
+        }
+        self.next_look_ns = now.mono_ns + TIMER_STEP.as_nanos() as u64;
+        for slot in 0..self.slots.len() {
+            let Some(mut connection) = self.slots[slot].take() else { continue };
+            let fate = connection.on_timer(bench, now, &mut self.stats);
+            self.after(slot, connection, fate);
+        }
+    }
+
+    /// Closes the listeners and asks every session to finish.
+    pub fn stop<B>(&mut self, bench: &mut B, now: Now)
+    where
+        S: Serve<B>,
+    {
+        // Connections that wait in the kernel are reset with the listener: their clients go elsewhere at once.
+        self.entrances.clear();
+        for slot in 0..self.slots.len() {
+            let Some(mut connection) = self.slots[slot].take() else { continue };
+            let fate = connection.stop(bench, now, &mut self.stats);
+            self.after(slot, connection, fate);
+        }
+    }
+
+    /// Whether no request is unanswered and no answer unsent.
+    pub fn is_idle(&self) -> bool
+    where
+        S: Busy,
+    {
+        self.slots.iter().flatten().all(|connection| {
+            let in_flight = match &connection.phase {
+                Phase::Live(session) => session.in_flight(),
+                Phase::Draining { .. } => 0,
+            };
+            in_flight == 0 && connection.wire.is_flushed()
+        })
+    }
+
+    fn accept_all(&mut self, now: Now) {
+        for index in 0..self.entrances.len() {
+            if self.entrances[index].pause_until_ns.is_some() {
+                self.entrances[index].ready = false;
+            }
+            for _ in 0..ACCEPTS_PER_TURN_MAX {
+                if !self.entrances[index].ready {
+                    break;
+                }
+                match self.reserve.accept(&self.entrances[index].listener, now.mono_ns) {
+                    Accepted::Stream(stream) => self.admit(index, stream, now),
+                    Accepted::Nobody => self.entrances[index].ready = false,
+                    Accepted::Pause { until_ns } => {
+                        self.stats.accept_pauses += 1;
+                        self.entrances[index].ready = false;
+                        self.entrances[index].pause_until_ns = Some(until_ns);
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, entrance: usize, stream: TcpStream, now: Now) {
+        if self.stats.open >= self.connections_max as u64 {
+            self.stats.refused += 1;
+            return;
+        }
+        let mut wire = Wire::new(stream, self.scratch.clone());
+        let slot = match self.free.pop() {
+            Some(slot) => slot as usize,
+            None => {
+                self.slots.push(None);
+                self.slots.len() - 1
+            }
+        };
+        let token = Token(self.base + self.entrance_count + slot);
+        if self.registry.register(wire.socket_mut(), token, Interest::READABLE | Interest::WRITABLE).is_err() {
+            self.stats.refused += 1;
+            self.free.push(slot as u32);
+            return;
+        }
+        self.stats.open += 1;
+        self.stats.accepted += 1;
+        let phase = Phase::Live((self.make)(entrance, now));
+        let connection = Connection { phase, wire: Rc::new(wire), is_queued: false, seen_in: 0, seen_out: 0 };
+        self.slots[slot] = Some(Box::new(connection));
+    }
+
+    fn after(&mut self, slot: usize, mut connection: Box<Connection<S>>, fate: Fate) {
+        let (bytes_in, bytes_out) = (connection.wire.bytes_in(), connection.wire.bytes_out());
+        self.stats.wire_bytes_in += bytes_in - connection.seen_in;
+        self.stats.wire_bytes_out += bytes_out - connection.seen_out;
+        (connection.seen_in, connection.seen_out) = (bytes_in, bytes_out);
+        match fate {
+            Fate::Keep => {}
+            Fate::Queue if connection.is_queued => {}
+            Fate::Queue => {
+                connection.is_queued = true;
+                self.ready.push_back(slot as u32);
+            }
+            Fate::Drop => {
+                self.stats.open -= 1;
+                self.free.push(slot as u32);
+                return;
+            }
+        }
+        self.slots[slot] = Some(connection);
+    }
+}

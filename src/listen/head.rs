@@ -1,0 +1,204 @@
+//! What the head of a request asks for, or why it is refused before a byte of its body is taken.
+//!
+//! Pure: headers in, verdict out. Does not know sessions. Source: OTLP specification, "OTLP/HTTP Request" and
+//! "OTLP/gRPC"; lines R13, R14, R15, R25.
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method};
+
+use super::Options;
+use super::answer::{Dress, Fault};
+use crate::clock::Now;
+use crate::model::Input;
+use crate::net::grpc;
+
+/// The one gRPC method.
+pub const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+/// How to speak to the client of this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tongue {
+    /// Trailers.
+    Grpc,
+    /// Status codes and bodies.
+    Http(Dress),
+}
+
+impl Tongue {
+    /// The input that the request is counted for.
+    pub fn input(self) -> Input {
+        match self {
+            Tongue::Grpc => Input::OtlpGrpc,
+            Tongue::Http(_) => Input::OtlpHttp,
+        }
+    }
+}
+
+/// A request whose body is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Take {
+    /// Whether the body, or the message behind the gRPC prefix, may be gzip.
+    pub gzip: bool,
+    /// Monotonic nanoseconds by which the body has to be whole; `u64::MAX` for none.
+    pub deadline_ns: u64,
+}
+
+/// Reads a head. `can_trail` says whether the session can send trailers (HTTP/2).
+pub fn judge(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    can_trail: bool,
+    options: &Options,
+    now: Now,
+) -> (Tongue, Result<Take, Fault>) {
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    if can_trail && grpc::is_grpc(content_type) {
+        if method != Method::POST {
+            return (Tongue::Http(Dress::Protobuf), Err(Fault::Method));
+        }
+        return (Tongue::Grpc, judge_grpc(path, headers, options, now));
+    }
+    let media_type = grpc::media_type(content_type);
+    let is_json = media_type.eq_ignore_ascii_case(b"application/json");
+    let dress = if is_json { Dress::Json } else { Dress::Protobuf };
+    let verdict = if path == GRPC_PATH {
+        Err(Fault::MediaType)
+    } else if path != options.http_path {
+        Err(Fault::Path)
+    } else if method != Method::POST {
+        Err(Fault::Method)
+    } else if is_json {
+        Err(Fault::Json)
+    } else if !media_type.eq_ignore_ascii_case(b"application/x-protobuf") {
+        Err(Fault::MediaType)
+    } else if declared(headers) > options.max_body as u64 {
+        Err(Fault::TooLarge { limit: options.max_body })
+    } else {
+        encoding(headers, CONTENT_ENCODING.as_str()).map(|gzip| Take { gzip, deadline_ns: u64::MAX })
+    };
+    (Tongue::Http(dress), verdict)
+}
+
+fn judge_grpc(path: &str, headers: &HeaderMap, options: &Options, now: Now) -> Result<Take, Fault> {
+    if path != GRPC_PATH {
+        return Err(Fault::GrpcMethod);
+    }
+    if declared(headers) > (options.max_body + grpc::PREFIX_BYTES) as u64 {
+        return Err(Fault::TooLarge { limit: options.max_body });
+    }
+    let gzip = encoding(headers, "grpc-encoding")?;
+    let deadline_ns = match headers.get("grpc-timeout") {
+        None => u64::MAX,
+        Some(value) => {
+            let timeout = grpc::timeout_ns(value.as_bytes()).ok_or(Fault::Framing("grpc-timeout is malformed"))?;
+            now.mono_ns.saturating_add(timeout)
+        }
+    };
+    Ok(Take { gzip, deadline_ns })
+}
+
+/// Content-Length, 0 when there is none. The sessions check that it is a number and true.
+fn declared(headers: &HeaderMap) -> u64 {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// Whether the named header says gzip; identity, empty and absent are no encoding.
+fn encoding(headers: &HeaderMap, name: &str) -> Result<bool, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(false) };
+    if values.next().is_some() {
+        return Err(Fault::Encoding);
+    }
+    let word = value.as_bytes().trim_ascii();
+    if word.eq_ignore_ascii_case(b"gzip") {
+        Ok(true)
+    } else if word.is_empty() || word.eq_ignore_ascii_case(b"identity") {
+        Ok(false)
+    } else {
+        Err(Fault::Encoding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    fn verdict(
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+        can_trail: bool,
+    ) -> (Tongue, Result<Take, Fault>) {
+        let map: HeaderMap = headers
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        judge(&method.parse().unwrap(), path, &map, can_trail, &Options::default(), Now::at(1_000))
+    }
+
+    const TAKE: Take = Take { gzip: false, deadline_ns: u64::MAX };
+    const HTTP: Tongue = Tongue::Http(Dress::Protobuf);
+    const JSON: Tongue = Tongue::Http(Dress::Json);
+
+    /// R13, R14, R15 over HTTP.
+    #[test]
+    fn http_heads() {
+        let proto = ("content-type", "application/x-protobuf");
+        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 14] = [
+            ("POST", "/v1/metrics", &[proto], (HTTP, Ok(TAKE))),
+            ("POST", "/v1/metrics", &[("content-type", "Application/X-Protobuf; charset=utf-8")], (HTTP, Ok(TAKE))),
+            ("POST", "/v1/metrics", &[proto, ("content-encoding", "GZIP")], (HTTP, Ok(Take { gzip: true, ..TAKE }))),
+            ("POST", "/v1/metrics", &[proto, ("content-encoding", "identity")], (HTTP, Ok(TAKE))),
+            ("POST", "/v1/metrics", &[proto, ("content-encoding", "gzip, gzip")], (HTTP, Err(Fault::Encoding))),
+            ("POST", "/v1/metrics", &[proto, ("content-encoding", "br")], (HTTP, Err(Fault::Encoding))),
+            ("POST", "/v1/metrics", &[], (HTTP, Err(Fault::MediaType))),
+            ("POST", "/v1/metrics", &[("content-type", "text/plain")], (HTTP, Err(Fault::MediaType))),
+            ("POST", "/v1/metrics", &[("content-type", "application/json")], (JSON, Err(Fault::Json))),
+            ("GET", "/v1/metrics", &[proto], (HTTP, Err(Fault::Method))),
+            ("POST", "/v1/traces", &[proto], (HTTP, Err(Fault::Path))),
+            ("POST", "/v1/logs", &[("content-type", "application/json")], (JSON, Err(Fault::Path))),
+            ("POST", GRPC_PATH, &[proto], (HTTP, Err(Fault::MediaType))),
+            (
+                "POST",
+                "/v1/metrics",
+                &[proto, ("content-length", "67108865")],
+                (HTTP, Err(Fault::TooLarge { limit: 64 << 20 })),
+            ),
+        ];
+        for (method, path, headers, expected) in table {
+            assert_eq!(verdict(method, path, headers, true), expected, "{method} {path} {headers:?}");
+            assert_eq!(verdict(method, path, headers, false), expected, "{method} {path} {headers:?}");
+        }
+    }
+
+    /// R14, R15, R25 over gRPC.
+    #[test]
+    fn grpc_heads() {
+        let grpc = ("content-type", "application/grpc");
+        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 7] = [
+            ("POST", GRPC_PATH, &[grpc], (Tongue::Grpc, Ok(TAKE))),
+            ("POST", GRPC_PATH, &[grpc, ("grpc-encoding", "gzip")], (Tongue::Grpc, Ok(Take { gzip: true, ..TAKE }))),
+            ("POST", GRPC_PATH, &[grpc, ("grpc-encoding", "zstd")], (Tongue::Grpc, Err(Fault::Encoding))),
+            (
+                "POST",
+                GRPC_PATH,
+                &[grpc, ("grpc-timeout", "1u")],
+                (Tongue::Grpc, Ok(Take { deadline_ns: 2_000, ..TAKE })),
+            ),
+            (
+                "POST",
+                GRPC_PATH,
+                &[grpc, ("grpc-timeout", "soon")],
+                (Tongue::Grpc, Err(Fault::Framing("grpc-timeout is malformed"))),
+            ),
+            ("POST", "/a.b/C", &[grpc], (Tongue::Grpc, Err(Fault::GrpcMethod))),
+            ("GET", GRPC_PATH, &[grpc], (HTTP, Err(Fault::Method))),
+        ];
+        for (method, path, headers, expected) in table {
+            assert_eq!(verdict(method, path, headers, true), expected, "{method} {path} {headers:?}");
+        }
+        assert_eq!(verdict("POST", GRPC_PATH, &[grpc], false), (HTTP, Err(Fault::MediaType)));
+    }
+}

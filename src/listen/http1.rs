@@ -1,0 +1,189 @@
+//! OTLP over one HTTP/1.1 connection.
+//!
+//! Does not know sockets or gRPC. Invariants: 1. one exchange at a time; 2. a request that is refused before its body
+//! is whole is answered at once; hyper closes the connection behind the answer.
+//! Bounds: see `net::http1`, `serve`.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::answer::{Outcome, over_http};
+use super::floor::Step;
+use super::head::{Take, Tongue, judge};
+use super::patience::Patience;
+use super::serve::Bench;
+use crate::model::Intake;
+use crate::net::body::Collect;
+use crate::net::http1::Http1;
+use crate::net::wire::Wire;
+
+const ROUNDS_MAX: usize = 64;
+
+/// A whole, short body.
+pub struct Short(Bytes);
+
+impl Body for Short {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.0);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}
+
+struct Exchange {
+    tongue: Tongue,
+    take: Take,
+    body: Incoming,
+    collect: Collect,
+    started_ns: u64,
+}
+
+/// The session.
+pub struct Session {
+    http: Http1<Short>,
+    exchange: Option<Exchange>,
+    patience: Patience,
+}
+
+impl Session {
+    pub fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
+        Session { http: Http1::new(wire), exchange: None, patience: Patience::new(now_ns) }
+    }
+
+    pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+        let waker = bench.shop.flag.waker();
+        let mut context = Context::from_waker(&waker);
+        for _ in 0..ROUNDS_MAX {
+            bench.shop.flag.take();
+            if let Poll::Ready(end) = self.http.poll(&mut context) {
+                if end.is_err_and(|fault| fault.is_parse()) {
+                    bench.shop.stats.protocol_errors += 1;
+                }
+                self.abandon(bench);
+                return Step::Close;
+            }
+            let answered = self.begin(wire, bench) || self.advance(wire, bench, &mut context);
+            if !answered && !bench.shop.flag.take() {
+                if self.exchange.is_none() {
+                    self.patience.note(wire, bench.now.mono_ns);
+                }
+                return Step::Wait;
+            }
+        }
+        wire.set_hungry();
+        Step::Wait
+    }
+
+    /// Looks at the clock.
+    pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+        if let Some(exchange) = &self.exchange {
+            let received = exchange.collect.received();
+            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, received) {
+                self.answer(wire, bench, Err(fault));
+                self.http.graceful_shutdown();
+                return Step::Again;
+            }
+            return Step::Wait;
+        }
+        let options = &bench.shop.options;
+        let is_spent = self.patience.is_spent(bench.now.mono_ns, options.header_timeout, options.idle_timeout);
+        if is_spent { Step::TimedOut } else { Step::Wait }
+    }
+
+    /// Finishes the request in hand and takes no other.
+    pub fn stop(&mut self) -> Step {
+        if self.exchange.is_none() && !self.patience.is_head_begun() {
+            return Step::Close;
+        }
+        self.http.graceful_shutdown();
+        Step::Again
+    }
+
+    pub fn in_flight(&self) -> usize {
+        usize::from(self.exchange.is_some())
+    }
+
+    /// Ends what is unfinished, without an answer.
+    pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
+        if let Some(mut exchange) = self.exchange.take() {
+            bench.abandon(exchange.tongue.input(), &mut exchange.collect);
+        }
+    }
+
+    /// Takes the next request from the desk; `true` when it was refused by its head alone.
+    fn begin<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> bool {
+        let Some(request) = self.http.take_request() else { return false };
+        // hyper begins a request only when the one before is over
+        self.abandon(bench);
+        let (head, body) = request.into_parts();
+        let (tongue, verdict) =
+            judge(&head.method, head.uri.path(), &head.headers, false, &bench.shop.options, bench.now);
+        self.patience.on_request();
+        let (take, refused) = match verdict {
+            Ok(take) => (take, None),
+            Err(fault) => (Take { gzip: false, deadline_ns: u64::MAX }, Some(fault)),
+        };
+        self.exchange =
+            Some(Exchange { tongue, take, body, collect: Collect::default(), started_ns: bench.now.mono_ns });
+        match refused {
+            Some(fault) => {
+                self.answer(wire, bench, Err(fault));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes what there is of the body; `true` when an answer went out.
+    fn advance<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, context: &mut Context<'_>) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        loop {
+            match Pin::new(&mut exchange.body).poll_frame(context) {
+                Poll::Pending => return false,
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    if let Err(fault) = bench.collect(exchange.tongue, &mut exchange.collect, chunk) {
+                        self.answer(wire, bench, Err(fault));
+                        return true;
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    self.abandon(bench);
+                    return true;
+                }
+                Poll::Ready(None) => {
+                    let outcome = bench.export(exchange.tongue, exchange.take, &mut exchange.collect);
+                    self.answer(wire, bench, outcome);
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn answer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, outcome: Outcome) {
+        if let Some(mut exchange) = self.exchange.take() {
+            bench.finish(exchange.tongue.input(), &mut exchange.collect, &outcome);
+            let Tongue::Http(dress) = exchange.tongue else {
+                unreachable!("HTTP/1.1 has no trailers, so judge never says gRPC")
+            };
+            self.http.answer(over_http(&outcome, dress).map(Short));
+            self.patience.on_answer(wire, bench.now.mono_ns);
+        }
+    }
+}

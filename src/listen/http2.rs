@@ -1,0 +1,333 @@
+//! gRPC and OTLP/HTTP over one HTTP/2 connection.
+//!
+//! Does not know sockets. `h2` is driven by hand: its connection reads all frames of a turn, then every call is looked
+//! at once; what is whole is applied and answered in place.
+//!
+//! Invariants:
+//! 1. Flow-control capacity is released as soon as a chunk is taken.
+//! 2. A call is in `calls` only while its body is not whole; small calls mostly never get there.
+//! 3. An answer that cannot be sent (the stream is reset, the connection gone) is dropped: what was applied stays so.
+//!
+//! Bounds: `limits::STREAMS_PER_CONNECTION_MAX` calls, each a body within `serve`'s budget; windows and frames of
+//! `limits`; `h2`'s own counters for resets that wait to be accepted, and for CONTINUATION (derived from the header list).
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, Handshake, SendResponse};
+use h2::{Reason, RecvStream};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Request, Response};
+
+use super::LINGER;
+use super::answer::{GRPC, Outcome, over_http, trailers_only};
+use super::floor::Step;
+use super::head::{Take, Tongue, judge};
+use super::serve::Bench;
+use crate::limits;
+use crate::model::Intake;
+use crate::net::body::Collect;
+use crate::net::wire::{Transport, Wire};
+
+const ROUNDS_MAX: usize = 64;
+/// Streams reset by us that are remembered, and for how long.
+const RESET_STREAMS_MAX: usize = 64;
+const RESET_STREAM_DURATION: Duration = Duration::from_secs(5);
+/// Bytes of answers that one connection may leave unsent inside `h2`.
+const SEND_BUFFER_BYTES: usize = 64 * limits::KIB;
+
+struct Call {
+    tongue: Tongue,
+    take: Take,
+    body: RecvStream,
+    respond: SendResponse<Bytes>,
+    /// The request's own map, emptied and used for the answer.
+    headers: HeaderMap,
+    collect: Collect,
+    started_ns: u64,
+}
+
+enum State {
+    Shaking(Handshake<Transport, Bytes>),
+    Open(Connection<Transport, Bytes>),
+}
+
+/// The session.
+pub struct Session {
+    state: State,
+    calls: Vec<Call>,
+    started_ns: u64,
+    idle_since_ns: u64,
+    goaway_at_ns: Option<u64>,
+}
+
+impl Session {
+    pub fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
+        let handshake = Builder::new()
+            .initial_window_size(limits::HTTP2_WINDOW_BYTES)
+            .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES)
+            .max_frame_size(limits::HTTP2_FRAME_BYTES)
+            .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+            .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
+            .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+            .reset_stream_duration(RESET_STREAM_DURATION)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .handshake(Transport(wire));
+        Session {
+            state: State::Shaking(handshake),
+            calls: Vec::new(),
+            started_ns: now_ns,
+            idle_since_ns: now_ns,
+            goaway_at_ns: None,
+        }
+    }
+
+    pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+        let waker = bench.shop.flag.waker();
+        let mut context = Context::from_waker(&waker);
+        for _ in 0..ROUNDS_MAX {
+            bench.shop.flag.take();
+            match self.round(&mut context, bench) {
+                Step::Wait => {}
+                step => return step,
+            }
+            if let Some(flood) = wire.flood() {
+                bench.shop.stats.connections.floods[flood as usize] += 1;
+                self.calm(&mut context, bench);
+                return Step::Close;
+            }
+            if !bench.shop.flag.take() {
+                return Step::Wait;
+            }
+        }
+        wire.set_hungry();
+        Step::Wait
+    }
+
+    /// Looks at the clock.
+    pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+        let now_ns = bench.now.mono_ns;
+        let past = |since_ns: u64, limit: Duration| now_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
+        let header_timeout = bench.shop.options.header_timeout;
+        let State::Open(connection) = &mut self.state else {
+            return if past(self.started_ns, header_timeout) { Step::TimedOut } else { Step::Wait };
+        };
+        if wire.headers_since_ns().is_some_and(|since_ns| past(since_ns, header_timeout)) {
+            let waker = bench.shop.flag.waker();
+            self.calm(&mut Context::from_waker(&waker), bench);
+            return Step::TimedOut;
+        }
+        if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, LINGER)) && self.calls.is_empty() {
+            return Step::TimedOut;
+        }
+        if self.calls.is_empty() && self.goaway_at_ns.is_none() {
+            if past(self.idle_since_ns, bench.shop.options.idle_timeout) {
+                connection.graceful_shutdown();
+                self.goaway_at_ns = Some(now_ns);
+                return Step::Again;
+            }
+            return Step::Wait;
+        }
+        let mut step = Step::Wait;
+        let mut index = 0;
+        while index < self.calls.len() {
+            let call = &self.calls[index];
+            match bench.overdue(call.take, call.started_ns, call.collect.received()) {
+                Some(fault) => {
+                    let call = self.calls.swap_remove(index);
+                    finish(call, Err(fault), bench);
+                    step = Step::Again;
+                }
+                None => index += 1,
+            }
+        }
+        self.note_idle(now_ns);
+        step
+    }
+
+    /// GOAWAY; calls in hand are finished.
+    pub fn stop(&mut self, now_ns: u64) -> Step {
+        match &mut self.state {
+            State::Shaking(_) => Step::Close,
+            State::Open(connection) => {
+                connection.graceful_shutdown();
+                self.goaway_at_ns.get_or_insert(now_ns);
+                Step::Again
+            }
+        }
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Ends what is unfinished, without an answer.
+    pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
+        for mut call in self.calls.drain(..) {
+            bench.abandon(call.tongue.input(), &mut call.collect);
+        }
+    }
+
+    /// Reads all frames there are, takes new calls, and looks at every call once.
+    fn round<I: Intake>(&mut self, context: &mut Context<'_>, bench: &mut Bench<'_, I>) -> Step {
+        if let State::Shaking(handshake) = &mut self.state {
+            match std::pin::Pin::new(handshake).poll(context) {
+                Poll::Pending => return Step::Wait,
+                Poll::Ready(Ok(connection)) => self.state = State::Open(connection),
+                Poll::Ready(Err(_)) => {
+                    bench.shop.stats.protocol_errors += 1;
+                    return Step::Close;
+                }
+            }
+        }
+        let State::Open(connection) = &mut self.state else { return Step::Wait };
+        let had = self.calls.len();
+        loop {
+            match connection.poll_accept(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    if let Some(call) = begin(request, respond, bench)
+                        && let Some(call) = advance(call, context, bench)
+                    {
+                        self.calls.push(call);
+                    }
+                    self.idle_since_ns = bench.now.mono_ns;
+                }
+                Poll::Ready(end) => {
+                    if let Some(Err(fault)) = end
+                        && !fault.is_io()
+                    {
+                        bench.shop.stats.protocol_errors += 1;
+                    }
+                    self.abandon(bench);
+                    return Step::Close;
+                }
+            }
+        }
+        // Calls begun in this round were looked at when they began, and the waker tells of what came since.
+        for index in (0..had.min(self.calls.len())).rev() {
+            let call = self.calls.swap_remove(index);
+            if let Some(call) = advance(call, context, bench) {
+                let last = self.calls.len();
+                self.calls.push(call);
+                self.calls.swap(index, last);
+            }
+        }
+        if had > 0 {
+            self.note_idle(bench.now.mono_ns);
+        }
+        Step::Wait
+    }
+
+    fn note_idle(&mut self, now_ns: u64) {
+        if self.calls.is_empty() {
+            self.idle_since_ns = now_ns;
+        }
+    }
+
+    /// GOAWAY ENHANCE_YOUR_CALM, and out.
+    fn calm<I: Intake>(&mut self, context: &mut Context<'_>, bench: &mut Bench<'_, I>) {
+        self.abandon(bench);
+        if let State::Open(connection) = &mut self.state {
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            // Whether the frame still gets out is up to the socket; the connection is closed in any case.
+            let _ = connection.poll_closed(context);
+        }
+    }
+}
+
+/// Reads the head; a refusal is answered here.
+fn begin<I: Intake>(
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    bench: &mut Bench<'_, I>,
+) -> Option<Call> {
+    bench.shop.stats.streams += 1;
+    let (head, body) = request.into_parts();
+    let (tongue, verdict) = judge(&head.method, head.uri.path(), &head.headers, true, &bench.shop.options, bench.now);
+    let mut call = Call {
+        tongue,
+        take: Take { gzip: false, deadline_ns: u64::MAX },
+        body,
+        respond,
+        headers: head.headers,
+        collect: Collect::default(),
+        started_ns: bench.now.mono_ns,
+    };
+    match verdict {
+        Ok(take) => {
+            call.take = take;
+            Some(call)
+        }
+        Err(fault) => {
+            finish(call, Err(fault), bench);
+            None
+        }
+    }
+}
+
+/// Takes what there is of a body. Gives the call back while it is not whole.
+fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Bench<'_, I>) -> Option<Call> {
+    loop {
+        match call.body.poll_data(context) {
+            Poll::Pending => return Some(call),
+            Poll::Ready(Some(Ok(chunk))) => {
+                // Fails only when the stream is gone, which the next poll tells.
+                let _ = call.body.flow_control().release_capacity(chunk.len());
+                if let Err(fault) = bench.collect(call.tongue, &mut call.collect, chunk) {
+                    finish(call, Err(fault), bench);
+                    return None;
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                bench.abandon(call.tongue.input(), &mut call.collect);
+                return None;
+            }
+            Poll::Ready(None) => {
+                let outcome = bench.export(call.tongue, call.take, &mut call.collect);
+                finish(call, outcome, bench);
+                return None;
+            }
+        }
+    }
+}
+
+/// Answers and ends a call.
+fn finish<I: Intake>(mut call: Call, outcome: Outcome, bench: &mut Bench<'_, I>) {
+    bench.finish(call.tongue.input(), &mut call.collect, &outcome);
+    let sent = match (call.tongue, &outcome) {
+        (Tongue::Grpc, Ok(receipt)) => {
+            let message = bench.shop.success.message(receipt);
+            let trailers = bench.shop.success.trailers();
+            succeed(&mut call, message, trailers)
+        }
+        (Tongue::Grpc, Err(fault)) => {
+            let mut response = Response::new(());
+            *response.headers_mut() = trailers_only(fault);
+            call.respond.send_response(response, true).map(drop)
+        }
+        (Tongue::Http(dress), outcome) => {
+            let (mut head, body) = over_http(outcome, dress).into_parts();
+            head.headers.insert(CONTENT_LENGTH, body.len().into());
+            let respond = &mut call.respond;
+            respond
+                .send_response(Response::from_parts(head, ()), body.is_empty())
+                .and_then(|mut stream| if body.is_empty() { Ok(()) } else { stream.send_data(body, true) })
+        }
+    };
+    // Invariant 3: nobody is there to hear it.
+    drop(sent);
+}
+
+fn succeed(call: &mut Call, message: Bytes, trailers: HeaderMap) -> Result<(), h2::Error> {
+    let mut headers = std::mem::take(&mut call.headers);
+    headers.clear();
+    headers.insert(CONTENT_TYPE, GRPC);
+    let mut response = Response::new(());
+    *response.headers_mut() = headers;
+    let mut stream = call.respond.send_response(response, false)?;
+    stream.send_data(message, false)?;
+    stream.send_trailers(trailers)
+}

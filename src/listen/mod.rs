@@ -1,0 +1,193 @@
+//! The doors: sockets on one side, whole request bodies and short answers on the other.
+//!
+//! Does not know metrics: what a body means is asked of [`crate::model::Intake`], synchronously, on the shard's own
+//! thread. Starts no threads and asks no clock; the shard's loop calls in with events and `Now`.
+//!
+//! ```text
+//!  doors    one per shard: OTLP over gRPC and HTTP, both protocols on every port
+//!  floor    what all doors share: listeners, connections, turns, timers, draining
+//!  session  first bytes → HTTP/1.1 or HTTP/2
+//!  http1    OTLP over HTTP/1.1
+//!  http2    gRPC and OTLP over HTTP/2
+//!  head     what a request's head asks for, or why it is refused
+//!  serve    a whole body → intake → outcome
+//!  answer   an outcome → status, headers, body, trailers
+//!  status   google.rpc.Status and the details in it
+//!  patience head and idle times of an HTTP/1.1 connection
+//!  pages    GET pages for the admin and scrape doors
+//! ```
+//!
+//! Rules of the house (P):
+//! 1. A call whose `grpc-timeout` ran out before its body was whole is *not* applied, and answered DEADLINE_EXCEEDED.
+//!    A body that is whole is applied and answered whatever the time.
+//! 2. A body never waits for budget: it grows its reservation or is refused retryably.
+//! 3. Answers are never compressed: all are short.
+//! 4. A connection that breaks off takes its unfinished calls along; what was applied stays applied.
+
+mod answer;
+mod doors;
+mod floor;
+mod head;
+mod http1;
+mod http2;
+pub mod pages;
+mod patience;
+mod serve;
+mod session;
+mod status;
+
+use std::time::Duration;
+
+pub use crate::net::accept::bind;
+use crate::{limits, model::Input};
+pub use doors::Doors;
+
+/// Time from accepting a connection to its first byte. The header timeout runs from that byte on.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which a body may come as slowly as it likes.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// Bytes per second that a body has to bring on average after the grace.
+pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
+/// Time a peer may leave our answers in the socket.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time a peer gets to read the last answer and to close, and an idle HTTP/2 peer to follow a GOAWAY.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Bytes thrown away while a connection lingers.
+pub const LINGER_BYTES_MAX: usize = limits::MIB;
+/// Distance of two looks at all timers: timeouts come up to this much late.
+pub const TIMER_STEP: Duration = Duration::from_millis(500);
+/// Connections accepted on one listener in one turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Retry advice when the budget for bodies is spent, milliseconds.
+pub const BUDGET_RETRY_MS: u64 = 1_000;
+
+/// What a user can set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of one request, before and after decompression.
+    pub max_body: usize,
+    /// Connections open at once on this shard: its share of the process's limit.
+    pub connections_max: usize,
+    /// Path of OTLP over HTTP.
+    pub http_path: String,
+    /// First byte to end of a request's head.
+    pub header_timeout: Duration,
+    /// Time a connection may stay without a request.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            max_body: limits::MAX_BODY_BYTES_DEFAULT,
+            connections_max: limits::CONNECTIONS_MAX,
+            http_path: "/v1/metrics".to_owned(),
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+        }
+    }
+}
+
+/// What a listener was opened for. Every listener takes every protocol; the name is for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Port 4317 by custom.
+    OtlpGrpc,
+    /// Port 4318 by custom.
+    OtlpHttp,
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Answer {
+    /// All applied.
+    Ok = 0,
+    /// Applied, with points rejected or a warning.
+    Partial,
+    Malformed,
+    TooLarge,
+    Overloaded,
+    /// Type, encoding, method or path that is not served.
+    Unsupported,
+    /// Too slow, or past its own deadline.
+    Timeout,
+    /// The client went away before its body was whole; nothing was answered.
+    Broken,
+}
+
+impl Answer {
+    /// Number of answers.
+    pub const COUNT: usize = 8;
+    /// All answers, by number.
+    pub const ALL: [Answer; Self::COUNT] = [
+        Answer::Ok,
+        Answer::Partial,
+        Answer::Malformed,
+        Answer::TooLarge,
+        Answer::Overloaded,
+        Answer::Unsupported,
+        Answer::Timeout,
+        Answer::Broken,
+    ];
+
+    /// The label value in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Answer::Ok => "ok",
+            Answer::Partial => "partial",
+            Answer::Malformed => "malformed",
+            Answer::TooLarge => "too_large",
+            Answer::Overloaded => "overloaded",
+            Answer::Unsupported => "unsupported",
+            Answer::Timeout => "timeout",
+            Answer::Broken => "broken",
+        }
+    }
+}
+
+/// Connections of one set of listeners, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionStats {
+    /// Open now, closing ones included.
+    pub open: u64,
+    /// Accepted and served.
+    pub accepted: u64,
+    /// Accepted and closed at once: over the limit.
+    pub refused: u64,
+    /// Times accepting paused because descriptors ran out.
+    pub accept_pauses: u64,
+    /// Closed by a timeout of ours.
+    pub timed_out: u64,
+    /// Closed because of a flood, by `net::frames::Flood`.
+    pub floods: [u64; 5],
+    /// Bytes read from sockets.
+    pub wire_bytes_in: u64,
+    /// Bytes written to sockets.
+    pub wire_bytes_out: u64,
+}
+
+/// What one shard's doors have seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections and bytes.
+    pub connections: ConnectionStats,
+    /// Requests by input and answer.
+    pub requests: [[u64; Answer::COUNT]; 2],
+    /// HTTP/2 streams opened.
+    pub streams: u64,
+    /// Bytes of bodies as they came, gRPC prefixes included.
+    pub body_bytes: u64,
+    /// Bytes handed to the intake.
+    pub decompressed_bytes: u64,
+    /// Connections ended by a fault of the protocol.
+    pub protocol_errors: u64,
+}
+
+impl Stats {
+    /// Requests of one input with one answer.
+    pub fn requests(&self, input: Input, answer: Answer) -> u64 {
+        self.requests[input as usize][answer as usize]
+    }
+}

@@ -1,0 +1,295 @@
+//! Pages for the admin and scrape doors, over HTTP/1.1.
+//!
+//! Does not know what is on them: a [`Pages`] makes them, synchronously, in the thread that turns the server. Takes no
+//! request bodies.
+//!
+//! Invariants: 1. a stream is pulled only while the socket takes more, at most `limits::READ_TURN_BYTES` a turn, so a
+//! slow reader costs one chunk of memory and a long page stalls nobody; 2. a stream that aborts breaks the connection
+//! off without the last chunk, so that half a page is never taken for a whole one.
+//! Bounds: as `floor` and `net::http1`; `Options::connections_max` connections.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use mio::Registry;
+use mio::net::TcpListener;
+
+use super::ConnectionStats;
+use super::floor::{Floor, Serve, Step};
+use super::patience::Patience;
+use crate::clock::Now;
+use crate::limits;
+use crate::net::http1::Http1;
+use crate::net::wake::Flag;
+use crate::net::wire::Wire;
+
+const ROUNDS_MAX: usize = 64;
+
+/// Why a streamed page ends before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abort;
+
+impl std::fmt::Display for Abort {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the page was broken off")
+    }
+}
+
+impl std::error::Error for Abort {}
+
+/// A page that is made as it is read.
+pub trait PageStream {
+    /// The next piece; `None` at the end. An empty piece means that the next turn should ask again.
+    ///
+    /// # Errors
+    /// [`Abort`]: the answer is broken off without its last chunk.
+    fn next(&mut self) -> Option<Result<Bytes, Abort>>;
+}
+
+/// What a page holds.
+pub enum Body {
+    /// All of it.
+    Full(Bytes),
+    /// Piece by piece, in chunked coding.
+    Stream(Box<dyn PageStream>),
+}
+
+/// An answer.
+pub struct Page {
+    /// HTTP status, 200 to 599; anything else is sent as 500.
+    pub status: u16,
+    /// Content-Type.
+    pub content_type: &'static str,
+    /// The content.
+    pub body: Body,
+}
+
+/// Who makes the pages.
+pub trait Pages {
+    /// Answers one request. `path` and `query` are as they were sent, not decoded; `accept` is empty when absent, its
+    /// lines joined with commas when there are several. For HEAD the body is left out by the server.
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page;
+}
+
+/// What can be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// First byte to end of a request's head.
+    pub header_timeout: Duration,
+    /// Time a connection may stay without a request.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { connections_max: 64, header_timeout: limits::HEADER_TIMEOUT, idle_timeout: limits::IDLE_TIMEOUT }
+    }
+}
+
+/// Listeners and connections. Used like [`super::Doors`].
+pub struct PageServer {
+    floor: Floor<Session>,
+    doors: Vec<u8>,
+    options: Options,
+    flag: Flag,
+}
+
+impl PageServer {
+    /// Opens the doors; each listener's number is given to [`Pages::page`].
+    ///
+    /// # Errors
+    /// The OS's own: registering a listener, or no descriptor left to keep in reserve.
+    pub fn new(
+        options: Options,
+        listeners: Vec<(TcpListener, u8)>,
+        registry: Registry,
+        token_base: usize,
+    ) -> io::Result<Self> {
+        let (listeners, doors) = listeners.into_iter().unzip();
+        let floor = Floor::new(listeners, registry, token_base, options.connections_max, Session::begin)?;
+        Ok(PageServer { floor, doors, options, flag: Flag::default() })
+    }
+
+    /// Notes what an event says.
+    pub fn on_event(&mut self, event: &mio::event::Event) {
+        self.floor.on_event(event);
+    }
+
+    /// Accepts, reads and answers. `true` when there is more to do at once.
+    pub fn turn(&mut self, pages: &mut impl Pages, now: Now) -> bool {
+        let PageServer { floor, doors, options, flag } = self;
+        floor.turn(&mut Bench { pages, doors, options, flag, now }, now)
+    }
+
+    /// Time until `on_timers` should be called, `None` when no timer runs.
+    pub fn next_timeout(&self, now: Now) -> Option<Duration> {
+        self.floor.next_timeout(now)
+    }
+
+    /// Ends what takes too long.
+    pub fn on_timers(&mut self, pages: &mut impl Pages, now: Now) {
+        let PageServer { floor, doors, options, flag } = self;
+        floor.on_timers(&mut Bench { pages, doors, options, flag, now }, now);
+    }
+
+    /// Closes the listeners and the idle connections; pages that are being sent go on.
+    pub fn stop_accepting(&mut self, pages: &mut impl Pages, now: Now) {
+        let PageServer { floor, doors, options, flag } = self;
+        floor.stop(&mut Bench { pages, doors, options, flag, now }, now);
+    }
+
+    /// Connections and bytes.
+    pub fn stats(&self) -> &ConnectionStats {
+        &self.floor.stats
+    }
+}
+
+struct Bench<'a, P> {
+    pages: &'a mut P,
+    doors: &'a [u8],
+    options: &'a Options,
+    flag: &'a Flag,
+    now: Now,
+}
+
+struct Session {
+    entrance: usize,
+    begun_ns: u64,
+    open: Option<(Http1<Content>, Patience)>,
+}
+
+impl Session {
+    fn begin(entrance: usize, now: Now) -> Self {
+        Session { entrance, begun_ns: now.mono_ns, open: None }
+    }
+}
+
+impl<P: Pages> Serve<Bench<'_, P>> for Session {
+    fn drive(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, P>) -> Step {
+        let now_ns = bench.now.mono_ns;
+        let (http, patience) =
+            self.open.get_or_insert_with(|| (Http1::new(Rc::clone(wire)), Patience::new(self.begun_ns)));
+        let waker = bench.flag.waker();
+        let mut context = Context::from_waker(&waker);
+        for _ in 0..ROUNDS_MAX {
+            bench.flag.take();
+            if http.poll(&mut context).is_ready() {
+                return Step::Close;
+            }
+            if let Some(request) = http.take_request() {
+                patience.on_request();
+                let door = bench.doors.get(self.entrance).copied().unwrap_or_default();
+                http.answer(answer(bench.pages, door, &request, wire));
+                patience.on_answer(wire, now_ns);
+            } else if !bench.flag.take() {
+                patience.note(wire, now_ns);
+                return Step::Wait;
+            }
+        }
+        wire.set_hungry();
+        Step::Wait
+    }
+
+    fn on_timer(&mut self, _: &Rc<Wire>, bench: &mut Bench<'_, P>) -> Step {
+        let Options { header_timeout, idle_timeout, .. } = *bench.options;
+        let is_spent = match &self.open {
+            Some((_, patience)) => patience.is_spent(bench.now.mono_ns, header_timeout, idle_timeout),
+            None => Patience::new(self.begun_ns).is_spent(bench.now.mono_ns, header_timeout, idle_timeout),
+        };
+        if is_spent { Step::TimedOut } else { Step::Wait }
+    }
+
+    fn stop(&mut self, _: &mut Bench<'_, P>) -> Step {
+        match &mut self.open {
+            Some((http, _)) => {
+                http.graceful_shutdown();
+                Step::Again
+            }
+            None => Step::Close,
+        }
+    }
+
+    fn abandon(&mut self, _: &mut Bench<'_, P>) {}
+}
+
+fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &Rc<Wire>) -> Response<Content> {
+    let uri = request.uri();
+    let accept = accept(request.headers());
+    let page = pages.page(door, request.method().as_str(), uri.path(), uri.query().unwrap_or_default(), &accept);
+    let mut response = Response::new(match page.body {
+        Body::Full(bytes) => Content::Full(bytes),
+        Body::Stream(stream) => Content::Stream { stream, wire: Rc::clone(wire) },
+    });
+    *response.status_mut() = StatusCode::from_u16(page.status)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn accept(headers: &HeaderMap) -> String {
+    let mut joined = String::new();
+    for line in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.push_str(line);
+    }
+    joined
+}
+
+enum Content {
+    Full(Bytes),
+    Stream { stream: Box<dyn PageStream>, wire: Rc<Wire> },
+}
+
+impl http_body::Body for Content {
+    type Data = Bytes;
+    type Error = Abort;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Abort>>> {
+        match &mut *self {
+            Content::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            // The event that says that the socket takes more drives the session again.
+            Content::Stream { wire, .. } if wire.is_write_blocked() => Poll::Pending,
+            Content::Stream { wire, .. } if wire.turn_out() >= limits::READ_TURN_BYTES => {
+                wire.set_hungry();
+                Poll::Pending
+            }
+            Content::Stream { stream, wire } => match stream.next() {
+                Some(Ok(bytes)) if bytes.is_empty() => {
+                    wire.set_hungry();
+                    Poll::Pending
+                }
+                piece => Poll::Ready(piece.map(|piece| piece.map(Frame::data))),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Content::Full(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What a run came to, in words, on one line and as JSON.
+//!
+//! Deliberately does not know sockets or terminals: it is given numbers and gives text.
+//! Invariant: points_per_s counts acknowledged points over the time from the first send to the last answer.
+
+use super::expected::Expected;
+use super::latency::Latencies;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// The sender must have waited this share of the run for the server before the server is called the limit.
+pub const WAIT_SHARE_MIN: f64 = 0.05;
+/// A rate that was kept to this share was kept.
+pub const RATE_KEPT_SHARE: f64 = 0.98;
+
+/// What kept the run from going faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The sending thread was never idle: the server can do more than was asked of it.
+    Generator,
+    /// The sender waited for answers or for room in the sockets.
+    Server,
+    /// The rate that was asked for was kept.
+    Rate,
+}
+
+impl Limit {
+    /// The word in the JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Limit::Generator => "generator",
+            Limit::Server => "server",
+            Limit::Rate => "rate",
+        }
+    }
+}
+
+/// Running counts of a run.
+#[derive(Clone, Default)]
+pub struct Tally {
+    /// Requests begun.
+    pub sent_requests: u64,
+    /// Points in them.
+    pub sent_points: u64,
+    /// Points of requests that were answered with success, less those rejected singly.
+    pub acknowledged_points: u64,
+    /// Points rejected singly, by partial success.
+    pub rejected_points: u64,
+    /// Points of requests that were refused whole or never answered.
+    pub failed_points: u64,
+    /// Requests that failed, by reason.
+    pub failures: BTreeMap<String, u64>,
+    /// Bytes written to the sockets.
+    pub written_bytes: u64,
+    /// Nanoseconds from the first send to the last answer.
+    pub elapsed_ns: u64,
+    /// Nanoseconds the sender had nothing to do until the server acted.
+    pub waited_server_ns: u64,
+    /// Nanoseconds the sender had nothing to do until the next request was due.
+    pub waited_rate_ns: u64,
+    /// From due to answered.
+    pub latencies: Latencies,
+}
+
+impl Tally {
+    /// Acknowledged points per second.
+    pub fn points_per_s(&self) -> f64 {
+        self.acknowledged_points as f64 / self.seconds()
+    }
+
+    /// Written megabytes (10^6) per second.
+    pub fn mb_per_s(&self) -> f64 {
+        self.written_bytes as f64 / 1e6 / self.seconds()
+    }
+
+    /// Share of the run that was spent waiting for the server.
+    pub fn waited_share(&self) -> f64 {
+        self.waited_server_ns as f64 / self.elapsed_ns.max(1) as f64
+    }
+
+    /// Whether what was sent is exactly what a server must hold: everything was acknowledged, nothing rejected.
+    pub fn is_exact(&self) -> bool {
+        self.sent_points == self.acknowledged_points
+    }
+
+    /// What limited the run, with the rate that was asked for.
+    pub fn limit(&self, rate: Option<f64>) -> Limit {
+        match rate {
+            Some(rate) if self.points_per_s() >= rate * RATE_KEPT_SHARE => Limit::Rate,
+            _ if self.waited_share() > WAIT_SHARE_MIN => Limit::Server,
+            _ => Limit::Generator,
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.elapsed_ns.max(1) as f64 / 1e9
+    }
+}
+
+/// A finished run.
+pub struct Outcome {
+    /// The counts.
+    pub tally: Tally,
+    /// What a correct server holds, if the run was exact.
+    pub expected: Expected,
+    /// What kept it from going faster.
+    pub limit: Limit,
+}
+
+impl Outcome {
+    /// One JSON object.
+    pub fn json(&self) -> String {
+        let tally = &self.tally;
+        let mut failures = String::new();
+        for (reason, count) in &tally.failures {
+            let comma = if failures.is_empty() { "" } else { "," };
+            write!(failures, "{comma}{}:{count}", quoted(reason)).expect("strings take everything");
+        }
+        let us = |quantile| micros(tally.latencies.quantile_ns(quantile));
+        format!(
+            "{{\"sent_requests\":{},\"sent_points\":{},\"acknowledged_points\":{},\"rejected_points\":{},\
+             \"failed_points\":{},\"failures\":{{{failures}}},\"exact\":{},\"elapsed_s\":{:.6},\"points_per_s\":{:.0},\
+             \"mb_per_s\":{:.3},\"latency_us\":{{\"p50\":{},\"p99\":{},\"p999\":{},\"max\":{}}},\"limited_by\":\"{}\",\
+             \"waited_for_server_share\":{:.4},\"expected\":{}}}",
+            tally.sent_requests,
+            tally.sent_points,
+            tally.acknowledged_points,
+            tally.rejected_points,
+            tally.failed_points,
+            tally.is_exact(),
+            tally.seconds(),
+            tally.points_per_s(),
+            tally.mb_per_s(),
+            us(0.5),
+            us(0.99),
+            us(0.999),
+            micros(tally.latencies.max_ns()),
+            self.limit.word(),
+            tally.waited_share(),
+            self.expected.json(),
+        )
+    }
+
+    /// A summary for people.
+    pub fn summary(&self) -> String {
+        let tally = &self.tally;
+        let us = |quantile| human_time(tally.latencies.quantile_ns(quantile));
+        let mut out = format!(
+            "sent          {} points in {} requests, {:.1} s\n\
+             acknowledged  {} points, {} points/s, {:.1} MB/s\n\
+             rejected      {} points; failed {} points\n\
+             latency       p50 {}, p99 {}, p99.9 {}, max {}\n",
+            tally.sent_points,
+            tally.sent_requests,
+            tally.seconds(),
+            tally.acknowledged_points,
+            human(tally.points_per_s()),
+            tally.mb_per_s(),
+            tally.rejected_points,
+            tally.failed_points,
+            us(0.5),
+            us(0.99),
+            us(0.999),
+            human_time(tally.latencies.max_ns()),
+        );
+        for (reason, count) in &tally.failures {
+            writeln!(out, "failed        {count} requests: {reason}").expect("strings take everything");
+        }
+        out += match self.limit {
+            Limit::Generator => "limited by    the generator: its thread was never idle, the server can do more\n",
+            Limit::Server => "limited by    the server\n",
+            Limit::Rate => "limited by    the rate that was asked for\n",
+        };
+        if !tally.is_exact() {
+            out += "inexact       not every point was acknowledged: totals at the far end may differ from expected\n";
+        }
+        out
+    }
+}
+
+/// The line that is shown while a run goes on: rates since `before`, totals so far. `progress` is a share, if known.
+pub fn live_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option<f64>) -> String {
+    let seconds = step_ns.max(1) as f64 / 1e9;
+    let rate = (now.acknowledged_points - before.acknowledged_points) as f64 / seconds;
+    let mb = (now.written_bytes - before.written_bytes) as f64 / 1e6 / seconds;
+    let us = |quantile| human_time(now.latencies.quantile_ns(quantile));
+    let mut line = format!(
+        "{} points/s  {mb:.1} MB/s  acknowledged {}  rejected {}  failed {}  p50 {}  p99 {}  p99.9 {}",
+        human(rate),
+        now.acknowledged_points,
+        now.rejected_points,
+        now.failed_points,
+        us(0.5),
+        us(0.99),
+        us(0.999),
+    );
+    if let Some(progress) = progress {
+        let left = now.elapsed_ns as f64 / 1e9 * (1.0 / progress.max(1e-9) - 1.0);
+        write!(line, "  {:.0} %  {:.0} s left", progress * 100.0, left.max(0.0)).expect("strings take everything");
+    }
+    line
+}
+
+/// Three significant figures and a letter.
+fn human(number: f64) -> String {
+    match number {
+        n if n >= 1e9 => format!("{:.2} G", n / 1e9),
+        n if n >= 1e6 => format!("{:.2} M", n / 1e6),
+        n if n >= 1e3 => format!("{:.1} k", n / 1e3),
+        n => format!("{n:.0}"),
+    }
+}
+
+fn human_time(ns: u64) -> String {
+    match ns {
+        0..10_000 => format!("{:.1} us", ns as f64 / 1e3),
+        10_000..1_000_000 => format!("{} us", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
+        _ => format!("{:.2} s", ns as f64 / 1e9),
+    }
+}
+
+fn micros(ns: u64) -> String {
+    format!("{:.1}", ns as f64 / 1e3)
+}
+
+/// A JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if (c as u32) < 0x20 => write!(out, "\\u{:04x}", c as u32).expect("strings take everything"),
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(acknowledged: u64, waited_ms: u64) -> Tally {
+        Tally {
+            sent_points: 1_000_000,
+            acknowledged_points: acknowledged,
+            written_bytes: 210_000_000,
+            elapsed_ns: 2_000_000_000,
+            waited_server_ns: waited_ms * 1_000_000,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn rates_and_limits() {
+        let busy = tally(1_000_000, 50);
+        assert_eq!((busy.points_per_s(), busy.mb_per_s(), busy.is_exact()), (500_000.0, 105.0, true));
+        assert_eq!(busy.limit(None), Limit::Generator);
+        assert_eq!(busy.limit(Some(505_000.0)), Limit::Rate);
+        assert_eq!(busy.limit(Some(600_000.0)), Limit::Generator);
+        let waiting = tally(999_999, 200);
+        assert_eq!((waiting.limit(None), waiting.is_exact()), (Limit::Server, false));
+    }
+
+    #[test]
+    fn the_live_line_shows_the_last_step() {
+        let line = live_line(&tally(0, 0), &tally(500_000, 0), 1_000_000_000, Some(0.5));
+        assert!(line.starts_with("500.0 k points/s  0.0 MB/s  acknowledged 500000"), "{line}");
+        assert!(line.ends_with("50 %  2 s left"), "{line}");
+    }
+
+    #[test]
+    fn json_is_json() {
+        let mut tally = tally(1, 2);
+        tally.failures.insert("a \"quoted\"\nreason".into(), 3);
+        let expected = Expected::new(Vec::new());
+        let json = Outcome { tally, expected, limit: Limit::Rate }.json();
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["failures"]["a \"quoted\"\nreason"], 3);
+        assert_eq!((&read["limited_by"], &read["mb_per_s"]), (&"rate".into(), &105.0.into()));
+    }
+}

@@ -1,0 +1,533 @@
+//! The sending thread: one loop over all connections, without blocking on any.
+//!
+//! Deliberately does not know what payloads hold, nor how protocols frame them.
+//! Invariants: 1. a request is patched only when none of its bytes wait in an outbox; 2. a request always goes to the
+//! same connection, so the points of a series stay in order, unless there are fewer requests than connections and
+//! all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
+//! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then.
+//! Bounds: the drain after the last request takes [`DRAIN`]; a lost connection is tried [`RECONNECTS_MAX`] times.
+
+use super::flight::{Answer, Flight, Verdict};
+use super::http1::Http1;
+use super::http2::Http2;
+use super::options::{Compression, Options, Scheme};
+use super::outbox::{Outbox, QUEUE_BYTES};
+use super::payload::{GRPC_PREFIX_BYTES, Plan};
+use super::report::Tally;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long answers are waited for after the last request.
+const DRAIN: Duration = Duration::from_secs(10);
+const RECONNECTS_MAX: u32 = 100;
+const RECONNECT_AFTER_NS: u64 = 100_000_000;
+const TICK_NS: u64 = 1_000_000_000;
+const READ_BYTES: usize = 64 * 1024;
+/// Requests queued for one connection before the next one has its turn.
+const TURN_REQUESTS_MAX: usize = 64;
+
+/// The clocks of a run.
+pub(crate) struct Clock {
+    started: Instant,
+    wall_ns: u64,
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        Clock { started: Instant::now(), wall_ns: wall }
+    }
+
+    /// The wall clock at the start.
+    pub fn wall_start_ns(&self) -> u64 {
+        self.wall_ns
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+}
+
+enum Protocol {
+    Grpc(Box<Http2>),
+    Http(Http1),
+    Raw(Vec<Flight>),
+}
+
+/// The requests a connection sends, one after the other, over and over.
+#[derive(Clone, Copy)]
+struct Lane {
+    first: usize,
+    next: usize,
+    step: usize,
+    passes: u64,
+}
+
+struct Connection {
+    socket: Option<TcpStream>,
+    connected: bool,
+    protocol: Protocol,
+    outbox: Outbox,
+    readable: bool,
+    writable: bool,
+    lane: usize,
+    retry_at_ns: u64,
+    tries: u32,
+}
+
+/// Why no request was begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// All slots wait for answers, or the socket or a window is full.
+    Server,
+    /// The next request is not due yet.
+    Rate(u64),
+    /// Nothing is left to send.
+    Finished,
+}
+
+/// See the module.
+pub(crate) struct Sender<'a> {
+    options: &'a Options,
+    address: SocketAddr,
+    plan: Plan,
+    clock: Clock,
+    poll: Poll,
+    connections: Vec<Connection>,
+    lanes: Vec<Lane>,
+    /// By request: slices of it that wait in an outbox.
+    queued: Vec<u32>,
+    in_flight_max: usize,
+    deadline_ns: u64,
+    next_due_ns: f64,
+    stopping: bool,
+    tally: Tally,
+    inbound: Vec<u8>,
+    answers: Vec<Answer>,
+    ever_connected: bool,
+}
+
+impl<'a> Sender<'a> {
+    /// Connections to `options.endpoint`, none of them open yet.
+    pub fn new(options: &'a Options, plan: Plan, clock: Clock) -> Result<Self, String> {
+        let address = options.endpoint.resolve()?;
+        let requests = plan.requests();
+        if options.connections == 0 || options.in_flight == Some(0) {
+            return Err("--connections and --in-flight must be at least 1".into());
+        }
+        let shared = requests < options.connections && options.kind.is_delta();
+        let lane_count = if shared { 1 } else { options.connections.min(requests) };
+        let lanes = (0..lane_count).map(|first| Lane { first, next: first, step: lane_count, passes: 0 }).collect();
+        let default_in_flight = if options.endpoint.scheme == Scheme::Http { 1 } else { 8 };
+        let unlimited = options.requests.is_none() && options.exports.is_none();
+        let duration = options.duration.or(unlimited.then_some(Duration::from_secs(10)));
+        let mut sender = Sender {
+            address,
+            queued: vec![0; requests],
+            plan,
+            clock,
+            poll: Poll::new().map_err(|error| format!("epoll: {error}"))?,
+            connections: Vec::new(),
+            lanes,
+            in_flight_max: options.in_flight.unwrap_or(default_in_flight),
+            deadline_ns: duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
+            next_due_ns: 0.0,
+            stopping: false,
+            tally: Tally::default(),
+            inbound: vec![0; READ_BYTES],
+            answers: Vec::new(),
+            ever_connected: false,
+            options,
+        };
+        let wanted = if shared { options.connections } else { lane_count };
+        for index in 0..wanted {
+            let connection = Connection {
+                socket: None,
+                connected: false,
+                protocol: sender.protocol(),
+                outbox: Outbox::default(),
+                readable: false,
+                writable: false,
+                lane: index % lane_count,
+                retry_at_ns: 0,
+                tries: 0,
+            };
+            sender.connections.push(connection);
+        }
+        Ok(sender)
+    }
+
+    /// Connections that will be open: fewer than asked for where there are not enough requests to go round.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Sends until the run is over or `stop` is set. `tick` is called about once a second with the counts and, where
+    /// it can be known, the share of the run that is done.
+    pub fn run(
+        mut self,
+        stop: &AtomicBool,
+        mut tick: impl FnMut(&Tally, Option<f64>),
+    ) -> Result<(Tally, Plan), String> {
+        let mut events = Events::with_capacity(256);
+        let begin_ns = self.clock.now_ns();
+        self.deadline_ns = self.deadline_ns.saturating_add(begin_ns);
+        self.next_due_ns = begin_ns as f64;
+        let (mut next_tick_ns, mut drain_until_ns) = (begin_ns + TICK_NS, u64::MAX);
+        loop {
+            let mut progressed = false;
+            let mut idle = Idle::Finished;
+            for index in 0..self.connections.len() {
+                let (did, why) = self.turn(index)?;
+                progressed |= did;
+                idle = match (idle, why) {
+                    (Idle::Finished, why) | (why, Idle::Finished) => why,
+                    (Idle::Rate(a), Idle::Rate(b)) => Idle::Rate(a.min(b)),
+                    (Idle::Rate(_), _) => idle,
+                    _ => why,
+                };
+            }
+            let now_ns = self.clock.now_ns();
+            if !self.stopping && (now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished()) {
+                self.stopping = true;
+                drain_until_ns = now_ns + DRAIN.as_nanos() as u64;
+            }
+            if self.stopping && (self.is_drained() || now_ns >= drain_until_ns) {
+                break;
+            }
+            if now_ns >= next_tick_ns {
+                next_tick_ns = now_ns + TICK_NS;
+                self.tally.elapsed_ns = now_ns - begin_ns;
+                tick(&self.tally, self.progress(now_ns, begin_ns));
+            }
+            let until_ns = match idle {
+                Idle::Rate(due_ns) => due_ns.min(next_tick_ns),
+                _ => next_tick_ns,
+            };
+            self.wait(&mut events, progressed, until_ns, idle)?;
+        }
+        self.tally.elapsed_ns = self.clock.now_ns() - begin_ns;
+        for index in 0..self.connections.len() {
+            self.lose(index, "not answered in time");
+        }
+        Ok((self.tally, self.plan))
+    }
+
+    /// Polls; counts the time as waiting only when there was nothing to do.
+    fn wait(&mut self, events: &mut Events, progressed: bool, until_ns: u64, idle: Idle) -> Result<(), String> {
+        let before_ns = self.clock.now_ns();
+        let nanos = if progressed { 0 } else { until_ns.saturating_sub(before_ns).min(20_000_000) };
+        // epoll counts in milliseconds and mio rounds up: a wait shorter than that is spun.
+        let spin = matches!(idle, Idle::Rate(_)) && nanos < 1_500_000;
+        let timeout = if spin { Duration::ZERO } else { Duration::from_nanos(nanos) };
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("epoll: {error}")),
+            _ => {}
+        }
+        for event in events.iter() {
+            let connection = &mut self.connections[event.token().0];
+            connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+            connection.writable |= event.is_writable();
+        }
+        if !progressed {
+            let waited_ns = self.clock.now_ns() - before_ns;
+            match idle {
+                Idle::Rate(_) => self.tally.waited_rate_ns += waited_ns,
+                _ => self.tally.waited_server_ns += waited_ns,
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything one connection can do without waiting.
+    fn turn(&mut self, index: usize) -> Result<(bool, Idle), String> {
+        if self.connections[index].socket.is_none() {
+            let now_ns = self.clock.now_ns();
+            let retry_at_ns = self.connections[index].retry_at_ns;
+            if self.stopping || now_ns < retry_at_ns {
+                return Ok((false, if self.stopping { Idle::Finished } else { Idle::Server }));
+            }
+            self.connect(index)?;
+        }
+        let mut did = false;
+        if self.connections[index].readable {
+            did = true;
+            if let Err(why) = self.read(index) {
+                self.broken(index, &why)?;
+                return Ok((true, Idle::Server));
+            }
+        }
+        if !self.connections[index].connected {
+            if !self.connections[index].writable {
+                return Ok((did, Idle::Server));
+            }
+            self.connections[index].connected = true;
+            self.ever_connected = true;
+        }
+        let mut idle = Idle::Server;
+        for _ in 0..TURN_REQUESTS_MAX {
+            idle = match self.fill(index) {
+                Ok(()) => continue,
+                Err(idle) => idle,
+            };
+            let connection = &mut self.connections[index];
+            if connection.outbox.bytes() == 0 || !connection.writable {
+                break;
+            }
+            did = true;
+            if let Err(why) = self.write(index) {
+                self.broken(index, &why)?;
+                return Ok((true, Idle::Server));
+            }
+            if self.connections[index].outbox.bytes() > 0 {
+                break;
+            }
+        }
+        let connection = &mut self.connections[index];
+        let done = match &connection.protocol {
+            Protocol::Grpc(http2) => http2.is_done(),
+            Protocol::Http(http1) => http1.is_done(),
+            Protocol::Raw(_) => false,
+        };
+        if done && connection.outbox.bytes() == 0 {
+            self.lose(index, "the server left");
+        }
+        Ok((did, idle))
+    }
+
+    /// Queues one more piece: the rest of the request in work, or a new one.
+    fn fill(&mut self, index: usize) -> Result<(), Idle> {
+        let connection = &mut self.connections[index];
+        if let Protocol::Grpc(http2) = &mut connection.protocol
+            && http2.is_cutting()
+        {
+            return if http2.cut(&mut connection.outbox, &mut self.queued) { Ok(()) } else { Err(Idle::Server) };
+        }
+        let (in_flight, can_start) = match &connection.protocol {
+            Protocol::Grpc(http2) => (http2.in_flight(), http2.can_start()),
+            Protocol::Http(http1) => (http1.in_flight(), http1.can_start()),
+            Protocol::Raw(flights) => (flights.len(), true),
+        };
+        let full = in_flight >= self.in_flight_max || connection.outbox.bytes() >= QUEUE_BYTES;
+        let lane = self.lanes[connection.lane];
+        if self.stopping || self.spent(&lane) {
+            return Err(Idle::Finished);
+        }
+        if full || !can_start || self.queued[lane.next] > 0 {
+            return Err(Idle::Server);
+        }
+        let now_ns = self.clock.now_ns();
+        let mut due_ns = now_ns;
+        if let Some(rate) = self.options.rate {
+            if now_ns < self.next_due_ns as u64 {
+                return Err(Idle::Rate(self.next_due_ns as u64));
+            }
+            due_ns = self.next_due_ns as u64;
+            self.next_due_ns += f64::from(self.plan.request_points(lane.next)) * 1e9 / rate;
+        }
+        self.begin(index, now_ns, due_ns);
+        Ok(())
+    }
+
+    /// Patches the next request of the connection's lane and queues it.
+    fn begin(&mut self, index: usize, now_ns: u64, due_ns: u64) {
+        let connection = &mut self.connections[index];
+        let lane = &mut self.lanes[connection.lane];
+        let request = lane.next;
+        lane.next += lane.step;
+        if lane.next >= self.plan.requests() {
+            lane.next = lane.first;
+            lane.passes += 1;
+        }
+        self.plan.patch(request, self.clock.wall_start_ns() + now_ns);
+        let points = u64::from(self.plan.request_points(request));
+        self.tally.sent_requests += 1;
+        self.tally.sent_points += points;
+        let flight = Flight { request, points, due_ns, ..Flight::default() };
+        let payload = self.plan.payload(request);
+        let grpc = matches!(connection.protocol, Protocol::Grpc(_));
+        let made = (self.options.compression == Compression::Gzip).then(|| gzip(payload, grpc));
+        let bytes = payload.len();
+        match &mut connection.protocol {
+            Protocol::Grpc(http2) => http2.start(flight, bytes, made, &mut connection.outbox),
+            Protocol::Http(http1) => http1.start(flight, bytes, made, &mut connection.outbox, &mut self.queued),
+            Protocol::Raw(flights) => {
+                connection.outbox.payload(request, 0, bytes, &mut self.queued);
+                flights.push(flight);
+            }
+        }
+    }
+
+    fn write(&mut self, index: usize) -> Result<(), String> {
+        let connection = &mut self.connections[index];
+        let socket = connection.socket.as_mut().expect("only an open connection writes");
+        let written = &mut self.tally.written_bytes;
+        let all = connection.outbox.flush(socket, &self.plan, &mut self.queued, written);
+        if !all.map_err(|error| error.to_string())? {
+            connection.writable = false;
+        } else if let Protocol::Raw(flights) = &mut connection.protocol {
+            // Without a protocol, what the kernel took is all there is to know.
+            for flight in std::mem::take(flights) {
+                self.answers.push(Answer { flight, verdict: Verdict::Accepted { rejected: 0 } });
+            }
+            self.count_answers();
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, index: usize) -> Result<(), String> {
+        let connection = &mut self.connections[index];
+        let socket = connection.socket.as_mut().expect("only an open connection reads");
+        loop {
+            let taken = match socket.read(&mut self.inbound) {
+                Ok(0) => return Err("closed by the server".into()),
+                Ok(taken) => taken,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.to_string()),
+            };
+            connection.tries = 0;
+            let bytes = &self.inbound[..taken];
+            match &mut connection.protocol {
+                Protocol::Grpc(http2) => http2.receive(bytes, &mut connection.outbox, &mut self.answers)?,
+                Protocol::Http(http1) => http1.receive(bytes, &mut self.answers)?,
+                Protocol::Raw(_) => {}
+            }
+            // Less than was asked for means the socket is empty; the next edge tells when it is not (epoll(7)).
+            if taken < self.inbound.len() {
+                connection.readable = false;
+                break;
+            }
+        }
+        self.count_answers();
+        Ok(())
+    }
+
+    fn count_answers(&mut self) {
+        if self.answers.is_empty() {
+            return;
+        }
+        let now_ns = self.clock.now_ns();
+        for Answer { flight, verdict } in self.answers.drain(..) {
+            self.tally.latencies.record(now_ns - flight.due_ns);
+            match verdict {
+                Verdict::Accepted { rejected } => {
+                    let rejected = rejected.min(flight.points);
+                    self.tally.rejected_points += rejected;
+                    self.tally.acknowledged_points += flight.points - rejected;
+                }
+                Verdict::Refused(why) => {
+                    self.tally.failed_points += flight.points;
+                    *self.tally.failures.entry(why).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, index: usize) -> Result<(), String> {
+        let fail = |error: std::io::Error| format!("{}: {error}", self.address);
+        let mut socket = TcpStream::connect(self.address).map_err(fail)?;
+        socket.set_nodelay(true).map_err(fail)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut socket, Token(index), interest).map_err(fail)?;
+        let connection = &mut self.connections[index];
+        connection.socket = Some(socket);
+        (connection.connected, connection.readable, connection.writable) = (false, false, false);
+        if let Protocol::Grpc(http2) = &mut connection.protocol {
+            http2.open(&mut connection.outbox);
+        }
+        Ok(())
+    }
+
+    /// A connection failed: what was on its way is lost; it is opened again, unless it never could be.
+    fn broken(&mut self, index: usize, why: &str) -> Result<(), String> {
+        let connection = &mut self.connections[index];
+        if !self.ever_connected {
+            return Err(format!("cannot reach {}: {why}; is the server running?", self.options.endpoint.authority));
+        }
+        connection.tries += 1;
+        connection.retry_at_ns = self.clock.now_ns() + RECONNECT_AFTER_NS;
+        let gave_up = connection.tries > RECONNECTS_MAX;
+        // Answers that came in the same bytes as the fault still count.
+        self.count_answers();
+        self.lose(index, &format!("connection lost: {why}"));
+        if gave_up { Err(format!("lost {}: {why}", self.options.endpoint.authority)) } else { Ok(()) }
+    }
+
+    fn lose(&mut self, index: usize, why: &str) {
+        let protocol = self.protocol();
+        let connection = &mut self.connections[index];
+        let flights = match &mut connection.protocol {
+            Protocol::Grpc(http2) => http2.abandon(),
+            Protocol::Http(http1) => http1.abandon(),
+            Protocol::Raw(flights) => std::mem::take(flights),
+        };
+        for flight in flights {
+            self.tally.failed_points += flight.points;
+            *self.tally.failures.entry(why.to_owned()).or_default() += 1;
+        }
+        connection.outbox.clear(&mut self.queued);
+        connection.socket = None;
+        connection.protocol = protocol;
+    }
+
+    fn protocol(&self) -> Protocol {
+        let endpoint = &self.options.endpoint;
+        let gzip = self.options.compression == Compression::Gzip;
+        match endpoint.scheme {
+            Scheme::Grpc => Protocol::Grpc(Box::new(Http2::new(&endpoint.authority, gzip))),
+            Scheme::Http => Protocol::Http(Http1::new(&endpoint.authority, &endpoint.path, gzip)),
+            Scheme::Raw => Protocol::Raw(Vec::new()),
+        }
+    }
+
+    /// Whether a lane may not begin another request.
+    fn spent(&self, lane: &Lane) -> bool {
+        self.options.exports.is_some_and(|exports| lane.passes >= exports)
+            || self.options.requests.is_some_and(|requests| self.tally.sent_requests >= requests)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.lanes.iter().all(|lane| self.spent(lane))
+    }
+
+    fn is_drained(&self) -> bool {
+        self.connections.iter().all(|connection| {
+            connection.outbox.bytes() == 0
+                && match &connection.protocol {
+                    Protocol::Grpc(http2) => http2.in_flight() == 0,
+                    Protocol::Http(http1) => http1.in_flight() == 0,
+                    Protocol::Raw(flights) => flights.is_empty(),
+                }
+        })
+    }
+
+    /// The largest share of any bound of the run that is used up.
+    fn progress(&self, now_ns: u64, begin_ns: u64) -> Option<f64> {
+        let time = (self.deadline_ns != u64::MAX)
+            .then(|| (now_ns - begin_ns) as f64 / (self.deadline_ns - begin_ns).max(1) as f64);
+        let requests = self.options.requests.map(|requests| self.tally.sent_requests as f64 / requests.max(1) as f64);
+        let all = self.options.exports.map(|exports| exports.saturating_mul(self.plan.points()).max(1));
+        let exports = all.map(|points| self.tally.sent_points as f64 / points as f64);
+        [time, requests, exports].into_iter().flatten().reduce(f64::max).map(|share| share.min(1.0))
+    }
+}
+
+/// The message compressed at the fastest level, with the gRPC frame before it where that is spoken.
+fn gzip(payload: &[u8], grpc: bool) -> Vec<u8> {
+    let prefix = if grpc { GRPC_PREFIX_BYTES } else { 0 };
+    let mut encoder = flate2::write::GzEncoder::new(vec![0; prefix], flate2::Compression::fast());
+    encoder.write_all(&payload[GRPC_PREFIX_BYTES..]).expect("memory takes everything");
+    let mut out = encoder.finish().expect("memory takes everything");
+    if grpc {
+        let length = (out.len() - prefix) as u32;
+        out[0] = 1;
+        out[1..GRPC_PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+    }
+    out
+}

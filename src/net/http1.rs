@@ -1,0 +1,113 @@
+//! One HTTP/1.1 connection: `hyper` speaks the protocol, requests and answers cross a desk.
+//!
+//! Does not know what is asked or answered. hyper's service is a future; ours parks the request on the desk and waits
+//! until the owner of the connection, which has everything at hand that an answer needs, has put one there.
+//!
+//! Invariants: 1. one request at a time lies on the desk (hyper does not begin the next before the answer is out);
+//! 2. hyper's own timers are off: `header_read_timeout` would also close idle keep-alive connections, and SDKs export
+//! every 60 s.
+//! Bounds: heads of `limits::HEADER_LIST_BYTES_MAX` bytes and `HEADERS_MAX` fields; a read buffer of `READ_BYTES_MAX`.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+
+use super::wire::{Transport, Wire};
+use crate::limits::{self, KIB};
+
+/// Header fields of one request.
+pub const HEADERS_MAX: usize = 100;
+/// Largest read buffer of one connection, bytes: a body up to this size comes as one chunk.
+pub const READ_BYTES_MAX: usize = 256 * KIB + 16 * KIB;
+
+struct Desk<B> {
+    request: Option<Request<Incoming>>,
+    answer: Option<Response<B>>,
+}
+
+struct Clerk<B>(Rc<RefCell<Desk<B>>>);
+
+impl<B> Service<Request<Incoming>> for Clerk<B> {
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Waiting<B>;
+
+    fn call(&self, request: Request<Incoming>) -> Waiting<B> {
+        let mut desk = self.0.borrow_mut();
+        desk.request = Some(request);
+        desk.answer = None;
+        Waiting(Rc::clone(&self.0))
+    }
+}
+
+/// Waits for the answer on the desk. Needs no waker: who puts it there polls the connection next.
+struct Waiting<B>(Rc<RefCell<Desk<B>>>);
+
+impl<B> Future for Waiting<B> {
+    type Output = Result<Response<B>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.0.borrow_mut().answer.take() {
+            Some(answer) => Poll::Ready(Ok(answer)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A connection and its desk.
+pub struct Http1<B>
+where
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    connection: Pin<Box<http1::Connection<Transport, Clerk<B>>>>,
+    desk: Rc<RefCell<Desk<B>>>,
+}
+
+impl<B> Http1<B>
+where
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    /// Begins a session on `wire`.
+    pub fn new(wire: Rc<Wire>) -> Self {
+        let desk = Rc::new(RefCell::new(Desk { request: None, answer: None }));
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_headers(HEADERS_MAX)
+            .max_header_size(limits::HEADER_LIST_BYTES_MAX as usize)
+            .max_buf_size(READ_BYTES_MAX)
+            .serve_connection(Transport(wire), Clerk(Rc::clone(&desk)));
+        Http1 { connection: Box::pin(connection), desk }
+    }
+
+    /// Drives the connection. `Ready` when it is over; the reason only matters to those who count.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.connection.as_mut().poll(context)
+    }
+
+    /// The request that came in since the last look.
+    pub fn take_request(&mut self) -> Option<Request<Incoming>> {
+        self.desk.borrow_mut().request.take()
+    }
+
+    /// Puts the answer to the request taken last on the desk. The connection has to be polled then.
+    pub fn answer(&mut self, answer: Response<B>) {
+        self.desk.borrow_mut().answer = Some(answer);
+    }
+
+    /// No request after the present one.
+    pub fn graceful_shutdown(&mut self) {
+        self.connection.as_mut().graceful_shutdown();
+    }
+}

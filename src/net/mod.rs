@@ -1,0 +1,29 @@
+//! Protocol glue: what a session over HTTP/1.1 or HTTP/2 needs between a non-blocking socket and a whole body.
+//!
+//! Does not know metrics, paths, status texts or who is served; `listen` (and `deliver`) do. Starts no threads, asks
+//! no clock: time is an argument.
+//!
+//! ```text
+//!  accept   listeners that outlive a full file table
+//!  wire     one socket as tokio and hyper see it: readiness, one turn's share, corked writes
+//!  frames   nine-byte HTTP/2 frame heads, counted by type and second
+//!  wake     the one waker of a shard
+//!  http1    hyper's HTTP/1.1 connection, its request and answer passed over a desk
+//!  body     chunks into one slice; buffers that are used again
+//!  gunzip   gzip members into a byte budget
+//!  grpc     five-byte prefix, timeouts, percent and base64 words
+//! ```
+//!
+//! Invariants:
+//! 1. Readiness is edge-triggered: a `Wire` stays readable until the socket has said that it is empty.
+//! 2. A session is polled only by the thread that owns it, and its wakers fire only inside that poll. That is why one
+//!    flag per shard is enough and no ready list has to be shared.
+
+pub mod accept;
+pub mod body;
+pub mod frames;
+pub mod grpc;
+pub mod gunzip;
+pub mod http1;
+pub mod wake;
+pub mod wire;

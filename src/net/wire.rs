@@ -1,0 +1,429 @@
+//! One non-blocking socket as `h2` (tokio's traits) and `hyper` (its own) want to see it.
+//!
+//! Does not know protocols beyond the first three bytes, and never blocks. A `Wire` is shared by the session, which
+//! reads and writes through a `Transport`, and its owner, which tells it of readiness and time.
+//!
+//! Invariants:
+//! 1. `readable` stays until the socket is empty: `WouldBlock`, or a read shorter than asked for with no end of stream
+//!    announced (epoll(7), "Do I need to continuously read", 9).
+//! 2. In one turn at most the granted bytes are read; what is left makes the wire *hungry* and its owner comes back.
+//! 3. Small writes are corked until `flush_out`, so that all answers of one turn leave in one system call. At most
+//!    `CORK_BYTES` wait there; then a write goes to the socket or waits for it.
+//! 4. After a flood nothing more is read.
+//!
+//! Bounds: `CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
+//! Reading goes through the scratch and one copy, because handing out uninitialised buffers would take `unsafe`.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use mio::net::TcpStream;
+
+use super::frames::{Flood, FrameMeter};
+use crate::limits::KIB;
+
+/// Bytes of answers that wait for the end of a turn.
+pub const CORK_BYTES: usize = 64 * KIB;
+/// Bytes of a shard's scratch buffer, the most that one read takes.
+pub const SCRATCH_BYTES: usize = 64 * KIB;
+/// Capacity of the cork that an idle connection keeps.
+const CORK_KEPT_BYTES: usize = 4 * KIB;
+
+/// The read buffer that all wires of a shard share.
+#[derive(Clone)]
+pub struct Scratch(Rc<RefCell<Box<[u8]>>>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch(Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice())))
+    }
+}
+
+/// What the first bytes of a connection say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sniffed {
+    /// `PRI`: the client preface of HTTP/2.
+    Http2,
+    /// Anything else; HTTP/1.1 or rubbish.
+    Http1,
+    /// `P` or `PR`: not enough bytes yet.
+    Unclear,
+    /// Nothing came yet.
+    Nothing,
+    /// The peer has left.
+    Closed,
+}
+
+/// What throwing bytes away came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// The peer has finished or failed.
+    End,
+    /// Nothing more for now.
+    Empty,
+    /// The bound was reached.
+    More,
+}
+
+/// One socket with its readiness.
+pub struct Wire {
+    socket: TcpStream,
+    scratch: Scratch,
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+    end_announced: Cell<bool>,
+    turn_left: Cell<usize>,
+    hungry: Cell<bool>,
+    now_ns: Cell<u64>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    turn_out: Cell<usize>,
+    out: RefCell<Vec<u8>>,
+    write_blocked_since_ns: Cell<u64>,
+    meter: RefCell<Option<Box<FrameMeter>>>,
+    flood: Cell<Option<Flood>>,
+}
+
+impl Wire {
+    /// Wraps a connected, non-blocking socket.
+    pub fn new(socket: TcpStream, scratch: Scratch) -> Self {
+        Wire {
+            socket,
+            scratch,
+            readable: Cell::new(false),
+            writable: Cell::new(true),
+            end_announced: Cell::new(false),
+            turn_left: Cell::new(0),
+            hungry: Cell::new(false),
+            now_ns: Cell::new(0),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+            turn_out: Cell::new(0),
+            out: RefCell::new(Vec::new()),
+            write_blocked_since_ns: Cell::new(0),
+            meter: RefCell::new(None),
+            flood: Cell::new(None),
+        }
+    }
+
+    /// The socket, to register it.
+    pub fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
+    /// Takes what one event says.
+    pub fn on_event(&self, event: &mio::event::Event) {
+        if event.is_read_closed() || event.is_error() {
+            self.end_announced.set(true);
+            self.readable.set(true);
+        }
+        if event.is_readable() {
+            self.readable.set(true);
+        }
+        if event.is_writable() || event.is_write_closed() || event.is_error() {
+            self.writable.set(true);
+        }
+    }
+
+    /// Begins a turn of at most `bytes_max` read bytes.
+    pub fn begin_turn(&self, bytes_max: usize, now_ns: u64) {
+        self.turn_left.set(bytes_max);
+        self.turn_out.set(0);
+        self.hungry.set(false);
+        self.now_ns.set(now_ns.max(1));
+    }
+
+    /// Whether the turn ended with something left to do.
+    pub fn is_hungry(&self) -> bool {
+        self.hungry.get()
+    }
+
+    /// Asks for another turn.
+    pub fn set_hungry(&self) {
+        self.hungry.set(true);
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.get()
+    }
+
+    /// Bytes written so far, corked ones included.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.get()
+    }
+
+    /// Bytes written in this turn.
+    pub fn turn_out(&self) -> usize {
+        self.turn_out.get()
+    }
+
+    /// The budget that incoming frames overdrew.
+    pub fn flood(&self) -> Option<Flood> {
+        self.flood.get()
+    }
+
+    /// Since when the peer takes nothing although something waits, nanoseconds.
+    pub fn write_blocked_since_ns(&self) -> Option<u64> {
+        let since = self.write_blocked_since_ns.get();
+        (since != 0).then_some(since)
+    }
+
+    /// Since when an HTTP/2 header block is incomplete, nanoseconds.
+    pub fn headers_since_ns(&self) -> Option<u64> {
+        self.meter.borrow().as_ref().and_then(|meter| meter.headers_since_ns())
+    }
+
+    /// Looks at the first bytes without taking them.
+    pub fn sniff(&self) -> Sniffed {
+        let mut first = [0u8; 3];
+        match self.socket.peek(&mut first) {
+            Ok(0) => Sniffed::Closed,
+            Ok(n) if first[..n] != b"PRI"[..n] => Sniffed::Http1,
+            Ok(3) => {
+                *self.meter.borrow_mut() = Some(Box::default());
+                Sniffed::Http2
+            }
+            Ok(_) => Sniffed::Unclear,
+            Err(fault) if is_retry(&fault) => Sniffed::Nothing,
+            Err(_) => Sniffed::Closed,
+        }
+    }
+
+    /// Reads and throws away at most `bytes_max`.
+    pub fn discard(&self, bytes_max: usize) -> Discarded {
+        let mut left = bytes_max;
+        while left > 0 {
+            let mut scratch = self.scratch.0.borrow_mut();
+            let want = left.min(scratch.len());
+            match (&self.socket).read(&mut scratch[..want]) {
+                Ok(0) => return Discarded::End,
+                Ok(n) => left -= n,
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Discarded::Empty,
+                Err(_) => return Discarded::End,
+            }
+        }
+        Discarded::More
+    }
+
+    /// Writes what is corked. `Ok(true)` when nothing is left.
+    ///
+    /// # Errors
+    /// The socket's own; the connection is of no more use.
+    pub fn flush_out(&self) -> io::Result<bool> {
+        let mut out = self.out.borrow_mut();
+        let mut sent = 0;
+        while sent < out.len() {
+            match self.write_now(&out[sent..]) {
+                Poll::Ready(Ok(n)) => sent += n,
+                Poll::Ready(Err(fault)) => return Err(fault),
+                Poll::Pending => break,
+            }
+        }
+        out.drain(..sent);
+        if out.is_empty() && out.capacity() > CORK_KEPT_BYTES {
+            *out = Vec::new();
+        }
+        Ok(out.is_empty())
+    }
+
+    /// Whether the socket takes nothing for now.
+    pub fn is_write_blocked(&self) -> bool {
+        !self.writable.get()
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        self.out.borrow().is_empty()
+    }
+
+    /// Says to the peer that nothing more will come.
+    pub fn shutdown_write(&self) {
+        // A peer that is gone already is the usual failure, and the socket is closed soon after.
+        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+    }
+
+    fn read(&self, bytes_max: usize, mut sink: impl FnMut(&[u8])) -> Poll<io::Result<()>> {
+        if !self.readable.get() || self.flood.get().is_some() {
+            return Poll::Pending;
+        }
+        if self.turn_left.get() == 0 {
+            self.hungry.set(true);
+            return Poll::Pending;
+        }
+        let mut scratch = self.scratch.0.borrow_mut();
+        let want = bytes_max.min(self.turn_left.get()).min(scratch.len());
+        if want == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let n = loop {
+            match (&self.socket).read(&mut scratch[..want]) {
+                Ok(n) => break n,
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable.set(false);
+                    return Poll::Pending;
+                }
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+        };
+        if n > 0 && n < want && !self.end_announced.get() {
+            self.readable.set(false);
+        }
+        self.turn_left.set(self.turn_left.get() - n);
+        self.bytes_in.set(self.bytes_in.get() + n as u64);
+        if let Some(meter) = self.meter.borrow_mut().as_mut()
+            && let Err(flood) = meter.feed(&scratch[..n], self.now_ns.get())
+        {
+            self.flood.set(Some(flood));
+            return Poll::Pending;
+        }
+        sink(&scratch[..n]);
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let waiting = self.out.borrow().len();
+        let written = if waiting + bytes.len() <= CORK_BYTES {
+            self.out.borrow_mut().extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        } else {
+            match self.flush_out() {
+                Ok(true) => self.write_now(bytes),
+                Ok(false) => Poll::Pending,
+                Err(fault) => Poll::Ready(Err(fault)),
+            }
+        };
+        if let Poll::Ready(Ok(n)) = written {
+            self.bytes_out.set(self.bytes_out.get() + n as u64);
+            self.turn_out.set(self.turn_out.get() + n);
+        }
+        written
+    }
+
+    fn write_now(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.writable.get() {
+            return Poll::Pending;
+        }
+        loop {
+            match (&self.socket).write(bytes) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) => {
+                    self.write_blocked_since_ns.set(0);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable.set(false);
+                    if self.write_blocked_since_ns.get() == 0 {
+                        self.write_blocked_since_ns.set(self.now_ns.get());
+                    }
+                    return Poll::Pending;
+                }
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+        }
+    }
+}
+
+fn is_retry(fault: &io::Error) -> bool {
+    matches!(fault.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// The side of a `Wire` that a session owns.
+pub struct Transport(pub Rc<Wire>);
+
+impl tokio::io::AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.read(buffer.remaining(), |bytes| buffer.put_slice(bytes))
+    }
+}
+
+impl tokio::io::AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.write(bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        write_first(&self.0, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Read for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.read(buffer.remaining(), |bytes| buffer.put_slice(bytes))
+    }
+}
+
+impl hyper::rt::Write for Transport {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.write(bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        write_first(&self.0, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes slices one after the other until one is not taken whole: they mostly end in the cork anyway.
+fn write_first(wire: &Wire, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    let mut total = 0;
+    for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+        match wire.write(slice) {
+            Poll::Ready(Ok(n)) => {
+                total += n;
+                if n < slice.len() {
+                    break;
+                }
+            }
+            Poll::Ready(Err(fault)) if total == 0 => return Poll::Ready(Err(fault)),
+            Poll::Pending if total == 0 => return Poll::Pending,
+            _ => break,
+        }
+    }
+    Poll::Ready(Ok(total))
+}

@@ -1,0 +1,722 @@
+//! Writes a protobuf `ExportMetricsServiceRequest` as OTLP/JSON, straight from bytes to text.
+//!
+//! Does not know: what the numbers mean, where the text goes. No message tree: the bytes are walked by a static table.
+//!
+//! Invariants:
+//! 1. Same bytes, same text. The text is one JSON object without line breaks.
+//! 2. On an error `out` is as long as before.
+//! 3. Protobuf's rules hold: the last scalar and the last member of a oneof win, split singular messages merge, repeated
+//!    fields may interleave, be packed or not, unknown fields are skipped.
+//! 4. Fields that hold their default are omitted, as the protobuf JSON mapping has it, unless their presence is explicit.
+//!
+//! Two ways through a message, chosen by a look at its tags before anything is written: records in order (each field's
+//! records together, each singular field once) are written as they come; anything else is gathered field by field. Choosing
+//! first matters: to write, find disorder and begin again would double the work at every level of nesting.
+//!
+//! Bounds: depth `WIRE_DEPTH_MAX`; text at most a small multiple of the bytes; the second way costs fields × records.
+//!
+//! Sources: opentelemetry-proto 1.x metrics.proto, common.proto, resource.proto; OTLP specification "JSON Protobuf
+//! Encoding"; protobuf "ProtoJSON Format" (J1, J3, J4, J5, J7).
+
+use std::fmt;
+use std::io::Write as _;
+
+use crate::limits::WIRE_DEPTH_MAX;
+
+/// Why bytes are not a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The bytes end inside a record.
+    Truncated,
+    /// A varint of more than ten bytes.
+    LongVarint,
+    /// A tag with field number 0, wire type 6 or 7, or an end of a group that was not begun.
+    BadTag,
+    /// A known field with a wire type that it cannot have.
+    WrongWireType,
+    /// A string that is not UTF-8.
+    NotUtf8,
+    /// Nested deeper than `WIRE_DEPTH_MAX`.
+    TooDeep,
+}
+
+/// A fault and the field it was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The message that was walked, `AnyValue` say.
+    pub message: &'static str,
+    /// Byte in that message.
+    pub offset: usize,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} in {} at its byte {}", self.fault, self.message, self.offset)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Message(&'static Message),
+    Text,
+    Base64,
+    Hex,
+    Bool,
+    Double,
+    /// uint64: varint, a string in JSON.
+    Uint64,
+    /// int64: varint, a string in JSON.
+    Int64,
+    Fixed64,
+    Sfixed64,
+    Uint32,
+    /// int32 and enums: a number in JSON.
+    Int32,
+    /// sint32: zigzag.
+    Sint32,
+}
+
+impl Kind {
+    const fn wire(self) -> u8 {
+        match self {
+            Kind::Message(_) | Kind::Text | Kind::Base64 | Kind::Hex => LENGTH,
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => EIGHT,
+            _ => VARINT,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Omitted when it holds the default.
+    Plain,
+    /// `optional`: written whenever it is there.
+    Optional,
+    /// Member of the message's oneof (no message here has two).
+    OneOf,
+    Repeated,
+}
+
+struct Field {
+    number: u32,
+    name: &'static str,
+    kind: Kind,
+    shape: Shape,
+}
+
+struct Message {
+    name: &'static str,
+    fields: &'static [Field],
+}
+
+const VARINT: u8 = 0;
+const EIGHT: u8 = 1;
+const LENGTH: u8 = 2;
+
+const fn plain(number: u32, name: &'static str, kind: Kind) -> Field {
+    Field { number, name, kind, shape: Shape::Plain }
+}
+const fn optional(number: u32, name: &'static str, kind: Kind) -> Field {
+    Field { number, name, kind, shape: Shape::Optional }
+}
+const fn one_of(number: u32, name: &'static str, kind: Kind) -> Field {
+    Field { number, name, kind, shape: Shape::OneOf }
+}
+const fn repeated(number: u32, name: &'static str, kind: Kind) -> Field {
+    Field { number, name, kind, shape: Shape::Repeated }
+}
+
+static REQUEST: Message = Message {
+    name: "ExportMetricsServiceRequest",
+    fields: &[repeated(1, "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
+};
+static RESOURCE_METRICS: Message = Message {
+    name: "ResourceMetrics",
+    fields: &[
+        optional(1, "resource", Kind::Message(&RESOURCE)),
+        repeated(2, "scopeMetrics", Kind::Message(&SCOPE_METRICS)),
+        plain(3, "schemaUrl", Kind::Text),
+    ],
+};
+static RESOURCE: Message = Message {
+    name: "Resource",
+    fields: &[
+        repeated(1, "attributes", Kind::Message(&KEY_VALUE)),
+        plain(2, "droppedAttributesCount", Kind::Uint32),
+        repeated(3, "entityRefs", Kind::Message(&ENTITY_REF)),
+    ],
+};
+static ENTITY_REF: Message = Message {
+    name: "EntityRef",
+    fields: &[
+        plain(1, "schemaUrl", Kind::Text),
+        plain(2, "type", Kind::Text),
+        repeated(3, "idKeys", Kind::Text),
+        repeated(4, "descriptionKeys", Kind::Text),
+    ],
+};
+static SCOPE_METRICS: Message = Message {
+    name: "ScopeMetrics",
+    fields: &[
+        optional(1, "scope", Kind::Message(&SCOPE)),
+        repeated(2, "metrics", Kind::Message(&METRIC)),
+        plain(3, "schemaUrl", Kind::Text),
+    ],
+};
+static SCOPE: Message = Message {
+    name: "InstrumentationScope",
+    fields: &[
+        plain(1, "name", Kind::Text),
+        plain(2, "version", Kind::Text),
+        repeated(3, "attributes", Kind::Message(&KEY_VALUE)),
+        plain(4, "droppedAttributesCount", Kind::Uint32),
+    ],
+};
+static METRIC: Message = Message {
+    name: "Metric",
+    fields: &[
+        plain(1, "name", Kind::Text),
+        plain(2, "description", Kind::Text),
+        plain(3, "unit", Kind::Text),
+        one_of(5, "gauge", Kind::Message(&GAUGE)),
+        one_of(7, "sum", Kind::Message(&SUM)),
+        one_of(9, "histogram", Kind::Message(&HISTOGRAM)),
+        one_of(10, "exponentialHistogram", Kind::Message(&EXPONENTIAL_HISTOGRAM)),
+        one_of(11, "summary", Kind::Message(&SUMMARY)),
+        repeated(12, "metadata", Kind::Message(&KEY_VALUE)),
+    ],
+};
+static GAUGE: Message =
+    Message { name: "Gauge", fields: &[repeated(1, "dataPoints", Kind::Message(&NUMBER_DATA_POINT))] };
+static SUM: Message = Message {
+    name: "Sum",
+    fields: &[
+        repeated(1, "dataPoints", Kind::Message(&NUMBER_DATA_POINT)),
+        plain(2, "aggregationTemporality", Kind::Int32),
+        plain(3, "isMonotonic", Kind::Bool),
+    ],
+};
+static HISTOGRAM: Message = Message {
+    name: "Histogram",
+    fields: &[
+        repeated(1, "dataPoints", Kind::Message(&HISTOGRAM_DATA_POINT)),
+        plain(2, "aggregationTemporality", Kind::Int32),
+    ],
+};
+static EXPONENTIAL_HISTOGRAM: Message = Message {
+    name: "ExponentialHistogram",
+    fields: &[
+        repeated(1, "dataPoints", Kind::Message(&EXPONENTIAL_DATA_POINT)),
+        plain(2, "aggregationTemporality", Kind::Int32),
+    ],
+};
+static SUMMARY: Message =
+    Message { name: "Summary", fields: &[repeated(1, "dataPoints", Kind::Message(&SUMMARY_DATA_POINT))] };
+static NUMBER_DATA_POINT: Message = Message {
+    name: "NumberDataPoint",
+    fields: &[
+        plain(2, "startTimeUnixNano", Kind::Fixed64),
+        plain(3, "timeUnixNano", Kind::Fixed64),
+        one_of(4, "asDouble", Kind::Double),
+        repeated(5, "exemplars", Kind::Message(&EXEMPLAR)),
+        one_of(6, "asInt", Kind::Sfixed64),
+        repeated(7, "attributes", Kind::Message(&KEY_VALUE)),
+        plain(8, "flags", Kind::Uint32),
+    ],
+};
+static HISTOGRAM_DATA_POINT: Message = Message {
+    name: "HistogramDataPoint",
+    fields: &[
+        plain(2, "startTimeUnixNano", Kind::Fixed64),
+        plain(3, "timeUnixNano", Kind::Fixed64),
+        plain(4, "count", Kind::Fixed64),
+        optional(5, "sum", Kind::Double),
+        repeated(6, "bucketCounts", Kind::Fixed64),
+        repeated(7, "explicitBounds", Kind::Double),
+        repeated(8, "exemplars", Kind::Message(&EXEMPLAR)),
+        repeated(9, "attributes", Kind::Message(&KEY_VALUE)),
+        plain(10, "flags", Kind::Uint32),
+        optional(11, "min", Kind::Double),
+        optional(12, "max", Kind::Double),
+    ],
+};
+static EXPONENTIAL_DATA_POINT: Message = Message {
+    name: "ExponentialHistogramDataPoint",
+    fields: &[
+        repeated(1, "attributes", Kind::Message(&KEY_VALUE)),
+        plain(2, "startTimeUnixNano", Kind::Fixed64),
+        plain(3, "timeUnixNano", Kind::Fixed64),
+        plain(4, "count", Kind::Fixed64),
+        optional(5, "sum", Kind::Double),
+        plain(6, "scale", Kind::Sint32),
+        plain(7, "zeroCount", Kind::Fixed64),
+        optional(8, "positive", Kind::Message(&BUCKETS)),
+        optional(9, "negative", Kind::Message(&BUCKETS)),
+        plain(10, "flags", Kind::Uint32),
+        repeated(11, "exemplars", Kind::Message(&EXEMPLAR)),
+        optional(12, "min", Kind::Double),
+        optional(13, "max", Kind::Double),
+        plain(14, "zeroThreshold", Kind::Double),
+    ],
+};
+static BUCKETS: Message =
+    Message { name: "Buckets", fields: &[plain(1, "offset", Kind::Sint32), repeated(2, "bucketCounts", Kind::Uint64)] };
+static SUMMARY_DATA_POINT: Message = Message {
+    name: "SummaryDataPoint",
+    fields: &[
+        plain(2, "startTimeUnixNano", Kind::Fixed64),
+        plain(3, "timeUnixNano", Kind::Fixed64),
+        plain(4, "count", Kind::Fixed64),
+        plain(5, "sum", Kind::Double),
+        repeated(6, "quantileValues", Kind::Message(&VALUE_AT_QUANTILE)),
+        repeated(7, "attributes", Kind::Message(&KEY_VALUE)),
+        plain(8, "flags", Kind::Uint32),
+    ],
+};
+static VALUE_AT_QUANTILE: Message =
+    Message { name: "ValueAtQuantile", fields: &[plain(1, "quantile", Kind::Double), plain(2, "value", Kind::Double)] };
+static EXEMPLAR: Message = Message {
+    name: "Exemplar",
+    fields: &[
+        plain(2, "timeUnixNano", Kind::Fixed64),
+        one_of(3, "asDouble", Kind::Double),
+        plain(4, "spanId", Kind::Hex),
+        plain(5, "traceId", Kind::Hex),
+        one_of(6, "asInt", Kind::Sfixed64),
+        repeated(7, "filteredAttributes", Kind::Message(&KEY_VALUE)),
+    ],
+};
+// key_strindex (3) and string_value_strindex (8) are for profiles only and treated as absent (R21)
+static KEY_VALUE: Message = Message {
+    name: "KeyValue",
+    fields: &[plain(1, "key", Kind::Text), optional(2, "value", Kind::Message(&ANY_VALUE))],
+};
+static ANY_VALUE: Message = Message {
+    name: "AnyValue",
+    fields: &[
+        one_of(1, "stringValue", Kind::Text),
+        one_of(2, "boolValue", Kind::Bool),
+        one_of(3, "intValue", Kind::Int64),
+        one_of(4, "doubleValue", Kind::Double),
+        one_of(5, "arrayValue", Kind::Message(&ARRAY_VALUE)),
+        one_of(6, "kvlistValue", Kind::Message(&KEY_VALUE_LIST)),
+        one_of(7, "bytesValue", Kind::Base64),
+    ],
+};
+static ARRAY_VALUE: Message =
+    Message { name: "ArrayValue", fields: &[repeated(1, "values", Kind::Message(&ANY_VALUE))] };
+static KEY_VALUE_LIST: Message =
+    Message { name: "KeyValueList", fields: &[repeated(1, "values", Kind::Message(&KEY_VALUE))] };
+
+/// Appends the request as one JSON object (`{"resourceMetrics":[…]}`).
+///
+/// # Errors
+/// The first fault met; `out` is then as it was.
+pub fn write_json(request: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let start = out.len();
+    let result = write_message(&REQUEST, request, WIRE_DEPTH_MAX, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+/// A record's payload.
+#[derive(Clone, Copy)]
+enum Payload<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// Of no kind that a known field has here: four bytes or a group, skipped.
+    Other,
+}
+
+struct Record<'a> {
+    number: u32,
+    wire: u8,
+    payload: Payload<'a>,
+    offset: usize,
+}
+
+/// Walks the records of one message.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    message: &'static str,
+}
+
+impl<'a> Walk<'a> {
+    fn new(message: &'static Message, bytes: &'a [u8]) -> Self {
+        Walk { bytes, at: 0, message: message.name }
+    }
+
+    fn fault(&self, fault: Fault) -> Error {
+        Error { fault, message: self.message, offset: self.at }
+    }
+
+    fn varint(&mut self) -> Result<u64, Error> {
+        let mut value = 0u64;
+        for shift in 0..10 {
+            let byte = *self.bytes.get(self.at).ok_or_else(|| self.fault(Fault::Truncated))?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << (7 * shift);
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.fault(Fault::LongVarint))
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a [u8], Error> {
+        let rest = &self.bytes[self.at..];
+        let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
+        let length = length.ok_or_else(|| self.fault(Fault::Truncated))?;
+        self.at += length;
+        Ok(&rest[..length])
+    }
+
+    fn tag(&mut self) -> Result<(u32, u8), Error> {
+        let tag = u32::try_from(self.varint()?).map_err(|_| self.fault(Fault::BadTag))?;
+        let (number, wire) = (tag >> 3, (tag & 7) as u8);
+        if number == 0 || wire > 5 {
+            return Err(self.fault(Fault::BadTag));
+        }
+        Ok((number, wire))
+    }
+
+    fn next(&mut self) -> Result<Option<Record<'a>>, Error> {
+        if self.at == self.bytes.len() {
+            return Ok(None);
+        }
+        let offset = self.at;
+        let (number, wire) = self.tag()?;
+        let payload = self.payload(number, wire)?;
+        Ok(Some(Record { number, wire, payload, offset }))
+    }
+
+    fn payload(&mut self, number: u32, wire: u8) -> Result<Payload<'a>, Error> {
+        Ok(match wire {
+            VARINT => Payload::Number(self.varint()?),
+            EIGHT => {
+                let bytes = self.take(8)?;
+                Payload::Number(u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
+            }
+            LENGTH => {
+                let length = self.varint()?;
+                Payload::Bytes(self.take(length)?)
+            }
+            3 => {
+                self.skip_group(number)?;
+                Payload::Other
+            }
+            5 => {
+                self.take(4)?;
+                Payload::Other
+            }
+            _ => return Err(self.fault(Fault::BadTag)),
+        })
+    }
+
+    /// Skips to the end of the group `number`, whose begin was read; iterative.
+    fn skip_group(&mut self, number: u32) -> Result<(), Error> {
+        let mut open = vec![number];
+        while let Some(&innermost) = open.last() {
+            let (number, wire) = self.tag()?;
+            match wire {
+                3 if open.len() >= WIRE_DEPTH_MAX => return Err(self.fault(Fault::TooDeep)),
+                3 => open.push(number),
+                4 if number == innermost => {
+                    open.pop();
+                }
+                _ => {
+                    self.payload(number, wire)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a field stands in the table; the tables are short and searched from where the last one stood.
+fn find(message: &'static Message, number: u32, from: usize) -> Option<usize> {
+    let fields = message.fields;
+    let from = from.min(fields.len());
+    (from..fields.len()).chain(0..from).find(|at| fields[*at].number == number)
+}
+
+fn check_wire(field: &Field, record: &Record<'_>, message: &'static Message) -> Result<(), Error> {
+    let packed = field.shape == Shape::Repeated && record.wire == LENGTH && field.kind.wire() != LENGTH;
+    if record.wire == field.kind.wire() || packed {
+        return Ok(());
+    }
+    Err(Error { fault: Fault::WrongWireType, message: message.name, offset: record.offset })
+}
+
+fn write_message(message: &'static Message, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(Error { fault: Fault::TooDeep, message: message.name, offset: 0 });
+    };
+    if is_in_order(message, bytes)? {
+        write_in_order(message, bytes, depth, out)
+    } else {
+        write_gathered(message, bytes, depth, out)
+    }
+}
+
+/// Each field's records stand together, each singular field and the oneof at most once.
+fn is_in_order(message: &'static Message, bytes: &[u8]) -> Result<bool, Error> {
+    let mut walk = Walk::new(message, bytes);
+    let (mut seen, mut one_of_seen, mut last) = (0u64, false, usize::MAX);
+    while let Some(record) = walk.next()? {
+        let Some(at) = find(message, record.number, last) else { continue };
+        let field = &message.fields[at];
+        check_wire(field, &record, message)?;
+        if at == last && field.shape == Shape::Repeated {
+            continue;
+        }
+        if seen & (1 << at) != 0 || (field.shape == Shape::OneOf && one_of_seen) {
+            return Ok(false);
+        }
+        seen |= 1 << at;
+        one_of_seen |= field.shape == Shape::OneOf;
+        last = at;
+    }
+    Ok(true)
+}
+
+/// The first way.
+fn write_in_order(message: &'static Message, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    let mut walk = Walk::new(message, bytes);
+    let mut open: Option<usize> = None;
+    let mut last = 0;
+    let mut first_key = true;
+    out.push(b'{');
+    while let Some(record) = walk.next()? {
+        let Some(at) = find(message, record.number, last) else { continue };
+        last = at;
+        let field = &message.fields[at];
+        if field.shape == Shape::Plain && is_default(&record.payload) || is_empty_pack(field, &record) {
+            continue;
+        }
+        if open == Some(at) {
+            out.push(b',');
+        } else {
+            if open.take().is_some() {
+                out.push(b']');
+            }
+            write_key(field, &mut first_key, out);
+            if field.shape == Shape::Repeated {
+                out.push(b'[');
+                open = Some(at);
+            }
+        }
+        write_elements(field, &record, depth, message, out)?;
+    }
+    if open.is_some() {
+        out.push(b']');
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// The second way: one scan per field of the table.
+fn write_gathered(message: &'static Message, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    // the oneof member that wins, and where its last unbroken run begins
+    let mut winner: Option<(usize, usize)> = None;
+    let mut walk = Walk::new(message, bytes);
+    while let Some(record) = walk.next()? {
+        let Some(at) = find(message, record.number, 0) else { continue };
+        check_wire(&message.fields[at], &record, message)?;
+        if message.fields[at].shape == Shape::OneOf && winner.is_none_or(|(member, _)| member != at) {
+            winner = Some((at, record.offset));
+        }
+    }
+    let mut first_key = true;
+    out.push(b'{');
+    for (at, field) in message.fields.iter().enumerate() {
+        let from = match (field.shape, winner) {
+            (Shape::OneOf, Some((member, from))) if member == at => from,
+            (Shape::OneOf, _) => continue,
+            _ => 0,
+        };
+        let mut walk = Walk::new(message, bytes);
+        let mut open = false;
+        let mut value: Option<Record<'_>> = None;
+        let mut merged: Vec<u8> = Vec::new();
+        while let Some(record) = walk.next()? {
+            if record.number != field.number || record.offset < from {
+                continue;
+            }
+            if field.shape == Shape::Repeated {
+                if is_empty_pack(field, &record) {
+                    continue;
+                }
+                if open {
+                    out.push(b',');
+                } else {
+                    write_key(field, &mut first_key, out);
+                    out.push(b'[');
+                    open = true;
+                }
+                write_elements(field, &record, depth, message, out)?;
+                continue;
+            }
+            if let (Kind::Message(_), Payload::Bytes(part)) = (field.kind, record.payload) {
+                // messages one after the other are their merge
+                merged.extend_from_slice(part);
+            }
+            value = Some(record);
+        }
+        if open {
+            out.push(b']');
+        }
+        let Some(record) = value else { continue };
+        let payload = if matches!(field.kind, Kind::Message(_)) { Payload::Bytes(&merged) } else { record.payload };
+        if field.shape == Shape::Plain && is_default(&payload) {
+            continue;
+        }
+        write_key(field, &mut first_key, out);
+        write_value(field.kind, payload, depth, message, record.offset, out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn is_default(payload: &Payload<'_>) -> bool {
+    match payload {
+        Payload::Number(number) => *number == 0,
+        Payload::Bytes(bytes) => bytes.is_empty(),
+        Payload::Other => true,
+    }
+}
+
+fn is_empty_pack(field: &Field, record: &Record<'_>) -> bool {
+    field.kind.wire() != LENGTH && matches!(record.payload, Payload::Bytes([]))
+}
+
+fn write_key(field: &Field, first: &mut bool, out: &mut Vec<u8>) {
+    if !std::mem::take(first) {
+        out.push(b',');
+    }
+    out.push(b'"');
+    out.extend_from_slice(field.name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// What one record holds: a value, or the elements of a packed repeated field with commas between them.
+fn write_elements(
+    field: &Field,
+    record: &Record<'_>,
+    depth: usize,
+    message: &'static Message,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let packed = match record.payload {
+        Payload::Bytes(packed) if field.kind.wire() != LENGTH => packed,
+        payload => return write_value(field.kind, payload, depth, message, record.offset, out),
+    };
+    let mut walk = Walk::new(message, packed);
+    let mut first = true;
+    while walk.at < packed.len() {
+        let payload = walk.payload(field.number, field.kind.wire())?;
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        write_value(field.kind, payload, depth, message, record.offset, out)?;
+    }
+    Ok(())
+}
+
+fn write_value(
+    kind: Kind,
+    payload: Payload<'_>,
+    depth: usize,
+    message: &'static Message,
+    offset: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    match (kind, payload) {
+        (Kind::Message(inner), Payload::Bytes(bytes)) => return write_message(inner, bytes, depth, out),
+        (Kind::Text, Payload::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(text) => write_text(text, out),
+            Err(_) => return Err(Error { fault: Fault::NotUtf8, message: message.name, offset }),
+        },
+        (Kind::Base64, Payload::Bytes(bytes)) => write_base64(bytes, out),
+        (Kind::Hex, Payload::Bytes(bytes)) => {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            out.push(b'"');
+            out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+            out.push(b'"');
+        }
+        (Kind::Bool, Payload::Number(number)) => out.extend_from_slice(if number != 0 { b"true" } else { b"false" }),
+        (Kind::Double, Payload::Number(number)) => write_double(f64::from_bits(number), out),
+        (Kind::Uint64 | Kind::Fixed64, Payload::Number(number)) => write_display(format_args!("\"{number}\""), out),
+        (Kind::Int64 | Kind::Sfixed64, Payload::Number(number)) => {
+            write_display(format_args!("\"{}\"", number as i64), out);
+        }
+        (Kind::Uint32, Payload::Number(number)) => write_display(format_args!("{}", number as u32), out),
+        (Kind::Int32, Payload::Number(number)) => write_display(format_args!("{}", number as i32), out),
+        (Kind::Sint32, Payload::Number(number)) => {
+            let number = number as u32;
+            write_display(format_args!("{}", (number >> 1) as i32 ^ -((number & 1) as i32)), out);
+        }
+        _ => return Err(Error { fault: Fault::WrongWireType, message: message.name, offset }),
+    }
+    Ok(())
+}
+
+fn write_display(arguments: fmt::Arguments<'_>, out: &mut Vec<u8>) {
+    out.write_fmt(arguments).expect("a vector takes every byte");
+}
+
+/// Shortest digits that read back as the same double (Rust's own), exponent form where they are many (J7).
+fn write_double(number: f64, out: &mut Vec<u8>) {
+    if number.is_nan() {
+        out.extend_from_slice(b"\"NaN\"");
+    } else if number.is_infinite() {
+        out.extend_from_slice(if number > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
+    } else {
+        write_display(format_args!("{number:?}"), out);
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut clean = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 | 0x7f => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[clean..at]);
+        clean = at + 1;
+        if escape.is_empty() {
+            write_display(format_args!("\\u{byte:04x}"), out);
+        } else {
+            out.extend_from_slice(escape);
+        }
+    }
+    out.extend_from_slice(&bytes[clean..]);
+    out.push(b'"');
+}
+
+fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    out.push(b'"');
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            out.push(if digit <= chunk.len() { DIGITS[(bits >> (18 - 6 * digit)) as usize & 63] } else { b'=' });
+        }
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,171 @@
+//! Groups gathered into families: names, TYPE, HELP, and the label prefixes of resource and scope.
+//!
+//! Knows metas; does not read rows. Prefixes are kept once however many metrics share them.
+//!
+//! Invariant: what is gathered does not depend on the order in which groups come, so that a page is the same from
+//! scrape to scrape and whatever the number of shards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::prometheus::name::{metric_name, metric_type};
+use crate::prometheus::report::{Report, WarningReason};
+use crate::prometheus::target::{put_scope, target};
+use crate::prometheus::text::Type;
+use crate::prometheus::{Meta, Source};
+
+/// A group within its family.
+pub(super) struct Member<G> {
+    /// Place of its prefix.
+    pub prefix: u32,
+    pub kind: Type,
+    pub group: G,
+}
+
+/// All groups of one Prometheus name.
+pub(super) struct Family<G> {
+    /// TYPE of the oldest member; members of others are left out.
+    pub kind: Type,
+    born_ns: u64,
+    pub help: Arc<str>,
+    help_conflict: bool,
+    type_conflict: bool,
+    pub members: Vec<Member<G>>,
+}
+
+/// `target_info` of one job and instance.
+pub(super) struct TargetInfo {
+    pub resource: Arc<[u8]>,
+    born_ns: u64,
+}
+
+/// Everything but the rows.
+pub(super) struct Directory<G> {
+    pub families: BTreeMap<Arc<str>, Family<G>>,
+    /// By the text of job and instance.
+    pub targets: BTreeMap<Box<[u8]>, TargetInfo>,
+    /// Labels of job, instance and scope.
+    pub prefixes: Vec<Arc<[u8]>>,
+    prefix_places: HashMap<Arc<[u8]>, u32, ahash::RandomState>,
+    /// Resource, scope, schema URL and prefix of the group before: neighbours mostly share them.
+    before: Option<(Arc<[u8]>, Arc<[u8]>, Arc<str>, u32)>,
+}
+
+impl<G: Clone> Directory<G> {
+    pub fn new(keys: ahash::RandomState) -> Self {
+        Directory {
+            families: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            prefixes: Vec::new(),
+            prefix_places: HashMap::with_hasher(keys),
+            before: None,
+        }
+    }
+
+    /// Adds a group to its family.
+    pub fn add<S: Source<Group = G>>(&mut self, source: &S, group: G, report: &mut Report) {
+        let meta = source.meta(&group);
+        let Some(name) = metric_name(&meta.name, &meta.unit, meta.kind, meta.monotonic) else {
+            report.warn(WarningReason::Unnameable, 1, &meta.name, &meta.name);
+            return;
+        };
+        let prefix = self.prefix(meta, report);
+        let kind = metric_type(meta.kind, meta.monotonic);
+        let description = meta.description.clone();
+        let born_ns = meta.born_ns;
+        let member = Member { prefix, kind, group };
+        match self.families.get_mut(name.as_str()) {
+            Some(family) => family.add(member, description, born_ns),
+            None => {
+                let (help_conflict, type_conflict) = (false, false);
+                let family =
+                    Family { kind, born_ns, help: description, help_conflict, type_conflict, members: vec![member] };
+                self.families.insert(name.into(), family);
+            }
+        }
+    }
+
+    /// The place of the labels that a group's rows share; registers its target on the way.
+    fn prefix(&mut self, meta: &Meta, report: &mut Report) -> u32 {
+        if let Some((resource, scope, schema_url, prefix)) = &self.before
+            && Arc::ptr_eq(resource, &meta.resource)
+            && Arc::ptr_eq(scope, &meta.scope)
+            && Arc::ptr_eq(schema_url, &meta.scope_schema_url)
+        {
+            return *prefix;
+        }
+        let target = target(&meta.resource);
+        let mut labels = target.labels.clone();
+        if target.named && target.others {
+            self.add_target(target.labels.into(), meta, report);
+        }
+        put_scope(&mut labels, &meta.scope, &meta.scope_schema_url);
+        let prefix = match self.prefix_places.get(labels.as_slice()) {
+            Some(&prefix) => prefix,
+            None => {
+                let prefix = u32::try_from(self.prefixes.len()).expect("fewer prefixes than groups");
+                let labels: Arc<[u8]> = labels.into();
+                self.prefixes.push(labels.clone());
+                self.prefix_places.insert(labels, prefix);
+                prefix
+            }
+        };
+        self.before = Some((meta.resource.clone(), meta.scope.clone(), meta.scope_schema_url.clone(), prefix));
+        prefix
+    }
+
+    fn add_target(&mut self, labels: Box<[u8]>, meta: &Meta, report: &mut Report) {
+        let new = || TargetInfo { resource: meta.resource.clone(), born_ns: meta.born_ns };
+        match self.targets.get_mut(&labels) {
+            None => {
+                self.targets.insert(labels, new());
+            }
+            Some(known) if known.resource == meta.resource => known.born_ns = known.born_ns.min(meta.born_ns),
+            Some(known) => {
+                report.warn(WarningReason::TargetConflict, 1, "target_info", &String::from_utf8_lossy(&labels));
+                if (meta.born_ns, &meta.resource) < (known.born_ns, &known.resource) {
+                    *known = new();
+                }
+            }
+        }
+    }
+}
+
+impl<G> Family<G> {
+    fn add(&mut self, member: Member<G>, description: Arc<str>, born_ns: u64) {
+        self.type_conflict |= member.kind != self.kind;
+        if (born_ns, member.kind) < (self.born_ns, self.kind) {
+            (self.born_ns, self.kind) = (born_ns, member.kind);
+        }
+        if description != self.help {
+            self.help_conflict |= !description.is_empty() && !self.help.is_empty();
+            let rank = |help: &Arc<str>| (help.len(), std::cmp::Reverse(help.clone()));
+            if rank(&description) > rank(&self.help) {
+                self.help = description;
+            }
+        }
+        self.members.push(member);
+    }
+
+    /// Leaves out members of another TYPE (X5) and brings those of one prefix together.
+    pub fn settle<S: Source<Group = G>>(&mut self, name: &str, source: &S, report: &mut Report) {
+        if self.type_conflict {
+            let mut dropped: Vec<&str> = Vec::new();
+            for member in self.members.iter().filter(|member| member.kind != self.kind) {
+                // the same metric comes once per shard and resource: it is one metric
+                let metric = &source.meta(&member.group).name;
+                report.warn(WarningReason::TypeConflict, u64::from(!dropped.contains(&&**metric)), name, metric);
+                if dropped.len() < crate::prometheus::report::WARNINGS_MAX {
+                    dropped.push(metric);
+                }
+            }
+            let kind = self.kind;
+            self.members.retain(|member| member.kind == kind);
+        }
+        report.warn(WarningReason::HelpConflict, u64::from(self.help_conflict), name, "");
+        // stable, so that rows come in the source's order
+        self.members.sort_by_key(|member| member.prefix);
+    }
+}

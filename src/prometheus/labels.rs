@@ -1,0 +1,288 @@
+//! Attribute labels of rows, without allocating per row.
+//!
+//! Knows how a row's attributes become labels, and when two rows of one metric *could* become the same labels; does not
+//! know families or values.
+//!
+//! Rows of a metric nearly always have the same keys in the same order. What follows from the keys (names, order,
+//! which are joined) is a *shape*, worked out once; a row with a known shape only copies its values.
+//!
+//! Scan: rows of one metric differ in their attributes. They stay different as labels if every label name comes from
+//! one key and one type of value, every type is one whose text tells values apart, and nobody leaves a label out (an
+//! empty value) that another row does not have at all. Where that does not hold, [`Labels::ambiguous`] says so and the
+//! page compares the rows themselves.
+//!
+//! Bounds: [`SHAPES_MAX`] shapes, [`NAMES_MAX`] label names a class (past it, ambiguous).
+
+use hashbrown::HashMap;
+
+use crate::prometheus::any::{AnyKind, Attribute, next_attribute, put_label_value};
+use crate::prometheus::name::{Place, label_name};
+use crate::wire::Reader;
+
+/// Shapes remembered; past it all are forgotten and learned anew.
+const SHAPES_MAX: usize = 16;
+/// Label names remembered while scanning one class.
+const NAMES_MAX: usize = 4_096;
+
+/// An attribute of the row at hand, as places in the row's bytes.
+#[derive(Clone, Copy)]
+struct Place32 {
+    start: u32,
+    end: u32,
+    kind: AnyKind,
+}
+
+struct Shape {
+    keys: Vec<(Box<[u8]>, AnyKind)>,
+    labels: Vec<Label>,
+    /// The class whose scan has seen it.
+    scanned: u64,
+}
+
+struct Label {
+    /// `,name="`
+    open: Box<[u8]>,
+    /// The name alone.
+    name: Box<str>,
+    /// Which attributes are joined here, in the order of their keys.
+    sources: Vec<u32>,
+}
+
+/// Turns attributes into labels.
+pub(super) struct Labels {
+    place: Place,
+    shapes: Vec<Shape>,
+    /// The shape of the row before.
+    last: usize,
+    values: Vec<Place32>,
+    scratch: Vec<u8>,
+    class: u64,
+    names: HashMap<Box<str>, (Box<[u8]>, AnyKind), ahash::RandomState>,
+    shapes_scanned: usize,
+    any_empty: bool,
+    ambiguous: bool,
+}
+
+impl Labels {
+    pub fn new(keys: ahash::RandomState) -> Self {
+        Labels {
+            place: Place::Target,
+            shapes: Vec::new(),
+            last: 0,
+            values: Vec::new(),
+            scratch: Vec::new(),
+            class: 0,
+            names: HashMap::with_hasher(keys),
+            shapes_scanned: 0,
+            any_empty: false,
+            ambiguous: false,
+        }
+    }
+
+    /// A class begins, of a family of this type.
+    pub fn begin(&mut self, place: Place) {
+        if self.place != place {
+            self.place = place;
+            self.shapes.clear();
+        }
+        self.class += 1;
+        self.names.clear();
+        self.shapes_scanned = 0;
+        self.any_empty = false;
+        self.ambiguous = false;
+    }
+
+    /// Whether rows scanned since `begin` could become the same labels.
+    pub fn ambiguous(&self) -> bool {
+        self.ambiguous || (self.any_empty && self.shapes_scanned > 1)
+    }
+
+    /// Looks at a row's keys and types.
+    #[inline]
+    pub fn scan(&mut self, attributes: &[u8]) {
+        let shape = self.walk(attributes);
+        if self.shapes[shape].scanned != self.class {
+            self.register(shape);
+        }
+    }
+
+    /// Appends the row's labels, each with a comma before it.
+    #[inline]
+    pub fn put(&mut self, out: &mut Vec<u8>, attributes: &[u8]) {
+        let shape = self.walk(attributes);
+        let Labels { shapes, values, scratch, .. } = self;
+        for label in &shapes[shape].labels {
+            if let [source] = label.sources[..] {
+                let value = values[source as usize];
+                let payload = &attributes[value.start as usize..value.end as usize];
+                if payload.is_empty() && !matches!(value.kind, AnyKind::Array | AnyKind::Map) {
+                    continue;
+                }
+                out.extend_from_slice(&label.open);
+                put_label_value(out, value.kind, payload, scratch);
+            } else {
+                out.extend_from_slice(&label.open);
+                for (i, &source) in label.sources.iter().enumerate() {
+                    if i > 0 {
+                        out.push(b';');
+                    }
+                    let value = values[source as usize];
+                    put_label_value(out, value.kind, &attributes[value.start as usize..value.end as usize], scratch);
+                }
+            }
+            out.push(b'"');
+        }
+    }
+
+    /// Takes the row apart and finds its shape.
+    #[inline]
+    fn walk(&mut self, attributes: &[u8]) -> usize {
+        self.values.clear();
+        let origin = attributes.as_ptr().addr();
+        let mut reader = Reader::new(attributes);
+        let mut as_predicted = true;
+        while let Some(attribute) = next_attribute(&mut reader) {
+            let expected = self.shapes.get(self.last).and_then(|shape| shape.keys.get(self.values.len()));
+            as_predicted &= expected.is_some_and(|(key, kind)| *kind == attribute.kind && **key == *attribute.key);
+            self.any_empty |= attribute.is_empty();
+            self.ambiguous |= !attribute.canonical;
+            // an empty payload may lie anywhere, so its place is not looked at
+            let start = if attribute.payload.is_empty() { 0 } else { attribute.payload.as_ptr().addr() - origin };
+            let end = start + attribute.payload.len();
+            self.values.push(Place32 { start: start as u32, end: end as u32, kind: attribute.kind });
+        }
+        let known = as_predicted && self.shapes.get(self.last).is_some_and(|s| s.keys.len() == self.values.len());
+        if known { self.last } else { self.other_shape(attributes) }
+    }
+
+    #[inline(never)]
+    fn other_shape(&mut self, attributes: &[u8]) -> usize {
+        let row: Vec<Attribute<'_>> = {
+            let mut reader = Reader::new(attributes);
+            std::iter::from_fn(|| next_attribute(&mut reader)).collect()
+        };
+        let same = |shape: &Shape| {
+            shape.keys.len() == row.len()
+                && shape.keys.iter().zip(&row).all(|((key, kind), a)| *kind == a.kind && **key == *a.key)
+        };
+        self.last = match self.shapes.iter().position(same) {
+            Some(shape) => shape,
+            None => {
+                if self.shapes.len() == SHAPES_MAX {
+                    self.shapes.clear();
+                }
+                self.shapes.push(Shape {
+                    labels: labels_of(&row, self.place),
+                    keys: row.iter().map(|a| (a.key.into(), a.kind)).collect(),
+                    scanned: 0,
+                });
+                self.shapes.len() - 1
+            }
+        };
+        self.last
+    }
+
+    #[cold]
+    fn register(&mut self, shape: usize) {
+        self.shapes_scanned += 1;
+        let shape = &mut self.shapes[shape];
+        shape.scanned = self.class;
+        for label in &shape.labels {
+            let [source] = label.sources[..] else {
+                self.ambiguous = true;
+                continue;
+            };
+            let (key, kind) = &shape.keys[source as usize];
+            // texts of NaNs and of nested values do not tell all of them apart
+            self.ambiguous |= matches!(kind, AnyKind::Double | AnyKind::Array | AnyKind::Map);
+            if let Some((known, known_kind)) = self.names.get(&label.name) {
+                self.ambiguous |= known != key || known_kind != kind;
+            } else if self.names.len() < NAMES_MAX {
+                self.names.insert(label.name.clone(), (key.clone(), *kind));
+            } else {
+                self.ambiguous = true;
+            }
+        }
+    }
+}
+
+/// The labels that these attributes become, by name.
+fn labels_of(row: &[Attribute<'_>], place: Place) -> Vec<Label> {
+    let mut named: Vec<(String, u32)> =
+        row.iter().enumerate().map(|(i, a)| (label_name(&String::from_utf8_lossy(a.key), place), i as u32)).collect();
+    named.sort_by(|(a, i), (b, j)| a.cmp(b).then_with(|| row[*i as usize].key.cmp(row[*j as usize].key)));
+    let mut labels: Vec<Label> = Vec::with_capacity(named.len());
+    for (name, source) in named {
+        match labels.last_mut() {
+            Some(label) if *label.name == *name => label.sources.push(source),
+            _ => {
+                let open = format!(",{name}=\"").into_bytes().into();
+                labels.push(Label { open, name: name.into(), sources: vec![source] });
+            }
+        }
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prometheus::tests::records;
+    use crate::prometheus::text::Type;
+
+    fn labels() -> Labels {
+        let mut labels = Labels::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        labels.begin(Place::Point(Type::Gauge));
+        labels
+    }
+
+    #[test]
+    fn x9_colliding_keys_are_joined_in_key_order() {
+        let check = |pairs: &[(&str, &str)], want: &str| {
+            let mut out = Vec::new();
+            labels().put(&mut out, &records(pairs));
+            assert_eq!(String::from_utf8(out).unwrap(), want);
+        };
+        check(&[("b", "2"), ("a", "1")], r#",a="1",b="2""#);
+        check(&[("a_b", "2"), ("a.b", "1"), ("a/b", "3")], r#",a_b="1;3;2""#);
+        check(&[("a.b", ""), ("a_b", "x")], r#",a_b=";x""#);
+        check(&[("a", ""), ("b", "x")], r#",b="x""#);
+        check(&[("job", "j"), ("exported_job", "e")], r#",exported_job="e;j""#);
+        check(&[], "");
+    }
+
+    #[test]
+    fn a_scan_knows_what_could_collide() {
+        let check = |rows: &[&[(&str, &str)]], ambiguous: bool| {
+            let mut labels = labels();
+            for row in rows {
+                labels.scan(&records(row));
+            }
+            assert_eq!(labels.ambiguous(), ambiguous, "{rows:?}");
+            labels.begin(Place::Point(Type::Gauge));
+            assert!(!labels.ambiguous(), "forgotten with the next class");
+            for row in rows {
+                labels.scan(&records(row));
+            }
+            assert_eq!(labels.ambiguous(), ambiguous, "shapes that were known are looked at again");
+        };
+        check(&[&[("a", "1"), ("b", "2")], &[("a", "2"), ("b", "2")], &[("b", "1")]], false);
+        check(&[&[("a.b", "1")], &[("a_b", "1")]], true);
+        check(&[&[("a.b", "1"), ("a_b", "2")]], true);
+        check(&[&[("a", ""), ("b", "2")], &[("a", "1"), ("b", "2")]], false);
+        check(&[&[("a", ""), ("b", "2")], &[("b", "2")]], true);
+    }
+
+    #[test]
+    fn many_shapes_do_not_pile_up() {
+        let mut labels = labels();
+        for i in 0..10_000 {
+            labels.scan(&records(&[(&format!("key{i}"), "v")]));
+        }
+        assert!(labels.shapes.len() <= SHAPES_MAX && labels.names.len() <= NAMES_MAX);
+        assert!(labels.ambiguous(), "more names than it can remember");
+        let mut out = Vec::new();
+        labels.put(&mut out, &records(&[("key5", "v")]));
+        assert_eq!(out, b",key5=\"v\"");
+    }
+}

@@ -1,0 +1,205 @@
+//! The scrape page: what the index holds, as Prometheus text format 0.0.4, in chunks.
+//!
+//! Knows how OpenTelemetry translates to Prometheus and how the text is written. Deliberately does not know sockets,
+//! HTTP, clocks, threads, cells or banks: it reads a [`Source`], which the index implements, and gives out bytes.
+//! Accept headers, OpenMetrics, native histograms and the three other translation strategies come later; the seam is
+//! [`name`] (strategy) and [`text`] (format): nothing else spells a name or a line.
+//!
+//! ```text
+//!  Source::groups ─► family (name, TYPE, HELP) ─► class (same job, instance, scope) ─► rows ─► chunks
+//!                                                  scan ─► stream                 nothing can collide
+//!                                                  scan ─► hash ─► stream          nothing does collide
+//!                                                          hash ─► merge, in passes of bounded memory
+//! ```
+//!
+//! Translation (UnderscoreEscapingWithSuffixes):
+//! - *Names* are those that Prometheus itself gives to the same metric over OTLP: see [`name`].
+//! - *Labels* stand in a fixed order: `job`, `instance`, `otel_scope_name`, `_version`, `_schema_url`, scope attributes
+//!   by name, then the point's attributes by name, then `le` or `quantile`. A label with an empty value is the same as
+//!   none in Prometheus and is left out; only `instance=""` is written, as the compatibility specification asks, so that
+//!   `honor_labels` does not put the scraper's own instance there.
+//! - *Reserved labels*: an attribute that would land on `job`, `instance`, any `otel_scope_*`, on `le` in a histogram or
+//!   `quantile` in a summary is written as `exported_…`, as Prometheus itself does where a target's labels meet its own.
+//!   The specification would join them with `;`; then `job` would no longer find its `target_info`, and a client could
+//!   write itself into another scope's series. Attributes that meet each other are joined with `;` in key order.
+//! - *One identity, one row*: sums of either monotonicity and histograms of equal bounds add; gauges and summaries keep
+//!   the newest (ties: the larger bits). Histograms of other bounds than the newest are left out. All of it is counted
+//!   in [`Report`], with the first few named. A sum that one part lacks is left out, never invented.
+//! - *TYPE conflicts* drop the metric that was born later, with a warning. So does a family whose name a histogram or
+//!   summary needs for its `_bucket`, `_sum` or `_count`, and one that is called `target_info`.
+//! - *HELP* is the longest description, ties by bytes.
+//! - Exponential histograms show `_count`, `_sum` and `le="+Inf"`. No timestamps.
+//!
+//! Invariants
+//! 1. No two lines of one page have the same name and labels, no family is opened twice, and families do not interleave.
+//! 2. Two classes of one family cannot collide: their prefixes differ, and no attribute can write a prefix label.
+//! 3. A page that was overtaken gives no further chunk: what was sent so far is visibly cut off.
+//! 4. One `step` visits at most [`Bounds::rows_per_step`] rows, groups or merged rows, or fills one chunk. Two steps are
+//!    longer: the first (`Source::groups`), and sorting a class's fingerprints (about 40 ms for a million rows).
+//!
+//! Bounds: a chunk is [`CHUNK_BYTES`] and at most one line more. While rendering, memory is one chunk; the distinct
+//! label prefixes and the family directory (under 30 MiB at 100,000 groups); 8 bytes a row for the largest class in
+//! which rows *can* collide; [`MERGE_BYTES`] of rows that *do*, the others waiting for the next pass over the class.
+//!
+//! Sources: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", "Metrics Exporter - Prometheus",
+//! "AnyValue representation for non-OTLP protocols"; Prometheus "Exposition formats", text format 0.0.4;
+//! prometheus/otlptranslator for what names come out in practice.
+
+mod any;
+mod class;
+mod gather;
+mod histogram;
+mod labels;
+mod merge;
+pub mod name;
+mod page;
+mod report;
+mod target;
+pub mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::limits::KIB;
+use crate::limits::MIB;
+use crate::model::Kind;
+
+pub use page::{Bounds, Page, Step};
+pub use report::{Report, Warning, WarningReason};
+
+/// `Content-Type` of the page (X1).
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+/// Bytes after which a chunk is handed out.
+pub const CHUNK_BYTES: usize = 64 * KIB;
+/// Bytes of colliding rows held at once; more of them take further passes over their class.
+pub const MERGE_BYTES: usize = 24 * MIB;
+/// Rows, groups or merged rows that one step visits at most.
+pub const ROWS_PER_STEP: usize = 1_024;
+
+/// What is the same for all rows of a group. The same metric may come once per shard, with disjoint series.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// The `Resource` message (OTLP 1.x, resource.proto), as it came; valid protobuf and UTF-8.
+    pub resource: Arc<[u8]>,
+    /// `ResourceMetrics.schema_url`.
+    pub resource_schema_url: Arc<str>,
+    /// The `InstrumentationScope` message (OTLP 1.x, common.proto), as it came; valid protobuf and UTF-8.
+    pub scope: Arc<[u8]>,
+    /// `ScopeMetrics.schema_url`.
+    pub scope_schema_url: Arc<str>,
+    /// `Metric.name`.
+    pub name: Arc<str>,
+    /// `Metric.unit`, UCUM.
+    pub unit: Arc<str>,
+    /// `Metric.description`.
+    pub description: Arc<str>,
+    /// The data kind.
+    pub kind: Kind,
+    /// `Sum.is_monotonic`.
+    pub monotonic: bool,
+    /// `explicit_bounds` of an explicit histogram, strictly ascending.
+    pub bounds: Option<Arc<[f64]>>,
+    /// When the group was first seen, wall clock; the older metric wins a TYPE conflict. 0 if not known.
+    pub born_ns: u64,
+}
+
+impl Meta {
+    /// Whether series of both are told apart by their attributes alone.
+    fn same_space(&self, other: &Meta) -> bool {
+        let bounds = |m: &Meta| m.bounds.as_ref().map(|b| b.iter().map(|f| f.to_bits()).collect::<Vec<_>>());
+        self.resource == other.resource
+            && self.resource_schema_url == other.resource_schema_url
+            && self.scope == other.scope
+            && self.scope_schema_url == other.scope_schema_url
+            && self.name == other.name
+            && self.unit == other.unit
+            && self.kind == other.kind
+            && self.monotonic == other.monotonic
+            && bounds(self) == bounds(other)
+    }
+}
+
+/// A series' running total at the cut being read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A sum or gauge of integers.
+    Int(i64),
+    /// A sum or gauge of doubles.
+    Double(f64),
+    /// An explicit histogram; `buckets` are not cumulative and are one more than the bounds, or none.
+    Histogram {
+        /// `count`, equal to the sum of the buckets.
+        count: u64,
+        /// `sum`, if set.
+        sum: Option<f64>,
+        /// `bucket_counts`.
+        buckets: &'a [u64],
+    },
+    /// An exponential histogram.
+    Exponential {
+        /// `count`.
+        count: u64,
+        /// `sum`, if set.
+        sum: Option<f64>,
+    },
+    /// A summary.
+    Summary {
+        /// `count`.
+        count: u64,
+        /// `sum`.
+        sum: f64,
+        /// (quantile, value), ascending by quantile, each once.
+        quantiles: &'a [(f64, f64)],
+    },
+}
+
+/// One series at the cut being read.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Attributes as records one after the other: a one-byte key, a varint length, a `KeyValue` message. Valid protobuf
+    /// and UTF-8, each attribute key once.
+    pub attributes: &'a [u8],
+    /// Time of the newest point.
+    pub time_ns: u64,
+    /// The value.
+    pub value: Value<'a>,
+}
+
+/// A newer cut overtook this scrape: what it reads is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overtaken;
+
+/// Whether a group has more rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The visitor broke off, or the source did, to bound its own work: call again with the same cursor.
+    More,
+    /// All rows were visited.
+    Done,
+}
+
+/// One cut of the index, readable in slices.
+///
+/// Until `Overtaken`, every walk over a group yields the same rows: those of the cut.
+pub trait Source {
+    /// A cheap handle of a group.
+    type Group: Clone;
+
+    /// All groups over all shards.
+    fn groups(&self) -> Vec<Self::Group>;
+
+    /// What is the same for all rows of the group.
+    fn meta<'a>(&self, group: &'a Self::Group) -> &'a Meta;
+
+    /// Visits rows from `cursor` on (0 is the start; what else it holds is the source's own affair) until `visit` breaks;
+    /// then `cursor` stands behind the row it broke at.
+    fn rows(
+        &self,
+        group: &Self::Group,
+        cursor: &mut usize,
+        visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+    ) -> Result<Progress, Overtaken>;
+}

@@ -1,0 +1,201 @@
+//! The page: families one after the other, in chunks, resumable after every step.
+//!
+//! Knows the order of things; names, labels, lines and additions are its neighbours' work. See the room's header for
+//! the picture, the invariants and the bounds.
+//!
+//! A *class* is the groups of one family whose job, instance and scope labels are the same: only their rows can collide.
+//! - One metric, however many shards it comes from: its rows are *scanned* first, keys and types only. Nearly always
+//!   nothing can collide, and they are streamed.
+//! - Otherwise (several metrics, or the scan says *ambiguous*) rows are *fingerprinted*: 64 bits of a keyed hash each,
+//!   sorted. No fingerprint twice: stream. Else rows of unique fingerprints are streamed and the others merged, as many
+//!   identities at once as fit [`Bounds::merge_bytes`], in as many passes as that takes.
+
+use std::collections::btree_map;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::prometheus::class::{Desk, Open};
+use crate::prometheus::gather::{Directory, Family, TargetInfo};
+use crate::prometheus::report::{Report, WarningReason};
+use crate::prometheus::target::put_target_info;
+use crate::prometheus::text::{Type, Writer};
+use crate::prometheus::{CHUNK_BYTES, MERGE_BYTES, Overtaken, Progress, ROWS_PER_STEP, Source};
+
+const TARGET_INFO: &str = "target_info";
+
+/// How much at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes after which a chunk is handed out.
+    pub chunk_bytes: usize,
+    /// Bytes of colliding rows held at once.
+    pub merge_bytes: usize,
+    /// Rows, groups or merged rows one step visits.
+    pub rows_per_step: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { chunk_bytes: CHUNK_BYTES, merge_bytes: MERGE_BYTES, rows_per_step: ROWS_PER_STEP }
+    }
+}
+
+/// What one step brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The next bytes of the page; never empty.
+    Chunk(Bytes),
+    /// Work was done, nothing is ready to send yet: step again when convenient.
+    Working,
+    /// A newer cut overtook the scrape. Break the response off, without its last chunk; there is nothing more to come.
+    Overtaken,
+    /// The page is complete.
+    End,
+}
+
+/// A page being rendered.
+pub struct Page<S: Source> {
+    source: S,
+    desk: Desk,
+    phase: Phase<S::Group>,
+    /// Histograms and summaries met so far, ascending: their suffixed names are taken.
+    suffixed: Vec<(Arc<str>, Type)>,
+}
+
+enum Phase<G> {
+    Gather { groups: std::vec::IntoIter<G>, directory: Directory<G> },
+    Targets { targets: btree_map::IntoIter<Box<[u8]>, TargetInfo>, families: btree_map::IntoIter<Arc<str>, Family<G>> },
+    Families { families: btree_map::IntoIter<Arc<str>, Family<G>>, open: Option<Open<G>> },
+    Over,
+}
+
+impl<S: Source> Page<S> {
+    /// A page of what `source` holds. `keys` keys the hashes, so that nobody can aim at them; nothing visible but the
+    /// order of merged rows depends on them.
+    pub fn new(source: S, keys: ahash::RandomState, bounds: Bounds) -> Self {
+        assert!(bounds.chunk_bytes > 0 && bounds.merge_bytes > 0 && bounds.rows_per_step > 0, "{bounds:?}");
+        let groups = source.groups().into_iter();
+        Page {
+            source,
+            phase: Phase::Gather { groups, directory: Directory::new(keys.clone()) },
+            desk: Desk::new(keys, bounds),
+            suffixed: Vec::new(),
+        }
+    }
+
+    /// What was left out, joined or chosen so far.
+    pub fn report(&self) -> &Report {
+        &self.desk.report
+    }
+
+    /// The next chunk; `None` at the end. Works on until there is one: see `step` for slices.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Option<Result<Bytes, Overtaken>> {
+        loop {
+            match self.step() {
+                Step::Chunk(chunk) => return Some(Ok(chunk)),
+                Step::Working => {}
+                Step::Overtaken => return Some(Err(Overtaken)),
+                Step::End => return None,
+            }
+        }
+    }
+
+    /// Works a little: at most one chunk or `rows_per_step` visits.
+    pub fn step(&mut self) -> Step {
+        if matches!(self.phase, Phase::Over) {
+            let rest = std::mem::take(&mut self.desk.out);
+            return if rest.is_empty() { Step::End } else { Step::Chunk(Bytes::from(rest)) };
+        }
+        match self.advance() {
+            Ok(()) if self.desk.is_full() => {
+                let empty = Vec::with_capacity(self.desk.out.capacity().min(2 * self.desk.bounds.chunk_bytes));
+                Step::Chunk(Bytes::from(std::mem::replace(&mut self.desk.out, empty)))
+            }
+            Ok(()) => Step::Working,
+            Err(Overtaken) => {
+                self.phase = Phase::Over;
+                self.desk.out = Vec::new();
+                Step::Overtaken
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Result<(), Overtaken> {
+        let Page { source, desk, phase, suffixed } = self;
+        match phase {
+            Phase::Gather { groups, directory } => {
+                for group in groups.take(desk.bounds.rows_per_step) {
+                    directory.add(source, group, &mut desk.report);
+                }
+                if groups.as_slice().is_empty() {
+                    desk.prefixes = std::mem::take(&mut directory.prefixes);
+                    let targets = std::mem::take(&mut directory.targets);
+                    let families = std::mem::take(&mut directory.families);
+                    if !targets.is_empty() {
+                        desk.report.families += 1;
+                        Writer::new(&mut desk.out).family(TARGET_INFO, "Target metadata", Type::Gauge);
+                    }
+                    *phase = Phase::Targets { targets: targets.into_iter(), families: families.into_iter() };
+                }
+            }
+            Phase::Targets { targets, families } => {
+                for (labels, target) in targets.take(desk.bounds.rows_per_step) {
+                    desk.out.extend_from_slice(b"target_info{");
+                    put_target_info(&mut desk.out, &labels, &target.resource);
+                    desk.out.extend_from_slice(b"} 1\n");
+                    if desk.is_full() {
+                        return Ok(());
+                    }
+                }
+                if targets.len() == 0 {
+                    *phase = Phase::Families { families: std::mem::take(families), open: None };
+                }
+            }
+            Phase::Families { families, open } => match open {
+                Some(family) => {
+                    if family.advance(source, desk)? == Progress::Done {
+                        *open = None;
+                    }
+                }
+                None => match families.next() {
+                    Some((name, family)) => *open = open_family(name, family, source, desk, suffixed),
+                    None => *phase = Phase::Over,
+                },
+            },
+            Phase::Over => {}
+        }
+        Ok(())
+    }
+}
+
+/// Begins a family, unless its name is taken (X6).
+fn open_family<S: Source>(
+    name: Arc<str>,
+    mut family: Family<S::Group>,
+    source: &S,
+    desk: &mut Desk,
+    suffixed: &mut Vec<(Arc<str>, Type)>,
+) -> Option<Open<S::Group>> {
+    let base_is = |suffix: &str, types: &[Type]| {
+        name.strip_suffix(suffix).is_some_and(|base| {
+            suffixed.binary_search_by(|(known, _)| (**known).cmp(base)).is_ok_and(|i| types.contains(&suffixed[i].1))
+        })
+    };
+    let taken = &*name == TARGET_INFO
+        || base_is("_bucket", &[Type::Histogram])
+        || base_is("_sum", &[Type::Histogram, Type::Summary])
+        || base_is("_count", &[Type::Histogram, Type::Summary]);
+    if taken {
+        let metric = source.meta(&family.members[0].group).name.clone();
+        desk.report.warn(WarningReason::NameTaken, 1, &name, &metric);
+        return None;
+    }
+    family.settle(&name, source, &mut desk.report);
+    if matches!(family.kind, Type::Histogram | Type::Summary) {
+        // families come by name, so this stays sorted
+        suffixed.push((name.clone(), family.kind));
+    }
+    Some(Open::new(name, family))
+}

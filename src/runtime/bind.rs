@@ -1,0 +1,111 @@
+//! Binding the doors, and telling where they are.
+//!
+//! A fixed port is first bound once without `SO_REUSEPORT`, so that a port in use is an error and two instances never
+//! share one silently. Port 0: the first shard's port goes to the others.
+
+use super::Plan;
+use crate::listen::{Door, bind as listen_at};
+use mio::net::TcpListener;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Where every door is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// OTLP/gRPC.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP/HTTP.
+    pub otlp_http: Option<SocketAddr>,
+    /// Scrape page.
+    pub prometheus: Option<SocketAddr>,
+    /// Admin.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Bound listeners.
+pub(super) struct Bound {
+    pub addresses: Addresses,
+    pub per_shard: Vec<Vec<(TcpListener, Door)>>,
+    pub pages: Vec<(TcpListener, u8)>,
+}
+
+/// Number of the scrape door among the pages.
+pub(super) const SCRAPE: u8 = 0;
+/// Number of the admin door among the pages.
+pub(super) const ADMIN: u8 = 1;
+
+fn in_use(flag: &str, address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{flag} {address}: the address is in use; stop the other process, or give another port ({flag} {}:0 takes \
+             a free one)",
+            address.ip()
+        ),
+        _ => format!("{flag} {address}: {error}"),
+    }
+}
+
+pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
+    let mut bound = Bound {
+        addresses: Addresses::default(),
+        per_shard: (0..plan.shards).map(|_| Vec::new()).collect(),
+        pages: Vec::new(),
+    };
+    if let Some(path) = &plan.ports_file {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("--ports-file {}: {error}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    for (flag, wanted, door) in
+        [("--otlp-grpc", plan.otlp_grpc, Door::OtlpGrpc), ("--otlp-http", plan.otlp_http, Door::OtlpHttp)]
+    {
+        let Some(wanted) = wanted else { continue };
+        let fail = |error: io::Error| in_use(flag, wanted, &error);
+        if wanted.port() != 0 {
+            drop(listen_at(wanted, false).map_err(fail)?);
+        }
+        let mut address = wanted;
+        for shard in &mut bound.per_shard {
+            let listener = listen_at(address, true).map_err(fail)?;
+            address = listener.local_addr().map_err(fail)?;
+            shard.push((listener, door));
+        }
+        match door {
+            Door::OtlpGrpc => bound.addresses.otlp_grpc = Some(address),
+            Door::OtlpHttp => bound.addresses.otlp_http = Some(address),
+        }
+    }
+    for (flag, wanted, number) in [("--prometheus", plan.prometheus, SCRAPE), ("--admin", plan.admin, ADMIN)] {
+        let Some(wanted) = wanted else { continue };
+        let fail = |error: io::Error| in_use(flag, wanted, &error);
+        let listener = listen_at(wanted, false).map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        if number == SCRAPE {
+            bound.addresses.prometheus = Some(address);
+        } else {
+            bound.addresses.admin = Some(address);
+        }
+        bound.pages.push((listener, number));
+    }
+    Ok(bound)
+}
+
+/// Writes the addresses whole: a temporary name, then rename.
+pub(super) fn write_ports(path: &Path, addresses: &Addresses) -> io::Result<()> {
+    let show = |address: Option<SocketAddr>| address.map_or("null".into(), |a| format!("\"{a}\""));
+    let text = format!(
+        "{{\"otlp_grpc\":{},\"otlp_http\":{},\"prometheus\":{},\"admin\":{}}}\n",
+        show(addresses.otlp_grpc),
+        show(addresses.otlp_http),
+        show(addresses.prometheus),
+        show(addresses.admin)
+    );
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(&temporary, path)
+}

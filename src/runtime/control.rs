@@ -1,0 +1,482 @@
+//! The control thread: makes cuts, serves the scrape page and the admin door, follows signals, ends the process.
+//!
+//! ```text
+//!   timer ─► publish cut ─► wake shards ─► (late? skip) ─► all merged ─► next
+//!   SIGTERM ─► drain doors ─► last cut ─► deliver until the deadline ─► ledger ─► exit code
+//! ```
+//!
+//! Progress: never holds anything a shard waits for. Bounds: `limits::CUT_LATE_AFTER` for a late shard; the end takes
+//! at most `--shutdown-timeout`, and then says what was left.
+
+use super::bind::{ADMIN, SCRAPE};
+use super::{DRAINING, House, Memory, Plan, QUITTING, clock, scrape};
+use crate::deliver::{self, DestinationRow, Sender};
+use crate::flush::Directory;
+use crate::ledger::{self, Tally};
+use crate::limits::CUT_LATE_AFTER;
+use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
+use crate::prometheus;
+use crate::series::cell::{Shape, interval_of, points_of};
+use crate::sync::cut::Publish;
+use crate::sync::row::Row;
+use crate::telemetry::ledger::Ledger;
+use crate::telemetry::metrics::Facts;
+use crate::telemetry::watch::{self, Seen};
+use bytes::Bytes;
+use mio::net::TcpListener;
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Token of the waker.
+pub(super) const WAKE: mio::Token = mio::Token(0);
+const SIGNALS: mio::Token = mio::Token(1);
+const PAGES: usize = 2;
+/// A shard that has not turned its loop for this long is not ready.
+const READY_WITHIN_NS: u64 = 2_000_000_000;
+/// Longest wait for events.
+const POLL_MAX: Duration = Duration::from_millis(500);
+
+/// What the control thread sees of a shard.
+pub(super) struct Window {
+    pub row: Arc<Row<{ ledger::WORDS }>>,
+    pub seen: Arc<Row<{ watch::WORDS }>>,
+    pub directory: Directory,
+}
+
+pub(super) struct Parts<'a> {
+    pub plan: &'a Plan,
+    pub house: Arc<House>,
+    pub poll: mio::Poll,
+    pub pages: Vec<(TcpListener, u8)>,
+    pub windows: Vec<Window>,
+    pub sender: Sender,
+    pub started: crate::clock::Now,
+    pub memory: Memory,
+}
+
+/// Counters of this thread.
+#[derive(Default)]
+struct Counts {
+    cuts: u64,
+    postponed: u64,
+    skipped: u64,
+    scrapes: u64,
+    superseded: u64,
+}
+
+/// What the pages are made from.
+struct View {
+    house: Arc<House>,
+    windows: Vec<Window>,
+    sender: Sender,
+    counts: Rc<RefCell<Counts>>,
+    started: crate::clock::Now,
+    series_limit: usize,
+    memory: Memory,
+}
+
+pub(super) struct Control {
+    poll: mio::Poll,
+    server: PageServer,
+    signals: mio::net::UnixStream,
+    view: View,
+    house: Arc<House>,
+    interval_ns: u64,
+    shutdown_timeout: Duration,
+    /// Number of the last cut, its wall time, and when it was published.
+    number: u32,
+    boundary: u64,
+    published: u64,
+    postponed: bool,
+    late_noted: u32,
+    /// Wall time of the next cut.
+    next: u64,
+}
+
+impl Control {
+    pub fn new(parts: Parts<'_>) -> io::Result<Control> {
+        let (read, write) = std::os::unix::net::UnixStream::pair()?;
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+        }
+        read.set_nonblocking(true)?;
+        let mut signals = mio::net::UnixStream::from_std(read);
+        parts.poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+        let server = PageServer::new(PageOptions::default(), parts.pages, parts.poll.registry().try_clone()?, PAGES)?;
+        let interval_ns = parts.plan.interval.as_nanos() as u64;
+        let view = View {
+            house: parts.house.clone(),
+            windows: parts.windows,
+            sender: parts.sender,
+            counts: Rc::default(),
+            started: parts.started,
+            series_limit: parts.plan.series_limit,
+            memory: parts.memory,
+        };
+        Ok(Control {
+            poll: parts.poll,
+            server,
+            signals,
+            view,
+            house: parts.house,
+            interval_ns,
+            shutdown_timeout: parts.plan.shutdown_timeout,
+            number: 0,
+            boundary: parts.started.wall_ns,
+            published: 0,
+            postponed: false,
+            late_noted: 0,
+            next: next_boundary(parts.started.wall_ns, interval_ns),
+        })
+    }
+
+    /// Runs until a signal; returns the exit code.
+    pub fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> u8 {
+        let mut events = mio::Events::with_capacity(128);
+        let mut busy = false;
+        loop {
+            let now = clock::now();
+            if threads.iter().any(JoinHandle::is_finished) {
+                // a shard never ends by itself: its panic has been printed
+                eprintln!("catchment: a shard ended unexpectedly; what it held is lost");
+                return crate::cli::FAILURE;
+            }
+            let wait = if busy { Duration::ZERO } else { self.wait(now) };
+            self.poll(&mut events, wait);
+            if self.signalled(&events) {
+                break;
+            }
+            let now = clock::now();
+            busy = self.serve(&events, now);
+            self.cuts(now);
+        }
+        self.end(events, threads, delivery)
+    }
+
+    fn poll(&mut self, events: &mut mio::Events, wait: Duration) {
+        if let Err(error) = self.poll.poll(events, Some(wait)) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                tracing::error!(%error, "poll failed");
+            }
+        }
+    }
+
+    fn wait(&self, now: crate::clock::Now) -> Duration {
+        let mut wait = POLL_MAX.min(Duration::from_nanos(self.next.saturating_sub(now.wall_ns)));
+        if self.postponed || !self.house.board.all_merged(self.number) {
+            wait = wait.min(Duration::from_millis(50));
+        }
+        self.server.next_timeout(now).map_or(wait, |timer| timer.min(wait))
+    }
+
+    fn signalled(&mut self, events: &mio::Events) -> bool {
+        if !events.iter().any(|event| event.token() == SIGNALS) {
+            return false;
+        }
+        let mut bytes = [0; 64];
+        matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
+    }
+
+    fn serve(&mut self, events: &mio::Events, now: crate::clock::Now) -> bool {
+        events.iter().filter(|e| e.token().0 >= PAGES).for_each(|event| self.server.on_event(event));
+        let busy = self.server.turn(&mut self.view, now);
+        if self.server.next_timeout(now) == Some(Duration::ZERO) {
+            self.server.on_timers(&mut self.view, now);
+        }
+        busy
+    }
+
+    /// Publishes a cut that is due, and skips shards that are late for the last one.
+    fn cuts(&mut self, now: crate::clock::Now) {
+        if now.wall_ns >= self.next {
+            self.cut(now);
+        } else if now.wall_ns + 2 * self.interval_ns < self.next {
+            // the wall clock was set back: the next cut comes within an interval all the same
+            self.next = next_boundary(now.wall_ns, self.interval_ns);
+        }
+        let late = self.published + CUT_LATE_AFTER.as_nanos() as u64;
+        if self.number > 0 && now.mono_ns >= late && !self.house.board.all_closed(self.number) {
+            let skipped = self.house.board.skip_late(self.number);
+            self.view.counts.borrow_mut().skipped += skipped.shards.len() as u64;
+            if !skipped.shards.is_empty() && self.late_noted != self.number {
+                self.late_noted = self.number;
+                tracing::warn!(shards = ?skipped.shards, cut = self.number, "shards were late for a cut; their points are in the next one");
+            }
+            if skipped.last {
+                self.house.wake_all();
+            }
+        }
+    }
+
+    /// Publishes the next cut, or notes that it must wait.
+    fn cut(&mut self, now: crate::clock::Now) -> bool {
+        // strictly rising, whatever the wall clock does; aligned when it behaves
+        let aligned = now.wall_ns / self.interval_ns * self.interval_ns;
+        let boundary = if aligned > self.boundary { aligned } else { now.wall_ns }.max(self.boundary + 1);
+        match self.house.board.publish(self.number + 1, boundary) {
+            Publish::Published => {
+                self.number += 1;
+                self.boundary = boundary;
+                self.published = now.mono_ns;
+                self.postponed = false;
+                self.next = next_boundary(now.wall_ns, self.interval_ns);
+                self.view.counts.borrow_mut().cuts += 1;
+                self.house.wake_all();
+                true
+            }
+            Publish::Postponed => {
+                if !self.postponed {
+                    self.postponed = true;
+                    self.view.counts.borrow_mut().postponed += 1;
+                    tracing::warn!(
+                        cut = self.number,
+                        "the merge takes longer than the interval; the next cut covers more"
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    /// Drains, cuts, delivers, tells; returns the exit code.
+    fn end(mut self, mut events: mio::Events, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> u8 {
+        let deadline = Instant::now() + self.shutdown_timeout;
+        tracing::info!(timeout = ?self.shutdown_timeout, "stopping: no new requests, one last cut, delivery");
+        // ORDERING: Release pairs with the shards' Acquire
+        self.house.phase.store(DRAINING, Release);
+        self.house.wake_all();
+        // clients get half of the time to end their calls
+        let drained_by = Instant::now() + self.shutdown_timeout / 2;
+        let all_drained = |house: &House| house.drained.iter().all(|drained| drained.load(Acquire));
+        while !all_drained(&self.house) && Instant::now() < drained_by && !self.hurried(&events) {
+            self.poll(&mut events, Duration::from_millis(20));
+            self.serve(&events, clock::now());
+            self.cuts(clock::now());
+        }
+        // one last cut, behind the one that may be under way
+        let mut last = None;
+        while Instant::now() < deadline {
+            let now = clock::now();
+            match last {
+                None => {
+                    self.next = u64::MAX;
+                    if self.house.board.all_merged(self.number) && self.cut(now) {
+                        last = Some(self.number);
+                    }
+                    self.next = u64::MAX;
+                }
+                Some(number) if self.house.board.all_merged(number) => break,
+                Some(_) => {}
+            }
+            self.late(now);
+            self.poll(&mut events, Duration::from_millis(5));
+            self.serve(&events, now);
+        }
+        let rows = delivery.shutdown(deadline);
+        // ORDERING: as above
+        self.house.phase.store(QUITTING, Release);
+        self.house.wake_all();
+        for thread in threads {
+            let _ = thread.join();
+        }
+        let tally = self.view.tally();
+        let destinations: Vec<(String, DestinationRow)> =
+            rows.into_iter().enumerate().map(|(d, row)| (self.view.sender.name(d).to_string(), row)).collect();
+        let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
+        eprintln!("catchment: {}", ledger.line());
+        let counted = self.view.count_open();
+        if tally.open() as u64 != counted {
+            eprintln!(
+                "catchment: the ledger has {} open points, the cells {counted}: please report this",
+                tally.open()
+            );
+            return crate::cli::FAILURE;
+        }
+        if !ledger.balanced() {
+            return crate::cli::FAILURE;
+        }
+        let lost = destinations.iter().any(|(_, row)| row.dropped_total() + row.queued > 0);
+        if lost { UNDELIVERED } else { 0 }
+    }
+
+    fn late(&mut self, now: crate::clock::Now) {
+        let next = std::mem::replace(&mut self.next, u64::MAX);
+        self.cuts(now);
+        self.next = next;
+    }
+
+    /// A second signal: the user is in a hurry.
+    fn hurried(&mut self, events: &mio::Events) -> bool {
+        self.signalled(events)
+    }
+}
+
+/// Exit code: some output points were dropped or not delivered.
+const UNDELIVERED: u8 = 3;
+
+/// The next multiple of the interval after `wall`.
+const fn next_boundary(wall: u64, interval: u64) -> u64 {
+    (wall / interval + 1) * interval
+}
+
+impl View {
+    fn tally(&self) -> Tally {
+        Tally::sum(self.tallies())
+    }
+
+    fn tallies(&self) -> Vec<Tally> {
+        self.windows.iter().map(|window| Tally::from_words(window.row.read())).collect()
+    }
+
+    fn destinations(&self) -> Vec<(String, DestinationRow)> {
+        (0..self.sender.destinations()).map(|d| (self.sender.name(d).to_string(), self.sender.ledger(d))).collect()
+    }
+
+    /// Points in open banks, counted in the cells of all linked series: what `open` must be when nothing moves.
+    fn count_open(&self) -> u64 {
+        let board = &self.house.board;
+        let registry = &self.house.registry;
+        let views: Vec<_> = (0..board.shards()).map(|shard| board.view(shard)).collect();
+        let mut open = 0;
+        let mut seen = |series: &crate::series::Series| {
+            series.each_cell(|cell| {
+                use crate::model::Temporality::{Cumulative, Delta};
+                let temporality = if cell.cumulative { Cumulative } else { Delta };
+                let shape = Shape::of(series.group.kind, temporality, series.group.buckets());
+                let Some(words) = registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
+                let view = views[cell.core as usize];
+                let word = words[shape.bank(view.open_bank).start].load(Relaxed);
+                if interval_of(word) == view.open_interval {
+                    open += u64::from(points_of(word));
+                }
+            });
+        };
+        for owner in 0..registry.cores() {
+            let mut cursor = Default::default();
+            while registry.trie(owner).walk(&mut cursor, 1024, |series| seen(series)) {}
+        }
+        open
+    }
+
+    fn facts(&self) -> Facts {
+        let registry = &self.house.registry;
+        let counts = self.counts.borrow();
+        Facts {
+            tallies: self.tallies(),
+            seen: self.windows.iter().map(|window| Seen::read(&window.seen)).collect(),
+            index: (0..registry.cores()).map(|owner| registry.trie(owner).stats()).collect(),
+            slab_bytes: (0..registry.cores()).map(|core| registry.slab(core).bytes()).collect(),
+            destinations: (0..self.sender.destinations())
+                .map(|d| {
+                    let s = &self.sender;
+                    (s.name(d).to_string(), s.ledger(d), s.stats(d), s.queue_bytes(d))
+                })
+                .collect(),
+            series: (registry.live(), self.series_limit, registry.group_count()),
+            // ORDERING: for the page only
+            bodies: (self.house.bodies.load(Relaxed), self.memory.bodies),
+            cuts: (counts.cuts, counts.postponed, counts.skipped),
+            scrapes: (counts.scrapes, counts.superseded),
+            resident: clock::resident(),
+            uptime: (clock::mono() - self.started.mono_ns) as f64 * 1e-9,
+        }
+    }
+
+    /// Shards whose loop has not turned in time.
+    fn stuck(&self) -> Vec<usize> {
+        let now = clock::mono();
+        // ORDERING: a time; publishes nothing
+        let late = |at: u64| now.saturating_sub(at) > READY_WITHIN_NS;
+        let beats = self.house.heartbeats.iter().enumerate();
+        beats.filter(|(_, beat)| late(beat.load(Relaxed))).map(|(shard, _)| shard).collect()
+    }
+
+    fn scrape(&mut self) -> Page {
+        self.counts.borrow_mut().scrapes += 1;
+        let board = &self.house.board;
+        let published = board.published().number;
+        let number = if board.all_merged(published) { published } else { published.saturating_sub(1) };
+        let source = scrape::Cut {
+            house: self.house.clone(),
+            directories: self.windows.iter().map(|window| window.directory.clone()).collect(),
+            number,
+        };
+        let keys = self.house.registry.state().clone();
+        let page = prometheus::Page::new(source, keys, prometheus::Bounds::default());
+        Page {
+            status: 200,
+            content_type: "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+            body: Body::Stream(Box::new(Stream { page, counts: self.counts.clone() })),
+        }
+    }
+
+    fn admin(&mut self, path: &str, query: &str) -> Page {
+        match path {
+            "/metrics" => Page {
+                status: 200,
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                body: Body::Full(self.facts().page().into()),
+            },
+            "/ledger" => {
+                let (tally, destinations) = (self.tally(), self.destinations());
+                let verified_open = query.split('&').any(|part| part == "verify=1").then(|| self.count_open());
+                let json = Ledger { tally: &tally, destinations: &destinations, verified_open }.json();
+                Page { status: 200, content_type: "application/json", body: Body::Full(json.into()) }
+            }
+            "/healthz" => text(200, "ok\n".into()),
+            "/readyz" => match self.stuck() {
+                stuck if stuck.is_empty() => text(200, "ready\n".into()),
+                stuck => text(503, format!("not ready: shards {stuck:?} have not turned their loop for 2 s\n")),
+            },
+            "/" => text(200, "catchment admin: /metrics /ledger (?verify=1) /healthz /readyz\n".into()),
+            _ => text(404, "not found; there are /metrics /ledger /healthz /readyz\n".into()),
+        }
+    }
+}
+
+fn text(status: u16, words: String) -> Page {
+    Page { status, content_type: "text/plain; charset=utf-8", body: Body::Full(words.into()) }
+}
+
+impl Pages for View {
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, _accept: &str) -> Page {
+        if method != "GET" && method != "HEAD" {
+            return text(405, "only GET\n".into());
+        }
+        match (door, path) {
+            (SCRAPE, "/metrics") => self.scrape(),
+            (SCRAPE, _) => text(404, "the scrape page is at /metrics\n".into()),
+            (ADMIN, _) => self.admin(path, query),
+            _ => text(404, "not found\n".into()),
+        }
+    }
+}
+
+struct Stream {
+    page: prometheus::Page<scrape::Cut>,
+    counts: Rc<RefCell<Counts>>,
+}
+
+impl PageStream for Stream {
+    fn next(&mut self) -> Option<Result<Bytes, Abort>> {
+        match self.page.step() {
+            prometheus::Step::Chunk(bytes) => Some(Ok(bytes)),
+            prometheus::Step::Working => Some(Ok(Bytes::new())),
+            prometheus::Step::Overtaken => {
+                self.counts.borrow_mut().superseded += 1;
+                Some(Err(Abort))
+            }
+            prometheus::Step::End => {
+                for warning in &self.page.report().warnings {
+                    tracing::debug!(?warning, "scrape page");
+                }
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The running process: threads, the loop of each shard, cuts, signals, start and end.
+//!
+//! Knows every room below and wires them; the only room that spawns, pins, and reads the OS clock.
+//!
+//! ```text
+//!   shard 0 … n-1   one thread each, pinned: doors ─► ingest ─► cells; switch at a cut; merge and encode in slices
+//!   control         the main thread: cuts, signals, scrape page, admin door, readiness
+//!   deliver         queues ─► backends (its own room)
+//! ```
+//!
+//! Invariants
+//! 1. A shard switches banks only between two requests, and merges only what the board says is closed.
+//! 2. At the end: doors close, a last cut is merged, queues are delivered until the deadline, the ledger is printed.
+//!
+//! Bounds: `--shards` + 1 threads, one for delivery, one per file; a shard looks at its board at least twice a second.
+
+mod banner;
+mod bind;
+pub mod clock;
+mod control;
+mod outlet;
+mod scrape;
+mod shard;
+
+use crate::deliver::{self, Destination};
+use crate::flush;
+use crate::ingest;
+use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX, HTTP2_WINDOW_BYTES, KIB, MIB};
+use crate::model::Temporality;
+use crate::series::registry::{self, Registry};
+use crate::series::slab::SlabWriter;
+use crate::sync::cut::CutBoard;
+use crate::telemetry;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// `--pin`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// Pin, and fail if that cannot be done.
+    On,
+    /// Leave it to the scheduler.
+    Off,
+    /// Pin when every shard can have a core of its own.
+    Auto,
+}
+
+/// `--log-format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to run: settled, checked options.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Shards.
+    pub shards: usize,
+    /// Pinning.
+    pub pin: Pin,
+    /// OTLP/gRPC door.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP/HTTP door.
+    pub otlp_http: Option<SocketAddr>,
+    /// Scrape door.
+    pub prometheus: Option<SocketAddr>,
+    /// Admin door.
+    pub admin: Option<SocketAddr>,
+    /// Destinations.
+    pub outs: Vec<Destination>,
+    /// Interval between cuts.
+    pub interval: Duration,
+    /// Temporality of destinations that ask for none.
+    pub temporality: Temporality,
+    /// Live series.
+    pub series_limit: usize,
+    /// Bytes; `None`: three quarters of what there is.
+    pub memory_limit: Option<usize>,
+    /// Bytes of one request.
+    pub max_body: usize,
+    /// Idle time after which a series is forgotten.
+    pub expire: Duration,
+    /// Time to deliver what is left at the end.
+    pub shutdown_timeout: Duration,
+    /// Log filter.
+    pub log: String,
+    /// Log format.
+    pub log_format: LogFormat,
+    /// Where to write the bound addresses.
+    pub ports_file: Option<PathBuf>,
+}
+
+/// The memory budget as a sum: what each part may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub limit: usize,
+    /// Code, stacks, tables: what an empty process has.
+    pub base: usize,
+    /// Receive windows and buffers of all connections; taken as they open.
+    pub connections: usize,
+    /// Queues of all destinations.
+    pub queues: usize,
+    /// Request bodies being read or inflated.
+    pub bodies: usize,
+    /// Series: identities, cells, routes.
+    pub series: usize,
+}
+
+/// What an empty process takes.
+const BASE_BYTES: usize = 16 * MIB;
+/// Least room for bodies, in requests of the largest size.
+const BODIES_MIN: usize = 2;
+
+impl Memory {
+    /// Divides `limit`; says what is wrong when it is too small.
+    pub fn plan(limit: usize, max_body: usize, queues: usize) -> Result<Memory, String> {
+        // a connection holds a window of bytes and its buffers; idle ones hold far less, so a quarter is set aside
+        let connections = CONNECTIONS_MAX * (HTTP2_WINDOW_BYTES as usize + 16 * KIB) / 4;
+        let fixed = BASE_BYTES + connections + queues;
+        let least = BODIES_MIN * max_body + 32 * MIB;
+        let left = limit.saturating_sub(fixed);
+        if left < least {
+            return Err(format!(
+                "--memory-limit {limit} bytes is too small: {fixed} go to the process, connections and queues, and at \
+                 least {least} must be left for request bodies and series; raise it, or lower --max-body or ?queue="
+            ));
+        }
+        let bodies = (left / 4).max(BODIES_MIN * max_body).min(2048 * MIB);
+        Ok(Memory { limit, base: BASE_BYTES, connections, queues, bodies, series: left - bodies })
+    }
+}
+
+/// Phases of the process.
+const RUNNING: u8 = 0;
+const DRAINING: u8 = 1;
+const QUITTING: u8 = 2;
+
+/// What all threads share.
+struct House {
+    board: CutBoard,
+    registry: Arc<Registry>,
+    wakers: Vec<mio::Waker>,
+    control: mio::Waker,
+    phase: AtomicU8,
+    /// Monotonic time of each shard's last turn, nanoseconds.
+    heartbeats: Vec<AtomicU64>,
+    drained: Vec<AtomicBool>,
+    /// Bytes of bodies being read or inflated.
+    bodies: AtomicUsize,
+    bodies_max: usize,
+}
+
+impl House {
+    fn wake_all(&self) {
+        for waker in &self.wakers {
+            // a waker fails only when its poll is gone, and then nobody waits
+            let _ = waker.wake();
+        }
+    }
+
+    fn reserve(&self, bytes: usize) -> bool {
+        // ORDERING: a budget; publishes nothing
+        let before = self.bodies.fetch_add(bytes, Relaxed);
+        if before + bytes > self.bodies_max {
+            self.bodies.fetch_sub(bytes, Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+/// Runs until SIGTERM or Ctrl-C; returns the exit code.
+pub fn run(plan: Plan) -> u8 {
+    if let Err(problem) = telemetry::log::start(&plan.log, plan.log_format == LogFormat::Json) {
+        eprintln!("catchment: {problem}");
+        return crate::cli::USAGE;
+    }
+    match start(plan) {
+        Ok(code) => code,
+        Err(Problem { code, words }) => {
+            eprintln!("catchment: {words}");
+            code
+        }
+    }
+}
+
+struct Problem {
+    code: u8,
+    words: String,
+}
+
+fn failure(words: impl std::fmt::Display) -> Problem {
+    Problem { code: crate::cli::FAILURE, words: words.to_string() }
+}
+
+fn start(plan: Plan) -> Result<u8, Problem> {
+    let started = clock::now();
+    let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
+    let queues: usize = plan.outs.iter().map(|out| out.queue_bytes).sum();
+    let memory =
+        Memory::plan(limit, plan.max_body, queues).map_err(|words| Problem { code: crate::cli::USAGE, words })?;
+    let doors = bind::bind(&plan).map_err(failure)?;
+    let addresses = doors.addresses;
+
+    let (mut writers, mut slabs) = (Vec::new(), Vec::new());
+    for _ in 0..plan.shards {
+        let (writer, slab) = SlabWriter::new();
+        writers.push(writer);
+        slabs.push(slab);
+    }
+    let options =
+        registry::Options { series_limit: plan.series_limit, group_limit: GROUPS_MAX, memory_limit: memory.series };
+    let registry = Arc::new(Registry::new(options, slabs));
+
+    let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
+    let seed = registry.state().hash_one(started.wall_ns);
+    let (sender, delivery) =
+        deliver::start(plan.outs.clone(), deliver::Options::new(clock::now, seed)).map_err(failure)?;
+
+    let mut polls = Vec::new();
+    let mut wakers = Vec::new();
+    for _ in 0..plan.shards {
+        let poll = mio::Poll::new().map_err(failure)?;
+        wakers.push(mio::Waker::new(poll.registry(), shard::WAKE).map_err(failure)?);
+        polls.push(poll);
+    }
+    let control_poll = mio::Poll::new().map_err(failure)?;
+    let house = Arc::new(House {
+        board: CutBoard::new(plan.shards),
+        registry: registry.clone(),
+        wakers,
+        control: mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?,
+        phase: AtomicU8::new(RUNNING),
+        heartbeats: (0..plan.shards).map(|_| AtomicU64::new(started.mono_ns)).collect(),
+        drained: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
+        bodies: AtomicUsize::new(0),
+        bodies_max: memory.bodies,
+    });
+
+    let flush_options = flush::Options {
+        started_ns: started.wall_ns,
+        expire_ns: plan.expire.as_nanos() as u64,
+        interval_ns: plan.interval.as_nanos() as u64,
+    };
+    let cores = pins(&plan)?;
+    let mut shards = Vec::new();
+    let mut windows = Vec::new();
+    for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
+        let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
+        let ingest_options = ingest::Options { started_ns: started.wall_ns };
+        let parts = shard::Parts {
+            number: i,
+            house: house.clone(),
+            poll,
+            listeners,
+            ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
+            owner,
+            outlet: outlet::Queues::new(sender.clone(), views.clone()),
+            max_body: plan.max_body,
+            connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
+            sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
+        };
+        let (seed, window) = shard::Seed::new(parts, directory);
+        windows.push(window);
+        shards.push(seed);
+    }
+    let control = control::Control::new(control::Parts {
+        plan: &plan,
+        house: house.clone(),
+        poll: control_poll,
+        pages: doors.pages,
+        windows,
+        sender,
+        started,
+        memory,
+    })
+    .map_err(failure)?;
+    let mut threads = Vec::new();
+    for (i, shard) in shards.into_iter().enumerate() {
+        let core = cores.get(i).copied();
+        let thread = std::thread::Builder::new().name(format!("shard-{i}"));
+        threads.push(thread.spawn(move || shard.run(core)).map_err(failure)?);
+    }
+    if let Some(path) = &plan.ports_file {
+        bind::write_ports(path, &addresses)
+            .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
+    }
+    eprint!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()));
+    Ok(control.run(threads, delivery))
+}
+
+/// The core of each shard; empty when shards are not pinned.
+fn pins(plan: &Plan) -> Result<Vec<core_affinity::CoreId>, Problem> {
+    if plan.pin == Pin::Off {
+        return Ok(Vec::new());
+    }
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if cores.len() < plan.shards {
+        return match plan.pin {
+            Pin::On => Err(failure(format_args!(
+                "--pin on: {} shards, but this process may use only {} cores; lower --shards or use --pin auto",
+                plan.shards,
+                cores.len()
+            ))),
+            _ => Ok(Vec::new()),
+        };
+    }
+    Ok(cores.into_iter().take(plan.shards).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_budget_is_a_sum_and_too_little_is_refused_with_words() {
+        let memory = Memory::plan(4096 * MIB, 64 * MIB, 256 * MIB).unwrap();
+        assert_eq!(memory.base + memory.connections + memory.queues + memory.bodies + memory.series, memory.limit);
+        assert!(memory.bodies >= 128 * MIB);
+        let words = Memory::plan(100 * MIB, 64 * MIB, 0).unwrap_err();
+        assert!(words.contains("--memory-limit") && words.contains("--max-body"), "{words}");
+    }
+}

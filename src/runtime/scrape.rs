@@ -1,0 +1,139 @@
+//! The scrape page's view of the index: one cut, read while the next is being made.
+//!
+//! Knows directories and value slots; does not know the page's format. A value that a second cut has overwritten
+//! breaks the page off (`Overtaken`).
+
+use super::House;
+use crate::aggregate::explicit::{HAS_SUM, HEAD};
+use crate::aggregate::number;
+use crate::flush::{Directory, ListedGroup};
+use crate::model::Kind;
+use crate::prometheus::{Meta, Overtaken, Progress, Row, Source, Value};
+use crate::series::cell::Shape;
+use crate::series::{ReadValue, Series};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// One cut of all shards.
+pub(super) struct Cut {
+    pub house: Arc<House>,
+    pub directories: Vec<Directory>,
+    pub number: u32,
+}
+
+/// A group on one shard.
+#[derive(Clone)]
+pub(super) struct Handle {
+    shard: usize,
+    listed: Arc<ListedGroup>,
+    meta: Arc<Meta>,
+}
+
+impl Source for Cut {
+    type Group = Handle;
+
+    fn groups(&self) -> Vec<Handle> {
+        let mut all = Vec::new();
+        for (shard, directory) in self.directories.iter().enumerate() {
+            for listed in directory.iter() {
+                let m = &listed.meta;
+                let meta = Meta {
+                    resource: m.resource.clone(),
+                    resource_schema_url: m.resource_schema_url.clone(),
+                    scope: m.scope.clone(),
+                    scope_schema_url: m.scope_schema_url.clone(),
+                    name: m.name.clone(),
+                    unit: m.unit.clone(),
+                    description: Arc::from(&**m.description.load()),
+                    kind: m.kind,
+                    monotonic: m.monotonic,
+                    bounds: (m.kind == Kind::Histogram).then(|| m.bounds.clone()),
+                    born_ns: u64::from(m.id) + 1,
+                };
+                all.push(Handle { shard, listed: listed.clone(), meta: Arc::new(meta) });
+            }
+        }
+        all
+    }
+
+    fn meta<'a>(&self, group: &'a Handle) -> &'a Meta {
+        &group.meta
+    }
+
+    fn rows(
+        &self,
+        group: &Handle,
+        cursor: &mut usize,
+        visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+    ) -> Result<Progress, Overtaken> {
+        let list = group.listed.series.load();
+        let mut buckets = Vec::new();
+        while let Some(series) = list.get(*cursor) {
+            *cursor += 1;
+            if series.is_dead() {
+                continue;
+            }
+            let (value, slot, cut) = match series.read(self.number) {
+                ReadValue::Found { value, slot, cut } => (value, slot, cut),
+                ReadValue::NotYet => continue,
+                ReadValue::Overtaken if series.is_dead() => continue,
+                ReadValue::Overtaken => return Err(Overtaken),
+            };
+            let value = match group.meta.kind {
+                Kind::Gauge | Kind::Sum | Kind::Summary => match value {
+                    number::Value::Int(v) => Value::Int(v),
+                    number::Value::Double(v) => Value::Double(v),
+                },
+                kind => {
+                    let Some((count, sum)) = self.histogram(group.shard, series, kind, slot, &mut buckets) else {
+                        continue;
+                    };
+                    if !series.still(slot, cut) {
+                        if series.is_dead() {
+                            continue;
+                        }
+                        return Err(Overtaken);
+                    }
+                    match kind {
+                        Kind::Histogram => Value::Histogram { count, sum, buckets: &buckets },
+                        _ => Value::Exponential { count, sum },
+                    }
+                }
+            };
+            let time_ns = series.time();
+            if visit(Row { attributes: &series.attributes, time_ns, value }).is_break() {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+}
+
+impl Cut {
+    /// Count and sum of a slot; the buckets go into `buckets`.
+    fn histogram(
+        &self,
+        shard: usize,
+        series: &Series,
+        kind: Kind,
+        slot: usize,
+        buckets: &mut Vec<u64>,
+    ) -> Option<(u64, Option<f64>)> {
+        let shape = match kind {
+            Kind::Histogram => Shape::Explicit(series.group.buckets()),
+            _ => Shape::Exponential,
+        };
+        let region = shape.region();
+        let line = series.block().checked_sub(1)?;
+        let words = self.house.registry.slab(shard).run(line, 3 * region)?;
+        let words = &words[slot * region..(slot + 1) * region];
+        // ORDERING: Relaxed; the caller checks the slot's cut number afterwards (series::value, invariant 2)
+        let get = |i: usize| words[i].load(Relaxed);
+        buckets.clear();
+        if kind == Kind::Histogram {
+            buckets.extend((HEAD..region).map(get));
+        }
+        Some((get(0), (get(4) & HAS_SUM != 0).then(|| f64::from_bits(get(1)))))
+    }
+}

@@ -1,0 +1,245 @@
+//! One shard: a thread that receives, aggregates, switches at cuts, and merges what it owns.
+//!
+//! ```text
+//!   poll ─► events ─► doors (each request: decode, stage, commit) ─► cut due? switch ─► closed by all? merge a slice ─► publish
+//! ```
+//!
+//! Progress: never waits for another thread but in `poll`. Bounds: a turn serves each connection its share, then one
+//! slice of `limits::SLICE` of merging; `poll` waits at most `POLL_MAX`.
+
+use super::control::Window;
+use super::outlet::Queues;
+use super::{DRAINING, House, QUITTING, RUNNING, clock};
+use crate::clock::Now;
+use crate::flush::{Directory, Owner, Work};
+use crate::ingest::{self, Ingest};
+use crate::ledger::{Book, Note};
+use crate::limits::SLICE;
+use crate::listen::{self, Door, Doors};
+use crate::model::{Input, Intake, Receipt, Refusal};
+use crate::sync::cut::{Due, Switch};
+use crate::telemetry::watch::Watch;
+use mio::net::TcpListener;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration;
+
+/// Token of the waker.
+pub(super) const WAKE: mio::Token = mio::Token(0);
+const DOORS: usize = 1;
+/// Longest wait for events: keeps the heartbeat.
+const POLL_MAX: Duration = Duration::from_millis(500);
+const EVENTS: usize = 256;
+
+pub(super) struct Parts {
+    pub number: usize,
+    pub house: Arc<House>,
+    pub poll: mio::Poll,
+    pub listeners: Vec<(TcpListener, Door)>,
+    pub ingest: Ingest,
+    pub owner: Owner,
+    pub outlet: Queues,
+    pub max_body: usize,
+    pub connections_max: usize,
+    pub sweep_after: u32,
+}
+
+/// What the doors hand bodies to.
+struct Core {
+    house: Arc<House>,
+    ingest: Ingest,
+    book: Book,
+    watch: Watch,
+}
+
+impl Intake for Core {
+    fn export(&mut self, input: Input, body: &[u8], _: Now) -> Result<Receipt, Refusal> {
+        let before = clock::mono();
+        let result = self.ingest.export(input, body, &mut self.book.tally);
+        self.book.publish();
+        self.watch.request(clock::mono() - before);
+        result.map_err(|fault| Refusal::Malformed(ingest::explain(&fault, body)))
+    }
+
+    fn reserve(&mut self, bytes: usize) -> bool {
+        self.house.reserve(bytes)
+    }
+
+    fn release(&mut self, bytes: usize) {
+        // ORDERING: a budget; publishes nothing
+        self.house.bodies.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// A shard before its thread runs: connections and their sessions never leave the thread they are made on.
+pub(super) struct Seed {
+    parts: Parts,
+    book: Book,
+    watch: Watch,
+}
+
+struct Shard {
+    number: usize,
+    house: Arc<House>,
+    poll: mio::Poll,
+    doors: Doors,
+    core: Core,
+    owner: Owner,
+    outlet: Queues,
+    sweep_after: u32,
+    stopped: bool,
+}
+
+impl Seed {
+    /// The shard, and what others see of it.
+    pub fn new(parts: Parts, directory: Directory) -> (Seed, Window) {
+        let (book, row) = Book::new();
+        let (watch, seen) = Watch::new();
+        (Seed { parts, book, watch }, Window { row, seen, directory })
+    }
+
+    /// The thread: pins itself, opens the doors, runs until the process quits.
+    pub fn run(self, core: Option<core_affinity::CoreId>) {
+        let Seed { parts, book, watch } = self;
+        let options = listen::Options {
+            max_body: parts.max_body,
+            connections_max: parts.connections_max,
+            ..listen::Options::default()
+        };
+        let registry = parts.poll.registry().try_clone();
+        let doors = match registry.and_then(|registry| Doors::new(options, parts.listeners, registry, DOORS)) {
+            Ok(doors) => doors,
+            Err(error) => {
+                tracing::error!(shard = parts.number, %error, "cannot open the doors");
+                return;
+            }
+        };
+        let shard = Shard {
+            number: parts.number,
+            house: parts.house.clone(),
+            poll: parts.poll,
+            doors,
+            core: Core { house: parts.house, ingest: parts.ingest, book, watch },
+            owner: parts.owner,
+            outlet: parts.outlet,
+            sweep_after: parts.sweep_after,
+            stopped: false,
+        };
+        shard.run(core);
+    }
+}
+
+impl Shard {
+    fn run(mut self, core: Option<core_affinity::CoreId>) {
+        if let Some(core) = core {
+            if !core_affinity::set_for_current(core) {
+                tracing::warn!(shard = self.number, core = core.id, "cannot pin this shard; it runs unpinned");
+            }
+        }
+        let mut events = mio::Events::with_capacity(EVENTS);
+        let mut busy = false;
+        loop {
+            let wait = if busy {
+                Duration::ZERO
+            } else {
+                self.doors.next_timeout(clock::now()).unwrap_or(POLL_MAX).min(POLL_MAX)
+            };
+            if let Err(error) = self.poll.poll(&mut events, Some(wait)) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(shard = self.number, %error, "poll failed");
+                }
+            }
+            let now = clock::now();
+            events.iter().filter(|event| event.token() != WAKE).for_each(|event| self.doors.on_event(event));
+            busy = self.doors.turn(&mut self.core, now);
+            if self.doors.next_timeout(now) == Some(Duration::ZERO) {
+                self.doors.on_timers(&mut self.core, now);
+            }
+            busy |= self.cuts();
+            busy |= self.phase(now);
+            self.tell(now);
+            // ORDERING: Acquire pairs with the control's store
+            if self.house.phase.load(Acquire) == QUITTING {
+                return;
+            }
+        }
+    }
+
+    /// Switches or merges as the board says; `true` when there is more to merge.
+    fn cuts(&mut self) -> bool {
+        let board = &self.house.board;
+        match board.due(self.number) {
+            Due::Nothing => return false,
+            Due::Switch(cut) => {
+                match board.try_switch(self.number, cut.number) {
+                    Switch::Switched { last } => {
+                        self.core.ingest.switch(cut.number + 1);
+                        if cut.number.is_multiple_of(self.sweep_after) {
+                            self.core.ingest.sweep(self.sweep_after);
+                        }
+                        if last {
+                            self.house.wake_all();
+                        }
+                    }
+                    Switch::AlreadySkipped => self.core.book.tally.note(Note::CutLate, 1),
+                }
+                return true;
+            }
+            Due::Merge(cut) => {
+                if !self.owner.busy() {
+                    let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
+                    self.owner.begin(cut.number, cut.boundary_ns, cores);
+                }
+                let begun = clock::mono();
+                let slice = SLICE.as_nanos() as u64;
+                let more = || clock::mono() - begun < slice;
+                let slab = self.core.ingest.slab_mut();
+                let work = self.owner.step(slab, &mut self.core.book.tally, &mut self.outlet, more);
+                self.core.book.tally.note(Note::MergeNs, clock::mono() - begun);
+                self.core.book.publish();
+                if work == Work::Done {
+                    self.core.watch.live(self.owner.live() as u64);
+                    if self.house.board.merge_done(self.number, cut.number) {
+                        let _ = self.house.control.wake();
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Follows the process into its end.
+    fn phase(&mut self, now: Now) -> bool {
+        // ORDERING: Acquire pairs with the control's store
+        if self.house.phase.load(Acquire) == RUNNING {
+            return false;
+        }
+        if !self.stopped {
+            self.stopped = true;
+            self.doors.stop_accepting(&mut self.core, now);
+        }
+        if self.doors.idle() && self.house.phase.load(Acquire) == DRAINING {
+            // ORDERING: Release: whoever sees it sees the requests before it in the ledger's rows
+            if !self.house.drained[self.number].swap(true, Release) {
+                let _ = self.house.control.wake();
+            }
+        }
+        false
+    }
+
+    /// Publishes what others look at.
+    fn tell(&mut self, now: Now) {
+        let spent = clock::mono() - now.mono_ns;
+        let tally = &mut self.core.book.tally;
+        tally.note(Note::Turns, 1);
+        tally.note(Note::TurnsOver1Ms, u64::from(spent > 1_000_000));
+        tally.note_max(Note::TurnMaxNs, spent);
+        self.core.book.publish();
+        self.core.watch.turn(spent);
+        self.core.watch.publish(self.doors.stats(), self.core.ingest.routes() as u64);
+        // ORDERING: a time for the readiness page; publishes nothing
+        self.house.heartbeats[self.number].store(now.mono_ns + spent, Relaxed);
+    }
+}

@@ -1,0 +1,178 @@
+//! The layout of cells.
+//!
+//! A cell is a run of words in its core's slab:
+//!
+//! ```text
+//!  0        state (lifecycle), written by its core and by the owner of the series
+//!  1        first route (high half) and flags (low half), written by its core
+//!  2..      bank 0, bank 1
+//!
+//!  bank     stamp: interval number (high half), points in it (low half)
+//!   number             value, time
+//!   cumulative number  first start, first time, first value, last start, last time, last value, gained
+//!   explicit           region
+//!   cumulative         first start, first time, last start, last time, then three regions: first, last, gained
+//!   exponential        likewise with its own region
+//! ```
+//!
+//! A bank belongs to the interval in its stamp; the writer resets it at the first touch in a new one. So merge only
+//! reads, and "which of the two banks is newer" is a comparison of stamps.
+
+use crate::aggregate::{explicit, exponential};
+use crate::model::{Kind, Temporality};
+use std::ops::Range;
+
+/// Word of the lifecycle state.
+pub const STATE: usize = 0;
+/// Word of route head and flags.
+pub const FLAGS: usize = 1;
+/// Words before the first bank.
+pub const HEAD: usize = 2;
+
+/// Flag: bank `b`'s value is a double.
+pub const fn double_flag(bank: usize) -> u64 {
+    1 << bank
+}
+/// Flag: bank `b` saw a second writer.
+pub const fn overlap_flag(bank: usize) -> u64 {
+    4 << bank
+}
+
+/// What kind of cell: which words it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// Delta sum, or gauge.
+    Number,
+    /// Cumulative sum.
+    CumulativeNumber,
+    /// Delta histogram with so many buckets.
+    Explicit(u32),
+    /// Cumulative histogram with so many buckets.
+    CumulativeExplicit(u32),
+    /// Delta exponential histogram.
+    Exponential,
+    /// Cumulative exponential histogram.
+    CumulativeExponential,
+}
+
+impl Shape {
+    /// The shape for an input; `buckets` matters to explicit histograms.
+    pub const fn of(kind: Kind, temporality: Temporality, buckets: u32) -> Shape {
+        match (kind, temporality) {
+            (Kind::Gauge | Kind::Summary, _) | (Kind::Sum, Temporality::Delta) => Shape::Number,
+            (Kind::Sum, Temporality::Cumulative) => Shape::CumulativeNumber,
+            (Kind::Histogram, Temporality::Delta) => Shape::Explicit(buckets),
+            (Kind::Histogram, Temporality::Cumulative) => Shape::CumulativeExplicit(buckets),
+            (Kind::ExponentialHistogram, Temporality::Delta) => Shape::Exponential,
+            (Kind::ExponentialHistogram, Temporality::Cumulative) => Shape::CumulativeExponential,
+        }
+    }
+
+    /// Words of a histogram region; 0 for numbers.
+    pub const fn region(self) -> usize {
+        match self {
+            Shape::Number | Shape::CumulativeNumber => 0,
+            Shape::Explicit(b) | Shape::CumulativeExplicit(b) => explicit::HEAD + b as usize,
+            Shape::Exponential | Shape::CumulativeExponential => exponential::REGION,
+        }
+    }
+
+    /// Words of one bank.
+    pub const fn bank_words(self) -> usize {
+        match self {
+            Shape::Number => 3,
+            Shape::CumulativeNumber => 8,
+            Shape::Explicit(_) | Shape::Exponential => 1 + self.region(),
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 5 + 3 * self.region(),
+        }
+    }
+
+    /// Words of the whole cell.
+    pub const fn words(self) -> usize {
+        HEAD + 2 * self.bank_words()
+    }
+
+    /// Where bank `b` lies.
+    pub const fn bank(self, bank: usize) -> Range<usize> {
+        let start = HEAD + bank * self.bank_words();
+        start..start + self.bank_words()
+    }
+
+    /// Where region `i` (0 first, 1 last, 2 gained; delta: 0) lies in a bank.
+    pub const fn region_in_bank(self, i: usize) -> Range<usize> {
+        let start = match self {
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 5 + i * self.region(),
+            _ => 1,
+        };
+        start..start + self.region()
+    }
+
+    /// Whether its input is cumulative.
+    pub const fn cumulative(self) -> bool {
+        matches!(self, Shape::CumulativeNumber | Shape::CumulativeExplicit(_) | Shape::CumulativeExponential)
+    }
+}
+
+/// A stamp word: the interval's number and the points counted in it.
+#[inline]
+pub const fn stamp(interval: u32, points: u32) -> u64 {
+    (interval as u64) << 32 | points as u64
+}
+
+/// The interval of a stamp word.
+#[inline]
+pub const fn interval_of(stamp: u64) -> u32 {
+    (stamp >> 32) as u32
+}
+
+/// The points of a stamp word.
+#[inline]
+pub const fn points_of(stamp: u64) -> u32 {
+    stamp as u32
+}
+
+const _: () = assert!(Shape::Number.words() == 8, "a delta cell is one cache line");
+const _: () = assert!(
+    Shape::CumulativeExplicit(crate::limits::HISTOGRAM_BOUNDS_MAX as u32 + 1).words()
+        <= super::slab::CHUNK_LINES * super::slab::LINE_WORDS
+);
+
+/// Flag: bank `b` holds a value, not only points without effect.
+pub const fn value_flag(bank: usize) -> u64 {
+    16 << bank
+}
+
+/// Flags that belong to bank `b`.
+pub const fn bank_flags(bank: usize) -> u64 {
+    double_flag(bank) | overlap_flag(bank) | value_flag(bank)
+}
+
+/// Words inside the bank of a cumulative number, after the stamp.
+pub mod cumulative {
+    /// First start.
+    pub const FIRST_START: usize = 1;
+    /// First time.
+    pub const FIRST_TIME: usize = 2;
+    /// First value.
+    pub const FIRST_VALUE: usize = 3;
+    /// Last start.
+    pub const LAST_START: usize = 4;
+    /// Last time.
+    pub const LAST_TIME: usize = 5;
+    /// Last value.
+    pub const LAST_VALUE: usize = 6;
+    /// Gained from first to last.
+    pub const GAINED: usize = 7;
+}
+
+/// Words inside the bank of a cumulative histogram, after the stamp.
+pub mod cumulative_region {
+    /// First start.
+    pub const FIRST_START: usize = 1;
+    /// First time.
+    pub const FIRST_TIME: usize = 2;
+    /// Last start.
+    pub const LAST_START: usize = 3;
+    /// Last time.
+    pub const LAST_TIME: usize = 4;
+}

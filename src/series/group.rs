@@ -1,0 +1,140 @@
+//! Groups: resource, scope and metric, what a series has in common with its siblings.
+//!
+//! Knows the identity of a metric (metrics data model, "identity of a stream", without temporality, which belongs to
+//! the input, and with the bounds of explicit histograms, which may not be mixed). Does not know its series.
+
+use crate::model::Kind;
+use crate::otlp::attributes;
+use crate::sync::published::Published;
+use crate::wire::put_varint;
+use std::sync::Arc;
+
+/// Everything that identifies a group, as canonical bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupKey {
+    /// Canonical encoding: two groups are the same exactly if these bytes are.
+    pub bytes: Box<[u8]>,
+    /// Its hash, keyed per process.
+    pub hash: u64,
+}
+
+/// The parts of a group, checked and normalised.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Resource attributes: a normalised run.
+    pub resource: &'a [u8],
+    /// `ResourceMetrics.schema_url`
+    pub resource_schema_url: &'a str,
+    /// `InstrumentationScope.name`
+    pub scope_name: &'a str,
+    /// `InstrumentationScope.version`
+    pub scope_version: &'a str,
+    /// Scope attributes: a normalised run.
+    pub scope: &'a [u8],
+    /// `ScopeMetrics.schema_url`
+    pub scope_schema_url: &'a str,
+    /// `Metric.name`
+    pub name: &'a str,
+    /// `Metric.unit`
+    pub unit: &'a str,
+    /// `Metric.description`, not identifying
+    pub description: &'a str,
+    /// Data kind.
+    pub kind: Kind,
+    /// `Sum.is_monotonic`
+    pub monotonic: bool,
+    /// Bounds of an explicit histogram.
+    pub bounds: &'a [f64],
+}
+
+impl Parts<'_> {
+    /// The canonical key.
+    pub fn key(&self, state: &ahash::RandomState) -> GroupKey {
+        let mut out = Vec::with_capacity(256);
+        let text = |out: &mut Vec<u8>, s: &str| {
+            put_varint(out, s.len() as u64);
+            out.extend_from_slice(s.as_bytes());
+        };
+        let set = |out: &mut Vec<u8>, run: &[u8]| {
+            let mut sorted = Vec::with_capacity(run.len());
+            attributes::put_sorted(run, &mut sorted);
+            put_varint(out, sorted.len() as u64);
+            out.extend_from_slice(&sorted);
+        };
+        set(&mut out, self.resource);
+        text(&mut out, self.resource_schema_url);
+        text(&mut out, self.scope_name);
+        text(&mut out, self.scope_version);
+        set(&mut out, self.scope);
+        text(&mut out, self.scope_schema_url);
+        text(&mut out, self.name);
+        text(&mut out, self.unit);
+        out.push(self.kind as u8);
+        out.push(u8::from(self.monotonic));
+        self.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
+        let hash = state.hash_one(&out);
+        GroupKey { bytes: out.into(), hash }
+    }
+}
+
+/// A group, shared by all its series.
+#[derive(Debug)]
+pub struct Group {
+    /// Identity.
+    pub key: GroupKey,
+    /// A small number, unique while the process runs.
+    pub id: u32,
+    /// The `Resource` message: attributes as a run.
+    pub resource: Arc<[u8]>,
+    /// `ResourceMetrics.schema_url`
+    pub resource_schema_url: Arc<str>,
+    /// The `InstrumentationScope` message.
+    pub scope: Arc<[u8]>,
+    /// `ScopeMetrics.schema_url`
+    pub scope_schema_url: Arc<str>,
+    /// `Metric.name`
+    pub name: Arc<str>,
+    /// `Metric.unit`
+    pub unit: Arc<str>,
+    /// `Metric.description`: the longest seen (M6).
+    pub description: Published<Box<str>>,
+    /// Data kind.
+    pub kind: Kind,
+    /// `Sum.is_monotonic`
+    pub monotonic: bool,
+    /// Bounds of an explicit histogram.
+    pub bounds: Arc<[f64]>,
+}
+
+impl Group {
+    /// A group of these parts.
+    pub fn new(key: GroupKey, id: u32, parts: &Parts<'_>) -> Group {
+        let mut scope = Vec::new();
+        if !parts.scope_name.is_empty() {
+            crate::wire::put_bytes(&mut scope, 0x0a, parts.scope_name.as_bytes());
+        }
+        if !parts.scope_version.is_empty() {
+            crate::wire::put_bytes(&mut scope, 0x12, parts.scope_version.as_bytes());
+        }
+        scope.extend_from_slice(parts.scope);
+        Group {
+            key,
+            id,
+            resource: parts.resource.into(),
+            resource_schema_url: parts.resource_schema_url.into(),
+            scope: scope.into(),
+            scope_schema_url: parts.scope_schema_url.into(),
+            name: parts.name.into(),
+            unit: parts.unit.into(),
+            description: Published::new(Arc::new(parts.description.into())),
+            kind: parts.kind,
+            monotonic: parts.monotonic,
+            bounds: parts.bounds.into(),
+        }
+    }
+
+    /// Buckets of an explicit histogram.
+    pub fn buckets(&self) -> u32 {
+        if self.kind == Kind::Histogram { self.bounds.len() as u32 + 1 } else { 0 }
+    }
+}

@@ -1,0 +1,239 @@
+//! What all cores share: the tries, the groups, the slabs, and the queues of news between cores.
+//!
+//! Knows who owns a hash; does not know requests or destinations. The only allocation and contention here is at the
+//! birth and death of a series.
+//!
+//! Invariants
+//! 1. A series belongs to the shard that `owner` names for its hash, for as long as the process runs.
+//! 2. `live` counts the series that were let in under the limit, each exactly once between birth and death.
+
+use super::group::{Group, GroupKey, Parts};
+use super::index::{Leaf, Lookup, Trie};
+use super::slab::Slab;
+use super::value::Series;
+use crossbeam::queue::SegQueue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+impl Leaf for Series {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Leaf for Group {
+    fn hash(&self) -> u64 {
+        self.key.hash
+    }
+}
+
+/// Limits of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Live series over all shards (`--series-limit`).
+    pub series_limit: usize,
+    /// Groups over all shards.
+    pub group_limit: usize,
+    /// Bytes of series, cells and routes over all shards.
+    pub memory_limit: usize,
+}
+
+/// Bytes a live series takes beside its cells: identity, attributes, index, route. Measured at five attributes of a
+/// hundred and fifty bytes (see the README's numbers); longer attributes are covered by the rest of the budget.
+const SERIES_BYTES: usize = 512;
+
+/// A cell that its core may free once no route of it points there.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadCell {
+    /// First line in the core's slab.
+    pub line: u32,
+    /// Words.
+    pub words: u32,
+}
+
+/// Why a series could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// `series_limit`
+    Series,
+    /// `group_limit`
+    Groups,
+    /// `memory_limit`
+    Memory,
+}
+
+/// Shared by all cores.
+pub struct Registry {
+    options: Options,
+    state: ahash::RandomState,
+    tries: Box<[Trie<Series>]>,
+    groups: Trie<Group>,
+    group_ids: AtomicU32,
+    group_count: AtomicUsize,
+    live: AtomicUsize,
+    slabs: Box<[Slab]>,
+    births: Box<[SegQueue<Arc<Series>>]>,
+    deaths: Box<[SegQueue<DeadCell>]>,
+}
+
+impl Registry {
+    /// For as many cores as there are slabs; each core owns one trie.
+    pub fn new(options: Options, slabs: Vec<Slab>) -> Registry {
+        let n = slabs.len();
+        assert!(n > 0, "at least one core");
+        Registry {
+            options,
+            state: ahash::RandomState::new(),
+            tries: (0..n).map(|_| Trie::new()).collect(),
+            groups: Trie::new(),
+            group_ids: AtomicU32::new(0),
+            group_count: AtomicUsize::new(0),
+            live: AtomicUsize::new(0),
+            slabs: slabs.into(),
+            births: (0..n).map(|_| SegQueue::new()).collect(),
+            deaths: (0..n).map(|_| SegQueue::new()).collect(),
+        }
+    }
+
+    /// The process's hash key.
+    pub fn state(&self) -> &ahash::RandomState {
+        &self.state
+    }
+
+    /// Number of cores.
+    pub fn cores(&self) -> usize {
+        self.slabs.len()
+    }
+
+    /// The shard that owns `hash`: its high bits choose.
+    #[inline]
+    pub fn owner(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.tries.len() as u128) >> 64) as usize
+    }
+
+    /// The slab of `core`, to read.
+    #[inline]
+    pub fn slab(&self, core: usize) -> &Slab {
+        &self.slabs[core]
+    }
+
+    /// The trie of shard `owner`.
+    pub fn trie(&self, owner: usize) -> &Trie<Series> {
+        &self.tries[owner]
+    }
+
+    /// Live series that count towards the limit.
+    pub fn live(&self) -> usize {
+        // ORDERING: a count for reports and limits, publishes nothing
+        self.live.load(Relaxed)
+    }
+
+    /// Groups.
+    pub fn group_count(&self) -> usize {
+        // ORDERING: as above
+        self.group_count.load(Relaxed)
+    }
+
+    /// The group of these parts, made if it is new.
+    pub fn group(&self, parts: &Parts<'_>) -> Result<Arc<Group>, Full> {
+        let key: GroupKey = parts.key(&self.state);
+        let bytes = key.bytes.clone();
+        let found = self.groups.get_or_insert(
+            key.hash,
+            |group| group.key.bytes == bytes,
+            || {
+                // ORDERING: a limit; the few that race past it are counted back
+                if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit {
+                    self.group_count.fetch_sub(1, Relaxed);
+                    return None;
+                }
+                let id = self.group_ids.fetch_add(1, Relaxed);
+                Some(Arc::new(Group::new(key, id, parts)))
+            },
+        );
+        match found {
+            Lookup::Found(group) => {
+                // `make` may have counted a group that lost the race to an equal one: the trie tells by Found
+                if group.description.load().len() < parts.description.len() {
+                    group.description.store(Arc::new(parts.description.into()));
+                }
+                Ok(group)
+            }
+            Lookup::Inserted(group) => Ok(group),
+            Lookup::Refused => Err(Full::Groups),
+        }
+    }
+
+    /// Bytes that series and cells take, as far as they are accounted for.
+    pub fn bytes(&self) -> usize {
+        self.live() * SERIES_BYTES + self.slabs.iter().map(Slab::bytes).sum::<usize>()
+    }
+
+    /// The series with this identity, made if it is new. `limited` series count towards the limit.
+    pub fn series(&self, group: &Arc<Group>, hash: u64, run: &Arc<[u8]>, limited: bool) -> Result<Arc<Series>, Full> {
+        let owner = self.owner(hash);
+        let mut counted = false;
+        let mut spent = false;
+        let found = self.tries[owner].get_or_insert(
+            hash,
+            |series| Arc::ptr_eq(&series.group, group) && crate::otlp::attributes::same(&series.attributes, run),
+            || {
+                if limited && self.bytes() >= self.options.memory_limit {
+                    spent = true;
+                    return None;
+                }
+                // ORDERING: a limit, publishes nothing
+                if limited && self.live.fetch_add(1, Relaxed) >= self.options.series_limit {
+                    self.live.fetch_sub(1, Relaxed);
+                    return None;
+                }
+                counted = limited;
+                Some(Arc::new(Series::new(hash, group.clone(), run.clone())))
+            },
+        );
+        match found {
+            Lookup::Found(series) => {
+                if counted {
+                    // another core inserted it between: ours was never seen
+                    self.live.fetch_sub(1, Relaxed);
+                }
+                Ok(series)
+            }
+            Lookup::Inserted(series) => {
+                self.births[owner].push(series.clone());
+                Ok(series)
+            }
+            Lookup::Refused if spent => Err(Full::Memory),
+            Lookup::Refused => Err(Full::Series),
+        }
+    }
+
+    /// The identity hash of a set of attributes in a group.
+    pub fn hash(&self, group: &Group, run: &[u8]) -> u64 {
+        let set = crate::otlp::attributes::hash(run, &self.state);
+        self.state.hash_one((group.key.hash, set))
+    }
+
+    /// A series born for shard `owner` that it has not linked yet.
+    pub fn next_birth(&self, owner: usize) -> Option<Arc<Series>> {
+        self.births[owner].pop()
+    }
+
+    /// Takes a dead series out of the index.
+    pub fn remove(&self, series: &Arc<Series>, limited: bool) {
+        if self.tries[self.owner(series.hash)].remove(series) && limited {
+            // ORDERING: as in `series`
+            self.live.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Tells `core` that a cell of its slab is dead.
+    pub fn bury(&self, core: usize, cell: DeadCell) {
+        self.deaths[core].push(cell);
+    }
+
+    /// The next dead cell of `core`.
+    pub fn next_death(&self, core: usize) -> Option<DeadCell> {
+        self.deaths[core].pop()
+    }
+}

@@ -1,0 +1,438 @@
+//! A series: its identity, the list of its cells, and its merged value.
+//!
+//! Knows who may write what; does not know arithmetic. Three parties: any core finds the series and adds its own
+//! cell; the owner shard merges and writes the value; a scrape reads the value of one cut.
+//!
+//! Invariants
+//! 1. The list of cells only grows at its end, until it is closed; once closed it never grows again, so a series
+//!    that is dead gets no new cell. A cell's slot is rewritten by its own core alone.
+//! 2. The value words are written by the owner alone. Two slots hold the last two cut values; the slot's cut number is
+//!    0 while it is being written.
+//!
+//! Progress: everything here is lock-free; `OnceLock::set` waits only for a racing `set` of the same link.
+//!
+//! Ordering: a cell's line is published by the slot's Release store and read with Acquire, so that its zeroed words
+//! are seen. The value slots are a seqlock by cut number: number 0, Release fence, words, number with Release; the
+//! reader checks the number with Acquire before and after an Acquire fence.
+
+use super::group::Group;
+use crate::aggregate::number::Value;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
+use std::sync::{Arc, OnceLock};
+
+/// Where a cell lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellRef {
+    /// The core whose slab it is in.
+    pub core: u16,
+    /// Whether it takes cumulative input.
+    pub cumulative: bool,
+    /// First line in the slab.
+    pub line: u32,
+}
+
+impl CellRef {
+    fn pack(self) -> u64 {
+        1 << 63 | u64::from(self.cumulative) << 62 | u64::from(self.core) << 32 | u64::from(self.line)
+    }
+
+    fn unpack(word: u64) -> Option<CellRef> {
+        (word >> 63 == 1 && word != CLOSED).then_some(CellRef {
+            core: (word >> 32) as u16,
+            cumulative: word >> 62 & 1 == 1,
+            line: word as u32,
+        })
+    }
+
+    /// No cell any more: the owner buried it.
+    pub fn is_gone(self) -> bool {
+        self.line == GONE
+    }
+
+    fn same_place(self, other: CellRef) -> bool {
+        self.core == other.core && self.cumulative == other.cumulative
+    }
+}
+
+const CLOSED: u64 = u64::MAX;
+/// The line of a cell that was buried; its core may put another in its place.
+const GONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Node {
+    cell: AtomicU64,
+    next: OnceLock<Option<Box<Node>>>,
+}
+
+/// Bits of the meta word.
+mod meta {
+    pub const DOUBLE: [u64; 2] = [1, 2];
+    pub const DELTA: u64 = 4;
+    pub const CHAIN: u64 = 8;
+    pub const CHAIN_DOUBLE: u64 = 16;
+    pub const MIXED: u64 = 32;
+    /// Both slots have held a value.
+    pub const USED_TWICE: u64 = 64;
+    /// Expired: no longer shown.
+    pub const DEAD: u64 = 128;
+}
+
+/// Words of the owner.
+const META: usize = 0;
+const START: usize = 1;
+const VALUE: usize = 2;
+const CUTS: usize = 4;
+const TIME: usize = 5;
+const CHAIN_START: usize = 6;
+const CHAIN_VALUE: usize = 7;
+
+/// One output identity.
+#[derive(Debug)]
+pub struct Series {
+    /// Hash of the identity, keyed per process; its high bits choose the owner.
+    pub hash: u64,
+    /// What it shares with its siblings.
+    pub group: Arc<Group>,
+    /// Attributes: a normalised run, in the order first seen.
+    pub attributes: Arc<[u8]>,
+    first: AtomicU64,
+    more: OnceLock<Option<Box<Node>>>,
+    owned: [AtomicU64; 8],
+}
+
+/// The series is dead: it must be looked up, or made, again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead;
+
+/// A number as one cut left it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReadValue {
+    /// The value at the newest cut not after the one asked for. `block_slot` is the slot it came from.
+    Found {
+        /// The value (numbers), or the line of the owner's block (histograms).
+        value: Value,
+        /// Slot 0 or 1.
+        slot: usize,
+        /// The cut whose value it is.
+        cut: u32,
+    },
+    /// Not yet merged at that cut.
+    NotYet,
+    /// Both slots are newer: the reader was overtaken.
+    Overtaken,
+}
+
+impl Series {
+    /// A series without cells or value.
+    pub fn new(hash: u64, group: Arc<Group>, attributes: Arc<[u8]>) -> Series {
+        Series {
+            hash,
+            group,
+            attributes,
+            first: AtomicU64::new(0),
+            more: OnceLock::new(),
+            owned: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// The slot of the cell of `core` for this input temporality, if it has one. Wait-free.
+    fn slot_of(&self, place: CellRef) -> Option<&AtomicU64> {
+        let matches = |slot: &AtomicU64| {
+            // ORDERING: pairs with the Release of `add_cell`/`replace_cell`; publishes the cell's zeroed words
+            CellRef::unpack(slot.load(Acquire)).is_some_and(|c| c.same_place(place))
+        };
+        if matches(&self.first) {
+            return Some(&self.first);
+        }
+        let mut link = &self.more;
+        while let Some(Some(node)) = link.get() {
+            if matches(&node.cell) {
+                return Some(&node.cell);
+            }
+            link = &node.next;
+        }
+        None
+    }
+
+    /// The cell of `core`, if any.
+    pub fn cell_of(&self, core: u16, cumulative: bool) -> Option<CellRef> {
+        let slot = self.slot_of(CellRef { core, cumulative, line: 0 })?;
+        // ORDERING: as in `slot_of`
+        CellRef::unpack(slot.load(Acquire))
+    }
+
+    /// Adds a cell; called by the cell's core, which has none here yet.
+    pub fn add_cell(&self, cell: CellRef) -> Result<(), Dead> {
+        // ORDERING: Release publishes the cell's zeroed words; Acquire sees a racing addition
+        match self.first.compare_exchange(0, cell.pack(), AcqRel, Acquire) {
+            Ok(_) => return Ok(()),
+            Err(CLOSED) => return Err(Dead),
+            Err(_) => {}
+        }
+        let mut node = Box::new(Node { cell: AtomicU64::new(cell.pack()), next: OnceLock::new() });
+        let mut link = &self.more;
+        loop {
+            match link.set(Some(node)) {
+                Ok(()) => return Ok(()),
+                Err(Some(back)) => node = back,
+                Err(None) => unreachable!("a node was given in"),
+            }
+            match link.get() {
+                Some(Some(next)) => link = &next.next,
+                _ => return Err(Dead),
+            }
+        }
+    }
+
+    /// Puts `cell` in the place of the one its core has here.
+    pub fn replace_cell(&self, cell: CellRef) {
+        if let Some(slot) = self.slot_of(cell) {
+            // ORDERING: Release publishes the new cell's words
+            slot.store(cell.pack(), Release);
+        }
+    }
+
+    /// Closes the list if it still has the `seen` places that the caller saw. `false`: another
+    /// cell came in between, the series lives.
+    pub fn close(&self, seen: usize) -> bool {
+        if seen == 0 {
+            // ORDERING: AcqRel as in `add_cell`
+            return self.first.compare_exchange(0, CLOSED, AcqRel, Acquire).is_ok();
+        }
+        let mut link = &self.more;
+        for _ in 1..seen {
+            match link.get() {
+                Some(Some(node)) => link = &node.next,
+                _ => return false,
+            }
+        }
+        link.set(None).is_ok()
+    }
+
+    /// Marks the cell's place as empty, unless its core has put another there already. Owner only, once it is dead.
+    pub fn mark_gone(&self, cell: CellRef) {
+        if let Some(slot) = self.slot_of(cell) {
+            let gone = CellRef { line: GONE, ..cell };
+            // ORDERING: only the line is taken away; Relaxed on failure, the new cell is not looked at
+            let _ = slot.compare_exchange(cell.pack(), gone.pack(), Release, Relaxed);
+        }
+    }
+
+    /// Calls `visit` with each cell, in the order they were added; returns the number of places, empty ones counted.
+    #[inline]
+    pub fn each_cell(&self, mut visit: impl FnMut(CellRef)) -> usize {
+        // ORDERING: Acquire, see `slot_of`
+        let Some(first) = CellRef::unpack(self.first.load(Acquire)) else { return 0 };
+        if !first.is_gone() {
+            visit(first);
+        }
+        let mut places = 1;
+        let mut link = &self.more;
+        while let Some(Some(node)) = link.get() {
+            // ORDERING: Acquire, see `slot_of`
+            if let Some(cell) = CellRef::unpack(node.cell.load(Acquire)).filter(|cell| !cell.is_gone()) {
+                visit(cell);
+            }
+            places += 1;
+            link = &node.next;
+        }
+        places
+    }
+
+    // ---- the owner's words -------------------------------------------------------------------------------------
+
+    #[inline]
+    fn word(&self, i: usize) -> u64 {
+        // ORDERING: the owner reads what it wrote; a scrape is ordered by the slot's cut number
+        self.owned[i].load(Relaxed)
+    }
+
+    #[inline]
+    fn put(&self, i: usize, value: u64) {
+        // ORDERING: as above
+        self.owned[i].store(value, Relaxed);
+    }
+
+    fn flag(&self, bit: u64) -> bool {
+        self.word(META) & bit != 0
+    }
+
+    fn put_flag(&self, bit: u64, on: bool) {
+        let word = self.word(META);
+        self.put(META, if on { word | bit } else { word & !bit });
+    }
+
+    fn cut_of(&self, slot: usize, order: std::sync::atomic::Ordering) -> u32 {
+        (self.owned[CUTS].load(order) >> (32 * slot)) as u32
+    }
+
+    fn put_cut(&self, slot: usize, cut: u32) {
+        let word = self.word(CUTS);
+        let cleared = word & !(u64::from(u32::MAX) << (32 * slot));
+        // ORDERING: Release publishes the slot's words to a scrape's Acquire
+        self.owned[CUTS].store(cleared | u64::from(cut) << (32 * slot), Release);
+    }
+
+    /// The newest slot, if there is a value. Owner only.
+    #[inline]
+    pub fn newest(&self) -> Option<usize> {
+        let (a, b) = (self.cut_of(0, Relaxed), self.cut_of(1, Relaxed));
+        if a == 0 && b == 0 { None } else { Some(usize::from(b > a)) }
+    }
+
+    /// The newest cut with a value; 0 when there is none. Owner only.
+    pub fn newest_cut(&self) -> u32 {
+        self.cut_of(0, Relaxed).max(self.cut_of(1, Relaxed))
+    }
+
+    /// The newest value. Owner only.
+    #[inline]
+    pub fn value(&self) -> Option<Value> {
+        let slot = self.newest()?;
+        Some(Value::from_bits(self.word(VALUE + slot), self.flag(meta::DOUBLE[slot])))
+    }
+
+    /// Writes the value of `cut` over the older slot. Owner only.
+    #[inline]
+    pub fn put_value(&self, cut: u32, value: Value) {
+        self.with_slot(cut, |series, slot| {
+            series.put_flag(meta::DOUBLE[slot], value.is_double());
+            series.put(VALUE + slot, value.bits());
+        });
+    }
+
+    /// Runs `write` on the older slot between the two halves of the seqlock. Owner only.
+    #[inline]
+    pub fn with_slot(&self, cut: u32, write: impl FnOnce(&Series, usize)) {
+        let slot = match self.newest() {
+            Some(newest) => {
+                self.put_flag(meta::USED_TWICE, true);
+                1 - newest
+            }
+            None => 0,
+        };
+        self.put_cut(slot, 0);
+        // ORDERING: number 0 before the words; pairs with the reader's Acquire fence
+        fence(Release);
+        write(self, slot);
+        self.put_cut(slot, cut);
+    }
+
+    /// The value at the newest cut not after `cut`. Any thread.
+    pub fn read(&self, cut: u32) -> ReadValue {
+        // ORDERING: Acquire pairs with `put_cut`
+        let word = self.owned[CUTS].load(Acquire);
+        let cuts = [word as u32, (word >> 32) as u32];
+        let fits = |slot: usize| cuts[slot] != 0 && cuts[slot] <= cut;
+        let slot = match (fits(0), fits(1)) {
+            (false, false) if cuts == [0, 0] => return ReadValue::NotYet,
+            // one slot is being written and the other is newer, or both are newer: the value asked for is gone, or
+            // the series was born after the cut, which a second slot that was never used tells
+            (false, false) => {
+                return if cuts.contains(&0) && !self.both_used() { ReadValue::NotYet } else { ReadValue::Overtaken };
+            }
+            (true, false) => 0,
+            (false, true) => 1,
+            (true, true) => usize::from(cuts[1] > cuts[0]),
+        };
+        let (bits, meta) = (self.word(VALUE + slot), self.word(META));
+        // ORDERING: the words above are read before the number is checked again
+        fence(Acquire);
+        if self.cut_of(slot, Relaxed) != cuts[slot] {
+            return ReadValue::Overtaken;
+        }
+        ReadValue::Found { value: Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0), slot, cut: cuts[slot] }
+    }
+
+    /// After words of a slot's block were read: whether they were those of `cut`. Any thread.
+    pub fn still(&self, slot: usize, cut: u32) -> bool {
+        // ORDERING: see `read`
+        fence(Acquire);
+        self.cut_of(slot, Relaxed) == cut
+    }
+
+    fn both_used(&self) -> bool {
+        self.word(META) & meta::USED_TWICE != 0
+    }
+
+    /// The line of the owner's histogram block, once there is one. Any thread, after `read` found a value.
+    pub fn block(&self) -> u32 {
+        self.word(VALUE) as u32
+    }
+
+    /// Sets the histogram block. Owner only, before the first value.
+    pub fn put_block(&self, line: u32) {
+        self.put(VALUE, u64::from(line));
+    }
+
+    /// Start of the cumulative output. Owner only.
+    pub fn start(&self) -> u64 {
+        self.word(START)
+    }
+
+    /// Sets the start of the cumulative output. Owner only.
+    pub fn put_start(&self, start: u64) {
+        self.put(START, start);
+    }
+
+    /// Time of the newest gauge or cumulative point. Owner only.
+    pub fn time(&self) -> u64 {
+        self.word(TIME)
+    }
+
+    /// Sets the time of the newest gauge or cumulative point. Owner only.
+    pub fn put_time(&self, time: u64) {
+        self.put(TIME, time);
+    }
+
+    /// The last cumulative input point: (start, value). Its time is `time`. Owner only.
+    pub fn chain(&self) -> Option<(u64, Value)> {
+        self.flag(meta::CHAIN)
+            .then(|| (self.word(CHAIN_START), Value::from_bits(self.word(CHAIN_VALUE), self.flag(meta::CHAIN_DOUBLE))))
+    }
+
+    /// Sets the last cumulative input point. Owner only.
+    pub fn put_chain(&self, start: u64, value: Value) {
+        self.put_flag(meta::CHAIN, true);
+        self.put_flag(meta::CHAIN_DOUBLE, value.is_double());
+        self.put(CHAIN_START, start);
+        self.put(CHAIN_VALUE, value.bits());
+    }
+
+    /// Whether delta input ever reached it. Owner only.
+    pub fn has_delta(&self) -> bool {
+        self.flag(meta::DELTA)
+    }
+
+    /// Marks that delta input reached it. Owner only.
+    pub fn put_has_delta(&self) {
+        self.put_flag(meta::DELTA, true);
+    }
+
+    /// Whether its output is a sum of several streams rather than one cumulative stream passed on. Owner only.
+    pub fn is_mixed(&self) -> bool {
+        self.flag(meta::MIXED)
+    }
+
+    /// Marks it as a sum of several streams. Owner only.
+    pub fn put_mixed(&self) {
+        self.put_flag(meta::MIXED, true);
+    }
+
+    /// Marks it expired; a scrape that is reading its block finds out. Owner only.
+    pub fn put_dead(&self) {
+        self.put_flag(meta::DEAD, true);
+        // ORDERING: as in `with_slot`: the numbers are gone before the block's words are used again
+        self.owned[CUTS].store(0, Release);
+        fence(Release);
+    }
+
+    /// Whether it is expired. Any thread.
+    pub fn is_dead(&self) -> bool {
+        self.flag(meta::DEAD)
+    }
+}

@@ -1,0 +1,135 @@
+//! The ledger as JSON: what came in and what became of it, in points.
+
+use crate::deliver::{DestinationRow, Dropped};
+use crate::ledger::Tally;
+use crate::model::{Input, Kind, Reject};
+use std::fmt::Write;
+
+/// Everything the page shows.
+pub struct Ledger<'a> {
+    /// The sum of all shards' rows.
+    pub tally: &'a Tally,
+    /// Destinations by name.
+    pub destinations: &'a [(String, DestinationRow)],
+    /// With `?verify=1`: points counted in the cells.
+    pub verified_open: Option<u64>,
+}
+
+impl Ledger<'_> {
+    /// Every balance holds.
+    pub fn balanced(&self) -> bool {
+        self.tally.balanced() && self.destinations.iter().all(|(_, row)| row.balances())
+    }
+
+    /// The object: `received`, `applied`, `rejected`, `open`, `emitted` in input points, `destinations` in output
+    /// points, `balanced`, and the same by input and kind under `by`.
+    pub fn json(&self) -> String {
+        let t = self.tally;
+        let mut out = String::with_capacity(1024);
+        let _ = write!(out, "{{\"received\":{},\"applied\":{},\"rejected\":{{", t.received_total(), t.applied_total());
+        let mut first = true;
+        for reason in Reject::ALL {
+            if t.rejected(reason) > 0 {
+                comma(&mut out, &mut first);
+                let _ = write!(out, "\"{}\":{}", reason.word(), t.rejected(reason));
+            }
+        }
+        let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"destinations\":{{", t.open(), t.emitted());
+        let mut first = true;
+        for (name, row) in self.destinations {
+            comma(&mut out, &mut first);
+            let _ = write!(
+                out,
+                "{}:{{\"encoded\":{},\"delivered\":{},\"queued\":{},\"on_disk\":{},\"dead_lettered\":{},\"dropped\":{{",
+                quoted(name),
+                row.encoded,
+                row.delivered,
+                row.queued,
+                row.on_disk,
+                row.dead_lettered
+            );
+            let mut first = true;
+            for reason in Dropped::ALL {
+                if row.dropped(reason) > 0 {
+                    comma(&mut out, &mut first);
+                    let _ = write!(out, "\"{}\":{}", reason.word(), row.dropped(reason));
+                }
+            }
+            out.push_str("}}");
+        }
+        let _ = write!(out, "}},\"balanced\":{},", self.balanced());
+        if let Some(open) = self.verified_open {
+            let _ = write!(out, "\"open_counted_in_cells\":{open},");
+        }
+        out.push_str("\"by\":{");
+        let mut first = true;
+        for input in Input::ALL {
+            comma(&mut out, &mut first);
+            let _ = write!(out, "\"{}\":{{", input.word());
+            let mut first = true;
+            for kind in Kind::ALL {
+                comma(&mut out, &mut first);
+                let _ = write!(
+                    out,
+                    "\"{}\":{{\"received\":{},\"applied\":{},\"rejected\":{}}}",
+                    kind.word(),
+                    t.received(input, kind),
+                    t.applied(input, kind),
+                    t.rejected_by(input, kind)
+                );
+            }
+            out.push('}');
+        }
+        out.push_str("}}\n");
+        out
+    }
+
+    /// The last line at exit.
+    pub fn line(&self) -> String {
+        let t = self.tally;
+        let mut out = format!(
+            "ledger: received {} = applied {} + rejected {}; applied = open {} + emitted {}",
+            t.received_total(),
+            t.applied_total(),
+            t.rejected_total(),
+            t.open(),
+            t.emitted()
+        );
+        for (name, row) in self.destinations {
+            let _ = write!(
+                out,
+                "; {name}: encoded {} = delivered {} + queued {} + dropped {}",
+                row.encoded,
+                row.delivered,
+                row.queued,
+                row.dropped_total()
+            );
+        }
+        out.push_str(if self.balanced() { "; balanced" } else { "; NOT BALANCED: please report this" });
+        out
+    }
+}
+
+fn comma(out: &mut String, first: &mut bool) {
+    if !std::mem::replace(first, false) {
+        out.push(',');
+    }
+}
+
+/// A JSON string.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if (c as u32) < 0x20 => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,263 @@
+//! Catchment's own metrics, as a scrape page of the admin door.
+
+use super::watch::{BUCKETS, Seen};
+use crate::deliver::{DestinationRow, Dropped, StatsRow};
+use crate::ledger::{Note, Tally};
+use crate::listen::Answer;
+use crate::model::{Input, Kind, Reject};
+use crate::prometheus::text::{Type, Writer};
+use crate::series::index::IndexStats;
+
+/// What the page is made from.
+pub struct Facts {
+    /// Rows of the ledger, by shard.
+    pub tallies: Vec<Tally>,
+    /// Loops and doors, by shard.
+    pub seen: Vec<Seen>,
+    /// Indexes, by shard.
+    pub index: Vec<IndexStats>,
+    /// Cell memory, by shard.
+    pub slab_bytes: Vec<usize>,
+    /// Destinations: name, row, counters, bytes queued.
+    pub destinations: Vec<(String, DestinationRow, StatsRow, usize)>,
+    /// Live series that count towards the limit, the limit, groups.
+    pub series: (usize, usize, usize),
+    /// Bytes of request bodies held, and their limit.
+    pub bodies: (usize, usize),
+    /// Cuts published, postponed, shards skipped.
+    pub cuts: (u64, u64, u64),
+    /// Scrapes served, broken off.
+    pub scrapes: (u64, u64),
+    /// Resident bytes, if the system tells.
+    pub resident: Option<usize>,
+    /// Seconds since start.
+    pub uptime: f64,
+}
+
+impl Facts {
+    /// The page.
+    pub fn page(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(32 * 1024);
+        let mut w = Writer::new(&mut out);
+        let total = Tally::sum(self.tallies.iter().cloned());
+        self.points(&mut w, &total);
+        self.requests(&mut w);
+        self.shards(&mut w);
+        self.index(&mut w);
+        self.destinations(&mut w);
+        self.process(&mut w, &total);
+        out
+    }
+
+    fn points(&self, w: &mut Writer<'_>, total: &Tally) {
+        type Read = fn(&Tally, Input, Kind) -> u64;
+        let families: [(&str, &str, Read); 3] = [
+            ("catchment_points_received_total", "Points received", |t, i, k| t.received(i, k)),
+            ("catchment_points_applied_total", "Points applied", |t, i, k| t.applied(i, k)),
+            ("catchment_points_refused_total", "Points rejected singly, by input and kind", |t, i, k| {
+                t.rejected_by(i, k)
+            }),
+        ];
+        for (name, help, read) in families {
+            w.family(name, help, Type::Counter);
+            for input in Input::ALL {
+                for kind in Kind::ALL {
+                    let labels = [("input", input.word()), ("kind", kind.word())];
+                    w.sample(name, &labels, read(total, input, kind));
+                }
+            }
+        }
+        w.family("catchment_points_rejected_total", "Points rejected singly, by reason", Type::Counter);
+        for reason in Reject::ALL {
+            w.sample("catchment_points_rejected_total", &[("reason", reason.word())], total.rejected(reason));
+        }
+        w.family("catchment_points_open", "Points applied and not yet merged", Type::Gauge);
+        w.sample("catchment_points_open", &[], total.open());
+        w.family("catchment_points_emitted_total", "Points merged at cuts", Type::Counter);
+        w.sample("catchment_points_emitted_total", &[], total.emitted());
+    }
+
+    fn requests(&self, w: &mut Writer<'_>) {
+        w.family("catchment_requests_answered_total", "Requests by input and answer", Type::Counter);
+        for input in Input::ALL {
+            for answer in Answer::ALL {
+                let n: u64 = self.seen.iter().map(|seen| seen.requests(input, answer)).sum();
+                let labels = [("input", input.word()), ("answer", answer.word())];
+                w.sample("catchment_requests_answered_total", &labels, n);
+            }
+        }
+        let names = [
+            ("catchment_connections_open", "Connections open", Type::Gauge),
+            ("catchment_connections_accepted_total", "Connections accepted", Type::Counter),
+            ("catchment_connections_refused_total", "Connections closed at once: over the limit", Type::Counter),
+            ("catchment_accept_pauses_total", "Times accepting paused for want of descriptors", Type::Counter),
+            ("catchment_connections_timed_out_total", "Connections closed by a timeout", Type::Counter),
+            ("catchment_wire_bytes_received_total", "Bytes read from sockets", Type::Counter),
+            ("catchment_wire_bytes_sent_total", "Bytes written to sockets", Type::Counter),
+        ];
+        for (i, (name, help, kind)) in names.into_iter().enumerate() {
+            w.family(name, help, kind);
+            w.sample(name, &[], self.seen.iter().map(|seen| seen.connections()[i]).sum::<u64>());
+        }
+        w.family("catchment_floods_total", "Connections closed for flooding control frames", Type::Counter);
+        w.sample("catchment_floods_total", &[], self.seen.iter().map(Seen::floods).sum::<u64>());
+        let names = [
+            ("catchment_streams_total", "HTTP/2 streams opened"),
+            ("catchment_body_bytes_total", "Bytes of bodies as they came"),
+            ("catchment_body_bytes_decompressed_total", "Bytes of bodies after decompression"),
+            ("catchment_protocol_errors_total", "Connections ended by a fault of the protocol"),
+        ];
+        for (i, (name, help)) in names.into_iter().enumerate() {
+            w.family(name, help, Type::Counter);
+            w.sample(name, &[], self.seen.iter().map(|seen| seen.bodies()[i]).sum::<u64>());
+        }
+    }
+
+    fn shards(&self, w: &mut Writer<'_>) {
+        let histograms: [(&str, &str, fn(&Seen) -> (&[u64], u64, u64)); 2] = [
+            ("catchment_request_seconds", "Time from a whole body to its answer", Seen::request_times),
+            (
+                "catchment_loop_turn_seconds",
+                "Time of one turn of a shard's event loop, waiting not counted",
+                Seen::turns,
+            ),
+        ];
+        for (name, help, read) in histograms {
+            w.family(name, help, Type::Histogram);
+            let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
+            for (shard, seen) in self.seen.iter().enumerate() {
+                let shard = shard.to_string();
+                let (buckets, n, ns) = read(seen);
+                let mut running = 0;
+                for (i, in_bucket) in buckets.iter().enumerate().take(BUCKETS - 1) {
+                    running += in_bucket;
+                    let le = format!("{}", f64::from(1u32 << i) * 1e-6);
+                    w.sample(&bucket, &[("shard", &shard), ("le", &le)], running);
+                }
+                w.sample(&bucket, &[("shard", &shard), ("le", "+Inf")], n);
+                w.sample(&sum, &[("shard", &shard)], ns as f64 * 1e-9);
+                w.sample(&count, &[("shard", &shard)], n);
+            }
+        }
+        for (i, (name, help)) in Note::NAMES.iter().enumerate() {
+            let peak = i == Note::TurnMaxNs as usize;
+            let seconds = name.strip_suffix("_ns");
+            let family = match (seconds, peak) {
+                (Some(stem), true) => format!("catchment_{stem}_seconds"),
+                (Some(stem), false) => format!("catchment_{stem}_seconds_total"),
+                _ => format!("catchment_{name}_total"),
+            };
+            w.family(&family, help, if peak { Type::Gauge } else { Type::Counter });
+            for (shard, tally) in self.tallies.iter().enumerate() {
+                let shard = shard.to_string();
+                let value = tally.noted_at(i);
+                match seconds {
+                    Some(_) => w.sample(&family, &[("shard", &shard)], value as f64 * 1e-9),
+                    None => w.sample(&family, &[("shard", &shard)], value),
+                }
+            }
+        }
+    }
+
+    fn index(&self, w: &mut Writer<'_>) {
+        type Read = fn(&IndexStats) -> usize;
+        let families: [(&str, &str, Type, Read); 5] = [
+            ("catchment_index_entries", "Series in the index", Type::Gauge, |s| s.entries),
+            ("catchment_index_depth_max", "Deepest place of a series in the trie", Type::Gauge, |s| s.depth_max),
+            ("catchment_index_splits_total", "Trie nodes split", Type::Counter, |s| s.splits),
+            ("catchment_index_prunes_total", "Trie nodes taken out", Type::Counter, |s| s.prunes),
+            ("catchment_index_bytes", "Bytes of trie nodes", Type::Gauge, |s| s.bytes()),
+        ];
+        for (name, help, kind, read) in families {
+            w.family(name, help, kind);
+            for (shard, stats) in self.index.iter().enumerate() {
+                w.sample(name, &[("shard", &shard.to_string())], read(stats) as u64);
+            }
+        }
+        w.family("catchment_cell_bytes", "Bytes of cell memory", Type::Gauge);
+        for (shard, bytes) in self.slab_bytes.iter().enumerate() {
+            w.sample("catchment_cell_bytes", &[("shard", &shard.to_string())], *bytes as u64);
+        }
+        let families: [(&str, &str, fn(&Seen) -> u64); 2] = [
+            ("catchment_series_owned", "Series that this shard merges", Seen::live),
+            ("catchment_routes", "Routes in this shard's own memory", Seen::routes),
+        ];
+        for (name, help, read) in families {
+            w.family(name, help, Type::Gauge);
+            for (shard, seen) in self.seen.iter().enumerate() {
+                w.sample(name, &[("shard", &shard.to_string())], read(seen));
+            }
+        }
+        let (live, limit, groups) = self.series;
+        for (name, help, value) in [
+            ("catchment_series", "Live series that count towards the limit", live),
+            ("catchment_series_limit", "Limit of live series", limit),
+            ("catchment_groups", "Groups: resource, scope and metric", groups),
+        ] {
+            w.family(name, help, Type::Gauge);
+            w.sample(name, &[], value as u64);
+        }
+    }
+
+    fn destinations(&self, w: &mut Writer<'_>) {
+        type Read = fn(&DestinationRow) -> u64;
+        let families: [(&str, &str, Type, Read); 3] = [
+            ("catchment_output_points_encoded_total", "Output points encoded", Type::Counter, |r| r.encoded),
+            ("catchment_output_points_delivered_total", "Output points delivered", Type::Counter, |r| r.delivered),
+            ("catchment_output_points_queued", "Output points waiting or in flight", Type::Gauge, |r| r.queued),
+        ];
+        for (name, help, kind, read) in families {
+            w.family(name, help, kind);
+            for (destination, row, _, _) in &self.destinations {
+                w.sample(name, &[("destination", destination)], read(row));
+            }
+        }
+        w.family("catchment_output_points_dropped_total", "Output points lost, by reason", Type::Counter);
+        for (destination, row, _, _) in &self.destinations {
+            for reason in Dropped::ALL {
+                let labels = [("destination", destination.as_str()), ("reason", reason.word())];
+                w.sample("catchment_output_points_dropped_total", &labels, row.dropped(reason));
+            }
+        }
+        w.family("catchment_output_queue_bytes", "Bytes waiting or in flight", Type::Gauge);
+        for (destination, _, _, bytes) in &self.destinations {
+            w.sample("catchment_output_queue_bytes", &[("destination", destination)], *bytes as u64);
+        }
+        w.family("catchment_output_requests_total", "Requests to destinations, by outcome", Type::Counter);
+        for (destination, _, stats, _) in &self.destinations {
+            for (outcome, n) in stats.outcomes() {
+                let labels = [("destination", destination.as_str()), ("outcome", outcome)];
+                w.sample("catchment_output_requests_total", &labels, n);
+            }
+        }
+    }
+
+    fn process(&self, w: &mut Writer<'_>, _: &Tally) {
+        let (published, postponed, skipped) = self.cuts;
+        for (name, help, value) in [
+            ("catchment_cuts_total", "Cuts made", published),
+            ("catchment_cuts_postponed_total", "Cuts that waited for the merge before", postponed),
+            ("catchment_cut_shards_skipped_total", "Shards that a cut did not wait for", skipped),
+            ("catchment_scrapes_total", "Scrapes begun", self.scrapes.0),
+            ("catchment_scrapes_superseded_total", "Scrapes broken off: overtaken by two cuts", self.scrapes.1),
+        ] {
+            w.family(name, help, Type::Counter);
+            w.sample(name, &[], value);
+        }
+        for (name, help, value) in [
+            ("catchment_body_budget_bytes", "Bytes of request bodies held", self.bodies.0),
+            ("catchment_body_budget_limit_bytes", "Limit of bytes of request bodies held", self.bodies.1),
+        ] {
+            w.family(name, help, Type::Gauge);
+            w.sample(name, &[], value as u64);
+        }
+        if let Some(bytes) = self.resident {
+            w.family("process_resident_memory_bytes", "Resident memory", Type::Gauge);
+            w.sample("process_resident_memory_bytes", &[], bytes as u64);
+        }
+        w.family("catchment_uptime_seconds", "Time since start", Type::Gauge);
+        w.sample("catchment_uptime_seconds", &[], self.uptime);
+        w.family("catchment_build_info", "Version and commit", Type::Gauge);
+        w.sample("catchment_build_info", &[("version", crate::VERSION)], 1u64);
+    }
+}

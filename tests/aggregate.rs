@@ -1,0 +1,346 @@
+//! The rules of the data model (conformance M…), one by one, on the aggregation without sockets.
+
+mod common;
+
+use catchment::ledger::Note;
+use catchment::model::Reject;
+use common::*;
+
+const DELTA: i32 = 1;
+const CUMULATIVE: i32 = 2;
+const T: u64 = START + 10 * SECOND;
+
+#[test]
+fn m8_deltas_of_one_series_add_exactly_over_cores_orders_and_requests() {
+    for cores in [1, 3] {
+        let mut rig = Rig::new(cores);
+        for i in 0..16u64 {
+            let point = |pairs: &[(&str, &str)], v| number(pairs, T, T + i, int(v));
+            let points = if i % 2 == 0 {
+                vec![point(&[("a", "1"), ("b", "2")], 3), point(&[("a", "2"), ("b", "2")], 5)]
+            } else {
+                vec![point(&[("b", "2"), ("a", "2")], 5), point(&[("b", "2"), ("a", "1")], 3)]
+            };
+            let receipt = rig.send(i as usize, &request(vec![sum("m", DELTA, true, points)]));
+            assert_eq!((receipt.points, receipt.rejected), (2, 0));
+        }
+        let out = rig.cut(T + 10 * SECOND);
+        assert_eq!(values(&out.cumulative), [48.0, 80.0], "{cores} cores");
+        assert_eq!(values(&out.delta), [48.0, 80.0]);
+        assert_eq!(rig.registry.live(), 2, "order of attributes is not identity (M5)");
+        rig.send(0, &request(vec![sum("m", DELTA, true, vec![number(&[("a", "1"), ("b", "2")], T, T, int(2))])]));
+        let out = rig.cut(T + 20 * SECOND);
+        assert_eq!(
+            numbers(&out.cumulative),
+            [("m".into(), label(&attributes(&[("a", "1"), ("b", "2")])), START, T + 20 * SECOND, 50.0)]
+        );
+        let delta = numbers(&out.delta);
+        assert_eq!((delta[0].2, delta[0].3, delta[0].4), (T + 10 * SECOND, T + 20 * SECOND, 2.0), "M4, M13");
+        assert!(rig.cut(T + 30 * SECOND).cumulative.is_empty(), "untouched series are not sent");
+    }
+}
+
+#[test]
+fn m10_m11_m12_cumulative_first_points_follow_ups_and_resets() {
+    let mut rig = Rig::new(1);
+    let mut send = |start, time, value: i64, boundary| {
+        rig.send(0, &request(vec![sum("m", CUMULATIVE, true, vec![number(&[], start, time, int(value))])]));
+        let out = rig.cut(boundary);
+        (numbers(&out.cumulative), values(&out.delta))
+    };
+    let old = START - SECOND;
+    let (whole, delta) = send(old, T, 100, T + 1);
+    assert_eq!((whole[0].2, whole[0].3, whole[0].4), (old, T, 100.0), "alone it leaves whole");
+    assert_eq!(delta, [0.0], "a start before ours is a baseline");
+    assert_eq!(send(old, T + 10, 130, T + 20).1, [30.0]);
+    assert_eq!(send(old, T + 30, 20, T + 40).1, [20.0], "M10: a fall is a reset");
+    let (whole, delta) = send(T + 41, T + 50, 25, T + 60);
+    assert_eq!((whole[0].2, whole[0].4), (T + 41, 25.0));
+    assert_eq!(delta, [25.0], "M10: a new start is a reset");
+    let (_, none) = send(T + 41, T + 45, 1000, T + 70);
+    assert!(none.is_empty(), "M15: not newer, no effect");
+    assert_eq!(rig.tally.noted(Note::Superseded), 1);
+    assert_eq!(rig.tally.noted(Note::Reset), 2);
+    assert_eq!(rig.tally.noted(Note::Baseline), 1);
+}
+
+#[test]
+fn m11_unknown_start_and_m12_young_starts() {
+    let check = |start: u64, want: f64| {
+        let mut rig = Rig::new(1);
+        rig.send(0, &request(vec![sum("m", CUMULATIVE, true, vec![number(&[], start, T, int(7))])]));
+        assert_eq!(values(&rig.cut(T + 1).delta), [want], "start {start}");
+    };
+    check(T, 0.0);
+    check(0, 0.0);
+    check(START - 1, 0.0);
+    check(START + 1, 7.0);
+}
+
+#[test]
+fn m17_the_newest_gauge_wins_and_ties_are_deterministic() {
+    let mut rig = Rig::new(2);
+    let point = |time, v| request(vec![gauge("g", vec![number(&[], 0, time, double(v))])]);
+    rig.send(0, &point(T + 2, 1.0));
+    rig.send(1, &point(T + 3, 5.0));
+    rig.send(0, &point(T + 3, 6.0));
+    rig.send(0, &point(T + 1, 9.0));
+    let out = rig.cut(T + 10);
+    assert_eq!(numbers(&out.cumulative), [("g".into(), String::new(), 0, T + 3, 6.0)]);
+    assert_eq!(numbers(&out.delta), numbers(&out.cumulative));
+    rig.send(0, &point(T + 3, 100.0));
+    rig.send(1, &point(T + 2, 100.0));
+    assert!(rig.cut(T + 20).cumulative.is_empty(), "nothing newer");
+}
+
+#[test]
+fn m18_non_monotonic_sums_add_and_leave_cumulative() {
+    let mut rig = Rig::new(1);
+    rig.send(0, &request(vec![sum("u", DELTA, false, vec![number(&[], T, T, int(5)), number(&[], T, T, int(-7))])]));
+    let out = rig.cut(T + 10);
+    assert_eq!((values(&out.cumulative), values(&out.delta)), (vec![-2.0], vec![-2.0]));
+    rig.send(0, &request(vec![sum("u", DELTA, false, vec![number(&[], T, T, int(10))])]));
+    assert_eq!(values(&rig.cut(T + 20).delta), [8.0], "cumulative in every view");
+    let mut send = |v| {
+        rig.send(0, &request(vec![sum("w", CUMULATIVE, false, vec![number(&[], START + 1, T + v as u64, int(v))])]));
+        values(&rig.cut(T + 30 + v as u64).cumulative)
+    };
+    assert_eq!(send(30), [30.0]);
+    assert_eq!(send(31), [31.0]);
+}
+
+#[test]
+fn m1_to_m3_m9_m27_m32_single_points_are_rejected_with_a_reason() {
+    let check = |metric, reason: Reject| {
+        let mut rig = Rig::new(1);
+        let good = sum("good", DELTA, true, vec![number(&[], T, T, int(1))]);
+        let receipt = rig.send(0, &request(vec![good, metric]));
+        assert_eq!((receipt.points, receipt.rejected), (2, 1), "{reason:?}");
+        assert!(receipt.message.as_deref().unwrap_or("").contains(reason.help()), "{receipt:?}");
+        assert_eq!(rig.tally.rejected(reason), 1, "{reason:?}");
+        assert_eq!(values(&rig.cut(T + 1).cumulative), [1.0], "the rest is applied");
+    };
+    check(sum("m", DELTA, true, vec![number(&[], 0, 0, int(1))]), Reject::NoTime);
+    check(sum("m", DELTA, true, vec![number(&[], T, T, None)]), Reject::NoValue);
+    check(sum("m", 0, true, vec![number(&[], T, T, int(1))]), Reject::NoTemporality);
+    check(sum("m", 7, true, vec![number(&[], T, T, int(1))]), Reject::NoTemporality);
+    check(sum("m", DELTA, true, vec![number(&[], T, T, int(-1))]), Reject::NegativeDelta);
+    check(sum("m", DELTA, true, vec![number(&[], T, T, double(f64::NAN))]), Reject::NotFinite);
+    check(sum("m", DELTA, true, vec![number(&[], T + 1, T, int(1))]), Reject::StartAfterTime);
+    check(sum("m", DELTA, true, vec![number(&[("k", "1"), ("k", "2")], T, T, int(1))]), Reject::DuplicateAttribute);
+    check(sum("", DELTA, true, vec![number(&[], T, T, int(1))]), Reject::EmptyName);
+    check(sum(&"x".repeat(65_537), DELTA, true, vec![number(&[], T, T, int(1))]), Reject::LongName);
+    let many: Vec<String> = (0..1025).map(|i| format!("k{i}")).collect();
+    let pairs: Vec<(&str, &str)> = many.iter().map(|k| (k.as_str(), "v")).collect();
+    check(sum("m", DELTA, true, vec![number(&pairs, T, T, int(1))]), Reject::TooManyAttributes);
+}
+
+#[test]
+fn m6_m32_a_name_of_64_kib_and_1000_attributes_and_duplicate_blocks_are_taken() {
+    let mut rig = Rig::new(1);
+    let many: Vec<String> = (0..1000).map(|i| format!("k{i}")).collect();
+    let pairs: Vec<(&str, &str)> = many.iter().map(|k| (k.as_str(), "v")).collect();
+    let mut all = request(vec![sum(&"x".repeat(65_536), DELTA, true, vec![number(&pairs, T, T, int(1))])]);
+    all.resource_metrics.push(all.resource_metrics[0].clone());
+    assert_eq!(rig.send(0, &all).rejected, 0);
+    assert_eq!(values(&rig.cut(T + 1).cumulative), [2.0]);
+    assert_eq!(rig.registry.live(), 1);
+}
+
+#[test]
+fn m7_no_recorded_value_changes_nothing_and_is_counted() {
+    let mut rig = Rig::new(1);
+    let mut point = number(&[], T, T, None);
+    point.flags = 1;
+    rig.send(0, &request(vec![gauge("g", vec![point.clone()]), sum("c", CUMULATIVE, true, vec![point])]));
+    assert!(rig.cut(T + 1).cumulative.is_empty());
+    assert_eq!(rig.tally.noted(Note::NoRecordedValue), 2);
+    assert_eq!(rig.tally.emitted(), 2);
+}
+
+#[test]
+fn m14_two_writers_of_one_cumulative_series_are_reported_and_not_counted_twice() {
+    let mut rig = Rig::new(2);
+    let point = |start, time, v| request(vec![sum("m", CUMULATIVE, true, vec![number(&[], start, time, int(v))])]);
+    rig.send(0, &point(START + 5, T, 100));
+    rig.send(1, &point(START + 2, T + 1, 500));
+    let out = rig.cut(T + 10);
+    assert_eq!(values(&out.cumulative), [500.0], "the newest whole point wins");
+    assert_eq!(values(&out.delta), [100.0], "the second writer's history is not added");
+    assert_eq!(rig.tally.noted(Note::OverlappingWriter), 1);
+}
+
+#[test]
+fn m31_ints_meet_doubles_and_overflow() {
+    let mut rig = Rig::new(2);
+    let point = |v| request(vec![sum("m", DELTA, true, vec![number(&[], T, T, v)])]);
+    rig.send(0, &point(int(i64::MAX)));
+    assert_eq!(values(&rig.cut(T + 1).cumulative), [i64::MAX as f64]);
+    rig.send(1, &point(int(1)));
+    let out = rig.cut(T + 2);
+    assert_eq!(values(&out.cumulative), [i64::MAX as f64 + 1.0]);
+    assert_eq!(rig.tally.noted(Note::IntOverflow), 1);
+    rig.send(0, &point(int(2)));
+    rig.send(0, &point(double(0.5)));
+    assert_eq!(values(&rig.cut(T + 3).delta), [2.5]);
+}
+
+#[test]
+fn a_delta_and_a_cumulative_stream_of_one_identity_are_added() {
+    let mut rig = Rig::new(2);
+    rig.send(0, &request(vec![sum("m", CUMULATIVE, true, vec![number(&[], START + 1, T, int(10))])]));
+    rig.send(1, &request(vec![sum("m", DELTA, true, vec![number(&[], T, T, int(3))])]));
+    let out = rig.cut(T + 1);
+    assert_eq!((values(&out.cumulative), values(&out.delta)), (vec![13.0], vec![13.0]));
+    rig.send(0, &request(vec![sum("m", CUMULATIVE, true, vec![number(&[], START + 1, T + 5, int(14))])]));
+    let out = rig.cut(T + 10);
+    assert_eq!((values(&out.cumulative), values(&out.delta)), (vec![17.0], vec![4.0]));
+}
+
+#[test]
+fn m30_over_the_limit_deltas_overflow_and_the_rest_is_rejected() {
+    let mut rig = Rig::with(1, 10, 300 * SECOND);
+    let names: Vec<String> = (0..50).map(|i| i.to_string()).collect();
+    let points: Vec<_> = names.iter().map(|n| number(&[("k", n)], T, T, int(2))).collect();
+    for _ in 0..2 {
+        let receipt = rig.send(0, &request(vec![sum("m", DELTA, true, points.clone())]));
+        assert_eq!(receipt.rejected, 0, "every point is in a series");
+    }
+    let out = rig.cut(T + 1);
+    let all = numbers(&out.cumulative);
+    assert_eq!(all.len(), 11);
+    assert_eq!(all.iter().map(|n| n.4).sum::<f64>(), 200.0);
+    let overflow = all.iter().find(|n| n.1.contains("otel.metric.overflow")).expect("overflow series");
+    assert_eq!(overflow.4, 160.0);
+    assert_eq!(rig.tally.noted(Note::Overflowed), 80);
+    let receipt = rig.send(0, &request(vec![gauge("g", vec![number(&[], 0, T, int(1))])]));
+    assert_eq!(receipt.rejected, 1);
+    assert_eq!(rig.tally.rejected(Reject::SeriesLimit), 1);
+}
+
+#[test]
+fn a_malformed_request_changes_nothing() {
+    use prost::Message;
+    let mut rig = Rig::new(1);
+    let good = request(vec![sum("m", DELTA, true, vec![number(&[("a", "1")], T, T, int(1))])]);
+    rig.send(0, &good);
+    rig.cut(T + 1);
+    let mut refused = 0;
+    for i in 0..1000 {
+        let name = format!("new.{i}");
+        let bytes = request(vec![sum(&name, DELTA, true, vec![number(&[("a", &name)], T, T, int(1))])]).encode_to_vec();
+        let cut = 1 + (i * 7919) % (bytes.len() - 1);
+        refused += u64::from(rig.send_bytes(0, &bytes[..cut]).is_err());
+    }
+    assert_eq!(refused, 1000, "a truncated request is never a request");
+    assert_eq!(rig.registry.live(), 1);
+    assert_eq!(rig.registry.group_count(), 1);
+    assert_eq!(rig.tally.noted(Note::Malformed), 1000);
+    assert!(rig.cut(T + 2).cumulative.is_empty());
+}
+
+#[test]
+fn an_idle_series_dies_in_two_cuts_and_comes_back_as_a_new_one() {
+    for cores in [1, 2] {
+        let mut rig = Rig::with(cores, 1_000_000, 60 * SECOND);
+        let send = |rig: &mut Rig, v| {
+            let hist = histogram("h", DELTA, vec![histogram_point(&[("a", "1")], T, &[1, 2], &[5.0], 3.5)]);
+            let points = vec![number(&[("a", "1")], T, T, int(v)), number(&[("a", "2")], T, T, int(v))];
+            rig.send(0, &request(vec![sum("m", DELTA, true, points.clone()), hist.clone()]));
+            rig.send(1, &request(vec![sum("m", DELTA, true, points), hist]));
+        };
+        send(&mut rig, 3);
+        rig.cut(T);
+        assert_eq!(rig.registry.live(), 3);
+        for i in 1..=8 {
+            // touched now and then by points of one series only: it must stay
+            rig.send(i, &request(vec![sum("m", DELTA, true, vec![number(&[("a", "1")], T, T, int(1))])]));
+            rig.cut(T + i as u64 * 10 * SECOND);
+        }
+        assert_eq!(rig.registry.live(), 1, "{cores} cores: the others expired");
+        assert_eq!(rig.tally.noted(Note::SeriesExpired), 2);
+        send(&mut rig, 7);
+        let out = rig.cut(T + 100 * SECOND);
+        let twice = 2.0;
+        assert_eq!(values(&out.cumulative), [6.0 + 8.0 + 7.0 * twice, 7.0 * twice], "a=1 goes on, a=2 began anew");
+        assert_eq!(numbers(&out.cumulative)[1].2, T + 80 * SECOND, "with a new start (M16)");
+        assert_eq!(rig.registry.live(), 3);
+        // a long time of coming and going leaves nothing behind
+        let routes = rig.cores[0].routes();
+        for i in 0..40u64 {
+            rig.cut(T + (110 + i * 70) * SECOND);
+            send(&mut rig, 1);
+        }
+        assert!(rig.cores[0].routes() <= routes + 1, "routes are freed");
+    }
+}
+
+#[test]
+fn m19_to_m22_histograms_move_as_one() {
+    let mut rig = Rig::new(2);
+    let point = |counts: &[u64], sum| histogram("h", DELTA, vec![histogram_point(&[], T, counts, &[1.0, 2.0], sum)]);
+    rig.send(0, &request(vec![point(&[1, 0, 2], 7.5)]));
+    rig.send(1, &request(vec![point(&[0, 5, 0], 8.5)]));
+    let out = rig.cut(T + 1);
+    let first = histograms(&out.cumulative);
+    assert_eq!((first[0].count, first[0].sum, &first[0].bucket_counts[..]), (8, Some(16.0), &[1, 5, 2][..]));
+    assert_eq!((first[0].min, first[0].max), (Some(0.5), Some(9.0)));
+    rig.send(0, &request(vec![point(&[1, 1, 1], 3.0)]));
+    let out = rig.cut(T + 2);
+    assert_eq!(histograms(&out.cumulative)[0].bucket_counts, [2, 6, 3]);
+    assert_eq!((histograms(&out.delta)[0].count, histograms(&out.delta)[0].min), (3, Some(0.5)));
+    // M21: other bounds are another stream
+    rig.send(0, &request(vec![histogram("h", DELTA, vec![histogram_point(&[], T, &[1, 1], &[1.0], 3.0)])]));
+    assert_eq!(histograms(&rig.cut(T + 3).cumulative)[0].bucket_counts, [1, 1]);
+    let bad: [(&[u64], &[f64]); 4] =
+        [(&[1, 2], &[1.0, 2.0]), (&[1, 2, 3], &[2.0, 1.0]), (&[1, 2, 3], &[1.0, f64::NAN]), (&[], &[1.0])];
+    for (counts, bounds) in bad {
+        let receipt =
+            rig.send(0, &request(vec![histogram("h", DELTA, vec![histogram_point(&[], T, counts, bounds, 1.0)])]));
+        assert_eq!(receipt.rejected, 1, "{counts:?} {bounds:?}");
+    }
+    let mut lies = histogram_point(&[], T, &[1, 1], &[1.0], 3.0);
+    lies.count = 3;
+    assert_eq!(rig.send(0, &request(vec![histogram("h", DELTA, vec![lies])])).rejected, 1);
+    assert_eq!(rig.tally.rejected(Reject::BadHistogram), 5);
+}
+
+#[test]
+fn m22_cumulative_histograms_leave_whole_and_as_increments_without_extremes() {
+    let mut rig = Rig::new(1);
+    let mut send = |start, time, counts: &[u64], sum| {
+        let mut p = histogram_point(&[], time, counts, &[1.0], sum);
+        p.start_time_unix_nano = start;
+        rig.send(0, &request(vec![histogram("h", CUMULATIVE, vec![p])]));
+        let out = rig.cut(time + 1);
+        (histograms(&out.cumulative).remove(0), histograms(&out.delta).remove(0))
+    };
+    let (whole, step) = send(START - 5, T, &[4, 4], 10.0);
+    assert_eq!((whole.count, whole.start_time_unix_nano, step.count), (8, START - 5, 0));
+    let (whole, step) = send(START - 5, T + 10, &[5, 6], 14.0);
+    assert_eq!((whole.count, &step.bucket_counts[..], step.sum), (11, &[1, 2][..], Some(4.0)));
+    assert_eq!((whole.min, step.min, step.max), (Some(0.5), None, None));
+    let (_, step) = send(START - 5, T + 20, &[1, 1], 2.0);
+    assert_eq!(step.bucket_counts, [1, 1], "a fall is a reset");
+}
+
+#[test]
+fn m23_exponential_histograms_merge_and_difference() {
+    let mut rig = Rig::new(2);
+    let point = |scale, offset, counts: &[u64], temporality, start, time| {
+        exponential("e", temporality, vec![exponential_point(&[], start, time, scale, offset, counts)])
+    };
+    rig.send(0, &request(vec![point(3, 0, &[1, 2, 3], DELTA, T, T)]));
+    rig.send(1, &request(vec![point(2, 0, &[4, 1], DELTA, T, T)]));
+    let out = rig.cut(T + 1);
+    let e = exponentials(&out.cumulative).remove(0);
+    assert_eq!((e.count, e.scale), (11 + 2, 2));
+    assert_eq!(e.positive.unwrap().bucket_counts, [1 + 2 + 4, 3 + 1]);
+    let mut rig = Rig::new(1);
+    rig.send(0, &request(vec![point(3, 0, &[1, 2], CUMULATIVE, START - 1, T)]));
+    rig.cut(T + 1);
+    rig.send(0, &request(vec![point(3, 0, &[1, 5], CUMULATIVE, START - 1, T + 5)]));
+    let out = rig.cut(T + 10);
+    assert_eq!(exponentials(&out.delta)[0].positive.as_ref().unwrap().bucket_counts, [3]);
+    assert_eq!(exponentials(&out.cumulative)[0].positive.as_ref().unwrap().bucket_counts, [1, 5]);
+}

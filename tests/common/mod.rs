@@ -1,0 +1,303 @@
+//! What the integration tests share: an aggregation of several cores in one thread, and builders of requests.
+#![allow(dead_code)]
+
+use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::ingest::{Ingest, Options as IngestOptions};
+use catchment::ledger::Tally;
+use catchment::model::{Input, Receipt, Temporality};
+use catchment::series::registry::{Options as RegistryOptions, Registry};
+use catchment::series::slab::SlabWriter;
+use catchment::sync::cut::{Closed, View as Board};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{self as pb, metric::Data};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
+use std::sync::Arc;
+
+/// Requests that came out.
+#[derive(Default)]
+pub struct Out {
+    pub cumulative: Vec<ExportMetricsServiceRequest>,
+    pub delta: Vec<ExportMetricsServiceRequest>,
+    pub bytes: Vec<u8>,
+}
+
+impl Outlet for Out {
+    fn wants(&self, _: View) -> bool {
+        true
+    }
+
+    fn take(&mut self, view: View, request: Vec<u8>, points: u64) {
+        let decoded = ExportMetricsServiceRequest::decode(&*request).expect("what we encode decodes");
+        assert_eq!(each_point(&decoded).len() as u64, points, "points are counted right");
+        assert_eq!(decoded.encode_to_vec().len(), request.len(), "the encoding is minimal");
+        self.bytes.extend_from_slice(&request);
+        if view.0 == Temporality::Cumulative { self.cumulative.push(decoded) } else { self.delta.push(decoded) }
+    }
+}
+
+/// A whole aggregation without sockets and threads.
+pub struct Rig {
+    pub registry: Arc<Registry>,
+    pub cores: Vec<Ingest>,
+    pub owners: Vec<Owner>,
+    pub tally: Tally,
+    pub cut: u32,
+    pub expire_ns: u64,
+}
+
+pub const SECOND: u64 = 1_000_000_000;
+pub const START: u64 = 1_000 * SECOND;
+
+impl Rig {
+    pub fn new(cores: usize) -> Rig {
+        Rig::with(cores, 1_000_000, 300 * SECOND)
+    }
+
+    pub fn with(cores: usize, series_limit: usize, expire_ns: u64) -> Rig {
+        let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
+        let registry = Arc::new(Registry::new(
+            RegistryOptions { series_limit, group_limit: 100_000, memory_limit: usize::MAX },
+            slabs,
+        ));
+        let options = FlushOptions { started_ns: START, expire_ns, interval_ns: 10 * SECOND };
+        Rig {
+            cores: writers
+                .into_iter()
+                .enumerate()
+                .map(|(i, slab)| Ingest::new(i, IngestOptions { started_ns: START }, registry.clone(), slab))
+                .collect(),
+            owners: (0..cores).map(|i| Owner::new(i, options, registry.clone()).0).collect(),
+            registry,
+            tally: Tally::default(),
+            cut: 1,
+            expire_ns,
+        }
+    }
+
+    pub fn send(&mut self, core: usize, request: &ExportMetricsServiceRequest) -> Receipt {
+        self.send_bytes(core, &request.encode_to_vec()).expect("well-formed")
+    }
+
+    pub fn send_bytes(&mut self, core: usize, body: &[u8]) -> Result<Receipt, String> {
+        let n = self.cores.len();
+        let result =
+            self.cores[core % n].export(Input::OtlpGrpc, body, &mut self.tally).map_err(|fault| fault.to_string());
+        assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
+        result
+    }
+
+    /// Cuts all cores at `boundary` and merges everything.
+    pub fn cut(&mut self, boundary: u64) -> Out {
+        let mut cores = Vec::new();
+        for core in &mut self.cores {
+            let (interval, bank) = core.open();
+            core.switch(self.cut + 1);
+            let closed = Some(Closed { bank, interval });
+            cores.push(Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
+        }
+        let mut out = Out::default();
+        for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
+            owner.begin(self.cut, boundary, cores.clone());
+            while owner.step(core.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
+        }
+        assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
+        assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
+        self.cut += 1;
+        out
+    }
+}
+
+pub fn attribute(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.into())) }),
+        ..Default::default()
+    }
+}
+
+pub fn attributes(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
+    pairs.iter().map(|(k, v)| attribute(k, v)).collect()
+}
+
+pub fn request(metrics: Vec<pb::Metric>) -> ExportMetricsServiceRequest {
+    request_of("svc", metrics)
+}
+
+pub fn request_of(service: &str, metrics: Vec<pb::Metric>) -> ExportMetricsServiceRequest {
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![pb::ResourceMetrics {
+            resource: Some(Resource { attributes: attributes(&[("service.name", service)]), ..Default::default() }),
+            scope_metrics: vec![pb::ScopeMetrics {
+                scope: Some(InstrumentationScope { name: "lib".into(), version: "1".into(), ..Default::default() }),
+                metrics,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    }
+}
+
+pub fn metric(name: &str, data: Data) -> pb::Metric {
+    pb::Metric { name: name.into(), unit: "1".into(), data: Some(data), ..Default::default() }
+}
+
+pub fn int(value: i64) -> Option<pb::number_data_point::Value> {
+    Some(pb::number_data_point::Value::AsInt(value))
+}
+
+pub fn double(value: f64) -> Option<pb::number_data_point::Value> {
+    Some(pb::number_data_point::Value::AsDouble(value))
+}
+
+pub fn number(
+    attrs: &[(&str, &str)],
+    start: u64,
+    time: u64,
+    value: Option<pb::number_data_point::Value>,
+) -> pb::NumberDataPoint {
+    pb::NumberDataPoint {
+        attributes: attributes(attrs),
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        value,
+        ..Default::default()
+    }
+}
+
+pub fn sum(name: &str, temporality: i32, monotonic: bool, points: Vec<pb::NumberDataPoint>) -> pb::Metric {
+    metric(
+        name,
+        Data::Sum(pb::Sum { data_points: points, aggregation_temporality: temporality, is_monotonic: monotonic }),
+    )
+}
+
+pub fn gauge(name: &str, points: Vec<pb::NumberDataPoint>) -> pb::Metric {
+    metric(name, Data::Gauge(pb::Gauge { data_points: points }))
+}
+
+/// Every point of a request, flat: (metric, its attributes sorted as text, the point).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Any {
+    Number(pb::NumberDataPoint),
+    Histogram(pb::HistogramDataPoint),
+    Exponential(pb::ExponentialHistogramDataPoint),
+    Summary(pb::SummaryDataPoint),
+}
+
+pub fn label(attributes: &[KeyValue]) -> String {
+    let mut all: Vec<String> = attributes.iter().map(|kv| format!("{}={:?}", kv.key, kv.value)).collect();
+    all.sort();
+    all.join(",")
+}
+
+pub fn each_point(request: &ExportMetricsServiceRequest) -> Vec<(String, String, Any)> {
+    let mut all = Vec::new();
+    for metric in request.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics) {
+        let mut add = |attrs: &[KeyValue], point: Any| all.push((metric.name.clone(), label(attrs), point));
+        match &metric.data {
+            Some(Data::Gauge(d)) => d.data_points.iter().for_each(|p| add(&p.attributes, Any::Number(p.clone()))),
+            Some(Data::Sum(d)) => d.data_points.iter().for_each(|p| add(&p.attributes, Any::Number(p.clone()))),
+            Some(Data::Histogram(d)) => {
+                d.data_points.iter().for_each(|p| add(&p.attributes, Any::Histogram(p.clone())))
+            }
+            Some(Data::ExponentialHistogram(d)) => {
+                d.data_points.iter().for_each(|p| add(&p.attributes, Any::Exponential(p.clone())));
+            }
+            Some(Data::Summary(d)) => d.data_points.iter().for_each(|p| add(&p.attributes, Any::Summary(p.clone()))),
+            None => {}
+        }
+    }
+    all
+}
+
+/// The number points of some requests as (metric, attributes, start, time, value as f64).
+pub fn numbers(requests: &[ExportMetricsServiceRequest]) -> Vec<(String, String, u64, u64, f64)> {
+    let mut all = Vec::new();
+    for (name, attrs, point) in requests.iter().flat_map(each_point) {
+        if let Any::Number(p) = point {
+            let value = match p.value {
+                Some(pb::number_data_point::Value::AsInt(v)) => v as f64,
+                Some(pb::number_data_point::Value::AsDouble(v)) => v,
+                None => f64::NAN,
+            };
+            all.push((name, attrs, p.start_time_unix_nano, p.time_unix_nano, value));
+        }
+    }
+    all.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    all
+}
+
+pub fn values(requests: &[ExportMetricsServiceRequest]) -> Vec<f64> {
+    numbers(requests).into_iter().map(|n| n.4).collect()
+}
+
+pub fn histogram(name: &str, temporality: i32, points: Vec<pb::HistogramDataPoint>) -> pb::Metric {
+    metric(name, Data::Histogram(pb::Histogram { data_points: points, aggregation_temporality: temporality }))
+}
+
+/// Minimum 0.5 and maximum 9.0 where there is a count.
+pub fn histogram_point(
+    attrs: &[(&str, &str)],
+    time: u64,
+    counts: &[u64],
+    bounds: &[f64],
+    sum: f64,
+) -> pb::HistogramDataPoint {
+    let count = counts.iter().sum();
+    pb::HistogramDataPoint {
+        attributes: attributes(attrs),
+        start_time_unix_nano: time,
+        time_unix_nano: time,
+        count,
+        sum: Some(sum),
+        bucket_counts: counts.to_vec(),
+        explicit_bounds: bounds.to_vec(),
+        min: (count > 0).then_some(0.5),
+        max: (count > 0).then_some(9.0),
+        ..Default::default()
+    }
+}
+
+pub fn exponential(name: &str, temporality: i32, points: Vec<pb::ExponentialHistogramDataPoint>) -> pb::Metric {
+    metric(
+        name,
+        Data::ExponentialHistogram(pb::ExponentialHistogram {
+            data_points: points,
+            aggregation_temporality: temporality,
+        }),
+    )
+}
+
+/// One value lies in the zero bucket.
+pub fn exponential_point(
+    attrs: &[(&str, &str)],
+    start: u64,
+    time: u64,
+    scale: i32,
+    offset: i32,
+    counts: &[u64],
+) -> pb::ExponentialHistogramDataPoint {
+    pb::ExponentialHistogramDataPoint {
+        attributes: attributes(attrs),
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        count: counts.iter().sum::<u64>() + 1,
+        sum: Some(counts.iter().sum::<u64>() as f64),
+        scale,
+        zero_count: 1,
+        positive: Some(pb::exponential_histogram_data_point::Buckets { offset, bucket_counts: counts.to_vec() }),
+        ..Default::default()
+    }
+}
+
+pub fn histograms(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::HistogramDataPoint> {
+    let points = requests.iter().flat_map(each_point);
+    points.filter_map(|(_, _, p)| if let Any::Histogram(h) = p { Some(h) } else { None }).collect()
+}
+
+pub fn exponentials(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::ExponentialHistogramDataPoint> {
+    let points = requests.iter().flat_map(each_point);
+    points.filter_map(|(_, _, p)| if let Any::Exponential(h) = p { Some(h) } else { None }).collect()
+}

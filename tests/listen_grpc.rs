@@ -1,0 +1,420 @@
+//! gRPC and OTLP/HTTP over HTTP/2 at the doors: R1, R2, R5 to R9, R11, R14, R15, R18, R25, T1 to T3, T12.
+
+mod listen_support;
+
+use std::io::{Read, Write};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use bytes::Bytes;
+use catchment::limits;
+use catchment::listen::{Answer, Options};
+use catchment::model::Input;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderMap, Request};
+use listen_support::*;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use prost::Message;
+
+const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+const GRPC: (&str, &str) = ("content-type", "application/grpc");
+const GZIP: (&str, &str) = ("grpc-encoding", "gzip");
+
+struct Reply2 {
+    http: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    /// Trailers, or the headers where these ended the stream.
+    end: HeaderMap,
+}
+
+impl Reply2 {
+    fn grpc(&self) -> i32 {
+        self.end.get("grpc-status").expect("a grpc-status").to_str().unwrap().parse().unwrap()
+    }
+}
+
+fn run<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(test)
+}
+
+async fn connect(server: &Server) -> SendRequest<Bytes> {
+    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let (send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    send.ready().await.unwrap()
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder().method(method).uri(format!("http://x{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+async fn read(response: ResponseFuture) -> Reply2 {
+    let (head, mut stream) = response.await.unwrap().into_parts();
+    let mut body = Vec::new();
+    while let Some(chunk) = stream.data().await {
+        let chunk = chunk.unwrap();
+        body.extend_from_slice(&chunk);
+        stream.flow_control().release_capacity(chunk.len()).unwrap();
+    }
+    let trailers = stream.trailers().await.unwrap();
+    let end = trailers.unwrap_or_else(|| head.headers.clone());
+    Reply2 { http: head.status.as_u16(), headers: head.headers, body, end }
+}
+
+/// One call whose body is sent in these pieces, each a DATA frame or more.
+async fn call(send: &SendRequest<Bytes>, path: &str, headers: &[(&str, &str)], pieces: &[&[u8]]) -> Reply2 {
+    let mut send = send.clone().ready().await.unwrap();
+    let (response, mut stream) = send.send_request(request("POST", path, headers), pieces.is_empty()).unwrap();
+    for (index, piece) in pieces.iter().enumerate() {
+        // an answer may come, and the stream end, before all is sent
+        if stream.send_data(Bytes::copy_from_slice(piece), index + 1 == pieces.len()).is_err() {
+            break;
+        }
+    }
+    read(response).await
+}
+
+async fn export(send: &SendRequest<Bytes>, message: &[u8]) -> Reply2 {
+    call(send, PATH, &[GRPC], &[&framed(0, message)]).await
+}
+
+/// R1, R5, R6, R25: whatever the size, the encoding and the cuts between frames, the intake sees the same message.
+#[test]
+fn r1_r25_messages_arrive_whole() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        for size in [0, 1, 2_000, 100_000, 3_000_000] {
+            let message: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+            let (plain, zipped) = (framed(0, &message), framed(1, &gzip(&message)));
+            let cases: [(&[(&str, &str)], Vec<&[u8]>); 5] = [
+                (&[GRPC], vec![&plain]),
+                (&[GRPC, GZIP], vec![&plain]),
+                (&[GRPC, GZIP], vec![&zipped]),
+                (&[GRPC], plain.chunks(plain.len() / 7 + 1).collect()),
+                (&[GRPC, ("grpc-encoding", "identity")], vec![&plain[..3], &plain[3..5], &plain[5..], b""]),
+            ];
+            for (headers, pieces) in cases {
+                let reply = call(&send, PATH, headers, &pieces).await;
+                assert_eq!((reply.http, reply.grpc()), (200, 0), "{size} {headers:?}");
+                assert_eq!(reply.headers["content-type"], "application/grpc");
+                assert_eq!(reply.body, [0; 5]);
+                let (input, seen) = server.shared.bodies.lock().unwrap().pop().unwrap();
+                assert_eq!(input, Input::OtlpGrpc);
+                assert!(seen == message, "{size} bytes");
+            }
+        }
+    });
+    let stats = server.wait("all answers", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 25);
+    assert_eq!((stats.streams, stats.connections.accepted, server.held()), (25, 1, 0));
+}
+
+/// R7, R8: partial success is status OK with a message.
+#[test]
+fn r7_r8_partial_success() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        let reply = export(&send, b"partial").await;
+        assert_eq!(reply.grpc(), 0);
+        assert_eq!(reply.body[0], 0);
+        assert_eq!(u32::from_be_bytes(reply.body[1..5].try_into().unwrap()) as usize, reply.body.len() - 5);
+        let partial = ExportMetricsServiceResponse::decode(&reply.body[5..]).unwrap().partial_success.unwrap();
+        assert_eq!((partial.rejected_data_points, partial.error_message.as_str()), (3, "negative delta"));
+        let reply = export(&send, b"warn").await;
+        let partial = ExportMetricsServiceResponse::decode(&reply.body[5..]).unwrap().partial_success.unwrap();
+        assert_eq!((partial.rejected_data_points, partial.error_message.len()), (0, 4_096));
+    });
+}
+
+/// R9, R11, R14, R15, R25: every refusal has its code, and ends the stream with its headers.
+#[test]
+fn r9_to_r25_refusals() {
+    let server = Server::start(Options::default());
+    let good = framed(0, b"x");
+    let (bad, busy, flagged, odd) = (framed(0, b"bad"), framed(0, b"busy"), framed(1, b"x"), framed(2, b"x"));
+    let two = [good.clone(), good.clone()].concat();
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], i32);
+    let table: [Row; 13] = [
+        (PATH, &[GRPC], &bad, 3),
+        (PATH, &[GRPC], &busy, 14),
+        (PATH, &[GRPC], &flagged, 13),
+        (PATH, &[GRPC, ("grpc-encoding", "identity")], &flagged, 13),
+        (PATH, &[GRPC, GZIP], &flagged, 3),
+        (PATH, &[GRPC], &odd, 13),
+        (PATH, &[GRPC], &two, 13),
+        (PATH, &[GRPC], &good[..5], 13),
+        (PATH, &[GRPC], b"", 13),
+        (PATH, &[GRPC, ("grpc-encoding", "zstd")], &good, 12),
+        (PATH, &[GRPC, ("grpc-timeout", "soon")], &good, 13),
+        ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", &[GRPC], &good, 12),
+        ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", &[GRPC], &good, 12),
+    ];
+    run(async {
+        let send = connect(&server).await;
+        for (path, headers, body, code) in table {
+            let reply = call(&send, path, headers, &[body]).await;
+            assert_eq!((reply.http, reply.grpc()), (200, code), "{path} {headers:?} {body:?}");
+            assert!(reply.body.is_empty());
+            assert!(!reply.end["grpc-message"].is_empty());
+            assert_eq!(reply.end.contains_key("grpc-status-details-bin"), code == 3 || code == 14);
+            if headers.contains(&("grpc-encoding", "zstd")) {
+                assert_eq!(reply.end["grpc-accept-encoding"], "identity,gzip");
+            }
+        }
+        let reply = call(&send, PATH, &[("content-type", "text/plain")], &[&good]).await;
+        assert_eq!(reply.http, 415);
+        assert_eq!(export(&send, b"still well").await.grpc(), 0);
+    });
+    assert_eq!(server.bodies().len(), 1);
+    assert_eq!(server.held(), 0);
+}
+
+/// R14: OTLP/HTTP is served over HTTP/2 as well, on the same port.
+#[test]
+fn r14_http_over_http2() {
+    let server = Server::start(Options::default());
+    let protobuf = ("content-type", "application/x-protobuf");
+    run(async {
+        let send = connect(&server).await;
+        let reply = call(&send, "/v1/metrics", &[protobuf], &[b"x"]).await;
+        assert_eq!((reply.http, reply.body.len()), (200, 0));
+        let reply = call(&send, "/v1/metrics", &[protobuf], &[b"bad"]).await;
+        assert_eq!((reply.http, Status::decode(reply.body.as_slice()).unwrap().code), (400, 3));
+        assert_eq!(call(&send, "/v1/traces", &[protobuf], &[b"x"]).await.http, 404);
+    });
+    assert_eq!(server.bodies(), [(Input::OtlpHttp, b"x".to_vec())]);
+}
+
+/// R2: over the limit before or after decompression is RESOURCE_EXHAUSTED without RetryInfo.
+#[test]
+fn r2_messages_are_limited() {
+    let server = Server::start(Options { max_body: 100_000, ..Options::default() });
+    run(async {
+        let send = connect(&server).await;
+        assert_eq!(export(&send, &vec![1; 100_000]).await.grpc(), 0);
+        let table: [(&[(&str, &str)], Vec<u8>); 3] = [
+            (&[GRPC], framed(0, &vec![1; 100_001])),
+            (&[GRPC, GZIP], framed(1, &gzip(&vec![1; 100_001]))),
+            (&[GRPC], vec![0, 255, 255, 255, 255, 1]),
+        ];
+        for (headers, body) in table {
+            let reply = call(&send, PATH, headers, &[&body]).await;
+            assert_eq!(reply.grpc(), 8);
+            assert!(!reply.end.contains_key("grpc-status-details-bin"));
+        }
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+    });
+    assert_eq!(server.held(), 0);
+}
+
+/// R9, R10: no budget is UNAVAILABLE with RetryInfo.
+#[test]
+fn r9_no_budget_is_retryable() {
+    let server = Server::start(Options::default());
+    server.shared.budget.store(1_000, SeqCst);
+    run(async {
+        let send = connect(&server).await;
+        let reply = export(&send, &[1; 2_000]).await;
+        assert_eq!(reply.grpc(), 14);
+        assert!(reply.end.contains_key("grpc-status-details-bin"));
+        let reply = call(&send, PATH, &[GRPC, GZIP], &[&framed(1, &gzip(&[1; 100_000]))]).await;
+        assert_eq!(reply.grpc(), 14);
+        assert_eq!(export(&send, &[1; 500]).await.grpc(), 0);
+    });
+    assert_eq!(server.held(), 0);
+}
+
+/// R18: more than a hundred calls at once on one connection; one that does not end delays no other.
+#[test]
+fn r18_concurrent_calls() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        let mut slow = send.clone().ready().await.unwrap();
+        let (slow_reply, mut slow_body) = slow.send_request(request("POST", PATH, &[GRPC]), false).unwrap();
+        let message = framed(0, b"slow");
+        slow_body.send_data(Bytes::copy_from_slice(&message[..4]), false).unwrap();
+        let calls: Vec<_> = (0..200)
+            .map(|_| {
+                let send = send.clone();
+                tokio::spawn(async move { export(&send, &[7; 2_000]).await.grpc() })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap(), 0);
+        }
+        slow_body.send_data(Bytes::copy_from_slice(&message[4..]), true).unwrap();
+        assert_eq!(read(slow_reply).await.grpc(), 0);
+    });
+    assert_eq!(server.bodies().len(), 201);
+}
+
+/// R25: a call whose time ran out before it was whole is not applied; one that is reset leaves nothing behind.
+#[test]
+fn r25_deadlines_and_resets() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        let mut one = send.clone().ready().await.unwrap();
+        let head = request("POST", PATH, &[GRPC, ("grpc-timeout", "500m")]);
+        let (reply, mut body) = one.send_request(head, false).unwrap();
+        body.send_data(Bytes::from_static(&[0, 0, 0]), false).unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+        server.pass(Duration::from_millis(600));
+        assert_eq!(read(reply).await.grpc(), 4);
+        let mut two = send.clone().ready().await.unwrap();
+        let (reply, mut body) = two.send_request(request("POST", PATH, &[GRPC]), false).unwrap();
+        body.send_data(Bytes::from_static(&[0, 0, 0]), false).unwrap();
+        assert_eq!(export(&send, b"y").await.grpc(), 0);
+        body.send_reset(h2::Reason::CANCEL);
+        assert!(reply.await.is_err());
+        assert_eq!(export(&send, b"z").await.grpc(), 0);
+    });
+    server.wait("the reset", |stats| stats.requests(Input::OtlpGrpc, Answer::Broken) == 1);
+    assert_eq!(server.bodies().len(), 3);
+    assert_eq!(server.held(), 0);
+}
+
+/// Stopping: GOAWAY, and the call in hand is finished.
+#[test]
+fn stopping_finishes_what_is_begun() {
+    let server = Server::start(Options::default());
+    run(async {
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut one = send.clone().ready().await.unwrap();
+        let (reply, mut body) = one.send_request(request("POST", PATH, &[GRPC]), false).unwrap();
+        let message = framed(0, b"last");
+        body.send_data(Bytes::copy_from_slice(&message[..6]), false).unwrap();
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+        server.stop();
+        server.wait("stop seen", |_| std::net::TcpStream::connect(server.address).is_err());
+        assert!(!server.shared.idle.load(SeqCst));
+        body.send_data(Bytes::copy_from_slice(&message[6..]), true).unwrap();
+        assert_eq!(read(reply).await.grpc(), 0);
+        drop((send, one));
+        connection.await.unwrap().unwrap();
+    });
+    server.wait("closed", |stats| stats.connections.open == 0);
+    assert!(server.shared.idle.load(SeqCst));
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// The error code of the last GOAWAY before the peer closes.
+fn goaway(stream: &mut std::net::TcpStream) -> Option<u32> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(n) = stream.read(&mut piece) {
+        if n == 0 || bytes.len() > 10_000_000 {
+            break;
+        }
+        bytes.extend_from_slice(&piece[..n]);
+    }
+    let (mut at, mut code) = (0, None);
+    while let Some(head) = bytes.get(at..at + 9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        if head[3] == 7 {
+            code = bytes.get(at + 13..at + 17).map(|word| u32::from_be_bytes(word.try_into().unwrap()));
+        }
+        at += 9 + length;
+    }
+    code
+}
+
+/// T1, T2, T3: each flood ends its connection with ENHANCE_YOUR_CALM and nobody else's.
+#[test]
+fn t3_floods_are_closed() {
+    let server = Server::start(Options::default());
+    // :method POST, :scheme http, :path /, as indexed fields
+    let headers = [0x83, 0x86, 0x84];
+    let opened = |count: u32| -> Vec<u8> {
+        (0..count)
+            .flat_map(|n| [frame(1, 4, 2 * n + 1, &headers), frame(3, 0, 2 * n + 1, &[0, 0, 0, 8])].concat())
+            .collect()
+    };
+    let table: [(&str, Vec<u8>); 7] = [
+        ("ping", frame(6, 0, 0, &[0; 8]).repeat(limits::HTTP2_PING_PER_SECOND_MAX as usize + 1)),
+        ("settings", frame(4, 0, 0, &[]).repeat(limits::HTTP2_SETTINGS_PER_SECOND_MAX as usize + 1)),
+        ("rapid reset", opened(limits::HTTP2_RESET_PER_SECOND_MAX + 1)),
+        ("window update", frame(8, 0, 0, &[0, 0, 0, 1]).repeat(2_000)),
+        ("empty data", [frame(1, 4, 1, &headers), frame(0, 0, 1, &[]).repeat(500)].concat()),
+        ("priority", frame(2, 0, 1, &[0, 0, 0, 3, 1]).repeat(2_000)),
+        ("continuation", [frame(1, 0, 1, &headers), frame(9, 0, 1, &[]).repeat(2_000)].concat()),
+    ];
+    for (name, bytes) in table {
+        let mut stream = server.connect();
+        stream.write_all(PREFACE).unwrap();
+        // the server may close before all of it is written
+        let _ = stream.write_all(&bytes);
+        assert_eq!(goaway(&mut stream), Some(11), "{name}");
+    }
+    server.wait("all closed", |stats| stats.connections.open == 0);
+    run(async { assert_eq!(export(&connect(&server).await, b"x").await.grpc(), 0) });
+    assert_eq!(server.held(), 0);
+}
+
+/// T4: a header list over the limit is refused without harm to the connection's other calls.
+#[test]
+fn t4_header_lists_are_limited() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        let long = "b".repeat(20_000);
+        let reply = call(&send, PATH, &[GRPC, ("a", &long)], &[&framed(0, b"x")]).await;
+        assert_eq!(reply.http, 431);
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+    });
+    assert_eq!(server.bodies().len(), 1);
+}
+
+/// T12: an unfinished preface, an unfinished header block, a trickling body and an idle connection, each in its time.
+#[test]
+fn t12_slow_clients_are_closed() {
+    let server = Server::start(Options::default());
+    let mut preface = server.connect();
+    preface.write_all(&PREFACE[..20]).unwrap();
+    let mut block = server.connect();
+    block.write_all(PREFACE).unwrap();
+    block.write_all(&frame(1, 0, 1, &[0x83])).unwrap();
+    let seen = (20 + PREFACE.len() + 10) as u64;
+    server.wait("both", |stats| stats.connections.wire_bytes_in == seen);
+    run(async {
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut one = send.clone().ready().await.unwrap();
+        let (reply, mut body) = one.send_request(request("POST", PATH, &[GRPC]), false).unwrap();
+        body.send_data(Bytes::from_static(&[0, 0, 0, 0, 9]), false).unwrap();
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+        server.pass(Duration::from_secs(6));
+        assert_eq!(goaway(&mut block), Some(11));
+        assert!(is_closed(&mut preface));
+        server.pass(Duration::from_secs(6));
+        assert_eq!(read(reply).await.grpc(), 4);
+        server.pass(Duration::from_secs(200));
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+        server.pass(Duration::from_secs(301));
+        connection.await.unwrap().unwrap();
+        drop((send, one, body));
+    });
+    server.wait("all closed", |stats| stats.connections.open == 0);
+    assert_eq!(server.held(), 0);
+}

@@ -1,0 +1,283 @@
+//! OTLP over HTTP/1.1 at the doors: R1, R3 to R9, R11 to R15, R18, T5, T12, T13, T28, T29.
+
+mod listen_support;
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use catchment::listen::{Answer, Options};
+use catchment::model::Input;
+use listen_support::*;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use prost::Message;
+
+const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+const GZIP: (&str, &str) = ("content-encoding", "gzip");
+
+/// R1, R5, R6: both encodings bring the same bytes to the intake; the answer to success is empty.
+#[test]
+fn r1_r5_r6_success_is_an_empty_answer() {
+    let server = Server::start(Options::default());
+    for size in [0, 1, 1_000, 300_000, 3_000_000] {
+        let body: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+        let zipped = gzip(&body);
+        for (headers, sent) in [(&[PROTOBUF][..], &body), (&[PROTOBUF, GZIP][..], &zipped)] {
+            let reply = post(&server, "/v1/metrics", headers, sent);
+            assert_eq!(reply.status, 200, "{size}");
+            assert_eq!(reply.header("content-type"), Some("application/x-protobuf"));
+            assert!(reply.body.is_empty());
+            let (input, seen) = server.shared.bodies.lock().unwrap().pop().unwrap();
+            assert_eq!(input, Input::OtlpHttp);
+            assert!(seen == body, "{size} bytes");
+        }
+    }
+    server.wait("ten requests", |stats| stats.requests(Input::OtlpHttp, Answer::Ok) == 10);
+    assert_eq!(server.held(), 0);
+}
+
+/// R4, R7, R8: rejected points are told by number, a warning by message alone, and messages are short.
+#[test]
+fn r7_r8_partial_success() {
+    let server = Server::start(Options::default());
+    let reply = post(&server, "/v1/metrics", &[PROTOBUF], b"partial");
+    assert_eq!(reply.status, 200);
+    let partial = ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap().partial_success.unwrap();
+    assert_eq!((partial.rejected_data_points, partial.error_message.as_str()), (3, "negative delta"));
+    let reply = post(&server, "/v1/metrics", &[PROTOBUF], b"warn");
+    let partial = ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap().partial_success.unwrap();
+    assert_eq!(partial.rejected_data_points, 0);
+    assert_eq!(partial.error_message, "x".repeat(4_096));
+}
+
+/// R9, R11, R12, R13, R14, R15: every refusal has its status, and a body in the encoding of the request.
+#[test]
+fn r11_to_r15_refusals() {
+    let server = Server::start(Options::default());
+    let json = ("content-type", "application/json");
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, i32);
+    let table: [Row; 12] = [
+        ("/v1/metrics", &[PROTOBUF], b"bad", 400, 3),
+        ("/v1/metrics", &[PROTOBUF, GZIP], b"no gzip at all", 400, 3),
+        ("/v1/metrics", &[PROTOBUF], b"busy", 503, 14),
+        ("/v1/metrics", &[("content-type", "APPLICATION/X-Protobuf;q=1")], b"bad", 400, 3),
+        ("/v1/metrics", &[("content-type", "text/plain")], b"x", 415, 3),
+        ("/v1/metrics", &[], b"x", 415, 3),
+        ("/v1/metrics", &[PROTOBUF, ("content-encoding", "br")], b"x", 415, 12),
+        ("/v1/metrics", &[PROTOBUF, ("content-encoding", "gzip, gzip")], b"x", 415, 12),
+        ("/v1/metrics", &[json], b"{}", 415, 3),
+        ("/v1/traces", &[PROTOBUF], b"x", 404, 5),
+        ("/v1/logs", &[json], b"{}", 404, 5),
+        ("/v1/metrics/", &[PROTOBUF], b"x", 404, 5),
+    ];
+    for (path, headers, body, status, code) in table {
+        let reply = post(&server, path, headers, body);
+        assert_eq!(reply.status, status, "{path} {headers:?}");
+        if headers.contains(&json) {
+            assert_eq!(reply.header("content-type"), Some("application/json"));
+            let value: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!(value["code"], code);
+        } else {
+            assert_eq!(reply.header("content-type"), Some("application/x-protobuf"));
+            let value = Status::decode(reply.body.as_slice()).unwrap();
+            assert_eq!(value.code, code, "{path} {headers:?}");
+            assert!(!value.message.is_empty());
+            match status {
+                400 => assert_eq!(value.details[0].type_url, "type.googleapis.com/google.rpc.BadRequest"),
+                503 => {
+                    assert_eq!(value.details[0].type_url, "type.googleapis.com/google.rpc.RetryInfo");
+                    assert_eq!(reply.header("retry-after"), Some("2"));
+                }
+                _ => assert!(value.details.is_empty()),
+            }
+        }
+    }
+    let mut stream = server.connect();
+    stream.write_all(b"GET /v1/metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let reply = read_reply(&mut stream);
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("POST")));
+    assert!(server.bodies().is_empty());
+    assert_eq!(server.held(), 0);
+}
+
+/// R3, T5: the limit holds before and after decompression, with and without a declared length.
+#[test]
+fn r3_bodies_are_limited() {
+    let server = Server::start(Options { max_body: 1_000_000, ..Options::default() });
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], &vec![1; 1_000_000]).status, 200);
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], &vec![1; 1_000_001]).status, 413);
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF, GZIP], &gzip(&vec![1; 1_000_000])).status, 200);
+    let reply = post(&server, "/v1/metrics", &[PROTOBUF, GZIP], &gzip(&vec![0; 50_000_000]));
+    assert_eq!(reply.status, 413);
+    assert_eq!(Status::decode(reply.body.as_slice()).unwrap().code, 8);
+    let mut stream = server.connect();
+    stream.write_all(b"POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n").unwrap();
+    stream.write_all(b"transfer-encoding: chunked\r\n\r\n").unwrap();
+    for _ in 0..11 {
+        stream.write_all(b"186a0\r\n").unwrap();
+        stream.write_all(&[7; 100_000]).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+    }
+    assert_eq!(read_reply(&mut stream).status, 413);
+    assert_eq!(server.held(), 0);
+    assert!(server.shared.held_max.load(std::sync::atomic::Ordering::SeqCst) <= 2_200_000);
+}
+
+/// R9, R10: a body that the budget has no room for is refused at once, with a time to come back, and holds nothing.
+#[test]
+fn r9_no_budget_is_retryable() {
+    let server = Server::start(Options::default());
+    server.shared.budget.store(500_000, std::sync::atomic::Ordering::SeqCst);
+    for (headers, body) in [(&[PROTOBUF][..], vec![1; 600_000]), (&[PROTOBUF, GZIP][..], gzip(&vec![1; 600_000]))] {
+        let reply = post(&server, "/v1/metrics", headers, &body);
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+        assert_eq!(server.held(), 0);
+    }
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], &vec![1; 100_000]).status, 200);
+}
+
+/// R14: requests follow each other on one connection, also pipelined.
+#[test]
+fn keep_alive_and_pipelining() {
+    let server = Server::start(Options::default());
+    let mut stream = server.connect();
+    for round in 0..50 {
+        for _ in 0..1 + round % 3 {
+            send_post(&mut stream, "/v1/metrics", &[PROTOBUF], b"0123456789");
+        }
+        for _ in 0..1 + round % 3 {
+            assert_eq!(read_reply(&mut stream).status, 200);
+        }
+    }
+    assert_eq!(server.bodies().len(), 99);
+    assert_eq!(server.stats().connections.accepted, 1);
+}
+
+/// R18: a connection in the middle of its body does not delay others.
+#[test]
+fn r18_a_slow_body_delays_nobody() {
+    let server = Server::start(Options::default());
+    let mut slow = server.connect();
+    slow.write_all(b"POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 10\r\n\r\n01234").unwrap();
+    for _ in 0..10 {
+        assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], b"fast").status, 200);
+    }
+    slow.write_all(b"56789").unwrap();
+    assert_eq!(read_reply(&mut slow).status, 200);
+}
+
+/// T12: heads that do not end, bodies that trickle, connections that say nothing are closed by the clock, and only
+/// they.
+#[test]
+fn t12_slow_clients_are_closed() {
+    let server = Server::start(Options::default());
+    let mut silent = server.connect();
+    let mut sniffed = server.connect();
+    sniffed.write_all(b"P").unwrap();
+    let mut head = server.connect();
+    head.write_all(b"POST /v1/metrics HTTP/1.1\r\nhost: x\r\n").unwrap();
+    let mut body = server.connect();
+    body.write_all(
+        b"POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 10\r\n\r\n0",
+    )
+    .unwrap();
+    let mut idle = server.connect();
+    send_post(&mut idle, "/v1/metrics", &[PROTOBUF], b"x");
+    assert_eq!(read_reply(&mut idle).status, 200);
+    server.wait("five connections", |stats| stats.connections.open == 5 && stats.connections.wire_bytes_in >= 229);
+    server.pass(Duration::from_secs(6));
+    assert!(is_closed(&mut head));
+    server.pass(Duration::from_secs(6));
+    let reply = read_reply(&mut body);
+    assert_eq!((reply.status, Status::decode(reply.body.as_slice()).unwrap().code), (408, 4));
+    assert!(is_closed(&mut body));
+    server.pass(Duration::from_secs(20));
+    assert!(is_closed(&mut silent));
+    assert!(is_closed(&mut sniffed));
+    send_post(&mut idle, "/v1/metrics", &[PROTOBUF], b"x");
+    assert_eq!(read_reply(&mut idle).status, 200, "an idle connection outlives all that");
+    server.pass(Duration::from_secs(301));
+    assert!(is_closed(&mut idle));
+    assert_eq!(server.held(), 0);
+}
+
+/// T13: over the limit of connections new ones are closed at once, and admitted again when others have left.
+#[test]
+fn t13_connections_are_limited() {
+    let server = Server::start(Options { connections_max: 3, ..Options::default() });
+    let mut held: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    server.wait("three connections", |stats| stats.connections.open == 3);
+    assert!(is_closed(&mut server.connect()));
+    assert_eq!(server.wait("a refusal", |stats| stats.connections.refused == 1).connections.open, 3);
+    held.pop();
+    server.wait("room", |stats| stats.connections.open == 2);
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], b"x").status, 200);
+}
+
+/// T28, T29: heads that are too large, and heads that two servers could read in two ways.
+#[test]
+fn t28_t29_bad_heads() {
+    let server = Server::start(Options::default());
+    let many = format!("POST /v1/metrics HTTP/1.1\r\nhost: x\r\n{}\r\n", "baggage: a=b\r\n".repeat(10_000));
+    let long = format!("POST /v1/metrics HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "b".repeat(20_000));
+    let heads: [(&str, &[u16]); 7] = [
+        (&many, &[431]),
+        (&long, &[431]),
+        ("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx", &[400]),
+        ("POST /v1/metrics HTTP/1.1\r\nhost: x\r\na: b\r\n c\r\n\r\n", &[400]),
+        ("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, gzip\r\n\r\n", &[400]),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", &[400]),
+        ("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", &[400]),
+    ];
+    for (head, statuses) in heads {
+        let mut stream = server.connect();
+        // the server may close before all of it is written
+        let _ = stream.write_all(head.as_bytes());
+        let reply = read_reply(&mut stream);
+        assert!(statuses.contains(&reply.status), "{:?}: {}", &head[..head.len().min(80)], reply.status);
+        assert!(is_closed(&mut stream));
+    }
+    assert!(server.bodies().is_empty());
+}
+
+/// T29: with both lengths the chunked coding alone counts, as RFC 9112 (6.3) has it; the other length is never used.
+#[test]
+fn t29_chunked_wins_over_content_length() {
+    for lengths in
+        ["content-length: 5\r\ntransfer-encoding: chunked\r\n", "transfer-encoding: chunked\r\ncontent-length: 5\r\n"]
+    {
+        let server = Server::start(Options::default());
+        let mut stream = server.connect();
+        let head =
+            format!("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n{lengths}\r\n");
+        stream.write_all(format!("{head}1\r\nx\r\n0\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(read_reply(&mut stream).status, 200);
+        assert_eq!(server.bodies(), [(Input::OtlpHttp, b"x".to_vec())]);
+    }
+}
+
+/// Stopping: no new connections, idle ones are closed, a request in hand is answered.
+#[test]
+fn stopping_finishes_what_is_begun() {
+    let server = Server::start(Options::default());
+    let mut idle = server.connect();
+    send_post(&mut idle, "/v1/metrics", &[PROTOBUF], b"x");
+    assert_eq!(read_reply(&mut idle).status, 200);
+    let mut busy = server.connect();
+    busy.write_all(
+        b"POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 4\r\n\r\n12",
+    )
+    .unwrap();
+    server.wait("a body begun", |stats| stats.body_bytes == 3);
+    server.stop();
+    assert!(is_closed(&mut idle));
+    assert!(!server.shared.idle.load(std::sync::atomic::Ordering::SeqCst));
+    assert!(std::net::TcpStream::connect(server.address).is_err());
+    busy.write_all(b"34").unwrap();
+    let reply = read_reply(&mut busy);
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    let mut rest = Vec::new();
+    busy.read_to_end(&mut rest).unwrap();
+    drop((busy, idle));
+    server.wait("all closed", |stats| stats.connections.open == 0);
+    assert!(server.shared.idle.load(std::sync::atomic::Ordering::SeqCst));
+}

@@ -1,0 +1,168 @@
+//! Pages at the doors: whole, streamed, broken off, and read slowly.
+
+mod listen_support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use bytes::Bytes;
+use catchment::clock::Now;
+use catchment::listen;
+use catchment::listen::pages::{Abort, Body, Options, Page, PageServer, PageStream, Pages};
+use listen_support::{PATIENCE, is_closed, read_reply};
+
+struct Count {
+    left: usize,
+    abort_at: usize,
+    pulled: Arc<AtomicUsize>,
+}
+
+impl PageStream for Count {
+    fn next(&mut self) -> Option<Result<Bytes, Abort>> {
+        if self.left == self.abort_at {
+            return Some(Err(Abort));
+        }
+        self.left = self.left.checked_sub(1)?;
+        self.pulled.fetch_add(1, SeqCst);
+        Some(Ok(Bytes::from(vec![b'x'; 10_000])))
+    }
+}
+
+struct Stub(Arc<AtomicUsize>);
+
+impl Pages for Stub {
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page {
+        let stream = |left, abort_at| Body::Stream(Box::new(Count { left, abort_at, pulled: Arc::clone(&self.0) }));
+        let (status, body) = match path {
+            "/stream" => (200, stream(query.parse().unwrap(), usize::MAX)),
+            "/abort" => (200, stream(1_000, 500)),
+            "/" => (200, Body::Full(format!("{door} {method} {query} {accept}").into())),
+            _ => (404, Body::Full(Bytes::new())),
+        };
+        Page { status, content_type: "text/plain", body }
+    }
+}
+
+fn with_server(test: impl FnOnce(&dyn Fn() -> TcpStream, &AtomicUsize)) {
+    let pulled = Arc::new(AtomicUsize::new(0));
+    let quit = Arc::new(AtomicBool::new(false));
+    let mut poll = mio::Poll::new().unwrap();
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+    let listener = listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let address = listener.local_addr().unwrap();
+    let registry = poll.registry().try_clone().unwrap();
+    let (count, end) = (Arc::clone(&pulled), Arc::clone(&quit));
+    let thread = std::thread::spawn(move || {
+        let mut server = PageServer::new(Options::default(), vec![(listener, 7)], registry, 1).unwrap();
+        let mut events = mio::Events::with_capacity(16);
+        let (mut stub, mut more) = (Stub(count), true);
+        while !end.load(SeqCst) {
+            poll.poll(&mut events, more.then_some(Duration::ZERO)).unwrap();
+            events.iter().for_each(|event| server.on_event(event));
+            more = server.turn(&mut stub, Now::at(1));
+        }
+    });
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    test(&connect, &pulled);
+    quit.store(true, SeqCst);
+    waker.wake().unwrap();
+    thread.join().unwrap();
+}
+
+/// Removes chunked coding; the flag says whether the last chunk was there.
+fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return (body, true);
+        }
+        let Some(chunk) = bytes.get(end + 2..end + 2 + size) else { break };
+        body.extend_from_slice(chunk);
+        bytes = bytes.get(end + 4 + size..).unwrap_or_default();
+    }
+    (body, false)
+}
+
+fn get(stream: &mut TcpStream, path: &str) {
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: a/b\r\naccept: c/d\r\n\r\n").as_bytes())
+        .unwrap();
+}
+
+#[test]
+fn pages_are_served_with_their_door_and_query() {
+    with_server(|connect, _| {
+        let mut stream = connect();
+        for _ in 0..3 {
+            get(&mut stream, "/?q=1");
+            let reply = read_reply(&mut stream);
+            assert_eq!((reply.status, reply.body.as_slice()), (200, b"7 GET q=1 a/b,c/d".as_slice()));
+            assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(reply.header("content-type"), Some("text/plain"));
+        }
+        get(&mut stream, "/none");
+        assert_eq!(read_reply(&mut stream).status, 404);
+    });
+}
+
+#[test]
+fn streams_are_whole_or_visibly_not() {
+    with_server(|connect, _| {
+        for (path, pieces, is_whole) in [("/stream?0", 0, true), ("/stream?500", 500, true), ("/abort", 500, false)] {
+            let mut stream = connect();
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+                .unwrap();
+            assert_eq!(read_reply(&mut stream).status, 200);
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            let (body, ended) = unchunk(&rest);
+            assert_eq!(ended, is_whole, "{path}");
+            // what lay in hyper's buffers when the stream aborted is lost with it
+            assert!(body.len() == pieces * 10_000 || !is_whole && body.len() < pieces * 10_000, "{path}");
+        }
+    });
+}
+
+/// A reader that does not read stops the stream, and delays no other.
+#[test]
+fn streams_wait_for_their_reader() {
+    with_server(|connect, pulled| {
+        let mut slow = connect();
+        get(&mut slow, "/stream?10000");
+        assert_eq!(read_reply(&mut slow).status, 200);
+        let mut fast = connect();
+        let mut seen = 0;
+        for _ in 0..10_000 {
+            get(&mut fast, "/");
+            assert_eq!(read_reply(&mut fast).status, 200);
+            let now = pulled.load(SeqCst);
+            if now == seen && now > 0 {
+                break;
+            }
+            seen = now;
+        }
+        assert!((1..5_000).contains(&seen), "{seen} pieces of 10 kB were pulled for a reader that reads nothing");
+        drop(slow);
+        get(&mut fast, "/none");
+        assert_eq!(read_reply(&mut fast).status, 404);
+    });
+}
+
+#[test]
+fn rubbish_is_answered_and_closed() {
+    with_server(|connect, _| {
+        let mut stream = connect();
+        stream.write_all(b"rubbish\r\n\r\n").unwrap();
+        assert_eq!(read_reply(&mut stream).status, 400);
+        assert!(is_closed(&mut stream));
+    });
+}

@@ -15,12 +15,18 @@
 //! ```
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
+// With `--cfg loom` only the rooms that have models, and what they need, are built: cells lie in raw slabs of core's
+// atomics, so the rooms that hand these to `lifecycle` are left out.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 pub mod aggregate;
+#[cfg(not(loom))]
 pub mod cli;
 pub mod clock;
 pub mod deliver;
+#[cfg(not(loom))]
 pub mod flush;
+#[cfg(not(loom))]
 pub mod ingest;
 pub mod ledger;
 pub mod limits;
@@ -30,6 +36,7 @@ pub mod model;
 pub mod net;
 pub mod otlp;
 pub mod prometheus;
+#[cfg(not(loom))]
 pub mod runtime;
 pub mod series;
 pub mod sync;

@@ -1,6 +1,7 @@
 //! The life of a series: live, retiring, dead, and live again if somebody touches it in time.
 //!
-//! Knows one state word and the stamps of cells; does not know what a cell holds, who owns it, or when a series is idle.
+//! Knows one state word and the stamps of cells; does not know what a cell holds, who owns it, or when a series is
+//! idle.
 //!
 //! ```text
 //!               begin_retire (owner, at cut n)          finish_retire(untouched) (owner, at cut n + 1 or later)
@@ -10,8 +11,8 @@
 //!        └── finish_retire(touched) (owner) ─┘
 //! ```
 //!
-//! A *stamp* is a word in each bank of each cell: the interval's number (see `sync::cut`) above, the points counted in it
-//! below. The cell's only writer stamps the open bank before the first point of an interval goes in.
+//! A *stamp* is a word in each bank of each cell: the interval's number (see `sync::cut`) above, the points counted in
+//! it below. The cell's only writer stamps the open bank before the first point of an interval goes in.
 //!
 //! Invariants
 //!  1. A writer adds a point to a cell only if in this interval it stamped the open bank and `touch` then said `Live`.
@@ -21,15 +22,17 @@
 //!  3. Dead is for ever: whoever finds it takes the leaf out of the index (both may try) and looks the key up again.
 //!  4. Between `begin_retire` and `finish_retire` lies one cut at least.
 //!
-//! Why no point is lost: stamp, fence, state on the writer's side stands against state, fence, stamps on the owner's. Of the
-//! two at least one sees the other's store. Sees the writer `retiring`, it takes the series back and the owner's last step
-//! fails; sees the owner the stamp, it does not take that step. Otherwise the writer sees `dead`, and by invariant 1 adds
-//! nothing. The cells of a dead series thus hold no point that was not merged, and one key has one series that takes points.
+//! Why no point is lost: stamp, fence, state on the writer's side stands against state, fence, stamps on the owner's.
+//! Of the two at least one sees the other's store. Sees the writer `retiring`, it takes the series back and the owner's
+//! last step fails; sees the owner the stamp, it does not take that step. Otherwise the writer sees `dead`, and by
+//! invariant 1 adds nothing. The cells of a dead series thus hold no point that was not merged, and one key has one
+//! series that takes points.
 //!
-//! A dead cell may still be stamped (with a count of 0) by a writer that holds an old route. So a cell is reused one cut
-//! later at the earliest, and only by its own core, after that core has dropped its routes to it.
+//! A dead cell may still be stamped (with a count of 0) by a writer that holds an old route. So a cell is reused one
+//! cut later at the earliest, and only by its own core, after that core has dropped its routes to it.
 //!
-//! Progress: all wait-free but `touch`, which is lock-free: it tries again only after the owner or another writer moved.
+//! Progress: all wait-free but `touch`, which is lock-free: it tries again only after the owner or another writer
+//! moved.
 //!
 //! Ordering: the two SeqCst fences are the protocol; with anything weaker both sides could miss each other's store.
 //!
@@ -101,14 +104,17 @@ pub fn state(word: &AtomicU64) -> State {
     }
 }
 
-/// A writer's first touch of a cell in an interval: stamps the open bank, then asks whether the series lives (invariant 1).
+/// A writer's first touch of a cell in an interval: stamps the open bank, then asks whether the series lives (invariant
+/// 1).
 ///
-/// `new_stamp_word` is `stamp_word(open interval, 0)`; the writer resets the bank's values before or after, as it likes.
+/// `new_stamp_word` is `stamp_word(open interval, 0)`; the writer resets the bank's values before or after, as it
+/// likes.
 #[inline]
 pub fn touch(stamp: &AtomicU64, new_stamp_word: u64, word: &AtomicU64) -> Touch {
     // ORDERING: Relaxed: ordered by the fence for the owner, by the cut for whoever merges.
     stamp.store(new_stamp_word, Ordering::Relaxed);
-    // ORDERING: SeqCst pairs with the fence in `begin_retire`: either we see `Retiring` below or the owner sees our stamp.
+    // ORDERING: SeqCst pairs with the fence in `begin_retire`: either we see `Retiring` below or the owner sees our
+    // stamp.
     fence(Ordering::SeqCst);
     loop {
         match state(word) {
@@ -128,7 +134,8 @@ pub fn touch(stamp: &AtomicU64, new_stamp_word: u64, word: &AtomicU64) -> Touch 
 #[inline]
 pub fn begin_retire(word: &AtomicU64) -> bool {
     let begun = swap(word, State::Live, State::Retiring);
-    // ORDERING: SeqCst pairs with the fence in `touch`: a writer that missed the mark has stamped before we read stamps.
+    // ORDERING: SeqCst pairs with the fence in `touch`: a writer that missed the mark has stamped before we read
+    // stamps.
     fence(Ordering::SeqCst);
     begun
 }

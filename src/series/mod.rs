@@ -16,6 +16,8 @@
 //! 3. Nothing in a slab is a pointer.
 
 pub mod cell;
+#[cfg(all(test, loom))]
+mod expiry_model;
 pub mod group;
 pub mod index;
 pub mod lifecycle;

@@ -23,7 +23,8 @@
 //! Bounds: `ITEMS_MAX` = 2^32 elements; at most one chunk is partly empty, so at most half of the memory is slack.
 //! An empty vector allocates nothing.
 //!
-//! Sources: the chunk arithmetic is that of `boxcar` and of Dechev et al., Lock-free dynamically resizable arrays (2006).
+//! Sources: the chunk arithmetic is that of `boxcar` and of Dechev et al., Lock-free dynamically resizable arrays
+//! (2006).
 
 use super::UnsafeCell;
 use super::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -72,7 +73,8 @@ impl<T> AppendVec<T> {
     /// Elements appended so far.
     #[inline]
     pub fn len(&self) -> usize {
-        // ORDERING: Acquire pairs with the Release in `push`: elements below what is seen, and their chunks, are visible.
+        // ORDERING: Acquire pairs with the Release in `push`: elements below what is seen, and their chunks, are
+        // visible.
         self.length.load(Ordering::Acquire)
     }
 

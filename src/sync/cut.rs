@@ -3,30 +3,32 @@
 //! Knows numbers of cuts, shards and banks; does not know what a bank holds, clocks, or how anybody is woken.
 //!
 //! ```text
-//!   coordinator:  publish(n, boundary) ──► … 1 s … ──► skip_late(n)                    publish(n + 1): only after the last
-//!   shard:                 └─► due: Switch ─► try_switch(n): bank ⇄, interval n + 1         │   merge_done, else postponed
-//!                                               │ the last to close: wake all               │
-//!                                               └────► due: Merge ─► merge … ─► merge_done(n) (the last: wake coordinator)
+//!   coordinator:  publish(n) ─► … 1 s … ─► skip_late(n)           publish(n + 1) only after the last merge_done,
+//!                     │                                               ▲          else postponed
+//!   shard:            └─► due: Switch ─► try_switch(n): bank ⇄        │
+//!                                            │ the last wakes all     │ the last wakes the coordinator
+//!                                            └─► due: Merge … merge_done(n)
 //! ```
 //!
-//! Each shard has two banks, 0 and 1. The *interval* a shard has open is numbered by the cut that opened it plus one, and
-//! 1 in the beginning: never 0, so that a stamp of zeros is always an old one. A skipped shard keeps bank and interval.
-//! A skipped shard still merges: it owns series that the others' cells fed.
+//! Each shard has two banks, 0 and 1. The *interval* a shard has open is numbered by the cut that opened it plus one,
+//! and 1 in the beginning: never 0, so that a stamp of zeros is always an old one. A skipped shard keeps bank and
+//! interval. A skipped shard still merges: it owns series that the others' cells fed.
 //!
 //! Invariants
 //!  1. Numbers of cuts rise strictly; a cut is published only when every shard has merged the one before.
 //!  2. A shard's slot changes once per cut, by compare-and-swap: to *switched* by the shard or to *skipped* by the
 //!     coordinator. So every point is in exactly one interval of its shard.
-//!  3. From the time cut n is closed by all until a shard's own `merge_done(n)`, no slot changes: that shard may read every
-//!     bank closed at n, and nobody writes one, because the next switch needs the next cut.
+//!  3. From the time cut n is closed by all until a shard's own `merge_done(n)`, no slot changes: that shard may read
+//!     every bank closed at n, and nobody writes one, because the next switch needs the next cut.
 //!  4. Exactly one call per cut is told that it was the last to close, and one that it was the last to merge.
 //!  5. `boundary_ns` belongs to the published number for everyone who has not merged that cut yet.
 //!
-//! Progress: all calls are wait-free (`skip_late` tries one swap per shard: it fails only against that shard's own switch).
+//! Progress: all calls are wait-free (`skip_late` tries one swap per shard: it fails only against that shard's own
+//! switch).
 //!
 //! Ordering: the slot's Release/Acquire carries a closed bank from its writer to those who merge; `unclosed` and
-//! `unmerged` are counted down with AcqRel, so that the last one has seen all others, and `number` carries all merges of the
-//! cut before to the writers that go on to reuse the bank.
+//! `unmerged` are counted down with AcqRel, so that the last one has seen all others, and `number` carries all merges
+//! of the cut before to the writers that go on to reuse the bank.
 //!
 //! Bounds: `NUMBER_MAX` cuts: 680 years at 10 s, 6.8 at 100 ms. One padded slot per shard.
 //!
@@ -122,8 +124,8 @@ pub struct CutBoard {
 
 #[derive(Debug)]
 struct Slot {
-    /// A packed `View`: number 31 bits, interval 31, skipped 1, open bank 1. The interval is the closed one if switched,
-    /// the open one if skipped.
+    /// A packed `View`: number 31 bits, interval 31, skipped 1, open bank 1. The interval is the closed one if
+    /// switched, the open one if skipped.
     view: AtomicU64,
     /// The last cut this shard merged; written by the shard alone.
     merged: AtomicU32,
@@ -152,7 +154,8 @@ impl CutBoard {
     /// The newest cut; number 0 before the first. The boundary is that of the number only for those of invariant 5.
     #[inline]
     pub fn published(&self) -> Cut {
-        // ORDERING: Acquire pairs with the Release in `publish`: boundary and counters are those of this cut or newer ones.
+        // ORDERING: Acquire pairs with the Release in `publish`: boundary and counters are those of this cut or newer
+        // ones.
         let number = self.number.load(Ordering::Acquire);
         Cut { number, boundary_ns: self.boundary_ns.load(Ordering::Relaxed) }
     }
@@ -173,8 +176,8 @@ impl CutBoard {
         self.boundary_ns.store(boundary_ns, Ordering::Relaxed);
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);
         self.unmerged.store(self.slots.len(), Ordering::Relaxed);
-        // ORDERING: Release publishes the three, and hands on all merges that `all_merged` acquired: whoever switches after
-        // he saw this number writes into the bank that those merges read.
+        // ORDERING: Release publishes the three, and hands on all merges that `all_merged` acquired: whoever switches
+        // after he saw this number writes into the bank that those merges read.
         self.number.store(number, Ordering::Release);
         Publish::Published
     }
@@ -249,7 +252,8 @@ impl CutBoard {
         number < published || number == published && self.unclosed.load(Ordering::Acquire) == 0
     }
 
-    /// Says that `shard` has merged what it owns; `true` for the last one (wake the coordinator). Called by the shard only.
+    /// Says that `shard` has merged what it owns; `true` for the last one (wake the coordinator). Called by the shard
+    /// only.
     ///
     /// # Panics
     ///
@@ -278,7 +282,8 @@ impl CutBoard {
     }
 
     fn close(&self, shard: usize, from: View, to: View) -> bool {
-        // ORDERING: Release publishes the closed bank to `view`; Acquire on success and failure, as both go on from there.
+        // ORDERING: Release publishes the closed bank to `view`; Acquire on success and failure, as both go on from
+        // there.
         self.slots[shard].view.compare_exchange(from.pack(), to.pack(), Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 

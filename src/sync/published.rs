@@ -40,7 +40,8 @@ impl<T: Send + Sync + 'static, R: Reclaim> Published<T, R> {
         let _guard = self.reclaim.pin();
         // ORDERING: Acquire pairs with the swap in `store`: what the version holds is visible.
         let found = self.slot.load(Ordering::Acquire);
-        // SAFETY: invariants 1 and 2, under the guard: the slot's count is not dropped yet, so we may add one and own it.
+        // SAFETY: invariants 1 and 2, under the guard: the slot's count is not dropped yet, so we may add one and own
+        // it.
         unsafe {
             Arc::increment_strong_count(found);
             Arc::from_raw(found)

@@ -9,11 +9,11 @@
 //!
 //! The caller holds 1 and 3, an implementation of `Reclaim` holds 2.
 //!
-//! Progress: pinning an epoch is wait-free apart from the collection that every 128th pin of a thread tries: it frees at
-//! most eight bags of 64 things and looks once at each registered thread. `retire` is lock-free.
+//! Progress: pinning an epoch is wait-free apart from the collection that every 128th pin of a thread tries: it frees
+//! at most eight bags of 64 things and looks once at each registered thread. `retire` is lock-free.
 //!
-//! Ordering: `Epoch` orders an unlinking before the freeing through its own fences. `Leak` adds no ordering at all, so a
-//! model that runs on it shows the orderings of the structure itself and nothing borrowed.
+//! Ordering: `Epoch` orders an unlinking before the freeing through its own fences. `Leak` adds no ordering at all, so
+//! a model that runs on it shows the orderings of the structure itself and nothing borrowed.
 //!
 //! Bounds: garbage lives until two epochs have passed; a thread that stays pinned stops that, so whoever holds a guard
 //! must bound its work. Garbage that a thread has not yet handed on (below 64 things) waits for its next pins.

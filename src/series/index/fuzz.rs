@@ -19,7 +19,8 @@ impl Leaf for Key {
 
 /// Plays `data` as operations on a trie and on a `HashMap`; panics where they differ.
 ///
-/// The first byte chooses the hash (all bits, four bits, the low bits only, zero), then each three bytes are one operation.
+/// The first byte chooses the hash (all bits, four bits, the low bits only, zero), then each three bytes are one
+/// operation.
 #[doc(hidden)]
 pub fn fuzz_ops(data: &[u8]) {
     let Some((mode, operations)) = data.split_first() else { return };

@@ -71,7 +71,7 @@ fn share(trie: &Model) -> Model {
 
 #[test]
 fn loom_two_inserts_of_one_key_make_one_leaf() {
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let other = {
             let trie = share(&trie);
@@ -87,7 +87,7 @@ fn loom_two_inserts_of_one_key_make_one_leaf() {
 #[test]
 fn loom_inserts_that_split_lose_nothing() {
     // All three begin with 0: the first leaf is pushed down by whoever is first, the second split meets the first's.
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         insert(&trie, 1, path(0b000, 3));
         let other = {
@@ -103,7 +103,7 @@ fn loom_inserts_that_split_lose_nothing() {
 
 #[test]
 fn loom_equal_hashes_lose_nothing() {
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let other = {
             let trie = share(&trie);
@@ -121,7 +121,7 @@ fn loom_equal_hashes_lose_nothing() {
 
 #[test]
 fn loom_a_lookup_during_inserts_finds_what_was_there() {
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         insert(&trie, 1, path(0b00, 2));
         let reader = {
@@ -142,7 +142,7 @@ fn loom_a_lookup_during_inserts_finds_what_was_there() {
 #[test]
 fn loom_a_removal_during_an_insert_folds_and_loses_nothing() {
     // Removing 1 leaves a sparse branch that is frozen and folded while 3 goes into it.
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let (_, first) = insert(&trie, 1, path(0b000, 3));
         insert(&trie, 2, path(0b001, 3));
@@ -164,7 +164,7 @@ fn loom_a_removal_during_an_insert_folds_and_loses_nothing() {
 #[test]
 fn loom_a_removal_against_an_insert_of_the_same_key() {
     // Either the insertion found the old leaf, or it came after the removal and made a new one.
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let (_, old) = insert(&trie, 1, path(0b00, 2));
         insert(&trie, 2, path(0b01, 2));
@@ -185,7 +185,7 @@ fn loom_a_removal_against_an_insert_of_the_same_key() {
 
 #[test]
 fn loom_two_removers_take_a_leaf_once() {
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let (_, first) = insert(&trie, 1, path(0b00, 2));
         let (_, second) = insert(&trie, 2, path(0b01, 2));
@@ -202,7 +202,7 @@ fn loom_two_removers_take_a_leaf_once() {
 
 #[test]
 fn loom_a_walk_during_changes_sees_what_stays_once() {
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let (_, first) = insert(&trie, 1, path(0b000, 3));
         insert(&trie, 2, path(0b001, 3));
@@ -223,11 +223,37 @@ fn loom_a_walk_during_changes_sees_what_stays_once() {
     });
 }
 
+#[test]
+fn loom_three_threads_around_one_key_agree() {
+    // Two insert it, one removes whichever leaf it finds; the branch folds when it does.
+    let removed = Arc::new(core::sync::atomic::AtomicU64::new(0));
+    let counted = removed.clone();
+    explore(4, move || {
+        let trie = Model::default();
+        insert(&trie, 2, path(0b01, 2));
+        let inserters: Vec<_> = (0..2)
+            .map(|_| {
+                let trie = share(&trie);
+                thread::spawn(move || usize::from(insert(&trie, 1, path(0b00, 2)).0))
+            })
+            .collect();
+        thread::yield_now();
+        let gone = find(&trie, 1, path(0b00, 2)).is_some_and(|leaf| trie.remove(&leaf));
+        counted.fetch_add(u64::from(gone), core::sync::atomic::Ordering::Relaxed);
+        let born: usize = inserters.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(born == 1 || born == 2 && gone);
+        assert_eq!(trie.stats().entries, 1 + born - usize::from(gone));
+        let left = keys(&trie, 1);
+        assert_eq!(left, if born == usize::from(gone) { vec![2] } else { vec![1, 2] });
+    });
+    assert!(removed.load(core::sync::atomic::Ordering::Relaxed) > 0, "some removal found the leaf");
+}
+
 /// The rig can fail: looking first and inserting blindly after makes two leaves of one key.
 #[test]
 #[should_panic(expected = "a key in two leaves")]
 fn loom_a_blind_insert_is_caught() {
-    explore(3, || {
+    explore(5, || {
         let trie = Model::default();
         let blind = |trie: &Model| {
             if find(trie, 1, 0).is_none() {

@@ -1,6 +1,7 @@
 //! What the trie is made of: tagged links, branches, collisions, and a place on a path.
 //!
-//! Knows pointers and tags; does not know when anything may be freed: `index` does. The invariants are those of `index`.
+//! Knows pointers and tags; does not know when anything may be freed: `index` does. The invariants are those of
+//! `index`.
 
 use super::{BRANCHES_DEEP_MAX, FROZEN, Leaf, TAG, TAG_BRANCH, TAG_COLLISION, Trie, WAYS, index, order};
 use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -134,8 +135,8 @@ impl Link {
     /// Puts `next` where this link is, if it is still there.
     #[inline]
     pub(super) fn swap(self, slot: &Slot, next: Link) -> bool {
-        // ORDERING: Release publishes what `next` points at to `of`; Acquire, because the winner may free what this link
-        // pointed at. Relaxed on failure: the caller loads again.
+        // ORDERING: Release publishes what `next` points at to `of`; Acquire, because the winner may free what this
+        // link pointed at. Relaxed on failure: the caller loads again.
         slot.compare_exchange(self.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 

@@ -358,7 +358,7 @@ impl View {
         };
         for owner in 0..registry.cores() {
             let mut cursor = Default::default();
-            while registry.trie(owner).walk(&mut cursor, 1024, |series| seen(series)) {}
+            while !registry.trie(owner).walk(&mut cursor, 1024, |series| seen(series)) {}
         }
         open
     }

@@ -104,7 +104,7 @@ impl Held {
 impl Exponential {
     /// The zero bucket, then the positive ones from index 0 on, then one for all that lie elsewhere: what the
     /// generator sends begins at index 0 of its scale.
-    fn from_zero(&self) -> Vec<i128> {
+    fn aligned(&self) -> Vec<i128> {
         let mut out = vec![self.zeros];
         if let Some((&last, _)) = self.positive.last_key_value() {
             out.extend((0..=last).map(|index| self.positive.get(&index).copied().unwrap_or(0)));
@@ -216,7 +216,7 @@ impl Totals {
         for metric in expected.metrics() {
             let got = held.remove(metric.name.as_str()).unwrap_or_default();
             difference += (metric.units - got.units).unsigned_abs() + (metric.count - got.count).unsigned_abs();
-            let buckets = got.exponential.as_ref().map_or(got.buckets, Exponential::from_zero);
+            let buckets = got.exponential.as_ref().map_or(got.buckets, Exponential::aligned);
             for index in 0..metric.buckets.len().max(buckets.len()) {
                 let of = |buckets: &[i128]| buckets.get(index).copied().unwrap_or(0);
                 difference += (of(&metric.buckets) - of(&buckets)).unsigned_abs();

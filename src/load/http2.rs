@@ -282,7 +282,7 @@ impl Http2 {
     }
 
     fn settings(&mut self, frame: &[u8], outbox: &mut Outbox) -> Result<(), String> {
-        if frame.len() % 6 != 0 {
+        if !frame.len().is_multiple_of(6) {
             return Err("SETTINGS frame is cut off".into());
         }
         for setting in frame.chunks_exact(6) {

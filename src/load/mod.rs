@@ -8,6 +8,8 @@
 //!                ▼                         ▼  │ answers
 //!             expected                http2 / http1 / raw (flight)         bytes in, bytes out
 //!                        report ◄── tally, latency
+//!
+//!  sink (sink_session) ─► totals        `catchment sink`: the counting backend, one thread a connection
 //! ```
 //!
 //! Invariants: 1. payloads are built before the first byte is sent, and only fixed-width fields change after;
@@ -28,6 +30,12 @@ mod random;
 mod report;
 mod sender;
 mod shape;
+mod sink;
+mod sink_session;
+mod totals;
+
+#[cfg(test)]
+mod tests;
 
 pub use expected::{Expected, MetricTotal, decimal};
 pub use latency::Latencies;
@@ -35,6 +43,8 @@ pub use options::{Compression, Endpoint, Options, Scheme};
 pub use payload::{GRPC_PREFIX_BYTES, Order, Plan, Settings};
 pub use report::{Limit, Outcome, Tally, live_line};
 pub use shape::{Mix, Shape};
+pub use sink::{Sink, SinkOptions, sink_command};
+pub use totals::{Exponential, Held, Totals};
 
 use sender::{Clock, Sender};
 use std::io::{IsTerminal, Write};

@@ -122,7 +122,7 @@ impl Plan {
         self.requests[index].points
     }
 
-    /// Request `index` as it stands: [`GRPC_PREFIX_BYTES`], then the message.
+    /// Request `index` as it stands: [`GRPC_PREFIX_BYTES`] of frame, then the message.
     #[inline]
     pub fn payload(&self, index: usize) -> &[u8] {
         &self.requests[index].bytes

@@ -58,6 +58,8 @@ pub struct Tally {
     pub waited_server_ns: u64,
     /// Nanoseconds the sender had nothing to do until the next request was due.
     pub waited_rate_ns: u64,
+    /// CPU time of the sending thread, as the scheduler counts it; 0 where it does not say.
+    pub sender_cpu_ns: u64,
     /// From due to answered.
     pub latencies: Latencies,
 }
@@ -121,7 +123,7 @@ impl Outcome {
             "{{\"sent_requests\":{},\"sent_points\":{},\"acknowledged_points\":{},\"rejected_points\":{},\
              \"failed_points\":{},\"failures\":{{{failures}}},\"exact\":{},\"elapsed_s\":{:.6},\"points_per_s\":{:.0},\
              \"mb_per_s\":{:.3},\"latency_us\":{{\"p50\":{},\"p99\":{},\"p999\":{},\"max\":{}}},\"limited_by\":\"{}\",\
-             \"waited_for_server_share\":{:.4},\"expected\":{}}}",
+             \"waited_for_server_share\":{:.4},\"sender_cpu_s\":{:.6},\"expected\":{}}}",
             tally.sent_requests,
             tally.sent_points,
             tally.acknowledged_points,
@@ -137,6 +139,7 @@ impl Outcome {
             micros(tally.latencies.max_ns()),
             self.limit.word(),
             tally.waited_share(),
+            tally.sender_cpu_ns as f64 / 1e9,
             self.expected.json(),
         )
     }
@@ -146,13 +149,14 @@ impl Outcome {
         let tally = &self.tally;
         let us = |quantile| human_time(tally.latencies.quantile_ns(quantile));
         let mut out = format!(
-            "sent          {} points in {} requests, {:.1} s\n\
+            "sent          {} points in {} requests, {:.1} s, {:.3} CPU-s of the sender\n\
              acknowledged  {} points, {} points/s, {:.1} MB/s\n\
              rejected      {} points; failed {} points\n\
              latency       p50 {}, p99 {}, p99.9 {}, max {}\n",
             tally.sent_points,
             tally.sent_requests,
             tally.seconds(),
+            tally.sender_cpu_ns as f64 / 1e9,
             tally.acknowledged_points,
             human(tally.points_per_s()),
             tally.mb_per_s(),

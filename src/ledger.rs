@@ -85,7 +85,7 @@ impl Note {
         ("resets", "Resets of cumulative series"),
         ("int_overflows", "Integer sums promoted to double because they left 64 bits"),
         ("points_no_recorded_value", "Points flagged as having no recorded value"),
-        ("histogram_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
+        ("point_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
         ("points_overflowed", "Points added to the overflow series of their metric; raise --series-limit"),
         ("series_created", "Series created"),
         ("series_expired", "Series expired after --expire without a point"),

@@ -40,6 +40,8 @@ enum Command {
     Run(run::Options),
     /// Send load to this or any other OTLP server, and measure it
     Load(crate::load::Options),
+    /// Be a counting backend: take OTLP in, keep exact totals, and fail to order
+    Sink(crate::load::SinkOptions),
 }
 
 /// Runs the command line; returns the exit code.
@@ -62,9 +64,14 @@ pub fn main() -> u8 {
                 USAGE
             }
         },
-        Command::Load(options) => crate::load::command(&options).unwrap_or_else(|problem| {
-            eprintln!("catchment: {problem}");
-            FAILURE
-        }),
+        Command::Load(options) => told(crate::load::command(&options)),
+        Command::Sink(options) => told(crate::load::sink_command(&options)),
     }
+}
+
+fn told(result: Result<u8, String>) -> u8 {
+    result.unwrap_or_else(|problem| {
+        eprintln!("catchment: {problem}");
+        FAILURE
+    })
 }

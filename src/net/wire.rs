@@ -23,8 +23,8 @@ use std::task::{Context, Poll};
 use mio::net::TcpStream;
 
 use super::frames::{Flood, FrameMeter};
-use crate::sync::spare;
 use crate::limits::KIB;
+use crate::sync::spare;
 
 /// Bytes of answers that wait for the end of a turn.
 pub const CORK_BYTES: usize = 64 * KIB;

@@ -1,0 +1,270 @@
+//! The hot path in memory, part by part: decode and resolve, accumulate by kind, cut and merge, encode.
+//!
+//! Each bench reports points per second and checks a checksum of its result. `cargo bench` measures; `cargo test`
+//! runs each body once in a tiny size. One thread, no sockets: what is compared is this path with itself.
+
+#[path = "../tests/common/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod common;
+
+use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::ingest::{Ingest, Options as IngestOptions};
+use catchment::ledger::Tally;
+use catchment::model::{Input, Temporality};
+use catchment::series::registry::{Options as RegistryOptions, Registry};
+use catchment::series::slab::SlabWriter;
+use catchment::sync::cut::{Closed, View as Board};
+use common::*;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use opentelemetry_proto::tonic::metrics::v1 as pb;
+use prost::Message;
+use std::hint::black_box;
+use std::sync::Arc;
+
+const T: u64 = START + 5 * SECOND;
+
+/// One core that owns everything.
+struct Core {
+    ingest: Ingest,
+    owner: Owner,
+    tally: Tally,
+    cut: u32,
+}
+
+impl Core {
+    fn new() -> Core {
+        let (writer, slab) = SlabWriter::new();
+        let options = RegistryOptions { series_limit: 4_000_000, group_limit: 100_000, memory_limit: usize::MAX };
+        let registry = Arc::new(Registry::new(options, vec![slab]));
+        let flush = FlushOptions { started_ns: START, expire_ns: 300 * SECOND, interval_ns: 10 * SECOND };
+        Core {
+            ingest: Ingest::new(0, IngestOptions { started_ns: START }, registry.clone(), writer),
+            owner: Owner::new(0, flush, registry).0,
+            tally: Tally::default(),
+            cut: 0,
+        }
+    }
+
+    fn send(&mut self, requests: &[Vec<u8>]) {
+        for request in requests {
+            let receipt = self.ingest.export(Input::OtlpGrpc, request, &mut self.tally).expect("well-formed");
+            assert_eq!(receipt.rejected, 0);
+        }
+    }
+
+    /// Cuts and merges; returns the points given out.
+    fn flush(&mut self, view: Option<Temporality>) -> u64 {
+        self.cut += 1;
+        let (interval, bank) = self.ingest.open();
+        self.ingest.switch(self.cut + 1);
+        let closed = Some(Closed { bank, interval });
+        let board = Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
+        self.owner.begin(self.cut, T + u64::from(self.cut) * SECOND, vec![board]);
+        let mut out = Count { view, points: 0, bytes: 0 };
+        while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
+        assert!(self.tally.balanced());
+        black_box(out.bytes);
+        out.points
+    }
+}
+
+struct Count {
+    view: Option<Temporality>,
+    points: u64,
+    bytes: usize,
+}
+
+impl Outlet for Count {
+    fn wants(&self, view: View) -> bool {
+        self.view == Some(view.0)
+    }
+
+    fn take(&mut self, _: View, request: Vec<u8>, points: u64) {
+        self.points += points;
+        self.bytes += request.len();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    Delta,
+    Cumulative,
+    Gauge,
+    Histogram,
+    Exponential,
+}
+
+/// Requests of 1000 points, 50 points a metric, five attributes; some 200 bytes a number point.
+fn requests(shape: Shape, series: usize, time: u64) -> Vec<Vec<u8>> {
+    let point = |i: usize| {
+        let texts = [format!("route-{:08}", i), format!("host-{:06}", i / 50), "eu-central-1a".into()];
+        let pairs = [
+            ("http.route", texts[0].as_str()),
+            ("host.name", texts[1].as_str()),
+            ("cloud.availability_zone", texts[2].as_str()),
+            ("http.request.method", "GET"),
+            ("deployment.environment", "production"),
+        ];
+        attributes(&pairs)
+    };
+    let metric = |m: usize| {
+        let range = m * 50..((m + 1) * 50).min(series);
+        let name = format!("metric.{}", m % 20);
+        let numbers =
+            || range.clone().map(|i| pb::NumberDataPoint { attributes: point(i), ..number(&[], T - 1, time, int(3)) });
+        match shape {
+            Shape::Delta => sum(&name, 1, true, numbers().collect()),
+            Shape::Cumulative => sum(&name, 2, true, numbers().collect()),
+            Shape::Gauge => gauge(&name, numbers().collect()),
+            Shape::Histogram => {
+                let bounds: Vec<f64> = (1..15).map(f64::from).collect();
+                let points = range.clone().map(|i| pb::HistogramDataPoint {
+                    attributes: point(i),
+                    ..histogram_point(&[], time, &[2; 15], &bounds, 30.0)
+                });
+                histogram(&name, 1, points.collect())
+            }
+            Shape::Exponential => {
+                let points = range.clone().map(|i| pb::ExponentialHistogramDataPoint {
+                    attributes: point(i),
+                    ..exponential_point(&[], T - 1, time, 3, 0, &[1; 20])
+                });
+                exponential(&name, 1, points.collect())
+            }
+        }
+    };
+    let metrics: Vec<_> = (0..series.div_ceil(50)).map(metric).collect();
+    metrics
+        .chunks(20)
+        .enumerate()
+        .map(|(i, metrics)| request_of(&format!("svc-{i}"), metrics.to_vec()).encode_to_vec())
+        .collect()
+}
+
+/// The points of each metric in another order.
+fn shuffled(requests: &[Vec<u8>], seed: u64) -> Vec<Vec<u8>> {
+    let mut state = seed | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    requests
+        .iter()
+        .map(|bytes| {
+            let mut request =
+                opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest::decode(&**bytes)
+                    .expect("ours");
+            for metric in
+                request.resource_metrics.iter_mut().flat_map(|r| &mut r.scope_metrics).flat_map(|s| &mut s.metrics)
+            {
+                if let Some(pb::metric::Data::Sum(sum)) = &mut metric.data {
+                    for i in (1..sum.data_points.len()).rev() {
+                        sum.data_points.swap(i, (next() % (i as u64 + 1)) as usize);
+                    }
+                }
+            }
+            request.encode_to_vec()
+        })
+        .collect()
+}
+
+/// Whether this is a measurement, and not a run under `cargo test`.
+fn measuring() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+fn sizes() -> Vec<usize> {
+    if measuring() { vec![1_000, 100_000, 1_000_000] } else { vec![1_000] }
+}
+
+fn resolve(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bytes to cells, delta sums");
+    group.sample_size(10);
+    for series in sizes() {
+        let same = requests(Shape::Delta, series, T);
+        group.throughput(Throughput::Elements(series as u64));
+        let mut core = Core::new();
+        core.send(&same);
+        group.bench_function(format!("same order/{series}"), |b| b.iter(|| core.send(&same)));
+        assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
+        // eight orders in turn, none of them that of the export before
+        let orders: Vec<_> =
+            (1..=if series > 100_000 { 2 } else { 8 }).map(|seed| shuffled(&same, seed * 7919)).collect();
+        let mut at = 0;
+        group.bench_function(format!("new order/{series}"), |b| {
+            b.iter(|| {
+                at = (at + 1) % orders.len();
+                core.send(&orders[at]);
+            });
+        });
+        assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
+    }
+    group.finish();
+}
+
+fn accumulate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bytes to cells, by kind");
+    group.sample_size(10);
+    let series = if measuring() { 10_000 } else { 1_000 };
+    for (name, shape) in [
+        ("delta sum", Shape::Delta),
+        ("cumulative sum", Shape::Cumulative),
+        ("gauge", Shape::Gauge),
+        ("histogram of 14 bounds", Shape::Histogram),
+        ("exponential histogram of 20 buckets", Shape::Exponential),
+    ] {
+        let mut core = Core::new();
+        let mut time = T;
+        core.send(&requests(shape, series, time));
+        group.throughput(Throughput::Elements(series as u64));
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || {
+                    time += 1;
+                    requests(shape, series, time)
+                },
+                |requests| core.send(&requests),
+                BatchSize::PerIteration,
+            );
+        });
+        assert_eq!(core.flush(Some(Temporality::Cumulative)), series as u64, "checksum");
+    }
+    group.finish();
+}
+
+fn merge(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cut and merge");
+    group.sample_size(10);
+    for series in sizes() {
+        let same = requests(Shape::Delta, series, T);
+        group.throughput(Throughput::Elements(series as u64));
+        for (name, view) in [
+            ("without destination", None),
+            ("encoded cumulative", Some(Temporality::Cumulative)),
+            ("encoded delta", Some(Temporality::Delta)),
+        ] {
+            let mut core = Core::new();
+            core.send(&same);
+            core.flush(view);
+            group.bench_function(format!("{name}/{series}"), |b| {
+                b.iter_custom(|times| {
+                    let mut spent = std::time::Duration::ZERO;
+                    for _ in 0..times {
+                        core.send(&same);
+                        let begun = std::time::Instant::now();
+                        let points = core.flush(view);
+                        spent += begun.elapsed();
+                        assert_eq!(points, if view.is_some() { series as u64 } else { 0 }, "checksum");
+                    }
+                    spent
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, resolve, accumulate, merge);
+criterion_main!(benches);

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Longest life of a child, and longest wait for anything observable.
@@ -151,7 +151,7 @@ pub struct Catchment {
     pub ports: Ports,
     pub banner: String,
     folder: Folder,
-    stderr: mpsc::Receiver<String>,
+    stderr: Mutex<mpsc::Receiver<String>>,
     stdout: Option<std::thread::JoinHandle<String>>,
     said: String,
     _watchdog: Watchdog,
@@ -205,7 +205,16 @@ impl Catchment {
         }
         let ports = Ports::read(&ports_file);
         let said = banner.clone();
-        Catchment { child, ports, banner, folder, stderr, stdout: Some(stdout), said, _watchdog: watchdog }
+        Catchment {
+            child,
+            ports,
+            banner,
+            folder,
+            stderr: Mutex::new(stderr),
+            stdout: Some(stdout),
+            said,
+            _watchdog: watchdog,
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -245,7 +254,9 @@ impl Catchment {
     pub fn wait(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         // the channel closes when standard error does
-        while let Ok(line) = self.stderr.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        while let Ok(line) =
+            self.stderr.get_mut().unwrap().recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
             self.said.push_str(&line);
             self.said.push('\n');
         }

@@ -145,7 +145,8 @@ impl Client {
         let number_of_client = c.to_string();
         let own = [("client", &*number_of_client)];
         let shared = [("client", SHARED)];
-        let counts = |what| [draw(what, 3), draw(what + 1, 3), draw(what + 2, 3), draw(what + 3, 3)];
+        // never empty: an empty histogram with a sum would contradict itself
+        let counts = |what| [1 + draw(what, 3), draw(what + 1, 3), draw(what + 2, 3), draw(what + 3, 3)];
         let side = |what| [draw(what, 4), draw(what + 1, 2), 1 + draw(what + 2, 4)];
         let negative = |mut p: pb::ExponentialHistogramDataPoint, buckets: &[u64], sum: f64| {
             p.count += buckets.iter().sum::<u64>();

@@ -5,12 +5,13 @@
 
 mod common;
 
-use common::backend::Backend;
+use common::backend::{Backend, Key};
 use common::process::{Catchment, Grpc, Http, full, samples, until, wall_ns};
-use common::traffic::{Client, POINTS, Rule, SHARED, arrived, key, rule, start_of, time_of, totals};
+use common::traffic::{Client, POINTS, Rule, SHARED, Total, arrived, key, rule, start_of, time_of, totals};
 use common::{each_point, int, number, request, sum};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -109,20 +110,19 @@ fn rounds(backend: &Backend, delta: bool) -> Vec<u64> {
     backend.with(|received| {
         let of = |i: usize| {
             let Some(points) = received.series.get(&key("rounds", &i.to_string())) else { return 0 };
-            let common::traffic::Total::Number(n) = arrived("rounds", points, delta) else { unreachable!() };
+            let Total::Number(n) = arrived("rounds", points, delta) else { unreachable!() };
             n as u64
         };
         (0..CONNECTIONS).map(of).collect()
     })
 }
 
-/// Everything a destination got is what these rounds add up to.
-fn compare(backend: &Backend, delta: bool, rounds: &[u64]) {
-    let wanted = totals(rounds);
+/// Everything a destination got is what it should add up to.
+fn compare(backend: &Backend, delta: bool, wanted: &BTreeMap<Key, Total>) {
     backend.with(|received| {
         let (have, want): (Vec<_>, Vec<_>) = (received.series.keys().collect(), wanted.keys().collect());
         assert_eq!(have, want, "the same series");
-        for (key, want) in &wanted {
+        for (key, want) in wanted {
             let points = &received.series[key];
             assert_eq!(&arrived(&key.0, points, delta), want, "{key:?}, delta {delta}, {} points", points.len());
             times(&key.0, points, delta);
@@ -182,17 +182,16 @@ fn totals_to_the_unit(shards: &str, interval: &str) {
     assert_eq!(ledger["rejected"], serde_json::json!({}), "{ledger}");
     let verified = admin.get("/ledger?verify=1").json();
     assert_eq!((&verified["open"], &verified["open_counted_in_cells"]), (&0.into(), &0.into()), "{verified}");
-    compare(&cumulative, false, &sent.acknowledged);
-    compare(&delta, true, &sent.acknowledged);
     let cuts = common::process::total(&samples(admin.get("/metrics").text()), "catchment_cuts_total");
     assert!(cuts >= 10.0, "many intervals: {cuts}");
 
     let ended = catchment.terminate();
     assert_eq!(ended.code(), 0, "{ended:?}");
     assert!(ended.ledger().ends_with("; balanced"), "{ended:?}");
-    // the end adds nothing
-    compare(&cumulative, false, &sent.acknowledged);
-    compare(&delta, true, &sent.acknowledged);
+    let wanted = totals(&sent.acknowledged);
+    compare(&cumulative, false, &wanted);
+    compare(&delta, true, &wanted);
+    // the end added nothing
     for backend in [&cumulative, &delta] {
         let (name, got) =
             (format!("otlp-http://{}/v1/metrics", backend.address), backend.with(|received| received.points));
@@ -226,8 +225,9 @@ fn sigterm_in_the_middle(shards: &str, interval: &str) {
         assert!((low..=high).contains(n), "client {i}: {low} acknowledged, {high} sent, {n} delivered");
     }
     assert_eq!(rounds(&delta, true), reached);
-    compare(&cumulative, false, &reached);
-    compare(&delta, true, &reached);
+    let wanted = totals(&reached);
+    compare(&cumulative, false, &wanted);
+    compare(&delta, true, &wanted);
     let points = reached.iter().sum::<u64>() * POINTS;
     let line = ended.ledger();
     let input = format!("received {points} = applied {points} + rejected 0; applied = open 0 + emitted {points}; ");
@@ -312,7 +312,7 @@ fn the_model_of_the_traffic_is_right_about_one_round() {
     let totals = totals(&[0, 0, 0, 1]);
     assert_eq!(totals.len(), first.len());
     for (name, attributes, point) in first {
-        assert_eq!(totals[&(name, attributes)], common::traffic::Total::of(&point));
+        assert_eq!(totals[&(name, attributes)], Total::of(&point));
     }
     assert!(totals.contains_key(&key("delta.int", SHARED)));
 }

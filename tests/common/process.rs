@@ -14,7 +14,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Longest life of a child, and longest wait for anything observable.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 

@@ -3,10 +3,12 @@
 
 mod common;
 
+use common::each_point;
 use common::process::{Catchment, Http, samples, total, until, wall_ns};
 use common::traffic::{BOUNDS, Client, Rule, SHARED, Total, key, rule, totals};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -116,7 +118,7 @@ fn after_one_interval_the_page_shows_right_values_of_every_kind() {
     }
 }
 
-/// Every scrape is one cut: counters rise, +Inf is the count, and series that every request feeds alike agree.
+/// One page after another of the same reader: counters rise, +Inf is the count, nothing goes away.
 fn check_snapshot(before: &Page, page: &Page) {
     for (series, value) in page {
         let name = series.split('{').next().unwrap();
@@ -141,16 +143,59 @@ fn check_snapshot(before: &Page, page: &Page) {
     }
 }
 
+/// What a page says of a client: rounds, and what the rounds add up to.
+type Seen = (u64, u64, [f64; 3]);
+
+fn seen(page: &Page) -> Vec<Seen> {
+    let of = |client: u64| {
+        let label = format!("client=\"{client}\"");
+        labels(page, "rounds_total", &label)?;
+        let get = |metric| value(page, &page_name(metric), &client.to_string(), "");
+        Some((client, get("rounds") as u64, ["delta.int", "cumulative.double", "gauge.int"].map(get)))
+    };
+    (0..SENDERS).filter_map(of).collect()
+}
+
+/// A request is in one interval, whole, and a page is of one cut: the series of a client agree about its round.
+fn check_rounds(seen: &[Seen]) {
+    for number in 0..SENDERS {
+        let wanted: BTreeMap<u64, [f64; 3]> = seen.iter().filter(|s| s.0 == number).map(|s| (s.1, s.2)).collect();
+        assert!(!wanted.is_empty(), "client {number} was seen");
+        let (mut client, mut delta, mut round) = (Client::new(number, 1), 0.0, 0);
+        for (rounds, have) in wanted {
+            let mut last = [0.0; 2];
+            while round < rounds {
+                round += 1;
+                for (name, attributes, point) in each_point(&client.next(round + 1)) {
+                    if (name.clone(), attributes) != key(&name, &number.to_string()) {
+                        continue;
+                    }
+                    match (name.as_str(), Total::of(&point)) {
+                        ("delta.int", Total::Number(n)) => delta += n,
+                        ("cumulative.double", Total::Number(n)) => last[0] = n,
+                        ("gauge.int", Total::Number(n)) => last[1] = n,
+                        _ => {}
+                    }
+                }
+            }
+            assert_eq!(have, [delta, last[0], last[1]], "client {number} after {rounds} rounds");
+        }
+    }
+}
+
+const SENDERS: u64 = 4;
+
 #[test]
 fn scrapes_under_load_parse_and_are_snapshots() {
     for shards in ["1", "3"] {
         let catchment = Catchment::start(&["--shards", shards, "--interval", "100ms"]);
         let over = AtomicBool::new(false);
         let (scrapes, broken) = (AtomicU64::new(0), AtomicU64::new(0));
+        let all_seen = Mutex::new(Vec::new());
         let start = wall_ns();
         let end = Instant::now() + Duration::from_secs(2);
         std::thread::scope(|scope| {
-            let senders: Vec<_> = (0..4)
+            let senders: Vec<_> = (0..SENDERS)
                 .map(|i| {
                     let catchment = &catchment;
                     scope.spawn(move || {
@@ -174,6 +219,7 @@ fn scrapes_under_load_parse_and_are_snapshots() {
                         assert_eq!(reply.status, 200);
                         let page: Page = samples(reply.text()).into_iter().collect();
                         check_snapshot(&before, &page);
+                        all_seen.lock().unwrap().extend(seen(&page));
                         before = page;
                         scrapes.fetch_add(1, SeqCst);
                     }
@@ -197,6 +243,7 @@ fn scrapes_under_load_parse_and_are_snapshots() {
             over.store(true, SeqCst);
             assert!(ended.into_iter().all(|end| end.is_ok()), "a sender failed");
         });
+        check_rounds(&all_seen.into_inner().unwrap());
         let (scrapes, broken) = (scrapes.into_inner(), broken.into_inner());
         assert!(scrapes >= 10, "{scrapes} scrapes, {broken} broken off");
         let mut admin = catchment.admin();

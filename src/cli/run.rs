@@ -2,7 +2,7 @@
 
 use super::units::{duration, size};
 use crate::deliver::parse_out;
-use crate::limits::{DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
+use crate::limits::{DESTINATIONS_MAX, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
 use crate::model::Temporality;
 use crate::runtime::{LogFormat, Pin, Plan};
 use clap::{Args, ValueEnum};
@@ -37,27 +37,27 @@ pub struct Options {
     #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", value_delimiter = ' ')]
     outs: Vec<String>,
     /// How often aggregates leave, aligned to the wall clock; 100ms to 1h
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "CATCHMENT_INTERVAL")]
-    interval: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_INTERVAL")]
+    interval: String,
     /// Temporality of destinations that do not ask for one
     #[arg(long, value_enum, default_value = "cumulative", env = "CATCHMENT_TEMPORALITY")]
     temporality: TemporalityWord,
     /// Live series over all shards. Past it, delta sums and histograms go to the overflow series of their metric, the
     /// rest is rejected
-    #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT, env = "CATCHMENT_SERIES_LIMIT")]
-    series_limit: usize,
+    #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
+    series_limit: String,
     /// Memory of the whole process. `auto` takes three quarters of what the machine or cgroup has
     #[arg(long, value_name = "SIZE|auto", default_value = "auto", env = "CATCHMENT_MEMORY_LIMIT")]
     memory_limit: String,
     /// Largest request, before and after decompression
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size, env = "CATCHMENT_MAX_BODY")]
-    max_body: usize,
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_MAX_BODY")]
+    max_body: String,
     /// A series without a point for this long is forgotten
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, env = "CATCHMENT_EXPIRE")]
-    expire: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "5m", env = "CATCHMENT_EXPIRE")]
+    expire: String,
     /// Time to deliver what is left after SIGTERM or Ctrl-C
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
-    shutdown_timeout: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
+    shutdown_timeout: String,
     /// What is logged: error, warn, info, debug, trace, or a filter such as catchment=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "CATCHMENT_LOG")]
     log: String,
@@ -138,19 +138,36 @@ impl Options {
         if outs.len() > DESTINATIONS_MAX {
             note(format!("--out: {} destinations, at most {DESTINATIONS_MAX} can be given", outs.len()));
         }
-        if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&self.interval) {
-            note(format!("--interval {:?}: give a duration from 100ms to 1h", self.interval));
+        let mut time = |flag: &str, text: &str| {
+            duration(text).unwrap_or_else(|why| {
+                note(format!("{flag} {why}"));
+                Duration::ZERO
+            })
+        };
+        let interval = time("--interval", &self.interval);
+        let expire = time("--expire", &self.expire);
+        let shutdown_timeout = time("--shutdown-timeout", &self.shutdown_timeout);
+        if duration(&self.interval).is_ok() {
+            if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+                note(format!("--interval {}: give a duration from 100ms to 1h", self.interval));
+            }
+            if expire < interval && duration(&self.expire).is_ok() {
+                note(format!(
+                    "--expire {}: must not be shorter than --interval ({}); the default is 5m",
+                    self.expire, self.interval
+                ));
+            }
         }
-        if self.expire < self.interval {
-            note(format!(
-                "--expire {:?}: must not be shorter than --interval ({:?}); the default is {EXPIRE_DEFAULT:?}",
-                self.expire, self.interval
-            ));
-        }
-        if self.series_limit == 0 || self.series_limit > u32::MAX as usize {
+        let series_limit = self.series_limit.parse().ok().filter(|n| (1..=u32::MAX as usize).contains(n));
+        let series_limit = series_limit.unwrap_or_else(|| {
             note(format!("--series-limit {}: give a number from 1 to {}", self.series_limit, u32::MAX));
-        }
-        if self.max_body < 1024 {
+            1
+        });
+        let max_body = size(&self.max_body).unwrap_or_else(|why| {
+            note(format!("--max-body {why}"));
+            usize::MAX
+        });
+        if max_body < 1024 {
             note(format!("--max-body {}: give at least 1KiB", self.max_body));
         }
         let memory_limit = match self.memory_limit.as_str() {
@@ -183,13 +200,13 @@ impl Options {
             prometheus,
             admin,
             outs,
-            interval: self.interval,
+            interval,
             temporality,
-            series_limit: self.series_limit,
+            series_limit,
             memory_limit,
-            max_body: self.max_body,
-            expire: self.expire,
-            shutdown_timeout: self.shutdown_timeout,
+            max_body,
+            expire,
+            shutdown_timeout,
             log: self.log,
             log_format: match self.log_format {
                 LogWord::Text => LogFormat::Text,

@@ -301,7 +301,9 @@ impl Control {
             return crate::cli::FAILURE;
         }
         let lost = destinations.iter().any(|(_, row)| row.dropped_total() + row.queued > 0);
-        if lost { UNDELIVERED } else { 0 }
+        // points that the deadline kept from being merged never became output points: as undelivered as those queued
+        let unmerged = !destinations.is_empty() && tally.open() > 0;
+        if lost || unmerged { UNDELIVERED } else { 0 }
     }
 
     fn late(&mut self, now: crate::clock::Now) {

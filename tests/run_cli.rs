@@ -1,0 +1,449 @@
+//! The command line's contract, on the real binary: ports file, exit codes, words, environment, signals.
+
+mod common;
+
+use common::backend::Backend;
+use common::process::{Catchment, Ended, Folder, PATIENCE, Ports, command, output, samples, total, until, wall_ns};
+use common::{double, int, number, request, sum};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use prost::Message;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
+
+const DOORS: [&str; 4] = ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"];
+
+fn cli(arguments: &[&str]) -> Ended {
+    output(command(arguments))
+}
+
+/// `run` with all doors at port 0 where `arguments` do not name them; for runs that end by themselves.
+fn run(arguments: &[&str]) -> Ended {
+    let mut command = command(&["run"]);
+    for door in DOORS.iter().filter(|door| !arguments.contains(door)) {
+        command.args([door, "127.0.0.1:0"]);
+    }
+    output({
+        command.args(arguments);
+        command
+    })
+}
+
+fn delta(name: &str, value: i64) -> Vec<u8> {
+    let now = wall_ns();
+    request(vec![sum(name, 1, true, vec![number(&[], now - 1, now, int(value))])]).encode_to_vec()
+}
+
+#[test]
+fn the_ports_file_tells_every_door() {
+    for shards in ["1", "3"] {
+        let catchment = Catchment::start(&["--shards", shards]);
+        let text = std::fs::read_to_string(catchment.ports_file()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let object = json.as_object().unwrap();
+        let mut keys: Vec<_> = object.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["admin", "otlp_grpc", "otlp_http", "prometheus"]);
+        let ports = catchment.ports;
+        let all = [ports.otlp_grpc, ports.otlp_http, ports.prometheus, ports.admin].map(Option::unwrap);
+        for (i, address) in all.iter().enumerate() {
+            assert!(address.ip().is_loopback() && address.port() != 0, "{text}");
+            assert!(!all[..i].contains(address), "{text}");
+        }
+        // every door listens by the time the file is there
+        assert_eq!(catchment.grpc().export(&delta("a", 1)).unwrap().status, 0);
+        assert_eq!(catchment.http().export(&delta("a", 1)).unwrap().status, 200);
+        assert_eq!(catchment.scraper().get("/metrics").status, 200);
+        assert_eq!(catchment.admin().get("/healthz").status, 200);
+        // nothing else is left beside it
+        let folder = catchment.ports_file().parent().unwrap().read_dir().unwrap().count();
+        assert_eq!(folder, 1, "no temporary file");
+        assert_eq!(catchment.terminate().code(), 0);
+    }
+}
+
+#[test]
+fn a_door_that_is_off_is_null_in_the_ports_file() {
+    for off in DOORS {
+        let catchment = Catchment::start(&[off, "off"]);
+        let text = std::fs::read_to_string(catchment.ports_file()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for door in DOORS {
+            let key = door[2..].replace('-', "_");
+            assert_eq!(json[&key].is_null(), door == off, "{text}");
+            assert!(json.get(&key).is_some(), "{text}");
+        }
+        assert!(catchment.banner.contains("off") || off == "--prometheus", "{}", catchment.banner);
+        assert_eq!(catchment.terminate().code(), 0);
+    }
+}
+
+/// A stale ports file must not be taken for the new one: it is gone even when the start fails.
+#[test]
+fn an_old_ports_file_is_removed_at_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = Folder::new();
+    let path = folder.path("ports.json");
+    std::fs::write(&path, "{\"otlp_grpc\":\"stale").unwrap();
+    let ended = run(&["--admin", &address, "--ports-file", path.to_str().unwrap()]);
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(!path.exists());
+    // and where it cannot be written, the words say so
+    let nowhere = folder.path("no/such/folder/ports.json");
+    let ended = run(&["--ports-file", nowhere.to_str().unwrap()]);
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("--ports-file") && ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_fixed_port_in_use_ends_with_1_and_names_address_and_flag() {
+    for shards in ["1", "2"] {
+        for door in DOORS {
+            let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = taken.local_addr().unwrap().to_string();
+            let ended = run(&["--shards", shards, door, &address]);
+            assert_eq!(ended.code(), 1, "{ended:?}");
+            let words = ended.stderr.lines().find(|line| line.contains(door)).expect("the flag is named");
+            assert!(words.contains(&address) && words.contains("in use"), "{words}");
+        }
+    }
+}
+
+/// SO_REUSEPORT would let a second instance take half of the first one's connections.
+#[test]
+fn two_instances_never_share_a_port() {
+    let first = Catchment::start(&["--shards", "2"]);
+    let address = first.ports.otlp_grpc.unwrap().to_string();
+    let ended = run(&["--shards", "2", "--otlp-grpc", &address]);
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("--otlp-grpc") && ended.stderr.contains(&address), "{}", ended.stderr);
+    assert_eq!(first.terminate().code(), 0);
+}
+
+/// Every problem on a line of its own, with flag, value and remedy.
+#[test]
+fn bad_flags_end_with_2_and_all_problems_at_once() {
+    let check = |arguments: &[&str], wanted: &[[&str; 3]]| {
+        let ended = run(arguments);
+        assert_eq!(ended.code(), 2, "{arguments:?}: {ended:?}");
+        for words in wanted {
+            let found = ended.stderr.lines().any(|line| words.iter().all(|word| line.contains(word)));
+            assert!(found, "{arguments:?}: no line with {words:?} in:\n{}", ended.stderr);
+        }
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+    };
+    check(
+        &[
+            "--shards",
+            "many",
+            "--interval",
+            "1ms",
+            "--otlp-grpc",
+            "nonsense",
+            "--admin",
+            "1.2.3.4",
+            "--out",
+            "ftp://backend",
+            "--out",
+            "otlp-grpc://backend:x",
+            "--expire",
+            "1us",
+            "--memory-limit",
+            "3",
+            "--max-body",
+            "5",
+            "--series-limit",
+            "0",
+        ],
+        &[
+            ["--shards", "many", "auto"],
+            ["--interval", "1ms", "100ms"],
+            ["--otlp-grpc", "nonsense", "HOST:PORT"],
+            ["--admin", "1.2.3.4", "HOST:PORT"],
+            ["--out", "ftp://backend", "otlp-grpc://HOST:PORT"],
+            ["--out", "otlp-grpc://backend:x", "port"],
+            ["--expire", "1us", "5m"],
+            ["--memory-limit", "3", "64MiB"],
+            ["--max-body", "5", "1KiB"],
+            ["--series-limit", "0", "1 to"],
+        ],
+    );
+    check(
+        &["--interval", "soon", "--shutdown-timeout", "never", "--max-body", "huge", "--shards", "0"],
+        &[
+            ["--interval", "soon", "10s"],
+            ["--shutdown-timeout", "never", "10s"],
+            ["--max-body", "huge", "64MiB"],
+            ["--shards", "0", "auto"],
+        ],
+    );
+    check(&["--otlp-grpc", "off", "--otlp-http", "off"], &[["--otlp-grpc off", "--otlp-http off", "leave one"]]);
+    check(&["--out", "stdout?temporality=both"], &[["--out", "temporality=both", "delta"]]);
+    check(&["--log", "catchment=loud"], &[["--log", "catchment=loud", "debug"]]);
+    check(&["--memory-limit", "64MiB"], &[["--memory-limit", "too small", "raise it"]]);
+    check(&["--no-such-flag"], &[["--no-such-flag", "unexpected", ""]]);
+    check(&["--pin", "maybe"], &[["--pin", "maybe", ""]]);
+    assert_eq!(cli(&[]).code(), 2, "no command");
+    assert_eq!(cli(&["walk"]).code(), 2, "an unknown command");
+}
+
+#[test]
+fn the_version_shows_a_commit_and_the_help_every_flag_with_its_variable() {
+    let version = cli(&["--version"]);
+    assert_eq!(version.code(), 0);
+    let text = version.stdout.trim();
+    let commit = text.strip_prefix(concat!("catchment ", env!("CARGO_PKG_VERSION"), " (")).expect(text);
+    let commit = commit.strip_suffix(')').expect(text);
+    let is_commit = commit.len() >= 7 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    assert!(is_commit || commit == "unknown", "{text}");
+
+    let help = cli(&["run", "--help"]);
+    assert_eq!(help.code(), 0);
+    for flag in [
+        "shards",
+        "pin",
+        "otlp-grpc",
+        "otlp-http",
+        "prometheus",
+        "admin",
+        "out",
+        "interval",
+        "temporality",
+        "series-limit",
+        "memory-limit",
+        "max-body",
+        "expire",
+        "shutdown-timeout",
+        "log",
+        "log-format",
+        "ports-file",
+    ] {
+        let variable = format!("CATCHMENT_{}", flag.to_uppercase().replace('-', "_"));
+        let at = help.stdout.find(&format!("--{flag} <")).unwrap_or_else(|| panic!("--{flag} in the help"));
+        let rest = &help.stdout[at..];
+        let end = rest.find("\n      --").unwrap_or(rest.len());
+        assert!(rest[..end].contains(&format!("[env: {variable}=")), "{variable} beside --{flag}: {}", &rest[..end]);
+    }
+    // the help teaches
+    for word in ["Examples:", "curl 127.0.0.1:9464/metrics", "/ledger"] {
+        assert!(help.stdout.contains(word), "{word}");
+    }
+    let help = cli(&["--help"]);
+    assert_eq!(help.code(), 0);
+    assert!(help.stdout.contains("catchment run") && help.stdout.contains("Exit codes"), "{}", help.stdout);
+}
+
+#[test]
+fn environment_variables_work_and_flags_win() {
+    let backend = Backend::start();
+    let mut command = command(&["run", "--interval", "200ms"]);
+    for door in ["OTLP_GRPC", "OTLP_HTTP", "PROMETHEUS", "ADMIN"] {
+        command.env(format!("CATCHMENT_{door}"), "127.0.0.1:0");
+    }
+    let outs = format!("{} {}", backend.url("temporality=delta"), "stdout");
+    command.env("CATCHMENT_INTERVAL", "1h").env("CATCHMENT_SHARDS", "3").env("CATCHMENT_OUT", &outs);
+    let catchment = Catchment::spawn(command);
+    assert!(catchment.banner.contains("shards  3"), "{}", catchment.banner);
+    assert!(catchment.banner.contains("every 200ms"), "the flag wins: {}", catchment.banner);
+    catchment.http().export(&delta("requests", 7)).unwrap();
+    backend.wait("a delivery", |received| received.points > 0);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.stdout.contains("\"requests\""), "both destinations of the variable: {ended:?}");
+
+    let mut command = self::command(&["run"]);
+    command.env("CATCHMENT_SHARDS", "several");
+    let ended = output(command);
+    assert_eq!(ended.code(), 2);
+    assert!(ended.stderr.contains("several"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_banner_tells_what_runs_where_and_what_to_try() {
+    let catchment = Catchment::start(&["--shards", "2", "--out", "stdout?temporality=delta", "--interval", "5s"]);
+    let ports = catchment.ports;
+    let show = |address: Option<std::net::SocketAddr>| address.unwrap().to_string();
+    let banner = &catchment.banner;
+    for words in [
+        format!("catchment {}", env!("CARGO_PKG_VERSION")),
+        format!("OTLP/gRPC {}", show(ports.otlp_grpc)),
+        format!("OTLP/HTTP {}", show(ports.otlp_http)),
+        format!("http://{}/metrics", show(ports.prometheus)),
+        format!("http://{}/ledger", show(ports.admin)),
+        "stdout (delta)".into(),
+        "every 5s".into(),
+        "shards  2".into(),
+        "1000000 series".into(),
+        "64 MiB a request".into(),
+        "pinned".into(),
+        format!("catchment load --endpoint grpc://{}", show(ports.otlp_grpc)),
+        format!("curl {}/metrics", show(ports.prometheus)),
+    ] {
+        assert!(banner.contains(&words), "{words} in:\n{banner}");
+    }
+    assert!(banner.lines().count() <= 10, "a few lines:\n{banner}");
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
+#[test]
+fn sigterm_and_sigint_end_with_0_and_the_ledger() {
+    for (name, shards) in [("TERM", "1"), ("INT", "3")] {
+        let backend = Backend::start();
+        let out = backend.url("");
+        // the interval is never over: only the end delivers
+        let catchment = Catchment::start(&["--shards", shards, "--interval", "1h", "--expire", "2h", "--out", &out]);
+        catchment.http().export(&delta("requests", 40)).unwrap();
+        catchment.grpc().export(&delta("requests", 2)).unwrap();
+        catchment.signal(name);
+        let ended = catchment.wait();
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        let ledger = ended.ledger();
+        assert!(ledger.contains("received 2 = applied 2 + rejected 0; applied = open 0 + emitted 2"), "{ledger}");
+        assert!(ledger.contains("encoded 1 = delivered 1 + queued 0 + dropped 0"), "{ledger}");
+        assert!(ledger.ends_with("; balanced"), "{ledger}");
+        assert_eq!(ended.stderr.lines().next_back(), Some(ledger), "the last line");
+        assert_eq!(backend.with(|received| received.points), 1);
+        backend.with(|received| {
+            let (key, points) = received.series.first_key_value().unwrap();
+            assert_eq!(key.0, "requests");
+            let common::Any::Number(point) = &points[0] else { panic!("a sum") };
+            assert_eq!(point.value, int(42), "everything acknowledged");
+        });
+    }
+}
+
+#[test]
+fn a_destination_that_is_dead_at_the_end_is_exit_3_within_the_timeout() {
+    for shards in ["1", "3"] {
+        let alive = Backend::start();
+        // bound and closed again: nobody listens there
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let dead = format!("otlp-grpc://{dead}");
+        let catchment = Catchment::start(&[
+            "--shards",
+            shards,
+            "--interval",
+            "200ms",
+            "--shutdown-timeout",
+            "1s",
+            "--out",
+            &alive.url(""),
+            "--out",
+            &dead,
+        ]);
+        catchment.http().export(&delta("requests", 5)).unwrap();
+        alive.wait("the other destination is not slowed", |received| received.points > 0);
+        let begun = Instant::now();
+        let ended = catchment.terminate();
+        assert_eq!(ended.code(), 3, "{ended:?}");
+        assert!(begun.elapsed() < PATIENCE / 8, "{:?}", begun.elapsed());
+        let ledger = ended.ledger();
+        assert!(ledger.contains(&format!("{dead}: encoded 1 = delivered 0 + queued 1")), "{ledger}");
+        assert!(ledger.ends_with("; balanced"), "{ledger}");
+    }
+}
+
+#[test]
+fn a_destination_that_refuses_for_good_is_exit_3() {
+    for shards in ["1", "3"] {
+        // its scrape page takes no POST
+        let other = Catchment::start(&[]);
+        let out = format!("otlp-http://{}/metrics", other.ports.prometheus.unwrap());
+        let catchment = Catchment::start(&["--shards", shards, "--interval", "1h", "--expire", "2h", "--out", &out]);
+        catchment.http().export(&delta("requests", 5)).unwrap();
+        let ended = catchment.terminate();
+        assert_eq!(ended.code(), 3, "{ended:?}");
+        let ledger = ended.ledger();
+        assert!(ledger.contains("encoded 1 = delivered 0 + queued 0 + dropped 1; balanced"), "{ledger}");
+        assert_eq!(other.terminate().code(), 0);
+    }
+}
+
+/// Half a request is nothing; idle connections and half-sent requests do not keep the process.
+#[test]
+fn a_client_in_the_middle_of_a_request_does_not_hold_the_end_up() {
+    for shards in ["1", "3"] {
+        let backend = Backend::start();
+        let catchment = Catchment::start(&["--shards", shards, "--shutdown-timeout", "2s", "--out", &backend.url("")]);
+        let mut idle = catchment.http();
+        assert_eq!(idle.export(&delta("requests", 5)).unwrap().status, 200);
+        let mut half = TcpStream::connect(catchment.ports.otlp_http.unwrap()).unwrap();
+        let body = delta("requests", 100);
+        let head = format!(
+            "POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        half.write_all(head.as_bytes()).unwrap();
+        half.write_all(&body[..body.len() / 2]).unwrap();
+        let mut admin = catchment.admin();
+        until("the half request is there", || {
+            let page = samples(admin.get("/metrics").text());
+            (total(&page, "catchment_connections_accepted_total") >= 2.0).then_some(())
+        });
+        let begun = Instant::now();
+        let ended = catchment.terminate();
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        assert!(begun.elapsed() < PATIENCE / 8, "{:?}", begun.elapsed());
+        assert!(ended.ledger().contains("received 1 = applied 1"), "{}", ended.ledger());
+        assert!(ended.ledger().contains("delivered 1 + queued 0 + dropped 0; balanced"), "{}", ended.ledger());
+    }
+}
+
+/// What was acknowledged and never became an output point is undelivered too.
+#[test]
+fn no_time_to_merge_at_the_end_is_exit_3() {
+    let backend = Backend::start();
+    let catchment = Catchment::start(&[
+        "--interval",
+        "1h",
+        "--expire",
+        "2h",
+        "--shutdown-timeout",
+        "0s",
+        "--out",
+        &backend.url(""),
+    ]);
+    catchment.http().export(&delta("requests", 5)).unwrap();
+    let ended = catchment.terminate();
+    assert!(ended.ledger().contains("open 1 + emitted 0"), "{ended:?}");
+    assert_eq!(ended.code(), 3, "{ended:?}");
+}
+
+#[test]
+fn rejected_input_alone_ends_with_0() {
+    let backend = Backend::start();
+    let catchment = Catchment::start(&["--interval", "1h", "--expire", "2h", "--out", &backend.url("")]);
+    let now = wall_ns();
+    let points = vec![number(&[], now - 1, now, int(-1)), number(&[], now - 1, 0, double(1.0))];
+    let bad = request(vec![sum("bad", 1, true, points)]).encode_to_vec();
+    let reply = catchment.http().export(&bad).unwrap();
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let partial = ExportMetricsServiceResponse::decode(&*reply.body).unwrap().partial_success.expect("partial success");
+    assert_eq!(partial.rejected_data_points, 2);
+    assert!(!partial.error_message.is_empty());
+    assert_eq!(catchment.http().export(b"\xff\xff").unwrap().status, 400);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().contains("received 2 = applied 0 + rejected 2"), "{}", ended.ledger());
+}
+
+#[test]
+fn clients_at_the_wrong_door_are_served_all_the_same() {
+    for shards in ["1", "3"] {
+        let catchment = Catchment::start(&["--shards", shards]);
+        let Ports { otlp_grpc, otlp_http, .. } = catchment.ports;
+        let mut http = common::process::Http::connect(otlp_grpc.unwrap()).unwrap();
+        let grpc = common::process::Grpc::connect(otlp_http.unwrap()).unwrap();
+        for _ in 0..10 {
+            assert_eq!(http.export(&delta("a", 1)).unwrap().status, 200);
+            assert_eq!(grpc.export(&delta("a", 1)).unwrap().status, 0);
+        }
+        let ledger = catchment.admin().get("/ledger").json();
+        // counted by protocol, not by port
+        for input in ["otlp_grpc", "otlp_http"] {
+            assert_eq!(ledger["by"][input]["sum"]["applied"], 10, "{ledger}");
+        }
+        assert_eq!(catchment.terminate().code(), 0);
+    }
+}

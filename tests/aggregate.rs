@@ -152,10 +152,21 @@ fn m7_no_recorded_value_changes_nothing_and_is_counted() {
     let mut rig = Rig::new(1);
     let mut point = number(&[], T, T, None);
     point.flags = 1;
+    let flagged = point.clone();
     rig.send(0, &request(vec![gauge("g", vec![point.clone()]), sum("c", CUMULATIVE, true, vec![point])]));
     assert!(rig.cut(T + 1).cumulative.is_empty());
     assert_eq!(rig.tally.noted(Note::NoRecordedValue), 2);
     assert_eq!(rig.tally.emitted(), 2);
+    let delta = |points| request(vec![sum("d", DELTA, true, points)]);
+    rig.send(0, &delta(vec![flagged.clone(), flagged.clone()]));
+    assert!(rig.cut(T + 2).cumulative.is_empty(), "no value is not 0");
+    rig.send(0, &delta(vec![flagged.clone(), number(&[], T, T, int(3)), flagged.clone()]));
+    assert_eq!(values(&rig.cut(T + 3).delta), [3.0]);
+    rig.send(0, &delta(vec![flagged.clone()]));
+    assert!(rig.cut(T + 4).cumulative.is_empty(), "nor is it the last value");
+    let late = opentelemetry_proto::tonic::metrics::v1::NumberDataPoint { start_time_unix_nano: T + 1, ..flagged };
+    assert_eq!(rig.send(0, &delta(vec![late])).rejected, 1, "the times are judged all the same");
+    assert_eq!(rig.tally.rejected(Reject::StartAfterTime), 1);
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Ingest {
         let bank = cell::HEAD + 3 * self.bank;
         let mut line = self.routes.at(point.route).cell;
         if interval_of(get(self.slab.line(line), bank)) != self.interval {
-            line = self.first_touch(point.route, Shape::Number, tally)?;
+            line = self.first_touch(point.route, Shape::Number, false, tally)?;
         }
         let words = self.slab.line(line);
         let word = get(words, bank);
@@ -190,7 +190,7 @@ impl Ingest {
         let at = shape.bank(self.bank).start;
         let mut line = self.routes.at(point.route).cell;
         if interval_of(get(self.slab.run(line, shape.words()), at)) != self.interval {
-            line = self.first_touch(point.route, shape, tally)?;
+            line = self.first_touch(point.route, shape, point.flags & stage::GAUGE != 0, tally)?;
         }
         let words = self.slab.run(line, shape.words());
         let word = get(words, at);
@@ -200,6 +200,9 @@ impl Ingest {
         put(words, at, word + 1);
         if point.flags & stage::NO_VALUE != 0 {
             tally.note(Note::NoRecordedValue, 1);
+            if point.flags & (stage::GAUGE | stage::CUMULATIVE) == 0 {
+                put(words, at + cell::NO_VALUES, get(words, at + cell::NO_VALUES) + 1);
+            }
             return Ok(());
         }
         if shape == Shape::Number {
@@ -413,15 +416,15 @@ impl Ingest {
         if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
             return Ok(line);
         }
-        self.first_touch(route, shape, tally)
+        self.first_touch(route, shape, false, tally)
     }
 
     /// Opens the bank of the route's cell for this interval. A cell whose series is dead is replaced.
     #[inline(never)]
-    fn first_touch(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
+    fn first_touch(&mut self, route: u32, shape: Shape, gauge: bool, tally: &mut Tally) -> Result<u32, Reject> {
         let mut line = self.routes.at(route).cell;
         for _ in 0..TRIES {
-            match self.open_bank(line, shape) {
+            match self.open_bank(line, shape, gauge) {
                 Touch::Live => return Ok(line),
                 Touch::Dead => line = self.resolve_again(route, shape, tally)?,
             }
@@ -430,12 +433,12 @@ impl Ingest {
     }
 
     /// Resets the bank: stamps it, fences, reads the state of the cell.
-    fn open_bank(&self, line: u32, shape: Shape) -> Touch {
+    fn open_bank(&self, line: u32, shape: Shape, gauge: bool) -> Touch {
         let words = self.slab.run(line, shape.words());
         let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
         // the newest time this core knows for the series stands in the newer of the two banks
         let time_at = match shape {
-            Shape::Number => 2,
+            Shape::Number if gauge => 2,
             Shape::CumulativeNumber => c::LAST_TIME,
             _ if shape.cumulative() => cr::LAST_TIME,
             _ => 0,
@@ -445,7 +448,12 @@ impl Ingest {
             put(words, at + time_at, known);
         }
         match shape {
-            Shape::Number => put(words, at + 1, 0),
+            Shape::Number => {
+                put(words, at + 1, 0);
+                if !gauge {
+                    put(words, at + cell::NO_VALUES, 0);
+                }
+            }
             Shape::Explicit(_) | Shape::Exponential => (at + 1..at + 1 + shape.region()).for_each(|i| put(words, i, 0)),
             // the first point writes everything
             _ => {}

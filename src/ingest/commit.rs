@@ -5,7 +5,6 @@
 //! A bank is reset at its first touch in an interval (`first_touch`), which is also where a series that was about to
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
-use super::contexts::StreamKey;
 use super::routes::{NONE, Route};
 use super::stage::{self, Birth, Number, Payload, Stage};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
@@ -55,14 +54,22 @@ impl Ingest {
         let staged = std::mem::take(&mut self.staged);
         for point in &staged {
             numbers[usize::from(point.flags & stage::GAUGE == 0)] += 1;
-            if let Err(reason) = self.number(point, tally) {
+            let done = self.number(point, tally).or_else(|reason| {
+                let route = self.instead(point.route, reason, tally)?;
+                self.number(&Number { route, ..*point }, tally)
+            });
+            if let Err(reason) = done {
                 self.refuse(input, kind_of(point), reason, stage, &mut rejected);
             }
         }
         self.staged = staged;
         for i in 0..stage.histograms.len() {
             let (route, point) = stage.histograms[i];
-            if let Err(reason) = self.histogram(route, &point, tally) {
+            let done = self.histogram(route, &point, tally).or_else(|reason| {
+                let route = self.instead(route, reason, tally)?;
+                self.histogram(route, &point, tally)
+            });
+            if let Err(reason) = done {
                 self.refuse(input, Kind::Histogram, reason, stage, &mut rejected);
             }
         }
@@ -426,7 +433,17 @@ impl Ingest {
         for _ in 0..TRIES {
             match self.open_bank(line, shape, gauge) {
                 Touch::Live => return Ok(line),
-                Touch::Dead => line = self.resolve_again(route, shape, tally)?,
+                Touch::Dead => {
+                    // the stamp is taken back, or the next point would take the bank for an open one
+                    put(self.slab.run(line, shape.words()), shape.bank(self.bank).start, 0);
+                    line = self.resolve_again(route, shape, tally)?;
+                    if interval_of(get(self.slab.run(line, shape.words()), shape.bank(self.bank).start))
+                        == self.interval
+                    {
+                        // another route has opened it, and its points are in it
+                        return Ok(line);
+                    }
+                }
             }
         }
         Err(Reject::SeriesLimit)
@@ -581,18 +598,34 @@ impl Ingest {
         };
         self.contexts.at_mut(stream).used = self.interval;
         let route = match self.route_of(stream, birth.raw, birth.normal, tally) {
-            Err(Reject::SeriesLimit | Reject::MemoryLimit) if can_overflow(&context.key) => {
-                tally.note(Note::Overflowed, 1);
-                let run = overflow_run(context.key.kind);
-                self.route_of(stream, &run, &run, tally)?
-            }
-            other => other?,
+            Ok(route) => route,
+            Err(reason) => self.overflow_route(stream, reason, tally)?,
         };
         match birth.payload {
             Payload::Number(point) => self.number(&Number { route, ..point }, tally),
             Payload::Histogram(point) => self.histogram(route, &point, tally),
             Payload::Exponential(point) => self.exponential(route, &point, tally),
         }
+    }
+
+    /// The route of a known series died, and its series may not come back: where a new one's point goes.
+    #[cold]
+    #[inline(never)]
+    fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        self.overflow_route(self.routes.at(route).stream, reason, tally)
+    }
+
+    /// M30: the route of the stream's overflow series, if a point refused for this reason may go there.
+    #[cold]
+    fn overflow_route(&mut self, stream: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        let s = self.contexts.at(stream);
+        if !matches!(reason, Reject::SeriesLimit | Reject::MemoryLimit) || !can_overflow(s.kind, s.temporality) {
+            return Err(reason);
+        }
+        let run = overflow_run(s.kind);
+        let route = self.route_of(stream, &run, &run, tally)?;
+        tally.note(Note::Overflowed, 1);
+        Ok(route)
     }
 
     /// The route of these bytes in the stream, made if it is new.
@@ -758,8 +791,8 @@ fn fill_side(into: &mut Side, from: &Buckets<'_>) {
 }
 
 /// M30: what has no state to keep can be summed in the overflow series of its group.
-fn can_overflow(key: &StreamKey<'_>) -> bool {
-    key.temporality == Temporality::Delta && matches!(key.kind, Kind::Sum | Kind::Histogram)
+fn can_overflow(kind: Kind, temporality: Temporality) -> bool {
+    temporality == Temporality::Delta && matches!(kind, Kind::Sum | Kind::Histogram)
 }
 
 /// `otel.metric.overflow` = true, as a run of this kind's attributes.

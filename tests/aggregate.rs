@@ -152,10 +152,21 @@ fn m7_no_recorded_value_changes_nothing_and_is_counted() {
     let mut rig = Rig::new(1);
     let mut point = number(&[], T, T, None);
     point.flags = 1;
+    let flagged = point.clone();
     rig.send(0, &request(vec![gauge("g", vec![point.clone()]), sum("c", CUMULATIVE, true, vec![point])]));
     assert!(rig.cut(T + 1).cumulative.is_empty());
     assert_eq!(rig.tally.noted(Note::NoRecordedValue), 2);
     assert_eq!(rig.tally.emitted(), 2);
+    let delta = |points| request(vec![sum("d", DELTA, true, points)]);
+    rig.send(0, &delta(vec![flagged.clone(), flagged.clone()]));
+    assert!(rig.cut(T + 2).cumulative.is_empty(), "no value is not 0");
+    rig.send(0, &delta(vec![flagged.clone(), number(&[], T, T, int(3)), flagged.clone()]));
+    assert_eq!(values(&rig.cut(T + 3).delta), [3.0]);
+    rig.send(0, &delta(vec![flagged.clone()]));
+    assert!(rig.cut(T + 4).cumulative.is_empty(), "nor is it the last value");
+    let late = opentelemetry_proto::tonic::metrics::v1::NumberDataPoint { start_time_unix_nano: T + 1, ..flagged };
+    assert_eq!(rig.send(0, &delta(vec![late])).rejected, 1, "the times are judged all the same");
+    assert_eq!(rig.tally.rejected(Reject::StartAfterTime), 1);
 }
 
 #[test]
@@ -273,6 +284,53 @@ fn an_idle_series_dies_in_two_cuts_and_comes_back_as_a_new_one() {
         }
         assert!(rig.cores[0].routes() <= routes + 1, "routes are freed");
     }
+}
+
+/// Series `k`=… of a delta sum, alive at the cut before and dead after the last of these.
+fn die(rig: &mut Rig, points: Vec<opentelemetry_proto::tonic::metrics::v1::NumberDataPoint>) {
+    rig.send(0, &request(vec![sum("m", DELTA, true, points)]));
+    for after in [0, 60, 61] {
+        rig.cut(T + after * SECOND);
+    }
+    assert_eq!(rig.registry.live(), 0);
+}
+
+#[test]
+fn a_dead_series_comes_back_by_two_routes_and_keeps_the_points_of_both() {
+    let mut rig = Rig::with(1, 1_000_000, 60 * SECOND);
+    let point = |pairs: &[(&str, &str)], v| number(pairs, T, T, int(v));
+    die(&mut rig, vec![point(&[("a", "1"), ("b", "2")], 1)]);
+    // bytes that are new make the series, then bytes that led into the dead one find it
+    rig.send(0, &request(vec![sum("m", DELTA, true, vec![point(&[("b", "2"), ("a", "1")], 3)])]));
+    rig.send(0, &request(vec![sum("m", DELTA, true, vec![point(&[("a", "1"), ("b", "2")], 5)])]));
+    assert_eq!(values(&rig.cut(T + 70 * SECOND).delta), [8.0]);
+}
+
+#[test]
+fn m30_a_dead_series_that_may_not_come_back_overflows_or_is_rejected_every_time() {
+    let mut rig = Rig::with(1, 1, 60 * SECOND);
+    let point = |k: &str, v| number(&[("k", k)], T, T, int(v));
+    die(&mut rig, vec![point("old", 1)]);
+    rig.send(0, &request(vec![sum("m", DELTA, true, vec![point("new", 2)])]));
+    for _ in 0..3 {
+        assert_eq!(rig.send(0, &request(vec![sum("m", DELTA, true, vec![point("old", 5)])])).rejected, 0);
+    }
+    let out = numbers(&rig.cut(T + 70 * SECOND).delta);
+    assert_eq!(out.iter().map(|n| n.4).collect::<Vec<_>>(), [2.0, 15.0]);
+    assert!(out[1].1.contains("otel.metric.overflow"));
+    // what cannot overflow is rejected, the second time too
+    let mut rig = Rig::with(1, 1, 60 * SECOND);
+    let gauge_at = |time| request(vec![gauge("g", vec![number(&[], 0, time, int(1))])]);
+    rig.send(0, &gauge_at(T));
+    for after in [0, 60, 61] {
+        rig.cut(T + after * SECOND);
+    }
+    rig.send(0, &request(vec![sum("m", DELTA, true, vec![point("new", 2)])]));
+    for i in 0..3 {
+        assert_eq!(rig.send(0, &gauge_at(T + i)).rejected, 1);
+    }
+    assert_eq!(values(&rig.cut(T + 70 * SECOND).cumulative), [2.0]);
+    assert_eq!(rig.tally.rejected(Reject::SeriesLimit), 3);
 }
 
 #[test]

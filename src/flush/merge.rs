@@ -263,6 +263,9 @@ impl Owner {
             let at = shape.bank(bank).start;
             let flags = get(words, FLAGS);
             if shape == Shape::Number {
+                if u64::from(points_of(get(words, at))) == get(words, at + cell::NO_VALUES) {
+                    return;
+                }
                 let value = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
                 let (sum, overflow) = delta.unwrap_or(Value::Int(0)).add(value);
                 overflows += u64::from(overflow);

@@ -5,7 +5,6 @@
 //! A bank is reset at its first touch in an interval (`first_touch`), which is also where a series that was about to
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
-use super::contexts::StreamKey;
 use super::routes::{NONE, Route};
 use super::stage::{self, Birth, Number, Payload, Stage};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
@@ -55,14 +54,22 @@ impl Ingest {
         let staged = std::mem::take(&mut self.staged);
         for point in &staged {
             numbers[usize::from(point.flags & stage::GAUGE == 0)] += 1;
-            if let Err(reason) = self.number(point, tally) {
+            let done = self.number(point, tally).or_else(|reason| {
+                let route = self.instead(point.route, reason, tally)?;
+                self.number(&Number { route, ..*point }, tally)
+            });
+            if let Err(reason) = done {
                 self.refuse(input, kind_of(point), reason, stage, &mut rejected);
             }
         }
         self.staged = staged;
         for i in 0..stage.histograms.len() {
             let (route, point) = stage.histograms[i];
-            if let Err(reason) = self.histogram(route, &point, tally) {
+            let done = self.histogram(route, &point, tally).or_else(|reason| {
+                let route = self.instead(route, reason, tally)?;
+                self.histogram(route, &point, tally)
+            });
+            if let Err(reason) = done {
                 self.refuse(input, Kind::Histogram, reason, stage, &mut rejected);
             }
         }
@@ -145,7 +152,7 @@ impl Ingest {
         let bank = cell::HEAD + 3 * self.bank;
         let mut line = self.routes.at(point.route).cell;
         if interval_of(get(self.slab.line(line), bank)) != self.interval {
-            line = self.first_touch(point.route, Shape::Number, tally)?;
+            line = self.first_touch(point.route, Shape::Number, false, tally)?;
         }
         let words = self.slab.line(line);
         let word = get(words, bank);
@@ -190,7 +197,7 @@ impl Ingest {
         let at = shape.bank(self.bank).start;
         let mut line = self.routes.at(point.route).cell;
         if interval_of(get(self.slab.run(line, shape.words()), at)) != self.interval {
-            line = self.first_touch(point.route, shape, tally)?;
+            line = self.first_touch(point.route, shape, point.flags & stage::GAUGE != 0, tally)?;
         }
         let words = self.slab.run(line, shape.words());
         let word = get(words, at);
@@ -200,6 +207,9 @@ impl Ingest {
         put(words, at, word + 1);
         if point.flags & stage::NO_VALUE != 0 {
             tally.note(Note::NoRecordedValue, 1);
+            if point.flags & (stage::GAUGE | stage::CUMULATIVE) == 0 {
+                put(words, at + cell::NO_VALUES, get(words, at + cell::NO_VALUES) + 1);
+            }
             return Ok(());
         }
         if shape == Shape::Number {
@@ -413,29 +423,39 @@ impl Ingest {
         if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
             return Ok(line);
         }
-        self.first_touch(route, shape, tally)
+        self.first_touch(route, shape, false, tally)
     }
 
     /// Opens the bank of the route's cell for this interval. A cell whose series is dead is replaced.
     #[inline(never)]
-    fn first_touch(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
+    fn first_touch(&mut self, route: u32, shape: Shape, gauge: bool, tally: &mut Tally) -> Result<u32, Reject> {
         let mut line = self.routes.at(route).cell;
         for _ in 0..TRIES {
-            match self.open_bank(line, shape) {
+            match self.open_bank(line, shape, gauge) {
                 Touch::Live => return Ok(line),
-                Touch::Dead => line = self.resolve_again(route, shape, tally)?,
+                Touch::Dead => {
+                    // the stamp is taken back, or the next point would take the bank for an open one
+                    put(self.slab.run(line, shape.words()), shape.bank(self.bank).start, 0);
+                    line = self.resolve_again(route, shape, tally)?;
+                    if interval_of(get(self.slab.run(line, shape.words()), shape.bank(self.bank).start))
+                        == self.interval
+                    {
+                        // another route has opened it, and its points are in it
+                        return Ok(line);
+                    }
+                }
             }
         }
         Err(Reject::SeriesLimit)
     }
 
     /// Resets the bank: stamps it, fences, reads the state of the cell.
-    fn open_bank(&self, line: u32, shape: Shape) -> Touch {
+    fn open_bank(&self, line: u32, shape: Shape, gauge: bool) -> Touch {
         let words = self.slab.run(line, shape.words());
         let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
         // the newest time this core knows for the series stands in the newer of the two banks
         let time_at = match shape {
-            Shape::Number => 2,
+            Shape::Number if gauge => 2,
             Shape::CumulativeNumber => c::LAST_TIME,
             _ if shape.cumulative() => cr::LAST_TIME,
             _ => 0,
@@ -445,7 +465,12 @@ impl Ingest {
             put(words, at + time_at, known);
         }
         match shape {
-            Shape::Number => put(words, at + 1, 0),
+            Shape::Number => {
+                put(words, at + 1, 0);
+                if !gauge {
+                    put(words, at + cell::NO_VALUES, 0);
+                }
+            }
             Shape::Explicit(_) | Shape::Exponential => (at + 1..at + 1 + shape.region()).for_each(|i| put(words, i, 0)),
             // the first point writes everything
             _ => {}
@@ -573,18 +598,34 @@ impl Ingest {
         };
         self.contexts.at_mut(stream).used = self.interval;
         let route = match self.route_of(stream, birth.raw, birth.normal, tally) {
-            Err(Reject::SeriesLimit | Reject::MemoryLimit) if can_overflow(&context.key) => {
-                tally.note(Note::Overflowed, 1);
-                let run = overflow_run(context.key.kind);
-                self.route_of(stream, &run, &run, tally)?
-            }
-            other => other?,
+            Ok(route) => route,
+            Err(reason) => self.overflow_route(stream, reason, tally)?,
         };
         match birth.payload {
             Payload::Number(point) => self.number(&Number { route, ..point }, tally),
             Payload::Histogram(point) => self.histogram(route, &point, tally),
             Payload::Exponential(point) => self.exponential(route, &point, tally),
         }
+    }
+
+    /// The route of a known series died, and its series may not come back: where a new one's point goes.
+    #[cold]
+    #[inline(never)]
+    fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        self.overflow_route(self.routes.at(route).stream, reason, tally)
+    }
+
+    /// M30: the route of the stream's overflow series, if a point refused for this reason may go there.
+    #[cold]
+    fn overflow_route(&mut self, stream: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        let s = self.contexts.at(stream);
+        if !matches!(reason, Reject::SeriesLimit | Reject::MemoryLimit) || !can_overflow(s.kind, s.temporality) {
+            return Err(reason);
+        }
+        let run = overflow_run(s.kind);
+        let route = self.route_of(stream, &run, &run, tally)?;
+        tally.note(Note::Overflowed, 1);
+        Ok(route)
     }
 
     /// The route of these bytes in the stream, made if it is new.
@@ -750,8 +791,8 @@ fn fill_side(into: &mut Side, from: &Buckets<'_>) {
 }
 
 /// M30: what has no state to keep can be summed in the overflow series of its group.
-fn can_overflow(key: &StreamKey<'_>) -> bool {
-    key.temporality == Temporality::Delta && matches!(key.kind, Kind::Sum | Kind::Histogram)
+fn can_overflow(kind: Kind, temporality: Temporality) -> bool {
+    temporality == Temporality::Delta && matches!(kind, Kind::Sum | Kind::Histogram)
 }
 
 /// `otel.metric.overflow` = true, as a run of this kind's attributes.

@@ -620,6 +620,10 @@ fn check_number(point: &NumberPoint<'_>, mode: u32) -> Result<Number, Reject> {
     if point.time == 0 {
         return Err(Reject::NoTime);
     }
+    // M7 spares the value, not the times
+    if point.start > point.time && mode & stage::GAUGE == 0 {
+        return Err(Reject::StartAfterTime);
+    }
     if point.flags & NO_RECORDED_VALUE != 0 {
         staged.flags |= stage::NO_VALUE;
         return Ok(staged);
@@ -642,9 +646,6 @@ fn check_number(point: &NumberPoint<'_>, mode: u32) -> Result<Number, Reject> {
             }
         }
         points::Number::Absent => return Err(Reject::NoValue),
-    }
-    if point.start > point.time && mode & stage::GAUGE == 0 {
-        return Err(Reject::StartAfterTime);
     }
     Ok(staged)
 }

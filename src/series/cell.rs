@@ -8,7 +8,7 @@
 //!  2..      bank 0, bank 1
 //!
 //!  bank     stamp: interval number (high half), points in it (low half)
-//!   number             value, time
+//!   number             value; time of a gauge, of a delta sum the points without a recorded value
 //!   cumulative number  first start, first time, first value, last start, last time, last value, gained
 //!   explicit           region
 //!   cumulative         first start, first time, last start, last time, then three regions: first, last, gained
@@ -28,6 +28,9 @@ pub const STATE: usize = 0;
 pub const FLAGS: usize = 1;
 /// Words before the first bank.
 pub const HEAD: usize = 2;
+
+/// Word of a delta sum's bank: how many of its points had no recorded value (M7). A bank of nothing else has no value.
+pub const NO_VALUES: usize = 2;
 
 /// Flag: bank `b`'s value is a double.
 pub const fn double_flag(bank: usize) -> u64 {

@@ -1,0 +1,78 @@
+//! What real SDKs sent, export by export, through the aggregation: what leaves is what the official library read in it.
+
+mod common;
+mod oracle;
+
+use common::SECOND;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use oracle::check::Pair;
+use oracle::flat::flatten;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+struct Recorded {
+    name: String,
+    body: Vec<u8>,
+    points: u64,
+    newest: u64,
+}
+
+/// The recordings of each SDK's run, in their order; bodies inflated.
+fn recorded() -> BTreeMap<String, Vec<Recorded>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut names: Vec<String> = std::fs::read_dir(&folder)
+        .expect("the corpus is there")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .filter_map(|name| name.strip_suffix(".bin").map(String::from))
+        .filter(|name| !name.contains("http-json"))
+        .collect();
+    names.sort();
+    let mut runs: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+    for name in names {
+        let sidecar = std::fs::read(folder.join(format!("{name}.json"))).expect("a sidecar");
+        let sidecar: serde_json::Value = serde_json::from_slice(&sidecar).expect("JSON");
+        let mut body = std::fs::read(folder.join(format!("{name}.bin"))).expect("a body");
+        if sidecar["content_encoding"] == "gzip" {
+            let packed = std::mem::take(&mut body);
+            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut body).expect("gzip");
+        }
+        let message = ExportMetricsServiceRequest::decode(&body[..]).expect("prost reads it");
+        let newest = flatten(&message).iter().map(|point| point.time).max().expect("points");
+        let points = sidecar["points"].as_u64().expect("a count");
+        let (run, _) = name.rsplit_once('-').expect("a number");
+        runs.entry(run.into()).or_default().push(Recorded { name, body, points, newest });
+    }
+    runs
+}
+
+/// R20, R26, M8, M10, M17, M19, M23: each export on the next core, a cut after each; `after` is the time from the newest
+/// point to the cut (an hour makes every start too old to count whole).
+#[test]
+fn recorded_requests_come_out_as_the_official_library_read_them() {
+    let (mut files, mut points) = (0, 0);
+    for (run, exports) in recorded() {
+        for (cores, after) in [(1, SECOND), (1, 3600 * SECOND), (3, SECOND), (3, 3600 * SECOND)] {
+            let mut pair = Pair::new(cores);
+            let mut before = 0;
+            for (i, export) in exports.iter().enumerate() {
+                let context = format!("{} on {cores} cores", export.name);
+                let accepted = pair.send_bytes(i, &export.body).unwrap_or_else(|why| panic!("{context}: {why}"));
+                assert!(accepted, "{context}");
+                let received = pair.rig.tally.received_total();
+                assert_eq!(received - before, export.points, "{context}");
+                before = received;
+                let out = pair.cut(export.newest + after).unwrap_or_else(|why| panic!("{context}: {why}"));
+                let left: usize = out.cumulative.iter().map(|request| flatten(request).len()).sum();
+                assert!(left > 0, "{context}: nothing left");
+            }
+            assert_eq!(pair.rig.tally.rejected_total(), 0, "{run}: SDKs send valid points");
+            pair.counters().unwrap_or_else(|why| panic!("{run} on {cores} cores: {why}"));
+        }
+        files += exports.len();
+        points += exports.iter().map(|export| export.points).sum::<u64>();
+    }
+    println!("{files} recorded requests of {points} points, four times each");
+    assert!(files >= 48, "only {files} recorded requests");
+}

@@ -1,0 +1,199 @@
+//! What came out against what should have.
+
+use super::flat::{Body, GAUGE, Key, flatten};
+use super::value::{Exponential, Value};
+use super::{Leaf, Leaves, Model};
+use crate::common::{Out, Rig, START};
+use catchment::ledger::Note;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use prost::Message;
+use std::collections::BTreeMap;
+
+/// The aggregation and the model side by side.
+pub struct Pair {
+    pub rig: Rig,
+    pub model: Model,
+    pub cores: usize,
+}
+
+impl Pair {
+    pub fn new(cores: usize) -> Pair {
+        Pair::with(cores, 1_000_000, 300_000_000_000)
+    }
+
+    pub fn with(cores: usize, series_limit: usize, expire_ns: u64) -> Pair {
+        Pair {
+            rig: Rig::with(cores, series_limit, expire_ns),
+            model: Model::new(START, series_limit, expire_ns),
+            cores,
+        }
+    }
+
+    /// Sends the bytes to both; `true` if they were accepted.
+    ///
+    /// Both refuse or both accept. Only nesting may differ: the official library has another limit (100 levels from
+    /// the root).
+    pub fn send_bytes(&mut self, core: usize, body: &[u8]) -> Result<bool, String> {
+        let ours = self.rig.send_bytes(core, body);
+        let theirs = ExportMetricsServiceRequest::decode(body);
+        match (ours, theirs) {
+            (Err(_), Err(_)) => Ok(false),
+            (Err(fault), Ok(_)) if fault.contains("nested deeper") => Ok(false),
+            (Err(fault), Ok(_)) => Err(format!("refused ({fault}), but it is well-formed")),
+            (Ok(_), Err(error)) => Err(format!("accepted, but it is malformed: {error}")),
+            (Ok(receipt), Ok(message)) => {
+                let want = self.model.send(core % self.cores, &message);
+                let got = (receipt.points, receipt.rejected);
+                if got != want {
+                    return Err(format!("(points, rejected) {got:?}, not {want:?}: {:?}", receipt.message));
+                }
+                if receipt.message.is_some() != (receipt.rejected > 0) {
+                    return Err(format!("a message without a rejection, or none: {receipt:?}"));
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    pub fn send(&mut self, core: usize, request: &ExportMetricsServiceRequest) -> Result<(), String> {
+        match self.send_bytes(core, &request.encode_to_vec())? {
+            true => Ok(()),
+            false => Err("refused".into()),
+        }
+    }
+
+    /// Cuts both and compares all that leaves.
+    pub fn cut(&mut self, boundary: u64) -> Result<Out, String> {
+        let out = self.rig.cut(boundary);
+        let want = self.model.cut(boundary);
+        compare(&out.cumulative, &want.cumulative).map_err(|why| format!("cumulative view: {why}"))?;
+        compare(&out.delta, &want.delta).map_err(|why| format!("delta view: {why}"))?;
+        let counts = &self.model.counts;
+        let tally = &self.rig.tally;
+        let pairs = [
+            ("live series", self.rig.registry.live() as u64, self.model.live() as u64),
+            ("received", tally.received_total(), counts.received),
+            ("rejected", tally.rejected_total(), counts.rejected),
+            ("emitted", tally.emitted(), counts.emitted),
+            ("overflowed", tally.noted(Note::Overflowed), counts.overflowed),
+            ("no recorded value", tally.noted(Note::NoRecordedValue), counts.no_value),
+            ("expired", tally.noted(Note::SeriesExpired), counts.expired),
+        ];
+        for (what, got, want) in pairs {
+            if got != want {
+                return Err(format!("{what}: {got}, not {want}"));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Counters that the documents define per point: exact where one core takes all points of a stream.
+    pub fn counters(&self) -> Result<(), String> {
+        let (counts, tally) = (&self.model.counts, &self.rig.tally);
+        for (what, note, want) in [
+            ("superseded", Note::Superseded, counts.superseded),
+            ("baseline", Note::Baseline, counts.baseline),
+            ("resets", Note::Reset, counts.resets),
+            ("overlapping", Note::OverlappingWriter, counts.overlapping),
+        ] {
+            if tally.noted(note) != want {
+                return Err(format!("{what}: {}, not {want}", tally.noted(note)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The body of the fuzz target: the request twice (the second time its series are known), cut after each.
+pub fn fuzz_request(body: &[u8]) {
+    let mut pair = Pair::new(1);
+    let check = |result: Result<(), String>| result.unwrap_or_else(|why| panic!("{why}"));
+    for boundary in [START + 1_000_000_000, START + 2_000_000_000] {
+        check(pair.send_bytes(0, body).map(drop));
+        check(pair.cut(boundary).map(drop));
+    }
+}
+
+fn compare(out: &[ExportMetricsServiceRequest], want: &Leaves) -> Result<(), String> {
+    let mut got: BTreeMap<Key, super::flat::Point> = BTreeMap::new();
+    for point in out.iter().flat_map(flatten) {
+        let key = point.key().ok_or_else(|| format!("a set with a key twice left: {point:?}"))?;
+        if let Some(point) = got.insert(key, point) {
+            return Err(format!("left twice: {point:?}"));
+        }
+    }
+    for (key, leaf) in want {
+        let Some(point) = got.remove(key) else { return Err(format!("missing: {key:?}, {leaf:?}")) };
+        let at = (point.temporality, point.start, point.time, point.description.as_str());
+        let wanted = (leaf.temporality, leaf.start, leaf.time, leaf.description.as_str());
+        if at != wanted {
+            return Err(format!("{key:?}: (temporality, start, time, description) {at:?}, not {wanted:?}"));
+        }
+        same(&point.body, leaf, key.group.kind).map_err(|why| format!("{why} in {key:?}"))?;
+    }
+    match got.into_iter().next() {
+        Some((_, point)) => Err(format!("should not leave: {point:?}")),
+        None => Ok(()),
+    }
+}
+
+/// A sum that depends on the order is NaN in the model.
+fn same_sum(got: Option<f64>, want: Option<f64>) -> bool {
+    got == want || got.is_some() && want.is_some_and(f64::is_nan)
+}
+
+fn same(got: &Body, leaf: &Leaf, kind: u8) -> Result<(), String> {
+    let fail = || Err(format!("{got:?}, not {:?}", leaf.value));
+    let ok = match (got, &leaf.value) {
+        (_, Value::Unknown) => true,
+        (Body::Number(Some(Number::AsInt(a))), Value::Int(b)) => a == b,
+        // a sum that met a double stays one; the value says it all
+        (Body::Number(Some(Number::AsDouble(a))), Value::Int(b)) if kind != GAUGE => *a == *b as f64,
+        (Body::Number(Some(Number::AsDouble(a))), Value::Double(b)) => {
+            if kind == GAUGE {
+                a.to_bits() == b.to_bits()
+            } else {
+                a == b
+            }
+        }
+        (Body::Number(Some(Number::AsInt(0) | Number::AsDouble(0.0))), Value::Zero) => true,
+        (Body::Histogram(h), Value::Zero) => h.count == 0 && h.bucket_counts.iter().all(|count| *count == 0),
+        (Body::Exponential(e), Value::Zero) => e.count == 0 && e.positive.is_none() && e.negative.is_none(),
+        (Body::Histogram(h), Value::Histogram(w)) => {
+            let extremes = w.count == 0 || same_sum(h.sum, w.sum) && (h.min, h.max) == (w.min, w.max);
+            (h.count, &h.bucket_counts) == (w.count, &w.buckets) && extremes
+        }
+        (Body::Exponential(e), Value::Exponential(w)) => {
+            let side =
+                |b: &Option<opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets>| {
+                    let mut side = BTreeMap::new();
+                    if let Some(b) = b {
+                        for (i, count) in b.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                            side.insert(i64::from(b.offset) + i as i64, *count);
+                        }
+                    }
+                    side
+                };
+            let summed = same_sum(e.sum, w.sum);
+            let e = Exponential {
+                count: e.count,
+                sum: None,
+                min: e.min,
+                max: e.max,
+                scale: e.scale,
+                zero_count: e.zero_count,
+                zero_threshold: e.zero_threshold,
+                fuzzy: false,
+                sides: [side(&e.positive), side(&e.negative)],
+            };
+            match w {
+                Exponential { count: 0, .. } => e.count == 0,
+                Exponential { fuzzy: true, .. } => e.count == w.count && summed,
+                _ => summed && Exponential { sum: None, ..e } == Exponential { sum: None, ..w.clone() },
+            }
+        }
+        _ => false,
+    };
+    if ok { Ok(()) } else { fail() }
+}

@@ -246,9 +246,10 @@ impl Ingest {
             _ => 0,
         } | if key.monotonic { stage::MONOTONIC } else { 0 };
         let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
+        let mut misses = Misses::default();
         request::each(data, 1, |message| {
-            let point = points::number(message, self.expected(stream, follow.guess), arena)
-                .map_err(|f| f.named("NumberDataPoint"))?;
+            let expected = if misses.is_empty() { self.expected(stream, follow.guess) } else { NOTHING };
+            let point = points::number(message, expected, arena).map_err(|f| f.named("NumberDataPoint"))?;
             let staged = match check_number(&point, mode) {
                 Ok(staged) => staged,
                 Err(reason) => {
@@ -264,26 +265,81 @@ impl Ingest {
                     stage.predicted += 1;
                     self.staged.push(Number { route: follow.guess, ..staged });
                     follow.step(follow.guess, &self.routes);
+                    misses.block = 1;
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = self.look_up(&mut follow, run) {
+            if misses.is_empty()
+                && let Some(route) = self.skipped_to(&mut follow, run)
+            {
                 self.staged.push(Number { route, ..staged });
                 return Ok(());
             }
-            self.stage_birth(
-                run,
-                NUMBER_ATTRIBUTES_KEY,
-                &key,
-                walk,
-                &mut pending,
-                Payload::Number(staged),
-                arena,
-                stage,
-            )
-        })
+            let tag = self.registry.state().hash_one(run) as u32;
+            if let Some(stream) = stream {
+                self.contexts.at(stream).table.prefetch(tag);
+            }
+            if misses.push(Miss { staged, run, tag, route: NONE }, arena) {
+                self.resolve(&mut misses, &mut follow, &key, walk, &mut pending, arena, stage)?;
+            }
+            Ok(())
+        })?;
+        self.resolve(&mut misses, &mut follow, &key, walk, &mut pending, arena, stage)
+    }
+
+    /// Looks up a block of points whose route was not predicted, in three steps over all of them, so that their cache
+    /// misses overlap: the table's slots, the routes, then the bytes and the cells.
+    #[allow(clippy::too_many_arguments)]
+    fn resolve<'a>(
+        &mut self,
+        misses: &mut Misses<'a>,
+        follow: &mut Follow,
+        key: &StreamKey<'a>,
+        walk: &MetricWalk<'a>,
+        pending: &mut Option<u32>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let (used, stream) = (misses.used, follow.stream);
+        if let Some(stream) = stream {
+            let table = &self.contexts.at(stream).table;
+            for miss in &mut misses.all[..used] {
+                miss.route = table.find(miss.tag, |_| true).unwrap_or(NONE);
+                self.routes.prefetch(miss.route);
+            }
+            for miss in &misses.all[..used] {
+                if let Some(route) = self.routes.get(miss.route) {
+                    self.slab.prefetch(route.cell);
+                    crate::sync::prefetch(&*route.bytes);
+                }
+            }
+        }
+        for at in 0..used {
+            let Miss { staged, run, tag, route } = misses.all[at];
+            let found = match (stream, self.routes.get(route)) {
+                (Some(_), Some(known)) if *known.bytes == *run => Some(route),
+                // another route with the same tag
+                (Some(stream), Some(_)) => {
+                    let routes = &self.routes;
+                    self.contexts.at(stream).table.find(tag, |id| *routes.at(id).bytes == *run)
+                }
+                _ => None,
+            };
+            match found {
+                Some(route) => {
+                    self.learn(follow, route);
+                    self.staged.push(Number { route, ..staged });
+                }
+                None => {
+                    let payload = Payload::Number(staged);
+                    self.stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, payload, arena, stage)?;
+                }
+            }
+        }
+        misses.taken();
+        Ok(())
     }
 
     fn histograms<'a>(
@@ -377,26 +433,48 @@ impl Ingest {
         })
     }
 
-    /// Finds the route of `run` in the stream when it is not the predicted one, and learns the new order.
+    /// The route after the predicted one, if it is that: a point that left its place is most often followed by what
+    /// followed it before. Tried once between two right predictions.
+    #[inline]
+    fn skipped_to(&mut self, follow: &mut Follow, run: &[u8]) -> Option<u32> {
+        if !std::mem::replace(&mut follow.may_skip, false) {
+            return None;
+        }
+        let stream = follow.stream?;
+        let skipped = self.routes.get(follow.guess).map_or(NONE, |route| route.next);
+        match self.routes.get(skipped) {
+            Some(route) if route.stream == stream && *route.bytes == *run => {
+                self.learn(follow, skipped);
+                Some(skipped)
+            }
+            _ => None,
+        }
+    }
+
+    /// Finds the route of `run` in the stream when it is not the predicted one.
     #[inline]
     fn look_up(&mut self, follow: &mut Follow, run: &[u8]) -> Option<u32> {
         let stream = follow.stream?;
-        // a point that left its place is most often followed by what followed it before
-        let skipped = self.routes.get(follow.guess).map_or(NONE, |route| route.next);
-        let found = match self.routes.get(skipped) {
-            Some(route) if route.stream == stream && *route.bytes == *run => skipped,
-            _ => {
-                let tag = self.registry.state().hash_one(run) as u32;
-                let routes = &self.routes;
-                self.contexts.at(stream).table.find(tag, |id| *routes.at(id).bytes == *run)?
-            }
-        };
-        match follow.last {
-            NONE => self.contexts.at_mut(stream).first = found,
-            last => self.routes.at_mut(last).next = found,
+        if let Some(route) = self.skipped_to(follow, run) {
+            return Some(route);
         }
-        follow.step(found, &self.routes);
+        let tag = self.registry.state().hash_one(run) as u32;
+        let routes = &self.routes;
+        let found = self.contexts.at(stream).table.find(tag, |id| *routes.at(id).bytes == *run)?;
+        self.learn(follow, found);
         Some(found)
+    }
+
+    /// Remembers that `found` came here.
+    #[inline]
+    fn learn(&mut self, follow: &mut Follow, found: u32) {
+        match (follow.last, follow.stream) {
+            (NONE, Some(stream)) => self.contexts.at_mut(stream).first = found,
+            (NONE, None) => {}
+            (last, _) => self.routes.at_mut(last).next = found,
+        }
+        follow.last = found;
+        follow.guess = self.routes.at(found).next;
     }
 
     /// Stages a point that has no route: its attributes are validated here, so that commit cannot fault.
@@ -447,17 +525,62 @@ struct Follow {
     stream: Option<u32>,
     last: u32,
     guess: u32,
+    may_skip: bool,
 }
 
 impl Follow {
     fn new(stream: Option<u32>, first: u32) -> Follow {
-        Follow { stream, last: NONE, guess: first }
+        Follow { stream, last: NONE, guess: first, may_skip: true }
     }
 
     #[inline]
     fn step(&mut self, route: u32, routes: &Routes) {
         self.last = route;
         self.guess = routes.at(route).next;
+        self.may_skip = true;
+    }
+}
+
+/// A point whose route was not predicted.
+#[derive(Clone, Copy)]
+struct Miss<'a> {
+    staged: Number,
+    run: &'a [u8],
+    tag: u32,
+    route: u32,
+}
+
+/// Points looked up together. A single miss is resolved at once; a run of them in blocks that double up to
+/// `MISSES_MAX`, enough to overlap the memory's latency.
+#[derive(Default)]
+struct Misses<'a> {
+    all: &'a mut [Miss<'a>],
+    used: usize,
+    /// 0 stands for 1: nothing was missed yet.
+    block: usize,
+}
+
+const MISSES_MAX: usize = 16;
+
+impl<'a> Misses<'a> {
+    const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Adds one; `true` when the block is full.
+    #[inline]
+    fn push(&mut self, miss: Miss<'a>, arena: &'a Bump) -> bool {
+        if self.all.is_empty() {
+            self.all = arena.alloc_slice_fill_copy(MISSES_MAX, miss);
+        }
+        self.all[self.used] = miss;
+        self.used += 1;
+        self.used >= self.block.max(1)
+    }
+
+    fn taken(&mut self) {
+        self.used = 0;
+        self.block = (self.block.max(1) * 2).min(MISSES_MAX);
     }
 }
 

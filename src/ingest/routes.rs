@@ -45,6 +45,14 @@ impl Routes {
         self.all.get(id as usize)
     }
 
+    /// Brings route `id` into the cache.
+    #[inline]
+    pub fn prefetch(&self, id: u32) {
+        if let Some(route) = self.all.get(id as usize) {
+            crate::sync::prefetch(route);
+        }
+    }
+
     /// Route `id`, which exists.
     #[inline]
     pub fn at(&self, id: u32) -> &Route {

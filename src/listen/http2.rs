@@ -67,7 +67,7 @@ impl Session {
     pub fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
         let handshake = Builder::new()
             .initial_window_size(limits::HTTP2_WINDOW_BYTES)
-            .initial_connection_window_size(limits::HTTP2_WINDOW_BYTES)
+            .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
             .max_frame_size(limits::HTTP2_FRAME_BYTES)
             .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
             .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)

@@ -12,7 +12,7 @@
 //! 4. After a flood nothing more is read.
 //!
 //! Bounds: `CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
-//! Reading goes through the scratch and one copy, because handing out uninitialised buffers would take `unsafe`.
+//! Reading goes straight into the session's buffer (`sync::spare`); the scratch is for what is thrown away.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
@@ -23,6 +23,7 @@ use std::task::{Context, Poll};
 use mio::net::TcpStream;
 
 use super::frames::{Flood, FrameMeter};
+use crate::sync::spare;
 use crate::limits::KIB;
 
 /// Bytes of answers that wait for the end of a turn.
@@ -247,7 +248,8 @@ impl Wire {
         let _ = self.socket.shutdown(std::net::Shutdown::Write);
     }
 
-    fn read(&self, bytes_max: usize, mut sink: impl FnMut(&[u8])) -> Poll<io::Result<()>> {
+    /// Reads once with `recv`, which is given the most it may take; the number of bytes, 0 at the end.
+    fn read(&self, room: usize, mut recv: impl FnMut(usize) -> io::Result<usize>) -> Poll<io::Result<usize>> {
         if !self.readable.get() || self.flood.get().is_some() {
             return Poll::Pending;
         }
@@ -255,13 +257,12 @@ impl Wire {
             self.hungry.set(true);
             return Poll::Pending;
         }
-        let mut scratch = self.scratch.0.borrow_mut();
-        let want = bytes_max.min(self.turn_left.get()).min(scratch.len());
+        let want = room.min(self.turn_left.get());
         if want == 0 {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(0));
         }
         let n = loop {
-            match (&self.socket).read(&mut scratch[..want]) {
+            match recv(want) {
                 Ok(n) => break n,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
                 Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {
@@ -276,14 +277,18 @@ impl Wire {
         }
         self.turn_left.set(self.turn_left.get() - n);
         self.bytes_in.set(self.bytes_in.get() + n as u64);
+        Poll::Ready(Ok(n))
+    }
+
+    /// Looks at the frames in what was read; `false` when it is a flood.
+    fn meter(&self, bytes: &[u8]) -> bool {
         if let Some(meter) = self.meter.borrow_mut().as_mut()
-            && let Err(flood) = meter.feed(&scratch[..n], self.now_ns.get())
+            && let Err(flood) = meter.feed(bytes, self.now_ns.get())
         {
             self.flood.set(Some(flood));
-            return Poll::Pending;
+            return false;
         }
-        sink(&scratch[..n]);
-        Poll::Ready(Ok(()))
+        true
     }
 
     fn write(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -343,7 +348,17 @@ impl tokio::io::AsyncRead for Transport {
         _: &mut Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.read(buffer.remaining(), |bytes| buffer.put_slice(bytes))
+        let before = buffer.filled().len();
+        match self.0.read(buffer.remaining(), |max| spare::recv_tokio(&self.0.socket, buffer, max)) {
+            Poll::Ready(Ok(_)) if self.0.meter(&buffer.filled()[before..]) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(_)) => {
+                // a flood: what came is not passed on, the session is closed
+                buffer.set_filled(before);
+                Poll::Pending
+            }
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -379,7 +394,8 @@ impl hyper::rt::Read for Transport {
         _: &mut Context<'_>,
         mut buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.read(buffer.remaining(), |bytes| buffer.put_slice(bytes))
+        let room = buffer.remaining();
+        self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max)).map_ok(drop)
     }
 }
 

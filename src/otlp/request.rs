@@ -32,7 +32,12 @@ pub fn each<'a>(
     mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let mut reader = Reader::new(message);
+    let key = (number << 3 | 2) as u8;
     while !reader.is_empty() {
+        if let Some(bytes) = reader.short(key) {
+            visit(bytes)?;
+            continue;
+        }
         let field = reader.field()?;
         if field.number == number {
             reader.expect(field, WireType::Bytes)?;
@@ -183,12 +188,36 @@ pub struct DataHead {
     pub points: usize,
 }
 
+/// Skips a run of points whose lengths take one or two bytes, as nearly all do; `false` when there was none.
+#[inline]
+fn skip_points(reader: &mut Reader<'_>, points: &mut usize) -> bool {
+    let whole = reader.rest();
+    let mut at = 0;
+    while let Some([0x0a, a, b]) = whole[at..].first_chunk::<3>() {
+        let end = match (*a, *b) {
+            (a, _) if a < 0x80 => at + 2 + a as usize,
+            (a, b) if b < 0x80 => at + 3 + (a as usize & 0x7f | (b as usize) << 7),
+            _ => break,
+        };
+        if end > whole.len() {
+            break;
+        }
+        *points += 1;
+        at = end;
+    }
+    reader.advance(at);
+    at > 0
+}
+
 /// Scans a data member; its points are skipped by their length.
 #[inline]
 pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
     let mut head = DataHead::default();
     let mut reader = Reader::new(data);
     while !reader.is_empty() {
+        if skip_points(&mut reader, &mut head.points) {
+            continue;
+        }
         let field = reader.field()?;
         match field.number {
             1 => {

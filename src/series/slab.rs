@@ -121,6 +121,14 @@ impl SlabWriter {
         &self.local[line as usize / CHUNK_LINES][at..at + words]
     }
 
+    /// Brings a line into the cache.
+    #[inline]
+    pub fn prefetch(&self, line: u32) {
+        if let Some(chunk) = self.local.get(line as usize / CHUNK_LINES) {
+            crate::sync::prefetch(&chunk[(line as usize % CHUNK_LINES) * LINE_WORDS]);
+        }
+    }
+
     /// The one line at `line`.
     #[inline]
     pub fn line(&self, line: u32) -> &[AtomicU64; LINE_WORDS] {

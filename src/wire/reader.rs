@@ -215,6 +215,24 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// A length-delimited field with this one-byte key and a length of one or two bytes, if that comes next: the
+    /// common case of `field` and `bytes`, in one step.
+    #[inline]
+    pub fn short(&mut self, key: u8) -> Option<&'a [u8]> {
+        let [k, a, b] = self.rest.first_chunk::<3>()?;
+        let (head, length) = match (*a, *b) {
+            (a, _) if a < 0x80 => (2, a as usize),
+            (a, b) if b < 0x80 => (3, a as usize & 0x7f | (b as usize) << 7),
+            _ => return None,
+        };
+        if *k != key || length > self.rest.len() - head {
+            return None;
+        }
+        let (field, rest) = self.rest[head..].split_at(length);
+        self.rest = rest;
+        Some(field)
+    }
+
     /// Eight bytes.
     #[inline]
     pub fn fixed64(&mut self) -> Result<u64> {

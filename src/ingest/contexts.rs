@@ -94,12 +94,6 @@ impl Stream {
             && *self.description == *key.metric.description
             && *self.bounds == *key.bounds
     }
-
-    /// Bounds of an explicit histogram, packed.
-    #[inline]
-    pub fn bounds(&self) -> &[u8] {
-        &self.bounds
-    }
 }
 
 /// All contexts of a core.
@@ -219,11 +213,6 @@ impl Contexts {
         self.streams.len() - self.stream_free.len()
     }
 
-    /// No live stream.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn add_envelope(
         all: &mut Vec<Envelope>,
         free: &mut Vec<u32>,
@@ -311,15 +300,6 @@ impl Contexts {
         let resource = self.resource(NONE, resource)?;
         let scope = self.scope(resource, NONE, scope)?;
         self.stream(scope, NONE, key)
-    }
-
-    /// The sibling of `stream` with other histogram bounds.
-    pub fn with_bounds(&mut self, stream: u32, bounds: &[u8]) -> Option<u32> {
-        let s = &self.streams[stream as usize];
-        let metric = MetricHead { name: &s.name, description: &s.description, unit: &s.unit, data: None };
-        let key = StreamKey { metric, kind: s.kind, temporality: s.temporality, monotonic: s.monotonic, bounds };
-        let (hash, scope) = (self.stream_hash(s.scope, &key), s.scope);
-        self.stream_table.find(hash, |id| self.streams[*id as usize].is(scope, &key)).copied()
     }
 
     /// Frees a stream without routes, and what is empty above it.

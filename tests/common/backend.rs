@@ -57,7 +57,7 @@ impl Backend {
 
     /// Waits for requests until `done`.
     pub fn wait(&self, what: &str, mut done: impl FnMut(&Received) -> bool) {
-        let deadline = Instant::now() + super::process::PATIENCE;
+        let deadline = Instant::now() + super::process::WAIT;
         let mut received = self.shared.received.lock().unwrap();
         while !done(&received) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Longest life of a child, and longest wait for anything observable.
+/// Longest life of a child.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for anything observable: shorter, so that a failure tells what was waited for.
+pub const WAIT: Duration = Duration::from_secs(30);
 
 pub const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
@@ -29,7 +31,7 @@ pub fn wall_ns() -> u64 {
 
 /// Asks again until there is an answer; every question is a round trip to the process, so this does not spin.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT;
     loop {
         if let Some(answer) = ask() {
             return answer;

@@ -2,7 +2,7 @@
 
 use super::units::{duration, size};
 use crate::deliver::parse_out;
-use crate::limits::{DESTINATIONS_MAX, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
+use crate::limits::{DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
 use crate::model::Temporality;
 use crate::runtime::{LogFormat, Pin, Plan};
 use clap::{Args, ValueEnum};
@@ -52,9 +52,9 @@ pub struct Options {
     /// Largest request, before and after decompression
     #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_MAX_BODY")]
     max_body: String,
-    /// A series without a point for this long is forgotten
-    #[arg(long, value_name = "DURATION", default_value = "5m", env = "CATCHMENT_EXPIRE")]
-    expire: String,
+    /// A series without a point for this long is forgotten [default: 5m, or two intervals where that is longer]
+    #[arg(long, value_name = "DURATION", env = "CATCHMENT_EXPIRE")]
+    expire: Option<String>,
     /// Time to deliver what is left after SIGTERM or Ctrl-C
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
     shutdown_timeout: String,
@@ -145,16 +145,19 @@ impl Options {
             })
         };
         let interval = time("--interval", &self.interval);
-        let expire = time("--expire", &self.expire);
+        let expire = match &self.expire {
+            Some(text) => time("--expire", text),
+            None => EXPIRE_DEFAULT.max(interval * 2),
+        };
         let shutdown_timeout = time("--shutdown-timeout", &self.shutdown_timeout);
         if duration(&self.interval).is_ok() {
             if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
                 note(format!("--interval {}: give a duration from 100ms to 1h", self.interval));
             }
-            if expire < interval && duration(&self.expire).is_ok() {
+            if let Some(text) = self.expire.as_ref().filter(|text| duration(text).is_ok_and(|given| given < interval)) {
                 note(format!(
-                    "--expire {}: must not be shorter than --interval ({}); the default is 5m",
-                    self.expire, self.interval
+                    "--expire {text}: must not be shorter than --interval ({}); the default is 5m",
+                    self.interval
                 ));
             }
         }

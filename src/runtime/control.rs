@@ -245,7 +245,7 @@ impl Control {
 
     /// Drains, cuts, delivers, tells; returns the exit code.
     fn end(mut self, mut events: mio::Events, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> u8 {
-        let deadline = Instant::now() + self.shutdown_timeout;
+        let mut deadline = Instant::now() + self.shutdown_timeout;
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping: no new requests, one last cut, delivery");
         // ORDERING: Release pairs with the shards' Acquire
         self.house.phase.store(DRAINING, Release);
@@ -253,8 +253,13 @@ impl Control {
         // clients get half of the time to end their calls
         let drained_by = Instant::now() + self.shutdown_timeout / 2;
         let all_drained = |house: &House| house.drained.iter().all(|drained| drained.load(Acquire));
-        while !all_drained(&self.house) && Instant::now() < drained_by && !self.hurried(&events) {
+        while !all_drained(&self.house) && Instant::now() < drained_by {
             self.poll(&mut events, Duration::from_millis(20));
+            if self.hurried(&events) {
+                // what is acknowledged is still cut; delivery gets no more time than that takes
+                deadline = deadline.min(Instant::now() + Duration::from_secs(1));
+                break;
+            }
             self.serve(&events, clock::now());
             self.cuts(clock::now());
         }
@@ -275,6 +280,9 @@ impl Control {
             }
             self.late(now);
             self.poll(&mut events, Duration::from_millis(5));
+            if self.hurried(&events) {
+                deadline = Instant::now();
+            }
             self.serve(&events, now);
         }
         let rows = delivery.shutdown(deadline);

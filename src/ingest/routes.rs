@@ -31,10 +31,13 @@ pub struct Route {
     pub sibling: u32,
 }
 
+/// Routes of a chunk. Chunks never move: a million routes in one vector would be copied for milliseconds as it grows.
+const CHUNK: usize = 4096;
+
 /// All routes of a core.
 #[derive(Debug, Default)]
 pub struct Routes {
-    all: Vec<Route>,
+    chunks: Vec<Vec<Route>>,
     free: Vec<u32>,
 }
 
@@ -42,13 +45,13 @@ impl Routes {
     /// Route `id`.
     #[inline]
     pub fn get(&self, id: u32) -> Option<&Route> {
-        self.all.get(id as usize)
+        self.chunks.get(id as usize / CHUNK)?.get(id as usize % CHUNK)
     }
 
     /// Brings route `id` into the cache.
     #[inline]
     pub fn prefetch(&self, id: u32) {
-        if let Some(route) = self.all.get(id as usize) {
+        if let Some(route) = self.get(id) {
             crate::sync::prefetch(route);
         }
     }
@@ -56,30 +59,35 @@ impl Routes {
     /// Route `id`, which exists.
     #[inline]
     pub fn at(&self, id: u32) -> &Route {
-        &self.all[id as usize]
+        &self.chunks[id as usize / CHUNK][id as usize % CHUNK]
     }
 
     /// Route `id`, which exists.
     #[inline]
     pub fn at_mut(&mut self, id: u32) -> &mut Route {
-        &mut self.all[id as usize]
+        &mut self.chunks[id as usize / CHUNK][id as usize % CHUNK]
     }
 
     /// Adds a route.
     pub fn add(&mut self, route: Route) -> u32 {
         if let Some(id) = self.free.pop() {
-            self.all[id as usize] = route;
+            *self.at_mut(id) = route;
             return id;
         }
-        let id = self.all.len() as u32;
-        assert!(id < NONE, "2^32 routes");
-        self.all.push(route);
-        id
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let id = (self.chunks.len() - 1) * CHUNK + self.chunks.last().map_or(0, Vec::len);
+        assert!(id < NONE as usize, "2^32 routes");
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(route);
+        }
+        id as u32
     }
 
     /// Frees a route: it matches nothing from now on.
     pub fn remove(&mut self, id: u32) {
-        let route = &mut self.all[id as usize];
+        let route = self.at_mut(id);
         route.bytes = Arc::new([]);
         route.next = NONE;
         route.stream = NONE;
@@ -88,7 +96,8 @@ impl Routes {
 
     /// Live routes.
     pub fn len(&self) -> usize {
-        self.all.len() - self.free.len()
+        let full = self.chunks.len().saturating_sub(1) * CHUNK;
+        full + self.chunks.last().map_or(0, Vec::len) - self.free.len()
     }
 }
 

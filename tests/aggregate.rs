@@ -334,6 +334,31 @@ fn m30_a_dead_series_that_may_not_come_back_overflows_or_is_rejected_every_time(
 }
 
 #[test]
+fn groups_of_clients_that_come_and_go_are_forgotten() {
+    let mut rig = Rig::with(2, 1_000_000, 60 * SECOND);
+    let mut most = 0;
+    for i in 0..200u64 {
+        // each client lives for one export, as short-lived jobs do
+        let service = format!("job-{i}");
+        let now = T + i * 10 * SECOND;
+        let points = vec![number(&[("a", "1")], now, now, int(1)), number(&[("a", "2")], now, now, int(1))];
+        rig.send(i as usize, &request_of(&service, vec![sum("m", DELTA, true, points)]));
+        assert_eq!(values(&rig.cut(now + 1).cumulative), [1.0, 1.0]);
+        rig.cores.iter_mut().for_each(|core| core.sweep(6));
+        most = most.max(rig.registry.group_count());
+    }
+    assert!(most <= 24, "{most} groups at once, of 200");
+    assert_eq!(rig.tally.noted(Note::SeriesBorn), 400);
+    assert!(rig.registry.live() <= 48);
+    // and one that comes back is found again
+    let now = T + 5000 * SECOND;
+    let again = request_of("job-0", vec![sum("m", DELTA, true, vec![number(&[("a", "1")], now, now, int(5))])]);
+    rig.send(0, &again);
+    rig.send(1, &again);
+    assert_eq!(values(&rig.cut(now + 1).cumulative), [10.0]);
+}
+
+#[test]
 fn m19_to_m22_histograms_move_as_one() {
     let mut rig = Rig::new(2);
     let point = |counts: &[u64], sum| histogram("h", DELTA, vec![histogram_point(&[], T, counts, &[1.0, 2.0], sum)]);

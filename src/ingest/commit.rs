@@ -724,7 +724,8 @@ impl Ingest {
     /// Frees streams that have had no route for `intervals` intervals.
     pub fn sweep(&mut self, intervals: u32) {
         for id in self.contexts.idle(self.interval.saturating_sub(intervals)) {
-            self.contexts.remove(id);
+            let group = self.contexts.remove(id);
+            self.registry.leave(&group);
         }
     }
 }

@@ -302,10 +302,11 @@ impl Contexts {
         self.stream(scope, NONE, key)
     }
 
-    /// Frees a stream without routes, and what is empty above it.
-    pub fn remove(&mut self, id: u32) {
+    /// Frees a stream without routes, and what is empty above it. Returns its group.
+    pub fn remove(&mut self, id: u32) -> Arc<Group> {
         let stream = &mut self.streams[id as usize];
         stream.live = false;
+        let group = stream.group.clone();
         let (hash, scope) = (stream.hash, stream.scope);
         stream.table = Table::default();
         if let Ok(entry) = self.stream_table.find_entry(hash, |other| *other == id) {
@@ -315,7 +316,7 @@ impl Contexts {
         let parent = &mut self.scopes[scope as usize];
         parent.children -= 1;
         if parent.children > 0 {
-            return;
+            return group;
         }
         parent.live = false;
         let (hash, resource) = (parent.hash, parent.parent);
@@ -326,7 +327,7 @@ impl Contexts {
         let parent = &mut self.resources[resource as usize];
         parent.children -= 1;
         if parent.children > 0 {
-            return;
+            return group;
         }
         parent.live = false;
         let hash = parent.hash;
@@ -334,6 +335,7 @@ impl Contexts {
             entry.remove();
         }
         self.resource_free.push(resource);
+        group
     }
 
     /// Live streams that have no route and were not used since interval `before`.

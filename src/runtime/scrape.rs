@@ -36,7 +36,7 @@ impl Source for Cut {
     fn groups(&self) -> Vec<Handle> {
         let mut all = Vec::new();
         for (shard, directory) in self.directories.iter().enumerate() {
-            for listed in directory.iter() {
+            for listed in directory.load().iter().filter(|listed| !listed.is_gone()) {
                 let m = &listed.meta;
                 let meta = Meta {
                     resource: m.resource.clone(),

@@ -8,6 +8,10 @@ use crate::otlp::attributes;
 use crate::sync::published::Published;
 use crate::wire::put_varint;
 use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
 
 /// Everything that identifies a group, as canonical bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +108,12 @@ pub struct Group {
     pub monotonic: bool,
     /// Bounds of an explicit histogram.
     pub bounds: Arc<[f64]>,
+    /// Streams, over all cores, that feed it; `GONE` once nobody does and it has left the index.
+    users: AtomicU32,
 }
+
+/// A group that takes no user any more.
+const GONE: u32 = u32::MAX;
 
 impl Group {
     /// A group of these parts.
@@ -130,7 +139,21 @@ impl Group {
             kind: parts.kind,
             monotonic: parts.monotonic,
             bounds: parts.bounds.into(),
+            users: AtomicU32::new(0),
         }
+    }
+
+    /// Counts a stream that feeds it; `false` when it is gone and must be looked up anew.
+    pub fn enter(&self) -> bool {
+        // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
+        self.users.fetch_update(AcqRel, Acquire, |users| (users != GONE).then_some(users + 1)).is_ok()
+    }
+
+    /// A stream that fed it is gone; `true` when it was the last: the caller takes the group out of the index. No
+    /// series of it can be alive then: a live cell has a route, a route has a stream.
+    pub fn leave(&self) -> bool {
+        // ORDERING: AcqRel as in `enter`
+        self.users.fetch_sub(1, AcqRel) == 1 && self.users.compare_exchange(0, GONE, AcqRel, Relaxed).is_ok()
     }
 
     /// Buckets of an explicit histogram.

@@ -51,6 +51,9 @@ pub struct DeadCell {
     pub words: u32,
 }
 
+/// Tries to find a group that is not just leaving; each means that another thread took one out.
+const TRIES: usize = 64;
+
 /// Why a series could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
@@ -134,33 +137,63 @@ impl Registry {
         self.group_count.load(Relaxed)
     }
 
-    /// The group of these parts, made if it is new.
+    /// The group of these parts, made if it is new, for one stream more; `leave` when the stream is gone.
     pub fn group(&self, parts: &Parts<'_>) -> Result<Arc<Group>, Full> {
         let key: GroupKey = parts.key(&self.state);
-        let bytes = key.bytes.clone();
+        for _ in 0..TRIES {
+            let group = self.find_group(&key, parts)?;
+            if group.enter() {
+                if group.description.load().len() < parts.description.len() {
+                    group.description.store(Arc::new(parts.description.into()));
+                }
+                return Ok(group);
+            }
+            // gone and not yet out of the index: help, then look again
+            self.remove_group(&group);
+        }
+        Err(Full::Groups)
+    }
+
+    fn find_group(&self, key: &GroupKey, parts: &Parts<'_>) -> Result<Arc<Group>, Full> {
+        let mut counted = false;
         let found = self.groups.get_or_insert(
             key.hash,
-            |group| group.key.bytes == bytes,
+            |group| group.key.bytes == key.bytes,
             || {
                 // ORDERING: a limit; the few that race past it are counted back
                 if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit {
                     self.group_count.fetch_sub(1, Relaxed);
                     return None;
                 }
+                counted = true;
                 let id = self.group_ids.fetch_add(1, Relaxed);
-                Some(Arc::new(Group::new(key, id, parts)))
+                Some(Arc::new(Group::new(key.clone(), id, parts)))
             },
         );
         match found {
             Lookup::Found(group) => {
-                // `make` may have counted a group that lost the race to an equal one: the trie tells by Found
-                if group.description.load().len() < parts.description.len() {
-                    group.description.store(Arc::new(parts.description.into()));
+                if counted {
+                    // another core inserted it between: ours was never seen
+                    self.group_count.fetch_sub(1, Relaxed);
                 }
                 Ok(group)
             }
             Lookup::Inserted(group) => Ok(group),
             Lookup::Refused => Err(Full::Groups),
+        }
+    }
+
+    /// A stream that fed the group is gone.
+    pub fn leave(&self, group: &Arc<Group>) {
+        if group.leave() {
+            self.remove_group(group);
+        }
+    }
+
+    fn remove_group(&self, group: &Arc<Group>) {
+        if self.groups.remove(group) {
+            // ORDERING: a count, publishes nothing
+            self.group_count.fetch_sub(1, Relaxed);
         }
     }
 

@@ -224,7 +224,8 @@ impl Exponential {
         self.zero_threshold = threshold;
     }
 
-    /// Adds `other`. Returns `true` if a count overflowed; nothing is added then.
+    /// Adds `other`. Returns `true` if a count overflowed; nothing is added then. Allocates only where `other` must be
+    /// brought to another scale or threshold.
     pub fn merge(&mut self, other: &Exponential) -> bool {
         if other.count == 0 {
             return false;
@@ -233,87 +234,104 @@ impl Exponential {
             self.copy_from(other);
             return false;
         }
+        if !self.is_like(other) {
+            return self.absorb(&mut other.clone());
+        }
         let Some(count) = self.count.checked_add(other.count) else { return true };
+        self.add(count, other);
+        false
+    }
+
+    /// As `merge`, but `other` may be changed on the way: never allocates for a copy.
+    pub fn absorb(&mut self, other: &mut Exponential) -> bool {
+        if other.count == 0 || self.count == 0 || self.is_like(other) {
+            return self.merge(other);
+        }
+        let Some(count) = self.count.checked_add(other.count) else { return true };
+        // both thresholds may end above the larger one, where it falls inside a populated bucket
+        for _ in 0..4 * EXPONENTIAL_BUCKETS_MAX {
+            if self.zero_threshold == other.zero_threshold {
+                break;
+            }
+            let threshold = self.zero_threshold.max(other.zero_threshold);
+            self.raise_zero_threshold(threshold);
+            other.raise_zero_threshold(threshold);
+        }
+        let scale = self.scale.min(other.scale);
+        self.downscale((self.scale - scale) as u32);
+        other.downscale((other.scale - scale) as u32);
+        let by = self.excess(other);
+        self.downscale(by);
+        other.downscale(by);
+        self.add(count, other);
+        false
+    }
+
+    /// The buckets of both can be added one by one.
+    fn is_like(&self, other: &Exponential) -> bool {
+        self.zero_threshold == other.zero_threshold && self.scale == other.scale && self.excess(other) == 0
+    }
+
+    /// Halvings until both together fit; scales are equal.
+    fn excess(&self, other: &Exponential) -> u32 {
+        Side::excess(&self.positive, &other.positive).max(Side::excess(&self.negative, &other.negative))
+    }
+
+    /// Scales and thresholds are equal, and both together fit.
+    fn add(&mut self, count: u64, other: &Exponential) {
         self.count = count;
         self.sum += other.sum;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         self.flags &= other.flags;
-        if self.zero_threshold == other.zero_threshold && self.scale == other.scale {
-            self.merge_buckets(other);
-        } else {
-            let mut other = other.clone();
-            // both thresholds may end above the larger one, where it falls inside a populated bucket
-            for _ in 0..4 * EXPONENTIAL_BUCKETS_MAX {
-                let threshold = self.zero_threshold.max(other.zero_threshold);
-                self.raise_zero_threshold(threshold);
-                other.raise_zero_threshold(threshold);
-                if self.zero_threshold == other.zero_threshold {
-                    break;
-                }
-            }
-            let scale = self.scale.min(other.scale);
-            self.downscale((self.scale - scale) as u32);
-            other.downscale((other.scale - scale) as u32);
-            self.merge_buckets(&other);
-        }
-        false
-    }
-
-    /// Scales and thresholds are equal.
-    fn merge_buckets(&mut self, other: &Exponential) {
-        let by = Side::excess(&self.positive, &other.positive).max(Side::excess(&self.negative, &other.negative));
-        if by > 0 {
-            let mut other = other.clone();
-            self.downscale(by);
-            other.downscale(by);
-            self.positive.add(&other.positive);
-            self.negative.add(&other.negative);
-        } else {
-            self.positive.add(&other.positive);
-            self.negative.add(&other.negative);
-        }
+        self.positive.add(&other.positive);
+        self.negative.add(&other.negative);
         self.zero_count = self.zero_count.saturating_add(other.zero_count);
     }
 
     /// What this has more than `older`, if it follows it in one cumulative stream without a reset. Minimum and
     /// maximum of a difference are unknown.
     pub fn difference(&self, older: &Exponential) -> Option<Exponential> {
+        let mut out = self.clone();
+        out.subtract(&mut older.clone()).then_some(out)
+    }
+
+    /// Becomes what it has more than `older`; `false` if it cannot follow it without a reset. Both are used up: after
+    /// `false`, neither means anything.
+    pub fn subtract(&mut self, older: &mut Exponential) -> bool {
         if self.count < older.count || self.zero_count < older.zero_count && self.zero_threshold <= older.zero_threshold
         {
-            return None;
+            return false;
         }
         if older.count == 0 {
-            let mut all = self.clone();
-            all.flags &= super::explicit::HAS_SUM;
-            return Some(all);
+            self.flags &= super::explicit::HAS_SUM;
+            return true;
         }
         if self.scale > older.scale || self.zero_threshold < older.zero_threshold {
-            return None;
+            return false;
         }
-        let mut base = older.clone();
-        base.raise_zero_threshold(self.zero_threshold);
-        base.downscale((base.scale - self.scale) as u32);
-        if base.zero_threshold != self.zero_threshold {
-            return None;
+        older.raise_zero_threshold(self.zero_threshold);
+        older.downscale((older.scale - self.scale) as u32);
+        if older.zero_threshold != self.zero_threshold {
+            return false;
         }
-        let mut out = self.clone();
-        out.count -= base.count;
-        out.zero_count = out.zero_count.checked_sub(base.zero_count)?;
-        out.sum -= base.sum;
-        out.flags &= base.flags & super::explicit::HAS_SUM;
-        for (side, less) in [(&mut out.positive, &base.positive), (&mut out.negative, &base.negative)] {
-            for (i, count) in less.counts.iter().enumerate() {
+        let Some(zero_count) = self.zero_count.checked_sub(older.zero_count) else { return false };
+        self.zero_count = zero_count;
+        self.count -= older.count;
+        self.sum -= older.sum;
+        self.flags &= older.flags & super::explicit::HAS_SUM;
+        for (side, less) in [(&mut self.positive, &older.positive), (&mut self.negative, &older.negative)] {
+            for (i, count) in less.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 let at = i64::from(less.offset) + i as i64 - i64::from(side.offset);
-                if *count == 0 {
-                    continue;
+                let slot = usize::try_from(at).ok().and_then(|at| side.counts.get_mut(at));
+                match slot {
+                    Some(slot) if *slot >= *count => *slot -= count,
+                    _ => return false,
                 }
-                let slot = usize::try_from(at).ok().and_then(|at| side.counts.get_mut(at))?;
-                *slot = slot.checked_sub(*count)?;
             }
             side.trim();
         }
-        Some(out)
+        true
     }
 
     /// Reads a region.

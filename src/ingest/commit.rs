@@ -362,7 +362,7 @@ impl Ingest {
             tally.note(Note::NoRecordedValue, 1);
             return Ok(());
         }
-        let [new, last, gained, _] = &mut self.scratch;
+        let [new, last, gained, step] = &mut self.scratch;
         fill_exponential(new, point);
         let part = |i: usize| {
             let range = shape.region_in_bank(i);
@@ -372,7 +372,7 @@ impl Ingest {
         if !shape.cumulative() {
             let mut region = part(0);
             last.load(&region);
-            if last.merge(new) {
+            if last.absorb(new) {
                 put(words, at, get(words, at) - 1);
                 return Err(Reject::CountOverflow);
             }
@@ -399,11 +399,12 @@ impl Ingest {
                 tally.note(Note::OverlappingWriter, 1);
                 put(words, FLAGS, flags | overlap_flag(self.bank));
             } else {
-                let difference = if newer(point.start, last_start) { None } else { new.difference(last) };
-                if difference.is_none() {
+                step.copy_from(new);
+                if newer(point.start, last_start) || !step.subtract(last) {
                     tally.note(Note::Reset, 1);
+                    step.copy_from(new);
                 }
-                let _ = gained.merge(difference.as_ref().unwrap_or(new));
+                let _ = gained.absorb(step);
                 gained.store(&mut gained_words);
             }
         }

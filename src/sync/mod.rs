@@ -21,7 +21,6 @@ pub mod cut;
 pub mod published;
 pub mod reclaim;
 pub mod row;
-#[cfg(not(loom))]
 pub mod spare;
 
 /// The atomics of the program: `core`'s, or loom's under `cfg(loom)`.

@@ -1,0 +1,134 @@
+//! No allocation for a point in steady state: the same points again and again, counted at the allocator.
+//!
+//! One test, so that nothing else allocates beside it.
+
+mod common;
+
+use common::*;
+use opentelemetry_proto::tonic::metrics::v1 as pb;
+use prost::Message;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const T: u64 = START + 10 * SECOND;
+const BOUNDS: [f64; 14] = [0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1e3, 2.5e3, 5e3, 7.5e3];
+
+type Make = fn(&[(usize, u64)]) -> pb::Metric;
+
+fn numbers_of(points: &[(usize, u64)]) -> Vec<pb::NumberDataPoint> {
+    points
+        .iter()
+        .map(|(k, round)| {
+            let k = k.to_string();
+            let pairs = [("route", k.as_str()), ("method", "GET"), ("code", "200"), ("zone", "eu"), ("host", "h1")];
+            number(&pairs, START + 1, T + round, int(*round as i64))
+        })
+        .collect()
+}
+
+fn histograms_of(points: &[(usize, u64)]) -> Vec<pb::HistogramDataPoint> {
+    let counts = |round: u64| [round; 15];
+    points
+        .iter()
+        .map(|(k, round)| {
+            let k = k.to_string();
+            let mut point = histogram_point(&[("route", &k)], T + round, &counts(*round), &BOUNDS, 1.5);
+            point.start_time_unix_nano = START + 1;
+            point
+        })
+        .collect()
+}
+
+/// In `scales` scales, by turns.
+fn exponentials_of(points: &[(usize, u64)], scales: u64) -> Vec<pb::ExponentialHistogramDataPoint> {
+    let point = |(k, round): &(usize, u64)| {
+        let scale = 3 + (round % scales) as i32;
+        exponential_point(&[("route", &k.to_string())], START + 1, T + round, scale, -4, &[*round; 20])
+    };
+    points.iter().map(point).collect()
+}
+
+const KINDS: [(&str, Make); 7] = [
+    ("delta sums", |p| sum("d", 1, true, numbers_of(p))),
+    ("gauges", |p| gauge("g", numbers_of(p))),
+    ("cumulative sums", |p| sum("c", 2, true, numbers_of(p))),
+    ("delta histograms", |p| histogram("hd", 1, histograms_of(p))),
+    ("cumulative histograms", |p| histogram("hc", 2, histograms_of(p))),
+    ("delta exponential histograms", |p| exponential("ed", 1, exponentials_of(p, 2))),
+    ("cumulative exponential histograms", |p| exponential("ec", 2, exponentials_of(p, 1))),
+];
+
+/// Bodies of `n` points each, the rounds rising; every other one in the reverse order where `shuffled`.
+fn bodies(make: Make, n: usize, rounds: std::ops::Range<u64>, shuffled: bool) -> Vec<Vec<u8>> {
+    rounds
+        .map(|round| {
+            let mut points: Vec<(usize, u64)> = (0..n).map(|k| (k, round)).collect();
+            if shuffled && round % 2 == 1 {
+                points.reverse();
+            }
+            request(vec![make(&points)]).encode_to_vec()
+        })
+        .collect()
+}
+
+/// Allocations of requests of `n` known points, each in a new interval and then again in the same one.
+fn steady(make: Make, n: usize, shuffled: bool) -> Vec<u64> {
+    let mut rig = Rig::new(1);
+    for body in bodies(make, 2000, 1..4, shuffled) {
+        rig.send_bytes(0, &body).expect("accepted");
+        rig.cut(T);
+    }
+    let mut counted = Vec::new();
+    let rounds = bodies(make, n, 4..12, shuffled);
+    for pair in rounds.chunks(2) {
+        for body in pair {
+            let before = ALLOCATIONS.load(Relaxed);
+            let receipt = rig.send_bytes(0, body).expect("accepted");
+            counted.push(ALLOCATIONS.load(Relaxed) - before);
+            assert_eq!((receipt.points, receipt.rejected), (n as u64, 0));
+        }
+        rig.cut(T);
+    }
+    // the arena grows to its size once
+    counted.split_off(4)
+}
+
+#[test]
+fn no_allocation_for_an_additional_point_in_steady_state() {
+    let mut failures = Vec::new();
+    for shuffled in [false, true] {
+        for (kind, make) in KINDS {
+            let (one, two) = (steady(make, 1000, shuffled), steady(make, 2000, shuffled));
+            println!("{kind}, shuffled {shuffled}: 1000 points {one:?}, 2000 points {two:?}");
+            if one.iter().chain(&two).any(|n| *n > 0) {
+                failures.push((kind, shuffled, one, two));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}

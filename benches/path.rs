@@ -4,7 +4,7 @@
 //! runs each body once in a tiny size. One thread, no sockets: what is compared is this path with itself.
 
 #[path = "../tests/common/mod.rs"]
-#[allow(dead_code, unused_imports)]
+#[allow(unused_imports)]
 mod common;
 
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};

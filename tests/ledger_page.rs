@@ -26,10 +26,7 @@ fn balanced(tally: &Tally, destinations: &[(String, DestinationRow)]) -> bool {
 
 #[test]
 fn corrupt_counters_are_seen_wherever_they_are() {
-    let mut row = DestinationRow::default();
-    row.encoded = 9;
-    row.delivered = 4;
-    row.queued = 5;
+    let row = DestinationRow { encoded: 9, delivered: 4, queued: 5, ..DestinationRow::default() };
     let good = [("otlp-grpc://a:1".to_string(), row)];
     assert!(balanced(&tally(), &good));
 

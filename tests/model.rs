@@ -159,7 +159,7 @@ impl Life {
         let amount = step.amount;
         if source.start == 0 {
             // some clients are older than we are
-            source.start = if amount % 3 == 0 { START - SECOND } else { START + 1 + amount % 1000 };
+            source.start = if amount.is_multiple_of(3) { START - SECOND } else { START + 1 + amount % 1000 };
         }
         match step.turn {
             Turn::NewStart => *source = Source { start: time - SECOND / 16, ..Source::default() },
@@ -183,7 +183,7 @@ impl Life {
             _ => source.value,
         };
         let units = if step.turn == Turn::Negative { -units } else { units };
-        let value = match double.unwrap_or(amount % 5 == 0) {
+        let value = match double.unwrap_or(amount.is_multiple_of(5)) {
             true => number_data_point::Value::AsDouble(units as f64 / 1024.0),
             false => number_data_point::Value::AsInt(units),
         };
@@ -220,18 +220,18 @@ impl Source {
             What::Cumulative { monotonic: false } => amount as i64 % 3000,
             _ => (amount % 3000) as i64,
         };
-        if amount % 7 == 0 {
+        if amount.is_multiple_of(7) {
             return;
         }
         self.buckets[(amount % 3) as usize] += amount % 11;
         self.zero += amount % 2;
         let side = &mut self.sides[usize::from(amount % 4 == 1)];
         *side.entry((amount >> 8) as i32 % 60).or_insert(0) += amount % 5;
-        if amount % 13 == 0 {
+        if amount.is_multiple_of(13) {
             // far away
             *side.entry((amount >> 8) as i32 % 1000).or_insert(0) += 1;
         }
-        if amount % 17 == 0 && self.scale > -8 {
+        if amount.is_multiple_of(17) && self.scale > -8 {
             self.scale -= 1;
             self.sides = self.sides.clone().map(|side| {
                 let mut out = BTreeMap::new();
@@ -261,7 +261,7 @@ impl Source {
         pb::HistogramDataPoint {
             start_time_unix_nano: start,
             flags,
-            sum: (amount % 23 != 0).then_some(if count == 0 { 0.0 } else { self.value as f64 / 1024.0 }),
+            sum: (!amount.is_multiple_of(23)).then_some(if count == 0 { 0.0 } else { self.value as f64 / 1024.0 }),
             min: min.filter(|_| count > 0),
             max: max.filter(|_| count > 0),
             ..histogram_point(with, time, &self.buckets, &[1.0, 2.0], 0.0)
@@ -289,7 +289,7 @@ impl Source {
             time_unix_nano: time,
             flags,
             count,
-            sum: (amount % 23 != 0).then_some(if count == 0 { 0.0 } else { self.value as f64 / 1024.0 }),
+            sum: (!amount.is_multiple_of(23)).then_some(if count == 0 { 0.0 } else { self.value as f64 / 1024.0 }),
             scale: self.scale,
             zero_count: self.zero,
             positive: buckets(&self.sides[0]),

@@ -127,10 +127,9 @@ impl Owner {
 
     fn bury_series(&mut self, group: u32, series: &Arc<Series>, slab: &mut SlabWriter) {
         let block = series.block();
-        let had_value = series.newest().is_some();
         series.put_dead();
         let histogram = matches!(series.group.kind, Kind::Histogram | Kind::ExponentialHistogram);
-        if histogram && (had_value || block != 0) && block != 0 {
+        if histogram && block != 0 {
             slab.release(block - 1, 3 * Self::shape(series, false).region());
         }
         self.registry.remove(series, !crate::ingest::is_overflow(&series.attributes));

@@ -168,11 +168,12 @@ impl Ingest {
             put(words, bank + 1, sum.to_bits());
             return Ok(());
         }
-        if !double && !was_double {
-            if let Some(sum) = (get(words, bank + 1) as i64).checked_add(point.value as i64) {
-                put(words, bank + 1, sum as u64);
-                return Ok(());
-            }
+        if !double
+            && !was_double
+            && let Some(sum) = (get(words, bank + 1) as i64).checked_add(point.value as i64)
+        {
+            put(words, bank + 1, sum as u64);
+            return Ok(());
         }
         Self::promote(words, bank, self.bank, point, tally);
         Ok(())
@@ -533,10 +534,11 @@ impl Ingest {
     fn cell_in(&mut self, series: &Series, shape: Shape) -> Option<u32> {
         let cumulative = shape.cumulative();
         let there = series.cell_of(self.core, cumulative);
-        if let Some(cell) = there {
-            if !cell.is_gone() && lifecycle::state(&self.slab.run(cell.line, 1)[STATE]) != State::Dead {
-                return Some(cell.line);
-            }
+        if let Some(cell) = there
+            && !cell.is_gone()
+            && lifecycle::state(&self.slab.run(cell.line, 1)[STATE]) != State::Dead
+        {
+            return Some(cell.line);
         }
         let line = self.slab.allocate(shape.words());
         put(self.slab.run(line, shape.words()), FLAGS, u64::from(NONE) << 32);

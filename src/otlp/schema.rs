@@ -70,7 +70,7 @@ const fn field_type(message: Message, number: u32) -> Option<Type> {
         (M::ExponentialBuckets, 1) => T::Varint,
         (M::ExponentialBuckets, 2) => T::Varints,
         (M::Summary, 1) => T::Nested(M::SummaryPoint),
-        (M::SummaryPoint, 2 | 3 | 4 | 5) => T::Fixed64,
+        (M::SummaryPoint, 2..=5) => T::Fixed64,
         (M::SummaryPoint, 6) => T::Nested(M::Quantile),
         (M::SummaryPoint, 7) => T::Nested(M::KeyValue),
         (M::SummaryPoint, 8) => T::Varint,

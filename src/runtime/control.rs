@@ -159,10 +159,10 @@ impl Control {
     }
 
     fn poll(&mut self, events: &mut mio::Events, wait: Duration) {
-        if let Err(error) = self.poll.poll(events, Some(wait)) {
-            if error.kind() != io::ErrorKind::Interrupted {
-                tracing::error!(%error, "poll failed");
-            }
+        if let Err(error) = self.poll.poll(events, Some(wait))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "poll failed");
         }
     }
 

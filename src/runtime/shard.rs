@@ -132,10 +132,10 @@ impl Seed {
 
 impl Shard {
     fn run(mut self, core: Option<core_affinity::CoreId>) {
-        if let Some(core) = core {
-            if !core_affinity::set_for_current(core) {
-                tracing::warn!(shard = self.number, core = core.id, "cannot pin this shard; it runs unpinned");
-            }
+        if let Some(core) = core
+            && !core_affinity::set_for_current(core)
+        {
+            tracing::warn!(shard = self.number, core = core.id, "cannot pin this shard; it runs unpinned");
         }
         let mut events = mio::Events::with_capacity(EVENTS);
         let mut busy = false;
@@ -145,10 +145,10 @@ impl Shard {
             } else {
                 self.doors.next_timeout(clock::now()).unwrap_or(POLL_MAX).min(POLL_MAX)
             };
-            if let Err(error) = self.poll.poll(&mut events, Some(wait)) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    tracing::error!(shard = self.number, %error, "poll failed");
-                }
+            if let Err(error) = self.poll.poll(&mut events, Some(wait))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(shard = self.number, %error, "poll failed");
             }
             let now = clock::now();
             events.iter().filter(|event| event.token() != WAKE).for_each(|event| self.doors.on_event(event));

@@ -114,7 +114,8 @@ impl Facts {
     }
 
     fn shards(&self, w: &mut Writer<'_>) {
-        let histograms: [(&str, &str, fn(&Seen) -> (&[u64], u64, u64)); 2] = [
+        type Read = fn(&Seen) -> (&[u64], u64, u64);
+        let histograms: [(&str, &str, Read); 2] = [
             ("catchment_request_seconds", "Time from a whole body to its answer", Seen::request_times),
             (
                 "catchment_loop_turn_seconds",

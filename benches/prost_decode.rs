@@ -3,7 +3,7 @@
 //! Prints CPU seconds per million points for 1000-point requests of delta sums with five string attributes.
 
 #[path = "../tests/common/mod.rs"]
-#[allow(dead_code, unused_imports)]
+#[allow(unused_imports)]
 mod common;
 
 use common::*;

@@ -5,16 +5,17 @@
 //! A bank is reset at its first touch in an interval (`first_touch`), which is also where a series that was about to
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
+use super::overflow::{can_overflow, is_overflow, overflow_run};
+use super::regions::{fill_exponential, fill_region};
 use super::routes::{NONE, Route};
 use super::stage::{self, Birth, Number, Payload, Stage};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
-use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
-use crate::aggregate::exponential::{Exponential, Side};
+use crate::aggregate::explicit;
 use crate::aggregate::number::{Step, Value, newer, older, step};
 use crate::ledger::{Note, Tally};
-use crate::model::{Input, Kind, Receipt, Reject, Temporality};
+use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes;
-use crate::otlp::points::{Buckets, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
+use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
 use crate::otlp::schema::Message;
 use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, cumulative as c, cumulative_region as cr, double_flag, interval_of,
@@ -132,7 +133,7 @@ impl Ingest {
             receipt.rejected += n;
         }
         if receipt.rejected > 0 {
-            receipt.message = Some(message(stage));
+            receipt.message = Some(stage.message());
         }
         receipt
     }
@@ -751,72 +752,6 @@ fn count_point(words: &[AtomicU64], at: usize) -> Result<bool, Reject> {
     Ok(true)
 }
 
-fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
-    region[0] = point.count;
-    region[1] = point.sum.unwrap_or(0.0).to_bits();
-    region[2] = point.min.unwrap_or(0.0).to_bits();
-    region[3] = point.max.unwrap_or(0.0).to_bits();
-    region[4] = flags_of(point.sum, point.min, point.max);
-    if point.counts.is_empty() {
-        region[explicit::HEAD] = point.count;
-    } else {
-        for (i, slot) in region[explicit::HEAD..].iter_mut().enumerate() {
-            *slot = word_at(point.counts, i);
-        }
-    }
-}
-
-fn flags_of(sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> u64 {
-    let bit = |value: Option<f64>, bit| if value.is_some_and(f64::is_finite) { bit } else { 0 };
-    bit(sum, HAS_SUM) | bit(min, HAS_MIN) | bit(max, HAS_MAX)
-}
-
-fn fill_exponential(into: &mut Exponential, point: &ExponentialPoint<'_>) {
-    into.clear();
-    into.count = point.count;
-    into.sum = point.sum.unwrap_or(0.0);
-    into.min = point.min.unwrap_or(0.0);
-    into.max = point.max.unwrap_or(0.0);
-    into.flags = flags_of(point.sum, point.min, point.max);
-    into.zero_count = point.zero_count;
-    into.zero_threshold = point.zero_threshold;
-    into.scale = point.scale;
-    fill_side(&mut into.positive, &point.positive);
-    fill_side(&mut into.negative, &point.negative);
-    into.fit();
-}
-
-fn fill_side(into: &mut Side, from: &Buckets<'_>) {
-    into.offset = from.offset;
-    let mut reader = crate::wire::Reader::new(from.counts);
-    while let Ok(count) = reader.varint() {
-        into.counts.push(count);
-    }
-}
-
-/// M30: what has no state to keep can be summed in the overflow series of its group.
-fn can_overflow(kind: Kind, temporality: Temporality) -> bool {
-    temporality == Temporality::Delta && matches!(kind, Kind::Sum | Kind::Histogram)
-}
-
-/// `otel.metric.overflow` = true, as a run of this kind's attributes.
-fn overflow_run(kind: Kind) -> Vec<u8> {
-    let key_byte = if kind == Kind::Histogram { 0x4a } else { 0x3a };
-    let mut inner = Vec::new();
-    crate::wire::put_bytes(&mut inner, 0x0a, OVERFLOW_KEY);
-    crate::wire::put_bytes(&mut inner, 0x12, &[0x10, 1]);
-    let mut run = Vec::new();
-    crate::wire::put_bytes(&mut run, key_byte, &inner);
-    run
-}
-
-const OVERFLOW_KEY: &[u8] = b"otel.metric.overflow";
-
-/// Whether the run is that of an overflow series, which is outside the limit.
-pub(crate) fn is_overflow(run: &[u8]) -> bool {
-    run.len() < 40 && attributes::Records::new(run).next().is_some_and(|record| record.key() == OVERFLOW_KEY)
-}
-
 /// Gathers and normalises the attribute records (field `number`) of a validated message.
 fn collect(message: &[u8], number: u32, key_byte: u8, out: &mut Vec<u8>) -> Result<(), Reject> {
     debug_assert!(
@@ -858,16 +793,4 @@ fn scope_texts<'a>(message: &'a [u8], name: &mut &'a str, version: &mut &'a str)
 /// Text that has been checked.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or("")
-}
-
-/// What the client is told: how many of what, why, and what to do.
-fn message(stage: &Stage<'_>) -> String {
-    let mut out = String::new();
-    for (kind, reason, n) in stage.rejected.iter().take(8) {
-        if !out.is_empty() {
-            out.push_str("; ");
-        }
-        out.push_str(&format!("{n} {} point(s): {}", kind.word(), reason.help()));
-    }
-    out
 }

@@ -19,6 +19,8 @@
 
 mod commit;
 mod contexts;
+mod overflow;
+mod regions;
 mod routes;
 mod stage;
 
@@ -37,8 +39,9 @@ use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::wire::{Fault, FaultKind, check_utf8};
 use bumpalo::Bump;
-pub(crate) use commit::is_overflow;
+
 use contexts::{Contexts, StreamKey};
+pub(crate) use overflow::is_overflow;
 use routes::{NONE, Routes};
 use stage::{Birth, Context, Number, Payload, Stage};
 use std::sync::Arc;

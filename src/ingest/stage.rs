@@ -121,4 +121,16 @@ impl<'a> Stage<'a> {
             None => self.rejected.push((kind, reason, n)),
         }
     }
+
+    /// What the client is told: how many of what, why, and what to do.
+    pub fn message(&self) -> String {
+        let mut out = String::new();
+        for (kind, reason, n) in self.rejected.iter().take(8) {
+            if !out.is_empty() {
+                out.push_str("; ");
+            }
+            out.push_str(&format!("{n} {} point(s): {}", kind.word(), reason.help()));
+        }
+        out
+    }
 }

@@ -1,0 +1,51 @@
+//! Points of histograms as the regions and structs that cells hold.
+//!
+//! Knows both shapes; does not know cells. The points have been checked (`check_histogram`, `check_exponential`).
+
+use super::word_at;
+use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
+use crate::aggregate::exponential::{Exponential, Side};
+use crate::otlp::points::{Buckets, ExponentialPoint, HistogramPoint};
+
+pub(super) fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
+    region[0] = point.count;
+    region[1] = point.sum.unwrap_or(0.0).to_bits();
+    region[2] = point.min.unwrap_or(0.0).to_bits();
+    region[3] = point.max.unwrap_or(0.0).to_bits();
+    region[4] = flags_of(point.sum, point.min, point.max);
+    if point.counts.is_empty() {
+        region[explicit::HEAD] = point.count;
+    } else {
+        for (i, slot) in region[explicit::HEAD..].iter_mut().enumerate() {
+            *slot = word_at(point.counts, i);
+        }
+    }
+}
+
+fn flags_of(sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> u64 {
+    let bit = |value: Option<f64>, bit| if value.is_some_and(f64::is_finite) { bit } else { 0 };
+    bit(sum, HAS_SUM) | bit(min, HAS_MIN) | bit(max, HAS_MAX)
+}
+
+pub(super) fn fill_exponential(into: &mut Exponential, point: &ExponentialPoint<'_>) {
+    into.clear();
+    into.count = point.count;
+    into.sum = point.sum.unwrap_or(0.0);
+    into.min = point.min.unwrap_or(0.0);
+    into.max = point.max.unwrap_or(0.0);
+    into.flags = flags_of(point.sum, point.min, point.max);
+    into.zero_count = point.zero_count;
+    into.zero_threshold = point.zero_threshold;
+    into.scale = point.scale;
+    fill_side(&mut into.positive, &point.positive);
+    fill_side(&mut into.negative, &point.negative);
+    into.fit();
+}
+
+fn fill_side(into: &mut Side, from: &Buckets<'_>) {
+    into.offset = from.offset;
+    let mut reader = crate::wire::Reader::new(from.counts);
+    while let Ok(count) = reader.varint() {
+        into.counts.push(count);
+    }
+}

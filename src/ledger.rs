@@ -58,12 +58,10 @@ pub enum Note {
     SeriesMerged,
     /// Cuts this shard was late for.
     CutLate,
-    /// Output points given up because a queue was full, by the encoder.
+    /// Output points encoded, once per view.
     Encoded,
-    /// Nanoseconds spent merging.
+    /// Nanoseconds spent merging and encoding: both are done in the same slices.
     MergeNs,
-    /// Nanoseconds spent encoding.
-    EncodeNs,
     /// Bytes encoded.
     EncodedBytes,
     /// Turns of the event loop.
@@ -76,7 +74,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 27;
+    pub const COUNT: usize = 26;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
@@ -99,9 +97,8 @@ impl Note {
         ("request_bytes", "Bytes of request bodies after decompression"),
         ("series_merged", "Series merged, over all cuts"),
         ("cut_late_shard", "Cuts that this shard was late for and skipped"),
-        ("points_encoded", "Output points encoded, over all destinations"),
-        ("merge_ns", "Time spent merging"),
-        ("encode_ns", "Time spent encoding"),
+        ("points_encoded", "Output points encoded, once per temporality that is wanted"),
+        ("merge_ns", "Time spent merging and encoding"),
         ("encoded_bytes", "Bytes encoded, over all formats"),
         ("loop_turns", "Turns of the event loop that had work"),
         ("loop_turns_over_1ms", "Turns of the event loop longer than 1 ms"),

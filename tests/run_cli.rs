@@ -1,9 +1,10 @@
 //! The command line's contract, on the real binary: ports file, exit codes, words, environment, signals.
 
+mod binary;
 mod common;
 
-use common::backend::Backend;
-use common::process::{Catchment, Ended, Folder, PATIENCE, Ports, command, output, samples, total, until, wall_ns};
+use binary::backend::Backend;
+use binary::process::{Catchment, Ended, Folder, PATIENCE, Ports, command, output, samples, total, until, wall_ns};
 use common::{double, int, number, request, sum};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
@@ -433,8 +434,8 @@ fn clients_at_the_wrong_door_are_served_all_the_same() {
     for shards in ["1", "3"] {
         let catchment = Catchment::start(&["--shards", shards]);
         let Ports { otlp_grpc, otlp_http, .. } = catchment.ports;
-        let mut http = common::process::Http::connect(otlp_grpc.unwrap()).unwrap();
-        let grpc = common::process::Grpc::connect(otlp_http.unwrap()).unwrap();
+        let mut http = binary::process::Http::connect(otlp_grpc.unwrap()).unwrap();
+        let grpc = binary::process::Grpc::connect(otlp_http.unwrap()).unwrap();
         for _ in 0..10 {
             assert_eq!(http.export(&delta("a", 1)).unwrap().status, 200);
             assert_eq!(grpc.export(&delta("a", 1)).unwrap().status, 0);

@@ -1,8 +1,9 @@
 //! Truncated requests with new names, by the thousand: nothing of them stays. `CATCHMENT_FULL=1` sends all 100,000.
 
+mod binary;
 mod common;
 
-use common::process::{Catchment, Http, full, samples, total, wall_ns};
+use binary::process::{Catchment, Http, full, samples, total, wall_ns};
 use common::{int, number, request_of, sum};
 use prost::Message;
 

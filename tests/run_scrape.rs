@@ -1,11 +1,12 @@
 //! The scrape page and the admin door of the real binary: right values within an interval, pages that parse while
 //! load runs, each a snapshot (X20).
 
+mod binary;
 mod common;
 
+use binary::process::{Catchment, Http, samples, total, until, wall_ns};
+use binary::traffic::{BOUNDS, Client, Rule, SHARED, Total, key, rule, totals};
 use common::each_point;
-use common::process::{Catchment, Http, samples, total, until, wall_ns};
-use common::traffic::{BOUNDS, Client, Rule, SHARED, Total, key, rule, totals};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

@@ -3,11 +3,12 @@
 //!
 //! About 4 s each; `CATCHMENT_FULL=1`: 10 s.
 
+mod binary;
 mod common;
 
-use common::backend::{Backend, Key};
-use common::process::{Catchment, Grpc, Http, full, samples, until, wall_ns};
-use common::traffic::{Client, POINTS, Rule, SHARED, Total, arrived, key, rule, start_of, time_of, totals};
+use binary::backend::{Backend, Key};
+use binary::process::{Catchment, Grpc, Http, full, samples, until, wall_ns};
+use binary::traffic::{Client, POINTS, Rule, SHARED, Total, arrived, key, rule, start_of, time_of, totals};
 use common::{each_point, int, number, request, sum};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
@@ -182,7 +183,7 @@ fn totals_to_the_unit(shards: &str, interval: &str) {
     assert_eq!(ledger["rejected"], serde_json::json!({}), "{ledger}");
     let verified = admin.get("/ledger?verify=1").json();
     assert_eq!((&verified["open"], &verified["open_counted_in_cells"]), (&0.into(), &0.into()), "{verified}");
-    let cuts = common::process::total(&samples(admin.get("/metrics").text()), "catchment_cuts_total");
+    let cuts = binary::process::total(&samples(admin.get("/metrics").text()), "catchment_cuts_total");
     assert!(cuts >= 10.0, "many intervals: {cuts}");
 
     let ended = catchment.terminate();
@@ -215,7 +216,7 @@ fn sigterm_in_the_middle(shards: &str, interval: &str) {
     let (cumulative, delta) = (Backend::start(), Backend::start());
     let catchment = start(shards, interval, &cumulative, &delta);
     let id = catchment.id();
-    let (sent, polls) = load(&catchment, seconds(), || common::process::signal(id, "TERM"));
+    let (sent, polls) = load(&catchment, seconds(), || binary::process::signal(id, "TERM"));
     assert!(polls >= POLLS_MIN / 2, "{polls} polls");
     let ended = catchment.wait();
     assert_eq!(ended.code(), 0, "{ended:?}");
@@ -283,7 +284,7 @@ fn one_series_over_all_connections(shards: usize) {
     });
     let ledger = admin.get("/ledger?verify=1").json();
     assert_eq!((&ledger["open"], &ledger["open_counted_in_cells"]), (&sent.into(), &sent.into()), "{ledger}");
-    assert_eq!(common::process::total(&samples(admin.get("/metrics").text()), "catchment_series"), 1.0);
+    assert_eq!(binary::process::total(&samples(admin.get("/metrics").text()), "catchment_series"), 1.0);
     drop(connections);
     let ended = catchment.terminate();
     assert_eq!(ended.code(), 0, "{ended:?}");

@@ -1,10 +1,6 @@
 //! What the integration tests share: an aggregation of several cores in one thread, and builders of requests.
 #![allow(dead_code)]
 
-pub mod backend;
-pub mod process;
-pub mod traffic;
-
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;

@@ -1,6 +1,6 @@
 //! A counting backend inside the test: OTLP/HTTP in, every point kept by series.
 
-use super::{Any, each_point};
+use crate::common::{Any, each_point};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use std::collections::BTreeMap;

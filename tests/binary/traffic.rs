@@ -3,7 +3,7 @@
 //! What a client sends in a round follows from (client, round) alone, so the totals of `n` rounds can be computed
 //! again at the end. Values are integers or multiples of 2^-10: sums are exact in any order.
 
-use super::{
+use crate::common::{
     Any, double, exponential, exponential_point, gauge, histogram, histogram_point, int, label, number, request, sum,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -219,7 +219,7 @@ pub fn totals(rounds: &[u64]) -> BTreeMap<(String, String), Total> {
     for (number, rounds) in rounds.iter().enumerate() {
         let mut client = Client::new(number as u64, 1);
         for round in 0..*rounds {
-            for (name, attributes, point) in super::each_point(&client.next(round + 2)) {
+            for (name, attributes, point) in crate::common::each_point(&client.next(round + 2)) {
                 let total = Total::of(&point);
                 let newest = name.starts_with("gauge") || name.contains("cumulative");
                 match all.entry((name, attributes)) {
@@ -235,7 +235,7 @@ pub fn totals(rounds: &[u64]) -> BTreeMap<(String, String), Total> {
 
 /// The key of a client's series.
 pub fn key(metric: &str, client: &str) -> (String, String) {
-    (metric.to_string(), label(&super::attributes(&[("client", client)])))
+    (metric.to_string(), label(&crate::common::attributes(&[("client", client)])))
 }
 
 /// Total of one series as a destination has it, from all points it got.

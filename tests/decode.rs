@@ -77,6 +77,60 @@ fn split_points(request: &ExportMetricsServiceRequest) -> Vec<Vec<u8>> {
     oracle::flat::flatten(request).iter().map(|point| format!("{point:?}").into_bytes()).collect()
 }
 
+/// One series in two orders of attributes, one of them known, one new, within one request: the points are applied as
+/// they came, so none is late.
+#[test]
+fn points_are_applied_in_the_order_of_the_request() {
+    let mut rig = Rig::new(1);
+    let (one, other) = ([("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")]);
+    let at = |pairs, time: u64, value| number(pairs, START + SECOND, T + time, int(value));
+    rig.send(0, &request(vec![sum("m", 2, true, vec![at(&one, 0, 10)])]));
+    rig.send(0, &request(vec![sum("m", 2, true, vec![at(&other, 1, 20), at(&one, 2, 25)])]));
+    assert_eq!(rig.tally.noted(catchment::ledger::Note::Superseded), 0);
+    assert_eq!(values(&rig.cut(T + SECOND).cumulative), [25.0]);
+}
+
+/// A request of one sum `m` with one point of these bytes.
+fn request_with_point(point: &[u8]) -> Vec<u8> {
+    let metric = [&[0x0a, 1, b'm'][..], &field(7, &[&field(1, point)[..], &[0x10, 1, 0x18, 1]].concat())].concat();
+    field(1, &field(2, &field(2, &metric)))
+}
+
+/// Start, time and an int, as serialisers put them, and whatever behind or before: a known point is never seen in
+/// bytes that only begin like one.
+#[test]
+fn bytes_around_the_common_layout_are_read_as_they_are() {
+    let mut fixed = vec![0x11];
+    fixed.extend_from_slice(&START.to_le_bytes());
+    fixed.push(0x19);
+    fixed.extend_from_slice(&T.to_le_bytes());
+    fixed.push(0x31);
+    fixed.extend_from_slice(&7u64.to_le_bytes());
+    let attribute = field(7, &attribute("k", "v").encode_to_vec());
+    let bare = request_with_point(&fixed);
+    let known = request_with_point(&[&fixed[..], &attribute].concat());
+    let mut tails: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+    tails.extend((0..=255).map(|byte| [&attribute[..], &[byte]].concat()));
+    tails.push([&attribute[..], &[0x40, 0]].concat());
+    tails.push([&attribute[..], &[0x40, 1]].concat());
+    tails.push([&[0x40, 0], &attribute[..]].concat());
+    tails.push([&attribute[..], &field(7, &attribute[2..])].concat());
+    tails.push(attribute[..attribute.len() - 1].to_vec());
+    tails.push([&attribute[..], &[0x11, 0, 0, 0, 0, 0, 0, 0, 0]].concat());
+    let mut accepted = 0;
+    for tail in &tails {
+        let behind = request_with_point(&[&fixed[..], tail].concat());
+        let before = request_with_point(&[&tail[..], &fixed].concat());
+        for body in [&behind, &before] {
+            for bodies in [vec![body], vec![&bare, body], vec![&known, body], vec![&bare, &known, body, body]] {
+                let bodies: Vec<&[u8]> = bodies.into_iter().map(Vec::as_slice).collect();
+                accepted += agree(&bodies).unwrap_or_else(|why| panic!("{tail:02x?}: {why}"));
+            }
+        }
+    }
+    assert!(accepted > 6 * tails.len(), "{accepted} requests accepted");
+}
+
 #[test]
 fn r20_r22_random_requests_mean_what_prost_reads() {
     let accepted = check("random", cases(2500), |c| vec![c.request().encode_to_vec(), c.request().encode_to_vec()]);

@@ -8,7 +8,7 @@
 use super::overflow::{can_overflow, is_overflow, overflow_run};
 use super::regions::{fill_exponential, fill_region};
 use super::routes::{NONE, Route};
-use super::stage::{self, Birth, Number, Payload, Stage};
+use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
 use crate::aggregate::explicit;
 use crate::aggregate::number::{Step, Value, newer, older, step};
@@ -51,76 +51,80 @@ impl Ingest {
     /// Applies what was staged. Cannot fail: single points may still be rejected by limits.
     pub(super) fn commit(&mut self, input: Input, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
         let mut rejected = [0u64; 5];
-        let mut numbers = [0u64; 2];
+        let mut gauges = 0;
         let staged = std::mem::take(&mut self.staged);
-        for point in &staged {
-            numbers[usize::from(point.flags & stage::GAUGE == 0)] += 1;
-            let done = self.number(point, tally).or_else(|reason| {
-                let route = self.instead(point.route, reason, tally)?;
-                self.number(&Number { route, ..*point }, tally)
-            });
-            if let Err(reason) = done {
-                self.refuse(input, kind_of(point), reason, stage, &mut rejected);
+        let (mut number, mut histogram, mut exponential) = (0, 0, 0);
+        for run in 0..stage.runs.len() {
+            let (list, to) = stage.runs[run];
+            match list {
+                List::Numbers => {
+                    for point in &staged[number..to] {
+                        gauges += u64::from(point.flags & stage::GAUGE != 0);
+                        let done = if point.flags & stage::BIRTH == 0 {
+                            self.numbered(point, tally)
+                        } else {
+                            let flags = point.flags & !stage::BIRTH;
+                            let route = self.born(point.route, stage, tally);
+                            route.and_then(|route| self.numbered(&Number { route, flags, ..*point }, tally))
+                        };
+                        if let Err(reason) = done {
+                            refuse(kind_of(point), reason, stage, &mut rejected);
+                        }
+                    }
+                    number = to;
+                }
+                List::Histograms => {
+                    for i in std::mem::replace(&mut histogram, to)..to {
+                        let (target, point) = stage.histograms[i];
+                        let done = self.route_to(target, stage, tally).and_then(|route| {
+                            self.histogram(route, &point, tally).or_else(|reason| {
+                                let route = self.instead(route, reason, tally)?;
+                                self.histogram(route, &point, tally)
+                            })
+                        });
+                        if let Err(reason) = done {
+                            refuse(Kind::Histogram, reason, stage, &mut rejected);
+                        }
+                    }
+                }
+                List::Exponentials => {
+                    for i in std::mem::replace(&mut exponential, to)..to {
+                        let (target, point) = stage.exponentials[i];
+                        let route = self.route_to(target, stage, tally);
+                        if let Err(reason) = route.and_then(|route| self.exponential(route, &point, tally)) {
+                            refuse(Kind::ExponentialHistogram, reason, stage, &mut rejected);
+                        }
+                    }
+                }
             }
         }
+        let numbers = [gauges, staged.len() as u64 - gauges];
         self.staged = staged;
-        for i in 0..stage.histograms.len() {
-            let (route, point) = stage.histograms[i];
-            let done = self.histogram(route, &point, tally).or_else(|reason| {
-                let route = self.instead(route, reason, tally)?;
-                self.histogram(route, &point, tally)
-            });
-            if let Err(reason) = done {
-                self.refuse(input, Kind::Histogram, reason, stage, &mut rejected);
-            }
-        }
-        for i in 0..stage.exponentials.len() {
-            let (route, point) = stage.exponentials[i];
-            if let Err(reason) = self.exponential(route, &point, tally) {
-                self.refuse(input, Kind::ExponentialHistogram, reason, stage, &mut rejected);
-            }
-        }
-        let mut born = [0u64; 5];
-        for i in 0..stage.births.len() {
-            let birth = stage.births[i];
-            let kind = stage.contexts[birth.context as usize].key.kind;
-            born[kind as usize] += 1;
-            if let Err(reason) = self.born(&birth, stage, tally) {
-                self.refuse(input, kind, reason, stage, &mut rejected);
-            }
-        }
-        self.settle(input, stage, numbers, born, rejected, tally)
+        Self::settle(input, stage, numbers, rejected, tally)
     }
 
-    #[cold]
-    fn refuse(&self, _: Input, kind: Kind, reason: Reject, stage: &mut Stage<'_>, rejected: &mut [u64; 5]) {
-        rejected[kind as usize] += 1;
-        stage.reject(kind, reason, 1);
+    fn route_to(&mut self, target: Target, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<u32, Reject> {
+        match target {
+            Target::Route(route) => Ok(route),
+            Target::Birth(at) => self.born(at, stage, tally),
+        }
     }
 
     /// Writes the request's counts into the tally, and the receipt.
-    fn settle(
-        &mut self,
-        input: Input,
-        stage: &Stage<'_>,
-        numbers: [u64; 2],
-        born: [u64; 5],
-        refused: [u64; 5],
-        tally: &mut Tally,
-    ) -> Receipt {
+    fn settle(input: Input, stage: &Stage<'_>, numbers: [u64; 2], refused: [u64; 5], tally: &mut Tally) -> Receipt {
         let mut points = 0;
         for kind in Kind::ALL {
             let i = kind as usize;
             points += stage.points[i];
             tally.receive(input, kind, stage.points[i]);
-            let routed = match kind {
+            let listed = match kind {
                 Kind::Gauge => numbers[0],
                 Kind::Sum => numbers[1],
                 Kind::Histogram => stage.histograms.len() as u64,
                 Kind::ExponentialHistogram => stage.exponentials.len() as u64,
                 Kind::Summary => 0,
             };
-            tally.apply(input, kind, routed + born[i] - refused[i]);
+            tally.apply(input, kind, listed - refused[i]);
         }
         tally.note(Note::Lookups, stage.lookups);
         tally.note(Note::Predicted, stage.predicted);
@@ -139,6 +143,15 @@ impl Ingest {
     }
 
     // ---- numbers -----------------------------------------------------------------------------------------------
+
+    /// Applies it, or sends it where a new series' point goes.
+    #[inline]
+    fn numbered(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
+        self.number(point, tally).or_else(|reason| {
+            let route = self.instead(point.route, reason, tally)?;
+            self.number(&Number { route, ..*point }, tally)
+        })
+    }
 
     #[inline]
     fn number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
@@ -587,10 +600,11 @@ impl Ingest {
         }
     }
 
-    /// A point without a route: makes stream, series, cell and route as needed, then applies it.
+    /// The route of a point that had none: makes stream, series, cell and route as needed.
     #[cold]
     #[inline(never)]
-    fn born(&mut self, birth: &Birth<'_>, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<(), Reject> {
+    fn born(&mut self, at: u32, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<u32, Reject> {
+        let birth = stage.births[at as usize];
         let context = stage.contexts[birth.context as usize];
         let stream = match context.stream {
             NONE => {
@@ -601,14 +615,9 @@ impl Ingest {
             known => known,
         };
         self.contexts.at_mut(stream).used = self.interval;
-        let route = match self.route_of(stream, birth.raw, birth.normal, tally) {
-            Ok(route) => route,
-            Err(reason) => self.overflow_route(stream, reason, tally)?,
-        };
-        match birth.payload {
-            Payload::Number(point) => self.number(&Number { route, ..point }, tally),
-            Payload::Histogram(point) => self.histogram(route, &point, tally),
-            Payload::Exponential(point) => self.exponential(route, &point, tally),
+        match self.route_of(stream, birth.raw, birth.normal, tally) {
+            Ok(route) => Ok(route),
+            Err(reason) => self.overflow_route(stream, reason, tally),
         }
     }
 
@@ -732,6 +741,12 @@ impl Ingest {
             self.registry.leave(&group);
         }
     }
+}
+
+#[cold]
+fn refuse(kind: Kind, reason: Reject, stage: &mut Stage<'_>, rejected: &mut [u64; 5]) {
+    rejected[kind as usize] += 1;
+    stage.reject(kind, reason, 1);
 }
 
 fn kind_of(point: &Number) -> Kind {

@@ -76,6 +76,8 @@ pub struct Stream {
     pub first: u32,
     /// The route made last.
     pub newest: u32,
+    /// Points to look up together when the next export begins: large if its order was no use last time.
+    pub block: u32,
     /// The interval it was last used in.
     pub used: u32,
 }
@@ -278,6 +280,7 @@ impl Contexts {
             table: Table::default(),
             first: NONE,
             newest: NONE,
+            block: 1,
             used: 0,
         };
         let id = match self.stream_free.pop() {

@@ -43,7 +43,7 @@ use bumpalo::Bump;
 use contexts::{Contexts, StreamKey};
 pub(crate) use overflow::is_overflow;
 use routes::{NONE, Routes};
-use stage::{Birth, Context, Number, Payload, Stage};
+use stage::{Birth, Context, List, Number, Stage, Target};
 use std::sync::Arc;
 
 /// Options of one core's ingest.
@@ -204,10 +204,20 @@ impl Ingest {
             bounds: &[],
         };
         match kind {
-            Kind::Gauge | Kind::Sum => self.numbers(data, key, walk, arena, stage),
-            Kind::Histogram => self.histograms(data, key, walk, arena, stage),
-            _ => self.exponentials(data, key, walk, arena, stage),
+            Kind::Gauge | Kind::Sum => {
+                self.numbers(data, key, walk, arena, stage)?;
+                stage.ran(List::Numbers, self.staged.len());
+            }
+            Kind::Histogram => {
+                self.histograms(data, key, walk, arena, stage)?;
+                stage.ran(List::Histograms, stage.histograms.len());
+            }
+            _ => {
+                self.exponentials(data, key, walk, arena, stage)?;
+                stage.ran(List::Exponentials, stage.exponentials.len());
+            }
         }
+        Ok(())
     }
 
     /// The stream of `key`, if it is known; its texts are checked when it is not.
@@ -223,14 +233,11 @@ impl Ingest {
         Ok(known)
     }
 
-    /// The bytes that probably come next, and whose they are.
+    /// The bytes that probably come next.
     #[inline]
-    fn expected(&self, stream: Option<u32>, guess: u32) -> &[u8] {
-        match (stream, self.routes.get(guess)) {
-            (Some(stream), Some(route)) if route.stream == stream => &route.bytes,
-            // never equal to attributes: an impossible key
-            _ => NOTHING,
-        }
+    fn expected(&self, stream: Option<u32>, guess: u32) -> Option<&[u8]> {
+        let route = self.routes.get(guess)?;
+        (Some(route.stream) == stream).then_some(&*route.bytes)
     }
 
     fn numbers<'a>(
@@ -242,69 +249,89 @@ impl Ingest {
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
         let stream = self.stream(walk, &key)?;
-        let mut pending = None;
         let mode = match (key.kind, key.temporality) {
             (Kind::Gauge, _) => stage::GAUGE,
             (_, Temporality::Cumulative) => stage::CUMULATIVE,
             _ => 0,
         } | if key.monotonic { stage::MONOTONIC } else { 0 };
-        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
-        let mut misses = Misses::default();
-        request::each(data, 1, |message| {
-            let expected = if misses.is_empty() { self.expected(stream, follow.guess) } else { NOTHING };
-            let point = points::number(message, expected, arena).map_err(|f| f.named("NumberDataPoint"))?;
-            let staged = match check_number(&point, mode) {
-                Ok(staged) => staged,
-                Err(reason) => {
-                    if let Attributes::Run(run) = point.attributes {
-                        let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
-                    }
-                    stage.reject(key.kind, reason, 1);
-                    return Ok(());
+        let mut numbers = Numbers {
+            key,
+            mode,
+            pending: None,
+            follow: Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first)),
+            misses: Misses { block: stream.map_or(1, |id| self.contexts.at(id).block), ..Misses::default() },
+        };
+        request::each(data, 1, |message| self.one_number(message, &mut numbers, walk, arena, stage))?;
+        if let Some(stream) = stream {
+            self.contexts.at_mut(stream).block = numbers.misses.block;
+        }
+        self.resolve(&mut numbers, walk, arena, stage)
+    }
+
+    #[inline]
+    fn one_number<'a>(
+        &mut self,
+        message: &'a [u8],
+        numbers: &mut Numbers<'a>,
+        walk: &MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let Numbers { key, mode, follow, misses, .. } = numbers;
+        let stream = follow.stream;
+        let guessing = misses.may_guess();
+        let expected = if guessing { self.expected(stream, follow.guess) } else { None };
+        let by_bytes = match points::fixed_layout(message) {
+            Some((point, rest)) if stream.is_some() => check_number(&point, *mode).ok().map(|staged| (staged, rest)),
+            _ => None,
+        };
+        let miss = match by_bytes {
+            Some((staged, rest)) if expected == Some(rest) => Found::Expected(staged),
+            Some((staged, run)) => Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: false }),
+            None => match walk_number(message, expected, key.kind, *mode, arena, stage)? {
+                None => return Ok(()),
+                Some((staged, Attributes::Expected)) => Found::Expected(staged),
+                Some((staged, Attributes::Run(run))) => {
+                    Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: true })
                 }
-            };
-            let run = match point.attributes {
-                Attributes::Expected => {
-                    stage.predicted += 1;
-                    self.staged.push(Number { route: follow.guess, ..staged });
-                    follow.step(follow.guess, &self.routes);
-                    misses.block = 1;
-                    return Ok(());
-                }
-                Attributes::Run(run) => run,
-            };
-            stage.lookups += 1;
-            if misses.is_empty()
-                && let Some(route) = self.skipped_to(&mut follow, run)
-            {
-                self.staged.push(Number { route, ..staged });
+            },
+        };
+        let mut miss = match miss {
+            Found::Expected(staged) => {
+                stage.predicted += 1;
+                self.staged.push(Number { route: follow.guess, ..staged });
+                follow.step(follow.guess, &self.routes);
+                misses.hit();
                 return Ok(());
             }
-            let tag = self.registry.state().hash_one(run) as u32;
-            if let Some(stream) = stream {
-                self.contexts.at(stream).table.prefetch(tag);
-            }
-            if misses.push(Miss { staged, run, tag, route: NONE }, arena) {
-                self.resolve(&mut misses, &mut follow, &key, walk, &mut pending, arena, stage)?;
-            }
-            Ok(())
-        })?;
-        self.resolve(&mut misses, &mut follow, &key, walk, &mut pending, arena, stage)
+            Found::Miss(miss) => miss,
+        };
+        stage.lookups += 1;
+        if guessing && let Some(route) = self.skipped_to(follow, miss.run) {
+            misses.hit();
+            self.staged.push(Number { route, ..miss.staged });
+            return Ok(());
+        }
+        miss.tag = self.registry.state().hash_one(miss.run) as u32;
+        if let Some(stream) = stream {
+            self.contexts.at(stream).table.prefetch(miss.tag);
+        }
+        if misses.push(miss, arena) {
+            self.resolve(numbers, walk, arena, stage)?;
+        }
+        Ok(())
     }
 
     /// Looks up a block of points whose route was not predicted, in three steps over all of them, so that their cache
     /// misses overlap: the table's slots, the routes, then the bytes and the cells.
-    #[allow(clippy::too_many_arguments)]
     fn resolve<'a>(
         &mut self,
-        misses: &mut Misses<'a>,
-        follow: &mut Follow,
-        key: &StreamKey<'a>,
+        numbers: &mut Numbers<'a>,
         walk: &MetricWalk<'a>,
-        pending: &mut Option<u32>,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
+        let Numbers { key, mode, follow, misses, pending } = numbers;
         let (used, stream) = (misses.used, follow.stream);
         if let Some(stream) = stream {
             let table = &self.contexts.at(stream).table;
@@ -315,34 +342,53 @@ impl Ingest {
             for miss in &misses.all[..used] {
                 if let Some(route) = self.routes.get(miss.route) {
                     self.slab.prefetch(route.cell);
-                    crate::sync::prefetch(&*route.bytes);
+                    crate::sync::prefetch_bytes(&route.bytes);
                 }
             }
         }
         for at in 0..used {
-            let Miss { staged, run, tag, route } = misses.all[at];
-            let found = match (stream, self.routes.get(route)) {
+            let Miss { mut staged, mut run, message, tag, route, walked } = misses.all[at];
+            let mut found = match (stream, self.routes.get(route)) {
                 (Some(_), Some(known)) if *known.bytes == *run => Some(route),
                 // another route with the same tag
-                (Some(stream), Some(_)) => {
-                    let routes = &self.routes;
-                    self.contexts.at(stream).table.find(tag, |id| *routes.at(id).bytes == *run)
-                }
+                (Some(stream), Some(_)) => self.find(stream, tag, run),
                 _ => None,
             };
+            if found.is_none() && !walked {
+                // new, or of a layout that only looked fixed
+                let Some((point, Attributes::Run(attributes))) =
+                    walk_number(message, None, key.kind, *mode, arena, stage)?
+                else {
+                    stage.lookups -= 1;
+                    continue;
+                };
+                staged = point;
+                if let Some(stream) = stream.filter(|_| attributes != run) {
+                    found = self.find(stream, self.registry.state().hash_one(attributes) as u32, attributes);
+                }
+                run = attributes;
+            }
             match found {
                 Some(route) => {
                     self.learn(follow, route);
                     self.staged.push(Number { route, ..staged });
                 }
                 None => {
-                    let payload = Payload::Number(staged);
-                    self.stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, payload, arena, stage)?;
+                    if let Some(route) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, arena, stage)? {
+                        let flags = staged.flags | stage::BIRTH;
+                        self.staged.push(Number { route, flags, ..staged });
+                    }
                 }
             }
         }
         misses.taken();
         Ok(())
+    }
+
+    /// The route of `run` in the stream.
+    #[inline]
+    fn find(&self, stream: u32, tag: u32, run: &[u8]) -> Option<u32> {
+        self.contexts.at(stream).table.find(tag, |id| *self.routes.at(id).bytes == *run)
     }
 
     fn histograms<'a>(
@@ -380,7 +426,7 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.histograms.push((follow.guess, point));
+                    stage.histograms.push((Target::Route(follow.guess), point));
                     follow.step(follow.guess, &self.routes);
                     return Ok(());
                 }
@@ -388,11 +434,13 @@ impl Ingest {
             };
             stage.lookups += 1;
             if let Some(route) = self.look_up(&mut follow, run) {
-                stage.histograms.push((route, point));
+                stage.histograms.push((Target::Route(route), point));
                 return Ok(());
             }
-            let payload = Payload::Histogram(point);
-            self.stage_birth(run, HISTOGRAM_ATTRIBUTES_KEY, &key, walk, &mut pending, payload, arena, stage)
+            if let Some(birth) = stage_birth(run, HISTOGRAM_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
+                stage.histograms.push((Target::Birth(birth), point));
+            }
+            Ok(())
         })
     }
 
@@ -420,7 +468,7 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.exponentials.push((follow.guess, point));
+                    stage.exponentials.push((Target::Route(follow.guess), point));
                     follow.step(follow.guess, &self.routes);
                     return Ok(());
                 }
@@ -428,11 +476,13 @@ impl Ingest {
             };
             stage.lookups += 1;
             if let Some(route) = self.look_up(&mut follow, run) {
-                stage.exponentials.push((route, point));
+                stage.exponentials.push((Target::Route(route), point));
                 return Ok(());
             }
-            let payload = Payload::Exponential(point);
-            self.stage_birth(run, EXPONENTIAL_ATTRIBUTES_KEY, &key, walk, &mut pending, payload, arena, stage)
+            if let Some(birth) = stage_birth(run, EXPONENTIAL_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
+                stage.exponentials.push((Target::Birth(birth), point));
+            }
+            Ok(())
         })
     }
 
@@ -462,8 +512,7 @@ impl Ingest {
             return Some(route);
         }
         let tag = self.registry.state().hash_one(run) as u32;
-        let routes = &self.routes;
-        let found = self.contexts.at(stream).table.find(tag, |id| *routes.at(id).bytes == *run)?;
+        let found = self.find(stream, tag, run)?;
         self.learn(follow, found);
         Some(found)
     }
@@ -479,42 +528,56 @@ impl Ingest {
         follow.last = found;
         follow.guess = self.routes.at(found).next;
     }
-
-    /// Stages a point that has no route: its attributes are validated here, so that commit cannot fault.
-    #[cold]
-    #[inline(never)]
-    #[allow(clippy::too_many_arguments)]
-    fn stage_birth<'a>(
-        &mut self,
-        run: &'a [u8],
-        key_byte: u8,
-        key: &StreamKey<'a>,
-        walk: &MetricWalk<'a>,
-        pending: &mut Option<u32>,
-        payload: Payload<'a>,
-        arena: &'a Bump,
-        stage: &mut Stage<'a>,
-    ) -> Result<(), Fault> {
-        let mut normal = Vec::with_capacity(run.len());
-        match attributes::normalise(run, key_byte, &mut normal)? {
-            Ok(()) => {}
-            Err(bad) => {
-                stage.reject(key.kind, reject_of(bad), 1);
-                return Ok(());
-            }
-        }
-        let normal: &[u8] = if normal == run { run } else { arena.alloc_slice_copy(&normal) };
-        let context = *pending.get_or_insert_with(|| {
-            stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
-            stage.contexts.len() as u32 - 1
-        });
-        stage.births.push(Birth { context, raw: run, normal, payload });
-        Ok(())
-    }
 }
 
-/// An attribute key byte that no point has.
-const NOTHING: &[u8] = &[0];
+/// Stages the birth of a route: its attributes are validated here, so that commit cannot fault. Its place in
+/// `Stage.births`; nothing if the attributes are not acceptable.
+#[cold]
+#[inline(never)]
+fn stage_birth<'a>(
+    run: &'a [u8],
+    key_byte: u8,
+    key: &StreamKey<'a>,
+    walk: &MetricWalk<'a>,
+    pending: &mut Option<u32>,
+    arena: &'a Bump,
+    stage: &mut Stage<'a>,
+) -> Result<Option<u32>, Fault> {
+    let mut normal = Vec::with_capacity(run.len());
+    if let Err(bad) = attributes::normalise(run, key_byte, &mut normal)? {
+        stage.reject(key.kind, reject_of(bad), 1);
+        return Ok(None);
+    }
+    let normal: &[u8] = if normal == run { run } else { arena.alloc_slice_copy(&normal) };
+    let context = *pending.get_or_insert_with(|| {
+        stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
+        stage.contexts.len() as u32 - 1
+    });
+    stage.births.push(Birth { context, raw: run, normal });
+    Ok(Some(stage.births.len() as u32 - 1))
+}
+
+/// Walks a number point; nothing if it is rejected.
+fn walk_number<'a>(
+    message: &'a [u8],
+    expected: Option<&[u8]>,
+    kind: Kind,
+    mode: u32,
+    arena: &'a Bump,
+    stage: &mut Stage<'a>,
+) -> Result<Option<(Number, Attributes<'a>)>, Fault> {
+    let point = points::number(message, expected, arena).map_err(|f| f.named("NumberDataPoint"))?;
+    match check_number(&point, mode) {
+        Ok(staged) => Ok(Some((staged, point.attributes))),
+        Err(reason) => {
+            if let Attributes::Run(run) = point.attributes {
+                let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
+            }
+            stage.reject(kind, reason, 1);
+            Ok(None)
+        }
+    }
+}
 
 struct MetricWalk<'a> {
     resource: Head<'a>,
@@ -544,46 +607,78 @@ impl Follow {
     }
 }
 
+/// The number points of one metric, on their way.
+struct Numbers<'a> {
+    key: StreamKey<'a>,
+    mode: u32,
+    /// Where the stream stands in `Stage.contexts`, once something is to be born in it.
+    pending: Option<u32>,
+    follow: Follow,
+    misses: Misses<'a>,
+}
+
+enum Found<'a> {
+    Expected(Number),
+    Miss(Miss<'a>),
+}
+
 /// A point whose route was not predicted.
 #[derive(Clone, Copy)]
 struct Miss<'a> {
     staged: Number,
     run: &'a [u8],
+    message: &'a [u8],
     tag: u32,
     route: u32,
+    /// `run` is the point's attributes, not only bytes that would be if they were known.
+    walked: bool,
 }
 
 /// Points looked up together. A single miss is resolved at once; a run of them in blocks that double up to
-/// `MISSES_MAX`, enough to overlap the memory's latency.
+/// `MISSES_MAX`, enough to overlap the memory's latency. A stream whose order was no use last time begins with whole
+/// blocks, and its order is tried again now and then.
 #[derive(Default)]
 struct Misses<'a> {
     all: &'a mut [Miss<'a>],
     used: usize,
-    /// 0 stands for 1: nothing was missed yet.
-    block: usize,
+    /// Points of a block, at least 1.
+    block: u32,
+    /// Blocks looked up since the order last proved right.
+    blocks: u32,
 }
 
-const MISSES_MAX: usize = 16;
+const MISSES_MAX: u32 = 32;
+/// Of so many whole blocks, one is begun with a guess.
+const GUESS_EVERY: u32 = 8;
 
 impl<'a> Misses<'a> {
-    const fn is_empty(&self) -> bool {
-        self.used == 0
+    /// Whether the next point may be the one that the order says.
+    #[inline]
+    const fn may_guess(&self) -> bool {
+        self.used == 0 && (self.block < MISSES_MAX || self.blocks.is_multiple_of(GUESS_EVERY))
+    }
+
+    /// The order was right.
+    #[inline]
+    const fn hit(&mut self) {
+        (self.block, self.blocks) = (1, 0);
     }
 
     /// Adds one; `true` when the block is full.
     #[inline]
     fn push(&mut self, miss: Miss<'a>, arena: &'a Bump) -> bool {
         if self.all.is_empty() {
-            self.all = arena.alloc_slice_fill_copy(MISSES_MAX, miss);
+            self.all = arena.alloc_slice_fill_copy(MISSES_MAX as usize, miss);
         }
         self.all[self.used] = miss;
         self.used += 1;
-        self.used >= self.block.max(1)
+        self.used >= self.block as usize
     }
 
-    fn taken(&mut self) {
+    const fn taken(&mut self) {
         self.used = 0;
-        self.block = (self.block.max(1) * 2).min(MISSES_MAX);
+        self.blocks += 1;
+        self.block = if self.block * 2 > MISSES_MAX { MISSES_MAX } else { self.block * 2 };
     }
 }
 

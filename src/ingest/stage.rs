@@ -9,10 +9,10 @@ use crate::otlp::request::Head;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
-/// A number on its way to a known route.
+/// A number on its way to its cell. Points are applied in the order in which they came.
 #[derive(Clone, Copy, Debug)]
 pub struct Number {
-    /// Its route; meaningless in a birth.
+    /// Its route, or its birth.
     pub route: u32,
     /// Mode and flags.
     pub flags: u32,
@@ -35,15 +35,16 @@ pub const CUMULATIVE: u32 = 8;
 /// `Number.flags`: monotonic.
 pub const MONOTONIC: u32 = 16;
 
-/// A point of any kind.
+/// `Number.flags`: it has no route yet; `route` is the place in `Stage.births`.
+pub const BIRTH: u32 = 32;
+
+/// Where a point goes.
 #[derive(Clone, Copy, Debug)]
-pub enum Payload<'a> {
-    /// Sum or gauge.
-    Number(Number),
-    /// Explicit histogram.
-    Histogram(HistogramPoint<'a>),
-    /// Exponential histogram.
-    Exponential(ExponentialPoint<'a>),
+pub enum Target {
+    /// To a route that was there.
+    Route(u32),
+    /// To the route of `Stage.births` at this place.
+    Birth(u32),
 }
 
 /// The stream of points that had no route.
@@ -59,7 +60,18 @@ pub struct Context<'a> {
     pub stream: u32,
 }
 
-/// A point that needs a route.
+/// Which list points were put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// `Ingest::staged`
+    Numbers,
+    /// `Stage.histograms`
+    Histograms,
+    /// `Stage.exponentials`
+    Exponentials,
+}
+
+/// A route that must be made for a point.
 #[derive(Clone, Copy, Debug)]
 pub struct Birth<'a> {
     /// Index into `Stage.contexts`.
@@ -68,20 +80,20 @@ pub struct Birth<'a> {
     pub raw: &'a [u8],
     /// Attributes normalised.
     pub normal: &'a [u8],
-    /// The point.
-    pub payload: Payload<'a>,
 }
 
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.
 pub struct Stage<'a> {
-    /// Points that need a route.
+    /// Routes to be made.
     pub births: ArenaVec<'a, Birth<'a>>,
     /// Their streams.
     pub contexts: ArenaVec<'a, Context<'a>>,
-    /// Histograms with a route.
-    pub histograms: ArenaVec<'a, (u32, HistogramPoint<'a>)>,
-    /// Exponential histograms with a route.
-    pub exponentials: ArenaVec<'a, (u32, ExponentialPoint<'a>)>,
+    /// Histograms in their order.
+    pub histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
+    /// Exponential histograms in their order.
+    pub exponentials: ArenaVec<'a, (Target, ExponentialPoint<'a>)>,
+    /// The order of the lists' points among each other: up to which place of which list, one after the other.
+    pub runs: ArenaVec<'a, (List, usize)>,
     /// Points by kind.
     pub points: [u64; 5],
     /// Rejected points by kind and reason; small and mostly empty.
@@ -102,11 +114,20 @@ impl<'a> Stage<'a> {
             contexts: ArenaVec::new_in(arena),
             histograms: ArenaVec::new_in(arena),
             exponentials: ArenaVec::new_in(arena),
+            runs: ArenaVec::new_in(arena),
             points: [0; 5],
             rejected: ArenaVec::new_in(arena),
             lookups: 0,
             predicted: 0,
             sums_dropped: 0,
+        }
+    }
+
+    /// The next points of the request are those in `list`, up to place `to`.
+    pub fn ran(&mut self, list: List, to: usize) {
+        match self.runs.last_mut() {
+            Some((last, end)) if *last == list => *end = to,
+            _ => self.runs.push((list, to)),
         }
     }
 

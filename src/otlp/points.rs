@@ -96,19 +96,19 @@ enum Seen {
 #[inline]
 fn attributes_here<'a>(
     reader: &mut Reader<'a>,
-    expected: &[u8],
+    expected: Option<&[u8]>,
     key_byte: u8,
     seen: &mut Seen,
 ) -> Result<Attributes<'a>, Fault> {
     let first = *seen == Seen::No;
     *seen = if first { Seen::Once } else { Seen::Scattered };
-    let rest = reader.rest();
-    if first && !expected.is_empty() && rest.len() >= expected.len() && rest[..expected.len()] == *expected {
-        let after = rest.get(expected.len());
-        if after != Some(&key_byte) {
-            reader.advance(expected.len());
-            return Ok(Attributes::Expected);
-        }
+    if first
+        && let Some(expected) = expected.filter(|bytes| !bytes.is_empty())
+        && let Some(after) = reader.rest().strip_prefix(expected)
+        && after.first() != Some(&key_byte)
+    {
+        reader.advance(expected.len());
+        return Ok(Attributes::Expected);
     }
     take_run(reader, key_byte).map(Attributes::Run)
 }
@@ -117,7 +117,7 @@ fn attributes_here<'a>(
 fn finish_attributes<'a>(
     found: Attributes<'a>,
     seen: Seen,
-    expected: &[u8],
+    expected: Option<&[u8]>,
     message: &'a [u8],
     number: u32,
     key_byte: u8,
@@ -125,7 +125,7 @@ fn finish_attributes<'a>(
 ) -> Result<Attributes<'a>, Fault> {
     match seen {
         Seen::Once => Ok(found),
-        Seen::No if expected.is_empty() => Ok(Attributes::Expected),
+        Seen::No if expected == Some(&[]) => Ok(Attributes::Expected),
         Seen::No => Ok(Attributes::Run(&[])),
         Seen::Scattered => gather(message, number, key_byte, arena).map(Attributes::Run),
     }
@@ -158,26 +158,21 @@ fn fixed_part(bytes: &[u8; FIXED]) -> Option<(u64, u64, Number)> {
     }
 }
 
-/// Reads one NumberDataPoint; `expected` are the attribute bytes that probably come. A point that is nothing but
-/// start, time, value and those bytes, in either order, is read without a walk: it is well-formed because they are.
+/// A NumberDataPoint that has start, time and value where serialisers put them, with what lies behind (or before)
+/// them as its attributes, unread: if that equals a run of attributes that has been validated, the point is
+/// well-formed and means what it seems to. Otherwise it must be walked (`number`).
 #[inline]
-pub fn number<'a>(message: &'a [u8], expected: &[u8], arena: &'a Bump) -> Result<NumberPoint<'a>, Fault> {
-    if message.len() == FIXED + expected.len() {
-        let fixed = match message.split_first_chunk::<FIXED>() {
-            Some((fixed, rest)) if fixed[0] == 0x11 && rest == expected => fixed_part(fixed),
-            _ => match message.split_last_chunk::<FIXED>() {
-                Some((rest, fixed)) if fixed[0] == 0x11 && rest == expected => fixed_part(fixed),
-                _ => None,
-            },
-        };
-        if let Some((start, time, value)) = fixed {
-            return Ok(NumberPoint { start, time, value, flags: 0, attributes: Attributes::Expected });
-        }
-    }
-    number_walk(message, expected, arena)
+pub fn fixed_layout<'a>(message: &'a [u8]) -> Option<(NumberPoint<'a>, &'a [u8])> {
+    let (fixed, rest) = match message.first()? {
+        0x11 => message.split_first_chunk::<FIXED>()?,
+        _ => message.split_last_chunk::<FIXED>().map(|(rest, fixed)| (fixed, rest))?,
+    };
+    let (start, time, value) = fixed_part(fixed)?;
+    Some((NumberPoint { start, time, value, flags: 0, attributes: Attributes::Run(rest) }, rest))
 }
 
-fn number_walk<'a>(message: &'a [u8], expected: &[u8], arena: &'a Bump) -> Result<NumberPoint<'a>, Fault> {
+/// Reads one NumberDataPoint; `expected` are the attribute bytes that probably come.
+pub fn number<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -> Result<NumberPoint<'a>, Fault> {
     let mut point =
         NumberPoint { start: 0, time: 0, value: Number::Absent, flags: 0, attributes: Attributes::Run(&[]) };
     let mut seen = Seen::No;
@@ -303,7 +298,7 @@ fn fixed_list<'a>(reader: &mut Reader<'a>, field: Field, before: &'a [u8], arena
 }
 
 /// Reads one HistogramDataPoint; `expected` are the attribute bytes that probably come.
-pub fn histogram<'a>(message: &'a [u8], expected: &[u8], arena: &'a Bump) -> Result<HistogramPoint<'a>, Fault> {
+pub fn histogram<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -> Result<HistogramPoint<'a>, Fault> {
     let mut point = HistogramPoint {
         start: 0,
         time: 0,
@@ -426,7 +421,11 @@ fn buckets<'a>(message: &'a [u8], before: Buckets<'a>, arena: &'a Bump) -> Resul
 }
 
 /// Reads one ExponentialHistogramDataPoint; `expected` are the attribute bytes that probably come.
-pub fn exponential<'a>(message: &'a [u8], expected: &[u8], arena: &'a Bump) -> Result<ExponentialPoint<'a>, Fault> {
+pub fn exponential<'a>(
+    message: &'a [u8],
+    expected: Option<&[u8]>,
+    arena: &'a Bump,
+) -> Result<ExponentialPoint<'a>, Fault> {
     let mut point = ExponentialPoint {
         start: 0,
         time: 0,

@@ -166,9 +166,11 @@ pub fn check_data(kind: Kind, data: &[u8], arena: &Bump) -> Result<(), Fault> {
     data_head(kind, data)?;
     each(data, 1, |message| {
         let (run, key) = match kind {
-            Kind::Gauge | Kind::Sum => (points::number(message, &[], arena)?.attributes, points::NUMBER_ATTRIBUTES_KEY),
-            Kind::Histogram => (points::histogram(message, &[], arena)?.attributes, points::HISTOGRAM_ATTRIBUTES_KEY),
-            _ => (points::exponential(message, &[], arena)?.attributes, points::EXPONENTIAL_ATTRIBUTES_KEY),
+            Kind::Gauge | Kind::Sum => {
+                (points::number(message, None, arena)?.attributes, points::NUMBER_ATTRIBUTES_KEY)
+            }
+            Kind::Histogram => (points::histogram(message, None, arena)?.attributes, points::HISTOGRAM_ATTRIBUTES_KEY),
+            _ => (points::exponential(message, None, arena)?.attributes, points::EXPONENTIAL_ATTRIBUTES_KEY),
         };
         if let points::Attributes::Run(run) = run {
             let _ = super::attributes::normalise(run, key, &mut Vec::new())?;

@@ -92,6 +92,14 @@ pub fn prefetch<T: ?Sized>(value: &T) {
     prefetch_read((value as *const T).cast::<u8>());
 }
 
+/// Starts loading all cache lines of `bytes`, up to four: beyond, the processor sees the pattern itself.
+#[inline(always)]
+pub fn prefetch_bytes(bytes: &[u8]) {
+    for line in bytes.chunks(64).take(4) {
+        prefetch(line);
+    }
+}
+
 /// Starts loading the cache line at `pointer`, whatever it is: a prefetch never faults, so any address is allowed.
 /// Does nothing on processors other than x86-64.
 #[inline(always)]
@@ -131,6 +139,8 @@ mod tests {
     #[test]
     fn any_address_can_be_prefetched() {
         prefetch(&[1u64, 2, 3][..]);
+        prefetch_bytes(&[0; 1000]);
+        prefetch_bytes(&[]);
         prefetch(&7u8);
         prefetch_read(core::ptr::null::<u64>());
         prefetch_read(core::ptr::without_provenance::<u8>(usize::MAX));

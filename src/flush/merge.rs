@@ -83,6 +83,18 @@ impl Owner {
         });
     }
 
+    /// Links newborn series, a few hundred at most; `true` when there are no more. Also called between cuts, so that
+    /// births neither pile up nor wait for one.
+    pub fn welcome(&mut self) -> bool {
+        for _ in 0..BETWEEN_LOOKS {
+            match self.registry.next_birth(self.shard) {
+                Some(series) => self.link(series),
+                None => return true,
+            }
+        }
+        false
+    }
+
     /// Whether a cut is being merged.
     pub const fn busy(&self) -> bool {
         self.cut.is_some()
@@ -98,15 +110,7 @@ impl Owner {
     ) -> Work {
         let Some(mut cut) = self.cut.take() else { return Work::Done };
         while !cut.linked {
-            for _ in 0..BETWEEN_LOOKS {
-                match self.registry.next_birth(self.shard) {
-                    Some(series) => self.link(series),
-                    None => {
-                        cut.linked = true;
-                        break;
-                    }
-                }
-            }
+            cut.linked = self.welcome();
             if !more() {
                 self.cut = Some(cut);
                 return Work::More;

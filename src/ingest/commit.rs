@@ -657,7 +657,7 @@ impl Ingest {
         let id = self.routes.add(Route { bytes, next: NONE, cell: line, stream, sibling: NONE });
         self.link_route(id, line);
         let s = self.contexts.at_mut(stream);
-        s.table.add(tag, id);
+        s.table.add(tag, id, |other| self.registry.state().hash_one(&*self.routes.at(other).bytes) as u32);
         // a new series is most often sent again where it was sent first: link it behind the one made before it
         match s.newest {
             NONE => s.first = id,

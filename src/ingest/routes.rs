@@ -1,7 +1,7 @@
 //! Routes: from raw attribute bytes to a cell, one core's own memory of what it has resolved before.
 //!
 //! Knows bytes and numbers; does not know series, values or time. A *stream* (see `contexts`) has routes in the order
-//! they were first seen, linked by what came next, and a small open-addressing table of (tag, route) for when the
+//! they were first seen, linked by what came next, and a small open-addressing table of routes by hash for when the
 //! prediction fails.
 //!
 //! Invariants
@@ -101,105 +101,105 @@ impl Routes {
     }
 }
 
-/// A stream's table: 32 bits of hash and a route number in each slot.
+/// A stream's table: in each slot eight bits of hash and a route number, five bytes; open addressing, linear probing.
+/// What is not stored of a hash is computed again when the table grows.
 #[derive(Debug, Default)]
 pub struct Table {
-    slots: Vec<u64>,
+    tags: Vec<u8>,
+    routes: Vec<u32>,
     used: usize,
+    /// Slots whose route was taken out: probing goes on behind them.
+    removed: usize,
 }
 
-const EMPTY: u64 = u64::MAX;
+const EMPTY: u8 = 0;
+const REMOVED: u8 = 1;
 
-const fn slot(tag: u32, route: u32) -> u64 {
-    (tag as u64) << 32 | route as u64
+/// The hash's high bits; its low ones choose the slot.
+const fn tag_of(hash: u32) -> u8 {
+    let tag = (hash >> 24) as u8;
+    if tag <= REMOVED { tag + 2 } else { tag }
 }
 
 impl Table {
-    fn mask(&self) -> usize {
-        self.slots.len() - 1
+    const fn mask(&self) -> usize {
+        self.tags.len().wrapping_sub(1)
     }
 
-    /// Brings the slot of `tag` into the cache.
+    /// Brings the slot of `hash` into the cache.
     #[inline]
-    pub fn prefetch(&self, tag: u32) {
-        if !self.slots.is_empty() {
-            crate::sync::prefetch(&self.slots[tag as usize & self.mask()]);
+    pub fn prefetch(&self, hash: u32) {
+        let at = hash as usize & self.mask();
+        if let (Some(tag), Some(route)) = (self.tags.get(at), self.routes.get(at)) {
+            crate::sync::prefetch(tag);
+            crate::sync::prefetch(route);
         }
     }
 
-    /// The first route in the slots of `tag` that `same` accepts.
+    /// The first route in the slots of `hash` that `same` accepts.
     #[inline]
-    pub fn find(&self, tag: u32, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        let mask = self.mask();
-        let mut at = tag as usize & mask;
-        loop {
-            let entry = self.slots[at & mask];
-            if entry == EMPTY {
+    pub fn find(&self, hash: u32, same: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.slot_of(hash, same).map(|at| self.routes[at])
+    }
+
+    #[inline]
+    fn slot_of(&self, hash: u32, mut same: impl FnMut(u32) -> bool) -> Option<usize> {
+        let (mask, tag) = (self.mask(), tag_of(hash));
+        let mut at = hash as usize & mask;
+        // an empty table has no slot; all others have an empty one
+        while let Some(there) = self.tags.get(at) {
+            if *there == tag && same(self.routes[at]) {
+                return Some(at);
+            }
+            if *there == EMPTY {
                 return None;
             }
-            if (entry >> 32) as u32 == tag && same(entry as u32) {
-                return Some(entry as u32);
-            }
-            at += 1;
+            at = (at + 1) & mask;
         }
+        None
     }
 
-    /// Adds a route that is not in it.
-    pub fn add(&mut self, tag: u32, route: u32) {
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
-            self.grow();
+    /// Adds a route that is not in it; `hash_of` gives the hash of one that is.
+    pub fn add(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
+        if (self.used + self.removed + 1) * 4 > self.tags.len() * 3 {
+            self.rebuild(hash_of);
         }
-        self.place(slot(tag, route));
+        self.place(hash, route);
         self.used += 1;
     }
 
-    fn place(&mut self, entry: u64) {
+    fn place(&mut self, hash: u32, route: u32) {
         let mask = self.mask();
-        let mut at = (entry >> 32) as usize & mask;
-        while self.slots[at] != EMPTY {
+        let mut at = hash as usize & mask;
+        while self.tags[at] > REMOVED {
             at = (at + 1) & mask;
         }
-        self.slots[at] = entry;
+        self.removed -= usize::from(self.tags[at] == REMOVED);
+        (self.tags[at], self.routes[at]) = (tag_of(hash), route);
     }
 
-    fn grow(&mut self) {
-        let size = (self.slots.len() * 2).max(8);
-        let old = std::mem::replace(&mut self.slots, vec![EMPTY; size]);
-        old.into_iter().filter(|entry| *entry != EMPTY).for_each(|entry| self.place(entry));
+    /// Makes room for one more: twice the slots, or the same ones without those that were taken out.
+    #[cold]
+    fn rebuild(&mut self, hash_of: impl Fn(u32) -> u32) {
+        let size = ((self.used + 1) * 4 / 3 + 1).next_power_of_two().max(8);
+        let tags = std::mem::replace(&mut self.tags, vec![EMPTY; size]);
+        let routes = std::mem::replace(&mut self.routes, vec![NONE; size]);
+        self.removed = 0;
+        for (_, route) in tags.into_iter().zip(routes).filter(|(tag, _)| *tag > REMOVED) {
+            self.place(hash_of(route), route);
+        }
     }
 
-    /// Takes a route out; what stood behind it moves up, so that no tombstones gather.
-    pub fn remove(&mut self, tag: u32, route: u32) {
-        if self.slots.is_empty() {
-            return;
-        }
-        let mask = self.mask();
-        let mut at = tag as usize & mask;
-        while self.slots[at] != slot(tag, route) {
-            if self.slots[at] == EMPTY {
-                return;
-            }
-            at = (at + 1) & mask;
-        }
+    /// Takes a route out.
+    pub fn remove(&mut self, hash: u32, route: u32) {
+        let Some(at) = self.slot_of(hash, |other| other == route) else { return };
         self.used -= 1;
-        let mut hole = at;
-        loop {
-            at = (at + 1) & mask;
-            let entry = self.slots[at];
-            if entry == EMPTY {
-                break;
-            }
-            let home = (entry >> 32) as usize & mask;
-            // the entry may move into the hole unless its home lies behind the hole
-            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                self.slots[hole] = entry;
-                hole = at;
-            }
+        if self.tags[(at + 1) & self.mask()] == EMPTY {
+            self.tags[at] = EMPTY;
+        } else {
+            self.tags[at] = REMOVED;
+            self.removed += 1;
         }
-        self.slots[hole] = EMPTY;
     }
 
     /// Routes in it.
@@ -225,22 +225,26 @@ mod tests {
         fn the_table_is_a_map(ops in prop::collection::vec((any::<bool>(), 0u32..40, prop_oneof![Just(0u32), 0u32..8, any::<u32>()]), 0..400)) {
             let mut table = Table::default();
             let mut model: BTreeMap<u32, u32> = BTreeMap::new();
-            for (add, route, tag) in ops {
+            for (add, route, hash) in ops {
                 match (add, model.get(&route).copied()) {
                     (true, None) => {
-                        table.add(tag, route);
-                        model.insert(route, tag);
+                        table.add(hash, route, |other| model[&other]);
+                        model.insert(route, hash);
                     }
-                    (false, Some(tag)) => {
-                        table.remove(tag, route);
+                    (false, Some(hash)) => {
+                        table.remove(hash, route);
                         model.remove(&route);
                     }
                     _ => {}
                 }
                 prop_assert_eq!(table.len(), model.len());
-                for (route, tag) in &model {
-                    prop_assert_eq!(table.find(*tag, |r| r == *route), Some(*route));
+                prop_assert!(table.tags.is_empty() || table.tags.contains(&EMPTY));
+                prop_assert!(table.tags.len() <= 128, "it grows with what is in it, not with what was");
+                prop_assert_eq!(table.tags.iter().filter(|tag| **tag == REMOVED).count(), table.removed);
+                for (route, hash) in &model {
+                    prop_assert_eq!(table.find(*hash, |r| r == *route), Some(*route));
                 }
+                prop_assert_eq!(table.find(7, |_| false), None);
             }
         }
     }

@@ -170,7 +170,10 @@ impl Shard {
     fn cuts(&mut self) -> bool {
         let board = &self.house.board;
         match board.due(self.number) {
-            Due::Nothing => return false,
+            Due::Nothing => {
+                self.owner.welcome();
+                return false;
+            }
             Due::Switch(cut) => {
                 match board.try_switch(self.number, cut.number) {
                     Switch::Switched { last } => {

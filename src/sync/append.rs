@@ -3,7 +3,7 @@
 //! Knows elements and their places; does not know what they mean or who waits for them.
 //!
 //! ```text
-//!   Appender ──push──► chunk 0 [16] ► chunk 1 [32] ► chunk 2 [64] …      then  length.store(n + 1, Release)
+//!   Appender ──push──► chunk 0 [4] ► chunk 1 [8] ► chunk 2 [16] …        then  length.store(n + 1, Release)
 //!                                                                               │
 //!   readers  ──get(i)─ length.load(Acquire) > i ? ──────────────────────────────┘  chunk, offset
 //! ```
@@ -32,7 +32,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// Elements of the first chunk.
-const FIRST: usize = if cfg!(loom) { 1 } else { 16 };
+const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
 /// Elements a vector can hold.
 pub const ITEMS_MAX: usize = if cfg!(loom) { 15 } else { 1 << 32 };
 /// Chunks it takes for that.

@@ -64,6 +64,18 @@ fn histograms_of(points: &[(usize, u64)]) -> Vec<pb::HistogramDataPoint> {
         .collect()
 }
 
+/// More buckets than fit a small buffer.
+fn wide_histograms_of(points: &[(usize, u64)]) -> Vec<pb::HistogramDataPoint> {
+    let bounds: Vec<f64> = (0..100).map(f64::from).collect();
+    let mut all = histograms_of(points);
+    for (point, (_, round)) in all.iter_mut().zip(points) {
+        point.explicit_bounds.clone_from(&bounds);
+        point.bucket_counts = vec![*round; 101];
+        point.count = 101 * round;
+    }
+    all
+}
+
 /// In `scales` scales, by turns.
 fn exponentials_of(points: &[(usize, u64)], scales: u64) -> Vec<pb::ExponentialHistogramDataPoint> {
     let point = |(k, round): &(usize, u64)| {
@@ -73,12 +85,14 @@ fn exponentials_of(points: &[(usize, u64)], scales: u64) -> Vec<pb::ExponentialH
     points.iter().map(point).collect()
 }
 
-const KINDS: [(&str, Make); 7] = [
+const KINDS: [(&str, Make); 9] = [
     ("delta sums", |p| sum("d", 1, true, numbers_of(p))),
     ("gauges", |p| gauge("g", numbers_of(p))),
     ("cumulative sums", |p| sum("c", 2, true, numbers_of(p))),
     ("delta histograms", |p| histogram("hd", 1, histograms_of(p))),
     ("cumulative histograms", |p| histogram("hc", 2, histograms_of(p))),
+    ("delta histograms of 101 buckets", |p| histogram("wd", 1, wide_histograms_of(p))),
+    ("cumulative histograms of 101 buckets", |p| histogram("wc", 2, wide_histograms_of(p))),
     ("delta exponential histograms", |p| exponential("ed", 1, exponentials_of(p, 2))),
     ("cumulative exponential histograms", |p| exponential("ec", 2, exponentials_of(p, 1))),
 ];

@@ -289,21 +289,21 @@ impl Ingest {
             tally.note(Note::NoRecordedValue, 1);
             return Ok(());
         }
-        let mut region = [0u64; explicit::HEAD + 64];
-        let mut large;
-        let region: &mut [u64] = if shape.region() <= region.len() {
-            &mut region[..shape.region()]
+        let mut region = std::mem::take(&mut self.region);
+        region.resize(shape.region(), 0);
+        fill_region(&mut region, point);
+        let applied = if shape.cumulative() {
+            self.cumulative_histogram(words, at, shape, point, &region, tally);
+            Ok(())
         } else {
-            large = vec![0; shape.region()];
-            &mut large
+            self.delta_histogram(words, at, &region)
         };
-        fill_region(region, point);
-        let region: &[u64] = region;
-        if shape.cumulative() {
-            self.cumulative_histogram(words, at, shape, point, region, tally);
-            return Ok(());
-        }
-        let mut into = &words[at + 1..at + 1 + shape.region()];
+        self.region = region;
+        applied
+    }
+
+    fn delta_histogram(&self, words: &[AtomicU64], at: usize, region: &[u64]) -> Result<(), Reject> {
+        let mut into = &words[at + 1..at + 1 + region.len()];
         if explicit::merge(&mut into, &region) {
             // nothing was added; the point was counted in the stamp: take it back
             put(words, at, get(words, at) - 1);

@@ -408,6 +408,36 @@ fn m22_cumulative_histograms_leave_whole_and_as_increments_without_extremes() {
 }
 
 #[test]
+fn m22_a_sum_of_no_values_is_there_if_every_point_had_one() {
+    let check = |sums: [Option<f64>; 3], want: Option<f64>| {
+        let mut rig = Rig::new(2);
+        for (core, sum) in sums.into_iter().enumerate() {
+            let mut h = histogram_point(&[], T, &[0, 0], &[1.0], 0.0);
+            let mut e = exponential_point(&[], T, T, 0, 0, &[]);
+            (h.sum, e.sum, e.count, e.zero_count) = (sum, sum, 0, 0);
+            let receipt =
+                rig.send(core, &request(vec![histogram("h", DELTA, vec![h]), exponential("e", DELTA, vec![e])]));
+            assert_eq!(receipt.rejected, 0);
+        }
+        let out = rig.cut(T + 1);
+        for view in [&out.cumulative, &out.delta] {
+            assert_eq!((histograms(view)[0].count, histograms(view)[0].sum), (0, want), "{sums:?}");
+            assert_eq!((exponentials(view)[0].count, exponentials(view)[0].sum), (0, want), "{sums:?}");
+        }
+        let (h, e) = (histogram_point(&[], T, &[1, 0], &[1.0], 0.5), exponential_point(&[], T, T, 0, 0, &[2]));
+        rig.send(0, &request(vec![histogram("h", DELTA, vec![h]), exponential("e", DELTA, vec![e])]));
+        let out = rig.cut(T + 2);
+        for view in [&out.cumulative, &out.delta] {
+            assert_eq!(histograms(view)[0].sum, Some(0.5), "values without a sum there were none");
+            assert_eq!(exponentials(view)[0].sum, Some(2.0));
+        }
+    };
+    check([Some(0.0); 3], Some(0.0));
+    check([Some(0.0), None, Some(0.0)], None);
+    check([None; 3], None);
+}
+
+#[test]
 fn m23_exponential_histograms_merge_and_difference() {
     let mut rig = Rig::new(2);
     let point = |scale, offset, counts: &[u64], temporality, start, time| {

@@ -513,7 +513,10 @@ impl Owner {
                 None if self.counts_whole(start, link.first_time, cut.boundary) => {
                     explicit::merge(&mut into, &first);
                 }
-                None => tally.note(Note::Baseline, 1),
+                None => {
+                    tally.note(Note::Baseline, 1);
+                    explicit::merge_difference(&mut into, &first, &first);
+                }
                 Some(_) if link.first_time <= series.time() => {
                     if last_time <= series.time() {
                         tally.note(Note::Superseded, 1);
@@ -594,7 +597,12 @@ impl Owner {
                 None if self.counts_whole(start, link.first_time, cut.boundary) => {
                     step.merge(first);
                 }
-                None => tally.note(Note::Baseline, 1),
+                None => {
+                    tally.note(Note::Baseline, 1);
+                    last.copy_from(first);
+                    first.subtract(last);
+                    step.merge(first);
+                }
                 Some(_) if link.first_time <= series.time() => {
                     if last_time <= series.time() {
                         tally.note(Note::Superseded, 1);

@@ -283,7 +283,8 @@ impl Model {
                             None if self.is_young(&point, boundary) => point.value.clone(),
                             None => {
                                 self.counts.baseline += 1;
-                                Value::default()
+                                // nothing more than itself
+                                point.value.since(&point.value, false).unwrap_or_default()
                             }
                         };
                         gained = Some(gained.unwrap_or_default().add(&step).unwrap_or(Value::Unknown));

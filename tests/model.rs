@@ -33,7 +33,7 @@ enum Turn {
     NoStart,
     StartIsTime,
     Late,
-    /// The last point again.
+    /// The last point again, perhaps on another core.
     Twice,
     NoValue,
     /// Less than nothing.
@@ -127,7 +127,7 @@ struct Source {
     scale: i32,
     zero: u64,
     sides: [BTreeMap<i32, u64>; 2],
-    last: Option<((usize, bool), pb::Metric)>,
+    last: Option<(bool, pb::Metric)>,
 }
 
 struct Life {
@@ -148,11 +148,12 @@ impl Life {
         self.now / 1000 * 1000 - back * SECOND + self.serial % 1000
     }
 
-    fn point(&mut self, core: usize, swap: bool, step: &Step) -> pb::Metric {
+    fn point(&mut self, swap: bool, step: &Step) -> pb::Metric {
         let (name, what, double) = KINDS[step.stream / SETS];
         let time = self.time(if step.turn == Turn::Late { 1 + step.amount % 20 } else { 0 });
         let source = &mut self.sources[step.stream];
-        if let (Turn::Twice, Some((_, last))) = (step.turn, source.last.as_ref().filter(|(on, _)| *on == (core, swap)))
+        if let (Turn::Twice, Some((_, last))) =
+            (step.turn, source.last.as_ref().filter(|(as_sent, _)| *as_sent == swap))
         {
             return last.clone();
         }
@@ -209,7 +210,7 @@ impl Life {
                 exponential(name, temporality, vec![point])
             }
         };
-        source.last = Some(((core, swap), metric.clone()));
+        source.last = Some((swap, metric.clone()));
         metric
     }
 }
@@ -310,7 +311,7 @@ fn live(ops: &[Op], cores: usize, series_limit: usize, expire_s: u64) -> Result<
         match op {
             Op::Send(core, swap, steps) => {
                 let core = core % cores;
-                let metrics = steps.iter().map(|step| life.point(core, *swap, step)).collect();
+                let metrics = steps.iter().map(|step| life.point(*swap, step)).collect();
                 pair.send(core, &request(metrics)).map_err(fail)?;
             }
             Op::Cut(seconds) => {

@@ -11,15 +11,15 @@ use super::routes::{NONE, Route};
 use super::stage::{self, Birth, Number, Payload, Stage};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
 use crate::aggregate::explicit;
-use crate::aggregate::number::{Step, Value, newer, older, step};
+use crate::aggregate::number::{Value, newer, older, step};
 use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
 use crate::otlp::schema::Message;
 use crate::series::cell::{
-    self, FLAGS, STATE, Shape, bank_flags, cumulative as c, cumulative_region as cr, double_flag, interval_of,
-    overlap_flag, points_of, stamp, value_flag,
+    self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
+    interval_of, points_of, reset_flag, stamp, value_flag,
 };
 use crate::series::group::{Group, Parts};
 use crate::series::lifecycle::{self, State, Touch};
@@ -237,43 +237,50 @@ impl Ingest {
         put(words, FLAGS, flags & !double_flag(self.bank) | double | value_flag(self.bank));
     }
 
+    /// M10, M14: a point of a writer with an older start is the newest one and nothing else.
     fn cumulative(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
         let flags = get(words, FLAGS);
         let value = Value::from_bits(point.value, point.flags & stage::DOUBLE != 0);
-        if point.time <= get(words, at + c::LAST_TIME) {
+        if point.time <= get(words, at + c::NEWEST_TIME) {
             tally.note(Note::Superseded, 1);
             return;
         }
         let was_double = flags & double_flag(self.bank) != 0;
-        let read = |i: usize| Value::from_bits(get(words, at + i), was_double);
-        let (mut first, mut gained) = (read(c::FIRST_VALUE), read(c::GAINED));
-        let last = read(c::LAST_VALUE);
+        let chained = flags & chain_flag(self.bank) != 0;
+        let read = |i: usize| if chained { Value::from_bits(get(words, at + i), was_double) } else { Value::Int(0) };
+        let (mut first, mut last, mut gained) = (read(c::FIRST_VALUE), read(c::LAST_VALUE), read(c::GAINED));
         let mut new_flags = flags | value_flag(self.bank);
-        if flags & value_flag(self.bank) == 0 {
-            put(words, at + c::FIRST_START, point.start);
-            put(words, at + c::FIRST_TIME, point.time);
-            (first, gained) = (value, Value::Int(0));
+        let known = get(words, at + c::LAST_START);
+        if older(point.start, known) {
+            tally.note(Note::OverlappingWriter, 1);
         } else {
-            let (step, what) = step(last, get(words, at + c::LAST_START), value, point.start, monotonic(point));
-            match what {
-                Step::Follows => {}
-                Step::Reset => tally.note(Note::Reset, 1),
-                Step::SecondWriter => {
-                    tally.note(Note::OverlappingWriter, 1);
-                    new_flags |= overlap_flag(self.bank);
+            if chained {
+                let (step, reset) = step(last, known, value, point.start, monotonic(point));
+                if reset {
+                    tally.note(Note::Reset, 1);
+                    new_flags |= reset_flag(self.bank);
                 }
+                let (sum, overflow) = gained.add(step);
+                tally.note(Note::IntOverflow, u64::from(overflow));
+                gained = sum;
+            } else {
+                put(words, at + c::FIRST_START, point.start);
+                put(words, at + c::FIRST_TIME, point.time);
+                first = value;
+                new_flags |= chain_flag(self.bank);
             }
-            let (sum, overflow) = gained.add(step);
-            tally.note(Note::IntOverflow, u64::from(overflow));
-            gained = sum;
+            last = value;
+            put(words, at + c::LAST_START, known.max(point.start));
+            put(words, at + c::LAST_TIME, point.time);
         }
-        let double = value.is_double() || first.is_double() || gained.is_double();
+        let double = [value, first, last, gained].into_iter().any(Value::is_double);
         let bits = |v: Value| if double { v.as_f64().to_bits() } else { v.bits() };
         put(words, at + c::FIRST_VALUE, bits(first));
-        put(words, at + c::LAST_START, point.start);
-        put(words, at + c::LAST_TIME, point.time);
-        put(words, at + c::LAST_VALUE, bits(value));
+        put(words, at + c::LAST_VALUE, bits(last));
         put(words, at + c::GAINED, bits(gained));
+        put(words, at + c::NEWEST_START, point.start);
+        put(words, at + c::NEWEST_TIME, point.time);
+        put(words, at + c::NEWEST_VALUE, bits(value));
         let double = if double { double_flag(self.bank) } else { 0 };
         put(words, FLAGS, new_flags & !double_flag(self.bank) | double);
     }
@@ -331,28 +338,24 @@ impl Ingest {
             &words[at + range.start..at + range.end]
         };
         let (mut first, mut last, mut gained) = (part(0), part(1), part(2));
-        let flags = get(words, FLAGS);
-        if flags & value_flag(self.bank) == 0 {
-            put(words, at + cr::FIRST_START, point.start);
-            put(words, at + cr::FIRST_TIME, point.time);
-            explicit::copy(&mut first, &region);
-            explicit::clear(&mut gained);
-        } else {
-            let last_start = get(words, at + cr::LAST_START);
-            if older(point.start, last_start) {
-                tally.note(Note::OverlappingWriter, 1);
-                put(words, FLAGS, flags | overlap_flag(self.bank));
-            } else if newer(point.start, last_start) || !explicit::follows(&region, &last) {
-                tally.note(Note::Reset, 1);
-                let _ = explicit::merge(&mut gained, &region);
-            } else {
-                explicit::merge_difference(&mut gained, &region, &last);
+        match comes(words, at, self.bank, point.start, point.time, tally) {
+            Comes::WithoutEffect => return,
+            Comes::Second => {}
+            Comes::First => {
+                explicit::copy(&mut first, &region);
+                explicit::clear(&mut gained);
+            }
+            Comes::After { anew } => {
+                if anew || !explicit::follows(&region, &last) {
+                    tally.note(Note::Reset, 1);
+                    put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
+                    let _ = explicit::merge(&mut gained, &region);
+                } else {
+                    explicit::merge_difference(&mut gained, &region, &last);
+                }
             }
         }
         explicit::copy(&mut last, &region);
-        put(words, at + cr::LAST_START, point.start);
-        put(words, at + cr::LAST_TIME, point.time);
-        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
     }
 
     fn exponential(&mut self, route: u32, point: &ExponentialPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
@@ -370,7 +373,6 @@ impl Ingest {
             let range = shape.region_in_bank(i);
             &words[at + range.start..at + range.end]
         };
-        let flags = get(words, FLAGS);
         if !shape.cumulative() {
             let mut region = part(0);
             last.load(&region);
@@ -379,7 +381,7 @@ impl Ingest {
                 return Err(Reject::CountOverflow);
             }
             last.store(&mut region);
-            put(words, FLAGS, flags | value_flag(self.bank));
+            put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
             return Ok(());
         }
         if point.time <= get(words, at + cr::LAST_TIME) {
@@ -387,23 +389,21 @@ impl Ingest {
             return Ok(());
         }
         let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
-        if flags & value_flag(self.bank) == 0 {
-            put(words, at + cr::FIRST_START, point.start);
-            put(words, at + cr::FIRST_TIME, point.time);
-            new.store(&mut first_words);
-            gained.clear();
-            gained.store(&mut gained_words);
-        } else {
-            let last_start = get(words, at + cr::LAST_START);
-            last.load(&last_words);
-            gained.load(&gained_words);
-            if older(point.start, last_start) {
-                tally.note(Note::OverlappingWriter, 1);
-                put(words, FLAGS, flags | overlap_flag(self.bank));
-            } else {
+        match comes(words, at, self.bank, point.start, point.time, tally) {
+            Comes::WithoutEffect => return Ok(()),
+            Comes::Second => {}
+            Comes::First => {
+                new.store(&mut first_words);
+                gained.clear();
+                gained.store(&mut gained_words);
+            }
+            Comes::After { anew } => {
+                last.load(&last_words);
+                gained.load(&gained_words);
                 step.copy_from(new);
-                if newer(point.start, last_start) || !step.subtract(last) {
+                if anew || !step.subtract(last) {
                     tally.note(Note::Reset, 1);
+                    put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
                     step.copy_from(new);
                 }
                 let _ = gained.absorb(step);
@@ -411,9 +411,6 @@ impl Ingest {
             }
         }
         new.store(&mut last_words);
-        put(words, at + cr::LAST_START, point.start);
-        put(words, at + cr::LAST_TIME, point.time);
-        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
         Ok(())
     }
 
@@ -456,16 +453,16 @@ impl Ingest {
     fn open_bank(&self, line: u32, shape: Shape, gauge: bool) -> Touch {
         let words = self.slab.run(line, shape.words());
         let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
-        // the newest time this core knows for the series stands in the newer of the two banks
-        let time_at = match shape {
-            Shape::Number if gauge => 2,
-            Shape::CumulativeNumber => c::LAST_TIME,
-            _ if shape.cumulative() => cr::LAST_TIME,
-            _ => 0,
+        // the newest time and start this core knows for the series stand in the newer of the two banks
+        let kept: &[usize] = match shape {
+            Shape::Number if gauge => &[2],
+            Shape::CumulativeNumber => &[c::NEWEST_TIME, c::LAST_START],
+            _ if shape.cumulative() => &[cr::LAST_TIME, cr::LAST_START],
+            _ => &[],
         };
-        if time_at > 0 {
-            let known = get(words, at + time_at).max(get(words, other + time_at));
-            put(words, at + time_at, known);
+        for i in kept {
+            let known = get(words, at + i).max(get(words, other + i));
+            put(words, at + i, known);
         }
         match shape {
             Shape::Number => {
@@ -732,6 +729,46 @@ impl Ingest {
             self.registry.leave(&group);
         }
     }
+}
+
+/// How a point of a cumulative histogram comes to its bank.
+enum Comes {
+    /// From a writer with an older start, after points of the chain.
+    WithoutEffect,
+    /// From a writer with an older start, and there is nothing else.
+    Second,
+    /// The first point of the chain.
+    First,
+    /// After another point of the chain; `anew`: with a newer start.
+    After { anew: bool },
+}
+
+/// How a point of a cumulative histogram comes to its bank, and the words beside the regions for it (M10, M14).
+fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tally: &mut Tally) -> Comes {
+    let flags = get(words, FLAGS);
+    let chained = flags & chain_flag(bank) != 0;
+    let known = get(words, at + cr::LAST_START);
+    let second = older(start, known);
+    if second {
+        tally.note(Note::OverlappingWriter, 1);
+        if chained {
+            // there is no third region: see `series::cell`
+            return Comes::WithoutEffect;
+        }
+    }
+    put(words, at + cr::NEWEST_START, start);
+    put(words, at + cr::LAST_TIME, time);
+    if !chained {
+        put(words, at + cr::FIRST_START, start);
+        put(words, at + cr::FIRST_TIME, time);
+    }
+    if second {
+        put(words, FLAGS, flags | value_flag(bank));
+        return Comes::Second;
+    }
+    put(words, at + cr::LAST_START, known.max(start));
+    put(words, FLAGS, flags | value_flag(bank) | chain_flag(bank));
+    if chained { Comes::After { anew: newer(start, known) } } else { Comes::First }
 }
 
 fn kind_of(point: &Number) -> Kind {

@@ -21,6 +21,39 @@ struct Cumulative {
     start: u64,
     time: u64,
     value: Value,
+    /// The newest start that its writer gave; a point without a start changes nothing.
+    since: u64,
+}
+
+/// What one core took of one cumulative series in one interval (M14).
+#[derive(Clone, Debug)]
+struct List {
+    /// Points of the writer with the newest start that the core knows.
+    chain: Vec<Cumulative>,
+    /// The newest point, whoever sent it.
+    newest: Cumulative,
+}
+
+impl List {
+    /// The points that may count: where there is no chain, the newest point.
+    fn points(&self) -> &[Cumulative] {
+        if self.chain.is_empty() { std::slice::from_ref(&self.newest) } else { &self.chain }
+    }
+
+    fn first(&self) -> &Cumulative {
+        &self.points()[0]
+    }
+
+    fn last(&self) -> &Cumulative {
+        &self.points()[self.points().len() - 1]
+    }
+}
+
+/// What a core knows of a gauge or cumulative series.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    time: u64,
+    start: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -29,10 +62,9 @@ struct Series {
     delta: Option<Value>,
     /// Gauges of this interval with an effect, newest last.
     gauge: Option<(u64, Value)>,
-    /// Cumulative points of this interval by core, in the order in which they came.
-    lists: BTreeMap<usize, Vec<Cumulative>>,
-    /// Newest gauge or cumulative time that a core knows.
-    known: HashMap<usize, u64>,
+    /// Cumulative points of this interval by core.
+    lists: BTreeMap<usize, List>,
+    known: HashMap<usize, Known>,
     /// Points of this interval.
     open: u64,
     /// The last cut that closes an interval in which it was touched.
@@ -40,7 +72,10 @@ struct Series {
     retiring: bool,
 
     // what the cuts made of it
-    chain: Option<Cumulative>,
+    /// The last point of the writer whose increments count, and the cut at which it did.
+    chain: Option<(Cumulative, u32)>,
+    /// The newest point, whole.
+    newest: Option<Cumulative>,
     gauge_time: u64,
     has_delta: bool,
     total: Option<Value>,
@@ -172,8 +207,8 @@ impl Model {
         if key.group.kind == flat::GAUGE {
             // M15, M17: newest time, ties by the larger bits
             let tied = series.gauge.as_ref().is_some_and(|(time, _)| *time == point.time);
-            let newest_here = *newest;
-            *newest = newest_here.max(point.time);
+            let newest_here = newest.time;
+            newest.time = newest_here.max(point.time);
             let wins_here = point.time > newest_here
                 || point.time == newest_here
                     && tied
@@ -188,11 +223,31 @@ impl Model {
             if wins {
                 series.gauge = Some((point.time, value));
             }
-        } else if point.time <= *newest {
+            return Some(());
+        }
+        if point.time <= newest.time {
             self.counts.superseded += 1;
-        } else {
-            *newest = point.time;
-            series.lists.entry(core).or_default().push(Cumulative { start: point.start, time: point.time, value });
+            return Some(());
+        }
+        // M14: an older start is a second writer's; it is the newest point and nothing else
+        let second = point.start != 0 && point.start < newest.start;
+        let chained = series.lists.get(&core).is_some_and(|list| !list.chain.is_empty());
+        self.counts.overlapping += u64::from(second);
+        if second && chained && key.group.kind != flat::SUM {
+            // of histograms a core shows the writer with the newest start
+            return Some(());
+        }
+        newest.time = point.time;
+        if !second {
+            newest.start = newest.start.max(point.start);
+        }
+        let since = if second { point.start } else { newest.start };
+        let point = Cumulative { start: point.start, time: point.time, value, since };
+        let new = || List { chain: Vec::new(), newest: point.clone() };
+        let list = series.lists.entry(core).or_insert_with(new);
+        list.newest = point.clone();
+        if !second {
+            list.chain.push(point);
         }
         Some(())
     }
@@ -237,7 +292,7 @@ impl Model {
                 }
                 continue;
             }
-            let Some((step, total, start, time)) = self.merge(key, series, boundary) else {
+            let Some((step, total, start, time)) = self.merge(key, series, boundary, idle_since) else {
                 series.retiring = series.touched <= idle_since;
                 continue;
             };
@@ -256,54 +311,75 @@ impl Model {
     }
 
     /// Sums and histograms: (delta, cumulative, its start, its time); nothing if no point had an effect.
-    fn merge(&mut self, key: &Key, series: &mut Series, boundary: u64) -> Option<(Value, Value, u64, u64)> {
+    fn merge(
+        &mut self,
+        key: &Key,
+        series: &mut Series,
+        boundary: u64,
+        idle_since: u32,
+    ) -> Option<(Value, Value, u64, u64)> {
         let delta = series.delta.take();
-        let mut lists: Vec<Vec<Cumulative>> = std::mem::take(&mut series.lists).into_values().collect();
-        lists.sort_by_key(|list| list[0].time);
+        let mut lists: Vec<List> = std::mem::take(&mut series.lists).into_values().collect();
+        lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest.time)));
         let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
         let mut gained: Option<Value> = None;
         for list in lists {
-            let last_time = list[list.len() - 1].time;
-            match &series.chain {
-                Some(chain) if list[0].time <= chain.time => {
-                    // M14: interleaved with what another core took
-                    if last_time <= chain.time {
-                        self.counts.superseded += 1;
-                        continue;
-                    }
+            let (within, reset) = self.within(list.points(), monotonic);
+            let (first, last) = (list.first(), list.last());
+            let mut since = last.since;
+            let step = match &series.chain {
+                None if self.is_young(first, boundary) => first.value.add(&within),
+                None => {
+                    self.counts.baseline += 1;
+                    nothing_more(first).add(&within)
+                }
+                Some(_) if series.newest.as_ref().is_some_and(|newest| list.newest.time <= newest.time) => {
+                    self.counts.superseded += 1;
+                    continue;
+                }
+                // among the chain's points: the same writer if nothing speaks against it
+                Some((chain, _)) if first.time <= chain.time => {
+                    let one_run = !reset && first.start == chain.since && last.since == chain.since;
+                    let same = one_run && chain.time <= last.time && contains(first, chain, last, monotonic);
+                    if same { last.value.since(&chain.value, false) } else { None }
+                }
+                Some((chain, cut)) if first.start != 0 && first.start < chain.since => {
+                    // a writer that was silent for so long that it would be forgotten gives way
+                    let over = *cut <= idle_since && last.since != 0 && last.since < chain.since;
+                    self.counts.baseline += u64::from(over);
+                    if over { nothing_more(first).add(&within) } else { None }
+                }
+                Some((chain, _)) => {
+                    since = since.max(chain.since);
+                    let (step, reset) = step(chain, first, monotonic);
+                    self.counts.resets += u64::from(reset);
+                    step.add(&within)
+                }
+            };
+            let total = gained.unwrap_or_default();
+            gained = Some(match step {
+                Some(step) => {
+                    series.chain = Some((Cumulative { since, ..last.clone() }, self.cut));
+                    total.add(&step).unwrap_or(Value::Unknown)
+                }
+                None => {
                     self.counts.overlapping += 1;
-                    gained = Some(gained.unwrap_or_default());
-                    self.within(&list, monotonic);
-                    series.chain = list.last().cloned();
+                    total
                 }
-                _ => {
-                    for point in list {
-                        let step = match &series.chain {
-                            Some(chain) => self.step(chain, &point, monotonic),
-                            None if self.is_young(&point, boundary) => point.value.clone(),
-                            None => {
-                                self.counts.baseline += 1;
-                                // nothing more than itself
-                                point.value.since(&point.value, false).unwrap_or_default()
-                            }
-                        };
-                        gained = Some(gained.unwrap_or_default().add(&step).unwrap_or(Value::Unknown));
-                        series.chain = Some(point);
-                    }
-                }
-            }
+            });
+            series.newest = Some(list.newest);
         }
         if delta.is_none() && gained.is_none() {
             return None;
         }
         series.has_delta |= delta.is_some();
         let step = delta.unwrap_or_default().add(&gained.unwrap_or_default()).unwrap_or(Value::Unknown);
-        let time = match &series.chain {
+        let time = match &series.newest {
             // alone, the newest point wins, whole
-            Some(chain) if !series.has_delta => {
-                series.start = chain.start;
-                series.total = Some(chain.value.clone());
-                chain.time
+            Some(newest) if !series.has_delta => {
+                series.start = newest.start;
+                series.total = Some(newest.value.clone());
+                newest.time
             }
             _ => {
                 if series.total.is_none() {
@@ -325,26 +401,38 @@ impl Model {
             && point.start > now.saturating_sub(self.expire)
     }
 
-    /// M10, M14, M18: what a point adds to the one before it.
-    fn step(&mut self, last: &Cumulative, point: &Cumulative, monotonic: bool) -> Value {
-        if point.start != 0 && point.start < last.start {
-            self.counts.overlapping += 1;
-            return Value::default();
+    /// What points of one writer add to the first of them, and whether there was a reset.
+    fn within(&mut self, points: &[Cumulative], monotonic: bool) -> (Value, bool) {
+        let (mut total, mut any) = (Value::default(), false);
+        for pair in points.windows(2) {
+            let (step, reset) = step(&pair[0], &pair[1], monotonic);
+            self.counts.resets += u64::from(reset);
+            any |= reset;
+            total = total.add(&step).unwrap_or(Value::Unknown);
         }
-        let new_start = last.start != 0 && point.start > last.start;
-        match point.value.since(&last.value, monotonic) {
-            Some(difference) if !(new_start && monotonic) => difference,
-            _ => {
-                self.counts.resets += 1;
-                point.value.clone()
-            }
-        }
+        (total, any)
     }
+}
 
-    /// Counts what a list holds by itself, where it adds nothing.
-    fn within(&mut self, list: &[Cumulative], monotonic: bool) {
-        for pair in list.windows(2) {
-            self.step(&pair[0], &pair[1], monotonic);
-        }
+/// M10, M18: what a point adds to the one before it, and whether it is a reset.
+fn step(last: &Cumulative, point: &Cumulative, monotonic: bool) -> (Value, bool) {
+    let new_start = last.since != 0 && point.start > last.since;
+    match point.value.since(&last.value, monotonic) {
+        Some(difference) if !(new_start && monotonic) => (difference, false),
+        _ => (point.value.clone(), true),
     }
+}
+
+/// What a baseline adds: a histogram still says whether it has a sum.
+fn nothing_more(point: &Cumulative) -> Value {
+    point.value.since(&point.value, false).unwrap_or_default()
+}
+
+/// The chain's last point can be one of these points; of a sum that may fall, only the first can be told.
+fn contains(first: &Cumulative, chain: &Cumulative, last: &Cumulative, monotonic: bool) -> bool {
+    if !monotonic {
+        let alike = |a: &Value, b: &Value| a.since(b, true).is_some() && b.since(a, true).is_some();
+        return first.time == chain.time && alike(&first.value, &chain.value);
+    }
+    chain.value.since(&first.value, true).is_some() && last.value.since(&chain.value, true).is_some()
 }

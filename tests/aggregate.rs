@@ -537,6 +537,28 @@ fn m22_cumulative_histograms_leave_whole_and_as_increments_without_extremes() {
 }
 
 #[test]
+fn m22_points_of_a_cumulative_histogram_that_count_whole_lose_their_extremes() {
+    let mut rig = Rig::new(1);
+    // (start, time, count): a first point and a fall; a fall behind a cut; a new start behind a cut
+    let intervals: [(&[(u64, u64, u64)], u64); 3] =
+        [(&[(1, 1, 9), (1, 2, 3)], 12), (&[(1, 10, 2)], 2), (&[(11, 20, 5)], 5)];
+    for (points, want) in intervals {
+        for (start, time, n) in points {
+            let mut h = histogram_point(&[], T + time, &[*n, 0], &[1.0], *n as f64);
+            let mut e = exponential_point(&[], START + start, T + time, 0, 0, &[*n]);
+            (h.start_time_unix_nano, e.min, e.max) = (START + start, Some(0.5), Some(9.0));
+            rig.send(0, &request(vec![histogram("h", CUMULATIVE, vec![h]), exponential("e", CUMULATIVE, vec![e])]));
+        }
+        let out = rig.cut(T + points[0].1 + 5);
+        let (h, e) = (histograms(&out.delta).remove(0), exponentials(&out.delta).remove(0));
+        assert_eq!((h.count, h.sum, h.min, h.max), (want, Some(want as f64), None, None));
+        assert_eq!((e.sum, e.min, e.max), (Some(want as f64), None, None));
+        let (h, e) = (histograms(&out.cumulative).remove(0), exponentials(&out.cumulative).remove(0));
+        assert_eq!((h.min, h.max, e.min, e.max), (Some(0.5), Some(9.0), Some(0.5), Some(9.0)), "whole they keep them");
+    }
+}
+
+#[test]
 fn m22_a_sum_of_no_values_is_there_if_every_point_had_one() {
     let check = |sums: [Option<f64>; 3], want: Option<f64>| {
         let mut rig = Rig::new(2);

@@ -18,6 +18,8 @@ pub const HAS_MIN: u64 = 2;
 pub const HAS_MAX: u64 = 4;
 /// The region holds nothing but points without values, and one of them had no sum.
 pub const NO_SUM: u64 = 8;
+/// What is left where a cumulative becomes increments (M22).
+pub(super) const GAINED_FLAGS: u64 = HAS_SUM | NO_SUM;
 
 /// The flags of a point.
 pub fn flags_of(count: u64, sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> u64 {
@@ -106,6 +108,15 @@ pub fn clear(region: &mut impl Words) {
 /// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count overflowed and stuck at
 /// its maximum.
 pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
+    merge_keeping(into, from, u64::MAX)
+}
+
+/// As `merge`, for what a cumulative stream gained: its minimum and maximum are not those of an interval (M22).
+pub fn merge_gained(into: &mut impl Words, from: &impl Words) -> bool {
+    merge_keeping(into, from, GAINED_FLAGS)
+}
+
+fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
     let count = from.get(0);
     let before = into.get(0);
     if count == 0 {
@@ -118,6 +129,7 @@ pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
         for i in 0..from.len() {
             into.set(i, from.get(i));
         }
+        into.set(4, from.get(4) & flags);
         return false;
     }
     let (total, overflow) = before.overflowing_add(count);
@@ -128,7 +140,7 @@ pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
     into.set(1, (f64::from_bits(into.get(1)) + f64::from_bits(from.get(1))).to_bits());
     into.set(2, f64::from_bits(into.get(2)).min(f64::from_bits(from.get(2))).to_bits());
     into.set(3, f64::from_bits(into.get(3)).max(f64::from_bits(from.get(3))).to_bits());
-    into.set(4, into.get(4) & from.get(4));
+    into.set(4, into.get(4) & from.get(4) & flags);
     for i in HEAD..from.len() {
         // no bucket overflows where their sum, the count, does not
         into.set(i, into.get(i) + from.get(i));

@@ -8,7 +8,7 @@
 //! huge gap between offsets never allocates. Scales lie in -11..=20 (M25: below -11 every double is in one of two
 //! buckets; SDKs start at 20).
 
-use super::explicit::{HAS_SUM, Words, settled, without_values};
+use super::explicit::{GAINED_FLAGS, HAS_SUM, Words, settled, without_values};
 use crate::limits::EXPONENTIAL_BUCKETS_MAX;
 
 /// Lowest scale.
@@ -335,6 +335,11 @@ impl Exponential {
             side.trim();
         }
         true
+    }
+
+    /// Becomes something that a cumulative stream gained: its minimum and maximum are not those of an interval (M22).
+    pub fn forget_extremes(&mut self) {
+        self.flags &= GAINED_FLAGS;
     }
 
     /// Reads a region.

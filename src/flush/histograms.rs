@@ -24,8 +24,10 @@ const CHAIN: usize = 2;
 pub(super) trait Arithmetic {
     /// Empties the step; regions have so many words.
     fn begin(&mut self, words: usize);
-    /// Adds a region to the step.
+    /// Adds a delta's region to the step.
     fn add(&mut self, from: &[AtomicU64]);
+    /// Adds a region that a cumulative stream gained: without minimum and maximum (M22).
+    fn add_gained(&mut self, from: &[AtomicU64]);
     /// Whether `newer` can follow `older` without a reset; if so, remembers the difference.
     fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool;
     /// Adds the difference remembered last to the step.
@@ -58,6 +60,10 @@ impl Arithmetic for Explicit {
 
     fn add(&mut self, from: &[AtomicU64]) {
         let _ = explicit::merge(&mut self.step.as_mut_slice(), &from);
+    }
+
+    fn add_gained(&mut self, from: &[AtomicU64]) {
+        let _ = explicit::merge_gained(&mut self.step.as_mut_slice(), &from);
     }
 
     fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool {
@@ -110,6 +116,12 @@ impl Arithmetic for Exponentials {
 
     fn add(&mut self, from: &[AtomicU64]) {
         self.other.load(&from);
+        let _ = self.step.absorb(&mut self.other);
+    }
+
+    fn add_gained(&mut self, from: &[AtomicU64]) {
+        self.other.load(&from);
+        self.other.forget_extremes();
         let _ = self.step.absorb(&mut self.other);
     }
 
@@ -270,7 +282,7 @@ impl Owner {
             let mut counts = true;
             match (stands, series.chain()) {
                 (Stands::Superseded, _) => continue,
-                (Stands::Whole, _) => sums.add(first),
+                (Stands::Whole, _) => sums.add_gained(first),
                 (Stands::Baseline, _) => {
                     // nothing more than itself
                     sums.follows(first, first);
@@ -282,14 +294,14 @@ impl Owner {
                         sums.add_difference();
                     } else {
                         tally.note(Note::Reset, 1);
-                        sums.add(first);
+                        sums.add_gained(first);
                     }
                 }
                 (Stands::Second | Stands::Within | Stands::Behind, _) => counts = false,
             }
             if counts {
                 if link.chained && stands != Stands::Within {
-                    sums.add(part(2));
+                    sums.add_gained(part(2));
                 }
                 explicit::copy(&mut last, &newest);
                 put_chain(cut, series, link, stands, Value::Int(0));

@@ -360,7 +360,7 @@ impl Model {
             gained = Some(match step {
                 Some(step) => {
                     series.chain = Some((Cumulative { since, ..last.clone() }, self.cut));
-                    total.add(&step).unwrap_or(Value::Unknown)
+                    total.add(&step.without_extremes()).unwrap_or(Value::Unknown)
                 }
                 None => {
                     self.counts.overlapping += 1;

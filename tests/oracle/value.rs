@@ -94,6 +94,16 @@ impl Value {
         })
     }
 
+    /// M22: what a cumulative stream gained has no minimum and maximum.
+    pub fn without_extremes(mut self) -> Value {
+        match &mut self {
+            Value::Histogram(h) => (h.min, h.max) = (None, None),
+            Value::Exponential(e) => (e.min, e.max) = (None, None),
+            _ => {}
+        }
+        self
+    }
+
     /// What it has more than `older`; nothing if it cannot follow it without a reset.
     pub fn since(&self, older: &Value, monotonic: bool) -> Option<Value> {
         use Value as V;

@@ -41,6 +41,48 @@ fn m8_deltas_of_one_series_add_exactly_over_cores_orders_and_requests() {
 }
 
 #[test]
+fn m8_counts_that_leave_64_bits_are_left_out_or_begin_anew_and_are_counted() {
+    const HALF: u64 = 1 << 63;
+    let both = |temporality, start, time, n: u64| {
+        let mut h = histogram_point(&[], time, &[n, 0], &[1.0], 1.0);
+        let mut e = exponential_point(&[], start, time, 0, 0, &[]);
+        (h.start_time_unix_nano, e.count, e.zero_count, e.sum) = (start, n, n, Some(1.0));
+        request(vec![histogram("h", temporality, vec![h]), exponential("e", temporality, vec![e])])
+    };
+    let mut rig = Rig::new(3);
+    let mut notes = 0;
+    let cut = |rig: &mut Rig, notes: &mut u64, at: u64, total: (u64, u64), step: u64, noted: u64| {
+        let out = rig.cut(at);
+        let (h, e) = (histograms(&out.cumulative).remove(0), exponentials(&out.cumulative).remove(0));
+        assert_eq!((h.start_time_unix_nano, h.count, h.bucket_counts[0]), (total.0, total.1, total.1));
+        assert_eq!((e.start_time_unix_nano, e.count, e.zero_count), (total.0, total.1, total.1));
+        let (h, e) = (histograms(&out.delta).remove(0), exponentials(&out.delta).remove(0));
+        assert_eq!((h.count, h.bucket_counts[0], e.count, e.zero_count), (step, step, step, step));
+        *notes += 2 * noted;
+        assert_eq!(rig.tally.noted(Note::CountOverflow), *notes);
+    };
+    // cores that do not fit together: the last one is left out
+    for (core, n) in [HALF, HALF - 1, 5].into_iter().enumerate() {
+        rig.send(core, &both(DELTA, T, T, n));
+    }
+    cut(&mut rig, &mut notes, T + 10, (START, u64::MAX), u64::MAX, 1);
+    // the total does not fit: it begins anew
+    rig.send(0, &both(DELTA, T, T, 7));
+    cut(&mut rig, &mut notes, T + 20, (T + 10, 7), 7, 1);
+    rig.send(0, &both(DELTA, T, T, 2));
+    cut(&mut rig, &mut notes, T + 30, (T + 10, 9), 2, 0);
+    // resets within an interval: what was gained does not fit, then not behind the first point; the stream goes on
+    let mut rig = Rig::new(1);
+    notes = 0;
+    for (i, n) in [HALF, 3, HALF, 5, HALF + 1].into_iter().enumerate() {
+        rig.send(0, &both(CUMULATIVE, START + 1, T + i as u64, n));
+    }
+    cut(&mut rig, &mut notes, T + 10, (START + 1, HALF + 1), HALF, 2);
+    rig.send(0, &both(CUMULATIVE, START + 1, T + 15, HALF + 3));
+    cut(&mut rig, &mut notes, T + 20, (START + 1, HALF + 3), 2, 0);
+}
+
+#[test]
 fn m10_m11_m12_cumulative_first_points_follow_ups_and_resets() {
     let mut rig = Rig::new(1);
     let mut send = |start, time, value: i64, boundary| {

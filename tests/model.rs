@@ -38,6 +38,8 @@ enum Turn {
     NoValue,
     /// Less than nothing.
     Negative,
+    /// A count of half of what 64 bits hold.
+    Huge,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => Just(Turn::Twice),
         1 => Just(Turn::NoValue),
         1 => Just(Turn::Negative),
+        1 => Just(Turn::Huge),
     ]
 }
 
@@ -175,6 +178,9 @@ impl Life {
         };
         let start = start.min(time);
         source.grow(amount, what);
+        if step.turn == Turn::Huge {
+            (source.buckets, source.zero, source.sides) = ([1 << 63, 0, 0], 1 << 63, Default::default());
+        }
         let values = [("k", ["1", "2", "3"][step.stream % SETS]), ("l", "x")];
         let swapped = [values[1], values[0]];
         let attributes: &[(&str, &str)] = if swap { &swapped } else { &values };

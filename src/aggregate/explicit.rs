@@ -105,8 +105,8 @@ pub fn clear(region: &mut impl Words) {
     }
 }
 
-/// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count overflowed and stuck at
-/// its maximum.
+/// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count would overflow (M8); nothing
+/// is added then.
 pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
     merge_keeping(into, from, u64::MAX)
 }
@@ -154,8 +154,8 @@ pub fn follows(newer: &impl Words, older: &impl Words) -> bool {
 }
 
 /// Adds to `into` what `newer` has more than `older` (which it follows). Minimum and maximum of a difference are
-/// unknown (M22).
-pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) {
+/// unknown (M22). Returns `true` if a count would overflow; nothing is added then.
+pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) -> bool {
     let count = newer.get(0) - older.get(0);
     let both = newer.get(4) & older.get(4) | if older.get(0) == 0 { newer.get(4) } else { 0 };
     let flags = settled(count, both & HAS_SUM);
@@ -163,15 +163,18 @@ pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl 
         if into.get(0) == 0 {
             into.set(4, without_values(into.get(4), flags));
         }
-        return;
+        return false;
     }
+    let Some(total) = into.get(0).checked_add(count) else { return true };
     into.set(4, if into.get(0) == 0 { flags } else { into.get(4) & flags });
-    into.set(0, into.get(0).saturating_add(count));
+    into.set(0, total);
     let difference = f64::from_bits(newer.get(1)) - f64::from_bits(older.get(1));
     into.set(1, (f64::from_bits(into.get(1)) + difference).to_bits());
     for i in HEAD..newer.len() {
-        into.set(i, into.get(i).saturating_add(newer.get(i) - older.get(i)));
+        // as in `merge`
+        into.set(i, into.get(i) + (newer.get(i) - older.get(i)));
     }
+    false
 }
 
 /// Copies a region.

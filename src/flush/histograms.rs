@@ -1,7 +1,8 @@
 //! Histograms at a cut: the closed banks of a series become its value, for both kinds alike.
 //!
 //! Knows which regions are added when (conformance M8 to M24, and the chain in `merge`); what adding is for a kind of
-//! histogram lies behind `Arithmetic`. No allocation for a series in steady state: an owner keeps one of each kind, and
+//! histogram lies behind `Arithmetic`. A step of one core that would take a count past 64 bits is left out, and a total
+//! that would pass them begins anew at the cut before, with the step; both are counted (`CountOverflow`). No allocation for a series in steady state: an owner keeps one of each kind, and
 //! their memory.
 
 use super::batch::Point;
@@ -20,22 +21,23 @@ use std::sync::atomic::AtomicU64;
 /// Regions of an owner's block: two value slots, and the chain's last point.
 const CHAIN: usize = 2;
 
-/// The arithmetic of one kind of histogram: an interval's *step*, and the *total* it leads to.
+/// The arithmetic of one kind of histogram: an interval's *step*, and the *total* it leads to. What adds returns `true`
+/// where a count would leave 64 bits (M8); nothing is added then.
 pub(super) trait Arithmetic {
     /// Empties the step; regions have so many words.
     fn begin(&mut self, words: usize);
     /// Adds a delta's region to the step.
-    fn add(&mut self, from: &[AtomicU64]);
+    fn add(&mut self, from: &[AtomicU64]) -> bool;
     /// Adds a region that a cumulative stream gained: without minimum and maximum (M22).
-    fn add_gained(&mut self, from: &[AtomicU64]);
+    fn add_gained(&mut self, from: &[AtomicU64]) -> bool;
     /// Whether `newer` can follow `older` without a reset; if so, remembers the difference.
     fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool;
     /// Adds the difference remembered last to the step.
-    fn add_difference(&mut self);
+    fn add_difference(&mut self) -> bool;
     /// The total is that region.
     fn total_is(&mut self, region: &[AtomicU64]);
-    /// The total is that region, or nothing, and the step.
-    fn total_after(&mut self, region: Option<&[AtomicU64]>);
+    /// The total is that region, or nothing, and the step; the step alone, and `true`, where they do not fit together.
+    fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool;
     /// Writes the total.
     fn put_total(&self, into: &mut impl Words);
     /// Writes the step.
@@ -58,12 +60,12 @@ impl Arithmetic for Explicit {
         }
     }
 
-    fn add(&mut self, from: &[AtomicU64]) {
-        let _ = explicit::merge(&mut self.step.as_mut_slice(), &from);
+    fn add(&mut self, from: &[AtomicU64]) -> bool {
+        explicit::merge(&mut self.step.as_mut_slice(), &from)
     }
 
-    fn add_gained(&mut self, from: &[AtomicU64]) {
-        let _ = explicit::merge_gained(&mut self.step.as_mut_slice(), &from);
+    fn add_gained(&mut self, from: &[AtomicU64]) -> bool {
+        explicit::merge_gained(&mut self.step.as_mut_slice(), &from)
     }
 
     fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool {
@@ -75,20 +77,24 @@ impl Arithmetic for Explicit {
         true
     }
 
-    fn add_difference(&mut self) {
-        let _ = explicit::merge(&mut self.step.as_mut_slice(), &self.difference.as_slice());
+    fn add_difference(&mut self) -> bool {
+        explicit::merge(&mut self.step.as_mut_slice(), &self.difference.as_slice())
     }
 
     fn total_is(&mut self, region: &[AtomicU64]) {
         explicit::copy(&mut self.total.as_mut_slice(), &region);
     }
 
-    fn total_after(&mut self, region: Option<&[AtomicU64]>) {
+    fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool {
         explicit::clear(&mut self.total.as_mut_slice());
         if let Some(region) = region {
             self.total_is(region);
         }
-        let _ = explicit::merge(&mut self.total.as_mut_slice(), &self.step.as_slice());
+        let anew = explicit::merge(&mut self.total.as_mut_slice(), &self.step.as_slice());
+        if anew {
+            explicit::copy(&mut self.total.as_mut_slice(), &self.step.as_slice());
+        }
+        anew
     }
 
     fn put_total(&self, into: &mut impl Words) {
@@ -114,15 +120,15 @@ impl Arithmetic for Exponentials {
         self.step.clear();
     }
 
-    fn add(&mut self, from: &[AtomicU64]) {
+    fn add(&mut self, from: &[AtomicU64]) -> bool {
         self.other.load(&from);
-        let _ = self.step.absorb(&mut self.other);
+        self.step.absorb(&mut self.other)
     }
 
-    fn add_gained(&mut self, from: &[AtomicU64]) {
+    fn add_gained(&mut self, from: &[AtomicU64]) -> bool {
         self.other.load(&from);
         self.other.forget_extremes();
-        let _ = self.step.absorb(&mut self.other);
+        self.step.absorb(&mut self.other)
     }
 
     fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool {
@@ -131,21 +137,25 @@ impl Arithmetic for Exponentials {
         self.difference.subtract(&mut self.other)
     }
 
-    fn add_difference(&mut self) {
-        let _ = self.step.absorb(&mut self.difference);
+    fn add_difference(&mut self) -> bool {
+        self.step.absorb(&mut self.difference)
     }
 
     fn total_is(&mut self, region: &[AtomicU64]) {
         self.total.load(&region);
     }
 
-    fn total_after(&mut self, region: Option<&[AtomicU64]>) {
+    fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool {
         match region {
             Some(region) => self.total.load(&region),
             None => self.total.clear(),
         }
         self.other.copy_from(&self.step);
-        let _ = self.total.absorb(&mut self.other);
+        let anew = self.total.absorb(&mut self.other);
+        if anew {
+            self.total.copy_from(&self.step);
+        }
+        anew
     }
 
     fn put_total(&self, into: &mut impl Words) {
@@ -198,7 +208,7 @@ impl Owner {
     ) -> Option<Point> {
         let words = shape_of(series, false).region();
         sums.begin(words);
-        let mut has_delta = false;
+        let (mut has_delta, mut left_out) = (false, 0);
         let points = self.touched(
             cut,
             series,
@@ -211,11 +221,12 @@ impl Owner {
                     links.push(Link::new(cell, shape, bank, cells));
                 } else {
                     has_delta = true;
-                    sums.add(region(shape, bank, 0, cells));
+                    left_out += u64::from(sums.add(region(shape, bank, 0, cells)));
                 }
             },
         );
         tally.emit(points);
+        tally.note(Note::CountOverflow, left_out);
         if !has_delta && links.is_empty() {
             return None;
         }
@@ -246,7 +257,10 @@ impl Owner {
                 if series.newest().is_none() {
                     series.put_start(self.last_boundary);
                 }
-                sums.total_after(series.newest().map(part));
+                if sums.total_after(series.newest().map(part)) {
+                    tally.note(Note::CountOverflow, 1);
+                    series.put_start(self.last_boundary);
+                }
                 (series.start(), cut.boundary)
             }
         };
@@ -279,30 +293,30 @@ impl Owner {
             let newest = part(1);
             let first = if link.chained { part(0) } else { newest };
             let stands = self.stands(series, link, cut.boundary, tally);
-            let mut counts = true;
-            match (stands, series.chain()) {
+            let left_out = match (stands, series.chain()) {
                 (Stands::Superseded, _) => continue,
-                (Stands::Whole, _) => sums.add_gained(first),
+                (Stands::Whole, _) => Some(sums.add_gained(first)),
                 (Stands::Baseline, _) => {
                     // nothing more than itself
                     sums.follows(first, first);
-                    sums.add_difference();
+                    Some(sums.add_difference())
                 }
-                (Stands::Within, _) if sums.follows(last, first) && sums.follows(newest, last) => sums.add_difference(),
+                (Stands::Within, _) if sums.follows(last, first) && sums.follows(newest, last) => {
+                    Some(sums.add_difference())
+                }
                 (Stands::Behind, Some(chain)) => {
                     if !newer(link.first_start, chain.start) && sums.follows(first, last) {
-                        sums.add_difference();
+                        Some(sums.add_difference())
                     } else {
                         tally.note(Note::Reset, 1);
-                        sums.add_gained(first);
+                        Some(sums.add_gained(first))
                     }
                 }
-                (Stands::Second | Stands::Within | Stands::Behind, _) => counts = false,
-            }
-            if counts {
-                if link.chained && stands != Stands::Within {
-                    sums.add_gained(part(2));
-                }
+                (Stands::Second | Stands::Within | Stands::Behind, _) => None,
+            };
+            if let Some(left_out) = left_out {
+                let too = link.chained && stands != Stands::Within && sums.add_gained(part(2));
+                tally.note(Note::CountOverflow, u64::from(left_out) + u64::from(too));
                 explicit::copy(&mut last, &newest);
                 put_chain(cut, series, link, stands, Value::Int(0));
             } else {

@@ -346,13 +346,14 @@ impl Ingest {
                 explicit::clear(&mut gained);
             }
             Comes::After { anew } => {
-                if anew || !explicit::follows(&region, &last) {
+                let left_out = if anew || !explicit::follows(&region, &last) {
                     tally.note(Note::Reset, 1);
                     put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
-                    let _ = explicit::merge(&mut gained, &region);
+                    explicit::merge(&mut gained, &region)
                 } else {
-                    explicit::merge_difference(&mut gained, &region, &last);
-                }
+                    explicit::merge_difference(&mut gained, &region, &last)
+                };
+                tally.note(Note::CountOverflow, u64::from(left_out));
             }
         }
         explicit::copy(&mut last, &region);
@@ -406,7 +407,7 @@ impl Ingest {
                     put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
                     step.copy_from(new);
                 }
-                let _ = gained.absorb(step);
+                tally.note(Note::CountOverflow, u64::from(gained.absorb(step)));
                 gained.store(&mut gained_words);
             }
         }

@@ -95,6 +95,7 @@ impl Pair {
             ("superseded", Note::Superseded, counts.superseded),
             ("baseline", Note::Baseline, counts.baseline),
             ("resets", Note::Reset, counts.resets),
+            ("count overflows", Note::CountOverflow, counts.count_overflows),
             ("overlapping", Note::OverlappingWriter, counts.overlapping),
         ] {
             if tally.noted(note) != want {

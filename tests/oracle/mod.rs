@@ -58,8 +58,8 @@ struct Known {
 
 #[derive(Clone, Debug, Default)]
 struct Series {
-    /// Deltas of this interval.
-    delta: Option<Value>,
+    /// Deltas of this interval by core, in the order in which cores first had any.
+    delta: Vec<(usize, Option<Value>)>,
     /// Gauges of this interval with an effect, newest last.
     gauge: Option<(u64, Value)>,
     /// Cumulative points of this interval by core.
@@ -113,6 +113,7 @@ pub struct Counts {
     pub baseline: u64,
     pub overlapping: u64,
     pub resets: u64,
+    pub count_overflows: u64,
     pub overflowed: u64,
     pub no_value: u64,
     pub expired: u64,
@@ -181,12 +182,16 @@ impl Model {
         }
         let known = self.series.contains_key(&key);
         let series = self.series.entry(key.clone()).or_default();
+        if delta && !series.delta.iter().any(|(on, _)| *on == core) {
+            series.delta.push((core, None));
+        }
+        let sum_here = series.delta.iter_mut().find(|(on, _)| *on == core && delta).map(|(_, sum)| sum);
         // M8: counts that leave 64 bits are refused
-        let sum = match (&value, delta) {
-            (Some(value), true) => match series.delta.clone().unwrap_or_default().add(value) {
+        let sum = match (&value, &sum_here) {
+            (Some(value), Some(before)) => match (**before).clone().unwrap_or_default().add(value) {
                 Some(sum) => Some(sum),
                 None => {
-                    assert!(known || series.delta.is_none());
+                    assert!(known || before.is_none());
                     series.touched = self.cut;
                     return None;
                 }
@@ -199,8 +204,8 @@ impl Model {
             self.counts.no_value += 1;
             return Some(());
         };
-        if let Some(sum) = sum {
-            series.delta = Some(sum);
+        if let (Some(sum), Some(before)) = (sum, sum_here) {
+            *before = Some(sum);
             return Some(());
         }
         let newest = series.known.entry(core).or_default();
@@ -318,20 +323,28 @@ impl Model {
         boundary: u64,
         idle_since: u32,
     ) -> Option<(Value, Value, u64, u64)> {
-        let delta = series.delta.take();
+        // sums of all cores; M8: what does not fit is left out, and counted
+        let mut delta: Option<Value> = None;
+        for (_, more) in &mut series.delta {
+            if let Some(more) = more.take() {
+                delta = Some(self.added(delta.unwrap_or_default(), &more));
+            }
+        }
         let mut lists: Vec<List> = std::mem::take(&mut series.lists).into_values().collect();
         lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest.time)));
         let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
-        let mut gained: Option<Value> = None;
+        let is_sum = key.group.kind == flat::SUM;
+        let mut step = if is_sum { Value::default() } else { delta.clone().unwrap_or_default() };
+        let mut effect = delta.is_some();
         for list in lists {
             let (within, reset) = self.within(list.points(), monotonic);
             let (first, last) = (list.first(), list.last());
             let mut since = last.since;
-            let step = match &series.chain {
-                None if self.is_young(first, boundary) => first.value.add(&within),
+            let parts = match &series.chain {
+                None if self.is_young(first, boundary) => Some([first.value.clone(), within]),
                 None => {
                     self.counts.baseline += 1;
-                    nothing_more(first).add(&within)
+                    Some([nothing_more(first), within])
                 }
                 Some(_) if series.newest.as_ref().is_some_and(|newest| list.newest.time <= newest.time) => {
                     self.counts.superseded += 1;
@@ -341,39 +354,40 @@ impl Model {
                 Some((chain, _)) if first.time <= chain.time => {
                     let one_run = !reset && first.start == chain.since && last.since == chain.since;
                     let same = one_run && chain.time <= last.time && contains(first, chain, last, monotonic);
-                    if same { last.value.since(&chain.value, false) } else { None }
+                    if same { last.value.since(&chain.value, false).map(|more| [more, Value::Zero]) } else { None }
                 }
                 Some((chain, cut)) if first.start != 0 && first.start < chain.since => {
                     // a writer that was silent for so long that it would be forgotten gives way
                     let over = *cut <= idle_since && last.since != 0 && last.since < chain.since;
                     self.counts.baseline += u64::from(over);
-                    if over { nothing_more(first).add(&within) } else { None }
+                    over.then(|| [nothing_more(first), within])
                 }
                 Some((chain, _)) => {
                     since = since.max(chain.since);
-                    let (step, reset) = step(chain, first, monotonic);
+                    let (more, reset) = since_last(chain, first, monotonic);
                     self.counts.resets += u64::from(reset);
-                    step.add(&within)
+                    Some([more, within])
                 }
             };
-            let total = gained.unwrap_or_default();
-            gained = Some(match step {
-                Some(step) => {
+            match parts {
+                Some(parts) => {
                     series.chain = Some((Cumulative { since, ..last.clone() }, self.cut));
-                    total.add(&step.without_extremes()).unwrap_or(Value::Unknown)
+                    for more in parts {
+                        step = self.added(step, &more.without_extremes());
+                    }
                 }
-                None => {
-                    self.counts.overlapping += 1;
-                    total
-                }
-            });
+                None => self.counts.overlapping += 1,
+            }
+            effect = true;
             series.newest = Some(list.newest);
         }
-        if delta.is_none() && gained.is_none() {
+        if !effect {
             return None;
         }
         series.has_delta |= delta.is_some();
-        let step = delta.unwrap_or_default().add(&gained.unwrap_or_default()).unwrap_or(Value::Unknown);
+        if is_sum {
+            step = self.added(delta.unwrap_or_default(), &step);
+        }
         let time = match &series.newest {
             // alone, the newest point wins, whole
             Some(newest) if !series.has_delta => {
@@ -385,8 +399,13 @@ impl Model {
                 if series.total.is_none() {
                     series.start = self.last_boundary;
                 }
-                let total = series.total.take().unwrap_or_default();
-                series.total = Some(total.add(&step).unwrap_or(Value::Unknown));
+                let total = series.total.take().unwrap_or_default().add(&step);
+                if total.is_none() {
+                    // M8: it begins anew
+                    self.counts.count_overflows += 1;
+                    series.start = self.last_boundary;
+                }
+                series.total = Some(total.unwrap_or_else(|| step.clone()));
                 boundary
             }
         };
@@ -405,17 +424,25 @@ impl Model {
     fn within(&mut self, points: &[Cumulative], monotonic: bool) -> (Value, bool) {
         let (mut total, mut any) = (Value::default(), false);
         for pair in points.windows(2) {
-            let (step, reset) = step(&pair[0], &pair[1], monotonic);
+            let (more, reset) = since_last(&pair[0], &pair[1], monotonic);
             self.counts.resets += u64::from(reset);
             any |= reset;
-            total = total.add(&step).unwrap_or(Value::Unknown);
+            total = self.added(total, &more);
         }
         (total, any)
+    }
+
+    /// M8: what would take counts past 64 bits is left out, and counted.
+    fn added(&mut self, total: Value, more: &Value) -> Value {
+        total.add(more).unwrap_or_else(|| {
+            self.counts.count_overflows += 1;
+            total
+        })
     }
 }
 
 /// M10, M18: what a point adds to the one before it, and whether it is a reset.
-fn step(last: &Cumulative, point: &Cumulative, monotonic: bool) -> (Value, bool) {
+fn since_last(last: &Cumulative, point: &Cumulative, monotonic: bool) -> (Value, bool) {
     let new_start = last.since != 0 && point.start > last.since;
     match point.value.since(&last.value, monotonic) {
         Some(difference) if !(new_start && monotonic) => (difference, false),

@@ -1,9 +1,12 @@
-//! No allocation for a point in steady state: the same points again and again, counted at the allocator.
+//! No allocation for a point, nor for a series at a cut, in steady state: the same points again and again, counted at
+//! the allocator.
 //!
 //! One test, so that nothing else allocates beside it.
 
 mod common;
 
+use catchment::flush::{Outlet, View, Work};
+use catchment::sync::cut::{Closed, View as Board};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -132,6 +135,46 @@ fn steady(make: Make, n: usize, shuffled: bool) -> Vec<u64> {
     counted.split_off(4)
 }
 
+/// Takes nothing, so that merging is all there is.
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn wants(&self, _: View) -> bool {
+        false
+    }
+    fn take(&mut self, _: View, _: Vec<u8>, _: u64) {
+        unreachable!("nobody wants it");
+    }
+}
+
+/// Allocations of merging cuts of `n` series that two cores feed by turns, in steady state.
+fn merging(make: Make, n: usize) -> Vec<u64> {
+    let mut rig = Rig::new(2);
+    let mut counted = Vec::new();
+    for (i, pair) in bodies(make, n, 1..17, false).chunks(2).enumerate() {
+        for (core, body) in pair.iter().enumerate() {
+            rig.send_bytes(core, body).expect("accepted");
+        }
+        let mut cores = Vec::new();
+        for core in &mut rig.cores {
+            let (interval, bank) = core.open();
+            core.switch(interval + 1);
+            let closed = Some(Closed { bank, interval });
+            cores.push(Board { number: interval, open_bank: 1 - bank, open_interval: interval + 1, closed });
+        }
+        let number = cores[0].number;
+        for owner in &mut rig.owners {
+            owner.begin(number, T + i as u64 * 10 * SECOND, cores.clone());
+        }
+        let before = ALLOCATIONS.load(Relaxed);
+        for (owner, core) in rig.owners.iter_mut().zip(&mut rig.cores) {
+            while owner.step(core.slab_mut(), &mut rig.tally, &mut Nowhere, || true) == Work::More {}
+        }
+        counted.push(ALLOCATIONS.load(Relaxed) - before);
+    }
+    counted.split_off(4)
+}
+
 #[test]
 fn no_allocation_for_an_additional_point_in_steady_state() {
     let mut failures = Vec::new();
@@ -142,6 +185,13 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
             if one.iter().chain(&two).any(|n| *n > 0) {
                 failures.push((kind, shuffled, one, two));
             }
+        }
+    }
+    for (kind, make) in KINDS {
+        let merged = merging(make, 1000);
+        println!("merging {kind}: {merged:?}");
+        if merged.iter().any(|n| *n > 0) {
+            failures.push((kind, false, merged, Vec::new()));
         }
     }
     assert!(failures.is_empty(), "{failures:?}");

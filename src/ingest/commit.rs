@@ -6,16 +6,13 @@
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
 use super::overflow::{can_overflow, is_overflow, overflow_run};
-use super::regions::{fill_exponential, fill_region};
 use super::routes::{NONE, Route};
 use super::stage::{self, Birth, Number, Payload, Stage};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
-use crate::aggregate::explicit;
-use crate::aggregate::number::{Value, newer, older, step};
+use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes;
-use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
 use crate::otlp::schema::Message;
 use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
@@ -37,13 +34,13 @@ const REST: u32 = 2;
 /// ORDERING: a cell has one writer, this core; other threads read its closed bank after the cut (board: Release and
 /// Acquire), so plain loads and stores do.
 #[inline]
-fn get(words: &[AtomicU64], i: usize) -> u64 {
+pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
     words[i].load(Relaxed)
 }
 
 /// ORDERING: see `get`.
 #[inline]
-fn put(words: &[AtomicU64], i: usize, value: u64) {
+pub(super) fn put(words: &[AtomicU64], i: usize, value: u64) {
     words[i].store(value, Relaxed);
 }
 
@@ -285,141 +282,11 @@ impl Ingest {
         put(words, FLAGS, new_flags & !double_flag(self.bank) | double);
     }
 
-    // ---- histograms --------------------------------------------------------------------------------------------
-
-    fn histogram(&mut self, route: u32, point: &HistogramPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
-        let shape = self.contexts.at(self.routes.at(route).stream).shape;
-        let at = shape.bank(self.bank).start;
-        let line = self.touched(route, shape, at, tally)?;
-        let words = self.slab.run(line, shape.words());
-        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
-            return Ok(());
-        }
-        let mut region = std::mem::take(&mut self.region);
-        region.resize(shape.region(), 0);
-        fill_region(&mut region, point);
-        let applied = if shape.cumulative() {
-            self.cumulative_histogram(words, at, shape, point, &region, tally);
-            Ok(())
-        } else {
-            self.delta_histogram(words, at, &region)
-        };
-        self.region = region;
-        applied
-    }
-
-    fn delta_histogram(&self, words: &[AtomicU64], at: usize, region: &[u64]) -> Result<(), Reject> {
-        let mut into = &words[at + 1..at + 1 + region.len()];
-        if explicit::merge(&mut into, &region) {
-            // nothing was added; the point was counted in the stamp: take it back
-            put(words, at, get(words, at) - 1);
-            return Err(Reject::CountOverflow);
-        }
-        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
-        Ok(())
-    }
-
-    fn cumulative_histogram(
-        &self,
-        words: &[AtomicU64],
-        at: usize,
-        shape: Shape,
-        point: &HistogramPoint<'_>,
-        region: &[u64],
-        tally: &mut Tally,
-    ) {
-        if point.time <= get(words, at + cr::LAST_TIME) {
-            tally.note(Note::Superseded, 1);
-            return;
-        }
-        let part = |i: usize| {
-            let range = shape.region_in_bank(i);
-            &words[at + range.start..at + range.end]
-        };
-        let (mut first, mut last, mut gained) = (part(0), part(1), part(2));
-        match comes(words, at, self.bank, point.start, point.time, tally) {
-            Comes::WithoutEffect => return,
-            Comes::Second => {}
-            Comes::First => {
-                explicit::copy(&mut first, &region);
-                explicit::clear(&mut gained);
-            }
-            Comes::After { anew } => {
-                let left_out = if anew || !explicit::follows(&region, &last) {
-                    tally.note(Note::Reset, 1);
-                    put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
-                    explicit::merge(&mut gained, &region)
-                } else {
-                    explicit::merge_difference(&mut gained, &region, &last)
-                };
-                tally.note(Note::CountOverflow, u64::from(left_out));
-            }
-        }
-        explicit::copy(&mut last, &region);
-    }
-
-    fn exponential(&mut self, route: u32, point: &ExponentialPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
-        let shape = self.contexts.at(self.routes.at(route).stream).shape;
-        let at = shape.bank(self.bank).start;
-        let line = self.touched(route, shape, at, tally)?;
-        let words = self.slab.run(line, shape.words());
-        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
-            return Ok(());
-        }
-        let [new, last, gained, step] = &mut self.scratch;
-        fill_exponential(new, point);
-        let part = |i: usize| {
-            let range = shape.region_in_bank(i);
-            &words[at + range.start..at + range.end]
-        };
-        if !shape.cumulative() {
-            let mut region = part(0);
-            last.load(&region);
-            if last.absorb(new) {
-                put(words, at, get(words, at) - 1);
-                return Err(Reject::CountOverflow);
-            }
-            last.store(&mut region);
-            put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
-            return Ok(());
-        }
-        if point.time <= get(words, at + cr::LAST_TIME) {
-            tally.note(Note::Superseded, 1);
-            return Ok(());
-        }
-        let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
-        match comes(words, at, self.bank, point.start, point.time, tally) {
-            Comes::WithoutEffect => return Ok(()),
-            Comes::Second => {}
-            Comes::First => {
-                new.store(&mut first_words);
-                gained.clear();
-                gained.store(&mut gained_words);
-            }
-            Comes::After { anew } => {
-                last.load(&last_words);
-                gained.load(&gained_words);
-                step.copy_from(new);
-                if anew || !step.subtract(last) {
-                    tally.note(Note::Reset, 1);
-                    put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
-                    step.copy_from(new);
-                }
-                tally.note(Note::CountOverflow, u64::from(gained.absorb(step)));
-                gained.store(&mut gained_words);
-            }
-        }
-        new.store(&mut last_words);
-        Ok(())
-    }
-
     // ---- banks, births and deaths ------------------------------------------------------------------------------
 
     /// The route's cell with its bank open for this interval.
     #[inline]
-    fn touched(&mut self, route: u32, shape: Shape, at: usize, tally: &mut Tally) -> Result<u32, Reject> {
+    pub(super) fn touched(&mut self, route: u32, shape: Shape, at: usize, tally: &mut Tally) -> Result<u32, Reject> {
         let line = self.routes.at(route).cell;
         if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
             return Ok(line);
@@ -732,62 +599,12 @@ impl Ingest {
     }
 }
 
-/// How a point of a cumulative histogram comes to its bank.
-enum Comes {
-    /// From a writer with an older start, after points of the chain.
-    WithoutEffect,
-    /// From a writer with an older start, and there is nothing else.
-    Second,
-    /// The first point of the chain.
-    First,
-    /// After another point of the chain; `anew`: with a newer start.
-    After { anew: bool },
-}
-
-/// How a point of a cumulative histogram comes to its bank, and the words beside the regions for it (M10, M14).
-fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tally: &mut Tally) -> Comes {
-    let flags = get(words, FLAGS);
-    let chained = flags & chain_flag(bank) != 0;
-    let known = get(words, at + cr::LAST_START);
-    let second = older(start, known);
-    if second {
-        tally.note(Note::OverlappingWriter, 1);
-        if chained {
-            // there is no third region: see `series::cell`
-            return Comes::WithoutEffect;
-        }
-    }
-    put(words, at + cr::NEWEST_START, start);
-    put(words, at + cr::LAST_TIME, time);
-    if !chained {
-        put(words, at + cr::FIRST_START, start);
-        put(words, at + cr::FIRST_TIME, time);
-    }
-    if second {
-        put(words, FLAGS, flags | value_flag(bank));
-        return Comes::Second;
-    }
-    put(words, at + cr::LAST_START, known.max(start));
-    put(words, FLAGS, flags | value_flag(bank) | chain_flag(bank));
-    if chained { Comes::After { anew: newer(start, known) } } else { Comes::First }
-}
-
 fn kind_of(point: &Number) -> Kind {
     if point.flags & stage::GAUGE != 0 { Kind::Gauge } else { Kind::Sum }
 }
 
 fn monotonic(point: &Number) -> bool {
     point.flags & stage::MONOTONIC != 0
-}
-
-/// Counts the point in its bank.
-fn count_point(words: &[AtomicU64], at: usize) -> Result<bool, Reject> {
-    let word = get(words, at);
-    if points_of(word) == u32::MAX {
-        return Err(Reject::CellFull);
-    }
-    put(words, at, word + 1);
-    Ok(true)
 }
 
 /// Gathers and normalises the attribute records (field `number`) of a validated message.

@@ -19,6 +19,7 @@
 
 mod commit;
 mod contexts;
+mod histograms;
 mod overflow;
 mod regions;
 mod routes;

@@ -28,6 +28,8 @@ pub enum Note {
     Reset,
     /// Integer sums promoted to double on overflow (M31).
     IntOverflow,
+    /// Histogram steps left out, and totals begun anew, because a count would leave 64 bits (M8).
+    CountOverflow,
     /// Points flagged as "no recorded value" (M7).
     NoRecordedValue,
     /// Histogram points taken without their sum, because it was NaN or infinite (M27).
@@ -74,7 +76,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 26;
+    pub const COUNT: usize = 27;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
@@ -82,6 +84,7 @@ impl Note {
         ("overlapping_writers", "Cumulative points of a second writer of one series; set service.instance.id"),
         ("resets", "Resets of cumulative series"),
         ("int_overflows", "Integer sums promoted to double because they left 64 bits"),
+        ("count_overflows", "Steps of histograms left out, and totals begun anew, because a count would leave 64 bits"),
         ("points_no_recorded_value", "Points flagged as having no recorded value"),
         ("point_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
         ("points_overflowed", "Points added to the overflow series of their metric; raise --series-limit"),

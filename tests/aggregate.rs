@@ -41,6 +41,48 @@ fn m8_deltas_of_one_series_add_exactly_over_cores_orders_and_requests() {
 }
 
 #[test]
+fn m8_counts_that_leave_64_bits_are_left_out_or_begin_anew_and_are_counted() {
+    const HALF: u64 = 1 << 63;
+    let both = |temporality, start, time, n: u64| {
+        let mut h = histogram_point(&[], time, &[n, 0], &[1.0], 1.0);
+        let mut e = exponential_point(&[], start, time, 0, 0, &[]);
+        (h.start_time_unix_nano, e.count, e.zero_count, e.sum) = (start, n, n, Some(1.0));
+        request(vec![histogram("h", temporality, vec![h]), exponential("e", temporality, vec![e])])
+    };
+    let mut rig = Rig::new(3);
+    let mut notes = 0;
+    let cut = |rig: &mut Rig, notes: &mut u64, at: u64, total: (u64, u64), step: u64, noted: u64| {
+        let out = rig.cut(at);
+        let (h, e) = (histograms(&out.cumulative).remove(0), exponentials(&out.cumulative).remove(0));
+        assert_eq!((h.start_time_unix_nano, h.count, h.bucket_counts[0]), (total.0, total.1, total.1));
+        assert_eq!((e.start_time_unix_nano, e.count, e.zero_count), (total.0, total.1, total.1));
+        let (h, e) = (histograms(&out.delta).remove(0), exponentials(&out.delta).remove(0));
+        assert_eq!((h.count, h.bucket_counts[0], e.count, e.zero_count), (step, step, step, step));
+        *notes += 2 * noted;
+        assert_eq!(rig.tally.noted(Note::CountOverflow), *notes);
+    };
+    // cores that do not fit together: the last one is left out
+    for (core, n) in [HALF, HALF - 1, 5].into_iter().enumerate() {
+        rig.send(core, &both(DELTA, T, T, n));
+    }
+    cut(&mut rig, &mut notes, T + 10, (START, u64::MAX), u64::MAX, 1);
+    // the total does not fit: it begins anew
+    rig.send(0, &both(DELTA, T, T, 7));
+    cut(&mut rig, &mut notes, T + 20, (T + 10, 7), 7, 1);
+    rig.send(0, &both(DELTA, T, T, 2));
+    cut(&mut rig, &mut notes, T + 30, (T + 10, 9), 2, 0);
+    // resets within an interval: what was gained does not fit, then not behind the first point; the stream goes on
+    let mut rig = Rig::new(1);
+    notes = 0;
+    for (i, n) in [HALF, 3, HALF, 5, HALF + 1].into_iter().enumerate() {
+        rig.send(0, &both(CUMULATIVE, START + 1, T + i as u64, n));
+    }
+    cut(&mut rig, &mut notes, T + 10, (START + 1, HALF + 1), HALF, 2);
+    rig.send(0, &both(CUMULATIVE, START + 1, T + 15, HALF + 3));
+    cut(&mut rig, &mut notes, T + 20, (START + 1, HALF + 3), 2, 0);
+}
+
+#[test]
 fn m10_m11_m12_cumulative_first_points_follow_ups_and_resets() {
     let mut rig = Rig::new(1);
     let mut send = |start, time, value: i64, boundary| {
@@ -179,6 +221,135 @@ fn m14_two_writers_of_one_cumulative_series_are_reported_and_not_counted_twice()
     assert_eq!(values(&out.cumulative), [500.0], "the newest whole point wins");
     assert_eq!(values(&out.delta), [100.0], "the second writer's history is not added");
     assert_eq!(rig.tally.noted(Note::OverlappingWriter), 1);
+}
+
+/// Cumulative kinds, each with its points in the same words: (start, time, how much it has counted).
+const CUMULATIVES: [fn(u64, u64, u64) -> opentelemetry_proto::tonic::metrics::v1::Metric; 3] = [
+    |start, time, n| sum("m", CUMULATIVE, true, vec![number(&[], start, time, int(n as i64))]),
+    |start, time, n| {
+        let mut point = histogram_point(&[], time, &[n, 0], &[1.0], n as f64);
+        point.start_time_unix_nano = start;
+        histogram("m", CUMULATIVE, vec![point])
+    },
+    |start, time, n| exponential("m", CUMULATIVE, vec![exponential_point(&[], start, time, 0, 0, &[n])]),
+];
+
+/// (start, time, value or count) of all points.
+fn counted(
+    requests: &[opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest],
+) -> Vec<(u64, u64, u64)> {
+    let all = requests.iter().flat_map(each_point).map(|(_, _, point)| match point {
+        Any::Number(p) => (p.start_time_unix_nano, p.time_unix_nano, values(requests)[0] as u64),
+        Any::Histogram(p) => (p.start_time_unix_nano, p.time_unix_nano, p.count),
+        // one value more lies in the zero bucket
+        Any::Exponential(p) => (p.start_time_unix_nano, p.time_unix_nano, p.count - p.zero_count),
+        Any::Summary(_) => unreachable!("none leaves"),
+    });
+    all.collect()
+}
+
+#[test]
+fn m14_two_writers_by_turns_are_not_resets() {
+    for (kind, point) in CUMULATIVES.into_iter().enumerate() {
+        for (core_a, core_b) in [(0, 0), (0, 1)] {
+            let mut rig = Rig::new(2);
+            let (mut delta, mut now, mut a, mut b) = (0, T, 100, 5000);
+            for interval in 0..10 {
+                // every third interval one of them is silent, and who comes first changes
+                for turn in 0..4 {
+                    now += SECOND;
+                    let is_a = (turn + interval) % 2 == 0;
+                    if interval % 3 == 1 && is_a != (interval % 2 == 0) {
+                        continue;
+                    }
+                    if is_a {
+                        a += 7;
+                        rig.send(core_a, &request(vec![point(START + 10, now, a)]));
+                    } else {
+                        b += 11;
+                        rig.send(core_b, &request(vec![point(START + 5, now, b)]));
+                    }
+                }
+                now += SECOND;
+                let out = rig.cut(now);
+                delta += counted(&out.delta)[0].2;
+                let (start, time, shown) = counted(&out.cumulative)[0];
+                let newest_is_b = shown > 4000;
+                assert_eq!(start, START + if newest_is_b { 5 } else { 10 });
+                assert_eq!(shown, if newest_is_b { b } else { a }, "whole, whoever it is from");
+                // a core shows of two writers of a histogram the one with the newer start (series::cell)
+                assert!(time == now - SECOND || kind > 0 && core_a == core_b || interval % 3 == 1);
+            }
+            assert_eq!(delta, a, "kind {kind}, cores {core_a} and {core_b}: A's increments and nothing else");
+            assert_eq!(rig.tally.noted(Note::Reset), 0);
+            assert!(rig.tally.noted(Note::OverlappingWriter) > 0);
+        }
+    }
+}
+
+#[test]
+fn m14_a_writer_silent_for_expire_gives_way_to_one_with_an_older_start() {
+    for point in CUMULATIVES {
+        let mut rig = Rig::with(1, 1_000_000, 60 * SECOND);
+        let mut deltas = Vec::new();
+        for i in 0..10u64 {
+            // the process begins anew, and its clock was set back meanwhile
+            let (start, n) = if i == 0 { (START + 10, 100) } else { (START + 5, 10 * i) };
+            rig.send(0, &request(vec![point(start, T + i * 10 * SECOND, n)]));
+            deltas.push(counted(&rig.cut(T + (i * 10 + 1) * SECOND).delta)[0].2);
+        }
+        assert_eq!(deltas, [100, 0, 0, 0, 0, 0, 0, 10, 10, 10], "a second writer, a baseline, the only writer");
+        assert_eq!(rig.tally.noted(Note::Baseline), 1);
+    }
+}
+
+#[test]
+fn m14_one_writer_on_two_connections_counts_once() {
+    // (core, time, value)
+    let check = |points: &[(usize, u64, u64)], want: u64, overlapping: u64| {
+        for (kind, point) in CUMULATIVES.into_iter().enumerate() {
+            let mut rig = Rig::new(2);
+            for (core, time, n) in points {
+                rig.send(*core, &request(vec![point(START + 10, T + time, *n)]));
+            }
+            let out = rig.cut(T + 100);
+            assert_eq!(counted(&out.delta)[0].2, want, "kind {kind}: {points:?}");
+            let newest = points.iter().max_by_key(|(_, time, _)| *time).map(|(_, time, n)| (START + 10, T + time, *n));
+            assert_eq!(counted(&out.cumulative).first().copied(), newest, "the newest whole point");
+            assert_eq!(rig.tally.noted(Note::OverlappingWriter), overlapping, "kind {kind}: {points:?}");
+            // whatever it was, what comes behind is counted
+            rig.send(0, &request(vec![point(START + 10, T + 200, 1000)]));
+            assert_eq!(counted(&rig.cut(T + 300).delta)[0].2, 1000 - want);
+        }
+    };
+    // an export is sent again on another connection, which the writer keeps
+    check(&[(0, 1, 5), (1, 1, 5), (1, 2, 8), (1, 3, 12)], 12, 0);
+    check(&[(1, 1, 5), (0, 1, 5), (0, 2, 8), (0, 3, 12)], 12, 0);
+    // by turns
+    check(&[(0, 1, 5), (1, 2, 8), (0, 3, 12), (1, 4, 20)], 20, 0);
+    check(&[(0, 1, 5), (1, 2, 8), (1, 3, 12), (0, 4, 20)], 20, 0);
+    // values between which the chain's cannot lie: another writer
+    check(&[(0, 1, 5), (0, 3, 12), (1, 2, 30), (1, 4, 40)], 12, 1);
+}
+
+#[test]
+fn m14_a_reset_between_is_another_writer_and_a_sum_that_may_fall_is_told_by_its_first_point() {
+    let point = |monotonic, time, v| {
+        request(vec![sum("m", CUMULATIVE, monotonic, vec![number(&[], START + 10, T + time, int(v))])])
+    };
+    let check = |monotonic, points: &[(usize, u64, i64)], want: f64, overlapping: u64| {
+        let mut rig = Rig::new(2);
+        // deltas join it, so that increments show in a sum that may fall, too
+        rig.send(0, &request(vec![sum("m", DELTA, monotonic, vec![number(&[], T, T, int(0))])]));
+        for (core, time, v) in points {
+            rig.send(*core, &point(monotonic, *time, *v));
+        }
+        assert_eq!(values(&rig.cut(T + 100).cumulative), [want], "{points:?}");
+        assert_eq!(rig.tally.noted(Note::OverlappingWriter), overlapping, "{points:?}");
+    };
+    check(true, &[(0, 1, 5), (0, 3, 12), (1, 2, 8), (1, 4, 3), (1, 5, 40)], 12.0, 1);
+    check(false, &[(0, 1, 5), (1, 1, 5), (1, 2, 3), (1, 3, 12)], 12.0, 0);
+    check(false, &[(0, 1, 5), (0, 3, 8), (1, 2, 6), (1, 4, 12)], 8.0, 1);
 }
 
 #[test]
@@ -405,6 +576,58 @@ fn m22_cumulative_histograms_leave_whole_and_as_increments_without_extremes() {
     assert_eq!((whole.min, step.min, step.max), (Some(0.5), None, None));
     let (_, step) = send(START - 5, T + 20, &[1, 1], 2.0);
     assert_eq!(step.bucket_counts, [1, 1], "a fall is a reset");
+}
+
+#[test]
+fn m22_points_of_a_cumulative_histogram_that_count_whole_lose_their_extremes() {
+    let mut rig = Rig::new(1);
+    // (start, time, count): a first point and a fall; a fall behind a cut; a new start behind a cut
+    let intervals: [(&[(u64, u64, u64)], u64); 3] =
+        [(&[(1, 1, 9), (1, 2, 3)], 12), (&[(1, 10, 2)], 2), (&[(11, 20, 5)], 5)];
+    for (points, want) in intervals {
+        for (start, time, n) in points {
+            let mut h = histogram_point(&[], T + time, &[*n, 0], &[1.0], *n as f64);
+            let mut e = exponential_point(&[], START + start, T + time, 0, 0, &[*n]);
+            (h.start_time_unix_nano, e.min, e.max) = (START + start, Some(0.5), Some(9.0));
+            rig.send(0, &request(vec![histogram("h", CUMULATIVE, vec![h]), exponential("e", CUMULATIVE, vec![e])]));
+        }
+        let out = rig.cut(T + points[0].1 + 5);
+        let (h, e) = (histograms(&out.delta).remove(0), exponentials(&out.delta).remove(0));
+        assert_eq!((h.count, h.sum, h.min, h.max), (want, Some(want as f64), None, None));
+        assert_eq!((e.sum, e.min, e.max), (Some(want as f64), None, None));
+        let (h, e) = (histograms(&out.cumulative).remove(0), exponentials(&out.cumulative).remove(0));
+        assert_eq!((h.min, h.max, e.min, e.max), (Some(0.5), Some(9.0), Some(0.5), Some(9.0)), "whole they keep them");
+    }
+}
+
+#[test]
+fn m22_a_sum_of_no_values_is_there_if_every_point_had_one() {
+    let check = |sums: [Option<f64>; 3], want: Option<f64>| {
+        let mut rig = Rig::new(2);
+        for (core, sum) in sums.into_iter().enumerate() {
+            let mut h = histogram_point(&[], T, &[0, 0], &[1.0], 0.0);
+            let mut e = exponential_point(&[], T, T, 0, 0, &[]);
+            (h.sum, e.sum, e.count, e.zero_count) = (sum, sum, 0, 0);
+            let receipt =
+                rig.send(core, &request(vec![histogram("h", DELTA, vec![h]), exponential("e", DELTA, vec![e])]));
+            assert_eq!(receipt.rejected, 0);
+        }
+        let out = rig.cut(T + 1);
+        for view in [&out.cumulative, &out.delta] {
+            assert_eq!((histograms(view)[0].count, histograms(view)[0].sum), (0, want), "{sums:?}");
+            assert_eq!((exponentials(view)[0].count, exponentials(view)[0].sum), (0, want), "{sums:?}");
+        }
+        let (h, e) = (histogram_point(&[], T, &[1, 0], &[1.0], 0.5), exponential_point(&[], T, T, 0, 0, &[2]));
+        rig.send(0, &request(vec![histogram("h", DELTA, vec![h]), exponential("e", DELTA, vec![e])]));
+        let out = rig.cut(T + 2);
+        for view in [&out.cumulative, &out.delta] {
+            assert_eq!(histograms(view)[0].sum, Some(0.5), "values without a sum there were none");
+            assert_eq!(exponentials(view)[0].sum, Some(2.0));
+        }
+    };
+    check([Some(0.0); 3], Some(0.0));
+    check([Some(0.0), None, Some(0.0)], None);
+    check([None; 3], None);
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! No allocation for a point in steady state: the same points again and again, counted at the allocator.
+//! No allocation for a point, nor for a series at a cut, in steady state: the same points again and again, counted at
+//! the allocator.
 //!
 //! One test, so that nothing else allocates beside it.
 
 mod common;
 
+use catchment::flush::{Outlet, View, Work};
+use catchment::sync::cut::{Closed, View as Board};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -64,6 +67,18 @@ fn histograms_of(points: &[(usize, u64)]) -> Vec<pb::HistogramDataPoint> {
         .collect()
 }
 
+/// More buckets than fit a small buffer.
+fn wide_histograms_of(points: &[(usize, u64)]) -> Vec<pb::HistogramDataPoint> {
+    let bounds: Vec<f64> = (0..100).map(f64::from).collect();
+    let mut all = histograms_of(points);
+    for (point, (_, round)) in all.iter_mut().zip(points) {
+        point.explicit_bounds.clone_from(&bounds);
+        point.bucket_counts = vec![*round; 101];
+        point.count = 101 * round;
+    }
+    all
+}
+
 /// In `scales` scales, by turns.
 fn exponentials_of(points: &[(usize, u64)], scales: u64) -> Vec<pb::ExponentialHistogramDataPoint> {
     let point = |(k, round): &(usize, u64)| {
@@ -73,12 +88,14 @@ fn exponentials_of(points: &[(usize, u64)], scales: u64) -> Vec<pb::ExponentialH
     points.iter().map(point).collect()
 }
 
-const KINDS: [(&str, Make); 7] = [
+const KINDS: [(&str, Make); 9] = [
     ("delta sums", |p| sum("d", 1, true, numbers_of(p))),
     ("gauges", |p| gauge("g", numbers_of(p))),
     ("cumulative sums", |p| sum("c", 2, true, numbers_of(p))),
     ("delta histograms", |p| histogram("hd", 1, histograms_of(p))),
     ("cumulative histograms", |p| histogram("hc", 2, histograms_of(p))),
+    ("delta histograms of 101 buckets", |p| histogram("wd", 1, wide_histograms_of(p))),
+    ("cumulative histograms of 101 buckets", |p| histogram("wc", 2, wide_histograms_of(p))),
     ("delta exponential histograms", |p| exponential("ed", 1, exponentials_of(p, 2))),
     ("cumulative exponential histograms", |p| exponential("ec", 2, exponentials_of(p, 1))),
 ];
@@ -118,6 +135,46 @@ fn steady(make: Make, n: usize, shuffled: bool) -> Vec<u64> {
     counted.split_off(4)
 }
 
+/// Takes nothing, so that merging is all there is.
+struct Nowhere;
+
+impl Outlet for Nowhere {
+    fn wants(&self, _: View) -> bool {
+        false
+    }
+    fn take(&mut self, _: View, _: Vec<u8>, _: u64) {
+        unreachable!("nobody wants it");
+    }
+}
+
+/// Allocations of merging cuts of `n` series that two cores feed by turns, in steady state.
+fn merging(make: Make, n: usize) -> Vec<u64> {
+    let mut rig = Rig::new(2);
+    let mut counted = Vec::new();
+    for (i, pair) in bodies(make, n, 1..17, false).chunks(2).enumerate() {
+        for (core, body) in pair.iter().enumerate() {
+            rig.send_bytes(core, body).expect("accepted");
+        }
+        let mut cores = Vec::new();
+        for core in &mut rig.cores {
+            let (interval, bank) = core.open();
+            core.switch(interval + 1);
+            let closed = Some(Closed { bank, interval });
+            cores.push(Board { number: interval, open_bank: 1 - bank, open_interval: interval + 1, closed });
+        }
+        let number = cores[0].number;
+        for owner in &mut rig.owners {
+            owner.begin(number, T + i as u64 * 10 * SECOND, cores.clone());
+        }
+        let before = ALLOCATIONS.load(Relaxed);
+        for (owner, core) in rig.owners.iter_mut().zip(&mut rig.cores) {
+            while owner.step(core.slab_mut(), &mut rig.tally, &mut Nowhere, || true) == Work::More {}
+        }
+        counted.push(ALLOCATIONS.load(Relaxed) - before);
+    }
+    counted.split_off(4)
+}
+
 #[test]
 fn no_allocation_for_an_additional_point_in_steady_state() {
     let mut failures = Vec::new();
@@ -128,6 +185,13 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
             if one.iter().chain(&two).any(|n| *n > 0) {
                 failures.push((kind, shuffled, one, two));
             }
+        }
+    }
+    for (kind, make) in KINDS {
+        let merged = merging(make, 1000);
+        println!("merging {kind}: {merged:?}");
+        if merged.iter().any(|n| *n > 0) {
+            failures.push((kind, false, merged, Vec::new()));
         }
     }
     assert!(failures.is_empty(), "{failures:?}");

@@ -33,11 +33,13 @@ enum Turn {
     NoStart,
     StartIsTime,
     Late,
-    /// The last point again.
+    /// The last point again, perhaps on another core.
     Twice,
     NoValue,
     /// Less than nothing.
     Negative,
+    /// A count of half of what 64 bits hold.
+    Huge,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => Just(Turn::Twice),
         1 => Just(Turn::NoValue),
         1 => Just(Turn::Negative),
+        1 => Just(Turn::Huge),
     ]
 }
 
@@ -127,7 +130,7 @@ struct Source {
     scale: i32,
     zero: u64,
     sides: [BTreeMap<i32, u64>; 2],
-    last: Option<((usize, bool), pb::Metric)>,
+    last: Option<(bool, pb::Metric)>,
 }
 
 struct Life {
@@ -148,11 +151,12 @@ impl Life {
         self.now / 1000 * 1000 - back * SECOND + self.serial % 1000
     }
 
-    fn point(&mut self, core: usize, swap: bool, step: &Step) -> pb::Metric {
+    fn point(&mut self, swap: bool, step: &Step) -> pb::Metric {
         let (name, what, double) = KINDS[step.stream / SETS];
         let time = self.time(if step.turn == Turn::Late { 1 + step.amount % 20 } else { 0 });
         let source = &mut self.sources[step.stream];
-        if let (Turn::Twice, Some((_, last))) = (step.turn, source.last.as_ref().filter(|(on, _)| *on == (core, swap)))
+        if let (Turn::Twice, Some((_, last))) =
+            (step.turn, source.last.as_ref().filter(|(as_sent, _)| *as_sent == swap))
         {
             return last.clone();
         }
@@ -174,6 +178,9 @@ impl Life {
         };
         let start = start.min(time);
         source.grow(amount, what);
+        if step.turn == Turn::Huge {
+            (source.buckets, source.zero, source.sides) = ([1 << 63, 0, 0], 1 << 63, Default::default());
+        }
         let values = [("k", ["1", "2", "3"][step.stream % SETS]), ("l", "x")];
         let swapped = [values[1], values[0]];
         let attributes: &[(&str, &str)] = if swap { &swapped } else { &values };
@@ -209,7 +216,7 @@ impl Life {
                 exponential(name, temporality, vec![point])
             }
         };
-        source.last = Some(((core, swap), metric.clone()));
+        source.last = Some((swap, metric.clone()));
         metric
     }
 }
@@ -310,7 +317,7 @@ fn live(ops: &[Op], cores: usize, series_limit: usize, expire_s: u64) -> Result<
         match op {
             Op::Send(core, swap, steps) => {
                 let core = core % cores;
-                let metrics = steps.iter().map(|step| life.point(core, *swap, step)).collect();
+                let metrics = steps.iter().map(|step| life.point(*swap, step)).collect();
                 pair.send(core, &request(metrics)).map_err(fail)?;
             }
             Op::Cut(seconds) => {

@@ -3,7 +3,8 @@
 //! A *region* is a slice of words: count, sum, min, max, flags, then one word a bucket. It lies in a cell (atomics
 //! with one writer) or in scratch memory; the trait `Words` covers both. Knows no attributes, no time.
 //!
-//! Flags: a sum (min, max) is there only if every merged point with a count had one; absent is not 0 (M22).
+//! Flags: a sum (min, max) is there only if every merged point with a count had one; absent is not 0 (M22). A region
+//! of count 0 is either empty, all words 0, or holds points without values: then it knows whether all had a sum.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,6 +16,27 @@ pub const HAS_SUM: u64 = 1;
 pub const HAS_MIN: u64 = 2;
 /// The region has a maximum.
 pub const HAS_MAX: u64 = 4;
+/// The region holds nothing but points without values, and one of them had no sum.
+pub const NO_SUM: u64 = 8;
+/// What is left where a cumulative becomes increments (M22).
+pub(super) const GAINED_FLAGS: u64 = HAS_SUM | NO_SUM;
+
+/// The flags of a point.
+pub fn flags_of(count: u64, sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> u64 {
+    let bit = |value: Option<f64>, bit| if value.is_some_and(f64::is_finite) { bit } else { 0 };
+    settled(count, bit(sum, HAS_SUM) | bit(min, HAS_MIN) | bit(max, HAS_MAX))
+}
+
+/// Flags of a region that is not empty: of count 0, it says when it has no sum.
+pub(super) const fn settled(count: u64, flags: u64) -> u64 {
+    if count == 0 && flags & HAS_SUM == 0 { flags | NO_SUM } else { flags }
+}
+
+/// Flags of two regions of count 0 together.
+pub(super) const fn without_values(a: u64, b: u64) -> u64 {
+    let all = a | b;
+    if all & NO_SUM != 0 { NO_SUM } else { all & HAS_SUM }
+}
 
 /// Memory of words with one writer at a time.
 pub trait Words {
@@ -83,18 +105,31 @@ pub fn clear(region: &mut impl Words) {
     }
 }
 
-/// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count overflowed and stuck at
-/// its maximum.
+/// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count would overflow (M8); nothing
+/// is added then.
 pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
+    merge_keeping(into, from, u64::MAX)
+}
+
+/// As `merge`, for what a cumulative stream gained: its minimum and maximum are not those of an interval (M22).
+pub fn merge_gained(into: &mut impl Words, from: &impl Words) -> bool {
+    merge_keeping(into, from, GAINED_FLAGS)
+}
+
+fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
     let count = from.get(0);
+    let before = into.get(0);
     if count == 0 {
+        if before == 0 {
+            into.set(4, without_values(into.get(4), from.get(4)));
+        }
         return false;
     }
-    let before = into.get(0);
     if before == 0 {
         for i in 0..from.len() {
             into.set(i, from.get(i));
         }
+        into.set(4, from.get(4) & flags);
         return false;
     }
     let (total, overflow) = before.overflowing_add(count);
@@ -105,7 +140,7 @@ pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
     into.set(1, (f64::from_bits(into.get(1)) + f64::from_bits(from.get(1))).to_bits());
     into.set(2, f64::from_bits(into.get(2)).min(f64::from_bits(from.get(2))).to_bits());
     into.set(3, f64::from_bits(into.get(3)).max(f64::from_bits(from.get(3))).to_bits());
-    into.set(4, into.get(4) & from.get(4));
+    into.set(4, into.get(4) & from.get(4) & flags);
     for i in HEAD..from.len() {
         // no bucket overflows where their sum, the count, does not
         into.set(i, into.get(i) + from.get(i));
@@ -119,21 +154,27 @@ pub fn follows(newer: &impl Words, older: &impl Words) -> bool {
 }
 
 /// Adds to `into` what `newer` has more than `older` (which it follows). Minimum and maximum of a difference are
-/// unknown (M22).
-pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) {
+/// unknown (M22). Returns `true` if a count would overflow; nothing is added then.
+pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) -> bool {
     let count = newer.get(0) - older.get(0);
-    if count == 0 {
-        return;
-    }
     let both = newer.get(4) & older.get(4) | if older.get(0) == 0 { newer.get(4) } else { 0 };
-    let flags = both & HAS_SUM;
+    let flags = settled(count, both & HAS_SUM);
+    if count == 0 {
+        if into.get(0) == 0 {
+            into.set(4, without_values(into.get(4), flags));
+        }
+        return false;
+    }
+    let Some(total) = into.get(0).checked_add(count) else { return true };
     into.set(4, if into.get(0) == 0 { flags } else { into.get(4) & flags });
-    into.set(0, into.get(0).saturating_add(count));
+    into.set(0, total);
     let difference = f64::from_bits(newer.get(1)) - f64::from_bits(older.get(1));
     into.set(1, (f64::from_bits(into.get(1)) + difference).to_bits());
     for i in HEAD..newer.len() {
-        into.set(i, into.get(i).saturating_add(newer.get(i) - older.get(i)));
+        // as in `merge`
+        into.set(i, into.get(i) + (newer.get(i) - older.get(i)));
     }
+    false
 }
 
 /// Copies a region.
@@ -158,6 +199,19 @@ mod tests {
         words
     }
 
+    /// Empty, a point without values, or values; sum and extremes there or not.
+    fn any_region() -> impl Strategy<Value = Vec<u64>> {
+        let buckets = prop_oneof![Just(vec![0; 4]), prop::collection::vec(0u64..1 << 40, 4)];
+        (buckets, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(buckets, empty, sum, extremes)| {
+            let mut words = region(buckets);
+            if words[0] > 0 || !empty {
+                let extreme = (extremes && words[0] > 0).then_some(1.0);
+                words[4] = flags_of(words[0], sum.then_some(1.0), extreme, extreme);
+            }
+            words
+        })
+    }
+
     fn merged(a: &[u64], b: &[u64]) -> Vec<u64> {
         let mut out = a.to_vec();
         merge(&mut out.as_mut_slice(), &b);
@@ -167,14 +221,26 @@ mod tests {
     proptest! {
         #[test]
         fn m26_merge_is_associative_and_commutative(
-            a in prop::collection::vec(0u64..1 << 40, 4), b in prop::collection::vec(0u64..1 << 40, 4),
-            c in prop::collection::vec(0u64..1 << 40, 4)
+            a in any_region(), b in any_region(), c in any_region()
         ) {
-            let (a, b, c) = (region(a), region(b), region(c));
             prop_assert_eq!(merged(&a, &b), merged(&b, &a));
             prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
             let total = merged(&a, &b);
             prop_assert_eq!(total[0], total[HEAD..].iter().sum::<u64>());
+        }
+
+        #[test]
+        fn m22_a_sum_is_there_where_every_point_that_counts_had_one(
+            points in prop::collection::vec((0u64..2, any::<bool>()), 1..8)
+        ) {
+            let mut total = vec![0; HEAD + 1];
+            for (count, sum) in &points {
+                let from = [*count, 0, 0, 0, flags_of(*count, sum.then_some(0.0), None, None), *count];
+                merge(&mut total.as_mut_slice(), &from.as_slice());
+            }
+            let values = points.iter().any(|(count, _)| *count > 0);
+            let want = points.iter().all(|(count, sum)| *sum || values && *count == 0);
+            prop_assert_eq!(total[4] & HAS_SUM != 0, want);
         }
 
         #[test]

@@ -8,7 +8,7 @@
 //! huge gap between offsets never allocates. Scales lie in -11..=20 (M25: below -11 every double is in one of two
 //! buckets; SDKs start at 20).
 
-use super::explicit::Words;
+use super::explicit::{GAINED_FLAGS, HAS_SUM, Words, settled, without_values};
 use crate::limits::EXPONENTIAL_BUCKETS_MAX;
 
 /// Lowest scale.
@@ -228,6 +228,9 @@ impl Exponential {
     /// brought to another scale or threshold.
     pub fn merge(&mut self, other: &Exponential) -> bool {
         if other.count == 0 {
+            if self.count == 0 {
+                self.flags = without_values(self.flags, other.flags);
+            }
             return false;
         }
         if self.count == 0 {
@@ -304,7 +307,7 @@ impl Exponential {
             return false;
         }
         if older.count == 0 {
-            self.flags &= super::explicit::HAS_SUM;
+            self.flags = settled(self.count, self.flags & HAS_SUM);
             return true;
         }
         if self.scale > older.scale || self.zero_threshold < older.zero_threshold {
@@ -319,7 +322,7 @@ impl Exponential {
         self.zero_count = zero_count;
         self.count -= older.count;
         self.sum -= older.sum;
-        self.flags &= older.flags & super::explicit::HAS_SUM;
+        self.flags = settled(self.count, self.flags & older.flags & HAS_SUM);
         for (side, less) in [(&mut self.positive, &older.positive), (&mut self.negative, &older.negative)] {
             for (i, count) in less.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 let at = i64::from(less.offset) + i as i64 - i64::from(side.offset);
@@ -332,6 +335,11 @@ impl Exponential {
             side.trim();
         }
         true
+    }
+
+    /// Becomes something that a cumulative stream gained: its minimum and maximum are not those of an interval (M22).
+    pub fn forget_extremes(&mut self) {
+        self.flags &= GAINED_FLAGS;
     }
 
     /// Reads a region.

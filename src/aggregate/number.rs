@@ -95,17 +95,6 @@ impl Value {
     }
 }
 
-/// How a cumulative point relates to the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The same run of the same writer.
-    Follows,
-    /// The writer began anew (M10).
-    Reset,
-    /// Another writer (M14).
-    SecondWriter,
-}
-
 /// A start that is known and lies before the current one.
 pub fn older(start: u64, current: u64) -> bool {
     start != 0 && start < current
@@ -116,18 +105,13 @@ pub fn newer(start: u64, current: u64) -> bool {
     current != 0 && start > current
 }
 
-/// What a cumulative point contributes after `last`.
-pub fn step(last: Value, last_start: u64, value: Value, start: u64, monotonic: bool) -> (Value, Step) {
-    if older(start, last_start) {
-        return (Value::Int(0), Step::SecondWriter);
+/// What a cumulative point contributes after `last` of the same writer, and whether that was a reset (M10). A sum that
+/// is not monotonic is never reset (M18).
+pub fn step(last: Value, last_start: u64, value: Value, start: u64, monotonic: bool) -> (Value, bool) {
+    if monotonic && (newer(start, last_start) || value.less(last)) {
+        return (value, true);
     }
-    if !monotonic {
-        return (value.sub(last), Step::Follows);
-    }
-    if newer(start, last_start) || value.less(last) {
-        return (value, Step::Reset);
-    }
-    (value.sub(last), Step::Follows)
+    (value.sub(last), false)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@
 use super::Options;
 use super::batch::Batch;
 use super::expire::Ages;
-use super::merge::Cut;
-use crate::aggregate::exponential::Exponential;
+use super::histograms::{Explicit, Exponentials};
+use super::merge::{Cut, Link};
 use crate::series::registry::Registry;
 use crate::series::{Group as Meta, Series};
 use crate::sync::append::{AppendVec, Appender};
@@ -95,7 +95,10 @@ pub struct Owner {
     pub(super) cut: Option<Cut>,
     /// Boundary of the last cut that was merged; the first interval begins when the process does.
     pub(super) last_boundary: u64,
-    pub(super) scratch: [Exponential; 5],
+    pub(super) explicit: Explicit,
+    pub(super) exponentials: Exponentials,
+    /// Cumulative banks of the series being merged.
+    pub(super) links: Vec<Link>,
     pub(super) words: Vec<u64>,
     pub(super) retiring: Vec<(u32, Arc<Series>)>,
     pub(super) ages: Ages,
@@ -126,7 +129,9 @@ impl Owner {
             batch: Batch::default(),
             cut: None,
             last_boundary: options.started_ns,
-            scratch: Default::default(),
+            explicit: Explicit::default(),
+            exponentials: Exponentials::default(),
+            links: Vec::new(),
             words: Vec::new(),
             retiring: Vec::new(),
             ages: Ages::new(options.expire_ns),

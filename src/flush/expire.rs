@@ -52,6 +52,11 @@ impl Owner {
         self.ages.note(number, boundary);
     }
 
+    /// What was not touched after this cut is idle; 0: nothing can be.
+    pub(super) fn idle_since(&self) -> u32 {
+        self.ages.idle_since
+    }
+
     fn shape(series: &Series, cumulative: bool) -> Shape {
         let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
         Shape::of(series.group.kind, temporality, series.group.buckets())

@@ -3,20 +3,26 @@
 //! Knows the rules of DESIGN's "time, temporality and truth" (conformance M8 to M24); does not know how a point is
 //! encoded. A cumulative stream that reaches a series alone leaves it as it came, whole; as soon as deltas join it, or
 //! for a delta destination, its increments count.
+//!
+//! Two things are kept of cumulative input (M14): the *chain*, which is the last point of the writer whose increments
+//! count, and the *newest whole point* of any writer, which is what leaves. A second writer, known by a start older than
+//! the chain's or by points between the chain's, never replaces the chain, so that two writers by turns are not taken
+//! for resets; only when the chain had no point for `--expire` does it give way, to a baseline. What two cores took of
+//! one writer in one interval, by turns or twice, is told from two writers by its starts and values (`Stands::Within`).
+//! Histograms go the same way, with their own arithmetic (`histograms`).
 
 use super::batch::{Point, View};
 use super::directory::Owner;
-use crate::aggregate::explicit;
-use crate::aggregate::number::Value;
+use crate::aggregate::number::{self, Value};
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Temporality};
 use crate::series::cell::{
-    self, FLAGS, Shape, cumulative as c, cumulative_region as cr, double_flag, interval_of, points_of, value_flag,
+    self, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, interval_of, points_of,
+    reset_flag, value_flag,
 };
 use crate::series::slab::SlabWriter;
-use crate::series::{CellRef, Series};
+use crate::series::{CellRef, Chain, Series};
 use crate::sync::cut::View as Board;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -40,7 +46,7 @@ pub enum Work {
 /// A cut being merged, and where the walk is.
 pub(super) struct Cut {
     pub(super) number: u32,
-    boundary: u64,
+    pub(super) boundary: u64,
     /// Every core as the cut left it: what it closed, what it has open.
     pub(super) cores: Vec<Board>,
     pub(super) finished: usize,
@@ -53,16 +59,73 @@ pub(super) struct Cut {
 
 /// ORDERING: a closed bank is quiet; the cut board's Acquire ordered these loads after its last store.
 #[inline]
-fn get(words: &[AtomicU64], i: usize) -> u64 {
+pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
     words[i].load(Relaxed)
 }
 
-/// A touched cumulative bank: where its first point lies in time.
+/// A touched cumulative bank: what one core saw of the stream, and where (`series::cell`).
 #[derive(Clone, Copy)]
-struct Link {
-    first_time: u64,
-    cell: CellRef,
-    bank: usize,
+pub(super) struct Link {
+    pub(super) first_start: u64,
+    pub(super) first_time: u64,
+    pub(super) last_start: u64,
+    pub(super) last_time: u64,
+    pub(super) newest_start: u64,
+    pub(super) newest_time: u64,
+    /// There was a reset between first and last.
+    reset: bool,
+    /// There are first, last and gained; else there is a newest point, which stands for first and last.
+    pub(super) chained: bool,
+    pub(super) cell: CellRef,
+    pub(super) bank: usize,
+}
+
+impl Link {
+    /// Reads it.
+    pub(super) fn new(cell: CellRef, shape: Shape, bank: usize, words: &[AtomicU64]) -> Link {
+        let (flags, at) = (get(words, FLAGS), shape.bank(bank).start);
+        let word = |number, region| get(words, at + if shape == Shape::CumulativeNumber { number } else { region });
+        let mut link = Link {
+            first_start: word(c::FIRST_START, cr::FIRST_START),
+            first_time: word(c::FIRST_TIME, cr::FIRST_TIME),
+            last_start: word(c::LAST_START, cr::LAST_START),
+            last_time: word(c::LAST_TIME, cr::LAST_TIME),
+            newest_start: word(c::NEWEST_START, cr::NEWEST_START),
+            newest_time: word(c::NEWEST_TIME, cr::LAST_TIME),
+            reset: flags & reset_flag(bank) != 0,
+            chained: flags & chain_flag(bank) != 0,
+            cell,
+            bank,
+        };
+        if !link.chained {
+            (link.first_start, link.last_start) = (link.newest_start, link.newest_start);
+            (link.first_time, link.last_time) = (link.newest_time, link.newest_time);
+        }
+        link
+    }
+
+    /// By time; what two cores took alike comes as its longer part first, so that the other adds nothing.
+    pub(super) fn sort(links: &mut [Link]) {
+        links.sort_unstable_by_key(|link| (link.first_time, std::cmp::Reverse(link.newest_time), link.cell.core));
+    }
+}
+
+/// How a link stands to its series' chain, by times and starts (M10 to M15); values decide the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// Nothing in it is newer than the newest point known.
+    Superseded,
+    /// The first of all, and so young that its first point counts whole.
+    Whole,
+    /// The first of all, or of a writer whose predecessor was silent for `--expire`.
+    Baseline,
+    /// Another writer's: its newest point is shown where it is the newest whole one, and it adds nothing.
+    Second,
+    /// The chain's last point lies within its time, and its starts are the chain's: the same writer, if the values
+    /// agree, on two connections or with an export sent twice.
+    Within,
+    /// Behind the chain.
+    Behind,
 }
 
 impl Owner {
@@ -189,8 +252,7 @@ impl Owner {
             let point = match meta.kind {
                 Kind::Gauge | Kind::Summary => self.gauge(cut, series, tally),
                 Kind::Sum => self.sum(cut, series, meta.monotonic, tally),
-                Kind::Histogram => self.histogram(cut, series, slab, tally),
-                Kind::ExponentialHistogram => self.exponential(cut, series, slab, tally),
+                Kind::Histogram | Kind::ExponentialHistogram => self.histogram(cut, series, slab, tally),
             };
             if point.is_none() {
                 self.retire_if_idle(group, series);
@@ -205,7 +267,7 @@ impl Owner {
 
     /// Calls `visit` with the closed bank of each touched cell; returns the points in them.
     #[inline]
-    fn touched(
+    pub(super) fn touched(
         &self,
         cut: &Cut,
         series: &Series,
@@ -257,11 +319,23 @@ impl Owner {
     }
 
     fn sum(&mut self, cut: &Cut, series: &Series, monotonic: bool, tally: &mut Tally) -> Option<Point> {
+        let mut links = std::mem::take(&mut self.links);
+        links.clear();
+        let point = self.sum_with(cut, series, monotonic, &mut links, tally);
+        self.links = links;
+        point
+    }
+
+    fn sum_with(
+        &self,
+        cut: &Cut,
+        series: &Series,
+        monotonic: bool,
+        links: &mut Vec<Link>,
+        tally: &mut Tally,
+    ) -> Option<Point> {
         let mut delta: Option<Value> = None;
         let mut overflows = 0;
-        let mut links: [Option<Link>; 4] = [None; 4];
-        let mut used = 0;
-        let mut many: Vec<Link> = Vec::new();
         let shape_of = |cumulative| if cumulative { Shape::CumulativeNumber } else { Shape::Number };
         let points = self.touched(cut, series, shape_of, |cell, shape, bank, words| {
             let at = shape.bank(bank).start;
@@ -275,44 +349,31 @@ impl Owner {
                 overflows += u64::from(overflow);
                 delta = Some(if delta.is_none() { value } else { sum });
             } else if flags & value_flag(bank) != 0 {
-                let link = Link { first_time: get(words, at + c::FIRST_TIME), cell, bank };
-                if used < links.len() {
-                    links[used] = Some(link);
-                    used += 1;
-                } else {
-                    many.push(link);
-                }
+                links.push(Link::new(cell, shape, bank, words));
             }
         });
         tally.emit(points);
-        let mut gained: Option<Value> = None;
-        if used > 0 {
-            many.extend(links.iter().flatten());
-            many.sort_unstable_by_key(|link| link.first_time);
-            gained = self.chain(cut, series, &many, monotonic, tally);
-        }
-        if delta.is_none() && gained.is_none() {
+        Link::sort(links);
+        let chained = self.chain(cut, series, links, monotonic, tally);
+        if delta.is_none() && chained.is_none() {
             return None;
         }
-        if delta.is_some() && !series.has_delta() {
+        if delta.is_some() {
             series.put_has_delta();
-            if series.chain().is_some() {
-                series.put_mixed();
-            }
         }
-        if gained.is_some() && series.has_delta() {
+        if series.has_delta() && series.chain().is_some() {
             series.put_mixed();
         }
-        let pure = !series.has_delta();
-        let (step, overflow) = delta.unwrap_or(Value::Int(0)).add(gained.unwrap_or(Value::Int(0)));
-        let first = series.newest().is_none();
-        let (value, start, time) = match (pure, series.chain()) {
-            (true, Some((start, value))) => {
-                series.put_start(start);
-                (value, start, series.time())
+        let gained = chained.map_or(Value::Int(0), |(gained, ..)| gained);
+        let (step, overflow) = delta.unwrap_or(Value::Int(0)).add(gained);
+        overflows += u64::from(overflow);
+        let (value, start, time) = match chained {
+            Some((_, newest, value)) if !series.has_delta() => {
+                series.put_start(newest.newest_start);
+                (value, newest.newest_start, newest.newest_time)
             }
             _ => {
-                if first {
+                if series.newest().is_none() {
                     series.put_start(self.last_boundary);
                 }
                 let (total, overflow) = series.value().unwrap_or(Value::Int(0)).add(step);
@@ -320,61 +381,89 @@ impl Owner {
                 (total, series.start(), cut.boundary)
             }
         };
-        overflows += u64::from(overflow);
         tally.note(Note::IntOverflow, overflows);
         series.put_value(cut.number, value);
         Some(Point { time, start, ..Point::number(value, Some(step)) })
     }
 
     /// Chains the touched cumulative banks, in the order of time, behind the series' last point. Returns what they
-    /// contribute; nothing if none had an effect.
+    /// contribute, and the newest whole point; nothing if none had an effect.
     fn chain(
-        &mut self,
+        &self,
         cut: &Cut,
         series: &Series,
         links: &[Link],
         monotonic: bool,
         tally: &mut Tally,
-    ) -> Option<Value> {
-        let mut total: Option<Value> = None;
+    ) -> Option<(Value, Link, Value)> {
+        let mut total = Value::Int(0);
+        let mut newest = None;
         for link in links {
             let shape = Shape::CumulativeNumber;
             let words = self.registry.slab(link.cell.core as usize).run(link.cell.line, shape.words())?;
             let at = shape.bank(link.bank).start;
             let double = get(words, FLAGS) & double_flag(link.bank) != 0;
             let value = |i: usize| Value::from_bits(get(words, at + i), double);
-            let (first_start, last_time) = (get(words, at + c::FIRST_START), get(words, at + c::LAST_TIME));
-            let mut step = match series.chain() {
-                None if self.counts_whole(first_start, link.first_time, cut.boundary) => value(c::FIRST_VALUE),
-                None => {
-                    tally.note(Note::Baseline, 1);
-                    Value::Int(0)
-                }
-                Some(_) if link.first_time <= series.time() => {
-                    // interleaved in time with what another core took: a second writer (M14)
-                    if last_time <= series.time() {
-                        tally.note(Note::Superseded, 1);
-                        continue;
-                    }
-                    tally.note(Note::OverlappingWriter, 1);
-                    series.put_time(last_time);
-                    series.put_chain(get(words, at + c::LAST_START), value(c::LAST_VALUE));
-                    total = Some(total.unwrap_or(Value::Int(0)));
-                    continue;
-                }
-                Some((last_start, last)) => {
-                    let (step, what) =
-                        crate::aggregate::number::step(last, last_start, value(c::FIRST_VALUE), first_start, monotonic);
-                    note_step(what, tally);
-                    step
-                }
+            let shown = value(c::NEWEST_VALUE);
+            let (first, last, gained) = match link.chained {
+                true => (value(c::FIRST_VALUE), value(c::LAST_VALUE), value(c::GAINED)),
+                false => (shown, shown, Value::from_bits(0, double)),
             };
-            step = step.add(value(c::GAINED)).0;
-            total = Some(total.map_or(step, |sum| sum.add(step).0));
-            series.put_time(last_time);
-            series.put_chain(get(words, at + c::LAST_START), value(c::LAST_VALUE));
+            let stands = self.stands(series, link, cut.boundary, tally);
+            let step = match (stands, series.chain()) {
+                (Stands::Superseded, _) => continue,
+                (Stands::Whole, _) => Some(first.add(gained)),
+                (Stands::Baseline, _) => Some((gained, false)),
+                (Stands::Within, Some(chain)) if within(link, &chain, first, last, monotonic) => {
+                    Some((last.sub(chain.value), false))
+                }
+                (Stands::Behind, Some(chain)) => {
+                    let (step, reset) = number::step(chain.value, chain.start, first, link.first_start, monotonic);
+                    tally.note(Note::Reset, u64::from(reset));
+                    Some(step.add(gained))
+                }
+                (Stands::Second | Stands::Within | Stands::Behind, _) => None,
+            };
+            match step {
+                Some((step, overflow)) => {
+                    let (sum, too) = total.add(step);
+                    tally.note(Note::IntOverflow, u64::from(overflow) + u64::from(too));
+                    total = sum;
+                    put_chain(cut, series, link, stands, last);
+                }
+                None => tally.note(Note::OverlappingWriter, 1),
+            }
+            series.put_time(link.newest_time);
+            newest = Some((*link, shown));
         }
-        total
+        newest.map(|(link, shown)| (total, link, shown))
+    }
+
+    /// How a link stands to the chain. Notes what has no effect on it.
+    pub(super) fn stands(&self, series: &Series, link: &Link, boundary: u64, tally: &mut Tally) -> Stands {
+        let Some(chain) = series.chain() else {
+            if self.counts_whole(link.first_start, link.first_time, boundary) {
+                return Stands::Whole;
+            }
+            tally.note(Note::Baseline, 1);
+            return Stands::Baseline;
+        };
+        if link.newest_time <= series.time() {
+            tally.note(Note::Superseded, 1);
+            return Stands::Superseded;
+        }
+        if link.first_time <= chain.time {
+            let one_run = !link.reset && [link.first_start, link.last_start] == [chain.start; 2];
+            return if one_run && chain.time <= link.last_time { Stands::Within } else { Stands::Second };
+        }
+        if !number::older(link.first_start, chain.start) {
+            return Stands::Behind;
+        }
+        if chain.cut <= self.idle_since() && number::older(link.last_start, chain.start) {
+            tally.note(Note::Baseline, 1);
+            return Stands::Baseline;
+        }
+        Stands::Second
     }
 
     /// M12 (P): a first cumulative point counts whole only if its stream is so young that it cannot have been seen
@@ -384,278 +473,6 @@ impl Owner {
             && start != time
             && start > self.options.started_ns
             && start > now.saturating_sub(self.options.expire_ns)
-    }
-
-    // ---- histograms --------------------------------------------------------------------------------------------
-
-    /// The owner's block of a histogram series: two value slots and the last cumulative point.
-    fn block(&self, series: &Series, region: usize, slab: &mut SlabWriter) -> u32 {
-        if series.newest().is_none() && series.block() == 0 {
-            // line numbers are kept one higher, so that 0 is "none"
-            series.put_block(slab.allocate(3 * region) + 1);
-        }
-        series.block() - 1
-    }
-
-    fn histogram(
-        &mut self,
-        cut: &Cut,
-        series: &Arc<Series>,
-        slab: &mut SlabWriter,
-        tally: &mut Tally,
-    ) -> Option<Point> {
-        let buckets = series.group.buckets();
-        let region = Shape::Explicit(buckets).region();
-        let base = self.words.len();
-        self.words.resize(base + 2 * region, 0);
-        let mut words = std::mem::take(&mut self.words);
-        let mut has_delta = false;
-        let mut links: Vec<Link> = Vec::new();
-        let shape_of =
-            |cumulative| if cumulative { Shape::CumulativeExplicit(buckets) } else { Shape::Explicit(buckets) };
-        let points = self.touched(cut, series, shape_of, |cell, shape, bank, cells| {
-            if get(cells, FLAGS) & value_flag(bank) == 0 {
-                return;
-            }
-            let at = shape.bank(bank).start;
-            if cell.cumulative {
-                links.push(Link { first_time: get(cells, at + cr::FIRST_TIME), cell, bank });
-            } else {
-                has_delta = true;
-                let range = shape.region_in_bank(0);
-                let from = &cells[at + range.start..at + range.end];
-                explicit::merge(&mut &mut words[base + region..base + 2 * region], &from);
-            }
-        });
-        tally.emit(points);
-        let mut effect = has_delta;
-        if !links.is_empty() {
-            links.sort_unstable_by_key(|link| link.first_time);
-            let block = self.block(series, region, slab);
-            let last = slab.run(block, 3 * region).get(2 * region..).unwrap_or(&[]);
-            let step = &mut words[base + region..base + 2 * region];
-            effect |= self.chain_explicit(cut, series, &links, buckets, last, step, tally);
-        }
-        if !effect {
-            words.truncate(base);
-            self.words = words;
-            return None;
-        }
-        let block = self.block(series, region, slab);
-        let cells = slab.run(block, 3 * region);
-        let (start, time) = self.settle_kind(cut, series, has_delta, !links.is_empty());
-        {
-            let (total, step) = words[base..base + 2 * region].split_at_mut(region);
-            let mut total_words = &mut *total;
-            match (series.has_delta(), series.newest()) {
-                (false, _) => explicit::copy(&mut total_words, &&cells[2 * region..]),
-                (true, newest) => {
-                    if let Some(slot) = newest {
-                        explicit::copy(&mut total_words, &&cells[slot * region..(slot + 1) * region]);
-                    }
-                    explicit::merge(&mut total_words, &&*step);
-                }
-            }
-            series.with_slot(cut.number, |_, slot| {
-                explicit::copy(&mut &cells[slot * region..(slot + 1) * region], &&*total);
-            });
-        }
-        self.words = words;
-        Some(Point { time, start, words: base as u32, has_delta: true, ..Point::default() })
-    }
-
-    /// Marks delta and mixed input; gives start and time of the cumulative output.
-    fn settle_kind(&self, cut: &Cut, series: &Series, delta: bool, cumulative: bool) -> (u64, u64) {
-        if delta && !series.has_delta() {
-            series.put_has_delta();
-        }
-        if series.has_delta() && (cumulative || series.chain().is_some()) {
-            series.put_mixed();
-        }
-        match (series.has_delta(), series.chain()) {
-            (false, Some((start, _))) => {
-                series.put_start(start);
-                (start, series.time())
-            }
-            _ => {
-                if series.newest().is_none() {
-                    series.put_start(self.last_boundary);
-                }
-                (series.start(), cut.boundary)
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn chain_explicit(
-        &self,
-        cut: &Cut,
-        series: &Series,
-        links: &[Link],
-        buckets: u32,
-        last: &[AtomicU64],
-        into: &mut [u64],
-        tally: &mut Tally,
-    ) -> bool {
-        let mut effect = false;
-        let shape = Shape::CumulativeExplicit(buckets);
-        let mut last = last;
-        let mut into = into;
-        for link in links {
-            let Some(words) = self.registry.slab(link.cell.core as usize).run(link.cell.line, shape.words()) else {
-                continue;
-            };
-            let at = shape.bank(link.bank).start;
-            let part = |i: usize| {
-                let range = shape.region_in_bank(i);
-                &words[at + range.start..at + range.end]
-            };
-            let (first, newest, gained) = (part(0), part(1), part(2));
-            let start = get(words, at + cr::FIRST_START);
-            let last_time = get(words, at + cr::LAST_TIME);
-            match series.chain() {
-                None if self.counts_whole(start, link.first_time, cut.boundary) => {
-                    explicit::merge(&mut into, &first);
-                }
-                None => tally.note(Note::Baseline, 1),
-                Some(_) if link.first_time <= series.time() => {
-                    if last_time <= series.time() {
-                        tally.note(Note::Superseded, 1);
-                        continue;
-                    }
-                    tally.note(Note::OverlappingWriter, 1);
-                }
-                Some((last_start, _)) => {
-                    use crate::aggregate::number::{newer, older};
-                    if older(start, last_start) {
-                        tally.note(Note::OverlappingWriter, 1);
-                    } else if newer(start, last_start) || !explicit::follows(&first, &last) {
-                        tally.note(Note::Reset, 1);
-                        explicit::merge(&mut into, &first);
-                    } else {
-                        explicit::merge_difference(&mut into, &first, &last);
-                    }
-                }
-            }
-            let overlapped = series.chain().is_some() && link.first_time <= series.time();
-            if !overlapped {
-                explicit::merge(&mut into, &gained);
-            }
-            explicit::copy(&mut last, &newest);
-            series.put_time(last_time);
-            series.put_chain(get(words, at + cr::LAST_START), Value::Int(0));
-            effect = true;
-        }
-        effect
-    }
-
-    fn exponential(
-        &mut self,
-        cut: &Cut,
-        series: &Arc<Series>,
-        slab: &mut SlabWriter,
-        tally: &mut Tally,
-    ) -> Option<Point> {
-        let region = Shape::Exponential.region();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let [step, from, first, last, total] = &mut scratch;
-        step.clear();
-        let mut has_delta = false;
-        let mut links: Vec<Link> = Vec::new();
-        let shape_of = |cumulative| if cumulative { Shape::CumulativeExponential } else { Shape::Exponential };
-        let points = self.touched(cut, series, shape_of, |cell, shape, bank, cells| {
-            if get(cells, FLAGS) & value_flag(bank) == 0 {
-                return;
-            }
-            let at = shape.bank(bank).start;
-            if cell.cumulative {
-                links.push(Link { first_time: get(cells, at + cr::FIRST_TIME), cell, bank });
-            } else {
-                has_delta = true;
-                let range = shape.region_in_bank(0);
-                from.load(&&cells[at + range.start..at + range.end]);
-                step.merge(from);
-            }
-        });
-        tally.emit(points);
-        let mut effect = has_delta;
-        links.sort_unstable_by_key(|link| link.first_time);
-        let shape = Shape::CumulativeExponential;
-        for link in &links {
-            let Some(words) = self.registry.slab(link.cell.core as usize).run(link.cell.line, shape.words()) else {
-                continue;
-            };
-            let at = shape.bank(link.bank).start;
-            let part = |i: usize| {
-                let range = shape.region_in_bank(i);
-                &words[at + range.start..at + range.end]
-            };
-            let start = get(words, at + cr::FIRST_START);
-            let last_time = get(words, at + cr::LAST_TIME);
-            first.load(&part(0));
-            let mut overlapped = false;
-            match series.chain() {
-                None if self.counts_whole(start, link.first_time, cut.boundary) => {
-                    step.merge(first);
-                }
-                None => tally.note(Note::Baseline, 1),
-                Some(_) if link.first_time <= series.time() => {
-                    if last_time <= series.time() {
-                        tally.note(Note::Superseded, 1);
-                        continue;
-                    }
-                    tally.note(Note::OverlappingWriter, 1);
-                    overlapped = true;
-                }
-                Some((last_start, _)) => {
-                    use crate::aggregate::number::{newer, older};
-                    let block = self.block(series, region, slab);
-                    last.load(&&slab.run(block, 3 * region)[2 * region..]);
-                    if older(start, last_start) {
-                        tally.note(Note::OverlappingWriter, 1);
-                    } else {
-                        let difference = if newer(start, last_start) { None } else { first.difference(last) };
-                        if difference.is_none() {
-                            tally.note(Note::Reset, 1);
-                        }
-                        step.merge(difference.as_ref().unwrap_or(first));
-                    }
-                }
-            }
-            if !overlapped {
-                from.load(&part(2));
-                step.merge(from);
-            }
-            from.load(&part(1));
-            let block = self.block(series, region, slab);
-            from.store(&mut &slab.run(block, 3 * region)[2 * region..]);
-            series.put_time(last_time);
-            series.put_chain(get(words, at + cr::LAST_START), Value::Int(0));
-            effect = true;
-        }
-        let point = effect.then(|| {
-            let block = self.block(series, region, slab);
-            let cells = slab.run(block, 3 * region);
-            let (start, time) = self.settle_kind(cut, series, has_delta, !links.is_empty());
-            match (series.has_delta(), series.newest()) {
-                (false, _) => total.load(&&cells[2 * region..]),
-                (true, newest) => {
-                    match newest {
-                        Some(slot) => total.load(&&cells[slot * region..(slot + 1) * region]),
-                        None => total.clear(),
-                    }
-                    total.merge(step);
-                }
-            }
-            series.with_slot(cut.number, |_, slot| total.store(&mut &cells[slot * region..(slot + 1) * region]));
-            let base = self.words.len();
-            self.words.resize(base + 2 * region, 0);
-            total.store(&mut &mut self.words[base..base + region]);
-            step.store(&mut &mut self.words[base + region..base + 2 * region]);
-            Point { time, start, words: base as u32, has_delta: true, ..Point::default() }
-        });
-        self.scratch = scratch;
-        point
     }
 
     // ---- handing out -------------------------------------------------------------------------------------------
@@ -681,13 +498,23 @@ impl Owner {
     }
 }
 
-fn note_step(what: crate::aggregate::number::Step, tally: &mut Tally) {
-    use crate::aggregate::number::Step;
-    match what {
-        Step::Follows => {}
-        Step::Reset => tally.note(Note::Reset, 1),
-        Step::SecondWriter => tally.note(Note::OverlappingWriter, 1),
+/// Whether the chain's last point can be one of the link's own. Of a sum that may fall only its very first point can
+/// be told.
+fn within(link: &Link, chain: &Chain, first: Value, last: Value, monotonic: bool) -> bool {
+    let value = chain.value;
+    if monotonic {
+        return !value.less(first) && !last.less(value);
     }
+    link.first_time == chain.time && !value.less(first) && !first.less(value)
+}
+
+/// The link's last point is the chain's from now on.
+pub(super) fn put_chain(cut: &Cut, series: &Series, link: &Link, stands: Stands, value: Value) {
+    let start = match (stands, series.chain()) {
+        (Stands::Within | Stands::Behind, Some(chain)) => chain.start.max(link.last_start),
+        _ => link.last_start,
+    };
+    series.put_chain(Chain { start, time: link.last_time, value, cut: cut.number });
 }
 
 /// Series (or places in the directory) between two looks at the clock: some 20 µs.

@@ -19,6 +19,7 @@
 mod batch;
 mod directory;
 mod expire;
+mod histograms;
 mod merge;
 
 pub use batch::View;

@@ -6,20 +6,17 @@
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
 use super::overflow::{can_overflow, is_overflow, overflow_run};
-use super::regions::{fill_exponential, fill_region};
 use super::routes::{NONE, Route};
 use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX, reject_of, word_at};
-use crate::aggregate::explicit;
-use crate::aggregate::number::{Step, Value, newer, older, step};
+use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes;
-use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
 use crate::otlp::schema::Message;
 use crate::series::cell::{
-    self, FLAGS, STATE, Shape, bank_flags, cumulative as c, cumulative_region as cr, double_flag, interval_of,
-    overlap_flag, points_of, stamp, value_flag,
+    self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
+    interval_of, points_of, reset_flag, stamp, value_flag,
 };
 use crate::series::group::{Group, Parts};
 use crate::series::lifecycle::{self, State, Touch};
@@ -37,13 +34,13 @@ const REST: u32 = 2;
 /// ORDERING: a cell has one writer, this core; other threads read its closed bank after the cut (board: Release and
 /// Acquire), so plain loads and stores do.
 #[inline]
-fn get(words: &[AtomicU64], i: usize) -> u64 {
+pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
     words[i].load(Relaxed)
 }
 
 /// ORDERING: see `get`.
 #[inline]
-fn put(words: &[AtomicU64], i: usize, value: u64) {
+pub(super) fn put(words: &[AtomicU64], i: usize, value: u64) {
     words[i].store(value, Relaxed);
 }
 
@@ -250,191 +247,59 @@ impl Ingest {
         put(words, FLAGS, flags & !double_flag(self.bank) | double | value_flag(self.bank));
     }
 
+    /// M10, M14: a point of a writer with an older start is the newest one and nothing else.
     fn cumulative(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
         let flags = get(words, FLAGS);
         let value = Value::from_bits(point.value, point.flags & stage::DOUBLE != 0);
-        if point.time <= get(words, at + c::LAST_TIME) {
+        if point.time <= get(words, at + c::NEWEST_TIME) {
             tally.note(Note::Superseded, 1);
             return;
         }
         let was_double = flags & double_flag(self.bank) != 0;
-        let read = |i: usize| Value::from_bits(get(words, at + i), was_double);
-        let (mut first, mut gained) = (read(c::FIRST_VALUE), read(c::GAINED));
-        let last = read(c::LAST_VALUE);
+        let chained = flags & chain_flag(self.bank) != 0;
+        let read = |i: usize| if chained { Value::from_bits(get(words, at + i), was_double) } else { Value::Int(0) };
+        let (mut first, mut last, mut gained) = (read(c::FIRST_VALUE), read(c::LAST_VALUE), read(c::GAINED));
         let mut new_flags = flags | value_flag(self.bank);
-        if flags & value_flag(self.bank) == 0 {
-            put(words, at + c::FIRST_START, point.start);
-            put(words, at + c::FIRST_TIME, point.time);
-            (first, gained) = (value, Value::Int(0));
+        let known = get(words, at + c::LAST_START);
+        if older(point.start, known) {
+            tally.note(Note::OverlappingWriter, 1);
         } else {
-            let (step, what) = step(last, get(words, at + c::LAST_START), value, point.start, monotonic(point));
-            match what {
-                Step::Follows => {}
-                Step::Reset => tally.note(Note::Reset, 1),
-                Step::SecondWriter => {
-                    tally.note(Note::OverlappingWriter, 1);
-                    new_flags |= overlap_flag(self.bank);
+            if chained {
+                let (step, reset) = step(last, known, value, point.start, monotonic(point));
+                if reset {
+                    tally.note(Note::Reset, 1);
+                    new_flags |= reset_flag(self.bank);
                 }
+                let (sum, overflow) = gained.add(step);
+                tally.note(Note::IntOverflow, u64::from(overflow));
+                gained = sum;
+            } else {
+                put(words, at + c::FIRST_START, point.start);
+                put(words, at + c::FIRST_TIME, point.time);
+                first = value;
+                new_flags |= chain_flag(self.bank);
             }
-            let (sum, overflow) = gained.add(step);
-            tally.note(Note::IntOverflow, u64::from(overflow));
-            gained = sum;
+            last = value;
+            put(words, at + c::LAST_START, known.max(point.start));
+            put(words, at + c::LAST_TIME, point.time);
         }
-        let double = value.is_double() || first.is_double() || gained.is_double();
+        let double = [value, first, last, gained].into_iter().any(Value::is_double);
         let bits = |v: Value| if double { v.as_f64().to_bits() } else { v.bits() };
         put(words, at + c::FIRST_VALUE, bits(first));
-        put(words, at + c::LAST_START, point.start);
-        put(words, at + c::LAST_TIME, point.time);
-        put(words, at + c::LAST_VALUE, bits(value));
+        put(words, at + c::LAST_VALUE, bits(last));
         put(words, at + c::GAINED, bits(gained));
+        put(words, at + c::NEWEST_START, point.start);
+        put(words, at + c::NEWEST_TIME, point.time);
+        put(words, at + c::NEWEST_VALUE, bits(value));
         let double = if double { double_flag(self.bank) } else { 0 };
         put(words, FLAGS, new_flags & !double_flag(self.bank) | double);
-    }
-
-    // ---- histograms --------------------------------------------------------------------------------------------
-
-    fn histogram(&mut self, route: u32, point: &HistogramPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
-        let shape = self.contexts.at(self.routes.at(route).stream).shape;
-        let at = shape.bank(self.bank).start;
-        let line = self.touched(route, shape, at, tally)?;
-        let words = self.slab.run(line, shape.words());
-        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
-            return Ok(());
-        }
-        let mut region = [0u64; explicit::HEAD + 64];
-        let mut large;
-        let region: &mut [u64] = if shape.region() <= region.len() {
-            &mut region[..shape.region()]
-        } else {
-            large = vec![0; shape.region()];
-            &mut large
-        };
-        fill_region(region, point);
-        let region: &[u64] = region;
-        if shape.cumulative() {
-            self.cumulative_histogram(words, at, shape, point, region, tally);
-            return Ok(());
-        }
-        let mut into = &words[at + 1..at + 1 + shape.region()];
-        if explicit::merge(&mut into, &region) {
-            // nothing was added; the point was counted in the stamp: take it back
-            put(words, at, get(words, at) - 1);
-            return Err(Reject::CountOverflow);
-        }
-        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
-        Ok(())
-    }
-
-    fn cumulative_histogram(
-        &self,
-        words: &[AtomicU64],
-        at: usize,
-        shape: Shape,
-        point: &HistogramPoint<'_>,
-        region: &[u64],
-        tally: &mut Tally,
-    ) {
-        if point.time <= get(words, at + cr::LAST_TIME) {
-            tally.note(Note::Superseded, 1);
-            return;
-        }
-        let part = |i: usize| {
-            let range = shape.region_in_bank(i);
-            &words[at + range.start..at + range.end]
-        };
-        let (mut first, mut last, mut gained) = (part(0), part(1), part(2));
-        let flags = get(words, FLAGS);
-        if flags & value_flag(self.bank) == 0 {
-            put(words, at + cr::FIRST_START, point.start);
-            put(words, at + cr::FIRST_TIME, point.time);
-            explicit::copy(&mut first, &region);
-            explicit::clear(&mut gained);
-        } else {
-            let last_start = get(words, at + cr::LAST_START);
-            if older(point.start, last_start) {
-                tally.note(Note::OverlappingWriter, 1);
-                put(words, FLAGS, flags | overlap_flag(self.bank));
-            } else if newer(point.start, last_start) || !explicit::follows(&region, &last) {
-                tally.note(Note::Reset, 1);
-                let _ = explicit::merge(&mut gained, &region);
-            } else {
-                explicit::merge_difference(&mut gained, &region, &last);
-            }
-        }
-        explicit::copy(&mut last, &region);
-        put(words, at + cr::LAST_START, point.start);
-        put(words, at + cr::LAST_TIME, point.time);
-        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
-    }
-
-    fn exponential(&mut self, route: u32, point: &ExponentialPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
-        let shape = self.contexts.at(self.routes.at(route).stream).shape;
-        let at = shape.bank(self.bank).start;
-        let line = self.touched(route, shape, at, tally)?;
-        let words = self.slab.run(line, shape.words());
-        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
-            return Ok(());
-        }
-        let [new, last, gained, step] = &mut self.scratch;
-        fill_exponential(new, point);
-        let part = |i: usize| {
-            let range = shape.region_in_bank(i);
-            &words[at + range.start..at + range.end]
-        };
-        let flags = get(words, FLAGS);
-        if !shape.cumulative() {
-            let mut region = part(0);
-            last.load(&region);
-            if last.absorb(new) {
-                put(words, at, get(words, at) - 1);
-                return Err(Reject::CountOverflow);
-            }
-            last.store(&mut region);
-            put(words, FLAGS, flags | value_flag(self.bank));
-            return Ok(());
-        }
-        if point.time <= get(words, at + cr::LAST_TIME) {
-            tally.note(Note::Superseded, 1);
-            return Ok(());
-        }
-        let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
-        if flags & value_flag(self.bank) == 0 {
-            put(words, at + cr::FIRST_START, point.start);
-            put(words, at + cr::FIRST_TIME, point.time);
-            new.store(&mut first_words);
-            gained.clear();
-            gained.store(&mut gained_words);
-        } else {
-            let last_start = get(words, at + cr::LAST_START);
-            last.load(&last_words);
-            gained.load(&gained_words);
-            if older(point.start, last_start) {
-                tally.note(Note::OverlappingWriter, 1);
-                put(words, FLAGS, flags | overlap_flag(self.bank));
-            } else {
-                step.copy_from(new);
-                if newer(point.start, last_start) || !step.subtract(last) {
-                    tally.note(Note::Reset, 1);
-                    step.copy_from(new);
-                }
-                let _ = gained.absorb(step);
-                gained.store(&mut gained_words);
-            }
-        }
-        new.store(&mut last_words);
-        put(words, at + cr::LAST_START, point.start);
-        put(words, at + cr::LAST_TIME, point.time);
-        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
-        Ok(())
     }
 
     // ---- banks, births and deaths ------------------------------------------------------------------------------
 
     /// The route's cell with its bank open for this interval.
     #[inline]
-    fn touched(&mut self, route: u32, shape: Shape, at: usize, tally: &mut Tally) -> Result<u32, Reject> {
+    pub(super) fn touched(&mut self, route: u32, shape: Shape, at: usize, tally: &mut Tally) -> Result<u32, Reject> {
         let line = self.routes.at(route).cell;
         if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
             return Ok(line);
@@ -469,16 +334,16 @@ impl Ingest {
     fn open_bank(&self, line: u32, shape: Shape, gauge: bool) -> Touch {
         let words = self.slab.run(line, shape.words());
         let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
-        // the newest time this core knows for the series stands in the newer of the two banks
-        let time_at = match shape {
-            Shape::Number if gauge => 2,
-            Shape::CumulativeNumber => c::LAST_TIME,
-            _ if shape.cumulative() => cr::LAST_TIME,
-            _ => 0,
+        // the newest time and start this core knows for the series stand in the newer of the two banks
+        let kept: &[usize] = match shape {
+            Shape::Number if gauge => &[2],
+            Shape::CumulativeNumber => &[c::NEWEST_TIME, c::LAST_START],
+            _ if shape.cumulative() => &[cr::LAST_TIME, cr::LAST_START],
+            _ => &[],
         };
-        if time_at > 0 {
-            let known = get(words, at + time_at).max(get(words, other + time_at));
-            put(words, at + time_at, known);
+        for i in kept {
+            let known = get(words, at + i).max(get(words, other + i));
+            put(words, at + i, known);
         }
         match shape {
             Shape::Number => {
@@ -755,16 +620,6 @@ fn kind_of(point: &Number) -> Kind {
 
 fn monotonic(point: &Number) -> bool {
     point.flags & stage::MONOTONIC != 0
-}
-
-/// Counts the point in its bank.
-fn count_point(words: &[AtomicU64], at: usize) -> Result<bool, Reject> {
-    let word = get(words, at);
-    if points_of(word) == u32::MAX {
-        return Err(Reject::CellFull);
-    }
-    put(words, at, word + 1);
-    Ok(true)
 }
 
 /// Gathers and normalises the attribute records (field `number`) of a validated message.

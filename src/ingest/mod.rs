@@ -19,6 +19,7 @@
 
 mod commit;
 mod contexts;
+mod histograms;
 mod overflow;
 mod regions;
 mod routes;
@@ -68,6 +69,8 @@ pub struct Ingest {
     /// The bank that is written.
     bank: usize,
     scratch: [Exponential; 4],
+    /// An explicit histogram's point, as it goes into a cell.
+    region: Vec<u64>,
     /// Freed cells that must wait for a cut: (interval in which they may go, line, words).
     waiting: std::collections::VecDeque<(u32, u32, u32)>,
 }
@@ -88,6 +91,7 @@ impl Ingest {
             interval: 1,
             bank: 0,
             scratch: Default::default(),
+            region: Vec::new(),
             waiting: std::collections::VecDeque::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! Knows both shapes; does not know cells. The points have been checked (`check_histogram`, `check_exponential`).
 
 use super::word_at;
-use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
+use crate::aggregate::explicit::{self, flags_of};
 use crate::aggregate::exponential::{Exponential, Side};
 use crate::otlp::points::{Buckets, ExponentialPoint, HistogramPoint};
 
@@ -12,7 +12,7 @@ pub(super) fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
     region[1] = point.sum.unwrap_or(0.0).to_bits();
     region[2] = point.min.unwrap_or(0.0).to_bits();
     region[3] = point.max.unwrap_or(0.0).to_bits();
-    region[4] = flags_of(point.sum, point.min, point.max);
+    region[4] = flags_of(point.count, point.sum, point.min, point.max);
     if point.counts.is_empty() {
         region[explicit::HEAD] = point.count;
     } else {
@@ -22,18 +22,13 @@ pub(super) fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
     }
 }
 
-fn flags_of(sum: Option<f64>, min: Option<f64>, max: Option<f64>) -> u64 {
-    let bit = |value: Option<f64>, bit| if value.is_some_and(f64::is_finite) { bit } else { 0 };
-    bit(sum, HAS_SUM) | bit(min, HAS_MIN) | bit(max, HAS_MAX)
-}
-
 pub(super) fn fill_exponential(into: &mut Exponential, point: &ExponentialPoint<'_>) {
     into.clear();
     into.count = point.count;
     into.sum = point.sum.unwrap_or(0.0);
     into.min = point.min.unwrap_or(0.0);
     into.max = point.max.unwrap_or(0.0);
-    into.flags = flags_of(point.sum, point.min, point.max);
+    into.flags = flags_of(point.count, point.sum, point.min, point.max);
     into.zero_count = point.zero_count;
     into.zero_threshold = point.zero_threshold;
     into.scale = point.scale;

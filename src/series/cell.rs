@@ -9,11 +9,20 @@
 //!
 //!  bank     stamp: interval number (high half), points in it (low half)
 //!   number             value; time of a gauge, of a delta sum the points without a recorded value
-//!   cumulative number  first start, first time, first value, last start, last time, last value, gained
+//!   cumulative number  first start, first time, first value, last start, last time, last value, gained,
+//!                      newest start, newest time, newest value
 //!   explicit           region
-//!   cumulative         first start, first time, last start, last time, then three regions: first, last, gained
+//!   cumulative         first start, first time, last start, last time, newest start, then three regions: first,
+//!                      last, gained
 //!   exponential        likewise with its own region
 //! ```
+//!
+//! *First* to *last* is what the bank saw of one writer of a cumulative stream, the one with the newest start that
+//! this core knows, and *gained* is what it gained between the two (M10). *Newest* is the newest point of any writer,
+//! whole (M14). Last start is the newest start so far: it goes from bank to bank, and a point without a start does not
+//! change it. A bank with a value but without a chain saw only points of writers with older starts: it has their newest
+//! point, and nothing else. A histogram keeps no third point for this: there the last region holds it until the first
+//! point of the chain comes, and from then on writers with older starts leave no trace but a count.
 //!
 //! A bank belongs to the interval in its stamp; the writer resets it at the first touch in a new one. So merge only
 //! reads, and "which of the two banks is newer" is a comparison of stamps.
@@ -36,8 +45,8 @@ pub const NO_VALUES: usize = 2;
 pub const fn double_flag(bank: usize) -> u64 {
     1 << bank
 }
-/// Flag: bank `b` saw a second writer.
-pub const fn overlap_flag(bank: usize) -> u64 {
+/// Flag: bank `b` saw a reset between first and last.
+pub const fn reset_flag(bank: usize) -> u64 {
     4 << bank
 }
 
@@ -84,9 +93,9 @@ impl Shape {
     pub const fn bank_words(self) -> usize {
         match self {
             Shape::Number => 3,
-            Shape::CumulativeNumber => 8,
+            Shape::CumulativeNumber => 11,
             Shape::Explicit(_) | Shape::Exponential => 1 + self.region(),
-            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 5 + 3 * self.region(),
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 6 + 3 * self.region(),
         }
     }
 
@@ -104,7 +113,7 @@ impl Shape {
     /// Where region `i` (0 first, 1 last, 2 gained; delta: 0) lies in a bank.
     pub const fn region_in_bank(self, i: usize) -> Range<usize> {
         let start = match self {
-            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 5 + i * self.region(),
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 6 + i * self.region(),
             _ => 1,
         };
         start..start + self.region()
@@ -135,6 +144,7 @@ pub const fn points_of(stamp: u64) -> u32 {
 }
 
 const _: () = assert!(Shape::Number.words() == 8, "a delta cell is one cache line");
+const _: () = assert!(Shape::CumulativeNumber.words() <= 24, "a cell of a cumulative sum is three cache lines");
 const _: () = assert!(
     Shape::CumulativeExplicit(crate::limits::HISTOGRAM_BOUNDS_MAX as u32 + 1).words()
         <= super::slab::CHUNK_LINES * super::slab::LINE_WORDS
@@ -147,7 +157,12 @@ pub const fn value_flag(bank: usize) -> u64 {
 
 /// Flags that belong to bank `b`.
 pub const fn bank_flags(bank: usize) -> u64 {
-    double_flag(bank) | overlap_flag(bank) | value_flag(bank)
+    double_flag(bank) | reset_flag(bank) | value_flag(bank) | chain_flag(bank)
+}
+
+/// Flag: bank `b` has first, last and gained.
+pub const fn chain_flag(bank: usize) -> u64 {
+    64 << bank
 }
 
 /// Words inside the bank of a cumulative number, after the stamp.
@@ -166,6 +181,12 @@ pub mod cumulative {
     pub const LAST_VALUE: usize = 6;
     /// Gained from first to last.
     pub const GAINED: usize = 7;
+    /// Newest start.
+    pub const NEWEST_START: usize = 8;
+    /// Newest time.
+    pub const NEWEST_TIME: usize = 9;
+    /// Newest value.
+    pub const NEWEST_VALUE: usize = 10;
 }
 
 /// Words inside the bank of a cumulative histogram, after the stamp.
@@ -178,4 +199,6 @@ pub mod cumulative_region {
     pub const LAST_START: usize = 3;
     /// Last time.
     pub const LAST_TIME: usize = 4;
+    /// Start of the last point as it came.
+    pub const NEWEST_START: usize = 5;
 }

@@ -26,4 +26,4 @@ pub mod slab;
 mod value;
 
 pub use group::{Group, GroupKey};
-pub use value::{CellRef, Dead, ReadValue, Series};
+pub use value::{CellRef, Chain, Dead, ReadValue, Series};

@@ -89,6 +89,9 @@ const CUTS: usize = 4;
 const TIME: usize = 5;
 const CHAIN_START: usize = 6;
 const CHAIN_VALUE: usize = 7;
+const CHAIN_TIME: usize = 8;
+const CHAIN_CUT: usize = 9;
+const OWNED: usize = 10;
 
 /// One output identity.
 #[derive(Debug)]
@@ -101,7 +104,20 @@ pub struct Series {
     pub attributes: Arc<[u8]>,
     first: AtomicU64,
     more: OnceLock<Option<Box<Node>>>,
-    owned: [AtomicU64; 8],
+    owned: [AtomicU64; OWNED],
+}
+
+/// The last point of the writer of a cumulative stream whose increments count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chain {
+    /// The newest start it gave.
+    pub start: u64,
+    /// Its time.
+    pub time: u64,
+    /// Its value; of a histogram, the third region of the owner's block has it.
+    pub value: Value,
+    /// The cut at which it was merged.
+    pub cut: u32,
 }
 
 /// The series is dead: it must be looked up, or made, again.
@@ -389,18 +405,24 @@ impl Series {
         self.put(TIME, time);
     }
 
-    /// The last cumulative input point: (start, value). Its time is `time`. Owner only.
-    pub fn chain(&self) -> Option<(u64, Value)> {
-        self.flag(meta::CHAIN)
-            .then(|| (self.word(CHAIN_START), Value::from_bits(self.word(CHAIN_VALUE), self.flag(meta::CHAIN_DOUBLE))))
+    /// The last point of the writer whose increments count. Owner only.
+    pub fn chain(&self) -> Option<Chain> {
+        self.flag(meta::CHAIN).then(|| Chain {
+            start: self.word(CHAIN_START),
+            time: self.word(CHAIN_TIME),
+            value: Value::from_bits(self.word(CHAIN_VALUE), self.flag(meta::CHAIN_DOUBLE)),
+            cut: self.word(CHAIN_CUT) as u32,
+        })
     }
 
-    /// Sets the last cumulative input point. Owner only.
-    pub fn put_chain(&self, start: u64, value: Value) {
+    /// Sets the last point of the writer whose increments count. Owner only.
+    pub fn put_chain(&self, chain: Chain) {
         self.put_flag(meta::CHAIN, true);
-        self.put_flag(meta::CHAIN_DOUBLE, value.is_double());
-        self.put(CHAIN_START, start);
-        self.put(CHAIN_VALUE, value.bits());
+        self.put_flag(meta::CHAIN_DOUBLE, chain.value.is_double());
+        self.put(CHAIN_START, chain.start);
+        self.put(CHAIN_TIME, chain.time);
+        self.put(CHAIN_VALUE, chain.value.bits());
+        self.put(CHAIN_CUT, u64::from(chain.cut));
     }
 
     /// Whether delta input ever reached it. Owner only.

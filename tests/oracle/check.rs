@@ -95,6 +95,7 @@ impl Pair {
             ("superseded", Note::Superseded, counts.superseded),
             ("baseline", Note::Baseline, counts.baseline),
             ("resets", Note::Reset, counts.resets),
+            ("count overflows", Note::CountOverflow, counts.count_overflows),
             ("overlapping", Note::OverlappingWriter, counts.overlapping),
         ] {
             if tally.noted(note) != want {
@@ -161,8 +162,8 @@ fn same(got: &Body, leaf: &Leaf, kind: u8) -> Result<(), String> {
         (Body::Histogram(h), Value::Zero) => h.count == 0 && h.bucket_counts.iter().all(|count| *count == 0),
         (Body::Exponential(e), Value::Zero) => e.count == 0 && e.positive.is_none() && e.negative.is_none(),
         (Body::Histogram(h), Value::Histogram(w)) => {
-            let extremes = w.count == 0 || same_sum(h.sum, w.sum) && (h.min, h.max) == (w.min, w.max);
-            (h.count, &h.bucket_counts) == (w.count, &w.buckets) && extremes
+            let extremes = w.count == 0 || (h.min, h.max) == (w.min, w.max);
+            (h.count, &h.bucket_counts) == (w.count, &w.buckets) && same_sum(h.sum, w.sum) && extremes
         }
         (Body::Exponential(e), Value::Exponential(w)) => {
             let side =
@@ -188,7 +189,7 @@ fn same(got: &Body, leaf: &Leaf, kind: u8) -> Result<(), String> {
                 sides: [side(&e.positive), side(&e.negative)],
             };
             match w {
-                Exponential { count: 0, .. } => e.count == 0,
+                Exponential { count: 0, .. } => e.count == 0 && summed,
                 Exponential { fuzzy: true, .. } => e.count == w.count && summed,
                 _ => summed && Exponential { sum: None, ..e } == Exponential { sum: None, ..w.clone() },
             }

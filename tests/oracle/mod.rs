@@ -21,18 +21,50 @@ struct Cumulative {
     start: u64,
     time: u64,
     value: Value,
+    /// The newest start that its writer gave; a point without a start changes nothing.
+    since: u64,
+}
+
+/// What one core took of one cumulative series in one interval (M14).
+#[derive(Clone, Debug)]
+struct List {
+    /// Points of the writer with the newest start that the core knows.
+    chain: Vec<Cumulative>,
+    /// The newest point, whoever sent it.
+    newest: Cumulative,
+}
+
+impl List {
+    /// The points that may count: where there is no chain, the newest point.
+    fn points(&self) -> &[Cumulative] {
+        if self.chain.is_empty() { std::slice::from_ref(&self.newest) } else { &self.chain }
+    }
+
+    fn first(&self) -> &Cumulative {
+        &self.points()[0]
+    }
+
+    fn last(&self) -> &Cumulative {
+        &self.points()[self.points().len() - 1]
+    }
+}
+
+/// What a core knows of a gauge or cumulative series.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    time: u64,
+    start: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Series {
-    /// Deltas of this interval.
-    delta: Option<Value>,
+    /// Deltas of this interval by core, in the order in which cores first had any.
+    delta: Vec<(usize, Option<Value>)>,
     /// Gauges of this interval with an effect, newest last.
     gauge: Option<(u64, Value)>,
-    /// Cumulative points of this interval by core, in the order in which they came.
-    lists: BTreeMap<usize, Vec<Cumulative>>,
-    /// Newest gauge or cumulative time that a core knows.
-    known: HashMap<usize, u64>,
+    /// Cumulative points of this interval by core.
+    lists: BTreeMap<usize, List>,
+    known: HashMap<usize, Known>,
     /// Points of this interval.
     open: u64,
     /// The last cut that closes an interval in which it was touched.
@@ -40,7 +72,10 @@ struct Series {
     retiring: bool,
 
     // what the cuts made of it
-    chain: Option<Cumulative>,
+    /// The last point of the writer whose increments count, and the cut at which it did.
+    chain: Option<(Cumulative, u32)>,
+    /// The newest point, whole.
+    newest: Option<Cumulative>,
     gauge_time: u64,
     has_delta: bool,
     total: Option<Value>,
@@ -78,6 +113,7 @@ pub struct Counts {
     pub baseline: u64,
     pub overlapping: u64,
     pub resets: u64,
+    pub count_overflows: u64,
     pub overflowed: u64,
     pub no_value: u64,
     pub expired: u64,
@@ -146,12 +182,16 @@ impl Model {
         }
         let known = self.series.contains_key(&key);
         let series = self.series.entry(key.clone()).or_default();
+        if delta && !series.delta.iter().any(|(on, _)| *on == core) {
+            series.delta.push((core, None));
+        }
+        let sum_here = series.delta.iter_mut().find(|(on, _)| *on == core && delta).map(|(_, sum)| sum);
         // M8: counts that leave 64 bits are refused
-        let sum = match (&value, delta) {
-            (Some(value), true) => match series.delta.clone().unwrap_or_default().add(value) {
+        let sum = match (&value, &sum_here) {
+            (Some(value), Some(before)) => match (**before).clone().unwrap_or_default().add(value) {
                 Some(sum) => Some(sum),
                 None => {
-                    assert!(known || series.delta.is_none());
+                    assert!(known || before.is_none());
                     series.touched = self.cut;
                     return None;
                 }
@@ -164,16 +204,16 @@ impl Model {
             self.counts.no_value += 1;
             return Some(());
         };
-        if let Some(sum) = sum {
-            series.delta = Some(sum);
+        if let (Some(sum), Some(before)) = (sum, sum_here) {
+            *before = Some(sum);
             return Some(());
         }
         let newest = series.known.entry(core).or_default();
         if key.group.kind == flat::GAUGE {
             // M15, M17: newest time, ties by the larger bits
             let tied = series.gauge.as_ref().is_some_and(|(time, _)| *time == point.time);
-            let newest_here = *newest;
-            *newest = newest_here.max(point.time);
+            let newest_here = newest.time;
+            newest.time = newest_here.max(point.time);
             let wins_here = point.time > newest_here
                 || point.time == newest_here
                     && tied
@@ -188,11 +228,31 @@ impl Model {
             if wins {
                 series.gauge = Some((point.time, value));
             }
-        } else if point.time <= *newest {
+            return Some(());
+        }
+        if point.time <= newest.time {
             self.counts.superseded += 1;
-        } else {
-            *newest = point.time;
-            series.lists.entry(core).or_default().push(Cumulative { start: point.start, time: point.time, value });
+            return Some(());
+        }
+        // M14: an older start is a second writer's; it is the newest point and nothing else
+        let second = point.start != 0 && point.start < newest.start;
+        let chained = series.lists.get(&core).is_some_and(|list| !list.chain.is_empty());
+        self.counts.overlapping += u64::from(second);
+        if second && chained && key.group.kind != flat::SUM {
+            // of histograms a core shows the writer with the newest start
+            return Some(());
+        }
+        newest.time = point.time;
+        if !second {
+            newest.start = newest.start.max(point.start);
+        }
+        let since = if second { point.start } else { newest.start };
+        let point = Cumulative { start: point.start, time: point.time, value, since };
+        let new = || List { chain: Vec::new(), newest: point.clone() };
+        let list = series.lists.entry(core).or_insert_with(new);
+        list.newest = point.clone();
+        if !second {
+            list.chain.push(point);
         }
         Some(())
     }
@@ -237,7 +297,7 @@ impl Model {
                 }
                 continue;
             }
-            let Some((step, total, start, time)) = self.merge(key, series, boundary) else {
+            let Some((step, total, start, time)) = self.merge(key, series, boundary, idle_since) else {
                 series.retiring = series.touched <= idle_since;
                 continue;
             };
@@ -256,60 +316,96 @@ impl Model {
     }
 
     /// Sums and histograms: (delta, cumulative, its start, its time); nothing if no point had an effect.
-    fn merge(&mut self, key: &Key, series: &mut Series, boundary: u64) -> Option<(Value, Value, u64, u64)> {
-        let delta = series.delta.take();
-        let mut lists: Vec<Vec<Cumulative>> = std::mem::take(&mut series.lists).into_values().collect();
-        lists.sort_by_key(|list| list[0].time);
-        let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
-        let mut gained: Option<Value> = None;
-        for list in lists {
-            let last_time = list[list.len() - 1].time;
-            match &series.chain {
-                Some(chain) if list[0].time <= chain.time => {
-                    // M14: interleaved with what another core took
-                    if last_time <= chain.time {
-                        self.counts.superseded += 1;
-                        continue;
-                    }
-                    self.counts.overlapping += 1;
-                    gained = Some(gained.unwrap_or_default());
-                    self.within(&list, monotonic);
-                    series.chain = list.last().cloned();
-                }
-                _ => {
-                    for point in list {
-                        let step = match &series.chain {
-                            Some(chain) => self.step(chain, &point, monotonic),
-                            None if self.is_young(&point, boundary) => point.value.clone(),
-                            None => {
-                                self.counts.baseline += 1;
-                                Value::default()
-                            }
-                        };
-                        gained = Some(gained.unwrap_or_default().add(&step).unwrap_or(Value::Unknown));
-                        series.chain = Some(point);
-                    }
-                }
+    fn merge(
+        &mut self,
+        key: &Key,
+        series: &mut Series,
+        boundary: u64,
+        idle_since: u32,
+    ) -> Option<(Value, Value, u64, u64)> {
+        // sums of all cores; M8: what does not fit is left out, and counted
+        let mut delta: Option<Value> = None;
+        for (_, more) in &mut series.delta {
+            if let Some(more) = more.take() {
+                delta = Some(self.added(delta.unwrap_or_default(), &more));
             }
         }
-        if delta.is_none() && gained.is_none() {
+        let mut lists: Vec<List> = std::mem::take(&mut series.lists).into_values().collect();
+        lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest.time)));
+        let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
+        let is_sum = key.group.kind == flat::SUM;
+        let mut step = if is_sum { Value::default() } else { delta.clone().unwrap_or_default() };
+        let mut effect = delta.is_some();
+        for list in lists {
+            let (within, reset) = self.within(list.points(), monotonic);
+            let (first, last) = (list.first(), list.last());
+            let mut since = last.since;
+            let parts = match &series.chain {
+                None if self.is_young(first, boundary) => Some([first.value.clone(), within]),
+                None => {
+                    self.counts.baseline += 1;
+                    Some([nothing_more(first), within])
+                }
+                Some(_) if series.newest.as_ref().is_some_and(|newest| list.newest.time <= newest.time) => {
+                    self.counts.superseded += 1;
+                    continue;
+                }
+                // among the chain's points: the same writer if nothing speaks against it
+                Some((chain, _)) if first.time <= chain.time => {
+                    let one_run = !reset && first.start == chain.since && last.since == chain.since;
+                    let same = one_run && chain.time <= last.time && contains(first, chain, last, monotonic);
+                    if same { last.value.since(&chain.value, false).map(|more| [more, Value::Zero]) } else { None }
+                }
+                Some((chain, cut)) if first.start != 0 && first.start < chain.since => {
+                    // a writer that was silent for so long that it would be forgotten gives way
+                    let over = *cut <= idle_since && last.since != 0 && last.since < chain.since;
+                    self.counts.baseline += u64::from(over);
+                    over.then(|| [nothing_more(first), within])
+                }
+                Some((chain, _)) => {
+                    since = since.max(chain.since);
+                    let (more, reset) = since_last(chain, first, monotonic);
+                    self.counts.resets += u64::from(reset);
+                    Some([more, within])
+                }
+            };
+            match parts {
+                Some(parts) => {
+                    series.chain = Some((Cumulative { since, ..last.clone() }, self.cut));
+                    for more in parts {
+                        step = self.added(step, &more.without_extremes());
+                    }
+                }
+                None => self.counts.overlapping += 1,
+            }
+            effect = true;
+            series.newest = Some(list.newest);
+        }
+        if !effect {
             return None;
         }
         series.has_delta |= delta.is_some();
-        let step = delta.unwrap_or_default().add(&gained.unwrap_or_default()).unwrap_or(Value::Unknown);
-        let time = match &series.chain {
+        if is_sum {
+            step = self.added(delta.unwrap_or_default(), &step);
+        }
+        let time = match &series.newest {
             // alone, the newest point wins, whole
-            Some(chain) if !series.has_delta => {
-                series.start = chain.start;
-                series.total = Some(chain.value.clone());
-                chain.time
+            Some(newest) if !series.has_delta => {
+                series.start = newest.start;
+                series.total = Some(newest.value.clone());
+                newest.time
             }
             _ => {
                 if series.total.is_none() {
                     series.start = self.last_boundary;
                 }
-                let total = series.total.take().unwrap_or_default();
-                series.total = Some(total.add(&step).unwrap_or(Value::Unknown));
+                let total = series.total.take().unwrap_or_default().add(&step);
+                if total.is_none() {
+                    // M8: it begins anew
+                    self.counts.count_overflows += 1;
+                    series.start = self.last_boundary;
+                }
+                series.total = Some(total.unwrap_or_else(|| step.clone()));
                 boundary
             }
         };
@@ -324,26 +420,46 @@ impl Model {
             && point.start > now.saturating_sub(self.expire)
     }
 
-    /// M10, M14, M18: what a point adds to the one before it.
-    fn step(&mut self, last: &Cumulative, point: &Cumulative, monotonic: bool) -> Value {
-        if point.start != 0 && point.start < last.start {
-            self.counts.overlapping += 1;
-            return Value::default();
+    /// What points of one writer add to the first of them, and whether there was a reset.
+    fn within(&mut self, points: &[Cumulative], monotonic: bool) -> (Value, bool) {
+        let (mut total, mut any) = (Value::default(), false);
+        for pair in points.windows(2) {
+            let (more, reset) = since_last(&pair[0], &pair[1], monotonic);
+            self.counts.resets += u64::from(reset);
+            any |= reset;
+            total = self.added(total, &more);
         }
-        let new_start = last.start != 0 && point.start > last.start;
-        match point.value.since(&last.value, monotonic) {
-            Some(difference) if !(new_start && monotonic) => difference,
-            _ => {
-                self.counts.resets += 1;
-                point.value.clone()
-            }
-        }
+        (total, any)
     }
 
-    /// Counts what a list holds by itself, where it adds nothing.
-    fn within(&mut self, list: &[Cumulative], monotonic: bool) {
-        for pair in list.windows(2) {
-            self.step(&pair[0], &pair[1], monotonic);
-        }
+    /// M8: what would take counts past 64 bits is left out, and counted.
+    fn added(&mut self, total: Value, more: &Value) -> Value {
+        total.add(more).unwrap_or_else(|| {
+            self.counts.count_overflows += 1;
+            total
+        })
     }
+}
+
+/// M10, M18: what a point adds to the one before it, and whether it is a reset.
+fn since_last(last: &Cumulative, point: &Cumulative, monotonic: bool) -> (Value, bool) {
+    let new_start = last.since != 0 && point.start > last.since;
+    match point.value.since(&last.value, monotonic) {
+        Some(difference) if !(new_start && monotonic) => (difference, false),
+        _ => (point.value.clone(), true),
+    }
+}
+
+/// What a baseline adds: a histogram still says whether it has a sum.
+fn nothing_more(point: &Cumulative) -> Value {
+    point.value.since(&point.value, false).unwrap_or_default()
+}
+
+/// The chain's last point can be one of these points; of a sum that may fall, only the first can be told.
+fn contains(first: &Cumulative, chain: &Cumulative, last: &Cumulative, monotonic: bool) -> bool {
+    if !monotonic {
+        let alike = |a: &Value, b: &Value| a.since(b, true).is_some() && b.since(a, true).is_some();
+        return first.time == chain.time && alike(&first.value, &chain.value);
+    }
+    chain.value.since(&first.value, true).is_some() && last.value.since(&chain.value, true).is_some()
 }

@@ -94,6 +94,16 @@ impl Value {
         })
     }
 
+    /// M22: what a cumulative stream gained has no minimum and maximum.
+    pub fn without_extremes(mut self) -> Value {
+        match &mut self {
+            Value::Histogram(h) => (h.min, h.max) = (None, None),
+            Value::Exponential(e) => (e.min, e.max) = (None, None),
+            _ => {}
+        }
+        self
+    }
+
     /// What it has more than `older`; nothing if it cannot follow it without a reset.
     pub fn since(&self, older: &Value, monotonic: bool) -> Option<Value> {
         use Value as V;
@@ -120,7 +130,10 @@ impl Value {
 
 impl Histogram {
     fn add(&self, other: &Histogram) -> Option<Value> {
-        // a point without values says nothing about sum, minimum and maximum
+        // a point without values says nothing about sum, minimum and maximum of others
+        if other.count == 0 && self.count == 0 {
+            return Some(Value::Histogram(Histogram { sum: self.sum.and(other.sum), ..self.clone() }));
+        }
         if other.count == 0 {
             return Some(Value::Histogram(self.clone()));
         }
@@ -141,10 +154,8 @@ impl Histogram {
         let buckets: Option<Vec<u64>> =
             self.buckets.iter().zip(&older.buckets).map(|(a, b)| a.checked_sub(*b)).collect();
         let (count, buckets) = (self.count.checked_sub(older.count)?, buckets?);
-        if count == 0 {
-            return Some(Value::Zero);
-        }
         let sum = if older.count == 0 { self.sum } else { add_sums(self.sum, older.sum.map(|sum| -sum)) };
+        let sum = sum.map(|sum| if count == 0 { 0.0 } else { sum });
         // M22: minimum and maximum of a difference are unknown
         Some(Value::Histogram(Histogram { count, sum, min: None, max: None, buckets }))
     }
@@ -178,6 +189,9 @@ impl Exponential {
     }
 
     fn add(&self, other: &Exponential) -> Option<Value> {
+        if other.count == 0 && self.count == 0 {
+            return Some(Value::Exponential(Exponential { sum: self.sum.and(other.sum), ..self.clone() }));
+        }
         if other.count == 0 {
             return Some(Value::Exponential(self.clone()));
         }
@@ -225,7 +239,7 @@ impl Exponential {
             }
             into.retain(|_, count| *count > 0);
         }
-        let sum = add_sums(self.sum, older.sum.map(|sum| -sum));
+        let sum = add_sums(self.sum, older.sum.map(|sum| -sum)).map(|sum| if count == 0 { 0.0 } else { sum });
         Some(Value::Exponential(Exponential { count, sum, min: None, max: None, zero_count, ..out }))
     }
 }

@@ -1,0 +1,336 @@
+//! Histograms at a cut: the closed banks of a series become its value, for both kinds alike.
+//!
+//! Knows which regions are added when (conformance M8 to M24, and the chain in `merge`); what adding is for a kind of
+//! histogram lies behind `Arithmetic`. A step of one core that would take a count past 64 bits is left out, and a total
+//! that would pass them begins anew at the cut before, with the step; both are counted (`CountOverflow`). No allocation for a series in steady state: an owner keeps one of each kind, and
+//! their memory.
+
+use super::batch::Point;
+use super::directory::Owner;
+use super::merge::{Cut, Link, Stands, get, put_chain};
+use crate::aggregate::explicit::{self, Words};
+use crate::aggregate::exponential::Exponential;
+use crate::aggregate::number::{Value, newer};
+use crate::ledger::{Note, Tally};
+use crate::model::{Kind, Temporality};
+use crate::series::cell::{FLAGS, Shape, value_flag};
+use crate::series::slab::SlabWriter;
+use crate::series::{CellRef, Series};
+use std::sync::atomic::AtomicU64;
+
+/// Regions of an owner's block: two value slots, and the chain's last point.
+const CHAIN: usize = 2;
+
+/// The arithmetic of one kind of histogram: an interval's *step*, and the *total* it leads to. What adds returns `true`
+/// where a count would leave 64 bits (M8); nothing is added then.
+pub(super) trait Arithmetic {
+    /// Empties the step; regions have so many words.
+    fn begin(&mut self, words: usize);
+    /// Adds a delta's region to the step.
+    fn add(&mut self, from: &[AtomicU64]) -> bool;
+    /// Adds a region that a cumulative stream gained: without minimum and maximum (M22).
+    fn add_gained(&mut self, from: &[AtomicU64]) -> bool;
+    /// Whether `newer` can follow `older` without a reset; if so, remembers the difference.
+    fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool;
+    /// Adds the difference remembered last to the step.
+    fn add_difference(&mut self) -> bool;
+    /// The total is that region.
+    fn total_is(&mut self, region: &[AtomicU64]);
+    /// The total is that region, or nothing, and the step; the step alone, and `true`, where they do not fit together.
+    fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool;
+    /// Writes the total.
+    fn put_total(&self, into: &mut impl Words);
+    /// Writes the step.
+    fn put_step(&self, into: &mut impl Words);
+}
+
+/// Explicit bounds: regions as they are.
+#[derive(Default)]
+pub(super) struct Explicit {
+    step: Vec<u64>,
+    difference: Vec<u64>,
+    total: Vec<u64>,
+}
+
+impl Arithmetic for Explicit {
+    fn begin(&mut self, words: usize) {
+        for region in [&mut self.step, &mut self.difference, &mut self.total] {
+            region.clear();
+            region.resize(words, 0);
+        }
+    }
+
+    fn add(&mut self, from: &[AtomicU64]) -> bool {
+        explicit::merge(&mut self.step.as_mut_slice(), &from)
+    }
+
+    fn add_gained(&mut self, from: &[AtomicU64]) -> bool {
+        explicit::merge_gained(&mut self.step.as_mut_slice(), &from)
+    }
+
+    fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool {
+        if !explicit::follows(&newer, &older) {
+            return false;
+        }
+        explicit::clear(&mut self.difference.as_mut_slice());
+        explicit::merge_difference(&mut self.difference.as_mut_slice(), &newer, &older);
+        true
+    }
+
+    fn add_difference(&mut self) -> bool {
+        explicit::merge(&mut self.step.as_mut_slice(), &self.difference.as_slice())
+    }
+
+    fn total_is(&mut self, region: &[AtomicU64]) {
+        explicit::copy(&mut self.total.as_mut_slice(), &region);
+    }
+
+    fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool {
+        explicit::clear(&mut self.total.as_mut_slice());
+        if let Some(region) = region {
+            self.total_is(region);
+        }
+        let anew = explicit::merge(&mut self.total.as_mut_slice(), &self.step.as_slice());
+        if anew {
+            explicit::copy(&mut self.total.as_mut_slice(), &self.step.as_slice());
+        }
+        anew
+    }
+
+    fn put_total(&self, into: &mut impl Words) {
+        explicit::copy(into, &self.total.as_slice());
+    }
+
+    fn put_step(&self, into: &mut impl Words) {
+        explicit::copy(into, &self.step.as_slice());
+    }
+}
+
+/// Exponential buckets: regions are read, added at one scale, and written.
+#[derive(Default)]
+pub(super) struct Exponentials {
+    step: Exponential,
+    difference: Exponential,
+    total: Exponential,
+    other: Exponential,
+}
+
+impl Arithmetic for Exponentials {
+    fn begin(&mut self, _: usize) {
+        self.step.clear();
+    }
+
+    fn add(&mut self, from: &[AtomicU64]) -> bool {
+        self.other.load(&from);
+        self.step.absorb(&mut self.other)
+    }
+
+    fn add_gained(&mut self, from: &[AtomicU64]) -> bool {
+        self.other.load(&from);
+        self.other.forget_extremes();
+        self.step.absorb(&mut self.other)
+    }
+
+    fn follows(&mut self, newer: &[AtomicU64], older: &[AtomicU64]) -> bool {
+        self.difference.load(&newer);
+        self.other.load(&older);
+        self.difference.subtract(&mut self.other)
+    }
+
+    fn add_difference(&mut self) -> bool {
+        self.step.absorb(&mut self.difference)
+    }
+
+    fn total_is(&mut self, region: &[AtomicU64]) {
+        self.total.load(&region);
+    }
+
+    fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool {
+        match region {
+            Some(region) => self.total.load(&region),
+            None => self.total.clear(),
+        }
+        self.other.copy_from(&self.step);
+        let anew = self.total.absorb(&mut self.other);
+        if anew {
+            self.total.copy_from(&self.step);
+        }
+        anew
+    }
+
+    fn put_total(&self, into: &mut impl Words) {
+        self.total.store(into);
+    }
+
+    fn put_step(&self, into: &mut impl Words) {
+        self.step.store(into);
+    }
+}
+
+fn shape_of(series: &Series, cumulative: bool) -> Shape {
+    let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
+    Shape::of(series.group.kind, temporality, series.group.buckets())
+}
+
+impl Owner {
+    pub(super) fn histogram(
+        &mut self,
+        cut: &Cut,
+        series: &Series,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+    ) -> Option<Point> {
+        let mut links = std::mem::take(&mut self.links);
+        links.clear();
+        let point = if series.group.kind == Kind::Histogram {
+            let mut sums = std::mem::take(&mut self.explicit);
+            let point = self.histogram_of(cut, series, &mut sums, &mut links, slab, tally);
+            self.explicit = sums;
+            point
+        } else {
+            let mut sums = std::mem::take(&mut self.exponentials);
+            let point = self.histogram_of(cut, series, &mut sums, &mut links, slab, tally);
+            self.exponentials = sums;
+            point
+        };
+        self.links = links;
+        point
+    }
+
+    fn histogram_of(
+        &mut self,
+        cut: &Cut,
+        series: &Series,
+        sums: &mut impl Arithmetic,
+        links: &mut Vec<Link>,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+    ) -> Option<Point> {
+        let words = shape_of(series, false).region();
+        sums.begin(words);
+        let (mut has_delta, mut left_out) = (false, 0);
+        let points = self.touched(
+            cut,
+            series,
+            |cumulative| shape_of(series, cumulative),
+            |cell, shape, bank, cells| {
+                if get(cells, FLAGS) & value_flag(bank) == 0 {
+                    return;
+                }
+                if shape.cumulative() {
+                    links.push(Link::new(cell, shape, bank, cells));
+                } else {
+                    has_delta = true;
+                    left_out += u64::from(sums.add(region(shape, bank, 0, cells)));
+                }
+            },
+        );
+        tally.emit(points);
+        tally.note(Note::CountOverflow, left_out);
+        if !has_delta && links.is_empty() {
+            return None;
+        }
+        if series.newest().is_none() && series.block() == 0 {
+            // line numbers are kept one higher, so that 0 is "none"
+            series.put_block(slab.allocate(3 * words) + 1);
+        }
+        let block = slab.run(series.block() - 1, 3 * words);
+        let part = |i: usize| &block[i * words..(i + 1) * words];
+        Link::sort(links);
+        let newest = self.chain_histograms(cut, series, links, part(CHAIN), sums, tally);
+        if !has_delta && newest.is_none() {
+            return None;
+        }
+        if has_delta {
+            series.put_has_delta();
+        }
+        if series.has_delta() && series.chain().is_some() {
+            series.put_mixed();
+        }
+        let (start, time) = match newest {
+            Some((link, shown)) if !series.has_delta() => {
+                sums.total_is(shown);
+                series.put_start(link.newest_start);
+                (link.newest_start, link.newest_time)
+            }
+            _ => {
+                if series.newest().is_none() {
+                    series.put_start(self.last_boundary);
+                }
+                if sums.total_after(series.newest().map(part)) {
+                    tally.note(Note::CountOverflow, 1);
+                    series.put_start(self.last_boundary);
+                }
+                (series.start(), cut.boundary)
+            }
+        };
+        series.with_slot(cut.number, |_, slot| sums.put_total(&mut part(slot)));
+        let base = self.words.len();
+        self.words.resize(base + 2 * words, 0);
+        let (total, step) = self.words[base..].split_at_mut(words);
+        sums.put_total(&mut &mut *total);
+        sums.put_step(&mut &mut *step);
+        Some(Point { time, start, words: base as u32, has_delta: true, ..Point::default() })
+    }
+
+    /// As `merge`'s `chain`: adds what the links contribute to the step; returns the newest whole point, if any link
+    /// had an effect. `last` is the chain's last point.
+    fn chain_histograms(
+        &self,
+        cut: &Cut,
+        series: &Series,
+        links: &[Link],
+        mut last: &[AtomicU64],
+        sums: &mut impl Arithmetic,
+        tally: &mut Tally,
+    ) -> Option<(Link, &[AtomicU64])> {
+        let shape = shape_of(series, true);
+        let mut newest_of_all = None;
+        for link in links {
+            let CellRef { core, line, .. } = link.cell;
+            let Some(cells) = self.registry.slab(core as usize).run(line, shape.words()) else { continue };
+            let part = |i: usize| region(shape, link.bank, i, cells);
+            let newest = part(1);
+            let first = if link.chained { part(0) } else { newest };
+            let stands = self.stands(series, link, cut.boundary, tally);
+            let left_out = match (stands, series.chain()) {
+                (Stands::Superseded, _) => continue,
+                (Stands::Whole, _) => Some(sums.add_gained(first)),
+                (Stands::Baseline, _) => {
+                    // nothing more than itself
+                    sums.follows(first, first);
+                    Some(sums.add_difference())
+                }
+                (Stands::Within, _) if sums.follows(last, first) && sums.follows(newest, last) => {
+                    Some(sums.add_difference())
+                }
+                (Stands::Behind, Some(chain)) => {
+                    if !newer(link.first_start, chain.start) && sums.follows(first, last) {
+                        Some(sums.add_difference())
+                    } else {
+                        tally.note(Note::Reset, 1);
+                        Some(sums.add_gained(first))
+                    }
+                }
+                (Stands::Second | Stands::Within | Stands::Behind, _) => None,
+            };
+            if let Some(left_out) = left_out {
+                let too = link.chained && stands != Stands::Within && sums.add_gained(part(2));
+                tally.note(Note::CountOverflow, u64::from(left_out) + u64::from(too));
+                explicit::copy(&mut last, &newest);
+                put_chain(cut, series, link, stands, Value::Int(0));
+            } else {
+                tally.note(Note::OverlappingWriter, 1);
+            }
+            series.put_time(link.newest_time);
+            newest_of_all = Some((*link, newest));
+        }
+        newest_of_all
+    }
+}
+
+/// Region `i` of a bank.
+fn region(shape: Shape, bank: usize, i: usize, cells: &[AtomicU64]) -> &[AtomicU64] {
+    let (at, range) = (shape.bank(bank).start, shape.region_in_bank(i));
+    &cells[at + range.start..at + range.end]
+}

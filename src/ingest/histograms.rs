@@ -1,0 +1,205 @@
+//! How a histogram's point goes into a bank of its cell.
+//!
+//! Knows the layout of the banks of both kinds of histogram, and what a cumulative point is to the one before it (M10,
+//! M14); does not know routes beyond the cell they lead to.
+
+use super::Ingest;
+use super::commit::{get, put};
+use super::regions::{fill_exponential, fill_region};
+use crate::aggregate::explicit;
+use crate::aggregate::number::{newer, older};
+use crate::ledger::{Note, Tally};
+use crate::model::Reject;
+use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
+use crate::series::cell::{FLAGS, Shape, chain_flag, cumulative_region as cr, points_of, reset_flag, value_flag};
+use std::sync::atomic::AtomicU64;
+
+impl Ingest {
+    pub(super) fn histogram(
+        &mut self,
+        route: u32,
+        point: &HistogramPoint<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), Reject> {
+        let shape = self.contexts.at(self.routes.at(route).stream).shape;
+        let at = shape.bank(self.bank).start;
+        let line = self.touched(route, shape, at, tally)?;
+        let words = self.slab.run(line, shape.words());
+        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
+            tally.note(Note::NoRecordedValue, 1);
+            return Ok(());
+        }
+        let mut region = std::mem::take(&mut self.region);
+        region.resize(shape.region(), 0);
+        fill_region(&mut region, point);
+        let applied = if shape.cumulative() {
+            self.cumulative_histogram(words, at, shape, point, &region, tally);
+            Ok(())
+        } else {
+            self.delta_histogram(words, at, &region)
+        };
+        self.region = region;
+        applied
+    }
+
+    fn delta_histogram(&self, words: &[AtomicU64], at: usize, region: &[u64]) -> Result<(), Reject> {
+        let mut into = &words[at + 1..at + 1 + region.len()];
+        if explicit::merge(&mut into, &region) {
+            // nothing was added; the point was counted in the stamp: take it back
+            put(words, at, get(words, at) - 1);
+            return Err(Reject::CountOverflow);
+        }
+        put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
+        Ok(())
+    }
+
+    fn cumulative_histogram(
+        &self,
+        words: &[AtomicU64],
+        at: usize,
+        shape: Shape,
+        point: &HistogramPoint<'_>,
+        region: &[u64],
+        tally: &mut Tally,
+    ) {
+        if point.time <= get(words, at + cr::LAST_TIME) {
+            tally.note(Note::Superseded, 1);
+            return;
+        }
+        let part = |i: usize| {
+            let range = shape.region_in_bank(i);
+            &words[at + range.start..at + range.end]
+        };
+        let (mut first, mut last, mut gained) = (part(0), part(1), part(2));
+        match comes(words, at, self.bank, point.start, point.time, tally) {
+            Comes::WithoutEffect => return,
+            Comes::Second => {}
+            Comes::First => {
+                explicit::copy(&mut first, &region);
+                explicit::clear(&mut gained);
+            }
+            Comes::After { anew } => {
+                let left_out = if anew || !explicit::follows(&region, &last) {
+                    tally.note(Note::Reset, 1);
+                    put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
+                    explicit::merge(&mut gained, &region)
+                } else {
+                    explicit::merge_difference(&mut gained, &region, &last)
+                };
+                tally.note(Note::CountOverflow, u64::from(left_out));
+            }
+        }
+        explicit::copy(&mut last, &region);
+    }
+
+    pub(super) fn exponential(
+        &mut self,
+        route: u32,
+        point: &ExponentialPoint<'_>,
+        tally: &mut Tally,
+    ) -> Result<(), Reject> {
+        let shape = self.contexts.at(self.routes.at(route).stream).shape;
+        let at = shape.bank(self.bank).start;
+        let line = self.touched(route, shape, at, tally)?;
+        let words = self.slab.run(line, shape.words());
+        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
+            tally.note(Note::NoRecordedValue, 1);
+            return Ok(());
+        }
+        let [new, last, gained, step] = &mut self.scratch;
+        fill_exponential(new, point);
+        let part = |i: usize| {
+            let range = shape.region_in_bank(i);
+            &words[at + range.start..at + range.end]
+        };
+        if !shape.cumulative() {
+            let mut region = part(0);
+            last.load(&region);
+            if last.absorb(new) {
+                put(words, at, get(words, at) - 1);
+                return Err(Reject::CountOverflow);
+            }
+            last.store(&mut region);
+            put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
+            return Ok(());
+        }
+        if point.time <= get(words, at + cr::LAST_TIME) {
+            tally.note(Note::Superseded, 1);
+            return Ok(());
+        }
+        let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
+        match comes(words, at, self.bank, point.start, point.time, tally) {
+            Comes::WithoutEffect => return Ok(()),
+            Comes::Second => {}
+            Comes::First => {
+                new.store(&mut first_words);
+                gained.clear();
+                gained.store(&mut gained_words);
+            }
+            Comes::After { anew } => {
+                last.load(&last_words);
+                gained.load(&gained_words);
+                step.copy_from(new);
+                if anew || !step.subtract(last) {
+                    tally.note(Note::Reset, 1);
+                    put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
+                    step.copy_from(new);
+                }
+                tally.note(Note::CountOverflow, u64::from(gained.absorb(step)));
+                gained.store(&mut gained_words);
+            }
+        }
+        new.store(&mut last_words);
+        Ok(())
+    }
+}
+
+/// How a point of a cumulative histogram comes to its bank.
+enum Comes {
+    /// From a writer with an older start, after points of the chain.
+    WithoutEffect,
+    /// From a writer with an older start, and there is nothing else.
+    Second,
+    /// The first point of the chain.
+    First,
+    /// After another point of the chain; `anew`: with a newer start.
+    After { anew: bool },
+}
+
+/// How a point of a cumulative histogram comes to its bank, and the words beside the regions for it (M10, M14).
+fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tally: &mut Tally) -> Comes {
+    let flags = get(words, FLAGS);
+    let chained = flags & chain_flag(bank) != 0;
+    let known = get(words, at + cr::LAST_START);
+    let second = older(start, known);
+    if second {
+        tally.note(Note::OverlappingWriter, 1);
+        if chained {
+            // there is no third region: see `series::cell`
+            return Comes::WithoutEffect;
+        }
+    }
+    put(words, at + cr::NEWEST_START, start);
+    put(words, at + cr::LAST_TIME, time);
+    if !chained {
+        put(words, at + cr::FIRST_START, start);
+        put(words, at + cr::FIRST_TIME, time);
+    }
+    if second {
+        put(words, FLAGS, flags | value_flag(bank));
+        return Comes::Second;
+    }
+    put(words, at + cr::LAST_START, known.max(start));
+    put(words, FLAGS, flags | value_flag(bank) | chain_flag(bank));
+    if chained { Comes::After { anew: newer(start, known) } } else { Comes::First }
+}
+
+/// Counts the point in its bank.
+fn count_point(words: &[AtomicU64], at: usize) -> Result<bool, Reject> {
+    let word = get(words, at);
+    if points_of(word) == u32::MAX {
+        return Err(Reject::CellFull);
+    }
+    put(words, at, word + 1);
+    Ok(true)
+}

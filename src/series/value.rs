@@ -9,7 +9,7 @@
 //! 2. The value words are written by the owner alone. Two slots hold the last two cut values; the slot's cut number is
 //!    0 while it is being written.
 //!
-//! Progress: everything here is lock-free; `OnceLock::set` waits only for a racing `set` of the same link.
+//! Progress: everything here is lock-free.
 //!
 //! Ordering: a cell's line is published by the slot's Release store and read with Acquire, so that its zeroed words
 //! are seen. The value slots are a seqlock by cut number: number 0, Release fence, words, number with Release; the
@@ -17,12 +17,13 @@
 
 use super::group::Group;
 use crate::aggregate::number::Value;
+use crate::sync::once::Once;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     fence,
 };
-use std::sync::{Arc, OnceLock};
 
 /// Where a cell lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,20 +66,19 @@ const GONE: u32 = u32::MAX;
 #[derive(Debug)]
 struct Node {
     cell: AtomicU64,
-    next: OnceLock<Option<Box<Node>>>,
+    next: Once<Node>,
 }
 
 /// Bits of the meta word.
 mod meta {
     pub const DOUBLE: [u64; 2] = [1, 2];
     pub const DELTA: u64 = 4;
-    pub const CHAIN: u64 = 8;
-    pub const CHAIN_DOUBLE: u64 = 16;
-    pub const MIXED: u64 = 32;
+    pub const CHAIN_DOUBLE: u64 = 8;
+    pub const MIXED: u64 = 16;
     /// Both slots have held a value.
-    pub const USED_TWICE: u64 = 64;
+    pub const USED_TWICE: u64 = 32;
     /// Expired: no longer shown.
-    pub const DEAD: u64 = 128;
+    pub const DEAD: u64 = 64;
 }
 
 /// Words of the owner.
@@ -87,11 +87,13 @@ const START: usize = 1;
 const VALUE: usize = 2;
 const CUTS: usize = 4;
 const TIME: usize = 5;
-const CHAIN_START: usize = 6;
-const CHAIN_VALUE: usize = 7;
-const CHAIN_TIME: usize = 8;
-const CHAIN_CUT: usize = 9;
-const OWNED: usize = 10;
+const OWNED: usize = 6;
+
+/// Words of the chain.
+const CHAIN_START: usize = 0;
+const CHAIN_VALUE: usize = 1;
+const CHAIN_TIME: usize = 2;
+const CHAIN_CUT: usize = 3;
 
 /// One output identity.
 #[derive(Debug)]
@@ -103,9 +105,14 @@ pub struct Series {
     /// Attributes: a normalised run, in the order first seen.
     pub attributes: Arc<[u8]>,
     first: AtomicU64,
-    more: OnceLock<Option<Box<Node>>>,
+    more: Once<Node>,
+    /// The owner's, once a cumulative stream has fed it.
+    chain: Once<[AtomicU64; 4]>,
     owned: [AtomicU64; OWNED],
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Series>() + 2 * size_of::<usize>() <= 128, "with its counts it is two cache lines");
 
 /// The last point of the writer of a cumulative stream whose increments count.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,7 +157,8 @@ impl Series {
             group,
             attributes,
             first: AtomicU64::new(0),
-            more: OnceLock::new(),
+            more: Once::new(),
+            chain: Once::new(),
             owned: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -165,7 +173,7 @@ impl Series {
             return Some(&self.first);
         }
         let mut link = &self.more;
-        while let Some(Some(node)) = link.get() {
+        while let Some(node) = link.get() {
             if matches(&node.cell) {
                 return Some(&node.cell);
             }
@@ -189,17 +197,16 @@ impl Series {
             Err(CLOSED) => return Err(Dead),
             Err(_) => {}
         }
-        let mut node = Box::new(Node { cell: AtomicU64::new(cell.pack()), next: OnceLock::new() });
+        let mut node = Box::new(Node { cell: AtomicU64::new(cell.pack()), next: Once::new() });
         let mut link = &self.more;
         loop {
-            match link.set(Some(node)) {
+            match link.set(node) {
                 Ok(()) => return Ok(()),
-                Err(Some(back)) => node = back,
-                Err(None) => unreachable!("a node was given in"),
+                Err(back) => node = back,
             }
             match link.get() {
-                Some(Some(next)) => link = &next.next,
-                _ => return Err(Dead),
+                Some(next) => link = &next.next,
+                None => return Err(Dead),
             }
         }
     }
@@ -222,11 +229,11 @@ impl Series {
         let mut link = &self.more;
         for _ in 1..seen {
             match link.get() {
-                Some(Some(node)) => link = &node.next,
-                _ => return false,
+                Some(node) => link = &node.next,
+                None => return false,
             }
         }
-        link.set(None).is_ok()
+        link.close()
     }
 
     /// Marks the cell's place as empty, unless its core has put another there already. Owner only, once it is dead.
@@ -248,7 +255,7 @@ impl Series {
         }
         let mut places = 1;
         let mut link = &self.more;
-        while let Some(Some(node)) = link.get() {
+        while let Some(node) = link.get() {
             // ORDERING: Acquire, see `slot_of`
             if let Some(cell) = CellRef::unpack(node.cell.load(Acquire)).filter(|cell| !cell.is_gone()) {
                 visit(cell);
@@ -407,22 +414,31 @@ impl Series {
 
     /// The last point of the writer whose increments count. Owner only.
     pub fn chain(&self) -> Option<Chain> {
-        self.flag(meta::CHAIN).then(|| Chain {
-            start: self.word(CHAIN_START),
-            time: self.word(CHAIN_TIME),
-            value: Value::from_bits(self.word(CHAIN_VALUE), self.flag(meta::CHAIN_DOUBLE)),
-            cut: self.word(CHAIN_CUT) as u32,
+        let words = self.chain.get()?;
+        // ORDERING: the owner reads what it wrote
+        let word = |i: usize| words[i].load(Relaxed);
+        Some(Chain {
+            start: word(CHAIN_START),
+            time: word(CHAIN_TIME),
+            value: Value::from_bits(word(CHAIN_VALUE), self.flag(meta::CHAIN_DOUBLE)),
+            cut: word(CHAIN_CUT) as u32,
         })
     }
 
     /// Sets the last point of the writer whose increments count. Owner only.
     pub fn put_chain(&self, chain: Chain) {
-        self.put_flag(meta::CHAIN, true);
         self.put_flag(meta::CHAIN_DOUBLE, chain.value.is_double());
-        self.put(CHAIN_START, chain.start);
-        self.put(CHAIN_TIME, chain.time);
-        self.put(CHAIN_VALUE, chain.value.bits());
-        self.put(CHAIN_CUT, u64::from(chain.cut));
+        if self.chain.get().is_none() {
+            // nobody else sets it
+            let _ = self.chain.set(Box::default());
+        }
+        let Some(words) = self.chain.get() else { return };
+        // ORDERING: as above
+        let put = |i: usize, value| words[i].store(value, Relaxed);
+        put(CHAIN_START, chain.start);
+        put(CHAIN_TIME, chain.time);
+        put(CHAIN_VALUE, chain.value.bits());
+        put(CHAIN_CUT, u64::from(chain.cut));
     }
 
     /// Whether delta input ever reached it. Owner only.

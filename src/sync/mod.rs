@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!  append::AppendVec     one appender, any readers    grows, never moves an element
+//!  once::Once            many setters, any readers  one boxed value or closed, in a word
 //!  published::Published  one writer, any readers      the newest Arc of something
 //!  row::Row              one writer, any readers      N words, read whole (seqlock)
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
@@ -18,6 +19,7 @@
 
 pub mod append;
 pub mod cut;
+pub mod once;
 pub mod published;
 pub mod reclaim;
 pub mod row;

@@ -84,6 +84,8 @@ pub const BATCH_POINTS_MAX: usize = 4_096;
 pub const BATCH_BYTES_MAX: usize = 2 * MIB;
 /// Default bytes queued in memory for one destination.
 pub const QUEUE_BYTES_DEFAULT: usize = 256 * MIB;
+/// Encoded requests that wait beside full queues until the next merge, bytes, over all shards and destinations.
+pub const HELD_BYTES_MAX: usize = 1024 * MIB;
 /// Requests in flight to one destination.
 pub const IN_FLIGHT_MAX: usize = 4;
 /// First and longest wait between tries of a failed request.

@@ -275,7 +275,8 @@ impl Control {
                     }
                     self.next = u64::MAX;
                 }
-                Some(number) if self.house.board.all_merged(number) => break,
+                // what waits for room in a queue gets it as long as there is time
+                Some(number) if self.house.board.all_merged(number) && !self.house.is_holding() => break,
                 Some(_) => {}
             }
             self.late(now);

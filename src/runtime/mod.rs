@@ -25,7 +25,7 @@ mod shard;
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
-use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX, HTTP2_WINDOW_BYTES, KIB, MIB};
+use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX, HELD_BYTES_MAX, HTTP2_WINDOW_BYTES, KIB, MIB};
 use crate::model::Temporality;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -107,6 +107,8 @@ pub struct Memory {
     pub connections: usize,
     /// Queues of all destinations.
     pub queues: usize,
+    /// Encoded requests that wait for room in a queue; shared out evenly to shards and destinations.
+    pub held: usize,
     /// Request bodies being read or inflated.
     pub bodies: usize,
     /// Series: identities, cells, routes.
@@ -133,7 +135,8 @@ impl Memory {
             ));
         }
         let bodies = (left / 4).max(BODIES_MIN * max_body).min(2048 * MIB);
-        Ok(Memory { limit, base: BASE_BYTES, connections, queues, bodies, series: left - bodies })
+        let held = if queues == 0 { 0 } else { ((left - bodies) / 4).min(HELD_BYTES_MAX) };
+        Ok(Memory { limit, base: BASE_BYTES, connections, queues, held, bodies, series: left - bodies - held })
     }
 }
 
@@ -152,6 +155,8 @@ struct House {
     /// Monotonic time of each shard's last turn, nanoseconds.
     heartbeats: Vec<AtomicU64>,
     drained: Vec<AtomicBool>,
+    /// By shard: encoded requests wait for room in a queue.
+    holding: Vec<AtomicBool>,
     /// Bytes of bodies being read or inflated.
     bodies: AtomicUsize,
     bodies_max: usize,
@@ -163,6 +168,11 @@ impl House {
             // a waker fails only when its poll is gone, and then nobody waits
             let _ = waker.wake();
         }
+    }
+
+    /// Whether any shard has encoded requests that wait for room in a queue.
+    fn is_holding(&self) -> bool {
+        self.holding.iter().any(|holding| holding.load(Relaxed))
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -240,6 +250,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         phase: AtomicU8::new(RUNNING),
         heartbeats: (0..plan.shards).map(|_| AtomicU64::new(started.mono_ns)).collect(),
         drained: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
+        holding: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         bodies: AtomicUsize::new(0),
         bodies_max: memory.bodies,
     });
@@ -249,6 +260,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         expire_ns: plan.expire.as_nanos() as u64,
         interval_ns: plan.interval.as_nanos() as u64,
     };
+    let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
     let cores = pins(&plan)?;
     let mut shards = Vec::new();
     let mut windows = Vec::new();
@@ -262,7 +274,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             listeners,
             ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
             owner,
-            outlet: outlet::Queues::new(sender.clone(), views.clone()),
+            outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
             max_body: plan.max_body,
             connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
@@ -322,7 +334,8 @@ mod tests {
     #[test]
     fn the_memory_budget_is_a_sum_and_too_little_is_refused_with_words() {
         let memory = Memory::plan(4096 * MIB, 64 * MIB, 256 * MIB).unwrap();
-        assert_eq!(memory.base + memory.connections + memory.queues + memory.bodies + memory.series, memory.limit);
+        let Memory { limit, base, connections, queues, held, bodies, series } = memory;
+        assert_eq!(base + connections + queues + held + bodies + series, limit);
         assert!(memory.bodies >= 128 * MIB);
         let words = Memory::plan(100 * MIB, 64 * MIB, 0).unwrap_err();
         assert!(words.contains("--memory-limit") && words.contains("--max-body"), "{words}");

@@ -1,19 +1,31 @@
 //! From the encoder to the queues: each encoded request is shared by all destinations that want its view.
 
-use crate::deliver::{Encoded, Offer, Sender};
+use crate::deliver::{Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, View};
 use crate::model::Temporality;
 use std::sync::Arc;
 
 /// One shard's way to the queues.
 pub(super) struct Queues {
-    sender: Sender,
+    hold: Hold,
     views: Vec<Temporality>,
 }
 
 impl Queues {
-    pub fn new(sender: Sender, views: Vec<Temporality>) -> Queues {
-        Queues { sender, views }
+    /// `held_max`: bytes that may wait for each destination whose queue is full.
+    pub fn new(sender: Sender, views: Vec<Temporality>, held_max: usize) -> Queues {
+        Queues { hold: Hold::new(sender, held_max), views }
+    }
+
+    /// Moves what waits into the queues; `true` when something still waits.
+    pub fn advance(&mut self) -> bool {
+        self.hold.advance_all();
+        !self.hold.is_empty()
+    }
+
+    /// Gives up what waits.
+    pub fn give_up(&mut self) {
+        self.hold.give_up();
     }
 }
 
@@ -26,9 +38,9 @@ impl Outlet for Queues {
         let batch = Arc::new(Encoded { bytes: request.into(), points });
         for (d, temporality) in self.views.iter().enumerate() {
             if *temporality == view.0 {
-                // a full queue is counted there, and slows nobody else
-                match self.sender.offer(d, batch.clone()) {
-                    Offer::Queued | Offer::Full => {}
+                // each outcome is counted there, and slows nobody else
+                match self.hold.offer(d, batch.clone()) {
+                    Offer::Queued | Offer::Held | Offer::Full => {}
                 }
             }
         }

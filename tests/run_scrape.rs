@@ -280,7 +280,7 @@ fn the_admin_door_has_its_pages_and_no_others() {
         let by_shard = page.iter().filter(|(series, _)| series.starts_with("catchment_loop_turns_total{"));
         assert_eq!(by_shard.count().to_string(), shards);
         assert_eq!(admin.get("/healthz").status, 200);
-        assert_eq!(admin.get("/readyz").status, 200);
+        until("every loop to have turned", || (admin.get("/readyz").status == 200).then_some(()));
         let ledger = admin.get("/ledger");
         assert_eq!(ledger.header("content-type"), Some("application/json"));
         let ledger = ledger.json();

@@ -22,6 +22,8 @@ mod outlet;
 mod scrape;
 mod shard;
 
+pub use bind::remove_ports;
+
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
@@ -152,7 +154,7 @@ struct House {
     wakers: Vec<mio::Waker>,
     control: mio::Waker,
     phase: AtomicU8,
-    /// Monotonic time of each shard's last turn, nanoseconds.
+    /// Monotonic time of each shard's last turn, nanoseconds; 0 before the first.
     heartbeats: Vec<AtomicU64>,
     drained: Vec<AtomicBool>,
     /// By shard: encoded requests wait for room in a queue.
@@ -248,7 +250,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         wakers,
         control: mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?,
         phase: AtomicU8::new(RUNNING),
-        heartbeats: (0..plan.shards).map(|_| AtomicU64::new(started.mono_ns)).collect(),
+        heartbeats: (0..plan.shards).map(|_| AtomicU64::new(0)).collect(),
         drained: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         holding: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         bodies: AtomicUsize::new(0),

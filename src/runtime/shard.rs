@@ -143,6 +143,7 @@ impl Shard {
         }
         let mut events = mio::Events::with_capacity(EVENTS);
         let (mut busy, mut holding) = (false, false);
+        self.beat(clock::mono());
         loop {
             let wait = if busy {
                 Duration::ZERO
@@ -258,7 +259,12 @@ impl Shard {
         self.core.book.publish();
         self.core.watch.turn(spent);
         self.core.watch.publish(self.doors.stats(), self.core.ingest.routes() as u64);
+        self.beat(now.mono_ns + spent);
+    }
+
+    /// The loop runs.
+    fn beat(&self, mono_ns: u64) {
         // ORDERING: a time for the readiness page; publishes nothing
-        self.house.heartbeats[self.number].store(now.mono_ns + spent, Relaxed);
+        self.house.heartbeats[self.number].store(mono_ns.max(1), Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! OTLP over HTTP/1.1 at the doors: R1, R3 to R9, R11 to R15, R18, T5, T12, T13, T28, T29.
+//! OTLP over HTTP/1.1 at the doors: R1, R3 to R9, R11 to R16, R18, T5, T12, T13, T28, T29.
 
 mod listen_support;
 
@@ -47,6 +47,24 @@ fn r7_r8_partial_success() {
     let partial = ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap().partial_success.unwrap();
     assert_eq!(partial.rejected_data_points, 0);
     assert_eq!(partial.error_message, "x".repeat(4_096));
+}
+
+/// R16: answers are never compressed, asked for or not: all are short, and say no Content-Encoding.
+#[test]
+fn r16_answers_are_plain_whatever_is_accepted() {
+    let server = Server::start(Options::default());
+    for accepted in [None, Some("gzip"), Some("gzip;q=1.0, identity;q=0"), Some("br")] {
+        let mut headers = vec![PROTOBUF];
+        headers.extend(accepted.map(|accepted| ("accept-encoding", accepted)));
+        for (body, status) in [(b"x".as_slice(), 200), (b"partial", 200), (b"warn", 200), (b"bad", 400)] {
+            let reply = post(&server, "/v1/metrics", &headers, body);
+            assert_eq!((reply.status, reply.header("content-encoding")), (status, None), "{accepted:?}");
+            match status {
+                200 => drop(ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap()),
+                _ => assert_eq!(Status::decode(reply.body.as_slice()).unwrap().code, 3),
+            }
+        }
+    }
 }
 
 /// R9, R11, R12, R13, R14, R15: every refusal has its status, and a body in the encoding of the request.

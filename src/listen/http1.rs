@@ -1,7 +1,8 @@
 //! OTLP over one HTTP/1.1 connection.
 //!
 //! Does not know sockets or gRPC. Invariants: 1. one exchange at a time; 2. a request that is refused before its body
-//! is whole is answered at once; hyper closes the connection behind the answer.
+//! is whole is answered at once; hyper closes the connection behind the answer; 3. what hyper refuses by itself gets
+//! the body that it leaves out (R12).
 //! Bounds: see `net::http1`, `serve`.
 
 use std::convert::Infallible;
@@ -13,14 +14,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::answer::{Outcome, over_http};
+use super::answer::{Fault, Outcome, over_http, to_bad_head};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
 use super::patience::Patience;
 use super::serve::Bench;
 use crate::model::Intake;
 use crate::net::body::Collect;
-use crate::net::http1::Http1;
+use crate::net::http1::{Http1, give_body};
 use crate::net::wire::Wire;
 
 const ROUNDS_MAX: usize = 64;
@@ -74,6 +75,7 @@ impl Session {
             if let Poll::Ready(end) = self.http.poll(&mut context) {
                 if end.is_err_and(|fault| fault.is_parse()) {
                     bench.shop.stats.protocol_errors += 1;
+                    give_body(wire, to_bad_head);
                 }
                 self.abandon(bench);
                 return Step::Close;
@@ -163,6 +165,11 @@ impl Session {
                         return true;
                     }
                 }
+                Poll::Ready(Some(Err(fault))) if is_malformed(&fault) => {
+                    bench.shop.stats.protocol_errors += 1;
+                    self.answer(wire, bench, Err(Fault::Head("the chunked coding of the body is malformed")));
+                    return true;
+                }
                 Poll::Ready(Some(Err(_))) => {
                     self.abandon(bench);
                     return true;
@@ -186,4 +193,12 @@ impl Session {
             self.patience.on_answer(wire, bench.now.mono_ns);
         }
     }
+}
+
+/// Whether a body ended because of what the client sent, and not because it left.
+fn is_malformed(fault: &hyper::Error) -> bool {
+    let source = std::error::Error::source(fault).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| {
+        matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+    })
 }

@@ -8,6 +8,9 @@
 //! 2. A call is in `calls` only while its body is not whole; small calls mostly never get there.
 //! 3. An answer that cannot be sent (the stream is reset, the connection gone) is dropped: what was applied stays so.
 //!
+//! Not kept: R12 for what `h2` answers by itself. 431 to a header list over the limit has no body, and faults of the
+//! protocol end the stream or the connection; it tells nobody, so there is nothing to add a body to.
+//!
 //! Bounds: `limits::STREAMS_PER_CONNECTION_MAX` calls, each a body within `serve`'s budget; windows and frames of
 //! `limits`; `h2`'s own counters for resets that wait to be accepted, and for CONTINUATION (derived from the header list).
 

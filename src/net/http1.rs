@@ -16,7 +16,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -62,6 +63,33 @@ impl<B> Future for Waiting<B> {
             None => Poll::Pending,
         }
     }
+}
+
+/// hyper's own answer to a head that it refuses has no body. Gives it one, while it is still corked: `body` is told the
+/// status and gives the type and the content. `false` when there is no such answer.
+pub fn give_body(wire: &Wire, body: impl FnOnce(u16) -> (HeaderValue, Bytes)) -> bool {
+    const LENGTH: &[u8] = b"content-length: 0\r\n";
+    let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).rposition(|window| window == what);
+    let mut found = false;
+    wire.amend(|out| {
+        let Some(start) = find(out, b"HTTP/1.1 4") else { return };
+        let Some(length) = find(&out[start..], LENGTH).map(|at| start + at) else { return };
+        let status = std::str::from_utf8(&out[start + 9..start + 12]).ok().and_then(|digits| digits.parse().ok());
+        let Some(status) = status.filter(|_| out.ends_with(b"\r\n\r\n")) else { return };
+        let (content_type, content) = body(status);
+        let fields = [
+            b"content-type: ",
+            content_type.as_bytes(),
+            b"\r\ncontent-length: ",
+            content.len().to_string().as_bytes(),
+            b"\r\n",
+        ]
+        .concat();
+        out.splice(length..length + LENGTH.len(), fields);
+        out.extend_from_slice(&content);
+        found = true;
+    });
+    found
 }
 
 /// A connection and its desk.

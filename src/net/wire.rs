@@ -10,6 +10,7 @@
 //! 3. Small writes are corked until `flush_out`, so that all answers of one turn leave in one system call. At most
 //!    `CORK_BYTES` wait there; then a write goes to the socket or waits for it.
 //! 4. After a flood nothing more is read.
+//! 5. hyper gets no byte of a head, or of a chunk's frame, that `heads` refuses.
 //!
 //! Bounds: `CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
 //! Reading goes straight into the session's buffer (`sync::spare`); the scratch is for what is thrown away.
@@ -23,6 +24,7 @@ use std::task::{Context, Poll};
 use mio::net::TcpStream;
 
 use super::frames::{Flood, FrameMeter};
+use super::heads::{HeadMeter, POISON};
 use crate::limits::KIB;
 use crate::sync::spare;
 
@@ -85,6 +87,7 @@ pub struct Wire {
     out: RefCell<Vec<u8>>,
     write_blocked_since_ns: Cell<u64>,
     meter: RefCell<Option<Box<FrameMeter>>>,
+    heads: RefCell<HeadMeter>,
     flood: Cell<Option<Flood>>,
 }
 
@@ -106,6 +109,7 @@ impl Wire {
             out: RefCell::new(Vec::new()),
             write_blocked_since_ns: Cell::new(0),
             meter: RefCell::new(None),
+            heads: RefCell::default(),
             flood: Cell::new(None),
         }
     }
@@ -230,6 +234,14 @@ impl Wire {
             *out = Vec::new();
         }
         Ok(out.is_empty())
+    }
+
+    /// Lets `change` see what is corked, and write more.
+    pub fn amend(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = self.out.borrow_mut();
+        let before = out.len();
+        change(&mut out);
+        self.bytes_out.set(self.bytes_out.get() + out.len().saturating_sub(before) as u64);
     }
 
     /// Whether the socket takes nothing for now.
@@ -395,7 +407,15 @@ impl hyper::rt::Read for Transport {
         mut buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = buffer.remaining();
-        self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max)).map_ok(drop)
+        let look = |bytes: &mut [u8]| match self.0.heads.borrow_mut().feed(bytes) {
+            Ok(()) => bytes.len(),
+            Err(at) => {
+                // hyper refuses the message by itself at this byte, with an answer in its place
+                bytes[at] = POISON;
+                at + 1
+            }
+        };
+        self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max, look)).map_ok(drop)
     }
 }
 

@@ -3,18 +3,28 @@
 use crate::deliver::{Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, View};
 use crate::model::Temporality;
+use crate::runtime::clock;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// One shard's way to the queues.
 pub(super) struct Queues {
     hold: Hold,
     views: Vec<Temporality>,
+    /// When encoding began. `flush` asks `wants` right before it encodes a view, and gives it to `take` right after.
+    begun_ns: Cell<u64>,
+    encode_ns: u64,
 }
 
 impl Queues {
     /// `held_max`: bytes that may wait for each destination whose queue is full.
     pub fn new(sender: Sender, views: Vec<Temporality>, held_max: usize) -> Queues {
-        Queues { hold: Hold::new(sender, held_max), views }
+        Queues { hold: Hold::new(sender, held_max), views, begun_ns: Cell::new(0), encode_ns: 0 }
+    }
+
+    /// Time spent encoding since the last call, nanoseconds.
+    pub fn take_encode_ns(&mut self) -> u64 {
+        std::mem::take(&mut self.encode_ns)
     }
 
     /// Moves what waits into the queues; `true` when something still waits.
@@ -31,10 +41,12 @@ impl Queues {
 
 impl Outlet for Queues {
     fn wants(&self, view: View) -> bool {
+        self.begun_ns.set(clock::mono());
         self.views.contains(&view.0)
     }
 
     fn take(&mut self, view: View, request: Vec<u8>, points: u64) {
+        self.encode_ns += clock::mono() - self.begun_ns.get();
         let batch = Arc::new(Encoded { bytes: request.into(), points });
         for (d, temporality) in self.views.iter().enumerate() {
             if *temporality == view.0 {

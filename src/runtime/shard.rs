@@ -187,6 +187,7 @@ impl Shard {
         match board.due(self.number) {
             Due::Nothing => return false,
             Due::Switch(cut) => {
+                let begun = clock::mono();
                 match board.try_switch(self.number, cut.number) {
                     Switch::Switched { last } => {
                         self.core.ingest.switch(cut.number + 1);
@@ -199,6 +200,7 @@ impl Shard {
                     }
                     Switch::AlreadySkipped => self.core.book.tally.note(Note::CutLate, 1),
                 }
+                self.core.book.tally.note(Note::CutNs, clock::mono() - begun);
                 return true;
             }
             Due::Merge(cut) => {
@@ -215,7 +217,9 @@ impl Shard {
                 let more = || clock::mono() - begun < slice;
                 let slab = self.core.ingest.slab_mut();
                 let work = self.owner.step(slab, &mut self.core.book.tally, &mut self.outlet, more);
-                self.core.book.tally.note(Note::MergeNs, clock::mono() - begun);
+                let (spent, encoding) = (clock::mono() - begun, self.outlet.take_encode_ns());
+                self.core.book.tally.note(Note::MergeNs, spent.saturating_sub(encoding));
+                self.core.book.tally.note(Note::EncodeNs, encoding);
                 self.core.book.publish();
                 if work == Work::Done {
                     self.advance_held();

@@ -12,8 +12,8 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prost::Message;
 
+use super::Answer;
 use super::status::{Detail, ExportResponse, PartialSuccess, Status, shrink};
-use super::{Answer, BUDGET_RETRY_MS};
 use crate::limits;
 use crate::model::{Receipt, Refusal};
 use crate::net::grpc::{self, Code};
@@ -162,7 +162,7 @@ impl Fault {
             ),
         };
         let detail = match self {
-            Fault::NoBudget => Detail::Retry { after_ms: BUDGET_RETRY_MS },
+            Fault::NoBudget => Detail::Retry { after_ms: limits::BUDGET_RETRY_MS },
             Fault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => Detail::Retry { after_ms: *retry_after_ms },
             Fault::Refused(Refusal::Malformed(_)) | Fault::Gzip(_) => Detail::BadRequest,
             _ => Detail::None,

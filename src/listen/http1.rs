@@ -5,6 +5,7 @@
 //! the body that it leaves out (R12).
 //! Bounds: see `net::http1`, `serve`.
 
+use crate::limits;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,8 +24,6 @@ use crate::model::Intake;
 use crate::net::body::Collect;
 use crate::net::http1::{Http1, give_body};
 use crate::net::wire::Wire;
-
-const ROUNDS_MAX: usize = 64;
 
 /// A whole, short body.
 pub struct Short(Bytes);
@@ -70,7 +69,7 @@ impl Session {
     pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..limits::SESSION_ROUNDS_MAX {
             bench.shop.flag.take();
             if let Poll::Ready(end) = self.http.poll(&mut context) {
                 if end.is_err_and(|fault| fault.is_parse()) {

@@ -24,7 +24,6 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, Response};
 
-use super::LINGER;
 use super::answer::{GRPC, Outcome, over_http, trailers_only};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
@@ -33,13 +32,6 @@ use crate::limits;
 use crate::model::Intake;
 use crate::net::body::Collect;
 use crate::net::wire::{Transport, Wire};
-
-const ROUNDS_MAX: usize = 64;
-/// Streams reset by us that are remembered, and for how long.
-const RESET_STREAMS_MAX: usize = 64;
-const RESET_STREAM_DURATION: Duration = Duration::from_secs(5);
-/// Bytes of answers that one connection may leave unsent inside `h2`.
-const SEND_BUFFER_BYTES: usize = 64 * limits::KIB;
 
 struct Call {
     tongue: Tongue,
@@ -74,9 +66,9 @@ impl Session {
             .max_frame_size(limits::HTTP2_FRAME_BYTES)
             .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
             .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
-            .max_concurrent_reset_streams(RESET_STREAMS_MAX)
-            .reset_stream_duration(RESET_STREAM_DURATION)
-            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .max_concurrent_reset_streams(limits::HTTP2_RESET_STREAMS_MAX)
+            .reset_stream_duration(limits::HTTP2_RESET_STREAM_DURATION)
+            .max_send_buffer_size(limits::HTTP2_SEND_BUFFER_BYTES)
             .handshake(Transport(wire));
         Session {
             state: State::Shaking(handshake),
@@ -90,7 +82,7 @@ impl Session {
     pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..limits::SESSION_ROUNDS_MAX {
             bench.shop.flag.take();
             match self.round(&mut context, bench) {
                 Step::Wait => {}
@@ -122,7 +114,7 @@ impl Session {
             self.calm(&mut Context::from_waker(&waker), bench);
             return Step::TimedOut;
         }
-        if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, LINGER)) && self.calls.is_empty() {
+        if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) && self.calls.is_empty() {
             return Step::TimedOut;
         }
         if self.calls.is_empty() && self.goaway_at_ns.is_none() {

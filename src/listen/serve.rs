@@ -2,11 +2,12 @@
 //!
 //! Does not know sessions. Invariant: whatever was reserved for a body is released when its outcome stands.
 
+use crate::limits;
 use std::time::Duration;
 
 use super::answer::{Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
-use super::{Answer, BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, Options, Stats};
+use super::{Answer, Options, Stats};
 use crate::clock::Now;
 use crate::model::{Input, Intake};
 use crate::net::body::{BodyFault, Collect, Pool};
@@ -127,8 +128,8 @@ impl<I: Intake> Bench<'_, I> {
         if take.deadline_ns < self.now.mono_ns {
             return Some(Fault::Deadline);
         }
-        let due = elapsed.checked_sub(BODY_GRACE)?.as_secs() * BODY_BYTES_PER_SECOND_MIN;
-        (elapsed > BODY_GRACE && received as u64 <= due).then_some(Fault::Slow)
+        let due = elapsed.checked_sub(limits::BODY_GRACE)?.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
+        (elapsed > limits::BODY_GRACE && received as u64 <= due).then_some(Fault::Slow)
     }
 
     fn release(&mut self, collect: &mut Collect) {

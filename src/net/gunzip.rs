@@ -5,13 +5,10 @@
 //!
 //! Invariants: 1. the output never grows past `limit + 1` bytes, nor past what `grow` granted; 2. `grow` is asked
 //! before the output grows, not after.
-//! Bounds: `MEMBERS_MAX` members a body; one state a shard.
+//! Bounds: `limits::GZIP_MEMBERS_MAX` members a body; one state a shard.
 
+use crate::limits;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
-
-/// Members of one body. Well-behaved clients send one.
-pub const MEMBERS_MAX: usize = 1_024;
-const STEP_BYTES: usize = 64 * 1024;
 
 /// Why a body could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +42,7 @@ impl Gunzip {
         limit: usize,
         mut grow: impl FnMut(usize) -> bool,
     ) -> Result<(), GunzipFault> {
-        for _ in 0..MEMBERS_MAX {
+        for _ in 0..limits::GZIP_MEMBERS_MAX {
             let head = head_bytes(input)?;
             input = self.member(&input[head..], output, limit, &mut grow)?;
             if input.is_empty() {
@@ -70,7 +67,7 @@ impl Gunzip {
                 return Err(GunzipFault::TooLarge);
             }
             if output.len() == output.capacity() {
-                let more = STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
+                let more = limits::GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
                 if !grow(more) {
                     return Err(GunzipFault::NoBudget);
                 }
@@ -149,7 +146,15 @@ mod tests {
     #[test]
     fn round_trips() {
         let mut state = Gunzip::default();
-        for size in [0, 1, 100, STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 300_000] {
+        for size in [
+            0,
+            1,
+            100,
+            limits::GUNZIP_STEP_BYTES - 1,
+            limits::GUNZIP_STEP_BYTES,
+            limits::GUNZIP_STEP_BYTES + 1,
+            300_000,
+        ] {
             let body: Vec<u8> = (0..size).map(|i| (i * 7 % 251) as u8).collect();
             let mut output = Vec::new();
             state.inflate(&zip(&body), &mut output, size, |_| true).unwrap();

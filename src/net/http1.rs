@@ -6,7 +6,7 @@
 //! Invariants: 1. one request at a time lies on the desk (hyper does not begin the next before the answer is out);
 //! 2. hyper's own timers are off: `header_read_timeout` would also close idle keep-alive connections, and SDKs export
 //! every 60 s.
-//! Bounds: heads of `limits::HEADER_LIST_BYTES_MAX` bytes and `HEADERS_MAX` fields; a read buffer of `READ_BYTES_MAX`.
+//! Bounds: heads of `limits::HEADER_LIST_BYTES_MAX` bytes and `limits::HEADERS_MAX` fields; a read buffer of `limits::HTTP1_READ_BYTES_MAX`.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -24,12 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 
 use super::wire::{Transport, Wire};
-use crate::limits::{self, KIB};
-
-/// Header fields of one request.
-pub const HEADERS_MAX: usize = 100;
-/// Largest read buffer of one connection, bytes: a body up to this size comes as one chunk.
-pub const READ_BYTES_MAX: usize = 256 * KIB + 16 * KIB;
+use crate::limits;
 
 struct Desk<B> {
     request: Option<Request<Incoming>>,
@@ -112,9 +107,9 @@ where
         let desk = Rc::new(RefCell::new(Desk { request: None, answer: None }));
         let connection = http1::Builder::new()
             .header_read_timeout(None)
-            .max_headers(HEADERS_MAX)
+            .max_headers(limits::HEADERS_MAX)
             .max_header_size(limits::HEADER_LIST_BYTES_MAX as usize)
-            .max_buf_size(READ_BYTES_MAX)
+            .max_buf_size(limits::HTTP1_READ_BYTES_MAX)
             .serve_connection(Transport(wire), Clerk(Rc::clone(&desk)));
         Http1 { connection: Box::pin(connection), desk }
     }

@@ -8,11 +8,11 @@
 //!    announced (epoll(7), "Do I need to continuously read", 9).
 //! 2. In one turn at most the granted bytes are read; what is left makes the wire *hungry* and its owner comes back.
 //! 3. Small writes are corked until `flush_out`, so that all answers of one turn leave in one system call. At most
-//!    `CORK_BYTES` wait there; then a write goes to the socket or waits for it.
+//!    `limits::CORK_BYTES` wait there; then a write goes to the socket or waits for it.
 //! 4. After a flood nothing more is read.
 //! 5. hyper gets no byte of a head, or of a chunk's frame, that `heads` refuses.
 //!
-//! Bounds: `CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
+//! Bounds: `limits::CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
 //! Reading goes straight into the session's buffer (`sync::spare`); the scratch is for what is thrown away.
 
 use std::cell::{Cell, RefCell};
@@ -25,15 +25,8 @@ use mio::net::TcpStream;
 
 use super::frames::{Flood, FrameMeter};
 use super::heads::{HeadMeter, POISON};
-use crate::limits::KIB;
+use crate::limits;
 use crate::sync::spare;
-
-/// Bytes of answers that wait for the end of a turn.
-pub const CORK_BYTES: usize = 64 * KIB;
-/// Bytes of a shard's scratch buffer, the most that one read takes.
-pub const SCRATCH_BYTES: usize = 64 * KIB;
-/// Capacity of the cork that an idle connection keeps.
-const CORK_KEPT_BYTES: usize = 4 * KIB;
 
 /// The read buffer that all wires of a shard share.
 #[derive(Clone)]
@@ -41,7 +34,7 @@ pub struct Scratch(Rc<RefCell<Box<[u8]>>>);
 
 impl Default for Scratch {
     fn default() -> Self {
-        Scratch(Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice())))
+        Scratch(Rc::new(RefCell::new(vec![0; limits::READ_SCRATCH_BYTES].into_boxed_slice())))
     }
 }
 
@@ -230,7 +223,7 @@ impl Wire {
             }
         }
         out.drain(..sent);
-        if out.is_empty() && out.capacity() > CORK_KEPT_BYTES {
+        if out.is_empty() && out.capacity() > limits::CORK_KEPT_BYTES {
             *out = Vec::new();
         }
         Ok(out.is_empty())
@@ -305,7 +298,7 @@ impl Wire {
 
     fn write(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let waiting = self.out.borrow().len();
-        let written = if waiting + bytes.len() <= CORK_BYTES {
+        let written = if waiting + bytes.len() <= limits::CORK_BYTES {
             self.out.borrow_mut().extend_from_slice(bytes);
             Poll::Ready(Ok(bytes.len()))
         } else {

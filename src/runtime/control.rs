@@ -534,7 +534,7 @@ mod tests {
         let slabs = (0..SHARDS).map(|_| SlabWriter::new().1).collect();
         let options = registry::Options { series_limit: 10, group_limit: 10, memory_limit: usize::MAX };
         let poll = mio::Poll::new().unwrap();
-        let memory = Memory::plan(1 << 30, plan.max_body, 0).unwrap();
+        let memory = Memory::plan(1 << 30, plan.max_body, SHARDS, &[]).unwrap();
         let house = Arc::new(House {
             board: CutBoard::new(SHARDS),
             registry: Arc::new(Registry::new(options, slabs)),

@@ -12,23 +12,23 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::answer::{Fault, Outcome, over_http, to_bad_head};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
 use super::patience::Patience;
-use super::serve::Bench;
+use super::serve::{Bench, Body};
 use crate::model::Intake;
-use crate::net::body::Collect;
 use crate::net::http1::{Http1, give_body};
 use crate::net::wire::Wire;
 
 /// A whole, short body.
 pub struct Short(Bytes);
 
-impl Body for Short {
+impl http_body::Body for Short {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -50,7 +50,7 @@ struct Exchange {
     tongue: Tongue,
     take: Take,
     body: Incoming,
-    collect: Collect,
+    state: Body,
     started_ns: u64,
 }
 
@@ -94,8 +94,7 @@ impl Session {
     /// Looks at the clock.
     pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         if let Some(exchange) = &self.exchange {
-            let received = exchange.collect.received();
-            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, received) {
+            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &exchange.state) {
                 self.answer(wire, bench, Err(fault));
                 self.http.graceful_shutdown();
                 return Step::Again;
@@ -123,7 +122,7 @@ impl Session {
     /// Ends what is unfinished, without an answer.
     pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.abandon(exchange.tongue.input(), &mut exchange.collect);
+            bench.abandon(exchange.tongue.input(), &mut exchange.state);
         }
     }
 
@@ -140,8 +139,7 @@ impl Session {
             Ok(take) => (take, None),
             Err(fault) => (Take { gzip: false, deadline_ns: u64::MAX }, Some(fault)),
         };
-        self.exchange =
-            Some(Exchange { tongue, take, body, collect: Collect::default(), started_ns: bench.now.mono_ns });
+        self.exchange = Some(Exchange { tongue, take, body, state: Body::default(), started_ns: bench.now.mono_ns });
         match refused {
             Some(fault) => {
                 self.answer(wire, bench, Err(fault));
@@ -155,11 +153,17 @@ impl Session {
     fn advance<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, context: &mut Context<'_>) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
         loop {
-            match Pin::new(&mut exchange.body).poll_frame(context) {
+            // a body that is whole is not polled again
+            let frame = if exchange.state.is_whole() {
+                Poll::Ready(None)
+            } else {
+                Pin::new(&mut exchange.body).poll_frame(context)
+            };
+            match frame {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(chunk) = frame.into_data() else { continue };
-                    if let Err(fault) = bench.collect(exchange.tongue, &mut exchange.collect, chunk) {
+                    if let Err(fault) = bench.collect(exchange.tongue, &mut exchange.state, chunk) {
                         self.answer(wire, bench, Err(fault));
                         return true;
                     }
@@ -174,7 +178,11 @@ impl Session {
                     return true;
                 }
                 Poll::Ready(None) => {
-                    let outcome = bench.export(exchange.tongue, exchange.take, &mut exchange.collect);
+                    let outcome = bench.export(exchange.tongue, exchange.take, &mut exchange.state);
+                    let Some(outcome) = outcome else {
+                        wire.set_hungry();
+                        return false;
+                    };
                     self.answer(wire, bench, outcome);
                     return true;
                 }
@@ -184,7 +192,7 @@ impl Session {
 
     fn answer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, outcome: Outcome) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.finish(exchange.tongue.input(), &mut exchange.collect, &outcome);
+            bench.finish(exchange.tongue.input(), &mut exchange.state, &outcome);
             let Tongue::Http(dress) = exchange.tongue else {
                 unreachable!("HTTP/1.1 has no trailers, so judge never says gRPC")
             };

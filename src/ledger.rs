@@ -62,8 +62,12 @@ pub enum Note {
     CutLate,
     /// Output points encoded, once per view.
     Encoded,
-    /// Nanoseconds spent merging and encoding: both are done in the same slices.
+    /// Nanoseconds spent switching banks at cuts.
+    CutNs,
+    /// Nanoseconds spent merging.
     MergeNs,
+    /// Nanoseconds spent encoding; in the same slices as merging, and no part of its time.
+    EncodeNs,
     /// Bytes encoded.
     EncodedBytes,
     /// Turns of the event loop.
@@ -76,7 +80,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 27;
+    pub const COUNT: usize = 29;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
@@ -101,7 +105,9 @@ impl Note {
         ("series_merged", "Series merged, over all cuts"),
         ("cut_late_shard", "Cuts that this shard was late for and skipped"),
         ("points_encoded", "Output points encoded, once per temporality that is wanted"),
-        ("merge_ns", "Time spent merging and encoding"),
+        ("cut_ns", "Time spent switching to the other bank at cuts"),
+        ("merge_ns", "Time spent merging, encoding not counted"),
+        ("encode_ns", "Time spent encoding"),
         ("encoded_bytes", "Bytes encoded, over all formats"),
         ("loop_turns", "Turns of the event loop that had work"),
         ("loop_turns_over_1ms", "Turns of the event loop longer than 1 ms"),

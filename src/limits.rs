@@ -50,12 +50,94 @@ pub const READ_TURN_BYTES: usize = 256 * KIB;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time a connection may be idle.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Connections that wait in the kernel, on one listener.
+pub const ACCEPT_BACKLOG: i32 = 1024;
+/// Connections accepted on one listener in one turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Pause of accepting after the file table was full, nanoseconds.
+pub const ACCEPT_PAUSE_NS: u64 = 100_000_000;
+/// Rounds of one connection in one turn: polled again because polling moved something.
+pub const SESSION_ROUNDS_MAX: usize = 64;
+/// Bytes that a shard inflates in one turn of its loop, over all bodies: about a millisecond. Measured: a gzip body of
+/// 60 MiB in one go holds the loop for 0.5 s, 0.1 s of it decoding.
+pub const INFLATE_TURN_BYTES: usize = 256 * KIB;
+/// Bytes of one body that are inflated before the others get their turn.
+pub const INFLATE_SLICE_BYTES: usize = 128 * KIB;
+/// Time from accepting a connection to its first byte. The header timeout runs from that byte on.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which a body may come as slowly as it likes.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// Bytes per second that a body has to bring on average after the grace.
+pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
+/// Time a peer may leave our answers in the socket.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time a peer gets to read the last answer and to close, and an idle HTTP/2 peer to follow a GOAWAY.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Bytes thrown away while a connection lingers.
+pub const LINGER_BYTES_MAX: usize = MIB;
+/// Connections open at once on the scrape and admin doors.
+pub const PAGE_CONNECTIONS_MAX: usize = 64;
+/// Distance of two looks at all timers: timeouts come up to this much late.
+pub const TIMER_STEP: Duration = Duration::from_millis(500);
+/// Retry advice when the budget for bodies is spent, milliseconds.
+pub const BUDGET_RETRY_MS: u64 = 1_000;
+/// Header fields of one HTTP/1.1 request.
+pub const HEADERS_MAX: usize = 100;
+/// Largest read buffer of one HTTP/1.1 connection, bytes: a body up to this size comes as one chunk.
+pub const HTTP1_READ_BYTES_MAX: usize = 256 * KIB + 16 * KIB;
+/// Bytes of answers that wait for the end of a turn, on one connection.
+pub const CORK_BYTES: usize = 64 * KIB;
+/// Capacity of the cork that an idle connection keeps.
+pub const CORK_KEPT_BYTES: usize = 4 * KIB;
+/// Bytes of a shard's scratch buffer, the most that is thrown away at once.
+pub const READ_SCRATCH_BYTES: usize = 64 * KIB;
+/// First buffer of a body that comes in several chunks, bytes; it doubles.
+pub const BODY_FIRST_BYTES: usize = 64 * KIB;
+/// Buffers of bodies that a shard keeps to use again.
+pub const BODY_BUFFERS_KEPT_MAX: usize = 4;
+/// Largest buffer of a body that is kept, bytes.
+pub const BODY_BUFFER_KEPT_BYTES_MAX: usize = 2 * MIB;
+/// gzip members of one body. Well-behaved clients send one.
+pub const GZIP_MEMBERS_MAX: usize = 1_024;
+/// Bytes by which the output of inflating grows at first; it doubles.
+pub const GUNZIP_STEP_BYTES: usize = 64 * 1024;
 /// PING frames accepted on one connection per second; likewise SETTINGS, RST_STREAM.
 pub const HTTP2_PING_PER_SECOND_MAX: u32 = 100;
 /// SETTINGS frames accepted on one connection per second.
 pub const HTTP2_SETTINGS_PER_SECOND_MAX: u32 = 50;
 /// RST_STREAM frames accepted on one connection per second.
 pub const HTTP2_RESET_PER_SECOND_MAX: u32 = 100;
+/// RST_STREAM frames accepted on one connection in its life.
+pub const HTTP2_RESETS_IN_LIFE_MAX: u32 = 10_000;
+/// Empty DATA frames that end nothing, accepted on one connection per second.
+pub const HTTP2_EMPTY_DATA_PER_SECOND_MAX: u32 = 100;
+/// WINDOW_UPDATE, PRIORITY and unknown frames accepted on one connection per second, beyond eight for each call.
+pub const HTTP2_OTHER_PER_SECOND_MAX: u32 = 1_000;
+/// Streams reset by us that are remembered on one connection.
+pub const HTTP2_RESET_STREAMS_MAX: usize = 64;
+/// Time for which a stream reset by us is remembered.
+pub const HTTP2_RESET_STREAM_DURATION: Duration = Duration::from_secs(5);
+/// Bytes of answers that one connection may leave unsent inside `h2`.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 * KIB;
+
+/// Bytes of the scrape page after which a chunk is handed out.
+pub const PAGE_CHUNK_BYTES: usize = 64 * KIB;
+/// Bytes of colliding rows held at once; more of them take further passes over their class. Half a million identities of
+/// two rows each, 206 bytes of text: about six passes, and a peak 40 MiB above the memory before the scrape, with
+/// fingerprints (measured).
+pub const PAGE_MERGE_BYTES: usize = 32 * MIB;
+/// Rows, groups or merged rows that one step of the scrape page visits at most.
+pub const PAGE_ROWS_PER_STEP: usize = 1_024;
+/// Different bounds kept apart within one identity of the scrape page; past it, those longest without a point go.
+pub const PAGE_BOUNDS_MAX: usize = 8;
+/// Warnings kept of one scrape page; the counters count all.
+pub const PAGE_WARNINGS_MAX: usize = 32;
+/// Bytes of a name shown in a warning.
+pub const PAGE_NAME_BYTES_SHOWN: usize = 256;
+/// Sets of attribute keys remembered while a page is made; past it all are forgotten and learned anew.
+pub const PAGE_SHAPES_MAX: usize = 16;
+/// Label names remembered while one class of a page is scanned.
+pub const PAGE_LABEL_NAMES_MAX: usize = 4_096;
 
 /// Default of `--series-limit`: live series over all shards.
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
@@ -84,6 +166,8 @@ pub const BATCH_POINTS_MAX: usize = 4_096;
 pub const BATCH_BYTES_MAX: usize = 2 * MIB;
 /// Default bytes queued in memory for one destination.
 pub const QUEUE_BYTES_DEFAULT: usize = 256 * MIB;
+/// Encoded requests that wait beside full queues until the next merge, bytes, over all shards and destinations.
+pub const HELD_BYTES_MAX: usize = 1024 * MIB;
 /// Requests in flight to one destination.
 pub const IN_FLIGHT_MAX: usize = 4;
 /// First and longest wait between tries of a failed request.
@@ -95,6 +179,42 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Destinations (`--out`).
 pub const DESTINATIONS_MAX: usize = 16;
 
+// The memory budget is a sum; `runtime::Memory` adds it up and refuses a limit that it does not fit:
+//
+//   PROCESS_BYTES                                         code, stacks, tables
+// + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made
+// + (connections of all doors) × CONNECTION_BYTES / 4     idle ones hold a few KiB, so a quarter is set aside
+// + PAGE_MERGE_BYTES                                      one scrape page with colliding rows
+// + destinations × DESTINATION_BYTES + Σ ?queue=          packed copies in flight; encoded requests
+// + a quarter of the rest, at most BODIES_BYTES_MAX       request bodies being read or inflated: taken before they grow
+// + a quarter of the rest, at most HELD_BYTES_MAX         encoded requests beside full queues, if there are destinations
+// + what is left                                          series: identities, cells, routes; counted as they are born
+
+/// What an empty process takes, bytes.
+pub const PROCESS_BYTES: usize = 16 * MIB;
+/// What a shard holds besides series and connections, bytes: the batch being made is there once staged and once encoded.
+pub const SHARD_BYTES: usize =
+    READ_SCRATCH_BYTES + BODY_BUFFERS_KEPT_MAX * BODY_BUFFER_KEPT_BYTES_MAX + INFLATE_STATE_BYTES + 2 * BATCH_BYTES_MAX;
+/// What `flate2` takes for one inflate state, about, bytes.
+pub const INFLATE_STATE_BYTES: usize = 64 * KIB;
+/// What a connection can hold outside the budget for bodies, bytes: what was read and is no whole frame or chunk yet
+/// (HTTP/1.1's buffer, the larger one), answers inside `h2`, answers in the cork. What an HTTP/2 window lets in beyond
+/// one frame is handed on in the same turn, and counts as a body.
+pub const CONNECTION_BYTES: usize = HTTP1_READ_BYTES_MAX + HTTP2_SEND_BUFFER_BYTES + CORK_BYTES;
+/// What a destination holds besides its queue, bytes: packed copies of what is in flight.
+pub const DESTINATION_BYTES: usize = IN_FLIGHT_MAX * BATCH_BYTES_MAX;
+/// Request bodies being read or inflated, bytes.
+pub const BODIES_BYTES_MAX: usize = 2048 * MIB;
+/// Least room for bodies, in requests of the largest size.
+pub const BODIES_MIN: usize = 2;
+/// Least room for series, bytes.
+pub const SERIES_BYTES_MIN: usize = 32 * MIB;
+
+const _: () = assert!(HTTP2_FRAME_BYTES as usize <= HTTP1_READ_BYTES_MAX, "the larger one is in CONNECTION_BYTES");
+const _: () = assert!(CORK_KEPT_BYTES <= CORK_BYTES && BODY_FIRST_BYTES <= BODY_BUFFER_KEPT_BYTES_MAX);
+const _: () = assert!(HTTP2_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES);
+const _: () = assert!(INFLATE_SLICE_BYTES <= INFLATE_TURN_BYTES);
+const _: () = assert!(HELD_BYTES_MAX >= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < MAX_BODY_BYTES_DEFAULT, "what we send must be within what receivers take");
 const _: () = assert!(INTERVAL_MIN.as_millis() < INTERVAL_DEFAULT.as_millis());
 const _: () = assert!(HTTP2_FRAME_BYTES <= HTTP2_WINDOW_BYTES);

@@ -4,7 +4,9 @@ mod binary;
 mod common;
 
 use binary::backend::Backend;
-use binary::process::{Catchment, Ended, Folder, PATIENCE, Ports, command, output, samples, total, until, wall_ns};
+use binary::process::{
+    Catchment, Ended, Folder, Grpc, Http, PATIENCE, Ports, command, output, samples, total, until, wall_ns,
+};
 use common::{double, int, number, request, sum};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
@@ -95,6 +97,71 @@ fn an_old_ports_file_is_removed_at_start() {
     let ended = run(&["--ports-file", nowhere.to_str().unwrap()]);
     assert_eq!(ended.code(), 1, "{ended:?}");
     assert!(ended.stderr.contains("--ports-file") && ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
+    // gone too where the configuration is refused
+    for refused in [["--shards", "none"], ["--log", "catchment=loud"], ["--memory-limit", "64MiB"]] {
+        std::fs::write(&path, "{\"otlp_grpc\":\"stale").unwrap();
+        let ended = run(&[refused[0], refused[1], "--ports-file", path.to_str().unwrap()]);
+        assert_eq!(ended.code(), 2, "{ended:?}");
+        assert!(!path.exists(), "{refused:?}");
+    }
+}
+
+/// R17, X18: the doors' defaults are the standards' ports, all on loopback; both encodings of OTLP/HTTP, and gRPC, are
+/// answered on one port.
+#[test]
+fn r17_x18_doors_are_on_loopback_by_default() {
+    let help = cli(&["run", "--help"]).stdout;
+    for (flag, address) in [
+        ("--otlp-grpc", "127.0.0.1:4317"),
+        ("--otlp-http", "127.0.0.1:4318"),
+        ("--prometheus", "127.0.0.1:9464"),
+        ("--admin", "127.0.0.1:8888"),
+    ] {
+        let at = help.find(&format!("{flag} <")).unwrap_or_else(|| panic!("{flag} in the help"));
+        let rest = &help[at..];
+        let end = rest.find("\n      --").unwrap_or(rest.len());
+        assert!(rest[..end].contains(&format!("[default: {address}]")), "{flag}: {}", &rest[..end]);
+        assert!(address.parse::<std::net::SocketAddr>().unwrap().ip().is_loopback());
+    }
+    let catchment = Catchment::start(&[]);
+    let door = catchment.ports.otlp_http.unwrap();
+    let mut http = Http::connect(door).unwrap();
+    assert_eq!(http.export(&delta("a", 1)).unwrap().status, 200);
+    // JSON is answered in JSON, if only to say that this version does not take it
+    let reply = http.post("/v1/metrics", "application/json", b"{}").unwrap();
+    assert_eq!((reply.status, reply.header("content-type")), (415, Some("application/json")));
+    assert_eq!(Grpc::connect(door).unwrap().export(&delta("a", 1)).unwrap().status, 0);
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
+/// All doors on IPv6 loopback, fixed ports in use included.
+#[test]
+fn doors_listen_on_ipv6_addresses() {
+    if let Err(error) = TcpListener::bind("[::1]:0") {
+        eprintln!("this machine has no IPv6 loopback ({error}): nothing to see");
+        return;
+    }
+    for shards in ["1", "3"] {
+        let mut arguments = vec!["--shards", shards];
+        DOORS.iter().for_each(|door| arguments.extend([*door, "[::1]:0"]));
+        let catchment = Catchment::start(&arguments);
+        let Ports { otlp_grpc, otlp_http, prometheus, admin } = catchment.ports;
+        for address in [otlp_grpc, otlp_http, prometheus, admin] {
+            assert!(address.unwrap().is_ipv6() && address.unwrap().port() != 0);
+        }
+        assert_eq!(catchment.http().export(&delta("a", 1)).unwrap().status, 200);
+        assert_eq!(catchment.grpc().export(&delta("a", 1)).unwrap().status, 0);
+        assert_eq!(catchment.scraper().get("/metrics").status, 200);
+        assert_eq!(catchment.admin().get("/ledger").json()["applied"], 2);
+        assert!(catchment.banner.contains(&format!("grpc://{}", otlp_grpc.unwrap())), "{}", catchment.banner);
+        // the remedy is an address that can be given
+        for (flag, taken) in [("--otlp-grpc", otlp_grpc), ("--admin", admin)] {
+            let ended = run(&[flag, &taken.unwrap().to_string()]);
+            assert_eq!(ended.code(), 1, "{ended:?}");
+            assert!(ended.stderr.contains(&format!("{flag} [::1]:0")), "{}", ended.stderr);
+        }
+        assert_eq!(catchment.terminate().code(), 0);
+    }
 }
 
 #[test]
@@ -434,8 +501,8 @@ fn clients_at_the_wrong_door_are_served_all_the_same() {
     for shards in ["1", "3"] {
         let catchment = Catchment::start(&["--shards", shards]);
         let Ports { otlp_grpc, otlp_http, .. } = catchment.ports;
-        let mut http = binary::process::Http::connect(otlp_grpc.unwrap()).unwrap();
-        let grpc = binary::process::Grpc::connect(otlp_http.unwrap()).unwrap();
+        let mut http = Http::connect(otlp_grpc.unwrap()).unwrap();
+        let grpc = Grpc::connect(otlp_http.unwrap()).unwrap();
         for _ in 0..10 {
             assert_eq!(http.export(&delta("a", 1)).unwrap().status, 200);
             assert_eq!(grpc.export(&delta("a", 1)).unwrap().status, 0);

@@ -280,7 +280,7 @@ fn the_admin_door_has_its_pages_and_no_others() {
         let by_shard = page.iter().filter(|(series, _)| series.starts_with("catchment_loop_turns_total{"));
         assert_eq!(by_shard.count().to_string(), shards);
         assert_eq!(admin.get("/healthz").status, 200);
-        assert_eq!(admin.get("/readyz").status, 200);
+        until("every loop to have turned", || (admin.get("/readyz").status == 200).then_some(()));
         let ledger = admin.get("/ledger");
         assert_eq!(ledger.header("content-type"), Some("application/json"));
         let ledger = ledger.json();
@@ -296,4 +296,48 @@ fn the_admin_door_has_its_pages_and_no_others() {
         }
         assert_eq!(catchment.terminate().code(), 0);
     }
+}
+
+/// The loop's stalls can be read off the page: the histogram is whole and in order, agrees with the counter of turns over
+/// 1 ms, holds no waiting, and answers p99.9 to a factor of two; cut, merge and encode time are told apart.
+#[test]
+fn the_admin_page_tells_stalls_and_what_cuts_cost() {
+    let catchment = Catchment::start(&["--shards", "1", "--interval", "200ms", "--out", "stdout"]);
+    let (mut admin, mut client) = (catchment.admin(), Client::new(0, wall_ns()));
+    let grpc = catchment.grpc();
+    // parts of the page are read one after the other while the loop turns: it has to be right now and then
+    until("a page on which everything agrees", || {
+        for _ in 0..20 {
+            assert_eq!(grpc.export(&client.next(wall_ns()).encode_to_vec()).unwrap().status, 0);
+        }
+        let page = samples(admin.get("/metrics").text());
+        let get = |name: &str| {
+            let is_it = |series: &str| series.split('{').next() == Some(name);
+            page.iter().find(|(series, _)| is_it(series)).unwrap_or_else(|| panic!("{name}")).1
+        };
+        let parts = ["cut", "merge", "encode"].map(|part| get(&format!("catchment_{part}_seconds_total")));
+        let buckets: Vec<(f64, f64)> = page
+            .iter()
+            .filter_map(|(series, value)| {
+                let rest = series.strip_prefix("catchment_loop_turn_seconds_bucket{")?;
+                let le = rest.split("le=\"").nth(1)?.trim_end_matches("\"}");
+                Some((le.replace("+Inf", "inf").parse().unwrap(), *value))
+            })
+            .collect();
+        let (count, sum) = (get("catchment_loop_turn_seconds_count"), get("catchment_loop_turn_seconds_sum"));
+        assert!(buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1), "{buckets:?}");
+        assert!(buckets.windows(2).all(|pair| pair[1].0 == 2.0 * pair[0].0 || pair[1].0.is_infinite()), "{buckets:?}");
+        assert_eq!(buckets.last(), Some(&(f64::INFINITY, count)));
+        // bounds a factor of two apart, with 1 ms in the middle: a percentile is known to that factor
+        let up_to = |bound: f64| buckets.iter().find(|(le, _)| (le - bound).abs() < 1e-9).expect("a bucket").1;
+        let long = get("catchment_loop_turns_over_1ms_total");
+        let agrees = count == get("catchment_loop_turns_total")
+            && count - up_to(1024e-6) <= long
+            && long <= count - up_to(512e-6)
+            && get("catchment_loop_turn_max_seconds") <= sum
+            && sum < get("catchment_uptime_seconds")
+            && parts.iter().sum::<f64>() < sum;
+        (agrees && parts.iter().all(|part| *part > 0.0)).then_some(())
+    });
+    assert_eq!(catchment.terminate().code(), 0);
 }

@@ -30,21 +30,35 @@ impl Connection {
         if number.is_multiple_of(2) { Connection::Grpc(catchment.grpc()) } else { Connection::Http(catchment.http()) }
     }
 
-    /// `true`: acknowledged; `false`: the connection ended. Every other answer is wrong.
-    fn export(&mut self, request: &ExportMetricsServiceRequest) -> bool {
+    /// Every answer but those of `Export` is wrong.
+    fn export(&mut self, request: &ExportMetricsServiceRequest) -> Export {
         let bytes = request.encode_to_vec();
         match self {
             Connection::Grpc(grpc) => {
-                let Ok(reply) = grpc.export(&bytes) else { return false };
+                let Ok(reply) = grpc.export(&bytes) else { return Export::Lost };
+                if reply.status == 14 && reply.message.starts_with("shutting down") {
+                    return Export::Refused;
+                }
                 assert_eq!((reply.status, reply.body.len()), (0, 0), "{reply:?}");
             }
             Connection::Http(http) => {
-                let Ok(reply) = http.export(&bytes) else { return false };
+                let Ok(reply) = http.export(&bytes) else { return Export::Lost };
+                if reply.status == 503 && String::from_utf8_lossy(&reply.body).contains("shutting down") {
+                    return Export::Refused;
+                }
                 assert_eq!((reply.status, reply.body.len()), (200, 0), "{reply:?}");
             }
         }
-        true
+        Export::Acknowledged
     }
+}
+
+enum Export {
+    Acknowledged,
+    /// The process ends: applied not at all.
+    Refused,
+    /// The connection ended without an answer: applied whole or not at all.
+    Lost,
 }
 
 /// Rounds of each client: acknowledged, and sent (at most one more).
@@ -67,10 +81,11 @@ fn load(catchment: &Catchment, duration: Duration, at_half: impl FnOnce() + Send
                     let mut acknowledged = 0;
                     while Instant::now() < end {
                         let request = client.next(wall_ns());
-                        if !connection.export(&request) {
-                            return (acknowledged, acknowledged + 1);
+                        match connection.export(&request) {
+                            Export::Acknowledged => acknowledged += 1,
+                            Export::Refused => break,
+                            Export::Lost => return (acknowledged, acknowledged + 1),
                         }
-                        acknowledged += 1;
                     }
                     (acknowledged, acknowledged)
                 })
@@ -273,7 +288,8 @@ fn one_series_over_all_connections(shards: usize) {
                 total += sent as i64;
                 let now = wall_ns();
                 let point = number(&[("path", "/"), ("code", "200")], now - 1, now, int(sent as i64));
-                assert!(connection.export(&request(vec![sum("requests", 1, true, vec![point])])));
+                let export = connection.export(&request(vec![sum("requests", 1, true, vec![point])]));
+                assert!(matches!(export, Export::Acknowledged));
             }
             connections.push(connection);
         }

@@ -55,17 +55,26 @@ pub fn main() -> u8 {
         }
     };
     match arguments.command {
-        Command::Run(options) => match options.settle() {
-            Ok(plan) => crate::runtime::run(plan),
-            Err(problems) => {
-                for problem in problems {
-                    eprintln!("catchment: {problem}");
-                }
-                USAGE
-            }
-        },
+        Command::Run(options) => run(options),
         Command::Load(options) => told(crate::load::command(&options)),
         Command::Sink(options) => told(crate::load::sink_command(&options)),
+    }
+}
+
+fn run(options: run::Options) -> u8 {
+    // first of all: gone even where the configuration is refused
+    if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
+        eprintln!("catchment: {problem}");
+        return FAILURE;
+    }
+    match options.settle() {
+        Ok(plan) => crate::runtime::run(plan),
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("catchment: {problem}");
+            }
+            USAGE
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::Temporality;
 use crate::runtime::{LogFormat, Pin, Plan};
 use clap::{Args, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Flags of `catchment run`, as typed.
@@ -102,6 +102,11 @@ enum LogWord {
 }
 
 impl Options {
+    /// `--ports-file`
+    pub fn ports_file(&self) -> Option<&Path> {
+        self.ports_file.as_deref()
+    }
+
     /// Checks every flag; all problems at once, each with flag, given value and remedy.
     pub fn settle(self) -> Result<Plan, Vec<String>> {
         let mut problems = Vec::new();

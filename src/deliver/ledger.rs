@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Invariants:
-//! 1. Each lane balances by itself whenever it can be read: an entry lane `encoded = entered + dropped`, the exit lane
+//! 1. Each lane balances by itself whenever it can be read: an entry lane
+//!    `encoded = entered - returned + dropped`, the exit lane
 //!    `left = delivered + Σdropped`. A lane is published whole (sequence lock), never field by field.
 //! 2. A batch is entered in its lane *before* the consumer can see it, so a read that takes the exit lane first and the
 //!    entry lanes after it never finds more left than entered.
@@ -174,13 +175,14 @@ impl<const N: usize> Lane<N> {
 const ENCODED: usize = 0;
 const ENTERED: usize = 1;
 const FULL: usize = 2;
+const RETURNED: usize = 3;
 const LEFT: usize = 0;
 const DELIVERED: usize = 1;
 const DROPPED: usize = 2;
 
 /// One destination's counters.
 pub(super) struct Ledger {
-    entry: Box<[CachePadded<Lane<3>>]>,
+    entry: Box<[CachePadded<Lane<4>>]>,
     exit: CachePadded<Lane<{ 2 + Dropped::COUNT }>>,
 }
 
@@ -197,9 +199,14 @@ impl Ledger {
         self.entry[lane % LANES].add(&[(ENCODED, points), (ENTERED, points)]);
     }
 
-    /// A batch, or points not even encoded, found no room.
+    /// A batch found no room.
     pub(super) fn turn_away(&self, lane: usize, points: u64) {
         self.entry[lane % LANES].add(&[(ENCODED, points), (FULL, points)]);
+    }
+
+    /// Points entered by this lane, and never pushed, are given up.
+    pub(super) fn take_back(&self, lane: usize, points: u64) {
+        self.entry[lane % LANES].add(&[(RETURNED, points), (FULL, points)]);
     }
 
     /// A batch left the queue for good: `lost` of its points for that reason, the rest delivered.
@@ -221,7 +228,7 @@ impl Ledger {
         for lane in &self.entry {
             let values = lane.read();
             row.encoded += values[ENCODED];
-            entered += values[ENTERED];
+            entered += values[ENTERED] - values[RETURNED];
             row.dropped[Dropped::QueueFull as usize] += values[FULL];
         }
         row.queued = entered.checked_sub(exit[LEFT]).expect("points left the queue that never entered it");

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `destination` | what `--out` says |
 //! | `queue` | the seam to the encoder: `Sender`, `Encoded`, `Store` |
+//! | `hold` | where a shard's requests wait while a queue is full |
 //! | `ledger`, `stats` | points, exactly; everything else |
 //! | `worker` | the loop, slots, retries, shutdown |
 //! | `exporter`, `grpc`, `http`, `transport` | protocols over a mio socket |
@@ -22,7 +23,8 @@
 //!
 //! Invariants:
 //! 1. `encoded = delivered + queued + on_disk + dead_lettered + Σdropped`, at every snapshot (`ledger`).
-//! 2. A batch is lost only with a reason; trouble that may pass is retried until the queue is full or the process stops.
+//! 2. A batch is lost only with a reason; trouble that may pass is retried until the process stops, and what a full
+//!    queue has no room for until the next merge is `dropped{queue_full}` (`hold`).
 //! 3. One destination that hangs or refuses never slows another: own queue, slots, connections, resolver; writers have
 //!    threads of their own.
 //!
@@ -36,6 +38,7 @@ mod backoff;
 mod destination;
 mod exporter;
 mod grpc;
+mod hold;
 mod http;
 mod ledger;
 mod outcome;
@@ -53,6 +56,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use destination::{Compression, Destination, Endpoint, Target, parse_out};
+pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
 pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
 pub use stats::StatsRow;

@@ -8,7 +8,7 @@
 //! 2. Every batch offered is either in the queue or counted as dropped; the ledger row says so before `offer` returns.
 //! 3. Many producers, one consumer per queue.
 //!
-//! Progress: `has_room` is wait-free; `offer` is lock-free (a CAS loop on the accounted bytes, the lane of `ledger`, a
+//! Progress: `offer` is lock-free (a CAS loop on the accounted bytes, the lane of `ledger`, a
 //! segmented queue); ringing the bell costs a system call only when the consumer has seen the last ring.
 //!
 //! Bounds: `queue_bytes` per destination; the overhead bounds the number of batches as well.
@@ -48,6 +48,8 @@ impl fmt::Debug for Encoded {
 pub enum Offer {
     /// In the queue.
     Queued,
+    /// No room: it waits outside (`hold`), counted as queued.
+    Held,
     /// No room: its points are counted as `dropped{queue_full}`.
     Full,
 }
@@ -56,8 +58,6 @@ pub enum Offer {
 /// spills when memory is full (and then reports `on_disk` instead of `queued` in the ledger). A breaker sits between
 /// `pop` and the exporters (`worker`), a dead-letter store where `Port::settle` counts what is refused.
 pub trait Store: Send + Sync {
-    /// Would a batch of so many bytes fit now? A hint: producers race for the room.
-    fn has_room(&self, bytes: usize) -> bool;
     /// Takes the bytes of one batch out of the room; `false` if they do not fit.
     fn reserve(&self, bytes: usize) -> bool;
     /// Puts in a batch whose bytes are reserved.
@@ -85,11 +85,6 @@ impl MemoryQueue {
 }
 
 impl Store for MemoryQueue {
-    fn has_room(&self, bytes: usize) -> bool {
-        let used = self.bytes.load(Ordering::Relaxed);
-        used.saturating_add(bytes).saturating_add(ITEM_OVERHEAD_BYTES) <= self.bytes_max
-    }
-
     fn reserve(&self, bytes: usize) -> bool {
         // ORDERING: Relaxed: the counter publishes nothing, the queue does; read-modify-writes never lose room.
         let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -233,33 +228,56 @@ impl Sender {
         &self.shared.ports[d].name
     }
 
-    /// Would so many bytes fit in destination `d`'s queue now (accounted bytes, limit `queue_bytes`)? A hint: others race.
-    pub fn has_room(&self, d: usize, bytes: usize) -> bool {
-        self.shared.ports[d].store.has_room(bytes)
-    }
-
     /// Puts a batch into destination `d`'s queue. Counts its points as `encoded` and `queued`, or, when the queue is full,
     /// as `encoded` and `dropped{queue_full}`. A batch of no bytes is no request (E12): nothing is queued.
     pub fn offer(&self, d: usize, batch: Arc<Encoded>) -> Offer {
+        if self.try_offer(d, &batch) {
+            return Offer::Queued;
+        }
+        self.turn_away(d, batch.points);
+        Offer::Full
+    }
+
+    /// As `offer`, but a batch that does not fit is not counted.
+    pub(super) fn try_offer(&self, d: usize, batch: &Arc<Encoded>) -> bool {
         let port = &self.shared.ports[d];
         if batch.bytes.is_empty() {
             assert!(batch.points == 0, "a batch of no bytes cannot hold points");
-            return Offer::Queued;
+            return true;
         }
         if !port.store.reserve(batch.bytes.len()) {
-            port.ledger.turn_away(self.lane, batch.points);
-            return Offer::Full;
+            return false;
         }
         port.ledger.enter(self.lane, batch.points);
-        port.store.push(batch);
+        port.store.push(batch.clone());
         port.bell.ring();
-        Offer::Queued
+        true
     }
 
-    /// The encoder gave points up before encoding them because the queue stayed full: counts `encoded` and
-    /// `dropped{queue_full}`.
-    pub fn give_up(&self, d: usize, points: u64) {
+    /// Counts points as `encoded` and `dropped{queue_full}`.
+    pub(super) fn turn_away(&self, d: usize, points: u64) {
         self.shared.ports[d].ledger.turn_away(self.lane, points);
+    }
+
+    /// Counts points as `encoded` and `queued` that will be pushed later, or taken back.
+    pub(super) fn enter(&self, d: usize, points: u64) {
+        self.shared.ports[d].ledger.enter(self.lane, points);
+    }
+
+    /// Puts a batch into the queue whose points are counted already; `false` if it does not fit.
+    pub(super) fn push_entered(&self, d: usize, batch: &Arc<Encoded>) -> bool {
+        let port = &self.shared.ports[d];
+        if !port.store.reserve(batch.bytes.len()) {
+            return false;
+        }
+        port.store.push(batch.clone());
+        port.bell.ring();
+        true
+    }
+
+    /// Points that were entered and never pushed: from `queued` to `dropped{queue_full}`.
+    pub(super) fn take_back(&self, d: usize, points: u64) {
+        self.shared.ports[d].ledger.take_back(self.lane, points);
     }
 
     /// Destination `d`'s row of the ledger; balances at any moment.

@@ -12,8 +12,8 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prost::Message;
 
+use super::Answer;
 use super::status::{Detail, ExportResponse, PartialSuccess, Status, shrink};
-use super::{Answer, BUDGET_RETRY_MS};
 use crate::limits;
 use crate::model::{Receipt, Refusal};
 use crate::net::grpc::{self, Code};
@@ -62,6 +62,10 @@ pub enum Fault {
     },
     /// `Intake::reserve` said no.
     NoBudget,
+    /// A head, or the frame of a chunk, that cannot be read, or could be read in two ways.
+    Head(&'static str),
+    /// A head of too many bytes.
+    HeadTooLarge,
     /// gzip that is broken.
     Gzip(&'static str),
     /// What the intake said.
@@ -118,6 +122,13 @@ impl Fault {
                 "only opentelemetry.proto.collector.metrics.v1.MetricsService/Export is served here".into(),
             ),
             Fault::Framing(what) => (S::BAD_REQUEST, Code::Internal, A::Malformed, (*what).into()),
+            Fault::Head(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
+            Fault::HeadTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Code::ResourceExhausted,
+                A::TooLarge,
+                "the head of a request may have 16 KiB and 100 fields".into(),
+            ),
             Fault::TooLarge { limit } => (
                 S::PAYLOAD_TOO_LARGE,
                 Code::ResourceExhausted,
@@ -151,7 +162,7 @@ impl Fault {
             ),
         };
         let detail = match self {
-            Fault::NoBudget => Detail::Retry { after_ms: BUDGET_RETRY_MS },
+            Fault::NoBudget => Detail::Retry { after_ms: limits::BUDGET_RETRY_MS },
             Fault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => Detail::Retry { after_ms: *retry_after_ms },
             Fault::Refused(Refusal::Malformed(_)) | Fault::Gzip(_) => Detail::BadRequest,
             _ => Detail::None,
@@ -223,6 +234,17 @@ pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
         }
     }
     response
+}
+
+/// Type and content of the answer to a head that `hyper` refused with this status. Nobody knows what encoding the request
+/// has, so it is protobuf.
+pub fn to_bad_head(status: u16) -> (HeaderValue, Bytes) {
+    let fault = match status {
+        431 => Fault::HeadTooLarge,
+        _ => Fault::Head("the head of the request is malformed, or could be read in two ways (RFC 9112)"),
+    };
+    let saying = fault.saying();
+    (PROTOBUF, Status::new(saying.code, &saying.message, saying.detail).encode_to_vec().into())
 }
 
 /// The message and trailers of a gRPC success.

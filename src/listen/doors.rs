@@ -15,6 +15,7 @@ use super::serve::{Bench, Shop};
 use super::session::Otlp;
 use super::{Door, Options, Stats};
 use crate::clock::Now;
+use crate::limits;
 use crate::model::Intake;
 
 /// Listeners, connections and calls of one shard.
@@ -47,6 +48,7 @@ impl Doors {
     /// Accepts, reads, applies and answers, each connection within its share. `true` when there is more to do at once:
     /// the loop should then look for events without waiting.
     pub fn turn(&mut self, intake: &mut impl Intake, now: Now) -> bool {
+        self.shop.inflate_left = limits::INFLATE_TURN_BYTES;
         let more = self.floor.turn(&mut Bench { shop: &mut self.shop, intake, now }, now);
         self.count();
         more

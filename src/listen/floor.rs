@@ -8,9 +8,9 @@
 //! 2. Tokens are `base`, the listeners, then the slots. A token of a closed connection may still come in the same batch
 //!    of events and then hits its successor: readiness that is not true costs one `WouldBlock`, nothing else.
 //! 3. A session that ended is drained: its last bytes go out, the write side is shut, what the peer still sends is thrown
-//!    away (`LINGER`, `LINGER_BYTES_MAX`), so that an answer is not lost to a reset.
+//!    away (`limits::LINGER`, `limits::LINGER_BYTES_MAX`), so that an answer is not lost to a reset.
 //!
-//! Bounds: `connections_max` slots; `ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection and turn.
+//! Bounds: `connections_max` slots; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection and turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
-use super::{ACCEPTS_PER_TURN_MAX, ConnectionStats, LINGER, LINGER_BYTES_MAX, TIMER_STEP, WRITE_STALL_TIMEOUT};
+use super::ConnectionStats;
 use crate::clock::Now;
 use crate::limits;
 use crate::net::accept::{Accepted, Reserve};
@@ -101,7 +101,7 @@ impl<S> Connection<S> {
         S: Serve<B>,
     {
         let stalled_ns = self.wire.write_blocked_since_ns().map_or(0, |since_ns| now.mono_ns.saturating_sub(since_ns));
-        let is_stalled = stalled_ns > WRITE_STALL_TIMEOUT.as_nanos() as u64;
+        let is_stalled = stalled_ns > limits::WRITE_STALL_TIMEOUT.as_nanos() as u64;
         self.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
         let step = match &mut self.phase {
             Phase::Live(session) if is_stalled => {
@@ -147,7 +147,8 @@ impl<S> Connection<S> {
             },
             Step::Close | Step::TimedOut => {
                 session.abandon(bench);
-                self.phase = Phase::Draining { since_ns: now.mono_ns, discard_left: LINGER_BYTES_MAX, is_shut: false };
+                self.phase =
+                    Phase::Draining { since_ns: now.mono_ns, discard_left: limits::LINGER_BYTES_MAX, is_shut: false };
                 self.drain(now)
             }
         }
@@ -158,7 +159,7 @@ impl<S> Connection<S> {
         let past = |since_ns: u64, limit: Duration| now.mono_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
         match self.wire.flush_out() {
             Err(_) => return Fate::Drop,
-            Ok(false) if past(*since_ns, WRITE_STALL_TIMEOUT) => return Fate::Drop,
+            Ok(false) if past(*since_ns, limits::WRITE_STALL_TIMEOUT) => return Fate::Drop,
             Ok(false) => return Fate::Keep,
             Ok(true) => {}
         }
@@ -167,7 +168,7 @@ impl<S> Connection<S> {
             *is_shut = true;
             *since_ns = now.mono_ns;
         }
-        if past(*since_ns, LINGER) || *discard_left == 0 {
+        if past(*since_ns, limits::LINGER) || *discard_left == 0 {
             return Fate::Drop;
         }
         let bytes_max = limits::READ_TURN_BYTES.min(*discard_left);
@@ -280,7 +281,7 @@ impl<S> Floor<S> {
         Some(Duration::from_nanos(next_ns.saturating_sub(now.mono_ns)))
     }
 
-    /// Looks at all connections every `TIMER_STEP`, and resumes accepting.
+    /// Looks at all connections every `limits::TIMER_STEP`, and resumes accepting.
     pub fn on_timers<B>(&mut self, bench: &mut B, now: Now)
     where
         S: Serve<B>,
@@ -294,7 +295,7 @@ impl<S> Floor<S> {
         if now.mono_ns < self.next_look_ns {
             return;
         }
-        self.next_look_ns = now.mono_ns + TIMER_STEP.as_nanos() as u64;
+        self.next_look_ns = now.mono_ns + limits::TIMER_STEP.as_nanos() as u64;
         for slot in 0..self.slots.len() {
             let Some(mut connection) = self.slots[slot].take() else { continue };
             let fate = connection.on_timer(bench, now, &mut self.stats);
@@ -335,7 +336,7 @@ impl<S> Floor<S> {
             if self.entrances[index].pause_until_ns.is_some() {
                 self.entrances[index].ready = false;
             }
-            for _ in 0..ACCEPTS_PER_TURN_MAX {
+            for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
                 if !self.entrances[index].ready {
                     break;
                 }

@@ -1,34 +1,34 @@
 //! OTLP over one HTTP/1.1 connection.
 //!
 //! Does not know sockets or gRPC. Invariants: 1. one exchange at a time; 2. a request that is refused before its body
-//! is whole is answered at once; hyper closes the connection behind the answer.
+//! is whole is answered at once; hyper closes the connection behind the answer; 3. what hyper refuses by itself gets
+//! the body that it leaves out (R12).
 //! Bounds: see `net::http1`, `serve`.
 
+use crate::limits;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::answer::{Outcome, over_http};
+use super::answer::{Fault, Outcome, over_http, to_bad_head};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
 use super::patience::Patience;
-use super::serve::Bench;
+use super::serve::{Bench, Body};
 use crate::model::Intake;
-use crate::net::body::Collect;
-use crate::net::http1::Http1;
+use crate::net::http1::{Http1, give_body};
 use crate::net::wire::Wire;
-
-const ROUNDS_MAX: usize = 64;
 
 /// A whole, short body.
 pub struct Short(Bytes);
 
-impl Body for Short {
+impl http_body::Body for Short {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -50,7 +50,7 @@ struct Exchange {
     tongue: Tongue,
     take: Take,
     body: Incoming,
-    collect: Collect,
+    state: Body,
     started_ns: u64,
 }
 
@@ -69,11 +69,12 @@ impl Session {
     pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..limits::SESSION_ROUNDS_MAX {
             bench.shop.flag.take();
             if let Poll::Ready(end) = self.http.poll(&mut context) {
                 if end.is_err_and(|fault| fault.is_parse()) {
                     bench.shop.stats.protocol_errors += 1;
+                    give_body(wire, to_bad_head);
                 }
                 self.abandon(bench);
                 return Step::Close;
@@ -93,8 +94,7 @@ impl Session {
     /// Looks at the clock.
     pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         if let Some(exchange) = &self.exchange {
-            let received = exchange.collect.received();
-            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, received) {
+            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &exchange.state) {
                 self.answer(wire, bench, Err(fault));
                 self.http.graceful_shutdown();
                 return Step::Again;
@@ -122,7 +122,7 @@ impl Session {
     /// Ends what is unfinished, without an answer.
     pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.abandon(exchange.tongue.input(), &mut exchange.collect);
+            bench.abandon(exchange.tongue.input(), &mut exchange.state);
         }
     }
 
@@ -139,8 +139,7 @@ impl Session {
             Ok(take) => (take, None),
             Err(fault) => (Take { gzip: false, deadline_ns: u64::MAX }, Some(fault)),
         };
-        self.exchange =
-            Some(Exchange { tongue, take, body, collect: Collect::default(), started_ns: bench.now.mono_ns });
+        self.exchange = Some(Exchange { tongue, take, body, state: Body::default(), started_ns: bench.now.mono_ns });
         match refused {
             Some(fault) => {
                 self.answer(wire, bench, Err(fault));
@@ -154,21 +153,36 @@ impl Session {
     fn advance<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, context: &mut Context<'_>) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
         loop {
-            match Pin::new(&mut exchange.body).poll_frame(context) {
+            // a body that is whole is not polled again
+            let frame = if exchange.state.is_whole() {
+                Poll::Ready(None)
+            } else {
+                Pin::new(&mut exchange.body).poll_frame(context)
+            };
+            match frame {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(chunk) = frame.into_data() else { continue };
-                    if let Err(fault) = bench.collect(exchange.tongue, &mut exchange.collect, chunk) {
+                    if let Err(fault) = bench.collect(exchange.tongue, &mut exchange.state, chunk) {
                         self.answer(wire, bench, Err(fault));
                         return true;
                     }
+                }
+                Poll::Ready(Some(Err(fault))) if is_malformed(&fault) => {
+                    bench.shop.stats.protocol_errors += 1;
+                    self.answer(wire, bench, Err(Fault::Head("the chunked coding of the body is malformed")));
+                    return true;
                 }
                 Poll::Ready(Some(Err(_))) => {
                     self.abandon(bench);
                     return true;
                 }
                 Poll::Ready(None) => {
-                    let outcome = bench.export(exchange.tongue, exchange.take, &mut exchange.collect);
+                    let outcome = bench.export(exchange.tongue, exchange.take, &mut exchange.state);
+                    let Some(outcome) = outcome else {
+                        wire.set_hungry();
+                        return false;
+                    };
                     self.answer(wire, bench, outcome);
                     return true;
                 }
@@ -178,7 +192,7 @@ impl Session {
 
     fn answer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, outcome: Outcome) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.finish(exchange.tongue.input(), &mut exchange.collect, &outcome);
+            bench.finish(exchange.tongue.input(), &mut exchange.state, &outcome);
             let Tongue::Http(dress) = exchange.tongue else {
                 unreachable!("HTTP/1.1 has no trailers, so judge never says gRPC")
             };
@@ -186,4 +200,12 @@ impl Session {
             self.patience.on_answer(wire, bench.now.mono_ns);
         }
     }
+}
+
+/// Whether a body ended because of what the client sent, and not because it left.
+fn is_malformed(fault: &hyper::Error) -> bool {
+    let source = std::error::Error::source(fault).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| {
+        matches!(source.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+    })
 }

@@ -5,8 +5,11 @@
 //!
 //! Invariants:
 //! 1. Flow-control capacity is released as soon as a chunk is taken.
-//! 2. A call is in `calls` only while its body is not whole; small calls mostly never get there.
+//! 2. A call is in `calls` only while its body is not whole, or takes several turns to inflate; small calls mostly never get there.
 //! 3. An answer that cannot be sent (the stream is reset, the connection gone) is dropped: what was applied stays so.
+//!
+//! Not kept: R12 for what `h2` answers by itself. 431 to a header list over the limit has no body, and faults of the
+//! protocol end the stream or the connection; it tells nobody, so there is nothing to add a body to.
 //!
 //! Bounds: `limits::STREAMS_PER_CONNECTION_MAX` calls, each a body within `serve`'s budget; windows and frames of
 //! `limits`; `h2`'s own counters for resets that wait to be accepted, and for CONTINUATION (derived from the header list).
@@ -21,22 +24,13 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, Response};
 
-use super::LINGER;
 use super::answer::{GRPC, Outcome, over_http, trailers_only};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
-use super::serve::Bench;
+use super::serve::{Bench, Body};
 use crate::limits;
 use crate::model::Intake;
-use crate::net::body::Collect;
 use crate::net::wire::{Transport, Wire};
-
-const ROUNDS_MAX: usize = 64;
-/// Streams reset by us that are remembered, and for how long.
-const RESET_STREAMS_MAX: usize = 64;
-const RESET_STREAM_DURATION: Duration = Duration::from_secs(5);
-/// Bytes of answers that one connection may leave unsent inside `h2`.
-const SEND_BUFFER_BYTES: usize = 64 * limits::KIB;
 
 struct Call {
     tongue: Tongue,
@@ -45,7 +39,7 @@ struct Call {
     respond: SendResponse<Bytes>,
     /// The request's own map, emptied and used for the answer.
     headers: HeaderMap,
-    collect: Collect,
+    state: Body,
     started_ns: u64,
 }
 
@@ -71,9 +65,9 @@ impl Session {
             .max_frame_size(limits::HTTP2_FRAME_BYTES)
             .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
             .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
-            .max_concurrent_reset_streams(RESET_STREAMS_MAX)
-            .reset_stream_duration(RESET_STREAM_DURATION)
-            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .max_concurrent_reset_streams(limits::HTTP2_RESET_STREAMS_MAX)
+            .reset_stream_duration(limits::HTTP2_RESET_STREAM_DURATION)
+            .max_send_buffer_size(limits::HTTP2_SEND_BUFFER_BYTES)
             .handshake(Transport(wire));
         Session {
             state: State::Shaking(handshake),
@@ -87,11 +81,15 @@ impl Session {
     pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..limits::SESSION_ROUNDS_MAX {
             bench.shop.flag.take();
+            bench.shop.is_unfinished = false;
             match self.round(&mut context, bench) {
                 Step::Wait => {}
                 step => return step,
+            }
+            if bench.shop.is_unfinished {
+                wire.set_hungry();
             }
             if let Some(flood) = wire.flood() {
                 bench.shop.stats.connections.floods[flood as usize] += 1;
@@ -119,7 +117,7 @@ impl Session {
             self.calm(&mut Context::from_waker(&waker), bench);
             return Step::TimedOut;
         }
-        if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, LINGER)) && self.calls.is_empty() {
+        if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) && self.calls.is_empty() {
             return Step::TimedOut;
         }
         if self.calls.is_empty() && self.goaway_at_ns.is_none() {
@@ -134,7 +132,7 @@ impl Session {
         let mut index = 0;
         while index < self.calls.len() {
             let call = &self.calls[index];
-            match bench.overdue(call.take, call.started_ns, call.collect.received()) {
+            match bench.overdue(call.take, call.started_ns, &call.state) {
                 Some(fault) => {
                     let call = self.calls.swap_remove(index);
                     finish(call, Err(fault), bench);
@@ -166,7 +164,7 @@ impl Session {
     /// Ends what is unfinished, without an answer.
     pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         for mut call in self.calls.drain(..) {
-            bench.abandon(call.tongue.input(), &mut call.collect);
+            bench.abandon(call.tongue.input(), &mut call.state);
         }
     }
 
@@ -253,7 +251,7 @@ fn begin<I: Intake>(
         body,
         respond,
         headers: head.headers,
-        collect: Collect::default(),
+        state: Body::default(),
         started_ns: bench.now.mono_ns,
     };
     match verdict {
@@ -268,25 +266,27 @@ fn begin<I: Intake>(
     }
 }
 
-/// Takes what there is of a body. Gives the call back while it is not whole.
+/// Takes what there is of a body. Gives the call back while it is not whole, or not inflated.
 fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Bench<'_, I>) -> Option<Call> {
     loop {
-        match call.body.poll_data(context) {
+        // a body that is whole is not polled again
+        let data = if call.state.is_whole() { Poll::Ready(None) } else { call.body.poll_data(context) };
+        match data {
             Poll::Pending => return Some(call),
             Poll::Ready(Some(Ok(chunk))) => {
                 // Fails only when the stream is gone, which the next poll tells.
                 let _ = call.body.flow_control().release_capacity(chunk.len());
-                if let Err(fault) = bench.collect(call.tongue, &mut call.collect, chunk) {
+                if let Err(fault) = bench.collect(call.tongue, &mut call.state, chunk) {
                     finish(call, Err(fault), bench);
                     return None;
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                bench.abandon(call.tongue.input(), &mut call.collect);
+                bench.abandon(call.tongue.input(), &mut call.state);
                 return None;
             }
             Poll::Ready(None) => {
-                let outcome = bench.export(call.tongue, call.take, &mut call.collect);
+                let Some(outcome) = bench.export(call.tongue, call.take, &mut call.state) else { return Some(call) };
                 finish(call, outcome, bench);
                 return None;
             }
@@ -296,7 +296,7 @@ fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Ben
 
 /// Answers and ends a call.
 fn finish<I: Intake>(mut call: Call, outcome: Outcome, bench: &mut Bench<'_, I>) {
-    bench.finish(call.tongue.input(), &mut call.collect, &outcome);
+    bench.finish(call.tongue.input(), &mut call.state, &outcome);
     let sent = match (call.tongue, &outcome) {
         (Tongue::Grpc, Ok(receipt)) => {
             let message = bench.shop.success.message(receipt);

@@ -42,25 +42,6 @@ pub use crate::net::accept::bind;
 use crate::{limits, model::Input};
 pub use doors::Doors;
 
-/// Time from accepting a connection to its first byte. The header timeout runs from that byte on.
-pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time in which a body may come as slowly as it likes.
-pub const BODY_GRACE: Duration = Duration::from_secs(10);
-/// Bytes per second that a body has to bring on average after the grace.
-pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
-/// Time a peer may leave our answers in the socket.
-pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time a peer gets to read the last answer and to close, and an idle HTTP/2 peer to follow a GOAWAY.
-pub const LINGER: Duration = Duration::from_secs(2);
-/// Bytes thrown away while a connection lingers.
-pub const LINGER_BYTES_MAX: usize = limits::MIB;
-/// Distance of two looks at all timers: timeouts come up to this much late.
-pub const TIMER_STEP: Duration = Duration::from_millis(500);
-/// Connections accepted on one listener in one turn.
-pub const ACCEPTS_PER_TURN_MAX: usize = 64;
-/// Retry advice when the budget for bodies is spent, milliseconds.
-pub const BUDGET_RETRY_MS: u64 = 1_000;
-
 /// What a user can set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {

@@ -31,8 +31,6 @@ use crate::net::http1::Http1;
 use crate::net::wake::Flag;
 use crate::net::wire::Wire;
 
-const ROUNDS_MAX: usize = 64;
-
 /// Why a streamed page ends before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abort;
@@ -92,7 +90,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { connections_max: 64, header_timeout: limits::HEADER_TIMEOUT, idle_timeout: limits::IDLE_TIMEOUT }
+        Options {
+            connections_max: limits::PAGE_CONNECTIONS_MAX,
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+        }
     }
 }
 
@@ -181,7 +183,7 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
             self.open.get_or_insert_with(|| (Http1::new(Rc::clone(wire)), Patience::new(self.begun_ns)));
         let waker = bench.flag.waker();
         let mut context = Context::from_waker(&waker);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..limits::SESSION_ROUNDS_MAX {
             bench.flag.take();
             if http.poll(&mut context).is_ready() {
                 return Step::Close;

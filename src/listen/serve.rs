@@ -1,24 +1,35 @@
 //! A whole body in, an outcome out: unframe, inflate, hand to the intake.
 //!
-//! Does not know sessions. Invariant: whatever was reserved for a body is released when its outcome stands.
+//! Does not know sessions.
+//!
+//! Invariants: 1. whatever was reserved for a body is released when its outcome stands, or it is abandoned; 2. in one
+//! turn of the loop at most `limits::INFLATE_TURN_BYTES` are inflated, so a bomb delays others by a slice at a time.
+//! Decoding is not cut: a request is applied whole or not at all, so a large one holds the loop for as long as it takes
+//! (some 0.1 s for 60 MiB); `--max-body` bounds that.
 
+use crate::limits;
 use std::time::Duration;
 
 use super::answer::{Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
-use super::{Answer, BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, Options, Stats};
+use super::{Answer, Options, Stats};
 use crate::clock::Now;
 use crate::model::{Input, Intake};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
-use crate::net::gunzip::{Gunzip, GunzipFault};
+use crate::net::gunzip::{Gunzip, GunzipFault, Progress};
 use crate::net::wake::Flag;
 
 /// What the sessions of one shard share.
 pub struct Shop {
     pub options: Options,
     pub pool: Pool,
-    pub gunzip: Gunzip,
+    /// Kept to be used again.
+    spare: Option<Box<Inflating>>,
+    /// Bytes that may still be inflated in this turn of the loop.
+    pub inflate_left: usize,
+    /// A body of the connection at hand asks for another turn.
+    pub is_unfinished: bool,
     pub stats: Stats,
     pub flag: Flag,
     pub success: GrpcSuccess,
@@ -29,11 +40,61 @@ impl Shop {
         Shop {
             options,
             pool: Pool::default(),
-            gunzip: Gunzip::default(),
+            spare: None,
+            inflate_left: 0,
+            is_unfinished: false,
             stats: Stats::default(),
             flag: Flag::default(),
             success: GrpcSuccess::default(),
         }
+    }
+}
+
+/// A gzip body on its way through the turns.
+struct Inflating {
+    gunzip: Gunzip,
+    plain: Vec<u8>,
+    reserved: usize,
+}
+
+impl Inflating {
+    /// A state and a buffer, both used before if there are such; `None` when the budget has no room for them.
+    fn begin(shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
+        let mut plain = shop.pool.take();
+        let mut reserved = limits::INFLATE_STATE_BYTES + plain.capacity();
+        if !intake.reserve(reserved) {
+            plain = Vec::new();
+            reserved = limits::INFLATE_STATE_BYTES;
+            if !intake.reserve(reserved) {
+                return None;
+            }
+        }
+        let mut work = shop
+            .spare
+            .take()
+            .unwrap_or_else(|| Box::new(Inflating { gunzip: Gunzip::default(), plain: Vec::new(), reserved: 0 }));
+        work.gunzip.begin();
+        (work.plain, work.reserved) = (plain, reserved);
+        Some(work)
+    }
+}
+
+/// The body of one request, in the making.
+#[derive(Default)]
+pub struct Body {
+    collect: Collect,
+    inflating: Option<Box<Inflating>>,
+}
+
+impl Body {
+    /// Bytes that came.
+    pub fn received(&self) -> usize {
+        self.collect.received()
+    }
+
+    /// Whether all of it came: it is being inflated.
+    pub fn is_whole(&self) -> bool {
+        self.inflating.is_some()
     }
 }
 
@@ -46,7 +107,8 @@ pub struct Bench<'a, I> {
 
 impl<I: Intake> Bench<'_, I> {
     /// Takes a chunk of a body.
-    pub fn collect(&mut self, tongue: Tongue, collect: &mut Collect, chunk: bytes::Bytes) -> Result<(), Fault> {
+    pub fn collect(&mut self, tongue: Tongue, body: &mut Body, chunk: bytes::Bytes) -> Result<(), Fault> {
+        let collect = &mut body.collect;
         let max_body = self.shop.options.max_body;
         let prefix = if tongue == Tongue::Grpc { grpc::PREFIX_BYTES } else { 0 };
         self.shop.stats.body_bytes += chunk.len() as u64;
@@ -65,54 +127,69 @@ impl<I: Intake> Bench<'_, I> {
         Ok(())
     }
 
-    /// Applies a whole body.
-    pub fn export(&mut self, tongue: Tongue, take: Take, collect: &mut Collect) -> Outcome {
-        if take.deadline_ns < self.now.mono_ns {
-            return Err(Fault::Deadline);
+    /// Applies a whole body; `None` when it takes another turn.
+    pub fn export(&mut self, tongue: Tongue, take: Take, state: &mut Body) -> Option<Outcome> {
+        if !state.is_whole() && take.deadline_ns < self.now.mono_ns {
+            return Some(Err(Fault::Deadline));
         }
+        let collect = &state.collect;
         let (body, gzip) = match tongue {
             Tongue::Http(_) => (collect.bytes(), take.gzip && collect.received() > 0),
-            Tongue::Grpc => unframe(collect.bytes(), take.gzip)?,
+            Tongue::Grpc => match unframe(collect.bytes(), take.gzip) {
+                Ok(message) => message,
+                Err(fault) => return Some(Err(fault)),
+            },
         };
         if !gzip {
             self.shop.stats.decompressed_bytes += body.len() as u64;
-            return self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused);
+            return Some(self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused));
         }
         let limit = self.shop.options.max_body;
         let intake = &mut *self.intake;
-        let mut plain = self.shop.pool.take();
-        if !intake.reserve(plain.capacity()) {
-            plain = Vec::new();
-        }
-        let mut reserved = plain.capacity();
+        let mut work = match state.inflating.take() {
+            Some(work) => work,
+            None => match Inflating::begin(self.shop, intake) {
+                Some(work) => work,
+                None => return Some(Err(Fault::NoBudget)),
+            },
+        };
+        let Inflating { gunzip, plain, reserved } = &mut *work;
         let grow = |bytes| {
             let granted = intake.reserve(bytes);
-            reserved += if granted { bytes } else { 0 };
+            *reserved += if granted { bytes } else { 0 };
             granted
         };
-        let outcome = match self.shop.gunzip.inflate(body, &mut plain, limit, grow) {
-            Ok(()) => {
+        let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
+        let before = plain.len();
+        let progress = gunzip.advance(body, plain, limit, slice, grow);
+        self.shop.inflate_left = self.shop.inflate_left.saturating_sub(plain.len() - before);
+        let outcome = match progress {
+            Ok(Progress::More) => {
+                self.shop.is_unfinished = true;
+                state.inflating = Some(work);
+                return None;
+            }
+            Ok(Progress::Done) => {
                 self.shop.stats.decompressed_bytes += plain.len() as u64;
-                self.intake.export(tongue.input(), &plain, self.now).map_err(Fault::Refused)
+                self.intake.export(tongue.input(), plain, self.now).map_err(Fault::Refused)
             }
             Err(GunzipFault::TooLarge) => Err(Fault::TooLarge { limit }),
             Err(GunzipFault::NoBudget) => Err(Fault::NoBudget),
             Err(GunzipFault::Corrupt(what)) => Err(Fault::Gzip(what)),
         };
-        self.intake.release(reserved);
-        self.shop.pool.put(plain);
-        outcome
+        state.inflating = Some(work);
+        Some(outcome)
     }
 
     /// Ends a body and counts its answer.
-    pub fn finish(&mut self, input: Input, collect: &mut Collect, outcome: &Outcome) {
-        self.release(collect);
+    pub fn finish(&mut self, input: Input, body: &mut Body, outcome: &Outcome) {
+        self.release(body);
         self.count(input, answer(outcome));
     }
 
     /// Ends a body that nobody waits for any more.
-    pub fn abandon(&mut self, input: Input, collect: &mut Collect) {
-        self.release(collect);
+    pub fn abandon(&mut self, input: Input, body: &mut Body) {
+        self.release(body);
         self.count(input, Answer::Broken);
     }
 
@@ -122,17 +199,25 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Why a body that is not whole should not be waited for any longer.
-    pub fn overdue(&self, take: Take, started_ns: u64, received: usize) -> Option<Fault> {
+    pub fn overdue(&self, take: Take, started_ns: u64, body: &Body) -> Option<Fault> {
+        if body.is_whole() {
+            return None;
+        }
         let elapsed = Duration::from_nanos(self.now.mono_ns.saturating_sub(started_ns));
         if take.deadline_ns < self.now.mono_ns {
             return Some(Fault::Deadline);
         }
-        let due = elapsed.checked_sub(BODY_GRACE)?.as_secs() * BODY_BYTES_PER_SECOND_MIN;
-        (elapsed > BODY_GRACE && received as u64 <= due).then_some(Fault::Slow)
+        let due = elapsed.checked_sub(limits::BODY_GRACE)?.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
+        (elapsed > limits::BODY_GRACE && body.received() as u64 <= due).then_some(Fault::Slow)
     }
 
-    fn release(&mut self, collect: &mut Collect) {
-        let reserved = collect.finish(&mut self.shop.pool);
+    fn release(&mut self, body: &mut Body) {
+        let mut reserved = body.collect.finish(&mut self.shop.pool);
+        if let Some(mut work) = body.inflating.take() {
+            reserved += std::mem::take(&mut work.reserved);
+            self.shop.pool.put(std::mem::take(&mut work.plain));
+            self.shop.spare = Some(work);
+        }
         if reserved > 0 {
             self.intake.release(reserved);
         }

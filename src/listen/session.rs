@@ -2,11 +2,12 @@
 //!
 //! Does not know sockets beyond `Wire`.
 
+use crate::limits;
 use std::rc::Rc;
 
 use super::floor::{Busy, Serve, Step};
 use super::serve::Bench;
-use super::{FIRST_BYTE_TIMEOUT, http1, http2};
+use super::{http1, http2};
 use crate::clock::Now;
 use crate::model::Intake;
 use crate::net::wire::{Sniffed, Wire};
@@ -52,7 +53,7 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
             Otlp::Sniffing { since_ns, first_byte_ns } => {
                 let (since_ns, limit) = match first_byte_ns {
                     Some(at_ns) => (*at_ns, bench.shop.options.header_timeout),
-                    None => (*since_ns, FIRST_BYTE_TIMEOUT),
+                    None => (*since_ns, limits::FIRST_BYTE_TIMEOUT),
                 };
                 let late = bench.now.mono_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
                 if late { Step::TimedOut } else { Step::Wait }

@@ -214,7 +214,9 @@ fn faults_are_counted_for_what_they_are() {
 
         let (outcome, sink) = run(SinkOptions { reset: true, fail_rate: 0.1, ..base() }, scheme, words);
         assert_eq!((outcome.tally.failed_points, sink.totals().points), (100, 900), "{scheme}");
-        assert!(outcome.tally.failures.keys().next().unwrap().starts_with("connection lost"));
+        // what is read first when the sink resets a connection: the reset, or the GOAWAY before it
+        let word = outcome.tally.failures.keys().next().unwrap();
+        assert!(word.starts_with("connection lost") || word == "the server left", "{scheme}: {word}");
     }
 }
 

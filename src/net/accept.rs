@@ -2,19 +2,15 @@
 //!
 //! Does not know what is served. Invariants: 1. a listener stays ready until `accept` has said `WouldBlock`;
 //! 2. when descriptors run out, the one held in reserve is spent to accept and close the connection at the head of the
-//! queue, so that it does not wait for an answer that cannot come, and accepting pauses for `PAUSE_NS`.
-//! Bounds: `BACKLOG` connections wait in the kernel; one reserve descriptor a shard.
+//! queue, so that it does not wait for an answer that cannot come, and accepting pauses for `limits::ACCEPT_PAUSE_NS`.
+//! Bounds: `limits::ACCEPT_BACKLOG` connections wait in the kernel; one reserve descriptor a shard.
 
+use crate::limits;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
-
-/// Connections that wait in the kernel.
-pub const BACKLOG: i32 = 1024;
-/// Pause after the file table was full.
-pub const PAUSE_NS: u64 = 100_000_000;
 
 /// Binds a listener, non-blocking, with `SO_REUSEADDR`, and `SO_REUSEPORT` when several shards share the address.
 ///
@@ -32,7 +28,7 @@ pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
         socket.set_reuse_port(true)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(limits::ACCEPT_BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -76,13 +72,13 @@ impl Reserve {
                         drop(listener.accept());
                     }
                     self.0 = File::open("/dev/null").ok();
-                    return Accepted::Pause { until_ns: now_ns + PAUSE_NS };
+                    return Accepted::Pause { until_ns: now_ns + limits::ACCEPT_PAUSE_NS };
                 }
                 // The peer gave up while it waited, or a signal came: the next one may be well.
                 Err(_) => {}
             }
         }
-        Accepted::Pause { until_ns: now_ns + PAUSE_NS }
+        Accepted::Pause { until_ns: now_ns + limits::ACCEPT_PAUSE_NS }
     }
 }
 

@@ -6,15 +6,11 @@
 //! Invariants: 1. `reserved` says what was granted for this body and is given back once, by who ends it;
 //! 2. never more than `limit` bytes are held; 3. what is declared is not trusted: the buffer grows by doubling with
 //! the bytes that came.
-//! Bounds: `KEPT_MAX` buffers of `KEPT_BYTES_MAX` a shard wait in the pool.
+//! Bounds: `limits::BODY_BUFFERS_KEPT_MAX` buffers of `limits::BODY_BUFFER_KEPT_BYTES_MAX` a shard wait in the pool.
 
 use bytes::Bytes;
 
-use crate::limits::{KIB, MIB};
-
-const FIRST_BYTES: usize = 64 * KIB;
-const KEPT_MAX: usize = 4;
-const KEPT_BYTES_MAX: usize = 2 * MIB;
+use crate::limits;
 
 /// Buffers that wait to be used again.
 #[derive(Default)]
@@ -28,7 +24,10 @@ impl Pool {
 
     /// Takes a buffer back.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BYTES_MAX && self.0.len() < KEPT_MAX {
+        if buffer.capacity() > 0
+            && buffer.capacity() <= limits::BODY_BUFFER_KEPT_BYTES_MAX
+            && self.0.len() < limits::BODY_BUFFERS_KEPT_MAX
+        {
             buffer.clear();
             self.0.push(buffer);
         }
@@ -84,7 +83,7 @@ impl Collect {
             }
             let mut room = self.many.capacity();
             if received > room {
-                room = received.max(2 * self.received).max(FIRST_BYTES.min(limit)).min(limit);
+                room = received.max(2 * self.received).max(limits::BODY_FIRST_BYTES.min(limit)).min(limit);
             }
             if room > self.reserved {
                 if !reserve(room - self.reserved) {

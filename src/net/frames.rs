@@ -16,13 +16,6 @@ const SECOND_NS: u64 = 1_000_000_000;
 const PREFACE_BYTES: u8 = 24;
 const HEAD_BYTES: usize = 9;
 
-/// RST_STREAM frames accepted on one connection in its life.
-pub const RESETS_IN_LIFE_MAX: u32 = 10_000;
-/// Empty DATA frames that end nothing, accepted on one connection per second.
-pub const EMPTY_DATA_PER_SECOND_MAX: u32 = 100;
-/// WINDOW_UPDATE, PRIORITY and unknown frames accepted on one connection per second, beyond eight for each call.
-pub const OTHER_PER_SECOND_MAX: u32 = 1_000;
-
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -155,7 +148,7 @@ impl FrameMeter {
                 let empty = length == 0 || (flags & FLAG_PADDED != 0 && length == 1);
                 if empty && flags & FLAG_END_STREAM == 0 {
                     self.empty += 1;
-                    check(self.empty, EMPTY_DATA_PER_SECOND_MAX, Flood::EmptyData)?;
+                    check(self.empty, limits::HTTP2_EMPTY_DATA_PER_SECOND_MAX, Flood::EmptyData)?;
                 }
             }
             HEADERS => {
@@ -168,7 +161,7 @@ impl FrameMeter {
                 self.resets += 1;
                 self.resets_in_life += 1;
                 check(self.resets, limits::HTTP2_RESET_PER_SECOND_MAX, Flood::Reset)?;
-                check(self.resets_in_life, RESETS_IN_LIFE_MAX, Flood::Reset)?;
+                check(self.resets_in_life, limits::HTTP2_RESETS_IN_LIFE_MAX, Flood::Reset)?;
             }
             SETTINGS => {
                 self.settings += 1;
@@ -189,7 +182,7 @@ impl FrameMeter {
 
     fn count_other(&mut self) -> Result<(), Flood> {
         self.other += 1;
-        check(self.other, OTHER_PER_SECOND_MAX.saturating_add(self.calls.saturating_mul(8)), Flood::Other)
+        check(self.other, limits::HTTP2_OTHER_PER_SECOND_MAX.saturating_add(self.calls.saturating_mul(8)), Flood::Other)
     }
 
     fn end_frame(&mut self) {
@@ -227,8 +220,8 @@ mod tests {
             (frame(PING, 0, &[0; 8]), limits::HTTP2_PING_PER_SECOND_MAX, Flood::Ping),
             (frame(SETTINGS, 0, &[]), limits::HTTP2_SETTINGS_PER_SECOND_MAX, Flood::Settings),
             (frame(RST_STREAM, 0, &[0; 4]), limits::HTTP2_RESET_PER_SECOND_MAX, Flood::Reset),
-            (frame(DATA, 0, &[]), EMPTY_DATA_PER_SECOND_MAX, Flood::EmptyData),
-            (frame(8, 0, &[0; 4]), OTHER_PER_SECOND_MAX, Flood::Other),
+            (frame(DATA, 0, &[]), limits::HTTP2_EMPTY_DATA_PER_SECOND_MAX, Flood::EmptyData),
+            (frame(8, 0, &[0; 4]), limits::HTTP2_OTHER_PER_SECOND_MAX, Flood::Other),
         ];
         for (bytes, budget, flood) in table {
             for piece in [1, 5, 4096] {

@@ -4,14 +4,12 @@
 //! `flate2`: its gzip decoder would build a new state of some 50 KiB for each body.
 //!
 //! Invariants: 1. the output never grows past `limit + 1` bytes, nor past what `grow` granted; 2. `grow` is asked
-//! before the output grows, not after.
-//! Bounds: `MEMBERS_MAX` members a body; one state a shard.
+//! before the output grows, not after; 3. a call makes about as many bytes as it is allowed, so that a body may take
+//! several turns of the loop.
+//! Bounds: `limits::GZIP_MEMBERS_MAX` members a body; a state for each body that takes more than one turn, and one kept to use again.
 
+use crate::limits;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
-
-/// Members of one body. Well-behaved clients send one.
-pub const MEMBERS_MAX: usize = 1_024;
-const STEP_BYTES: usize = 64 * 1024;
 
 /// Why a body could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,84 +22,120 @@ pub enum GunzipFault {
     NoBudget,
 }
 
-/// The inflate state.
-pub struct Gunzip(Decompress);
+/// How far inflating came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All of it is out.
+    Done,
+    /// The slice is over, the body is not.
+    More,
+}
+
+/// The member at hand.
+struct Member {
+    /// Where its output begins.
+    start: usize,
+    crc: Crc,
+}
+
+/// The inflate state, and where it is in a body.
+pub struct Gunzip {
+    inflate: Decompress,
+    /// Bytes of the input that are done.
+    at: usize,
+    /// Members begun.
+    members: usize,
+    member: Option<Member>,
+}
 
 impl Default for Gunzip {
     fn default() -> Self {
-        Gunzip(Decompress::new(false))
+        Gunzip { inflate: Decompress::new(false), at: 0, members: 0, member: None }
     }
 }
 
 impl Gunzip {
-    /// Inflates `input` to the end of `output`, which is empty before. `grow` is asked for each step of capacity.
+    /// Begins a body.
+    pub fn begin(&mut self) {
+        (self.at, self.members, self.member) = (0, 0, None);
+    }
+
+    /// Inflates about `slice` bytes more of `input` to the end of `output`; both are the same in every call for one body,
+    /// and `output` is empty before the first. `grow` is asked for each step of capacity.
     ///
     /// # Errors
     /// See [`GunzipFault`]; `output` then holds a part that means nothing.
-    pub fn inflate(
+    pub fn advance(
         &mut self,
-        mut input: &[u8],
+        input: &[u8],
         output: &mut Vec<u8>,
         limit: usize,
+        slice: usize,
         mut grow: impl FnMut(usize) -> bool,
-    ) -> Result<(), GunzipFault> {
-        for _ in 0..MEMBERS_MAX {
-            let head = head_bytes(input)?;
-            input = self.member(&input[head..], output, limit, &mut grow)?;
-            if input.is_empty() {
-                return Ok(());
-            }
-        }
-        Err(GunzipFault::Corrupt("more than 1024 gzip members"))
-    }
-
-    /// One deflate stream and its trailer; gives what follows.
-    fn member<'a>(
-        &mut self,
-        mut input: &'a [u8],
-        output: &mut Vec<u8>,
-        limit: usize,
-        grow: &mut impl FnMut(usize) -> bool,
-    ) -> Result<&'a [u8], GunzipFault> {
-        self.0.reset(false);
-        let start = output.len();
+    ) -> Result<Progress, GunzipFault> {
+        let until = output.len().saturating_add(slice);
         loop {
-            if output.len() > limit {
-                return Err(GunzipFault::TooLarge);
+            if self.member.is_none() {
+                if self.members > 0 && self.at == input.len() {
+                    return Ok(Progress::Done);
+                }
+                self.begin_member(input, output.len())?;
+            }
+            if output.len() >= until {
+                return Ok(Progress::More);
             }
             if output.len() == output.capacity() {
-                let more = STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
+                let more = limits::GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
                 if !grow(more) {
                     return Err(GunzipFault::NoBudget);
                 }
                 output.reserve_exact(more);
             }
-            let (in_before, out_before) = (self.0.total_in(), output.len());
-            let status = self
-                .0
-                .decompress_vec(input, output, FlushDecompress::None)
-                .map_err(|_| GunzipFault::Corrupt("invalid deflate stream"))?;
-            let taken = (self.0.total_in() - in_before) as usize;
-            input = &input[taken..];
-            match status {
-                Status::StreamEnd => break,
-                _ if taken == 0 && output.len() == out_before && output.len() < output.capacity() => {
-                    return Err(GunzipFault::Corrupt("gzip stream is cut off"));
-                }
-                _ => {}
+            self.step(input, output)?;
+            if output.len() > limit {
+                return Err(GunzipFault::TooLarge);
             }
         }
-        if output.len() > limit {
-            return Err(GunzipFault::TooLarge);
+    }
+
+    fn begin_member(&mut self, input: &[u8], start: usize) -> Result<(), GunzipFault> {
+        if self.members == limits::GZIP_MEMBERS_MAX {
+            return Err(GunzipFault::Corrupt("more than 1024 gzip members"));
         }
-        let (trailer, rest) = input.split_at_checked(8).ok_or(GunzipFault::Corrupt("gzip trailer is cut off"))?;
-        let mut crc = Crc::new();
-        crc.update(&output[start..]);
-        let expected = [crc.sum().to_le_bytes(), ((output.len() - start) as u32).to_le_bytes()].concat();
-        if trailer != expected {
+        self.at += head_bytes(&input[self.at..])?;
+        self.members += 1;
+        self.inflate.reset(false);
+        self.member = Some(Member { start, crc: Crc::new() });
+        Ok(())
+    }
+
+    /// Inflates at most a step's bytes, into the room there is.
+    fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), GunzipFault> {
+        let Some(member) = &mut self.member else { return Ok(()) };
+        let before = output.len();
+        // zeroed first, as safe code must: a step stays in the cache, and inflating costs twenty times as much
+        output.resize(before + limits::GUNZIP_STEP_BYTES.min(output.capacity() - before), 0);
+        let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self
+            .inflate
+            .decompress(&input[self.at..], &mut output[before..], FlushDecompress::None)
+            .map_err(|_| GunzipFault::Corrupt("invalid deflate stream"))?;
+        let taken = (self.inflate.total_in() - in_before) as usize;
+        let made = (self.inflate.total_out() - out_before) as usize;
+        self.at += taken;
+        output.truncate(before + made);
+        member.crc.update(&output[before..]);
+        if status != Status::StreamEnd {
+            return if taken == 0 && made == 0 { Err(GunzipFault::Corrupt("gzip stream is cut off")) } else { Ok(()) };
+        }
+        let trailer = input[self.at..].first_chunk::<8>().ok_or(GunzipFault::Corrupt("gzip trailer is cut off"))?;
+        let expected = [member.crc.sum().to_le_bytes(), ((output.len() - member.start) as u32).to_le_bytes()].concat();
+        if trailer[..] != expected {
             return Err(GunzipFault::Corrupt("gzip checksum does not match"));
         }
-        Ok(rest)
+        self.at += trailer.len();
+        self.member = None;
+        Ok(())
     }
 }
 
@@ -142,17 +176,61 @@ mod tests {
 
     fn unzip(input: &[u8], limit: usize) -> Result<Vec<u8>, GunzipFault> {
         let mut output = Vec::new();
-        Gunzip::default().inflate(input, &mut output, limit, |_| true).map(|()| output)
+        let whole = inflate(&mut Gunzip::default(), input, &mut output, limit, |_| true).map(|()| output);
+        // in slices of any size it is the same
+        for slice in [1, 1000] {
+            let (mut state, mut output) = (Gunzip::default(), Vec::new());
+            let sliced = loop {
+                match state.advance(input, &mut output, limit, slice, |_| true) {
+                    Ok(Progress::More) => {}
+                    Ok(Progress::Done) => break Ok(output),
+                    Err(fault) => break Err(fault),
+                }
+            };
+            assert!(sliced == whole, "in slices of {slice}");
+        }
+        whole
+    }
+
+    fn inflate(
+        state: &mut Gunzip,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        limit: usize,
+        grow: impl FnMut(usize) -> bool,
+    ) -> Result<(), GunzipFault> {
+        state.begin();
+        state.advance(input, output, limit, usize::MAX, grow).map(|progress| assert_eq!(progress, Progress::Done))
+    }
+
+    /// A slice ends near its size, whatever the input.
+    #[test]
+    fn slices_are_short() {
+        let bomb = zip(&vec![0; 10_000_000]);
+        let (mut state, mut output, mut slices) = (Gunzip::default(), Vec::new(), 0);
+        while state.advance(&bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
+            slices += 1;
+            assert!(output.len() <= slices * (100_000 + limits::GUNZIP_STEP_BYTES));
+        }
+        assert!(slices >= 50 && output.len() == 10_000_000, "{slices}");
     }
 
     /// R1: what was zipped comes out, for all sizes around the steps, members one after the other.
     #[test]
     fn round_trips() {
         let mut state = Gunzip::default();
-        for size in [0, 1, 100, STEP_BYTES - 1, STEP_BYTES, STEP_BYTES + 1, 300_000] {
+        for size in [
+            0,
+            1,
+            100,
+            limits::GUNZIP_STEP_BYTES - 1,
+            limits::GUNZIP_STEP_BYTES,
+            limits::GUNZIP_STEP_BYTES + 1,
+            300_000,
+        ] {
             let body: Vec<u8> = (0..size).map(|i| (i * 7 % 251) as u8).collect();
             let mut output = Vec::new();
-            state.inflate(&zip(&body), &mut output, size, |_| true).unwrap();
+            inflate(&mut state, &zip(&body), &mut output, size, |_| true).unwrap();
             assert!(output == body, "{size}");
             let twice = [zip(&body), zip(&body)].concat();
             assert!(unzip(&twice, 2 * size).unwrap() == body.repeat(2), "{size} twice");
@@ -174,7 +252,10 @@ mod tests {
             granted += more;
             granted <= 1_000_000
         };
-        assert_eq!(Gunzip::default().inflate(&bomb, &mut output, usize::MAX - 1, grow), Err(GunzipFault::NoBudget));
+        assert_eq!(
+            inflate(&mut Gunzip::default(), &bomb, &mut output, usize::MAX - 1, grow),
+            Err(GunzipFault::NoBudget)
+        );
         assert!(output.len() <= 1_000_000);
     }
 

@@ -6,7 +6,7 @@
 //! Invariants: 1. one request at a time lies on the desk (hyper does not begin the next before the answer is out);
 //! 2. hyper's own timers are off: `header_read_timeout` would also close idle keep-alive connections, and SDKs export
 //! every 60 s.
-//! Bounds: heads of `limits::HEADER_LIST_BYTES_MAX` bytes and `HEADERS_MAX` fields; a read buffer of `READ_BYTES_MAX`.
+//! Bounds: heads of `limits::HEADER_LIST_BYTES_MAX` bytes and `limits::HEADERS_MAX` fields; a read buffer of `limits::HTTP1_READ_BYTES_MAX`.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -16,19 +16,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 
 use super::wire::{Transport, Wire};
-use crate::limits::{self, KIB};
-
-/// Header fields of one request.
-pub const HEADERS_MAX: usize = 100;
-/// Largest read buffer of one connection, bytes: a body up to this size comes as one chunk.
-pub const READ_BYTES_MAX: usize = 256 * KIB + 16 * KIB;
+use crate::limits;
 
 struct Desk<B> {
     request: Option<Request<Incoming>>,
@@ -64,6 +60,33 @@ impl<B> Future for Waiting<B> {
     }
 }
 
+/// hyper's own answer to a head that it refuses has no body. Gives it one, while it is still corked: `body` is told the
+/// status and gives the type and the content. `false` when there is no such answer.
+pub fn give_body(wire: &Wire, body: impl FnOnce(u16) -> (HeaderValue, Bytes)) -> bool {
+    const LENGTH: &[u8] = b"content-length: 0\r\n";
+    let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).rposition(|window| window == what);
+    let mut found = false;
+    wire.amend(|out| {
+        let Some(start) = find(out, b"HTTP/1.1 4") else { return };
+        let Some(length) = find(&out[start..], LENGTH).map(|at| start + at) else { return };
+        let status = std::str::from_utf8(&out[start + 9..start + 12]).ok().and_then(|digits| digits.parse().ok());
+        let Some(status) = status.filter(|_| out.ends_with(b"\r\n\r\n")) else { return };
+        let (content_type, content) = body(status);
+        let fields = [
+            b"content-type: ",
+            content_type.as_bytes(),
+            b"\r\ncontent-length: ",
+            content.len().to_string().as_bytes(),
+            b"\r\n",
+        ]
+        .concat();
+        out.splice(length..length + LENGTH.len(), fields);
+        out.extend_from_slice(&content);
+        found = true;
+    });
+    found
+}
+
 /// A connection and its desk.
 pub struct Http1<B>
 where
@@ -84,9 +107,9 @@ where
         let desk = Rc::new(RefCell::new(Desk { request: None, answer: None }));
         let connection = http1::Builder::new()
             .header_read_timeout(None)
-            .max_headers(HEADERS_MAX)
+            .max_headers(limits::HEADERS_MAX)
             .max_header_size(limits::HEADER_LIST_BYTES_MAX as usize)
-            .max_buf_size(READ_BYTES_MAX)
+            .max_buf_size(limits::HTTP1_READ_BYTES_MAX)
             .serve_connection(Transport(wire), Clerk(Rc::clone(&desk)));
         Http1 { connection: Box::pin(connection), desk }
     }

@@ -8,10 +8,11 @@
 //!    announced (epoll(7), "Do I need to continuously read", 9).
 //! 2. In one turn at most the granted bytes are read; what is left makes the wire *hungry* and its owner comes back.
 //! 3. Small writes are corked until `flush_out`, so that all answers of one turn leave in one system call. At most
-//!    `CORK_BYTES` wait there; then a write goes to the socket or waits for it.
+//!    `limits::CORK_BYTES` wait there; then a write goes to the socket or waits for it.
 //! 4. After a flood nothing more is read.
+//! 5. hyper gets no byte of a head, or of a chunk's frame, that `heads` refuses.
 //!
-//! Bounds: `CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
+//! Bounds: `limits::CORK_BYTES` a connection, given back when it is idle; one scratch buffer a shard.
 //! Reading goes straight into the session's buffer (`sync::spare`); the scratch is for what is thrown away.
 
 use std::cell::{Cell, RefCell};
@@ -23,15 +24,9 @@ use std::task::{Context, Poll};
 use mio::net::TcpStream;
 
 use super::frames::{Flood, FrameMeter};
-use crate::limits::KIB;
+use super::heads::{HeadMeter, POISON};
+use crate::limits;
 use crate::sync::spare;
-
-/// Bytes of answers that wait for the end of a turn.
-pub const CORK_BYTES: usize = 64 * KIB;
-/// Bytes of a shard's scratch buffer, the most that one read takes.
-pub const SCRATCH_BYTES: usize = 64 * KIB;
-/// Capacity of the cork that an idle connection keeps.
-const CORK_KEPT_BYTES: usize = 4 * KIB;
 
 /// The read buffer that all wires of a shard share.
 #[derive(Clone)]
@@ -39,7 +34,7 @@ pub struct Scratch(Rc<RefCell<Box<[u8]>>>);
 
 impl Default for Scratch {
     fn default() -> Self {
-        Scratch(Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice())))
+        Scratch(Rc::new(RefCell::new(vec![0; limits::READ_SCRATCH_BYTES].into_boxed_slice())))
     }
 }
 
@@ -85,6 +80,7 @@ pub struct Wire {
     out: RefCell<Vec<u8>>,
     write_blocked_since_ns: Cell<u64>,
     meter: RefCell<Option<Box<FrameMeter>>>,
+    heads: RefCell<HeadMeter>,
     flood: Cell<Option<Flood>>,
 }
 
@@ -106,6 +102,7 @@ impl Wire {
             out: RefCell::new(Vec::new()),
             write_blocked_since_ns: Cell::new(0),
             meter: RefCell::new(None),
+            heads: RefCell::default(),
             flood: Cell::new(None),
         }
     }
@@ -226,10 +223,18 @@ impl Wire {
             }
         }
         out.drain(..sent);
-        if out.is_empty() && out.capacity() > CORK_KEPT_BYTES {
+        if out.is_empty() && out.capacity() > limits::CORK_KEPT_BYTES {
             *out = Vec::new();
         }
         Ok(out.is_empty())
+    }
+
+    /// Lets `change` see what is corked, and write more.
+    pub fn amend(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = self.out.borrow_mut();
+        let before = out.len();
+        change(&mut out);
+        self.bytes_out.set(self.bytes_out.get() + out.len().saturating_sub(before) as u64);
     }
 
     /// Whether the socket takes nothing for now.
@@ -293,7 +298,7 @@ impl Wire {
 
     fn write(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let waiting = self.out.borrow().len();
-        let written = if waiting + bytes.len() <= CORK_BYTES {
+        let written = if waiting + bytes.len() <= limits::CORK_BYTES {
             self.out.borrow_mut().extend_from_slice(bytes);
             Poll::Ready(Ok(bytes.len()))
         } else {
@@ -395,7 +400,15 @@ impl hyper::rt::Read for Transport {
         mut buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = buffer.remaining();
-        self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max)).map_ok(drop)
+        let look = |bytes: &mut [u8]| match self.0.heads.borrow_mut().feed(bytes) {
+            Ok(()) => bytes.len(),
+            Err(at) => {
+                // hyper refuses the message by itself at this byte, with an answer in its place
+                bytes[at] = POISON;
+                at + 1
+            }
+        };
+        self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max, look)).map_ok(drop)
     }
 }
 

@@ -157,7 +157,7 @@ impl<G> Family<G> {
                 // the same metric comes once per shard and resource: it is one metric
                 let metric = &source.meta(&member.group).name;
                 report.warn(WarningReason::TypeConflict, u64::from(!dropped.contains(&&**metric)), name, metric);
-                if dropped.len() < crate::prometheus::report::WARNINGS_MAX {
+                if dropped.len() < crate::limits::PAGE_WARNINGS_MAX {
                     dropped.push(metric);
                 }
             }

@@ -11,18 +11,14 @@
 //! empty value) that another row does not have at all. Where that does not hold, [`Labels::ambiguous`] says so and the
 //! page compares the rows themselves.
 //!
-//! Bounds: [`SHAPES_MAX`] shapes, [`NAMES_MAX`] label names a class (past it, ambiguous).
+//! Bounds: `limits::PAGE_SHAPES_MAX` shapes, `limits::PAGE_LABEL_NAMES_MAX` label names a class (past it, ambiguous).
 
+use crate::limits;
 use hashbrown::HashMap;
 
 use crate::prometheus::any::{AnyKind, Attribute, next_attribute, put_label_value};
 use crate::prometheus::name::{Place, label_name};
 use crate::wire::Reader;
-
-/// Shapes remembered; past it all are forgotten and learned anew.
-const SHAPES_MAX: usize = 16;
-/// Label names remembered while scanning one class.
-const NAMES_MAX: usize = 4_096;
 
 /// An attribute of the row at hand, as places in the row's bytes.
 #[derive(Clone, Copy)]
@@ -168,7 +164,7 @@ impl Labels {
         self.last = match self.shapes.iter().position(same) {
             Some(shape) => shape,
             None => {
-                if self.shapes.len() == SHAPES_MAX {
+                if self.shapes.len() == limits::PAGE_SHAPES_MAX {
                     self.shapes.clear();
                 }
                 self.shapes.push(Shape {
@@ -197,7 +193,7 @@ impl Labels {
             self.ambiguous |= matches!(kind, AnyKind::Double | AnyKind::Array | AnyKind::Map);
             if let Some((known, known_kind)) = self.names.get(&label.name) {
                 self.ambiguous |= known != key || known_kind != kind;
-            } else if self.names.len() < NAMES_MAX {
+            } else if self.names.len() < limits::PAGE_LABEL_NAMES_MAX {
                 self.names.insert(label.name.clone(), (key.clone(), *kind));
             } else {
                 self.ambiguous = true;
@@ -279,7 +275,7 @@ mod tests {
         for i in 0..10_000 {
             labels.scan(&records(&[(&format!("key{i}"), "v")]));
         }
-        assert!(labels.shapes.len() <= SHAPES_MAX && labels.names.len() <= NAMES_MAX);
+        assert!(labels.shapes.len() <= limits::PAGE_SHAPES_MAX && labels.names.len() <= limits::PAGE_LABEL_NAMES_MAX);
         assert!(labels.ambiguous(), "more names than it can remember");
         let mut out = Vec::new();
         labels.put(&mut out, &records(&[("key5", "v")]));

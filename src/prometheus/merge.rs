@@ -8,9 +8,10 @@
 //! and refuses further ones, which the page brings again in another pass; rows of fingerprints it has are always taken.
 //! Labels are compared in full: fingerprints that are equal by chance cost nothing but a place here.
 //!
-//! Bounds: the bytes given to `new`, and what rows of fingerprints already held add: [`BOUNDS_MAX`] histograms each, and
+//! Bounds: the bytes given to `new`, and what rows of fingerprints already held add: `limits::PAGE_BOUNDS_MAX` histograms each, and
 //! labels of equal fingerprints, which nobody can aim at because the hash is keyed.
 
+use crate::limits;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -21,8 +22,6 @@ use crate::prometheus::{Row, Value};
 
 /// Bytes counted for a row besides its labels, buckets and quantiles.
 pub(super) const MERGED_ROW_BYTES: usize = 192;
-/// Different bounds kept apart within one identity; past it, those longest without a point go.
-const BOUNDS_MAX: usize = 8;
 
 /// A row made of one or more.
 pub(super) struct Merged {
@@ -257,7 +256,7 @@ impl HistogramParts {
 fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &mut Losses) {
     let Some(part) = parts.iter_mut().find(|part| part.same_bounds(&row)) else {
         parts.push(row);
-        if parts.len() > BOUNDS_MAX {
+        if parts.len() > limits::PAGE_BOUNDS_MAX {
             let oldest = (0..parts.len()).min_by_key(|&i| parts[i].newest_ns).expect("there are parts");
             losses.bounds += parts.swap_remove(oldest).rows;
         }

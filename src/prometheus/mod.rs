@@ -38,9 +38,9 @@
 //!    longer: the first (`Source::groups`), and sorting a class's fingerprints (87 and 105 ms for a million rows,
 //!    measured on a machine busy with other work).
 //!
-//! Bounds: a chunk is [`CHUNK_BYTES`] and at most one line more. While rendering, memory is one chunk; the distinct
+//! Bounds: a chunk is `limits::PAGE_CHUNK_BYTES` and at most one line more. While rendering, memory is one chunk; the distinct
 //! label prefixes and the family directory (by estimate under 30 MiB at 100,000 groups, not measured); 8 bytes a row for
-//! the largest class in which rows *can* collide, twice that while they are sorted; [`MERGE_BYTES`] of rows that *do*,
+//! the largest class in which rows *can* collide, twice that while they are sorted; `limits::PAGE_MERGE_BYTES` of rows that *do*,
 //! the others waiting for the next pass over the class.
 //!
 //! Sources: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", "Metrics Exporter - Prometheus",
@@ -65,8 +65,6 @@ mod tests;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::limits::KIB;
-use crate::limits::MIB;
 use crate::model::Kind;
 
 pub use page::{Bounds, Page, Step};
@@ -74,14 +72,6 @@ pub use report::{Report, Warning, WarningReason};
 
 /// `Content-Type` of the page (X1).
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
-/// Bytes after which a chunk is handed out.
-pub const CHUNK_BYTES: usize = 64 * KIB;
-/// Bytes of colliding rows held at once; more of them take further passes over their class. Half a million identities of
-/// two rows each, 206 bytes of text: about six passes, and a peak 40 MiB above the memory before the scrape, with
-/// fingerprints (measured).
-pub const MERGE_BYTES: usize = 32 * MIB;
-/// Rows, groups or merged rows that one step visits at most.
-pub const ROWS_PER_STEP: usize = 1_024;
 
 /// What is the same for all rows of a group. The same metric may come once per shard, with disjoint series.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@
 //!   sorted. No fingerprint twice: stream. Else rows of unique fingerprints are streamed and the others merged, as many
 //!   identities at once as fit [`Bounds::merge_bytes`], in as many passes as that takes.
 
+use crate::limits;
 use std::collections::btree_map;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::prometheus::gather::{Directory, Family, TargetInfo};
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::target::put_target_info;
 use crate::prometheus::text::{Type, Writer};
-use crate::prometheus::{CHUNK_BYTES, MERGE_BYTES, Overtaken, Progress, ROWS_PER_STEP, Source};
+use crate::prometheus::{Overtaken, Progress, Source};
 
 const TARGET_INFO: &str = "target_info";
 
@@ -37,7 +38,11 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds { chunk_bytes: CHUNK_BYTES, merge_bytes: MERGE_BYTES, rows_per_step: ROWS_PER_STEP }
+        Bounds {
+            chunk_bytes: limits::PAGE_CHUNK_BYTES,
+            merge_bytes: limits::PAGE_MERGE_BYTES,
+            rows_per_step: limits::PAGE_ROWS_PER_STEP,
+        }
     }
 }
 

@@ -2,12 +2,9 @@
 //!
 //! Knows reasons; does not log. The caller turns warnings into (rate-limited) log lines.
 //!
-//! Bounds: [`WARNINGS_MAX`] warnings, each with names of at most [`NAME_BYTES_SHOWN`] bytes.
+//! Bounds: `limits::PAGE_WARNINGS_MAX` warnings, each with names of at most `limits::PAGE_NAME_BYTES_SHOWN` bytes.
 
-/// Warnings kept of one page; the counters count all.
-pub const WARNINGS_MAX: usize = 32;
-/// Bytes of a name shown in a warning.
-pub const NAME_BYTES_SHOWN: usize = 256;
+use crate::limits;
 
 /// Why something is not on the page as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +118,7 @@ impl Report {
             return;
         }
         self.cases[reason as usize] += cases;
-        if self.warnings.len() < WARNINGS_MAX
+        if self.warnings.len() < limits::PAGE_WARNINGS_MAX
             && !self
                 .warnings
                 .iter()
@@ -134,7 +131,7 @@ impl Report {
 }
 
 fn shown(name: &str) -> &str {
-    &name[..name.floor_char_boundary(NAME_BYTES_SHOWN)]
+    &name[..name.floor_char_boundary(limits::PAGE_NAME_BYTES_SHOWN)]
 }
 
 #[cfg(test)]
@@ -147,10 +144,10 @@ mod tests {
         for i in 0..1_000 {
             report.warn(WarningReason::Merged, 2, &format!("family_{i}"), "");
         }
-        report.warn(WarningReason::Unnameable, 1, &"é".repeat(NAME_BYTES_SHOWN), "");
+        report.warn(WarningReason::Unnameable, 1, &"é".repeat(limits::PAGE_NAME_BYTES_SHOWN), "");
         assert_eq!(report.count(WarningReason::Merged), 2_000);
         assert_eq!(report.count(WarningReason::Unnameable), 1);
-        assert_eq!(report.warnings.len(), WARNINGS_MAX);
+        assert_eq!(report.warnings.len(), limits::PAGE_WARNINGS_MAX);
         for (i, reason) in WarningReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, i);
         }

@@ -38,9 +38,9 @@ pub(super) const ADMIN: u8 = 1;
 fn in_use(flag: &str, address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "{flag} {address}: the address is in use; stop the other process, or give another port ({flag} {}:0 takes \
+            "{flag} {address}: the address is in use; stop the other process, or give another port ({flag} {} takes \
              a free one)",
-            address.ip()
+            SocketAddr::new(address.ip(), 0)
         ),
         _ => format!("{flag} {address}: {error}"),
     }
@@ -52,14 +52,6 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
         per_shard: (0..plan.shards).map(|_| Vec::new()).collect(),
         pages: Vec::new(),
     };
-    if let Some(path) = &plan.ports_file {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(format!("--ports-file {}: {error}", path.display()));
-            }
-            _ => {}
-        }
-    }
     for (flag, wanted, door) in
         [("--otlp-grpc", plan.otlp_grpc, Door::OtlpGrpc), ("--otlp-http", plan.otlp_http, Door::OtlpHttp)]
     {
@@ -92,6 +84,19 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
         bound.pages.push((listener, number));
     }
     Ok(bound)
+}
+
+/// Removes a ports file of an earlier run, so that nobody takes it for this one's.
+///
+/// # Errors
+/// Words with the flag, when there is a file and it cannot be removed.
+pub fn remove_ports(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(format!("--ports-file {}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the addresses whole: a temporary name, then rename.

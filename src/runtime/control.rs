@@ -9,7 +9,7 @@
 //! at most `--shutdown-timeout`, and then says what was left.
 
 use super::bind::{ADMIN, SCRAPE};
-use super::{DRAINING, House, Memory, Plan, QUITTING, clock, scrape};
+use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
@@ -263,7 +263,10 @@ impl Control {
             self.serve(&events, clock::now());
             self.cuts(clock::now());
         }
-        // one last cut, behind the one that may be under way
+        // one last cut, behind the one that may be under way. Client libraries go on sending until they have read that
+        // the connection ends, so each shard is told before that cut to take nothing after it
+        // ORDERING: Release pairs with the shards' Acquire; before the cut is published
+        self.house.phase.store(LAST_CUT, Release);
         let mut last = None;
         while Instant::now() < deadline {
             let now = clock::now();
@@ -275,7 +278,8 @@ impl Control {
                     }
                     self.next = u64::MAX;
                 }
-                Some(number) if self.house.board.all_merged(number) => break,
+                // what waits for room in a queue gets it as long as there is time
+                Some(number) if self.house.board.all_merged(number) && !self.house.is_holding() => break,
                 Some(_) => {}
             }
             self.late(now);
@@ -397,13 +401,19 @@ impl View {
         }
     }
 
-    /// Shards whose loop has not turned in time.
-    fn stuck(&self) -> Vec<usize> {
-        let now = clock::mono();
+    /// Shards whose loop does not run yet, or has not turned in time.
+    fn stuck(&self, now: u64) -> Vec<usize> {
         // ORDERING: a time; publishes nothing
-        let late = |at: u64| now.saturating_sub(at) > READY_WITHIN_NS;
+        let late = |at: u64| at == 0 || now.saturating_sub(at) > READY_WITHIN_NS;
         let beats = self.house.heartbeats.iter().enumerate();
         beats.filter(|(_, beat)| late(beat.load(Relaxed))).map(|(shard, _)| shard).collect()
+    }
+
+    fn ready(&self, now: u64) -> Page {
+        match self.stuck(now) {
+            stuck if stuck.is_empty() => text(200, "ready\n".into()),
+            stuck => text(503, format!("not ready: shards {stuck:?} have not turned their loop within 2 s\n")),
+        }
     }
 
     fn scrape(&mut self) -> Page {
@@ -439,10 +449,7 @@ impl View {
                 Page { status: 200, content_type: "application/json", body: Body::Full(json.into()) }
             }
             "/healthz" => text(200, "ok\n".into()),
-            "/readyz" => match self.stuck() {
-                stuck if stuck.is_empty() => text(200, "ready\n".into()),
-                stuck => text(503, format!("not ready: shards {stuck:?} have not turned their loop for 2 s\n")),
-            },
+            "/readyz" => self.ready(clock::mono()),
             "/" => text(200, "catchment admin: /metrics /ledger (?verify=1) /healthz /readyz\n".into()),
             _ => text(404, "not found; there are /metrics /ledger /healthz /readyz\n".into()),
         }
@@ -488,5 +495,149 @@ impl PageStream for Stream {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Book;
+    use crate::model::Temporality;
+    use crate::runtime::{LogFormat, Pin, RUNNING};
+    use crate::series::registry::{self, Registry};
+    use crate::series::slab::SlabWriter;
+    use crate::sync::cut::{CutBoard, Due, Switch};
+    use crate::telemetry::watch::Watch;
+    use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
+
+    const SHARDS: usize = 3;
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    /// A process of three shards none of which runs: the test does what they would do.
+    fn control() -> Control {
+        let plan = Plan {
+            shards: SHARDS,
+            pin: Pin::Off,
+            otlp_grpc: None,
+            otlp_http: None,
+            prometheus: None,
+            admin: None,
+            outs: Vec::new(),
+            interval: INTERVAL,
+            temporality: Temporality::Cumulative,
+            series_limit: 10,
+            memory_limit: None,
+            max_body: 1 << 20,
+            expire: INTERVAL * 3,
+            shutdown_timeout: INTERVAL,
+            log: "error".into(),
+            log_format: LogFormat::Text,
+            ports_file: None,
+        };
+        let slabs = (0..SHARDS).map(|_| SlabWriter::new().1).collect();
+        let options = registry::Options { series_limit: 10, group_limit: 10, memory_limit: usize::MAX };
+        let poll = mio::Poll::new().unwrap();
+        let memory = Memory::plan(1 << 30, plan.max_body, SHARDS, &[]).unwrap();
+        let house = Arc::new(House {
+            board: CutBoard::new(SHARDS),
+            registry: Arc::new(Registry::new(options, slabs)),
+            wakers: Vec::new(),
+            control: mio::Waker::new(poll.registry(), WAKE).unwrap(),
+            phase: AtomicU8::new(RUNNING),
+            heartbeats: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            drained: (0..SHARDS).map(|_| AtomicBool::new(false)).collect(),
+            holding: (0..SHARDS).map(|_| AtomicBool::new(false)).collect(),
+            bodies: AtomicUsize::new(0),
+            bodies_max: memory.bodies,
+        });
+        let flush = crate::flush::Options { started_ns: 1, expire_ns: 1, interval_ns: 1 };
+        let windows = (0..SHARDS).map(|shard| Window {
+            row: Book::new().1,
+            seen: Watch::new().1,
+            directory: crate::flush::Owner::new(shard, flush, house.registry.clone()).1,
+        });
+        let windows = windows.collect();
+        let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(clock::now, 1)).unwrap();
+        let started = crate::clock::Now { mono_ns: 1, wall_ns: 1 };
+        let parts = Parts { plan: &plan, house, poll, pages: Vec::new(), windows, sender, started, memory };
+        Control::new(parts).unwrap()
+    }
+
+    /// Not ready before each loop has turned once, nor while one is stuck; the page names the shards.
+    #[test]
+    fn readiness_names_the_shards_that_do_not_turn() {
+        let control = control();
+        let check = |now: u64, status: u16, shards: &str| {
+            let page = control.view.ready(now);
+            let Body::Full(words) = page.body else { panic!("a short page") };
+            let words = std::str::from_utf8(&words).unwrap();
+            assert_eq!(page.status, status, "{words}");
+            assert!(words.contains(shards), "{words}");
+        };
+        let beat = |shard: usize, at: u64| control.house.heartbeats[shard].store(at, Relaxed);
+        check(1, 503, "[0, 1, 2]");
+        beat(0, 5);
+        beat(2, 5);
+        check(6, 503, "[1]");
+        beat(1, 6);
+        check(6, 200, "ready");
+        check(5 + READY_WITHIN_NS, 200, "ready");
+        check(6 + READY_WITHIN_NS, 503, "[0, 2]");
+        beat(0, READY_WITHIN_NS);
+        beat(2, READY_WITHIN_NS);
+        check(6 + READY_WITHIN_NS, 200, "ready");
+    }
+
+    /// DESIGN 4: a shard that has not switched a second after a cut is skipped, counted once, and holds nobody up; it
+    /// learns of it, and switches at the next cut.
+    #[test]
+    fn a_shard_that_is_late_for_a_cut_is_skipped() {
+        let mut control = control();
+        let mut now = crate::clock::Now { mono_ns: 1, wall_ns: control.next };
+        control.cuts(now);
+        let board = &control.house.board;
+        assert_eq!(board.published().number, 1);
+        for shard in [0, 2] {
+            assert!(matches!(board.try_switch(shard, 1), Switch::Switched { last: false }));
+        }
+        now.mono_ns += CUT_LATE_AFTER.as_nanos() as u64 - 1;
+        control.cuts(now);
+        assert!(!control.house.board.all_closed(1), "not late yet");
+        now.mono_ns += 1;
+        control.cuts(now);
+        control.cuts(now);
+        let board = &control.house.board;
+        assert!(board.all_closed(1), "nobody waits for it any more");
+        assert_eq!(control.view.counts.borrow().skipped, 1);
+        assert!(matches!(board.try_switch(1, 1), Switch::AlreadySkipped));
+        for shard in 0..SHARDS {
+            board.merge_done(shard, 1);
+        }
+        now.wall_ns = control.next;
+        control.cuts(now);
+        let board = &control.house.board;
+        assert_eq!(board.published().number, 2);
+        assert!(matches!(board.due(1), Due::Switch(cut) if cut.number == 2));
+        assert!(matches!(board.try_switch(1, 2), Switch::Switched { .. }));
+    }
+
+    /// A cut that is due while the one before is being merged waits, is counted once, and comes when that is done.
+    #[test]
+    fn a_cut_that_is_due_during_a_merge_is_postponed() {
+        let mut control = control();
+        let mut now = crate::clock::Now { mono_ns: 1, wall_ns: control.next };
+        control.cuts(now);
+        (0..SHARDS).for_each(|shard| {
+            control.house.board.try_switch(shard, 1);
+        });
+        now.wall_ns = control.next;
+        control.cuts(now);
+        control.cuts(now);
+        assert_eq!((control.number, control.view.counts.borrow().postponed), (1, 1));
+        (0..SHARDS).for_each(|shard| {
+            control.house.board.merge_done(shard, 1);
+        });
+        control.cuts(now);
+        assert_eq!((control.number, control.view.counts.borrow().cuts), (2, 2));
     }
 }

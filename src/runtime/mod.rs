@@ -22,10 +22,12 @@ mod outlet;
 mod scrape;
 mod shard;
 
+pub use bind::remove_ports;
+
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
-use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX, HTTP2_WINDOW_BYTES, KIB, MIB};
+use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX};
 use crate::model::Temporality;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -101,30 +103,31 @@ pub struct Plan {
 pub struct Memory {
     /// All of it.
     pub limit: usize,
-    /// Code, stacks, tables: what an empty process has.
+    /// What an empty process has, and each shard's buffers.
     pub base: usize,
-    /// Receive windows and buffers of all connections; taken as they open.
+    /// Buffers of all connections, and a scrape page being made.
     pub connections: usize,
-    /// Queues of all destinations.
+    /// Queues of all destinations, and what is in flight.
     pub queues: usize,
+    /// Encoded requests that wait for room in a queue; shared out evenly to shards and destinations.
+    pub held: usize,
     /// Request bodies being read or inflated.
     pub bodies: usize,
     /// Series: identities, cells, routes.
     pub series: usize,
 }
 
-/// What an empty process takes.
-const BASE_BYTES: usize = 16 * MIB;
-/// Least room for bodies, in requests of the largest size.
-const BODIES_MIN: usize = 2;
-
 impl Memory {
-    /// Divides `limit`; says what is wrong when it is too small.
-    pub fn plan(limit: usize, max_body: usize, queues: usize) -> Result<Memory, String> {
-        // a connection holds a window of bytes and its buffers; idle ones hold far less, so a quarter is set aside
-        let connections = CONNECTIONS_MAX * (HTTP2_WINDOW_BYTES as usize + 16 * KIB) / 4;
-        let fixed = BASE_BYTES + connections + queues;
-        let least = BODIES_MIN * max_body + 32 * MIB;
+    /// Divides `limit` as `limits` has it; says what is wrong when it is too small. `queues`: bytes of the queue of each
+    /// destination.
+    pub fn plan(limit: usize, max_body: usize, shards: usize, queues: &[usize]) -> Result<Memory, String> {
+        use crate::limits::*;
+        let base = PROCESS_BYTES + shards * SHARD_BYTES;
+        let connections = (CONNECTIONS_MAX + PAGE_CONNECTIONS_MAX) * CONNECTION_BYTES / 4 + PAGE_MERGE_BYTES;
+        let destinations = queues.len();
+        let queues = queues.iter().sum::<usize>() + destinations * DESTINATION_BYTES;
+        let fixed = base + connections + queues;
+        let least = BODIES_MIN * max_body + SERIES_BYTES_MIN;
         let left = limit.saturating_sub(fixed);
         if left < least {
             return Err(format!(
@@ -132,15 +135,19 @@ impl Memory {
                  least {least} must be left for request bodies and series; raise it, or lower --max-body or ?queue="
             ));
         }
-        let bodies = (left / 4).max(BODIES_MIN * max_body).min(2048 * MIB);
-        Ok(Memory { limit, base: BASE_BYTES, connections, queues, bodies, series: left - bodies })
+        let bodies = (left / 4).max(BODIES_MIN * max_body).min(BODIES_BYTES_MAX.max(BODIES_MIN * max_body));
+        let held = if destinations == 0 { 0 } else { ((left - bodies) / 4).min(HELD_BYTES_MAX) };
+        Ok(Memory { limit, base, connections, queues, held, bodies, series: left - bodies - held })
     }
 }
 
 /// Phases of the process.
 const RUNNING: u8 = 0;
+/// The doors take no connections, calls under way are ended.
 const DRAINING: u8 = 1;
-const QUITTING: u8 = 2;
+/// The last cut: what comes after a shard has switched for it is refused, so that nothing stays behind.
+const LAST_CUT: u8 = 2;
+const QUITTING: u8 = 3;
 
 /// What all threads share.
 struct House {
@@ -149,9 +156,11 @@ struct House {
     wakers: Vec<mio::Waker>,
     control: mio::Waker,
     phase: AtomicU8,
-    /// Monotonic time of each shard's last turn, nanoseconds.
+    /// Monotonic time of each shard's last turn, nanoseconds; 0 before the first.
     heartbeats: Vec<AtomicU64>,
     drained: Vec<AtomicBool>,
+    /// By shard: encoded requests wait for room in a queue.
+    holding: Vec<AtomicBool>,
     /// Bytes of bodies being read or inflated.
     bodies: AtomicUsize,
     bodies_max: usize,
@@ -163,6 +172,11 @@ impl House {
             // a waker fails only when its poll is gone, and then nobody waits
             let _ = waker.wake();
         }
+    }
+
+    /// Whether any shard has encoded requests that wait for room in a queue.
+    fn is_holding(&self) -> bool {
+        self.holding.iter().any(|holding| holding.load(Relaxed))
     }
 
     fn reserve(&self, bytes: usize) -> bool {
@@ -203,9 +217,9 @@ fn failure(words: impl std::fmt::Display) -> Problem {
 fn start(plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
-    let queues: usize = plan.outs.iter().map(|out| out.queue_bytes).sum();
-    let memory =
-        Memory::plan(limit, plan.max_body, queues).map_err(|words| Problem { code: crate::cli::USAGE, words })?;
+    let queues: Vec<usize> = plan.outs.iter().map(|out| out.queue_bytes).collect();
+    let memory = Memory::plan(limit, plan.max_body, plan.shards, &queues)
+        .map_err(|words| Problem { code: crate::cli::USAGE, words })?;
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
 
@@ -238,8 +252,9 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         wakers,
         control: mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?,
         phase: AtomicU8::new(RUNNING),
-        heartbeats: (0..plan.shards).map(|_| AtomicU64::new(started.mono_ns)).collect(),
+        heartbeats: (0..plan.shards).map(|_| AtomicU64::new(0)).collect(),
         drained: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
+        holding: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         bodies: AtomicUsize::new(0),
         bodies_max: memory.bodies,
     });
@@ -249,6 +264,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         expire_ns: plan.expire.as_nanos() as u64,
         interval_ns: plan.interval.as_nanos() as u64,
     };
+    let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
     let cores = pins(&plan)?;
     let mut shards = Vec::new();
     let mut windows = Vec::new();
@@ -262,7 +278,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             listeners,
             ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
             owner,
-            outlet: outlet::Queues::new(sender.clone(), views.clone()),
+            outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
             max_body: plan.max_body,
             connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
@@ -318,13 +334,25 @@ fn pins(plan: &Plan) -> Result<Vec<core_affinity::CoreId>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{CONNECTION_BYTES, MIB, SERIES_BYTES_MIN};
 
     #[test]
     fn the_memory_budget_is_a_sum_and_too_little_is_refused_with_words() {
-        let memory = Memory::plan(4096 * MIB, 64 * MIB, 256 * MIB).unwrap();
-        assert_eq!(memory.base + memory.connections + memory.queues + memory.bodies + memory.series, memory.limit);
-        assert!(memory.bodies >= 128 * MIB);
-        let words = Memory::plan(100 * MIB, 64 * MIB, 0).unwrap_err();
+        for queues in [&[][..], &[256 * MIB], &[256 * MIB; 3]] {
+            for shards in [1, 64] {
+                let memory = Memory::plan(4096 * MIB, 64 * MIB, shards, queues).unwrap();
+                let Memory { limit, base, connections, queues: queued, held, bodies, series } = memory;
+                assert_eq!(base + connections + queued + held + bodies + series, limit);
+                assert!(bodies >= 128 * MIB && series >= SERIES_BYTES_MIN);
+                assert!(queued >= queues.iter().sum());
+                assert_eq!(held == 0, queues.is_empty());
+                // every shard has its buffers, every connection a quarter of its own
+                assert!(base >= shards * 8 * MIB && connections >= CONNECTIONS_MAX * CONNECTION_BYTES / 4);
+            }
+        }
+        let (one, two) = (Memory::plan(4096 * MIB, 64 * MIB, 1, &[]), Memory::plan(4096 * MIB, 64 * MIB, 2, &[]));
+        assert!(two.unwrap().series < one.unwrap().series, "a shard more has its price");
+        let words = Memory::plan(100 * MIB, 64 * MIB, 2, &[]).unwrap_err();
         assert!(words.contains("--memory-limit") && words.contains("--max-body"), "{words}");
     }
 }

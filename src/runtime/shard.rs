@@ -6,10 +6,12 @@
 //!
 //! Progress: never waits for another thread but in `poll`. Bounds: a turn serves each connection its share, then one
 //! slice of `limits::SLICE` of merging; `poll` waits at most `POLL_MAX`.
+//!
+//! A full queue pauses nobody: what is encoded waits beside it (`deliver::Hold`) until the next merge of this shard.
 
 use super::control::Window;
 use super::outlet::Queues;
-use super::{DRAINING, House, QUITTING, RUNNING, clock};
+use super::{DRAINING, House, LAST_CUT, QUITTING, RUNNING, clock};
 use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest};
@@ -31,6 +33,8 @@ const DOORS: usize = 1;
 /// Longest wait for events: keeps the heartbeat.
 const POLL_MAX: Duration = Duration::from_millis(500);
 const EVENTS: usize = 256;
+/// Longest wait while encoded requests wait for room in a queue: the smallest queue (4 MiB) then moves 400 MB/s.
+const HOLD_LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Parts {
     pub number: usize,
@@ -51,10 +55,19 @@ struct Core {
     ingest: Ingest,
     book: Book,
     watch: Watch,
+    /// The last cut is behind it.
+    closed: bool,
 }
+
+/// Advice to clients of a process that ends.
+const RETRY_AFTER_END_MS: u64 = 1_000;
 
 impl Intake for Core {
     fn export(&mut self, input: Input, body: &[u8], _: Now) -> Result<Receipt, Refusal> {
+        if self.closed {
+            let why = "shutting down: send it again, to this address once it is back or to another".into();
+            return Err(Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS });
+        }
         let before = clock::mono();
         let result = self.ingest.export(input, body, &mut self.book.tally);
         self.book.publish();
@@ -120,7 +133,7 @@ impl Seed {
             house: parts.house.clone(),
             poll: parts.poll,
             doors,
-            core: Core { house: parts.house, ingest: parts.ingest, book, watch },
+            core: Core { house: parts.house, ingest: parts.ingest, book, watch, closed: false },
             owner: parts.owner,
             outlet: parts.outlet,
             sweep_after: parts.sweep_after,
@@ -138,12 +151,14 @@ impl Shard {
             tracing::warn!(shard = self.number, core = core.id, "cannot pin this shard; it runs unpinned");
         }
         let mut events = mio::Events::with_capacity(EVENTS);
-        let mut busy = false;
+        let (mut busy, mut holding) = (false, false);
+        self.beat(clock::mono());
         loop {
             let wait = if busy {
                 Duration::ZERO
             } else {
-                self.doors.next_timeout(clock::now()).unwrap_or(POLL_MAX).min(POLL_MAX)
+                let longest = if holding { HOLD_LOOK } else { POLL_MAX };
+                self.doors.next_timeout(clock::now()).map_or(longest, |timer| timer.min(longest))
             };
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != io::ErrorKind::Interrupted
@@ -156,6 +171,7 @@ impl Shard {
             if self.doors.next_timeout(now) == Some(Duration::ZERO) {
                 self.doors.on_timers(&mut self.core, now);
             }
+            holding = self.advance_held();
             busy |= self.cuts();
             busy |= self.phase(now);
             self.tell(now);
@@ -164,6 +180,14 @@ impl Shard {
                 return;
             }
         }
+    }
+
+    /// Moves encoded requests on that wait for room in a queue; `true` when some still wait.
+    fn advance_held(&mut self) -> bool {
+        let holding = self.outlet.advance();
+        // ORDERING: Relaxed: for the end of the process, which looks at it behind the board's Acquire
+        self.house.holding[self.number].store(holding, Relaxed);
+        holding
     }
 
     /// Switches or merges as the board says; `true` when there is more to merge.
@@ -175,8 +199,11 @@ impl Shard {
                 return false;
             }
             Due::Switch(cut) => {
+                let begun = clock::mono();
                 match board.try_switch(self.number, cut.number) {
                     Switch::Switched { last } => {
+                        // ORDERING: Acquire pairs with the control's store, which comes before the last cut
+                        self.core.closed = self.house.phase.load(Acquire) >= LAST_CUT;
                         self.core.ingest.switch(cut.number + 1);
                         if cut.number.is_multiple_of(self.sweep_after) {
                             self.core.ingest.sweep(self.sweep_after);
@@ -187,10 +214,15 @@ impl Shard {
                     }
                     Switch::AlreadySkipped => self.core.book.tally.note(Note::CutLate, 1),
                 }
+                self.core.book.tally.note(Note::CutNs, clock::mono() - begun);
                 return true;
             }
             Due::Merge(cut) => {
                 if !self.owner.busy() {
+                    // a whole interval late; at the end of the process nothing comes after it, and it may go on waiting
+                    if self.house.phase.load(Acquire) == RUNNING {
+                        self.outlet.give_up();
+                    }
                     let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
                     self.owner.begin(cut.number, cut.boundary_ns, cores);
                 }
@@ -199,9 +231,12 @@ impl Shard {
                 let more = || clock::mono() - begun < slice;
                 let slab = self.core.ingest.slab_mut();
                 let work = self.owner.step(slab, &mut self.core.book.tally, &mut self.outlet, more);
-                self.core.book.tally.note(Note::MergeNs, clock::mono() - begun);
+                let (spent, encoding) = (clock::mono() - begun, self.outlet.take_encode_ns());
+                self.core.book.tally.note(Note::MergeNs, spent.saturating_sub(encoding));
+                self.core.book.tally.note(Note::EncodeNs, encoding);
                 self.core.book.publish();
                 if work == Work::Done {
+                    self.advance_held();
                     self.core.watch.live(self.owner.live() as u64);
                     if self.house.board.merge_done(self.number, cut.number) {
                         let _ = self.house.control.wake();
@@ -242,7 +277,12 @@ impl Shard {
         self.core.book.publish();
         self.core.watch.turn(spent);
         self.core.watch.publish(self.doors.stats(), self.core.ingest.routes() as u64);
+        self.beat(now.mono_ns + spent);
+    }
+
+    /// The loop runs.
+    fn beat(&self, mono_ns: u64) {
         // ORDERING: a time for the readiness page; publishes nothing
-        self.house.heartbeats[self.number].store(now.mono_ns + spent, Relaxed);
+        self.house.heartbeats[self.number].store(mono_ns.max(1), Relaxed);
     }
 }

@@ -16,6 +16,8 @@ pub type Key = (String, String);
 pub struct Received {
     pub requests: u64,
     pub points: u64,
+    /// Bodies as they came, inflated; the first thousand.
+    pub bodies: Vec<Vec<u8>>,
     pub series: BTreeMap<Key, Vec<Any>>,
 }
 
@@ -98,6 +100,9 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
         // taken before it is answered: what was answered is here
         let mut received = shared.received.lock().unwrap();
         received.requests += 1;
+        if received.bodies.len() < 1000 {
+            received.bodies.push(body);
+        }
         for (name, attributes, point) in each_point(&request) {
             received.points += 1;
             received.series.entry((name, attributes)).or_default().push(point);

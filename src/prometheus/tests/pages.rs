@@ -1,5 +1,6 @@
 //! Whole pages against their text.
 
+use crate::limits;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 
 use super::fake::*;
@@ -245,8 +246,8 @@ fn merging_in_many_passes_gives_the_same_series() {
         assert_eq!((report.count(WarningReason::Merged), report.series), (250, 750));
         samples
     };
-    assert_eq!(read(1), read(MERGE_BYTES), "one identity a pass");
-    assert_eq!(read(10_000), read(MERGE_BYTES));
+    assert_eq!(read(1), read(limits::PAGE_MERGE_BYTES), "one identity a pass");
+    assert_eq!(read(10_000), read(limits::PAGE_MERGE_BYTES));
 }
 
 #[test]

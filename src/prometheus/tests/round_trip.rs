@@ -1,5 +1,6 @@
 //! T23: whatever the bytes of names, keys, values and descriptions, the page reads back as the series that went in.
 
+use crate::limits;
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
@@ -51,7 +52,7 @@ proptest! {
     #[test]
     fn t23_x4_the_same_series_come_back(
         metrics in vec((text(), text(), text(), attributes(), vec((attributes(), -1_000i64..1_000), 1..6)), 1..4),
-        merge_bytes in prop::sample::select(vec![1, 1_000, MERGE_BYTES]),
+        merge_bytes in prop::sample::select(vec![1, 1_000, limits::PAGE_MERGE_BYTES]),
     ) {
         // what should be there: per family, labels (with the prefix) and the sum of what has them
         let mut want: BTreeMap<String, BTreeMap<BTreeMap<String, String>, i64>> = BTreeMap::new();

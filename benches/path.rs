@@ -199,6 +199,8 @@ fn resolve(c: &mut Criterion) {
                 core.send(&orders[at]);
             });
         });
+        // also where a filter left the measurement out
+        core.send(&same);
         assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
     }
     group.finish();

@@ -92,7 +92,7 @@ impl Owner {
     }
 
     /// Decides about what was marked at the cut before; `false` when nothing is left to decide.
-    pub(super) fn finish_some(&mut self, cut: &mut Cut, slab: &mut SlabWriter, tally: &mut Tally, n: usize) -> bool {
+    pub(super) fn finish_some(&mut self, cut: &Cut, slab: &mut SlabWriter, tally: &mut Tally, n: usize) -> bool {
         for _ in 0..n {
             let Some((group, series)) = self.retiring.pop() else {
                 return false;
@@ -126,7 +126,6 @@ impl Owner {
                 tally.note(Note::SeriesExpired, 1);
             }
         }
-        cut.finished += n;
         true
     }
 

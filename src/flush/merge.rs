@@ -49,12 +49,17 @@ pub(super) struct Cut {
     pub(super) boundary: u64,
     /// Every core as the cut left it: what it closed, what it has open.
     pub(super) cores: Vec<Board>,
-    pub(super) finished: usize,
+    /// What the cut before marked as retiring has been decided.
+    settled: bool,
     resource: usize,
     scope: usize,
     group: usize,
     series: usize,
     linked: bool,
+    /// Every series has been merged.
+    walked: bool,
+    /// The batch is being encoded: the place of the view that is next.
+    handing: Option<usize>,
 }
 
 /// ORDERING: a closed bank is quiet; the cut board's Acquire ordered these loads after its last store.
@@ -137,12 +142,14 @@ impl Owner {
             number,
             boundary,
             cores,
-            finished: 0,
+            settled: false,
             resource: 0,
             scope: 0,
             group: 0,
             series: 0,
             linked: false,
+            walked: false,
+            handing: None,
         });
     }
 
@@ -179,31 +186,41 @@ impl Owner {
                 return Work::More;
             }
         }
-        while self.finish_some(&mut cut, slab, tally, BETWEEN_LOOKS) {
+        while !cut.settled {
+            // once: what this very cut marks below is decided at the next
+            cut.settled = !self.finish_some(&cut, slab, tally, BETWEEN_LOOKS);
             if !more() {
                 self.cut = Some(cut);
                 return Work::More;
             }
         }
-        while self.some_series(&mut cut, slab, tally, outlet) {
+        loop {
+            if let Some(view) = cut.handing {
+                cut.handing = self.hand_out(view, cut.boundary, tally, outlet);
+            } else if cut.walked {
+                break;
+            } else {
+                cut.walked = !self.some_series(&mut cut, slab, tally);
+                if cut.walked || self.batch.full() {
+                    cut.handing = self.next_view(0, outlet);
+                    if cut.handing.is_some() {
+                        // a request is encoded in one piece: it gets a slice of its own, at the beginning
+                        self.cut = Some(cut);
+                        return Work::More;
+                    }
+                }
+            }
             if !more() {
                 self.cut = Some(cut);
                 return Work::More;
             }
         }
-        self.hand_out(cut.boundary, tally, outlet);
         self.last_boundary = cut.boundary;
         Work::Done
     }
 
     /// Merges up to `BETWEEN_LOOKS` series; `false` when there are no more.
-    fn some_series(
-        &mut self,
-        cut: &mut Cut,
-        slab: &mut SlabWriter,
-        tally: &mut Tally,
-        outlet: &mut dyn Outlet,
-    ) -> bool {
+    fn some_series(&mut self, cut: &mut Cut, slab: &mut SlabWriter, tally: &mut Tally) -> bool {
         let mut left = BETWEEN_LOOKS;
         while left > 0 {
             let Some(resource) = self.resources.get(cut.resource) else { return false };
@@ -233,8 +250,6 @@ impl Owner {
             self.batch.enter(cut.resource as u32, cut.scope as u32, group);
             self.span(cut, group, from..to, slab, tally);
             if self.batch.full() {
-                self.hand_out(cut.boundary, tally, outlet);
-                // one batch is a slice of its own
                 return true;
             }
         }
@@ -477,26 +492,34 @@ impl Owner {
 
     // ---- handing out -------------------------------------------------------------------------------------------
 
-    /// Encodes the batch once per view that somebody wants, and empties it.
-    fn hand_out(&mut self, boundary: u64, tally: &mut Tally, outlet: &mut dyn Outlet) {
-        let mut batch = std::mem::take(&mut self.batch);
-        if !batch.is_empty() {
-            for view in [View(Temporality::Cumulative), View(Temporality::Delta)] {
-                if !outlet.wants(view) {
-                    continue;
-                }
-                if let Some((request, points)) = batch.encode(view, self, self.last_boundary, boundary) {
-                    tally.note(Note::Encoded, points);
-                    tally.note(Note::EncodedBytes, request.len() as u64);
-                    outlet.take(view, request, points);
-                }
-            }
+    /// The next view of the batch that somebody wants, from place `from` on; without one the batch is emptied.
+    fn next_view(&mut self, from: usize, outlet: &dyn Outlet) -> Option<usize> {
+        let next = (from..VIEWS.len()).find(|view| outlet.wants(VIEWS[*view])).filter(|_| !self.batch.is_empty());
+        if next.is_none() {
+            self.batch.clear();
+            self.words.clear();
         }
-        batch.clear();
-        self.words.clear();
-        self.batch = batch;
+        next
+    }
+
+    /// Encodes one view of the batch; returns the next.
+    fn hand_out(&mut self, view: usize, boundary: u64, tally: &mut Tally, outlet: &mut dyn Outlet) -> Option<usize> {
+        let wanted = VIEWS[view];
+        if outlet.wants(wanted) {
+            let mut batch = std::mem::take(&mut self.batch);
+            if let Some((request, points)) = batch.encode(wanted, self, self.last_boundary, boundary) {
+                tally.note(Note::Encoded, points);
+                tally.note(Note::EncodedBytes, request.len() as u64);
+                outlet.take(wanted, request, points);
+            }
+            self.batch = batch;
+        }
+        self.next_view(view + 1, outlet)
     }
 }
+
+/// The views of a batch, in the order in which they are encoded.
+const VIEWS: [View; 2] = [View(Temporality::Cumulative), View(Temporality::Delta)];
 
 /// Whether the chain's last point can be one of the link's own. Of a sum that may fall only its very first point can
 /// be told.

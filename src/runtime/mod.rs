@@ -281,6 +281,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
             max_body: plan.max_body,
             connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
+            interval_ns: plan.interval.as_nanos() as u64,
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
         };
         let (seed, window) = shard::Seed::new(parts, directory);

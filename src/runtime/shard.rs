@@ -47,6 +47,7 @@ pub(super) struct Parts {
     pub max_body: usize,
     pub connections_max: usize,
     pub sweep_after: u32,
+    pub interval_ns: u64,
 }
 
 /// What the doors hand bodies to.
@@ -101,7 +102,41 @@ struct Shard {
     owner: Owner,
     outlet: Queues,
     sweep_after: u32,
+    share: Share,
     stopped: bool,
+}
+
+/// What merging may take of a loop that has sockets to serve: a fifth, so that a flush costs ingest no more than that.
+/// Once it has taken half of the interval it takes all it needs.
+struct Share {
+    /// When the merge began.
+    begun_ns: u64,
+    /// Time that is due to merging.
+    credit_ns: i64,
+    /// How long a merge may share.
+    hurry_ns: u64,
+}
+
+/// Time for sockets to each unit of time for merging.
+const SOCKETS_TO_MERGE: u64 = 4;
+/// A turn that took no longer for its sockets had little to do: nobody is kept waiting.
+const QUIET_TURN_NS: u64 = 50_000;
+
+impl Share {
+    /// The slice of this turn, whose sockets took `sockets_ns`; nothing if merging has had its share.
+    fn slice(&mut self, now_ns: u64, sockets_ns: u64) -> Option<u64> {
+        let whole = SLICE.as_nanos() as u64;
+        if sockets_ns < QUIET_TURN_NS || now_ns.saturating_sub(self.begun_ns) > self.hurry_ns {
+            self.credit_ns = whole as i64;
+            return Some(whole);
+        }
+        self.credit_ns = (self.credit_ns + (sockets_ns / SOCKETS_TO_MERGE) as i64).min(whole as i64);
+        u64::try_from(self.credit_ns).ok().filter(|credit| *credit > 0)
+    }
+
+    const fn spend(&mut self, ns: u64) {
+        self.credit_ns -= ns as i64;
+    }
 }
 
 impl Seed {
@@ -137,6 +172,7 @@ impl Seed {
             owner: parts.owner,
             outlet: parts.outlet,
             sweep_after: parts.sweep_after,
+            share: Share { begun_ns: 0, credit_ns: 0, hurry_ns: parts.interval_ns / 2 },
             stopped: false,
         };
         shard.run(core);
@@ -172,7 +208,7 @@ impl Shard {
                 self.doors.on_timers(&mut self.core, now);
             }
             holding = self.advance_held();
-            busy |= self.cuts();
+            busy |= self.cuts(now);
             busy |= self.phase(now);
             self.tell(now);
             // ORDERING: Acquire pairs with the control's store
@@ -191,7 +227,7 @@ impl Shard {
     }
 
     /// Switches or merges as the board says; `true` when there is more to merge.
-    fn cuts(&mut self) -> bool {
+    fn cuts(&mut self, now: Now) -> bool {
         let board = &self.house.board;
         match board.due(self.number) {
             Due::Nothing => {
@@ -225,13 +261,15 @@ impl Shard {
                     }
                     let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
                     self.owner.begin(cut.number, cut.boundary_ns, cores);
+                    self.share = Share { begun_ns: clock::mono(), credit_ns: 0, hurry_ns: self.share.hurry_ns };
                 }
                 let begun = clock::mono();
-                let slice = SLICE.as_nanos() as u64;
+                let Some(slice) = self.share.slice(begun, begun - now.mono_ns) else { return true };
                 let more = || clock::mono() - begun < slice;
                 let slab = self.core.ingest.slab_mut();
                 let work = self.owner.step(slab, &mut self.core.book.tally, &mut self.outlet, more);
                 let (spent, encoding) = (clock::mono() - begun, self.outlet.take_encode_ns());
+                self.share.spend(spent);
                 self.core.book.tally.note(Note::MergeNs, spent.saturating_sub(encoding));
                 self.core.book.tally.note(Note::EncodeNs, encoding);
                 self.core.book.publish();

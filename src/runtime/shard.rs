@@ -106,7 +106,7 @@ struct Shard {
     stopped: bool,
 }
 
-/// What merging may take of a loop that has sockets to serve: a fifth, so that a flush costs ingest no more than that.
+/// What merging may take of a loop that has sockets to serve: a sixth, so that a flush costs ingest no more than that.
 /// Once it has taken half of the interval it takes all it needs.
 struct Share {
     /// When the merge began.
@@ -118,9 +118,9 @@ struct Share {
 }
 
 /// Time for sockets to each unit of time for merging.
-const SOCKETS_TO_MERGE: u64 = 4;
+const SOCKETS_TO_MERGE: u64 = 5;
 /// A turn that took no longer for its sockets had little to do: nobody is kept waiting.
-const QUIET_TURN_NS: u64 = 50_000;
+const QUIET_TURN_NS: u64 = 20_000;
 
 impl Share {
     /// The slice of this turn, whose sockets took `sockets_ns`; nothing if merging has had its share.

@@ -28,6 +28,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Tries to find a live series before the point is given up; each try means that another thread killed one.
 const TRIES: usize = 64;
+/// Points whose cells are on their way into the cache before they are added to. Measured as `LEAD` of the walk: a tenth
+/// of all time at 100 k and 1 M series; 4 gives most of it back, 16 no more.
+const CELLS_AHEAD: usize = 8;
 /// Intervals a dead cell rests before it is used again: one for the cut in which it died, one for merges under way.
 const REST: u32 = 2;
 
@@ -55,7 +58,10 @@ impl Ingest {
             let (list, to) = stage.runs[run];
             match list {
                 List::Numbers => {
-                    for point in &staged[number..to] {
+                    for (at, point) in staged[number..to].iter().enumerate() {
+                        if let Some(later) = staged.get(number + at + CELLS_AHEAD) {
+                            self.prefetch_cell(later);
+                        }
                         gauges += u64::from(point.flags & stage::GAUGE != 0);
                         let done = if point.flags & stage::BIRTH == 0 {
                             self.numbered(point, tally)
@@ -98,6 +104,17 @@ impl Ingest {
         let numbers = [gauges, staged.len() as u64 - gauges];
         self.staged = staged;
         Self::settle(input, stage, numbers, rejected, tally)
+    }
+
+    /// Brings the cell of a staged point into the cache.
+    #[inline]
+    fn prefetch_cell(&self, point: &Number) {
+        if self.routes.are_many()
+            && point.flags & stage::BIRTH == 0
+            && let Some(route) = self.routes.get(point.route)
+        {
+            self.slab.prefetch(route.cell);
+        }
     }
 
     fn route_to(&mut self, target: Target, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<u32, Reject> {

@@ -530,7 +530,7 @@ impl Ingest {
             (last, _) => self.routes.at_mut(last).next = found,
         }
         follow.last = found;
-        follow.guess = self.routes.at(found).next;
+        follow.turn(self.routes.at(found).next);
     }
 }
 
@@ -596,11 +596,20 @@ struct Follow {
     last: u32,
     guess: u32,
     may_skip: bool,
+    /// The route whose bytes are brought into the cache next.
+    ahead: u32,
+    /// How many routes lie between `guess` and it.
+    lead: u32,
 }
+
+/// Routes whose bytes are on their way into the cache before they are compared. Measured at 100 k and 1 M series, whose
+/// bytes lie all over memory after some churn: without, a quarter to a third of all time is waiting for them; 3 gives
+/// most of it back, 6 all, 12 no more.
+const LEAD: u32 = 6;
 
 impl Follow {
     fn new(stream: Option<u32>, first: u32) -> Follow {
-        Follow { stream, last: NONE, guess: first, may_skip: true }
+        Follow { stream, last: NONE, guess: first, may_skip: true, ahead: first, lead: 0 }
     }
 
     #[inline]
@@ -608,6 +617,31 @@ impl Follow {
         self.last = route;
         self.guess = routes.at(route).next;
         self.may_skip = true;
+        self.lead = self.lead.saturating_sub(1);
+        self.look_ahead(routes);
+    }
+
+    /// `guess` is no longer what was looked ahead from.
+    #[inline]
+    fn turn(&mut self, guess: u32) {
+        (self.guess, self.ahead, self.lead) = (guess, guess, 0);
+    }
+
+    /// Two routes at most, so that the lead grows but nothing waits for it.
+    #[inline]
+    fn look_ahead(&mut self, routes: &Routes) {
+        if !routes.are_many() {
+            return;
+        }
+        for _ in 0..2 {
+            if self.lead >= LEAD {
+                return;
+            }
+            let Some(route) = routes.get(self.ahead) else { return };
+            crate::sync::prefetch_bytes(&route.bytes);
+            self.ahead = route.next;
+            self.lead += 1;
+        }
     }
 }
 

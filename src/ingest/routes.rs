@@ -94,6 +94,12 @@ impl Routes {
         self.free.push(id);
     }
 
+    /// More than the caches of a core hold.
+    #[inline]
+    pub fn are_many(&self) -> bool {
+        self.chunks.len() > 1
+    }
+
     /// Live routes.
     pub fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK;

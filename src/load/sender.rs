@@ -274,7 +274,11 @@ impl<'a> Sender<'a> {
         let mut idle = Idle::Server;
         for _ in 0..TURN_REQUESTS_MAX {
             idle = match self.fill(index) {
-                Ok(()) => continue,
+                Ok(()) => {
+                    // what was queued is written in this turn or the next one, without waiting in between
+                    did = true;
+                    continue;
+                }
                 Err(idle) => idle,
             };
             let connection = &mut self.connections[index];

@@ -21,6 +21,7 @@ use crate::series::cell::{
 use crate::series::group::{Group, Parts};
 use crate::series::lifecycle::{self, State, Touch};
 use crate::series::registry::Full;
+use crate::sync::thin::ThinBytes;
 use crate::series::{CellRef, Series};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -58,6 +59,7 @@ impl Ingest {
             let (list, to) = stage.runs[run];
             match list {
                 List::Numbers => {
+                    let mut before = NONE;
                     for (at, point) in staged[number..to].iter().enumerate() {
                         if let Some(later) = staged.get(number + at + CELLS_AHEAD) {
                             self.prefetch_cell(later);
@@ -68,8 +70,13 @@ impl Ingest {
                         } else {
                             let flags = point.flags & !stage::BIRTH;
                             let route = self.born(point.route, stage, tally);
-                            route.and_then(|route| self.numbered(&Number { route, flags, ..*point }, tally))
+                            route.and_then(|route| {
+                                let after = staged[number..to].get(at + 1).filter(|p| p.flags & stage::BIRTH == 0);
+                                before = self.link_between(before, route, after.map(|p| p.route));
+                                self.numbered(&Number { route, flags, ..*point }, tally)
+                            })
                         };
+                        before = if point.flags & stage::BIRTH == 0 { point.route } else { before };
                         if let Err(reason) = done {
                             refuse(kind_of(point), reason, stage, &mut rejected);
                         }
@@ -115,6 +122,22 @@ impl Ingest {
         {
             self.slab.prefetch(route.cell);
         }
+    }
+
+    /// Puts a new route between the ones that stood beside its point, where they are of its stream, so that the next
+    /// export finds it by its place. Returns it.
+    #[cold]
+    fn link_between(&mut self, before: u32, route: u32, after: Option<u32>) -> u32 {
+        let stream = self.routes.at(route).stream;
+        if let Some(after) = after
+            && self.routes.get(after).is_some_and(|r| r.stream == stream)
+        {
+            self.routes.put_next(route, after);
+        }
+        if self.routes.get(before).is_some_and(|r| r.stream == stream) {
+            self.routes.put_next(before, route);
+        }
+        route
     }
 
     fn route_to(&mut self, target: Target, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<u32, Reject> {
@@ -392,7 +415,7 @@ impl Ingest {
             Ok(Err(bad)) => return Err(reject_of(bad)),
             Err(_) => unreachable!("a route's bytes have been validated"),
         }
-        let run: Arc<[u8]> = if normal == *bytes { bytes } else { normal.into() };
+        let run = if normal == *bytes { bytes } else { ThinBytes::new(&normal) };
         let overflow = is_overflow(&run);
         let line = self.cell_for(&group, &run, shape, !overflow, tally)?;
         self.unlink_route(route, old);
@@ -404,7 +427,7 @@ impl Ingest {
     fn cell_for(
         &mut self,
         group: &Arc<Group>,
-        run: &Arc<[u8]>,
+        run: &ThinBytes,
         shape: Shape,
         limited: bool,
         tally: &mut Tally,
@@ -531,12 +554,12 @@ impl Ingest {
             return Ok(route);
         }
         let (group, shape) = (s.group.clone(), s.shape);
-        let run: Arc<[u8]> = normal.into();
+        let run = ThinBytes::new(normal);
         let before = self.registry.live();
         let line = self.cell_for(&group, &run, shape, !is_overflow(&run), tally)?;
         tally.note(Note::SeriesBorn, u64::from(self.registry.live() > before));
-        let bytes = if raw == normal { run } else { raw.into() };
-        let id = self.routes.add(Route { bytes, next: NONE, cell: line, stream, sibling: NONE });
+        let bytes = if raw == normal { run } else { ThinBytes::new(raw) };
+        let id = self.routes.add(Route { bytes, cell: line, stream, sibling: NONE });
         self.link_route(id, line);
         let s = self.contexts.at_mut(stream);
         s.table.add(tag, id, |other| self.registry.state().hash_one(&*self.routes.at(other).bytes) as u32);
@@ -544,9 +567,8 @@ impl Ingest {
         match s.newest {
             NONE => s.first = id,
             newest => {
-                if let Some(last) = self.routes.get(newest).filter(|r| r.stream == stream && r.next == NONE) {
-                    let _ = last;
-                    self.routes.at_mut(newest).next = id;
+                if self.routes.get(newest).is_some_and(|r| r.stream == stream) && self.routes.next(newest) == NONE {
+                    self.routes.put_next(newest, id);
                 }
             }
         }

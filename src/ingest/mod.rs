@@ -263,13 +263,13 @@ impl Ingest {
             mode,
             pending: None,
             follow: Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first)),
-            misses: Misses { block: stream.map_or(1, |id| self.contexts.at(id).block), ..Misses::default() },
+            misses: Misses { block: stream.map_or(1, |id| self.contexts.at(id).block.max(1)), ..Misses::default() },
         };
         request::each(data, 1, |message| self.one_number(message, &mut numbers, walk, arena, stage))?;
         if let Some(stream) = stream {
             self.contexts.at_mut(stream).block = numbers.misses.block;
         }
-        self.resolve(&mut numbers, walk, arena, stage)
+        self.resolve(Lags::NONE, &mut numbers, walk, arena, stage)
     }
 
     #[inline]
@@ -277,7 +277,7 @@ impl Ingest {
         &mut self,
         message: &'a [u8],
         numbers: &mut Numbers<'a>,
-        walk: &MetricWalk<'a>,
+        walk: &mut MetricWalk<'a>,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
@@ -304,7 +304,7 @@ impl Ingest {
             Found::Expected(staged) => {
                 stage.predicted += 1;
                 self.staged.push(Number { route: follow.guess, ..staged });
-                follow.step(follow.guess, &self.routes);
+                follow.step(follow.guess, &self.routes, message.len());
                 misses.hit();
                 return Ok(());
             }
@@ -320,72 +320,95 @@ impl Ingest {
         if let Some(stream) = stream {
             self.contexts.at(stream).table.prefetch(miss.tag);
         }
-        if misses.push(miss, arena) {
-            self.resolve(numbers, walk, arena, stage)?;
+        if let Some(behind) = misses.push(miss, arena) {
+            self.resolve(behind, numbers, walk, arena, stage)?;
+            numbers.misses.resolved();
         }
         Ok(())
     }
 
-    /// Looks up a block of points whose route was not predicted, in three steps over all of them, so that their cache
-    /// misses overlap: the table's slots, the routes, then the bytes and the cells.
+    /// Looks up points whose route was not predicted, in steps, so that their cache misses overlap with each other and
+    /// with the work on the points behind them: the table's slot, the route, then its bytes and cell, then the
+    /// comparison. `behind` says how many of the last points each step leaves for later.
     fn resolve<'a>(
         &mut self,
+        behind: Lags,
         numbers: &mut Numbers<'a>,
-        walk: &MetricWalk<'a>,
+        walk: &mut MetricWalk<'a>,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let Numbers { key, mode, follow, misses, pending } = numbers;
-        let (used, stream) = (misses.used, follow.stream);
-        if let Some(stream) = stream {
+        let misses = &mut numbers.misses;
+        if let Some(stream) = numbers.follow.stream {
             let table = &self.contexts.at(stream).table;
-            for miss in &mut misses.all[..used] {
+            while misses.looked + behind.look < misses.pushed {
+                let miss = &mut misses.all[misses.looked % MISSES_MAX];
                 miss.route = table.find(miss.tag, |_| true).unwrap_or(NONE);
                 self.routes.prefetch(miss.route);
+                misses.looked += 1;
             }
-            for miss in &misses.all[..used] {
+            while misses.fetched + behind.fetch < misses.pushed {
+                let miss = &misses.all[misses.fetched % MISSES_MAX];
                 if let Some(route) = self.routes.get(miss.route) {
                     self.slab.prefetch(route.cell);
-                    crate::sync::prefetch_bytes(&route.bytes);
+                    route.bytes.prefetch(miss.run.len());
                 }
+                misses.fetched += 1;
             }
         }
-        for at in 0..used {
-            let Miss { mut staged, mut run, message, tag, route, walked } = misses.all[at];
-            let mut found = match (stream, self.routes.get(route)) {
-                (Some(_), Some(known)) if *known.bytes == *run => Some(route),
-                // another route with the same tag
-                (Some(stream), Some(_)) => self.find(stream, tag, run),
-                _ => None,
+        while numbers.misses.done + behind.compare < numbers.misses.pushed {
+            let miss = numbers.misses.all[numbers.misses.done % MISSES_MAX];
+            numbers.misses.done += 1;
+            self.resolve_one(miss, numbers, walk, arena, stage)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn resolve_one<'a>(
+        &mut self,
+        miss: Miss<'a>,
+        numbers: &mut Numbers<'a>,
+        walk: &mut MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let Numbers { key, mode, follow, pending, .. } = numbers;
+        let Miss { mut staged, mut run, message, tag, route, walked } = miss;
+        let stream = follow.stream;
+        let mut found = match (stream, self.routes.get(route)) {
+            (Some(_), Some(known)) if *known.bytes == *run => Some(route),
+            // another route with the same tag
+            (Some(stream), Some(_)) => self.find(stream, tag, run),
+            _ => None,
+        };
+        if found.is_none() && !walked {
+            // new, or of a layout that only looked fixed
+            let Some((point, Attributes::Run(attributes))) = walk_number(message, None, key.kind, *mode, arena, stage)?
+            else {
+                stage.lookups -= 1;
+                return Ok(());
             };
-            if found.is_none() && !walked {
-                // new, or of a layout that only looked fixed
-                let Some((point, Attributes::Run(attributes))) =
-                    walk_number(message, None, key.kind, *mode, arena, stage)?
-                else {
-                    stage.lookups -= 1;
-                    continue;
-                };
-                staged = point;
-                if let Some(stream) = stream.filter(|_| attributes != run) {
-                    found = self.find(stream, self.registry.state().hash_one(attributes) as u32, attributes);
-                }
-                run = attributes;
+            staged = point;
+            if let Some(stream) = stream.filter(|_| attributes != run) {
+                found = self.find(stream, self.registry.state().hash_one(attributes) as u32, attributes);
             }
-            match found {
-                Some(route) => {
-                    self.learn(follow, route);
-                    self.staged.push(Number { route, ..staged });
-                }
-                None => {
-                    if let Some(route) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, arena, stage)? {
-                        let flags = staged.flags | stage::BIRTH;
-                        self.staged.push(Number { route, flags, ..staged });
-                    }
+            run = attributes;
+        }
+        match found {
+            Some(route) => {
+                self.learn(follow, route);
+                self.staged.push(Number { route, ..staged });
+            }
+            None => {
+                if let Some(route) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, arena, stage)? {
+                    // what follows it most often came in its place, or before
+                    follow.may_skip = true;
+                    let flags = staged.flags | stage::BIRTH;
+                    self.staged.push(Number { route, flags, ..staged });
                 }
             }
         }
-        misses.taken();
         Ok(())
     }
 
@@ -431,7 +454,7 @@ impl Ingest {
                 Attributes::Expected => {
                     stage.predicted += 1;
                     stage.histograms.push((Target::Route(follow.guess), point));
-                    follow.step(follow.guess, &self.routes);
+                    follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
@@ -473,7 +496,7 @@ impl Ingest {
                 Attributes::Expected => {
                     stage.predicted += 1;
                     stage.exponentials.push((Target::Route(follow.guess), point));
-                    follow.step(follow.guess, &self.routes);
+                    follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
@@ -491,17 +514,18 @@ impl Ingest {
     }
 
     /// The route after the predicted one, if it is that: a point that left its place is most often followed by what
-    /// followed it before. Tried once between two right predictions.
+    /// followed it before. Tried once between two right predictions, and behind a point that is new.
     #[inline]
     fn skipped_to(&mut self, follow: &mut Follow, run: &[u8]) -> Option<u32> {
         if !std::mem::replace(&mut follow.may_skip, false) {
             return None;
         }
         let stream = follow.stream?;
-        let skipped = self.routes.get(follow.guess).map_or(NONE, |route| route.next);
+        let skipped = self.routes.next(follow.guess);
         match self.routes.get(skipped) {
             Some(route) if route.stream == stream && *route.bytes == *run => {
-                self.learn(follow, skipped);
+                self.put_after(follow, skipped);
+                follow.skip(skipped, &self.routes);
                 Some(skipped)
             }
             _ => None,
@@ -521,16 +545,22 @@ impl Ingest {
         Some(found)
     }
 
-    /// Remembers that `found` came here.
+    /// Remembers that `found` came here, and goes on behind it.
     #[inline]
     fn learn(&mut self, follow: &mut Follow, found: u32) {
+        self.put_after(follow, found);
+        follow.last = found;
+        follow.turn(self.routes.next(found));
+    }
+
+    /// Remembers that `found` came after the last route.
+    #[inline]
+    fn put_after(&mut self, follow: &Follow, found: u32) {
         match (follow.last, follow.stream) {
             (NONE, Some(stream)) => self.contexts.at_mut(stream).first = found,
             (NONE, None) => {}
-            (last, _) => self.routes.at_mut(last).next = found,
+            (last, _) => self.routes.put_next(last, found),
         }
-        follow.last = found;
-        follow.turn(self.routes.at(found).next);
     }
 }
 
@@ -590,57 +620,102 @@ struct MetricWalk<'a> {
     last_stream: u32,
 }
 
-/// Where the walk is in a stream's order.
+/// Where the walk is in a stream's order, and the routes that come next if the order holds.
 struct Follow {
     stream: Option<u32>,
     last: u32,
     guess: u32,
     may_skip: bool,
-    /// The route whose bytes are brought into the cache next.
-    ahead: u32,
-    /// How many routes lie between `guess` and it.
-    lead: u32,
+    /// Routes from `guess` on, as far as they are known: places `at` to `end`, in a ring.
+    ring: [u32; RING],
+    at: usize,
+    end: usize,
+    /// The first place whose route's bytes are not yet on their way.
+    near: usize,
 }
 
-/// Routes whose bytes are on their way into the cache before they are compared. Measured at 100 k and 1 M series, whose
-/// bytes lie all over memory after some churn: without, a quarter to a third of all time is waiting for them; 3 gives
-/// most of it back, 6 all, 12 no more.
-const LEAD: u32 = 6;
+/// Routes on their way into the cache before their bytes are asked for, and those whose bytes are on their way before
+/// they are compared. Measured at 100 k series that lie all over memory after churn: without, half of all time is
+/// waiting for them.
+const FAR: usize = 12;
+const NEAR: usize = 6;
+/// Places of the ring.
+const RING: usize = 16;
+const _: () = assert!(NEAR < FAR && FAR < RING);
+/// Bytes of attributes that a histogram's points are taken to have, for looking ahead.
+const EXPECTED_BYTES: usize = 160;
 
 impl Follow {
     fn new(stream: Option<u32>, first: u32) -> Follow {
-        Follow { stream, last: NONE, guess: first, may_skip: true, ahead: first, lead: 0 }
+        let mut ring = [NONE; RING];
+        ring[0] = first;
+        Follow { stream, last: NONE, guess: first, may_skip: true, ring, at: 0, end: 1, near: 0 }
     }
 
+    /// The guess was right; `length` bytes are compared at a route, about.
     #[inline]
-    fn step(&mut self, route: u32, routes: &Routes) {
+    fn step(&mut self, route: u32, routes: &Routes, length: usize) {
         self.last = route;
-        self.guess = routes.at(route).next;
         self.may_skip = true;
-        self.lead = self.lead.saturating_sub(1);
-        self.look_ahead(routes);
+        if !routes.are_many() {
+            self.guess = routes.next(route);
+            self.ring[self.at % RING] = self.guess;
+            return;
+        }
+        self.at += 1;
+        if self.at == self.end {
+            self.ring[self.at % RING] = routes.next(route);
+            self.end += 1;
+        }
+        self.guess = self.ring[self.at % RING];
+        self.look_ahead(routes, length);
     }
 
     /// `guess` is no longer what was looked ahead from.
     #[inline]
     fn turn(&mut self, guess: u32) {
-        (self.guess, self.ahead, self.lead) = (guess, guess, 0);
+        self.guess = guess;
+        self.ring[self.at % RING] = guess;
+        self.end = self.at + 1;
+        self.near = self.at;
+    }
+
+    /// The route after the guess came: what was looked ahead at lies behind it.
+    #[inline]
+    fn skip(&mut self, skipped: u32, routes: &Routes) {
+        self.last = skipped;
+        if self.at + 2 < self.end {
+            self.at += 2;
+            self.near = self.near.max(self.at);
+            self.guess = self.ring[self.at % RING];
+        } else {
+            self.turn(routes.next(skipped));
+        }
     }
 
     /// Two routes at most, so that the lead grows but nothing waits for it.
     #[inline]
-    fn look_ahead(&mut self, routes: &Routes) {
-        if !routes.are_many() {
-            return;
+    fn look_ahead(&mut self, routes: &Routes, length: usize) {
+        for _ in 0..2 {
+            if self.end - self.at > FAR {
+                break;
+            }
+            let id = routes.next(self.ring[(self.end - 1) % RING]);
+            if id == NONE {
+                break;
+            }
+            routes.prefetch(id);
+            self.ring[self.end % RING] = id;
+            self.end += 1;
         }
         for _ in 0..2 {
-            if self.lead >= LEAD {
-                return;
+            if self.near >= self.end || self.near > self.at + NEAR {
+                break;
             }
-            let Some(route) = routes.get(self.ahead) else { return };
-            crate::sync::prefetch_bytes(&route.bytes);
-            self.ahead = route.next;
-            self.lead += 1;
+            if let Some(route) = routes.get(self.ring[self.near % RING]) {
+                route.bytes.prefetch(length);
+            }
+            self.near += 1;
         }
     }
 }
@@ -672,53 +747,83 @@ struct Miss<'a> {
     walked: bool,
 }
 
-/// Points looked up together. A single miss is resolved at once; a run of them in blocks that double up to
-/// `MISSES_MAX`, enough to overlap the memory's latency. A stream whose order was no use last time begins with whole
-/// blocks, and its order is tried again now and then.
+/// How many of the last points each step of looking up leaves for later.
+#[derive(Clone, Copy)]
+struct Lags {
+    look: usize,
+    fetch: usize,
+    compare: usize,
+}
+
+impl Lags {
+    /// All of it now.
+    const NONE: Lags = Lags { look: 0, fetch: 0, compare: 0 };
+    /// A stream of misses: each step waits until the memory has had time to answer the one before it.
+    const STEADY: Lags = Lags { look: 5, fetch: 10, compare: MISSES_MAX - 1 };
+}
+
+/// Points whose route was not predicted, on their way. A single miss is resolved at once; a run of them in blocks that
+/// double up to `MISSES_MAX`, and from then on one behind the other, each step of one beside other steps of its
+/// neighbours. A stream whose order was no use last time begins so, and its order is tried again now and then.
 #[derive(Default)]
 struct Misses<'a> {
     all: &'a mut [Miss<'a>],
-    used: usize,
+    /// Points that came, and how many of them are through each step.
+    pushed: usize,
+    looked: usize,
+    fetched: usize,
+    done: usize,
     /// Points of a block, at least 1.
     block: u32,
-    /// Blocks looked up since the order last proved right.
-    blocks: u32,
+    /// Misses since the order was last tried.
+    untried: usize,
 }
 
-const MISSES_MAX: u32 = 32;
-/// Of so many whole blocks, one is begun with a guess.
-const GUESS_EVERY: u32 = 8;
+const MISSES_MAX: usize = 16;
+/// After so many misses in a row the order is tried again.
+const TRY_EVERY: usize = 256;
 
 impl<'a> Misses<'a> {
     /// Whether the next point may be the one that the order says.
     #[inline]
     const fn may_guess(&self) -> bool {
-        self.used == 0 && (self.block < MISSES_MAX || self.blocks.is_multiple_of(GUESS_EVERY))
+        self.done == self.pushed && (self.block < MISSES_MAX as u32 || self.untried == 0)
     }
 
     /// The order was right.
     #[inline]
     const fn hit(&mut self) {
-        (self.block, self.blocks) = (1, 0);
+        (self.block, self.untried) = (1, 0);
     }
 
-    /// Adds one; `true` when the block is full.
+    /// Adds one; what is to be resolved now.
     #[inline]
-    fn push(&mut self, miss: Miss<'a>, arena: &'a Bump) -> bool {
+    fn push(&mut self, miss: Miss<'a>, arena: &'a Bump) -> Option<Lags> {
         if self.all.is_empty() {
-            self.all = arena.alloc_slice_fill_copy(MISSES_MAX as usize, miss);
+            self.all = arena.alloc_slice_fill_copy(MISSES_MAX, miss);
         }
-        self.all[self.used] = miss;
-        self.used += 1;
-        self.used >= self.block as usize
+        self.all[self.pushed % MISSES_MAX] = miss;
+        self.pushed += 1;
+        self.untried += 1;
+        if self.block < MISSES_MAX as u32 {
+            return (self.pushed - self.done >= self.block as usize).then_some(Lags::NONE);
+        }
+        Some(if self.untried >= TRY_EVERY { Lags::NONE } else { Lags::STEADY })
     }
 
-    const fn taken(&mut self) {
-        self.used = 0;
-        self.blocks += 1;
-        self.block = if self.block * 2 > MISSES_MAX { MISSES_MAX } else { self.block * 2 };
+    /// What `push` asked for is done.
+    #[inline]
+    const fn resolved(&mut self) {
+        if self.block < MISSES_MAX as u32 {
+            self.block *= 2;
+        }
+        if self.untried >= TRY_EVERY {
+            self.untried = 0;
+        }
     }
 }
+
+const _: () = assert!(MISSES_MAX.is_power_of_two(), "blocks double up to it");
 
 fn reject_of(bad: Bad) -> Reject {
     match bad {

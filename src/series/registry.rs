@@ -11,6 +11,7 @@ use super::group::{Group, GroupKey, Parts};
 use super::index::{Leaf, Lookup, Trie};
 use super::slab::Slab;
 use super::value::Series;
+use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -203,7 +204,7 @@ impl Registry {
     }
 
     /// The series with this identity, made if it is new. `limited` series count towards the limit.
-    pub fn series(&self, group: &Arc<Group>, hash: u64, run: &Arc<[u8]>, limited: bool) -> Result<Arc<Series>, Full> {
+    pub fn series(&self, group: &Arc<Group>, hash: u64, run: &ThinBytes, limited: bool) -> Result<Arc<Series>, Full> {
         let owner = self.owner(hash);
         let mut counted = false;
         let mut spent = false;

@@ -18,6 +18,7 @@
 use super::group::Group;
 use crate::aggregate::number::Value;
 use crate::sync::once::Once;
+use crate::sync::thin::ThinBytes;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
@@ -103,7 +104,7 @@ pub struct Series {
     /// What it shares with its siblings.
     pub group: Arc<Group>,
     /// Attributes: a normalised run, in the order first seen.
-    pub attributes: Arc<[u8]>,
+    pub attributes: ThinBytes,
     first: AtomicU64,
     more: Once<Node>,
     /// The owner's, once a cumulative stream has fed it.
@@ -112,7 +113,7 @@ pub struct Series {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Series>() + 2 * size_of::<usize>() <= 128, "with its counts it is two cache lines");
+const _: () = assert!(size_of::<Series>() + 2 * size_of::<usize>() <= 112, "with its counts it is a size of the allocator");
 
 /// The last point of the writer of a cumulative stream whose increments count.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,7 +152,7 @@ pub enum ReadValue {
 
 impl Series {
     /// A series without cells or value.
-    pub fn new(hash: u64, group: Arc<Group>, attributes: Arc<[u8]>) -> Series {
+    pub fn new(hash: u64, group: Arc<Group>, attributes: ThinBytes) -> Series {
         Series {
             hash,
             group,

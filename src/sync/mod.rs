@@ -7,6 +7,7 @@
 //!  once::Once            many setters, any readers  one boxed value or closed, in a word
 //!  published::Published  one writer, any readers      the newest Arc of something
 //!  row::Row              one writer, any readers      N words, read whole (seqlock)
+//!  thin::ThinBytes      any holders               bytes that never change, in a word
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
 //!  reclaim::Reclaim      who frees what readers may still see: epochs, or what a model can follow
 //! ```
@@ -24,6 +25,7 @@ pub mod published;
 pub mod reclaim;
 pub mod row;
 pub mod spare;
+pub mod thin;
 
 /// The atomics of the program: `core`'s, or loom's under `cfg(loom)`.
 #[cfg(not(loom))]
@@ -94,14 +96,6 @@ pub fn prefetch<T: ?Sized>(value: &T) {
     prefetch_read((value as *const T).cast::<u8>());
 }
 
-/// Starts loading all cache lines of `bytes`, up to four: beyond, the processor sees the pattern itself.
-#[inline(always)]
-pub fn prefetch_bytes(bytes: &[u8]) {
-    for line in bytes.chunks(64).take(4) {
-        prefetch(line);
-    }
-}
-
 /// Starts loading the cache line at `pointer`, whatever it is: a prefetch never faults, so any address is allowed.
 /// Does nothing on processors other than x86-64.
 #[inline(always)]
@@ -141,8 +135,6 @@ mod tests {
     #[test]
     fn any_address_can_be_prefetched() {
         prefetch(&[1u64, 2, 3][..]);
-        prefetch_bytes(&[0; 1000]);
-        prefetch_bytes(&[]);
         prefetch(&7u8);
         prefetch_read(core::ptr::null::<u64>());
         prefetch_read(core::ptr::without_provenance::<u8>(usize::MAX));

@@ -21,8 +21,8 @@ use crate::series::cell::{
 use crate::series::group::{Group, Parts};
 use crate::series::lifecycle::{self, State, Touch};
 use crate::series::registry::Full;
-use crate::sync::thin::ThinBytes;
 use crate::series::{CellRef, Series};
+use crate::sync::thin::ThinBytes;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

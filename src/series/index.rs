@@ -5,8 +5,8 @@
 //! ```text
 //!   order = hash.rotate_left(8)      the 8 bits that choose the shard come last, the rest from the top down
 //!
-//!   root [4096] ── 12 bits ─┬─► leaf                    tag 0   Arc<T>, one count held by the trie
-//!                           ├─► branch [16] ─ 4 bits ─► tag 1   128 bytes
+//!   root [8192] ── 13 bits ─┬─► leaf                    tag 0   Arc<T>, one count held by the trie
+//!                           ├─► branch [8] ── 3 bits ─► tag 1   64 bytes, a cache line
 //!                           ├─► collision               tag 2   leaves of one and the same hash, never changed
 //!                           └─► (nothing)               null
 //!
@@ -26,7 +26,7 @@
 //!  5. A collision holds two or more leaves of one hash, sorted by address, and is never written after it is published.
 //!  6. Hash and key of a leaf never change, and a leaf is in the trie at most once.
 //!
-//! Progress: `get` and `walk` are wait-free: at most 14 levels, nothing is ever tried again. `get_or_insert` and
+//! Progress: `get` and `walk` are wait-free: at most 18 levels, nothing is ever tried again. `get_or_insert` and
 //! `remove` are lock-free: a failed compare-and-swap means that another one succeeded; whoever meets a frozen link
 //! finishes that branch's replacement himself and starts over. See `reclaim` on pinning.
 //!
@@ -37,17 +37,14 @@
 //! Linearization: an insertion at its swap; a look-up at its last load, or, where it came through a branch that was
 //! already taken out, at the moment that branch was frozen or entered, whichever was later.
 //!
-//! Bounds: depth 14, whatever the keys. The root has 4096 links: 32 KiB, 512 KiB for 16 shards and not touched before
+//! Bounds: depth 18, whatever the keys. The root has 8192 links: 64 KiB, 1 MiB for 16 shards and not touched before
 //! they are used, while a shard of 64 Ki series finds nearly all of them two steps down. A walk visits as many leaves
 //! as it is allowed and holds its guard no longer. Leaves of one full hash cost a copy of their array per insertion:
 //! hashes are keyed per process, so nobody can ask for that.
 //!
-//! Memory beside the leaves: random hashes need 0.32 to 0.39 branches of 128 bytes per entry, whatever their number, as
-//! 1 / ln 16 = 0.36 says. Measured at 1 M random
-//! entries: 46.1, 42.2, 46.2, 46.0 bytes an entry in 1, 2, 4, 16 shards, the root included, and the same in resident
-//! memory (`mimalloc` has a class of 128 bytes without slack); at 100 k entries in 16 shards 49.2, of which 5 are the
-//! roots. Eight ways would save a third of that for a third more steps; one look-up at 1 M takes 250 to 400 ns as it
-//! is, all memory latency, and only the birth of a series on a core pays it.
+//! Memory beside the leaves: random hashes need 0.48 branches of 64 bytes per entry, as 1 / ln 8 says. Measured at 1 M random
+//! entries: 31.5 bytes an entry, the root included. Sixteen ways took 46 bytes an entry, for a step less at a million series; a branch of eight is one cache line, and
+//! only the birth of a series on a core pays for a step.
 //!
 //! Sources: Bagwell, Ideal hash trees (2001); Prokopec et al., Ctries (2012) and Cache-tries (2018), for freezing; Go's
 //! `internal/sync.HashTrieMap`, for the tests.
@@ -73,9 +70,9 @@ use std::sync::Arc;
 /// Bits of the hash that choose the shard; the trie looks at them last.
 const SHARD_BITS: u32 = 8;
 /// Bits that choose the link of the root.
-const ROOT_BITS: u32 = if cfg!(loom) { 1 } else { 12 };
+const ROOT_BITS: u32 = if cfg!(loom) { 1 } else { 13 };
 /// Bits that choose the link of a branch.
-const BRANCH_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
+const BRANCH_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
 /// Links of a branch.
 const WAYS: usize = 1 << BRANCH_BITS;
 /// Branches below one another, at most.
@@ -83,8 +80,8 @@ const BRANCHES_DEEP_MAX: usize = ((64 - ROOT_BITS) / BRANCH_BITS) as usize;
 
 const _: () = assert!((64 - ROOT_BITS).is_multiple_of(BRANCH_BITS), "the path uses the hash up exactly");
 const _: () = assert!(
-    16 * (size_of::<Slot>() << ROOT_BITS) < crate::limits::MIB || cfg!(loom),
-    "an empty index of 16 shards stays below 1 MiB"
+    16 * (size_of::<Slot>() << ROOT_BITS) <= crate::limits::MIB || cfg!(loom),
+    "an empty index of 16 shards stays at 1 MiB"
 );
 
 const TAG: usize = 3;
@@ -235,8 +232,11 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             // them before they are written. Relaxed on failure: the link is loaded again.
             if seen.swap(at.slot(), plan.link) {
                 self.inserted(&plan, &at);
-                if let Target::Collision(old) = target {
-                    // SAFETY: invariant 2: this swap unlinked it, the new array holds its leaves.
+                if let Target::Collision(old) = target
+                    && plan.collided
+                {
+                    // SAFETY: invariant 2: this swap unlinked it, the new array holds its leaves. (One of another hash
+                    // was not replaced: it lies in the new branch.)
                     unsafe { self.retire_collision(old, &guard) };
                 }
                 return Lookup::Inserted(fresh.expect("made above"));

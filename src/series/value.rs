@@ -113,7 +113,8 @@ pub struct Series {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Series>() + 2 * size_of::<usize>() <= 112, "with its counts it is a size of the allocator");
+const _: () =
+    assert!(size_of::<Series>() + 2 * size_of::<usize>() <= 112, "with its counts it is a size of the allocator");
 
 /// The last point of the writer of a cumulative stream whose increments count.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -88,22 +88,43 @@ fn what_was_inserted_is_found_until_it_is_removed() {
         }
         let IndexStats { entries, branches, depth_max, .. } = rig.trie.stats();
         assert_eq!((entries, branches), (0, 0), "{name}");
-        assert!(depth_max <= 14, "{name}");
+        assert!(depth_max <= 18, "{name}");
     }
 }
 
 #[test]
-fn hashes_that_part_at_the_last_bit_go_14_levels_deep() {
+fn hashes_that_part_at_the_last_bit_go_18_levels_deep() {
     // The last bit of the path is the lowest of the shard's bits.
     let rig = Rig::new(|key| key << 56);
     rig.insert(0);
     rig.insert(1);
-    assert_eq!(rig.trie.stats().depth_max, 14);
-    assert_eq!(rig.trie.stats().branches, 13);
+    assert_eq!(rig.trie.stats().depth_max, 18);
+    assert_eq!(rig.trie.stats().branches, 17);
     assert_eq!(rig.keys(1), [0, 1]);
     assert!(rig.trie.remove(&rig.get(0).unwrap()));
     assert_eq!(rig.trie.stats().branches, 0, "the chain folds up to the one leaf left");
     assert!(rig.get(1).is_some());
+}
+
+/// A collision that makes room for a key of another hash stays where it is, below the new branch. Many tries, so that
+/// what they retire is freed while they live: freed once too often, this test ends by a signal.
+#[test]
+fn a_collision_moves_down_whole() {
+    // 0 and 1 share a hash; 2 parts from it further down
+    let rigs: Vec<Rig> = (0..1_000).map(|_| Rig::new(|key| if key < 2 { 0 } else { 1 << 20 })).collect();
+    for rig in &rigs {
+        for key in 0..3 {
+            assert!(matches!(rig.insert(key), Lookup::Inserted(_)));
+        }
+    }
+    for rig in &rigs {
+        for key in 0..3 {
+            let leaf = rig.get(key).expect("inserted");
+            assert_eq!(leaf.key, key);
+            assert!(rig.trie.remove(&leaf));
+        }
+        assert_eq!((rig.trie.stats().entries, rig.trie.stats().branches), (0, 0));
+    }
 }
 
 #[test]
@@ -135,16 +156,20 @@ fn dropping_the_trie_drops_every_leaf_once() {
 }
 
 #[test]
-fn random_hashes_cost_at_most_52_bytes_an_entry() {
+fn random_hashes_cost_at_most_36_bytes_an_entry() {
     let rig = Rig::new(FULL);
     let mut worst = 0.0f64;
-    for key in 0..260_000 {
+    for key in 0..1_000_000 {
         rig.insert(key);
         if key > 30_000 && key % 10_000 == 0 {
             worst = worst.max(rig.trie.stats().bytes() as f64 / rig.trie.len() as f64);
         }
     }
-    assert!(worst < 52.0, "{worst}");
+    println!(
+        "{worst:.1} bytes an entry at worst, {:.1} at the end",
+        rig.trie.stats().bytes() as f64 / rig.trie.len() as f64
+    );
+    assert!(worst < 36.0, "{worst}");
 }
 
 /// Threads insert and remove the same keys: each key is in at most one leaf, and the winners add up.

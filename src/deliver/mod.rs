@@ -42,6 +42,7 @@ mod hold;
 mod http;
 mod ledger;
 mod outcome;
+mod pace;
 mod queue;
 mod stats;
 mod transport;
@@ -85,12 +86,21 @@ pub struct Options {
     pub clock: fn() -> Now,
     /// Seed of the jitter; should differ between processes.
     pub seed: u64,
+    /// Every core has a shard: delivery works in short pieces (`pace`).
+    pub cores_are_shared: bool,
 }
 
 impl Options {
     /// The defaults of `limits`, with the clock and the seed of the caller.
     pub fn new(clock: fn() -> Now, seed: u64) -> Self {
-        Options { backoff_first: BACKOFF_FIRST, backoff_max: BACKOFF_MAX, in_flight: IN_FLIGHT_MAX, clock, seed }
+        Options {
+            backoff_first: BACKOFF_FIRST,
+            backoff_max: BACKOFF_MAX,
+            in_flight: IN_FLIGHT_MAX,
+            clock,
+            seed,
+            cores_are_shared: false,
+        }
     }
 }
 

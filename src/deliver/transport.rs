@@ -4,8 +4,8 @@
 //!
 //! Invariants:
 //! 1. Readiness is edge-triggered: it is kept until the socket says `WouldBlock`.
-//! 2. After `READ_TURN_BYTES` in one turn a stream pretends to be blocked and asks for another turn, so that a flooding
-//!    server cannot keep the loop (T19).
+//! 2. After `READ_TURN_BYTES` in one turn, or `WRITE_TURN_BYTES` out, a stream pretends to be blocked and asks for
+//!    another turn, so that neither a flooding server (T19) nor a fast one keeps the loop.
 //! 3. Name resolution blocks only its own helper thread, one per destination that has a name; old addresses are kept
 //!    when it fails. Helper threads end when their destination does, or when the system's resolver returns.
 //!
@@ -27,7 +27,7 @@ use tokio::io::ReadBuf;
 
 use super::destination::Endpoint;
 use super::queue::PollBell;
-use crate::limits::{KIB, READ_TURN_BYTES};
+use crate::limits::{KIB, READ_TURN_BYTES, WRITE_TURN_BYTES};
 
 /// Addresses kept of one name.
 const ADDRESSES_MAX: usize = 16;
@@ -42,6 +42,7 @@ pub(super) struct Ready {
     read: Cell<bool>,
     write: Cell<bool>,
     turn_bytes: Cell<usize>,
+    turn_written: Cell<usize>,
     starved: Cell<bool>,
     /// Bytes read since connecting; tells a silent peer from a slow one.
     pub(super) read_bytes: Cell<u64>,
@@ -61,10 +62,11 @@ impl Ready {
     /// A new turn begins; true if the last one ended for want of budget.
     pub(super) fn new_turn(&self) -> bool {
         self.turn_bytes.set(0);
+        self.turn_written.set(0);
         self.starved.replace(false)
     }
 
-    /// The stream has more to read, but its turn is over.
+    /// The stream has more to read or write, but its turn is over.
     pub(super) fn is_starved(&self) -> bool {
         self.starved.get()
     }
@@ -104,10 +106,18 @@ impl Stream {
             if !self.ready.write.get() {
                 return Poll::Pending;
             }
+            if self.ready.turn_written.get() >= WRITE_TURN_BYTES {
+                self.ready.starved.set(true);
+                return Poll::Pending;
+            }
             match call(&mut self.socket) {
+                Ok(n) => {
+                    self.ready.turn_written.set(self.ready.turn_written.get() + n);
+                    return Poll::Ready(Ok(n));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.write.set(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }

@@ -15,7 +15,7 @@
 //! 3. Destinations share nothing but the thread's time, and a turn of one is bounded (`ROUNDS_MAX`, read budgets).
 //! 4. While a destination has told us to wait, nothing is started there (E4).
 //!
-//! Progress: the loop blocks only in `poll`, never longer than the next timer.
+//! Progress: the loop blocks only in `poll`, never longer than the next timer, and in the rests of `pace`.
 //! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy.
 
 use std::io;
@@ -34,6 +34,7 @@ use super::destination::{Compression, Destination};
 use super::exporter::{Done, Exporter, Job, Turn};
 use super::ledger::Dropped;
 use super::outcome::Outcome;
+use super::pace::Pace;
 use super::queue::{Encoded, PollBell, Port, Shared};
 use super::warn::Warner;
 use crate::clock::Now;
@@ -117,11 +118,16 @@ impl Lane {
         }
     }
 
-    /// Moves this destination as far as it goes now.
-    fn turn(&mut self, registry: &mio::Registry, options: &Options) {
+    /// Moves this destination as far as it goes now, or until its piece of time is over.
+    fn turn(&mut self, registry: &mio::Registry, options: &Options, pace: &Pace) {
         self.exporter.new_turn();
+        let begun = (options.clock)().mono_ns;
         for _ in 0..ROUNDS_MAX {
             let now = (options.clock)();
+            if pace.is_over(now.mono_ns - begun) {
+                self.woken.0.store(true, Ordering::Relaxed);
+                break;
+            }
             self.woken.0.store(false, Ordering::Relaxed);
             self.expire(now, options);
             self.fill(now);
@@ -301,6 +307,11 @@ impl Lane {
         timers.chain(quiet.filter(|_| free)).min()
     }
 
+    /// More waits than half of what may.
+    fn is_pressed(&self) -> bool {
+        self.port.store.bytes() > self.destination.queue_bytes / 2
+    }
+
     fn is_empty(&self) -> bool {
         self.port.store.bytes() == 0
     }
@@ -322,6 +333,7 @@ pub(super) fn run(
     options: &Options,
 ) -> io::Result<Left> {
     let mut events = Events::with_capacity(EVENTS);
+    let mut pace = Pace::new(options.cores_are_shared);
     loop {
         let now = (options.clock)();
         let stop_at = shared.stop_at();
@@ -347,8 +359,13 @@ pub(super) fn run(
                 lane.exporter.on_event(token % TOKENS_EACH, event);
             }
         }
+        let begun = (options.clock)().mono_ns;
         for lane in &mut lanes {
-            lane.turn(poll.registry(), options);
+            lane.turn(poll.registry(), options, &pace);
+        }
+        let spent = (options.clock)().mono_ns - begun;
+        if let Some(rest) = pace.rest(spent, stop_at.is_some() || lanes.iter().any(Lane::is_pressed)) {
+            std::thread::sleep(rest);
         }
     }
 }

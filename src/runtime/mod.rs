@@ -235,8 +235,10 @@ fn start(plan: Plan) -> Result<u8, Problem> {
 
     let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
     let seed = registry.state().hash_one(started.wall_ns);
-    let (sender, delivery) =
-        deliver::start(plan.outs.clone(), deliver::Options::new(clock::now, seed)).map_err(failure)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let delivery_options =
+        deliver::Options { cores_are_shared: plan.shards >= cores, ..deliver::Options::new(clock::now, seed) };
+    let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
 
     let mut polls = Vec::new();
     let mut wakers = Vec::new();

@@ -173,7 +173,7 @@ pub const QUEUE_BYTES_DEFAULT: usize = 256 * MIB;
 pub const HELD_BYTES_MAX: usize = 1024 * MIB;
 /// What the thread that delivers does in one go where it shares its core with a shard.
 pub const DELIVER_PIECE: Duration = Duration::from_micros(150);
-/// Time it rests there for each unit of time it worked, as long as its queues are less than half full: it takes a
+/// Time it rests there for each unit of time it worked, as long as no queue is nearly full: it takes a
 /// twentieth of the core, and 200 MB still leave within two seconds.
 pub const DELIVER_RESTS: u64 = 18;
 /// Longest of these rests.

@@ -307,9 +307,9 @@ impl Lane {
         timers.chain(quiet.filter(|_| free)).min()
     }
 
-    /// More waits than half of what may.
+    /// Nearly as much waits as may.
     fn is_pressed(&self) -> bool {
-        self.port.store.bytes() > self.destination.queue_bytes / 2
+        self.port.store.bytes() > self.destination.queue_bytes / 8 * 7
     }
 
     fn is_empty(&self) -> bool {

@@ -1,6 +1,6 @@
 //! HPACK (RFC 7541), the reading half: header blocks of the other side, dynamic table and Huffman code included.
 //!
-//! Deliberately does not know frames or what headers mean; what this room sends are literals that need no encoder.
+//! Deliberately does not know frames or what headers mean; what this room sends are literals, and one block that repeats.
 //! Invariants: 1. the dynamic table never exceeds [`TABLE_BYTES`]; 2. hostile blocks give an error, never a panic.
 //! Bounds: table 4,096 bytes (RFC 7541 section 4.1 counts 32 more for each entry), strings 64 KiB.
 
@@ -155,9 +155,72 @@ fn integer(block: &mut &[u8], bits: u32) -> Result<usize, &'static str> {
     Ok(value)
 }
 
+/// The header block of calls that all have the same fields, as SDKs send it: whole the first time, for the server's
+/// table, and from then on a byte a field (RFC 7541 sections 6.1 and 6.2.1).
+pub struct Repeated {
+    fields: Vec<(&'static str, String)>,
+    /// Bytes that the fields take in the server's table.
+    table_bytes: usize,
+    entered: bool,
+    refused: bool,
+    block: Vec<u8>,
+}
+
+impl Repeated {
+    /// A block of these fields, at most 64.
+    pub fn new(fields: Vec<(&'static str, String)>) -> Repeated {
+        assert!(fields.len() <= 64, "an index takes one byte");
+        let table_bytes = fields.iter().map(|(name, value)| name.len() + value.len() + ENTRY_OVERHEAD_BYTES).sum();
+        Repeated { fields, table_bytes, entered: false, refused: false, block: Vec::new() }
+    }
+
+    /// The server keeps a table of so many bytes.
+    pub fn table(&mut self, bytes: usize) {
+        if bytes < self.table_bytes && !self.refused {
+            // the table is given up: emptied with the next block, and never used again (section 6.3)
+            (self.refused, self.entered) = (true, false);
+            self.block = vec![0x20];
+            self.put(0x00);
+        }
+    }
+
+    /// The block of the next call.
+    pub fn next(&mut self) -> &[u8] {
+        match (self.refused, self.entered) {
+            (true, true) => {
+                self.block.clear();
+                self.put(0x00);
+            }
+            (true, false) => self.entered = true,
+            (false, false) => {
+                self.entered = true;
+                self.put(0x40);
+                return &self.block;
+            }
+            (false, true) if self.block.len() != self.fields.len() => {
+                // the last field that went in is the first of the table, which begins behind 61 fixed ones
+                self.block = (0..self.fields.len()).rev().map(|at| 0x80 | (62 + at) as u8).collect();
+            }
+            (false, true) => {}
+        }
+        &self.block
+    }
+
+    fn put(&mut self, kind: u8) {
+        for (name, value) in &self.fields {
+            field(&mut self.block, kind, name, value);
+        }
+    }
+}
+
 /// Appends a literal field without indexing and without Huffman coding: what every decoder must take.
 pub fn literal(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.push(0);
+    field(out, 0x00, name, value);
+}
+
+/// A literal with a new name: `kind` 0x00 leaves the table alone, 0x40 enters it.
+fn field(out: &mut Vec<u8>, kind: u8, name: &str, value: &str) {
+    out.push(kind);
     for string in [name, value] {
         // Lengths from 127 on need a second byte and more (RFC 7541 section 5.1).
         if string.len() < 127 {
@@ -224,6 +287,29 @@ mod tests {
         let keep = |name: &[u8], value: &[u8]| seen.push((name.to_vec(), value.to_vec()));
         Decoder::default().decode(&block, keep).unwrap();
         assert_eq!(seen, [(b"grpc-status".to_vec(), b"0".to_vec()), (b"long".to_vec(), long.into_bytes())]);
+    }
+
+    #[test]
+    fn a_repeated_block_shrinks_to_a_byte_a_field_unless_the_table_is_too_small() {
+        let all = [(":method", "POST"), (":path", "/here"), ("te", "trailers")];
+        let owned = || all.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        let wanted: Vec<String> = all.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let mut read = |decoder: &mut Decoder, block: &[u8]| {
+            let hex: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(fields(decoder, &hex).unwrap(), wanted);
+            block.len()
+        };
+        let (mut block, mut decoder) = (Repeated::new(owned()), Decoder::default());
+        let whole = read(&mut decoder, block.next());
+        assert!(whole > 30);
+        assert_eq!([read(&mut decoder, block.next()), read(&mut decoder, block.next())], [3, 3]);
+        // the server gives its table up while we use it
+        block.table(64);
+        assert_eq!(read(&mut decoder, block.next()), whole + 1);
+        assert_eq!(read(&mut decoder, block.next()), whole);
+        let (mut small, mut decoder) = (Repeated::new(owned()), Decoder::default());
+        small.table(100);
+        assert_eq!([read(&mut decoder, small.next()), read(&mut decoder, small.next())], [whole + 1, whole]);
     }
 
     #[test]

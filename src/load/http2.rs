@@ -8,7 +8,7 @@
 //! Bounds: a response message of [`BODY_BYTES_MAX`], a header block of 64 KiB, one partial inbound frame of 16 KiB.
 
 use super::flight::{Answer, Flight, Verdict, accepted};
-use super::hpack::{Decoder, literal};
+use super::hpack::{Decoder, Repeated};
 use super::outbox::Outbox;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -55,8 +55,8 @@ struct Cutting {
 
 /// One connection's state.
 pub struct Http2 {
-    /// The HEADERS block of every call, encoded once.
-    block: Vec<u8>,
+    /// The HEADERS block of every call.
+    block: Repeated,
     next_stream: u32,
     window: i64,
     stream_window: i64,
@@ -75,19 +75,20 @@ pub struct Http2 {
 impl Http2 {
     /// A connection to `authority`, with gzip announced or not.
     pub fn new(authority: &str, gzip: bool) -> Self {
-        let mut block = Vec::new();
-        literal(&mut block, ":method", "POST");
-        literal(&mut block, ":scheme", "http");
-        literal(&mut block, ":path", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export");
-        literal(&mut block, ":authority", authority);
-        literal(&mut block, "content-type", "application/grpc");
-        literal(&mut block, "te", "trailers");
-        literal(&mut block, "user-agent", "catchment-load");
+        let mut fields = vec![
+            (":method", "POST".into()),
+            (":scheme", "http".into()),
+            (":path", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export".into()),
+            (":authority", authority.into()),
+            ("content-type", "application/grpc".into()),
+            ("te", "trailers".into()),
+            ("user-agent", "catchment-load".into()),
+        ];
         if gzip {
-            literal(&mut block, "grpc-encoding", "gzip");
+            fields.push(("grpc-encoding", "gzip".into()));
         }
         Http2 {
-            block,
+            block: Repeated::new(fields),
             next_stream: 1,
             window: 65_535,
             stream_window: 65_535,
@@ -144,9 +145,10 @@ impl Http2 {
         flight.window = self.stream_window;
         self.next_stream += 2;
         self.leaving |= self.next_stream >= STREAM_LAST;
+        let block = self.block.next();
         outbox.small(|out| {
-            frame_head(out, self.block.len(), HEADERS, END_HEADERS, flight.stream);
-            out.extend_from_slice(&self.block);
+            frame_head(out, block.len(), HEADERS, END_HEADERS, flight.stream);
+            out.extend_from_slice(block);
         });
         let bytes = made.as_ref().map_or(bytes, Vec::len);
         let body = made.map_or(Body::Plan, Body::Made);
@@ -288,6 +290,7 @@ impl Http2 {
         for setting in frame.chunks_exact(6) {
             let value = u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]);
             match u16::from_be_bytes([setting[0], setting[1]]) {
+                1 => self.block.table(value as usize),
                 3 => self.streams_max = value as usize,
                 4 => {
                     let change = i64::from(value) - self.stream_window;

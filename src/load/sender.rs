@@ -74,6 +74,8 @@ struct Connection {
     protocol: Protocol,
     outbox: Outbox,
     readable: bool,
+    /// The other side has ended or broken it.
+    ends: bool,
     writable: bool,
     lane: usize,
     retry_at_ns: u64,
@@ -152,6 +154,7 @@ impl<'a> Sender<'a> {
                 protocol: sender.protocol(),
                 outbox: Outbox::default(),
                 readable: false,
+                ends: false,
                 writable: false,
                 lane: index % lane_count,
                 retry_at_ns: 0,
@@ -233,7 +236,8 @@ impl<'a> Sender<'a> {
         }
         for event in events.iter() {
             let connection = &mut self.connections[event.token().0];
-            connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+            connection.ends |= event.is_read_closed() || event.is_error();
+            connection.readable |= event.is_readable() || connection.ends;
             connection.writable |= event.is_writable();
         }
         if !progressed {
@@ -404,8 +408,9 @@ impl<'a> Sender<'a> {
                 Protocol::Http(http1) => http1.receive(bytes, &mut self.answers)?,
                 Protocol::Raw(_) => {}
             }
-            // Less than was asked for means the socket is empty; the next edge tells when it is not (epoll(7)).
-            if taken < self.inbound.len() {
+            // Less than was asked for means the socket is empty; the next edge tells when it is not (epoll(7)). The end
+            // may have come with this very edge: then only reading tells.
+            if taken < self.inbound.len() && !(connection.ends && taken > 0) {
                 connection.readable = false;
                 break;
             }
@@ -444,6 +449,7 @@ impl<'a> Sender<'a> {
         let connection = &mut self.connections[index];
         connection.socket = Some(socket);
         (connection.connected, connection.readable, connection.writable) = (false, false, false);
+        connection.ends = false;
         if let Protocol::Grpc(http2) = &mut connection.protocol {
             http2.open(&mut connection.outbox);
         }

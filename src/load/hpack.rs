@@ -294,7 +294,7 @@ mod tests {
         let all = [(":method", "POST"), (":path", "/here"), ("te", "trailers")];
         let owned = || all.iter().map(|(name, value)| (*name, value.to_string())).collect();
         let wanted: Vec<String> = all.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        let mut read = |decoder: &mut Decoder, block: &[u8]| {
+        let read = |decoder: &mut Decoder, block: &[u8]| {
             let hex: String = block.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(fields(decoder, &hex).unwrap(), wanted);
             block.len()

@@ -24,6 +24,8 @@ pub mod lifecycle;
 pub mod registry;
 pub mod slab;
 mod value;
+#[cfg(all(test, loom))]
+mod value_models;
 
 pub use group::{Group, GroupKey};
 pub use value::{CellRef, Chain, Dead, ReadValue, Series};

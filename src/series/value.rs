@@ -17,14 +17,14 @@
 
 use super::group::Group;
 use crate::aggregate::number::Value;
-use crate::sync::once::Once;
-use crate::sync::thin::ThinBytes;
-use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU64,
+use crate::sync::atomic::{
+    AtomicU64, Ordering,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     fence,
 };
+use crate::sync::once::Once;
+use crate::sync::thin::ThinBytes;
+use std::sync::Arc;
 
 /// Where a cell lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,8 +216,9 @@ impl Series {
     /// Puts `cell` in the place of the one its core has here.
     pub fn replace_cell(&self, cell: CellRef) {
         if let Some(slot) = self.slot_of(cell) {
-            // ORDERING: Release publishes the new cell's words
-            slot.store(cell.pack(), Release);
+            // ORDERING: Release publishes the new cell's words. A swap, not a store, so that it stands in one order with
+            // the owner's compare-and-swap: the new cell is never taken for the old one, in models either.
+            slot.swap(cell.pack(), AcqRel);
         }
     }
 
@@ -291,7 +292,7 @@ impl Series {
         self.put(META, if on { word | bit } else { word & !bit });
     }
 
-    fn cut_of(&self, slot: usize, order: std::sync::atomic::Ordering) -> u32 {
+    fn cut_of(&self, slot: usize, order: Ordering) -> u32 {
         (self.owned[CUTS].load(order) >> (32 * slot)) as u32
     }
 

@@ -1,6 +1,7 @@
 //! Loom models of the cut: two shards that count points, a coordinator that skips whoever is late.
 
 use super::*;
+use crate::sync::atomic::AtomicU8;
 use crate::sync::explore;
 use loom::thread;
 use std::sync::Arc;
@@ -133,6 +134,77 @@ fn loom_cut_with_a_late_shard_skips_it_and_counts_each_point_once() {
 #[test]
 fn loom_cut_is_postponed_while_a_merge_runs() {
     model(2, [3, 1], 2, true);
+}
+
+/// The end of the process, as `runtime` has it: the phase is set before the last cut is published; a shard that switches
+/// looks at it, and from then on refuses what comes. Whatever was accepted is out when the last cut is merged.
+fn last_cut(preemptions: usize, ordinary_first: bool, look: fn(&AtomicU8) -> bool) {
+    explore(preemptions, move || {
+        let house = House::new();
+        let phase = Arc::new(AtomicU8::new(0));
+        let shards: Vec<_> = (0..2)
+            .map(|shard| {
+                let (house, phase) = (house.clone(), phase.clone());
+                thread::spawn(move || {
+                    let (mut accepted, mut closed) = (0, false);
+                    for _ in 0..2 {
+                        if !closed {
+                            house.point(shard);
+                            accepted += 1;
+                        }
+                        let before = house.board.view(shard).number;
+                        house.turn(shard);
+                        closed |= house.board.view(shard).number > before && look(&phase);
+                    }
+                    (accepted, closed)
+                })
+            })
+            .collect();
+        let mut number = 0;
+        if ordinary_first && house.board.publish(1, 10) == Publish::Published {
+            number = 1;
+        }
+        phase.store(1, Ordering::Release);
+        if house.board.publish(number + 1, u64::from(number + 1) * 10) == Publish::Published {
+            number += 1;
+        }
+        let ends: Vec<(u64, bool)> = shards.into_iter().map(|shard| shard.join().unwrap()).collect();
+        let finish = || (0..2).for_each(|shard| house.turn(shard));
+        (0..2).for_each(|_| finish());
+        if number == u32::from(ordinary_first) {
+            // it was postponed: the coordinator publishes it once the merge before is done
+            assert_eq!(house.board.publish(number + 1, u64::from(number + 1) * 10), Publish::Published);
+            (0..2).for_each(|_| finish());
+        } else {
+            for (shard, (_, closed)) in ends.iter().enumerate() {
+                let switched = house.board.view(shard).number;
+                assert!(!closed || switched > 0, "only a switch closes a shard");
+            }
+        }
+        let emitted = house.emitted.load(core::sync::atomic::Ordering::Relaxed);
+        assert_eq!(
+            emitted,
+            ends.iter().map(|(accepted, _)| accepted).sum::<u64>(),
+            "nothing stays behind the last cut"
+        );
+    });
+}
+
+#[test]
+fn loom_cut_the_last_one_leaves_nothing_behind() {
+    last_cut(2, false, |phase| phase.load(Ordering::Acquire) == 1);
+}
+
+#[test]
+fn loom_cut_the_last_one_behind_an_ordinary_one_leaves_nothing_behind() {
+    last_cut(2, true, |phase| phase.load(Ordering::Acquire) == 1);
+}
+
+/// The rig can fail: a shard that does not look at the phase takes points behind the last cut.
+#[test]
+#[should_panic(expected = "nothing stays behind the last cut")]
+fn loom_cut_a_shard_that_goes_on_after_the_last_one_is_caught() {
+    last_cut(2, false, |_| false);
 }
 
 /// The rig can fail: a merge that does not ask what was closed reads a bank that is being written.

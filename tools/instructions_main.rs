@@ -69,8 +69,6 @@ fn requests(workload: &str, time: u64, seed: u64) -> Vec<Vec<u8>> {
             let numbers = || (0..order.len()).map(|i| number(&pairs(i), T - 1, time, int(3))).collect();
             match workload {
                 "same" | "shuffled" => sum(&name, 1, true, numbers()),
-                "cumulative" => sum(&name, 2, true, numbers()),
-                "gauge" => gauge(&name, numbers()),
                 "histogram" => {
                     let bounds: Vec<f64> = (1..15).map(f64::from).collect();
                     let point = |i| histogram_point(&pairs(i), time, &[2; 15], &bounds, 30.0);
@@ -91,7 +89,7 @@ fn requests(workload: &str, time: u64, seed: u64) -> Vec<Vec<u8>> {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, workload, passes] = &arguments[..] else {
-        eprintln!("usage: instructions same|shuffled|cumulative|gauge|histogram|exponential PASSES");
+        eprintln!("usage: instructions same|shuffled|histogram|exponential PASSES");
         exit(2);
     };
     let passes: u64 = passes.parse().expect("a number of passes");

@@ -4,9 +4,9 @@
 //!
 //! ```text
 //!  8  main.rs  cli                    words in, exit code out; one file per subcommand
-//!  7  runtime                         shards, the loop, pinning, timers, signals, shutdown   | load (stands alone)
+//!  7  runtime                         shards, the loop, pinning, timers, signals, shutdown   | load, tune (stand alone)
 //!  6  telemetry                       own metrics, admin door, log
-//!  5  listen        deliver           doors with sockets             | queue, retry, exporters
+//!  5  listen   deliver   capture      doors with sockets | queue, retry, exporters | recorded requests
 //!  4  ingest        flush             staging, routes, commit        | cut, merge, batches
 //!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
 //!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
@@ -20,6 +20,7 @@
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 pub mod aggregate;
+pub mod capture;
 #[cfg(not(loom))]
 pub mod cli;
 pub mod clock;
@@ -41,6 +42,8 @@ pub mod runtime;
 pub mod series;
 pub mod sync;
 pub mod telemetry;
+#[cfg(not(loom))]
+pub mod tune;
 pub mod wire;
 
 /// Version and commit, as `--version` shows them.

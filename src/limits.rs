@@ -145,6 +145,30 @@ pub const PAGE_LABEL_NAMES_MAX: usize = 4_096;
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
 /// Groups (resource, scope, metric) over all shards.
 pub const GROUPS_MAX: usize = 100_000;
+/// Default of `--capture-limit`, bytes.
+pub const CAPTURE_LIMIT_DEFAULT: usize = 64 * MIB;
+/// Smallest `--capture-limit`, bytes.
+pub const CAPTURE_LIMIT_MIN: usize = 4 * KIB;
+/// Bytes of recorded requests that wait to be written, over all shards; taken from `--memory-limit` while recording.
+pub const CAPTURE_QUEUE_BYTES: usize = 16 * MIB;
+/// Recorded requests that wait to be written.
+pub const CAPTURE_QUEUE_REQUESTS: usize = 4_096;
+/// Largest capture that is read, bytes: it is held in memory whole.
+pub const CAPTURE_FILE_BYTES_MAX: u64 = 4096 * MIB as u64;
+
+/// Rounds of each shard count in `catchment tune`.
+pub const TUNE_ROUNDS_MAX: usize = 100;
+/// Shortest and longest round.
+pub const TUNE_DURATION_MIN: Duration = Duration::from_millis(50);
+/// Longest round.
+pub const TUNE_DURATION_MAX: Duration = Duration::from_secs(600);
+/// Connections to each shard: fewer measure the luck of the kernel's hash.
+pub const TUNE_CONNECTIONS_PER_SHARD: usize = 16;
+/// Time a child of `catchment tune` gets to start, and to end.
+pub const TUNE_CHILD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a tuning result that is read.
+pub const TUNING_FILE_BYTES_MAX: u64 = MIB as u64;
+
 /// Shards of one process.
 pub const SHARDS_MAX: usize = 256;
 /// Default of `--interval`.

@@ -5,6 +5,8 @@
 mod run;
 mod units;
 
+pub use units::duration;
+
 use clap::{Parser, Subcommand};
 
 /// Exit code: bad usage or configuration.
@@ -40,6 +42,8 @@ enum Command {
     Run(run::Options),
     /// Send load to this or any other OTLP server, and measure it
     Load(crate::load::Options),
+    /// Measure how many shards this machine and this traffic want
+    Tune(crate::tune::Options),
     /// Be a counting backend: take OTLP in, keep exact totals, and fail to order
     Sink(crate::load::SinkOptions),
 }
@@ -57,6 +61,7 @@ pub fn main() -> u8 {
     match arguments.command {
         Command::Run(options) => run(options),
         Command::Load(options) => told(crate::load::command(&options)),
+        Command::Tune(options) => told(crate::tune::command(&options)),
         Command::Sink(options) => told(crate::load::sink_command(&options)),
     }
 }

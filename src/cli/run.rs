@@ -2,7 +2,7 @@
 
 use super::units::{duration, size};
 use crate::deliver::parse_out;
-use crate::limits::{DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
+use crate::limits::{CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
 use crate::model::Temporality;
 use crate::runtime::{LogFormat, Pin, Plan};
 use clap::{Args, ValueEnum};
@@ -64,6 +64,16 @@ pub struct Options {
     /// How it is logged, on standard error
     #[arg(long, value_enum, default_value = "text", env = "CATCHMENT_LOG_FORMAT")]
     log_format: LogWord,
+    /// With --shards auto: take the number that `catchment tune --save FILE` found. A result of another processor or core
+    /// count is ignored with a warning, and so is a file that is not there
+    #[arg(long, value_name = "FILE", env = "CATCHMENT_TUNING")]
+    tuning: Option<PathBuf>,
+    /// Record the requests that are applied to this file, for `catchment tune --capture`. It holds what clients sent
+    #[arg(long, value_name = "FILE", env = "CATCHMENT_CAPTURE")]
+    capture: Option<PathBuf>,
+    /// Bytes of a capture; at the limit the recording ends, the server goes on
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_CAPTURE_LIMIT")]
+    capture_limit: String,
     /// Write the addresses that were bound to this file, as JSON, once every door listens
     #[arg(long, value_name = "PATH", env = "CATCHMENT_PORTS_FILE")]
     ports_file: Option<PathBuf>,
@@ -113,7 +123,14 @@ impl Options {
         let mut note = |problem: String| problems.push(problem);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = match self.shards.as_str() {
-            "auto" => cores.min(SHARDS_MAX),
+            "auto" => {
+                let tuned = self.tuning.as_deref().map_or(Ok(None), crate::tune::stored_count);
+                let tuned = tuned.unwrap_or_else(|why| {
+                    note(why);
+                    None
+                });
+                tuned.unwrap_or(cores.min(SHARDS_MAX))
+            }
             text => text.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n)).unwrap_or_else(|| {
                 note(format!("--shards {text}: give a number from 1 to {SHARDS_MAX}, or auto"));
                 1
@@ -178,6 +195,13 @@ impl Options {
         if max_body < 1024 {
             note(format!("--max-body {}: give at least 1KiB", self.max_body));
         }
+        let capture_limit = size(&self.capture_limit).unwrap_or_else(|why| {
+            note(format!("--capture-limit {why}"));
+            CAPTURE_LIMIT_MIN
+        });
+        if capture_limit < CAPTURE_LIMIT_MIN {
+            note(format!("--capture-limit {}: give at least 4KiB", self.capture_limit));
+        }
         let memory_limit = match self.memory_limit.as_str() {
             "auto" => None,
             text => match size(text) {
@@ -220,6 +244,7 @@ impl Options {
                 LogWord::Text => LogFormat::Text,
                 LogWord::Json => LogFormat::Json,
             },
+            capture: self.capture.map(|path| (path, capture_limit)),
             ports_file: self.ports_file,
         };
         if problems.is_empty() { Ok(plan) } else { Err(problems) }

@@ -532,6 +532,7 @@ mod tests {
             shutdown_timeout: INTERVAL,
             log: "error".into(),
             log_format: LogFormat::Text,
+            capture: None,
             ports_file: None,
         };
         let slabs = (0..SHARDS).map(|_| SlabWriter::new().1).collect();

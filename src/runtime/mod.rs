@@ -24,10 +24,11 @@ mod shard;
 
 pub use bind::remove_ports;
 
+use crate::capture;
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
-use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX};
+use crate::limits::{CAPTURE_QUEUE_BYTES, CONNECTIONS_MAX, GROUPS_MAX};
 use crate::model::Temporality;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -94,6 +95,8 @@ pub struct Plan {
     pub log: String,
     /// Log format.
     pub log_format: LogFormat,
+    /// Where to record requests, and how many bytes of them.
+    pub capture: Option<(PathBuf, usize)>,
     /// Where to write the bound addresses.
     pub ports_file: Option<PathBuf>,
 }
@@ -217,6 +220,7 @@ fn failure(words: impl std::fmt::Display) -> Problem {
 fn start(plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
+    let limit = limit.saturating_sub(plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES));
     let queues: Vec<usize> = plan.outs.iter().map(|out| out.queue_bytes).collect();
     let memory = Memory::plan(limit, plan.max_body, plan.shards, &queues)
         .map_err(|words| Problem { code: crate::cli::USAGE, words })?;
@@ -268,6 +272,15 @@ fn start(plan: Plan) -> Result<u8, Problem> {
     };
     let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
     let cores = pins(&plan)?;
+    let (recorder, tap) = match &plan.capture {
+        Some((path, limit)) => {
+            let started = capture::Recorder::start(path, *limit);
+            started
+                .map(|(recorder, tap)| (Some(recorder), Some(tap)))
+                .map_err(|error| failure(format_args!("--capture {}: {error}", path.display())))?
+        }
+        None => (None, None),
+    };
     let mut shards = Vec::new();
     let mut windows = Vec::new();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
@@ -281,6 +294,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
             owner,
             outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
+            capture: tap.clone(),
             max_body: plan.max_body,
             connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
             interval_ns: plan.interval.as_nanos() as u64,
@@ -290,6 +304,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         windows.push(window);
         shards.push(seed);
     }
+    drop(tap);
     let control = control::Control::new(control::Parts {
         plan: &plan,
         house: house.clone(),
@@ -312,7 +327,12 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
     eprint!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()));
-    Ok(control.run(threads, delivery))
+    let code = control.run(threads, delivery);
+    // the shards are gone, and their taps with them
+    match recorder.map(capture::Recorder::finish) {
+        Some(Err(_)) if code == 0 => Ok(crate::cli::FAILURE),
+        _ => Ok(code),
+    }
 }
 
 /// The core of each shard; empty when shards are not pinned.

@@ -12,6 +12,7 @@
 use super::control::Window;
 use super::outlet::Queues;
 use super::{DRAINING, House, LAST_CUT, QUITTING, RUNNING, clock};
+use crate::capture::Tap;
 use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest};
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     pub ingest: Ingest,
     pub owner: Owner,
     pub outlet: Queues,
+    pub capture: Option<Tap>,
     pub max_body: usize,
     pub connections_max: usize,
     pub sweep_after: u32,
@@ -56,6 +58,8 @@ struct Core {
     ingest: Ingest,
     book: Book,
     watch: Watch,
+    /// Applied requests are recorded.
+    capture: Option<Tap>,
     /// The last cut is behind it.
     closed: bool,
 }
@@ -64,7 +68,7 @@ struct Core {
 const RETRY_AFTER_END_MS: u64 = 1_000;
 
 impl Intake for Core {
-    fn export(&mut self, input: Input, body: &[u8], _: Now) -> Result<Receipt, Refusal> {
+    fn export(&mut self, input: Input, body: &[u8], now: Now) -> Result<Receipt, Refusal> {
         if self.closed {
             let why = "shutting down: send it again, to this address once it is back or to another".into();
             return Err(Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS });
@@ -73,6 +77,9 @@ impl Intake for Core {
         let result = self.ingest.export(input, body, &mut self.book.tally);
         self.book.publish();
         self.watch.request(clock::mono() - before);
+        if let (Some(tap), Ok(_)) = (&self.capture, &result) {
+            tap.record(input, now.mono_ns, body);
+        }
         result.map_err(|fault| Refusal::Malformed(ingest::explain(&fault, body)))
     }
 
@@ -168,7 +175,7 @@ impl Seed {
             house: parts.house.clone(),
             poll: parts.poll,
             doors,
-            core: Core { house: parts.house, ingest: parts.ingest, book, watch, closed: false },
+            core: Core { house: parts.house, ingest: parts.ingest, book, watch, capture: parts.capture, closed: false },
             owner: parts.owner,
             outlet: parts.outlet,
             sweep_after: parts.sweep_after,

@@ -83,11 +83,17 @@ pub struct Registry {
 impl Registry {
     /// For as many cores as there are slabs; each core owns one trie.
     pub fn new(options: Options, slabs: Vec<Slab>) -> Registry {
+        Registry::with_state(options, slabs, ahash::RandomState::new())
+    }
+
+    /// With a hash key that is known, so that counts of instructions can be repeated. A server takes `new`: an attacker
+    /// must not know the key.
+    pub fn with_state(options: Options, slabs: Vec<Slab>, state: ahash::RandomState) -> Registry {
         let n = slabs.len();
         assert!(n > 0, "at least one core");
         Registry {
             options,
-            state: ahash::RandomState::new(),
+            state,
             tries: (0..n).map(|_| Trie::new()).collect(),
             groups: Trie::new(),
             group_ids: AtomicU32::new(0),

@@ -1,0 +1,203 @@
+//! The command line of `catchment tune`: as typed, then settled.
+
+use super::machine;
+use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where points come from while a round is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Source {
+    /// Sockets where server and generator can have cores of their own, else memory.
+    Auto,
+    /// The real server, and the generator on the other cores.
+    Sockets,
+    /// Recorded requests, replayed inside one process: no sockets, no kernel.
+    Memory,
+}
+
+impl Source {
+    /// How a report calls it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Source::Auto => "auto",
+            Source::Sockets => "sockets",
+            Source::Memory => "in process",
+        }
+    }
+}
+
+/// Measure how many shards this machine and this traffic want.
+///
+/// Runs the real server at 1, 2, 4 … shards, with the generator pinned to the other cores, and at the counts around the
+/// best; prints a table and a recommendation: the smallest count within 5 % of the best throughput. Where the machine is
+/// too small for server and generator side by side, recorded requests are replayed inside one process, without sockets,
+/// and the report says so.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = AFTER)]
+pub struct Options {
+    /// Most shards to try [default: what can be measured: half of the cores over sockets, all of them in process]
+    #[arg(long, value_name = "N")]
+    pub max: Option<usize>,
+    /// Rounds of each count, interleaved; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rounds: usize,
+    /// How long each round is measured, after a warm-up
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub duration: String,
+    /// Where points come from
+    #[arg(long, value_enum, default_value_t = Source::Auto)]
+    pub source: Source,
+    /// Traffic of `catchment load --preset NAME`
+    #[arg(long, value_name = "NAME", conflicts_with = "capture")]
+    pub preset: Option<String>,
+    /// Your own traffic: requests recorded by `catchment run --capture FILE`
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+    /// Series of the generator's traffic [default: the preset's, or 100000]
+    #[arg(long, value_name = "N", conflicts_with = "capture")]
+    pub series: Option<usize>,
+    /// Draw throughput and efficiency to this file, .svg or .png; repeatable
+    #[arg(long = "chart", value_name = "FILE")]
+    pub charts: Vec<PathBuf>,
+    /// Keep the result for `catchment run --shards auto --tuning FILE`
+    #[arg(long, value_name = "FILE", alias = "tuning")]
+    pub save: Option<PathBuf>,
+    /// Print the result as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Measure scaling instead: the same work on each of two cores, alone and together, in memory, beside two processes
+    /// of plain arithmetic
+    #[arg(long)]
+    pub scaling: bool,
+    /// One round of a child's, as JSON
+    #[arg(long, hide = true)]
+    pub worker: Option<String>,
+}
+
+const AFTER: &str = "\
+Examples:
+  catchment tune --chart shards.svg
+  catchment run --capture traffic.capture      # for a while, with your own clients
+  catchment tune --capture traffic.capture --save tuning.json
+  catchment run --shards auto --tuning tuning.json
+
+Close what else runs on the machine first. Exit codes: 0 measured; 1 a failure, or stopped; 2 bad usage.";
+
+/// Settled options.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    max: Option<usize>,
+    pub rounds: usize,
+    pub duration: Duration,
+    source: Source,
+    pub preset: Option<String>,
+    pub capture: Option<PathBuf>,
+    pub series: Option<usize>,
+    pub charts: Vec<PathBuf>,
+    pub save: Option<PathBuf>,
+    pub json: bool,
+    pub scaling: bool,
+    /// The cores this process may use.
+    pub cores: Vec<usize>,
+}
+
+/// Series of the generator without a preset.
+const SERIES_DEFAULT: usize = 100_000;
+
+impl Options {
+    /// Checks every flag.
+    pub fn settle(&self) -> Result<Plan, String> {
+        if let Some(max) = self.max.filter(|max| !(1..=SHARDS_MAX).contains(max)) {
+            return Err(format!("--max {max}: give a number from 1 to {SHARDS_MAX}"));
+        }
+        if !(1..=TUNE_ROUNDS_MAX).contains(&self.rounds) {
+            return Err(format!("--rounds {}: give a number from 1 to {TUNE_ROUNDS_MAX}", self.rounds));
+        }
+        let duration = crate::cli::duration(&self.duration).map_err(|why| format!("--duration {why}"))?;
+        if !(TUNE_DURATION_MIN..=TUNE_DURATION_MAX).contains(&duration) {
+            return Err(format!("--duration {}: give a duration from 50ms to 10m", self.duration));
+        }
+        for path in &self.charts {
+            let kind = path.extension().and_then(|extension| extension.to_str());
+            if !matches!(kind, Some("svg" | "png")) {
+                return Err(format!("--chart {}: give a name that ends with .svg or .png", path.display()));
+            }
+        }
+        let cores = machine::cores();
+        if let (Some(max), Source::Sockets) = (self.max, self.source)
+            && max >= cores.len()
+        {
+            return Err(format!(
+                "--max {max} --source sockets: the generator needs a core of its own, so at most {} of {} cores",
+                cores.len().saturating_sub(1),
+                cores.len()
+            ));
+        }
+        if self.source == Source::Sockets && cores.len() < 2 {
+            return Err("--source sockets: the generator needs a core of its own, and there is one; use memory".into());
+        }
+        Ok(Plan {
+            max: self.max,
+            rounds: self.rounds,
+            duration,
+            source: self.source,
+            preset: self.preset.clone(),
+            capture: self.capture.clone(),
+            series: self.series,
+            charts: self.charts.clone(),
+            save: self.save.clone(),
+            json: self.json,
+            scaling: self.scaling,
+            cores,
+        })
+    }
+}
+
+impl Plan {
+    /// The source to use, and what to say about it. A generator core outruns a shard, and no more than one.
+    pub fn source(&self) -> (Source, Option<String>) {
+        let (cores, half) = (self.cores.len(), self.cores.len() / 2);
+        let wanted = self.max.unwrap_or(if cores < 4 { cores } else { half });
+        match self.source {
+            Source::Auto if wanted <= half => (Source::Sockets, None),
+            Source::Auto => {
+                let note = format!(
+                    "{cores} cores are too few for a server of up to {wanted} shards and a generator that outruns it: \
+                     recorded requests are replayed inside one process instead, without sockets and kernel"
+                );
+                (Source::Memory, Some(note))
+            }
+            source => (source, None),
+        }
+    }
+
+    /// Most shards to try.
+    pub fn max(&self, source: Source) -> usize {
+        let most = if source == Source::Sockets { (self.cores.len() / 2).max(1) } else { self.cores.len() };
+        self.max.unwrap_or(most).min(SHARDS_MAX)
+    }
+
+    /// What the traffic is called.
+    pub fn traffic(&self) -> String {
+        let series = self.series.map_or(String::new(), |series| format!(", {series} series"));
+        match (&self.capture, &self.preset) {
+            (Some(path), _) => format!("capture {}", path.display()),
+            (None, Some(preset)) => format!("preset {preset}{series}"),
+            (None, None) => format!("delta sums, {} series", self.series.unwrap_or(SERIES_DEFAULT)),
+        }
+    }
+
+    /// Flags of `catchment load` that choose the traffic.
+    pub fn load_flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(preset) = &self.preset {
+            flags.extend(["--preset".to_owned(), preset.clone()]);
+        }
+        let series = self.series.or(if self.preset.is_none() { Some(SERIES_DEFAULT) } else { None });
+        if let Some(series) = series {
+            flags.extend(["--series".to_owned(), series.to_string()]);
+        }
+        flags
+    }
+}

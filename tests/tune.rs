@@ -1,0 +1,157 @@
+//! `catchment tune`, `--capture` and `--tuning` in the built binary, on this machine, in small sizes.
+
+mod binary;
+mod common;
+
+use binary::process::{Catchment, Folder, command, output, signal, until};
+use common::*;
+use prost::Message;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Requests that go in by both doors are in the file as they were applied; a malformed one is not, and the limit holds.
+#[test]
+fn requests_are_recorded_as_applied_and_the_capture_can_be_tuned_on() {
+    let folder = Folder::new();
+    let path = folder.path("traffic");
+    let capture = path.display().to_string();
+    let server = Catchment::start(&["--capture", &capture, "--capture-limit", "1MiB", "--shards", "2"]);
+    let body = |n: u64| {
+        let points =
+            vec![number(&[("k", "v")], START, START + n, int(3)), number(&[("k", "w")], START, START + n, int(4))];
+        request_of("svc", vec![sum("m", 1, true, points)]).encode_to_vec()
+    };
+    let (mut http, grpc) = (server.http(), server.grpc());
+    for n in 1..=3 {
+        assert_eq!(http.export(&body(n)).unwrap().status, 200);
+    }
+    assert_eq!(http.export(b"\xff\xff").unwrap().status, 400);
+    grpc.export(&body(4)).unwrap();
+    drop((http, grpc));
+    let ended = server.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.stderr.contains("4 requests") && ended.stderr.contains("; 0 dropped"), "{ended:?}");
+    assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
+    let read = catchment::capture::read(Path::new(&path)).unwrap();
+    assert_eq!(read.torn_at, None);
+    let mut bodies: Vec<_> = read.requests.iter().map(|recorded| recorded.body.clone()).collect();
+    bodies.sort_unstable();
+    let mut want: Vec<_> = (1..=4).map(body).collect();
+    want.sort_unstable();
+    assert_eq!(bodies, want);
+
+    // in process at one and two shards, whatever this machine has
+    let result = folder.path("tuning.json").display().to_string();
+    let (svg, png) = (folder.path("c.svg").display().to_string(), folder.path("c.png").display().to_string());
+    let small = ["tune", "--capture", &capture, "--rounds", "1", "--duration", "60ms", "--json"];
+    let more = ["--source", "memory", "--max", "2", "--save", &result, "--chart", &svg, "--chart", &png];
+    let ended = output(command(&[&small[..], &more].concat()));
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(json["source"], "in process");
+    let counts: Vec<_> = json["rounds"].as_array().unwrap().iter().map(|r| r["shards"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1, 2]);
+    for round in json["rounds"].as_array().unwrap() {
+        assert!(round["points_per_s"].as_f64().unwrap() > 0.0 && round["p99_us"].is_null(), "{round}");
+    }
+    assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg"));
+    assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG"));
+
+    // the result is used here, and ignored with a warning where the processor is another
+    let recommended = json["recommended"].as_u64().unwrap();
+    let run = |tuning: &str| {
+        let server = Catchment::start(&["--tuning", tuning]);
+        let banner = server.banner.clone();
+        assert_eq!(server.terminate().code(), 0);
+        banner
+    };
+    assert!(run(&result).contains(&format!("shards  {recommended} ")));
+    let mut elsewhere: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&result).unwrap()).unwrap();
+    elsewhere["processor"] = "Another CPU".into();
+    elsewhere["recommended"] = 77.into();
+    std::fs::write(&result, elsewhere.to_string()).unwrap();
+    let cores = std::thread::available_parallelism().unwrap();
+    let banner = run(&result);
+    assert!(banner.contains(&format!("shards  {cores} ")), "{banner}");
+    assert!(banner.contains("warning: --tuning") && banner.contains("Another CPU"), "{banner}");
+    assert!(run("/nonexistent/tuning.json").contains("warning: --tuning /nonexistent"));
+    std::fs::write(&result, "{}").unwrap();
+    let ended = output(command(&["run", "--tuning", &result]));
+    assert!(ended.code() == 2 && ended.stderr.contains("no tuning result"), "{ended:?}");
+}
+
+/// T30-like: a file that is no capture, or a damaged one, is an error with words.
+#[test]
+fn a_hostile_capture_is_an_error_with_words() {
+    let folder = Folder::new();
+    let path = folder.path("bad");
+    for (bytes, words) in [
+        (&b""[..], "too few"),
+        (b"{\"resourceMetrics\":[]}", "no capture"),
+        (b"CATCHCAP\x02\0\0\0", "another version"),
+        (b"CATCHCAP\x01\0\0\0", "no request in it"),
+        (b"CATCHCAP\x01\0\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0\0abc", "no request in it"),
+        (b"CATCHCAP\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0a", "CRC"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let ended = output(command(&["tune", "--source", "memory", "--capture", &path.display().to_string()]));
+        assert!(ended.code() == 1 && ended.stderr.contains(words), "{words}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    }
+}
+
+/// Over sockets, where there are two cores: the real server, the real generator, then the replayer.
+#[test]
+fn sockets_are_measured_where_there_is_a_core_for_the_generator() {
+    let small = ["tune", "--rounds", "1", "--duration", "60ms", "--json", "--max", "1", "--source", "sockets"];
+    let ended = output(command(&[&small[..], &["--series", "2000"]].concat()));
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        assert!(ended.code() == 1 && ended.stderr.contains("core of its own"), "{ended:?}");
+        return;
+    }
+    let check = |ended: &binary::process::Ended| {
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        let round = &json["rounds"][0];
+        assert_eq!(
+            (&json["source"], &json["recommended"], &round["shards"]),
+            (&"sockets".into(), &1.into(), &1.into())
+        );
+        assert!(round["points_per_s"].as_f64().unwrap() > 0.0 && round["p99_us"].as_f64().unwrap() > 0.0, "{round}");
+        assert!(round["rss_bytes"].as_u64().unwrap() > 1 << 20, "{round}");
+    };
+    check(&ended);
+    let folder = Folder::new();
+    let capture = folder.path("traffic").display().to_string();
+    let server = Catchment::start(&["--capture", &capture]);
+    let mut http = server.http();
+    let points = (0..50).map(|i| number(&[("k", &format!("v{i}"))], START, START + 1, int(3))).collect();
+    assert_eq!(http.export(&request_of("svc", vec![sum("m", 1, true, points)]).encode_to_vec()).unwrap().status, 200);
+    drop(http);
+    assert_eq!(server.terminate().code(), 0);
+    check(&output(command(&[&small[..], &["--capture", &capture]].concat())));
+}
+
+/// Ctrl-C ends tune and every child of its.
+#[test]
+fn a_signal_ends_tune_and_its_children() {
+    let flags = ["tune", "--source", "memory", "--max", "1", "--duration", "10m", "--series", "1000"];
+    let mut command = command(&flags);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let id = child.id();
+    // the replay runs, whoever started it
+    let replay = until("a child that replays", || {
+        let all = std::fs::read_dir("/proc")
+            .ok()?
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        all.into_iter().find(|pid| {
+            let parent = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            parent.contains(&format!("PPid:\t{id}\n")) && line.contains("--worker")
+        })
+    });
+    signal(id, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    until("the end of the replay", || (!Path::new(&format!("/proc/{replay}")).exists()).then_some(()));
+}

@@ -99,8 +99,10 @@ pub const BODY_FIRST_BYTES: usize = 64 * KIB;
 pub const BODY_BUFFERS_KEPT_MAX: usize = 4;
 /// Largest buffer of a body that is kept, bytes.
 pub const BODY_BUFFER_KEPT_BYTES_MAX: usize = 2 * MIB;
-/// gzip members of one body. Well-behaved clients send one.
-pub const GZIP_MEMBERS_MAX: usize = 1_024;
+/// gzip members or zstd frames of one body. Well-behaved clients send one.
+pub const BODY_MEMBERS_MAX: usize = 1_024;
+/// Largest window of a zstd body, as a power of two: 8 MiB, which RFC 8878 asks decoders to take.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Bytes by which the output of inflating grows at first; it doubles.
 pub const GUNZIP_STEP_BYTES: usize = 64 * 1024;
 /// PING frames accepted on one connection per second; likewise SETTINGS, RST_STREAM.
@@ -227,10 +229,15 @@ pub const DESTINATIONS_MAX: usize = 16;
 /// What an empty process takes, bytes.
 pub const PROCESS_BYTES: usize = 16 * MIB;
 /// What a shard holds besides series and connections, bytes: the batch being made is there once staged and once encoded.
-pub const SHARD_BYTES: usize =
-    READ_SCRATCH_BYTES + BODY_BUFFERS_KEPT_MAX * BODY_BUFFER_KEPT_BYTES_MAX + INFLATE_STATE_BYTES + 2 * BATCH_BYTES_MAX;
+pub const SHARD_BYTES: usize = READ_SCRATCH_BYTES
+    + BODY_BUFFERS_KEPT_MAX * BODY_BUFFER_KEPT_BYTES_MAX
+    + INFLATE_STATE_BYTES
+    + ZSTD_STATE_BYTES
+    + 2 * BATCH_BYTES_MAX;
 /// What `flate2` takes for one inflate state, about, bytes.
 pub const INFLATE_STATE_BYTES: usize = 64 * KIB;
+/// What a zstd decoder takes: its window, two blocks and tables, bytes.
+pub const ZSTD_STATE_BYTES: usize = (1 << ZSTD_WINDOW_LOG_MAX) + 512 * KIB;
 /// What a connection can hold outside the budget for bodies, bytes: what was read and is no whole frame or chunk yet
 /// (HTTP/1.1's buffer, the larger one), answers inside `h2`, answers in the cork. What an HTTP/2 window lets in beyond
 /// one frame is handed on in the same turn, and counts as a body.

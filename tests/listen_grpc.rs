@@ -19,6 +19,7 @@ use prost::Message;
 const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 const GRPC: (&str, &str) = ("content-type", "application/grpc");
 const GZIP: (&str, &str) = ("grpc-encoding", "gzip");
+const ZSTD: (&str, &str) = ("grpc-encoding", "zstd");
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
@@ -98,7 +99,10 @@ fn r1_r25_messages_arrive_whole() {
         for size in [0, 1, 2_000, 100_000, 3_000_000] {
             let message: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
             let (plain, zipped) = (framed(0, &message), framed(1, &gzip(&message)));
-            let cases: [(Headers, Vec<&[u8]>); 5] = [
+            let packed = framed(1, &zstd(&message));
+            let cases: [(Headers, Vec<&[u8]>); 7] = [
+                (&[GRPC, ZSTD], vec![&plain]),
+                (&[GRPC, ZSTD], packed.chunks(packed.len() / 3 + 1).collect()),
                 (&[GRPC], vec![&plain]),
                 (&[GRPC, GZIP], vec![&plain]),
                 (&[GRPC, GZIP], vec![&zipped]),
@@ -116,8 +120,8 @@ fn r1_r25_messages_arrive_whole() {
             }
         }
     });
-    let stats = server.wait("all answers", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 25);
-    assert_eq!((stats.streams, stats.connections.accepted, server.held()), (25, 1, 0));
+    let stats = server.wait("all answers", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 35);
+    assert_eq!((stats.streams, stats.connections.accepted, server.held()), (35, 1, 0));
 }
 
 /// R7, R8: partial success is status OK with a message.
@@ -146,7 +150,7 @@ fn r9_to_r25_refusals() {
     let (bad, busy, flagged, odd) = (framed(0, b"bad"), framed(0, b"busy"), framed(1, b"x"), framed(2, b"x"));
     let two = [good.clone(), good.clone()].concat();
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], i32);
-    let table: [Row; 13] = [
+    let table: [Row; 14] = [
         (PATH, &[GRPC], &bad, 3),
         (PATH, &[GRPC], &busy, 14),
         (PATH, &[GRPC], &flagged, 13),
@@ -156,7 +160,8 @@ fn r9_to_r25_refusals() {
         (PATH, &[GRPC], &two, 13),
         (PATH, &[GRPC], &good[..5], 13),
         (PATH, &[GRPC], b"", 13),
-        (PATH, &[GRPC, ("grpc-encoding", "zstd")], &good, 12),
+        (PATH, &[GRPC, ("grpc-encoding", "snappy")], &good, 12),
+        (PATH, &[GRPC, ZSTD], &flagged, 3),
         (PATH, &[GRPC, ("grpc-timeout", "soon")], &good, 13),
         ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", &[GRPC], &good, 12),
         ("/opentelemetry.proto.collector.logs.v1.LogsService/Export", &[GRPC], &good, 12),
@@ -169,8 +174,8 @@ fn r9_to_r25_refusals() {
             assert!(reply.body.is_empty());
             assert!(!reply.end["grpc-message"].is_empty());
             assert_eq!(reply.end.contains_key("grpc-status-details-bin"), code == 3 || code == 14);
-            if headers.contains(&("grpc-encoding", "zstd")) {
-                assert_eq!(reply.end["grpc-accept-encoding"], "identity,gzip");
+            if headers.contains(&("grpc-encoding", "snappy")) {
+                assert_eq!(reply.end["grpc-accept-encoding"], "identity,gzip,zstd");
             }
         }
         let reply = call(&send, PATH, &[("content-type", "text/plain")], &[&good]).await;
@@ -204,7 +209,8 @@ fn r2_messages_are_limited() {
     run(async {
         let send = connect(&server).await;
         assert_eq!(export(&send, &vec![1; 100_000]).await.grpc(), 0);
-        let table: [(Headers, Vec<u8>); 3] = [
+        let table: [(Headers, Vec<u8>); 4] = [
+            (&[GRPC, ZSTD], framed(1, &zstd(&vec![1; 100_001]))),
             (&[GRPC], framed(0, &vec![1; 100_001])),
             (&[GRPC, GZIP], framed(1, &gzip(&vec![1; 100_001]))),
             (&[GRPC], vec![0, 255, 255, 255, 255, 1]),

@@ -5,6 +5,7 @@ mod listen_support;
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use catchment::limits::ZSTD_STATE_BYTES;
 use catchment::listen::{Answer, Options};
 use catchment::model::Input;
 use listen_support::*;
@@ -13,15 +14,18 @@ use prost::Message;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
+const ZSTD: (&str, &str) = ("content-encoding", "zstd");
 
-/// R1, R5, R6: both encodings bring the same bytes to the intake; the answer to success is empty.
+/// R1, R5, R6: all encodings bring the same bytes to the intake; the answer to success is empty.
 #[test]
 fn r1_r5_r6_success_is_an_empty_answer() {
     let server = Server::start(Options::default());
     for size in [0, 1, 1_000, 300_000, 3_000_000] {
         let body: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
         let zipped = gzip(&body);
-        for (headers, sent) in [(&[PROTOBUF][..], &body), (&[PROTOBUF, GZIP][..], &zipped)] {
+        let packed = zstd(&body);
+        let cases = [(&[PROTOBUF][..], &body), (&[PROTOBUF, GZIP][..], &zipped), (&[PROTOBUF, ZSTD][..], &packed)];
+        for (headers, sent) in cases {
             let reply = post(&server, "/v1/metrics", headers, sent);
             assert_eq!(reply.status, 200, "{size}");
             assert_eq!(reply.header("content-type"), Some("application/x-protobuf"));
@@ -31,7 +35,7 @@ fn r1_r5_r6_success_is_an_empty_answer() {
             assert!(seen == body, "{size} bytes");
         }
     }
-    server.wait("ten requests", |stats| stats.requests(Input::OtlpHttp, Answer::Ok) == 10);
+    server.wait("fifteen requests", |stats| stats.requests(Input::OtlpHttp, Answer::Ok) == 15);
     assert_eq!(server.held(), 0);
 }
 
@@ -140,19 +144,38 @@ fn r3_bodies_are_limited() {
     assert!(server.shared.held_max.load(std::sync::atomic::Ordering::SeqCst) <= 2_200_000);
 }
 
+/// R3, T5: the same of zstd, whose decoder's window counts as held while it decodes.
+#[test]
+fn r3_zstd_bodies_are_limited() {
+    let server = Server::start(Options { max_body: 1_000_000, ..Options::default() });
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF, ZSTD], &zstd(&vec![1; 1_000_000])).status, 200);
+    let reply = post(&server, "/v1/metrics", &[PROTOBUF, ZSTD], &zstd(&vec![0; 50_000_000]));
+    assert_eq!(reply.status, 413);
+    let reply = post(&server, "/v1/metrics", &[PROTOBUF, ZSTD], b"no zstd at all");
+    assert_eq!((reply.status, Status::decode(reply.body.as_slice()).unwrap().code), (400, 3));
+    server.shared.budget.store(1_000_000, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF, ZSTD], &zstd(b"no room for a window")).status, 503);
+    assert_eq!(server.held(), 0);
+    assert!(server.shared.held_max.load(std::sync::atomic::Ordering::SeqCst) <= 2_200_000 + ZSTD_STATE_BYTES);
+}
+
 /// T5: bodies that inflate a thousandfold are inflated a slice at a time: others are answered meanwhile, and a client that
 /// leaves in the middle leaves nothing behind.
 #[test]
 fn t5_inflating_delays_nobody() {
+    inflating_delays_nobody(GZIP, &gzip(&vec![0; 60 << 20]));
+    inflating_delays_nobody(ZSTD, &zstd(&vec![0; 60 << 20]));
+}
+
+fn inflating_delays_nobody(encoding: (&'static str, &'static str), bomb: &[u8]) {
     const MIB: usize = 1 << 20;
     let server = Server::start(Options::default());
-    let bomb = gzip(&vec![0; 60 * MIB]);
     let mut other = server.connect();
     send_post(&mut other, "/v1/metrics", &[PROTOBUF], b"first");
     assert_eq!(read_reply(&mut other).status, 200);
     let mut bombs: Vec<_> = (0..4).map(|_| server.connect()).collect();
     for stream in &mut bombs {
-        send_post(stream, "/v1/metrics", &[PROTOBUF, GZIP], &bomb);
+        send_post(stream, "/v1/metrics", &[PROTOBUF, encoding], bomb);
     }
     let whole = |server: &Server| server.shared.bodies.lock().unwrap().iter().filter(|(_, b)| b.len() > MIB).count();
     server.wait("inflating to have begun", |_| server.held() > MIB);
@@ -167,7 +190,7 @@ fn t5_inflating_delays_nobody() {
     }
     assert_eq!(server.held(), 0);
     let mut gone = server.connect();
-    send_post(&mut gone, "/v1/metrics", &[PROTOBUF, GZIP], &bomb);
+    send_post(&mut gone, "/v1/metrics", &[PROTOBUF, encoding], bomb);
     server.wait("inflating to have begun", |_| server.held() > MIB);
     drop(gone);
     server.wait("its memory to be given back", |stats| server.held() == 0 && stats.connections.open == 5);

@@ -304,7 +304,7 @@ impl Ingest {
             Found::Expected(staged) => {
                 stage.predicted += 1;
                 self.staged.push(Number { route: follow.guess, ..staged });
-                follow.step(follow.guess, &self.routes, message.len());
+                follow.step(follow.guess, &self.routes, message.len().saturating_sub(points::FIXED));
                 misses.hit();
                 return Ok(());
             }

@@ -27,7 +27,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("accept-encoding");
-const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip");
+const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
 
 /// Encoding of bodies over HTTP, as the request has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ pub enum Fault {
     Head(&'static str),
     /// A head of too many bytes.
     HeadTooLarge,
-    /// gzip that is broken.
-    Gzip(&'static str),
+    /// A compressed body that is broken.
+    Inflate(&'static str),
     /// What the intake said.
     Refused(Refusal),
     /// `grpc-timeout` ran out before the body was whole.
@@ -113,7 +113,7 @@ impl Fault {
                 S::UNSUPPORTED_MEDIA_TYPE,
                 Code::Unimplemented,
                 A::Unsupported,
-                "encoding must be identity or gzip, once".into(),
+                "encoding must be identity, gzip or zstd, once".into(),
             ),
             Fault::GrpcMethod => (
                 S::NOT_FOUND,
@@ -141,7 +141,7 @@ impl Fault {
                 A::Overloaded,
                 "memory budget for request bodies is spent: retry, or raise --memory-limit".into(),
             ),
-            Fault::Gzip(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
+            Fault::Inflate(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
             Fault::Refused(Refusal::Malformed(what)) => {
                 (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, what.as_str().into())
             }
@@ -164,7 +164,7 @@ impl Fault {
         let detail = match self {
             Fault::NoBudget => Detail::Retry { after_ms: limits::BUDGET_RETRY_MS },
             Fault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => Detail::Retry { after_ms: *retry_after_ms },
-            Fault::Refused(Refusal::Malformed(_)) | Fault::Gzip(_) => Detail::BadRequest,
+            Fault::Refused(Refusal::Malformed(_)) | Fault::Inflate(_) => Detail::BadRequest,
             _ => Detail::None,
         };
         let message = match message {

@@ -11,6 +11,7 @@ use super::answer::{Dress, Fault};
 use crate::clock::Now;
 use crate::model::Input;
 use crate::net::grpc;
+use crate::net::inflate::Coding;
 
 /// The one gRPC method.
 pub const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -37,8 +38,8 @@ impl Tongue {
 /// A request whose body is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Take {
-    /// Whether the body, or the message behind the gRPC prefix, may be gzip.
-    pub gzip: bool,
+    /// What the body, or the message behind the gRPC prefix, is encoded with.
+    pub coding: Coding,
     /// Monotonic nanoseconds by which the body has to be whole; `u64::MAX` for none.
     pub deadline_ns: u64,
 }
@@ -75,7 +76,7 @@ pub fn judge(
     } else if declared(headers) > options.max_body as u64 {
         Err(Fault::TooLarge { limit: options.max_body })
     } else {
-        encoding(headers, CONTENT_ENCODING.as_str()).map(|gzip| Take { gzip, deadline_ns: u64::MAX })
+        encoding(headers, CONTENT_ENCODING.as_str()).map(|coding| Take { coding, deadline_ns: u64::MAX })
     };
     (Tongue::Http(dress), verdict)
 }
@@ -87,7 +88,7 @@ fn judge_grpc(path: &str, headers: &HeaderMap, options: &Options, now: Now) -> R
     if declared(headers) > (options.max_body + grpc::PREFIX_BYTES) as u64 {
         return Err(Fault::TooLarge { limit: options.max_body });
     }
-    let gzip = encoding(headers, "grpc-encoding")?;
+    let coding = encoding(headers, "grpc-encoding")?;
     let deadline_ns = match headers.get("grpc-timeout") {
         None => u64::MAX,
         Some(value) => {
@@ -95,7 +96,7 @@ fn judge_grpc(path: &str, headers: &HeaderMap, options: &Options, now: Now) -> R
             now.mono_ns.saturating_add(timeout)
         }
     };
-    Ok(Take { gzip, deadline_ns })
+    Ok(Take { coding, deadline_ns })
 }
 
 /// Content-Length, 0 when there is none. The sessions check that it is a number and true.
@@ -103,18 +104,20 @@ fn declared(headers: &HeaderMap) -> u64 {
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
-/// Whether the named header says gzip; identity, empty and absent are no encoding.
-fn encoding(headers: &HeaderMap, name: &str) -> Result<bool, Fault> {
+/// What the named header says; identity, empty and absent are no encoding.
+fn encoding(headers: &HeaderMap, name: &str) -> Result<Coding, Fault> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(false) };
+    let Some(value) = values.next() else { return Ok(Coding::Identity) };
     if values.next().is_some() {
         return Err(Fault::Encoding);
     }
     let word = value.as_bytes().trim_ascii();
     if word.eq_ignore_ascii_case(b"gzip") {
-        Ok(true)
+        Ok(Coding::Gzip)
+    } else if word.eq_ignore_ascii_case(b"zstd") {
+        Ok(Coding::Zstd)
     } else if word.is_empty() || word.eq_ignore_ascii_case(b"identity") {
-        Ok(false)
+        Ok(Coding::Identity)
     } else {
         Err(Fault::Encoding)
     }
@@ -138,7 +141,7 @@ mod tests {
         judge(&method.parse().unwrap(), path, &map, can_trail, &Options::default(), Now::at(1_000))
     }
 
-    const TAKE: Take = Take { gzip: false, deadline_ns: u64::MAX };
+    const TAKE: Take = Take { coding: Coding::Identity, deadline_ns: u64::MAX };
     const HTTP: Tongue = Tongue::Http(Dress::Protobuf);
     const JSON: Tongue = Tongue::Http(Dress::Json);
 
@@ -146,12 +149,24 @@ mod tests {
     #[test]
     fn http_heads() {
         let proto = ("content-type", "application/x-protobuf");
-        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 14] = [
+        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 16] = [
             ("POST", "/v1/metrics", &[proto], (HTTP, Ok(TAKE))),
             ("POST", "/v1/metrics", &[("content-type", "Application/X-Protobuf; charset=utf-8")], (HTTP, Ok(TAKE))),
-            ("POST", "/v1/metrics", &[proto, ("content-encoding", "GZIP")], (HTTP, Ok(Take { gzip: true, ..TAKE }))),
+            (
+                "POST",
+                "/v1/metrics",
+                &[proto, ("content-encoding", "GZIP")],
+                (HTTP, Ok(Take { coding: Coding::Gzip, ..TAKE })),
+            ),
             ("POST", "/v1/metrics", &[proto, ("content-encoding", "identity")], (HTTP, Ok(TAKE))),
             ("POST", "/v1/metrics", &[proto, ("content-encoding", "gzip, gzip")], (HTTP, Err(Fault::Encoding))),
+            (
+                "POST",
+                "/v1/metrics",
+                &[proto, ("content-encoding", "zstd")],
+                (HTTP, Ok(Take { coding: Coding::Zstd, ..TAKE })),
+            ),
+            ("POST", "/v1/metrics", &[proto, ("content-encoding", "zstd, gzip")], (HTTP, Err(Fault::Encoding))),
             ("POST", "/v1/metrics", &[proto, ("content-encoding", "br")], (HTTP, Err(Fault::Encoding))),
             ("POST", "/v1/metrics", &[], (HTTP, Err(Fault::MediaType))),
             ("POST", "/v1/metrics", &[("content-type", "text/plain")], (HTTP, Err(Fault::MediaType))),
@@ -177,10 +192,21 @@ mod tests {
     #[test]
     fn grpc_heads() {
         let grpc = ("content-type", "application/grpc");
-        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 7] = [
+        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 8] = [
             ("POST", GRPC_PATH, &[grpc], (Tongue::Grpc, Ok(TAKE))),
-            ("POST", GRPC_PATH, &[grpc, ("grpc-encoding", "gzip")], (Tongue::Grpc, Ok(Take { gzip: true, ..TAKE }))),
-            ("POST", GRPC_PATH, &[grpc, ("grpc-encoding", "zstd")], (Tongue::Grpc, Err(Fault::Encoding))),
+            (
+                "POST",
+                GRPC_PATH,
+                &[grpc, ("grpc-encoding", "gzip")],
+                (Tongue::Grpc, Ok(Take { coding: Coding::Gzip, ..TAKE })),
+            ),
+            (
+                "POST",
+                GRPC_PATH,
+                &[grpc, ("grpc-encoding", "zstd")],
+                (Tongue::Grpc, Ok(Take { coding: Coding::Zstd, ..TAKE })),
+            ),
+            ("POST", GRPC_PATH, &[grpc, ("grpc-encoding", "snappy")], (Tongue::Grpc, Err(Fault::Encoding))),
             (
                 "POST",
                 GRPC_PATH,

@@ -23,6 +23,7 @@ use super::patience::Patience;
 use super::serve::{Bench, Body};
 use crate::model::Intake;
 use crate::net::http1::{Http1, give_body};
+use crate::net::inflate::Coding;
 use crate::net::wire::Wire;
 
 /// A whole, short body.
@@ -137,7 +138,7 @@ impl Session {
         self.patience.on_request();
         let (take, refused) = match verdict {
             Ok(take) => (take, None),
-            Err(fault) => (Take { gzip: false, deadline_ns: u64::MAX }, Some(fault)),
+            Err(fault) => (Take { coding: Coding::Identity, deadline_ns: u64::MAX }, Some(fault)),
         };
         self.exchange = Some(Exchange { tongue, take, body, state: Body::default(), started_ns: bench.now.mono_ns });
         match refused {

@@ -30,6 +30,7 @@ use super::head::{Take, Tongue, judge};
 use super::serve::{Bench, Body};
 use crate::limits;
 use crate::model::Intake;
+use crate::net::inflate::Coding;
 use crate::net::wire::{Transport, Wire};
 
 struct Call {
@@ -247,7 +248,7 @@ fn begin<I: Intake>(
     let (tongue, verdict) = judge(&head.method, head.uri.path(), &head.headers, true, &bench.shop.options, bench.now);
     let mut call = Call {
         tongue,
-        take: Take { gzip: false, deadline_ns: u64::MAX },
+        take: Take { coding: Coding::Identity, deadline_ns: u64::MAX },
         body,
         respond,
         headers: head.headers,

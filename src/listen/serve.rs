@@ -17,7 +17,7 @@ use crate::clock::Now;
 use crate::model::{Input, Intake};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
-use crate::net::gunzip::{Gunzip, GunzipFault, Progress};
+use crate::net::inflate::{Coding, Inflate, InflateFault, Progress};
 use crate::net::wake::Flag;
 
 /// What the sessions of one shard share.
@@ -25,7 +25,8 @@ pub struct Shop {
     pub options: Options,
     pub pool: Pool,
     /// Kept to be used again.
-    spare: Option<Box<Inflating>>,
+    /// States that inflate, of gzip and of zstd.
+    spares: [Option<Box<Inflating>>; 2],
     /// Bytes that may still be inflated in this turn of the loop.
     pub inflate_left: usize,
     /// A body of the connection at hand asks for another turn.
@@ -40,7 +41,7 @@ impl Shop {
         Shop {
             options,
             pool: Pool::default(),
-            spare: None,
+            spares: [None, None],
             inflate_left: 0,
             is_unfinished: false,
             stats: Stats::default(),
@@ -50,30 +51,38 @@ impl Shop {
     }
 }
 
-/// A gzip body on its way through the turns.
+/// A compressed body on its way through the turns.
 struct Inflating {
-    gunzip: Gunzip,
+    coding: Coding,
+    inflate: Inflate,
     plain: Vec<u8>,
     reserved: usize,
 }
 
 impl Inflating {
     /// A state and a buffer, both used before if there are such; `None` when the budget has no room for them.
-    fn begin(shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
+    fn begin(coding: Coding, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
         let mut plain = shop.pool.take();
-        let mut reserved = limits::INFLATE_STATE_BYTES + plain.capacity();
+        let mut reserved = coding.state_bytes() + plain.capacity();
         if !intake.reserve(reserved) {
             plain = Vec::new();
-            reserved = limits::INFLATE_STATE_BYTES;
+            reserved = coding.state_bytes();
             if !intake.reserve(reserved) {
                 return None;
             }
         }
-        let mut work = shop
-            .spare
-            .take()
-            .unwrap_or_else(|| Box::new(Inflating { gunzip: Gunzip::default(), plain: Vec::new(), reserved: 0 }));
-        work.gunzip.begin();
+        let spare = shop.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.coding == coding));
+        let mut work = match spare {
+            Some(work) => work,
+            None => match Inflate::new(coding) {
+                Some(inflate) => Box::new(Inflating { coding, inflate, plain: Vec::new(), reserved: 0 }),
+                None => {
+                    intake.release(reserved);
+                    return None;
+                }
+            },
+        };
+        work.inflate.begin();
         (work.plain, work.reserved) = (plain, reserved);
         Some(work)
     }
@@ -133,14 +142,14 @@ impl<I: Intake> Bench<'_, I> {
             return Some(Err(Fault::Deadline));
         }
         let collect = &state.collect;
-        let (body, gzip) = match tongue {
-            Tongue::Http(_) => (collect.bytes(), take.gzip && collect.received() > 0),
-            Tongue::Grpc => match unframe(collect.bytes(), take.gzip) {
+        let (body, is_packed) = match tongue {
+            Tongue::Http(_) => (collect.bytes(), take.coding != Coding::Identity && collect.received() > 0),
+            Tongue::Grpc => match unframe(collect.bytes(), take.coding != Coding::Identity) {
                 Ok(message) => message,
                 Err(fault) => return Some(Err(fault)),
             },
         };
-        if !gzip {
+        if !is_packed {
             self.shop.stats.decompressed_bytes += body.len() as u64;
             return Some(self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused));
         }
@@ -148,12 +157,12 @@ impl<I: Intake> Bench<'_, I> {
         let intake = &mut *self.intake;
         let mut work = match state.inflating.take() {
             Some(work) => work,
-            None => match Inflating::begin(self.shop, intake) {
+            None => match Inflating::begin(take.coding, self.shop, intake) {
                 Some(work) => work,
                 None => return Some(Err(Fault::NoBudget)),
             },
         };
-        let Inflating { gunzip, plain, reserved } = &mut *work;
+        let Inflating { inflate, plain, reserved, .. } = &mut *work;
         let grow = |bytes| {
             let granted = intake.reserve(bytes);
             *reserved += if granted { bytes } else { 0 };
@@ -161,7 +170,7 @@ impl<I: Intake> Bench<'_, I> {
         };
         let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
         let before = plain.len();
-        let progress = gunzip.advance(body, plain, limit, slice, grow);
+        let progress = inflate.advance(body, plain, limit, slice, grow);
         self.shop.inflate_left = self.shop.inflate_left.saturating_sub(plain.len() - before);
         let outcome = match progress {
             Ok(Progress::More) => {
@@ -173,9 +182,9 @@ impl<I: Intake> Bench<'_, I> {
                 self.shop.stats.decompressed_bytes += plain.len() as u64;
                 self.intake.export(tongue.input(), plain, self.now).map_err(Fault::Refused)
             }
-            Err(GunzipFault::TooLarge) => Err(Fault::TooLarge { limit }),
-            Err(GunzipFault::NoBudget) => Err(Fault::NoBudget),
-            Err(GunzipFault::Corrupt(what)) => Err(Fault::Gzip(what)),
+            Err(InflateFault::TooLarge) => Err(Fault::TooLarge { limit }),
+            Err(InflateFault::NoBudget) => Err(Fault::NoBudget),
+            Err(InflateFault::Corrupt(what)) => Err(Fault::Inflate(what)),
         };
         state.inflating = Some(work);
         Some(outcome)
@@ -216,7 +225,8 @@ impl<I: Intake> Bench<'_, I> {
         if let Some(mut work) = body.inflating.take() {
             reserved += std::mem::take(&mut work.reserved);
             self.shop.pool.put(std::mem::take(&mut work.plain));
-            self.shop.spare = Some(work);
+            let at = usize::from(work.coding == Coding::Zstd);
+            self.shop.spares[at] = Some(work);
         }
         if reserved > 0 {
             self.intake.release(reserved);
@@ -225,7 +235,7 @@ impl<I: Intake> Bench<'_, I> {
 }
 
 /// The one message of a unary call, and whether it is compressed.
-fn unframe(bytes: &[u8], gzip: bool) -> Result<(&[u8], bool), Fault> {
+fn unframe(bytes: &[u8], may_be_packed: bool) -> Result<(&[u8], bool), Fault> {
     let Some((head, message)) = bytes.split_first_chunk() else {
         return Err(Fault::Framing("the call has no whole gRPC message"));
     };
@@ -233,7 +243,7 @@ fn unframe(bytes: &[u8], gzip: bool) -> Result<(&[u8], bool), Fault> {
     if prefix.length as usize != message.len() {
         return Err(Fault::Framing("a unary call has one message, of the length that its prefix says"));
     }
-    if prefix.compressed && !gzip {
+    if prefix.compressed && !may_be_packed {
         return Err(Fault::Framing("the compressed flag is set but grpc-encoding is not"));
     }
     Ok((message, prefix.compressed))

@@ -6,30 +6,11 @@
 //! Invariants: 1. the output never grows past `limit + 1` bytes, nor past what `grow` granted; 2. `grow` is asked
 //! before the output grows, not after; 3. a call makes about as many bytes as it is allowed, so that a body may take
 //! several turns of the loop.
-//! Bounds: `limits::GZIP_MEMBERS_MAX` members a body; a state for each body that takes more than one turn, and one kept to use again.
+//! Bounds: `limits::BODY_MEMBERS_MAX` members a body; a state for each body that takes more than one turn, and one kept to use again.
 
+use super::inflate::{InflateFault, Progress};
 use crate::limits;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
-
-/// Why a body could not be inflated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GunzipFault {
-    /// Not gzip, broken, or cut off.
-    Corrupt(&'static str),
-    /// More than the limit comes out.
-    TooLarge,
-    /// The budget did not grow.
-    NoBudget,
-}
-
-/// How far inflating came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// All of it is out.
-    Done,
-    /// The slice is over, the body is not.
-    More,
-}
 
 /// The member at hand.
 struct Member {
@@ -64,7 +45,7 @@ impl Gunzip {
     /// and `output` is empty before the first. `grow` is asked for each step of capacity.
     ///
     /// # Errors
-    /// See [`GunzipFault`]; `output` then holds a part that means nothing.
+    /// See [`InflateFault`]; `output` then holds a part that means nothing.
     pub fn advance(
         &mut self,
         input: &[u8],
@@ -72,7 +53,7 @@ impl Gunzip {
         limit: usize,
         slice: usize,
         mut grow: impl FnMut(usize) -> bool,
-    ) -> Result<Progress, GunzipFault> {
+    ) -> Result<Progress, InflateFault> {
         let until = output.len().saturating_add(slice);
         loop {
             if self.member.is_none() {
@@ -87,20 +68,20 @@ impl Gunzip {
             if output.len() == output.capacity() {
                 let more = limits::GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
                 if !grow(more) {
-                    return Err(GunzipFault::NoBudget);
+                    return Err(InflateFault::NoBudget);
                 }
                 output.reserve_exact(more);
             }
             self.step(input, output)?;
             if output.len() > limit {
-                return Err(GunzipFault::TooLarge);
+                return Err(InflateFault::TooLarge);
             }
         }
     }
 
-    fn begin_member(&mut self, input: &[u8], start: usize) -> Result<(), GunzipFault> {
-        if self.members == limits::GZIP_MEMBERS_MAX {
-            return Err(GunzipFault::Corrupt("more than 1024 gzip members"));
+    fn begin_member(&mut self, input: &[u8], start: usize) -> Result<(), InflateFault> {
+        if self.members == limits::BODY_MEMBERS_MAX {
+            return Err(InflateFault::Corrupt("more than 1024 gzip members"));
         }
         self.at += head_bytes(&input[self.at..])?;
         self.members += 1;
@@ -110,7 +91,7 @@ impl Gunzip {
     }
 
     /// Inflates at most a step's bytes, into the room there is.
-    fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), GunzipFault> {
+    fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), InflateFault> {
         let Some(member) = &mut self.member else { return Ok(()) };
         let before = output.len();
         // zeroed first, as safe code must: a step stays in the cache, and inflating costs twenty times as much
@@ -119,19 +100,19 @@ impl Gunzip {
         let status = self
             .inflate
             .decompress(&input[self.at..], &mut output[before..], FlushDecompress::None)
-            .map_err(|_| GunzipFault::Corrupt("invalid deflate stream"))?;
+            .map_err(|_| InflateFault::Corrupt("invalid deflate stream"))?;
         let taken = (self.inflate.total_in() - in_before) as usize;
         let made = (self.inflate.total_out() - out_before) as usize;
         self.at += taken;
         output.truncate(before + made);
         member.crc.update(&output[before..]);
         if status != Status::StreamEnd {
-            return if taken == 0 && made == 0 { Err(GunzipFault::Corrupt("gzip stream is cut off")) } else { Ok(()) };
+            return if taken == 0 && made == 0 { Err(InflateFault::Corrupt("gzip stream is cut off")) } else { Ok(()) };
         }
-        let trailer = input[self.at..].first_chunk::<8>().ok_or(GunzipFault::Corrupt("gzip trailer is cut off"))?;
+        let trailer = input[self.at..].first_chunk::<8>().ok_or(InflateFault::Corrupt("gzip trailer is cut off"))?;
         let expected = [member.crc.sum().to_le_bytes(), ((output.len() - member.start) as u32).to_le_bytes()].concat();
         if trailer[..] != expected {
-            return Err(GunzipFault::Corrupt("gzip checksum does not match"));
+            return Err(InflateFault::Corrupt("gzip checksum does not match"));
         }
         self.at += trailer.len();
         self.member = None;
@@ -140,11 +121,11 @@ impl Gunzip {
 }
 
 /// Bytes of the header of one member (RFC 1952, 2.3).
-fn head_bytes(input: &[u8]) -> Result<usize, GunzipFault> {
-    const CUT: GunzipFault = GunzipFault::Corrupt("gzip header is cut off");
+fn head_bytes(input: &[u8]) -> Result<usize, InflateFault> {
+    const CUT: InflateFault = InflateFault::Corrupt("gzip header is cut off");
     let [id1, id2, method, flags, ..] = *input else { return Err(CUT) };
     if (id1, id2, method) != (0x1f, 0x8b, 8) || flags & 0xe0 != 0 {
-        return Err(GunzipFault::Corrupt("not a gzip header"));
+        return Err(InflateFault::Corrupt("not a gzip header"));
     }
     let mut at = 10;
     if flags & 4 != 0 {
@@ -174,7 +155,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn unzip(input: &[u8], limit: usize) -> Result<Vec<u8>, GunzipFault> {
+    fn unzip(input: &[u8], limit: usize) -> Result<Vec<u8>, InflateFault> {
         let mut output = Vec::new();
         let whole = inflate(&mut Gunzip::default(), input, &mut output, limit, |_| true).map(|()| output);
         // in slices of any size it is the same
@@ -198,7 +179,7 @@ mod tests {
         output: &mut Vec<u8>,
         limit: usize,
         grow: impl FnMut(usize) -> bool,
-    ) -> Result<(), GunzipFault> {
+    ) -> Result<(), InflateFault> {
         state.begin();
         state.advance(input, output, limit, usize::MAX, grow).map(|progress| assert_eq!(progress, Progress::Done))
     }
@@ -245,7 +226,7 @@ mod tests {
     #[test]
     fn bombs_stop_at_the_limit() {
         let bomb = zip(&vec![0; 10_000_000]);
-        assert_eq!(unzip(&bomb, 9_999_999), Err(GunzipFault::TooLarge));
+        assert_eq!(unzip(&bomb, 9_999_999), Err(InflateFault::TooLarge));
         let mut output = Vec::new();
         let mut granted = 0;
         let grow = |more: usize| {
@@ -254,7 +235,7 @@ mod tests {
         };
         assert_eq!(
             inflate(&mut Gunzip::default(), &bomb, &mut output, usize::MAX - 1, grow),
-            Err(GunzipFault::NoBudget)
+            Err(InflateFault::NoBudget)
         );
         assert!(output.len() <= 1_000_000);
     }

@@ -11,7 +11,7 @@
 //!  wake     the one waker of a shard
 //!  http1    hyper's HTTP/1.1 connection, its request and answer passed over a desk
 //!  body     chunks into one slice; buffers that are used again
-//!  gunzip   gzip members into a byte budget
+//!  inflate  compressed bodies into a byte budget: gunzip and unzstd
 //!  grpc     five-byte prefix, timeouts, percent and base64 words
 //! ```
 //!
@@ -27,5 +27,7 @@ pub mod grpc;
 pub mod gunzip;
 pub mod heads;
 pub mod http1;
+pub mod inflate;
+pub mod unzstd;
 pub mod wake;
 pub mod wire;

@@ -139,7 +139,7 @@ pub const HISTOGRAM_ATTRIBUTES_KEY: u8 = 0x4a;
 pub const EXPONENTIAL_ATTRIBUTES_KEY: u8 = 0x0a;
 
 /// Bytes of start, time and value with their keys.
-const FIXED: usize = 27;
+pub const FIXED: usize = 27;
 
 /// Start, time and value where serialisers put them, one after the other: keys 2, 3 and 4 or 6.
 #[inline]

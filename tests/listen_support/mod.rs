@@ -242,6 +242,10 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).unwrap()
+}
+
 /// A gRPC message behind its prefix.
 pub fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let mut bytes = vec![flag];

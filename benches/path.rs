@@ -268,5 +268,35 @@ fn merge(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resolve, accumulate, merge);
+/// OTLP/JSON to protobuf, and the yardstick: `serde_json` into the official structs. Goal: a third of its time at most.
+fn json(c: &mut Criterion) {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    let mut group = c.benchmark_group("JSON");
+    group.sample_size(10);
+    for (name, shape) in [("delta sums", Shape::Delta), ("histograms of 14 bounds", Shape::Histogram)] {
+        let series = 1_000;
+        let wire = requests(shape, series, T).concat();
+        let mut text = Vec::new();
+        catchment::otlp::json_out::write_json(&wire, &mut text).expect("ours");
+        group.throughput(Throughput::ElementsAndBytes { elements: series as u64, bytes: text.len() as u64 });
+        let mut out = Vec::new();
+        group.bench_function(format!("to protobuf/{name}"), |b| {
+            b.iter(|| {
+                out.clear();
+                catchment::otlp::json_in::read_json(&text, &mut out, usize::MAX, |_| true).expect("ours");
+                black_box(out.len())
+            });
+        });
+        let read = ExportMetricsServiceRequest::decode(&out[..]).expect("well-formed");
+        group.bench_function(format!("serde_json into structs/{name}"), |b| {
+            b.iter(|| black_box(serde_json::from_slice::<ExportMetricsServiceRequest>(&text).expect("ours")));
+        });
+        let theirs: ExportMetricsServiceRequest = serde_json::from_slice(&text).expect("ours");
+        assert_eq!(read.resource_metrics.len(), theirs.resource_metrics.len(), "checksum");
+        assert_eq!(read, theirs, "checksum");
+    }
+    group.finish();
+}
+
+criterion_group!(benches, resolve, accumulate, merge, json);
 criterion_main!(benches);

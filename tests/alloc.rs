@@ -195,4 +195,11 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
         }
     }
     assert!(failures.is_empty(), "{failures:?}");
+    for (kind, make) in KINDS {
+        let (mut text, mut out) = (Vec::new(), Vec::with_capacity(4 << 20));
+        catchment::otlp::json_out::write_json(&bodies(make, 2000, 1..2, false)[0], &mut text).expect("a request");
+        let before = ALLOCATIONS.load(Relaxed);
+        catchment::otlp::json_in::read_json(&text, &mut out, 4 << 20, |_| true).expect("JSON");
+        assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "2000 points of JSON, {kind}");
+    }
 }

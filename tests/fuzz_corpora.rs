@@ -43,6 +43,12 @@ fn index_operations_of_the_corpus_match_a_map() {
     assert!(played >= 12, "only {played} files");
 }
 
+#[test]
+fn json_of_the_corpus_reads_as_what_it_is_written_as() {
+    let played = play("json", catchment::otlp::json_in::fuzz_json);
+    assert!(played >= 10, "only {played} files");
+}
+
 fn write_seeds() {
     if std::env::var_os("CATCHMENT_WRITE_CORPUS").is_none() {
         return;

@@ -39,6 +39,25 @@ fn r1_r5_r6_success_is_an_empty_answer() {
     assert_eq!(server.held(), 0);
 }
 
+/// R6, R12, R13, R17: JSON comes to the intake as protobuf, whatever the encoding, and is answered in JSON.
+#[test]
+fn r6_r13_json_in_json_out() {
+    let server = Server::start(Options::default());
+    let json = ("content-type", "application/json; charset=utf-8");
+    let text = br#"{"resourceMetrics":[{"schemaUrl":"partial"}]}"#;
+    let wire = [&[0x0a, 9, 0x1a, 7][..], b"partial"].concat();
+    let cases = [(&[json][..], text.to_vec()), (&[json, GZIP][..], gzip(text)), (&[json, ZSTD][..], zstd(text))];
+    for (headers, body) in cases {
+        let reply = post(&server, "/v1/metrics", headers, &body);
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{headers:?}");
+        assert_eq!(reply.body, b"{}");
+        assert_eq!(server.shared.bodies.lock().unwrap().pop().unwrap(), (Input::OtlpHttp, wire.clone()));
+    }
+    let reply = post(&server, "/v1/metrics", &[json], b"{}");
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"{}"[..]), "R5");
+    assert_eq!(server.held(), 0);
+}
+
 /// R4, R7, R8: rejected points are told by number, a warning by message alone, and messages are short.
 #[test]
 fn r7_r8_partial_success() {
@@ -77,7 +96,7 @@ fn r11_to_r15_refusals() {
     let server = Server::start(Options::default());
     let json = ("content-type", "application/json");
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, i32);
-    let table: [Row; 12] = [
+    let table: [Row; 13] = [
         ("/v1/metrics", &[PROTOBUF], b"bad", 400, 3),
         ("/v1/metrics", &[PROTOBUF, GZIP], b"no gzip at all", 400, 3),
         ("/v1/metrics", &[PROTOBUF], b"busy", 503, 14),
@@ -86,7 +105,8 @@ fn r11_to_r15_refusals() {
         ("/v1/metrics", &[], b"x", 415, 3),
         ("/v1/metrics", &[PROTOBUF, ("content-encoding", "br")], b"x", 415, 12),
         ("/v1/metrics", &[PROTOBUF, ("content-encoding", "gzip, gzip")], b"x", 415, 12),
-        ("/v1/metrics", &[json], b"{}", 415, 3),
+        ("/v1/metrics", &[json], b"{\"resourceMetrics\":{}}", 400, 3),
+        ("/v1/metrics", &[json, GZIP], b"{}", 400, 3),
         ("/v1/traces", &[PROTOBUF], b"x", 404, 5),
         ("/v1/logs", &[json], b"{}", 404, 5),
         ("/v1/metrics/", &[PROTOBUF], b"x", 404, 5),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prost::Message;
 
 use super::Answer;
-use super::status::{Detail, ExportResponse, PartialSuccess, Status, shrink};
+use super::status::{Detail, ExportResponse, PartialSuccess, Status, json_text, shrink};
 use crate::limits;
 use crate::model::{Receipt, Refusal};
 use crate::net::grpc::{self, Code};
@@ -47,8 +47,6 @@ pub enum Fault {
     Method,
     /// Another content type.
     MediaType,
-    /// JSON, which this version does not take.
-    Json,
     /// Another `Content-Encoding` or `grpc-encoding`.
     Encoding,
     /// Another gRPC method.
@@ -101,13 +99,8 @@ impl Fault {
                 S::UNSUPPORTED_MEDIA_TYPE,
                 Code::InvalidArgument,
                 A::Unsupported,
-                "content type must be application/x-protobuf, or application/grpc over HTTP/2".into(),
-            ),
-            Fault::Json => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                Code::InvalidArgument,
-                A::Unsupported,
-                "JSON is not taken by this version: send application/x-protobuf".into(),
+                "content type must be application/x-protobuf or application/json, or application/grpc over HTTP/2"
+                    .into(),
             ),
             Fault::Encoding => (
                 S::UNSUPPORTED_MEDIA_TYPE,
@@ -201,6 +194,16 @@ fn receipt_bytes(receipt: &Receipt, prefix: usize) -> Vec<u8> {
     bytes
 }
 
+/// `ExportMetricsServiceResponse` as JSON (R6, R7, R8).
+fn receipt_json(receipt: &Receipt) -> String {
+    if !is_partial(receipt) {
+        return "{}".into();
+    }
+    let message = shrink(receipt.message.as_deref().unwrap_or_default(), limits::ERROR_MESSAGE_BYTES_MAX);
+    let message = json_text(message);
+    format!("{{\"partialSuccess\":{{\"rejectedDataPoints\":\"{}\",\"errorMessage\":{message}}}}}", receipt.rejected)
+}
+
 /// The answer over HTTP, either version.
 pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
     let content_type = match dress {
@@ -211,9 +214,11 @@ pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     match outcome {
         Ok(receipt) => {
-            if is_partial(receipt) {
-                *response.body_mut() = receipt_bytes(receipt, 0).into();
-            }
+            *response.body_mut() = match dress {
+                Dress::Json => receipt_json(receipt).into(),
+                Dress::Protobuf if is_partial(receipt) => receipt_bytes(receipt, 0).into(),
+                Dress::Protobuf => Bytes::new(),
+            };
         }
         Err(fault) => {
             let saying = fault.saying();

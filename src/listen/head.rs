@@ -69,9 +69,7 @@ pub fn judge(
         Err(Fault::Path)
     } else if method != Method::POST {
         Err(Fault::Method)
-    } else if is_json {
-        Err(Fault::Json)
-    } else if !media_type.eq_ignore_ascii_case(b"application/x-protobuf") {
+    } else if !is_json && !media_type.eq_ignore_ascii_case(b"application/x-protobuf") {
         Err(Fault::MediaType)
     } else if declared(headers) > options.max_body as u64 {
         Err(Fault::TooLarge { limit: options.max_body })
@@ -149,7 +147,7 @@ mod tests {
     #[test]
     fn http_heads() {
         let proto = ("content-type", "application/x-protobuf");
-        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 16] = [
+        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 17] = [
             ("POST", "/v1/metrics", &[proto], (HTTP, Ok(TAKE))),
             ("POST", "/v1/metrics", &[("content-type", "Application/X-Protobuf; charset=utf-8")], (HTTP, Ok(TAKE))),
             (
@@ -170,7 +168,8 @@ mod tests {
             ("POST", "/v1/metrics", &[proto, ("content-encoding", "br")], (HTTP, Err(Fault::Encoding))),
             ("POST", "/v1/metrics", &[], (HTTP, Err(Fault::MediaType))),
             ("POST", "/v1/metrics", &[("content-type", "text/plain")], (HTTP, Err(Fault::MediaType))),
-            ("POST", "/v1/metrics", &[("content-type", "application/json")], (JSON, Err(Fault::Json))),
+            ("POST", "/v1/metrics", &[("content-type", "application/json")], (JSON, Ok(TAKE))),
+            ("POST", "/v1/metrics", &[("content-type", "Application/JSON; charset=utf-8")], (JSON, Ok(TAKE))),
             ("GET", "/v1/metrics", &[proto], (HTTP, Err(Fault::Method))),
             ("POST", "/v1/traces", &[proto], (HTTP, Err(Fault::Path))),
             ("POST", "/v1/logs", &[("content-type", "application/json")], (JSON, Err(Fault::Path))),

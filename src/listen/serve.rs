@@ -1,4 +1,4 @@
-//! A whole body in, an outcome out: unframe, inflate, hand to the intake.
+//! A whole body in, an outcome out: unframe, inflate, make protobuf of JSON, hand to the intake.
 //!
 //! Does not know sessions.
 //!
@@ -10,15 +10,16 @@
 use crate::limits;
 use std::time::Duration;
 
-use super::answer::{Fault, GrpcSuccess, Outcome, answer};
+use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
 use super::{Answer, Options, Stats};
 use crate::clock::Now;
-use crate::model::{Input, Intake};
+use crate::model::{Input, Intake, Refusal};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate, InflateFault, Progress};
 use crate::net::wake::Flag;
+use crate::otlp::json_in::{self, read_json};
 
 /// What the sessions of one shard share.
 pub struct Shop {
@@ -150,8 +151,7 @@ impl<I: Intake> Bench<'_, I> {
             },
         };
         if !is_packed {
-            self.shop.stats.decompressed_bytes += body.len() as u64;
-            return Some(self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused));
+            return Some(self.apply(tongue, body));
         }
         let limit = self.shop.options.max_body;
         let intake = &mut *self.intake;
@@ -178,16 +178,42 @@ impl<I: Intake> Bench<'_, I> {
                 state.inflating = Some(work);
                 return None;
             }
-            Ok(Progress::Done) => {
-                self.shop.stats.decompressed_bytes += plain.len() as u64;
-                self.intake.export(tongue.input(), plain, self.now).map_err(Fault::Refused)
-            }
+            Ok(Progress::Done) => self.apply(tongue, plain),
             Err(InflateFault::TooLarge) => Err(Fault::TooLarge { limit }),
             Err(InflateFault::NoBudget) => Err(Fault::NoBudget),
             Err(InflateFault::Corrupt(what)) => Err(Fault::Inflate(what)),
         };
         state.inflating = Some(work);
         Some(outcome)
+    }
+
+    /// Applies a body that is no longer compressed. JSON becomes protobuf first, in a buffer that the budget knows of.
+    fn apply(&mut self, tongue: Tongue, body: &[u8]) -> Outcome {
+        self.shop.stats.decompressed_bytes += body.len() as u64;
+        if tongue != Tongue::Http(Dress::Json) {
+            return self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused);
+        }
+        let limit = self.shop.options.max_body;
+        let mut wire = self.shop.pool.take();
+        let mut reserved = wire.capacity();
+        if !self.intake.reserve(reserved) {
+            (wire, reserved) = (Vec::new(), 0);
+        }
+        let intake = &mut *self.intake;
+        let read = read_json(body, &mut wire, limit, |bytes| {
+            let granted = intake.reserve(bytes);
+            reserved += if granted { bytes } else { 0 };
+            granted
+        });
+        let outcome = match read {
+            Ok(()) => intake.export(tongue.input(), &wire, self.now).map_err(Fault::Refused),
+            Err(json_in::Fault::TooLarge) => Err(Fault::TooLarge { limit }),
+            Err(json_in::Fault::NoBudget) => Err(Fault::NoBudget),
+            Err(fault) => Err(Fault::Refused(Refusal::Malformed(fault.to_string()))),
+        };
+        intake.release(reserved);
+        self.shop.pool.put(wire);
+        outcome
     }
 
     /// Ends a body and counts its answer.

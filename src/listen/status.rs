@@ -106,17 +106,23 @@ impl Status {
 
     /// The JSON form, without details.
     pub fn to_json(&self) -> String {
-        let mut json = format!("{{\"code\":{},\"message\":\"", self.code);
-        for letter in self.message.chars() {
-            match letter {
-                '"' | '\\' => json.extend(['\\', letter]),
-                '\0'..'\u{20}' => json.push_str(&format!("\\u{:04x}", u32::from(letter))),
-                _ => json.push(letter),
-            }
-        }
-        json.push_str("\"}");
-        json
+        format!("{{\"code\":{},\"message\":{}}}", self.code, json_text(&self.message))
     }
+}
+
+/// A JSON string of this text.
+pub fn json_text(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => json.extend(['\\', letter]),
+            '\0'..'\u{20}' => json.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => json.push(letter),
+        }
+    }
+    json.push('"');
+    json
 }
 
 fn any(name: &str, message: &impl prost::Message) -> Any {

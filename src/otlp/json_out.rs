@@ -21,10 +21,8 @@
 use std::fmt;
 use std::io::Write as _;
 
-mod schema;
-
+use super::json_schema::{EIGHT, Field, Kind, LENGTH, Message, REQUEST, Shape, VARINT};
 use crate::limits::WIRE_DEPTH_MAX;
-use schema::{EIGHT, Field, Kind, LENGTH, Message, REQUEST, Shape, VARINT};
 
 /// Why bytes are not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

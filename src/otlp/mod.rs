@@ -11,7 +11,9 @@
 //!    validated when they are seen for the first time (`attributes::normalise`).
 
 pub mod attributes;
+pub mod json_in;
 pub mod json_out;
+mod json_schema;
 pub mod points;
 pub mod request;
 pub mod schema;

@@ -255,3 +255,45 @@ pub fn expected(request: &ExportMetricsServiceRequest) -> Value {
     };
     Object::new().list("resourceMetrics", &request.resource_metrics, resources).done()
 }
+
+/// The official library's print in our spelling: enums as integers, ids as hex.
+pub fn respell(value: &Value, key: &str) -> Value {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), respell(value, key))).collect(),
+        Value::Array(items) => items.iter().map(|item| respell(item, key)).collect(),
+        Value::String(text) => match (key, text.as_str()) {
+            (_, "AGGREGATION_TEMPORALITY_DELTA") => json!(1),
+            (_, "AGGREGATION_TEMPORALITY_CUMULATIVE") => json!(2),
+            ("traceId" | "spanId", text) => {
+                let zeros: Vec<u8> = (0..64).collect();
+                let digit = |c: char| zeros.iter().find(|n| base64(&[*n << 2]).starts_with(c)).copied().unwrap_or(0);
+                let bits: Vec<u8> = text
+                    .trim_end_matches('=')
+                    .chars()
+                    .flat_map(|c| (0..6).rev().map(move |bit| digit(c) >> bit & 1).collect::<Vec<u8>>())
+                    .collect();
+                hex(&bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |n, bit| n * 2 + bit)).collect::<Vec<u8>>())
+            }
+            _ => value.clone(),
+        },
+        _ => value.clone(),
+    }
+}
+
+/// Where two values differ first. serde_json's fast parser may miss a double by its last bits; that the digits are exact is
+/// the promise of `doubles_read_back`.
+pub fn differ(left: &Value, right: &Value, at: &str) -> Option<String> {
+    match (left, right) {
+        (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
+            a.iter().find_map(|(key, a)| differ(a, b.get(key).unwrap_or(&Value::Null), &format!("{at}.{key}")))
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(n, (a, b))| differ(a, b, &format!("{at}[{n}]")))
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
+            let bits = |n: &serde_json::Number| n.as_f64().expect("it is a double").to_bits();
+            (bits(a).abs_diff(bits(b)) > 2).then(|| format!("{at}: {left} is not {right}"))
+        }
+        _ => (left != right).then(|| format!("{at}: {left} is not {right}")),
+    }
+}

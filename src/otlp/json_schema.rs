@@ -1,9 +1,9 @@
-//! The table that drives the OTLP/JSON writer: the messages below `ExportMetricsServiceRequest`, field by field.
+//! The table that drives OTLP/JSON, in and out: the messages below `ExportMetricsServiceRequest`, field by field.
 //!
 //! Does not know: bytes, text. Plain statics.
 //!
-//! Invariants: field numbers are unique within a message, and no message has more than 64 fields or a second oneof (the
-//! writer keeps a bit per field). `optional` is also said of singular messages: an empty one that is there is written.
+//! Invariants: field numbers are unique within a message, and no message has more than 64 fields or a second oneof (reader
+//! and writer keep a bit per field). `optional` is also said of singular messages: an empty one that is there is written.
 //!
 //! Bounds: the table is what the .proto files are; fields that are not in it are skipped as unknown.
 //!

@@ -226,7 +226,7 @@ fn plain(bytes: &[u8]) -> usize {
         let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
         // below 0x20: the subtraction borrows where the byte is smaller and has no high bit
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let found = zero(word ^ ONES * u64::from(b'"')) | zero(word ^ ONES * u64::from(b'\\')) | control;
+        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control;
         if found != 0 {
             // a borrow can mark a byte behind the first found, never one before it
             return i * 8 + found.trailing_zeros() as usize / 8;

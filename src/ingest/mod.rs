@@ -19,7 +19,9 @@
 
 mod commit;
 mod contexts;
+mod follow;
 mod histograms;
+mod misses;
 mod overflow;
 mod regions;
 mod routes;
@@ -42,6 +44,8 @@ use crate::wire::{Fault, FaultKind, check_utf8};
 use bumpalo::Bump;
 
 use contexts::{Contexts, StreamKey};
+use follow::{EXPECTED_BYTES, Follow};
+use misses::{Lags, MISSES_MAX, Miss, Misses};
 pub(crate) use overflow::is_overflow;
 use routes::{NONE, Routes};
 use stage::{Birth, Context, List, Number, Stage, Target};
@@ -620,106 +624,6 @@ struct MetricWalk<'a> {
     last_stream: u32,
 }
 
-/// Where the walk is in a stream's order, and the routes that come next if the order holds.
-struct Follow {
-    stream: Option<u32>,
-    last: u32,
-    guess: u32,
-    may_skip: bool,
-    /// Routes from `guess` on, as far as they are known: places `at` to `end`, in a ring.
-    ring: [u32; RING],
-    at: usize,
-    end: usize,
-    /// The first place whose route's bytes are not yet on their way.
-    near: usize,
-}
-
-/// Routes on their way into the cache before their bytes are asked for, and those whose bytes are on their way before
-/// they are compared. Measured at 100 k series that lie all over memory after churn: without, half of all time is
-/// waiting for them.
-const FAR: usize = 12;
-const NEAR: usize = 6;
-/// Places of the ring.
-const RING: usize = 16;
-const _: () = assert!(NEAR < FAR && FAR < RING);
-/// Bytes of attributes that a histogram's points are taken to have, for looking ahead.
-const EXPECTED_BYTES: usize = 160;
-
-impl Follow {
-    fn new(stream: Option<u32>, first: u32) -> Follow {
-        let mut ring = [NONE; RING];
-        ring[0] = first;
-        Follow { stream, last: NONE, guess: first, may_skip: true, ring, at: 0, end: 1, near: 0 }
-    }
-
-    /// The guess was right; `length` bytes are compared at a route, about.
-    #[inline]
-    fn step(&mut self, route: u32, routes: &Routes, length: usize) {
-        self.last = route;
-        self.may_skip = true;
-        if !routes.are_many() {
-            self.guess = routes.next(route);
-            self.ring[self.at % RING] = self.guess;
-            return;
-        }
-        self.at += 1;
-        if self.at == self.end {
-            self.ring[self.at % RING] = routes.next(route);
-            self.end += 1;
-        }
-        self.guess = self.ring[self.at % RING];
-        self.look_ahead(routes, length);
-    }
-
-    /// `guess` is no longer what was looked ahead from.
-    #[inline]
-    fn turn(&mut self, guess: u32) {
-        self.guess = guess;
-        self.ring[self.at % RING] = guess;
-        self.end = self.at + 1;
-        self.near = self.at;
-    }
-
-    /// The route after the guess came: what was looked ahead at lies behind it.
-    #[inline]
-    fn skip(&mut self, skipped: u32, routes: &Routes) {
-        self.last = skipped;
-        if self.at + 2 < self.end {
-            self.at += 2;
-            self.near = self.near.max(self.at);
-            self.guess = self.ring[self.at % RING];
-        } else {
-            self.turn(routes.next(skipped));
-        }
-    }
-
-    /// Two routes at most, so that the lead grows but nothing waits for it.
-    #[inline]
-    fn look_ahead(&mut self, routes: &Routes, length: usize) {
-        for _ in 0..2 {
-            if self.end - self.at > FAR {
-                break;
-            }
-            let id = routes.next(self.ring[(self.end - 1) % RING]);
-            if id == NONE {
-                break;
-            }
-            routes.prefetch(id);
-            self.ring[self.end % RING] = id;
-            self.end += 1;
-        }
-        for _ in 0..2 {
-            if self.near >= self.end || self.near > self.at + NEAR {
-                break;
-            }
-            if let Some(route) = routes.get(self.ring[self.near % RING]) {
-                route.bytes.prefetch(length);
-            }
-            self.near += 1;
-        }
-    }
-}
-
 /// The number points of one metric, on their way.
 struct Numbers<'a> {
     key: StreamKey<'a>,
@@ -734,96 +638,6 @@ enum Found<'a> {
     Expected(Number),
     Miss(Miss<'a>),
 }
-
-/// A point whose route was not predicted.
-#[derive(Clone, Copy)]
-struct Miss<'a> {
-    staged: Number,
-    run: &'a [u8],
-    message: &'a [u8],
-    tag: u32,
-    route: u32,
-    /// `run` is the point's attributes, not only bytes that would be if they were known.
-    walked: bool,
-}
-
-/// How many of the last points each step of looking up leaves for later.
-#[derive(Clone, Copy)]
-struct Lags {
-    look: usize,
-    fetch: usize,
-    compare: usize,
-}
-
-impl Lags {
-    /// All of it now.
-    const NONE: Lags = Lags { look: 0, fetch: 0, compare: 0 };
-    /// A stream of misses: each step waits until the memory has had time to answer the one before it.
-    const STEADY: Lags = Lags { look: 5, fetch: 10, compare: MISSES_MAX - 1 };
-}
-
-/// Points whose route was not predicted, on their way. A single miss is resolved at once; a run of them in blocks that
-/// double up to `MISSES_MAX`, and from then on one behind the other, each step of one beside other steps of its
-/// neighbours. A stream whose order was no use last time begins so, and its order is tried again now and then.
-#[derive(Default)]
-struct Misses<'a> {
-    all: &'a mut [Miss<'a>],
-    /// Points that came, and how many of them are through each step.
-    pushed: usize,
-    looked: usize,
-    fetched: usize,
-    done: usize,
-    /// Points of a block, at least 1.
-    block: u32,
-    /// Misses since the order was last tried.
-    untried: usize,
-}
-
-const MISSES_MAX: usize = 16;
-/// After so many misses in a row the order is tried again.
-const TRY_EVERY: usize = 256;
-
-impl<'a> Misses<'a> {
-    /// Whether the next point may be the one that the order says.
-    #[inline]
-    const fn may_guess(&self) -> bool {
-        self.done == self.pushed && (self.block < MISSES_MAX as u32 || self.untried == 0)
-    }
-
-    /// The order was right.
-    #[inline]
-    const fn hit(&mut self) {
-        (self.block, self.untried) = (1, 0);
-    }
-
-    /// Adds one; what is to be resolved now.
-    #[inline]
-    fn push(&mut self, miss: Miss<'a>, arena: &'a Bump) -> Option<Lags> {
-        if self.all.is_empty() {
-            self.all = arena.alloc_slice_fill_copy(MISSES_MAX, miss);
-        }
-        self.all[self.pushed % MISSES_MAX] = miss;
-        self.pushed += 1;
-        self.untried += 1;
-        if self.block < MISSES_MAX as u32 {
-            return (self.pushed - self.done >= self.block as usize).then_some(Lags::NONE);
-        }
-        Some(if self.untried >= TRY_EVERY { Lags::NONE } else { Lags::STEADY })
-    }
-
-    /// What `push` asked for is done.
-    #[inline]
-    const fn resolved(&mut self) {
-        if self.block < MISSES_MAX as u32 {
-            self.block *= 2;
-        }
-        if self.untried >= TRY_EVERY {
-            self.untried = 0;
-        }
-    }
-}
-
-const _: () = assert!(MISSES_MAX.is_power_of_two(), "blocks double up to it");
 
 fn reject_of(bad: Bad) -> Reject {
     match bad {

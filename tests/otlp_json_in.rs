@@ -225,6 +225,11 @@ fn refused_with_words() {
         (r#""attributes":[{"key":"\ud800"}]"#, "a lone surrogate in a string"),
         (r#""attributes":[{"key":"\udc00\ud800"}]"#, "a lone surrogate in a string"),
         (r#""attributes":[{"key":"\ud800\u0041"}]"#, "a lone surrogate in a string"),
+        // and in what nobody knows, keys too
+        (r#""x":"\ud800""#, "a lone surrogate in a string"),
+        (r#""x":{"\udc00":1}"#, "a lone surrogate in a string"),
+        (r#""x":[{"a":1,"\q":2}]"#, "an escape that JSON does not have"),
+        (r#""\ud800":1"#, "a lone surrogate in a string"),
         (r#""attributes":[{"key":"\x"}]"#, "an escape that JSON does not have"),
         (r#""attributes":[{"key":"\u12g4"}]"#, "an escape with a digit that is not hexadecimal"),
         ("\"attributes\":[{\"key\":\"a\tb\"}]", "a control character in a string: write it as an escape"),

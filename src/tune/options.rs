@@ -48,13 +48,10 @@ pub struct Options {
     /// Where points come from
     #[arg(long, value_enum, default_value_t = Source::Auto)]
     pub source: Source,
-    /// Traffic of `catchment load --preset NAME`
-    #[arg(long, value_name = "NAME", conflicts_with = "capture")]
-    pub preset: Option<String>,
     /// Your own traffic: requests recorded by `catchment run --capture FILE`
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
-    /// Series of the generator's traffic [default: the preset's, or 100000]
+    /// Series of the generator's traffic [default: 100000]
     #[arg(long, value_name = "N", conflicts_with = "capture")]
     pub series: Option<usize>,
     /// Draw throughput and efficiency to this file, .svg or .png; repeatable
@@ -91,7 +88,6 @@ pub struct Plan {
     pub rounds: usize,
     pub duration: Duration,
     source: Source,
-    pub preset: Option<String>,
     pub capture: Option<PathBuf>,
     pub series: Option<usize>,
     pub charts: Vec<PathBuf>,
@@ -102,7 +98,7 @@ pub struct Plan {
     pub cores: Vec<usize>,
 }
 
-/// Series of the generator without a preset.
+/// Series of the generator.
 const SERIES_DEFAULT: usize = 100_000;
 
 impl Options {
@@ -142,7 +138,6 @@ impl Options {
             rounds: self.rounds,
             duration,
             source: self.source,
-            preset: self.preset.clone(),
             capture: self.capture.clone(),
             series: self.series,
             charts: self.charts.clone(),
@@ -180,24 +175,14 @@ impl Plan {
 
     /// What the traffic is called.
     pub fn traffic(&self) -> String {
-        let series = self.series.map_or(String::new(), |series| format!(", {series} series"));
-        match (&self.capture, &self.preset) {
-            (Some(path), _) => format!("capture {}", path.display()),
-            (None, Some(preset)) => format!("preset {preset}{series}"),
-            (None, None) => format!("delta sums, {} series", self.series.unwrap_or(SERIES_DEFAULT)),
+        match &self.capture {
+            Some(path) => format!("capture {}", path.display()),
+            None => format!("delta sums, {} series", self.series.unwrap_or(SERIES_DEFAULT)),
         }
     }
 
     /// Flags of `catchment load` that choose the traffic.
     pub fn load_flags(&self) -> Vec<String> {
-        let mut flags = Vec::new();
-        if let Some(preset) = &self.preset {
-            flags.extend(["--preset".to_owned(), preset.clone()]);
-        }
-        let series = self.series.or(if self.preset.is_none() { Some(SERIES_DEFAULT) } else { None });
-        if let Some(series) = series {
-            flags.extend(["--series".to_owned(), series.to_string()]);
-        }
-        flags
+        vec!["--series".to_owned(), self.series.unwrap_or(SERIES_DEFAULT).to_string()]
     }
 }

@@ -164,6 +164,12 @@ impl<'t> Text<'t> {
         }
     }
 
+    /// Skips a string, whose escapes must be right all the same (J9).
+    fn skip_string(&mut self) -> Result<()> {
+        let Raw { raw, escaped } = self.string()?;
+        if escaped { unescape(raw, &mut Vec::new()) } else { Ok(()) }
+    }
+
     /// Skips a value of any kind, nested at most so deep. No stack is used: a bit a level says object or list.
     pub(super) fn skip(&mut self, depth_max: usize) -> Result<()> {
         debug_assert!(depth_max <= 128);
@@ -172,7 +178,7 @@ impl<'t> Text<'t> {
             self.space();
             match self.peek() {
                 None => return Err(CUT),
-                Some(b'"') => drop(self.string()?),
+                Some(b'"') => self.skip_string()?,
                 Some(open @ (b'{' | b'[')) => {
                     if depth == depth_max {
                         return Err("nested too deep: 64 levels are taken");
@@ -183,7 +189,7 @@ impl<'t> Text<'t> {
                         depth += 1;
                         objects = objects << 1 | u128::from(is_object);
                         if is_object {
-                            self.string()?;
+                            self.skip_string()?;
                             self.expect(b':')?;
                         }
                         continue;
@@ -203,7 +209,7 @@ impl<'t> Text<'t> {
                 if self.more(if is_object { b'}' } else { b']' })? {
                     if is_object {
                         self.space();
-                        self.string()?;
+                        self.skip_string()?;
                         self.expect(b':')?;
                     }
                     break;

@@ -281,12 +281,25 @@ fn json(c: &mut Criterion) {
         group.throughput(Throughput::ElementsAndBytes { elements: series as u64, bytes: text.len() as u64 });
         let mut out = Vec::new();
         group.bench_function(format!("to protobuf/{name}"), |b| {
+            let mut transcoder = catchment::otlp::json_in::Transcoder::default();
             b.iter(|| {
                 out.clear();
-                catchment::otlp::json_in::read_json(&text, &mut out, usize::MAX, |_| true).expect("ours");
+                transcoder.begin();
+                transcoder.advance(&text, &mut out, usize::MAX, usize::MAX, &mut |_| true).expect("ours");
                 black_box(out.len())
             });
         });
+        let mut core = Core::new();
+        group.bench_function(format!("to cells/{name}"), |b| {
+            let mut transcoder = catchment::otlp::json_in::Transcoder::default();
+            b.iter(|| {
+                out.clear();
+                transcoder.begin();
+                transcoder.advance(&text, &mut out, usize::MAX, usize::MAX, &mut |_| true).expect("ours");
+                core.send(std::slice::from_ref(&out));
+            });
+        });
+        assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
         let read = ExportMetricsServiceRequest::decode(&out[..]).expect("well-formed");
         group.bench_function(format!("serde_json into structs/{name}"), |b| {
             b.iter(|| black_box(serde_json::from_slice::<ExportMetricsServiceRequest>(&text).expect("ours")));

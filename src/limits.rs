@@ -20,8 +20,11 @@ pub const ERROR_BODY_BYTES_MAX: usize = 64 * KIB;
 /// Bytes of an error message inside a response of ours.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 4 * KIB;
 
-/// Nesting of AnyValue, groups and unknown fields in a protobuf request.
+/// Nesting of AnyValue, groups and unknown fields in a protobuf request; of objects, and of values nobody knows, in a JSON
+/// one.
 pub const WIRE_DEPTH_MAX: usize = 64;
+/// Bytes of one number in a JSON request. The longest exact decimal of a double has 1,077.
+pub const JSON_NUMBER_BYTES_MAX: usize = 2_048;
 /// Bytes of a metric name.
 pub const NAME_BYTES_MAX: usize = 64 * KIB;
 /// Attributes on one point.

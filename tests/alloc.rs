@@ -198,8 +198,12 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
     for (kind, make) in KINDS {
         let (mut text, mut out) = (Vec::new(), Vec::with_capacity(4 << 20));
         catchment::otlp::json_out::write_json(&bodies(make, 2000, 1..2, false)[0], &mut text).expect("a request");
+        // an escape in every attribute's value, as of a sender that escapes slashes
+        let text = String::from_utf8(text).expect("JSON").replace("\"GET\"", "\"G\\u0045T\\/\"");
+        let mut transcoder = catchment::otlp::json_in::Transcoder::default();
         let before = ALLOCATIONS.load(Relaxed);
-        catchment::otlp::json_in::read_json(&text, &mut out, 4 << 20, |_| true).expect("JSON");
+        let read = transcoder.advance(text.as_bytes(), &mut out, 4 << 20, usize::MAX, &mut |_| true);
+        read.expect("JSON");
         assert_eq!(ALLOCATIONS.load(Relaxed) - before, 0, "2000 points of JSON, {kind}");
     }
 }

@@ -216,6 +216,65 @@ fn inflating_delays_nobody(encoding: (&'static str, &'static str), bomb: &[u8]) 
     server.wait("its memory to be given back", |stats| server.held() == 0 && stats.connections.open == 5);
 }
 
+/// J9, T5: JSON is read a slice at a time, too: once all of a body is there, others are still answered before it is applied.
+#[test]
+fn t5_reading_json_delays_nobody() {
+    let server = Server::start(Options::default());
+    let json = ("content-type", "application/json");
+    let text = format!("{{\"resourceMetrics\":[{}{{}}]}}", "{},".repeat(20 << 20));
+    let mut stream = server.connect();
+    let mut other = server.connect();
+    send_post(&mut stream, "/v1/metrics", &[json], text.as_bytes());
+    server.wait("the whole body", |stats| stats.body_bytes == text.len() as u64);
+    send_post(&mut other, "/v1/metrics", &[PROTOBUF], b"other");
+    assert_eq!(read_reply(&mut other).status, 200);
+    assert_eq!(server.bodies().len(), 1, "the other one alone");
+    assert_eq!(read_reply(&mut stream).body, b"{}");
+    let (_, applied) = server.bodies().pop().unwrap();
+    assert_eq!(applied.len(), 2 * (20 << 20) + 2);
+    assert_eq!(server.held(), 0);
+    // a client that leaves in the middle leaves nothing behind
+    let mut gone = server.connect();
+    send_post(&mut gone, "/v1/metrics", &[json], text.as_bytes());
+    let whole = 2 * text.len() as u64 + 5;
+    server.wait("the whole body", |stats| stats.body_bytes == whole);
+    drop(gone);
+    server.wait("its memory to be given back", |stats| server.held() == 0 && stats.connections.open == 2);
+}
+
+/// R3, R9: what JSON becomes counts against the limit and the budget.
+#[test]
+fn r3_r9_json_is_limited() {
+    let server = Server::start(Options { max_body: 1_000_000, ..Options::default() });
+    let json = ("content-type", "application/json");
+    let counts = |n: usize| {
+        let (open, close) =
+            (r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"#, "}]}}]}]}]}");
+        format!(r#"{open}"bucketCounts":[{}0]{close}"#, "0,".repeat(n)).into_bytes()
+    };
+    // a number takes two bytes of text and eight of protobuf
+    for (n, status, code) in [(100_000, 200, None), (130_000, 413, Some(8))] {
+        for (headers, body) in [(&[json][..], counts(n)), (&[json, ZSTD][..], zstd(&counts(n)))] {
+            let reply = post(&server, "/v1/metrics", headers, &body);
+            assert_eq!(reply.status, status, "{n}");
+            let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!(answer["code"].as_i64(), code);
+        }
+    }
+    assert_eq!(server.held(), 0);
+    server.shared.budget.store(500_000, std::sync::atomic::Ordering::SeqCst);
+    let reply = post(&server, "/v1/metrics", &[json], &counts(100_000));
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
+    let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(answer["details"][0]["@type"], "type.googleapis.com/google.rpc.RetryInfo");
+    assert_eq!(server.held(), 0);
+    let reply = post(&server, "/v1/metrics", &[json], b"{\"resourceMetrics\":[{]}");
+    let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((reply.status, &answer["code"]), (400, &3.into()));
+    assert_eq!(answer["details"][0]["@type"], "type.googleapis.com/google.rpc.BadRequest");
+    assert_eq!(answer["details"][0]["fieldViolations"][0]["description"], answer["message"]);
+}
+
 /// R9, R10: a body that the budget has no room for is refused at once, with a time to come back, and holds nothing.
 #[test]
 fn r9_no_budget_is_retryable() {

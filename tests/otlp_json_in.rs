@@ -1,9 +1,8 @@
 //! The OTLP/JSON reader: what it makes of a text is what the official messages hold. J1 to J10, T11; R20 for merging.
 
-#[allow(dead_code)]
 mod otlp_json_support;
 
-use catchment::otlp::json_in::{Fault, read_json};
+use catchment::otlp::json_in::{Fault, FaultKind as K, read_json};
 use catchment::otlp::json_out::write_json;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use otlp_json_support::judge::{differ, expected, respell};
@@ -56,7 +55,10 @@ fn round_trip(bytes: &[u8]) {
     let back = read(&text).unwrap_or_else(|fault| panic!("{fault}: {}", String::from_utf8_lossy(&text)));
     let decoded = |bytes: &[u8]| ExportMetricsServiceRequest::decode(bytes).expect("a request");
     assert_eq!(expected(&decoded(&back)), expected(&decoded(bytes)));
-    assert_eq!(text_of(&back), text);
+    // but for the value of a number point, which is moved before its exemplars, the text is the same
+    let (again, value) = (text_of(&back), |text: &[u8]| serde_json::from_slice::<Value>(text).expect("JSON"));
+    assert!(value(&again) == value(&text), "{}", String::from_utf8_lossy(&text));
+    assert!(read(&again).as_ref() == Ok(&back), "and gives the same bytes");
     assert_eq!(read(&text).as_ref(), Ok(&back), "same text, same bytes");
 }
 
@@ -132,9 +134,9 @@ fn point_of(fields: &str) -> Result<Value, Fault> {
         .map(|value| value["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["gauge"]["dataPoints"][0].clone())
 }
 
-fn words(result: Result<Value, Fault>, of: &str) -> &'static str {
+fn kind(result: Result<Value, Fault>, of: &str) -> K {
     match result {
-        Err(Fault::Malformed { what, .. }) => what,
+        Err(fault) => fault.kind,
         other => panic!("{of} gives {other:?}"),
     }
 }
@@ -155,6 +157,7 @@ fn odd_but_right() {
         (r#""asInt":0e99999999999999999999"#, json!({"asInt": "0"})),
         (&long, json!({"asInt": "9"})),
         (r#""flags":"1""#, json!({"flags": 1})),
+        (r#""asInt":"1\u0030""#, json!({"asInt": "10"})),
         // J7: doubles
         (r#""asDouble":"NaN""#, json!({"asDouble": "NaN"})),
         (r#""asDouble":"-Infinity""#, json!({"asDouble": "-Infinity"})),
@@ -193,63 +196,63 @@ fn odd_but_right() {
 }
 
 #[test]
-fn refused_with_words() {
-    let table: &[(&str, &str)] = &[
+fn refused_by_kind() {
+    let table: &[(&str, K)] = &[
         // J6
-        (r#""asInt":1.5"#, "an integer is expected"),
-        (r#""asInt":1e-1"#, "an integer is expected"),
-        (r#""asInt":9223372036854775808"#, "a number out of range"),
-        (r#""timeUnixNano":18446744073709551616"#, "a number out of range"),
-        (r#""timeUnixNano":-1"#, "a number out of range"),
-        (r#""timeUnixNano":1e20"#, "a number out of range"),
-        (r#""flags":4294967296"#, "a number out of range"),
-        (r#""asInt":"""#, "an integer is expected"),
-        (r#""asInt":" 1""#, "an integer is expected"),
-        (r#""asInt":+1"#, "an integer is expected"),
-        (r#""asInt":01"#, "an integer is expected"),
-        (r#""asInt":0x10"#, "an integer is expected"),
-        (r#""asInt":true"#, "an integer is expected"),
-        (r#""asInt":"1\u0030""#, "a number is expected"),
+        (r#""asInt":1.5"#, K::NotWhole),
+        (r#""asInt":1e-1"#, K::NotWhole),
+        (r#""asInt":9223372036854775808"#, K::OutOfRange),
+        (r#""timeUnixNano":18446744073709551616"#, K::OutOfRange),
+        (r#""timeUnixNano":-1"#, K::OutOfRange),
+        (r#""timeUnixNano":1e20"#, K::OutOfRange),
+        (r#""flags":4294967296"#, K::OutOfRange),
+        (r#""asInt":"""#, K::Kind("an integer")),
+        (r#""asInt":" 1""#, K::Kind("an integer")),
+        (r#""asInt":+1"#, K::Kind("an integer")),
+        (r#""asInt":01"#, K::Syntax("a comma or the end of the value is expected")),
+        (r#""asInt":0x10"#, K::Syntax("a comma or the end of the value is expected")),
+        (r#""asInt":true"#, K::Kind("an integer")),
+        (r#""asInt":"1\u0020""#, K::Kind("an integer")),
         // J7
-        (r#""asDouble":NaN"#, "a number is expected"),
-        (r#""asDouble":"nan""#, "a number is expected"),
-        (r#""asDouble":1e999"#, "a number out of range"),
-        (r#""asDouble":1."#, "a number is expected"),
-        (r#""asDouble":.5"#, "a number is expected"),
+        (r#""asDouble":NaN"#, K::Kind("a number")),
+        (r#""asDouble":"nan""#, K::Kind("a number")),
+        (r#""asDouble":1e999"#, K::OutOfRange),
+        (r#""asDouble":1."#, K::Syntax("a number is expected")),
+        (r#""asDouble":.5"#, K::Kind("a number")),
         // J3
-        (r#""exemplars":[{"traceId":"CvdlGRbNQ92ESOshHIAxnA=="}]"#, "trace ids are 32 hexadecimal digits, span ids 16"),
-        (r#""exemplars":[{"spanId":"00f067aa0ba902bz"}]"#, "trace ids are 32 hexadecimal digits, span ids 16"),
-        (r#""attributes":[{"value":{"bytesValue":"a"}}]"#, "bytes are base64"),
-        (r#""attributes":[{"value":{"bytesValue":"aa==a"}}]"#, "bytes are base64"),
+        (r#""exemplars":[{"traceId":"CvdlGRbNQ92ESOshHIAxnA=="}]"#, K::NotHex(16)),
+        (r#""exemplars":[{"spanId":"00f067aa0ba902bz"}]"#, K::NotHex(8)),
+        (r#""attributes":[{"value":{"bytesValue":"a"}}]"#, K::NotBase64),
+        (r#""attributes":[{"value":{"bytesValue":"aa==a"}}]"#, K::NotBase64),
         // J9: strings
-        (r#""attributes":[{"key":"\ud800"}]"#, "a lone surrogate in a string"),
-        (r#""attributes":[{"key":"\udc00\ud800"}]"#, "a lone surrogate in a string"),
-        (r#""attributes":[{"key":"\ud800\u0041"}]"#, "a lone surrogate in a string"),
+        (r#""attributes":[{"key":"\ud800"}]"#, K::LoneSurrogate),
+        (r#""attributes":[{"key":"\udc00\ud800"}]"#, K::LoneSurrogate),
+        (r#""attributes":[{"key":"\ud800\u0041"}]"#, K::LoneSurrogate),
         // and in what nobody knows, keys too
-        (r#""x":"\ud800""#, "a lone surrogate in a string"),
-        (r#""x":{"\udc00":1}"#, "a lone surrogate in a string"),
-        (r#""x":[{"a":1,"\q":2}]"#, "an escape that JSON does not have"),
-        (r#""\ud800":1"#, "a lone surrogate in a string"),
-        (r#""attributes":[{"key":"\x"}]"#, "an escape that JSON does not have"),
-        (r#""attributes":[{"key":"\u12g4"}]"#, "an escape with a digit that is not hexadecimal"),
-        ("\"attributes\":[{\"key\":\"a\tb\"}]", "a control character in a string: write it as an escape"),
+        (r#""x":"\ud800""#, K::LoneSurrogate),
+        (r#""x":{"\udc00":1}"#, K::LoneSurrogate),
+        (r#""x":[{"a":1,"\q":2}]"#, K::BadEscape),
+        (r#""\ud800":1"#, K::LoneSurrogate),
+        (r#""attributes":[{"key":"\x"}]"#, K::BadEscape),
+        (r#""attributes":[{"key":"\u12g4"}]"#, K::BadEscape),
+        ("\"attributes\":[{\"key\":\"a\tb\"}]", K::Control),
         // kinds and grammar
-        (r#""attributes":{}"#, "a list is expected"),
-        (r#""attributes":[1]"#, "an object is expected"),
-        (r#""attributes":[null]"#, "an object is expected"),
-        (r#""attributes":[{},]"#, "an object is expected"),
-        (r#""flags":1,"#, "a string is expected"),
-        (r#""flags" 1"#, "a colon is expected"),
-        (r#""flags":1 "asInt":1"#, "a comma or the end is expected"),
-        (r#""flags":nul"#, "true, false, null, a number or a string is expected"),
-        (r#""x":01"#, "no JSON value"),
-        (r#""x":[1 2]"#, "a comma or the end is expected"),
-        (r#""x":{"a"}"#, "a colon is expected"),
-        (r#""x":{1:2}"#, "a string is expected"),
-        (r#"flags:1"#, "a string is expected"),
+        (r#""attributes":{}"#, K::Kind("a list")),
+        (r#""attributes":[1]"#, K::Kind("an object")),
+        (r#""attributes":[null]"#, K::Kind("an object")),
+        (r#""attributes":[{},]"#, K::Kind("an object")),
+        (r#""flags":1,"#, K::Syntax("a key in quotes is expected")),
+        (r#""flags" 1"#, K::Syntax("a colon is expected")),
+        (r#""flags":1 "asInt":1"#, K::Syntax("a comma or the end of the value is expected")),
+        (r#""flags":nul"#, K::Kind("an integer")),
+        (r#""x":01"#, K::Syntax("a comma or the end of the value is expected")),
+        (r#""x":[1 2]"#, K::Syntax("a comma or the end of the value is expected")),
+        (r#""x":{"a"}"#, K::Syntax("a colon is expected")),
+        (r#""x":{1:2}"#, K::Syntax("a key in quotes is expected")),
+        (r#"flags:1"#, K::Syntax("a key in quotes is expected")),
     ];
     for (fields, what) in table {
-        assert_eq!(words(point_of(fields), fields), *what, "{fields}");
+        assert_eq!(kind(point_of(fields), fields), *what, "{fields}");
     }
     let sum = |temporality: &str| {
         format!(
@@ -258,18 +261,18 @@ fn refused_with_words() {
     };
     assert!(read(sum("2").as_bytes()).is_ok());
     for name in [r#""AGGREGATION_TEMPORALITY_DELTA""#, r#""1""#] {
-        let what = words(judged(sum(name).as_bytes()), name);
-        assert_eq!(what, "an enum is a number here, never a name or a string", "J4");
+        let what = kind(judged(sum(name).as_bytes()), name);
+        assert_eq!(what, K::Kind("the integer of the enum, not its name,"), "J4");
     }
     for (text, what) in [
-        ("", "the text ends too early"),
-        ("[]", "an object is expected"),
-        ("{} {}", "something behind the request"),
-        ("\u{feff}{}", "an object is expected"),
+        ("", K::Ended),
+        ("[]", K::Syntax("an object is expected")),
+        ("{} {}", K::Syntax("nothing may follow the request")),
+        ("\u{feff}{}", K::Syntax("an object is expected")),
     ] {
-        assert_eq!(words(judged(text.as_bytes()), text), what, "{text}");
+        assert_eq!(kind(judged(text.as_bytes()), text), what, "{text}");
     }
-    assert_eq!(words(judged(b"{\"a\":\"\xff\"}"), "bytes"), "bytes that are not UTF-8", "J9");
+    assert_eq!(kind(judged(b"{\"a\":\"\xff\"}"), "bytes"), K::NotUtf8, "J9");
 }
 
 /// The fault says where, and in which field.
@@ -278,7 +281,7 @@ fn faults_name_field_and_byte() {
     let text = point(r#""timeUnixNano":"soon""#);
     let at = text.windows(4).position(|window| window == b"soon").unwrap();
     match read(&text) {
-        Err(Fault::Malformed { field: "timeUnixNano", offset, .. }) => assert!((at..at + 8).contains(&offset)),
+        Err(Fault { field: "timeUnixNano", at: offset, .. }) => assert!((at..at + 8).contains(&offset)),
         other => panic!("{other:?}"),
     }
 }
@@ -292,7 +295,7 @@ fn bombs_are_refused_in_no_time() {
         point(&format!(r#""attributes":[{{"key":"k","value":{open}{close}}}]"#))
     };
     assert!(read(&nest(20)).is_ok());
-    assert_eq!(words(judged(&nest(40)), "nest"), "nested too deep: 64 levels are taken");
+    assert_eq!(kind(judged(&nest(40)), "nest"), K::TooDeep);
     let begun = std::time::Instant::now();
     for text in [
         nest(100_000),
@@ -303,13 +306,13 @@ fn bombs_are_refused_in_no_time() {
         point(&format!("\"asDouble\":{}x", "1".repeat(1_000_000))),
         point(&format!("\"attributes\":[{{\"key\":\"{}", "a".repeat(1_000_000))),
     ] {
-        assert!(matches!(read(&text), Err(Fault::Malformed { .. })));
+        assert!(read(&text).is_err());
     }
     // 50 ms each in release; a test's build is slower
     assert!(begun.elapsed().as_millis() < 2_000, "{:?}", begun.elapsed());
     let depth = |n: usize| [br#"{"x":"#.to_vec(), b"[".repeat(n), b"]".repeat(n), b"}".to_vec()].concat();
     assert!(read(&depth(64)).is_ok());
-    assert_eq!(words(judged(&depth(65)), "depth"), "nested too deep: 64 levels are taken");
+    assert_eq!(kind(judged(&depth(65)), "depth"), K::TooDeep);
 }
 
 /// What grows while it is read stops at the limit and at what is granted, before it is there.
@@ -322,13 +325,13 @@ fn growth_is_bounded() {
     let size = read(text.as_bytes()).unwrap().len();
     assert!(size > 8_000_000);
     let mut out = Vec::new();
-    assert_eq!(read_json(text.as_bytes(), &mut out, 1_000_000, |_| true), Err(Fault::TooLarge));
+    assert_eq!(read_json(text.as_bytes(), &mut out, 1_000_000, |_| true).map_err(|fault| fault.kind), Err(K::TooLarge));
     assert!(out.len() <= 1_000_000 && out.capacity() < 2_200_000, "{} of {}", out.len(), out.capacity());
     let (mut out, mut granted) = (Vec::new(), 0);
     let grow = |bytes| {
         granted += bytes;
         granted <= 500_000
     };
-    assert_eq!(read_json(text.as_bytes(), &mut out, LIMIT, grow), Err(Fault::NoBudget));
+    assert_eq!(read_json(text.as_bytes(), &mut out, LIMIT, grow).map_err(|fault| fault.kind), Err(K::NoBudget));
     assert!(out.capacity() <= 500_000);
 }

@@ -13,10 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prost::Message;
 
 use super::Answer;
-use super::status::{Detail, ExportResponse, PartialSuccess, Status, json_text, shrink};
+use super::status::{Detail, ExportResponse, PartialSuccess, Status, shrink};
 use crate::limits;
 use crate::model::{Receipt, Refusal};
 use crate::net::grpc::{self, Code};
+use crate::otlp::json_in;
 
 /// Content type of gRPC answers.
 pub const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -47,6 +48,8 @@ pub enum Fault {
     Method,
     /// Another content type.
     MediaType,
+    /// A body that is no OTLP/JSON.
+    Json(json_in::Fault),
     /// Another `Content-Encoding` or `grpc-encoding`.
     Encoding,
     /// Another gRPC method.
@@ -102,6 +105,7 @@ impl Fault {
                 "content type must be application/x-protobuf or application/json, or application/grpc over HTTP/2"
                     .into(),
             ),
+            Fault::Json(fault) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, fault.to_string().into()),
             Fault::Encoding => (
                 S::UNSUPPORTED_MEDIA_TYPE,
                 Code::Unimplemented,
@@ -157,7 +161,7 @@ impl Fault {
         let detail = match self {
             Fault::NoBudget => Detail::Retry { after_ms: limits::BUDGET_RETRY_MS },
             Fault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => Detail::Retry { after_ms: *retry_after_ms },
-            Fault::Refused(Refusal::Malformed(_)) | Fault::Inflate(_) => Detail::BadRequest,
+            Fault::Refused(Refusal::Malformed(_)) | Fault::Inflate(_) | Fault::Json(_) => Detail::BadRequest,
             _ => Detail::None,
         };
         let message = match message {
@@ -181,27 +185,21 @@ fn is_partial(receipt: &Receipt) -> bool {
     receipt.rejected > 0 || receipt.message.as_ref().is_some_and(|message| !message.is_empty())
 }
 
-/// `ExportMetricsServiceResponse`, behind `prefix` spare bytes; empty when all went well (R6, R7, R8).
-fn receipt_bytes(receipt: &Receipt, prefix: usize) -> Vec<u8> {
+/// What a receipt says beyond success (R7, R8).
+fn partial(receipt: &Receipt) -> PartialSuccess {
     let message = receipt.message.as_deref().unwrap_or_default();
-    let partial = PartialSuccess {
+    PartialSuccess {
         rejected_data_points: i64::try_from(receipt.rejected).unwrap_or(i64::MAX),
         error_message: shrink(message, limits::ERROR_MESSAGE_BYTES_MAX).to_owned(),
-    };
-    let mut bytes = vec![0; prefix];
-    // encoding into a Vec cannot run out of room
-    let _ = ExportResponse { partial_success: Some(partial) }.encode(&mut bytes);
-    bytes
+    }
 }
 
-/// `ExportMetricsServiceResponse` as JSON (R6, R7, R8).
-fn receipt_json(receipt: &Receipt) -> String {
-    if !is_partial(receipt) {
-        return "{}".into();
-    }
-    let message = shrink(receipt.message.as_deref().unwrap_or_default(), limits::ERROR_MESSAGE_BYTES_MAX);
-    let message = json_text(message);
-    format!("{{\"partialSuccess\":{{\"rejectedDataPoints\":\"{}\",\"errorMessage\":{message}}}}}", receipt.rejected)
+/// `ExportMetricsServiceResponse`, behind `prefix` spare bytes.
+fn receipt_bytes(receipt: &Receipt, prefix: usize) -> Vec<u8> {
+    let mut bytes = vec![0; prefix];
+    // encoding into a Vec cannot run out of room
+    let _ = ExportResponse { partial_success: Some(partial(receipt)) }.encode(&mut bytes);
+    bytes
 }
 
 /// The answer over HTTP, either version.
@@ -213,12 +211,14 @@ pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     match outcome {
+        // R6: unset is 0 bytes, or an object without members
         Ok(receipt) => {
-            *response.body_mut() = match dress {
-                Dress::Json => receipt_json(receipt).into(),
-                Dress::Protobuf if is_partial(receipt) => receipt_bytes(receipt, 0).into(),
-                Dress::Protobuf => Bytes::new(),
-            };
+            *response.body_mut() = match (dress, is_partial(receipt)) {
+                (Dress::Protobuf, false) => Bytes::new(),
+                (Dress::Protobuf, true) => receipt_bytes(receipt, 0).into(),
+                (Dress::Json, false) => Bytes::from_static(b"{}"),
+                (Dress::Json, true) => partial(receipt).to_json().into(),
+            }
         }
         Err(fault) => {
             let saying = fault.saying();
@@ -226,7 +226,7 @@ pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
             *response.status_mut() = saying.http;
             *response.body_mut() = match dress {
                 Dress::Protobuf => status.encode_to_vec().into(),
-                Dress::Json => status.to_json().into(),
+                Dress::Json => status.to_json(saying.detail).into(),
             };
             if let Detail::Retry { after_ms } = saying.detail {
                 response.headers_mut().insert(RETRY_AFTER, after_ms.div_ceil(1_000).max(1).into());

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn http_heads() {
         let proto = ("content-type", "application/x-protobuf");
-        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 17] = [
+        let table: [(&str, &str, &[(&str, &str)], (Tongue, Result<Take, Fault>)); 18] = [
             ("POST", "/v1/metrics", &[proto], (HTTP, Ok(TAKE))),
             ("POST", "/v1/metrics", &[("content-type", "Application/X-Protobuf; charset=utf-8")], (HTTP, Ok(TAKE))),
             (
@@ -169,7 +169,18 @@ mod tests {
             ("POST", "/v1/metrics", &[], (HTTP, Err(Fault::MediaType))),
             ("POST", "/v1/metrics", &[("content-type", "text/plain")], (HTTP, Err(Fault::MediaType))),
             ("POST", "/v1/metrics", &[("content-type", "application/json")], (JSON, Ok(TAKE))),
-            ("POST", "/v1/metrics", &[("content-type", "Application/JSON; charset=utf-8")], (JSON, Ok(TAKE))),
+            (
+                "POST",
+                "/v1/metrics",
+                &[("content-type", "Application/JSON;charset=UTF-8"), ("content-encoding", "zstd")],
+                (JSON, Ok(Take { coding: Coding::Zstd, ..TAKE })),
+            ),
+            (
+                "POST",
+                "/v1/metrics",
+                &[("content-type", "application/json"), ("content-encoding", "br")],
+                (JSON, Err(Fault::Encoding)),
+            ),
             ("GET", "/v1/metrics", &[proto], (HTTP, Err(Fault::Method))),
             ("POST", "/v1/traces", &[proto], (HTTP, Err(Fault::Path))),
             ("POST", "/v1/logs", &[("content-type", "application/json")], (JSON, Err(Fault::Path))),

@@ -1,9 +1,10 @@
-//! A whole body in, an outcome out: unframe, inflate, make protobuf of JSON, hand to the intake.
+//! A whole body in, an outcome out: unframe, inflate, transcode JSON, hand to the intake.
 //!
 //! Does not know sessions.
 //!
 //! Invariants: 1. whatever was reserved for a body is released when its outcome stands, or it is abandoned; 2. in one
-//! turn of the loop at most `limits::INFLATE_TURN_BYTES` are inflated, so a bomb delays others by a slice at a time.
+//! turn of the loop at most `limits::INFLATE_TURN_BYTES` are inflated or read as JSON, so a bomb delays others by a slice
+//! at a time.
 //! Decoding is not cut: a request is applied whole or not at all, so a large one holds the loop for as long as it takes
 //! (some 0.1 s for 60 MiB); `--max-body` bounds that.
 
@@ -14,12 +15,12 @@ use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
 use super::{Answer, Options, Stats};
 use crate::clock::Now;
-use crate::model::{Input, Intake, Refusal};
+use crate::model::{Input, Intake};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate, InflateFault, Progress};
 use crate::net::wake::Flag;
-use crate::otlp::json_in::{self, read_json};
+use crate::otlp::json_in::{self, FaultKind, Transcoder};
 
 /// What the sessions of one shard share.
 pub struct Shop {
@@ -28,7 +29,9 @@ pub struct Shop {
     /// Kept to be used again.
     /// States that inflate, of gzip and of zstd.
     spares: [Option<Box<Inflating>>; 2],
-    /// Bytes that may still be inflated in this turn of the loop.
+    /// A state that transcodes.
+    spare_transcoding: Option<Box<Transcoding>>,
+    /// Bytes that may still be inflated or transcoded in this turn of the loop.
     pub inflate_left: usize,
     /// A body of the connection at hand asks for another turn.
     pub is_unfinished: bool,
@@ -43,6 +46,7 @@ impl Shop {
             options,
             pool: Pool::default(),
             spares: [None, None],
+            spare_transcoding: None,
             inflate_left: 0,
             is_unfinished: false,
             stats: Stats::default(),
@@ -58,25 +62,20 @@ struct Inflating {
     inflate: Inflate,
     plain: Vec<u8>,
     reserved: usize,
+    is_done: bool,
 }
 
 impl Inflating {
     /// A state and a buffer, both used before if there are such; `None` when the budget has no room for them.
     fn begin(coding: Coding, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
-        let mut plain = shop.pool.take();
-        let mut reserved = coding.state_bytes() + plain.capacity();
-        if !intake.reserve(reserved) {
-            plain = Vec::new();
-            reserved = coding.state_bytes();
-            if !intake.reserve(reserved) {
-                return None;
-            }
-        }
+        let (plain, reserved) = buffer(coding.state_bytes(), shop, intake)?;
         let spare = shop.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.coding == coding));
         let mut work = match spare {
             Some(work) => work,
             None => match Inflate::new(coding) {
-                Some(inflate) => Box::new(Inflating { coding, inflate, plain: Vec::new(), reserved: 0 }),
+                Some(inflate) => {
+                    Box::new(Inflating { coding, inflate, plain: Vec::new(), reserved: 0, is_done: false })
+                }
                 None => {
                     intake.release(reserved);
                     return None;
@@ -84,7 +83,36 @@ impl Inflating {
             },
         };
         work.inflate.begin();
-        (work.plain, work.reserved) = (plain, reserved);
+        (work.plain, work.reserved, work.is_done) = (plain, reserved, false);
+        Some(work)
+    }
+}
+
+/// A buffer, used before if there is one that the budget has room for, and what was reserved for it and a state.
+fn buffer(state_bytes: usize, shop: &mut Shop, intake: &mut impl Intake) -> Option<(Vec<u8>, usize)> {
+    let used = shop.pool.take();
+    let reserved = state_bytes + used.capacity();
+    if intake.reserve(reserved) {
+        return Some((used, reserved));
+    }
+    intake.reserve(state_bytes).then_some((Vec::new(), state_bytes))
+}
+
+/// A JSON body on its way to protobuf.
+#[derive(Default)]
+struct Transcoding {
+    transcoder: Transcoder,
+    protobuf: Vec<u8>,
+    reserved: usize,
+}
+
+impl Transcoding {
+    /// As `Inflating::begin`; the state is small and a shard's own.
+    fn begin(shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
+        let (protobuf, reserved) = buffer(0, shop, intake)?;
+        let mut work = shop.spare_transcoding.take().unwrap_or_default();
+        work.transcoder.begin();
+        (work.protobuf, work.reserved) = (protobuf, reserved);
         Some(work)
     }
 }
@@ -94,6 +122,7 @@ impl Inflating {
 pub struct Body {
     collect: Collect,
     inflating: Option<Box<Inflating>>,
+    transcoding: Option<Box<Transcoding>>,
 }
 
 impl Body {
@@ -102,9 +131,9 @@ impl Body {
         self.collect.received()
     }
 
-    /// Whether all of it came: it is being inflated.
+    /// Whether all of it came: it is being inflated or transcoded.
     pub fn is_whole(&self) -> bool {
-        self.inflating.is_some()
+        self.inflating.is_some() || self.transcoding.is_some()
     }
 }
 
@@ -150,70 +179,89 @@ impl<I: Intake> Bench<'_, I> {
                 Err(fault) => return Some(Err(fault)),
             },
         };
-        if !is_packed {
-            return Some(self.apply(tongue, body));
-        }
-        let limit = self.shop.options.max_body;
-        let intake = &mut *self.intake;
-        let mut work = match state.inflating.take() {
-            Some(work) => work,
-            None => match Inflating::begin(take.coding, self.shop, intake) {
-                Some(work) => work,
-                None => return Some(Err(Fault::NoBudget)),
-            },
+        let plain = if is_packed {
+            match self.inflate(body, take.coding, &mut state.inflating) {
+                Ok(Progress::Done) => state.inflating.as_ref().map_or(&[][..], |work| &work.plain),
+                Ok(Progress::More) => return None,
+                Err(fault) => return Some(Err(fault)),
+            }
+        } else {
+            body
         };
-        let Inflating { inflate, plain, reserved, .. } = &mut *work;
+        let message = if tongue == Tongue::Http(Dress::Json) {
+            match self.transcode(plain, &mut state.transcoding) {
+                Ok(Progress::Done) => state.transcoding.as_ref().map_or(&[][..], |work| &work.protobuf),
+                Ok(Progress::More) => return None,
+                Err(fault) => return Some(Err(fault)),
+            }
+        } else {
+            plain
+        };
+        self.shop.stats.decompressed_bytes += plain.len() as u64;
+        Some(self.intake.export(tongue.input(), message, self.now).map_err(Fault::Refused))
+    }
+
+    /// Goes on inflating `body`.
+    fn inflate(&mut self, body: &[u8], coding: Coding, state: &mut Option<Box<Inflating>>) -> Result<Progress, Fault> {
+        let begun = match state.take() {
+            Some(work) => work,
+            None => Inflating::begin(coding, self.shop, self.intake).ok_or(Fault::NoBudget)?,
+        };
+        let Inflating { inflate, plain, reserved, is_done, .. } = &mut **state.insert(begun);
+        if *is_done {
+            return Ok(Progress::Done);
+        }
         let grow = |bytes| {
-            let granted = intake.reserve(bytes);
+            let granted = self.intake.reserve(bytes);
             *reserved += if granted { bytes } else { 0 };
             granted
         };
+        let limit = self.shop.options.max_body;
         let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
         let before = plain.len();
         let progress = inflate.advance(body, plain, limit, slice, grow);
         self.shop.inflate_left = self.shop.inflate_left.saturating_sub(plain.len() - before);
-        let outcome = match progress {
-            Ok(Progress::More) => {
-                self.shop.is_unfinished = true;
-                state.inflating = Some(work);
-                return None;
+        match progress {
+            Ok(progress) => {
+                *is_done = progress == Progress::Done;
+                self.shop.is_unfinished |= !*is_done;
+                Ok(progress)
             }
-            Ok(Progress::Done) => self.apply(tongue, plain),
             Err(InflateFault::TooLarge) => Err(Fault::TooLarge { limit }),
             Err(InflateFault::NoBudget) => Err(Fault::NoBudget),
             Err(InflateFault::Corrupt(what)) => Err(Fault::Inflate(what)),
-        };
-        state.inflating = Some(work);
-        Some(outcome)
+        }
     }
 
-    /// Applies a body that is no longer compressed. JSON becomes protobuf first, in a buffer that the budget knows of.
-    fn apply(&mut self, tongue: Tongue, body: &[u8]) -> Outcome {
-        self.shop.stats.decompressed_bytes += body.len() as u64;
-        if tongue != Tongue::Http(Dress::Json) {
-            return self.intake.export(tongue.input(), body, self.now).map_err(Fault::Refused);
-        }
-        let limit = self.shop.options.max_body;
-        let mut wire = self.shop.pool.take();
-        let mut reserved = wire.capacity();
-        if !self.intake.reserve(reserved) {
-            (wire, reserved) = (Vec::new(), 0);
-        }
-        let intake = &mut *self.intake;
-        let read = read_json(body, &mut wire, limit, |bytes| {
-            let granted = intake.reserve(bytes);
-            reserved += if granted { bytes } else { 0 };
-            granted
-        });
-        let outcome = match read {
-            Ok(()) => intake.export(tongue.input(), &wire, self.now).map_err(Fault::Refused),
-            Err(json_in::Fault::TooLarge) => Err(Fault::TooLarge { limit }),
-            Err(json_in::Fault::NoBudget) => Err(Fault::NoBudget),
-            Err(fault) => Err(Fault::Refused(Refusal::Malformed(fault.to_string()))),
+    /// Goes on transcoding `text`.
+    fn transcode(&mut self, text: &[u8], state: &mut Option<Box<Transcoding>>) -> Result<Progress, Fault> {
+        let begun = match state.take() {
+            Some(work) => work,
+            None => Transcoding::begin(self.shop, self.intake).ok_or(Fault::NoBudget)?,
         };
-        intake.release(reserved);
-        self.shop.pool.put(wire);
-        outcome
+        let Transcoding { transcoder, protobuf, reserved } = &mut **state.insert(begun);
+        let mut grow = |bytes| {
+            let granted = self.intake.reserve(bytes);
+            *reserved += if granted { bytes } else { 0 };
+            granted
+        };
+        let limit = self.shop.options.max_body;
+        let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
+        let before = transcoder.position();
+        let progress = transcoder.advance(text, protobuf, limit, slice, &mut grow);
+        self.shop.inflate_left = self.shop.inflate_left.saturating_sub(transcoder.position() - before);
+        match progress {
+            Ok(json_in::Progress::Done) => Ok(Progress::Done),
+            Ok(json_in::Progress::More) => {
+                self.shop.is_unfinished = true;
+                Ok(Progress::More)
+            }
+            Err(fault) => Err(match fault.kind {
+                FaultKind::TooLarge => Fault::TooLarge { limit },
+                FaultKind::NoBudget => Fault::NoBudget,
+                _ => Fault::Json(fault),
+            }),
+        }
     }
 
     /// Ends a body and counts its answer.
@@ -253,6 +301,11 @@ impl<I: Intake> Bench<'_, I> {
             self.shop.pool.put(std::mem::take(&mut work.plain));
             let at = usize::from(work.coding == Coding::Zstd);
             self.shop.spares[at] = Some(work);
+        }
+        if let Some(mut work) = body.transcoding.take() {
+            reserved += std::mem::take(&mut work.reserved);
+            self.shop.pool.put(std::mem::take(&mut work.protobuf));
+            self.shop.spare_transcoding = Some(work);
         }
         if reserved > 0 {
             self.intake.release(reserved);

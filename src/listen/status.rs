@@ -104,14 +104,40 @@ impl Status {
         Status { code: code as i32, message: message.to_owned(), details }
     }
 
-    /// The JSON form, without details.
-    pub fn to_json(&self) -> String {
-        format!("{{\"code\":{},\"message\":{}}}", self.code, json_text(&self.message))
+    /// The JSON form, with the detail it was made with.
+    pub fn to_json(&self, detail: Detail) -> String {
+        let message = quoted(&self.message);
+        let detail = match detail {
+            Detail::None => String::new(),
+            Detail::BadRequest => format!(
+                r#","details":[{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"description":{message}}}]}}]"#
+            ),
+            Detail::Retry { after_ms } => format!(
+                r#","details":[{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{}.{:03}s"}}]"#,
+                after_ms / 1_000,
+                after_ms % 1_000
+            ),
+        };
+        format!(r#"{{"code":{},"message":{message}{detail}}}"#, self.code)
     }
 }
 
-/// A JSON string of this text.
-pub fn json_text(text: &str) -> String {
+impl PartialSuccess {
+    /// The answer that holds it, as JSON.
+    pub fn to_json(&self) -> String {
+        let mut members = Vec::with_capacity(2);
+        if self.rejected_data_points != 0 {
+            members.push(format!(r#""rejectedDataPoints":"{}""#, self.rejected_data_points));
+        }
+        if !self.error_message.is_empty() {
+            members.push(format!(r#""errorMessage":{}"#, quoted(&self.error_message)));
+        }
+        format!(r#"{{"partialSuccess":{{{}}}}}"#, members.join(","))
+    }
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     json.push('"');
     for letter in text.chars() {
@@ -142,9 +168,30 @@ mod tests {
     #[test]
     fn json_is_escaped() {
         let status = Status::new(Code::InvalidArgument, "a \"b\" \\ \n \u{fc}", Detail::BadRequest);
-        let parsed: serde_json::Value = serde_json::from_str(&status.to_json()).unwrap();
-        assert_eq!(parsed["message"], "a \"b\" \\ \n \u{fc}");
-        assert_eq!(parsed["code"], 3);
+        for detail in [Detail::None, Detail::BadRequest, Detail::Retry { after_ms: 1_050 }] {
+            let parsed: serde_json::Value = serde_json::from_str(&status.to_json(detail)).unwrap();
+            assert_eq!(parsed["message"], "a \"b\" \\ \n \u{fc}");
+            assert_eq!(parsed["code"], 3);
+            let first = &parsed["details"][0];
+            match detail {
+                Detail::None => assert!(first.is_null()),
+                Detail::BadRequest => assert_eq!(first["fieldViolations"][0]["description"], parsed["message"]),
+                Detail::Retry { .. } => assert_eq!(first["retryDelay"], "1.050s"),
+            }
+        }
+    }
+
+    /// R7, R8: 64-bit numbers are strings, what is unset is left out.
+    #[test]
+    fn partial_success_in_json() {
+        for (rejected, message, expected) in [
+            (3, "a \"b\"", r#"{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"a \"b\""}}"#),
+            (0, "warning", r#"{"partialSuccess":{"errorMessage":"warning"}}"#),
+            (7, "", r#"{"partialSuccess":{"rejectedDataPoints":"7"}}"#),
+        ] {
+            let partial = PartialSuccess { rejected_data_points: rejected, error_message: message.into() };
+            assert_eq!(partial.to_json(), expected);
+        }
     }
 
     /// R4: a message is shrunk at a character.

@@ -1,341 +1,510 @@
-//! Reads OTLP/JSON into a protobuf `ExportMetricsServiceRequest`: one pass over the text, no tree.
+//! OTLP/JSON in: text to protobuf bytes in one pass, without a tree.
 //!
-//! Does not know: what the numbers mean, where the text comes from. What comes out goes the way of every protobuf
-//! request, so that staging, rejecting and committing are the same for both; the same series gives the same bytes at
-//! every export, which is what its routes are found by.
+//! Does not know what the numbers mean, nor where the bytes go. What comes out is an `ExportMetricsServiceRequest` that the
+//! walk of `points` and `ingest` reads as it reads one that came as protobuf: staging, rejecting and committing have one
+//! rule, whatever the encoding. From the bytes to the cells is an eighth of the way of a sum (`benches/path`, JSON):
+//! the detour costs little, and there is no second path.
 //!
-//! Invariants:
-//! 1. Same text, same bytes. What is accepted here is a well-formed request, as long as no string in it is over 4 GiB.
-//! 2. `out` never grows past `limit` bytes, nor past what `grow` granted before it grew.
-//! 3. Lists are concatenated, messages merged, and of scalars and members of a oneof the last one wins, as in protobuf
-//!    (J8). A scalar that holds the default is left out, unless one came before it.
+//! ```text
+//!  text ─► cursor ─► stack of open objects and arrays ─► sink: records, lengths put in when an object ends
+//! ```
 //!
-//! Lengths come before what they measure: a place for one is left as wide as the last one at that depth was, and the
-//! message is moved by a byte where it was wrong, once a message at most.
+//! Invariants
+//! 1. Bytes come out in the order of the keys; lengths are minimal. A number point is the exception: start, time and value
+//!    lie in front, zeros included, however the keys are ordered, because so `points::fixed_layout` knows it by its bytes.
+//! 2. The same text always gives the same bytes, so a series is predicted by its bytes as with protobuf.
+//! 3. A fault is the whole request's: the caller throws the bytes away.
+//! 4. Nothing recurses. What is open lies on a stack, so the work can stop after any element and go on later.
 //!
-//! Bounds: nesting `WIRE_DEPTH_MAX`; the stack is that of as many calls; unknown values are skipped without one.
-//! Everything is linear in the text but for those moves, which are at most the depth times the bytes.
+//! Rules (J1 to J9; protobuf "ProtoJSON Format", OTLP specification "JSON Protobuf Encoding")
+//! - Keys are lowerCamelCase; any other key is unknown and its value passed, checked for being JSON.
+//! - `null` is as if the key were not there; in a list it is a fault.
+//! - A key that comes twice is what a field that comes twice is in protobuf: the last scalar wins, lists are joined,
+//!   objects merged, and of the members of a oneof the last one counts.
+//! - Integers and doubles may be numbers or strings, integers of any spelling that is whole; enums are integers only.
+//! - Ids are 32 or 16 hexadecimal digits, or empty; other bytes are base64 of either alphabet, padded or not.
 //!
-//! Sources: OTLP specification "JSON Protobuf Encoding"; protobuf "ProtoJSON Format"; RFC 8259 (J1 to J9).
+//! Bounds: `limits::WIRE_DEPTH_MAX` objects, each with a list at most, and as many levels of what is passed;
+//! `limits::JSON_NUMBER_BYTES_MAX`; the bytes made are bounded by the caller's limit and asked for before
+//! they are taken. An object that needs a wider length than the last one at its depth is moved once: at most the depth
+//! times the body, in steady state never.
 
-use super::json_schema::{EIGHT, Field, Kind, LENGTH, Message, REQUEST, Shape, VARINT};
-use crate::limits::WIRE_DEPTH_MAX;
-use crate::wire::{put_varint, varint_size, zigzag};
+mod number;
+mod sink;
+mod text;
+mod value;
+
 use std::fmt;
 
-mod numbers;
-mod text;
+use super::json_out::write_json;
+use super::json_schema::{Field, KEY_VALUE, Kind, Message, NUMBER_DATA_POINT, REQUEST, Shape};
+use super::points::FIXED;
+use crate::limits::{JSON_NUMBER_BYTES_MAX, WIRE_DEPTH_MAX};
+use sink::Sink;
+use text::{Cursor, unescape};
 
-use text::Text;
-
-/// Why a text is not a request.
+/// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// What is wrong, the field it is wrong in, and at which byte.
-    Malformed {
-        /// In words.
-        what: &'static str,
-        /// As JSON names it; the message's name where it is no field's.
-        field: &'static str,
-        /// Byte of the text.
-        offset: usize,
-    },
-    /// The request would be larger than the limit.
+pub enum FaultKind {
+    /// It ends inside a value.
+    Ended,
+    /// It is not JSON; what is expected.
+    Syntax(&'static str),
+    /// A control character inside a string.
+    Control,
+    /// A string that is not UTF-8 (J9).
+    NotUtf8,
+    /// An escape that JSON does not have.
+    BadEscape,
+    /// Half of a surrogate pair (J9).
+    LoneSurrogate,
+    /// More than `limits::WIRE_DEPTH_MAX` (J9).
+    TooDeep,
+    /// A number of more than `limits::JSON_NUMBER_BYTES_MAX` bytes.
+    LongNumber,
+    /// A value of a kind that the field does not have; what it has.
+    Kind(&'static str),
+    /// An integer with a fraction (J6).
+    NotWhole,
+    /// A number that the field cannot hold.
+    OutOfRange,
+    /// Not so many hexadecimal digits (J3).
+    NotHex(usize),
+    /// Not base64.
+    NotBase64,
+    /// More bytes than the caller's limit.
     TooLarge,
     /// The budget did not grow.
     NoBudget,
 }
 
+/// A fault, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub kind: FaultKind,
+    /// The last key that is known, or the message it would be in.
+    pub field: &'static str,
+    /// Byte of the text.
+    pub at: usize,
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Malformed { what, field, offset } => {
-                write!(f, "malformed OTLP/JSON at byte {offset}: {what} (in `{field}`)")
-            }
-            Fault::TooLarge => f.write_str("the request is too large"),
-            Fault::NoBudget => f.write_str("no memory is left for the request"),
-        }
+        f.write_str("malformed OTLP/JSON: ")?;
+        match self.kind {
+            FaultKind::Ended => f.write_str("it ends too early"),
+            FaultKind::Syntax(what) => f.write_str(what),
+            FaultKind::Control => f.write_str("a control character in a string must be escaped"),
+            FaultKind::NotUtf8 => f.write_str("a string is not UTF-8"),
+            FaultKind::BadEscape => f.write_str("an escape is none that JSON has"),
+            FaultKind::LoneSurrogate => f.write_str("half of a surrogate pair stands alone"),
+            FaultKind::TooDeep => write!(f, "nested deeper than {WIRE_DEPTH_MAX} levels"),
+            FaultKind::LongNumber => write!(f, "a number has more than {JSON_NUMBER_BYTES_MAX} bytes"),
+            FaultKind::Kind(what) => write!(f, "{what} is expected"),
+            FaultKind::NotWhole => f.write_str("an integer has a fraction"),
+            FaultKind::OutOfRange => f.write_str("a number is out of range"),
+            FaultKind::NotHex(bytes) => write!(f, "an id must be {} hexadecimal digits, or empty", 2 * bytes),
+            FaultKind::NotBase64 => f.write_str("bytes must be base64"),
+            FaultKind::TooLarge => f.write_str("it takes more bytes than the limit"),
+            FaultKind::NoBudget => f.write_str("the memory budget is spent"),
+        }?;
+        write!(f, ", at {} near byte {}", self.field, self.at)
     }
 }
 
-type Result<T> = std::result::Result<T, Fault>;
+impl std::error::Error for Fault {}
 
-/// Bytes by which `out` grows at first; it doubles.
-const STEP_BYTES: usize = 64 * 1024;
+use FaultKind as K;
 
-/// Appends the request that `text` is to `out`. `grow` is asked for each step of capacity.
+/// How far transcoding came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The request is whole.
+    Done,
+    /// The slice is over, the text is not.
+    More,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Object,
+    /// A list of messages.
+    Messages,
+    /// A list of texts, each a record.
+    Texts,
+    /// A list of numbers in one packed record.
+    Packed,
+}
+
+/// An object or a list that is open.
+#[derive(Clone, Copy)]
+struct Frame {
+    what: What,
+    /// The object's, or that of the list's elements.
+    message: &'static Message,
+    /// The field that was read last, or whose list it is.
+    field: &'static Field,
+    /// Where the next key is looked for first: clients keep an order.
+    next: u8,
+    /// Nothing came yet.
+    fresh: bool,
+    /// Bytes left for the length.
+    width: u8,
+    /// Where what the length counts begins.
+    start: usize,
+    /// Fields that came.
+    seen: u64,
+}
+
+/// What a number point has besides lists and flags.
+#[derive(Clone, Copy, Default)]
+struct Point {
+    start: u64,
+    time: u64,
+    /// Key and bits.
+    value: Option<(u8, u64)>,
+}
+
+/// Objects and lists that can be open at once.
+const STACK_MAX: usize = 2 * WIRE_DEPTH_MAX;
+
+/// A text on its way. Used again and again; remembers how wide lengths are.
+pub struct Transcoder {
+    stack: Vec<Frame>,
+    /// Objects among them.
+    objects: usize,
+    point: Point,
+    at: usize,
+    is_begun: bool,
+    /// Bytes that a length took last, by depth.
+    widths: [u8; STACK_MAX + 1],
+}
+
+impl Default for Transcoder {
+    fn default() -> Self {
+        let stack = Vec::with_capacity(STACK_MAX);
+        let widths = [1; STACK_MAX + 1];
+        Transcoder { stack, objects: 0, point: Point::default(), at: 0, is_begun: false, widths }
+    }
+}
+
+/// Appends the request that `text` is to `out`, in one go; see [`Transcoder::advance`].
 ///
 /// # Errors
-/// See [`Fault`]; `out` then holds a part that means nothing.
-pub fn read_json(text: &[u8], out: &mut Vec<u8>, limit: usize, grow: impl FnMut(usize) -> bool) -> Result<()> {
-    let fail = |what, offset| Fault::Malformed { what, field: REQUEST.name, offset };
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(fail("bytes that are not UTF-8", error.valid_up_to()));
-    }
-    let mut reader =
-        Reader { text: Text::new(text), out, limit, grow, widths: [1; WIRE_DEPTH_MAX + 1], field: REQUEST.name };
-    reader.message(&REQUEST, 0)?;
-    reader.text.space();
-    if reader.text.peek().is_some() {
-        return Err(reader.malformed("something behind the request"));
-    }
-    Ok(())
-}
-
-/// Fuzzing: what is accepted is a request, whose text reads as the same request again. Panics where it does not.
-#[doc(hidden)]
-pub fn fuzz_json(data: &[u8]) {
-    let read = |text: &[u8]| {
-        let mut out = Vec::new();
-        read_json(text, &mut out, 1 << 20, |_| true).map(|()| out)
-    };
-    let write = |bytes: &[u8]| {
-        let mut text = Vec::new();
-        super::json_out::write_json(bytes, &mut text).expect("what is accepted is a request");
-        text
-    };
-    if let Ok(bytes) = read(data) {
-        let text = write(&bytes);
-        match read(&text) {
-            Ok(again) => assert_eq!(write(&again), text, "its text reads as the same request"),
-            // what is written may be longer than what was read
-            Err(fault) => assert_eq!(fault, Fault::TooLarge),
-        }
-    }
-}
-
-struct Reader<'t, 'o, G> {
-    text: Text<'t>,
-    out: &'o mut Vec<u8>,
+/// The first fault met; `out` then holds a part that means nothing.
+pub fn read_json(
+    text: &[u8],
+    out: &mut Vec<u8>,
     limit: usize,
-    grow: G,
-    /// Bytes that the last length took, by depth.
-    widths: [usize; WIRE_DEPTH_MAX + 1],
-    field: &'static str,
+    mut grow: impl FnMut(usize) -> bool,
+) -> Result<(), Fault> {
+    Transcoder::default().advance(text, out, limit, usize::MAX, &mut grow).map(drop)
 }
 
-impl<G: FnMut(usize) -> bool> Reader<'_, '_, G> {
-    #[cold]
-    fn malformed(&self, what: &'static str) -> Fault {
-        Fault::Malformed { what, field: self.field, offset: self.text.at() }
+/// The body of the fuzz target `json`: no text panics, slices of any size give the same, and what is taken is a
+/// well-formed request whose JSON means the same.
+pub fn fuzz_json(data: &[u8]) {
+    let mut bytes = Vec::new();
+    let whole = read_json(data, &mut bytes, usize::MAX, |_| true);
+    let (mut transcoder, mut sliced) = (Transcoder::default(), Vec::new());
+    let slice = 1 + data.len() % 7;
+    let result = loop {
+        match transcoder.advance(data, &mut sliced, usize::MAX, slice, &mut |_| true) {
+            Ok(Progress::More) => {}
+            Ok(Progress::Done) => break Ok(()),
+            Err(fault) => break Err(fault),
+        }
+    };
+    assert_eq!(result, whole, "in slices of {slice}");
+    if whole.is_err() {
+        return;
+    }
+    assert_eq!(sliced, bytes, "in slices of {slice}");
+    let again = |bytes: &[u8]| {
+        let (mut text, mut out) = (Vec::new(), Vec::new());
+        write_json(bytes, &mut text).expect("what was taken is well-formed");
+        read_json(&text, &mut out, usize::MAX, |_| true).expect("what we write, we read");
+        (text, out)
+    };
+    let (text, merged) = again(&bytes);
+    let (same_text, same) = again(&merged);
+    assert_eq!((text, merged), (same_text, same), "once keys that came twice are merged, nothing changes");
+}
+
+impl Transcoder {
+    /// Begins a text.
+    pub fn begin(&mut self) {
+        self.stack.clear();
+        (self.objects, self.at, self.is_begun) = (0, 0, false);
     }
 
-    /// Makes room for so many bytes more.
-    #[inline]
-    fn room(&mut self, bytes: usize) -> Result<()> {
-        if self.out.capacity() - self.out.len() >= bytes && self.out.len() + bytes <= self.limit {
-            return Ok(());
-        }
-        self.make_room(bytes)
+    /// Bytes of the text that were read.
+    pub fn position(&self) -> usize {
+        self.at
     }
 
-    #[cold]
-    fn make_room(&mut self, bytes: usize) -> Result<()> {
-        if self.out.len() + bytes > self.limit {
-            return Err(Fault::TooLarge);
+    /// Reads about `slice` bytes more of `text`, the same one each time, to the end of `out`. `out` holds at most `limit`
+    /// bytes, and `grow` is asked for bytes before they are taken beyond its capacity.
+    ///
+    /// # Errors
+    /// The first fault met; `out` then holds a part that means nothing.
+    pub fn advance(
+        &mut self,
+        text: &[u8],
+        out: &mut Vec<u8>,
+        limit: usize,
+        slice: usize,
+        grow: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Progress, Fault> {
+        let mut from = Cursor { bytes: text, at: self.at };
+        let mut to = Sink { out, limit, grow };
+        let result = self.run(&mut from, &mut to, self.at.saturating_add(slice));
+        self.at = from.at;
+        let result = if to.out.len() > limit { Err(K::TooLarge) } else { result };
+        result.map_err(|kind| Fault { kind, field: self.place(), at: from.at })
+    }
+
+    /// Where the text is, for a fault.
+    fn place(&self) -> &'static str {
+        match self.stack.last() {
+            Some(frame) if frame.fresh && frame.what == What::Object => frame.message.name,
+            Some(frame) => frame.field.name,
+            None => REQUEST.name,
         }
-        let more = STEP_BYTES.max(self.out.capacity()).max(bytes);
-        if !(self.grow)(more) {
-            return Err(Fault::NoBudget);
+    }
+
+    fn run(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>, until: usize) -> Result<Progress, K> {
+        if !self.is_begun {
+            from.expect(b'{', "an object is expected")?;
+            self.push(What::Object, &REQUEST, &REQUEST.fields[0], to.out.len());
+            self.is_begun = true;
         }
-        self.out.reserve_exact(self.out.capacity() - self.out.len() + more);
+        while from.at < until {
+            let Some(frame) = self.stack.last_mut() else {
+                return match from.peek() {
+                    None => Ok(Progress::Done),
+                    Some(_) => Err(K::Syntax("nothing may follow the request")),
+                };
+            };
+            let end = if frame.what == What::Object { b'}' } else { b']' };
+            if has_next(frame, from, end)? {
+                match frame.what {
+                    What::Object => self.member(from, to)?,
+                    What::Messages => self.messages(from, to, until)?,
+                    What::Texts | What::Packed => self.elements(from, to, until)?,
+                }
+            } else {
+                self.close(to)?;
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn push(&mut self, what: What, message: &'static Message, field: &'static Field, start: usize) {
+        let width = self.widths[self.stack.len()];
+        self.objects += usize::from(what == What::Object);
+        self.stack.push(Frame { what, message, field, next: 0, fresh: true, width, start, seen: 0 });
+    }
+
+    /// Begins a message, whose brace is next.
+    fn open(
+        &mut self,
+        message: &'static Message,
+        field: &'static Field,
+        from: &mut Cursor<'_>,
+        to: &mut Sink<'_>,
+    ) -> Result<(), K> {
+        if from.peek() != Some(b'{') {
+            return Err(K::Kind("an object"));
+        }
+        if self.objects >= WIRE_DEPTH_MAX {
+            return Err(K::TooDeep);
+        }
+        from.at += 1;
+        to.need(32 + FIXED)?;
+        to.out.push(field.key());
+        let width = self.widths[self.stack.len()];
+        to.leave(width.into());
+        let start = to.out.len();
+        if std::ptr::eq(message, &NUMBER_DATA_POINT) {
+            self.point = Point::default();
+            to.out.extend_from_slice(&[0; FIXED]);
+        }
+        self.push(What::Object, message, &message.fields[0], start);
         Ok(())
     }
 
-    /// One object, its fields as records.
-    fn message(&mut self, message: &'static Message, depth: usize) -> Result<()> {
-        if depth > WIRE_DEPTH_MAX {
-            return Err(self.malformed("nested too deep: 64 levels are taken"));
-        }
-        self.text.expect(b'{').map_err(|what| self.malformed(what))?;
-        // which scalars were written: a default behind one must be written too
-        let (mut written, mut next) = (0u64, 0);
-        if self.text.is_next(b'}') {
-            return Ok(());
-        }
-        loop {
-            let found = {
-                let key = self.text.key().map_err(|what| self.malformed(what))?;
-                find(message, &key, next)
-            };
-            self.text.expect(b':').map_err(|what| self.malformed(what))?;
-            match found {
-                Some(at) => {
-                    next = at + 1;
-                    let field = &message.fields[at];
-                    let outer = std::mem::replace(&mut self.field, field.name);
-                    self.value(field, &mut written, at, depth)?;
-                    self.field = outer;
-                }
-                None => self.text.skip(WIRE_DEPTH_MAX).map_err(|what| self.malformed(what))?,
-            }
-            if !self.text.more(b'}').map_err(|what| self.malformed(what))? {
+    /// Ends what is open innermost; its bracket has been taken.
+    fn close(&mut self, to: &mut Sink<'_>) -> Result<(), K> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        self.objects -= usize::from(frame.what == What::Object);
+        let (start, width) = (frame.start, usize::from(frame.width));
+        match frame.what {
+            What::Messages | What::Texts => return Ok(()),
+            // the request itself has no length
+            What::Object if self.stack.is_empty() => return Ok(()),
+            What::Object if std::ptr::eq(frame.message, &NUMBER_DATA_POINT) => self.point.put(start, to.out),
+            What::Packed if to.out.len() == start => {
+                to.out.truncate(start - width - 1);
                 return Ok(());
             }
+            What::Object | What::Packed => {}
         }
+        self.widths[self.stack.len()] = to.close(start, width)? as u8;
+        Ok(())
     }
 
-    fn value(&mut self, field: &'static Field, written: &mut u64, at: usize, depth: usize) -> Result<()> {
-        // null is the default, whatever the field (J8)
-        if self.text.is_null().map_err(|what| self.malformed(what))? {
-            return Ok(());
+    /// A key and what follows it: a scalar at once, an object or a list is begun.
+    fn member(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+        let Some(frame) = self.stack.last_mut() else { return Ok(()) };
+        let key = from.key()?;
+        let found = if key.has_escapes {
+            let mut name = [0u8; 32];
+            let mut length = 0;
+            unescape(key.bytes, |part| {
+                if let Some(room) = name.get_mut(length..length + part.len()) {
+                    room.copy_from_slice(part);
+                }
+                length += part.len();
+            })?;
+            name.get(..length).and_then(|name| find(frame.message, name, frame.next.into()))
+        } else {
+            find(frame.message, key.bytes, frame.next.into())
+        };
+        let Some(at) = found else { return from.skip() };
+        let field = &frame.message.fields[at];
+        (frame.field, frame.next) = (field, at as u8 + 1);
+        match from.peek() {
+            Some(b'n') if from.literal(b"null") => return Ok(()),
+            Some(_) => {}
+            None => return Err(K::Ended),
         }
+        let is_first = frame.seen & (1 << at) == 0;
+        frame.seen |= 1 << at;
         if field.shape == Shape::Repeated {
-            return self.list(field, depth);
+            return self.begin_list(field, from, to);
         }
         match field.kind {
-            Kind::Message(inner) => self.nested(field, inner, depth),
-            Kind::Text | Kind::Base64 | Kind::Hex => {
-                let keep = field.shape != Shape::Plain || *written & 1 << at != 0;
-                *written |= 1 << at;
-                self.string(field, keep)
-            }
-            _ => {
-                let bits = self.scalar(field)?;
-                if bits == 0 && field.shape == Shape::Plain && *written & 1 << at == 0 {
-                    return Ok(());
+            Kind::Message(message) => self.open(message, field, from, to),
+            _ if std::ptr::eq(frame.message, &NUMBER_DATA_POINT) && field.number != 8 => {
+                let bits = value::bits(field.kind, from, to)?;
+                match field.number {
+                    2 => self.point.start = bits,
+                    3 => self.point.time = bits,
+                    _ => self.point.value = Some((field.key(), bits)),
                 }
-                *written |= 1 << at;
-                self.room(16)?;
-                put_varint(self.out, u64::from(field.number << 3 | u32::from(field.kind.wire())));
-                self.put_scalar(field.kind, bits);
                 Ok(())
             }
+            _ => value::put(field, is_first && field.shape == Shape::Plain, from, to),
         }
     }
 
-    /// A record of another message.
-    fn nested(&mut self, field: &Field, inner: &'static Message, depth: usize) -> Result<()> {
-        let start = self.open(field, depth)?;
-        self.message(inner, depth + 1)?;
-        self.close(start, depth)
-    }
-
-    /// Key and a place for the length; where the content begins.
-    fn open(&mut self, field: &Field, depth: usize) -> Result<usize> {
-        let width = self.widths[depth];
-        self.room(5 + width)?;
-        put_varint(self.out, u64::from(field.number << 3 | u32::from(LENGTH)));
-        self.out.resize(self.out.len() + width, 0);
-        Ok(self.out.len())
-    }
-
-    /// Puts the length of what came since into its place.
-    fn close(&mut self, start: usize, depth: usize) -> Result<()> {
-        // what lies inside is deeper: the width at this depth is that of `open`
-        let (end, width) = (self.out.len(), self.widths[depth]);
-        let length = (end - start) as u64;
-        let needs = varint_size(length);
-        if needs > width {
-            self.room(needs - width)?;
-            self.out.resize(end + needs - width, 0);
-            self.out.copy_within(start..end, start + needs - width);
-        } else if needs < width {
-            self.out.copy_within(start..end, start + needs - width);
-            self.out.truncate(end + needs - width);
+    fn begin_list(&mut self, field: &'static Field, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+        if from.peek() != Some(b'[') {
+            return Err(K::Kind("a list"));
         }
-        self.widths[depth] = needs;
-        let mut left = length;
-        for (i, place) in self.out[start - width..][..needs].iter_mut().enumerate() {
-            *place = left as u8 & 0x7f | if i + 1 < needs { 0x80 } else { 0 };
-            left >>= 7;
+        from.at += 1;
+        let (what, message) = match field.kind {
+            Kind::Message(message) => (What::Messages, message),
+            Kind::Text => (What::Texts, &REQUEST),
+            _ => (What::Packed, &REQUEST),
+        };
+        if what == What::Packed {
+            to.need(16)?;
+            to.out.push(field.packed_key());
+            to.leave(self.widths[self.stack.len()].into());
         }
+        self.push(what, message, field, to.out.len());
         Ok(())
     }
 
-    /// A list: a record for each message or string, one packed record for scalars.
-    fn list(&mut self, field: &'static Field, depth: usize) -> Result<()> {
-        self.text.expect(b'[').map_err(|what| self.malformed(what))?;
-        if self.text.is_next(b']') {
-            return Ok(());
-        }
-        let packed = match field.kind {
-            Kind::Message(_) | Kind::Text | Kind::Base64 | Kind::Hex => None,
-            _ => Some(self.open(field, depth)?),
-        };
-        loop {
-            match field.kind {
-                Kind::Message(inner) => self.nested(field, inner, depth)?,
-                Kind::Text | Kind::Base64 | Kind::Hex => self.string(field, true)?,
-                kind => {
-                    let bits = self.scalar(field)?;
-                    self.room(10)?;
-                    self.put_scalar(kind, bits);
+    /// Elements of a list of messages: attributes of the usual spelling as long as they come, any other is begun.
+    fn messages(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>, until: usize) -> Result<(), K> {
+        let Some(frame) = self.stack.last_mut() else { return Ok(()) };
+        let (message, field) = (frame.message, frame.field);
+        if std::ptr::eq(message, &KEY_VALUE) && self.objects + 2 <= WIRE_DEPTH_MAX {
+            while value::pair(field.key(), from, to)? {
+                if from.at >= until {
+                    return Ok(());
+                }
+                if !has_next(frame, from, b']')? {
+                    return self.close(to);
                 }
             }
-            if !self.text.more(b']').map_err(|what| self.malformed(what))? {
-                break;
-            }
         }
-        packed.map_or(Ok(()), |start| self.close(start, depth))
+        self.open(message, field, from, to)
     }
 
-    /// A record of a string; an empty one only if `keep`.
-    fn string(&mut self, field: &Field, keep: bool) -> Result<()> {
-        let string = self.text.string().map_err(|what| self.malformed(what))?;
-        let start = self.out.len();
-        // what comes out is never longer than what is written
-        self.room(16 + string.raw.len())?;
-        put_varint(self.out, u64::from(field.number << 3 | u32::from(LENGTH)));
-        match field.kind {
-            Kind::Text if !string.escaped => {
-                put_varint(self.out, string.raw.len() as u64);
-                self.out.extend_from_slice(string.raw);
+    /// Elements of a list of texts or numbers.
+    fn elements(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>, until: usize) -> Result<(), K> {
+        let Some(frame) = self.stack.last_mut() else { return Ok(()) };
+        loop {
+            match frame.what {
+                What::Texts => value::put(frame.field, false, from, to)?,
+                _ => value::put_packed(frame.field.kind, from, to)?,
             }
-            kind => {
-                let mut bytes = Vec::new();
-                let done = match kind {
-                    Kind::Text => text::unescape(string.raw, &mut bytes),
-                    Kind::Base64 => text::base64(string.raw, &mut bytes),
-                    _ => text::hex(string.raw, if field.name == "traceId" { 16 } else { 8 }, &mut bytes),
-                };
-                done.map_err(|what| self.malformed(what))?;
-                put_varint(self.out, bytes.len() as u64);
-                self.out.extend_from_slice(&bytes);
+            if from.at >= until {
+                return Ok(());
             }
-        }
-        if string.raw.is_empty() && !keep {
-            self.out.truncate(start);
-        }
-        Ok(())
-    }
-
-    /// A number or a truth value as the bits of its record.
-    fn scalar(&mut self, field: &Field) -> Result<u64> {
-        let token = self.text.token().map_err(|what| self.malformed(what))?;
-        let signed = |min, max| numbers::signed(token, min, max);
-        let bits = match field.kind {
-            Kind::Bool => numbers::truth(token).map(u64::from),
-            Kind::Double => numbers::double(token).map(f64::to_bits),
-            Kind::Uint64 | Kind::Fixed64 => numbers::unsigned(token, u64::MAX),
-            Kind::Int64 | Kind::Sfixed64 => signed(i64::MIN, i64::MAX).map(|value| value as u64),
-            Kind::Uint32 => numbers::unsigned(token, u64::from(u32::MAX)),
-            // enums are numbers, never names (J4)
-            Kind::Int32 if token.quoted => Err("an enum is a number here, never a name or a string"),
-            Kind::Int32 | Kind::Absent => signed(i64::from(i32::MIN), i64::from(i32::MAX)).map(|value| value as u64),
-            Kind::Sint32 => signed(i64::from(i32::MIN), i64::from(i32::MAX)).map(|value| zigzag(value as i32)),
-            Kind::Message(_) | Kind::Text | Kind::Base64 | Kind::Hex => Err("not a scalar"),
-        };
-        bits.map_err(|what| self.malformed(what))
-    }
-
-    /// What stands behind the key of a scalar, or in a packed record.
-    #[inline]
-    fn put_scalar(&mut self, kind: Kind, bits: u64) {
-        match kind.wire() {
-            EIGHT => self.out.extend_from_slice(&bits.to_le_bytes()),
-            wire => {
-                debug_assert_eq!(wire, VARINT);
-                put_varint(self.out, bits);
+            if !has_next(frame, from, b']')? {
+                return self.close(to);
             }
         }
     }
 }
 
-/// The field of this name; keys most often come in the order of the last message, so the search begins behind the last.
+/// Whether another member or element comes; takes the comma before it, or the end.
 #[inline]
-fn find(message: &Message, key: &[u8], next: usize) -> Option<usize> {
+fn has_next(frame: &mut Frame, from: &mut Cursor<'_>, end: u8) -> Result<bool, K> {
+    let is_fresh = std::mem::replace(&mut frame.fresh, false);
+    match from.peek() {
+        Some(b',') if !is_fresh => {
+            from.at += 1;
+            from.peek().ok_or(K::Ended)?;
+        }
+        Some(byte) if byte == end => {
+            from.at += 1;
+            return Ok(false);
+        }
+        Some(_) if is_fresh => {}
+        Some(_) => return Err(K::Syntax("a comma or the end of the value is expected")),
+        None => return Err(K::Ended),
+    }
+    Ok(true)
+}
+
+/// Where the field called `name` stands in the table, looked for from `from` on.
+#[inline]
+fn find(message: &'static Message, name: &[u8], from: usize) -> Option<usize> {
     let fields = message.fields;
-    let is = |at: &usize| fields[*at].name.as_bytes() == key;
-    (next..fields.len()).chain(0..next.min(fields.len())).find(is)
+    let from = from.min(fields.len());
+    let is_it = |at: &usize| fields[*at].name.as_bytes() == name;
+    (from..fields.len()).find(is_it).or_else(|| (0..from).find(is_it))
+}
+
+impl Point {
+    /// Fills the bytes left at `start`. A point with a value has start and time there even when they are 0.
+    fn put(&self, start: usize, out: &mut Vec<u8>) {
+        if let Some((key, bits)) = self.value {
+            let mut fixed = [0; FIXED];
+            for (field, (key, bits)) in
+                fixed.chunks_exact_mut(9).zip([(0x11, self.start), (0x19, self.time), (key, bits)])
+            {
+                field[0] = key;
+                field[1..].copy_from_slice(&bits.to_le_bytes());
+            }
+            out[start..start + FIXED].copy_from_slice(&fixed);
+            return;
+        }
+        let mut at = start;
+        for (key, bits) in [(0x11, self.start), (0x19, self.time)] {
+            if bits != 0 {
+                out[at] = key;
+                out[at + 1..at + 9].copy_from_slice(&bits.to_le_bytes());
+                at += 9;
+            }
+        }
+        out.drain(at..start + FIXED);
+    }
 }

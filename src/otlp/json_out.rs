@@ -394,7 +394,7 @@ fn write_value(
             Err(_) => return Err(Error { fault: Fault::NotUtf8, message: message.name, offset }),
         },
         (Kind::Base64, Payload::Bytes(bytes)) => write_base64(bytes, out),
-        (Kind::Hex, Payload::Bytes(bytes)) => {
+        (Kind::Hex(_), Payload::Bytes(bytes)) => {
             const DIGITS: &[u8; 16] = b"0123456789abcdef";
             out.push(b'"');
             out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
@@ -407,7 +407,7 @@ fn write_value(
             write_display(format_args!("\"{}\"", number as i64), out);
         }
         (Kind::Uint32, Payload::Number(number)) => write_display(format_args!("{}", number as u32), out),
-        (Kind::Int32, Payload::Number(number)) => write_display(format_args!("{}", number as i32), out),
+        (Kind::Enum, Payload::Number(number)) => write_display(format_args!("{}", number as i32), out),
         (Kind::Sint32, Payload::Number(number)) => {
             let number = number as u32;
             write_display(format_args!("{}", (number >> 1) as i32 ^ -((number & 1) as i32)), out);

@@ -1,9 +1,10 @@
-//! The table that drives OTLP/JSON, in and out: the messages below `ExportMetricsServiceRequest`, field by field.
+//! The table that drives OTLP/JSON in both directions: the messages below `ExportMetricsServiceRequest`, field by field.
 //!
 //! Does not know: bytes, text. Plain statics.
 //!
-//! Invariants: field numbers are unique within a message, and no message has more than 64 fields or a second oneof (reader
-//! and writer keep a bit per field). `optional` is also said of singular messages: an empty one that is there is written.
+//! Invariants: field numbers are unique within a message and below 16, so that a key is one byte, and no message has more
+//! than 64 fields or a second oneof (reader and writer keep a bit per field). `optional` is also said of singular
+//! messages: an empty one that is there is written.
 //!
 //! Bounds: the table is what the .proto files are; fields that are not in it are skipped as unknown.
 //!
@@ -14,7 +15,8 @@ pub(super) enum Kind {
     Message(&'static Message),
     Text,
     Base64,
-    Hex,
+    /// Hexadecimal digits of so many bytes, or of none.
+    Hex(usize),
     Bool,
     Double,
     /// uint64: varint, a string in JSON.
@@ -24,8 +26,8 @@ pub(super) enum Kind {
     Fixed64,
     Sfixed64,
     Uint32,
-    /// int32 and enums: a number in JSON.
-    Int32,
+    /// An enum: a number in JSON, never a name (J4).
+    Enum,
     /// sint32: zigzag.
     Sint32,
     /// int32 that is read as if absent, yet takes its place in the oneof (R21).
@@ -35,7 +37,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const fn wire(self) -> u8 {
         match self {
-            Kind::Message(_) | Kind::Text | Kind::Base64 | Kind::Hex => LENGTH,
+            Kind::Message(_) | Kind::Text | Kind::Base64 | Kind::Hex(_) => LENGTH,
             Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => EIGHT,
             _ => VARINT,
         }
@@ -58,6 +60,18 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) shape: Shape,
+}
+
+impl Field {
+    /// The key of its records: of an element, where it is repeated.
+    pub(super) const fn key(&self) -> u8 {
+        (self.number << 3) as u8 | self.kind.wire()
+    }
+
+    /// The key of a packed record of it.
+    pub(super) const fn packed_key(&self) -> u8 {
+        (self.number << 3) as u8 | LENGTH
+    }
 }
 
 pub(super) struct Message {
@@ -148,7 +162,7 @@ static SUM: Message = Message {
     name: "Sum",
     fields: &[
         repeated(1, "dataPoints", Kind::Message(&NUMBER_DATA_POINT)),
-        plain(2, "aggregationTemporality", Kind::Int32),
+        plain(2, "aggregationTemporality", Kind::Enum),
         plain(3, "isMonotonic", Kind::Bool),
     ],
 };
@@ -156,19 +170,19 @@ static HISTOGRAM: Message = Message {
     name: "Histogram",
     fields: &[
         repeated(1, "dataPoints", Kind::Message(&HISTOGRAM_DATA_POINT)),
-        plain(2, "aggregationTemporality", Kind::Int32),
+        plain(2, "aggregationTemporality", Kind::Enum),
     ],
 };
 static EXPONENTIAL_HISTOGRAM: Message = Message {
     name: "ExponentialHistogram",
     fields: &[
         repeated(1, "dataPoints", Kind::Message(&EXPONENTIAL_DATA_POINT)),
-        plain(2, "aggregationTemporality", Kind::Int32),
+        plain(2, "aggregationTemporality", Kind::Enum),
     ],
 };
 static SUMMARY: Message =
     Message { name: "Summary", fields: &[repeated(1, "dataPoints", Kind::Message(&SUMMARY_DATA_POINT))] };
-static NUMBER_DATA_POINT: Message = Message {
+pub(super) static NUMBER_DATA_POINT: Message = Message {
     name: "NumberDataPoint",
     fields: &[
         plain(2, "startTimeUnixNano", Kind::Fixed64),
@@ -236,14 +250,14 @@ static EXEMPLAR: Message = Message {
     fields: &[
         plain(2, "timeUnixNano", Kind::Fixed64),
         one_of(3, "asDouble", Kind::Double),
-        plain(4, "spanId", Kind::Hex),
-        plain(5, "traceId", Kind::Hex),
+        plain(4, "spanId", Kind::Hex(8)),
+        plain(5, "traceId", Kind::Hex(16)),
         one_of(6, "asInt", Kind::Sfixed64),
         repeated(7, "filteredAttributes", Kind::Message(&KEY_VALUE)),
     ],
 };
 // key_strindex (3) is for profiles only and skipped like an unknown field (R21)
-static KEY_VALUE: Message = Message {
+pub(super) static KEY_VALUE: Message = Message {
     name: "KeyValue",
     fields: &[plain(1, "key", Kind::Text), optional(2, "value", Kind::Message(&ANY_VALUE))],
 };

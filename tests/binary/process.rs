@@ -329,11 +329,15 @@ impl Http {
     }
 
     pub fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> std::io::Result<Reply> {
-        let mut bytes = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
+        self.post_with(path, &[("content-type", content_type)], body)
+    }
+
+    pub fn post_with(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Reply> {
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut bytes = format!("{head}\r\n").into_bytes();
         bytes.extend_from_slice(body);
         self.stream.get_mut().write_all(&bytes)?;
         self.read()
@@ -409,21 +413,41 @@ impl Grpc {
     }
 
     pub fn export(&self, message: &[u8]) -> GrpcResult<GrpcReply> {
-        let mut body = vec![0];
+        self.export_with(&[], message)
+    }
+
+    /// A message that is compressed as `grpc-encoding`, one of the headers, says.
+    pub fn export_with(&self, headers: &[(&str, &str)], message: &[u8]) -> GrpcResult<GrpcReply> {
+        let mut body = vec![u8::from(headers.iter().any(|(name, _)| *name == "grpc-encoding"))];
         body.extend_from_slice(&(message.len() as u32).to_be_bytes());
         body.extend_from_slice(message);
-        let send = self.send.clone();
-        self.runtime.block_on(call(send, body.into())).map_err(|error| error.to_string())
+        let headers = [&[("content-type", "application/grpc"), ("te", "trailers")], headers].concat();
+        let call = exchange(self.send.clone(), EXPORT, &headers, body.into());
+        let (head, trailers, body) = self.runtime.block_on(call).map_err(|error| error.to_string())?;
+        Ok(grpc_reply(trailers.unwrap_or(head.headers), body))
+    }
+
+    /// A request that is no gRPC, over the same connection.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> GrpcResult<Reply> {
+        let call = exchange(self.send.clone(), path, headers, body.to_vec().into());
+        let (head, _, body) = self.runtime.block_on(call).map_err(|error| error.to_string())?;
+        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_string();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Ok(Reply { status: head.status.as_u16(), headers, body })
     }
 }
 
-async fn call(send: h2::client::SendRequest<Bytes>, body: Bytes) -> Result<GrpcReply, h2::Error> {
-    let request = Request::post(format!("http://x{EXPORT}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-        .unwrap();
-    let (response, mut stream) = send.ready().await?.send_request(request, false)?;
+async fn exchange(
+    send: h2::client::SendRequest<Bytes>,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Result<(http::response::Parts, Option<HeaderMap>, Vec<u8>), h2::Error> {
+    let mut request = Request::post(format!("http://x{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (response, mut stream) = send.ready().await?.send_request(request.body(()).unwrap(), false)?;
     stream.send_data(body, true)?;
     let (head, mut stream) = response.await?.into_parts();
     let mut body = Vec::new();
@@ -432,11 +456,14 @@ async fn call(send: h2::client::SendRequest<Bytes>, body: Bytes) -> Result<GrpcR
         body.extend_from_slice(&chunk);
         stream.flow_control().release_capacity(chunk.len())?;
     }
-    let end = stream.trailers().await?.unwrap_or(head.headers);
+    Ok((head, stream.trailers().await?, body))
+}
+
+fn grpc_reply(end: HeaderMap, mut body: Vec<u8>) -> GrpcReply {
     let get = |end: &HeaderMap, name: &str| end.get(name).map(|value| value.to_str().unwrap().to_string());
     let status = get(&end, "grpc-status").expect("a grpc-status").parse().unwrap();
     let message = get(&end, "grpc-message").unwrap_or_default();
-    Ok(GrpcReply { status, message, body: body.split_off(body.len().min(5)) })
+    GrpcReply { status, message, body: body.split_off(body.len().min(5)) }
 }
 
 /// Samples of a page in Prometheus text format, in their order; asserts the form of every line.

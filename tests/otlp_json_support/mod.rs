@@ -1,4 +1,5 @@
-//! The judge and the generator of the OTLP/JSON writer's tests.
+//! The judge and the generator of the OTLP/JSON tests.
+#![allow(dead_code)]
 
 pub mod judge;
 pub mod random;

@@ -1,337 +1,327 @@
-//! JSON text, token by token (RFC 8259), and what strings hold.
+//! A cursor over JSON text: white space, strings and their escapes, numbers, literals, values nobody wants (RFC 8259).
 //!
-//! Does not know fields. The text is UTF-8, which the caller has checked. Errors are words; where is `at`.
+//! Does not know messages. Invariants: 1. the cursor only moves forward, and never past the end; 2. a string that was
+//! read is UTF-8, and so is what its escapes stand for; 3. nothing here recurses or allocates.
 
-type Result<T> = std::result::Result<T, &'static str>;
+use super::FaultKind as K;
+use crate::limits::{JSON_NUMBER_BYTES_MAX, WIRE_DEPTH_MAX};
 
-/// The text and where reading is.
-pub(super) struct Text<'t> {
-    bytes: &'t [u8],
-    at: usize,
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Where the next quote, backslash or control byte is, from `at` on; and whether a byte beyond ASCII lies before it.
+/// The end of the text counts as one.
+#[inline]
+pub(super) fn stretch(bytes: &[u8], mut at: usize) -> (usize, bool) {
+    let mut wide = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // the lowest byte marked by each of the three is a true one: borrows only run upwards
+        let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let stops = (zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c)) | control) & HIGHS;
+        if stops != 0 {
+            let bits = stops.trailing_zeros() & !7;
+            wide |= word & HIGHS & ((1 << bits) - 1);
+            return (at + bits as usize / 8, wide != 0);
+        }
+        wide |= word & HIGHS;
+        at += 8;
+    }
+    while let Some(byte) = bytes.get(at)
+        && !matches!(byte, b'"' | b'\\' | 0..0x20)
+    {
+        wide |= u64::from(byte & 0x80);
+        at += 1;
+    }
+    (at, wide != 0)
 }
 
-/// What stands between quotes.
+/// What stands between two quotes.
 #[derive(Clone, Copy)]
-pub(super) struct Raw<'t> {
-    pub raw: &'t [u8],
-    /// There is a backslash in it.
-    pub escaped: bool,
+pub(super) struct Raw<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) has_escapes: bool,
 }
 
-/// A scalar: what is written, and whether it is in quotes.
-#[derive(Clone, Copy)]
-pub(super) struct Token<'t> {
-    pub text: &'t [u8],
-    pub quoted: bool,
+pub(super) struct Cursor<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
 }
 
-const CUT: &str = "the text ends too early";
-
-impl<'t> Text<'t> {
-    pub(super) fn new(bytes: &'t [u8]) -> Text<'t> {
-        Text { bytes, at: 0 }
-    }
-
-    /// The byte that is read next.
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    /// Skips white space.
+impl<'a> Cursor<'a> {
+    /// The next byte that is no white space, not taken.
     #[inline]
-    pub(super) fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(byte);
+            }
             self.at += 1;
         }
+        None
     }
 
-    /// Skips white space and takes this byte.
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Result<()> {
-        self.space();
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// Takes `byte`, behind white space.
+    #[inline]
+    pub(super) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), K> {
         match self.peek() {
-            Some(found) if found == byte => {
-                self.at += 1;
-                Ok(())
-            }
-            Some(_) => Err(match byte {
-                b'{' => "an object is expected",
-                b'[' => "a list is expected",
-                b':' => "a colon is expected",
-                b'"' => "a string is expected",
-                _ => "another character is expected",
-            }),
-            None => Err(CUT),
+            Some(next) if next == byte => self.at += 1,
+            Some(_) => return Err(K::Syntax(what)),
+            None => return Err(K::Ended),
         }
-    }
-
-    /// Skips white space; takes this byte if it is there.
-    #[inline]
-    pub(super) fn is_next(&mut self, byte: u8) -> bool {
-        self.space();
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
-    }
-
-    /// Behind an element: whether another one follows, or the end came.
-    #[inline]
-    pub(super) fn more(&mut self, end: u8) -> Result<bool> {
-        self.space();
-        let more = match self.peek() {
-            Some(b',') => true,
-            Some(byte) if byte == end => false,
-            Some(_) => return Err("a comma or the end is expected"),
-            None => return Err(CUT),
-        };
-        self.at += 1;
-        Ok(more)
-    }
-
-    /// Takes `null` if it is there.
-    #[inline]
-    pub(super) fn is_null(&mut self) -> Result<bool> {
-        self.space();
-        if self.peek() != Some(b'n') {
-            return Ok(false);
-        }
-        self.literal(b"null").map(|()| true)
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<()> {
-        if !self.bytes[self.at..].starts_with(word) {
-            return Err("true, false, null, a number or a string is expected");
-        }
-        self.at += word.len();
         Ok(())
     }
 
-    /// A string, quotes taken off, escapes left as they are.
+    /// Takes `word` if it is next.
+    pub(super) fn literal(&mut self, word: &[u8]) -> bool {
+        let is_next = self.rest().starts_with(word);
+        self.at += if is_next { word.len() } else { 0 };
+        is_next
+    }
+
+    /// The string whose opening quote is next.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Raw<'t>> {
-        self.expect(b'"')?;
-        let (start, mut escaped) = (self.at, false);
+    pub(super) fn string(&mut self) -> Result<Raw<'a>, K> {
+        let begin = self.at + 1;
+        let (mut end, mut wide) = stretch(self.bytes, begin);
+        let mut has_escapes = false;
         loop {
-            self.at += plain(&self.bytes[self.at..]);
-            match self.peek() {
+            match self.bytes.get(end) {
                 Some(b'"') => break,
+                // what follows the backslash is judged by `unescape`
                 Some(b'\\') => {
-                    escaped = true;
-                    self.at = (self.at + 2).min(self.bytes.len());
+                    has_escapes = true;
+                    let (next, more) = stretch(self.bytes, end + 2);
+                    (end, wide) = (next, wide | more);
                 }
-                Some(_) => return Err("a control character in a string: write it as an escape"),
-                None => return Err(CUT),
+                Some(_) => {
+                    self.at = end;
+                    return Err(K::Control);
+                }
+                None => {
+                    self.at = self.bytes.len();
+                    return Err(K::Ended);
+                }
             }
         }
-        let raw = &self.bytes[start..self.at];
-        self.at += 1;
-        Ok(Raw { raw, escaped })
+        let bytes = &self.bytes[begin..end];
+        if wide && std::str::from_utf8(bytes).is_err() {
+            return Err(K::NotUtf8);
+        }
+        self.at = end + 1;
+        Ok(Raw { bytes, has_escapes })
     }
 
-    /// A key, escapes resolved.
+    /// A key and its colon.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<std::borrow::Cow<'t, [u8]>> {
-        let Raw { raw, escaped } = self.string()?;
-        if !escaped {
-            return Ok(raw.into());
+    pub(super) fn key(&mut self) -> Result<Raw<'a>, K> {
+        match self.peek() {
+            Some(b'"') => {}
+            Some(_) => return Err(K::Syntax("a key in quotes is expected")),
+            None => return Err(K::Ended),
         }
-        let mut key = Vec::new();
-        unescape(raw, &mut key)?;
-        Ok(key.into())
+        let key = self.string()?;
+        self.expect(b':', "a colon is expected")?;
+        Ok(key)
     }
 
-    /// A number, a truth value, or a string without escapes.
-    #[inline]
-    pub(super) fn token(&mut self) -> Result<Token<'t>> {
-        self.space();
-        if self.peek() == Some(b'"') {
-            let Raw { raw, escaped } = self.string()?;
-            return if escaped { Err("a number is expected") } else { Ok(Token { text: raw, quoted: true }) };
-        }
-        let start = self.at;
-        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-        while self.peek().is_some_and(word) {
-            self.at += 1;
-        }
-        match &self.bytes[start..self.at] {
-            [] if self.peek().is_none() => Err(CUT),
-            [] => Err("a number, a truth value or a string is expected"),
-            text => Ok(Token { text, quoted: false }),
-        }
+    /// A number, as it is spelt.
+    pub(super) fn number(&mut self) -> Result<&'a [u8], K> {
+        let end = number_end(self.bytes, self.at)?;
+        let text = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(text)
     }
 
-    /// Skips a string, whose escapes must be right all the same (J9).
-    fn skip_string(&mut self) -> Result<()> {
-        let Raw { raw, escaped } = self.string()?;
-        if escaped { unescape(raw, &mut Vec::new()) } else { Ok(()) }
-    }
-
-    /// Skips a value of any kind, nested at most so deep. No stack is used: a bit a level says object or list.
-    pub(super) fn skip(&mut self, depth_max: usize) -> Result<()> {
-        debug_assert!(depth_max <= 128);
-        let (mut objects, mut depth) = (0u128, 0);
+    /// Passes a value of any kind, checked.
+    pub(super) fn skip(&mut self) -> Result<(), K> {
+        // a bit for each level begun here, 1 for an object
+        let (mut kinds, mut depth) = (0u64, 0);
         loop {
-            self.space();
-            match self.peek() {
-                None => return Err(CUT),
-                Some(b'"') => self.skip_string()?,
-                Some(open @ (b'{' | b'[')) => {
-                    if depth == depth_max {
-                        return Err("nested too deep: 64 levels are taken");
-                    }
-                    self.at += 1;
-                    let is_object = open == b'{';
-                    if !self.is_next(if is_object { b'}' } else { b']' }) {
-                        depth += 1;
-                        objects = objects << 1 | u128::from(is_object);
-                        if is_object {
-                            self.skip_string()?;
-                            self.expect(b':')?;
-                        }
-                        continue;
-                    }
+            let begun = match self.peek() {
+                Some(b'{') => Some((1, b'}')),
+                Some(b'[') => Some((0, b']')),
+                Some(_) => None,
+                None => return Err(K::Ended),
+            };
+            if let Some((kind, end)) = begun {
+                if depth >= WIRE_DEPTH_MAX {
+                    return Err(K::TooDeep);
                 }
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                Some(_) => super::numbers::is_number(self.token()?.text).then_some(()).ok_or("no JSON value")?,
+                self.at += 1;
+                if self.peek() == Some(end) {
+                    self.at += 1;
+                } else {
+                    (kinds, depth) = (kinds << 1 | kind, depth + 1);
+                    if kind == 1 {
+                        self.skip_key()?;
+                    }
+                    continue;
+                }
+            } else {
+                self.skip_scalar()?;
             }
-            // behind a value: the next one, or the end of what holds it, and of what holds that
+            // behind a value
             loop {
                 if depth == 0 {
                     return Ok(());
                 }
-                let is_object = objects & 1 == 1;
-                if self.more(if is_object { b'}' } else { b']' })? {
-                    if is_object {
-                        self.space();
-                        self.skip_string()?;
-                        self.expect(b':')?;
-                    }
-                    break;
-                }
-                depth -= 1;
-                objects >>= 1;
-            }
-        }
-    }
-}
-
-/// Bytes before the first quote, backslash or control character: eight at a time.
-#[inline]
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for (i, chunk) in chunks.iter().enumerate() {
-        let word = u64::from_le_bytes(*chunk);
-        let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-        // below 0x20: the subtraction borrows where the byte is smaller and has no high bit
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control;
-        if found != 0 {
-            // a borrow can mark a byte behind the first found, never one before it
-            return i * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    chunks.len() * 8 + rest.iter().position(special).unwrap_or(rest.len())
-}
-
-/// Resolves escapes.
-pub(super) fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let mut at = 0;
-    while let Some(byte) = raw.get(at) {
-        at += 1;
-        if *byte != b'\\' {
-            out.push(*byte);
-            continue;
-        }
-        let escape = raw.get(at).ok_or("an escape is cut off")?;
-        at += 1;
-        out.push(match escape {
-            b'"' | b'\\' | b'/' => *escape,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                let first = four(raw, at)?;
-                at += 4;
-                let code = match first {
-                    0xd800..0xdc00 => {
-                        let second = match raw.get(at..at + 2) {
-                            Some(b"\\u") => four(raw, at + 2)?,
-                            _ => return Err("a lone surrogate in a string"),
-                        };
-                        if !(0xdc00..0xe000).contains(&second) {
-                            return Err("a lone surrogate in a string");
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if kinds & 1 == 1 {
+                            self.skip_key()?;
                         }
-                        at += 6;
-                        0x10000 + ((first - 0xd800) << 10 | (second - 0xdc00))
+                        break;
                     }
-                    code => code,
-                };
-                let character = char::from_u32(code).ok_or("a lone surrogate in a string")?;
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                continue;
+                    Some(end) if end == if kinds & 1 == 1 { b'}' } else { b']' } => {
+                        self.at += 1;
+                        (kinds, depth) = (kinds >> 1, depth - 1);
+                    }
+                    Some(_) => return Err(K::Syntax("a comma or the end of the value is expected")),
+                    None => return Err(K::Ended),
+                }
             }
-            _ => return Err("an escape that JSON does not have"),
-        });
-    }
-    Ok(())
-}
-
-fn four(raw: &[u8], at: usize) -> Result<u32> {
-    let digits = raw.get(at..at + 4).ok_or("an escape is cut off")?;
-    digits.iter().try_fold(0, |code, digit| {
-        let digit = char::from(*digit).to_digit(16).ok_or("an escape with a digit that is not hexadecimal")?;
-        Ok(code << 4 | digit)
-    })
-}
-
-/// base64, standard or URL-safe, with padding or without (J3).
-pub(super) fn base64(raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    const BAD: &str = "bytes are base64";
-    let padded = raw.iter().rev().take_while(|byte| **byte == b'=').count();
-    let digits = &raw[..raw.len() - padded];
-    if padded > 2 || padded > 0 && !raw.len().is_multiple_of(4) || digits.len() % 4 == 1 {
-        return Err(BAD);
-    }
-    let (mut word, mut bits) = (0u32, 0);
-    for byte in digits {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return Err(BAD),
-        };
-        word = word << 6 | u32::from(digit);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((word >> bits) as u8);
         }
     }
+
+    fn skip_key(&mut self) -> Result<(), K> {
+        let key = self.key()?;
+        if key.has_escapes { unescape(key.bytes, |_| ()) } else { Ok(()) }
+    }
+
+    fn skip_scalar(&mut self) -> Result<(), K> {
+        match self.peek() {
+            Some(b'"') => {
+                let text = self.string()?;
+                if text.has_escapes { unescape(text.bytes, |_| ()) } else { Ok(()) }
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop),
+            _ if self.literal(b"true") || self.literal(b"false") || self.literal(b"null") => Ok(()),
+            _ => Err(K::Syntax("a value is expected")),
+        }
+    }
+}
+
+/// Gives what a string stands for to `put`, piece by piece.
+pub(super) fn unescape(raw: &[u8], mut put: impl FnMut(&[u8])) -> Result<(), K> {
+    let mut rest = raw;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        put(&rest[..at]);
+        let (letter, after) = rest[at + 1..].split_first().ok_or(K::BadEscape)?;
+        rest = after;
+        let mut letters = [0; 4];
+        let meant: &[u8] = match letter {
+            b'"' => b"\"",
+            b'\\' => b"\\",
+            b'/' => b"/",
+            b'b' => b"\x08",
+            b'f' => b"\x0c",
+            b'n' => b"\n",
+            b'r' => b"\r",
+            b't' => b"\t",
+            b'u' => code_point(&mut rest)?.encode_utf8(&mut letters).as_bytes(),
+            _ => return Err(K::BadEscape),
+        };
+        put(meant);
+    }
+    put(rest);
     Ok(())
 }
 
-/// An id in hexadecimal, either case, of so many bytes, or empty (J3).
-pub(super) fn hex(raw: &[u8], bytes: usize, out: &mut Vec<u8>) -> Result<()> {
-    const BAD: &str = "trace ids are 32 hexadecimal digits, span ids 16";
-    if !raw.is_empty() && raw.len() != bytes * 2 {
-        return Err(BAD);
+/// What `\u` and its digits stand for, the second half of a pair included.
+fn code_point(rest: &mut &[u8]) -> Result<char, K> {
+    let high = unit(rest)?;
+    let code = match high {
+        0xd800..0xdc00 => {
+            *rest = rest.strip_prefix(b"\\u").ok_or(K::LoneSurrogate)?;
+            let low = unit(rest)?.checked_sub(0xdc00).filter(|low| *low < 0x400).ok_or(K::LoneSurrogate)?;
+            0x10000 + ((high - 0xd800) << 10) + low
+        }
+        _ => high,
+    };
+    char::from_u32(code).ok_or(K::LoneSurrogate)
+}
+
+/// Four hexadecimal digits.
+fn unit(rest: &mut &[u8]) -> Result<u32, K> {
+    let (digits, after) = rest.split_first_chunk::<4>().ok_or(K::BadEscape)?;
+    *rest = after;
+    digits.iter().try_fold(0, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?)).ok_or(K::BadEscape)
+}
+
+/// Where the number ends that begins at `at`.
+pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<usize, K> {
+    let digits = |from: usize| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        from + rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
+    };
+    let wrong = |at: usize| if at < bytes.len() { K::Syntax("a number is expected") } else { K::Ended };
+    let begin = at + usize::from(bytes.get(at) == Some(&b'-'));
+    let mut end = if bytes.get(begin) == Some(&b'0') { begin + 1 } else { digits(begin) };
+    if end == begin {
+        return Err(wrong(end));
     }
-    for [high, low] in raw.as_chunks::<2>().0 {
-        let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(BAD);
-        out.push((digit(*high)? << 4 | digit(*low)?) as u8);
+    if bytes.get(end) == Some(&b'.') {
+        let from = end + 1;
+        end = digits(from);
+        if end == from {
+            return Err(wrong(end));
+        }
     }
-    Ok(())
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let from = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        end = digits(from);
+        if end == from {
+            return Err(wrong(end));
+        }
+    }
+    if end - at > JSON_NUMBER_BYTES_MAX {
+        return Err(K::LongNumber);
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever the stop lies in its word, whatever lies around it.
+    #[test]
+    fn stretches_end_at_the_first_stop() {
+        for length in 0..40 {
+            for filler in [b'a', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+                for stop in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                    for behind in [b'a', b'"', 0xff, 0x21, 0x23, 0x5d] {
+                        let mut bytes = vec![filler; length];
+                        bytes.push(stop);
+                        bytes.resize(length + 12, behind);
+                        let wide = filler >= 0x80 && length > 0;
+                        assert_eq!(stretch(&bytes, 0), (length, wide), "{bytes:?}");
+                    }
+                }
+                let bytes = vec![filler; length];
+                assert_eq!(stretch(&bytes, 0), (length, filler >= 0x80 && length > 0));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_end_where_the_grammar_ends() {
+        for (text, end) in [("0", 1), ("-0", 2), ("01", 1), ("10.5e-3,", 7), ("1e5", 3), ("1E+5]", 4), ("7}", 1)] {
+            assert_eq!(number_end(text.as_bytes(), 0), Ok(end), "{text}");
+        }
+        for text in ["", "-", ".5", "+1", "1.", "1.e5", "1e", "1e+", "--1", "x", "NaN"] {
+            assert!(number_end(text.as_bytes(), 0).is_err(), "{text}");
+        }
+        let long = "1".repeat(JSON_NUMBER_BYTES_MAX + 1);
+        assert_eq!(number_end(long.as_bytes(), 0), Err(K::LongNumber));
+        assert_eq!(number_end(long.as_bytes(), 1), Ok(JSON_NUMBER_BYTES_MAX + 1));
+    }
 }

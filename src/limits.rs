@@ -191,6 +191,10 @@ pub const CUT_LATE_AFTER: Duration = Duration::from_secs(1);
 /// Time a merge or encode slice may take between two reads.
 pub const SLICE: Duration = Duration::from_micros(500);
 
+/// Time of a busy loop for requests to each unit of time for merging: a twelfth of the loop for the merge, which with a
+/// twentieth for delivery leaves ingest four fifths of a core that all three share, and some for the caches they push each
+/// other out of.
+pub const SOCKETS_TO_MERGE: u64 = 11;
 /// Points in one outgoing request. Encoded in one piece, in some 0.2 ms: twice as many hold the loop twice as long, and a
 /// thousandth of its turns in a flush then takes over 1 ms where delivery shares the core.
 pub const BATCH_POINTS_MAX: usize = 2_048;

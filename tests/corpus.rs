@@ -2,6 +2,7 @@
 
 mod common;
 mod oracle;
+mod recorded;
 
 use common::SECOND;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -9,42 +10,23 @@ use oracle::check::Pair;
 use oracle::flat::flatten;
 use prost::Message;
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::Path;
 
-struct Recorded {
+struct Export {
     name: String,
     body: Vec<u8>,
     points: u64,
     newest: u64,
 }
 
-/// The recordings of each SDK's run, in their order; bodies inflated.
-fn recorded() -> BTreeMap<String, Vec<Recorded>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let mut names: Vec<String> = std::fs::read_dir(&folder)
-        .expect("the corpus is there")
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-        .filter_map(|name| name.strip_suffix(".bin").map(String::from))
-        .filter(|name| !name.contains("http-json"))
-        .collect();
-    names.sort();
-    let mut runs: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
-    for name in names {
-        let sidecar = std::fs::read(folder.join(format!("{name}.json"))).expect("a sidecar");
-        let sidecar: serde_json::Value = serde_json::from_slice(&sidecar).expect("JSON");
-        let mut body = std::fs::read(folder.join(format!("{name}.bin"))).expect("a body");
-        if sidecar["content_encoding"] == "gzip" {
-            let packed = std::mem::take(&mut body);
-            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut body).expect("gzip");
-        }
-        let message = ExportMetricsServiceRequest::decode(&body[..]).expect("prost reads it");
+/// The protobuf recordings of each SDK's run, in their order.
+fn exports() -> BTreeMap<String, Vec<Export>> {
+    let exports = recorded::recorded().into_iter().filter(|recorded| !recorded.is_json).map(|recorded| {
+        let message = ExportMetricsServiceRequest::decode(&recorded.body[..]).expect("prost reads it");
         let newest = flatten(&message).iter().map(|point| point.time).max().expect("points");
-        let points = sidecar["points"].as_u64().expect("a count");
-        let (run, _) = name.rsplit_once('-').expect("a number");
-        runs.entry(run.into()).or_default().push(Recorded { name, body, points, newest });
-    }
-    runs
+        let name = recorded.name;
+        (name.clone(), Export { name, body: recorded.body, points: recorded.points, newest })
+    });
+    recorded::runs(exports)
 }
 
 /// R20, R26, M8, M10, M17, M19, M23: each export on the next core, a cut after each; `after` is the time from the newest
@@ -52,7 +34,7 @@ fn recorded() -> BTreeMap<String, Vec<Recorded>> {
 #[test]
 fn recorded_requests_come_out_as_the_official_library_read_them() {
     let (mut files, mut points) = (0, 0);
-    for (run, exports) in recorded() {
+    for (run, exports) in exports() {
         for (cores, after) in [(1, SECOND), (1, 3600 * SECOND), (3, SECOND), (3, 3600 * SECOND)] {
             let mut pair = Pair::new(cores);
             let mut before = 0;

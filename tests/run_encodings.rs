@@ -4,6 +4,7 @@
 mod binary;
 mod common;
 mod otlp_json_support;
+mod recorded;
 
 use binary::process::{Catchment, Folder, Grpc, Http};
 use catchment::otlp::json_in::read_json;
@@ -11,8 +12,7 @@ use catchment::otlp::json_out::write_json;
 use otlp_json_support::judge::{differ, respell};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::io::Write as _;
 
 const PATH: &str = "/v1/metrics";
 
@@ -23,35 +23,20 @@ struct Recorded {
     json: Vec<u8>,
 }
 
-fn recorded() -> Vec<Recorded> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let entries = std::fs::read_dir(&folder).expect("the corpus is there");
-    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
-    let mut names: Vec<String> = names.filter_map(|name| name.strip_suffix(".bin").map(String::from)).collect();
-    names.sort();
-    let read = |name: String| {
-        let sidecar = std::fs::read(folder.join(format!("{name}.json"))).expect("a sidecar");
-        let sidecar: Value = serde_json::from_slice(&sidecar).expect("JSON");
-        let mut body = std::fs::read(folder.join(format!("{name}.bin"))).expect("a body");
-        if sidecar["content_encoding"] == "gzip" {
-            let packed = std::mem::take(&mut body);
-            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut body).expect("gzip");
-        }
-        let is_json = name.contains("http-json");
-        let (mut protobuf, mut text) = (Vec::new(), Vec::new());
-        if is_json {
-            read_json(&body, &mut protobuf, usize::MAX, |_| true).expect("an SDK's JSON");
-        } else {
-            protobuf.clone_from(&body);
-        }
-        write_json(&protobuf, &mut text).expect("an SDK's protobuf");
-        // `serde_json` misses some doubles by their last bits, so its text is not sent, only compared
-        let printed = differ(&serde_json::from_slice(&text).expect("JSON"), &respell(&sidecar["message"], ""), "");
-        assert_eq!(printed, None, "{name}: what the official library read");
-        let json = if is_json { body } else { text };
-        Recorded { points: sidecar["points"].as_u64().expect("a count"), name, protobuf, json }
-    };
-    names.into_iter().map(read).collect()
+fn both_formats(recorded: recorded::Recorded) -> Recorded {
+    let recorded::Recorded { name, body, is_json, points, message } = recorded;
+    let (mut protobuf, mut text) = (Vec::new(), Vec::new());
+    if is_json {
+        read_json(&body, &mut protobuf, usize::MAX, |_| true).expect("an SDK's JSON");
+    } else {
+        protobuf.clone_from(&body);
+    }
+    write_json(&protobuf, &mut text).expect("an SDK's protobuf");
+    // `serde_json` misses some doubles by their last bits, so its text is not sent, only compared
+    let printed = differ(&serde_json::from_slice(&text).expect("JSON"), &respell(&message, ""), "");
+    assert_eq!(printed, None, "{name}: what the official library read");
+    let json = if is_json { body } else { text };
+    Recorded { points, name, protobuf, json }
 }
 
 fn pack(coding: &str, bytes: &[u8]) -> Vec<u8> {
@@ -134,7 +119,7 @@ fn series(lines: &str) -> BTreeMap<String, Value> {
 /// gRPC, each way through a process of its own.
 #[test]
 fn every_encoding_of_every_recorded_request_comes_out_the_same() {
-    let requests = recorded();
+    let requests: Vec<Recorded> = recorded::recorded().into_iter().map(both_formats).collect();
     let points: u64 = requests.iter().map(|request| request.points).sum();
     let mut expected: Option<BTreeMap<String, Value>> = None;
     let mut sent = 0;

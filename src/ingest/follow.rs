@@ -22,8 +22,8 @@ pub(super) struct Follow {
 }
 
 /// Routes on their way into the cache before their bytes are asked for, and those whose bytes are on their way before
-/// they are compared. Measured at 100 k series that lie all over memory after churn: without, half of all time is
-/// waiting for them.
+/// they are compared. By profile, at 100 k series that lie all over memory after churn, half of all time is waiting for
+/// them without. Other distances were not tried.
 pub(super) const FAR: usize = 12;
 pub(super) const NEAR: usize = 6;
 /// Places of the ring.

@@ -3,12 +3,10 @@
 //! Does not know where bytes come from. The gzip frame (RFC 1952) is read here and the deflate stream inside by
 //! `flate2`: its gzip decoder would build a new state of some 50 KiB for each body.
 //!
-//! Invariants: 1. the output never grows past `limit + 1` bytes, nor past what `grow` granted; 2. `grow` is asked
-//! before the output grows, not after; 3. a call makes about as many bytes as it is allowed, so that a body may take
-//! several turns of the loop.
+//! Invariants: those of `inflate`.
 //! Bounds: `limits::BODY_MEMBERS_MAX` members a body; a state for each body that takes more than one turn, and one kept to use again.
 
-use super::inflate::{InflateFault, Progress};
+use super::inflate::{InflateFault, Members};
 use crate::limits;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -40,43 +38,15 @@ impl Gunzip {
     pub fn begin(&mut self) {
         (self.at, self.members, self.member) = (0, 0, None);
     }
+}
 
-    /// Inflates about `slice` bytes more of `input` to the end of `output`; both are the same in every call for one body,
-    /// and `output` is empty before the first. `grow` is asked for each step of capacity.
-    ///
-    /// # Errors
-    /// See [`InflateFault`]; `output` then holds a part that means nothing.
-    pub fn advance(
-        &mut self,
-        input: &[u8],
-        output: &mut Vec<u8>,
-        limit: usize,
-        slice: usize,
-        mut grow: impl FnMut(usize) -> bool,
-    ) -> Result<Progress, InflateFault> {
-        let until = output.len().saturating_add(slice);
-        loop {
-            if self.member.is_none() {
-                if self.members > 0 && self.at == input.len() {
-                    return Ok(Progress::Done);
-                }
-                self.begin_member(input, output.len())?;
-            }
-            if output.len() >= until {
-                return Ok(Progress::More);
-            }
-            if output.len() == output.capacity() {
-                let more = limits::GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
-                if !grow(more) {
-                    return Err(InflateFault::NoBudget);
-                }
-                output.reserve_exact(more);
-            }
-            self.step(input, output)?;
-            if output.len() > limit {
-                return Err(InflateFault::TooLarge);
-            }
-        }
+impl Members for Gunzip {
+    fn is_between(&self) -> bool {
+        self.member.is_none()
+    }
+
+    fn is_at_end(&self, input: &[u8]) -> bool {
+        self.members > 0 && self.at == input.len()
     }
 
     fn begin_member(&mut self, input: &[u8], start: usize) -> Result<(), InflateFault> {
@@ -90,7 +60,6 @@ impl Gunzip {
         Ok(())
     }
 
-    /// Inflates at most a step's bytes, into the room there is.
     fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), InflateFault> {
         let Some(member) = &mut self.member else { return Ok(()) };
         let before = output.len();
@@ -145,6 +114,7 @@ fn head_bytes(input: &[u8]) -> Result<usize, InflateFault> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inflate::{Progress, advance};
     use super::*;
     use flate2::{Compression, GzBuilder, write::GzEncoder};
     use std::io::Write;
@@ -162,7 +132,7 @@ mod tests {
         for slice in [1, 1000] {
             let (mut state, mut output) = (Gunzip::default(), Vec::new());
             let sliced = loop {
-                match state.advance(input, &mut output, limit, slice, |_| true) {
+                match advance(&mut state, input, &mut output, limit, slice, |_| true) {
                     Ok(Progress::More) => {}
                     Ok(Progress::Done) => break Ok(output),
                     Err(fault) => break Err(fault),
@@ -181,7 +151,7 @@ mod tests {
         grow: impl FnMut(usize) -> bool,
     ) -> Result<(), InflateFault> {
         state.begin();
-        state.advance(input, output, limit, usize::MAX, grow).map(|progress| assert_eq!(progress, Progress::Done))
+        advance(state, input, output, limit, usize::MAX, grow).map(|progress| assert_eq!(progress, Progress::Done))
     }
 
     /// A slice ends near its size, whatever the input.
@@ -189,7 +159,7 @@ mod tests {
     fn slices_are_short() {
         let bomb = zip(&vec![0; 10_000_000]);
         let (mut state, mut output, mut slices) = (Gunzip::default(), Vec::new(), 0);
-        while state.advance(&bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
+        while advance(&mut state, &bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
             slices += 1;
             assert!(output.len() <= slices * (100_000 + limits::GUNZIP_STEP_BYTES));
         }

@@ -1,10 +1,14 @@
 //! Compressed bodies, whatever they are compressed with: one state for each, used again, and slices of output.
 //!
 //! Does not know where bytes come from; `gunzip` and `unzstd` know the formats.
+//!
+//! Invariants: 1. the output never grows past `limit + 1` bytes, nor past what `grow` granted; 2. `grow` is asked before the
+//! output grows, not after; 3. a call makes about as many bytes as it is allowed, so that a body may take several turns of
+//! the loop.
 
 use super::gunzip::Gunzip;
 use super::unzstd::Unzstd;
-use crate::limits::{INFLATE_STATE_BYTES, ZSTD_STATE_BYTES};
+use crate::limits::{GUNZIP_STEP_BYTES, INFLATE_STATE_BYTES, ZSTD_STATE_BYTES};
 
 /// How a body, or the message behind a gRPC prefix, is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +78,7 @@ impl Inflate {
         }
     }
 
-    /// Inflates about `slice` bytes more of `input` to the end of `output`; see `Gunzip::advance`.
+    /// Goes on with a body: see [`advance`].
     ///
     /// # Errors
     /// See [`InflateFault`].
@@ -87,8 +91,61 @@ impl Inflate {
         grow: impl FnMut(usize) -> bool,
     ) -> Result<Progress, InflateFault> {
         match self {
-            Inflate::Gzip(state) => state.advance(input, output, limit, slice, grow),
-            Inflate::Zstd(state) => state.advance(input, output, limit, slice, grow),
+            Inflate::Gzip(state) => advance(state, input, output, limit, slice, grow),
+            Inflate::Zstd(state) => advance(state, input, output, limit, slice, grow),
+        }
+    }
+}
+
+/// A format whose bodies are members (gzip) or frames (zstd), one behind the other.
+pub(super) trait Members {
+    /// Whether the last member begun is over, or none is.
+    fn is_between(&self) -> bool;
+
+    /// Whether a member was there and nothing follows.
+    fn is_at_end(&self, input: &[u8]) -> bool;
+
+    /// Begins the next member, behind `made` bytes of output.
+    fn begin_member(&mut self, input: &[u8], made: usize) -> Result<(), InflateFault>;
+
+    /// Inflates at most `limits::GUNZIP_STEP_BYTES`, into the room there is.
+    fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), InflateFault>;
+}
+
+/// Inflates about `slice` bytes more of `input` to the end of `output`; both are the same in every call for one body, and
+/// `output` is empty before the first. `grow` is asked for each step of capacity.
+///
+/// # Errors
+/// See [`InflateFault`]; `output` then holds a part that means nothing.
+pub(super) fn advance(
+    state: &mut impl Members,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    limit: usize,
+    slice: usize,
+    mut grow: impl FnMut(usize) -> bool,
+) -> Result<Progress, InflateFault> {
+    let until = output.len().saturating_add(slice);
+    loop {
+        if state.is_between() {
+            if state.is_at_end(input) {
+                return Ok(Progress::Done);
+            }
+            state.begin_member(input, output.len())?;
+        }
+        if output.len() >= until {
+            return Ok(Progress::More);
+        }
+        if output.len() == output.capacity() {
+            let more = GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
+            if !grow(more) {
+                return Err(InflateFault::NoBudget);
+            }
+            output.reserve_exact(more);
+        }
+        state.step(input, output)?;
+        if output.len() > limit {
+            return Err(InflateFault::TooLarge);
         }
     }
 }

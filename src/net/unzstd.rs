@@ -3,11 +3,11 @@
 //! Does not know where bytes come from. Frames (RFC 8878) are read by the reference library; here is what it may cost: the
 //! window is capped, frames are counted, and a call makes about as many bytes as it is allowed.
 //!
-//! Invariants: those of `gunzip`.
+//! Invariants: those of `inflate`.
 //! Bounds: `limits::BODY_MEMBERS_MAX` frames a body; a window of `limits::ZSTD_WINDOW_LOG_MAX` bits, which is what the
 //! RFC asks every decoder to take and nobody to exceed; `limits::ZSTD_STATE_BYTES` a decoder.
 
-use super::inflate::{InflateFault, Progress};
+use super::inflate::{InflateFault, Members};
 use crate::limits;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
@@ -35,49 +35,26 @@ impl Unzstd {
         let _ = self.decoder.reinit();
         (self.at, self.frames, self.in_frame) = (0, 0, false);
     }
+}
 
-    /// As `Gunzip::advance`.
-    ///
-    /// # Errors
-    /// See [`InflateFault`]; `output` then holds a part that means nothing.
-    pub fn advance(
-        &mut self,
-        input: &[u8],
-        output: &mut Vec<u8>,
-        limit: usize,
-        slice: usize,
-        mut grow: impl FnMut(usize) -> bool,
-    ) -> Result<Progress, InflateFault> {
-        let until = output.len().saturating_add(slice);
-        loop {
-            if !self.in_frame {
-                if self.frames > 0 && self.at == input.len() {
-                    return Ok(Progress::Done);
-                }
-                if self.frames == limits::BODY_MEMBERS_MAX {
-                    return Err(InflateFault::Corrupt("more than 1024 zstd frames"));
-                }
-                self.frames += 1;
-                self.in_frame = true;
-            }
-            if output.len() >= until {
-                return Ok(Progress::More);
-            }
-            if output.len() == output.capacity() {
-                let more = limits::GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());
-                if !grow(more) {
-                    return Err(InflateFault::NoBudget);
-                }
-                output.reserve_exact(more);
-            }
-            self.step(input, output)?;
-            if output.len() > limit {
-                return Err(InflateFault::TooLarge);
-            }
-        }
+impl Members for Unzstd {
+    fn is_between(&self) -> bool {
+        !self.in_frame
     }
 
-    /// Decodes at most a step's bytes, into the room there is.
+    fn is_at_end(&self, input: &[u8]) -> bool {
+        self.frames > 0 && self.at == input.len()
+    }
+
+    fn begin_member(&mut self, _: &[u8], _: usize) -> Result<(), InflateFault> {
+        if self.frames == limits::BODY_MEMBERS_MAX {
+            return Err(InflateFault::Corrupt("more than 1024 zstd frames"));
+        }
+        self.frames += 1;
+        self.in_frame = true;
+        Ok(())
+    }
+
     fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), InflateFault> {
         let before = output.len();
         output.resize(before + limits::GUNZIP_STEP_BYTES.min(output.capacity() - before), 0);
@@ -102,6 +79,7 @@ impl Unzstd {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inflate::{Progress, advance};
     use super::*;
     use std::io::Write;
 
@@ -114,7 +92,7 @@ mod tests {
             let mut output = Vec::new();
             state.begin();
             loop {
-                match state.advance(input, &mut output, limit, slice, |_| true) {
+                match advance(state, input, &mut output, limit, slice, |_| true) {
                     Ok(Progress::More) => {}
                     Ok(Progress::Done) => break Ok(output),
                     Err(fault) => break Err(fault),
@@ -154,11 +132,14 @@ mod tests {
             granted += more;
             granted <= 1_000_000
         };
-        assert_eq!(state.advance(&bomb, &mut output, usize::MAX - 1, usize::MAX, grow), Err(InflateFault::NoBudget));
+        assert_eq!(
+            advance(&mut state, &bomb, &mut output, usize::MAX - 1, usize::MAX, grow),
+            Err(InflateFault::NoBudget)
+        );
         assert!(output.len() <= 1_000_000);
         let (mut output, mut slices) = (Vec::new(), 0);
         state.begin();
-        while state.advance(&bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
+        while advance(&mut state, &bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
             slices += 1;
             assert!(output.len() <= slices * (100_000 + limits::GUNZIP_STEP_BYTES));
         }

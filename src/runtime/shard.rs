@@ -17,7 +17,7 @@ use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest};
 use crate::ledger::{Book, Note};
-use crate::limits::SLICE;
+use crate::limits::{SLICE, SOCKETS_TO_MERGE};
 use crate::listen::{self, Door, Doors};
 use crate::model::{Input, Intake, Receipt, Refusal};
 use crate::sync::cut::{Due, Switch};
@@ -113,8 +113,8 @@ struct Shard {
     stopped: bool,
 }
 
-/// What merging may take of a loop that has sockets to serve: a twelfth, which with a twentieth for delivery leaves ingest
-/// four fifths of a core that all three share, and some for the caches they push each other out of. Once it has taken half of the interval it takes all it needs.
+/// What merging may take of a loop that has sockets to serve: see `limits::SOCKETS_TO_MERGE`. Once it has taken half of the
+/// interval it takes all it needs.
 struct Share {
     /// When the merge began.
     begun_ns: u64,
@@ -124,8 +124,6 @@ struct Share {
     hurry_ns: u64,
 }
 
-/// Time for sockets to each unit of time for merging.
-const SOCKETS_TO_MERGE: u64 = 11;
 /// A turn that took no longer for its sockets had little to do: nobody is kept waiting.
 const QUIET_TURN_NS: u64 = 20_000;
 

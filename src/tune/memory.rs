@@ -12,7 +12,7 @@ use crate::capture;
 use crate::flush::{self, Outlet, Owner, View, Work};
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
-use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE};
+use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
 use crate::model::Input;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
@@ -30,8 +30,6 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 const PASS_NS: u64 = 1_000_000;
 /// Passes before the measurement: series are born, predictions learnt.
 const WARM_UP: usize = 3;
-/// Merging gets a sixth of a busy loop, as in `runtime::shard`.
-const REQUESTS_TO_MERGE: u64 = 5;
 
 /// What a round's process is asked to do.
 pub struct Job<'a> {
@@ -326,7 +324,7 @@ impl Core {
                     self.owner.begin(cut.number, cut.boundary_ns, cores);
                 }
                 let whole = SLICE.as_nanos() as i64;
-                self.credit_ns = (self.credit_ns + (spent_ns / REQUESTS_TO_MERGE) as i64).min(whole);
+                self.credit_ns = (self.credit_ns + (spent_ns / SOCKETS_TO_MERGE) as i64).min(whole);
                 if self.credit_ns <= 0 {
                     return;
                 }

@@ -4,6 +4,7 @@ Knows what each instrument's recordings must become in Prometheus, by plain arit
 Catchment but its command line, ports file, pages and exit code. Standard library only. Start it through tools/interop.
 
     producer (SDK × transport × temporality) ── OTLP ──► catchment ◄── scrape, 1 s ── prometheus ◄── queries ── here
+        some of them through a Collector ── its OTLP exporter ──►
 
 Each producer carries out a plan in rounds; after each round Prometheus must show exactly the series of its job, no more
 and no fewer, with exactly these values. All numbers are integers or multiples of 2^-10, so sums are exact in any order.
@@ -337,6 +338,36 @@ class Prometheus:
         return self.query(f'{{job="{job}",__name__!="target_info"}}')
 
 
+class Collector:
+    """An OpenTelemetry Collector between a producer and Catchment, exporting over `protocol`."""
+
+    def __init__(self, binary, folder, catchment, protocol):
+        self.name, self.log = f"collector-{protocol}", f"{folder}/collector-{protocol}.log"
+        with open(self.log, "wb") as log:
+            self.process = start(
+                [binary, protocol, catchment.doors[f"otlp_{protocol}"]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.address = poll(START_S, f"{self.name} to listen", self.listening, [(self.name, self.process, self.log)])
+
+    def listening(self):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            found = re.search(r"^listening (\S+)$", file.read(), re.MULTILINE)
+        return found and found.group(1)
+
+    def end(self):
+        """None, or what was wrong."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            return f"has not ended within {END_S} s"
+        said = [line for line in tail(self.log).splitlines() if not line.startswith("listening ")]
+        return None if code == 0 and not said else f"exit code {code}: {said}"
+
+
 class Producer:
     """An SDK that carries out a plan."""
 
@@ -411,19 +442,23 @@ def of_kind(all_series, kind):
     return {key: number for key, number in all_series.items() if key[0] in names}
 
 
-def producers(arguments, folder, catchment):
-    """All SDKs × transports × temporalities, and the twins: [(group name, job, instance, kinds, [producers])]."""
-    words = {"python": [arguments.python, f"{os.path.dirname(__file__)}/interop_python.py"], "go": [arguments.go_sdk]}
+def producers(arguments, folder, catchment, collectors):
+    """All SDKs × transports × temporalities, those behind Collectors, and the twins: [(group name, kinds, [producers])]."""
+    words = {
+        "python": [arguments.python, f"{os.path.dirname(__file__)}/interop_python.py"],
+        "go": [arguments.go_sdk],
+        "nodejs": ["node", f"{arguments.js_sdk}/main.js"],
+    }
     all_kinds = sorted({kind for kind, *_ in INSTRUMENTS})
 
-    def make(name, sdk, transport, temporality, door, service, kinds):
+    def make(name, sdk, transport, temporality, door, service, kinds, address=None):
         return Producer(
             sdk,
             words[sdk],
             folder,
             catchment,
             name,
-            address=catchment.doors[door],
+            address=address or catchment.doors[door],
             transport=transport,
             temporality=temporality,
             compression="gzip" if temporality == "delta" else "none",
@@ -445,6 +480,14 @@ def producers(arguments, folder, catchment):
                 name = f"{sdk}-{transport}-{temporality}"
                 one = make(name, sdk, transport, temporality, f"otlp_{transport}", name, all_kinds)
                 groups.append((name, all_kinds, [one]))
+    for temporality in ("cumulative", "delta"):
+        name = f"nodejs-json-{temporality}"
+        one = make(name, "nodejs", "json", temporality, "otlp_http", name, all_kinds)
+        groups.append((name, all_kinds, [one]))
+    for collector, sdk, temporality in zip(collectors, ("python", "go"), ("delta", "cumulative")):
+        name = f"{sdk}-{collector.name}"
+        one = make(name, sdk, "grpc", temporality, None, name, all_kinds, collector.address)
+        groups.append((name, all_kinds, [one]))
     # one series from three processes, each at the other protocol's door
     twins = [
         make(f"twin-{i}", sdk, transport, "delta", door, "twins", ADDING)
@@ -543,11 +586,14 @@ def run(arguments, folder):
     begun = time.monotonic()
     catchment = Catchment(arguments.catchment, folder)
     prometheus = Prometheus(catchment, folder)
-    groups = producers(arguments, folder, catchment)
+    collectors = [Collector(arguments.collector, folder, catchment, protocol) for protocol in ("grpc", "http")]
+    groups = producers(arguments, folder, catchment, collectors)
     run_rounds(check, groups, prometheus)
     check("promtool: the scrape page", promtool(catchment.page(), "interop_"))
     check("promtool: the admin door's page", promtool(catchment.admin("/metrics"), None))
     run_ends(check, groups, catchment, prometheus)
+    for collector in collectors:
+        check(f"{collector.name}: ends without complaints", collector.end())
     for job in ("page", "own"):
         share = max(prometheus.query(f'avg_over_time(up{{job="{job}"}}[30m])').values(), default=0)
         check(f"scrapes of {job} are whole", None if share >= WHOLE else f"{share:.3f} of them")
@@ -569,6 +615,8 @@ def main():
     parser.add_argument("--catchment", required=True)
     parser.add_argument("--python", required=True, help="interpreter that has the SDK")
     parser.add_argument("--go-sdk", required=True)
+    parser.add_argument("--js-sdk", required=True, help="folder of the JavaScript program and its packages")
+    parser.add_argument("--collector", required=True, help="the Collector of tools/interop-collector")
     arguments = parser.parse_args()
     atexit.register(end_all)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -1,25 +1,32 @@
-//! The hot path in memory, part by part: decode and resolve, accumulate by kind, cut and merge, encode.
+//! The path in memory, part by part: decode; resolve (same order, new order, cold); accumulate by kind; cut, merge and
+//! encode for each destination; the whole of it, bytes in to bytes out; JSON in.
 //!
-//! Each bench reports points per second and checks a checksum of its result. `cargo bench` measures; `cargo test`
-//! runs each body once in a tiny size. One thread, no sockets: what is compared is this path with itself.
+//! Each bench reports points and bytes per second and checks a checksum of its result. `cargo bench` measures; `cargo test`
+//! runs each body once in a tiny size. One thread, no sockets: what is compared is this path with itself. (With sockets,
+//! beside a server that discards: `tools/figures.py`.)
 
 #[path = "../tests/common/mod.rs"]
 #[allow(unused_imports)]
 mod common;
 
+use bumpalo::Bump;
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Input, Temporality};
+use catchment::otlp::{points, request};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
 use catchment::sync::cut::{Closed, View as Board};
 use common::*;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const T: u64 = START + 5 * SECOND;
 
@@ -52,26 +59,25 @@ impl Core {
         }
     }
 
-    /// Cuts and merges; returns the points given out.
-    fn flush(&mut self, view: Option<Temporality>) -> u64 {
+    /// Cuts and merges; returns what is given out.
+    fn flush(&mut self, view: Option<Temporality>) -> Count {
         self.cut += 1;
         let (interval, bank) = self.ingest.open();
         self.ingest.switch(self.cut + 1);
         let closed = Some(Closed { bank, interval });
         let board = Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
         self.owner.begin(self.cut, T + u64::from(self.cut) * SECOND, vec![board]);
-        let mut out = Count { view, points: 0, bytes: 0 };
+        let mut out = Count { view, points: 0, requests: Vec::new() };
         while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
         assert!(self.tally.balanced());
-        black_box(out.bytes);
-        out.points
+        out
     }
 }
 
 struct Count {
     view: Option<Temporality>,
     points: u64,
-    bytes: usize,
+    requests: Vec<Vec<u8>>,
 }
 
 impl Outlet for Count {
@@ -81,7 +87,7 @@ impl Outlet for Count {
 
     fn take(&mut self, _: View, request: Vec<u8>, points: u64) {
         self.points += points;
-        self.bytes += request.len();
+        self.requests.push(request);
     }
 }
 
@@ -153,9 +159,7 @@ fn shuffled(requests: &[Vec<u8>], seed: u64) -> Vec<Vec<u8>> {
     requests
         .iter()
         .map(|bytes| {
-            let mut request =
-                opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest::decode(&**bytes)
-                    .expect("ours");
+            let mut request = ExportMetricsServiceRequest::decode(&**bytes).expect("ours");
             for metric in
                 request.resource_metrics.iter_mut().flat_map(|r| &mut r.scope_metrics).flat_map(|s| &mut s.metrics)
             {
@@ -179,16 +183,71 @@ fn sizes() -> Vec<usize> {
     if measuring() { vec![1_000, 100_000, 1_000_000] } else { vec![1_000] }
 }
 
+fn throughput(points: usize, requests: &[Vec<u8>]) -> Throughput {
+    let bytes = requests.iter().map(Vec::len).sum::<usize>();
+    Throughput::ElementsAndBytes { elements: points as u64, bytes: bytes as u64 }
+}
+
+/// The walk alone: every point read, no series looked for. The sum of the values is the checksum.
+fn walk(requests: &[Vec<u8>], arena: &mut Bump) -> u64 {
+    let mut sum = 0;
+    for bytes in requests {
+        let read = request::each(bytes, 1, |resource| {
+            black_box(request::head(resource, arena)?);
+            request::each(resource, 2, |scope| {
+                black_box(request::head(scope, arena)?);
+                request::each(scope, 2, |metric| {
+                    let Some((_, data)) = request::metric(metric, arena)?.data else { return Ok(()) };
+                    request::each(data, 1, |point| {
+                        if let points::Number::Int(value) = points::number(point, None, arena)?.value {
+                            sum += value as u64;
+                        }
+                        Ok(())
+                    })
+                })
+            })
+        });
+        read.expect("well-formed");
+        arena.reset();
+    }
+    sum
+}
+
+fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    group.sample_size(10);
+    let series = if measuring() { 100_000 } else { 1_000 };
+    let same = requests(Shape::Delta, series, T);
+    group.throughput(throughput(series, &same));
+    let mut arena = Bump::new();
+    group.bench_function("walk, delta sums", |b| {
+        b.iter(|| assert_eq!(walk(&same, &mut arena), 3 * series as u64, "checksum"));
+    });
+    group.bench_function("prost into structs, delta sums", |b| {
+        b.iter(|| {
+            for bytes in &same {
+                let read = ExportMetricsServiceRequest::decode(&**bytes).expect("ours");
+                assert_eq!(black_box(read).resource_metrics.len(), 1, "checksum");
+            }
+        });
+    });
+    group.finish();
+}
+
 fn resolve(c: &mut Criterion) {
     let mut group = c.benchmark_group("bytes to cells, delta sums");
     group.sample_size(10);
     for series in sizes() {
         let same = requests(Shape::Delta, series, T);
-        group.throughput(Throughput::Elements(series as u64));
+        group.throughput(throughput(series, &same));
+        // each series is born: names, groups, index, cells
+        group.bench_function(format!("cold/{series}"), |b| {
+            b.iter_batched_ref(Core::new, |core| core.send(&same), BatchSize::PerIteration);
+        });
         let mut core = Core::new();
         core.send(&same);
         group.bench_function(format!("same order/{series}"), |b| b.iter(|| core.send(&same)));
-        assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
+        assert_eq!(core.flush(Some(Temporality::Delta)).points, series as u64, "checksum");
         // eight orders in turn, none of them that of the export before
         let orders: Vec<_> =
             (1..=if series > 100_000 { 2 } else { 8 }).map(|seed| shuffled(&same, seed * 7919)).collect();
@@ -201,7 +260,7 @@ fn resolve(c: &mut Criterion) {
         });
         // also where a filter left the measurement out
         core.send(&same);
-        assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
+        assert_eq!(core.flush(Some(Temporality::Delta)).points, series as u64, "checksum");
     }
     group.finish();
 }
@@ -219,8 +278,9 @@ fn accumulate(c: &mut Criterion) {
     ] {
         let mut core = Core::new();
         let mut time = T;
-        core.send(&requests(shape, series, time));
-        group.throughput(Throughput::Elements(series as u64));
+        let first = requests(shape, series, time);
+        core.send(&first);
+        group.throughput(throughput(series, &first));
         group.bench_function(name, |b| {
             b.iter_batched(
                 || {
@@ -231,7 +291,7 @@ fn accumulate(c: &mut Criterion) {
                 BatchSize::PerIteration,
             );
         });
-        assert_eq!(core.flush(Some(Temporality::Cumulative)), series as u64, "checksum");
+        assert_eq!(core.flush(Some(Temporality::Cumulative)).points, series as u64, "checksum");
     }
     group.finish();
 }
@@ -241,7 +301,6 @@ fn merge(c: &mut Criterion) {
     group.sample_size(10);
     for series in sizes() {
         let same = requests(Shape::Delta, series, T);
-        group.throughput(Throughput::Elements(series as u64));
         for (name, view) in [
             ("without destination", None),
             ("encoded cumulative", Some(Temporality::Cumulative)),
@@ -249,16 +308,18 @@ fn merge(c: &mut Criterion) {
         ] {
             let mut core = Core::new();
             core.send(&same);
-            core.flush(view);
+            let out = core.flush(view);
+            let expected = if view.is_some() { series as u64 } else { 0 };
+            group.throughput(throughput(series, &out.requests));
             group.bench_function(format!("{name}/{series}"), |b| {
                 b.iter_custom(|times| {
-                    let mut spent = std::time::Duration::ZERO;
+                    let mut spent = Duration::ZERO;
                     for _ in 0..times {
                         core.send(&same);
-                        let begun = std::time::Instant::now();
-                        let points = core.flush(view);
+                        let begun = Instant::now();
+                        let out = core.flush(view);
                         spent += begun.elapsed();
-                        assert_eq!(points, if view.is_some() { series as u64 } else { 0 }, "checksum");
+                        assert_eq!(out.points, expected, "checksum");
                     }
                     spent
                 });
@@ -268,9 +329,67 @@ fn merge(c: &mut Criterion) {
     group.finish();
 }
 
+/// What a destination's form adds to the encoded requests, once for all destinations that share it.
+fn forms(c: &mut Criterion) {
+    let mut group = c.benchmark_group("forms of destinations");
+    group.sample_size(10);
+    let series = if measuring() { 100_000 } else { 1_000 };
+    let mut core = Core::new();
+    core.send(&requests(Shape::Delta, series, T));
+    let Count { requests: encoded, points, .. } = core.flush(Some(Temporality::Cumulative));
+    assert_eq!(points, series as u64, "checksum");
+    group.throughput(throughput(series, &encoded));
+    let mut text = Vec::new();
+    group.bench_function("JSON lines", |b| {
+        b.iter(|| {
+            for request in &encoded {
+                text.clear();
+                catchment::otlp::json_out::write_json(request, &mut text).expect("ours");
+                black_box(text.len());
+            }
+        });
+    });
+    // at the levels that destinations take
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory")
+    };
+    let zstd = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).expect("memory");
+    let codings: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 2] = [("gzip", &gzip), ("zstd", &zstd)];
+    for (name, pack) in codings {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                for request in &encoded {
+                    assert!(black_box(pack(request)).len() < request.len() / 2, "checksum");
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Bytes in to bytes out: an export of every series, a cut, and its requests encoded.
+fn whole(c: &mut Criterion) {
+    let mut group = c.benchmark_group("whole");
+    group.sample_size(10);
+    for series in sizes() {
+        let same = requests(Shape::Delta, series, T);
+        let mut core = Core::new();
+        core.send(&same);
+        core.flush(Some(Temporality::Delta));
+        group.throughput(throughput(series, &same));
+        group.bench_function(format!("delta sums in, delta out/{series}"), |b| {
+            b.iter(|| {
+                core.send(&same);
+                assert_eq!(core.flush(Some(Temporality::Delta)).points, series as u64, "checksum");
+            });
+        });
+    }
+    group.finish();
+}
+
 /// OTLP/JSON to protobuf, and the yardstick: `serde_json` into the official structs. Goal: a third of its time at most.
 fn json(c: &mut Criterion) {
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     let mut group = c.benchmark_group("JSON");
     group.sample_size(10);
     for (name, shape) in [("delta sums", Shape::Delta), ("histograms of 14 bounds", Shape::Histogram)] {
@@ -299,7 +418,7 @@ fn json(c: &mut Criterion) {
                 core.send(std::slice::from_ref(&out));
             });
         });
-        assert_eq!(core.flush(Some(Temporality::Delta)), series as u64, "checksum");
+        assert_eq!(core.flush(Some(Temporality::Delta)).points, series as u64, "checksum");
         let read = ExportMetricsServiceRequest::decode(&out[..]).expect("well-formed");
         group.bench_function(format!("serde_json into structs/{name}"), |b| {
             b.iter(|| black_box(serde_json::from_slice::<ExportMetricsServiceRequest>(&text).expect("ours")));
@@ -311,5 +430,5 @@ fn json(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resolve, accumulate, merge, json);
+criterion_group!(benches, decode, resolve, accumulate, merge, forms, whole, json);
 criterion_main!(benches);

@@ -249,9 +249,9 @@ def get(url):
 
 
 class Catchment:
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, interval="500ms", more=()):
         ports, self.log = f"{folder}/ports.json", f"{folder}/catchment.log"
-        words = [binary, "run", "--shards", "2", "--pin", "off", "--interval", "500ms", "--ports-file", ports]
+        words = [binary, "run", "--shards", "2", "--pin", "off", "--interval", interval, "--ports-file", ports, *more]
         for door in ("--otlp-grpc", "--otlp-http", "--prometheus", "--admin"):
             words += [door, "127.0.0.1:0"]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("CATCHMENT_")}
@@ -261,6 +261,14 @@ class Catchment:
         poll(START_S, "the ports file", lambda: os.path.exists(ports) or None, self.alive)
         with open(ports, encoding="utf-8") as file:
             self.doors = json.load(file)
+
+    def end(self):
+        """SIGTERM; the exit code, or words."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            return f"none within {END_S} s"
 
     def page(self):
         """The scrape page; a scrape that the second next cut overtook is broken off, and tried again."""
@@ -598,11 +606,7 @@ def run(arguments, folder):
         share = max(prometheus.query(f'avg_over_time(up{{job="{job}"}}[30m])').values(), default=0)
         check(f"scrapes of {job} are whole", None if share >= WHOLE else f"{share:.3f} of them")
     check_ledger(check, catchment.ledger())
-    catchment.process.send_signal(signal.SIGTERM)
-    try:
-        code = catchment.process.wait(END_S)
-    except subprocess.TimeoutExpired:
-        code = f"none within {END_S} s"
+    code = catchment.end()
     check("SIGTERM: exit code 0", None if code == 0 else f"{code}\n{tail(catchment.log)}")
     last = tail(catchment.log).strip().splitlines()[-1:]
     check("SIGTERM: the ledger is the last line, balanced", None if last and last[0].endswith("; balanced") else str(last))

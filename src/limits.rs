@@ -31,6 +31,8 @@ pub const NAME_BYTES_MAX: usize = 64 * KIB;
 pub const ATTRIBUTES_MAX: usize = 1_024;
 /// Bucket bounds of an explicit histogram.
 pub const HISTOGRAM_BOUNDS_MAX: usize = 1_024;
+/// Quantiles of a summary point. Sources send three to ten of them.
+pub const SUMMARY_QUANTILES_MAX: usize = 32;
 /// Buckets of each sign of an exponential histogram.
 pub const EXPONENTIAL_BUCKETS_MAX: usize = 160;
 

@@ -79,8 +79,8 @@ pub enum Reject {
     MemoryLimit,
     /// More points in one interval than a cell can count (2^32 - 1).
     CellFull,
-    /// Summaries are not taken yet.
-    Unsupported,
+    /// M28: quantiles outside 0 to 1, not rising, or too many; a negative value.
+    BadSummary,
     /// M27: NaN or infinite where only a number adds up.
     NotFinite,
     /// The point's or metric's counts overflow 64 bits.
@@ -107,7 +107,7 @@ impl Reject {
         Reject::GroupLimit,
         Reject::MemoryLimit,
         Reject::CellFull,
-        Reject::Unsupported,
+        Reject::BadSummary,
         Reject::NotFinite,
         Reject::CountOverflow,
     ];
@@ -130,7 +130,7 @@ impl Reject {
             Reject::GroupLimit => "group_limit",
             Reject::MemoryLimit => "memory_limit",
             Reject::CellFull => "cell_full",
-            Reject::Unsupported => "unsupported",
+            Reject::BadSummary => "bad_summary",
             Reject::NotFinite => "not_finite",
             Reject::CountOverflow => "count_overflow",
         }
@@ -154,7 +154,10 @@ impl Reject {
             Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",
             Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
             Reject::CellFull => "more than 2^32 points for one series in one interval: shorten --interval",
-            Reject::Unsupported => "summaries are not taken by this version",
+            Reject::BadSummary => {
+                "summary quantiles must lie in 0 to 1 and rise strictly, at most 32 of them, and their values must not be \
+                 negative"
+            }
             Reject::NotFinite => "a sum is NaN or infinite",
             Reject::CountOverflow => "histogram counts overflow 64 bits",
         }

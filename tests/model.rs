@@ -68,7 +68,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => Just(Turn::StartIsTime),
         2 => Just(Turn::Late),
         2 => Just(Turn::Twice),
-        1 => Just(Turn::NoValue),
+        2 => Just(Turn::NoValue),
         1 => Just(Turn::Negative),
         1 => Just(Turn::Huge),
     ]
@@ -94,10 +94,11 @@ enum What {
     Gauge,
     Histogram(i32),
     Exponential(i32),
+    Summary,
 }
 
 /// Name, what it is, whether its values are doubles (nothing: now and then). Two with one name meet in one series.
-const KINDS: [(&str, What, Option<bool>); 17] = [
+const KINDS: [(&str, What, Option<bool>); 18] = [
     ("d.int", What::Delta { monotonic: true }, Some(false)),
     ("d.double", What::Delta { monotonic: true }, Some(true)),
     ("d.both", What::Delta { monotonic: true }, None),
@@ -115,6 +116,7 @@ const KINDS: [(&str, What, Option<bool>); 17] = [
     ("c.updown", What::Delta { monotonic: false }, Some(true)),
     ("h.cumulative", What::Histogram(1), None),
     ("e.cumulative", What::Exponential(1), None),
+    ("s", What::Summary, None),
 ];
 /// Attribute sets of each.
 const SETS: usize = 3;
@@ -214,6 +216,11 @@ impl Life {
                     *source = Source { start: source.start, scale: source.scale, ..Source::default() };
                 }
                 exponential(name, temporality, vec![point])
+            }
+            What::Summary => {
+                let pairs: Vec<(f64, f64)> = (0..amount % 5).map(|i| (i as f64 / 4.0, (amount >> i) as f64)).collect();
+                let point = summary_point(attributes, start, time, amount % 7, units.unsigned_abs() as f64, &pairs);
+                summary(name, vec![pb::SummaryDataPoint { flags, ..point }])
             }
         };
         source.last = Some((swap, metric.clone()));

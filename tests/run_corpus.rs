@@ -43,7 +43,11 @@ fn values<'a>(requests: impl IntoIterator<Item = &'a ExportMetricsServiceRequest
                 e.attributes.clear();
                 e.exemplars.clear();
             }
-            Body::Number(_) | Body::Summary => {}
+            Body::Number(_) => {}
+            Body::Summary(s) => {
+                (s.start_time_unix_nano, s.time_unix_nano) = (0, 0);
+                s.attributes.clear();
+            }
         }
         (point.key().expect("what leaves has an identity"), format!("{:?}", point.body))
     });

@@ -10,3 +10,4 @@
 pub mod explicit;
 pub mod exponential;
 pub mod number;
+pub mod summary;

@@ -11,8 +11,10 @@ use super::directory::{Owned, Owner};
 use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
 use crate::aggregate::exponential as exp;
 use crate::aggregate::number::Value;
+use crate::aggregate::summary;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX, EXPONENTIAL_BUCKETS_MAX};
 use crate::model::{Kind, Temporality};
+use crate::otlp::points::NO_RECORDED_VALUE;
 use crate::wire::{field_size, put_bytes, put_fixed64, put_header, put_uint, put_varint, varint_size, zigzag};
 
 /// The temporality a destination wants (`?temporality=`).
@@ -40,6 +42,8 @@ pub(super) struct Point {
     pub delta_double: bool,
     /// There is a delta.
     pub has_delta: bool,
+    /// No recorded value: the series ended (M7).
+    pub ended: bool,
 }
 
 impl Point {
@@ -278,7 +282,7 @@ impl Batch {
             }
             points += 1;
         }
-        if meta.kind != Kind::Gauge {
+        if has_temporality(meta.kind) {
             put_uint(out, 0x10, if cumulative { 2 } else { 1 });
         }
         if meta.kind == Kind::Sum && meta.monotonic {
@@ -288,10 +292,15 @@ impl Batch {
     }
 }
 
-/// Non-monotonic sums always leave cumulative (metric exporters' specification); gauges have no temporality.
+/// Gauges and summaries have none.
+const fn has_temporality(kind: Kind) -> bool {
+    !matches!(kind, Kind::Gauge | Kind::Summary)
+}
+
+/// Non-monotonic sums always leave cumulative (metric exporters' specification).
 fn is_cumulative(view: View, owned: &Owned) -> bool {
     let meta = &owned.listed.meta;
-    view.0 == Temporality::Cumulative || meta.kind == Kind::Gauge || meta.kind == Kind::Sum && !meta.monotonic
+    view.0 == Temporality::Cumulative || !has_temporality(meta.kind) || meta.kind == Kind::Sum && !meta.monotonic
 }
 
 const fn optional(length: usize) -> usize {
@@ -310,7 +319,9 @@ const fn data_key(kind: Kind) -> u8 {
 
 fn data_size(owned: &Owned, points: usize) -> usize {
     let meta = &owned.listed.meta;
-    points + if meta.kind == Kind::Gauge { 0 } else { 2 } + if meta.kind == Kind::Sum && meta.monotonic { 2 } else { 0 }
+    points
+        + if has_temporality(meta.kind) { 2 } else { 0 }
+        + if meta.kind == Kind::Sum && meta.monotonic { 2 } else { 0 }
 }
 
 fn metric_size(owned: &Owned, points: usize) -> usize {
@@ -322,21 +333,38 @@ fn metric_size(owned: &Owned, points: usize) -> usize {
 }
 
 /// Bytes of a point without its attributes.
+#[inline]
 fn point_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> usize {
     let start = if cumulative && point.start == 0 { 0 } else { 9 };
     match owned.listed.meta.kind {
-        Kind::Gauge | Kind::Summary | Kind::Sum => start + 18,
+        Kind::Gauge | Kind::Sum if !point.ended => start + 18,
+        _ => start + other_size(owned, point, cumulative, words),
+    }
+}
+
+/// Of what is no number with a value, without its start.
+#[inline(never)]
+fn other_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> usize {
+    match owned.listed.meta.kind {
+        Kind::Gauge | Kind::Sum => ended_size(owned),
+        kind if point.ended && kind != Kind::Summary => ended_size(owned),
+        Kind::Summary => {
+            let region = summary_region(point, words);
+            let flags = if point.ended { 2 } else { 0 };
+            9 + flags
+                + fixed_size(region[summary::COUNT])
+                + fixed_size(region[summary::SUM])
+                + quantiles(region).map(|pair| field_size(quantile_size(pair))).sum::<usize>()
+        }
         Kind::Histogram => {
             let region = region(owned, point, cumulative, words);
             let buckets = region.len() - explicit::HEAD;
-            start + 9 + count_size(region) + extras(region[4]) + field_size(8 * buckets) + optional(8 * (buckets - 1))
+            9 + count_size(region) + extras(region[4]) + field_size(8 * buckets) + optional(8 * (buckets - 1))
         }
         Kind::ExponentialHistogram => {
             let region = region(owned, point, cumulative, words);
             let scale = zigzag(region[7] as i32);
-            start
-                + 9
-                + count_size(region)
+            9 + count_size(region)
                 + extras(region[4])
                 + if scale == 0 { 0 } else { 1 + varint_size(scale) }
                 + if region[5] == 0 { 0 } else { 9 }
@@ -345,6 +373,36 @@ fn point_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> 
                 + if region[6] == 0 { 0 } else { 9 }
         }
     }
+}
+
+/// Bytes of a point without a recorded value, without start and attributes: time, flags, and of an explicit histogram
+/// its bounds with empty buckets.
+fn ended_size(owned: &Owned) -> usize {
+    let meta = &owned.listed.meta;
+    let bounds = meta.bounds.len();
+    11 + if meta.kind == Kind::Histogram && bounds > 0 {
+        field_size(8 * bounds) + field_size(8 * (bounds + 1))
+    } else {
+        0
+    }
+}
+
+const fn fixed_size(bits: u64) -> usize {
+    if bits == 0 { 0 } else { 9 }
+}
+
+fn summary_region<'a>(point: &Point, words: &'a [u64]) -> &'a [u64] {
+    let at = point.words as usize;
+    &words[at..at + summary::REGION]
+}
+
+/// Bits of each quantile and its value.
+fn quantiles(region: &[u64]) -> impl Iterator<Item = &[u64]> {
+    region[summary::HEAD..summary::used(&region)].chunks_exact(2)
+}
+
+fn quantile_size(pair: &[u64]) -> usize {
+    pair.iter().map(|bits| fixed_size(*bits)).sum()
 }
 
 const fn count_size(region: &[u64]) -> usize {
@@ -384,6 +442,7 @@ fn side_field(side: (i32, &[u64])) -> usize {
     optional(side_size(side))
 }
 
+#[inline]
 fn put_point(
     out: &mut Vec<u8>,
     owned: &Owned,
@@ -403,11 +462,41 @@ fn put_point(
     }
     put_fixed64(out, 0x19, time);
     match kind {
-        Kind::Gauge | Kind::Summary | Kind::Sum => {
+        Kind::Gauge | Kind::Sum if !point.ended => {
             let (bits, double) =
                 if cumulative { (point.value, point.double) } else { (point.delta, point.delta_double) };
             put_fixed64(out, if double { 0x21 } else { 0x31 }, bits);
             out.extend_from_slice(attributes);
+        }
+        _ => put_other(out, owned, point, attributes, cumulative, words),
+    }
+}
+
+/// What follows start and time in what is no number with a value.
+#[inline(never)]
+fn put_other(out: &mut Vec<u8>, owned: &Owned, point: &Point, attributes: &[u8], cumulative: bool, words: &[u64]) {
+    match owned.listed.meta.kind {
+        kind @ (Kind::Gauge | Kind::Sum) => put_ended(out, owned, attributes, kind),
+        kind if point.ended && kind != Kind::Summary => put_ended(out, owned, attributes, kind),
+        Kind::Summary => {
+            let region = summary_region(point, words);
+            for (key, bits) in [(0x21, region[summary::COUNT]), (0x29, region[summary::SUM])] {
+                if bits != 0 {
+                    put_fixed64(out, key, bits);
+                }
+            }
+            for pair in quantiles(region) {
+                put_header(out, 0x32, quantile_size(pair));
+                for (key, bits) in [(0x09, pair[0]), (0x11, pair[1])] {
+                    if bits != 0 {
+                        put_fixed64(out, key, bits);
+                    }
+                }
+            }
+            out.extend_from_slice(attributes);
+            if point.ended {
+                put_uint(out, 0x40, NO_RECORDED_VALUE.into());
+            }
         }
         Kind::Histogram => {
             let region = region(owned, point, cumulative, words);
@@ -451,6 +540,23 @@ fn put_point(
             }
         }
     }
+}
+
+/// What follows start and time in a point without a recorded value.
+fn put_ended(out: &mut Vec<u8>, owned: &Owned, attributes: &[u8], kind: Kind) {
+    let bounds = &owned.listed.meta.bounds;
+    if kind == Kind::Histogram && !bounds.is_empty() {
+        put_header(out, 0x32, 8 * (bounds.len() + 1));
+        out.resize(out.len() + 8 * (bounds.len() + 1), 0);
+        put_header(out, 0x3a, 8 * bounds.len());
+        bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
+    }
+    // an exponential histogram's attributes stand before its start
+    if kind != Kind::ExponentialHistogram {
+        out.extend_from_slice(attributes);
+    }
+    let flags_key = if matches!(kind, Kind::Gauge | Kind::Sum) { 0x40 } else { 0x50 };
+    put_uint(out, flags_key, NO_RECORDED_VALUE.into());
 }
 
 fn put_extremes(out: &mut Vec<u8>, region: &[u64], min_key: u8, max_key: u8) {

@@ -9,7 +9,7 @@
 //! 2. Resources and scopes are told apart by their bytes and schema URL, groups by their number.
 
 use super::Options;
-use super::batch::Batch;
+use super::batch::{Batch, Point};
 use super::expire::Ages;
 use super::histograms::{Explicit, Exponentials};
 use super::merge::{Cut, Link};
@@ -100,6 +100,10 @@ pub struct Owner {
     /// Cumulative banks of the series being merged.
     pub(super) links: Vec<Link>,
     pub(super) words: Vec<u64>,
+    /// The summary being merged.
+    pub(super) summary: Vec<u64>,
+    /// The end of the series being merged, if it ended.
+    pub(super) end: Option<Point>,
     pub(super) retiring: Vec<(u32, Arc<Series>)>,
     pub(super) ages: Ages,
     /// Series linked and alive.
@@ -133,6 +137,8 @@ impl Owner {
             exponentials: Exponentials::default(),
             links: Vec::new(),
             words: Vec::new(),
+            summary: Vec::new(),
+            end: None,
             retiring: Vec::new(),
             ages: Ages::new(options.expire_ns),
             live: 0,

@@ -9,7 +9,7 @@
 use super::directory::Owner;
 use super::merge::Cut;
 use crate::ledger::{Note, Tally};
-use crate::model::{Kind, Temporality};
+use crate::model::Temporality;
 use crate::series::cell::{STATE, Shape, interval_of};
 use crate::series::lifecycle::{self, Outcome};
 use crate::series::registry::DeadCell;
@@ -132,9 +132,10 @@ impl Owner {
     fn bury_series(&mut self, group: u32, series: &Arc<Series>, slab: &mut SlabWriter) {
         let block = series.block();
         series.put_dead();
-        let histogram = matches!(series.group.kind, Kind::Histogram | Kind::ExponentialHistogram);
-        if histogram && block != 0 {
-            slab.release(block - 1, 3 * Self::shape(series, false).region());
+        match (series.group.block_words(), block) {
+            (0, _) => {}
+            (_, 0) => self.registry.settle_block(&series.group),
+            (words, line) => slab.release(line - 1, words),
         }
         self.registry.remove(series, !crate::ingest::is_overflow(&series.attributes));
         self.live -= 1;

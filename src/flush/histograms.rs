@@ -7,13 +7,14 @@
 
 use super::batch::Point;
 use super::directory::Owner;
+use super::ended::Mark;
 use super::merge::{Cut, Link, Stands, get, put_chain};
 use crate::aggregate::explicit::{self, Words};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Temporality};
-use crate::series::cell::{FLAGS, Shape, value_flag};
+use crate::series::cell::{FLAGS, Shape, cumulative_region as cr, ended_flag, points_of, value_flag};
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
 use std::sync::atomic::AtomicU64;
@@ -167,6 +168,13 @@ impl Arithmetic for Exponentials {
     }
 }
 
+/// What came of a series in an interval, besides the step.
+struct Came<'a> {
+    has_delta: bool,
+    /// The newest whole point.
+    newest: Option<(Link, &'a [AtomicU64])>,
+}
+
 fn shape_of(series: &Series, cumulative: bool) -> Shape {
     let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
     Shape::of(series.group.kind, temporality, series.group.buckets())
@@ -208,13 +216,18 @@ impl Owner {
     ) -> Option<Point> {
         let words = shape_of(series, false).region();
         sums.begin(words);
-        let (mut has_delta, mut left_out) = (false, 0);
+        let (mut has_delta, mut left_out, mut mark) = (false, 0, Mark::default());
         let points = self.touched(
             cut,
             series,
             |cumulative| shape_of(series, cumulative),
             |cell, shape, bank, cells| {
-                if get(cells, FLAGS) & value_flag(bank) == 0 {
+                let (flags, at) = (get(cells, FLAGS), shape.bank(bank).start);
+                if flags & ended_flag(bank) != 0 {
+                    mark.at(get(cells, at + cr::ENDED));
+                }
+                if flags & value_flag(bank) == 0 {
+                    mark.delta |= !shape.cumulative() && points_of(get(cells, at)) > 0;
                     return;
                 }
                 if shape.cumulative() {
@@ -227,27 +240,57 @@ impl Owner {
         );
         tally.emit(points);
         tally.note(Note::CountOverflow, left_out);
-        if !has_delta && links.is_empty() {
+        if !has_delta && links.is_empty() && (!mark.is_set() || series.block() == 0) {
             return None;
         }
-        if series.newest().is_none() && series.block() == 0 {
+        if series.block() == 0 {
             // line numbers are kept one higher, so that 0 is "none"
             series.put_block(slab.allocate(3 * words) + 1);
+            self.registry.settle_block(&series.group);
         }
         let block = slab.run(series.block() - 1, 3 * words);
         let part = |i: usize| &block[i * words..(i + 1) * words];
         Link::sort(links);
         let newest = self.chain_histograms(cut, series, links, part(CHAIN), sums, tally);
-        if !has_delta && newest.is_none() {
+        let times = self.total_of(cut, series, sums, Came { has_delta, newest }, block, tally);
+        let point = times.map(|(start, time)| {
+            let base = self.words.len();
+            self.words.resize(base + 2 * words, 0);
+            let (total, step) = self.words[base..].split_at_mut(words);
+            sums.put_total(&mut &mut *total);
+            sums.put_step(&mut &mut *step);
+            Point { time, start, words: base as u32, has_delta: true, ..Point::default() }
+        });
+        if mark.is_set() {
+            let end = |series: &Series| series.end(cut.number, |from, to| explicit::copy(&mut part(to), &part(from)));
+            mark.has_delta = has_delta;
+            self.end = self.ended(cut, series, mark, point.is_some(), end);
+        }
+        point
+    }
+
+    /// Writes the series' value after this cut's step into its block; its start and time, if anything had an effect.
+    fn total_of(
+        &self,
+        cut: &Cut,
+        series: &Series,
+        sums: &mut impl Arithmetic,
+        came: Came<'_>,
+        block: &[AtomicU64],
+        tally: &mut Tally,
+    ) -> Option<(u64, u64)> {
+        let words = block.len() / 3;
+        let part = |i: usize| &block[i * words..(i + 1) * words];
+        if !came.has_delta && came.newest.is_none() {
             return None;
         }
-        if has_delta {
+        if came.has_delta {
             series.put_has_delta();
         }
         if series.has_delta() && series.chain().is_some() {
             series.put_mixed();
         }
-        let (start, time) = match newest {
+        let times = match came.newest {
             Some((link, shown)) if !series.has_delta() => {
                 sums.total_is(shown);
                 series.put_start(link.newest_start);
@@ -265,12 +308,7 @@ impl Owner {
             }
         };
         series.with_slot(cut.number, |_, slot| sums.put_total(&mut part(slot)));
-        let base = self.words.len();
-        self.words.resize(base + 2 * words, 0);
-        let (total, step) = self.words[base..].split_at_mut(words);
-        sums.put_total(&mut &mut *total);
-        sums.put_step(&mut &mut *step);
-        Some(Point { time, start, words: base as u32, has_delta: true, ..Point::default() })
+        Some(times)
     }
 
     /// As `merge`'s `chain`: adds what the links contribute to the step; returns the newest whole point, if any link

@@ -13,12 +13,13 @@
 
 use super::batch::{Point, View};
 use super::directory::Owner;
+use super::ended::Mark;
 use crate::aggregate::number::{self, Value};
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Temporality};
 use crate::series::cell::{
-    self, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, interval_of, points_of,
-    reset_flag, value_flag,
+    self, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, ended_flag, interval_of,
+    points_of, reset_flag, value_flag,
 };
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Chain, Series};
@@ -102,6 +103,10 @@ impl Link {
             cell,
             bank,
         };
+        if shape == Shape::CumulativeNumber && flags & ended_flag(bank) != 0 {
+            // the newest time is that of a point without a value
+            link.newest_time = link.last_time;
+        }
         if !link.chained {
             (link.first_start, link.last_start) = (link.newest_start, link.newest_start);
             (link.first_time, link.last_time) = (link.newest_time, link.newest_time);
@@ -265,18 +270,32 @@ impl Owner {
                 continue;
             }
             let point = match meta.kind {
-                Kind::Gauge | Kind::Summary => self.gauge(cut, series, tally),
+                Kind::Gauge => self.gauge(cut, series, tally),
+                Kind::Summary => self.summary(cut, series, slab, tally),
                 Kind::Sum => self.sum(cut, series, meta.monotonic, tally),
                 Kind::Histogram | Kind::ExponentialHistogram => self.histogram(cut, series, slab, tally),
             };
-            if point.is_none() {
-                self.retire_if_idle(group, series);
+            let size = series.attributes.len();
+            match point {
+                Some(point) => self.batch.push(Point { series: at as u32, ..point }, size),
+                None if self.end.is_none() => {
+                    self.retire_if_idle(group, series);
+                    continue;
+                }
+                None => {}
             }
-            if let Some(point) = point {
-                tally.note(Note::SeriesMerged, 1);
-                let size = series.attributes.len();
-                self.batch.push(Point { series: at as u32, ..point }, size);
+            tally.note(Note::SeriesMerged, 1);
+            if self.end.is_some() {
+                self.push_end(at as u32, size);
             }
+        }
+    }
+
+    /// The series being merged ended: says so.
+    #[cold]
+    fn push_end(&mut self, at: u32, size: usize) {
+        if let Some(end) = self.end.take() {
+            self.batch.push(Point { series: at, ..end }, size);
         }
     }
 
@@ -305,48 +324,28 @@ impl Owner {
         points
     }
 
-    fn gauge(&mut self, cut: &Cut, series: &Series, tally: &mut Tally) -> Option<Point> {
-        let mut newest: Option<(u64, Value)> = None;
-        let points = self.touched(
-            cut,
-            series,
-            |_| Shape::Number,
-            |_, shape, bank, words| {
-                let flags = get(words, FLAGS);
-                if flags & value_flag(bank) == 0 {
-                    return;
-                }
-                let at = shape.bank(bank).start;
-                let (bits, time) = (get(words, at + 1), get(words, at + 2));
-                if newest.is_none_or(|(t, v)| (time, bits) > (t, v.bits())) {
-                    newest = Some((time, Value::from_bits(bits, flags & double_flag(bank) != 0)));
-                }
-            },
-        );
-        tally.emit(points);
-        let (time, value) = newest?;
-        if series.newest().is_some() && time <= series.time() {
-            return None;
-        }
-        series.put_time(time);
-        series.put_value(cut.number, value);
-        Some(Point { time, start: 0, ..Point::number(value, None) })
-    }
-
     fn sum(&mut self, cut: &Cut, series: &Series, monotonic: bool, tally: &mut Tally) -> Option<Point> {
         let mut links = std::mem::take(&mut self.links);
         links.clear();
-        let point = self.sum_with(cut, series, monotonic, &mut links, tally);
+        let mut mark = Mark::default();
+        let point = self.sum_with(cut, series, monotonic, &mut links, &mut mark, tally);
         self.links = links;
+        if mark.is_set() {
+            let number = cut.number;
+            self.end = self.ended(cut, series, mark, point.is_some(), |series| series.end_number(number));
+        }
         point
     }
 
+    /// The merged point.
+    #[inline]
     fn sum_with(
         &self,
         cut: &Cut,
         series: &Series,
         monotonic: bool,
         links: &mut Vec<Link>,
+        mark: &mut Mark,
         tally: &mut Tally,
     ) -> Option<Point> {
         let mut delta: Option<Value> = None;
@@ -357,13 +356,20 @@ impl Owner {
             let flags = get(words, FLAGS);
             if shape == Shape::Number {
                 if u64::from(points_of(get(words, at))) == get(words, at + cell::NO_VALUES) {
+                    mark.delta |= points_of(get(words, at)) > 0;
                     return;
                 }
                 let value = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
                 let (sum, overflow) = delta.unwrap_or(Value::Int(0)).add(value);
                 overflows += u64::from(overflow);
                 delta = Some(if delta.is_none() { value } else { sum });
-            } else if flags & value_flag(bank) != 0 {
+                return;
+            }
+            let is_ended = flags & ended_flag(bank) != 0;
+            if is_ended {
+                mark.at(get(words, at + c::NEWEST_TIME));
+            }
+            if flags & value_flag(bank) != 0 && (flags & chain_flag(bank) != 0 || !is_ended) {
                 links.push(Link::new(cell, shape, bank, words));
             }
         });
@@ -374,6 +380,7 @@ impl Owner {
             return None;
         }
         if delta.is_some() {
+            mark.has_delta = true;
             series.put_has_delta();
         }
         if series.has_delta() && series.chain().is_some() {

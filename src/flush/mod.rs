@@ -18,9 +18,11 @@
 
 mod batch;
 mod directory;
+mod ended;
 mod expire;
 mod histograms;
 mod merge;
+mod newest;
 
 pub use batch::View;
 pub use directory::{Directory, Group as ListedGroup, Owner};

@@ -16,7 +16,7 @@ use crate::otlp::attributes;
 use crate::otlp::schema::Message;
 use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
-    interval_of, points_of, reset_flag, stamp, value_flag,
+    ended_flag, interval_of, points_of, reset_flag, stamp, value_flag,
 };
 use crate::series::group::{Group, Parts};
 use crate::series::lifecycle::{self, State, Touch};
@@ -55,7 +55,7 @@ impl Ingest {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
         let staged = std::mem::take(&mut self.staged);
-        let (mut number, mut histogram, mut exponential) = (0, 0, 0);
+        let (mut number, mut histogram, mut exponential, mut summary) = (0, 0, 0, 0);
         for run in 0..stage.runs.len() {
             let (list, to) = stage.runs[run];
             match list {
@@ -104,6 +104,15 @@ impl Ingest {
                         let route = self.route_to(target, stage, tally);
                         if let Err(reason) = route.and_then(|route| self.exponential(route, &point, tally)) {
                             refuse(Kind::ExponentialHistogram, reason, stage, &mut rejected);
+                        }
+                    }
+                }
+                List::Summaries => {
+                    for i in std::mem::replace(&mut summary, to)..to {
+                        let (target, point) = stage.summaries[i];
+                        let route = self.route_to(target, stage, tally);
+                        if let Err(reason) = route.and_then(|route| self.summary(route, &point, tally)) {
+                            refuse(Kind::Summary, reason, stage, &mut rejected);
                         }
                     }
                 }
@@ -160,7 +169,7 @@ impl Ingest {
                 Kind::Sum => numbers[1],
                 Kind::Histogram => stage.histograms.len() as u64,
                 Kind::ExponentialHistogram => stage.exponentials.len() as u64,
-                Kind::Summary => 0,
+                Kind::Summary => stage.summaries.len() as u64,
             };
             tally.apply(input, kind, listed - refused[i]);
         }
@@ -259,10 +268,7 @@ impl Ingest {
         }
         put(words, at, word + 1);
         if point.flags & stage::NO_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
-            if point.flags & (stage::GAUGE | stage::CUMULATIVE) == 0 {
-                put(words, at + cell::NO_VALUES, get(words, at + cell::NO_VALUES) + 1);
-            }
+            self.without_value(words, at, point, tally);
             return Ok(());
         }
         if shape == Shape::Number {
@@ -273,19 +279,52 @@ impl Ingest {
         Ok(())
     }
 
-    /// M17: the newest time wins, ties go to the larger bits.
+    /// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").
+    #[cold]
+    fn without_value(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
+        tally.note(Note::NoRecordedValue, 1);
+        let newest = match point.flags & (stage::GAUGE | stage::CUMULATIVE) {
+            0 => {
+                put(words, at + cell::NO_VALUES, get(words, at + cell::NO_VALUES) + 1);
+                return;
+            }
+            stage::GAUGE => at + cell::GAUGE_TIME,
+            _ => at + c::NEWEST_TIME,
+        };
+        let before = get(words, newest);
+        if point.time <= before {
+            tally.note(Note::Superseded, 1);
+            return;
+        }
+        put(words, newest, point.time);
+        let mut flags = get(words, FLAGS);
+        if point.flags & stage::GAUGE != 0 {
+            flags &= !value_flag(self.bank);
+        } else if flags & (ended_flag(self.bank) | chain_flag(self.bank)) == chain_flag(self.bank)
+            && before != get(words, at + c::LAST_TIME)
+        {
+            // the newest value was a second writer's, and its time is no longer known
+            put(words, at + c::NEWEST_START, get(words, at + c::LAST_START));
+            put(words, at + c::NEWEST_VALUE, get(words, at + c::LAST_VALUE));
+        }
+        put(words, FLAGS, flags | ended_flag(self.bank));
+    }
+
+    /// M17: the newest time wins, ties go to the larger bits, and to a value before none.
     fn gauge(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
         let flags = get(words, FLAGS);
-        let time = get(words, at + 2);
+        let time = get(words, at + cell::GAUGE_TIME);
         let has_value = flags & value_flag(self.bank) != 0;
-        if point.time < time || point.time == time && !(has_value && point.value > get(words, at + 1)) {
+        let wins_tie = flags & ended_flag(self.bank) != 0 || has_value && point.value > get(words, at + 1);
+        if point.time < time || point.time == time && !wins_tie {
             tally.note(Note::Superseded, 1);
             return;
         }
         put(words, at + 1, point.value);
-        put(words, at + 2, point.time);
+        put(words, at + cell::GAUGE_TIME, point.time);
         let double = if point.flags & stage::DOUBLE != 0 { double_flag(self.bank) } else { 0 };
-        put(words, FLAGS, flags & !double_flag(self.bank) | double | value_flag(self.bank));
+        let before = flags & !(double_flag(self.bank) | ended_flag(self.bank));
+        put(words, FLAGS, before | double | value_flag(self.bank));
     }
 
     /// M10, M14: a point of a writer with an older start is the newest one and nothing else.
@@ -300,7 +339,7 @@ impl Ingest {
         let chained = flags & chain_flag(self.bank) != 0;
         let read = |i: usize| if chained { Value::from_bits(get(words, at + i), was_double) } else { Value::Int(0) };
         let (mut first, mut last, mut gained) = (read(c::FIRST_VALUE), read(c::LAST_VALUE), read(c::GAINED));
-        let mut new_flags = flags | value_flag(self.bank);
+        let mut new_flags = flags & !ended_flag(self.bank) | value_flag(self.bank);
         let known = get(words, at + c::LAST_START);
         if older(point.start, known) {
             tally.note(Note::OverlappingWriter, 1);
@@ -377,9 +416,10 @@ impl Ingest {
         let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
         // the newest time and start this core knows for the series stand in the newer of the two banks
         let kept: &[usize] = match shape {
-            Shape::Number if gauge => &[2],
+            Shape::Number if gauge => &[cell::GAUGE_TIME],
+            Shape::Summary => &[cell::SUMMARY_TIME],
             Shape::CumulativeNumber => &[c::NEWEST_TIME, c::LAST_START],
-            _ if shape.cumulative() => &[cr::LAST_TIME, cr::LAST_START],
+            _ if shape.cumulative() => &[cr::LAST_TIME, cr::LAST_START, cr::ENDED],
             _ => &[],
         };
         for i in kept {

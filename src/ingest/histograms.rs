@@ -11,7 +11,9 @@ use crate::aggregate::number::{newer, older};
 use crate::ledger::{Note, Tally};
 use crate::model::Reject;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
-use crate::series::cell::{FLAGS, Shape, chain_flag, cumulative_region as cr, points_of, reset_flag, value_flag};
+use crate::series::cell::{
+    FLAGS, Shape, chain_flag, cumulative_region as cr, ended_flag, points_of, reset_flag, value_flag,
+};
 use std::sync::atomic::AtomicU64;
 
 impl Ingest {
@@ -25,8 +27,9 @@ impl Ingest {
         let at = shape.bank(self.bank).start;
         let line = self.touched(route, shape, at, tally)?;
         let words = self.slab.run(line, shape.words());
-        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
+        count_point(words, at)?;
+        if point.flags & NO_RECORDED_VALUE != 0 {
+            without_value(words, at, shape, self.bank, point.time, tally);
             return Ok(());
         }
         let mut region = std::mem::take(&mut self.region);
@@ -62,7 +65,7 @@ impl Ingest {
         region: &[u64],
         tally: &mut Tally,
     ) {
-        if point.time <= get(words, at + cr::LAST_TIME) {
+        if point.time <= newest(words, at) {
             tally.note(Note::Superseded, 1);
             return;
         }
@@ -102,8 +105,9 @@ impl Ingest {
         let at = shape.bank(self.bank).start;
         let line = self.touched(route, shape, at, tally)?;
         let words = self.slab.run(line, shape.words());
-        if !count_point(words, at)? || point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
+        count_point(words, at)?;
+        if point.flags & NO_RECORDED_VALUE != 0 {
+            without_value(words, at, shape, self.bank, point.time, tally);
             return Ok(());
         }
         let [new, last, gained, step] = &mut self.scratch;
@@ -123,7 +127,7 @@ impl Ingest {
             put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
             return Ok(());
         }
-        if point.time <= get(words, at + cr::LAST_TIME) {
+        if point.time <= newest(words, at) {
             tally.note(Note::Superseded, 1);
             return Ok(());
         }
@@ -154,6 +158,26 @@ impl Ingest {
     }
 }
 
+/// Time of the newest point of a cumulative histogram, with a value or without.
+fn newest(words: &[AtomicU64], at: usize) -> u64 {
+    get(words, at + cr::LAST_TIME).max(get(words, at + cr::ENDED))
+}
+
+/// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").
+#[cold]
+fn without_value(words: &[AtomicU64], at: usize, shape: Shape, bank: usize, time: u64, tally: &mut Tally) {
+    tally.note(Note::NoRecordedValue, 1);
+    if !shape.cumulative() {
+        return;
+    }
+    if time <= newest(words, at) {
+        tally.note(Note::Superseded, 1);
+        return;
+    }
+    put(words, at + cr::ENDED, time);
+    put(words, FLAGS, get(words, FLAGS) | ended_flag(bank));
+}
+
 /// How a point of a cumulative histogram comes to its bank.
 enum Comes {
     /// From a writer with an older start, after points of the chain.
@@ -168,7 +192,7 @@ enum Comes {
 
 /// How a point of a cumulative histogram comes to its bank, and the words beside the regions for it (M10, M14).
 fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tally: &mut Tally) -> Comes {
-    let flags = get(words, FLAGS);
+    let flags = get(words, FLAGS) & !ended_flag(bank);
     let chained = flags & chain_flag(bank) != 0;
     let known = get(words, at + cr::LAST_START);
     let second = older(start, known);
@@ -195,11 +219,11 @@ fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tal
 }
 
 /// Counts the point in its bank.
-fn count_point(words: &[AtomicU64], at: usize) -> Result<bool, Reject> {
+pub(super) fn count_point(words: &[AtomicU64], at: usize) -> Result<(), Reject> {
     let word = get(words, at);
     if points_of(word) == u32::MAX {
         return Err(Reject::CellFull);
     }
     put(words, at, word + 1);
-    Ok(true)
+    Ok(())
 }

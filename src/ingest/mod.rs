@@ -26,6 +26,7 @@ mod overflow;
 mod regions;
 mod routes;
 mod stage;
+mod summaries;
 
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::{Note, Tally};
@@ -183,13 +184,11 @@ impl Ingest {
         let head = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
         stage.points[kind as usize] += head.points as u64;
         let temporality = match (kind, head.temporality) {
-            (Kind::Gauge, _) | (_, 2) => Ok(Temporality::Cumulative),
+            (Kind::Gauge | Kind::Summary, _) | (_, 2) => Ok(Temporality::Cumulative),
             (_, 1) => Ok(Temporality::Delta),
             _ => Err(Reject::NoTemporality),
         };
-        let refused = if kind == Kind::Summary {
-            Some(Reject::Unsupported)
-        } else if metric.name.is_empty() {
+        let refused = if metric.name.is_empty() {
             Some(Reject::EmptyName)
         } else if metric.name.len() > NAME_BYTES_MAX {
             Some(Reject::LongName)
@@ -220,9 +219,13 @@ impl Ingest {
                 self.histograms(data, key, walk, arena, stage)?;
                 stage.ran(List::Histograms, stage.histograms.len());
             }
-            _ => {
+            Kind::ExponentialHistogram => {
                 self.exponentials(data, key, walk, arena, stage)?;
                 stage.ran(List::Exponentials, stage.exponentials.len());
+            }
+            Kind::Summary => {
+                self.summaries(data, key, walk, arena, stage)?;
+                stage.ran(List::Summaries, stage.summaries.len());
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use super::contexts::StreamKey;
 use crate::model::{Kind, Reject};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
+use crate::otlp::summaries::SummaryPoint;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
@@ -69,6 +70,8 @@ pub enum List {
     Histograms,
     /// `Stage.exponentials`
     Exponentials,
+    /// `Stage.summaries`
+    Summaries,
 }
 
 /// A route that must be made for a point.
@@ -92,6 +95,8 @@ pub struct Stage<'a> {
     pub histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
     /// Exponential histograms in their order.
     pub exponentials: ArenaVec<'a, (Target, ExponentialPoint<'a>)>,
+    /// Summaries in their order.
+    pub summaries: ArenaVec<'a, (Target, SummaryPoint<'a>)>,
     /// The order of the lists' points among each other: up to which place of which list, one after the other.
     pub runs: ArenaVec<'a, (List, usize)>,
     /// Points by kind.
@@ -114,6 +119,7 @@ impl<'a> Stage<'a> {
             contexts: ArenaVec::new_in(arena),
             histograms: ArenaVec::new_in(arena),
             exponentials: ArenaVec::new_in(arena),
+            summaries: ArenaVec::new_in(arena),
             runs: ArenaVec::new_in(arena),
             points: [0; 5],
             rejected: ArenaVec::new_in(arena),

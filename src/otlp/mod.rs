@@ -17,3 +17,4 @@ mod json_schema;
 pub mod points;
 pub mod request;
 pub mod schema;
+pub mod summaries;

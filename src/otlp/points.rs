@@ -86,7 +86,7 @@ fn take_run<'a>(reader: &mut Reader<'a>, key_byte: u8) -> Result<&'a [u8], Fault
 
 /// Tracks where a point's attributes were found.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     No,
     Once,
     Scattered,
@@ -94,7 +94,7 @@ enum Seen {
 
 /// At an attribute key: takes the expected bytes, or the run.
 #[inline]
-fn attributes_here<'a>(
+pub(super) fn attributes_here<'a>(
     reader: &mut Reader<'a>,
     expected: Option<&[u8]>,
     key_byte: u8,
@@ -114,7 +114,7 @@ fn attributes_here<'a>(
 }
 
 #[inline]
-fn finish_attributes<'a>(
+pub(super) fn finish_attributes<'a>(
     found: Attributes<'a>,
     seen: Seen,
     expected: Option<&[u8]>,
@@ -241,7 +241,7 @@ fn number_odd<'a>(reader: &mut Reader<'a>, point: &mut NumberPoint<'a>, seen: &m
     Ok(())
 }
 
-fn fixed(reader: &mut Reader<'_>, field: Field) -> Result<u64, Fault> {
+pub(super) fn fixed(reader: &mut Reader<'_>, field: Field) -> Result<u64, Fault> {
     reader.expect(field, WireType::Fixed64)?;
     reader.fixed64()
 }

@@ -5,7 +5,7 @@
 
 use super::House;
 use crate::aggregate::explicit::{HAS_SUM, HEAD};
-use crate::aggregate::number;
+use crate::aggregate::{number, summary};
 use crate::flush::{Directory, ListedGroup};
 use crate::model::Kind;
 use crate::prometheus::{Meta, Overtaken, Progress, Row, Source, Value};
@@ -68,7 +68,7 @@ impl Source for Cut {
         visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
         let list = group.listed.series.load();
-        let mut buckets = Vec::new();
+        let (mut buckets, mut quantiles) = (Vec::new(), Vec::new());
         while let Some(series) = list.get(*cursor) {
             *cursor += 1;
             if series.is_dead() {
@@ -76,15 +76,25 @@ impl Source for Cut {
             }
             let (value, slot, cut) = match series.read(self.number) {
                 ReadValue::Found { value, slot, cut } => (value, slot, cut),
-                ReadValue::NotYet => continue,
+                ReadValue::NotYet | ReadValue::Ended => continue,
                 ReadValue::Overtaken if series.is_dead() => continue,
                 ReadValue::Overtaken => return Err(Overtaken),
             };
             let value = match group.meta.kind {
-                Kind::Gauge | Kind::Sum | Kind::Summary => match value {
+                Kind::Gauge | Kind::Sum => match value {
                     number::Value::Int(v) => Value::Int(v),
                     number::Value::Double(v) => Value::Double(v),
                 },
+                Kind::Summary => {
+                    let Some((count, sum)) = self.summary(group.shard, series, slot, &mut quantiles) else { continue };
+                    if !series.still(slot, cut) {
+                        if series.is_dead() {
+                            continue;
+                        }
+                        return Err(Overtaken);
+                    }
+                    Value::Summary { count, sum, quantiles: &quantiles }
+                }
                 kind => {
                     let Some((count, sum)) = self.histogram(group.shard, series, kind, slot, &mut buckets) else {
                         continue;
@@ -135,5 +145,24 @@ impl Cut {
             buckets.extend((HEAD..region).map(get));
         }
         Some((get(0), (get(4) & HAS_SUM != 0).then(|| f64::from_bits(get(1)))))
+    }
+
+    /// Count and sum of a slot; the quantiles go into `quantiles`.
+    fn summary(
+        &self,
+        shard: usize,
+        series: &Series,
+        slot: usize,
+        quantiles: &mut Vec<(f64, f64)>,
+    ) -> Option<(u64, f64)> {
+        let line = series.block().checked_sub(1)?;
+        let words = self.house.registry.slab(shard).run(line, 2 * summary::REGION)?;
+        let region = &words[slot * summary::REGION..(slot + 1) * summary::REGION];
+        // ORDERING: as in `histogram`; a number of quantiles that is being overwritten stays within the region
+        let pairs = (summary::used(&region) - summary::HEAD) / 2;
+        quantiles.clear();
+        quantiles.extend((0..pairs).map(|i| summary::quantile(&region, i)));
+        let get = |i: usize| region[i].load(Relaxed);
+        Some((get(summary::COUNT), f64::from_bits(get(summary::SUM))))
     }
 }

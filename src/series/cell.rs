@@ -12,9 +12,10 @@
 //!   cumulative number  first start, first time, first value, last start, last time, last value, gained,
 //!                      newest start, newest time, newest value
 //!   explicit           region
-//!   cumulative         first start, first time, last start, last time, newest start, then three regions: first,
-//!                      last, gained
+//!   cumulative         first start, first time, last start, last time, newest start, ended, then three regions:
+//!                      first, last, gained
 //!   exponential        likewise with its own region
+//!   summary            time, region
 //! ```
 //!
 //! *First* to *last* is what the bank saw of one writer of a cumulative stream, the one with the newest start that
@@ -24,10 +25,16 @@
 //! point, and nothing else. A histogram keeps no third point for this: there the last region holds it until the first
 //! point of the chain comes, and from then on writers with older starts leave no trace but a count.
 //!
+//! *Ended* (M7): the newest point of a gauge, a summary or a cumulative stream had no recorded value. A gauge or summary
+//! then has no value; the time word is that point's. A cumulative sum keeps what it has, the newest time is that
+//! point's, and last time is the value's; where the newest value was a second writer's, the last point of the chain
+//! stands in its place, and there is none without a chain. A cumulative histogram has a word of its own for the time.
+//! A value of a later time takes the flag back. A delta cell only knows that no point of the interval had a value.
+//!
 //! A bank belongs to the interval in its stamp; the writer resets it at the first touch in a new one. So merge only
 //! reads, and "which of the two banks is newer" is a comparison of stamps.
 
-use crate::aggregate::{explicit, exponential};
+use crate::aggregate::{explicit, exponential, summary};
 use crate::model::{Kind, Temporality};
 use std::ops::Range;
 
@@ -65,13 +72,16 @@ pub enum Shape {
     Exponential,
     /// Cumulative exponential histogram.
     CumulativeExponential,
+    /// Summary.
+    Summary,
 }
 
 impl Shape {
     /// The shape for an input; `buckets` matters to explicit histograms.
     pub const fn of(kind: Kind, temporality: Temporality, buckets: u32) -> Shape {
         match (kind, temporality) {
-            (Kind::Gauge | Kind::Summary, _) | (Kind::Sum, Temporality::Delta) => Shape::Number,
+            (Kind::Gauge, _) | (Kind::Sum, Temporality::Delta) => Shape::Number,
+            (Kind::Summary, _) => Shape::Summary,
             (Kind::Sum, Temporality::Cumulative) => Shape::CumulativeNumber,
             (Kind::Histogram, Temporality::Delta) => Shape::Explicit(buckets),
             (Kind::Histogram, Temporality::Cumulative) => Shape::CumulativeExplicit(buckets),
@@ -80,12 +90,13 @@ impl Shape {
         }
     }
 
-    /// Words of a histogram region; 0 for numbers.
+    /// Words of a histogram's or summary's region; 0 for numbers.
     pub const fn region(self) -> usize {
         match self {
             Shape::Number | Shape::CumulativeNumber => 0,
             Shape::Explicit(b) | Shape::CumulativeExplicit(b) => explicit::HEAD + b as usize,
             Shape::Exponential | Shape::CumulativeExponential => exponential::REGION,
+            Shape::Summary => summary::REGION,
         }
     }
 
@@ -95,7 +106,8 @@ impl Shape {
             Shape::Number => 3,
             Shape::CumulativeNumber => 11,
             Shape::Explicit(_) | Shape::Exponential => 1 + self.region(),
-            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 6 + 3 * self.region(),
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 7 + 3 * self.region(),
+            Shape::Summary => 2 + self.region(),
         }
     }
 
@@ -110,10 +122,11 @@ impl Shape {
         start..start + self.bank_words()
     }
 
-    /// Where region `i` (0 first, 1 last, 2 gained; delta: 0) lies in a bank.
+    /// Where region `i` (0 first, 1 last, 2 gained; delta and summary: 0) lies in a bank.
     pub const fn region_in_bank(self, i: usize) -> Range<usize> {
         let start = match self {
-            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 6 + i * self.region(),
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => 7 + i * self.region(),
+            Shape::Summary => 2,
             _ => 1,
         };
         start..start + self.region()
@@ -122,6 +135,17 @@ impl Shape {
     /// Whether its input is cumulative.
     pub const fn cumulative(self) -> bool {
         matches!(self, Shape::CumulativeNumber | Shape::CumulativeExplicit(_) | Shape::CumulativeExponential)
+    }
+}
+
+/// Words of the block in which the owner keeps a series' value: two slots, and of a histogram the last point of the chain.
+/// A number's value lies in the series itself.
+pub const fn block_words(kind: Kind, buckets: u32) -> usize {
+    let region = Shape::of(kind, Temporality::Delta, buckets).region();
+    match kind {
+        Kind::Gauge | Kind::Sum => 0,
+        Kind::Histogram | Kind::ExponentialHistogram => 3 * region,
+        Kind::Summary => 2 * region,
     }
 }
 
@@ -157,13 +181,23 @@ pub const fn value_flag(bank: usize) -> u64 {
 
 /// Flags that belong to bank `b`.
 pub const fn bank_flags(bank: usize) -> u64 {
-    double_flag(bank) | reset_flag(bank) | value_flag(bank) | chain_flag(bank)
+    double_flag(bank) | reset_flag(bank) | value_flag(bank) | chain_flag(bank) | ended_flag(bank)
 }
 
 /// Flag: bank `b` has first, last and gained.
 pub const fn chain_flag(bank: usize) -> u64 {
     64 << bank
 }
+
+/// Flag: the newest point of bank `b` had no recorded value.
+pub const fn ended_flag(bank: usize) -> u64 {
+    256 << bank
+}
+
+/// Word of a gauge's bank: the time of its newest point.
+pub const GAUGE_TIME: usize = 2;
+/// Word of a summary's bank: the time of its newest point.
+pub const SUMMARY_TIME: usize = 1;
 
 /// Words inside the bank of a cumulative number, after the stamp.
 pub mod cumulative {
@@ -183,7 +217,7 @@ pub mod cumulative {
     pub const GAINED: usize = 7;
     /// Newest start.
     pub const NEWEST_START: usize = 8;
-    /// Newest time.
+    /// Newest time, also of a point without a recorded value.
     pub const NEWEST_TIME: usize = 9;
     /// Newest value.
     pub const NEWEST_VALUE: usize = 10;
@@ -201,4 +235,6 @@ pub mod cumulative_region {
     pub const LAST_TIME: usize = 4;
     /// Start of the last point as it came.
     pub const NEWEST_START: usize = 5;
+    /// Time of the newest point without a recorded value.
+    pub const ENDED: usize = 6;
 }

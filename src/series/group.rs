@@ -156,6 +156,11 @@ impl Group {
         self.users.fetch_sub(1, AcqRel) == 1 && self.users.compare_exchange(0, GONE, AcqRel, Relaxed).is_ok()
     }
 
+    /// Words of the owner's block of each of its series.
+    pub fn block_words(&self) -> usize {
+        super::cell::block_words(self.kind, self.buckets())
+    }
+
     /// Buckets of an explicit histogram.
     pub fn buckets(&self) -> u32 {
         if self.kind == Kind::Histogram { self.bounds.len() as u32 + 1 } else { 0 }

@@ -6,10 +6,12 @@
 //! Invariants
 //! 1. A series belongs to the shard that `owner` names for its hash, for as long as the process runs.
 //! 2. `live` counts the series that were let in under the limit, each exactly once between birth and death.
+//! 3. `owed` has the bytes of each series' block from birth on, until its owner takes the block or the series dies: what
+//!    a burst of births will take at the cut counts at once.
 
 use super::group::{Group, GroupKey, Parts};
 use super::index::{Leaf, Lookup, Trie};
-use super::slab::Slab;
+use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::Series;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
@@ -43,6 +45,10 @@ pub struct Options {
 /// hundred and fifty bytes (see the README's numbers); longer attributes are covered by the rest of the budget.
 const SERIES_BYTES: usize = 512;
 
+fn block_bytes(group: &Group) -> usize {
+    SlabWriter::lines_of(group.block_words()) * LINE_WORDS * 8
+}
+
 /// A cell that its core may free once no route of it points there.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadCell {
@@ -75,6 +81,7 @@ pub struct Registry {
     group_ids: AtomicU32,
     group_count: AtomicUsize,
     live: AtomicUsize,
+    owed: AtomicUsize,
     slabs: Box<[Slab]>,
     births: Box<[SegQueue<Arc<Series>>]>,
     deaths: Box<[SegQueue<DeadCell>]>,
@@ -99,6 +106,7 @@ impl Registry {
             group_ids: AtomicU32::new(0),
             group_count: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
+            owed: AtomicUsize::new(0),
             slabs: slabs.into(),
             births: (0..n).map(|_| SegQueue::new()).collect(),
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
@@ -204,9 +212,17 @@ impl Registry {
         }
     }
 
-    /// Bytes that series and cells take, as far as they are accounted for.
+    /// Bytes that series, cells and blocks take, as far as they are accounted for.
     pub fn bytes(&self) -> usize {
-        self.live() * SERIES_BYTES + self.slabs.iter().map(Slab::bytes).sum::<usize>()
+        // ORDERING: as in `live`
+        let owed = self.owed.load(Relaxed);
+        self.live() * SERIES_BYTES + self.slabs.iter().map(Slab::bytes).sum::<usize>() + owed
+    }
+
+    /// The owner takes the block of a series of this group from its slab, or the series dies without one.
+    pub fn settle_block(&self, group: &Group) {
+        // ORDERING: a limit, publishes nothing
+        self.owed.fetch_sub(block_bytes(group), Relaxed);
     }
 
     /// The series with this identity, made if it is new. `limited` series count towards the limit.
@@ -240,6 +256,8 @@ impl Registry {
                 Ok(series)
             }
             Lookup::Inserted(series) => {
+                // ORDERING: as in `settle_block`, whose caller hears of the series through the queue of births
+                self.owed.fetch_add(block_bytes(group), Relaxed);
                 self.births[owner].push(series.clone());
                 Ok(series)
             }

@@ -80,6 +80,8 @@ mod meta {
     pub const USED_TWICE: u64 = 32;
     /// Expired: no longer shown.
     pub const DEAD: u64 = 64;
+    /// The slot's cut ended the series (M7): it is not shown until a value comes.
+    pub const ENDED: [u64; 2] = [128, 256];
 }
 
 /// Words of the owner.
@@ -138,7 +140,7 @@ pub struct Dead;
 pub enum ReadValue {
     /// The value at the newest cut not after the one asked for. `block_slot` is the slot it came from.
     Found {
-        /// The value (numbers), or the line of the owner's block (histograms).
+        /// The value (numbers), or the line of the owner's block (histograms, summaries).
         value: Value,
         /// Slot 0 or 1.
         slot: usize,
@@ -147,6 +149,8 @@ pub enum ReadValue {
     },
     /// Not yet merged at that cut.
     NotYet,
+    /// It had ended at that cut: its newest point had no recorded value (M7).
+    Ended,
     /// Both slots are newer: the reader was overtaken.
     Overtaken,
 }
@@ -344,8 +348,36 @@ impl Series {
         self.put_cut(slot, 0);
         // ORDERING: number 0 before the words; pairs with the reader's Acquire fence
         fence(Release);
+        self.put_flag(meta::ENDED[slot], false);
         write(self, slot);
         self.put_cut(slot, cut);
+    }
+
+    /// Marks a series with a value as ended from `cut` on (M7); `copy(from, to)` copies the value of a slot. Owner only.
+    pub fn end(&self, cut: u32, copy: impl FnOnce(usize, usize)) {
+        let Some(newest) = self.newest() else { return };
+        // nobody reads the cut before all of it is merged: a slot that has its value already is only marked
+        if self.cut_of(newest, Relaxed) == cut {
+            self.put_flag(meta::ENDED[newest], true);
+            return;
+        }
+        self.with_slot(cut, |series, slot| {
+            copy(newest, slot);
+            series.put_flag(meta::ENDED[slot], true);
+        });
+    }
+
+    /// Marks a series of numbers as ended from `cut` on; its value stays. Owner only.
+    pub fn end_number(&self, cut: u32) {
+        self.end(cut, |from, to| {
+            self.put(VALUE + to, self.word(VALUE + from));
+            self.put_flag(meta::DOUBLE[to], self.flag(meta::DOUBLE[from]));
+        });
+    }
+
+    /// Whether it ended and no value came since. Owner only.
+    pub fn is_ended(&self) -> bool {
+        self.newest().is_some_and(|slot| self.flag(meta::ENDED[slot]))
     }
 
     /// The value at the newest cut not after `cut`. Any thread.
@@ -371,6 +403,9 @@ impl Series {
         if self.cut_of(slot, Relaxed) != cuts[slot] {
             return ReadValue::Overtaken;
         }
+        if meta & meta::ENDED[slot] != 0 {
+            return ReadValue::Ended;
+        }
         ReadValue::Found { value: Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0), slot, cut: cuts[slot] }
     }
 
@@ -385,12 +420,12 @@ impl Series {
         self.word(META) & meta::USED_TWICE != 0
     }
 
-    /// The line of the owner's histogram block, once there is one. Any thread, after `read` found a value.
+    /// The line of the owner's block (histograms, summaries), once there is one. Any thread, after `read` found a value.
     pub fn block(&self) -> u32 {
         self.word(VALUE) as u32
     }
 
-    /// Sets the histogram block. Owner only, before the first value.
+    /// Sets the block. Owner only, before the first value.
     pub fn put_block(&self, line: u32) {
         self.put(VALUE, u64::from(line));
     }
@@ -405,7 +440,7 @@ impl Series {
         self.put(START, start);
     }
 
-    /// Time of the newest gauge or cumulative point. Owner only.
+    /// Time of the newest gauge, summary or cumulative point, one without a recorded value too. Owner only.
     pub fn time(&self) -> u64 {
         self.word(TIME)
     }

@@ -56,11 +56,13 @@ impl Rig {
     }
 
     pub fn with(cores: usize, series_limit: usize, expire_ns: u64) -> Rig {
+        Rig::within(cores, series_limit, usize::MAX, expire_ns)
+    }
+
+    pub fn within(cores: usize, series_limit: usize, memory_limit: usize, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
-        let registry = Arc::new(Registry::new(
-            RegistryOptions { series_limit, group_limit: 100_000, memory_limit: usize::MAX },
-            slabs,
-        ));
+        let registry =
+            Arc::new(Registry::new(RegistryOptions { series_limit, group_limit: 100_000, memory_limit }, slabs));
         let options = FlushOptions { started_ns: START, expire_ns, interval_ns: 10 * SECOND };
         Rig {
             cores: writers
@@ -296,6 +298,35 @@ pub fn exponential_point(
         positive: Some(pb::exponential_histogram_data_point::Buckets { offset, bucket_counts: counts.to_vec() }),
         ..Default::default()
     }
+}
+
+pub fn summary(name: &str, points: Vec<pb::SummaryDataPoint>) -> pb::Metric {
+    metric(name, Data::Summary(pb::Summary { data_points: points }))
+}
+
+pub fn summary_point(
+    attrs: &[(&str, &str)],
+    start: u64,
+    time: u64,
+    count: u64,
+    sum: f64,
+    quantiles: &[(f64, f64)],
+) -> pb::SummaryDataPoint {
+    let pair = |&(quantile, value): &(f64, f64)| pb::summary_data_point::ValueAtQuantile { quantile, value };
+    pb::SummaryDataPoint {
+        attributes: attributes(attrs),
+        start_time_unix_nano: start,
+        time_unix_nano: time,
+        count,
+        sum,
+        quantile_values: quantiles.iter().map(pair).collect(),
+        ..Default::default()
+    }
+}
+
+pub fn summaries(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::SummaryDataPoint> {
+    let points = requests.iter().flat_map(each_point);
+    points.filter_map(|(_, _, p)| if let Any::Summary(s) = p { Some(s) } else { None }).collect()
 }
 
 pub fn histograms(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::HistogramDataPoint> {

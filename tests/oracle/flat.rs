@@ -53,7 +53,7 @@ pub enum Body {
     Number(Option<pb::number_data_point::Value>),
     Histogram(pb::HistogramDataPoint),
     Exponential(pb::ExponentialHistogramDataPoint),
-    Summary,
+    Summary(pb::SummaryDataPoint),
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ pub fn flatten(request: &ExportMetricsServiceRequest) -> Vec<Point> {
                         }
                     }
                     Some(Data::Summary(d)) => d.data_points.iter().for_each(|p| {
-                        add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, Body::Summary);
+                        add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, Body::Summary(p.clone()));
                     }),
                     None => {}
                 }
@@ -204,10 +204,11 @@ impl Point {
 
     /// Nothing: invalid. `Some(None)`: valid without a recorded value (M7).
     pub fn judge(&self) -> Option<Option<Value>> {
-        if self.kind == SUMMARY || self.name.is_empty() || self.name.len() > 65_536 || self.time == 0 {
+        if self.name.is_empty() || self.name.len() > 65_536 || self.time == 0 {
             return None;
         }
-        if self.kind != GAUGE && (!matches!(self.temporality, 1 | 2) || self.start > self.time) {
+        let without_temporality = [GAUGE, SUMMARY].contains(&self.kind);
+        if !without_temporality && !matches!(self.temporality, 1 | 2) || self.kind != GAUGE && self.start > self.time {
             return None;
         }
         if let Body::Histogram(h) = &self.body {
@@ -225,7 +226,8 @@ impl Point {
     fn value(&self) -> Option<Value> {
         use pb::number_data_point::Value as V;
         match &self.body {
-            Body::Number(None) | Body::Summary => None,
+            Body::Number(None) => None,
+            Body::Summary(s) => summary(s),
             Body::Number(Some(V::AsInt(v))) => {
                 let negative = *v < 0 && self.kind == SUM && self.monotonic && self.temporality == 1;
                 (!negative).then_some(Value::Int(*v))
@@ -239,6 +241,18 @@ impl Point {
             Body::Exponential(e) => exponential(e),
         }
     }
+}
+
+/// M28: start, count, sum, number of quantiles, and each with its value, as bits.
+fn summary(s: &pb::SummaryDataPoint) -> Option<Value> {
+    let all = &s.quantile_values;
+    let rising = all.windows(2).all(|two| two[0].quantile < two[1].quantile);
+    if all.len() > 32 || !rising || all.iter().any(|q| !(0.0..=1.0).contains(&q.quantile) || q.value < 0.0) {
+        return None;
+    }
+    let mut words = vec![s.start_time_unix_nano, s.count, s.sum.to_bits(), all.len() as u64];
+    words.extend(all.iter().flat_map(|q| [q.quantile.to_bits(), q.value.to_bits()]));
+    Some(Value::Summary(words))
 }
 
 /// M19.

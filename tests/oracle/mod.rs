@@ -26,27 +26,37 @@ struct Cumulative {
 }
 
 /// What one core took of one cumulative series in one interval (M14).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct List {
     /// Points of the writer with the newest start that the core knows.
     chain: Vec<Cumulative>,
-    /// The newest point, whoever sent it.
-    newest: Cumulative,
+    /// The newest point, whoever sent it; nothing if a point without a value came behind a second writer's (M7).
+    newest: Option<Cumulative>,
 }
 
 impl List {
     /// The points that may count: where there is no chain, the newest point.
     fn points(&self) -> &[Cumulative] {
-        if self.chain.is_empty() { std::slice::from_ref(&self.newest) } else { &self.chain }
+        if self.chain.is_empty() { self.newest.as_slice() } else { &self.chain }
     }
 
     fn first(&self) -> &Cumulative {
         &self.points()[0]
     }
 
+    fn newest(&self) -> &Cumulative {
+        self.newest.as_ref().expect("there is one")
+    }
+
     fn last(&self) -> &Cumulative {
         &self.points()[self.points().len() - 1]
     }
+}
+
+/// What one core took of a gauge or summary in one interval.
+#[derive(Clone, Debug, Default)]
+struct Newest {
+    value: Option<(u64, Value)>,
 }
 
 /// What a core knows of a gauge or cumulative series.
@@ -60,8 +70,12 @@ struct Known {
 struct Series {
     /// Deltas of this interval by core, in the order in which cores first had any.
     delta: Vec<(usize, Option<Value>)>,
-    /// Gauges of this interval with an effect, newest last.
-    gauge: Option<(u64, Value)>,
+    /// Gauges and summaries of this interval by core.
+    newest_here: BTreeMap<usize, Newest>,
+    /// M7, by core: the newest point has no value, and its time.
+    ended_here: BTreeMap<usize, u64>,
+    /// M7: cores of deltas whose points of this interval had no value.
+    no_delta: BTreeSet<usize>,
     /// Cumulative points of this interval by core.
     lists: BTreeMap<usize, List>,
     known: HashMap<usize, Known>,
@@ -76,23 +90,69 @@ struct Series {
     chain: Option<(Cumulative, u32)>,
     /// The newest point, whole.
     newest: Option<Cumulative>,
-    gauge_time: u64,
+    /// Time of the newest gauge, summary, or point without a value.
+    newest_time: u64,
+    ended: bool,
     has_delta: bool,
     total: Option<Value>,
     start: u64,
 }
 
+impl Series {
+    /// Time of all that is known: of values, and of points without.
+    fn time(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| newest.time).max(self.newest_time)
+    }
+
+    /// The newest point of a gauge or summary, if it has a value and is new.
+    fn newest(&mut self, ended_here: u64) -> Option<(u64, Value)> {
+        let all = std::mem::take(&mut self.newest_here).into_values().filter_map(|here| here.value);
+        let best = all.reduce(|a, b| if b.0 > a.0 || b.0 == a.0 && b.1.beats(&a.1) { b } else { a });
+        let new = best.filter(|(time, _)| (self.total.is_none() || *time > self.time()) && *time >= ended_here)?;
+        self.newest_time = new.0;
+        self.total = Some(new.1.clone());
+        self.start = new.1.summary_start();
+        self.ended = false;
+        Some(new)
+    }
+
+    /// M7: the point that says that the series ended, if it ended now.
+    fn end(&mut self, time: u64, no_delta: bool, delta_here: bool, boundary: u64) -> Option<End> {
+        if delta_here || self.total.is_none() {
+            return None;
+        }
+        let newer = time > self.time();
+        if newer {
+            self.newest_time = time;
+        }
+        if self.ended || !newer && !no_delta {
+            return None;
+        }
+        self.ended = true;
+        Some((None, self.start, if newer && !self.has_delta { time } else { boundary }))
+    }
+}
+
+/// No values, start, time.
+type End = (Option<(Value, Value)>, u64, u64);
+
+/// Of a gauge or summary the newest point leaves.
+fn is_newest(key: &Key) -> bool {
+    [flat::GAUGE, flat::SUMMARY].contains(&key.group.kind)
+}
+
 /// What leaves at a cut, by series.
-pub type Leaves = BTreeMap<Key, Leaf>;
+pub type Leaves = BTreeMap<Key, Vec<Leaf>>;
 
 /// One series at one cut.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// `AggregationTemporality`; 0 for gauges.
+    /// `AggregationTemporality`; 0 for gauges and summaries.
     pub temporality: i32,
     pub start: u64,
     pub time: u64,
-    pub value: Value,
+    /// Nothing: the series ended (M7).
+    pub value: Option<Value>,
     pub description: String,
 }
 
@@ -202,6 +262,7 @@ impl Model {
         series.open += 1;
         let Some(value) = value else {
             self.counts.no_value += 1;
+            self.without_value(core, &key, delta, point.time);
             return Some(());
         };
         if let (Some(sum), Some(before)) = (sum, sum_here) {
@@ -209,25 +270,18 @@ impl Model {
             return Some(());
         }
         let newest = series.known.entry(core).or_default();
-        if key.group.kind == flat::GAUGE {
-            // M15, M17: newest time, ties by the larger bits
-            let tied = series.gauge.as_ref().is_some_and(|(time, _)| *time == point.time);
-            let newest_here = newest.time;
-            newest.time = newest_here.max(point.time);
-            let wins_here = point.time > newest_here
-                || point.time == newest_here
-                    && tied
-                    && series.gauge.as_ref().is_some_and(|(_, v)| value.bits() > v.bits());
-            if !wins_here {
+        if is_newest(&key) {
+            // M15, M17, M28: newest time, ties by the larger bits, and to a value before none
+            let here = series.newest_here.entry(core).or_default();
+            let beats = here.value.as_ref().is_some_and(|(_, held)| value.beats(held));
+            let wins_tie = beats || series.ended_here.contains_key(&core);
+            if point.time < newest.time || point.time == newest.time && !wins_tie {
                 self.counts.superseded += 1;
+                return Some(());
             }
-            let wins = match &series.gauge {
-                None => point.time > series.gauge_time,
-                Some((time, held)) => (point.time, value.bits()) > (*time, held.bits()),
-            };
-            if wins {
-                series.gauge = Some((point.time, value));
-            }
+            newest.time = point.time;
+            here.value = Some((point.time, value));
+            series.ended_here.remove(&core);
             return Some(());
         }
         if point.time <= newest.time {
@@ -248,13 +302,39 @@ impl Model {
         }
         let since = if second { point.start } else { newest.start };
         let point = Cumulative { start: point.start, time: point.time, value, since };
-        let new = || List { chain: Vec::new(), newest: point.clone() };
-        let list = series.lists.entry(core).or_insert_with(new);
-        list.newest = point.clone();
+        let list = series.lists.entry(core).or_default();
+        list.newest = Some(point.clone());
+        series.ended_here.remove(&core);
         if !second {
             list.chain.push(point);
         }
         Some(())
+    }
+
+    /// M7: all but the time is ignored.
+    fn without_value(&mut self, core: usize, key: &Key, delta: bool, time: u64) {
+        let Some(series) = self.series.get_mut(key) else { return };
+        if delta {
+            series.no_delta.insert(core);
+            return;
+        }
+        let known = series.known.entry(core).or_default();
+        if time <= known.time {
+            self.counts.superseded += 1;
+            return;
+        }
+        known.time = time;
+        let again = series.ended_here.insert(core, time).is_some();
+        series.newest_here.remove(&core);
+        if key.group.kind != flat::SUM || again {
+            return;
+        }
+        // a sum's core has no room for the time of a second writer's point beside this one's
+        if let Some(list) = series.lists.get_mut(&core)
+            && list.chain.last().map(|last| last.time) != list.newest.as_ref().map(|newest| newest.time)
+        {
+            list.newest = list.chain.last().map(|last| Cumulative { start: last.since, ..last.clone() });
+        }
     }
 
     /// Cuts all cores.
@@ -279,6 +359,8 @@ impl Model {
             series.retiring = false;
             self.counts.emitted += std::mem::take(&mut series.open);
             let description = self.descriptions.get(&key.group).cloned().unwrap_or_default();
+            let ended_here = std::mem::take(&mut series.ended_here).into_values().max().unwrap_or(0);
+            let no_delta = !std::mem::take(&mut series.no_delta).is_empty();
             let leaf = |temporality, start, time, value| Leaf {
                 temporality,
                 start,
@@ -286,28 +368,32 @@ impl Model {
                 value,
                 description: description.clone(),
             };
-            if key.group.kind == flat::GAUGE {
-                match series.gauge.take() {
-                    Some((time, value)) => {
-                        series.gauge_time = time;
-                        views.cumulative.insert(key.clone(), leaf(0, 0, time, value.clone()));
-                        views.delta.insert(key.clone(), leaf(0, 0, time, value));
-                    }
-                    None => series.retiring = series.touched <= idle_since,
-                }
-                continue;
-            }
-            let Some((step, total, start, time)) = self.merge(key, series, boundary, idle_since) else {
+            let delta_here = series.delta.iter().any(|(_, sum)| sum.is_some());
+            let merged = if is_newest(key) {
+                series.newest(ended_here).map(|(time, value)| {
+                    let start = value.summary_start();
+                    (value.clone(), value, start, time)
+                })
+            } else {
+                self.merge(key, series, boundary, idle_since)
+            };
+            let end = series.end(ended_here, no_delta && merged.is_none(), delta_here, boundary);
+            if merged.is_none() && end.is_none() {
                 series.retiring = series.touched <= idle_since;
                 continue;
-            };
-            let whole = leaf(2, start, time, total);
-            if key.group.kind == flat::SUM && !key.group.monotonic {
-                views.delta.insert(key.clone(), whole.clone());
-            } else {
-                views.delta.insert(key.clone(), leaf(1, self.last_boundary, boundary, step));
             }
-            views.cumulative.insert(key.clone(), whole);
+            let (mut cumulative, mut delta) = (Vec::new(), Vec::new());
+            let temporality = if is_newest(key) { 0 } else { 2 };
+            let is_whole = is_newest(key) || key.group.kind == flat::SUM && !key.group.monotonic;
+            let points = [merged.map(|(step, total, start, time)| (Some((step, total)), start, time)), end];
+            for (values, start, time) in points.into_iter().flatten() {
+                let (step, total) = values.unzip();
+                let whole = leaf(temporality, start, time, total);
+                delta.push(if is_whole { whole.clone() } else { leaf(1, self.last_boundary, boundary, step) });
+                cumulative.push(whole);
+            }
+            views.cumulative.insert(key.clone(), cumulative);
+            views.delta.insert(key.clone(), delta);
         }
         self.series = all;
         self.last_boundary = boundary;
@@ -331,7 +417,8 @@ impl Model {
             }
         }
         let mut lists: Vec<List> = std::mem::take(&mut series.lists).into_values().collect();
-        lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest.time)));
+        lists.retain(|list| list.newest.is_some());
+        lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest().time)));
         let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
         let is_sum = key.group.kind == flat::SUM;
         let mut step = if is_sum { Value::default() } else { delta.clone().unwrap_or_default() };
@@ -346,7 +433,7 @@ impl Model {
                     self.counts.baseline += 1;
                     Some([nothing_more(first), within])
                 }
-                Some(_) if series.newest.as_ref().is_some_and(|newest| list.newest.time <= newest.time) => {
+                Some(_) if list.newest().time <= series.time() => {
                     self.counts.superseded += 1;
                     continue;
                 }
@@ -379,11 +466,14 @@ impl Model {
                 None => self.counts.overlapping += 1,
             }
             effect = true;
-            series.newest = Some(list.newest);
+            series.newest_time = 0;
+            series.newest = list.newest;
+            series.ended = false;
         }
         if !effect {
             return None;
         }
+        series.ended = false;
         series.has_delta |= delta.is_some();
         if is_sum {
             step = self.added(delta.unwrap_or_default(), &step);

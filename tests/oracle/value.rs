@@ -14,6 +14,8 @@ pub enum Value {
     Double(f64),
     Histogram(Histogram),
     Exponential(Exponential),
+    /// Never added: start, count, sum, number of quantiles, quantiles and values, as bits.
+    Summary(Vec<u64>),
     /// Depends on the order of additions of doubles: not compared.
     Unknown,
 }
@@ -58,7 +60,20 @@ fn pick(a: Option<f64>, b: Option<f64>, best: fn(f64, f64) -> f64) -> Option<f64
 }
 
 impl Value {
-    pub fn bits(&self) -> u64 {
+    /// Of two points of one time: whether this one wins (M17, M28).
+    pub fn beats(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Summary(a), Value::Summary(b)) => a > b,
+            _ => self.bits() > other.bits(),
+        }
+    }
+
+    /// `start_time_unix_nano` of a summary; 0 for all else.
+    pub fn summary_start(&self) -> u64 {
+        if let Value::Summary(words) = self { words[0] } else { 0 }
+    }
+
+    fn bits(&self) -> u64 {
         match self {
             Value::Int(v) => *v as u64,
             Value::Double(v) => v.to_bits(),

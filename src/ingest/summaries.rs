@@ -1,0 +1,122 @@
+//! Summary points: from bytes to their cell (M28).
+//!
+//! Knows what makes one valid, and the layout of a summary's bank; does not know how routes are found. Nothing is added:
+//! of the points of an interval the newest stays, whole.
+
+use super::commit::{get, put};
+use super::{EXPECTED_BYTES, Follow, Ingest, MetricWalk, stage_birth};
+use crate::aggregate::summary::{self, REGION};
+use crate::ledger::{Note, Tally};
+use crate::limits::SUMMARY_QUANTILES_MAX;
+use crate::model::Reject;
+use crate::otlp::attributes;
+use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
+use crate::otlp::request;
+use crate::otlp::summaries::{SummaryPoint, summary as read};
+use crate::series::cell::{FLAGS, SUMMARY_TIME, Shape, ended_flag, value_flag};
+use crate::wire::Fault;
+use bumpalo::Bump;
+
+use super::contexts::StreamKey;
+use super::histograms::count_point;
+use super::routes::NONE;
+use super::stage::{Stage, Target};
+
+impl Ingest {
+    pub(super) fn summaries<'a>(
+        &mut self,
+        data: &'a [u8],
+        key: StreamKey<'a>,
+        walk: &mut MetricWalk<'a>,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<(), Fault> {
+        let stream = self.stream(walk, &key)?;
+        let mut pending = None;
+        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
+        request::each(data, 1, |message| {
+            let point =
+                read(message, self.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
+            if let Err(reason) = check_summary(&point) {
+                if let Attributes::Run(run) = point.attributes {
+                    let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
+                }
+                stage.reject(key.kind, reason, 1);
+                return Ok(());
+            }
+            let run = match point.attributes {
+                Attributes::Expected => {
+                    stage.predicted += 1;
+                    stage.summaries.push((Target::Route(follow.guess), point));
+                    follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
+                    return Ok(());
+                }
+                Attributes::Run(run) => run,
+            };
+            stage.lookups += 1;
+            if let Some(route) = self.look_up(&mut follow, run) {
+                stage.summaries.push((Target::Route(route), point));
+                return Ok(());
+            }
+            if let Some(birth) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
+                stage.summaries.push((Target::Birth(birth), point));
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn summary(&mut self, route: u32, point: &SummaryPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
+        let shape = Shape::Summary;
+        let at = shape.bank(self.bank).start;
+        let line = self.touched(route, shape, at, tally)?;
+        let words = self.slab.run(line, shape.words());
+        count_point(words, at)?;
+        let flags = get(words, FLAGS);
+        let (value, ended) = (flags & value_flag(self.bank) != 0, flags & ended_flag(self.bank) != 0);
+        let before = get(words, at + SUMMARY_TIME);
+        if point.flags & NO_RECORDED_VALUE != 0 {
+            tally.note(Note::NoRecordedValue, 1);
+            if point.time <= before {
+                tally.note(Note::Superseded, 1);
+            } else {
+                put(words, at + SUMMARY_TIME, point.time);
+                put(words, FLAGS, flags & !value_flag(self.bank) | ended_flag(self.bank));
+            }
+            return Ok(());
+        }
+        let mut new = [0; REGION];
+        summary::put(&mut new.as_mut_slice(), point.start, point.count, point.sum, point.quantiles);
+        let range = shape.region_in_bank(0);
+        let mut held = &words[at + range.start..at + range.end];
+        let wins_tie = ended || value && summary::larger(&new.as_slice(), &held);
+        if point.time < before || point.time == before && !wins_tie {
+            tally.note(Note::Superseded, 1);
+            return Ok(());
+        }
+        summary::copy(&mut held, &new.as_slice());
+        put(words, at + SUMMARY_TIME, point.time);
+        put(words, FLAGS, flags & !ended_flag(self.bank) | value_flag(self.bank));
+        Ok(())
+    }
+}
+
+/// M28. A value that is NaN is no negative value: a source without observations in its window sends it. Count and sum
+/// are taken as they are.
+fn check_summary(point: &SummaryPoint<'_>) -> Result<(), Reject> {
+    if point.time == 0 {
+        return Err(Reject::NoTime);
+    }
+    if point.start > point.time {
+        return Err(Reject::StartAfterTime);
+    }
+    if point.flags & NO_RECORDED_VALUE != 0 {
+        return Ok(());
+    }
+    let all = point.quantiles;
+    let in_range = |(quantile, value): &(f64, f64)| (0.0..=1.0).contains(quantile) && (value.is_nan() || *value >= 0.0);
+    if all.len() > SUMMARY_QUANTILES_MAX || !all.iter().all(in_range) || all.windows(2).any(|two| two[0].0 >= two[1].0)
+    {
+        return Err(Reject::BadSummary);
+    }
+    Ok(())
+}

@@ -213,7 +213,7 @@ pub const DELIVER_PIECE: Duration = Duration::from_micros(150);
 pub const DELIVER_RESTS: u64 = 18;
 /// Longest of these rests.
 pub const DELIVER_REST_MAX: Duration = Duration::from_millis(10);
-/// Requests in flight to one destination.
+/// Requests in flight to one destination that does not say otherwise.
 pub const IN_FLIGHT_MAX: usize = 4;
 /// First and longest wait between tries of a failed request.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
@@ -221,6 +221,20 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Time one outgoing request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest `?in-flight=`.
+pub const IN_FLIGHT_LIMIT: usize = 64;
+/// Largest `?connections=`.
+pub const OUT_CONNECTIONS_MAX: usize = 16;
+/// Time for one TLS handshake with a destination.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a TLS session buffers, both ways, bytes: rustls keeps 64 KiB to send, and a record and a handshake message to read.
+pub const TLS_SESSION_BYTES: usize = 64 * KIB + 18 * KIB + 64 * KIB;
+/// Headers given by the operator, for one destination.
+pub const OUT_HEADERS_MAX: usize = 32;
+/// Bytes of these together, and of a file that holds them; less than what servers take as a head.
+pub const OUT_HEADERS_BYTES_MAX: usize = 8 * KIB;
+/// Bytes of a file of certificates or of a key.
+pub const ACCESS_FILE_BYTES_MAX: usize = 4 * MIB;
 /// Destinations (`--out`).
 pub const DESTINATIONS_MAX: usize = 16;
 
@@ -230,7 +244,8 @@ pub const DESTINATIONS_MAX: usize = 16;
 // + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made
 // + (connections of all doors) × CONNECTION_BYTES / 4     idle ones hold a few KiB, so a quarter is set aside
 // + PAGE_MERGE_BYTES                                      one scrape page with colliding rows
-// + destinations × DESTINATION_BYTES + Σ ?queue=          packed copies in flight; encoded requests
+// + destinations × DESTINATION_BYTES + Σ ?queue=          packed copies in flight; encoded requests; what ?in-flight=
+//                                                         and TLS sessions add
 // + a quarter of the rest, at most BODIES_BYTES_MAX       request bodies being read or inflated: taken before they grow
 // + a quarter of the rest, at most HELD_BYTES_MAX         encoded requests beside full queues, if there are destinations
 // + what is left                                          series: identities, cells, routes; counted as they are born

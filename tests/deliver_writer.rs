@@ -137,6 +137,13 @@ fn destinations_are_parsed() {
     assert_eq!(http("otlp-http://h:1/"), "h:1 /v1/metrics");
     assert_eq!(http("otlp-http://h:1/x/y"), "h:1 /x/y");
     assert_eq!(http("otlp-http://[::1]:1"), "[::1]:1 /v1/metrics");
+    assert_eq!(http("otlp-https://h"), "h:443 /v1/metrics");
+    assert_eq!(http("otlp-https://h:8443/x/y/"), "h:8443 /x/y/");
+    let secure = parse_out("otlp-grpcs://h?in-flight=64&connections=16&ca=/a&cert=/b&key=/c&headers=/d").unwrap();
+    assert_eq!(secure.name, "otlp-grpcs://h:4317");
+    assert!(secure.target.is_secure() && secure.tls.is_none());
+    assert_eq!((secure.in_flight, secure.connections), (Some(64), 16));
+    assert_eq!(parse_out("otlp-grpc://h?compression=zstd").unwrap().compression, Compression::Zstd);
     let all =
         parse_out("otlp-grpc://example.org?temporality=delta&compression=none&queue=64MiB&timeout=1500ms").unwrap();
     assert_eq!(all.name, "otlp-grpc://example.org:4317");
@@ -177,15 +184,42 @@ fn bad_destinations_say_what_to_do() {
         ("otlp-grpc://h?timeout=0s", "between 100ms and 5m"),
         ("otlp-grpc://h?timeout=5", "timeout=`5`"),
         ("otlp-grpc://h?temporality=Delta", "delta or cumulative"),
-        ("otlp-grpc://h?compression=zstd", "gzip or none"),
+        ("otlp-grpc://h?compression=brotli", "zstd, gzip or none"),
         ("otlp-grpc://h?colour=red", "`colour`"),
+        ("otlp-grpc://h?in-flight=0", "1 to 64"),
+        ("otlp-grpc://h?in-flight=65", "1 to 64"),
+        ("otlp-grpc://h?connections=17", "1 to 16"),
+        ("otlp-http://h?connections=2", "write in-flight"),
+        ("otlp-grpc://h?ca=/x", "otlp-grpcs://"),
+        ("otlp-grpcs://h?ca=", "ca=FILE"),
+        ("otlp-grpcs://h:1/x", "takes no path"),
+        ("otlp-grpcs://-h-", "certificate"),
+        ("stdout?headers=/x", "remove it"),
+        ("https://h/x", "write otlp-https://h/x"),
         ("otlp-grpc://h?queue=8MiB&queue=9MiB", "twice"),
     ] {
         let error = parse_out(url).expect_err(url);
         assert!(error.contains(words), "{url}: {error}");
     }
-    let error = parse_out("otlp-http://user:hunter2@h").unwrap_err();
-    assert!(error.contains("before the @") && !error.contains("hunter2"), "{error}");
+    // T21: credentials are never repeated, whatever else is wrong
+    for url in [
+        "otlp-http://user:hunter2@h",
+        "otlp-grpcs://user:hunter2@h:99999/x?colour=red",
+        "https://user:hunter2@h",
+        "nonsense://hunter2@h?timeout=never",
+    ] {
+        let error = parse_out(url).unwrap_err();
+        assert!(error.contains("before the @") && !error.contains("hunter2"), "{error}");
+    }
+    for url in [
+        "otlp-http://h?api-key=hunter2",
+        "otlp-http://h/x?timeout=1h&token=hunter2",
+        "stdout?token=hunter2",
+        "otlp-http://h?hunter2",
+    ] {
+        let error = parse_out(url).unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }
 
 /// The seam is shared by shards: each clones a sender, all threads may hold one.

@@ -2,12 +2,13 @@
 //!
 //! Knows flags, environment variables and their defaults; does not know how anything is done.
 
+mod pages;
 mod run;
 mod units;
 
 pub use units::duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Exit code: bad usage or configuration.
 pub const USAGE: u8 = 2;
@@ -46,6 +47,10 @@ enum Command {
     Tune(crate::tune::Options),
     /// Be a counting backend: take OTLP in, keep exact totals, and fail to order
     Sink(crate::load::SinkOptions),
+    /// Print the completions of a shell
+    Completions(pages::Completions),
+    /// Print the manual page, of one command if it is named
+    Man(pages::Man),
 }
 
 /// Runs the command line; returns the exit code.
@@ -63,6 +68,8 @@ pub fn main() -> u8 {
         Command::Load(options) => told(crate::load::command(&options)),
         Command::Tune(options) => told(crate::tune::command(&options)),
         Command::Sink(options) => told(crate::load::sink_command(&options)),
+        Command::Completions(options) => told(options.print(Arguments::command())),
+        Command::Man(options) => told(options.print(Arguments::command())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `catchment run`: flags as typed, then one fallible step to a settled plan.
 
 use super::units::{duration, size};
-use crate::deliver::parse_out;
+use crate::deliver::{Access, Secret, parse_out};
 use crate::limits::{CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
 use crate::model::Temporality;
 use crate::runtime::{LogFormat, Pin, Plan};
@@ -32,10 +32,32 @@ pub struct Options {
     /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
     admin: String,
-    /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], stdout, file:PATH.
-    /// Repeatable. Options: ?temporality=delta|cumulative, ?compression=gzip|none, ?queue=256MiB, ?timeout=10s
+    /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or
+    /// otlp-https://, stdout, file:PATH. Repeatable. Options: ?temporality=delta|cumulative,
+    /// ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
+    /// the --out- flags below for one destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
     #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", value_delimiter = ' ')]
     outs: Vec<String>,
+    /// Header sent with every request to every otlp-… destination, such as authorization=@FILE, whose value is the text
+    /// of a file: other users of this machine can read what stands here. Repeatable; in the environment one a line.
+    /// Never shown. A destination's own are ?headers=FILE
+    #[arg(
+        long = "out-header",
+        value_name = "NAME=VALUE|NAME=@FILE",
+        env = "CATCHMENT_OUT_HEADER",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
+    out_headers: Vec<Secret>,
+    /// Authorities (PEM) that destinations with TLS are checked against, in place of the system's
+    #[arg(long, value_name = "FILE", env = "CATCHMENT_OUT_CA")]
+    out_ca: Option<PathBuf>,
+    /// Client certificate (PEM, with what leads to its authority) for destinations that ask for one
+    #[arg(long, value_name = "FILE", env = "CATCHMENT_OUT_CERT")]
+    out_cert: Option<PathBuf>,
+    /// Private key (PEM, not encrypted) of the client certificate
+    #[arg(long, value_name = "FILE", env = "CATCHMENT_OUT_KEY")]
+    out_key: Option<PathBuf>,
     /// How often aggregates leave, aligned to the wall clock; 100ms to 1h
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_INTERVAL")]
     interval: String,
@@ -87,6 +109,7 @@ Examples:
   catchment run --out stdout --interval 5s
   catchment run --otlp-grpc 0.0.0.0:4317 --otlp-http off --out otlp-grpc://collector:4317?temporality=delta
   catchment run --shards 4 --pin on --out file:/var/lib/metrics.jsonl
+  catchment run --out otlp-https://otlp.example.com?compression=zstd --out-header api-key=@/etc/catchment/key
 
 Look at it while it runs:
   curl 127.0.0.1:9464/metrics        the aggregates, to scrape
@@ -156,6 +179,12 @@ impl Options {
                 Ok(out) => outs.push(out),
                 Err(why) => note(why),
             }
+        }
+        let access = Access { ca: self.out_ca, cert: self.out_cert, key: self.out_key, headers: self.out_headers };
+        if outs.len() == self.outs.len()
+            && let Err(all) = access.apply(&mut outs)
+        {
+            all.into_iter().for_each(&mut note);
         }
         if outs.len() > DESTINATIONS_MAX {
             note(format!("--out: {} destinations, at most {DESTINATIONS_MAX} can be given", outs.len()));

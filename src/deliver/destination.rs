@@ -4,16 +4,24 @@
 //!
 //! Invariants:
 //! 1. A `Destination` from `parse_out` can be delivered to without another check: host, port and path are well-formed.
-//! 2. `name` holds neither query options nor credentials; a URL with credentials is refused, not stripped.
+//! 2. `name` holds neither query options nor credentials; a URL with credentials is refused, not stripped. No error
+//!    repeats credentials, nor the value of an option that is not one of ours (T21).
 //!
-//! Bounds: queue between `QUEUE_BYTES_MIN` and `QUEUE_BYTES_MAX`; timeout between 100 ms and 5 min.
+//! Bounds: queue between `QUEUE_BYTES_MIN` and `QUEUE_BYTES_MAX`; timeout between 100 ms and 5 min; `IN_FLIGHT_LIMIT`
+//! requests in flight, `OUT_CONNECTIONS_MAX` connections.
 //!
 //! Source: OTLP specification 1.x, "OTLP/HTTP Request" and the exporter specification's "Endpoint URLs for OTLP/HTTP" (E15).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::limits::{BATCH_BYTES_MAX, MIB, QUEUE_BYTES_DEFAULT, REQUEST_TIMEOUT};
+use super::access::OwnAccess;
+use super::headers::Headers;
+use super::tls::{self, Tls};
+use crate::limits::{
+    BATCH_BYTES_MAX, IN_FLIGHT_LIMIT, IN_FLIGHT_MAX, MIB, OUT_CONNECTIONS_MAX, QUEUE_BYTES_DEFAULT, REQUEST_TIMEOUT,
+    TLS_SESSION_BYTES,
+};
 use crate::model::Temporality;
 
 /// Smallest `?queue=`: two of the largest batches, so that a full queue is never one batch alone.
@@ -32,6 +40,8 @@ pub enum Compression {
     None,
     /// gzip, level 1: on the deliver thread, traded for bandwidth.
     Gzip,
+    /// zstd, level 1: smaller than gzip at less time, where the destination takes it.
+    Zstd,
 }
 
 /// A network destination's address as the operator wrote it.
@@ -41,6 +51,8 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// TLS is spoken there.
+    pub secure: bool,
 }
 
 impl Endpoint {
@@ -63,7 +75,7 @@ impl Endpoint {
 /// Where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// OTLP over gRPC, HTTP/2 without TLS.
+    /// OTLP over gRPC.
     OtlpGrpc(Endpoint),
     /// OTLP over HTTP/1.1, protobuf, POST to `path` (with its leading slash).
     OtlpHttp {
@@ -76,6 +88,26 @@ pub enum Target {
     Stdout,
     /// One line of OTLP/JSON per request, appended to a file.
     File(PathBuf),
+}
+
+impl Target {
+    /// Where to connect, if anywhere.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => Some(endpoint),
+            Target::Stdout | Target::File(_) => None,
+        }
+    }
+
+    /// There is something to connect to.
+    pub fn is_network(&self) -> bool {
+        self.endpoint().is_some()
+    }
+
+    /// TLS is spoken there.
+    pub fn is_secure(&self) -> bool {
+        self.endpoint().is_some_and(|endpoint| endpoint.secure)
+    }
 }
 
 /// One `--out`.
@@ -93,25 +125,47 @@ pub struct Destination {
     pub queue_bytes: usize,
     /// `?timeout=`: time one request may take, connecting included.
     pub timeout: Duration,
+    /// `?in-flight=`: requests under way at once (E10); `None` is `Options::in_flight`.
+    pub in_flight: Option<usize>,
+    /// `?connections=` of gRPC, over which requests are spread (E10). HTTP/1.1 has one for each request in flight.
+    pub connections: usize,
+    /// Files it names for itself.
+    pub access: OwnAccess,
+    /// Put in by `Access::apply`: sent with every request.
+    pub headers: Headers,
+    /// Put in by `Access::apply`; a secure endpoint cannot be served without it.
+    pub tls: Option<Tls>,
 }
 
-const SCHEMES: &str = "otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], stdout or file:PATH";
+impl Destination {
+    /// Bytes of memory it can take beyond `limits::DESTINATION_BYTES`.
+    pub fn bytes_max(&self) -> usize {
+        let in_flight = self.in_flight.unwrap_or(IN_FLIGHT_MAX);
+        let connections = match self.target {
+            Target::OtlpHttp { .. } => in_flight,
+            _ => self.connections,
+        };
+        let sessions = if self.target.is_secure() { connections * TLS_SESSION_BYTES } else { 0 };
+        self.queue_bytes + in_flight.saturating_sub(IN_FLIGHT_MAX) * BATCH_BYTES_MAX + sessions
+    }
+}
+
+const SCHEMES: &str =
+    "otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or otlp-https://, stdout or file:PATH";
+const OPTIONS: &str = "temporality, compression, queue, timeout, in-flight, connections, headers, ca, cert, key";
 
 /// Parses one `--out`.
 ///
 /// # Errors
 /// A sentence that names the option, the given value and the remedy.
 pub fn parse_out(url: &str) -> Result<Destination, String> {
+    refuse_credentials(url)?;
     let (address, query) = match url.split_once('?') {
         Some((address, query)) => (address, Some(query)),
         None => (url, None),
     };
-    let (target, name) = parse_target(url, address)?;
-    let network = matches!(target, Target::OtlpGrpc(_) | Target::OtlpHttp { .. });
-    let loopback = match &target {
-        Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => endpoint.is_loopback(),
-        Target::Stdout | Target::File(_) => true,
-    };
+    let (target, name) = parse_target(address)?;
+    let loopback = target.endpoint().is_none_or(Endpoint::is_loopback);
     let mut destination = Destination {
         name,
         target,
@@ -119,22 +173,59 @@ pub fn parse_out(url: &str) -> Result<Destination, String> {
         compression: if loopback { Compression::None } else { Compression::Gzip },
         queue_bytes: QUEUE_BYTES_DEFAULT,
         timeout: REQUEST_TIMEOUT,
+        in_flight: None,
+        connections: 1,
+        access: OwnAccess::default(),
+        headers: Headers::default(),
+        tls: None,
     };
+    // shown whole only if every option is one of ours: others may hold a token meant for the destination
+    let is_ours = |option: &str| OPTIONS.split(", ").any(|name| Some(name) == option.split('=').next());
+    let query = query.unwrap_or("");
+    let shown = if query.split('&').all(is_ours) { url } else { address };
     let mut seen: Vec<&str> = Vec::new();
-    for option in query.unwrap_or("").split('&').filter(|option| !option.is_empty()) {
+    for option in query.split('&').filter(|option| !option.is_empty()) {
         let Some((key, value)) = option.split_once('=') else {
-            return Err(format!("--out {url}: option `{option}` has no value: write {option}=VALUE"));
+            let option = if is_ours(option) { option } else { "NAME" };
+            return Err(format!("--out {shown}: an option has no value: write {option}=VALUE"));
         };
         if seen.contains(&key) {
-            return Err(format!("--out {url}: option `{key}` stands twice: keep one"));
+            return Err(format!("--out {shown}: option `{key}` stands twice: keep one"));
         }
         seen.push(key);
-        if !network && (key == "compression" || key == "timeout") {
-            return Err(format!("--out {url}: option `{key}` is for otlp-grpc and otlp-http: remove it"));
-        }
-        set_option(&mut destination, key, value).map_err(|error| format!("--out {url}: {error}"))?;
+        fits(&destination.target, key).map_err(|error| format!("--out {shown}: {error}"))?;
+        set_option(&mut destination, key, value).map_err(|error| format!("--out {shown}: {error}"))?;
     }
     Ok(destination)
+}
+
+/// `user:password@` in what should be a URL, wherever: refused before anything could repeat it.
+fn refuse_credentials(url: &str) -> Result<(), String> {
+    let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    if !authority.contains('@') {
+        return Ok(());
+    }
+    Err("--out: credentials in a URL end up in logs and process lists: remove what stands before the @, and give \
+         them with --out-header authorization=@FILE or ?headers=FILE"
+        .to_owned())
+}
+
+/// Whether a target has use for this option.
+fn fits(target: &Target, key: &str) -> Result<(), String> {
+    match key {
+        "compression" | "timeout" | "in-flight" | "headers" if !target.is_network() => {
+            Err(format!("option `{key}` is for otlp-… destinations: remove it"))
+        }
+        "ca" | "cert" | "key" if !target.is_secure() => {
+            Err(format!("option `{key}` is for TLS: write otlp-grpcs:// or otlp-https://, or remove it"))
+        }
+        "connections" if !matches!(target, Target::OtlpGrpc(_)) => {
+            Err("option `connections` is for gRPC: HTTP/1.1 has one for each request in flight, so write in-flight"
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(), String> {
@@ -149,8 +240,9 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
         "compression" => {
             destination.compression = match value {
                 "gzip" => Compression::Gzip,
+                "zstd" => Compression::Zstd,
                 "none" => Compression::None,
-                _ => return Err(format!("compression=`{value}` is unknown: write gzip or none")),
+                _ => return Err(format!("compression=`{value}` is unknown: write zstd, gzip or none")),
             };
         }
         "queue" => {
@@ -174,65 +266,75 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
             }
             destination.timeout = timeout;
         }
-        _ => {
-            return Err(format!(
-                "option `{key}` (given `{value}`) is unknown: the options are temporality, compression, queue, timeout"
-            ));
-        }
+        "in-flight" => destination.in_flight = Some(parse_count(key, value, IN_FLIGHT_LIMIT)?),
+        "connections" => destination.connections = parse_count(key, value, OUT_CONNECTIONS_MAX)?,
+        "headers" => destination.access.headers = Some(parse_path(key, value)?),
+        "ca" => destination.access.ca = Some(parse_path(key, value)?),
+        "cert" => destination.access.cert = Some(parse_path(key, value)?),
+        "key" => destination.access.key = Some(parse_path(key, value)?),
+        // the value is not repeated: it could be a token meant for the destination
+        _ => return Err(format!("option `{key}` is unknown: the options are {OPTIONS}")),
     }
     Ok(())
 }
 
-fn parse_target(url: &str, address: &str) -> Result<(Target, String), String> {
+fn parse_count(key: &str, value: &str, max: usize) -> Result<usize, String> {
+    let count = value.parse().ok().filter(|count| (1..=max).contains(count));
+    count.ok_or_else(|| format!("{key}=`{value}` is no number of them: write a number from 1 to {max}"))
+}
+
+fn parse_path(key: &str, value: &str) -> Result<PathBuf, String> {
+    if value.is_empty() || value.contains('\0') {
+        return Err(format!("{key} has no path: write {key}=FILE"));
+    }
+    Ok(PathBuf::from(value))
+}
+
+fn parse_target(address: &str) -> Result<(Target, String), String> {
     if address == "stdout" {
         return Ok((Target::Stdout, "stdout".to_owned()));
     }
     if let Some(path) = address.strip_prefix("file:") {
         if path.is_empty() || path.contains('\0') {
-            return Err(format!("--out {url}: file has no path: write file:PATH"));
+            return Err(format!("--out {address}: file has no path: write file:PATH"));
         }
         return Ok((Target::File(PathBuf::from(path)), format!("file:{path}")));
     }
-    let (http, rest) = if let Some(rest) = address.strip_prefix("otlp-grpc://") {
-        (false, rest)
-    } else if let Some(rest) = address.strip_prefix("otlp-http://") {
-        (true, rest)
-    } else if address.starts_with("https://")
-        || address.starts_with("otlp-https://")
-        || address.starts_with("otlp-grpcs://")
-    {
-        return Err(format!("--out {url}: TLS is not built in yet: send through a local proxy, or write {SCHEMES}"));
-    } else {
-        return Err(format!("--out {url}: `{address}` is no destination: write {SCHEMES}"));
+    let (scheme, rest) = address.split_once("://").unwrap_or_default();
+    // HTTP without TLS has a port of OTLP's own, with TLS the one of the web (E15: a URL is used as given)
+    let (http, secure, default_port) = match scheme {
+        "otlp-grpc" => (false, false, 4317),
+        "otlp-grpcs" => (false, true, 4317),
+        "otlp-http" => (true, false, 4318),
+        "otlp-https" => (true, true, 443),
+        "https" => return Err(format!("--out {address}: for OTLP over TLS write otlp-https://{rest}")),
+        _ => return Err(format!("--out {address}: `{address}` is no destination: write {SCHEMES}")),
     };
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
-    if authority.contains('@') {
-        return Err(
-            "--out: credentials in a URL end up in logs and process lists: remove what stands before the @".to_owned()
-        );
-    }
     let endpoint =
-        parse_authority(authority, if http { 4318 } else { 4317 }).map_err(|error| format!("--out {url}: {error}"))?;
+        parse_authority(authority, default_port, secure).map_err(|error| format!("--out {address}: {error}"))?;
     if !http {
         if !(path.is_empty() || path == "/") {
-            return Err(format!("--out {url}: otlp-grpc takes no path (given `{path}`): remove it"));
+            return Err(format!("--out {address}: {scheme} takes no path (given `{path}`): remove it"));
         }
-        let name = format!("otlp-grpc://{}", endpoint.authority());
+        let name = format!("{scheme}://{}", endpoint.authority());
         return Ok((Target::OtlpGrpc(endpoint), name));
     }
     // E15: a base endpoint appends v1/metrics; a URL with a path is used as given
     let path = if path.is_empty() || path == "/" { "/v1/metrics" } else { path };
     if path.parse::<http::uri::PathAndQuery>().is_err() || path.contains('#') {
-        return Err(format!("--out {url}: path `{path}` has characters that a URL cannot have: percent-encode them"));
+        return Err(format!(
+            "--out {address}: path `{path}` has characters that a URL cannot have: percent-encode them"
+        ));
     }
-    let name = format!("otlp-http://{}{path}", endpoint.authority());
+    let name = format!("{scheme}://{}{path}", endpoint.authority());
     Ok((Target::OtlpHttp { endpoint, path: path.to_owned() }, name))
 }
 
-fn parse_authority(authority: &str, default_port: u16) -> Result<Endpoint, String> {
+fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<Endpoint, String> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let Some((host, after)) = rest.split_once(']') else {
             return Err(format!("host `{authority}` has no closing bracket: write [ADDRESS]:PORT"));
@@ -261,7 +363,10 @@ fn parse_authority(authority: &str, default_port: u16) -> Result<Endpoint, Strin
             _ => return Err(format!("port `{text}` is no port: write a number from 1 to 65535")),
         },
     };
-    Ok(Endpoint { host: host.to_owned(), port })
+    if secure {
+        tls::server_name(host)?;
+    }
+    Ok(Endpoint { host: host.to_owned(), port, secure })
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {

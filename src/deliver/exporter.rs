@@ -17,8 +17,8 @@ use crate::clock::Now;
 pub(super) struct Job {
     /// The body as it goes out; the same bytes at every try (E7).
     pub(super) body: Bytes,
-    /// `body` is gzipped.
-    pub(super) gzip: bool,
+    /// What `body` is packed with, as both protocols call it.
+    pub(super) encoding: Option<&'static str>,
     /// Time this try may take; told to gRPC servers.
     pub(super) timeout: Duration,
 }
@@ -56,4 +56,6 @@ pub(super) trait Exporter {
     fn new_turn(&mut self);
     /// A connection stopped reading for want of budget: another turn is due.
     fn is_starved(&self) -> bool;
+    /// When a turn is due without an event, ns.
+    fn next_ns(&self) -> Option<u64>;
 }

@@ -1,4 +1,5 @@
-//! The OTLP/gRPC exporter: one kept-alive HTTP/2 connection of `h2`, polled by the deliver thread, several calls on it.
+//! The OTLP/gRPC exporter: kept-alive HTTP/2 connections of `h2` (one, if not asked for more), polled by the deliver
+//! thread, several calls on each.
 //!
 //! Does not know: queues, retries, timers; a call is given and an `Outcome` comes back.
 //!
@@ -8,12 +9,14 @@
 //! 3. A connection that said nothing during a whole timed-out call is given up.
 //! 4. After GOAWAY a connection takes no more calls, but those it has may end on it: servers that retire connections by
 //!    age would otherwise have us send deltas twice.
-//! 5. Answers are never inflated: no `grpc-accept-encoding` but `identity` is offered (E8).
+//! 5. No `grpc-accept-encoding` but `identity` is offered; a message that is gzipped all the same is inflated within the
+//!    limits of `outcome` (E8).
 //!
 //! Bounds: retiring connections, one per call; answers `RESPONSE_BYTES_MAX`, header lists `HEADER_LIST_BYTES_MAX`, windows `HTTP2_WINDOW_BYTES`.
 //!
 //! Source: OTLP specification 1.x "OTLP/gRPC", gRPC's PROTOCOL-HTTP2.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,8 +30,10 @@ use http::{HeaderMap, Request, StatusCode};
 use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
 use super::exporter::{Done, Exporter, Job, Turn};
-use super::outcome::{self, Outcome};
-use super::transport::{Dial, Names, Ready, Stream};
+use super::headers::Headers;
+use super::outcome::{self, Outcome, Why};
+use super::stream::{Ready, Stream};
+use super::transport::{Dial, Names};
 use crate::limits::{HEADER_LIST_BYTES_MAX, HTTP2_WINDOW_BYTES, RESPONSE_BYTES_MAX};
 
 const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -53,11 +58,11 @@ struct Wire {
 
 impl Wire {
     /// Moves the connection; says why if it is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<String> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Why> {
         match Pin::new(self.connection.as_mut()).poll(cx) {
             Poll::Pending => None,
-            Poll::Ready(Ok(())) => Some("the connection was closed".to_owned()),
-            Poll::Ready(Err(error)) => Some(error.to_string()),
+            Poll::Ready(Ok(())) => Some("the connection was closed".to_owned().into()),
+            Poll::Ready(Err(error)) => Some(self.ready.why(error.to_string())),
         }
     }
 }
@@ -65,7 +70,7 @@ impl Wire {
 enum Call {
     Idle,
     Wanted(Job),
-    Sent { answer: Answer, send: SendStream<Bytes>, wire: u64, read_before: u64 },
+    Sent { answer: Answer, send: SendStream<Bytes>, wire: u64, ready: Rc<Ready>, read_before: u64 },
 }
 
 enum Answer {
@@ -82,10 +87,82 @@ struct Begun {
     ended: bool,
 }
 
-/// One OTLP/gRPC destination.
-pub(super) struct Grpc {
-    names: Names,
+/// One OTLP/gRPC destination: its calls are spread over its connections, slot by slot.
+pub(super) struct Grpc(Vec<Channel>);
+
+impl Grpc {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        headers: &Headers,
+        names: Names,
+        in_flight: usize,
+        connections: usize,
+    ) -> Self {
+        let names = Rc::new(RefCell::new(names));
+        // more connections than calls would stay unused
+        let count = connections.min(in_flight);
+        let channel = |token| Channel::new(endpoint, headers.clone(), names.clone(), in_flight.div_ceil(count), token);
+        Grpc((0..count).map(channel).collect())
+    }
+
+    fn channel(&mut self, slot: usize) -> (&mut Channel, usize) {
+        let count = self.0.len();
+        (&mut self.0[slot % count], slot / count)
+    }
+}
+
+impl Exporter for Grpc {
+    fn start(&mut self, slot: usize, job: Job) {
+        let (channel, call) = self.channel(slot);
+        channel.start(call, job);
+    }
+
+    fn cancel(&mut self, slot: usize) -> bool {
+        let (channel, call) = self.channel(slot);
+        channel.cancel(call)
+    }
+
+    fn on_event(&mut self, connection: usize, event: &mio::event::Event) {
+        if let Some(channel) = self.0.get(connection) {
+            channel.on_event(event);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>, done: &mut Vec<Done>) {
+        let count = self.0.len();
+        for (at, channel) in self.0.iter_mut().enumerate() {
+            let before = done.len();
+            channel.poll(cx, turn, done);
+            done[before..].iter_mut().for_each(|(call, _)| *call = *call * count + at);
+        }
+    }
+
+    fn new_turn(&mut self) {
+        self.0.iter().for_each(|channel| {
+            channel.each_ready(|ready| {
+                ready.new_turn();
+            });
+        });
+    }
+
+    fn is_starved(&self) -> bool {
+        let mut starved = false;
+        self.0.iter().for_each(|channel| channel.each_ready(|ready| starved |= ready.is_starved()));
+        starved
+    }
+
+    fn next_ns(&self) -> Option<u64> {
+        self.0.iter().filter_map(|channel| channel.dial.next_ns()).min()
+    }
+}
+
+/// One connection at a time, and the calls on it.
+struct Channel {
+    names: Rc<RefCell<Names>>,
     uri: String,
+    headers: Headers,
+    /// Number of its connections' token.
+    token: usize,
     dial: Dial,
     link: Link,
     /// Told to go away, with calls still on them.
@@ -94,16 +171,19 @@ pub(super) struct Grpc {
     calls: Vec<Call>,
 }
 
-impl Grpc {
-    pub(super) fn new(endpoint: &Endpoint, names: Names, in_flight: usize) -> Self {
-        Grpc {
+impl Channel {
+    fn new(endpoint: &Endpoint, headers: Headers, names: Rc<RefCell<Names>>, calls: usize, token: usize) -> Self {
+        let scheme = if endpoint.secure { "https" } else { "http" };
+        Channel {
             names,
-            uri: format!("http://{}{PATH}", endpoint.authority()),
+            uri: format!("{scheme}://{}{PATH}", endpoint.authority()),
+            headers,
+            token,
             dial: Dial::default(),
             link: Link::Down,
             retiring: Vec::new(),
             connections: 0,
-            calls: (0..in_flight).map(|_| Call::Idle).collect(),
+            calls: (0..calls).map(|_| Call::Idle).collect(),
         }
     }
 
@@ -112,21 +192,23 @@ impl Grpc {
     }
 
     /// Ends all calls that have not been sent: there is no connection for them.
-    fn fail_wanted(&mut self, what: &str, done: &mut Vec<Done>) {
+    fn fail_wanted(&mut self, why: &Why, done: &mut Vec<Done>) {
         for (at, call) in self.calls.iter_mut().enumerate() {
             if matches!(call, Call::Wanted(_)) {
                 *call = Call::Idle;
-                done.push((at, Outcome::Unconnected(what.to_owned())));
+                done.push((at, Outcome::Unconnected(why.clone())));
             }
         }
     }
 
     /// Connects when a call wants it.
     fn poll_connect(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>, done: &mut Vec<Done>) {
+        let mut failed = None;
         if matches!(self.link, Link::Down) && self.wanted() {
-            match self.dial.poll(&mut self.names, turn.registry, turn.token(0), turn.now.mono_ns) {
+            let names = &mut self.names.borrow_mut();
+            match self.dial.poll(names, turn.registry, turn.token(self.token), turn.now.mono_ns) {
                 Poll::Pending => {}
-                Poll::Ready(Err(error)) => self.fail_wanted(&error, done),
+                Poll::Ready(Err(why)) => failed = Some(why),
                 Poll::Ready(Ok((stream, ready))) => {
                     let mut builder = h2::client::Builder::new();
                     builder
@@ -148,10 +230,13 @@ impl Grpc {
                     self.link = Link::Up(send, Wire { connection: Box::new(connection), ready, number });
                 }
                 Poll::Ready(Err(error)) => {
+                    failed = Some(ready.why(format!("HTTP/2 handshake: {error}")));
                     self.link = Link::Down;
-                    self.fail_wanted(&format!("HTTP/2 handshake: {error}"), done);
                 }
             }
+        }
+        if let Some(why) = failed {
+            self.fail_wanted(&why, done);
         }
     }
 
@@ -165,11 +250,11 @@ impl Grpc {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return self.retire(cx),
             }
-            let Ok((answer, mut stream)) = send.send_request(request(&self.uri, job), false) else {
+            let Ok((answer, mut stream)) = send.send_request(request(&self.uri, &self.headers, job), false) else {
                 return self.retire(cx);
             };
             let mut prefix = [0; PREFIX_BYTES];
-            prefix[0] = u8::from(job.gzip);
+            prefix[0] = u8::from(job.encoding.is_some());
             let length = u32::try_from(job.body.len()).expect("requests over 64 MiB are never started");
             prefix[1..].copy_from_slice(&length.to_be_bytes());
             // h2 keeps both chunks and sends them as the windows allow; a stream that is gone says so in its answer
@@ -177,7 +262,8 @@ impl Grpc {
             let _ = stream.send_data(job.body.clone(), true);
             turn.stats.bytes_sent.add((PREFIX_BYTES + job.body.len()) as u64);
             let read_before = wire.ready.read_bytes.get();
-            *call = Call::Sent { answer: Answer::Awaited(answer), send: stream, wire: wire.number, read_before };
+            let (answer, ready) = (Answer::Awaited(answer), wire.ready.clone());
+            *call = Call::Sent { answer, send: stream, wire: wire.number, ready, read_before };
         }
     }
 
@@ -196,7 +282,7 @@ impl Grpc {
     }
 
     /// Moves the connections; the numbers of those that are over, and why.
-    fn poll_wires(&mut self, cx: &mut Context<'_>) -> Vec<(u64, String)> {
+    fn poll_wires(&mut self, cx: &mut Context<'_>) -> Vec<(u64, Why)> {
         let current = match &mut self.link {
             Link::Up(_, wire) => Some(wire),
             Link::Down | Link::Greeting(..) => None,
@@ -215,26 +301,29 @@ impl Grpc {
     }
 }
 
-fn request(uri: &str, job: &Job) -> Request<()> {
+fn request(uri: &str, headers: &Headers, job: &Job) -> Request<()> {
     let mut request = Request::post(uri)
         .header("te", "trailers")
         .header("content-type", "application/grpc")
         .header("user-agent", USER_AGENT_VALUE)
         .header("grpc-accept-encoding", "identity")
         .header("grpc-timeout", format!("{}m", job.timeout.as_millis().min(99_999_999)));
-    if job.gzip {
-        request = request.header("grpc-encoding", "gzip");
+    if let Some(encoding) = job.encoding {
+        request = request.header("grpc-encoding", encoding);
+    }
+    for (name, value) in headers.iter() {
+        request = request.header(name, value);
     }
     request.version(http::Version::HTTP_2).body(()).expect("parse_out checked the host")
 }
 
 impl Call {
     fn poll(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
-        let Call::Sent { answer, send, .. } = self else { return None };
+        let Call::Sent { answer, send, ready, .. } = self else { return None };
         if let Answer::Awaited(awaited) = answer {
             match Pin::new(awaited).poll(cx) {
                 Poll::Pending => return None,
-                Poll::Ready(Err(error)) => return Some(ended(&error)),
+                Poll::Ready(Err(error)) => return Some(ended(&error, ready)),
                 Poll::Ready(Ok(response)) => {
                     let (head, stream) = response.into_parts();
                     let (status, headers) = (head.status, head.headers);
@@ -243,7 +332,7 @@ impl Call {
             }
         }
         let Answer::Begun(begun) = answer else { return None };
-        let outcome = begun.poll(cx)?;
+        let outcome = begun.poll(cx, ready)?;
         // an answer that came before the body was sent, or is too long: the rest is not wanted; else this does nothing
         send.send_reset(Reason::CANCEL);
         Some(outcome)
@@ -251,12 +340,12 @@ impl Call {
 }
 
 impl Begun {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
+    fn poll(&mut self, cx: &mut Context<'_>, ready: &Ready) -> Option<Outcome> {
         while !self.ended {
             match self.stream.poll_data(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(None) => self.ended = true,
-                Poll::Ready(Some(Err(error))) => return Some(ended(&error)),
+                Poll::Ready(Some(Err(error))) => return Some(ended(&error, ready)),
                 Poll::Ready(Some(Ok(data))) => {
                     // more window than was received cannot be given back; h2 checks it
                     let _ = self.stream.flow_control().release_capacity(data.len());
@@ -269,34 +358,41 @@ impl Begun {
         }
         let trailers = match self.stream.poll_trailers(cx) {
             Poll::Pending => return None,
-            Poll::Ready(Err(error)) => return Some(ended(&error)),
+            Poll::Ready(Err(error)) => return Some(ended(&error, ready)),
             Poll::Ready(Ok(trailers)) => trailers,
         };
         // trailers-only answers carry the status in the head
         let status = trailers.filter(|trailers| trailers.contains_key("grpc-status"));
-        Some(outcome::grpc(self.status, status.as_ref().unwrap_or(&self.headers), message(&self.kept)))
+        let (packed, message) = message(&self.kept);
+        // a frame that is packed without saying how is read as if it were not, and then is no message
+        let encoding = if packed { self.headers.get("grpc-encoding") } else { None };
+        Some(outcome::grpc(self.status, status.as_ref().unwrap_or(&self.headers), message, encoding))
     }
 }
 
-/// The message inside its frame; nothing if it is compressed or cut: the status decides, the message only adds to it.
-fn message(frame: &[u8]) -> &[u8] {
+/// The message inside its frame, and whether it is compressed; nothing if it is cut: the status decides, the message
+/// only adds to it.
+fn message(frame: &[u8]) -> (bool, &[u8]) {
     match frame.split_first_chunk::<PREFIX_BYTES>() {
-        Some((&[0, a, b, c, d], rest)) => rest.get(..u32::from_be_bytes([a, b, c, d]) as usize).unwrap_or(&[]),
-        _ => &[],
+        Some((&[packed, a, b, c, d], rest)) => {
+            (packed != 0, rest.get(..u32::from_be_bytes([a, b, c, d]) as usize).unwrap_or(&[]))
+        }
+        _ => (false, &[]),
     }
 }
 
 /// A stream ended without an answer. REFUSED_STREAM, and a GOAWAY that names an earlier stream as the last (h2 ends only
 /// later streams with it), say that it was not looked at (RFC 9113 sections 6.8 and 8.7): resending it is not ambiguous.
-fn ended(error: &h2::Error) -> Outcome {
+fn ended(error: &h2::Error, ready: &Ready) -> Outcome {
+    let why = ready.why(error.to_string());
     if error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote()) {
-        Outcome::Unconnected(error.to_string())
+        Outcome::Unconnected(why)
     } else {
-        Outcome::Disconnected(error.to_string())
+        Outcome::Disconnected(why)
     }
 }
 
-impl Exporter for Grpc {
+impl Channel {
     fn start(&mut self, slot: usize, job: Job) {
         assert!(matches!(self.calls[slot], Call::Idle), "a slot holds one call");
         self.calls[slot] = Call::Wanted(job);
@@ -308,7 +404,7 @@ impl Exporter for Grpc {
             Call::Idle => false,
             Call::Wanted(_) => {
                 if !self.wanted() {
-                    self.dial.abandon(&mut self.names);
+                    self.dial.abandon(&mut self.names.borrow_mut());
                     if matches!(self.link, Link::Greeting(..)) {
                         self.link = Link::Down;
                     }
@@ -327,7 +423,7 @@ impl Exporter for Grpc {
         }
     }
 
-    fn on_event(&mut self, _: usize, event: &mio::event::Event) {
+    fn on_event(&self, event: &mio::event::Event) {
         self.dial.on_event(event);
         // all connections have one token: an event too many costs a read that would block
         self.each_ready(|ready| ready.on_event(event));
@@ -359,20 +455,6 @@ impl Exporter for Grpc {
         self.retiring = retiring;
     }
 
-    fn new_turn(&mut self) {
-        self.each_ready(|ready| {
-            ready.new_turn();
-        });
-    }
-
-    fn is_starved(&self) -> bool {
-        let mut starved = false;
-        self.each_ready(|ready| starved |= ready.is_starved());
-        starved
-    }
-}
-
-impl Grpc {
     fn each_ready(&self, mut visit: impl FnMut(&Ready)) {
         self.retiring.iter().for_each(|wire| visit(&wire.ready));
         if let Link::Greeting(_, ready) | Link::Up(_, Wire { ready, .. }) = &self.link {

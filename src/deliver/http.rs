@@ -5,7 +5,9 @@
 //! Invariants:
 //! 1. A slot holds at most one call; each call ends in exactly one outcome, or is cancelled by the one who started it.
 //! 2. A connection is used again only after its answer was read to the end.
-//! 3. Redirects are not followed, no credentials and no `Accept-Encoding` are sent: answers are never inflated (T20, E8).
+//! 3. Redirects are not followed: the operator's headers go to the operator's address alone (T20). No `Accept-Encoding`
+//!    is sent; an answer that is gzipped all the same is inflated within the limits of `outcome` (E8).
+//! 4. HTTP/1.1 is all that is offered, over TLS too (ALPN `http/1.1`), so that no server has to fall back (E14).
 //!
 //! Bounds: answers `RESPONSE_BYTES_MAX`, error bodies kept `ERROR_BODY_BYTES_MAX`, heads `HEAD_BYTES_MAX` in at most
 //! `HEADERS_MAX` fields.
@@ -28,8 +30,10 @@ use hyper::client::conn::http1;
 use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
 use super::exporter::{Done, Exporter, Job, Turn};
-use super::outcome::{self, Outcome};
-use super::transport::{Dial, Names, Ready, Stream};
+use super::headers::Headers;
+use super::outcome::{self, Outcome, Why};
+use super::stream::{Ready, Stream};
+use super::transport::{Dial, Names};
 use crate::limits::{ERROR_BODY_BYTES_MAX, HEADER_LIST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// Fields in the head of an answer.
@@ -83,14 +87,15 @@ pub(super) struct Http {
     names: Names,
     path: String,
     host: HeaderValue,
+    headers: Headers,
     slots: Vec<Slot>,
 }
 
 impl Http {
-    pub(super) fn new(endpoint: &Endpoint, path: &str, names: Names, in_flight: usize) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, path: &str, headers: Headers, names: Names, in_flight: usize) -> Self {
         let host = HeaderValue::from_str(&endpoint.authority()).expect("parse_out checked the host");
         let slot = || Slot { dial: Dial::default(), link: None, call: Call::Idle };
-        Http { names, path: path.to_owned(), host, slots: (0..in_flight).map(|_| slot()).collect() }
+        Http { names, path: path.to_owned(), host, headers, slots: (0..in_flight).map(|_| slot()).collect() }
     }
 
     fn request(&self, job: &Job) -> Request<Once> {
@@ -98,8 +103,11 @@ impl Http {
             .header(HOST, self.host.clone())
             .header(USER_AGENT, USER_AGENT_VALUE)
             .header(CONTENT_TYPE, "application/x-protobuf");
-        if job.gzip {
-            request = request.header(CONTENT_ENCODING, "gzip");
+        if let Some(encoding) = job.encoding {
+            request = request.header(CONTENT_ENCODING, encoding);
+        }
+        for (name, value) in self.headers.iter() {
+            request = request.header(name, value);
         }
         request.body(Once(Some(job.body.clone()))).expect("parse_out checked the path")
     }
@@ -148,7 +156,7 @@ impl Http {
                     }
                     Err(error) => {
                         slot.call = Call::Idle;
-                        return Some(Outcome::Unconnected(error));
+                        return Some(Outcome::Unconnected(error.into()));
                     }
                 },
             }
@@ -188,12 +196,12 @@ fn handshake(
 
 impl Slot {
     /// Moves the connection; says why if it is over.
-    fn poll_link(&mut self, cx: &mut Context<'_>) -> Option<String> {
+    fn poll_link(&mut self, cx: &mut Context<'_>) -> Option<Why> {
         let link = self.link.as_mut()?;
         match Pin::new(&mut link.connection).poll(cx) {
             Poll::Pending => None,
-            Poll::Ready(Ok(())) => Some("the connection was closed".to_owned()),
-            Poll::Ready(Err(error)) => Some(describe(&error)),
+            Poll::Ready(Ok(())) => Some("the connection was closed".to_owned().into()),
+            Poll::Ready(Err(error)) => Some(link.ready.why(describe(&error))),
         }
     }
 
@@ -203,8 +211,8 @@ impl Slot {
                 Poll::Pending => return None,
                 Poll::Ready(Err(error)) => {
                     self.call = Call::Idle;
-                    self.link = None;
-                    let what = describe(&error);
+                    let ready = self.link.take().map(|link| link.ready).unwrap_or_default();
+                    let what = ready.why(describe(&error));
                     return Some(if error.is_canceled() {
                         Outcome::Unconnected(what)
                     } else {
@@ -240,7 +248,7 @@ impl Slot {
                     self.link = None;
                     // the status has come and says what became of an error; a success needs its whole body
                     break match status.is_success() {
-                        true => Outcome::Disconnected(describe(&error)),
+                        true => Outcome::Disconnected(describe(&error).into()),
                         false => outcome::http(*status, headers, kept, wall_ns),
                     };
                 }
@@ -305,5 +313,9 @@ impl Exporter for Http {
 
     fn is_starved(&self) -> bool {
         self.slots.iter().filter_map(|slot| slot.link.as_ref()).any(|link| link.ready.is_starved())
+    }
+
+    fn next_ns(&self) -> Option<u64> {
+        self.slots.iter().filter_map(|slot| slot.dial.next_ns()).min()
     }
 }

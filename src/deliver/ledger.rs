@@ -44,7 +44,7 @@ pub enum Dropped {
     RejectedByDestination,
     /// A status that must not be retried: 400, INVALID_ARGUMENT, a redirect … (E3, E6, T20).
     Refused,
-    /// The request is over the 64 MiB that receivers take (E9).
+    /// The request is over the 64 MiB that receivers take, or over what this one takes (413), and cannot be split (E9).
     TooLarge,
     /// The answer was over 4 MiB, so what became of the points is not known (E8, T19).
     ResponseTooLarge,

@@ -3,7 +3,7 @@
 //! Does not know: series, cuts, how requests are encoded, or what is in them beyond their number of points.
 //!
 //! ```text
-//!  shard 0 ─┐ offer                 ┌─ deliver thread (mio) ─ slots ─ h2 / hyper ─► otlp-grpc, otlp-http
+//!  shard 0 ─┐ offer                 ┌─ deliver thread (mio) ─ slots ─ h2 / hyper ─► otlp-grpc(s), otlp-http(s)
 //!  shard 1 ─┼─► queue per destination ┤
 //!  shard n ─┘ + bell                └─ writer thread each ─ json_out ─────────────► stdout, file
 //!                                      resolver thread each, for those with names
@@ -16,7 +16,9 @@
 //! | `hold` | where a shard's requests wait while a queue is full |
 //! | `ledger`, `stats` | points, exactly; everything else |
 //! | `worker` | the loop, slots, retries, shutdown |
-//! | `exporter`, `grpc`, `http`, `transport` | protocols over a mio socket |
+//! | `access`, `headers`, `tls` | authorities, client certificates, headers: read before anything starts |
+//! | `exporter`, `grpc`, `http` | protocols |
+//! | `stream`, `transport` | a mio socket with or without TLS, and the way to one |
 //! | `outcome`, `backoff` | what an answer means; when to try again |
 //! | `writer` | stdout and files |
 //! | `warn` | rate-limited log lines |
@@ -32,12 +34,14 @@
 //!
 //! Bounds: `DESTINATIONS_MAX` destinations, `queue_bytes` each, `in_flight` calls each, and the limits of each file.
 //!
-//! Sources: OTLP specification 1.x; CONFORMANCE E1 to E15; THREATS T19, T20.
+//! Sources: OTLP specification 1.x; CONFORMANCE E1 to E15; THREATS T14, T15, T19 to T21.
 
+mod access;
 mod backoff;
 mod destination;
 mod exporter;
 mod grpc;
+mod headers;
 mod hold;
 mod http;
 mod ledger;
@@ -45,6 +49,8 @@ mod outcome;
 mod pace;
 mod queue;
 mod stats;
+mod stream;
+mod tls;
 mod transport;
 mod warn;
 mod worker;
@@ -56,11 +62,14 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use access::{Access, OwnAccess};
 pub use destination::{Compression, Destination, Endpoint, Target, parse_out};
+pub use headers::{Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
 pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
 pub use stats::StatsRow;
+pub use tls::Tls;
 
 use crate::clock::Now;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, DESTINATIONS_MAX, IN_FLIGHT_MAX};
@@ -80,7 +89,7 @@ pub struct Options {
     pub backoff_first: Duration,
     /// Longest wait between tries; server advice is clamped to ten times this.
     pub backoff_max: Duration,
-    /// Requests in flight to one destination, 1 to 64.
+    /// Requests in flight to a destination that does not say otherwise, 1 to 64.
     pub in_flight: usize,
     /// Reads both clocks; the room never asks the OS itself.
     pub clock: fn() -> Now,
@@ -117,7 +126,7 @@ pub struct Handle {
 ///
 /// # Errors
 /// What the system says when it gives no thread, poll or waker; `InvalidInput` for more than `DESTINATIONS_MAX`
-/// destinations or `in_flight` outside 1 to 64.
+/// destinations, `in_flight` outside 1 to 64, or a destination with TLS that `Access::apply` has not seen.
 pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Sender, Handle)> {
     if destinations.len() > DESTINATIONS_MAX {
         let what = format!("{} destinations: at most {DESTINATIONS_MAX} can be given with --out", destinations.len());
@@ -125,6 +134,10 @@ pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Se
     }
     if !(1..=worker::TOKENS_EACH).contains(&options.in_flight) {
         let what = format!("{} requests in flight: between 1 and {} can be", options.in_flight, worker::TOKENS_EACH);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    if let Some(bare) = destinations.iter().find(|one| one.target.is_secure() && one.tls.is_none()) {
+        let what = format!("{}: TLS without authorities: `Access::apply` puts them in", bare.name);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     let poll = mio::Poll::new()?;
@@ -153,7 +166,7 @@ pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Se
             Target::Stdout => Sink::stdout(),
             Target::File(path) => Sink::file(path),
             Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => {
-                let names = Names::new(endpoint, &bell)?;
+                let names = Names::new(endpoint, destination.tls.clone(), &bell)?;
                 network.push((number, destination, names));
                 continue;
             }
@@ -168,11 +181,15 @@ pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Se
         handle.worker = Some(thread.spawn(move || {
             // made here: connections and their futures never leave this thread
             let lanes = network.into_iter().map(|(number, destination, names)| {
+                let in_flight = destination.in_flight.unwrap_or(options.in_flight);
+                let headers = &destination.headers;
                 let exporter: Box<dyn Exporter> = match &destination.target {
                     Target::OtlpHttp { endpoint, path } => {
-                        Box::new(http::Http::new(endpoint, path, names, options.in_flight))
+                        Box::new(http::Http::new(endpoint, path, headers.clone(), names, in_flight))
                     }
-                    Target::OtlpGrpc(endpoint) => Box::new(grpc::Grpc::new(endpoint, names, options.in_flight)),
+                    Target::OtlpGrpc(endpoint) => {
+                        Box::new(grpc::Grpc::new(endpoint, headers, names, in_flight, destination.connections))
+                    }
                     Target::Stdout | Target::File(_) => unreachable!("writers have their own threads"),
                 };
                 worker::Lane::new(destination, number, shared.ports[number].clone(), exporter, &options)

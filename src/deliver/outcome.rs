@@ -6,19 +6,38 @@
 //! 1. A partial success is delivered, never retried (E5).
 //! 2. Only statuses listed in E2 and E3 are retried.
 //!
-//! Bounds: `DETAILS_BYTES_MAX` of `grpc-status-details-bin`.
+//! Bounds: `DETAILS_BYTES_MAX` of `grpc-status-details-bin`; a gzip answer inflates to `RESPONSE_BYTES_MAX`, an error
+//! body to `ERROR_BODY_BYTES_MAX` (E8).
 //!
 //! Sources: OTLP specification 1.x (failures, throttling), gRPC "HTTP/2 transport mapping", RFC 9110 section 5.6.7 and 10.2.3.
 
+use std::borrow::Cow;
+use std::io::Read as _;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use prost::Message;
 
-use crate::limits::ERROR_BODY_BYTES_MAX;
+use crate::limits::{ERROR_BODY_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// Bytes of `grpc-status-details-bin` that are looked at.
 pub const DETAILS_BYTES_MAX: usize = ERROR_BODY_BYTES_MAX;
+
+/// The message of a success whose body is something else; the status alone decides (THREATS, faults of backends).
+pub(super) const UNREADABLE: &str = "the answer is no ExportMetricsServiceResponse; its status says success";
+
+/// What went wrong, and what to do about it where that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Why {
+    pub(super) what: String,
+    pub(super) remedy: Option<&'static str>,
+}
+
+impl From<String> for Why {
+    fn from(what: String) -> Self {
+        Why { what, remedy: None }
+    }
+}
 
 /// How one try ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +45,15 @@ pub(super) enum Outcome {
     /// The destination took it, or all but `rejected` points of it.
     Delivered { rejected: u64, message: String },
     /// Never retried.
-    Refused(String),
+    Refused(Why),
+    /// Too large for the destination (413): smaller requests may pass.
+    TooLarge(String),
     /// An answer that asks for a retry, perhaps with its own delay.
     Retry { what: String, after: Option<Duration> },
     /// The request was sent, or may have been, and no answer came.
-    Disconnected(String),
+    Disconnected(Why),
     /// The request was not sent.
-    Unconnected(String),
+    Unconnected(Why),
     /// The answer was over the limit.
     ResponseTooLarge,
 }
@@ -87,27 +108,56 @@ struct ProtoDuration {
 
 /// A success body. One that cannot be decoded still means success: the status said so.
 fn success(body: &[u8]) -> Outcome {
-    let partial = ExportResponse::decode(body).ok().and_then(|response| response.partial_success).unwrap_or_default();
+    let Ok(response) = ExportResponse::decode(body) else {
+        return Outcome::Delivered { rejected: 0, message: UNREADABLE.to_owned() };
+    };
+    let partial = response.partial_success.unwrap_or_default();
     Outcome::Delivered {
         rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0),
         message: partial.error_message,
     }
 }
 
+/// A body as it was before it was packed, at most `limit` bytes and one. None is asked for, yet a server may gzip all
+/// the same; other encodings and broken gzip give `None`.
+fn unpacked<'a>(encoding: Option<&http::HeaderValue>, body: &'a [u8], limit: usize) -> Option<Cow<'a, [u8]>> {
+    match encoding.map(|value| value.as_bytes()) {
+        None | Some(b"" | b"identity") => Some(Cow::Borrowed(body)),
+        Some(b"gzip" | b"x-gzip") => {
+            let mut out = Vec::new();
+            let mut inflate = flate2::read::GzDecoder::new(body).take(limit as u64 + 1);
+            inflate.read_to_end(&mut out).ok()?;
+            Some(Cow::Owned(out))
+        }
+        Some(_) => None,
+    }
+}
+
+fn http_success(headers: &HeaderMap, body: &[u8]) -> Outcome {
+    if body.is_empty() {
+        return success(body);
+    }
+    let is_protobuf = |value: &str| value.trim_start().to_ascii_lowercase().starts_with("application/x-protobuf");
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let encoding = headers.get(http::header::CONTENT_ENCODING);
+    match unpacked(encoding, body, RESPONSE_BYTES_MAX) {
+        Some(body) if body.len() > RESPONSE_BYTES_MAX => Outcome::ResponseTooLarge,
+        Some(body) if kind.is_some_and(is_protobuf) => success(&body),
+        _ => Outcome::Delivered { rejected: 0, message: UNREADABLE.to_owned() },
+    }
+}
+
 /// What an HTTP answer means (E3 to E6, T20).
 pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: &[u8], wall_ns: u64) -> Outcome {
     if status.is_success() {
-        let protobuf = headers
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("application/x-protobuf"));
-        let plain = headers.get(http::header::CONTENT_ENCODING).is_none_or(|value| value == "identity");
-        return success(if protobuf && plain { body } else { &[] });
+        return http_success(headers, body);
     }
-    let what = match Status::decode(body) {
+    let body = unpacked(headers.get(http::header::CONTENT_ENCODING), body, ERROR_BODY_BYTES_MAX).unwrap_or_default();
+    let what = match Status::decode(&body[..body.len().min(ERROR_BODY_BYTES_MAX)]) {
         Ok(decoded) if !decoded.message.is_empty() => format!("HTTP {}: {}", status.as_u16(), decoded.message),
         _ => format!("HTTP {status}"),
     };
+    let refused = |what, remedy| Outcome::Refused(Why { what, remedy: Some(remedy) });
     match status.as_u16() {
         429 | 502 | 503 | 504 => {
             let after = headers
@@ -116,13 +166,32 @@ pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: &[u8], wall_ns
                 .and_then(|value| retry_after(value, wall_ns));
             Outcome::Retry { what, after }
         }
-        300..=399 => Outcome::Refused(format!("{what}: redirects are not followed")),
-        _ => Outcome::Refused(what),
+        413 => Outcome::TooLarge(what),
+        401 | 403 => refused(what, CREDENTIALS_REMEDY),
+        404 | 405 => refused(what, "check the path of the URL; without one it is /v1/metrics"),
+        300..=399 => refused(format!("{what}: redirects are not followed"), "give the address it redirects to"),
+        _ => Outcome::Refused(what.into()),
     }
 }
 
-/// What a gRPC answer means (E2, E4 to E6): `trailers` holds `grpc-status`, `message` the response message if one came.
-pub(super) fn grpc(http_status: StatusCode, trailers: &HeaderMap, message: &[u8]) -> Outcome {
+const CREDENTIALS_REMEDY: &str = "give credentials that the destination takes, with --out-header or ?headers=FILE";
+
+fn grpc_success(message: &[u8], encoding: Option<&http::HeaderValue>) -> Outcome {
+    match unpacked(encoding, message, RESPONSE_BYTES_MAX) {
+        Some(message) if message.len() > RESPONSE_BYTES_MAX => Outcome::ResponseTooLarge,
+        Some(message) => success(&message),
+        None => Outcome::Delivered { rejected: 0, message: UNREADABLE.to_owned() },
+    }
+}
+
+/// What a gRPC answer means (E2, E4 to E6): `trailers` holds `grpc-status`, `message` the response message if one came,
+/// `encoding` what it is packed with.
+pub(super) fn grpc(
+    http_status: StatusCode,
+    trailers: &HeaderMap,
+    message: &[u8],
+    encoding: Option<&http::HeaderValue>,
+) -> Outcome {
     let code =
         trailers.get("grpc-status").and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u32>().ok());
     let Some(code) = code else {
@@ -130,11 +199,11 @@ pub(super) fn grpc(http_status: StatusCode, trailers: &HeaderMap, message: &[u8]
         // the mapping of gRPC's http-grpc-status-mapping.md: these four become UNAVAILABLE
         return match http_status.as_u16() {
             429 | 502 | 503 | 504 => Outcome::Retry { what, after: None },
-            _ => Outcome::Refused(what),
+            _ => Outcome::Refused(what.into()),
         };
     };
     if code == 0 {
-        return success(message);
+        return grpc_success(message, encoding);
     }
     let text = trailers.get("grpc-message").map(|value| percent_decode(value.as_bytes())).unwrap_or_default();
     let what = format!("gRPC {} ({code}): {text}", code_word(code));
@@ -147,7 +216,9 @@ pub(super) fn grpc(http_status: StatusCode, trailers: &HeaderMap, message: &[u8]
         1 | 4 | 10 | 11 | 14 | 15 => Outcome::Retry { what, after },
         // RESOURCE_EXHAUSTED only when the server says when
         8 if after.is_some() => Outcome::Retry { what, after },
-        _ => Outcome::Refused(what),
+        // PERMISSION_DENIED, UNAUTHENTICATED
+        7 | 16 => Outcome::Refused(Why { what, remedy: Some(CREDENTIALS_REMEDY) }),
+        _ => Outcome::Refused(what.into()),
     }
 }
 
@@ -312,20 +383,20 @@ mod tests {
     fn grpc_codes() {
         for code in 0..=17u32 {
             let value = code.to_string();
-            let plain = grpc(StatusCode::OK, &headers(&[("grpc-status", &value)]), &[]);
+            let plain = grpc(StatusCode::OK, &headers(&[("grpc-status", &value)]), &[], None);
             let expected = [1, 4, 10, 11, 14, 15].contains(&code);
             assert_eq!(matches!(plain, Outcome::Retry { after: None, .. }), expected, "{code}");
             assert_eq!(matches!(plain, Outcome::Delivered { .. }), code == 0);
             let told = headers(&[("grpc-status", &value), ("grpc-status-details-bin", &details(2, 500_000_000))]);
-            let told = grpc(StatusCode::OK, &told, &[]);
+            let told = grpc(StatusCode::OK, &told, &[], None);
             let retried =
                 matches!(told, Outcome::Retry { after: Some(after), .. } if after == Duration::from_millis(2_500));
             assert_eq!(retried, expected || code == 8, "{code}");
         }
-        assert!(matches!(grpc(StatusCode::BAD_GATEWAY, &HeaderMap::new(), &[]), Outcome::Retry { .. }));
-        assert!(matches!(grpc(StatusCode::NOT_FOUND, &HeaderMap::new(), &[]), Outcome::Refused(_)));
+        assert!(matches!(grpc(StatusCode::BAD_GATEWAY, &HeaderMap::new(), &[], None), Outcome::Retry { .. }));
+        assert!(matches!(grpc(StatusCode::NOT_FOUND, &HeaderMap::new(), &[], None), Outcome::Refused(_)));
         let negative = headers(&[("grpc-status", "8"), ("grpc-status-details-bin", &details(-2, 0))]);
-        assert!(matches!(grpc(StatusCode::OK, &negative, &[]), Outcome::Refused(_)));
+        assert!(matches!(grpc(StatusCode::OK, &negative, &[], None), Outcome::Refused(_)));
     }
 
     /// E3, E6, T20: of all HTTP statuses only 429, 502, 503 and 504 are retried; redirects are not followed.
@@ -336,6 +407,7 @@ mod tests {
             match code {
                 200..=299 => assert!(matches!(outcome, Outcome::Delivered { rejected: 0, .. })),
                 429 | 502 | 503 | 504 => assert!(matches!(outcome, Outcome::Retry { after: None, .. })),
+                413 => assert!(matches!(outcome, Outcome::TooLarge(_))),
                 _ => assert!(matches!(outcome, Outcome::Refused(_))),
             }
         }
@@ -353,6 +425,41 @@ mod tests {
         assert_eq!(outcome, Outcome::Delivered { rejected: 3, message: "late".into() });
         assert!(matches!(http(StatusCode::OK, &protobuf, &body(-1), 0), Outcome::Delivered { rejected: 0, .. }));
         assert!(matches!(http(StatusCode::OK, &protobuf, b"\xff", 0), Outcome::Delivered { rejected: 0, .. }));
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    /// E8, T19: an answer that is gzipped all the same is read; one that inflates past 4 MiB is too large, whatever its
+    /// size on the wire; an error body is looked at up to 64 KiB; one that is no gzip changes nothing.
+    #[test]
+    fn e8_the_limit_holds_after_decompression() {
+        let packed = |kind| headers(&[("content-type", kind), ("content-encoding", "gzip")]);
+        let partial = PartialSuccess { rejected_data_points: 3, error_message: "late".into() };
+        let body = ExportResponse { partial_success: Some(partial) }.encode_to_vec();
+        let late = Outcome::Delivered { rejected: 3, message: "late".into() };
+        assert_eq!(http(StatusCode::OK, &packed("application/x-protobuf"), &gzip(&body), 0), late);
+        let bomb = gzip(&vec![0; RESPONSE_BYTES_MAX + 1]);
+        assert!(bomb.len() < 64 * 1024);
+        for kind in ["application/x-protobuf", "text/html"] {
+            assert_eq!(http(StatusCode::OK, &packed(kind), &bomb, 0), Outcome::ResponseTooLarge);
+        }
+        let status = Status { code: 3, message: "no".into(), details: vec![] }.encode_to_vec();
+        let said = http(StatusCode::BAD_REQUEST, &packed("application/x-protobuf"), &gzip(&status), 0);
+        assert_eq!(said, Outcome::Refused("HTTP 400: no".to_owned().into()));
+        assert!(matches!(http(StatusCode::BAD_REQUEST, &packed("a/b"), &bomb, 0), Outcome::Refused(_)));
+        for broken in [b"not gzip".as_slice(), &gzip(&body)[..12]] {
+            let unread = Outcome::Delivered { rejected: 0, message: UNREADABLE.into() };
+            assert_eq!(http(StatusCode::OK, &packed("application/x-protobuf"), broken, 0), unread);
+        }
+        let encoding = "gzip".parse().unwrap();
+        let ok = headers(&[("grpc-status", "0")]);
+        assert_eq!(grpc(StatusCode::OK, &ok, &gzip(&body), Some(&encoding)), late);
+        assert_eq!(grpc(StatusCode::OK, &ok, &bomb, Some(&encoding)), Outcome::ResponseTooLarge);
     }
 
     #[test]

@@ -163,10 +163,15 @@ pub(super) struct Port {
 impl Port {
     /// The final outcome of a popped batch. Everything that ends a batch's way passes here (seam for dead letters).
     pub(super) fn settle(&self, batch: &Encoded, lost: Option<(Dropped, u64)>) {
-        self.ledger.leave(batch.points, lost);
+        self.leave(batch, lost);
         self.store.release(batch.bytes.len());
-        if lost.is_none_or(|(_, points)| points < batch.points) {
-            self.stats.bytes_delivered.add(batch.bytes.len() as u64);
+    }
+
+    /// The final outcome of a part of a batch; the batch's bytes stay reserved until it is released whole.
+    pub(super) fn leave(&self, part: &Encoded, lost: Option<(Dropped, u64)>) {
+        self.ledger.leave(part.points, lost);
+        if lost.is_none_or(|(_, points)| points < part.points) {
+            self.stats.bytes_delivered.add(part.bytes.len() as u64);
         }
     }
 }

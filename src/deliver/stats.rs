@@ -51,8 +51,12 @@ counters! {
     tries_unconnected,
     /// Answers over the limit (E8).
     responses_too_large,
-    /// Requests never sent because they are over 64 MiB (E9).
+    /// Requests given up because they are over 64 MiB, or over what the destination takes (413), and cannot be split (E9).
     requests_too_large,
+    /// Requests sent as two because they were too large.
+    requests_split,
+    /// Successes whose body was something else than a response.
+    answers_unreadable,
     /// Tries after the first.
     retries,
     /// Retries of bytes the destination may already have taken (E7).
@@ -71,7 +75,7 @@ counters! {
 
 impl StatsRow {
     /// Requests and tries by outcome, for metrics.
-    pub fn outcomes(&self) -> [(&'static str, u64); 10] {
+    pub fn outcomes(&self) -> [(&'static str, u64); 12] {
         [
             ("ok", self.requests_ok),
             ("partial", self.requests_partial),
@@ -82,6 +86,8 @@ impl StatsRow {
             ("unconnected", self.tries_unconnected),
             ("response_too_large", self.responses_too_large),
             ("request_too_large", self.requests_too_large),
+            ("split", self.requests_split),
+            ("answer_unreadable", self.answers_unreadable),
             ("resent_ambiguous", self.resent_ambiguous),
         ]
     }

@@ -1,205 +1,41 @@
-//! A mio socket as the read and write types that `h2` and `hyper` ask for, the way to get one, and the names behind it.
+//! The names behind an endpoint, and the way to a connected stream: resolve, connect, shake hands, or the next address.
 //!
-//! Does not know: protocols, retries, which destination it serves.
+//! Does not know: protocols above TLS, retries, which destination it serves.
 //!
 //! Invariants:
-//! 1. Readiness is edge-triggered: it is kept until the socket says `WouldBlock`.
-//! 2. After `READ_TURN_BYTES` in one turn, or `WRITE_TURN_BYTES` out, a stream pretends to be blocked and asks for
-//!    another turn, so that neither a flooding server (T19) nor a fast one keeps the loop.
-//! 3. Name resolution blocks only its own helper thread, one per destination that has a name; old addresses are kept
+//! 1. Name resolution blocks only its own helper thread, one per destination that has a name; old addresses are kept
 //!    when it fails. Helper threads end when their destination does, or when the system's resolver returns.
+//! 2. A handshake takes at most `TLS_HANDSHAKE_TIMEOUT`, and never longer than the request that wants it.
 //!
 //! Bounds: `ADDRESSES_MAX` addresses per name; one question under way per name.
 
-use std::cell::Cell;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use tokio::io::ReadBuf;
 
 use super::destination::Endpoint;
+use super::outcome::Why;
 use super::queue::PollBell;
-use crate::limits::{KIB, READ_TURN_BYTES, WRITE_TURN_BYTES};
+use super::stream::{Ready, Stream};
+use super::tls::{self, Tls};
+use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 
 /// Addresses kept of one name.
 const ADDRESSES_MAX: usize = 16;
 /// A name is asked for again when a connection is made and the answer is older than this.
 const NAME_FRESH: Duration = Duration::from_secs(30);
-/// Scratch for reads into buffers that are not initialised.
-const SCRATCH_BYTES: usize = 16 * KIB;
 
-/// A socket's readiness, shared between the stream inside a connection and the loop that sees events.
-#[derive(Default)]
-pub(super) struct Ready {
-    read: Cell<bool>,
-    write: Cell<bool>,
-    turn_bytes: Cell<usize>,
-    turn_written: Cell<usize>,
-    starved: Cell<bool>,
-    /// Bytes read since connecting; tells a silent peer from a slow one.
-    pub(super) read_bytes: Cell<u64>,
-}
-
-impl Ready {
-    /// The loop saw an event for this socket.
-    pub(super) fn on_event(&self, event: &mio::event::Event) {
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read.set(true);
-        }
-        if event.is_writable() || event.is_write_closed() || event.is_error() {
-            self.write.set(true);
-        }
-    }
-
-    /// A new turn begins; true if the last one ended for want of budget.
-    pub(super) fn new_turn(&self) -> bool {
-        self.turn_bytes.set(0);
-        self.turn_written.set(0);
-        self.starved.replace(false)
-    }
-
-    /// The stream has more to read or write, but its turn is over.
-    pub(super) fn is_starved(&self) -> bool {
-        self.starved.get()
-    }
-}
-
-/// A connected (or connecting) socket.
-pub(super) struct Stream {
-    socket: TcpStream,
-    ready: Rc<Ready>,
-}
-
-impl Stream {
-    fn read(&mut self, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            if !self.ready.read.get() {
-                return Poll::Pending;
-            }
-            if self.ready.turn_bytes.get() >= READ_TURN_BYTES {
-                self.ready.starved.set(true);
-                return Poll::Pending;
-            }
-            match self.socket.read(into) {
-                Ok(n) => {
-                    self.ready.turn_bytes.set(self.ready.turn_bytes.get() + n);
-                    self.ready.read_bytes.set(self.ready.read_bytes.get() + n as u64);
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.read.set(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    fn write(&mut self, mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
-        loop {
-            if !self.ready.write.get() {
-                return Poll::Pending;
-            }
-            if self.ready.turn_written.get() >= WRITE_TURN_BYTES {
-                self.ready.starved.set(true);
-                return Poll::Pending;
-            }
-            match call(&mut self.socket) {
-                Ok(n) => {
-                    self.ready.turn_written.set(self.ready.turn_written.get() + n);
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.write.set(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl tokio::io::AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let n = ready!(self.read(buf.initialize_unfilled()))?;
-        buf.advance(n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl tokio::io::AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(|socket| socket.write(buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.write(|socket| socket.write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.shutdown(std::net::Shutdown::Write))
-    }
-}
-
-impl hyper::rt::Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        mut buf: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut scratch = [0; SCRATCH_BYTES];
-        let room = buf.remaining().min(SCRATCH_BYTES);
-        let n = ready!(self.read(&mut scratch[..room]))?;
-        buf.put_slice(&scratch[..n]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl hyper::rt::Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(|socket| socket.write(buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.write(|socket| socket.write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.shutdown(std::net::Shutdown::Write))
-    }
-}
-
-/// The addresses of one endpoint.
+/// The addresses of one endpoint, and how sessions are begun there.
 pub(super) struct Names {
     endpoint: Endpoint,
+    tls: Option<Tls>,
     addresses: Vec<SocketAddr>,
     /// Which address the next connection tries first.
     next: usize,
@@ -216,8 +52,8 @@ struct Resolver {
 
 impl Names {
     /// Spawns the helper thread if the endpoint has a name; addresses need none.
-    pub(super) fn new(endpoint: &Endpoint, bell: &Arc<PollBell>) -> io::Result<Self> {
-        let mut names = Names { endpoint: endpoint.clone(), addresses: Vec::new(), next: 0, resolver: None };
+    pub(super) fn new(endpoint: &Endpoint, tls: Option<Tls>, bell: &Arc<PollBell>) -> io::Result<Self> {
+        let mut names = Names { endpoint: endpoint.clone(), tls, addresses: Vec::new(), next: 0, resolver: None };
         if let Ok(address) = endpoint.host.parse::<IpAddr>() {
             names.addresses.push(SocketAddr::new(address, endpoint.port));
             return Ok(names);
@@ -273,57 +109,83 @@ impl Names {
     }
 }
 
-/// The way to a connected socket: resolve, connect, next address.
+/// The way to a connected stream.
 #[derive(Default)]
 pub(super) struct Dial {
     connecting: Option<Stream>,
     tried: usize,
-    last_error: String,
+    last_error: Option<Why>,
+    /// The handshake under way must be over by then, ns.
+    until_ns: Option<u64>,
 }
 
 impl Dial {
-    /// Goes on; `Ready` with a connected stream and its readiness, or with why no address answered.
+    /// Goes on; `Ready` with a stream that protocols can use and its readiness, or with why no address gave one.
     pub(super) fn poll(
         &mut self,
         names: &mut Names,
         registry: &Registry,
         token: Token,
         now_ns: u64,
-    ) -> Poll<Result<(Stream, Rc<Ready>), String>> {
+    ) -> Poll<Result<(Stream, Rc<Ready>), Why>> {
         loop {
-            if let Some(stream) = self.connecting.take() {
-                match connected(&stream) {
+            if let Some(mut stream) = self.connecting.take() {
+                match self.establish(&mut stream, names, now_ns) {
                     Poll::Pending => {
                         self.connecting = Some(stream);
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok(())) => {
                         self.tried = 0;
-                        let ready = stream.ready.clone();
+                        self.until_ns = None;
+                        let ready = stream.ready().clone();
                         return Poll::Ready(Ok((stream, ready)));
                     }
-                    Poll::Ready(Err(error)) => self.fail(names, error),
+                    Poll::Ready(Err(why)) => self.fail(names, why),
                 }
             }
             let next = names.next;
             let addresses = match ready!(names.get(now_ns)) {
                 Ok(addresses) => addresses,
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(error) => {
+                    let remedy =
+                        Some("check the host's name, and this machine's DNS; the data is kept and tried again");
+                    return Poll::Ready(Err(Why { what: error, remedy }));
+                }
             };
             if self.tried >= addresses.len() {
                 self.tried = 0;
-                return Poll::Ready(Err(std::mem::take(&mut self.last_error)));
+                return Poll::Ready(Err(self.last_error.take().unwrap_or_else(|| "no address".to_owned().into())));
             }
             let address = addresses[next % addresses.len()];
             match connect(address, registry, token) {
                 Ok(stream) => self.connecting = Some(stream),
-                Err(error) => self.fail(names, error),
+                Err(error) => self.fail(names, unconnected(names, &error)),
             }
         }
     }
 
-    fn fail(&mut self, names: &mut Names, error: io::Error) {
-        self.last_error = format!("cannot connect to {}: {error}", names.endpoint.authority());
+    fn establish(&mut self, stream: &mut Stream, names: &Names, now_ns: u64) -> Poll<Result<(), Why>> {
+        let Some(tls) = &names.tls else {
+            return stream.poll_connected().map_err(|error| unconnected(names, &error));
+        };
+        let authority = || names.endpoint.authority();
+        if !stream.is_secure() {
+            ready!(stream.poll_connected()).map_err(|error| unconnected(names, &error))?;
+            stream.begin_tls(tls, &names.endpoint.host, authority())?;
+            self.until_ns = Some(now_ns.saturating_add(TLS_HANDSHAKE_TIMEOUT.as_nanos() as u64));
+        }
+        match stream.poll_handshake() {
+            Poll::Pending if self.until_ns.is_some_and(|until| now_ns >= until) => {
+                Poll::Ready(Err(tls::too_slow(&authority())))
+            }
+            poll => poll,
+        }
+    }
+
+    fn fail(&mut self, names: &mut Names, why: Why) {
+        self.last_error = Some(why);
+        self.until_ns = None;
         self.tried += 1;
         names.next = names.next.wrapping_add(1);
     }
@@ -333,39 +195,29 @@ impl Dial {
         if self.connecting.take().is_some() {
             names.next = names.next.wrapping_add(1);
         }
+        self.until_ns = None;
         self.tried = 0;
+    }
+
+    /// When a turn is due without an event, ns.
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        self.until_ns
     }
 
     /// The loop saw an event for the socket that is connecting.
     pub(super) fn on_event(&self, event: &mio::event::Event) {
         if let Some(stream) = &self.connecting {
-            stream.ready.on_event(event);
+            stream.ready().on_event(event);
         }
     }
+}
+
+fn unconnected(names: &Names, error: &io::Error) -> Why {
+    format!("cannot connect to {}: {error}", names.endpoint.authority()).into()
 }
 
 fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Stream> {
     let mut socket = TcpStream::connect(address)?;
     registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-    Ok(Stream { socket, ready: Rc::new(Ready::default()) })
-}
-
-fn connected(stream: &Stream) -> Poll<io::Result<()>> {
-    if !stream.ready.write.get() {
-        return Poll::Pending;
-    }
-    if let Some(error) = stream.socket.take_error()? {
-        return Poll::Ready(Err(error));
-    }
-    match stream.socket.peer_addr() {
-        Ok(_) => {
-            stream.socket.set_nodelay(true)?;
-            Poll::Ready(Ok(()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-            stream.ready.write.set(false);
-            Poll::Pending
-        }
-        Err(error) => Poll::Ready(Err(error)),
-    }
+    Ok(Stream::new(socket))
 }

@@ -14,9 +14,12 @@
 //! 2. A retry sends the same bytes, packed once (E7).
 //! 3. Destinations share nothing but the thread's time, and a turn of one is bounded (`ROUNDS_MAX`, read budgets).
 //! 4. While a destination has told us to wait, nothing is started there (E4).
+//! 5. A batch that is too large is sent in parts, one after the other in the same slot, each settled by itself; the
+//!    batch's bytes are released with the last one (E9).
 //!
 //! Progress: the loop blocks only in `poll`, never longer than the next timer, and in the rests of `pace`.
-//! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy.
+//! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy, or its parts, which together
+//! are about as large.
 
 use std::io;
 use std::io::Write as _;
@@ -33,19 +36,22 @@ use super::backoff::{Jitter, wait_ns};
 use super::destination::{Compression, Destination};
 use super::exporter::{Done, Exporter, Job, Turn};
 use super::ledger::Dropped;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, UNREADABLE, Why};
 use super::pace::Pace;
 use super::queue::{Encoded, PollBell, Port, Shared};
 use super::warn::Warner;
 use crate::clock::Now;
-use crate::limits::MAX_BODY_BYTES_DEFAULT;
+use crate::limits::{IN_FLIGHT_LIMIT, MAX_BODY_BYTES_DEFAULT};
+use crate::otlp::split::halves;
 
 /// Tokens of one destination's connections.
-pub(super) const TOKENS_EACH: usize = 64;
+pub(super) const TOKENS_EACH: usize = IN_FLIGHT_LIMIT;
 /// Token of the bell.
 pub(super) const BELL: Token = Token(0);
 /// Rounds in one turn of a destination: polling again because polling moved something.
 const ROUNDS_MAX: usize = 64;
+/// See `Compression::Zstd`.
+const ZSTD_LEVEL: i32 = 1;
 /// Events taken from the system at once.
 const EVENTS: usize = 256;
 
@@ -64,11 +70,50 @@ impl Wake for Woken {
 /// A batch on its way.
 struct Held {
     batch: Arc<Encoded>,
+    /// What is sent now: all of the batch, unless that was too large.
+    part: Encoded,
+    /// Parts that come after it, the next one last.
+    rest: Vec<Encoded>,
     job: Job,
+    /// Tries of this part that have begun.
     tries: u32,
     /// The destination may have taken it already.
     ambiguous: bool,
     stage: Stage,
+}
+
+impl Held {
+    /// Points without an outcome.
+    fn points(&self) -> u64 {
+        self.part.points + self.rest.iter().map(|part| part.points).sum::<u64>()
+    }
+
+    /// Halves the part; false if it is a single point, or nothing that can be halved.
+    fn split(&mut self) -> bool {
+        let Some([(first, points), (second, others)]) = halves(&self.part.bytes) else { return false };
+        if points + others != self.part.points {
+            // a part whose points are not those it was queued with: better whole than wrong
+            return false;
+        }
+        self.part = Encoded { bytes: first.into(), points };
+        self.rest.push(Encoded { bytes: second.into(), points: others });
+        true
+    }
+}
+
+/// What goes out, and what it is packed with: once for all tries (E7).
+fn pack(compression: Compression, bytes: &Bytes) -> (Option<&'static str>, Bytes) {
+    const FITS: &str = "a vector takes every byte";
+    match compression {
+        Compression::None => (None, bytes.clone()),
+        Compression::Gzip => {
+            let sink = Vec::with_capacity(bytes.len() / 4 + 64);
+            let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
+            let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
+            (Some("gzip"), Bytes::from(packed.expect(FITS)))
+        }
+        Compression::Zstd => (Some("zstd"), zstd::bulk::compress(bytes, ZSTD_LEVEL).expect(FITS).into()),
+    }
 }
 
 enum Stage {
@@ -103,11 +148,12 @@ impl Lane {
         options: &Options,
     ) -> Self {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let in_flight = destination.in_flight.unwrap_or(options.in_flight);
         Lane {
             destination,
             port,
             exporter,
-            slots: (0..options.in_flight).map(|_| None).collect(),
+            slots: (0..in_flight).map(|_| None).collect(),
             first_token: 1 + number * TOKENS_EACH,
             quiet_until_ns: 0,
             jitter: Jitter::new(options.seed ^ (number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
@@ -151,25 +197,34 @@ impl Lane {
     /// Ends tries that took too long and starts those whose wait is over.
     fn expire(&mut self, now: Now, options: &Options) {
         for at in 0..self.slots.len() {
-            let Some(held) = &mut self.slots[at] else { continue };
-            match held.stage {
-                Stage::Flying { until_ns } if now.mono_ns >= until_ns => {
-                    self.port.stats.tries_timed_out.add(1);
-                    let sent = self.exporter.cancel(at);
-                    let what = format!("no answer within {:?}", self.destination.timeout);
-                    self.retry(at, &what, None, sent, now, options);
-                }
-                Stage::Waiting { until_ns } if now.mono_ns >= until_ns.max(self.quiet_until_ns) => {
-                    held.stage = Stage::Flying { until_ns: now.mono_ns + self.destination.timeout.as_nanos() as u64 };
-                    self.port.stats.retries.add(1);
-                    if held.ambiguous {
-                        self.port.stats.resent_ambiguous.add(1);
-                    }
-                    self.exporter.start(at, held.job.clone());
-                }
-                Stage::Flying { .. } | Stage::Waiting { .. } => {}
+            if let Some(Held { stage: Stage::Flying { until_ns }, .. }) = &self.slots[at]
+                && now.mono_ns >= *until_ns
+            {
+                self.port.stats.tries_timed_out.add(1);
+                let sent = self.exporter.cancel(at);
+                let what = format!("no answer within {:?}", self.destination.timeout);
+                self.retry(at, &what.into(), None, sent, now, options);
             }
+            self.launch(at, now);
         }
+    }
+
+    /// Starts a try whose wait is over.
+    fn launch(&mut self, at: usize, now: Now) {
+        let Some(held) = &mut self.slots[at] else { return };
+        let Stage::Waiting { until_ns } = held.stage else { return };
+        if now.mono_ns < until_ns.max(self.quiet_until_ns) {
+            return;
+        }
+        held.stage = Stage::Flying { until_ns: now.mono_ns + self.destination.timeout.as_nanos() as u64 };
+        if held.tries > 0 {
+            self.port.stats.retries.add(1);
+        }
+        if held.ambiguous {
+            self.port.stats.resent_ambiguous.add(1);
+        }
+        held.tries = held.tries.saturating_add(1);
+        self.exporter.start(at, held.job.clone());
     }
 
     /// Takes batches into free slots.
@@ -182,31 +237,56 @@ impl Lane {
         for at in 0..self.slots.len() {
             while self.slots[at].is_none() {
                 let Some(batch) = self.port.store.pop() else { return };
-                if batch.bytes.len() > MAX_BODY_BYTES_DEFAULT {
-                    self.port.stats.requests_too_large.add(1);
-                    let error = format!("a request of {} bytes is over the limit of 64 MiB", batch.bytes.len());
-                    self.warner.note(&self.port.name, &error, "send fewer points per request", now.mono_ns);
-                    self.port.settle(&batch, Some((Dropped::TooLarge, batch.points)));
-                    continue;
+                // nothing has been tried yet: it is due at once
+                let stage = Stage::Waiting { until_ns: now.mono_ns };
+                let part = Encoded { bytes: batch.bytes.clone(), points: batch.points };
+                let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
+                self.slots[at] = Some(Held { batch, part, rest: Vec::new(), job, tries: 0, ambiguous: false, stage });
+                if self.prepare(at, now) {
+                    self.launch(at, now);
                 }
-                let job = self.pack(&batch);
-                self.exporter.start(at, job.clone());
-                let until_ns = now.mono_ns + self.destination.timeout.as_nanos() as u64;
-                self.slots[at] =
-                    Some(Held { batch, job, tries: 1, ambiguous: false, stage: Stage::Flying { until_ns } });
             }
         }
     }
 
-    fn pack(&self, batch: &Encoded) -> Job {
-        let timeout = self.destination.timeout;
-        match self.destination.compression {
-            Compression::None => Job { body: batch.bytes.clone(), gzip: false, timeout },
-            Compression::Gzip => {
-                let sink = Vec::with_capacity(batch.bytes.len() / 4 + 64);
-                let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
-                let packed = encoder.write_all(&batch.bytes).and_then(|()| encoder.finish());
-                Job { body: Bytes::from(packed.expect("a vector takes every byte")), gzip: true, timeout }
+    /// Packs the part that comes next, split until it is within what receivers take; false if nothing was left of it.
+    fn prepare(&mut self, at: usize, now: Now) -> bool {
+        while let Some(held) = &mut self.slots[at] {
+            if held.part.bytes.len() <= MAX_BODY_BYTES_DEFAULT {
+                let (encoding, body) = pack(self.destination.compression, &held.part.bytes);
+                held.job = Job { body, encoding, timeout: self.destination.timeout };
+                (held.tries, held.ambiguous) = (0, false);
+                held.stage = Stage::Waiting { until_ns: now.mono_ns };
+                return true;
+            }
+            if !held.split() {
+                self.port.stats.requests_too_large.add(1);
+                let error = format!("a request of {} bytes is over the limit of 64 MiB", held.part.bytes.len());
+                self.warner.note(&self.port.name, &error, "send fewer points per request", now.mono_ns);
+                let lost = (Dropped::TooLarge, held.part.points);
+                self.leave(at, Some(lost));
+                continue;
+            }
+            self.port.stats.requests_split.add(1);
+        }
+        false
+    }
+
+    /// The part has its outcome: the next one is its turn, or the batch is done.
+    fn finish(&mut self, at: usize, lost: Option<(Dropped, u64)>, now: Now) {
+        self.leave(at, lost);
+        self.prepare(at, now);
+    }
+
+    /// Settles the part, and takes the next one if there is one.
+    fn leave(&mut self, at: usize, lost: Option<(Dropped, u64)>) {
+        let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
+        self.port.leave(&held.part, lost);
+        match held.rest.pop() {
+            Some(next) => held.part = next,
+            None => {
+                self.port.store.release(held.batch.bytes.len());
+                self.slots[at] = None;
             }
         }
     }
@@ -216,12 +296,16 @@ impl Lane {
         let name = &self.port.name;
         match outcome {
             Outcome::Delivered { rejected, message } => {
-                let held = self.slots[at].take().expect("an outcome belongs to a held batch");
-                let rejected = rejected.min(held.batch.points);
+                let points = self.slots[at].as_ref().expect("an outcome belongs to a held batch").part.points;
+                let rejected = rejected.min(points);
                 self.warner.recovered(name);
-                if rejected > 0 || !message.is_empty() {
+                if message == UNREADABLE {
+                    stats.requests_ok.add(1);
+                    stats.answers_unreadable.add(1);
+                    stats.message(&message);
+                } else if rejected > 0 || !message.is_empty() {
                     stats.requests_partial.add(1);
-                    let text = format!("{rejected} of {} points rejected: {message}", held.batch.points);
+                    let text = format!("{rejected} of {points} points rejected: {message}");
                     stats.message(&text);
                     self.warner.note(
                         name,
@@ -233,53 +317,64 @@ impl Lane {
                     stats.requests_ok.add(1);
                 }
                 let lost = (rejected > 0).then_some((Dropped::RejectedByDestination, rejected));
-                self.port.settle(&held.batch, lost);
+                self.finish(at, lost, now);
             }
-            Outcome::Refused(what) => {
+            Outcome::Refused(Why { what, remedy }) => {
                 stats.requests_refused.add(1);
-                self.drop_batch(
-                    at,
-                    Dropped::Refused,
-                    &what,
-                    "check the destination's address and what it accepts",
-                    now,
-                );
+                let remedy = remedy.unwrap_or("check the destination's address and what it accepts");
+                self.drop_part(at, Dropped::Refused, &what, remedy, now);
             }
+            Outcome::TooLarge(what) => self.too_large(at, &what, now),
             Outcome::ResponseTooLarge => {
                 stats.responses_too_large.add(1);
                 let what = "the answer is over the limit of 4 MiB";
-                self.drop_batch(at, Dropped::ResponseTooLarge, what, "check what listens at that address", now);
+                self.drop_part(at, Dropped::ResponseTooLarge, what, "check what listens at that address", now);
             }
             Outcome::Retry { what, after } => {
                 stats.tries_retryable.add(1);
-                self.retry(at, &what, after, false, now, options);
+                self.retry(at, &what.into(), after, false, now, options);
             }
-            Outcome::Disconnected(what) => {
+            Outcome::Disconnected(why) => {
                 stats.tries_disconnected.add(1);
-                self.retry(at, &what, None, true, now, options);
+                self.retry(at, &why, None, true, now, options);
             }
-            Outcome::Unconnected(what) => {
+            Outcome::Unconnected(why) => {
                 stats.tries_unconnected.add(1);
-                self.retry(at, &what, None, false, now, options);
+                self.retry(at, &why, None, false, now, options);
             }
         }
     }
 
-    fn drop_batch(&mut self, at: usize, reason: Dropped, what: &str, remedy: &str, now: Now) {
-        let held = self.slots[at].take().expect("an outcome belongs to a held batch");
+    /// The destination takes no request of this size (413): it gets two smaller ones, down to single points.
+    fn too_large(&mut self, at: usize, what: &str, now: Now) {
+        let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
+        let bytes = held.part.bytes.len();
+        if !held.split() {
+            self.port.stats.requests_too_large.add(1);
+            let what = format!("{what}: {bytes} bytes that cannot be split further");
+            let remedy = "let the destination take larger requests; these points are dropped";
+            return self.drop_part(at, Dropped::TooLarge, &what, remedy, now);
+        }
+        self.port.stats.requests_split.add(1);
         self.port.stats.message(what);
-        self.warner.failed(&self.port.name, what, remedy, now.mono_ns);
-        self.port.settle(&held.batch, Some((reason, held.batch.points)));
+        let what = format!("{what}: a request of {bytes} bytes is sent as smaller ones");
+        self.warner.note(&self.port.name, &what, "let the destination take requests of 2 MiB", now.mono_ns);
+        self.prepare(at, now);
     }
 
-    fn retry(&mut self, at: usize, what: &str, after: Option<Duration>, sent: bool, now: Now, options: &Options) {
+    fn drop_part(&mut self, at: usize, reason: Dropped, what: &str, remedy: &str, now: Now) {
+        let held = self.slots[at].as_ref().expect("an outcome belongs to a held batch");
         self.port.stats.message(what);
-        self.warner.failed(
-            &self.port.name,
-            what,
-            "check that the destination runs and can be reached; the data is kept and tried again",
-            now.mono_ns,
-        );
+        self.warner.failed(&self.port.name, what, remedy, now.mono_ns);
+        self.finish(at, Some((reason, held.part.points)), now);
+    }
+
+    fn retry(&mut self, at: usize, why: &Why, after: Option<Duration>, sent: bool, now: Now, options: &Options) {
+        self.port.stats.message(&why.what);
+        let remedy = why
+            .remedy
+            .unwrap_or("check that the destination runs and can be reached; the data is kept and tried again");
+        self.warner.failed(&self.port.name, &why.what, remedy, now.mono_ns);
         let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
         let wait = wait_ns(held.tries, after, options.backoff_first, options.backoff_max, &mut self.jitter);
         let until_ns = now.mono_ns.saturating_add(wait);
@@ -287,7 +382,6 @@ impl Lane {
             self.port.stats.throttled.add(1);
             self.quiet_until_ns = self.quiet_until_ns.max(until_ns);
         }
-        held.tries = held.tries.saturating_add(1);
         held.ambiguous |= sent;
         held.stage = Stage::Waiting { until_ns };
     }
@@ -304,7 +398,7 @@ impl Lane {
         // batches that wait in the queue want to be taken when the silence ends
         let quiet = (self.quiet_until_ns > 0 && self.port.store.bytes() > 0).then_some(self.quiet_until_ns);
         let free = self.slots.iter().any(Option::is_none);
-        timers.chain(quiet.filter(|_| free)).min()
+        timers.chain(quiet.filter(|_| free)).chain(self.exporter.next_ns()).min()
     }
 
     /// Nearly as much waits as may.
@@ -318,7 +412,7 @@ impl Lane {
 
     /// Invariant 1, at exit: counts the points still held, which the ledger calls queued.
     fn count_left(mut self) -> u64 {
-        let held: u64 = self.slots.iter_mut().filter_map(Option::take).map(|held| held.batch.points).sum();
+        let held: u64 = self.slots.iter_mut().filter_map(Option::take).map(|held| held.points()).sum();
         let queued: u64 = std::iter::from_fn(|| self.port.store.pop()).map(|batch| batch.points).sum();
         held + queued
     }

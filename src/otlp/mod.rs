@@ -17,4 +17,5 @@ mod json_schema;
 pub mod points;
 pub mod request;
 pub mod schema;
+pub mod split;
 pub mod summaries;

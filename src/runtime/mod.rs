@@ -221,7 +221,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
     let limit = limit.saturating_sub(plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES));
-    let queues: Vec<usize> = plan.outs.iter().map(|out| out.queue_bytes).collect();
+    let queues: Vec<usize> = plan.outs.iter().map(Destination::bytes_max).collect();
     let memory = Memory::plan(limit, plan.max_body, plan.shards, &queues)
         .map_err(|words| Problem { code: crate::cli::USAGE, words })?;
     let doors = bind::bind(&plan).map_err(failure)?;

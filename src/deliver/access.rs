@@ -1,0 +1,126 @@
+//! What destinations need besides an address: authorities, a client certificate, headers. Read once, before anything
+//! starts, so that what is missing is said at once and with words.
+//!
+//! Does not know: sockets, sessions. A destination's own options come before those for all.
+//!
+//! Bounds: `ACCESS_FILE_BYTES_MAX` of each file of certificates or keys.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::destination::{Destination, Target};
+use super::headers::{Headers, Secret};
+use super::tls::{Identity, Roots, Tls};
+
+/// Options for all network destinations.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// `--out-ca`: the authorities that are trusted, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// `--out-cert`: the client certificate and what leads to its authority.
+    pub cert: Option<PathBuf>,
+    /// `--out-key`: the key of the client certificate.
+    pub key: Option<PathBuf>,
+    /// `--out-header`, each.
+    pub headers: Vec<Secret>,
+}
+
+/// Files that one destination names itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnAccess {
+    /// `?ca=`
+    pub ca: Option<PathBuf>,
+    /// `?cert=`
+    pub cert: Option<PathBuf>,
+    /// `?key=`
+    pub key: Option<PathBuf>,
+    /// `?headers=`
+    pub headers: Option<PathBuf>,
+}
+
+impl Access {
+    /// Reads what the destinations need and puts it into them. All problems at once, each with option, file and remedy.
+    ///
+    /// # Errors
+    /// A sentence for each problem; no secret is repeated.
+    pub fn apply(&self, destinations: &mut [Destination]) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        let headers = Headers::from_options(&self.headers).unwrap_or_else(|error| {
+            problems.push(error);
+            Headers::default()
+        });
+        if let Some(option) = self.is_idle(destinations) {
+            problems.push(option);
+        }
+        let mut roots = Roots::default();
+        for destination in destinations {
+            if !destination.target.is_network() {
+                continue;
+            }
+            let name = &destination.name;
+            let own = match destination.access.headers.as_deref().map(Headers::from_file).transpose() {
+                Ok(own) => own.unwrap_or_default(),
+                Err(error) => {
+                    problems.push(format!("--out {name}: headers: {error}"));
+                    Headers::default()
+                }
+            };
+            destination.headers = own.over(&headers);
+            if destination.target.is_secure() {
+                match self.tls(destination, &mut roots) {
+                    Ok(tls) => destination.tls = Some(tls),
+                    Err(error) => problems.push(format!("--out {name}: {error}")),
+                }
+            }
+        }
+        // the same file of all destinations is a problem once
+        problems.dedup();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn tls(&self, destination: &Destination, roots: &mut Roots) -> Result<Tls, String> {
+        let own = &destination.access;
+        let roots = roots.get(own.ca.as_deref().or(self.ca.as_deref()))?;
+        let (cert, key) = match (&own.cert, &own.key) {
+            (None, None) => (&self.cert, &self.key),
+            _ => (&own.cert, &own.key),
+        };
+        let identity = match (cert, key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(Identity::load(cert, key)?),
+            (Some(_), None) => {
+                return Err("a client certificate without its key: give --out-key FILE (or ?key=) too".into());
+            }
+            (None, Some(_)) => return Err("a key without its certificate: give --out-cert FILE (or ?cert=) too".into()),
+        };
+        let alpn: &[u8] = if matches!(destination.target, Target::OtlpGrpc(_)) { b"h2" } else { b"http/1.1" };
+        Tls::new(roots, identity, alpn)
+    }
+
+    /// An option that no destination makes use of: a slip, and one that could leave data unprotected.
+    fn is_idle(&self, destinations: &[Destination]) -> Option<String> {
+        let has_tls = [("--out-ca", &self.ca), ("--out-cert", &self.cert), ("--out-key", &self.key)];
+        let given = has_tls.into_iter().find(|(_, file)| file.is_some()).map(|(option, _)| option);
+        if let Some(option) = given.filter(|_| !destinations.iter().any(|one| one.target.is_secure())) {
+            return Some(format!("{option}: no --out uses TLS: write otlp-grpcs:// or otlp-https://, or leave it out"));
+        }
+        let no_network = !destinations.iter().any(|one| one.target.is_network());
+        (no_network && !self.headers.is_empty())
+            .then(|| "--out-header: no --out takes headers: give an otlp-… destination, or leave it out".to_owned())
+    }
+}
+
+/// A whole file of at most `bytes_max`.
+pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    if bytes.len() > bytes_max {
+        return Err(format!(
+            "{} is larger than {bytes_max} bytes, the most that is read: make it smaller",
+            path.display()
+        ));
+    }
+    Ok(bytes)
+}

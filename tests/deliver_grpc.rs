@@ -18,6 +18,8 @@ use http::{HeaderMap, Response};
 enum Answer {
     /// Message bytes (framed by the server) and trailers.
     Message(Vec<u8>, Vec<(&'static str, String)>),
+    /// Message bytes that are gzip, and status 0.
+    Gzipped(Vec<u8>),
     /// Everything in the head.
     TrailersOnly(Vec<(&'static str, String)>),
     /// A plain HTTP status without gRPC.
@@ -170,6 +172,14 @@ async fn reply(answer: Answer, mut respond: h2::server::SendResponse<Bytes>, han
                 .collect();
             stream.send_trailers(trailers).unwrap();
         }
+        Answer::Gzipped(message) => {
+            let mut stream = respond.send_response(head(&[("grpc-encoding", "gzip".into())]), false).unwrap();
+            let frame = [&[1], (message.len() as u32).to_be_bytes().as_slice(), &message].concat();
+            stream.send_data(frame.into(), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", "0".parse().unwrap());
+            stream.send_trailers(trailers).unwrap();
+        }
         Answer::TrailersOnly(fields) => {
             respond.send_response(head(&fields), true).unwrap();
         }
@@ -264,6 +274,62 @@ fn gzip_is_named_and_inflates() {
     assert_eq!(call.head.headers["grpc-encoding"], "gzip");
     assert!(call.compressed);
     assert_eq!(gunzip(&call.message), batch(3, 5000).bytes);
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+}
+
+/// E14: zstd is named in `grpc-encoding` and flagged in the frame.
+#[test]
+fn e14_zstd_is_named_and_inflates() {
+    let server = GrpcServer::new(100, |_| ok());
+    let mut destination = server.destination();
+    destination.compression = Compression::Zstd;
+    let (sender, handle) = start(vec![destination], options()).unwrap();
+    let _ = sender.offer(0, batch(3, 5000));
+    wait_row(&sender, 0, |row| row.delivered == 3);
+    let call = server.calls.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(call.head.headers["grpc-encoding"], "zstd");
+    assert!(call.compressed);
+    assert_eq!(zstd::stream::decode_all(&*call.message).unwrap(), batch(3, 5000).bytes);
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+}
+
+/// E10: calls are spread over as many connections as `?connections=` says, all of them kept.
+#[test]
+fn e10_connections_are_as_configured() {
+    for (in_flight, connections, used) in [(8, 3, 3), (2, 16, 2), (64, 1, 1)] {
+        let server = GrpcServer::new(100, |_| ok());
+        let options_text = format!("timeout=20s&in-flight={in_flight}&connections={connections}");
+        let out = parse_out(&format!("otlp-grpc://{}?{options_text}", server.address)).unwrap();
+        let (sender, handle) = start(vec![out], options()).unwrap();
+        let mut sent = 0;
+        let deadline = Instant::now() + PATIENCE;
+        while server.connections.load(Ordering::SeqCst) < used || sent < 200 {
+            assert!(Instant::now() < deadline, "{:?}", sender.stats(0));
+            for _ in 0..20 {
+                let _ = sender.offer(0, batch(1, 1000));
+            }
+            sent += 20;
+            wait_row(&sender, 0, |row| row.delivered == sent);
+        }
+        assert_eq!(server.connections.load(Ordering::SeqCst), used);
+        assert_eq!((sender.stats(0).connects, sender.stats(0).retries), (used as u64, 0));
+        assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+    }
+}
+
+/// E5, E8: a message that is gzipped although nobody asked for it is read.
+#[test]
+fn e5_a_gzipped_message_is_read() {
+    use std::io::Write as _;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"\x0a\x08\x08\x03\x12\x04late").unwrap();
+    let packed = packed.finish().unwrap();
+    let server = GrpcServer::new(100, move |_| Answer::Gzipped(packed.clone()));
+    let (sender, handle) = start(vec![server.destination()], options()).unwrap();
+    let _ = sender.offer(0, batch(10, 100));
+    wait_row(&sender, 0, |row| row.queued == 0);
+    let row = sender.ledger(0);
+    assert_eq!((row.delivered, row.dropped(Dropped::RejectedByDestination)), (7, 3));
     assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
 }
 

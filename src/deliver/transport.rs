@@ -221,3 +221,40 @@ fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result
     registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
     Ok(Stream::new(socket))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// T14: a server that accepts and says nothing is given up when the time for a handshake is over; before that, the
+    /// loop is told when to look again.
+    #[test]
+    fn t14_a_handshake_ends_when_its_time_is_over() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let mut poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), Token(0)).unwrap();
+        let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
+        let tls = Tls::new(Arc::new(rustls::RootCertStore::empty()), None, b"h2").unwrap();
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port, secure: true };
+        let mut names = Names::new(&endpoint, Some(tls), &bell).unwrap();
+        let mut dial = Dial::default();
+        let mut events = mio::Events::with_capacity(8);
+        let limit = TLS_HANDSHAKE_TIMEOUT.as_nanos() as u64;
+        for _ in 0..1_000 {
+            assert!(dial.poll(&mut names, poll.registry(), Token(1), 5).is_pending());
+            if dial.next_ns() == Some(5 + limit) {
+                break;
+            }
+            poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
+            events.iter().filter(|event| event.token() == Token(1)).for_each(|event| dial.on_event(event));
+        }
+        assert!(dial.poll(&mut names, poll.registry(), Token(1), 4 + limit).is_pending());
+        let Poll::Ready(Err(why)) = dial.poll(&mut names, poll.registry(), Token(1), 5 + limit) else {
+            panic!("the handshake goes on");
+        };
+        assert!(why.what.contains("longer than 10s") && why.remedy.is_some(), "{why:?}");
+        assert_eq!(dial.next_ns(), None, "no timer is left behind");
+    }
+}

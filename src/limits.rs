@@ -225,6 +225,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IN_FLIGHT_LIMIT: usize = 64;
 /// Largest `?connections=`.
 pub const OUT_CONNECTIONS_MAX: usize = 16;
+/// A destination that refuses a request of so few bytes as too large takes none: what is left of the batch is not tried.
+pub const SPLIT_BYTES_MIN: usize = KIB;
 /// Time for one TLS handshake with a destination.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a TLS session buffers, both ways, bytes: rustls keeps 64 KiB to send, and a record and a handshake message to read.

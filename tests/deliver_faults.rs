@@ -155,12 +155,30 @@ fn e9_413_leads_to_smaller_requests() {
 fn e9_413_for_what_cannot_be_split_is_counted() {
     let server = HttpServer::new(|_, _| Reply::new(413, "", vec![]));
     let (sender, handle) = start(vec![server.destination()], options()).unwrap();
-    let miscounted = Arc::new(Encoded { bytes: request(4, 10).bytes.clone(), points: 9 });
-    for (offered, dropped) in [(batch(5, 100), 5), (miscounted, 14)] {
+    let miscounted = Arc::new(Encoded { bytes: request(4, 1_000).bytes.clone(), points: 9 });
+    for (offered, dropped) in [(batch(5, 2_000), 5), (miscounted, 14)] {
         let _ = sender.offer(0, offered);
         wait_row(&sender, 0, |row| row.dropped(Dropped::TooLarge) == dropped);
     }
     assert_eq!(server.requests.try_iter().count(), 2, "neither is sent again");
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+}
+
+/// E9: a destination that takes nothing, however small, is not asked for every point: one way down, and the batch is
+/// dropped whole, counted; so is the next one.
+#[test]
+fn e9_413_to_everything_ends_soon() {
+    let server = HttpServer::new(|_, _| Reply::new(413, "", vec![]));
+    let (sender, handle) = start(vec![server.destination()], options()).unwrap();
+    for batches in 1..=2 {
+        let _ = sender.offer(0, request(2_000, 100));
+        wait_row(&sender, 0, |row| row.dropped(Dropped::TooLarge) == 2_000 * batches);
+        let sizes: Vec<_> = server.requests.try_iter().map(|request| request.body.len()).collect();
+        assert!(sizes.len() <= 10 && sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
+        assert_eq!(sender.queue_bytes(0), 0, "the batch's room is given back");
+    }
+    assert_eq!(sender.stats(0).requests_too_large, 2);
+    assert!(sender.take_messages(0).last().unwrap().contains("at most 1024 bytes"));
     assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
 }
 

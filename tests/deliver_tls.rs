@@ -81,8 +81,8 @@ fn refused(manner: &Manner<'_>, scheme: &str, access: &Access) -> String {
     messages
 }
 
-/// E15, T15: a certificate for another name, one whose time is over or has not come, one of a foreign authority, one
-/// that signed itself: refused, with what is wrong in words, and not a byte of a request is sent.
+/// E15, T15: a certificate for another name or for none, one whose time is over or has not come, one meant for clients,
+/// one of a foreign authority, one that signed itself: refused, with what is wrong in words, and not a byte of a request is sent.
 #[test]
 fn e15_t15_certificates_that_do_not_hold_are_refused() {
     let (ours, foreign) = (Authority::new("ours"), Authority::new("foreign"));
@@ -90,6 +90,8 @@ fn e15_t15_certificates_that_do_not_hold_are_refused() {
         (ours.sign(&["other.example", "more.example"], VALID), "another name: it is for"),
         (ours.sign(&["127.0.0.1"], VALID), "another name"),
         (ours.sign(&["*.localhost"], VALID), "another name"),
+        (ours.sign(&[], VALID), "names no host (subjectAltName)"),
+        (ours.sign_for_clients(&["localhost"]), "is not meant for servers"),
         (ours.sign(&["localhost"], EXPIRED), "has expired"),
         (ours.sign(&["localhost"], NOT_YET), "not valid yet"),
         (foreign.sign(&["localhost"], VALID), "authority that is not trusted here"),
@@ -173,8 +175,107 @@ fn t14_handshakes_end_in_time_and_slow_nobody() {
         wait_stats(&sender, 1, |stats| stats.tries_unconnected >= 2);
         let said = sender.take_messages(1).join("; ");
         assert!(said.contains("does not speak TLS"), "{said}");
+        let said = sender.take_messages(0).join("; ");
+        assert!(said.contains("not sent within 200ms") && said.contains("in the TLS handshake"), "{said}");
         assert!(handle.shutdown(Instant::now()).iter().all(|row| row.balances()));
     }
+}
+
+/// A way to this port that lets through so few bytes at once, both ways.
+fn trickle(port: u16, bytes: usize) -> u16 {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let pass = move |mut from: TcpStream, mut to: TcpStream| {
+        let mut some = vec![0; bytes];
+        while let Ok(n @ 1..) = from.read(&mut some) {
+            if to.write_all(&some[..n]).is_err() {
+                return;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    };
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            for stream in [&client, &server] {
+                stream.set_nodelay(true).unwrap();
+            }
+            let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || pass(client, server));
+            std::thread::spawn(move || pass(back.0, back.1));
+        }
+    });
+    own
+}
+
+/// T14: records that come in pieces of one byte, and handshakes of many of them, are put together; nothing is tried twice.
+#[test]
+fn t14_records_in_pieces_are_put_together() {
+    let ours = Authority::new("ours");
+    let certificate = ours.sign(&["localhost"], VALID);
+    for versions in VERSIONS {
+        let server = TlsServer::start(&Manner { versions, ..Manner::new(&certificate) });
+        for (scheme, pieces) in [("otlp-grpcs", 1), ("otlp-https", 1), ("otlp-grpcs", 1_000), ("otlp-https", 4_099)] {
+            let port = trickle(server.port, pieces);
+            let out = destination(&format!("{scheme}://localhost:{port}?timeout=20s"), &trusting(&ours));
+            let (sender, handle) = start(vec![out], options()).unwrap();
+            let bytes = if pieces == 1 { 5_000 } else { 1_000_000 };
+            for _ in 0..2 {
+                let _ = sender.offer(0, batch(7, bytes));
+            }
+            wait_row(&sender, 0, |row| row.delivered == 14);
+            assert_eq!(sender.stats(0).retries, 0);
+            for _ in 0..2 {
+                assert!(server.requests.recv_timeout(PATIENCE).unwrap().body == batch(7, bytes).bytes);
+            }
+            assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
+        }
+    }
+}
+
+/// E7, T14: an answer that ends with the connection is whole only if the server says that it ends (close_notify): one
+/// that somebody on the way cut off is none, and the same bytes are sent again.
+#[test]
+fn e7_an_answer_without_close_notify_is_cut_off() {
+    use std::io::{Read as _, Write as _};
+    let ours = Authority::new("ours");
+    let certificate = ours.sign(&["localhost"], VALID);
+    let config = Manner { alpn: &[b"http/1.1"], ..Manner::new(&certificate) }.config();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let mut bodies = Vec::new();
+        for is_told in [false, true] {
+            let (socket, _) = listener.accept().unwrap();
+            let session = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, socket);
+            let mut bytes = Vec::new();
+            let mut some = [0; 4096];
+            while !bytes.ends_with(&batch(7, 1000).bytes) {
+                let n = stream.read(&mut some).unwrap();
+                bytes.extend_from_slice(&some[..n]);
+            }
+            // no length: the end of the connection is the end of the answer
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall well").unwrap();
+            if is_told {
+                stream.conn.send_close_notify();
+            }
+            stream.flush().unwrap();
+            bodies.push(bytes);
+        }
+        bodies
+    });
+    let out = destination(&format!("otlp-https://localhost:{port}?timeout=20s&in-flight=1"), &trusting(&ours));
+    let (sender, handle) = start(vec![out], options()).unwrap();
+    let _ = sender.offer(0, batch(7, 1000));
+    wait_row(&sender, 0, |row| row.delivered == 7);
+    let stats = sender.stats(0);
+    assert_eq!((stats.retries, stats.resent_ambiguous, stats.tries_disconnected), (1, 1, 1), "{stats:?}");
+    let bodies = server.join().unwrap();
+    assert!(bodies[0] == bodies[1], "byte for byte the same");
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
 }
 
 /// What cannot work is said before anything starts: option, file, remedy; no key is repeated (T21).
@@ -196,15 +297,15 @@ fn t21_files_that_cannot_be_used_are_named() {
     };
     let url = "otlp-grpcs://localhost:1";
     for (url, access, words) in [
-        (url, with(Some(Path::new("/no/such.pem")), None, None), "cannot read /no/such.pem"),
+        (url, with(Some(Path::new("/no/such.pem")), None, None), "/no/such.pem cannot be read"),
         (url, with(Some(&key), None, None), "holds no certificate"),
         (url, with(Some(&ca), Some(&cert), None), "--out-key FILE"),
         (url, with(Some(&ca), None, Some(&key)), "--out-cert FILE"),
         (url, with(Some(&ca), Some(&cert), Some(&key)), "cannot be used together"),
         (url, with(Some(&ca), Some(&cert), Some(&cert)), "no private key"),
         (url, with(Some(&file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n")), None, None), "PEM"),
-        ("otlp-grpcs://localhost:1?ca=/no/own.pem", with(Some(&ca), None, None), "cannot read /no/own.pem"),
-        ("otlp-grpcs://localhost:1?headers=/no/headers", with(Some(&ca), None, None), "cannot read /no/headers"),
+        ("otlp-grpcs://localhost:1?ca=/no/own.pem", with(Some(&ca), None, None), "/no/own.pem cannot be read"),
+        ("otlp-grpcs://localhost:1?headers=/no/headers", with(Some(&ca), None, None), "/no/headers cannot be read"),
         ("otlp-grpc://localhost:1", with(Some(&ca), None, None), "--out-ca: no --out uses TLS"),
     ] {
         let said = problem(url, &access);

@@ -139,6 +139,18 @@ fn destinations_are_parsed() {
     assert_eq!(http("otlp-http://[::1]:1"), "[::1]:1 /v1/metrics");
     assert_eq!(http("otlp-https://h"), "h:443 /v1/metrics");
     assert_eq!(http("otlp-https://h:8443/x/y/"), "h:8443 /x/y/");
+    let host = |url: &str| parse_out(url).unwrap().target.endpoint().unwrap().host_field();
+    for (url, expected) in [
+        ("otlp-https://h", "h"),
+        ("otlp-https://[::1]/x", "[::1]"),
+        ("otlp-https://h:80", "h:80"),
+        ("otlp-https://h:1443", "h:1443"),
+        ("otlp-http://h:80/x", "h"),
+        ("otlp-http://h", "h:4318"),
+        ("otlp-http://[::80]:4318", "[::80]:4318"),
+    ] {
+        assert_eq!(host(url), expected, "{url}: `Host` leaves out the port that HTTP takes for granted");
+    }
     let secure = parse_out("otlp-grpcs://h?in-flight=64&connections=16&ca=/a&cert=/b&key=/c&headers=/d").unwrap();
     assert_eq!(secure.name, "otlp-grpcs://h:4317");
     assert!(secure.target.is_secure() && secure.tls.is_none());

@@ -8,6 +8,7 @@ mod units;
 
 pub use units::duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Exit code: bad usage or configuration.
@@ -57,7 +58,10 @@ enum Command {
 pub fn main() -> u8 {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(mut error) => {
+            if std::env::args_os().any(|word| word.to_string_lossy().starts_with("--out-header")) {
+                hide_stray_words(&mut error);
+            }
             // help and version are printed, and are no failure
             let _ = error.print();
             return error.exit_code() as u8;
@@ -70,6 +74,16 @@ pub fn main() -> u8 {
         Command::Sink(options) => told(crate::load::sink_command(&options)),
         Command::Completions(options) => told(options.print(Arguments::command())),
         Command::Man(options) => told(options.print(Arguments::command())),
+    }
+}
+
+/// `--out-header authorization=Bearer TOKEN` without quotes leaves the token as a word that belongs to no flag: it is a
+/// secret that must not be repeated (T21).
+fn hide_stray_words(error: &mut clap::Error) {
+    if matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(word)) if !word.starts_with('-')) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String("(not repeated: it may be a secret)".to_owned()));
+        let tip = "a value with blanks in it is one word when quoted: --out-header 'NAME=VALUE'";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Options {
     /// otlp-https://, stdout, file:PATH. Repeatable. Options: ?temporality=delta|cumulative,
     /// ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
     /// the --out- flags below for one destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
-    #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", value_delimiter = ' ')]
+    #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", hide_env_values = true, value_delimiter = ' ')]
     outs: Vec<String>,
     /// Header sent with every request to every otlp-… destination, such as authorization=@FILE, whose value is the text
     /// of a file: other users of this machine can read what stands here. Repeatable; in the environment one a line.

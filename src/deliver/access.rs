@@ -66,7 +66,10 @@ impl Access {
                     Headers::default()
                 }
             };
-            destination.headers = own.over(&headers);
+            match own.over(&headers) {
+                Ok(all) => destination.headers = all,
+                Err(error) => problems.push(format!("--out {name}: --out-header and ?headers= together: {error}")),
+            }
             if destination.target.is_secure() {
                 match self.tls(destination, &mut roots) {
                     Ok(tls) => destination.tls = Some(tls),
@@ -113,14 +116,16 @@ impl Access {
 
 /// A whole file of at most `bytes_max`.
 pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    read_bytes(path, bytes_max).map_err(|error| format!("{} {error}", path.display()))
+}
+
+/// The same; the error does not repeat the path.
+pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    read.map_err(|error| format!("cannot be read ({error})"))?;
     if bytes.len() > bytes_max {
-        return Err(format!(
-            "{} is larger than {bytes_max} bytes, the most that is read: make it smaller",
-            path.display()
-        ));
+        return Err(format!("is larger than {bytes_max} bytes, the most that is read: make it smaller"));
     }
     Ok(bytes)
 }

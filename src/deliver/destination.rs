@@ -65,6 +65,14 @@ impl Endpoint {
         }
     }
 
+    /// The `Host` of requests: a port that HTTP takes for granted is left out, as servers that tell hosts apart expect
+    /// (RFC 9110 section 4.2.3).
+    pub fn host_field(&self) -> String {
+        let authority = self.authority();
+        let granted = if self.secure { ":443" } else { ":80" };
+        authority.strip_suffix(granted).unwrap_or(&authority).to_owned()
+    }
+
     /// The address is this machine's own, as written (nothing is resolved).
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
@@ -164,7 +172,8 @@ pub fn parse_out(url: &str) -> Result<Destination, String> {
         Some((address, query)) => (address, Some(query)),
         None => (url, None),
     };
-    let (target, name) = parse_target(address)?;
+    let (target, name) =
+        parse_target(address).map_err(|error| if url.contains('@') { credentials() } else { error })?;
     let loopback = target.endpoint().is_none_or(Endpoint::is_loopback);
     let mut destination = Destination {
         name,
@@ -203,12 +212,13 @@ pub fn parse_out(url: &str) -> Result<Destination, String> {
 fn refuse_credentials(url: &str) -> Result<(), String> {
     let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    if !authority.contains('@') {
-        return Ok(());
-    }
-    Err("--out: credentials in a URL end up in logs and process lists: remove what stands before the @, and give \
-         them with --out-header authorization=@FILE or ?headers=FILE"
-        .to_owned())
+    if authority.contains('@') { Err(credentials()) } else { Ok(()) }
+}
+
+fn credentials() -> String {
+    "--out: credentials in a URL end up in logs and process lists: remove what stands before the @, and give them with \
+     --out-header authorization=@FILE or ?headers=FILE"
+        .to_owned()
 }
 
 /// Whether a target has use for this option.
@@ -366,7 +376,12 @@ fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<E
     if secure {
         tls::server_name(host)?;
     }
-    Ok(Endpoint { host: host.to_owned(), port, secure })
+    let endpoint = Endpoint { host: host.to_owned(), port, secure };
+    // what requests are made of (invariant 1)
+    match endpoint.authority().parse::<http::uri::Authority>() {
+        Ok(_) => Ok(endpoint),
+        Err(_) => Err(format!("host `{host}` is no name and no address: write HOST:PORT")),
+    }
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::{Registry, Token};
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Why};
 use super::stats::Stats;
 use crate::clock::Now;
 
@@ -25,6 +25,14 @@ pub(super) struct Job {
 
 /// The slot of a call and how it ended.
 pub(super) type Done = (usize, Outcome);
+
+/// How far a call had come.
+pub(super) enum Cancelled {
+    /// Its request may have been sent.
+    Sent,
+    /// It had no connection, and this is what that waited for, if it is known.
+    Unsent(Option<Why>),
+}
 
 /// What an exporter is given for one turn.
 pub(super) struct Turn<'a> {
@@ -46,8 +54,8 @@ impl Turn<'_> {
 pub(super) trait Exporter {
     /// Starts a call in a free slot.
     fn start(&mut self, slot: usize, job: Job);
-    /// Ends the call in `slot` without an outcome; true if its request may have been sent.
-    fn cancel(&mut self, slot: usize) -> bool;
+    /// Ends the call in `slot` without an outcome.
+    fn cancel(&mut self, slot: usize) -> Cancelled;
     /// The loop saw an event for a connection.
     fn on_event(&mut self, connection: usize, event: &mio::event::Event);
     /// Moves everything that can move.

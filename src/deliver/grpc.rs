@@ -29,7 +29,7 @@ use http::{HeaderMap, Request, StatusCode};
 
 use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
-use super::exporter::{Done, Exporter, Job, Turn};
+use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::headers::Headers;
 use super::outcome::{self, Outcome, Why};
 use super::stream::{Ready, Stream};
@@ -37,6 +37,8 @@ use super::transport::{Dial, Names};
 use crate::limits::{HEADER_LIST_BYTES_MAX, HTTP2_WINDOW_BYTES, RESPONSE_BYTES_MAX};
 
 const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+/// Within so many bytes a server has shown whether it speaks HTTP/2.
+const GREETING_BYTES: u64 = 1024;
 /// Compressed flag and length before each message.
 const PREFIX_BYTES: usize = 5;
 
@@ -62,7 +64,7 @@ impl Wire {
         match Pin::new(self.connection.as_mut()).poll(cx) {
             Poll::Pending => None,
             Poll::Ready(Ok(())) => Some("the connection was closed".to_owned().into()),
-            Poll::Ready(Err(error)) => Some(self.ready.why(error.to_string())),
+            Poll::Ready(Err(error)) => Some(why(&error, &self.ready)),
         }
     }
 }
@@ -117,7 +119,7 @@ impl Exporter for Grpc {
         channel.start(call, job);
     }
 
-    fn cancel(&mut self, slot: usize) -> bool {
+    fn cancel(&mut self, slot: usize) -> Cancelled {
         let (channel, call) = self.channel(slot);
         channel.cancel(call)
     }
@@ -230,7 +232,7 @@ impl Channel {
                     self.link = Link::Up(send, Wire { connection: Box::new(connection), ready, number });
                 }
                 Poll::Ready(Err(error)) => {
-                    failed = Some(ready.why(format!("HTTP/2 handshake: {error}")));
+                    failed = Some(why(&error, ready));
                     self.link = Link::Down;
                 }
             }
@@ -381,10 +383,16 @@ fn message(frame: &[u8]) -> (bool, &[u8]) {
     }
 }
 
+/// An error with what to do about it. What breaks HTTP/2 in the first bytes is no HTTP/2, but an HTTP/1.1 or TLS server.
+fn why(error: &h2::Error, ready: &Ready) -> Why {
+    let early = ready.read_bytes.get() < GREETING_BYTES;
+    if early && error.is_library() { ready.why_foreign(error.to_string()) } else { ready.why(error.to_string()) }
+}
+
 /// A stream ended without an answer. REFUSED_STREAM, and a GOAWAY that names an earlier stream as the last (h2 ends only
 /// later streams with it), say that it was not looked at (RFC 9113 sections 6.8 and 8.7): resending it is not ambiguous.
 fn ended(error: &h2::Error, ready: &Ready) -> Outcome {
-    let why = ready.why(error.to_string());
+    let why = why(error, ready);
     if error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote()) {
         Outcome::Unconnected(why)
     } else {
@@ -398,18 +406,20 @@ impl Channel {
         self.calls[slot] = Call::Wanted(job);
     }
 
-    fn cancel(&mut self, slot: usize) -> bool {
+    fn cancel(&mut self, slot: usize) -> Cancelled {
         let call = std::mem::replace(&mut self.calls[slot], Call::Idle);
         match call {
-            Call::Idle => false,
+            Call::Idle => Cancelled::Unsent(None),
             Call::Wanted(_) => {
+                let is_down = matches!(self.link, Link::Down);
+                let waited_for = if is_down { self.dial.waits_for(&self.names.borrow()) } else { None };
                 if !self.wanted() {
                     self.dial.abandon(&mut self.names.borrow_mut());
                     if matches!(self.link, Link::Greeting(..)) {
                         self.link = Link::Down;
                     }
                 }
-                false
+                Cancelled::Unsent(waited_for)
             }
             Call::Sent { mut send, wire: number, read_before, .. } => {
                 send.send_reset(Reason::CANCEL);
@@ -418,7 +428,7 @@ impl Channel {
                     self.link = Link::Down;
                 }
                 self.retiring.retain(|wire| !silent(wire));
-                true
+                Cancelled::Sent
             }
         }
     }

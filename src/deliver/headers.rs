@@ -15,7 +15,7 @@ use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
 
-use super::access::read_file;
+use super::access::{read_bytes, read_file};
 use crate::limits::{OUT_HEADERS_BYTES_MAX, OUT_HEADERS_MAX};
 
 /// A text that is never shown.
@@ -108,11 +108,19 @@ impl Headers {
     }
 
     /// These, and of `base` those whose name is not among them.
-    pub(super) fn over(mut self, base: &Headers) -> Headers {
+    ///
+    /// # Errors
+    /// A sentence, when these are too many or too long together.
+    pub(super) fn over(mut self, base: &Headers) -> Result<Headers, String> {
         let missing: Vec<_> =
             base.0.iter().filter(|(name, _)| self.0.iter().all(|(own, _)| own != name)).cloned().collect();
         self.0.extend(missing);
-        self
+        self.check()
+    }
+
+    /// There is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Name and value of each.
@@ -139,8 +147,13 @@ impl Headers {
         let from_file = value.strip_prefix('@').filter(|_| files);
         let value = match from_file {
             Some(path) => {
-                let text =
-                    read_file(Path::new(path), OUT_HEADERS_BYTES_MAX).map_err(|error| format!("`{name}`: {error}"))?;
+                // what stands there could be a secret that begins with an @: it is not repeated either
+                let text = read_bytes(Path::new(path), OUT_HEADERS_BYTES_MAX).map_err(|error| {
+                    format!(
+                        "`{name}`: the file that stands after the @ (not shown here) {error}: write NAME=@FILE; a \
+                         value that begins with an @ itself is given in a file"
+                    )
+                })?;
                 String::from_utf8(text).unwrap_or_default()
             }
             None => value.to_owned(),
@@ -204,7 +217,8 @@ mod tests {
             (format!("grpc-timeout={CANARY}"), "`grpc-timeout`"),
             (format!("te={CANARY}"), "`te`"),
             (format!(":path={CANARY}"), "no header name"),
-            (format!("x=@/no/such/{}", "file"), "/no/such/file"),
+            (format!("x=@/no/such/{CANARY}"), "the file that stands after the @"),
+            (format!("x=@{CANARY}"), "begins with an @ itself"),
             (format!("x={CANARY}{}", "y".repeat(OUT_HEADERS_BYTES_MAX)), "at most"),
         ] {
             let error = parse(&[&text]).expect_err(&text);
@@ -228,9 +242,14 @@ mod tests {
         assert_eq!(one.iter().next().unwrap().1.to_str().unwrap(), format!("Bearer {CANARY}"));
         std::fs::write(&path, "# of the vendor\n\nx-tenant = t1\r\nauthorization=@not a file\n").unwrap();
         let own = Headers::from_file(&path).unwrap();
-        let all = own.over(&parse(&["authorization=global", "x-more=1"]).unwrap());
+        let all = own.over(&parse(&["authorization=global", "x-more=1"]).unwrap()).unwrap();
         let shown: Vec<_> = all.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
         assert_eq!(shown, ["x-tenant=t1", "authorization=@not a file", "x-more=1"], "its own come before those of all");
+        let lines: String = (0..OUT_HEADERS_MAX).map(|n| format!("x-{n}=1\n")).collect();
+        std::fs::write(&path, lines).unwrap();
+        let full = Headers::from_file(&path).unwrap();
+        assert!(full.clone().over(&Headers::default()).is_ok());
+        assert!(full.over(&parse(&["authorization=one-more"]).unwrap()).unwrap_err().contains("at most 32"));
         std::fs::write(&path, format!("a=1\nb {CANARY}\n")).unwrap();
         let error = Headers::from_file(&path).unwrap_err();
         assert!(error.contains("line 2") && !error.contains(CANARY), "{error}");

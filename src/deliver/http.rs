@@ -29,7 +29,7 @@ use hyper::client::conn::http1;
 
 use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
-use super::exporter::{Done, Exporter, Job, Turn};
+use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::headers::Headers;
 use super::outcome::{self, Outcome, Why};
 use super::stream::{Ready, Stream};
@@ -93,7 +93,7 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(endpoint: &Endpoint, path: &str, headers: Headers, names: Names, in_flight: usize) -> Self {
-        let host = HeaderValue::from_str(&endpoint.authority()).expect("parse_out checked the host");
+        let host = HeaderValue::from_str(&endpoint.host_field()).expect("parse_out checked the host");
         let slot = || Slot { dial: Dial::default(), link: None, call: Call::Idle };
         Http { names, path: path.to_owned(), host, headers, slots: (0..in_flight).map(|_| slot()).collect() }
     }
@@ -201,7 +201,7 @@ impl Slot {
         match Pin::new(&mut link.connection).poll(cx) {
             Poll::Pending => None,
             Poll::Ready(Ok(())) => Some("the connection was closed".to_owned().into()),
-            Poll::Ready(Err(error)) => Some(link.ready.why(describe(&error))),
+            Poll::Ready(Err(error)) => Some(why(&error, &link.ready)),
         }
     }
 
@@ -212,11 +212,10 @@ impl Slot {
                 Poll::Ready(Err(error)) => {
                     self.call = Call::Idle;
                     let ready = self.link.take().map(|link| link.ready).unwrap_or_default();
-                    let what = ready.why(describe(&error));
-                    return Some(if error.is_canceled() {
-                        Outcome::Unconnected(what)
-                    } else {
-                        Outcome::Disconnected(what)
+                    let why = why(&error, &ready);
+                    return Some(match error.is_canceled() {
+                        true => Outcome::Unconnected(why),
+                        false => Outcome::Disconnected(why),
                     });
                 }
                 Poll::Ready(Ok(response)) => {
@@ -259,6 +258,11 @@ impl Slot {
     }
 }
 
+/// An error with what to do about it.
+fn why(error: &hyper::Error, ready: &Ready) -> Why {
+    if error.is_parse() { ready.why_foreign(describe(error)) } else { ready.why(describe(error)) }
+}
+
 /// hyper's error with its cause.
 fn describe(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
@@ -273,18 +277,19 @@ impl Exporter for Http {
         self.slots[slot].call = Call::Wanted(job);
     }
 
-    fn cancel(&mut self, slot: usize) -> bool {
+    fn cancel(&mut self, slot: usize) -> Cancelled {
         let slot = &mut self.slots[slot];
         match std::mem::replace(&mut slot.call, Call::Idle) {
-            Call::Idle => false,
+            Call::Idle => Cancelled::Unsent(None),
             Call::Wanted(_) => {
+                let waited_for = if slot.link.is_none() { slot.dial.waits_for(&self.names) } else { None };
                 slot.dial.abandon(&mut self.names);
                 slot.link = None;
-                false
+                Cancelled::Unsent(waited_for)
             }
             Call::Head(_) | Call::Body { .. } => {
                 slot.link = None;
-                true
+                Cancelled::Sent
             }
         }
     }

@@ -140,6 +140,14 @@ pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Se
         let what = format!("{}: TLS without authorities: `Access::apply` puts them in", bare.name);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
+    for destination in &destinations {
+        if let Some(endpoint) = destination.target.endpoint()
+            && !(endpoint.secure || endpoint.is_loopback() || destination.headers.is_empty())
+        {
+            let remedy = "write otlp-grpcs:// or otlp-https://, or give headers with ?headers=FILE where they belong";
+            tracing::warn!(destination = %destination.name, remedy, "headers go there without TLS: others can read them");
+        }
+    }
     let poll = mio::Poll::new()?;
     let waker = mio::Waker::new(poll.registry(), worker::BELL)?;
     let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });

@@ -136,3 +136,27 @@ pub(super) fn printable(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T22: what a destination says is one line without control characters, and short.
+    #[test]
+    fn t22_messages_are_printable_and_short() {
+        for (text, expected) in [
+            ("plain \u{e9}", "plain \u{e9}"),
+            ("a\r\nWARN forged\x1b[31m\0", "a\\r\\nWARN forged\\u{1b}[31m\\u{0}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+        for long in ["x".repeat(5_000), "\u{e9}".repeat(5_000), "\n".repeat(5_000)] {
+            assert!((MESSAGE_BYTES_MAX - 8..=MESSAGE_BYTES_MAX).contains(&printable(&long).len()));
+        }
+        let stats = Stats::new();
+        (0..100).for_each(|n| stats.message(&format!("message {n}")));
+        let kept = stats.take_messages();
+        assert_eq!((kept.len(), kept.last().map(String::as_str)), (MESSAGES_MAX, Some("message 99")));
+    }
+}

@@ -32,6 +32,9 @@ use crate::limits::{KIB, READ_TURN_BYTES, WRITE_TURN_BYTES};
 /// Scratch for reads into buffers that are not initialised.
 const SCRATCH_BYTES: usize = 16 * KIB;
 
+const OTHER_PROTOCOL_REMEDY: &str = "check that the destination runs, and the port: OTLP/gRPC, OTLP/HTTP and each with TLS \
+                                     (otlp-grpcs://, otlp-https://) are told apart in --out; the data is kept";
+
 /// A socket's readiness, shared between the stream inside a connection and the loop that sees events.
 #[derive(Default)]
 pub(super) struct Ready {
@@ -69,9 +72,15 @@ impl Ready {
         self.starved.get()
     }
 
-    /// `what` with what TLS had to say about it.
+    /// `what` with what to do about it, if TLS, or the silence of the other side, tells.
     pub(super) fn why(&self, what: String) -> Why {
-        Why { what, remedy: self.remedy.get() }
+        let silent = (self.read_bytes.get() == 0).then_some(OTHER_PROTOCOL_REMEDY);
+        Why { what, remedy: self.remedy.get().or(silent) }
+    }
+
+    /// The same where what came is not the protocol that was spoken.
+    pub(super) fn why_foreign(&self, what: String) -> Why {
+        Why { what, remedy: self.remedy.get().or(Some(OTHER_PROTOCOL_REMEDY)) }
     }
 }
 
@@ -168,8 +177,10 @@ fn or_pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
 struct Session {
     tls: Box<rustls::ClientConnection>,
     authority: String,
-    /// HTTP/2 must have been agreed on.
-    needs_http2: bool,
+    /// How it was begun.
+    config: Tls,
+    /// The server has said something in the protocol above.
+    was_heard: bool,
 }
 
 impl Session {
@@ -206,14 +217,22 @@ impl Session {
 
     fn read(&mut self, wire: &mut Wire, into: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if let Poll::Ready(result) = or_pending(self.tls.reader().read(into)) {
-                return Poll::Ready(result);
+            match or_pending(self.tls.reader().read(into)) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.cut_off(wire, error))),
+                Poll::Ready(Ok(n)) => {
+                    self.was_heard |= n > 0;
+                    return Poll::Ready(Ok(n));
+                }
             }
             // what the protocol itself has to say
             if let Poll::Ready(Err(error)) = self.flush(wire) {
-                return Poll::Ready(Err(error));
+                return Poll::Ready(Err(self.cut_off(wire, error)));
             }
-            ready!(self.fill(wire))?;
+            match ready!(self.fill(wire)) {
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(self.cut_off(wire, error))),
+            }
         }
     }
 
@@ -222,12 +241,29 @@ impl Session {
         wire: &mut Wire,
         mut call: impl FnMut(&mut dyn io::Write) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        ready!(self.flush(wire))?;
+        if let Err(error) = ready!(self.flush(wire)) {
+            return Poll::Ready(Err(self.cut_off(wire, error)));
+        }
         let n = call(&mut self.tls.writer())?;
         match self.flush(wire) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.cut_off(wire, error))),
             _ => Poll::Ready(Ok(n)),
         }
+    }
+
+    /// An end without an alert, in words; a server that never said anything may have had a reason.
+    fn cut_off(&self, wire: &Wire, error: io::Error) -> io::Error {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        if !matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
+            return error;
+        }
+        if !self.was_heard && wire.ready.remedy.get().is_none() {
+            wire.ready.remedy.set(Some(self.config.silence_remedy()));
+        }
+        io::Error::new(
+            error.kind(),
+            format!("{} cut off the connection, which TLS does not end like this", self.authority),
+        )
     }
 
     fn handshake(&mut self, wire: &mut Wire) -> Poll<Result<(), Why>> {
@@ -252,7 +288,7 @@ impl Session {
 
     /// HTTP/2 is spoken only where it was agreed on.
     fn agreed(&self) -> Result<(), Why> {
-        if self.needs_http2 && self.tls.alpn_protocol() != Some(b"h2") {
+        if self.config.needs_http2() && self.tls.alpn_protocol() != Some(b"h2") {
             return Err(tls::no_http2(&self.authority));
         }
         Ok(())
@@ -278,7 +314,7 @@ impl Stream {
     /// TLS is spoken from now on.
     pub(super) fn begin_tls(&mut self, tls: &Tls, host: &str, authority: String) -> Result<(), String> {
         let session = Box::new(tls.session(host)?);
-        self.session = Some(Session { tls: session, authority, needs_http2: tls.needs_http2() });
+        self.session = Some(Session { tls: session, authority, config: tls.clone(), was_heard: false });
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -25,7 +26,24 @@ use crate::limits::ACCESS_FILE_BYTES_MAX;
 
 /// How sessions with one destination are begun.
 #[derive(Clone)]
-pub struct Tls(Arc<ClientConfig>);
+pub struct Tls(Arc<ClientConfig>, Arc<Asked>);
+
+/// No client certificate; notes that one was asked for. Some servers (gRPC's own) close without an alert when they get
+/// none, and then this is all that is known.
+#[derive(Debug, Default)]
+struct Asked(AtomicBool);
+
+impl rustls::client::ResolvesClientCert for Asked {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        // ORDERING: Relaxed: a note that stands for itself.
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,8 +66,9 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot start: {error}"))?
             .with_root_certificates(roots);
+        let asked = Arc::new(Asked::default());
         let mut config = match identity {
-            None => builder.with_no_client_auth(),
+            None => builder.with_client_cert_resolver(asked.clone()),
             Some(Identity { chain, key, cert_path, key_path }) => {
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     let (cert, key) = (cert_path.display(), key_path.display());
@@ -58,13 +77,18 @@ impl Tls {
             }
         };
         config.alpn_protocols = vec![alpn.to_vec()];
-        Ok(Tls(Arc::new(config)))
+        Ok(Tls(Arc::new(config), asked))
     }
 
     /// A session that has not said anything yet.
     pub(super) fn session(&self, host: &str) -> Result<rustls::ClientConnection, String> {
         let name = server_name(host)?;
         rustls::ClientConnection::new(self.0.clone(), name).map_err(|error| format!("TLS cannot start: {error}"))
+    }
+
+    /// What to do when the server ends a connection without a word and before its first byte to us.
+    pub(super) fn silence_remedy(&self) -> &'static str {
+        if self.1.0.load(Ordering::Relaxed) { IDENTITY_REMEDY } else { VERSION_REMEDY }
     }
 
     /// The protocol that must be agreed on.
@@ -154,6 +178,10 @@ impl Identity {
     }
 }
 
+const IDENTITY_REMEDY: &str =
+    "the server asks for a client certificate: give one that it accepts, with --out-cert FILE --out-key FILE";
+const VERSION_REMEDY: &str =
+    "check the port (otlp-grpcs:// needs HTTP/2, otlp-https:// HTTP/1.1), and the server's log; the data is kept";
 const PLAIN_REMEDY: &str =
     "check the port; for a server without TLS write otlp-grpc:// or otlp-http://, for one with it look at its log";
 
@@ -178,13 +206,17 @@ fn certificate(error: &CertificateError, authority: &str) -> (String, &'static s
     let says = |what: &str| format!("the certificate of {authority} {what}");
     match error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            let names = match error {
-                CertificateError::NotValidForNameContext { presented, .. } => presented.join(", "),
-                _ => String::new(),
+            let what = match error {
+                CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+                    "names no host (subjectAltName); its common name does not count".to_owned()
+                }
+                CertificateError::NotValidForNameContext { presented, .. } => {
+                    format!("is for another name: it is for {}", presented.join(", "))
+                }
+                _ => "is for another name".to_owned(),
             };
-            let names = if names.is_empty() { "other names".to_owned() } else { names };
             (
-                says(&format!("is for another name: it is for {names}")),
+                says(&what),
                 "write a name that the certificate has into --out, or give the server a certificate for this name",
             )
         }
@@ -199,6 +231,10 @@ fn certificate(error: &CertificateError, authority: &str) -> (String, &'static s
             says("is signed by an authority that is not trusted here"),
             "give the file of that authority's certificate with --out-ca FILE (or ?ca=FILE)",
         ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
+            says("is not meant for servers (extended key usage)"),
+            "give the server a certificate for servers: this one is a client's, or for something else",
+        ),
         CertificateError::Revoked => (says("has been revoked"), "give the server a new certificate"),
         _ => (
             says(&format!("is not accepted ({error})")),
@@ -208,10 +244,9 @@ fn certificate(error: &CertificateError, authority: &str) -> (String, &'static s
 }
 
 fn refused_by(alert: AlertDescription, authority: &str) -> (String, &'static str) {
-    const IDENTITY: &str = "give a client certificate that the server accepts, with --out-cert FILE --out-key FILE";
     match alert {
         AlertDescription::CertificateRequired => {
-            (format!("{authority} asks for a client certificate and got none"), IDENTITY)
+            (format!("{authority} asks for a client certificate and got none"), IDENTITY_REMEDY)
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
@@ -220,7 +255,7 @@ fn refused_by(alert: AlertDescription, authority: &str) -> (String, &'static str
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
         | AlertDescription::AccessDenied => {
-            (format!("{authority} does not accept the client certificate, or wants one ({alert:?})"), IDENTITY)
+            (format!("{authority} does not accept the client certificate, or wants one ({alert:?})"), IDENTITY_REMEDY)
         }
         AlertDescription::HandshakeFailure => (
             format!("{authority} broke off the TLS handshake (HandshakeFailure)"),
@@ -255,6 +290,11 @@ pub(super) fn no_http2(authority: &str) -> Why {
 /// The socket failed or ended while the two did not know each other yet.
 pub(super) fn broken_off(error: &std::io::Error, authority: &str) -> Why {
     Why { what: format!("{authority} ended the connection in the TLS handshake: {error}"), remedy: Some(PLAIN_REMEDY) }
+}
+
+/// Nothing came before the time of the request was over.
+pub(super) fn unanswered(authority: &str) -> Why {
+    Why { what: format!("{authority} does not answer in the TLS handshake"), remedy: Some(PLAIN_REMEDY) }
 }
 
 /// Nothing came for too long.

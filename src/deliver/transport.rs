@@ -32,6 +32,8 @@ const ADDRESSES_MAX: usize = 16;
 /// A name is asked for again when a connection is made and the answer is older than this.
 const NAME_FRESH: Duration = Duration::from_secs(30);
 
+const DNS_REMEDY: &str = "check the host's name, and this machine's DNS; the data is kept and tried again";
+
 /// The addresses of one endpoint, and how sessions are begun there.
 pub(super) struct Names {
     endpoint: Endpoint,
@@ -148,9 +150,7 @@ impl Dial {
             let addresses = match ready!(names.get(now_ns)) {
                 Ok(addresses) => addresses,
                 Err(error) => {
-                    let remedy =
-                        Some("check the host's name, and this machine's DNS; the data is kept and tried again");
-                    return Poll::Ready(Err(Why { what: error, remedy }));
+                    return Poll::Ready(Err(Why { what: error, remedy: Some(DNS_REMEDY) }));
                 }
             };
             if self.tried >= addresses.len() {
@@ -188,6 +188,23 @@ impl Dial {
         self.until_ns = None;
         self.tried += 1;
         names.next = names.next.wrapping_add(1);
+    }
+
+    /// What keeps a connection from being there, in words.
+    pub(super) fn waits_for(&self, names: &Names) -> Option<Why> {
+        if self.until_ns.is_some() {
+            return Some(tls::unanswered(&names.endpoint.authority()));
+        }
+        if self.connecting.is_some() {
+            let what = format!("{} does not answer when asked for a connection", names.endpoint.authority());
+            let remedy = "check address and port, and the firewalls on the way; the data is kept and tried again";
+            return Some(Why { what, remedy: Some(remedy) });
+        }
+        let asked = names.resolver.as_ref().is_some_and(|resolver| resolver.asked) && names.addresses.is_empty();
+        asked.then(|| Why {
+            what: format!("`{}` is still being resolved", names.endpoint.host),
+            remedy: Some(DNS_REMEDY),
+        })
     }
 
     /// Ends a try that took too long; the next one starts with the next address.
@@ -251,6 +268,8 @@ mod tests {
             events.iter().filter(|event| event.token() == Token(1)).for_each(|event| dial.on_event(event));
         }
         assert!(dial.poll(&mut names, poll.registry(), Token(1), 4 + limit).is_pending());
+        let waits = dial.waits_for(&names).expect("a handshake").what;
+        assert!(waits.contains("TLS handshake"), "a request whose time is over sooner tells why: {waits}");
         let Poll::Ready(Err(why)) = dial.poll(&mut names, poll.registry(), Token(1), 5 + limit) else {
             panic!("the handshake goes on");
         };

@@ -19,7 +19,7 @@
 //!
 //! Progress: the loop blocks only in `poll`, never longer than the next timer, and in the rests of `pace`.
 //! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy, or its parts, which together
-//! are about as large.
+//! are about as large. Of a batch with 413 all the way down to `SPLIT_BYTES_MIN` one path of halves is tried.
 
 use std::io;
 use std::io::Write as _;
@@ -34,14 +34,14 @@ use mio::{Events, Poll, Token};
 use super::Options;
 use super::backoff::{Jitter, wait_ns};
 use super::destination::{Compression, Destination};
-use super::exporter::{Done, Exporter, Job, Turn};
+use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::ledger::Dropped;
 use super::outcome::{Outcome, UNREADABLE, Why};
 use super::pace::Pace;
 use super::queue::{Encoded, PollBell, Port, Shared};
 use super::warn::Warner;
 use crate::clock::Now;
-use crate::limits::{IN_FLIGHT_LIMIT, MAX_BODY_BYTES_DEFAULT};
+use crate::limits::{IN_FLIGHT_LIMIT, MAX_BODY_BYTES_DEFAULT, SPLIT_BYTES_MIN};
 use crate::otlp::split::halves;
 
 /// Tokens of one destination's connections.
@@ -201,9 +201,15 @@ impl Lane {
                 && now.mono_ns >= *until_ns
             {
                 self.port.stats.tries_timed_out.add(1);
-                let sent = self.exporter.cancel(at);
-                let what = format!("no answer within {:?}", self.destination.timeout);
-                self.retry(at, &what.into(), None, sent, now, options);
+                let timeout = self.destination.timeout;
+                let (sent, why) = match self.exporter.cancel(at) {
+                    Cancelled::Unsent(Some(Why { what, remedy })) => {
+                        (false, Why { what: format!("not sent within {timeout:?}: {what}"), remedy })
+                    }
+                    Cancelled::Unsent(None) => (false, format!("not sent within {timeout:?}").into()),
+                    Cancelled::Sent => (true, format!("no answer within {timeout:?}").into()),
+                };
+                self.retry(at, &why, None, sent, now, options);
             }
             self.launch(at, now);
         }
@@ -349,6 +355,9 @@ impl Lane {
     fn too_large(&mut self, at: usize, what: &str, now: Now) {
         let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
         let bytes = held.part.bytes.len();
+        if bytes <= SPLIT_BYTES_MIN {
+            return self.drop_batch(at, what, now);
+        }
         if !held.split() {
             self.port.stats.requests_too_large.add(1);
             let what = format!("{what}: {bytes} bytes that cannot be split further");
@@ -360,6 +369,19 @@ impl Lane {
         let what = format!("{what}: a request of {bytes} bytes is sent as smaller ones");
         self.warner.note(&self.port.name, &what, "let the destination take requests of 2 MiB", now.mono_ns);
         self.prepare(at, now);
+    }
+
+    /// Nothing is small enough for it: the parts that are left are not tried.
+    fn drop_batch(&mut self, at: usize, what: &str, now: Now) {
+        self.port.stats.requests_too_large.add(1);
+        let what = format!("{what}: even a request of at most {SPLIT_BYTES_MIN} bytes");
+        self.port.stats.message(&what);
+        let remedy = "check the destination's address and its limit of request bodies; these points are dropped";
+        self.warner.failed(&self.port.name, &what, remedy, now.mono_ns);
+        while let Some(held) = &self.slots[at] {
+            let lost = (Dropped::TooLarge, held.part.points);
+            self.leave(at, Some(lost));
+        }
     }
 
     fn drop_part(&mut self, at: usize, reason: Dropped, what: &str, remedy: &str, now: Now) {

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -48,6 +50,15 @@ impl Authority {
     pub fn sign(&self, names: &[&str], years: (i32, i32)) -> Signed {
         let key = KeyPair::generate().unwrap();
         let certificate = leaf(names, years).signed_by(&key, &self.issuer).unwrap();
+        signed(certificate, key)
+    }
+
+    /// One for clients alone: it says so in its extended key usage.
+    pub fn sign_for_clients(&self, names: &[&str]) -> Signed {
+        let key = KeyPair::generate().unwrap();
+        let mut params = leaf(names, VALID);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         signed(certificate, key)
     }
 
@@ -113,19 +124,28 @@ pub struct Manner<'a> {
     pub certificate: &'a Signed,
     /// Client certificates of this authority are demanded.
     pub clients: Option<&'a Authority>,
+    /// … or only asked for.
+    pub optional: bool,
     pub versions: &'static [&'static SupportedProtocolVersion],
     pub alpn: &'a [&'a [u8]],
 }
 
 impl<'a> Manner<'a> {
     pub fn new(certificate: &'a Signed) -> Self {
-        Manner { certificate, clients: None, versions: rustls::ALL_VERSIONS, alpn: &[b"h2", b"http/1.1"] }
+        Manner {
+            certificate,
+            clients: None,
+            optional: false,
+            versions: rustls::ALL_VERSIONS,
+            alpn: &[b"h2", b"http/1.1"],
+        }
     }
 }
 
-impl TlsServer {
-    /// On 127.0.0.1; its threads end with the test's process.
-    pub fn start(manner: &Manner<'_>) -> TlsServer {
+impl Manner<'_> {
+    /// As rustls takes it.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        let manner = self;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder =
             ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(manner.versions).unwrap();
@@ -133,13 +153,21 @@ impl TlsServer {
             None => builder.with_no_client_auth(),
             Some(authority) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(authority.roots().into(), provider);
+                let verifier = if manner.optional { verifier.allow_unauthenticated() } else { verifier };
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
         let key = PrivateKeyDer::try_from(manner.certificate.key.clone()).unwrap();
         let mut config = builder.with_single_cert(vec![manner.certificate.certificate.clone()], key).unwrap();
         config.alpn_protocols = manner.alpn.iter().map(|name| name.to_vec()).collect();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        Arc::new(config)
+    }
+}
+
+impl TlsServer {
+    /// On 127.0.0.1; its threads end with the test's process.
+    pub fn start(manner: &Manner<'_>) -> TlsServer {
+        let acceptor = tokio_rustls::TlsAcceptor::from(manner.config());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (send, requests) = mpsc::channel();

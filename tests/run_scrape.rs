@@ -228,6 +228,8 @@ fn scrapes_under_load_parse_and_are_snapshots() {
             }
             scope.spawn(|| {
                 let (mut admin, mut before) = (catchment.admin(), Page::new());
+                // on a busy machine the first turn of a loop comes after the banner; from then on all stay ready
+                until("each loop has turned", || (admin.get("/readyz").status == 200).then_some(()));
                 while !over.load(SeqCst) {
                     let page: Page = samples(admin.get("/metrics").text()).into_iter().collect();
                     for (series, value) in &page {

@@ -34,6 +34,10 @@ pub enum Note {
     NoRecordedValue,
     /// Histogram points taken without their sum, because it was NaN or infinite (M27).
     SumDropped,
+    /// Exemplars of applied points (M29).
+    Exemplars,
+    /// Exemplars dropped: invalid, too long, or beyond the bytes there are for them (M29).
+    ExemplarsDropped,
     /// Points added to an overflow series (M30).
     Overflowed,
     /// Series made.
@@ -80,7 +84,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 29;
+    pub const COUNT: usize = 31;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
@@ -91,6 +95,8 @@ impl Note {
         ("count_overflows", "Steps of histograms left out, and totals begun anew, because a count would leave 64 bits"),
         ("points_no_recorded_value", "Points flagged as having no recorded value"),
         ("point_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
+        ("exemplars", "Exemplars of applied points; the newest four of a series and interval are kept"),
+        ("exemplars_dropped", "Exemplars dropped: no value, an id of another length, too long, or no room"),
         ("points_overflowed", "Points added to the overflow series of their metric; raise --series-limit"),
         ("series_created", "Series created"),
         ("series_expired", "Series expired after --expire without a point"),

@@ -36,6 +36,17 @@ pub const SUMMARY_QUANTILES_MAX: usize = 32;
 /// Buckets of each sign of an exponential histogram.
 pub const EXPONENTIAL_BUCKETS_MAX: usize = 160;
 
+/// Exemplars kept of one series and interval: the newest.
+pub const EXEMPLARS_PER_SERIES_MAX: usize = 4;
+/// Bytes of one exemplar, encoded; the filtered attributes are nearly all of it. Longer ones are dropped.
+pub const EXEMPLAR_BYTES_MAX: usize = 2 * KIB;
+/// Bytes of all exemplars that a core keeps of one interval, and that an owner shows of one cut: some seven thousand with
+/// trace and span. What is beyond is dropped, and counted.
+pub const EXEMPLARS_BYTES_MAX: usize = MIB;
+/// Times `EXEMPLARS_BYTES_MAX` is held by a shard, each in memory of up to twice the size: of the open and the closed
+/// interval, and of the cut being merged and the two before it.
+pub const EXEMPLARS_HELD: usize = 5;
+
 /// Connections open at once on the OTLP doors, over all shards.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Concurrent calls on one HTTP/2 connection.
@@ -243,7 +254,8 @@ pub const DESTINATIONS_MAX: usize = 16;
 // The memory budget is a sum; `runtime::Memory` adds it up and refuses a limit that it does not fit:
 //
 //   PROCESS_BYTES                                         code, stacks, tables
-// + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made
+// + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made,
+//                                                         exemplars
 // + (connections of all doors) × CONNECTION_BYTES / 4     idle ones hold a few KiB, so a quarter is set aside
 // + PAGE_MERGE_BYTES                                      one scrape page with colliding rows
 // + destinations × DESTINATION_BYTES + Σ ?queue=          packed copies in flight; encoded requests; what ?in-flight=
@@ -259,7 +271,8 @@ pub const SHARD_BYTES: usize = READ_SCRATCH_BYTES
     + BODY_BUFFERS_KEPT_MAX * BODY_BUFFER_KEPT_BYTES_MAX
     + INFLATE_STATE_BYTES
     + ZSTD_STATE_BYTES
-    + 2 * BATCH_BYTES_MAX;
+    + 2 * BATCH_BYTES_MAX
+    + EXEMPLARS_HELD * 2 * EXEMPLARS_BYTES_MAX;
 /// What `flate2` takes for one inflate state, about, bytes.
 pub const INFLATE_STATE_BYTES: usize = 64 * KIB;
 /// What a zstd decoder takes: its window, two blocks and tables, bytes.
@@ -278,6 +291,7 @@ pub const BODIES_MIN: usize = 2;
 pub const SERIES_BYTES_MIN: usize = 32 * MIB;
 
 const _: () = assert!(HTTP2_FRAME_BYTES as usize <= HTTP1_READ_BYTES_MAX, "the larger one is in CONNECTION_BYTES");
+const _: () = assert!(EXEMPLARS_PER_SERIES_MAX * EXEMPLAR_BYTES_MAX < EXEMPLARS_BYTES_MAX / 64);
 const _: () = assert!(CORK_KEPT_BYTES <= CORK_BYTES && BODY_FIRST_BYTES <= BODY_BUFFER_KEPT_BYTES_MAX);
 const _: () = assert!(HTTP2_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES);
 const _: () = assert!(INFLATE_SLICE_BYTES <= INFLATE_TURN_BYTES);

@@ -197,13 +197,16 @@ impl Life {
             false => number_data_point::Value::AsInt(units),
         };
         let value = (flags == 0).then_some(value);
-        let point = pb::NumberDataPoint { flags, ..number(attributes, start, time, value) };
+        let exemplars = exemplars(amount, time);
+        let point =
+            pb::NumberDataPoint { flags, exemplars: exemplars.clone(), ..number(attributes, start, time, value) };
         let metric = match what {
             What::Delta { monotonic } => sum(name, 1, monotonic, vec![point]),
             What::Cumulative { monotonic } => sum(name, 2, monotonic, vec![point]),
             What::Gauge => gauge(name, vec![point]),
             What::Histogram(temporality) => {
                 let point = source.histogram(amount, flags, attributes, start, time);
+                let point = pb::HistogramDataPoint { exemplars, ..point };
                 if temporality == 1 {
                     source.buckets = [0; 3];
                     source.value = 0;
@@ -212,6 +215,7 @@ impl Life {
             }
             What::Exponential(temporality) => {
                 let point = source.exponential(amount, flags, attributes, start, time);
+                let point = pb::ExponentialHistogramDataPoint { exemplars, ..point };
                 if temporality == 1 {
                     *source = Source { start: source.start, scale: source.scale, ..Source::default() };
                 }
@@ -226,6 +230,26 @@ impl Life {
         source.last = Some((swap, metric.clone()));
         metric
     }
+}
+
+/// None to five of them, some without a value or with an id of another length, some alike.
+fn exemplars(amount: u64, time: u64) -> Vec<pb::Exemplar> {
+    let count = if amount.is_multiple_of(3) { amount / 3 % 6 } else { 0 };
+    let one = |i: u64| {
+        let kind = amount / 7 + i;
+        pb::Exemplar {
+            filtered_attributes: attributes(&[("user", "u1"), ("path", "/x")][..(kind % 3) as usize]),
+            time_unix_nano: if kind.is_multiple_of(11) { 0 } else { time - kind % 2 * SECOND - i % 3 },
+            span_id: vec![i as u8; if kind.is_multiple_of(13) { 7 } else { 8 * (kind % 2) as usize }],
+            trace_id: vec![kind as u8; if kind.is_multiple_of(17) { 8 } else { 16 * (kind % 2) as usize }],
+            value: match kind % 9 {
+                0 => None,
+                n if n.is_multiple_of(2) => Some(pb::exemplar::Value::AsInt(n as i64 - 4)),
+                n => Some(pb::exemplar::Value::AsDouble(n as f64 - 4.5)),
+            },
+        }
+    };
+    (0..count).map(one).collect()
 }
 
 impl Source {

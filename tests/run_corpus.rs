@@ -36,12 +36,10 @@ fn values<'a>(requests: impl IntoIterator<Item = &'a ExportMetricsServiceRequest
             Body::Histogram(h) => {
                 (h.start_time_unix_nano, h.time_unix_nano) = (0, 0);
                 h.attributes.clear();
-                h.exemplars.clear();
             }
             Body::Exponential(e) => {
                 (e.start_time_unix_nano, e.time_unix_nano) = (0, 0);
                 e.attributes.clear();
-                e.exemplars.clear();
             }
             Body::Number(_) => {}
             Body::Summary(s) => {

@@ -28,6 +28,8 @@ pub(super) struct Point {
     pub series: u32,
     /// Where its histogram regions begin in `Owner::words`: cumulative, then delta.
     pub words: u32,
+    /// Where its exemplars are (`exemplars::Gathering`); 0: nowhere.
+    pub exemplars: u32,
     /// Point time.
     pub time: u64,
     /// Start of the cumulative view.
@@ -153,7 +155,8 @@ impl Batch {
             for point in &self.points[section.from as usize..section.to as usize] {
                 let size = match owned.series.get(point.series as usize) {
                     Some(series) if cumulative || point.has_delta => {
-                        point_size(owned, point, cumulative, &owner.words) + series.attributes.len()
+                        let exemplars = owner.exemplars.fields(point.exemplars).len();
+                        point_size(owned, point, cumulative, &owner.words) + series.attributes.len() + exemplars
                     }
                     _ => 0,
                 };
@@ -279,6 +282,7 @@ impl Batch {
             put_header(out, 0x0a, size);
             if let Some(series) = owned.series.get(point.series as usize) {
                 put_point(out, owned, point, &series.attributes, cumulative, &owner.words, (from, to));
+                out.extend_from_slice(owner.exemplars.fields(point.exemplars));
             }
             points += 1;
         }
@@ -332,7 +336,7 @@ fn metric_size(owned: &Owned, points: usize) -> usize {
         + field_size(data_size(owned, points))
 }
 
-/// Bytes of a point without its attributes.
+/// Bytes of a point without its attributes and exemplars.
 #[inline]
 fn point_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> usize {
     let start = if cumulative && point.start == 0 { 0 } else { 9 };

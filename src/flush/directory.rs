@@ -10,6 +10,7 @@
 
 use super::Options;
 use super::batch::{Batch, Point};
+use super::exemplars::Gathering;
 use super::expire::Ages;
 use super::histograms::{Explicit, Exponentials};
 use super::merge::{Cut, Link};
@@ -100,10 +101,13 @@ pub struct Owner {
     /// Cumulative banks of the series being merged.
     pub(super) links: Vec<Link>,
     pub(super) words: Vec<u64>,
+    /// Bytes that what the series being merged staged in `words` will take, about.
+    pub(super) staged: usize,
     /// The summary being merged.
     pub(super) summary: Vec<u64>,
     /// The end of the series being merged, if it ended.
     pub(super) end: Option<Point>,
+    pub(super) exemplars: Gathering,
     pub(super) retiring: Vec<(u32, Arc<Series>)>,
     pub(super) ages: Ages,
     /// Series linked and alive.
@@ -137,8 +141,10 @@ impl Owner {
             exponentials: Exponentials::default(),
             links: Vec::new(),
             words: Vec::new(),
+            staged: 0,
             summary: Vec::new(),
             end: None,
+            exemplars: Gathering::default(),
             retiring: Vec::new(),
             ages: Ages::new(options.expire_ns),
             live: 0,

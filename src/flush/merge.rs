@@ -143,6 +143,7 @@ impl Owner {
     pub fn begin(&mut self, number: u32, boundary: u64, cores: Vec<Board>) {
         assert!(self.cut.is_none(), "a cut is merged before the next begins");
         self.note_boundary(number, boundary);
+        self.exemplars.begin(number, &cores, &self.registry);
         self.cut = Some(Cut {
             number,
             boundary,
@@ -221,6 +222,7 @@ impl Owner {
             }
         }
         self.last_boundary = cut.boundary;
+        self.exemplars.publish(self.shard, &self.registry);
         Work::Done
     }
 
@@ -249,11 +251,10 @@ impl Owner {
                 let owned = &mut self.groups[group as usize];
                 owned.description = owned.listed.meta.description.load();
             }
-            let to = length.min(cut.series + left);
-            left -= to - cut.series;
-            let from = std::mem::replace(&mut cut.series, to);
+            let (from, to) = (cut.series, length.min(cut.series + left));
             self.batch.enter(cut.resource as u32, cut.scope as u32, group);
-            self.span(cut, group, from..to, slab, tally);
+            cut.series = self.span(cut, group, from..to, slab, tally);
+            left -= cut.series - from;
             if self.batch.full() {
                 return true;
             }
@@ -261,10 +262,22 @@ impl Owner {
         true
     }
 
-    fn span(&mut self, cut: &Cut, group: u32, range: std::ops::Range<usize>, slab: &mut SlabWriter, tally: &mut Tally) {
+    /// Merges a range of series until the batch is full; where it stopped.
+    fn span(
+        &mut self,
+        cut: &Cut,
+        group: u32,
+        range: std::ops::Range<usize>,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+    ) -> usize {
+        let end = range.end;
         let reader = self.groups[group as usize].series.reader();
         let meta = self.groups[group as usize].listed.meta.clone();
         for at in range {
+            if self.batch.full() {
+                return at;
+            }
             let Some(series) = reader.get(at) else { break };
             if series.is_dead() {
                 continue;
@@ -275,9 +288,12 @@ impl Owner {
                 Kind::Sum => self.sum(cut, series, meta.monotonic, tally),
                 Kind::Histogram | Kind::ExponentialHistogram => self.histogram(cut, series, slab, tally),
             };
-            let size = series.attributes.len();
+            let size = series.attributes.len() + std::mem::take(&mut self.staged);
             match point {
-                Some(point) => self.batch.push(Point { series: at as u32, ..point }, size),
+                Some(point) => {
+                    let (exemplars, more) = self.exemplars_of(series, tally);
+                    self.batch.push(Point { series: at as u32, exemplars, ..point }, size + more);
+                }
                 None if self.end.is_none() => {
                     self.retire_if_idle(group, series);
                     continue;
@@ -289,6 +305,7 @@ impl Owner {
                 self.push_end(at as u32, size);
             }
         }
+        end
     }
 
     /// The series being merged ended: says so.

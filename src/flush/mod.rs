@@ -19,6 +19,7 @@
 mod batch;
 mod directory;
 mod ended;
+mod exemplars;
 mod expire;
 mod histograms;
 mod merge;

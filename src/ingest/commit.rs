@@ -55,7 +55,7 @@ impl Ingest {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
         let staged = std::mem::take(&mut self.staged);
-        let (mut number, mut histogram, mut exponential, mut summary) = (0, 0, 0, 0);
+        let (mut number, mut histogram, mut exponential, mut summary, mut exemplars) = (0, 0, 0, 0, 0);
         for run in 0..stage.runs.len() {
             let (list, to) = stage.runs[run];
             match list {
@@ -66,16 +66,15 @@ impl Ingest {
                             self.prefetch_cell(later);
                         }
                         gauges += u64::from(point.flags & stage::GAUGE != 0);
-                        let done = if point.flags & stage::BIRTH == 0 {
-                            self.numbered(point, tally)
-                        } else {
-                            let flags = point.flags & !stage::BIRTH;
-                            let route = self.born(point.route, stage, tally);
-                            route.and_then(|route| {
+                        let done = match point.flags & (stage::BIRTH | stage::EXEMPLARS) {
+                            0 => self.numbered(point, tally),
+                            stage::EXEMPLARS => self.with_exemplars(point, number + at, stage, &mut exemplars, tally),
+                            _ => self.born(point.route, stage, tally).and_then(|route| {
                                 let after = staged[number..to].get(at + 1).filter(|p| p.flags & stage::BIRTH == 0);
                                 before = self.link_between(before, route, after.map(|p| p.route));
-                                self.numbered(&Number { route, flags, ..*point }, tally)
-                            })
+                                let point = Number { route, flags: point.flags & !stage::BIRTH, ..*point };
+                                self.with_exemplars(&point, number + at, stage, &mut exemplars, tally)
+                            }),
                         };
                         before = if point.flags & stage::BIRTH == 0 { point.route } else { before };
                         if let Err(reason) = done {
@@ -88,22 +87,26 @@ impl Ingest {
                     for i in std::mem::replace(&mut histogram, to)..to {
                         let (target, point) = stage.histograms[i];
                         let done = self.route_to(target, stage, tally).and_then(|route| {
-                            self.histogram(route, &point, tally).or_else(|reason| {
+                            self.histogram(route, &point, tally).map(|()| route).or_else(|reason| {
                                 let route = self.instead(route, reason, tally)?;
-                                self.histogram(route, &point, tally)
+                                self.histogram(route, &point, tally).map(|()| route)
                             })
                         });
-                        if let Err(reason) = done {
-                            refuse(Kind::Histogram, reason, stage, &mut rejected);
+                        match done {
+                            Ok(route) => self.keep_exemplars(route, point.exemplars, 8, point.flags, tally),
+                            Err(reason) => refuse(Kind::Histogram, reason, stage, &mut rejected),
                         }
                     }
                 }
                 List::Exponentials => {
                     for i in std::mem::replace(&mut exponential, to)..to {
                         let (target, point) = stage.exponentials[i];
-                        let route = self.route_to(target, stage, tally);
-                        if let Err(reason) = route.and_then(|route| self.exponential(route, &point, tally)) {
-                            refuse(Kind::ExponentialHistogram, reason, stage, &mut rejected);
+                        let done = self
+                            .route_to(target, stage, tally)
+                            .and_then(|route| self.exponential(route, &point, tally).map(|()| route));
+                        match done {
+                            Ok(route) => self.keep_exemplars(route, point.exemplars, 11, point.flags, tally),
+                            Err(reason) => refuse(Kind::ExponentialHistogram, reason, stage, &mut rejected),
                         }
                     }
                 }
@@ -201,7 +204,7 @@ impl Ingest {
     }
 
     #[inline]
-    fn number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
+    pub(super) fn number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
         if point.flags & (stage::GAUGE | stage::CUMULATIVE | stage::NO_VALUE) == 0 {
             return self.delta_number(point, tally);
         }
@@ -570,7 +573,7 @@ impl Ingest {
     /// The route of a known series died, and its series may not come back: where a new one's point goes.
     #[cold]
     #[inline(never)]
-    fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+    pub(super) fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
         self.overflow_route(self.routes.at(route).stream, reason, tally)
     }
 
@@ -654,6 +657,8 @@ impl Ingest {
     /// what died long enough ago.
     pub fn switch(&mut self, number: u32) {
         debug_assert!(number > self.interval, "intervals rise");
+        self.close_exemplars();
+        self.exemplars.begin(number);
         self.interval = number;
         self.bank = 1 - self.bank;
         while let Some(dead) = self.registry.next_death(self.core as usize) {

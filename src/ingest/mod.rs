@@ -19,6 +19,7 @@
 
 mod commit;
 mod contexts;
+mod exemplars;
 mod follow;
 mod histograms;
 mod misses;
@@ -34,8 +35,8 @@ use crate::limits::{GROUPS_MAX, HISTOGRAM_BOUNDS_MAX, NAME_BYTES_MAX};
 use crate::model::{Input, Kind, Receipt, Reject, Temporality};
 use crate::otlp::attributes::{self, Bad};
 use crate::otlp::points::{
-    self, Attributes, EXPONENTIAL_ATTRIBUTES_KEY, ExponentialPoint, HISTOGRAM_ATTRIBUTES_KEY, HistogramPoint,
-    NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY, NumberPoint,
+    self, Attributes, EXEMPLARS_KEY, EXPONENTIAL_ATTRIBUTES_KEY, ExponentialPoint, HISTOGRAM_ATTRIBUTES_KEY,
+    HistogramPoint, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY, NumberPoint,
 };
 use crate::otlp::request::{self, Head, MetricHead};
 use crate::otlp::schema::{Message, validate};
@@ -45,6 +46,7 @@ use crate::wire::{Fault, FaultKind, check_utf8};
 use bumpalo::Bump;
 
 use contexts::{Contexts, StreamKey};
+use exemplars::Open;
 use follow::{EXPECTED_BYTES, Follow};
 use misses::{Lags, MISSES_MAX, Miss, Misses};
 pub(crate) use overflow::is_overflow;
@@ -76,6 +78,8 @@ pub struct Ingest {
     scratch: [Exponential; 4],
     /// An explicit histogram's point, as it goes into a cell.
     region: Vec<u64>,
+    /// Exemplars of the open interval.
+    exemplars: Open,
     /// Freed cells that must wait for a cut: (interval in which they may go, line, words).
     waiting: std::collections::VecDeque<(u32, u32, u32)>,
 }
@@ -97,6 +101,7 @@ impl Ingest {
             bank: 0,
             scratch: Default::default(),
             region: Vec::new(),
+            exemplars: Open::new(),
             waiting: std::collections::VecDeque::new(),
         }
     }
@@ -298,10 +303,15 @@ impl Ingest {
         };
         let miss = match by_bytes {
             Some((staged, rest)) if expected == Some(rest) => Found::Expected(staged),
-            Some((staged, run)) => Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: false }),
-            None => match walk_number(message, expected, key.kind, *mode, arena, stage)? {
+            Some((staged, run)) if run.first() != Some(&EXEMPLARS_KEY) => {
+                Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: false })
+            }
+            _ => match walk_number(message, expected, key.kind, *mode, arena, stage)? {
                 None => return Ok(()),
-                Some((staged, Attributes::Expected)) => Found::Expected(staged),
+                Some((staged, Attributes::Expected)) => {
+                    stage.with_exemplars(&staged, self.staged.len(), message);
+                    Found::Expected(staged)
+                }
                 Some((staged, Attributes::Run(run))) => {
                     Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: true })
                 }
@@ -320,6 +330,7 @@ impl Ingest {
         stage.lookups += 1;
         if guessing && let Some(route) = self.skipped_to(follow, miss.run) {
             misses.hit();
+            stage.with_exemplars(&miss.staged, self.staged.len(), message);
             self.staged.push(Number { route, ..miss.staged });
             return Ok(());
         }
@@ -405,12 +416,14 @@ impl Ingest {
         match found {
             Some(route) => {
                 self.learn(follow, route);
+                stage.with_exemplars(&staged, self.staged.len(), message);
                 self.staged.push(Number { route, ..staged });
             }
             None => {
                 if let Some(route) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, arena, stage)? {
                     // what follows it most often came in its place, or before
                     follow.may_skip = true;
+                    stage.with_exemplars(&staged, self.staged.len(), message);
                     let flags = staged.flags | stage::BIRTH;
                     self.staged.push(Number { route, flags, ..staged });
                 }
@@ -609,7 +622,13 @@ fn walk_number<'a>(
 ) -> Result<Option<(Number, Attributes<'a>)>, Fault> {
     let point = points::number(message, expected, arena).map_err(|f| f.named("NumberDataPoint"))?;
     match check_number(&point, mode) {
-        Ok(staged) => Ok(Some((staged, point.attributes))),
+        Ok(mut staged) => {
+            // M7 spares nothing but attributes and times
+            if point.exemplars && staged.flags & stage::NO_VALUE == 0 {
+                staged.flags |= stage::EXEMPLARS;
+            }
+            Ok(Some((staged, point.attributes)))
+        }
         Err(reason) => {
             if let Attributes::Run(run) = point.attributes {
                 let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;

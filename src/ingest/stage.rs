@@ -39,6 +39,9 @@ pub const MONOTONIC: u32 = 16;
 /// `Number.flags`: it has no route yet; `route` is the place in `Stage.births`.
 pub const BIRTH: u32 = 32;
 
+/// `Number.flags`: it has exemplars; the message is in `Stage.exemplars`.
+pub const EXEMPLARS: u32 = 64;
+
 /// Where a point goes.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
@@ -91,6 +94,8 @@ pub struct Stage<'a> {
     pub births: ArenaVec<'a, Birth<'a>>,
     /// Their streams.
     pub contexts: ArenaVec<'a, Context<'a>>,
+    /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
+    pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.
     pub histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
     /// Exponential histograms in their order.
@@ -117,6 +122,7 @@ impl<'a> Stage<'a> {
         Stage {
             births: ArenaVec::new_in(arena),
             contexts: ArenaVec::new_in(arena),
+            exemplars: ArenaVec::new_in(arena),
             histograms: ArenaVec::new_in(arena),
             exponentials: ArenaVec::new_in(arena),
             summaries: ArenaVec::new_in(arena),
@@ -134,6 +140,14 @@ impl<'a> Stage<'a> {
         match self.runs.last_mut() {
             Some((last, end)) if *last == list => *end = to,
             _ => self.runs.push((list, to)),
+        }
+    }
+
+    /// The number staged next, at place `at`, has exemplars in its message, if it says so.
+    #[inline]
+    pub fn with_exemplars(&mut self, staged: &Number, at: usize, message: &'a [u8]) {
+        if staged.flags & EXEMPLARS != 0 {
+            self.exemplars.push((at as u32, message));
         }
     }
 

@@ -9,7 +9,7 @@
 
 use super::schema::{Message, validate};
 use crate::limits::ATTRIBUTES_MAX;
-use crate::wire::{Fault, Reader, put_header, put_varint};
+use crate::wire::{Fault, Reader, put_header, put_varint, varint_size};
 
 /// What is wrong with a well-formed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,51 @@ fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
     let mut keys: Vec<&[u8]> = Records::new(run).map(|r| r.key()).collect();
     keys.sort_unstable();
     keys.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Whether `count` records, normalised, are not too many and have no key twice.
+pub(super) fn are_acceptable(run: &[u8], count: usize) -> bool {
+    count <= ATTRIBUTES_MAX && !(count > 1 && has_duplicate_keys(run, count))
+}
+
+/// Writes one validated KeyValue with minimal encoding; nothing is allocated where it has it already and is plain.
+pub(super) fn put_record(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
+    if !is_plain(record) {
+        return put_key_value(record, key_byte, out);
+    }
+    out.push(key_byte);
+    put_varint(out, record.len() as u64);
+    out.extend_from_slice(record);
+    Ok(())
+}
+
+/// A key and a text, a bool, a minimal int or a double, in their minimal encoding and nothing else. `false` says nothing.
+fn is_plain(record: &[u8]) -> bool {
+    fn minimal(reader: &mut Reader<'_>) -> Option<u64> {
+        let left = reader.left();
+        let value = reader.varint().ok()?;
+        (left - reader.left() == varint_size(value)).then_some(value)
+    }
+    fn plain(record: &[u8]) -> Option<bool> {
+        let mut reader = Reader::new(record.strip_prefix(&[0x0a])?);
+        let length = minimal(&mut reader)? as usize;
+        let rest = reader.rest().get(length..)?;
+        let mut reader = Reader::new(rest.strip_prefix(&[0x12])?);
+        let any = minimal(&mut reader).filter(|n| *n == reader.left() as u64).map(|_| reader.rest())?;
+        let (kind, value) = any.split_first()?;
+        let mut reader = Reader::new(value);
+        Some(
+            length > 0
+                && match *kind {
+                    0x0a => minimal(&mut reader)? == reader.left() as u64,
+                    0x10 => matches!(value, [0 | 1]),
+                    0x18 => minimal(&mut reader).is_some() && reader.is_empty(),
+                    0x21 => value.len() == 8,
+                    _ => false,
+                },
+        )
+    }
+    plain(record) == Some(true)
 }
 
 /// Writes one KeyValue with minimal encoding: key (1), then value (2) when present.

@@ -45,6 +45,8 @@ pub struct NumberPoint<'a> {
     pub value: Number,
     /// `flags`
     pub flags: u32,
+    /// It has exemplars (5), which are well-formed.
+    pub exemplars: bool,
     /// `attributes`
     pub attributes: Attributes<'a>,
 }
@@ -131,12 +133,15 @@ pub(super) fn finish_attributes<'a>(
     }
 }
 
-/// Key byte of `NumberDataPoint.attributes` (7), also of a summary point's.
+/// Key byte of `NumberDataPoint.attributes` (7), also of a summary point's and of an exemplar's filtered attributes.
 pub const NUMBER_ATTRIBUTES_KEY: u8 = 0x3a;
 /// Key byte of `HistogramDataPoint.attributes` (9).
 pub const HISTOGRAM_ATTRIBUTES_KEY: u8 = 0x4a;
 /// Key byte of `ExponentialHistogramDataPoint.attributes` (1).
 pub const EXPONENTIAL_ATTRIBUTES_KEY: u8 = 0x0a;
+
+/// Key byte of `NumberDataPoint.exemplars` (5).
+pub const EXEMPLARS_KEY: u8 = 0x2a;
 
 /// Bytes of start, time and value with their keys.
 pub const FIXED: usize = 27;
@@ -168,13 +173,20 @@ pub fn fixed_layout<'a>(message: &'a [u8]) -> Option<(NumberPoint<'a>, &'a [u8])
         _ => message.split_last_chunk::<FIXED>().map(|(rest, fixed)| (fixed, rest))?,
     };
     let (start, time, value) = fixed_part(fixed)?;
-    Some((NumberPoint { start, time, value, flags: 0, attributes: Attributes::Run(rest) }, rest))
+    let attributes = Attributes::Run(rest);
+    Some((NumberPoint { start, time, value, flags: 0, exemplars: false, attributes }, rest))
 }
 
 /// Reads one NumberDataPoint; `expected` are the attribute bytes that probably come.
 pub fn number<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -> Result<NumberPoint<'a>, Fault> {
-    let mut point =
-        NumberPoint { start: 0, time: 0, value: Number::Absent, flags: 0, attributes: Attributes::Run(&[]) };
+    let mut point = NumberPoint {
+        start: 0,
+        time: 0,
+        value: Number::Absent,
+        flags: 0,
+        exemplars: false,
+        attributes: Attributes::Run(&[]),
+    };
     let mut seen = Seen::No;
     let mut reader = Reader::new(message);
     while let [key, ..] = reader.rest() {
@@ -205,6 +217,7 @@ pub fn number<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -
             0x2a => {
                 reader.advance(1);
                 validate(Message::Exemplar, reader.bytes()?, 1).map_err(|f| f.named("exemplars"))?;
+                point.exemplars = true;
             }
             _ => number_odd(&mut reader, &mut point, &mut seen)?,
         }
@@ -230,6 +243,7 @@ fn number_odd<'a>(reader: &mut Reader<'a>, point: &mut NumberPoint<'a>, seen: &m
         5 => {
             reader.expect(field, WireType::Bytes)?;
             validate(Message::Exemplar, reader.bytes()?, 1).map_err(|f| f.named("exemplars"))?;
+            point.exemplars = true;
         }
         7 => {
             reader.expect(field, WireType::Bytes)?;
@@ -267,6 +281,8 @@ pub struct HistogramPoint<'a> {
     pub bounds: &'a [u8],
     /// `flags`
     pub flags: u32,
+    /// The whole message if it has exemplars (8), which are well-formed; else nothing.
+    pub exemplars: &'a [u8],
     /// `attributes`
     pub attributes: Attributes<'a>,
 }
@@ -309,6 +325,7 @@ pub fn histogram<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump
         counts: &[],
         bounds: &[],
         flags: 0,
+        exemplars: &[],
         attributes: Attributes::Run(&[]),
     };
     let mut seen = Seen::No;
@@ -329,6 +346,7 @@ pub fn histogram<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump
             8 => {
                 reader.expect(field, WireType::Bytes)?;
                 validate(Message::Exemplar, reader.bytes()?, 1).map_err(|f| f.named("exemplars"))?;
+                point.exemplars = message;
             }
             9 => {
                 reader.expect(field, WireType::Bytes)?;
@@ -385,6 +403,8 @@ pub struct ExponentialPoint<'a> {
     pub max: Option<f64>,
     /// `flags`
     pub flags: u32,
+    /// The whole message if it has exemplars (11), which are well-formed; else nothing.
+    pub exemplars: &'a [u8],
     /// `attributes`
     pub attributes: Attributes<'a>,
 }
@@ -439,6 +459,7 @@ pub fn exponential<'a>(
         min: None,
         max: None,
         flags: 0,
+        exemplars: &[],
         attributes: Attributes::Run(&[]),
     };
     let mut seen = Seen::No;
@@ -480,6 +501,7 @@ pub fn exponential<'a>(
             11 => {
                 reader.expect(field, WireType::Bytes)?;
                 validate(Message::Exemplar, reader.bytes()?, 1).map_err(|f| f.named("exemplars"))?;
+                point.exemplars = message;
             }
             12 => point.min = Some(f64::from_bits(fixed(&mut reader, field)?)),
             13 => point.max = Some(f64::from_bits(fixed(&mut reader, field)?)),

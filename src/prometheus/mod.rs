@@ -49,6 +49,7 @@
 
 mod any;
 mod class;
+mod exemplar;
 mod gather;
 mod histogram;
 mod labels;
@@ -67,6 +68,7 @@ use std::sync::Arc;
 
 use crate::model::Kind;
 
+pub use exemplar::Exemplar;
 pub use page::{Bounds, Page, Step};
 pub use report::{Report, Warning, WarningReason};
 
@@ -160,6 +162,8 @@ pub struct Row<'a> {
     pub time_ns: u64,
     /// The value.
     pub value: Value<'a>,
+    /// Some measurements of the cut's interval, oldest first.
+    pub exemplars: &'a [Exemplar<'a>],
 }
 
 /// A newer cut overtook this scrape: what it reads is gone.

@@ -425,6 +425,7 @@ impl View {
             house: self.house.clone(),
             directories: self.windows.iter().map(|window| window.directory.clone()).collect(),
             number,
+            exemplars: (0..board.shards()).map(|shard| self.house.registry.shown_exemplars(shard).of(number)).collect(),
         };
         let keys = self.house.registry.state().clone();
         let page = prometheus::Page::new(source, keys, prometheus::Bounds::default());

@@ -8,8 +8,10 @@ use crate::aggregate::explicit::{HAS_SUM, HEAD};
 use crate::aggregate::{number, summary};
 use crate::flush::{Directory, ListedGroup};
 use crate::model::Kind;
-use crate::prometheus::{Meta, Overtaken, Progress, Row, Source, Value};
+use crate::otlp::exemplars;
+use crate::prometheus::{Exemplar, Meta, Overtaken, Progress, Row, Source, Value};
 use crate::series::cell::Shape;
+use crate::series::exemplars::Shown;
 use crate::series::{ReadValue, Series};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub(super) struct Cut {
     pub house: Arc<House>,
     pub directories: Vec<Directory>,
     pub number: u32,
+    /// By shard, the exemplars of the cut.
+    pub exemplars: Vec<Option<Arc<Shown>>>,
 }
 
 /// A group on one shard.
@@ -112,12 +116,21 @@ impl Source for Cut {
                 }
             };
             let time_ns = series.time();
-            if visit(Row { attributes: &series.attributes, time_ns, value }).is_break() {
+            let shown =
+                self.exemplars[group.shard].iter().filter(|_| cut == self.number).flat_map(|all| all.of(series));
+            let exemplars: Vec<Exemplar<'_>> = shown.filter_map(exemplar).collect();
+            if visit(Row { attributes: &series.attributes, time_ns, value, exemplars: &exemplars }).is_break() {
                 return Ok(Progress::More);
             }
         }
         Ok(Progress::Done)
     }
+}
+
+/// As the page takes it.
+fn exemplar(message: &[u8]) -> Option<Exemplar<'_>> {
+    let exemplars::Exemplar { time, value, trace_id, span_id, attributes } = exemplars::read(message)?;
+    Some(Exemplar { value, time_ns: time, attributes, trace_id, span_id })
 }
 
 impl Cut {

@@ -241,6 +241,8 @@ impl Shard {
             }
             Due::Switch(cut) => {
                 let begun = clock::mono();
+                // before the board says that the interval is closed: an owner may look at once
+                self.core.ingest.close_exemplars();
                 match board.try_switch(self.number, cut.number) {
                     Switch::Switched { last } => {
                         // ORDERING: Acquire pairs with the control's store, which comes before the last cut
@@ -253,7 +255,10 @@ impl Shard {
                             self.house.wake_all();
                         }
                     }
-                    Switch::AlreadySkipped => self.core.book.tally.note(Note::CutLate, 1),
+                    Switch::AlreadySkipped => {
+                        self.core.ingest.reopen_exemplars();
+                        self.core.book.tally.note(Note::CutLate, 1);
+                    }
                 }
                 self.core.book.tally.note(Note::CutNs, clock::mono() - begun);
                 return true;

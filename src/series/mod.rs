@@ -16,6 +16,7 @@
 //! 3. Nothing in a slab is a pointer.
 
 pub mod cell;
+pub mod exemplars;
 #[cfg(all(test, loom))]
 mod expiry_model;
 pub mod group;

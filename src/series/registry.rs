@@ -9,10 +9,12 @@
 //! 3. `owed` has the bytes of each series' block from birth on, until its owner takes the block or the series dies: what
 //!    a burst of births will take at the cut counts at once.
 
+use super::exemplars::{LastShown, Reservoir};
 use super::group::{Group, GroupKey, Parts};
 use super::index::{Leaf, Lookup, Trie};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::Series;
+use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
 use std::sync::Arc;
@@ -85,6 +87,10 @@ pub struct Registry {
     slabs: Box<[Slab]>,
     births: Box<[SegQueue<Arc<Series>>]>,
     deaths: Box<[SegQueue<DeadCell>]>,
+    /// By core, what it closed last.
+    exemplars: Box<[Published<Reservoir>]>,
+    /// By owner, what its last cuts show.
+    shown: Box<[Published<LastShown>]>,
 }
 
 impl Registry {
@@ -110,6 +116,8 @@ impl Registry {
             slabs: slabs.into(),
             births: (0..n).map(|_| SegQueue::new()).collect(),
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
+            exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
+            shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
         }
     }
 
@@ -283,6 +291,27 @@ impl Registry {
             // ORDERING: as in `series`
             self.live.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// The exemplars that `core` closed last; those of a cut if they are of the interval that the cut closed.
+    pub fn exemplars(&self, core: usize) -> Arc<Reservoir> {
+        self.exemplars[core].load()
+    }
+
+    /// Hands over what `core` keeps of an interval, before the board says that the interval is closed.
+    pub fn close_exemplars(&self, core: usize, reservoir: Arc<Reservoir>) {
+        self.exemplars[core].store(reservoir);
+    }
+
+    /// The exemplars that series of `owner` show at its last cuts. Any thread; whoever reads a cut takes `LastShown::of` it
+    /// when it begins, and keeps it.
+    pub fn shown_exemplars(&self, owner: usize) -> Arc<LastShown> {
+        self.shown[owner].load()
+    }
+
+    /// What `owner`'s last cuts show. Owner only.
+    pub fn show_exemplars(&self, owner: usize, last: Arc<LastShown>) {
+        self.shown[owner].store(last);
     }
 
     /// Tells `core` that a cell of its slab is dead.

@@ -313,8 +313,10 @@ impl Core {
         match self.shared.board.due(self.shard) {
             Due::Nothing => drop(self.owner.welcome()),
             Due::Switch(cut) => {
-                if matches!(self.shared.board.try_switch(self.shard, cut.number), Switch::Switched { .. }) {
-                    self.ingest.switch(cut.number + 1);
+                self.ingest.close_exemplars();
+                match self.shared.board.try_switch(self.shard, cut.number) {
+                    Switch::Switched { .. } => self.ingest.switch(cut.number + 1),
+                    Switch::AlreadySkipped => self.ingest.reopen_exemplars(),
                 }
             }
             Due::Merge(cut) => {

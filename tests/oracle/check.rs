@@ -79,6 +79,8 @@ impl Pair {
             ("overflowed", tally.noted(Note::Overflowed), counts.overflowed),
             ("no recorded value", tally.noted(Note::NoRecordedValue), counts.no_value),
             ("expired", tally.noted(Note::SeriesExpired), counts.expired),
+            ("exemplars", tally.noted(Note::Exemplars), counts.exemplars),
+            ("exemplars dropped", tally.noted(Note::ExemplarsDropped), counts.exemplars_dropped),
         ];
         for (what, got, want) in pairs {
             if got != want {
@@ -145,6 +147,10 @@ fn compare_point(key: &Key, point: &super::flat::Point, leaf: &Leaf) -> Result<(
     }
     if point.flags != u32::from(leaf.value.is_none()) {
         return Err(format!("{key:?}: flags {}, not those of {:?}", point.flags, leaf.value));
+    }
+    let exemplars: Option<Vec<Vec<u8>>> = point.exemplars.iter().map(|e| Some(super::flat::exemplar(e)?.2)).collect();
+    if exemplars.as_ref() != Some(&leaf.exemplars) {
+        return Err(format!("{key:?}: exemplars {:?}, not {:?}", point.exemplars, leaf.exemplars));
     }
     match &leaf.value {
         Some(value) => same(&point.body, value, key.group.kind).map_err(|why| format!("{why} in {key:?}")),

@@ -72,6 +72,7 @@ pub struct Point {
     pub start: u64,
     pub time: u64,
     pub flags: u32,
+    pub exemplars: Vec<pb::Exemplar>,
     pub body: Body,
 }
 
@@ -89,7 +90,7 @@ pub fn flatten(request: &ExportMetricsServiceRequest) -> Vec<Point> {
                     Some(Data::ExponentialHistogram(d)) => (EXPONENTIAL, d.aggregation_temporality, false),
                     Some(Data::Summary(_)) => (SUMMARY, 0, false),
                 };
-                let mut add = |attributes: &[KeyValue], start, time, flags, body| {
+                let mut add = |attributes: &[KeyValue], start, time, flags, exemplars: &[pb::Exemplar], body| {
                     all.push(Point {
                         resource: resource.resource.clone().unwrap_or_default(),
                         resource_schema_url: resource.schema_url.clone(),
@@ -105,6 +106,7 @@ pub fn flatten(request: &ExportMetricsServiceRequest) -> Vec<Point> {
                         start,
                         time,
                         flags,
+                        exemplars: exemplars.to_vec(),
                         body,
                     });
                 };
@@ -112,23 +114,30 @@ pub fn flatten(request: &ExportMetricsServiceRequest) -> Vec<Point> {
                     Some(Data::Gauge(pb::Gauge { data_points }) | Data::Sum(pb::Sum { data_points, .. })) => {
                         for p in data_points {
                             let body = Body::Number(p.value);
-                            add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, body);
+                            add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, &p.exemplars, body);
                         }
                     }
                     Some(Data::Histogram(d)) => {
                         for p in &d.data_points {
                             let body = Body::Histogram(p.clone());
-                            add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, body);
+                            add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, &p.exemplars, body);
                         }
                     }
                     Some(Data::ExponentialHistogram(d)) => {
                         for p in &d.data_points {
                             let body = Body::Exponential(p.clone());
-                            add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, body);
+                            add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, &p.exemplars, body);
                         }
                     }
                     Some(Data::Summary(d)) => d.data_points.iter().for_each(|p| {
-                        add(&p.attributes, p.start_time_unix_nano, p.time_unix_nano, p.flags, Body::Summary(p.clone()));
+                        add(
+                            &p.attributes,
+                            p.start_time_unix_nano,
+                            p.time_unix_nano,
+                            p.flags,
+                            &[],
+                            Body::Summary(p.clone()),
+                        );
                     }),
                     None => {}
                 }
@@ -176,6 +185,38 @@ fn set(attributes: &[KeyValue]) -> Option<Vec<Vec<u8>>> {
 
 fn finite(v: Option<f64>) -> Option<f64> {
     v.filter(|v| v.is_finite())
+}
+
+/// M29: time, bits of the value, and all bytes in their one encoding. Nothing: no value (M2), ids of another length, a key
+/// twice.
+pub fn exemplar(e: &pb::Exemplar) -> Option<(u64, u64, Vec<u8>)> {
+    use pb::exemplar::Value as V;
+    set(&e.filtered_attributes)?;
+    let (key, bits) = match e.value? {
+        V::AsDouble(v) => (0x19, v.to_bits()),
+        V::AsInt(v) => (0x31, v as u64),
+    };
+    let mut out = Vec::new();
+    let put = |out: &mut Vec<u8>, key: u8, bytes: &[u8]| {
+        out.push(key);
+        prost::encoding::encode_varint(bytes.len() as u64, out);
+        out.extend_from_slice(bytes);
+    };
+    e.filtered_attributes.iter().for_each(|pair| put(&mut out, 0x3a, &clean_pair(pair).encode_to_vec()));
+    for (key, word) in [(0x11, e.time_unix_nano), (key, bits)] {
+        if word != 0 || key != 0x11 {
+            out.push(key);
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+    for (key, id, length) in [(0x22, &e.span_id, 8), (0x2a, &e.trace_id, 16)] {
+        if id.len() == length {
+            put(&mut out, key, id);
+        } else if !id.is_empty() {
+            return None;
+        }
+    }
+    Some((e.time_unix_nano, bits, out))
 }
 
 impl Point {

@@ -81,6 +81,8 @@ struct Series {
     known: HashMap<usize, Known>,
     /// Points of this interval.
     open: u64,
+    /// Exemplars of this interval (M29).
+    exemplars: BTreeSet<(u64, u64, Vec<u8>)>,
     /// The last cut that closes an interval in which it was touched.
     touched: u32,
     retiring: bool,
@@ -154,6 +156,8 @@ pub struct Leaf {
     /// Nothing: the series ended (M7).
     pub value: Option<Value>,
     pub description: String,
+    /// M29: the newest four of the interval.
+    pub exemplars: Vec<Vec<u8>>,
 }
 
 /// Both views of a cut.
@@ -177,6 +181,8 @@ pub struct Counts {
     pub overflowed: u64,
     pub no_value: u64,
     pub expired: u64,
+    pub exemplars: u64,
+    pub exemplars_dropped: u64,
 }
 
 pub struct Model {
@@ -265,6 +271,13 @@ impl Model {
             self.without_value(core, &key, delta, point.time);
             return Some(());
         };
+        for exemplar in &point.exemplars {
+            self.counts.exemplars += 1;
+            match flat::exemplar(exemplar) {
+                Some(kept) => drop(series.exemplars.insert(kept)),
+                None => self.counts.exemplars_dropped += 1,
+            }
+        }
         if let (Some(sum), Some(before)) = (sum, sum_here) {
             *before = Some(sum);
             return Some(());
@@ -361,7 +374,11 @@ impl Model {
             let description = self.descriptions.get(&key.group).cloned().unwrap_or_default();
             let ended_here = std::mem::take(&mut series.ended_here).into_values().max().unwrap_or(0);
             let no_delta = !std::mem::take(&mut series.no_delta).is_empty();
-            let leaf = |temporality, start, time, value| Leaf {
+            let kept = std::mem::take(&mut series.exemplars);
+            let exemplars: Vec<Vec<u8>> =
+                kept.iter().skip(kept.len().saturating_sub(4)).map(|(_, _, bytes)| bytes.clone()).collect();
+            let leaf = |temporality, start, time, value: Option<Value>| Leaf {
+                exemplars: if value.is_some() { exemplars.clone() } else { Vec::new() },
                 temporality,
                 start,
                 time,

@@ -125,7 +125,7 @@ impl Source for Fake {
         for _ in 0..self.stride {
             let Some((attributes, time_ns, value)) = group.rows.get(*cursor) else { return Ok(Progress::Done) };
             *cursor += 1;
-            if visit(Row { attributes, time_ns: *time_ns, value: value.value() }).is_break() {
+            if visit(Row { attributes, time_ns: *time_ns, value: value.value(), exemplars: &[] }).is_break() {
                 return Ok(if *cursor == group.rows.len() { Progress::Done } else { Progress::More });
             }
         }

@@ -1,0 +1,94 @@
+//! Exemplars at a cut: of all cells of a series the newest few, for batches and for scrapes (M29).
+//!
+//! Knows closed reservoirs and what was gathered of them; does not know how they came there (`series::exemplars`). They
+//! leave with the series' value, in both views, and never change it. A cut without any costs nothing; in one that has
+//! some, each series that leaves is looked up once for each of its cells.
+//!
+//! Bounds: one `Shown` a cut, at most `limits::EXEMPLARS_BYTES_MAX`; what has no room is counted.
+
+use super::directory::Owner;
+use crate::ledger::{Note, Tally};
+use crate::model::Kind;
+use crate::series::Series;
+use crate::series::exemplars::{LastShown, Newest, Reservoir, Shown};
+use crate::series::registry::Registry;
+use crate::sync::cut::View as Board;
+use std::sync::Arc;
+
+/// The exemplars of the cut being merged.
+#[derive(Default)]
+pub(super) struct Gathering {
+    /// By core, what it closed at this cut.
+    closed: Vec<Option<Arc<Reservoir>>>,
+    any: bool,
+    shown: Shown,
+    last: LastShown,
+}
+
+impl Gathering {
+    /// Begins with what the cores closed.
+    pub fn begin(&mut self, cut: u32, cores: &[Board], registry: &Registry) {
+        self.closed.clear();
+        self.closed.extend(cores.iter().enumerate().map(|(core, board)| {
+            let closed = board.closed?;
+            let reservoir = registry.exemplars(core);
+            (reservoir.interval() == closed.interval && !reservoir.is_empty()).then_some(reservoir)
+        }));
+        self.any = self.closed.iter().any(Option::is_some);
+        self.shown = Shown::begin(cut, if self.any { &self.last.newest } else { &self.shown });
+    }
+
+    /// Gathers those of a series: where they are, one higher, and their bytes; (0, 0) if it has none.
+    fn of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
+        let mut newest = Newest::default();
+        series.each_cell(|cell| {
+            if let Some(Some(reservoir)) = self.closed.get(cell.core as usize) {
+                reservoir.of(cell.line).for_each(|kept| newest.offer(kept));
+            }
+        });
+        let all = newest.sorted();
+        if all.is_empty() {
+            return (0, 0);
+        }
+        match self.shown.add(series, field_key(series.group.kind), all) {
+            Some(place) => (place + 1, self.shown.fields(place).len()),
+            None => {
+                tally.note(Note::ExemplarsDropped, all.len() as u64);
+                (0, 0)
+            }
+        }
+    }
+
+    /// The fields of what `of` found.
+    pub fn fields(&self, place: u32) -> &[u8] {
+        place.checked_sub(1).map_or(&[], |place| self.shown.fields(place))
+    }
+
+    /// The cut is merged: scrapes may see them.
+    pub fn publish(&mut self, owner: usize, registry: &Registry) {
+        self.closed.clear();
+        if self.shown.is_empty() && self.last.newest.is_empty() && self.last.before.is_empty() {
+            return;
+        }
+        let newest = Arc::new(std::mem::take(&mut self.shown));
+        self.last = LastShown { newest: newest.clone(), before: std::mem::replace(&mut self.last.newest, newest) };
+        registry.show_exemplars(owner, Arc::new(self.last.clone()));
+    }
+}
+
+/// Key byte of `exemplars` in a point of this kind.
+const fn field_key(kind: Kind) -> u8 {
+    match kind {
+        Kind::Gauge | Kind::Sum | Kind::Summary => 0x2a,
+        Kind::Histogram => 0x42,
+        Kind::ExponentialHistogram => 0x5a,
+    }
+}
+
+impl Owner {
+    /// Those of a series that leaves, for its point: place, and bytes.
+    #[inline]
+    pub(super) fn exemplars_of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
+        if self.exemplars.any { self.exemplars.of(series, tally) } else { (0, 0) }
+    }
+}

@@ -16,6 +16,7 @@
 //! 2. same seed, same bytes; 3. expected totals are exact, and a run that was not acknowledged whole says so;
 //! 4. the run says what limited it.
 
+mod builder;
 mod expected;
 mod flight;
 mod hpack;
@@ -25,6 +26,7 @@ mod latency;
 pub mod messages;
 mod options;
 mod outbox;
+mod patcher;
 mod payload;
 mod random;
 mod report;

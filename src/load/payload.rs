@@ -6,12 +6,11 @@
 //! holds to this); 3. what is added to the totals is exactly what the patched bytes say.
 //! Bounds: memory is series × bytes of a point (about 210 with five attributes), plus a few words a request.
 
+use super::builder::Open;
 use super::expected::{Expected, MetricTotal};
+use super::patcher::Patcher;
 use super::random::{Random, Zipf};
-use super::shape::{
-    EXPONENTIAL_BASE, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, Mix, Shape, bytes_field, head,
-    varint_field,
-};
+use super::shape::{Layout, Mix, Shape};
 
 /// Bytes before the message in every payload: the gRPC frame (compressed flag, length).
 pub const GRPC_PREFIX_BYTES: usize = 5;
@@ -51,24 +50,25 @@ pub struct Settings {
 }
 
 /// Points of one metric in one request: same length, one after the other.
-struct Run {
-    metric: u32,
-    shape: Shape,
-    offset: u32,
-    count: u32,
+pub(super) struct Run {
+    pub metric: u32,
+    pub shape: Shape,
+    pub offset: u32,
+    pub count: u32,
     /// The identity the next new series gets, and the distance to the one after it.
-    next_id: u32,
-    id_step: u32,
+    pub next_id: u32,
+    pub id_step: u32,
     /// Fraction of a point that churn owes.
-    churn_owed: f32,
+    pub churn_owed: f32,
 }
 
-struct Request {
-    bytes: Box<[u8]>,
-    runs: Vec<Run>,
-    points: u32,
-    sends: u64,
-    time_ns: u64,
+/// One request: what it holds now and how often it was sent.
+pub(super) struct Request {
+    pub bytes: Box<[u8]>,
+    pub runs: Vec<Run>,
+    pub points: u32,
+    pub sends: u64,
+    pub time_ns: u64,
 }
 
 /// All requests of a run; one pass over them is an export.
@@ -256,325 +256,4 @@ fn shuffle(points: &mut [u8], stride: usize, random: &mut Random) {
             low[chosen * stride..][..stride].swap_with_slice(&mut high[..stride]);
         }
     }
-}
-
-/// A request while it is built: metrics of the open resource wait for the length of what encloses them.
-#[derive(Default)]
-struct Open {
-    done: Vec<u8>,
-    resource: Option<usize>,
-    metrics: Vec<u8>,
-    runs: Vec<Run>,
-    /// Runs from this one on are counted from the start of `metrics`.
-    runs_done: usize,
-    points: u32,
-}
-
-impl Open {
-    #[allow(clippy::too_many_arguments)]
-    fn metric(
-        &mut self,
-        resource: usize,
-        metric: usize,
-        name: &str,
-        shape: Shape,
-        layout: &Layout,
-        ids: impl ExactSizeIterator<Item = u32>,
-        next_id: u32,
-        id_step: u32,
-    ) {
-        if self.resource != Some(resource) {
-            self.close_resource();
-            self.resource = Some(resource);
-        }
-        let count = ids.len();
-        let mut before = Vec::new();
-        bytes_field(&mut before, 1, name.as_bytes());
-        bytes_field(&mut before, 3, b"1");
-        let mut after = Vec::new();
-        if let Some(temporality) = shape.temporality() {
-            varint_field(&mut after, 2, temporality);
-            if shape.metric_field() == 7 {
-                varint_field(&mut after, 3, 1);
-            }
-        }
-        let data_bytes = count * layout.stride() + after.len();
-        head(&mut before, shape.metric_field(), data_bytes);
-        head(&mut self.metrics, 2, before.len() + data_bytes);
-        self.metrics.extend_from_slice(&before);
-        self.runs.push(Run {
-            metric: metric as u32,
-            shape,
-            offset: self.metrics.len() as u32,
-            count: count as u32,
-            next_id,
-            id_step,
-            churn_owed: 0.0,
-        });
-        for id in ids {
-            let at = self.metrics.len();
-            self.metrics.extend_from_slice(&layout.template);
-            layout.identify(&mut self.metrics[at..], id);
-        }
-        self.metrics.extend_from_slice(&after);
-        self.points += count as u32;
-    }
-
-    /// Wraps the metrics so far into ResourceMetrics { resource, ScopeMetrics { scope, metrics } }.
-    fn close_resource(&mut self) {
-        let Some(resource) = self.resource.take() else { return };
-        let mut attributes = Vec::new();
-        for (key, value) in [
-            ("service.name", "catchment-load".to_owned()),
-            ("service.instance.id", format!("instance-{resource:08}")),
-            ("host.name", format!("node-{:04}", resource / 16)),
-        ] {
-            let mut pair = Vec::new();
-            bytes_field(&mut pair, 1, key.as_bytes());
-            head(&mut pair, 2, 2 + value.len());
-            bytes_field(&mut pair, 1, value.as_bytes());
-            bytes_field(&mut attributes, 1, &pair);
-        }
-        let mut scope = Vec::new();
-        bytes_field(&mut scope, 1, b"catchment.load");
-        bytes_field(&mut scope, 2, b"1");
-        let mut opening = Vec::new();
-        bytes_field(&mut opening, 1, &scope);
-        let scope_bytes = opening.len() + self.metrics.len();
-        let mut outer = Vec::new();
-        bytes_field(&mut outer, 1, &attributes);
-        head(&mut outer, 2, scope_bytes);
-        head(&mut self.done, 1, outer.len() + scope_bytes);
-        self.done.extend_from_slice(&outer);
-        self.done.extend_from_slice(&opening);
-        for run in &mut self.runs[self.runs_done..] {
-            run.offset += self.done.len() as u32;
-        }
-        self.runs_done = self.runs.len();
-        self.done.append(&mut self.metrics);
-    }
-
-    fn finish(mut self, start_ns: u64) -> Request {
-        self.close_resource();
-        let mut bytes = vec![0; GRPC_PREFIX_BYTES];
-        bytes[1..].copy_from_slice(&(self.done.len() as u32).to_be_bytes());
-        bytes.append(&mut self.done);
-        self.runs.iter_mut().for_each(|run| run.offset += GRPC_PREFIX_BYTES as u32);
-        Request { bytes: bytes.into(), runs: self.runs, points: self.points, sends: 0, time_ns: start_ns }
-    }
-}
-
-/// Writes times and values of one run of points and adds them to the totals.
-struct Patcher<'a> {
-    layout: &'a Layout,
-    shape: Shape,
-    previous_ns: u64,
-    time_ns: u64,
-    random: &'a mut Random,
-    total: &'a mut MetricTotal,
-}
-
-impl Patcher<'_> {
-    /// A point that begins: start time, empty state.
-    fn bear(&mut self, point: &mut [u8]) {
-        if let Some(start) = self.layout.start {
-            put(point, start, self.previous_ns);
-        }
-        put(point, self.layout.value, 0);
-        if !self.shape.is_distribution() {
-            return;
-        }
-        put(point, self.layout.count, 0);
-        let buckets = self.layout.buckets;
-        match self.shape {
-            Shape::CumulativeHistogram => (0..self.shape.buckets()).for_each(|i| put(point, buckets + i * 8, 0)),
-            Shape::CumulativeExponential => {
-                // Every bucket starts from a count whose varint has its full width.
-                put(point, self.layout.zero, 0);
-                let mut sum = 0;
-                for bucket in 0..EXPONENTIAL_BUCKETS {
-                    put_varint4(&mut point[buckets + bucket * 4..], EXPONENTIAL_BASE);
-                    self.total.buckets[bucket + 1] += i128::from(EXPONENTIAL_BASE);
-                    sum += EXPONENTIAL_BASE as i64 * exponential_units(bucket);
-                }
-                let count = EXPONENTIAL_BASE * EXPONENTIAL_BUCKETS as u64;
-                put(point, self.layout.count, count);
-                put(point, self.layout.value, double(sum).to_bits());
-                self.total.count += i128::from(count);
-                self.total.units += i128::from(sum);
-            }
-            _ => {}
-        }
-    }
-
-    /// Replaces the share of points that is due by new series.
-    fn churn(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
-        run.churn_owed += share * run.count as f32;
-        while run.churn_owed >= 1.0 {
-            run.churn_owed -= 1.0;
-            let chosen = self.random.below(run.count) as usize;
-            let point = &mut points[chosen * self.layout.stride()..][..self.layout.stride()];
-            self.layout.identify(point, run.next_id);
-            run.next_id = run.next_id.wrapping_add(run.id_step);
-            self.bear(point);
-        }
-    }
-
-    /// All points of a run. Kinds are told apart here, once, and not in the loop.
-    fn points(&mut self, points: &mut [u8], count: u32) {
-        self.total.points += u64::from(count);
-        match self.shape {
-            Shape::DeltaSum => self.numbers::<true>(points, |_, draw| {
-                let value = (draw >> 32 & 1023) as i64 + 1;
-                (value as u64, value << 10)
-            }),
-            Shape::DeltaSumDouble => self.numbers::<true>(points, |_, draw| {
-                let units = (draw >> 32 & 0xf_ffff) as i64;
-                (double(units).to_bits(), units)
-            }),
-            Shape::CumulativeSum => self.numbers::<false>(points, |old, draw| {
-                let step = (draw >> 32 & 1023) + 1;
-                (old.wrapping_add(step), (step as i64) << 10)
-            }),
-            Shape::CumulativeSumDouble => self.numbers::<false>(points, |old, draw| {
-                let step = (draw >> 32 & 0xf_ffff) as i64;
-                (double(units(old) + step).to_bits(), step)
-            }),
-            Shape::Gauge => self.numbers::<false>(points, |old, draw| {
-                let value = (draw >> 32 & 0xf_ffff) as i64 - 0x8_0000;
-                (value as u64, (value - old as i64) << 10)
-            }),
-            Shape::GaugeDouble => self.numbers::<false>(points, |old, draw| {
-                let value = (draw >> 32 & 0xf_ffff) as i64 - 0x8_0000;
-                (double(value).to_bits(), value - units(old))
-            }),
-            _ => self.distributions(points),
-        }
-    }
-
-    /// `next(old bits, draw)` gives the new bits and what they add to the total, in units of 2^-10.
-    #[inline]
-    fn numbers<const DELTA: bool>(&mut self, points: &mut [u8], next: impl Fn(u64, u64) -> (u64, i64)) {
-        let (value, time) = (self.layout.value, self.layout.time);
-        let start = if DELTA { self.layout.start } else { None };
-        let mut sum = 0_i64;
-        for point in points.chunks_exact_mut(self.layout.stride()) {
-            if let Some(start) = start {
-                put(point, start, self.previous_ns);
-            }
-            put(point, time, self.time_ns);
-            let old = if DELTA { 0 } else { get(point, value) };
-            let (bits, units) = next(old, self.random.next());
-            put(point, value, bits);
-            sum += units;
-        }
-        self.total.units += i128::from(sum);
-    }
-
-    fn distributions(&mut self, points: &mut [u8]) {
-        let delta = self.shape.is_delta();
-        for point in points.chunks_exact_mut(self.layout.stride()) {
-            if let (true, Some(start)) = (delta, self.layout.start) {
-                put(point, start, self.previous_ns);
-            }
-            put(point, self.layout.time, self.time_ns);
-            let (count, sum) = match self.shape {
-                Shape::DeltaHistogram | Shape::CumulativeHistogram => self.histogram(point, delta),
-                Shape::DeltaExponential | Shape::CumulativeExponential => self.exponential(point, delta),
-                _ => {
-                    let draw = self.random.next();
-                    (draw & 15, (draw >> 32 & 0xffff) as i64)
-                }
-            };
-            let (old_count, old_sum) =
-                if delta { (0, 0) } else { (get(point, self.layout.count), units(get(point, self.layout.value))) };
-            put(point, self.layout.count, old_count + count);
-            put(point, self.layout.value, double(old_sum + sum).to_bits());
-            self.total.count += i128::from(count);
-            self.total.units += i128::from(sum);
-        }
-    }
-
-    /// Adds 0 to 3 to each bucket; says what was added to count and sum.
-    fn histogram(&mut self, point: &mut [u8], delta: bool) -> (u64, i64) {
-        let mut draw = self.random.next();
-        let (mut count, mut sum) = (0, 0);
-        for bucket in 0..=HISTOGRAM_BOUNDS.len() {
-            let step = draw & 3;
-            draw >>= 2;
-            let at = self.layout.buckets + bucket * 8;
-            let old = if delta { 0 } else { get(point, at) };
-            put(point, at, old + step);
-            count += step;
-            sum += step as i64 * histogram_units(bucket);
-            self.total.buckets[bucket] += i128::from(step);
-        }
-        (count, sum)
-    }
-
-    /// Adds 0 to 7 to each bucket and the zero bucket; says what was added to count and sum.
-    fn exponential(&mut self, point: &mut [u8], delta: bool) -> (u64, i64) {
-        let mut draw = self.random.next();
-        let zeros = draw & 3;
-        let old = if delta { 0 } else { get(point, self.layout.zero) };
-        put(point, self.layout.zero, old + zeros);
-        self.total.buckets[0] += i128::from(zeros);
-        let (mut count, mut sum) = (zeros, 0);
-        for bucket in 0..EXPONENTIAL_BUCKETS {
-            draw >>= 2;
-            let step = draw & 7;
-            if delta {
-                point[self.layout.buckets + bucket] = step as u8;
-            } else {
-                let at = &mut point[self.layout.buckets + bucket * 4..];
-                put_varint4(at, get_varint4(at) + step);
-            }
-            count += step;
-            sum += step as i64 * exponential_units(bucket);
-            self.total.buckets[bucket + 1] += i128::from(step);
-        }
-        (count, sum)
-    }
-}
-
-/// A value that lies in bucket `index` of the explicit histogram, in units of 2^-10.
-fn histogram_units(index: usize) -> i64 {
-    HISTOGRAM_BOUNDS.get(index).map_or(12 << 10, |bound| (bound * 1024.0) as i64)
-}
-
-/// A value that lies in positive bucket `index`, in units of 2^-10.
-fn exponential_units(index: usize) -> i64 {
-    (((index as f64 + 0.5) / f64::from(1 << EXPONENTIAL_SCALE)).exp2() * 1024.0) as i64
-}
-
-/// Units of 2^-10 as a double; exact below 2^53 units.
-fn double(units: i64) -> f64 {
-    units as f64 / 1024.0
-}
-
-/// The bits of a double made by [`double`] as units again.
-fn units(bits: u64) -> i64 {
-    (f64::from_bits(bits) * 1024.0) as i64
-}
-
-#[inline]
-fn put(point: &mut [u8], offset: usize, bits: u64) {
-    point[offset..offset + 8].copy_from_slice(&bits.to_le_bytes());
-}
-
-#[inline]
-fn get(point: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(point[offset..offset + 8].try_into().expect("eight bytes"))
-}
-
-/// A varint of exactly four bytes: 2^21 to 2^28 - 1.
-fn put_varint4(out: &mut [u8], value: u64) {
-    assert!((EXPONENTIAL_BASE..1 << 28).contains(&value), "a bucket count left its four bytes");
-    for (index, byte) in out[..4].iter_mut().enumerate() {
-        *byte = (value >> (7 * index)) as u8 & 127 | if index < 3 { 128 } else { 0 };
-    }
-}
-
-fn get_varint4(bytes: &[u8]) -> u64 {
-    (0..4).map(|index| u64::from(bytes[index] & 127) << (7 * index)).sum()
 }

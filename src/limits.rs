@@ -187,6 +187,18 @@ pub const TUNE_CHILD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a tuning result that is read.
 pub const TUNING_FILE_BYTES_MAX: u64 = MIB as u64;
 
+/// Series whose totals `catchment load --verify` keeps, those born while it runs included: some 100 bytes each here, and
+/// 200 to 600 at its sink.
+pub const VERIFY_SERIES_MAX: usize = 2_000_000;
+/// Largest request of the generator before JSON and compression, bytes.
+pub const LOAD_REQUEST_BYTES_MAX: usize = 256 * MIB;
+/// Bytes of one attribute's value.
+pub const LOAD_ATTRIBUTE_BYTES_MAX: usize = 4_096;
+/// Sends of a request that are compressed ahead.
+pub const LOAD_PREPARED_MAX: usize = 64;
+/// Time the server of `catchment load --verify` gets to start, and to deliver what it holds.
+pub const VERIFY_SERVER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Shards of one process.
 pub const SHARDS_MAX: usize = 256;
 /// Default of `--interval`.

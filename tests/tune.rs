@@ -121,6 +121,12 @@ fn sockets_are_measured_where_there_is_a_core_for_the_generator() {
         assert!(round["rss_bytes"].as_u64().unwrap() > 1 << 20, "{round}");
     };
     check(&ended);
+    for preset in ["sdk-fleet", "churn"] {
+        let ended = output(command(&[&small[..], &["--preset", preset, "--series", "2000"]].concat()));
+        check(&ended);
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(json["traffic"], format!("preset {preset}, 2000 series"));
+    }
     let folder = Folder::new();
     let capture = folder.path("traffic").display().to_string();
     let server = Catchment::start(&["--capture", &capture]);
@@ -130,6 +136,22 @@ fn sockets_are_measured_where_there_is_a_core_for_the_generator() {
     drop(http);
     assert_eq!(server.terminate().code(), 0);
     check(&output(command(&[&small[..], &["--capture", &capture]].concat())));
+}
+
+/// Every preset in process, where nothing is left out without being said.
+#[test]
+fn presets_are_measured_in_process() {
+    for preset in ["sdk-fleet", "gateway", "churn", "hot", "histograms"] {
+        let flags = ["tune", "--rounds", "1", "--duration", "50ms", "--json", "--max", "1", "--source", "memory"];
+        let ended = output(command(&[&flags[..], &["--preset", preset, "--series", "1000"]].concat()));
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert!(json["rounds"][0]["points_per_s"].as_f64().unwrap() > 0.0, "{json}");
+        let said = json["note"].as_str().is_some_and(|note| note.contains("come and go"));
+        assert_eq!(said, preset == "churn", "{json}");
+    }
+    let ended = output(command(&["tune", "--preset", "hot", "--capture", "x"]));
+    assert!(ended.code() == 2 && ended.stderr.contains("cannot be used with"), "{ended:?}");
 }
 
 /// Ctrl-C ends tune and every child of its.

@@ -32,6 +32,14 @@ impl MetricTotal {
         MetricTotal { name: name.to_owned(), shape, points: 0, units: 0, count: 0, buckets }
     }
 
+    /// Adds another total of the same metric.
+    pub(crate) fn add(&mut self, other: &MetricTotal) {
+        self.points += other.points;
+        self.units += other.units;
+        self.count += other.count;
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
     /// The total as JSON: a number, or an object with count, sum and buckets.
     fn json(&self) -> String {
         if !self.shape.is_distribution() {

@@ -60,3 +60,38 @@ pub fn accepted(body: &[u8]) -> Verdict {
         Err(_) => Verdict::Refused("unreadable response".into()),
     }
 }
+
+/// Reads the same as JSON: 64-bit integers are strings or numbers.
+pub fn accepted_json(body: &[u8]) -> Verdict {
+    if body.is_empty() {
+        return Verdict::Accepted { rejected: 0 };
+    }
+    let Ok(response) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return Verdict::Refused("unreadable response".into());
+    };
+    let rejected = &response["partialSuccess"]["rejectedDataPoints"];
+    let rejected = match rejected {
+        serde_json::Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    };
+    Verdict::Accepted { rejected: rejected.unwrap_or(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_in_json_are_read() {
+        let rejected = |rejected| Verdict::Accepted { rejected };
+        for (body, want) in [
+            ("", rejected(0)),
+            ("{}", rejected(0)),
+            ("{\"partialSuccess\":{\"rejectedDataPoints\":\"7\"}}", rejected(7)),
+            ("{\"partialSuccess\":{\"rejectedDataPoints\":7,\"errorMessage\":\"x\"}}", rejected(7)),
+            ("<html>", Verdict::Refused("unreadable response".into())),
+        ] {
+            assert_eq!(accepted_json(body.as_bytes()), want, "{body}");
+        }
+    }
+}

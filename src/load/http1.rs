@@ -4,7 +4,7 @@
 //! Invariants: 1. answers belong to requests first in, first out; 2. a response is read whole before it counts.
 //! Bounds: a response head of [`HEAD_BYTES_MAX`], a body of [`BODY_BYTES_MAX`].
 
-use super::flight::{Answer, Flight, Verdict, accepted};
+use super::flight::{Answer, Flight, Verdict, accepted, accepted_json};
 use super::outbox::Outbox;
 use super::payload::GRPC_PREFIX_BYTES;
 use std::collections::VecDeque;
@@ -16,6 +16,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub struct Http1 {
     /// Everything of a request's head up to the value of Content-Length.
     head: String,
+    json: bool,
     flights: VecDeque<Flight>,
     inbound: Vec<u8>,
     leaving: bool,
@@ -23,13 +24,14 @@ pub struct Http1 {
 
 impl Http1 {
     /// A connection to `authority`, posting to `path`.
-    pub fn new(authority: &str, path: &str, gzip: bool) -> Self {
-        let encoding = if gzip { "content-encoding: gzip\r\n" } else { "" };
+    pub fn new(authority: &str, path: &str, json: bool, encoding: Option<&str>) -> Self {
+        let encoding = encoding.map_or(String::new(), |encoding| format!("content-encoding: {encoding}\r\n"));
+        let kind = if json { "application/json" } else { "application/x-protobuf" };
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: catchment-load\r\n\
-             content-type: application/x-protobuf\r\n{encoding}content-length: "
+             content-type: {kind}\r\n{encoding}content-length: "
         );
-        Http1 { head, flights: VecDeque::new(), inbound: Vec::new(), leaving: false }
+        Http1 { head, json, flights: VecDeque::new(), inbound: Vec::new(), leaving: false }
     }
 
     /// Requests begun and not answered.
@@ -47,25 +49,14 @@ impl Http1 {
         self.leaving && self.flights.is_empty()
     }
 
-    /// Queues a request with the flight's payload, or with `made` in its place.
-    pub fn start(
-        &mut self,
-        flight: Flight,
-        bytes: usize,
-        made: Option<Vec<u8>>,
-        outbox: &mut Outbox,
-        queued: &mut [u32],
-    ) {
-        let length = made.as_ref().map_or(bytes - GRPC_PREFIX_BYTES, Vec::len);
+    /// Queues a request with the flight's payload, of so many bytes with the gRPC frame, which stays behind.
+    pub fn start(&mut self, flight: Flight, bytes: usize, outbox: &mut Outbox, queued: &mut [u32]) {
         outbox.small(|out| {
             out.extend_from_slice(self.head.as_bytes());
-            out.extend_from_slice(length.to_string().as_bytes());
+            out.extend_from_slice((bytes - GRPC_PREFIX_BYTES).to_string().as_bytes());
             out.extend_from_slice(b"\r\n\r\n");
         });
-        match made {
-            Some(made) => outbox.small(|out| out.extend_from_slice(&made)),
-            None => outbox.payload(flight.request, GRPC_PREFIX_BYTES, bytes, queued),
-        }
+        outbox.payload(flight.request, GRPC_PREFIX_BYTES, bytes, queued);
         self.flights.push_back(flight);
     }
 
@@ -82,6 +73,7 @@ impl Http1 {
             self.leaving |= response.close;
             let flight = self.flights.pop_front().ok_or("server answered what was not asked")?;
             let verdict = match response.status {
+                200..=299 if self.json => accepted_json(&response.body),
                 200..=299 => accepted(&response.body),
                 status => Verdict::Refused(format!("HTTP {status}")),
             };
@@ -177,7 +169,7 @@ mod tests {
     use super::*;
 
     fn answered(pieces: &[&[u8]], requests: usize) -> Result<Vec<Verdict>, String> {
-        let mut http = Http1::new("host", "/v1/metrics", false);
+        let mut http = Http1::new("host", "/v1/metrics", false, None);
         (0..requests).for_each(|_| http.flights.push_back(Flight::default()));
         let mut answers = Vec::new();
         for piece in pieces {

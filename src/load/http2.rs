@@ -39,16 +39,8 @@ const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 
 /// A payload that is being cut into frames.
-enum Body {
-    /// Lies in the plan.
-    Plan,
-    /// Was made for this send (compressed).
-    Made(Vec<u8>),
-}
-
 struct Cutting {
     flight: usize,
-    body: Body,
     bytes: usize,
     sent: usize,
 }
@@ -73,8 +65,8 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    /// A connection to `authority`, with gzip announced or not.
-    pub fn new(authority: &str, gzip: bool) -> Self {
+    /// A connection to `authority`, with messages compressed so.
+    pub fn new(authority: &str, encoding: Option<&'static str>) -> Self {
         let mut fields = vec![
             (":method", "POST".into()),
             (":scheme", "http".into()),
@@ -84,8 +76,8 @@ impl Http2 {
             ("te", "trailers".into()),
             ("user-agent", "catchment-load".into()),
         ];
-        if gzip {
-            fields.push(("grpc-encoding", "gzip".into()));
+        if let Some(encoding) = encoding {
+            fields.push(("grpc-encoding", encoding.into()));
         }
         Http2 {
             block: Repeated::new(fields),
@@ -138,8 +130,8 @@ impl Http2 {
         self.cutting.is_some()
     }
 
-    /// Begins a call with the `bytes` of the flight's payload, or with `made` in its place.
-    pub fn start(&mut self, mut flight: Flight, bytes: usize, made: Option<Vec<u8>>, outbox: &mut Outbox) {
+    /// Begins a call with the `bytes` of the flight's payload.
+    pub fn start(&mut self, mut flight: Flight, bytes: usize, outbox: &mut Outbox) {
         debug_assert!(self.can_start());
         flight.stream = self.next_stream;
         flight.window = self.stream_window;
@@ -150,9 +142,7 @@ impl Http2 {
             frame_head(out, block.len(), HEADERS, END_HEADERS, flight.stream);
             out.extend_from_slice(block);
         });
-        let bytes = made.as_ref().map_or(bytes, Vec::len);
-        let body = made.map_or(Body::Plan, Body::Made);
-        self.cutting = Some(Cutting { flight: self.flights.len(), body, bytes, sent: 0 });
+        self.cutting = Some(Cutting { flight: self.flights.len(), bytes, sent: 0 });
         self.flights.push(flight);
     }
 
@@ -170,10 +160,7 @@ impl Http2 {
             let (from, to) = (cutting.sent, cutting.sent + take);
             let flags = if to == cutting.bytes { END_STREAM } else { 0 };
             outbox.small(|out| frame_head(out, take, DATA, flags, flight.stream));
-            match &cutting.body {
-                Body::Plan => outbox.payload(flight.request, from, to, queued),
-                Body::Made(made) => outbox.small(|out| out.extend_from_slice(&made[from..to])),
-            }
+            outbox.payload(flight.request, from, to, queued);
             self.window -= take as i64;
             flight.window -= take as i64;
             cutting.sent = to;

@@ -3,13 +3,14 @@
 //! Stands alone: shares no code with the server, its encoder or its ledger, so that neither can vouch for itself.
 //!
 //! ```text
-//!  options ─► payload (shape, random) ─► sender ─► outbox ─► socket        one thread, non-blocking, writev
-//!                │ patch per send          │  ▲
-//!                ▼                         ▼  │ answers
-//!             expected                http2 / http1 / raw (flight)         bytes in, bytes out
+//!  options ─► payload (builder, shape) ─► sender (pace) ─► outbox ─► socket     one thread, non-blocking, writev
+//!  (preset)     │ patcher, text, compress    │  ▲
+//!               ▼ per send                   ▼  │ answers
+//!             expected, series          http2 / http1 / raw (flight)            bytes in, bytes out
 //!                        report ◄── tally, latency
 //!
-//!  sink (sink_session) ─► totals        `catchment sink`: the counting backend, one thread a connection
+//!  sink (sink_session, json_in) ─► totals      `catchment sink`: the counting backend, one thread a connection
+//!  verify: series against totals               `catchment load --verify`: the real server between the two
 //! ```
 //!
 //! Invariants: 1. payloads are built before the first byte is sent, and only fixed-width fields change after;
@@ -17,36 +18,47 @@
 //! 4. the run says what limited it.
 
 mod builder;
+mod compress;
 mod expected;
 mod flight;
 mod hpack;
 mod http1;
 mod http2;
+mod json_in;
 mod latency;
 pub mod messages;
 mod options;
 mod outbox;
+mod pace;
 mod patcher;
 mod payload;
+mod preset;
 mod random;
 mod report;
 mod sender;
+mod series;
 mod shape;
 mod sink;
 mod sink_session;
+mod text;
 mod totals;
+mod verify;
 
 #[cfg(test)]
 mod tests;
 
 pub use expected::{Expected, MetricTotal, decimal};
 pub use latency::Latencies;
-pub use options::{Compression, Endpoint, Options, Scheme};
+pub use options::{Compression, Encoding, Endpoint, Options, Scheme, Settled};
+pub use pace::Pace;
 pub use payload::{GRPC_PREFIX_BYTES, Order, Plan, Settings};
+pub use preset::Preset;
 pub use report::{Limit, Outcome, Tally, live_line};
+pub use series::{Difference, SeriesTotals};
 pub use shape::{Mix, Shape};
 pub use sink::{Sink, SinkOptions, sink_command};
 pub use totals::{Exponential, Held, Totals};
+pub use verify::{Verified, send_verified};
 
 use sender::{Clock, Sender};
 use std::io::{IsTerminal, Write};
@@ -60,25 +72,25 @@ pub fn send(options: &Options, stop: &AtomicBool, tick: impl FnMut(&Tally, Optio
     {
         return Err(format!("--cpu {cpu}: cannot pin to that core"));
     }
-    if options.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-        return Err("--rate must be more than 0 points per second".into());
-    }
+    let settled = options.settle()?;
+    let (connections, pace) = (settled.connections, settled.pace.clone());
     let clock = Clock::start();
-    let plan = Plan::new(options.settings(), clock.wall_start_ns())?;
-    let sender = Sender::new(options, plan, clock)?;
-    if sender.connections() < options.connections {
+    let plan = Plan::new(settled.settings.clone(), clock.wall_start_ns())?;
+    let sender = Sender::new(settled, plan, clock)?;
+    if sender.connections() < connections {
         tracing::warn!(
             connections = sender.connections(),
             "fewer requests than connections, and kinds whose order matters: the rest stay closed"
         );
     }
     let (tally, plan) = sender.run(stop, tick)?;
-    let limit = tally.limit(options.rate);
-    Ok(Outcome { tally, expected: plan.expected().clone(), limit })
+    let limit = tally.limit(pace.mean_rate(tally.elapsed_ns));
+    let (expected, series) = plan.into_totals();
+    Ok(Outcome { tally, expected, limit, series, verified: None })
 }
 
 /// The subcommand: live line on standard error, summary or JSON on standard output. Ctrl-C ends the run early.
-/// The exit code is 0, or 3 if not every point was acknowledged.
+/// The exit code is 0, or 3 if not every point was acknowledged or, with `--verify`, the balance does not close.
 pub fn command(options: &Options) -> Result<u8, String> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -86,17 +98,18 @@ pub fn command(options: &Options) -> Result<u8, String> {
     }
     let terminal = std::io::stderr().is_terminal();
     let mut before = Tally::default();
-    let outcome = send(options, &stop, |tally, progress| {
+    let tick = |tally: &Tally, progress: Option<f64>| {
         let line = live_line(&before, tally, tally.elapsed_ns - before.elapsed_ns, progress);
         before = tally.clone();
         // A line that cannot be shown is no reason to stop the run.
         let _ =
             if terminal { write!(std::io::stderr(), "\r\x1b[2K{line}") } else { writeln!(std::io::stderr(), "{line}") };
-    })?;
+    };
+    let outcome = if options.verify { send_verified(options, &stop, tick)? } else { send(options, &stop, tick)? };
     if terminal {
         eprint!("\r\x1b[2K");
     }
     let text = if options.json { outcome.json() + "\n" } else { outcome.summary() };
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;
-    Ok(if outcome.tally.is_exact() { 0 } else { 3 })
+    Ok(if outcome.is_exact() { 0 } else { 3 })
 }

@@ -2,126 +2,322 @@
 //!
 //! Deliberately does not know how a run goes.
 
+use super::pace::Pace;
 use super::payload::{Order, Settings};
+use super::preset::Preset;
 use super::shape::Mix;
+use clap::Parser;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// Points of one request and series of one resource, unless told otherwise: one export of one process.
 const BATCH_DEFAULT: usize = 1_000;
+const SERIES_DEFAULT: usize = 10_000;
 const METRICS_DEFAULT: usize = 20;
+const ATTRIBUTES_DEFAULT: usize = 5;
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
-/// Compression of the requests.
+/// How requests are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Encoding {
+    /// application/x-protobuf, and all of gRPC
+    Protobuf,
+    /// application/json, over http:// only; numbers are followed by spaces up to a fixed width
+    Json,
+}
+
+/// Compression of the requests, at level 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Compression {
-    /// As they are.
+    /// As they are
     None,
-    /// gzip at its fastest level, for each send anew: this costs the generator far more than the network.
+    /// gzip, each send anew (see --prepared): this costs the generator far more than the network
     Gzip,
+    /// zstd, each send anew (see --prepared)
+    Zstd,
 }
 
 /// Send OTLP metrics to a server as fast as it takes them, or at a given rate, and say exactly what was sent.
 ///
 /// Payloads are built before the first byte is sent; per send only times, values and (with --churn) identities are
-/// patched. The same seed gives the same bytes. One thread sends.
+/// patched, at fixed widths. The same seed gives the same bytes. One thread sends.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = AFTER)]
 pub struct Options {
-    /// Where to send: grpc://HOST:PORT, http://HOST:PORT[/path] (protobuf, path /v1/metrics unless given),
-    /// or raw://HOST:PORT (the same bytes without any protocol, to measure what the sockets themselves cost)
-    #[arg(long, value_name = "URL", default_value = "grpc://127.0.0.1:4317")]
-    pub endpoint: Endpoint,
+    /// Where to send: grpc://HOST:PORT, http://HOST:PORT[/path] (path /v1/metrics unless given), or raw://HOST:PORT (the
+    /// same bytes without any protocol, to measure what the sockets themselves cost) [default: grpc://127.0.0.1:4317;
+    /// with --verify a server of its own]
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<Endpoint>,
 
-    /// Distinct series over all resources and metrics
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    pub series: usize,
+    /// Traffic with a name; flags beside it go before what it says
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub preset: Option<Preset>,
 
-    /// Points in one request
-    #[arg(long, value_name = "N", default_value_t = BATCH_DEFAULT)]
-    pub batch: usize,
+    /// Distinct series over all resources and metrics [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub series: Option<usize>,
 
-    /// String attributes on each point
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub attributes: usize,
+    /// Points in one request [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub batch: Option<usize>,
+
+    /// String attributes on each point [default: 5]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub attributes: Option<usize>,
+
+    /// Bytes of each attribute's value, from 8 [default: 6 to 17, as is usual for what they name]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub attribute_bytes: Option<usize>,
 
     /// Resources the series are spread over [default: one for each 1000 series, as if each were one process]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
     pub resources: Option<usize>,
 
-    /// Metrics of each resource
-    #[arg(long, value_name = "N", default_value_t = METRICS_DEFAULT)]
-    pub metrics: usize,
+    /// Number of the first resource: several generators with different ones send different series [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub first_resource: Option<u32>,
+
+    /// Metrics of each resource [default: 20]
+    #[arg(long, value_name = "N", help_heading = "Shape")]
+    pub metrics: Option<usize>,
 
     /// Kinds, dealt round over the metrics by weight, as in delta-sum=8,gauge=1,delta-histogram=1. Kinds: delta-sum,
     /// cumulative-sum (both also -double), gauge, gauge-double, delta-histogram, cumulative-histogram (14 bounds),
-    /// delta-exponential-histogram, cumulative-exponential-histogram, summary
-    #[arg(long, value_name = "MIX", default_value = "delta-sum")]
-    pub kind: Mix,
+    /// delta-exponential-histogram, cumulative-exponential-histogram, summary [default: delta-sum]
+    #[arg(long, value_name = "MIX", help_heading = "Shape")]
+    pub kind: Option<Mix>,
 
-    /// Order of the points of each metric within a request
-    #[arg(long, value_enum, default_value_t = Order::Same)]
-    pub order: Order,
+    /// Order of the points of each metric within a request [default: same]
+    #[arg(long, value_enum, help_heading = "Shape")]
+    pub order: Option<Order>,
 
-    /// Share of the points that is dropped and replaced by new series at every export, as in 0.01
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub churn: f64,
+    /// Share of the points that is dropped and replaced by new series at every export, as in 0.01 [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Shape")]
+    pub churn: Option<f64>,
+
+    /// Series that die in a second, and as many that are born; on top of --churn [default: 0]
+    #[arg(long, value_name = "SERIES", help_heading = "Shape")]
+    pub churn_rate: Option<f64>,
+
+    /// Share of the cumulative points that begin anew at every export, as after a restart [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Shape")]
+    pub resets: Option<f64>,
+
+    /// Share of the points that come late: stamped before the last export. A late delta adds all the same, any other late
+    /// point repeats what was true then [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Shape")]
+    pub late: Option<f64>,
+
+    /// Same seed, same bytes (at the same times)
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Shape")]
+    pub seed: u64,
+
+    /// How requests are written [default: protobuf]
+    #[arg(long, value_enum, help_heading = "Sending")]
+    pub encoding: Option<Encoding>,
+
+    /// Compress the requests [default: none]
+    #[arg(long, value_enum, help_heading = "Sending")]
+    pub compression: Option<Compression>,
+
+    /// Compress N different sends of each request before the first byte is sent, and send them in turn, times and all:
+    /// the generator then costs what it does uncompressed. For kinds that only add, without churn
+    #[arg(long, value_name = "N", help_heading = "Sending")]
+    pub prepared: Option<usize>,
 
     /// Connections. A request keeps to its connection, unless there are fewer requests than connections and only
-    /// delta kinds
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub connections: usize,
+    /// delta kinds [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Sending")]
+    pub connections: Option<usize>,
 
     /// Requests that may wait for an answer on each connection [default: 8 with gRPC, 1 with HTTP/1.1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Sending")]
     pub in_flight: Option<usize>,
 
     /// Points per second; latency is then counted from the moment a request was due, sent or not [default: as fast
     /// as the server answers]
-    #[arg(long, value_name = "POINTS")]
+    #[arg(long, value_name = "POINTS", help_heading = "Sending")]
     pub rate: Option<f64>,
 
+    /// Raise the rate from nothing to --rate over so long, evenly
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "rate", help_heading = "Sending")]
+    pub ramp: Option<Duration>,
+
     /// How long to send, as in 500ms, 10s, 2m [default: 10s, unless --requests or --exports is given]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Sending")]
     pub duration: Option<Duration>,
 
     /// Stop after so many requests
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Sending")]
     pub requests: Option<u64>,
 
     /// Stop after so many passes over all series
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Sending")]
     pub exports: Option<u64>,
 
-    /// Compress the requests
-    #[arg(long, value_enum, default_value_t = Compression::None)]
-    pub compression: Compression,
+    /// How long answers are waited for after the last request; what is not answered then has failed
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s", help_heading = "Sending")]
+    pub drain: Duration,
 
     /// Pin the sending thread to this core
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Sending")]
     pub cpu: Option<usize>,
 
-    /// Same seed, same bytes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// Check the whole way: start a counting sink, let the server deliver there, and compare every series with what was
+    /// sent. Without --endpoint it also starts the server, and stops it
+    #[arg(long, help_heading = "Verification")]
+    pub verify: bool,
+
+    /// Where the sink of --verify listens, with --endpoint: point the server's --out here [default: a free port]
+    #[arg(long, value_name = "ADDR", requires = "verify", requires = "endpoint", help_heading = "Verification")]
+    pub sink: Option<SocketAddr>,
+
+    /// With --endpoint: how long the last interval of the server may take to reach the sink
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", help_heading = "Verification")]
+    pub settle: Duration,
+
+    /// Let the sink of --verify acknowledge the N-th request it gets and forget it: the difference must not be 0 then
+    #[arg(long, value_name = "N", requires = "verify", help_heading = "Verification")]
+    pub sink_drop: Option<u64>,
 
     /// Print the result as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
 }
 
+const AFTER: &str = "\
+Examples:
+  catchment load --series 100000 --duration 30s                     against grpc://127.0.0.1:4317
+  catchment load --endpoint http://127.0.0.1:4318 --encoding json --compression gzip
+  catchment load --preset sdk-fleet --rate 200000 --ramp 10s        latency at a rate, from the due time
+  catchment load --verify --preset gateway --exports 20             server, sink and balance, all from here
+  catchment run --out otlp-grpc://127.0.0.1:4320 &
+  catchment load --verify --endpoint grpc://127.0.0.1:4317 --sink 127.0.0.1:4320
+
+Exit codes: 0 all acknowledged (and, with --verify, difference 0); 1 a failure; 2 bad usage; 3 not every point was
+acknowledged, or the sink does not hold what was sent.";
+
+impl Preset {
+    /// What it sends.
+    pub fn settings(self) -> Result<Settings, String> {
+        let words = Words::try_parse_from(["load", "--preset", &self.name()]).map_err(|error| error.to_string())?;
+        Ok(words.options.settle()?.settings)
+    }
+}
+
+/// What a preset's words are read into.
+#[derive(Parser)]
+struct Words {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// A run as settled: presets and defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Where to send.
+    pub endpoint: Endpoint,
+    /// What to send.
+    pub settings: Settings,
+    /// Connections, at least one.
+    pub connections: usize,
+    /// Requests in flight on each, at least one.
+    pub in_flight: usize,
+    /// When.
+    pub pace: Pace,
+    /// How long; at least one of these three is there.
+    pub duration: Option<Duration>,
+    /// How many requests.
+    pub requests: Option<u64>,
+    /// How many passes.
+    pub exports: Option<u64>,
+    /// How long the last answers are waited for.
+    pub drain: Duration,
+}
+
 impl Options {
-    /// What the payloads are built from.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            series: self.series,
-            batch: self.batch,
-            attributes: self.attributes,
-            resources: self.resources.unwrap_or(self.series.div_ceil(BATCH_DEFAULT)),
-            metrics: self.metrics,
-            mix: self.kind.clone(),
-            order: self.order,
-            churn: self.churn,
-            seed: self.seed,
+    /// Fills in what the preset says, where no flag does.
+    fn with_preset(&self) -> Result<Options, String> {
+        let Some(preset) = self.preset else { return Ok(self.clone()) };
+        let words = std::iter::once("load").chain(preset.words().split_whitespace());
+        let of = Words::try_parse_from(words).map_err(|error| format!("--preset {}: {error}", preset.name()))?.options;
+        let own = self.clone();
+        Ok(Options {
+            series: own.series.or(of.series),
+            batch: own.batch.or(of.batch),
+            attributes: own.attributes.or(of.attributes),
+            attribute_bytes: own.attribute_bytes.or(of.attribute_bytes),
+            resources: own.resources.or(of.resources),
+            first_resource: own.first_resource.or(of.first_resource),
+            metrics: own.metrics.or(of.metrics),
+            kind: own.kind.or(of.kind),
+            order: own.order.or(of.order),
+            churn: own.churn.or(of.churn),
+            churn_rate: own.churn_rate.or(of.churn_rate),
+            resets: own.resets.or(of.resets),
+            late: own.late.or(of.late),
+            encoding: own.encoding.or(of.encoding),
+            compression: own.compression.or(of.compression),
+            prepared: own.prepared.or(of.prepared),
+            connections: own.connections.or(of.connections),
+            in_flight: own.in_flight.or(of.in_flight),
+            ..own
+        })
+    }
+
+    /// Fills in presets and defaults. Errors name the flag and the remedy.
+    pub fn settle(&self) -> Result<Settled, String> {
+        let of = self.with_preset()?;
+        let encoding = of.encoding.unwrap_or(Encoding::Protobuf);
+        let endpoint = of.endpoint.clone().unwrap_or_else(|| Endpoint::local(encoding));
+        if encoding == Encoding::Json && endpoint.scheme != Scheme::Http {
+            return Err("--encoding json goes over --endpoint http://HOST:PORT only".into());
         }
+        if of.compression.is_some_and(|compression| compression != Compression::None) && endpoint.scheme == Scheme::Raw
+        {
+            return Err("raw:// has no place to say how bytes are compressed: leave --compression out".into());
+        }
+        let (connections, in_flight) = (of.connections.unwrap_or(1), of.in_flight);
+        if connections == 0 || in_flight == Some(0) {
+            return Err("--connections and --in-flight must be at least 1".into());
+        }
+        if of.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            return Err("--rate must be more than 0 points per second".into());
+        }
+        let series = of.series.unwrap_or(SERIES_DEFAULT);
+        let settings = Settings {
+            series,
+            batch: of.batch.unwrap_or(BATCH_DEFAULT),
+            attributes: of.attributes.unwrap_or(ATTRIBUTES_DEFAULT),
+            attribute_bytes: of.attribute_bytes,
+            resources: of.resources.unwrap_or(series.div_ceil(BATCH_DEFAULT)),
+            first_resource: of.first_resource.unwrap_or(0),
+            metrics: of.metrics.unwrap_or(METRICS_DEFAULT),
+            mix: of.kind.clone().unwrap_or_default(),
+            order: of.order.unwrap_or(Order::Same),
+            churn: of.churn.unwrap_or(0.0),
+            churn_per_s: of.churn_rate.unwrap_or(0.0),
+            resets: of.resets.unwrap_or(0.0),
+            late: of.late.unwrap_or(0.0),
+            encoding,
+            compression: of.compression.unwrap_or(Compression::None),
+            prepared: of.prepared.unwrap_or(0),
+            track: of.verify,
+            seed: of.seed,
+        };
+        let unlimited = of.requests.is_none() && of.exports.is_none();
+        Ok(Settled {
+            in_flight: in_flight.unwrap_or(if endpoint.scheme == Scheme::Http { 1 } else { 8 }),
+            endpoint,
+            settings,
+            connections,
+            pace: Pace::new(of.rate, of.ramp),
+            duration: of.duration.or(unlimited.then_some(DURATION_DEFAULT)),
+            requests: of.requests,
+            exports: of.exports,
+            drain: of.drain,
+        })
     }
 }
 
@@ -130,7 +326,7 @@ impl Options {
 pub enum Scheme {
     /// OTLP/gRPC over cleartext HTTP/2.
     Grpc,
-    /// OTLP/HTTP protobuf over HTTP/1.1.
+    /// OTLP/HTTP over HTTP/1.1.
     Http,
     /// Bytes without a protocol.
     Raw,
@@ -148,6 +344,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The door of a server on this machine that runs with its defaults.
+    fn local(encoding: Encoding) -> Endpoint {
+        let (scheme, port) = if encoding == Encoding::Json { (Scheme::Http, 4318) } else { (Scheme::Grpc, 4317) };
+        Endpoint { scheme, authority: format!("127.0.0.1:{port}"), path: "/v1/metrics".into() }
+    }
+
     /// The first address of the host.
     pub fn resolve(&self) -> Result<SocketAddr, String> {
         let found = self.authority.to_socket_addrs().map_err(|error| format!("{}: {error}", self.authority))?;
@@ -201,6 +403,47 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
+
+    fn settled(words: &str) -> Result<Settled, String> {
+        let words = std::iter::once("load").chain(words.split_whitespace());
+        Words::try_parse_from(words).map_err(|error| error.to_string())?.options.settle()
+    }
+
+    #[test]
+    fn flags_go_before_what_a_preset_says_and_defaults_behind_it() {
+        for preset in Preset::value_variants() {
+            let name = preset.name();
+            let plain = settled(&format!("--preset {name}")).unwrap();
+            let changed = settled(&format!("--preset {name} --series 77 --connections 3 --batch 9")).unwrap();
+            assert_eq!((changed.settings.series, changed.connections, changed.settings.batch), (77, 3, 9), "{name}");
+            assert_eq!(changed.settings.mix, plain.settings.mix, "{name}");
+            assert!(plain.settings.series != 77 && preset.words().contains("--series"), "{name}");
+        }
+        let plain = settled("").unwrap();
+        assert_eq!((plain.settings.series, plain.settings.batch, plain.connections), (10_000, 1_000, 1));
+        assert_eq!((plain.in_flight, plain.duration), (8, Some(Duration::from_secs(10))));
+        assert_eq!(settled("--exports 2").unwrap().duration, None);
+        assert_eq!(settled("--encoding json").unwrap().endpoint.authority, "127.0.0.1:4318");
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        for (words, want) in [
+            ("--connections 0", "at least 1"),
+            ("--in-flight 0", "at least 1"),
+            ("--rate=-1", "--rate"),
+            ("--ramp 5s", "--rate"),
+            ("--encoding json --endpoint grpc://a:1", "http://"),
+            ("--compression gzip --endpoint raw://a:1", "--compression"),
+            ("--sink 127.0.0.1:1", "--verify"),
+            ("--sink-drop 1", "--verify"),
+            ("--preset nothing", "possible values"),
+        ] {
+            let error = settled(words).err().unwrap_or_else(|| panic!("{words} was taken"));
+            assert!(error.contains(want), "{words}: {error}");
+        }
+    }
 
     #[test]
     fn endpoints_are_read() {

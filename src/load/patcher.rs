@@ -6,12 +6,18 @@
 use super::expected::MetricTotal;
 use super::payload::Run;
 use super::random::Random;
-use super::shape::{EXPONENTIAL_BASE, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, Shape};
+use super::series::SeriesTotals;
+use super::shape::{
+    EXPONENTIAL_BASE, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, Shape, get, get_varint4, put,
+    put_varint4,
+};
 
 /// Writes times and values of one run of points and adds them to the totals.
 pub(super) struct Patcher<'a> {
     pub layout: &'a Layout,
     pub shape: Shape,
+    /// Times of the last send but one and of the last send.
+    pub before_ns: u64,
     pub previous_ns: u64,
     pub time_ns: u64,
     pub random: &'a mut Random,
@@ -52,15 +58,83 @@ impl Patcher<'_> {
     }
 
     /// Replaces the share of points that is due by new series.
-    pub fn churn(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
-        run.churn_owed += share * run.count as f32;
-        while run.churn_owed >= 1.0 {
-            run.churn_owed -= 1.0;
-            let chosen = self.random.below(run.count) as usize;
-            let point = &mut points[chosen * self.layout.stride()..][..self.layout.stride()];
+    pub fn churn(&mut self, points: &mut [u8], run: &mut Run, share: f32, mut series: Option<&mut SeriesTotals>) {
+        for _ in 0..due(&mut run.owed.churn, share, run.count) {
+            let (chosen, point) = self.choose(points, run.count);
+            // Born a moment ago and replaced before it was ever sent: what it began with was never anywhere.
+            if self.shape == Shape::CumulativeExponential
+                && self.layout.start.is_some_and(|start| get(point, start) == self.previous_ns)
+            {
+                self.account(point, -1);
+            }
             self.layout.identify(point, run.next_id);
+            if let Some(series) = series.as_deref_mut() {
+                run.numbers[chosen] = series.birth(run.resource, run.metric, run.next_id);
+            }
             run.next_id = run.next_id.wrapping_add(run.id_step);
             self.bear(point);
+        }
+    }
+
+    /// Begins the share of points that is due anew, as a process that starts again does: cumulative kinds only.
+    pub fn reset(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
+        if self.shape.temporality() != Some(2) {
+            return;
+        }
+        for _ in 0..due(&mut run.owed.resets, share, run.count) {
+            let (_, point) = self.choose(points, run.count);
+            self.account(point, -1);
+            self.bear(point);
+        }
+    }
+
+    /// All points of a run, the share that is due of them late: stamped before the last send. A late delta adds all the
+    /// same; any other late point repeats what it said then, so it must change nothing.
+    pub fn points_some_late(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
+        let stride = self.layout.stride();
+        let mut late: Vec<(usize, Vec<u8>)> = Vec::new();
+        for _ in 0..due(&mut run.owed.late, share, run.count) {
+            let (chosen, point) = self.choose(points, run.count);
+            late.push((chosen, point.to_vec()));
+        }
+        self.points(points, run.count);
+        let time_ns = self.previous_ns - 1;
+        for (chosen, old) in late {
+            let point = &mut points[chosen * stride..][..stride];
+            if self.shape.is_delta() {
+                self.layout.start.iter().for_each(|&start| put(point, start, self.before_ns));
+            } else {
+                // What was born or reset since has no past to be late from.
+                if self.layout.start.is_some_and(|start| get(point, start) >= time_ns) {
+                    continue;
+                }
+                self.account(point, -1);
+                point.copy_from_slice(&old);
+                self.account(point, 1);
+            }
+            put(point, self.layout.time, time_ns);
+        }
+    }
+
+    fn choose<'p>(&mut self, points: &'p mut [u8], count: u32) -> (usize, &'p mut [u8]) {
+        let chosen = self.random.below(count) as usize;
+        let stride = self.layout.stride();
+        (chosen, &mut points[chosen * stride..][..stride])
+    }
+
+    /// Adds what a point says to the totals, or takes it away.
+    fn account(&mut self, point: &[u8], sign: i128) {
+        let value = get(point, self.layout.value);
+        self.total.units += sign
+            * match self.shape {
+                Shape::DeltaSum | Shape::CumulativeSum | Shape::Gauge => i128::from(value as i64) << 10,
+                _ => units(value).into(),
+            };
+        if self.shape.is_distribution() {
+            self.total.count += sign * i128::from(get(point, self.layout.count));
+        }
+        for (index, bucket) in self.total.buckets.iter_mut().enumerate() {
+            *bucket += sign * i128::from(self.layout.bucket(self.shape, point, index));
         }
     }
 
@@ -181,6 +255,14 @@ impl Patcher<'_> {
     }
 }
 
+/// How many of `count` points are due, with what was owed before; never more than there are.
+fn due(owed: &mut f32, share: f32, count: u32) -> u32 {
+    *owed = (*owed + share * count as f32).min(count as f32);
+    let due = owed.floor();
+    *owed -= due;
+    due as u32
+}
+
 /// A value that lies in bucket `index` of the explicit histogram, in units of 2^-10.
 fn histogram_units(index: usize) -> i64 {
     HISTOGRAM_BOUNDS.get(index).map_or(12 << 10, |bound| (bound * 1024.0) as i64)
@@ -199,26 +281,4 @@ fn double(units: i64) -> f64 {
 /// The bits of a double made by [`double`] as units again.
 fn units(bits: u64) -> i64 {
     (f64::from_bits(bits) * 1024.0) as i64
-}
-
-#[inline]
-fn put(point: &mut [u8], offset: usize, bits: u64) {
-    point[offset..offset + 8].copy_from_slice(&bits.to_le_bytes());
-}
-
-#[inline]
-fn get(point: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(point[offset..offset + 8].try_into().expect("eight bytes"))
-}
-
-/// A varint of exactly four bytes: 2^21 to 2^28 - 1.
-fn put_varint4(out: &mut [u8], value: u64) {
-    assert!((EXPONENTIAL_BASE..1 << 28).contains(&value), "a bucket count left its four bytes");
-    for (index, byte) in out[..4].iter_mut().enumerate() {
-        *byte = (value >> (7 * index)) as u8 & 127 | if index < 3 { 128 } else { 0 };
-    }
-}
-
-fn get_varint4(bytes: &[u8]) -> u64 {
-    (0..4).map(|index| u64::from(bytes[index] & 127) << (7 * index)).sum()
 }

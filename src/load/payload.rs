@@ -1,19 +1,44 @@
 //! The requests of a run, built whole before the first byte is sent, and patched in place for each send.
 //!
 //! Deliberately does not know sockets, protocols or clocks: the time of a send is an argument.
-//! Invariants: 1. the same settings and seed give the same bytes, and the n-th send of a request does not depend on
-//! what became of other requests; 2. a request is patched only while none of its bytes wait in an outbox (the sender
+//!
+//! ```text
+//!  state (protobuf, patched in place) ─► text (JSON, same fixed widths) ─► packed (gzip, zstd)      what leaves: the last
+//!                                                                          or one of the variants    of those there are
+//! ```
+//!
+//! Invariants: 1. the same settings, seed and times give the same bytes, and the n-th send of a request does not depend
+//! on what became of other requests; 2. a request is patched only while none of its bytes wait in an outbox (the sender
 //! holds to this); 3. what is added to the totals is exactly what the patched bytes say.
-//! Bounds: memory is series × bytes of a point (about 210 with five attributes), plus a few words a request.
+//! Bounds: memory is series × bytes of a point (about 210 with five attributes; JSON about four times as many more), plus
+//! what is packed; a request has at most `limits::LOAD_REQUEST_BYTES_MAX`.
 
 use super::builder::Open;
+use super::compress::Compressor;
 use super::expected::{Expected, MetricTotal};
+use super::options::{Compression, Encoding};
 use super::patcher::Patcher;
 use super::random::{Random, Zipf};
-use super::shape::{Layout, Mix, Shape};
+use super::series::SeriesTotals;
+pub(crate) use super::shape::get;
+use super::shape::{Attribute, IDENTITY_DIGITS, Layout, Mix, Shape};
+use super::text::{Text, TextLayout};
+use crate::limits::{LOAD_ATTRIBUTE_BYTES_MAX, LOAD_PREPARED_MAX, LOAD_REQUEST_BYTES_MAX, VERIFY_SERIES_MAX};
 
 /// Bytes before the message in every payload: the gRPC frame (compressed flag, length).
 pub const GRPC_PREFIX_BYTES: usize = 5;
+/// The scope of everything that is sent, and its version.
+pub(crate) const SCOPE_NAME: &str = "catchment.load";
+pub(crate) const SCOPE_VERSION: &str = "1";
+
+/// The attributes of resource number `resource`.
+pub(crate) fn resource_attributes(resource: usize) -> [(&'static str, String); 3] {
+    [
+        ("service.name", "catchment-load".to_owned()),
+        ("service.instance.id", format!("instance-{resource:08}")),
+        ("host.name", format!("node-{:04}", resource / 16)),
+    ]
+}
 
 /// The order of the points of a metric within its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,8 +60,12 @@ pub struct Settings {
     pub batch: usize,
     /// String attributes on each point.
     pub attributes: usize,
+    /// Bytes of each attribute's value; none: what is usual for it.
+    pub attribute_bytes: Option<usize>,
     /// Resources.
     pub resources: usize,
+    /// Number of the first of them.
+    pub first_resource: u32,
     /// Metrics of each resource.
     pub metrics: usize,
     /// Kinds, dealt round over the metrics.
@@ -45,6 +74,20 @@ pub struct Settings {
     pub order: Order,
     /// Share of the points that is dropped and replaced by new series at each export.
     pub churn: f64,
+    /// Series that are born, and as many that die, in a second.
+    pub churn_per_s: f64,
+    /// Share of the cumulative points that begin anew at each export.
+    pub resets: f64,
+    /// Share of the points that come late at each export.
+    pub late: f64,
+    /// Protobuf or JSON.
+    pub encoding: Encoding,
+    /// Of the requests.
+    pub compression: Compression,
+    /// Compress so many sends of each request ahead, and send them in turn; 0: each send is compressed as it is made.
+    pub prepared: usize,
+    /// Keep totals of every series.
+    pub track: bool,
     /// Same seed, same bytes.
     pub seed: u64,
 }
@@ -52,14 +95,25 @@ pub struct Settings {
 /// Points of one metric in one request: same length, one after the other.
 pub(super) struct Run {
     pub metric: u32,
+    pub resource: u32,
     pub shape: Shape,
     pub offset: u32,
     pub count: u32,
     /// The identity the next new series gets, and the distance to the one after it.
     pub next_id: u32,
     pub id_step: u32,
-    /// Fraction of a point that churn owes.
-    pub churn_owed: f32,
+    /// Fractions of a point that churn, resets and late points owe.
+    pub owed: Owed,
+    /// The number of each point's series, where they are tracked.
+    pub numbers: Vec<u32>,
+}
+
+/// See [`Run::owed`].
+#[derive(Clone, Copy, Default)]
+pub(super) struct Owed {
+    pub churn: f32,
+    pub resets: f32,
+    pub late: f32,
 }
 
 /// One request: what it holds now and how often it was sent.
@@ -68,7 +122,20 @@ pub(super) struct Request {
     pub runs: Vec<Run>,
     pub points: u32,
     pub sends: u64,
+    /// Time of the last send, and of the one before it.
     pub time_ns: u64,
+    pub before_ns: u64,
+    /// The same as JSON, if that is sent.
+    pub text: Option<Text>,
+    /// Compressed, if so sent.
+    pub packed: Vec<u8>,
+    pub variants: Vec<Variant>,
+}
+
+/// A send that was compressed ahead, and what it adds to the totals.
+pub(super) struct Variant {
+    packed: Vec<u8>,
+    adds: Vec<(usize, MetricTotal)>,
 }
 
 /// All requests of a run; one pass over them is an export.
@@ -76,7 +143,10 @@ pub struct Plan {
     settings: Settings,
     requests: Vec<Request>,
     layouts: Vec<Option<Layout>>,
+    texts: Vec<Option<TextLayout>>,
+    compressor: Option<Compressor>,
     expected: Expected,
+    series: Option<SeriesTotals>,
     points: u64,
     start_ns: u64,
 }
@@ -92,13 +162,30 @@ impl Plan {
                 (format!("load.{}.{metric:04}", shape.word().replace('-', "_")), shape)
             })
             .collect();
+        let attributes = Attribute::list(settings.attributes, settings.attribute_bytes);
         let mut layouts: Vec<Option<Layout>> = Shape::ALL.iter().map(|_| None).collect();
+        let mut texts: Vec<Option<TextLayout>> = Shape::ALL.iter().map(|_| None).collect();
         for (_, shape) in &names {
-            layouts[*shape as usize].get_or_insert_with(|| Layout::new(*shape, settings.attributes));
+            let layout = layouts[*shape as usize].get_or_insert_with(|| Layout::new(*shape, &attributes));
+            if layout.stride().saturating_mul(settings.batch) > LOAD_REQUEST_BYTES_MAX {
+                return Err(format!(
+                    "--batch {} points of {} bytes are more than a request's {LOAD_REQUEST_BYTES_MAX} bytes: lower \
+                     --batch, --attributes or --attribute-bytes",
+                    settings.batch,
+                    layout.stride()
+                ));
+            }
+            if settings.encoding == Encoding::Json {
+                texts[*shape as usize].get_or_insert_with(|| TextLayout::new(*shape, layout, &attributes));
+            }
         }
         let expected = Expected::new(names.iter().map(|(name, shape)| MetricTotal::new(name, *shape)).collect());
-        let mut plan = Plan { requests: Vec::new(), layouts, expected, points: 0, start_ns, settings };
+        let compressor = Compressor::new(settings.compression)?;
+        let series = settings.track.then(|| SeriesTotals::new(names.clone(), attributes));
+        let mut plan =
+            Plan { requests: Vec::new(), layouts, texts, compressor, expected, series, points: 0, start_ns, settings };
         plan.build(&names);
+        plan.prepare();
         Ok(plan)
     }
 
@@ -112,7 +199,7 @@ impl Plan {
         self.points
     }
 
-    /// Bytes of all messages of one export.
+    /// Bytes of all messages of one export, as protobuf and not compressed.
     pub fn bytes(&self) -> u64 {
         self.requests.iter().map(|request| (request.bytes.len() - GRPC_PREFIX_BYTES) as u64).sum()
     }
@@ -122,10 +209,20 @@ impl Plan {
         self.requests[index].points
     }
 
-    /// Request `index` as it stands: [`GRPC_PREFIX_BYTES`] of frame, then the message.
+    /// Request `index` as it leaves: [`GRPC_PREFIX_BYTES`] of frame, then the body, encoded and compressed as asked.
     #[inline]
     pub fn payload(&self, index: usize) -> &[u8] {
-        &self.requests[index].bytes
+        let request = &self.requests[index];
+        match (&self.compressor, &request.text) {
+            (Some(_), _) if self.settings.prepared > 0 => {
+                // The first patch makes it the first variant.
+                let sends = request.sends.max(1) - 1;
+                &request.variants[(sends % request.variants.len() as u64) as usize].packed
+            }
+            (Some(_), _) => &request.packed,
+            (None, Some(text)) => &text.bytes,
+            (None, None) => &request.bytes,
+        }
     }
 
     /// What all patched points come to.
@@ -133,12 +230,36 @@ impl Plan {
         &self.expected
     }
 
-    /// Makes request `index` ready for its next send: churn, order, times, values. `now_ns` is the wall clock.
+    /// Totals of every series, where they were asked for.
+    pub fn into_totals(self) -> (Expected, Option<SeriesTotals>) {
+        (self.expected, self.series)
+    }
+
+    /// Makes request `index` ready for its next send: churn, resets, order, times, values; then text and compression.
+    /// `now_ns` is the wall clock.
     pub fn patch(&mut self, index: usize, now_ns: u64) {
+        if self.settings.prepared > 0 {
+            let request = &mut self.requests[index];
+            let variant = (request.sends % request.variants.len() as u64) as usize;
+            for (metric, adds) in &request.variants[variant].adds {
+                self.expected.metric_mut(*metric).add(adds);
+            }
+            request.sends += 1;
+            return;
+        }
+        self.patch_state(index, now_ns);
+        self.render(index);
+    }
+
+    fn patch_state(&mut self, index: usize, now_ns: u64) {
+        let settings = &self.settings;
         let request = &mut self.requests[index];
-        let mut random = Random::at(self.settings.seed, index as u64, request.sends);
-        let time_ns = now_ns.max(request.time_ns + 1);
+        let mut random = Random::at(settings.seed, index as u64, request.sends);
+        let time_ns = now_ns.max(request.time_ns + 2);
         let first = request.sends == 0;
+        // Series due to be replaced, for each point of a run.
+        let per_point = settings.churn_per_s * (time_ns - request.time_ns) as f64 / 1e9 / self.points.max(1) as f64;
+        let churn = (settings.churn + per_point) as f32;
         for run in &mut request.runs {
             let layout = self.layouts[run.shape as usize].as_ref().expect("every shape in use has a layout");
             let stride = layout.stride();
@@ -146,6 +267,7 @@ impl Plan {
             let mut patcher = Patcher {
                 layout,
                 shape: run.shape,
+                before_ns: request.before_ns,
                 previous_ns: request.time_ns,
                 time_ns,
                 random: &mut random,
@@ -153,16 +275,67 @@ impl Plan {
             };
             if first {
                 points.chunks_exact_mut(stride).for_each(|point| patcher.bear(point));
-            } else if self.settings.churn > 0.0 {
-                patcher.churn(points, run, self.settings.churn as f32);
+            } else {
+                if churn > 0.0 {
+                    patcher.churn(points, run, churn, self.series.as_mut());
+                }
+                if settings.resets > 0.0 {
+                    patcher.reset(points, run, settings.resets as f32);
+                }
             }
-            if self.settings.order == Order::Shuffled {
-                shuffle(points, stride, patcher.random);
+            if settings.order == Order::Shuffled {
+                shuffle(points, stride, &mut run.numbers, patcher.random);
             }
-            patcher.points(points, run.count);
+            // From the third send on there is a time before the last one to be late for.
+            if settings.late > 0.0 && request.sends > 1 {
+                patcher.points_some_late(points, run, settings.late as f32);
+            } else {
+                patcher.points(points, run.count);
+            }
+            if let Some(series) = &mut self.series {
+                for (point, &number) in points.chunks_exact(stride).zip(&run.numbers) {
+                    series.sent(number, run.shape, layout, point);
+                }
+            }
         }
         request.sends += 1;
-        request.time_ns = time_ns;
+        (request.before_ns, request.time_ns) = (request.time_ns, time_ns);
+    }
+
+    /// Brings text and compressed bytes up to what the state says.
+    fn render(&mut self, index: usize) {
+        let Request { bytes, runs, text, packed, .. } = &mut self.requests[index];
+        if let Some(text) = text {
+            for (number, run) in runs.iter().enumerate() {
+                let layout = self.texts[run.shape as usize].as_ref().expect("every shape in use has one");
+                let stride = self.layouts[run.shape as usize].as_ref().map_or(1, Layout::stride);
+                let points = &bytes[run.offset as usize..][..stride * run.count as usize];
+                layout.render(points, stride, text.run(number, layout, run.count as usize));
+            }
+        }
+        if let Some(compressor) = &mut self.compressor {
+            compressor.pack(text.as_ref().map_or(&bytes[..], |text| &text.bytes), packed);
+        }
+    }
+
+    /// Makes and compresses the variants that were asked for; the totals begin at nothing again.
+    fn prepare(&mut self) {
+        let blank = self.expected.clone();
+        for index in 0..if self.settings.prepared > 0 { self.requests.len() } else { 0 } {
+            for variant in 1..=self.settings.prepared as u64 {
+                self.expected = blank.clone();
+                self.patch_state(index, self.start_ns + variant * 1_000_000);
+                self.render(index);
+                let request = &mut self.requests[index];
+                let mut metrics: Vec<usize> = request.runs.iter().map(|run| run.metric as usize).collect();
+                metrics.sort_unstable();
+                metrics.dedup();
+                let adds = metrics.iter().map(|&metric| (metric, self.expected.metrics()[metric].clone())).collect();
+                request.variants.push(Variant { packed: std::mem::take(&mut request.packed), adds });
+            }
+            self.requests[index].sends = 0;
+        }
+        self.expected = blank;
     }
 
     /// Walks resources, metrics and points, closing a request whenever it is full.
@@ -178,6 +351,11 @@ impl Plan {
                 let group = resource * names.len() + metric;
                 let groups = self.settings.resources * names.len();
                 let series = share(self.settings.series, groups, group);
+                let number = self.settings.first_resource.saturating_add(resource as u32);
+                let birth = |totals: &mut SeriesTotals| {
+                    (0..series as u32).map(|id| totals.birth(number, metric as u32, id)).collect::<Vec<_>>()
+                };
+                let numbers: Option<Vec<u32>> = self.series.as_mut().map(birth);
                 let (mut done, mut part) = (0, 0);
                 while done < series {
                     let count = (series - done).min(self.settings.batch - open.points as usize);
@@ -186,9 +364,23 @@ impl Plan {
                         Some(zipf) => zipf.draw(&mut random).min(series - 1) as u32,
                         None => ordinal as u32,
                     });
-                    // Requests that share a group share what is left of its identities: each takes every n-th.
-                    let id_step = series.div_ceil(self.settings.batch) as u32 + 1;
-                    open.metric(resource, metric, name, *shape, layout, ids, series as u32 + part, id_step);
+                    let ids: Vec<u32> = ids.collect();
+                    let run = Run {
+                        metric: metric as u32,
+                        resource: number,
+                        shape: *shape,
+                        offset: 0,
+                        count: count as u32,
+                        // Requests that share a group share what is left of its identities: each takes every n-th.
+                        next_id: series as u32 + part,
+                        id_step: series.div_ceil(self.settings.batch) as u32 + 1,
+                        owed: Owed::default(),
+                        numbers: match &numbers {
+                            Some(numbers) => ids.iter().map(|&id| numbers[id as usize]).collect(),
+                            None => Vec::new(),
+                        },
+                    };
+                    open.metric(run, name, layout, &ids);
                     done += count;
                     part += 1;
                     if open.points as usize == self.settings.batch {
@@ -205,18 +397,23 @@ impl Plan {
     fn close(&mut self, open: &mut Open) {
         let open = std::mem::take(open);
         self.points += u64::from(open.points);
-        self.requests.push(open.finish(self.start_ns));
+        let mut request = open.finish(self.start_ns);
+        if self.settings.encoding == Encoding::Json {
+            request.text = Some(Text::new(&request.bytes, &request.runs, &self.texts));
+        }
+        self.requests.push(request);
     }
 }
 
 /// Contradictions in the settings.
 fn check(settings: &Settings) -> Result<(), String> {
     let groups = settings.resources.saturating_mul(settings.metrics);
+    let adds = settings.mix.is_delta();
     if settings.series == 0 || settings.batch == 0 || groups == 0 {
         return Err("--series, --batch, --resources and --metrics must be at least 1".into());
     }
-    if settings.batch > u32::MAX as usize / 4_096 {
-        return Err(format!("--batch {} is too large: at most {}", settings.batch, u32::MAX / 4_096));
+    if settings.resources > (u32::MAX - settings.first_resource) as usize {
+        return Err(format!("--first-resource {} and --resources are too large together", settings.first_resource));
     }
     if settings.series > u32::MAX as usize / 2 {
         return Err(format!("--series {} is too large: at most {}", settings.series, u32::MAX / 2));
@@ -224,20 +421,53 @@ fn check(settings: &Settings) -> Result<(), String> {
     if settings.attributes > 100 {
         return Err(format!("--attributes {} is too many: at most 100", settings.attributes));
     }
+    if let Some(bytes) = settings.attribute_bytes
+        && !(IDENTITY_DIGITS..=LOAD_ATTRIBUTE_BYTES_MAX).contains(&bytes)
+    {
+        return Err(format!(
+            "--attribute-bytes {bytes}: from {IDENTITY_DIGITS} (the digits that tell series apart) to \
+             {LOAD_ATTRIBUTE_BYTES_MAX}"
+        ));
+    }
     if settings.attributes == 0 && settings.series > groups {
         return Err(format!(
             "--attributes 0 leaves one series per resource and metric: at most --series {groups} here, or raise \
              --attributes"
         ));
     }
-    if settings.order == Order::Zipf && !settings.mix.is_delta() {
+    if settings.order == Order::Zipf && !adds {
         return Err("--order zipf repeats series within a request, which only delta kinds allow: change --kind".into());
     }
-    if !(0.0..=1.0).contains(&settings.churn) {
-        return Err(format!("--churn {} is not a share from 0 to 1", settings.churn));
+    for (flag, share) in [("--churn", settings.churn), ("--resets", settings.resets), ("--late", settings.late)] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(format!("{flag} {share} is not a share from 0 to 1"));
+        }
     }
-    if settings.churn > 0.0 && (settings.attributes == 0 || settings.order == Order::Zipf) {
-        return Err("--churn needs --attributes of at least 1 and --order same or shuffled".into());
+    if !settings.churn_per_s.is_finite() || settings.churn_per_s < 0.0 {
+        return Err(format!("--churn-rate {} is no number of series per second", settings.churn_per_s));
+    }
+    let churns = settings.churn > 0.0 || settings.churn_per_s > 0.0;
+    if churns && (settings.attributes == 0 || settings.order == Order::Zipf) {
+        return Err("--churn and --churn-rate need --attributes of at least 1 and --order same or shuffled".into());
+    }
+    if settings.resets > 0.0 && adds {
+        return Err("--resets is for cumulative kinds, and --kind has none".into());
+    }
+    if settings.prepared > 0 {
+        if settings.compression == Compression::None || settings.prepared > LOAD_PREPARED_MAX {
+            return Err(format!("--prepared needs --compression, and is at most {LOAD_PREPARED_MAX}"));
+        }
+        if !adds || churns || settings.late > 0.0 {
+            return Err("--prepared sends the same points over and over, which only delta kinds without --churn, \
+                        --churn-rate and --late allow"
+                .into());
+        }
+        if settings.track {
+            return Err("--prepared keeps totals by metric, and --verify needs them by series: leave one out".into());
+        }
+    }
+    if settings.track && settings.series > VERIFY_SERIES_MAX {
+        return Err(format!("--series {}: --verify keeps totals of at most {VERIFY_SERIES_MAX}", settings.series));
     }
     Ok(())
 }
@@ -247,13 +477,16 @@ fn share(whole: usize, parts: usize, index: usize) -> usize {
     whole * (index + 1) / parts - whole * index / parts
 }
 
-/// A new order for points of equal length (Fisher and Yates).
-fn shuffle(points: &mut [u8], stride: usize, random: &mut Random) {
+/// A new order for points of equal length and their numbers, if there are any (Fisher and Yates).
+fn shuffle(points: &mut [u8], stride: usize, numbers: &mut [u32], random: &mut Random) {
     for last in (1..points.len() / stride).rev() {
         let chosen = random.below(last as u32 + 1) as usize;
         if chosen != last {
             let (low, high) = points.split_at_mut(last * stride);
             low[chosen * stride..][..stride].swap_with_slice(&mut high[..stride]);
+            if !numbers.is_empty() {
+                numbers.swap(chosen, last);
+            }
         }
     }
 }

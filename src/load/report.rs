@@ -3,8 +3,11 @@
 //! Deliberately does not know sockets or terminals: it is given numbers and gives text.
 //! Invariant: points_per_s counts acknowledged points over the time from the first send to the last answer.
 
-use super::expected::Expected;
+use super::expected::{Expected, decimal};
 use super::latency::Latencies;
+use super::series::SeriesTotals;
+use super::verify::Verified;
+use crate::limits::VERIFY_SERIES_MAX;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -12,6 +15,9 @@ use std::fmt::Write;
 pub const WAIT_SHARE_MIN: f64 = 0.05;
 /// A rate that was kept to this share was kept.
 pub const RATE_KEPT_SHARE: f64 = 0.98;
+
+/// Metrics of a difference that are named.
+const METRICS_SHOWN: usize = 5;
 
 /// What kept the run from going faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,9 +113,18 @@ pub struct Outcome {
     pub expected: Expected,
     /// What kept it from going faster.
     pub limit: Limit,
+    /// Totals of every series, if they were asked for.
+    pub series: Option<SeriesTotals>,
+    /// What reached the sink, with `--verify`.
+    pub verified: Option<Verified>,
 }
 
 impl Outcome {
+    /// Whether everything was acknowledged and, where that was checked, arrived.
+    pub fn is_exact(&self) -> bool {
+        self.tally.is_exact() && self.verified.as_ref().is_none_or(Verified::is_whole)
+    }
+
     /// One JSON object.
     pub fn json(&self) -> String {
         let tally = &self.tally;
@@ -119,9 +134,10 @@ impl Outcome {
             write!(failures, "{comma}{}:{count}", quoted(reason)).expect("strings take everything");
         }
         let us = |quantile| micros(tally.latencies.quantile_ns(quantile));
+        let verified = self.verified.as_ref().map_or(String::new(), Verified::json);
         format!(
             "{{\"sent_requests\":{},\"sent_points\":{},\"acknowledged_points\":{},\"rejected_points\":{},\
-             \"failed_points\":{},\"failures\":{{{failures}}},\"exact\":{},\"elapsed_s\":{:.6},\"points_per_s\":{:.0},\
+             \"failed_points\":{},\"failures\":{{{failures}}},\"exact\":{},{verified}\"elapsed_s\":{:.6},\"points_per_s\":{:.0},\
              \"mb_per_s\":{:.3},\"latency_us\":{{\"p50\":{},\"p99\":{},\"p999\":{},\"max\":{}}},\"limited_by\":\"{}\",\
              \"waited_for_server_share\":{:.4},\"sender_cpu_s\":{:.6},\"expected\":{}}}",
             tally.sent_requests,
@@ -129,7 +145,7 @@ impl Outcome {
             tally.acknowledged_points,
             tally.rejected_points,
             tally.failed_points,
-            tally.is_exact(),
+            self.is_exact(),
             tally.seconds(),
             tally.points_per_s(),
             tally.mb_per_s(),
@@ -175,9 +191,66 @@ impl Outcome {
             Limit::Server => "limited by    the server\n",
             Limit::Rate => "limited by    the rate that was asked for\n",
         };
+        if let Some(verified) = &self.verified {
+            out += &verified.summary();
+        }
         if !tally.is_exact() {
             out += "inexact       not every point was acknowledged: totals at the far end may differ from expected\n";
         }
+        out
+    }
+}
+
+impl Verified {
+    /// Keys of the JSON object, with a comma behind the last one.
+    fn json(&self) -> String {
+        let of = &self.difference;
+        format!(
+            "\"delivered_points\":{},\"difference\":{},\"series\":{},\"missing_series\":{},\"unexpected_series\":{},",
+            self.delivered_points,
+            decimal(of.units.try_into().unwrap_or(i128::MAX)),
+            of.series,
+            of.missing,
+            of.unexpected,
+        )
+    }
+
+    /// The balance for people.
+    fn summary(&self) -> String {
+        let of = &self.difference;
+        let mut out = format!(
+            "delivered     {} output points of {} series\n\
+             difference    {}; series missing {}, not sent {}\n",
+            self.delivered_points,
+            of.series - of.missing + of.unexpected,
+            decimal(of.units.try_into().unwrap_or(i128::MAX)),
+            of.missing,
+            of.unexpected,
+        );
+        for (name, units) in of.by_metric.iter().take(METRICS_SHOWN) {
+            let off = decimal((*units).try_into().unwrap_or(i128::MAX));
+            writeln!(out, "              {name} is off by {off}").expect("strings take everything");
+        }
+        if of.inexact > 0 {
+            writeln!(out, "              {} values were rounded on the way", of.inexact)
+                .expect("strings take everything");
+        }
+        if self.untracked > 0 {
+            writeln!(
+                out,
+                "unverified    {} series were born past the limit of {VERIFY_SERIES_MAX}: send for less long, or with less \
+                 churn",
+                self.untracked
+            )
+            .expect("strings take everything");
+        }
+        if let Some(complaint) = &self.complaint {
+            writeln!(out, "server        {complaint}").expect("strings take everything");
+        }
+        out += match self.is_whole() {
+            true => "balance       closes: what was sent is what arrived, series by series\n",
+            false => "balance       does NOT close\n",
+        };
         out
     }
 }
@@ -279,7 +352,7 @@ mod tests {
         let mut tally = tally(1, 2);
         tally.failures.insert("a \"quoted\"\nreason".into(), 3);
         let expected = Expected::new(Vec::new());
-        let json = Outcome { tally, expected, limit: Limit::Rate }.json();
+        let json = Outcome { tally, expected, limit: Limit::Rate, series: None, verified: None }.json();
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["failures"]["a \"quoted\"\nreason"], 3);
         assert_eq!((&read["limited_by"], &read["mb_per_s"]), (&"rate".into(), &105.0.into()));

@@ -5,24 +5,23 @@
 //! same connection, so the points of a series stay in order, unless there are fewer requests than connections and
 //! all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
 //! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then.
-//! Bounds: the drain after the last request takes [`DRAIN`]; a lost connection is tried [`RECONNECTS_MAX`] times.
+//! Bounds: the drain after the last request takes `--drain`; a lost connection is tried [`RECONNECTS_MAX`] times.
 
 use super::flight::{Answer, Flight, Verdict};
 use super::http1::Http1;
 use super::http2::Http2;
-use super::options::{Compression, Options, Scheme};
+use super::options::{Compression, Encoding, Scheme, Settled};
 use super::outbox::{Outbox, QUEUE_BYTES};
-use super::payload::{GRPC_PREFIX_BYTES, Plan};
+use super::pace::Pace;
+use super::payload::Plan;
 use super::report::Tally;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long answers are waited for after the last request.
-const DRAIN: Duration = Duration::from_secs(10);
 const RECONNECTS_MAX: u32 = 100;
 const RECONNECT_AFTER_NS: u64 = 100_000_000;
 const TICK_NS: u64 = 1_000_000_000;
@@ -94,8 +93,8 @@ enum Idle {
 }
 
 /// See the module.
-pub(crate) struct Sender<'a> {
-    options: &'a Options,
+pub(crate) struct Sender {
+    settled: Settled,
     address: SocketAddr,
     plan: Plan,
     clock: Clock,
@@ -104,9 +103,8 @@ pub(crate) struct Sender<'a> {
     lanes: Vec<Lane>,
     /// By request: slices of it that wait in an outbox.
     queued: Vec<u32>,
-    in_flight_max: usize,
     deadline_ns: u64,
-    next_due_ns: f64,
+    pace: Pace,
     stopping: bool,
     tally: Tally,
     inbound: Vec<u8>,
@@ -114,20 +112,15 @@ pub(crate) struct Sender<'a> {
     ever_connected: bool,
 }
 
-impl<'a> Sender<'a> {
-    /// Connections to `options.endpoint`, none of them open yet.
-    pub fn new(options: &'a Options, plan: Plan, clock: Clock) -> Result<Self, String> {
-        let address = options.endpoint.resolve()?;
+impl Sender {
+    /// Connections to the endpoint, none of them open yet.
+    pub fn new(settled: Settled, plan: Plan, clock: Clock) -> Result<Self, String> {
+        let address = settled.endpoint.resolve()?;
         let requests = plan.requests();
-        if options.connections == 0 || options.in_flight == Some(0) {
-            return Err("--connections and --in-flight must be at least 1".into());
-        }
-        let shared = requests < options.connections && options.kind.is_delta();
-        let lane_count = if shared { 1 } else { options.connections.min(requests) };
+        let shared = requests < settled.connections && settled.settings.mix.is_delta();
+        let lane_count = if shared { 1 } else { settled.connections.min(requests) };
         let lanes = (0..lane_count).map(|first| Lane { first, next: first, step: lane_count, passes: 0 }).collect();
-        let default_in_flight = if options.endpoint.scheme == Scheme::Http { 1 } else { 8 };
-        let unlimited = options.requests.is_none() && options.exports.is_none();
-        let duration = options.duration.or(unlimited.then_some(Duration::from_secs(10)));
+        let wanted = if shared { settled.connections } else { lane_count };
         let mut sender = Sender {
             address,
             queued: vec![0; requests],
@@ -136,17 +129,15 @@ impl<'a> Sender<'a> {
             poll: Poll::new().map_err(|error| format!("epoll: {error}"))?,
             connections: Vec::new(),
             lanes,
-            in_flight_max: options.in_flight.unwrap_or(default_in_flight),
-            deadline_ns: duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
-            next_due_ns: 0.0,
+            deadline_ns: settled.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
+            pace: settled.pace.clone(),
             stopping: false,
             tally: Tally::default(),
             inbound: vec![0; READ_BYTES],
             answers: Vec::new(),
             ever_connected: false,
-            options,
+            settled,
         };
-        let wanted = if shared { options.connections } else { lane_count };
         for index in 0..wanted {
             let connection = Connection {
                 socket: None,
@@ -181,7 +172,7 @@ impl<'a> Sender<'a> {
         let begin_ns = self.clock.now_ns();
         let cpu_before_ns = thread_cpu_ns();
         self.deadline_ns = self.deadline_ns.saturating_add(begin_ns);
-        self.next_due_ns = begin_ns as f64;
+        self.pace.begin(begin_ns);
         let (mut next_tick_ns, mut drain_until_ns) = (begin_ns + TICK_NS, u64::MAX);
         loop {
             let mut progressed = false;
@@ -199,7 +190,7 @@ impl<'a> Sender<'a> {
             let now_ns = self.clock.now_ns();
             if !self.stopping && (now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished()) {
                 self.stopping = true;
-                drain_until_ns = now_ns + DRAIN.as_nanos() as u64;
+                drain_until_ns = now_ns + self.settled.drain.as_nanos() as u64;
             }
             if self.stopping && (self.is_drained() || now_ns >= drain_until_ns) {
                 break;
@@ -323,7 +314,7 @@ impl<'a> Sender<'a> {
             Protocol::Http(http1) => (http1.in_flight(), http1.can_start()),
             Protocol::Raw(flights) => (flights.len(), true),
         };
-        let full = in_flight >= self.in_flight_max || connection.outbox.bytes() >= QUEUE_BYTES;
+        let full = in_flight >= self.settled.in_flight || connection.outbox.bytes() >= QUEUE_BYTES;
         let lane = self.lanes[connection.lane];
         if self.stopping || self.spent(&lane) {
             return Err(Idle::Finished);
@@ -332,14 +323,7 @@ impl<'a> Sender<'a> {
             return Err(Idle::Server);
         }
         let now_ns = self.clock.now_ns();
-        let mut due_ns = now_ns;
-        if let Some(rate) = self.options.rate {
-            if now_ns < self.next_due_ns as u64 {
-                return Err(Idle::Rate(self.next_due_ns as u64));
-            }
-            due_ns = self.next_due_ns as u64;
-            self.next_due_ns += f64::from(self.plan.request_points(lane.next)) * 1e9 / rate;
-        }
+        let due_ns = self.pace.take(now_ns, self.plan.request_points(lane.next)).map_err(Idle::Rate)?;
         self.begin(index, now_ns, due_ns);
         Ok(())
     }
@@ -359,13 +343,10 @@ impl<'a> Sender<'a> {
         self.tally.sent_requests += 1;
         self.tally.sent_points += points;
         let flight = Flight { request, points, due_ns, ..Flight::default() };
-        let payload = self.plan.payload(request);
-        let grpc = matches!(connection.protocol, Protocol::Grpc(_));
-        let made = (self.options.compression == Compression::Gzip).then(|| gzip(payload, grpc));
-        let bytes = payload.len();
+        let bytes = self.plan.payload(request).len();
         match &mut connection.protocol {
-            Protocol::Grpc(http2) => http2.start(flight, bytes, made, &mut connection.outbox),
-            Protocol::Http(http1) => http1.start(flight, bytes, made, &mut connection.outbox, &mut self.queued),
+            Protocol::Grpc(http2) => http2.start(flight, bytes, &mut connection.outbox),
+            Protocol::Http(http1) => http1.start(flight, bytes, &mut connection.outbox, &mut self.queued),
             Protocol::Raw(flights) => {
                 connection.outbox.payload(request, 0, bytes, &mut self.queued);
                 flights.push(flight);
@@ -460,7 +441,7 @@ impl<'a> Sender<'a> {
     fn broken(&mut self, index: usize, why: &str) -> Result<(), String> {
         let connection = &mut self.connections[index];
         if !self.ever_connected {
-            return Err(format!("cannot reach {}: {why}; is the server running?", self.options.endpoint.authority));
+            return Err(format!("cannot reach {}: {why}; is the server running?", self.settled.endpoint.authority));
         }
         connection.tries += 1;
         connection.retry_at_ns = self.clock.now_ns() + RECONNECT_AFTER_NS;
@@ -468,7 +449,7 @@ impl<'a> Sender<'a> {
         // Answers that came in the same bytes as the fault still count.
         self.count_answers();
         self.lose(index, &format!("connection lost: {why}"));
-        if gave_up { Err(format!("lost {}: {why}", self.options.endpoint.authority)) } else { Ok(()) }
+        if gave_up { Err(format!("lost {}: {why}", self.settled.endpoint.authority)) } else { Ok(()) }
     }
 
     fn lose(&mut self, index: usize, why: &str) {
@@ -489,19 +470,24 @@ impl<'a> Sender<'a> {
     }
 
     fn protocol(&self) -> Protocol {
-        let endpoint = &self.options.endpoint;
-        let gzip = self.options.compression == Compression::Gzip;
+        let (endpoint, settings) = (&self.settled.endpoint, &self.settled.settings);
+        let encoding = match settings.compression {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+        };
+        let json = settings.encoding == Encoding::Json;
         match endpoint.scheme {
-            Scheme::Grpc => Protocol::Grpc(Box::new(Http2::new(&endpoint.authority, gzip))),
-            Scheme::Http => Protocol::Http(Http1::new(&endpoint.authority, &endpoint.path, gzip)),
+            Scheme::Grpc => Protocol::Grpc(Box::new(Http2::new(&endpoint.authority, encoding))),
+            Scheme::Http => Protocol::Http(Http1::new(&endpoint.authority, &endpoint.path, json, encoding)),
             Scheme::Raw => Protocol::Raw(Vec::new()),
         }
     }
 
     /// Whether a lane may not begin another request.
     fn spent(&self, lane: &Lane) -> bool {
-        self.options.exports.is_some_and(|exports| lane.passes >= exports)
-            || self.options.requests.is_some_and(|requests| self.tally.sent_requests >= requests)
+        self.settled.exports.is_some_and(|exports| lane.passes >= exports)
+            || self.settled.requests.is_some_and(|requests| self.tally.sent_requests >= requests)
     }
 
     fn is_finished(&self) -> bool {
@@ -523,8 +509,8 @@ impl<'a> Sender<'a> {
     fn progress(&self, now_ns: u64, begin_ns: u64) -> Option<f64> {
         let time = (self.deadline_ns != u64::MAX)
             .then(|| (now_ns - begin_ns) as f64 / (self.deadline_ns - begin_ns).max(1) as f64);
-        let requests = self.options.requests.map(|requests| self.tally.sent_requests as f64 / requests.max(1) as f64);
-        let all = self.options.exports.map(|exports| exports.saturating_mul(self.plan.points()).max(1));
+        let requests = self.settled.requests.map(|requests| self.tally.sent_requests as f64 / requests.max(1) as f64);
+        let all = self.settled.exports.map(|exports| exports.saturating_mul(self.plan.points()).max(1));
         let exports = all.map(|points| self.tally.sent_points as f64 / points as f64);
         [time, requests, exports].into_iter().flatten().reduce(f64::max).map(|share| share.min(1.0))
     }
@@ -536,16 +522,35 @@ fn thread_cpu_ns() -> u64 {
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
-/// The message compressed at the fastest level, with the gRPC frame before it where that is spoken.
-fn gzip(payload: &[u8], grpc: bool) -> Vec<u8> {
-    let prefix = if grpc { GRPC_PREFIX_BYTES } else { 0 };
-    let mut encoder = flate2::write::GzEncoder::new(vec![0; prefix], flate2::Compression::fast());
-    encoder.write_all(&payload[GRPC_PREFIX_BYTES..]).expect("memory takes everything");
-    let mut out = encoder.finish().expect("memory takes everything");
-    if grpc {
-        let length = (out.len() - prefix) as u32;
-        out[0] = 1;
-        out[1..GRPC_PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+#[cfg(test)]
+mod tests {
+    use super::super::tests::options;
+    use super::*;
+
+    /// A turn that queues as many requests as one turn may, and so writes none of them, must say that it did
+    /// something: else the loop waits 20 ms with requests in hand, and small calls crawl.
+    #[test]
+    fn a_turn_that_queued_all_it_may_does_not_wait_before_it_writes() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let depth = TURN_REQUESTS_MAX + 1;
+        let words = format!("--endpoint raw://{address} --series {depth} --batch 1 --in-flight {depth} --exports 1");
+        let settled = options(&words).settle().unwrap();
+        let plan = Plan::new(settled.settings.clone(), 1).unwrap();
+        let mut sender = Sender::new(settled, plan, Clock::start()).unwrap();
+        let mut events = Events::with_capacity(8);
+        let (mut turns, mut full) = (0, 0);
+        while sender.tally.acknowledged_points < depth as u64 {
+            let (did, idle) = sender.turn(0).unwrap();
+            let waiting = sender.connections[0].outbox.bytes();
+            assert!(did || waiting == 0, "{waiting} bytes wait, and the turn says it did nothing");
+            full += usize::from(waiting > 0);
+            sender.wait(&mut events, did, u64::MAX, idle).unwrap();
+            turns += 1;
+            assert!(turns < 1_000, "everything is sent in a few turns");
+        }
+        assert!(full > 0, "a turn was full, or this test says nothing");
+        // What was waited for is the connection, on loopback, and never the 20 ms of a poll with requests in hand.
+        assert_eq!(sender.tally.sent_requests, depth as u64);
     }
-    out
 }

@@ -16,8 +16,10 @@ pub const EXPONENTIAL_BUCKETS: usize = 20;
 pub const EXPONENTIAL_SCALE: i32 = 3;
 /// What every bucket of a cumulative exponential histogram starts from: varints of 2^21 to 2^28 - 1 are four bytes wide.
 pub const EXPONENTIAL_BASE: u64 = 1 << 21;
+/// Quantiles of the summaries that are sent, and what they say.
+pub const SUMMARY_QUANTILES: [(f64, f64); 2] = [(0.5, 0.25), (0.99, 2.0)];
 /// Hexadecimal digits of the identity.
-const IDENTITY_DIGITS: usize = 8;
+pub(crate) const IDENTITY_DIGITS: usize = 8;
 
 /// A kind of point with its temporality and number type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,6 +115,13 @@ impl Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix(Vec<Shape>);
 
+impl Default for Mix {
+    /// Delta sums alone.
+    fn default() -> Self {
+        Mix(vec![Shape::DeltaSum])
+    }
+}
+
 impl Mix {
     /// The largest weight; what is larger is a typing error.
     const WEIGHT_MAX: usize = 1_000;
@@ -176,8 +185,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of `shape` with `attributes` string attributes.
-    pub fn new(shape: Shape, attributes: usize) -> Self {
+    /// The layout of `shape` with these attributes.
+    pub fn new(shape: Shape, attributes: &[Attribute]) -> Self {
         let mut layout = Layout::default();
         let mut body = Vec::new();
         let exponential = matches!(shape, Shape::DeltaExponential | Shape::CumulativeExponential);
@@ -223,7 +232,7 @@ impl Layout {
                 }
             }
             Shape::Summary => {
-                for (quantile, value) in [(0.5_f64, 0.25_f64), (0.99, 2.0)] {
+                for (quantile, value) in SUMMARY_QUANTILES {
                     head(&mut body, 6, 18);
                     fixed64(&mut body, 1, quantile.to_bits());
                     fixed64(&mut body, 2, value.to_bits());
@@ -240,11 +249,25 @@ impl Layout {
         self.template.len()
     }
 
+    /// Where the digits of the attributes lie, and how many they are.
+    pub fn digits(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.digits.iter().map(|&(offset, digits, _)| (offset, digits))
+    }
+
+    /// Count of bucket `index` of a point, the zero bucket of an exponential histogram being the first.
+    pub fn bucket(&self, shape: Shape, point: &[u8], index: usize) -> u64 {
+        match (shape, index) {
+            (Shape::DeltaExponential | Shape::CumulativeExponential, 0) => get(point, self.zero),
+            (Shape::DeltaExponential, _) => point[self.buckets + index - 1].into(),
+            (Shape::CumulativeExponential, _) => get_varint4(&point[self.buckets + (index - 1) * 4..]),
+            _ => get(point, self.buckets + index * 8),
+        }
+    }
+
     /// Writes identity `id` into a point. What the other attributes say follows from it.
     pub fn identify(&self, point: &mut [u8], id: u32) {
-        let facets = mix(u64::from(id));
         for (index, &(offset, digits, values)) in self.digits.iter().enumerate() {
-            let number = if values == 0 { id } else { (facets >> (index * 7 % 40)) as u32 % values };
+            let number = facet(index, id, values);
             for digit in 0..digits {
                 point[offset + digit] = b"0123456789abcdef"[(number >> (4 * (digits - 1 - digit))) as usize & 15];
             }
@@ -266,11 +289,41 @@ impl Layout {
         self
     }
 
-    /// `attributes` repeated KeyValue fields with the number `field`; the third (or last) carries the identity.
-    fn write_attributes(&mut self, body: &mut Vec<u8>, field: u32, attributes: usize) {
-        for index in 0..attributes {
-            let identity = index == attributes.min(3) - 1;
-            let plain = if index > 2.min(attributes - 1) { index - 1 } else { index };
+    /// Repeated KeyValue fields with the number `field`.
+    fn write_attributes(&mut self, body: &mut Vec<u8>, field: u32, attributes: &[Attribute]) {
+        for attribute in attributes {
+            let mut value = Vec::new();
+            bytes_field(&mut value, 1, attribute.value(0, 0).as_bytes());
+            let mut pair = Vec::new();
+            bytes_field(&mut pair, 1, attribute.key.as_bytes());
+            bytes_field(&mut pair, 2, &value);
+            bytes_field(body, field, &pair);
+            // The digits stand at the end of the value, and the value at the end of the field.
+            let at = body.len() - attribute.digits;
+            body[at..].fill(b'0');
+            self.digits.push((at, attribute.digits, attribute.values));
+        }
+    }
+}
+
+/// One string attribute of every point: a fixed beginning, then hexadecimal digits that follow from the identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attribute {
+    /// The key.
+    pub key: String,
+    prefix: String,
+    digits: usize,
+    /// How many different values; 0: the identity itself.
+    values: u32,
+}
+
+impl Attribute {
+    /// The attributes of every point: the third (or last) carries the identity. Values have `value_bytes` bytes each,
+    /// or the length that is usual for what they name.
+    pub fn list(count: usize, value_bytes: Option<usize>) -> Vec<Attribute> {
+        let one = |index: usize| {
+            let identity = index == count.min(3) - 1;
+            let plain = if index > 2.min(count - 1) { index - 1 } else { index };
             let (key, prefix, digits, values) = match plain {
                 _ if identity => ("k8s.pod.name".to_owned(), "checkout-", IDENTITY_DIGITS, 0),
                 0 => ("http.route".to_owned(), "/api/v1/items/", 2, 64),
@@ -279,17 +332,23 @@ impl Layout {
                 3 => ("cloud.availability_zone".to_owned(), "eu-west-", 1, 3),
                 more => (format!("attribute.{more:03}"), "value-", 3, 4_096),
             };
-            let value_bytes = prefix.len() + digits;
-            head(body, field, 2 + key.len() + 4 + value_bytes);
-            head(body, 1, key.len());
-            body.extend_from_slice(key.as_bytes());
-            head(body, 2, 2 + value_bytes);
-            head(body, 1, value_bytes);
-            body.extend_from_slice(prefix.as_bytes());
-            self.digits.push((body.len(), digits, values));
-            body.resize(body.len() + digits, b'0');
-        }
+            let filler = prefix.chars().chain(('a'..='z').cycle());
+            let prefix_bytes = value_bytes.map_or(prefix.len(), |bytes| bytes.saturating_sub(digits));
+            Attribute { key, prefix: filler.take(prefix_bytes).collect(), digits, values }
+        };
+        (0..count).map(one).collect()
     }
+
+    /// What the `index`-th attribute says for identity `id`.
+    pub fn value(&self, index: usize, id: u32) -> String {
+        let number = facet(index, id, self.values);
+        format!("{}{number:0digits$x}", self.prefix, digits = self.digits)
+    }
+}
+
+/// The number in the digits of attribute `index`.
+fn facet(index: usize, id: u32, values: u32) -> u32 {
+    if values == 0 { id } else { (mix(u64::from(id)) >> (index * 7 % 40)) as u32 % values }
 }
 
 /// Appends a base-128 varint.
@@ -326,6 +385,31 @@ fn fixed64(out: &mut Vec<u8>, field: u32, bits: u64) -> usize {
     out.len() - 8
 }
 
+/// Writes eight bytes, little-endian.
+#[inline]
+pub(crate) fn put(point: &mut [u8], offset: usize, bits: u64) {
+    point[offset..offset + 8].copy_from_slice(&bits.to_le_bytes());
+}
+
+/// Reads eight bytes, little-endian.
+#[inline]
+pub(crate) fn get(point: &[u8], offset: usize) -> u64 {
+    u64::from_le_bytes(point[offset..offset + 8].try_into().expect("eight bytes"))
+}
+
+/// A varint of exactly four bytes: 2^21 to 2^28 - 1.
+pub(crate) fn put_varint4(out: &mut [u8], value: u64) {
+    assert!((EXPONENTIAL_BASE..1 << 28).contains(&value), "a bucket count left its four bytes");
+    for (index, byte) in out[..4].iter_mut().enumerate() {
+        *byte = (value >> (7 * index)) as u8 & 127 | if index < 3 { 128 } else { 0 };
+    }
+}
+
+/// The same, read.
+pub(crate) fn get_varint4(bytes: &[u8]) -> u64 {
+    (0..4).map(|index| u64::from(bytes[index] & 127) << (7 * index)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_delta_sum_with_five_attributes_is_of_the_promised_size() {
-        let bytes = Layout::new(Shape::DeltaSum, 5).stride();
+        let bytes = Layout::new(Shape::DeltaSum, &Attribute::list(5, None)).stride();
         assert!((190..=220).contains(&bytes), "{bytes}");
     }
 
@@ -352,7 +436,7 @@ mod tests {
     fn identities_differ_and_keep_the_length() {
         for shape in Shape::ALL {
             for attributes in 1..8 {
-                let layout = Layout::new(shape, attributes);
+                let layout = Layout::new(shape, &Attribute::list(attributes, None));
                 let mut seen = std::collections::HashSet::new();
                 for id in 0..500 {
                     let mut point = layout.template.clone();

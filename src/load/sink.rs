@@ -1,5 +1,5 @@
-//! `catchment sink`: a counting backend. OTLP/gRPC and OTLP/HTTP protobuf in on one port, exact totals out, faults to
-//! order.
+//! `catchment sink`: a counting backend. OTLP/gRPC and OTLP/HTTP in on one port, protobuf and JSON, identity, gzip and
+//! zstd; exact totals out, faults to order.
 //!
 //! Deliberately plain: one thread for each connection, blocking sockets, prost; it is not on any hot path. Shares no
 //! code with server, encoder or ledger.
@@ -8,6 +8,7 @@
 //! *Progress*: one lock around the totals, held for one decoded request at a time.
 //! Bounds: bodies of [`BODY_BYTES_MAX`]; threads as many as there are connections.
 
+use super::json_in;
 use super::messages::ExportMetricsServiceRequest;
 use super::options::duration;
 use super::sink_session::serve;
@@ -23,6 +24,8 @@ use std::time::Duration;
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Receive OTLP metrics, keep exact totals per metric and series, answer as told.
+///
+/// Takes OTLP/gRPC and OTLP/HTTP on one port, protobuf and JSON, identity, gzip and zstd.
 ///
 /// Totals are printed as JSON at the end (SIGTERM, Ctrl-C), and `GET /totals` shows them at any time. Faults meet the
 /// requests that --fail-rate chooses.
@@ -67,6 +70,11 @@ pub struct SinkOptions {
     /// Answer the N-th request with success and forget it: what a test of --verify must find
     #[arg(long, value_name = "N")]
     pub drop: Option<u64>,
+
+    /// After the N-th request, hold one series of a metric one too high and another one as much too low: their sum is
+    /// right, and they are not
+    #[arg(long, value_name = "N")]
+    pub misplace: Option<u64>,
 }
 
 impl Default for SinkOptions {
@@ -83,6 +91,7 @@ impl Default for SinkOptions {
             retry_after: None,
             partial: None,
             drop: None,
+            misplace: None,
         }
     }
 }
@@ -112,7 +121,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Counts one request body, already decompressed, and says what to answer.
-    pub fn request(&self, body: &[u8]) -> Reply {
+    pub fn request(&self, body: &[u8], json: bool) -> Reply {
         // ORDERING: Relaxed, a number to each request; nothing else is published by it.
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(delay) = self.options.delay {
@@ -124,15 +133,22 @@ impl Shared {
             self.totals().faulted_requests += 1;
             return reply;
         }
-        let request = match ExportMetricsServiceRequest::decode(body) {
+        let request = match json {
+            true => json_in::request(body),
+            false => ExportMetricsServiceRequest::decode(body).map_err(|error| error.to_string()),
+        };
+        let request = match request {
             Ok(request) => request,
-            Err(error) => {
+            Err(why) => {
                 self.totals().faulted_requests += 1;
-                return Reply::Refuse { status: 400, retry_after_s: None, why: error.to_string() };
+                return Reply::Refuse { status: 400, retry_after_s: None, why };
             }
         };
         if self.options.drop != Some(number) {
             self.totals().take(&request);
+        }
+        if self.options.misplace == Some(number) {
+            self.totals().misplace_one();
         }
         let rejected = if chosen { self.options.partial.unwrap_or(0) } else { 0 };
         Reply::Accept { rejected }

@@ -8,6 +8,7 @@
 use super::hpack::{Decoder, literal};
 use super::http2::frame_head;
 use super::messages::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use super::report::quoted;
 use super::sink::{BODY_BYTES_MAX, Reply, Shared};
 use prost::Message;
 use std::collections::{HashMap, VecDeque};
@@ -51,14 +52,51 @@ fn broken(why: &'static str) -> Error {
     Error::new(ErrorKind::InvalidData, why)
 }
 
-/// A body as it came, inflated if it says so.
-fn inflate(body: &[u8], gzip: bool) -> io::Result<Vec<u8>> {
-    if !gzip {
-        return Ok(body.to_vec());
+/// How a body is compressed.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Packing {
+    #[default]
+    Identity,
+    Gzip,
+    Zstd,
+    Unknown,
+}
+
+impl Packing {
+    fn of(word: Option<&[u8]>) -> Packing {
+        match word {
+            None | Some(b"identity" | b"") => Packing::Identity,
+            Some(b"gzip") => Packing::Gzip,
+            Some(b"zstd") => Packing::Zstd,
+            Some(_) => Packing::Unknown,
+        }
     }
+}
+
+/// A body as it came, inflated if it says so.
+fn inflate(body: &[u8], packing: Packing) -> io::Result<Vec<u8>> {
+    let bound = BODY_BYTES_MAX as u64 + 1;
     let mut out = Vec::new();
-    flate2::read::MultiGzDecoder::new(body).take(BODY_BYTES_MAX as u64).read_to_end(&mut out)?;
+    match packing {
+        Packing::Identity => out.extend_from_slice(body),
+        Packing::Gzip => drop(flate2::read::MultiGzDecoder::new(body).take(bound).read_to_end(&mut out)?),
+        Packing::Zstd => drop(zstd::stream::read::Decoder::new(body)?.take(bound).read_to_end(&mut out)?),
+        Packing::Unknown => return Err(broken("unknown compression")),
+    }
+    if out.len() > BODY_BYTES_MAX {
+        return Err(broken("body is too long"));
+    }
     Ok(out)
+}
+
+/// The response message of a success, as JSON.
+fn json_response(rejected: u64) -> Vec<u8> {
+    if rejected == 0 {
+        return b"{}".to_vec();
+    }
+    let partial =
+        format!("\"rejectedDataPoints\":\"{rejected}\",\"errorMessage\":\"{rejected} points rejected to order\"");
+    format!("{{\"partialSuccess\":{{{partial}}}}}").into_bytes()
 }
 
 /// The response message of a success.
@@ -98,15 +136,24 @@ fn http1(mut stream: &TcpStream, mut reader: impl Read, shared: &Shared) -> io::
         let answer = match (method, path) {
             ("GET", "/totals") => answer(200, "application/json", "", shared.totals().json().as_bytes()),
             ("POST", "/v1/metrics") => {
-                let gzip = field("content-encoding").is_some_and(|value| value.eq_ignore_ascii_case("gzip"));
-                match shared.request(&inflate(&body, gzip)?) {
+                let packing = Packing::of(field("content-encoding").map(str::as_bytes));
+                let kind = field("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
+                let json = kind.trim().eq_ignore_ascii_case("application/json");
+                match shared.request(&inflate(&body, packing)?, json) {
+                    Reply::Accept { rejected } if json => answer(200, "application/json", "", &json_response(rejected)),
                     Reply::Accept { rejected } => answer(200, "application/x-protobuf", "", &response(rejected)),
                     Reply::Refuse { status, retry_after_s, why } => {
                         let status = if status < 100 { 503 } else { status };
                         let retry = retry_after_s.map_or(String::new(), |s| format!("retry-after: {s}\r\n"));
-                        answer(status, "application/x-protobuf", &retry, &rpc_status(2, &why, None))
+                        if json {
+                            let body = format!("{{\"code\":2,\"message\":{}}}", quoted(&why));
+                            answer(status, "application/json", &retry, body.as_bytes())
+                        } else {
+                            answer(status, "application/x-protobuf", &retry, &rpc_status(2, &why, None))
+                        }
                     }
-                    Reply::Hang => continue,
+                    // Answers come in order: once one is missing, none can follow.
+                    Reply::Hang => return io::copy(&mut reader, &mut io::sink()).map(drop),
                     Reply::Reset => return reset(stream),
                 }
             }
@@ -176,7 +223,7 @@ fn chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
 struct Call {
     headers: Vec<u8>,
     ended: bool,
-    gzip: bool,
+    packing: Packing,
     path: String,
     body: Vec<u8>,
 }
@@ -258,7 +305,7 @@ impl Session<'_> {
                     let block = std::mem::take(&mut call.headers);
                     let read = self.decoder.decode(&block, |name, value| match name {
                         b":path" => call.path = String::from_utf8_lossy(value).into_owned(),
-                        b"grpc-encoding" => call.gzip = value == b"gzip",
+                        b"grpc-encoding" => call.packing = Packing::of(Some(value)),
                         _ => {}
                     });
                     read.map_err(broken)?;
@@ -299,7 +346,8 @@ impl Session<'_> {
             None => Reply::Refuse { status: 13, retry_after_s: None, why: "no message".into() },
             Some(message) => {
                 let compressed = call.body[0] == 1;
-                self.shared.request(&inflate(message, compressed && call.gzip)?)
+                let packing = if compressed { call.packing } else { Packing::Identity };
+                self.shared.request(&inflate(message, packing)?, false)
             }
         };
         let mut frames = Vec::new();

@@ -15,12 +15,39 @@ struct Line {
 const ALL_KINDS: &str = "delta-sum,cumulative-sum,delta-sum-double,cumulative-sum-double,gauge,gauge-double,\
 delta-histogram,cumulative-histogram,delta-exponential-histogram,cumulative-exponential-histogram,summary";
 
-fn options(words: &str) -> Options {
+pub(super) fn options(words: &str) -> Options {
     Line::try_parse_from(std::iter::once("load").chain(words.split_whitespace())).unwrap().options
 }
 
+/// A plan that keeps totals of every series.
 fn plan(words: &str) -> Plan {
-    Plan::new(options(words).settings(), 1_000).unwrap()
+    Plan::new(options(&format!("{words} --verify")).settle().unwrap().settings, 1_000).unwrap()
+}
+
+/// The totals by metric are what a sink holds.
+fn check_metrics(expected: &Expected, totals: &Totals, words: &str) {
+    let held = totals.held();
+    for metric in expected.metrics() {
+        let Some(got) = held.get(metric.name.as_str()) else {
+            assert_eq!((metric.units, metric.count), (0, 0), "{words}: {} did not arrive", metric.name);
+            continue;
+        };
+        assert_eq!((metric.units, metric.count), (got.units, got.count), "{words}: {}", metric.name);
+        if got.exponential.is_none() {
+            assert_eq!(metric.buckets, got.buckets, "{words}: {}", metric.name);
+        }
+    }
+    assert_eq!(totals.inexact_values, 0, "{words}");
+}
+
+/// So are those by series, down to the last bucket; the two were kept apart all along.
+fn check_series(series: &SeriesTotals, expected: &Expected, totals: &Totals, words: &str) {
+    let difference = series.difference(totals);
+    assert!(difference.is_none(), "{words}: {difference:?}");
+    assert_eq!(difference.series, totals.series() as u64, "{words}");
+    for (metric, by_series) in expected.metrics().iter().zip(series.by_metric()) {
+        assert_eq!((metric.units, metric.count), by_series, "{words}: {}", metric.name);
+    }
 }
 
 /// Bytes of every request over some exports, with a clock that only counts.
@@ -64,6 +91,43 @@ fn the_bytes_are_these() {
 
 const FINGERPRINT: &str = "ffc25607fc533d33";
 
+/// The same for every shape, order and encoding: bytes over three exports, FNV-1a.
+#[test]
+fn the_bytes_of_every_shape_are_these() {
+    let all = Shape::ALL.map(|shape| format!("--kind {}", shape.word()));
+    let more = [
+        "--order shuffled",
+        "--order zipf",
+        "--churn 0.1",
+        "--churn-rate 100000",
+        "--kind cumulative-sum,cumulative-histogram,cumulative-exponential-histogram --resets 0.1",
+        "--kind delta-sum,gauge,cumulative-histogram --late 0.2",
+        "--attribute-bytes 200",
+    ];
+    let mut got = String::new();
+    for words in all.iter().map(String::as_str).chain(more) {
+        for encoding in ["protobuf", "json"] {
+            let url = if encoding == "json" { "--endpoint http://127.0.0.1:1" } else { "" };
+            let mut plan = plan(&format!("--series 40 --metrics 3 {words} --encoding {encoding} {url}"));
+            let mut fnv = 0xcbf2_9ce4_8422_2325_u64;
+            for export in 1..4 {
+                for request in 0..plan.requests() {
+                    plan.patch(request, export * 1_000_000);
+                    for &byte in plan.payload(request) {
+                        fnv = (fnv ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+                    }
+                }
+            }
+            got += &format!("{fnv:016x} {encoding} {words}\n");
+        }
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/load_fingerprints.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &got).unwrap();
+    }
+    assert_eq!(got, std::fs::read_to_string(&path).unwrap_or_default(), "if meant, UPDATE_GOLDEN=1");
+}
+
 /// Decodes what would be sent and adds it up point by point.
 #[test]
 fn expected_totals_are_what_the_bytes_say() {
@@ -73,25 +137,107 @@ fn expected_totals_are_what_the_bytes_say() {
         "--series 5000 --order zipf --kind delta-sum,delta-histogram,delta-exponential-histogram,delta-sum-double",
         &format!("--series 2200 --kind {ALL_KINDS}"),
         &format!("--series 2200 --kind {ALL_KINDS} --order shuffled --churn 0.05 --batch 300 --metrics 11"),
+        &format!("--series 2200 --kind {ALL_KINDS} --order shuffled --churn-rate 10000000 --batch 300 --metrics 11"),
+        &format!("--series 2200 --kind {ALL_KINDS} --resets 0.2 --order shuffled"),
+        &format!("--series 2200 --kind {ALL_KINDS} --late 0.3"),
+        &format!("--series 2200 --kind {ALL_KINDS} --late 0.2 --resets 0.2 --churn 0.2 --order shuffled"),
         &format!("--series 11 --kind {ALL_KINDS} --attributes 0 --metrics 11 --resources 1"),
+        &format!("--series 500 --kind {ALL_KINDS} --attributes 1 --attribute-bytes 8"),
+        &format!("--series 500 --kind {ALL_KINDS} --attributes 9 --attribute-bytes 300"),
     ] {
-        let mut plan = plan(words);
-        let mut totals = Totals::default();
-        let mut points = 0;
-        for export in 0..4 {
-            for request in 0..plan.requests() {
-                plan.patch(request, 10_000 * (export + 1));
-                let message = &plan.payload(request)[GRPC_PREFIX_BYTES..];
-                let length = u32::from_be_bytes(plan.payload(request)[1..5].try_into().unwrap());
-                assert_eq!(length as usize, message.len());
-                totals.take(&ExportMetricsServiceRequest::decode(message).unwrap());
-                points += u64::from(plan.request_points(request));
+        for json in [false, true] {
+            let words = if json { &format!("{words} --encoding json --endpoint http://127.0.0.1:1") } else { words };
+            let mut plan = plan(words);
+            let mut totals = Totals::default();
+            let mut points = 0;
+            for export in 0..6 {
+                for request in 0..plan.requests() {
+                    plan.patch(request, 10_000 * (export + 1));
+                    let message = &plan.payload(request)[GRPC_PREFIX_BYTES..];
+                    if json {
+                        totals.take(&json_in::request(message).unwrap());
+                    } else {
+                        let length = u32::from_be_bytes(plan.payload(request)[1..5].try_into().unwrap());
+                        assert_eq!(length as usize, message.len());
+                        totals.take(&ExportMetricsServiceRequest::decode(message).unwrap());
+                    }
+                    points += u64::from(plan.request_points(request));
+                }
             }
+            assert_eq!((totals.points, points), (points, plan.points() * 6), "{words}");
+            let (expected, series) = plan.into_totals();
+            check_metrics(&expected, &totals, words);
+            check_series(&series.unwrap(), &expected, &totals, words);
+            assert_eq!(expected.metrics().iter().map(|metric| metric.points).sum::<u64>(), points, "{words}");
         }
-        assert_eq!((totals.difference(plan.expected()), totals.inexact_values), (0, 0), "{words}");
-        assert_eq!((totals.points, points), (points, plan.points() * 4), "{words}");
-        assert_eq!(plan.expected().metrics().iter().map(|metric| metric.points).sum::<u64>(), points, "{words}");
     }
+}
+
+/// What is late or begins anew is what it says: times that go back, starts that move on, in about the share asked for.
+#[test]
+fn late_points_and_resets_are_in_the_bytes() {
+    let mut plan = plan("--series 1000 --metrics 1 --kind cumulative-sum --late 0.1 --resets 0.05");
+    let (mut late, mut resets, mut before) = (0, 0, std::collections::HashMap::new());
+    for export in 0..12_u64 {
+        plan.patch(0, 1_000_000 * (export + 1));
+        let request = ExportMetricsServiceRequest::decode(&plan.payload(0)[GRPC_PREFIX_BYTES..]).unwrap();
+        let metric = &request.resource_metrics[0].scope_metrics[0].metrics[0];
+        let Some(messages::Data::Sum(sum)) = &metric.data else { panic!("a sum") };
+        for point in &sum.data_points {
+            let (start, time) = (point.start_time_unix_nano, point.time_unix_nano);
+            assert!(start < time, "{point:?}");
+            let key = format!("{:?}", point.attributes);
+            if let Some((start_before, time_before, value)) = before.get(&key) {
+                late += u32::from(time < *time_before);
+                resets += u32::from(start > *start_before);
+                assert!(time != *time_before, "no two points of one time");
+                assert!(time > *time_before || point.value == *value, "a late point repeats what was true");
+            }
+            before.insert(key, (start, time, point.value));
+        }
+    }
+    // ten exports can be late; a point that is late twice running is so only once
+    assert!((700..=1_000).contains(&late), "{late}");
+    assert!((450..=550).contains(&resets), "{resets}");
+}
+
+/// What is not a delta cannot be sent twice: its time must move on. What is, can be compressed ahead.
+#[test]
+fn what_is_prepared_adds_up() {
+    let words = "--series 2000 --kind delta-sum,delta-histogram,delta-exponential-histogram --compression zstd";
+    let settings = options(&format!("{words} --prepared 3")).settle().unwrap().settings;
+    let mut plan = Plan::new(settings, 1_000).unwrap();
+    let mut totals = Totals::default();
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..7 {
+        for request in 0..plan.requests() {
+            plan.patch(request, 77);
+            let payload = plan.payload(request);
+            assert_eq!(
+                (payload[0], payload.len() - 5),
+                (1, u32::from_be_bytes(payload[1..5].try_into().unwrap()) as usize)
+            );
+            seen.insert(payload.to_vec());
+            let message = zstd::stream::decode_all(&payload[GRPC_PREFIX_BYTES..]).unwrap();
+            totals.take(&ExportMetricsServiceRequest::decode(&message[..]).unwrap());
+        }
+    }
+    assert_eq!(seen.len(), 3 * plan.requests());
+    check_metrics(plan.expected(), &totals, words);
+}
+
+#[test]
+fn churn_by_the_second_follows_the_clock_it_is_given() {
+    let mut plan = plan("--series 1000 --metrics 1 --churn-rate 50");
+    let mut totals = Totals::default();
+    // 1000 series, fifty new ones a second: half a second between exports, so twenty-five an export after the first
+    for export in 0..5 {
+        for request in 0..plan.requests() {
+            plan.patch(request, 1_000 + 500_000_000 * (export + 1));
+            totals.take(&ExportMetricsServiceRequest::decode(&plan.payload(request)[GRPC_PREFIX_BYTES..]).unwrap());
+        }
+    }
+    assert!((1_097..=1_101).contains(&totals.series()), "{}", totals.series());
 }
 
 #[test]
@@ -141,6 +287,16 @@ fn histograms_are_consistent() {
 #[test]
 fn contradictions_are_refused_with_a_remedy() {
     for words in [
+        "--resets 0.5 --kind delta-sum",
+        "--late 1.5",
+        "--attribute-bytes 7",
+        "--churn-rate=-1",
+        "--prepared 2",
+        "--prepared 2 --compression gzip --kind gauge",
+        "--prepared 2 --compression gzip --churn 0.1",
+        "--prepared 2 --compression gzip --verify",
+        "--batch 2000000 --attributes 100 --series 2000000",
+        "--verify --series 3000000",
         "--series 0",
         "--attributes 0 --series 1000 --metrics 1",
         "--order zipf --kind gauge",
@@ -148,8 +304,36 @@ fn contradictions_are_refused_with_a_remedy() {
         "--churn 0.1 --order zipf",
         "--attributes 101",
     ] {
-        let refused = Plan::new(options(words).settings(), 0).err().unwrap_or_else(|| panic!("{words} was taken"));
+        let refused = Plan::new(options(words).settle().unwrap().settings, 0)
+            .err()
+            .unwrap_or_else(|| panic!("{words} was taken"));
         assert!(refused.contains("--"), "{refused}");
+    }
+}
+
+/// Faults of the sink are told in the client's own encoding.
+#[test]
+fn json_is_answered_in_json() {
+    let words = "--encoding json --series 1000 --batch 100 --exports 1";
+    let (outcome, sink) = run(SinkOptions { partial: Some(7), ..SinkOptions::default() }, "http", words);
+    assert_eq!((outcome.tally.rejected_points, outcome.tally.acknowledged_points), (70, 930));
+    let refuse = SinkOptions { fail_status: Some(503), retry_after: Some(1), fail_rate: 0.5, ..SinkOptions::default() };
+    let (outcome, _) = run(refuse, "http", words);
+    assert_eq!(outcome.tally.failures["HTTP 503"], 5);
+    use std::io::{Read, Write};
+    for (kind, body, want) in [
+        ("application/json", "{\"resourceMetrics\":7}", "400 Sink\r\ncontent-type: application/json"),
+        ("application/json; charset=utf-8", "{}", "{\"partialSuccess\":{\"rejectedDataPoints\":\"7\""),
+        ("application/x-protobuf", "\u{1}\u{1}", "400 Sink\r\ncontent-type: application/x-protobuf"),
+    ] {
+        let mut stream = std::net::TcpStream::connect(sink.address()).unwrap();
+        let length = body.len();
+        let head = format!("POST /v1/metrics HTTP/1.1\r\ncontent-type: {kind}\r\nconnection: close\r\n");
+        stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.contains(want), "{kind} {body}: {answer}");
     }
 }
 
@@ -165,29 +349,90 @@ fn run(sink: SinkOptions, scheme: &str, words: &str) -> (Outcome, Sink) {
 fn what_is_sent_arrives_whole() {
     for scheme in ["grpc", "http"] {
         for words in [
-            &format!("--series 3300 --batch 100 --kind {ALL_KINDS} --exports 5 --connections 4")[..],
-            &format!("--series 3300 --order shuffled --churn 0.02 --kind {ALL_KINDS} --exports 5"),
-            "--series 1000 --requests 50 --connections 5 --in-flight 3",
-            "--series 2000 --exports 3 --compression gzip",
-            "--series 20 --batch 1 --exports 20 --rate 100000",
+            &format!("--series 3300 --batch 100 --kind {ALL_KINDS} --exports 5 --connections 4 --verify")[..],
+            &format!("--series 3300 --order shuffled --churn 0.02 --kind {ALL_KINDS} --exports 5 --verify"),
+            &format!("--series 1100 --late 0.1 --resets 0.1 --kind {ALL_KINDS} --exports 5 --verify"),
+            "--series 1000 --requests 50 --connections 5 --in-flight 3 --verify",
+            "--series 2000 --exports 3 --compression gzip --verify",
+            &format!("--series 2200 --exports 3 --compression zstd --kind {ALL_KINDS} --verify"),
+            "--series 2000 --exports 5 --compression gzip --prepared 2",
+            "--series 20 --batch 1 --exports 20 --rate 100000 --ramp 1ms --verify",
         ] {
-            let (outcome, sink) = run(SinkOptions::default(), scheme, words);
-            let totals = sink.totals();
-            assert!(outcome.tally.is_exact(), "{scheme} {words}: {:?}", outcome.tally.failures);
-            assert_eq!(totals.points, outcome.tally.sent_points, "{scheme} {words}");
-            assert_eq!(totals.difference(&outcome.expected), 0, "{scheme} {words}");
-            assert_eq!(outcome.tally.latencies.count(), outcome.tally.sent_requests);
+            arrives_whole(scheme, words);
         }
     }
+    for words in ["", "--compression gzip", "--compression zstd", "--order shuffled --churn 0.1"] {
+        let words = format!("--encoding json --series 1100 --exports 3 --kind {ALL_KINDS} --verify {words}");
+        arrives_whole("http", &words);
+    }
+}
+
+fn arrives_whole(scheme: &str, words: &str) {
+    let (outcome, sink) = run(SinkOptions::default(), scheme, words);
+    let totals = sink.totals();
+    assert!(outcome.tally.is_exact(), "{scheme} {words}: {:?}", outcome.tally.failures);
+    assert_eq!(totals.points, outcome.tally.sent_points, "{scheme} {words}");
+    check_metrics(&outcome.expected, &totals, words);
+    if let Some(series) = &outcome.series {
+        check_series(series, &outcome.expected, &totals, words);
+    }
+    assert_eq!(outcome.series.is_some(), words.contains("--verify"));
+    assert_eq!(outcome.tally.latencies.count(), outcome.tally.sent_requests);
 }
 
 #[test]
 fn a_forgotten_request_shows() {
     for scheme in ["grpc", "http"] {
         let options = SinkOptions { drop: Some(3), ..SinkOptions::default() };
-        let (outcome, sink) = run(options, scheme, "--series 500 --batch 100 --exports 2");
+        let (outcome, sink) = run(options, scheme, "--series 500 --batch 100 --exports 2 --verify");
         assert!(outcome.tally.is_exact());
-        assert_ne!(sink.totals().difference(&outcome.expected), 0);
+        let difference = outcome.series.unwrap().difference(&sink.totals());
+        assert!(!difference.is_none() && difference.units > 0, "{difference:?}");
+    }
+}
+
+/// One series too high and another one as much too low: the sum of their metric is right, the balance is not.
+#[test]
+fn errors_of_opposite_sign_do_not_cancel() {
+    let options = SinkOptions { misplace: Some(2), ..SinkOptions::default() };
+    let (outcome, sink) = run(options, "grpc", "--series 500 --batch 100 --exports 2 --verify");
+    let totals = sink.totals();
+    check_metrics(&outcome.expected, &totals, "by metric there is nothing to see");
+    let difference = outcome.series.unwrap().difference(&totals);
+    assert_eq!((difference.units, difference.by_metric.len()), (2 << 10, 1), "{difference:?}");
+    assert_eq!((difference.missing, difference.unexpected), (0, 0));
+}
+
+/// Whatever a sink holds that nobody sent, and whatever it lacks, counts whole.
+#[test]
+fn what_nobody_sent_and_what_is_missing_count_whole() {
+    let words = "--metrics 1 --requests 1 --verify --series";
+    let (outcome, sink) = run(SinkOptions::default(), "grpc", &format!("{words} 10"));
+    let series = outcome.series.unwrap();
+    let all = outcome.expected.metrics()[0].units.unsigned_abs();
+    let nothing = series.difference(&Totals::default());
+    assert_eq!((nothing.units, nothing.missing, nothing.unexpected), (all, 10, 0));
+    // another seed: the same series with other values, and a resource more, which is that of nobody
+    let more = options(&format!("--endpoint grpc://{} {words} 20 --resources 2 --seed 2", sink.address()));
+    let more = send(&more, &AtomicBool::new(false), |_, _| {}).unwrap();
+    let difference = series.difference(&sink.totals());
+    assert_eq!((difference.missing, difference.unexpected), (0, 10), "{difference:?}");
+    assert_eq!(difference.units, more.expected.metrics()[0].units.unsigned_abs());
+}
+
+/// A sink that never answers: the run ends all the same, and says what was not answered.
+#[test]
+fn a_sink_that_hangs_is_waited_for_only_so_long() {
+    for scheme in ["grpc", "http"] {
+        let hang = SinkOptions { hang: true, fail_rate: 0.5, ..SinkOptions::default() };
+        let words = "--series 400 --batch 100 --exports 1 --in-flight 4 --drain 50ms --verify";
+        let (outcome, sink) = run(hang, scheme, words);
+        let tally = &outcome.tally;
+        assert!(!tally.is_exact() && !outcome.is_exact(), "{scheme}");
+        assert!(tally.failures["not answered in time"] >= 2, "{scheme}: {:?}", tally.failures);
+        assert_eq!(tally.acknowledged_points + tally.failed_points, 400, "{scheme}");
+        let difference = outcome.series.as_ref().unwrap().difference(&sink.totals());
+        assert!(difference.units > 0, "{scheme}: {difference:?}");
     }
 }
 

@@ -70,7 +70,7 @@ pub fn recording(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<PathBuf, S
     let mut load: Vec<String> =
         ["load", "--json", "--exports", "1", "--in-flight", "1", "--endpoint"].map(String::from).into();
     load.push(endpoint);
-    load.extend(plan.load_flags());
+    load.extend(plan.load_flags(0, 1)?);
     let sent = Child::start("the generator", &load, &plan.cores)?.answer(Duration::from_secs(60), stop)?;
     server.terminate(stop)?;
     let recorded = capture::read(&path)?.requests.len() as u64;

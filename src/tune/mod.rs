@@ -74,6 +74,10 @@ pub fn command(options: &Options) -> Result<u8, String> {
         return Ok(0);
     }
     let (source, note) = plan.source();
+    let note = match (note, plan.left_out(source)) {
+        (Some(note), Some(more)) => Some(format!("{note}; {more}")),
+        (note, more) => note.or(more.map(String::from)),
+    };
     if let Some(note) = &note {
         eprintln!("catchment: {note}");
     }

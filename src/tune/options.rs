@@ -2,6 +2,7 @@
 
 use super::machine;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
+use crate::load::Preset;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,7 +52,10 @@ pub struct Options {
     /// Your own traffic: requests recorded by `catchment run --capture FILE`
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
-    /// Series of the generator's traffic [default: 100000]
+    /// The generator's traffic by name, as `catchment load --preset` has it
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "capture")]
+    pub preset: Option<Preset>,
+    /// Series of the generator's traffic [default: 100000, or what the preset says]
     #[arg(long, value_name = "N", conflicts_with = "capture")]
     pub series: Option<usize>,
     /// Draw throughput and efficiency to this file, .svg or .png; repeatable
@@ -77,6 +81,7 @@ Examples:
   catchment tune --chart shards.svg
   catchment run --capture traffic.capture      # for a while, with your own clients
   catchment tune --capture traffic.capture --save tuning.json
+  catchment tune --preset sdk-fleet            # or traffic with a name
   catchment run --shards auto --tuning tuning.json
 
 Close what else runs on the machine first. Exit codes: 0 measured; 1 a failure, or stopped; 2 bad usage.";
@@ -89,6 +94,7 @@ pub struct Plan {
     pub duration: Duration,
     source: Source,
     pub capture: Option<PathBuf>,
+    pub preset: Option<Preset>,
     pub series: Option<usize>,
     pub charts: Vec<PathBuf>,
     pub save: Option<PathBuf>,
@@ -139,6 +145,7 @@ impl Options {
             duration,
             source: self.source,
             capture: self.capture.clone(),
+            preset: self.preset,
             series: self.series,
             charts: self.charts.clone(),
             save: self.save.clone(),
@@ -167,6 +174,13 @@ impl Plan {
         }
     }
 
+    /// What a measurement from this source leaves out of the traffic that was asked for.
+    pub fn left_out(&self, source: Source) -> Option<&'static str> {
+        let churns = self.preset == Some(Preset::Churn);
+        (churns && source == Source::Memory)
+            .then_some("one export is recorded and replayed: series that come and go are measured over sockets only")
+    }
+
     /// Most shards to try.
     pub fn max(&self, source: Source) -> usize {
         let most = if source == Source::Sockets { (self.cores.len() / 2).max(1) } else { self.cores.len() };
@@ -175,14 +189,36 @@ impl Plan {
 
     /// What the traffic is called.
     pub fn traffic(&self) -> String {
-        match &self.capture {
-            Some(path) => format!("capture {}", path.display()),
-            None => format!("delta sums, {} series", self.series.unwrap_or(SERIES_DEFAULT)),
+        match (&self.capture, self.preset, self.series) {
+            (Some(path), _, _) => format!("capture {}", path.display()),
+            (None, Some(preset), None) => format!("preset {}", preset.name()),
+            (None, Some(preset), Some(series)) => format!("preset {}, {series} series", preset.name()),
+            (None, None, series) => format!("delta sums, {} series", series.unwrap_or(SERIES_DEFAULT)),
         }
     }
 
-    /// Flags of `catchment load` that choose the traffic.
-    pub fn load_flags(&self) -> Vec<String> {
-        vec!["--series".to_owned(), self.series.unwrap_or(SERIES_DEFAULT).to_string()]
+    /// Flags of `catchment load` that choose the traffic of one generator of so many. Where kinds only add, all of them
+    /// send the same series, as replicas behind one name would; else each has resources of its own.
+    pub fn load_flags(&self, number: usize, of: usize) -> Result<Vec<String>, String> {
+        if let (Some(preset), true) = (self.preset, of > 1) {
+            let settings = preset.settings()?;
+            if !settings.mix.is_delta() {
+                let (series, resources) = (self.series.unwrap_or(settings.series), settings.resources.div_ceil(of));
+                return Ok(vec![
+                    "--preset".into(),
+                    preset.name(),
+                    "--series".into(),
+                    series.div_ceil(of).to_string(),
+                    "--resources".into(),
+                    resources.to_string(),
+                    "--first-resource".into(),
+                    (resources * number).to_string(),
+                ]);
+            }
+        }
+        let series = self.series.or(if self.preset.is_none() { Some(SERIES_DEFAULT) } else { None });
+        let preset = self.preset.iter().flat_map(|preset| ["--preset".to_owned(), preset.name()]);
+        let series = series.iter().flat_map(|series| ["--series".to_owned(), series.to_string()]);
+        Ok(preset.chain(series).collect())
     }
 }

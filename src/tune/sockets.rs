@@ -1,7 +1,7 @@
 //! A round over sockets: the real server on the first cores, the generator on the others.
 //!
-//! One generator process for each core it has, at most one a shard. They send the same series, as replicas behind one
-//! name would; for a capture the replayer takes their place.
+//! One generator process for each core it has, at most one a shard. Deltas are of the same series, as replicas behind one
+//! name would send them; other kinds have resources of their own. For a capture the replayer takes their place.
 
 use super::child::{Child, Folder};
 use super::memory::{INTERVAL, server_arguments};
@@ -68,14 +68,14 @@ fn load(
     stop: &Stop,
 ) -> Result<Seen, String> {
     let connections = (shards * TUNE_CONNECTIONS_PER_SHARD).div_ceil(cores.len());
-    let start = |core: &usize| {
+    let start = |(number, core): (usize, &usize)| {
         let mut arguments: Vec<String> = ["load", "--json", "--endpoint", endpoint].map(String::from).into();
         arguments.extend(["--connections".into(), connections.to_string(), "--cpu".into(), core.to_string()]);
-        arguments.extend(plan.load_flags());
+        arguments.extend(plan.load_flags(number, cores.len())?);
         arguments.extend_from_slice(more);
         Child::start("the generator", &arguments, &[*core])
     };
-    let children = cores.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let children = cores.iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
     let mut seen = Seen { acknowledged: 0, points_per_s: 0.0, p99_us: 0.0, generator_limited: true };
     for child in children {
         seen.add(&child.answer(plan.duration, stop)?)?;

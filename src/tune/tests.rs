@@ -191,6 +191,13 @@ fn bad_flags_are_refused_with_words() {
         assert!(why.contains(words), "{arguments:?}: {why}");
     }
     let plan = settle(&["--series", "100"]).unwrap();
-    assert_eq!(plan.load_flags(), ["--series", "100"]);
-    assert_eq!(settle(&[]).unwrap().load_flags(), ["--series", "100000"]);
+    assert_eq!(plan.load_flags(0, 1).unwrap(), ["--series", "100"]);
+    assert_eq!(settle(&[]).unwrap().load_flags(1, 2).unwrap(), ["--series", "100000"]);
+    // kinds that add are fed by all generators, others by one each
+    let flags = |words: &[&str], number, of| settle(words).unwrap().load_flags(number, of).unwrap().join(" ");
+    assert_eq!(flags(&["--preset", "hot"], 1, 2), "--preset hot");
+    assert_eq!(flags(&["--preset", "gateway"], 0, 1), "--preset gateway");
+    assert_eq!(flags(&["--preset", "gateway", "--series", "9"], 0, 1), "--preset gateway --series 9");
+    let third = "--preset gateway --series 33334 --resources 67 --first-resource 134";
+    assert_eq!(flags(&["--preset", "gateway"], 2, 3), third);
 }

@@ -1,0 +1,105 @@
+//! `catchment load --verify` in the built binary: server, sink and balance, and the faults it must find.
+
+mod binary;
+mod common;
+
+use binary::process::{Catchment, Ended, command, output};
+use catchment::load::{Sink, SinkOptions};
+use std::net::{SocketAddr, TcpListener};
+
+fn load(words: &str) -> (Ended, serde_json::Value) {
+    let words: Vec<&str> = ["load", "--json"].into_iter().chain(words.split_whitespace()).collect();
+    let ended = output(command(&words));
+    let json = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    (ended, json)
+}
+
+/// The balance closes, exactly.
+fn closes(words: &str) -> serde_json::Value {
+    let (ended, json) = load(words);
+    assert_eq!(ended.code(), 0, "{words}: {json}\n{}", ended.stderr);
+    assert_eq!((&json["difference"], &json["exact"]), (&0.into(), &true.into()), "{words}: {json}");
+    assert_eq!((&json["missing_series"], &json["unexpected_series"]), (&0.into(), &0.into()), "{words}: {json}");
+    assert!(json["delivered_points"].as_u64() >= json["series"].as_u64(), "{words}: {json}");
+    assert_eq!(json["sent_points"], json["acknowledged_points"], "{words}: {json}");
+    json
+}
+
+#[test]
+fn every_preset_arrives_whole() {
+    for preset in ["sdk-fleet", "gateway", "churn", "hot", "histograms"] {
+        let json = closes(&format!("--verify --preset {preset} --series 2000 --exports 5"));
+        assert!(json["sent_points"] == 10_000, "{preset}: {json}");
+    }
+}
+
+#[test]
+fn every_kind_arrives_whole_in_every_encoding() {
+    let kinds = "--kind delta-sum,cumulative-sum,delta-sum-double,cumulative-sum-double,gauge,gauge-double,\
+        delta-histogram,cumulative-histogram,delta-exponential-histogram,cumulative-exponential-histogram";
+    for more in [
+        "",
+        "--compression zstd --order shuffled",
+        "--compression gzip --late 0.1 --resets 0.1",
+        "--encoding json --churn 0.05",
+        "--encoding json --compression zstd --connections 3",
+        "--attributes 9 --attribute-bytes 100 --churn-rate 1000",
+    ] {
+        closes(&format!("--verify --series 1000 --exports 4 {kinds} {more}"));
+    }
+}
+
+/// Deltas leave as deltas, so that a single forgotten request shows whatever follows; of cumulatives the last one counts.
+#[test]
+fn a_sink_that_acknowledges_and_forgets_a_request_is_found() {
+    for kind in ["delta-sum", "delta-histogram", "gauge"] {
+        let words = format!("--verify --series 1000 --kind {kind} --exports 1 --sink-drop 1");
+        let (ended, json) = load(&words);
+        assert_eq!(ended.code(), 3, "{kind}: {json}");
+        assert!(json["difference"].as_f64().unwrap() > 0.0 && json["exact"] == false, "{kind}: {json}");
+        assert_eq!(json["sent_points"], json["acknowledged_points"], "the server took it all: {json}");
+    }
+    let words = ["load", "--verify", "--series", "100", "--exports", "1", "--sink-drop", "1"];
+    let ended = output(command(&words));
+    assert!(
+        ended.code() == 3 && ended.stdout.contains("is off by") && ended.stdout.contains("does NOT close"),
+        "{ended:?}"
+    );
+}
+
+/// An address of this test's own, where a port that was free a moment ago still is.
+fn address() -> SocketAddr {
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    TcpListener::bind(SocketAddr::from(([127, 77, high, low.max(1)], 0))).unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_running_server_is_verified_through_its_own_destination() {
+    let sink = address();
+    let server = Catchment::start(&["--interval", "200ms", "--out", &format!("otlp-grpc://{sink}")]);
+    let endpoint = server.ports.otlp_grpc.unwrap();
+    closes(&format!(
+        "--verify --endpoint grpc://{endpoint} --sink {sink} --series 500 --exports 3 --kind gauge,delta-sum"
+    ));
+    assert_eq!(server.terminate().code(), 0);
+}
+
+/// One request that is not acknowledged: the run is inexact, whatever arrived.
+#[test]
+fn an_unacknowledged_request_makes_the_result_inexact() {
+    let refusing =
+        Sink::start(SinkOptions { fail_status: Some(503), fail_rate: 0.25, ..SinkOptions::default() }).unwrap();
+    let words = format!("--endpoint http://{} --series 400 --batch 100 --exports 1", refusing.address());
+    let (ended, json) = load(&words);
+    assert_eq!((ended.code(), &json["exact"], &json["failed_points"]), (3, &false.into(), &100.into()), "{json}");
+    let (ended, json) = load(&format!("{words} --verify --sink {} --settle 1ms", address()));
+    assert_eq!((ended.code(), &json["exact"], &json["missing_series"]), (3, &false.into(), &400.into()), "{json}");
+}
+
+#[test]
+fn what_cannot_be_started_is_told() {
+    let ended = output(command(&["load", "--verify", "--encoding", "json", "--endpoint", "grpc://127.0.0.1:1"]));
+    assert!(ended.code() == 1 && ended.stderr.contains("--encoding json"), "{ended:?}");
+    let ended = output(command(&["load", "--verify", "--order", "zipf", "--kind", "gauge"]));
+    assert!(ended.code() == 1 && ended.stderr.contains("change --kind"), "{ended:?}");
+}

@@ -49,6 +49,18 @@ fn every_kind_arrives_whole_in_every_encoding() {
     }
 }
 
+/// Over several intervals, each point in exactly one of them.
+#[test]
+fn several_intervals_add_up() {
+    let kinds = "--kind delta-sum,cumulative-sum,gauge,delta-histogram,cumulative-exponential-histogram";
+    let json =
+        closes(&format!("--verify --series 500 --batch 100 {kinds} --rate 20000 --duration 2500ms --resets 0.01"));
+    assert!(json["delivered_points"].as_u64().unwrap() >= 1_000, "more than one cut: {json}");
+    // deltas alone leave as deltas
+    let json = closes("--verify --series 500 --batch 100 --rate 20000 --duration 1500ms --order zipf --metrics 5");
+    assert!(json["delivered_points"].as_u64() > json["series"].as_u64(), "{json}");
+}
+
 /// Deltas leave as deltas, so that a single forgotten request shows whatever follows; of cumulatives the last one counts.
 #[test]
 fn a_sink_that_acknowledges_and_forgets_a_request_is_found() {

@@ -53,7 +53,7 @@ pub use options::{Compression, Encoding, Endpoint, Options, Scheme, Settled};
 pub use pace::Pace;
 pub use payload::{GRPC_PREFIX_BYTES, Order, Plan, Settings};
 pub use preset::Preset;
-pub use report::{Limit, Outcome, Tally, live_line};
+pub use report::{Limit, Outcome, Tally, live_line, terminal_line};
 pub use series::{Difference, SeriesTotals};
 pub use shape::{Mix, Shape};
 pub use sink::{Sink, SinkOptions, sink_command};
@@ -99,7 +99,11 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let terminal = std::io::stderr().is_terminal();
     let mut before = Tally::default();
     let tick = |tally: &Tally, progress: Option<f64>| {
-        let line = live_line(&before, tally, tally.elapsed_ns - before.elapsed_ns, progress);
+        let step_ns = tally.elapsed_ns - before.elapsed_ns;
+        let line = match terminal {
+            true => terminal_line(&before, tally, step_ns, progress, columns()),
+            false => live_line(&before, tally, step_ns, progress),
+        };
         before = tally.clone();
         // A line that cannot be shown is no reason to stop the run.
         let _ =
@@ -112,4 +116,9 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let text = if options.json { outcome.json() + "\n" } else { outcome.summary() };
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;
     Ok(if outcome.is_exact() { 0 } else { 3 })
+}
+
+/// Columns of the terminal, as it is now; 80 where it does not say.
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col.into())
 }

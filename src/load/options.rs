@@ -278,6 +278,9 @@ impl Options {
         {
             return Err("raw:// has no place to say how bytes are compressed: leave --compression out".into());
         }
+        if of.verify && endpoint.scheme == Scheme::Raw {
+            return Err("raw:// has no answers and reaches no server: leave --verify out".into());
+        }
         let (connections, in_flight) = (of.connections.unwrap_or(1), of.in_flight);
         if connections == 0 || in_flight == Some(0) {
             return Err("--connections and --in-flight must be at least 1".into());
@@ -436,6 +439,7 @@ mod tests {
             ("--ramp 5s", "--rate"),
             ("--encoding json --endpoint grpc://a:1", "http://"),
             ("--compression gzip --endpoint raw://a:1", "--compression"),
+            ("--verify --endpoint raw://a:1", "--verify"),
             ("--sink 127.0.0.1:1", "--verify"),
             ("--sink-drop 1", "--verify"),
             ("--preset nothing", "possible values"),

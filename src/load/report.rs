@@ -278,6 +278,35 @@ pub fn live_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option<f64
     line
 }
 
+/// The same for a terminal of so many columns: what matters most first, and nothing that would wrap.
+pub fn terminal_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option<f64>, columns: usize) -> String {
+    let long = live_line(before, now, step_ns, progress);
+    if long.chars().count() < columns {
+        return long;
+    }
+    let seconds = step_ns.max(1) as f64 / 1e9;
+    let rate = (now.acknowledged_points - before.acknowledged_points) as f64 / seconds;
+    let mb = (now.written_bytes - before.written_bytes) as f64 / 1e6 / seconds;
+    let ms = |quantile| now.latencies.quantile_ns(quantile) as f64 / 1e6;
+    let mut line = format!("{} points/s {mb:.0} MB/s", human(rate));
+    if let Some(progress) = progress {
+        let left = now.elapsed_ns as f64 / 1e9 * (1.0 / progress.max(1e-9) - 1.0);
+        write!(line, "  {:.0} % {:.0} s left", progress * 100.0, left.max(0.0)).expect("strings take everything");
+    }
+    write!(
+        line,
+        "  p50/p99/p99.9 {:.1}/{:.1}/{:.1} ms  ack {} rej {} fail {}",
+        ms(0.5),
+        ms(0.99),
+        ms(0.999),
+        human(now.acknowledged_points as f64),
+        human(now.rejected_points as f64),
+        human(now.failed_points as f64),
+    )
+    .expect("strings take everything");
+    line.chars().take(columns.saturating_sub(1)).collect()
+}
+
 /// Three significant figures and a letter.
 fn human(number: f64) -> String {
     match number {
@@ -316,6 +345,7 @@ pub(crate) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::series::Difference;
     use super::*;
 
     fn tally(acknowledged: u64, waited_ms: u64) -> Tally {
@@ -345,6 +375,56 @@ mod tests {
         let line = live_line(&tally(0, 0), &tally(500_000, 0), 1_000_000_000, Some(0.5));
         assert!(line.starts_with("500.0 k points/s  0.0 MB/s  acknowledged 500000"), "{line}");
         assert!(line.ends_with("50 %  2 s left"), "{line}");
+    }
+
+    #[test]
+    fn a_line_never_wraps_and_keeps_what_matters_most() {
+        let (before, now) = (tally(0, 0), tally(500_000, 0));
+        let line = |columns| terminal_line(&before, &now, 1_000_000_000, Some(0.5), columns);
+        assert_eq!(line(200), live_line(&before, &now, 1_000_000_000, Some(0.5)));
+        for columns in [1, 20, 40, 80, 120] {
+            assert!(line(columns).chars().count() < columns.max(1), "{columns}: {}", line(columns));
+        }
+        assert!(line(80).starts_with("500.0 k points/s 0 MB/s  50 % 2 s left  p50/p99/p99.9"), "{}", line(80));
+    }
+
+    #[test]
+    fn the_balance_is_told_in_words_and_in_json() {
+        let verified = |units: u128, missing: u64, untracked: u64| Verified {
+            delivered_points: 12,
+            difference: Difference {
+                units,
+                by_metric: [("load.gauge.0001".to_owned(), units)].into(),
+                series: 4,
+                missing,
+                unexpected: 0,
+                inexact: 0,
+            },
+            untracked,
+            complaint: None,
+        };
+        let outcome = |verified| Outcome {
+            tally: tally(1_000_000, 0),
+            expected: Expected::new(Vec::new()),
+            limit: Limit::Server,
+            series: None,
+            verified: Some(verified),
+        };
+        for (verified, exact, word) in [
+            (verified(0, 0, 0), true, "balance       closes"),
+            (verified(1536, 0, 0), false, "load.gauge.0001 is off by 1.5\n"),
+            (verified(0, 1, 0), false, "series missing 1, not sent 0\n"),
+            (verified(0, 0, 7), false, "unverified    7 series were born past the limit of 2000000"),
+        ] {
+            let outcome = outcome(verified);
+            let summary = outcome.summary();
+            assert!(summary.contains(word), "{word}: {summary}");
+            assert_eq!((outcome.is_exact(), !summary.contains("does NOT close")), (exact, exact), "{summary}");
+            let json: serde_json::Value = serde_json::from_str(&outcome.json()).unwrap();
+            assert_eq!((&json["exact"], &json["delivered_points"]), (&exact.into(), &12.into()));
+            let units = outcome.verified.as_ref().unwrap().difference.units as f64;
+            assert_eq!(json["difference"].as_f64().unwrap(), units / 1024.0);
+        }
     }
 
     #[test]

@@ -81,12 +81,23 @@ fn inflate(body: &[u8], packing: Packing) -> io::Result<Vec<u8>> {
         Packing::Identity => out.extend_from_slice(body),
         Packing::Gzip => drop(flate2::read::MultiGzDecoder::new(body).take(bound).read_to_end(&mut out)?),
         Packing::Zstd => drop(zstd::stream::read::Decoder::new(body)?.take(bound).read_to_end(&mut out)?),
-        Packing::Unknown => return Err(broken("unknown compression")),
+        Packing::Unknown => return Err(broken("unknown compression: gzip and zstd are read")),
     }
     if out.len() > BODY_BYTES_MAX {
         return Err(broken("body is too long"));
     }
     Ok(out)
+}
+
+/// What is said to a body; one that cannot be read is refused.
+fn reply(shared: &Shared, body: &[u8], packing: Packing, json: bool) -> Reply {
+    match inflate(body, packing) {
+        Ok(body) => shared.request(&body, json),
+        Err(error) => {
+            shared.totals().faulted_requests += 1;
+            Reply::Refuse { status: 400, retry_after_s: None, why: error.to_string() }
+        }
+    }
 }
 
 /// The response message of a success, as JSON.
@@ -139,7 +150,7 @@ fn http1(mut stream: &TcpStream, mut reader: impl Read, shared: &Shared) -> io::
                 let packing = Packing::of(field("content-encoding").map(str::as_bytes));
                 let kind = field("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
                 let json = kind.trim().eq_ignore_ascii_case("application/json");
-                match shared.request(&inflate(&body, packing)?, json) {
+                match reply(shared, &body, packing, json) {
                     Reply::Accept { rejected } if json => answer(200, "application/json", "", &json_response(rejected)),
                     Reply::Accept { rejected } => answer(200, "application/x-protobuf", "", &response(rejected)),
                     Reply::Refuse { status, retry_after_s, why } => {
@@ -347,7 +358,7 @@ impl Session<'_> {
             Some(message) => {
                 let compressed = call.body[0] == 1;
                 let packing = if compressed { call.packing } else { Packing::Identity };
-                self.shared.request(&inflate(message, packing)?, false)
+                reply(self.shared, message, packing, false)
             }
         };
         let mut frames = Vec::new();

@@ -322,6 +322,9 @@ fn json_is_answered_in_json() {
     assert_eq!(outcome.tally.failures["HTTP 503"], 5);
     use std::io::{Read, Write};
     for (kind, body, want) in [
+        ("application/json\r\ncontent-encoding: br", "{}", "unknown compression"),
+        ("application/json\r\ncontent-encoding: zstd", "{}", "400 Sink"),
+        ("application/json\r\ncontent-encoding: gzip", "{}", "400 Sink"),
         ("application/json", "{\"resourceMetrics\":7}", "400 Sink\r\ncontent-type: application/json"),
         ("application/json; charset=utf-8", "{}", "{\"partialSuccess\":{\"rejectedDataPoints\":\"7\""),
         ("application/x-protobuf", "\u{1}\u{1}", "400 Sink\r\ncontent-type: application/x-protobuf"),

@@ -36,7 +36,7 @@ fn every_preset_arrives_whole() {
 #[test]
 fn every_kind_arrives_whole_in_every_encoding() {
     let kinds = "--kind delta-sum,cumulative-sum,delta-sum-double,cumulative-sum-double,gauge,gauge-double,\
-        delta-histogram,cumulative-histogram,delta-exponential-histogram,cumulative-exponential-histogram";
+        delta-histogram,cumulative-histogram,delta-exponential-histogram,cumulative-exponential-histogram,summary";
     for more in [
         "",
         "--compression zstd --order shuffled",

@@ -14,7 +14,7 @@ pub enum Preset {
     SdkFleet,
     /// A few collectors that batch for everyone behind them: large requests of all kinds in both temporalities, a few
     /// points late (--series 100000 --resources 200 --metrics 25 --batch 8192 --connections 4 --in-flight 4 --late 0.001
-    /// --kind cumulative-sum=8,delta-sum=8,gauge=4,gauge-double=2,delta-histogram=1,cumulative-histogram=1,delta-exponential-histogram=1)
+    /// --kind cumulative-sum=8,delta-sum=8,gauge=4,gauge-double=1,delta-histogram=1,cumulative-histogram=1,delta-exponential-histogram=1,summary=1)
     Gateway,
     /// Pods that come and go: one series in a hundred is another one at each export, and one counter in a hundred begins
     /// anew (--series 50000 --metrics 10 --churn 0.01 --resets 0.01 --connections 8 --kind
@@ -44,8 +44,8 @@ impl Preset {
             }
             Preset::Gateway => {
                 "--series 100000 --resources 200 --metrics 25 --batch 8192 --connections 4 --in-flight 4 --late 0.001 \
-                 --kind cumulative-sum=8,delta-sum=8,gauge=4,gauge-double=2,delta-histogram=1,cumulative-histogram=1,\
-                 delta-exponential-histogram=1"
+                 --kind cumulative-sum=8,delta-sum=8,gauge=4,gauge-double=1,delta-histogram=1,cumulative-histogram=1,\
+                 delta-exponential-histogram=1,summary=1"
             }
             Preset::Churn => {
                 "--series 50000 --metrics 10 --churn 0.01 --resets 0.01 --connections 8 \

@@ -159,6 +159,14 @@ pub const PAGE_SHAPES_MAX: usize = 16;
 /// Label names remembered while one class of a page is scanned.
 pub const PAGE_LABEL_NAMES_MAX: usize = 4_096;
 
+/// Level of gzip on pages: the fastest one. A page is read once, on the next machine.
+pub const PAGE_GZIP_LEVEL: u32 = 1;
+/// A page shorter than this is not worth compressing, bytes.
+pub const PAGE_GZIP_BYTES_MIN: usize = KIB;
+
+/// Code points in the label names and values of one exemplar (OpenMetrics 1.0).
+pub const EXEMPLAR_CODE_POINTS_MAX: usize = 128;
+
 /// Default of `--series-limit`: live series over all shards.
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
 /// Groups (resource, scope, metric) over all shards.

@@ -4,6 +4,7 @@ use super::units::{duration, size};
 use crate::deliver::{Access, Secret, parse_out};
 use crate::limits::{CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
 use crate::model::Temporality;
+use crate::prometheus::Translation;
 use crate::runtime::{LogFormat, Pin, Plan};
 use clap::{Args, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -26,9 +27,18 @@ pub struct Options {
     /// Where OTLP/HTTP is taken in (POST /v1/metrics)
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4318", env = "CATCHMENT_OTLP_HTTP")]
     otlp_http: String,
-    /// Where the scrape page is (/metrics, Prometheus text format)
+    /// Where the scrape page is (/metrics; text, OpenMetrics or protobuf, as the scraper asks)
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9464", env = "CATCHMENT_PROMETHEUS")]
     prometheus: String,
+    /// How names are translated on the scrape page
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STRATEGY",
+        default_value = "UnderscoreEscapingWithSuffixes",
+        env = "CATCHMENT_PROMETHEUS_TRANSLATION"
+    )]
+    prometheus_translation: TranslationWord,
     /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
     admin: String,
@@ -126,6 +136,23 @@ enum PinWord {
 enum TemporalityWord {
     Cumulative,
     Delta,
+}
+
+/// The names that the OpenTelemetry specification has.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TranslationWord {
+    /// foo.bar in By becomes foo_bar_bytes_total
+    #[value(name = "UnderscoreEscapingWithSuffixes")]
+    EscapedSuffixed,
+    /// It becomes foo_bar: units and types that differ may meet in one name
+    #[value(name = "UnderscoreEscapingWithoutSuffixes")]
+    EscapedPlain,
+    /// It becomes foo.bar_bytes_total, quoted, for scrapers that take UTF-8 names (Prometheus 3)
+    #[value(name = "NoUTF8EscapingWithSuffixes")]
+    Utf8Suffixed,
+    /// It stays foo.bar, for scrapers that take UTF-8 names; units and types that differ may meet in one name
+    #[value(name = "NoTranslation")]
+    Utf8Plain,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -259,6 +286,12 @@ impl Options {
             otlp_grpc,
             otlp_http,
             prometheus,
+            translation: match self.prometheus_translation {
+                TranslationWord::EscapedSuffixed => Translation::UnderscoreEscapingWithSuffixes,
+                TranslationWord::EscapedPlain => Translation::UnderscoreEscapingWithoutSuffixes,
+                TranslationWord::Utf8Suffixed => Translation::NoUtf8EscapingWithSuffixes,
+                TranslationWord::Utf8Plain => Translation::NoTranslation,
+            },
             admin,
             outs,
             interval,

@@ -5,18 +5,21 @@
 //!
 //! Invariants: 1. a stream is pulled only while the socket takes more, at most `limits::READ_TURN_BYTES` a turn, so a
 //! slow reader costs one chunk of memory and a long page stalls nobody; 2. a stream that aborts breaks the connection
-//! off without the last chunk, so that half a page is never taken for a whole one.
+//! off without the last chunk, so that half a page is never taken for a whole one; 3. a page is gzipped where the
+//! request asks for it, a stream chunk by chunk, with one deflate state a connection while it lasts.
 //! Bounds: as `floor` and `net::http1`; `Options::connections_max` connections.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use mio::Registry;
@@ -226,12 +229,24 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
 
 fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &Rc<Wire>) -> Response<Content> {
     let uri = request.uri();
-    let accept = accept(request.headers());
+    let accept = joined(request.headers(), &ACCEPT);
+    let gzip = takes_gzip(&joined(request.headers(), &ACCEPT_ENCODING));
     let page = pages.page(door, request.method().as_str(), uri.path(), uri.query().unwrap_or_default(), &accept);
-    let mut response = Response::new(match page.body {
-        Body::Full(bytes) => Content::Full(bytes),
-        Body::Stream(stream) => Content::Stream { stream, wire: Rc::clone(wire) },
-    });
+    let gzipper = || GzEncoder::new(Vec::new(), Compression::new(limits::PAGE_GZIP_LEVEL));
+    let (content, zipped) = match page.body {
+        Body::Full(bytes) if gzip && bytes.len() >= limits::PAGE_GZIP_BYTES_MIN => {
+            let mut gzipper = gzipper();
+            // writing to memory does not fail
+            let _ = gzipper.write_all(&bytes);
+            (Content::Full(gzipper.finish().unwrap_or_default().into()), true)
+        }
+        Body::Full(bytes) => (Content::Full(bytes), false),
+        Body::Stream(stream) => {
+            let gzipper = gzip.then(|| Box::new(gzipper()));
+            (Content::Stream { stream, wire: Rc::clone(wire), gzipper, over: false }, gzip)
+        }
+    };
+    let mut response = Response::new(content);
     *response.status_mut() = StatusCode::from_u16(page.status)
         .ok()
         .filter(|status| !status.is_informational())
@@ -239,12 +254,30 @@ fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if zipped {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     response
 }
 
-fn accept(headers: &HeaderMap) -> String {
+/// Whether gzip is listed with a weight above 0 (RFC 9110, 12.5.3). `*` alone does not ask for it.
+fn takes_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let refused = parts.filter_map(|part| part.split_once('=')).any(|(name, weight)| {
+            let is_zero = weight.trim().bytes().all(|b| b == b'0' || b == b'.');
+            name.trim().eq_ignore_ascii_case("q") && is_zero
+        });
+        named && !refused
+    })
+}
+
+/// All lines of a header, joined with commas.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     let mut joined = String::new();
-    for line in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()) {
+    for line in headers.get_all(name).iter().filter_map(|value| value.to_str().ok()) {
         if !joined.is_empty() {
             joined.push(',');
         }
@@ -255,7 +288,14 @@ fn accept(headers: &HeaderMap) -> String {
 
 enum Content {
     Full(Bytes),
-    Stream { stream: Box<dyn PageStream>, wire: Rc<Wire> },
+    Stream { stream: Box<dyn PageStream>, wire: Rc<Wire>, gzipper: Option<Box<GzEncoder<Vec<u8>>>>, over: bool },
+}
+
+/// What a piece of a page becomes in gzip; nothing when the deflate state keeps it back for now.
+fn zip(gzipper: &mut GzEncoder<Vec<u8>>, piece: &Bytes) -> Bytes {
+    // writing to memory does not fail
+    let _ = gzipper.write_all(piece);
+    Bytes::from(std::mem::take(gzipper.get_mut()))
 }
 
 impl http_body::Body for Content {
@@ -274,13 +314,25 @@ impl http_body::Body for Content {
                 wire.set_hungry();
                 Poll::Pending
             }
-            Content::Stream { stream, wire } => match stream.next() {
-                Some(Ok(bytes)) if bytes.is_empty() => {
-                    wire.set_hungry();
-                    Poll::Pending
+            Content::Stream { over: true, .. } => Poll::Ready(None),
+            Content::Stream { stream, wire, gzipper, over } => {
+                let piece = match (stream.next(), gzipper.as_mut()) {
+                    (Some(Ok(piece)), Some(gzipper)) => Some(Ok(zip(gzipper, &piece))),
+                    (None, Some(_)) => {
+                        *over = true;
+                        let rest = gzipper.take().and_then(|gzipper| gzipper.finish().ok()).unwrap_or_default();
+                        Some(Ok(rest.into()))
+                    }
+                    (piece, _) => piece,
+                };
+                match piece {
+                    Some(Ok(bytes)) if bytes.is_empty() => {
+                        wire.set_hungry();
+                        Poll::Pending
+                    }
+                    piece => Poll::Ready(piece.map(|piece| piece.map(Frame::data))),
                 }
-                piece => Poll::Ready(piece.map(|piece| piece.map(Frame::data))),
-            },
+            }
         }
     }
 
@@ -293,5 +345,23 @@ impl http_body::Body for Content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream { .. } => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes_gzip;
+
+    #[test]
+    fn gzip_is_used_only_where_it_is_asked_for() {
+        let check = |accept: &str, want: bool| assert_eq!(takes_gzip(accept), want, "{accept:?}");
+        check("", false);
+        check("gzip", true);
+        check("deflate, GZIP;q=0.5, br", true);
+        check("gzip;q=0", false);
+        check("gzip; q=0.000, identity", false);
+        check("gzip;q=0.001", true);
+        check("*", false);
+        check("x-gzip, gzipped", false);
     }
 }

@@ -5,22 +5,32 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::aggregate::explicit::HAS_SUM;
+use crate::aggregate::exponential::Exponential;
 use crate::prometheus::gather::{Family, Member};
-use crate::prometheus::histogram::Lines;
+use crate::prometheus::histogram::{Face, Lines};
+use crate::prometheus::ink::Ink;
 use crate::prometheus::labels::Labels;
 use crate::prometheus::merge::{MERGED_ROW_BYTES, Merger, Shown};
+use crate::prometheus::message::{self, Beside, Messages};
 use crate::prometheus::name::Place;
-use crate::prometheus::page::Bounds;
+use crate::prometheus::page::{Bounds, Style};
 use crate::prometheus::report::{Report, WarningReason};
-use crate::prometheus::text::{Number, Type, Writer, put_number};
-use crate::prometheus::{Meta, Overtaken, Progress, Row, Source, Value};
+use crate::prometheus::text::{Number, Type, is_metric_name, put_family, put_head, put_number, put_seconds};
+use crate::prometheus::{Format, Meta, Overtaken, Progress, Row, Source, Value, exemplar};
+use crate::wire::{put_bytes, put_varint};
 
 /// What is at hand while writing: the chunk being filled, scratch space, the report.
 pub(super) struct Desk {
     pub bounds: Bounds,
+    pub style: Style,
     pub report: Report,
     pub out: Vec<u8>,
     pub prefixes: Vec<Arc<[u8]>>,
+    /// The metrics of the `MetricFamily` being filled; protobuf only.
+    pub metrics: Vec<u8>,
+    pub metric: Vec<u8>,
+    messages: Messages,
     keys: ahash::RandomState,
     labels: Labels,
     lines: Lines,
@@ -28,13 +38,17 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub fn new(keys: ahash::RandomState, bounds: Bounds) -> Self {
+    pub fn new(keys: ahash::RandomState, bounds: Bounds, style: Style) -> Self {
         Desk {
             bounds,
+            style,
             report: Report::default(),
             out: Vec::with_capacity(bounds.chunk_bytes + bounds.chunk_bytes / 16),
             prefixes: Vec::new(),
-            labels: Labels::new(keys.clone()),
+            metrics: Vec::new(),
+            metric: Vec::new(),
+            messages: Messages::default(),
+            labels: Labels::new(keys.clone(), style.naming, style.ink()),
             keys,
             lines: Lines::default(),
             scratch: Vec::new(),
@@ -43,6 +57,24 @@ impl Desk {
 
     pub fn is_full(&self) -> bool {
         self.out.len() >= self.bounds.chunk_bytes
+    }
+
+    /// Adds `metric` to the message being filled.
+    pub fn put_metric(&mut self) {
+        put_bytes(&mut self.metrics, message::METRIC, &self.metric);
+    }
+
+    /// Ends the message being filled, if there is one.
+    pub fn end_message(&mut self, name: &str, help: &str, kind: Type, unit: Option<&str>) {
+        if self.metrics.is_empty() {
+            return;
+        }
+        self.metric.clear();
+        message::put_family(&mut self.metric, name, help, kind, unit);
+        put_varint(&mut self.out, (self.metric.len() + self.metrics.len()) as u64);
+        self.out.extend_from_slice(&self.metric);
+        self.out.extend_from_slice(&self.metrics);
+        self.metrics.clear();
     }
 }
 
@@ -58,8 +90,23 @@ struct Title {
     name: Arc<str>,
     kind: Type,
     help: Arc<str>,
+    unit: Option<Box<str>>,
+    quoted: bool,
+    /// OpenMetrics shows it as a counter, without `_total` in its name.
+    is_counter: bool,
     /// The header is written with the first row: a family without rows is not shown.
     written: bool,
+}
+
+impl Title {
+    /// What the family is called in its header.
+    fn base(&self) -> &str {
+        if self.is_counter { self.name.strip_suffix("_total").unwrap_or(&self.name) } else { &self.name }
+    }
+
+    fn face(&self, open_metrics: bool) -> Face<'_> {
+        Face { name: &self.name, quoted: self.quoted, is_summary: self.kind == Type::Summary, open_metrics }
+    }
 }
 
 /// Groups whose rows can collide.
@@ -67,8 +114,9 @@ struct Class<G> {
     groups: Vec<G>,
     /// Labels of job, instance and scope.
     prefix: Arc<[u8]>,
-    /// `family{prefix`, for rows of one line.
+    /// `family{prefix`, for rows of one line, and where its labels begin.
     head: Vec<u8>,
+    labels_at: usize,
     mode: Mode,
     /// Bytes of labels fingerprinted.
     label_bytes: usize,
@@ -109,19 +157,20 @@ struct Collisions {
 }
 
 impl<G: Clone> Open<G> {
-    /// Begins a settled family.
-    pub fn new(name: Arc<str>, family: Family<G>) -> Self {
-        let Family { kind, help, mut members, .. } = family;
+    /// Begins a settled family. `is_counter`: OpenMetrics may show it as one.
+    pub fn new(name: Arc<str>, family: Family<G>, is_counter: bool) -> Self {
+        let Family { kind, help, unit, mut members, .. } = family;
         members.reverse();
-        Open { title: Title { name, kind, help, written: false }, members, class: None }
+        let quoted = !is_metric_name(&name);
+        Open { title: Title { name, kind, help, unit, quoted, is_counter, written: false }, members, class: None }
     }
 
     /// One step.
     pub fn advance<S: Source<Group = G>>(&mut self, source: &S, desk: &mut Desk) -> Result<Progress, Overtaken> {
         let Open { title, members, class } = self;
         if desk.lines.pending() {
-            let is_summary = title.kind == Type::Summary;
-            desk.lines.put(&mut desk.out, &title.name, is_summary, desk.bounds.chunk_bytes);
+            let face = title.face(desk.style.format.is_open_metrics());
+            desk.lines.put(&mut desk.out, face, desk.bounds.chunk_bytes);
             return Ok(Progress::More);
         }
         match class {
@@ -133,7 +182,11 @@ impl<G: Clone> Open<G> {
             }
             None => {
                 *class = next_class(members, source, desk, title);
-                Ok(if class.is_some() { Progress::More } else { Progress::Done })
+                if class.is_some() {
+                    return Ok(Progress::More);
+                }
+                desk.end_message(&title.name, &title.help, title.kind, title.unit.as_deref());
+                Ok(Progress::Done)
             }
         }
     }
@@ -153,10 +206,14 @@ fn next_class<S: Source>(
         one_metric = one_metric && source.meta(&next.group).same_space(source.meta(&groups[0]));
         groups.push(next.group);
     }
-    let head = [title.name.as_bytes(), b"{", &prefix].concat();
+    let mut head = Vec::new();
+    if desk.style.ink() == Ink::Text {
+        put_head(&mut head, &title.name, "", title.quoted, &prefix);
+    }
+    let labels_at = head.len().saturating_sub(prefix.len() - usize::from(!title.quoted));
     desk.labels.begin(Place::Point(title.kind));
     let mode = if one_metric { Mode::Scan } else { Mode::Fingerprint(Vec::new()) };
-    Some(Class { groups, prefix, head, mode, label_bytes: 0, at: 0, cursor: 0 })
+    Some(Class { groups, prefix, head, labels_at, mode, label_bytes: 0, at: 0, cursor: 0 })
 }
 
 impl<G: Clone> Class<G> {
@@ -166,7 +223,8 @@ impl<G: Clone> Class<G> {
         desk: &mut Desk,
         title: &mut Title,
     ) -> Result<Progress, Overtaken> {
-        let Class { groups, prefix, head, mode, label_bytes, at, cursor } = self;
+        let Class { groups, prefix, head, labels_at, mode, label_bytes, at, cursor } = self;
+        let labels_at = *labels_at;
         let limit = desk.bounds.rows_per_step;
         let mut walk =
             |visit: &mut dyn FnMut(&Meta, Row<'_>) -> ControlFlow<()>| walk(groups, at, cursor, source, limit, visit);
@@ -207,7 +265,7 @@ impl<G: Clone> Class<G> {
             }
             Mode::Stream => {
                 return walk(&mut |meta, row| {
-                    let mut writer = RowWriter { desk, title, prefix, head };
+                    let mut writer = RowWriter { desk, title, prefix, head, labels_at };
                     writer.row(meta, row)
                 });
             }
@@ -235,9 +293,9 @@ impl<G: Clone> Class<G> {
                             merger.take(fingerprint, &text, meta.kind, meta.bounds.as_ref(), &row);
                         }
                     } else if *first_pass {
-                        let shown = shown(&row.value, meta);
-                        flow =
-                            RowWriter { desk, title, prefix, head }.put(|out, _| out.extend_from_slice(&text), shown);
+                        let (shown, beside) = (shown(&row.value, meta), beside(&row));
+                        let mut writer = RowWriter { desk, title, prefix, head, labels_at };
+                        flow = writer.put(|out, _| out.extend_from_slice(&text), shown, beside);
                     }
                     desk.scratch = text;
                     flow
@@ -252,8 +310,9 @@ impl<G: Clone> Class<G> {
                 let Merger { rows, losses, .. } = merger;
                 for row in rows.iter().skip(*next).take(limit) {
                     *next += 1;
-                    let mut writer = RowWriter { desk, title, prefix, head };
-                    if writer.put(|out, _| out.extend_from_slice(&row.labels), row.shown(losses)).is_break() {
+                    let mut writer = RowWriter { desk, title, prefix, head, labels_at };
+                    let beside = Beside { start_ns: row.start_ns, exemplars: &[] };
+                    if writer.put(|out, _| out.extend_from_slice(&row.labels), row.shown(losses), beside).is_break() {
                         return Ok(Progress::More);
                     }
                 }
@@ -333,7 +392,7 @@ const fn fits(value: &Value<'_>, kind: Type) -> bool {
     matches!(
         (kind, value),
         (Type::Counter | Type::Gauge, Value::Int(_) | Value::Double(_))
-            | (Type::Histogram, Value::Histogram { .. } | Value::Exponential { .. })
+            | (Type::Histogram, Value::Histogram { .. } | Value::Exponential(_))
             | (Type::Summary, Value::Summary { .. })
     )
 }
@@ -345,9 +404,13 @@ fn shown<'a>(value: &Value<'a>, meta: &'a Meta) -> Shown<'a> {
         Value::Histogram { count, sum, buckets } => {
             Shown::Histogram { bounds: meta.bounds.as_ref(), buckets, count, sum }
         }
-        Value::Exponential { count, sum } => Shown::Histogram { bounds: None, buckets: &[], count, sum },
+        Value::Exponential(value) => Shown::Exponential(value),
         Value::Summary { count, sum, quantiles } => Shown::Summary { quantiles, count, sum },
     }
+}
+
+const fn beside<'a>(row: &Row<'a>) -> Beside<'a> {
+    Beside { start_ns: row.start_ns, exemplars: row.exemplars }
 }
 
 /// Writes rows of one class.
@@ -356,6 +419,7 @@ struct RowWriter<'a> {
     title: &'a mut Title,
     prefix: &'a [u8],
     head: &'a [u8],
+    labels_at: usize,
 }
 
 impl RowWriter<'_> {
@@ -365,36 +429,138 @@ impl RowWriter<'_> {
             self.desk.report.warn(WarningReason::WrongKind, 1, &self.title.name, &meta.name);
             return ControlFlow::Continue(());
         }
-        self.put(|out, labels| labels.put(out, row.attributes), shown(&row.value, meta))
+        self.put(|out, labels| labels.put(out, row.attributes), shown(&row.value, meta), beside(&row))
     }
 
     /// Writes one row; breaks when the chunk is full.
     #[inline]
-    fn put(&mut self, put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels), shown: Shown<'_>) -> ControlFlow<()> {
-        let Desk { out, labels, lines, report, bounds, .. } = &mut *self.desk;
-        report.series += 1;
-        if !self.title.written {
-            self.title.written = true;
-            report.families += 1;
-            Writer::new(out).family(&self.title.name, &self.title.help, self.title.kind);
+    fn put(
+        &mut self,
+        put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
+        shown: Shown<'_>,
+        beside: Beside<'_>,
+    ) -> ControlFlow<()> {
+        let shows = match self.desk.style.format {
+            Format::Protobuf => self.put_message(put_labels, shown, beside),
+            format => self.put_text(put_labels, shown, beside, format.is_open_metrics()),
+        };
+        match shows {
+            Ok(()) => self.desk.report.series += 1,
+            Err(reason) => self.desk.report.warn(reason, 1, &self.title.name, ""),
         }
+        if self.desk.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    #[inline]
+    fn put_text(
+        &mut self,
+        put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
+        shown: Shown<'_>,
+        beside: Beside<'_>,
+        open_metrics: bool,
+    ) -> Result<(), WarningReason> {
+        let is_counter = open_metrics && self.title.is_counter;
+        if is_counter && matches!(&shown, Shown::Number(number) if !is_count(number)) {
+            return Err(WarningReason::NotACounter);
+        }
+        self.open_family(open_metrics);
+        let Desk { out, labels, lines, bounds, style, .. } = &mut *self.desk;
+        let title = &*self.title;
         if let Shown::Number(number) = shown {
+            let start = out.len() + self.labels_at;
             out.extend_from_slice(self.head);
             put_labels(out, labels);
+            let end = out.len();
             out.extend_from_slice(b"} ");
             put_number(out, number);
-            out.push(b'\n');
-        } else {
-            let text = lines.labels();
-            text.extend_from_slice(self.prefix);
-            put_labels(text, labels);
-            match shown {
-                Shown::Histogram { bounds, buckets, count, sum } => lines.histogram(bounds, buckets, count, sum),
-                Shown::Summary { quantiles, count, sum } => lines.summary(quantiles, count, sum),
-                Shown::Number(_) => unreachable!("written above"),
+            if is_counter {
+                if let Some(exemplar) = exemplar::newest(beside.exemplars) {
+                    exemplar.put_text(out, style.naming);
+                }
+                if beside.start_ns > 0 {
+                    out.push(b'\n');
+                    put_head(out, title.base(), "_created", title.quoted, b"");
+                    out.extend_from_within(start..end);
+                    out.extend_from_slice(b"} ");
+                    put_seconds(out, beside.start_ns);
+                }
             }
-            lines.put(out, &self.title.name, self.title.kind == Type::Summary, bounds.chunk_bytes);
+            out.push(b'\n');
+            return Ok(());
         }
-        if out.len() >= bounds.chunk_bytes { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let text = lines.labels();
+        text.extend_from_slice(self.prefix);
+        put_labels(text, labels);
+        match shown {
+            Shown::Histogram { bounds, buckets, count, sum } => lines.histogram(bounds, buckets, count, sum),
+            Shown::Exponential(value) => lines.histogram(None, &[], value.count, sum_of(value)),
+            Shown::Summary { quantiles, count, sum } => lines.summary(quantiles, count, sum),
+            Shown::Number(_) => unreachable!("written above"),
+        }
+        if open_metrics {
+            lines.beside(beside, style.naming);
+        }
+        lines.put(out, title.face(open_metrics), bounds.chunk_bytes);
+        Ok(())
+    }
+
+    fn put_message(
+        &mut self,
+        put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
+        shown: Shown<'_>,
+        beside: Beside<'_>,
+    ) -> Result<(), WarningReason> {
+        let Desk { metric, labels, messages, style, .. } = &mut *self.desk;
+        let (kind, naming) = (self.title.kind, style.naming);
+        metric.clear();
+        metric.extend_from_slice(self.prefix);
+        put_labels(metric, labels);
+        match shown {
+            Shown::Number(number) => messages.put_number(metric, kind, number.double(), beside, naming),
+            Shown::Histogram { bounds, buckets, count, sum } => {
+                messages.put_histogram(metric, (bounds, buckets), (count, sum), beside, naming);
+            }
+            Shown::Exponential(value) => messages.put_native(metric, value, beside, naming)?,
+            Shown::Summary { quantiles, count, sum } => messages.put_summary(metric, (count, sum), quantiles, beside),
+        }
+        self.desk.put_metric();
+        if !self.title.written {
+            self.title.written = true;
+            self.desk.report.families += 1;
+        }
+        if self.desk.metrics.len() >= self.desk.bounds.chunk_bytes {
+            let Title { name, help, kind, unit, .. } = &*self.title;
+            self.desk.end_message(name, help, *kind, unit.as_deref());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn open_family(&mut self, open_metrics: bool) {
+        if self.title.written {
+            return;
+        }
+        self.title.written = true;
+        self.desk.report.families += 1;
+        let title = &*self.title;
+        let words = match title.kind {
+            Type::Counter if open_metrics && !title.is_counter => "unknown",
+            kind => kind.word(),
+        };
+        put_family(&mut self.desk.out, title.base(), words, title.unit.as_deref(), &title.help, open_metrics);
+    }
+}
+
+fn sum_of(value: &Exponential) -> Option<f64> {
+    (value.flags & HAS_SUM != 0).then_some(value.sum)
+}
+
+/// Whether OpenMetrics takes it as a counter's value.
+fn is_count(number: &Number) -> bool {
+    match *number {
+        Number::Int(value) => value >= 0,
+        Number::Uint(_) => true,
+        Number::Wide(value) => value >= 0,
+        Number::Double(value) => value >= 0.0,
     }
 }

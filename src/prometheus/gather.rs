@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use crate::prometheus::name::{metric_name, metric_type};
+use crate::prometheus::ink::Ink;
+use crate::prometheus::name::{Naming, metric_type};
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::target::{put_scope, target};
 use crate::prometheus::text::Type;
@@ -30,6 +31,10 @@ pub(super) struct Family<G> {
     pub kind: Type,
     born_ns: u64,
     pub help: Arc<str>,
+    /// As the name ends, if it does.
+    pub unit: Option<Box<str>>,
+    unit_of: Arc<str>,
+    unit_conflict: bool,
     help_conflict: bool,
     type_conflict: bool,
     pub members: Vec<Member<G>>,
@@ -43,6 +48,10 @@ pub(super) struct TargetInfo {
 
 /// Everything but the rows.
 pub(super) struct Directory<G> {
+    naming: Naming,
+    ink: Ink,
+    /// Keyed hashes of all family names: whether a name is taken, in 8 bytes each.
+    names: HashSet<u64, ahash::RandomState>,
     pub families: BTreeMap<Arc<str>, Family<G>>,
     /// By the text of job and instance.
     pub targets: BTreeMap<Box<[u8]>, TargetInfo>,
@@ -54,8 +63,11 @@ pub(super) struct Directory<G> {
 }
 
 impl<G: Clone> Directory<G> {
-    pub fn new(keys: ahash::RandomState) -> Self {
+    pub fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
         Directory {
+            naming,
+            ink,
+            names: HashSet::with_hasher(keys.clone()),
             families: BTreeMap::new(),
             targets: BTreeMap::new(),
             prefixes: Vec::new(),
@@ -67,7 +79,7 @@ impl<G: Clone> Directory<G> {
     /// Adds a group to its family.
     pub fn add<S: Source<Group = G>>(&mut self, source: &S, group: G, report: &mut Report) {
         let meta = source.meta(&group);
-        let Some(name) = metric_name(&meta.name, &meta.unit, meta.kind, meta.monotonic) else {
+        let Some(name) = self.naming.metric_name(&meta.name, &meta.unit, meta.kind, meta.monotonic) else {
             report.warn(WarningReason::Unnameable, 1, &meta.name, &meta.name);
             return;
         };
@@ -75,16 +87,37 @@ impl<G: Clone> Directory<G> {
         let kind = metric_type(meta.kind, meta.monotonic);
         let description = meta.description.clone();
         let born_ns = meta.born_ns;
+        let unit_of = meta.unit.clone();
         let member = Member { prefix, kind, group };
+        // most groups of a family have the unit of the one before
+        let unit = match self.families.get(name.as_str()) {
+            Some(family) if family.unit_of == unit_of => None,
+            _ => self.naming.unit(base_of(&name, kind), &unit_of).map(Box::from),
+        };
         match self.families.get_mut(name.as_str()) {
-            Some(family) => family.add(member, description, born_ns),
+            Some(family) => family.add(member, description, born_ns, unit),
             None => {
-                let (help_conflict, type_conflict) = (false, false);
-                let family =
-                    Family { kind, born_ns, help: description, help_conflict, type_conflict, members: vec![member] };
+                self.names.insert(self.names.hasher().hash_one(name.as_str()));
+                let family = Family {
+                    kind,
+                    born_ns,
+                    help: description,
+                    unit,
+                    unit_of,
+                    unit_conflict: false,
+                    help_conflict: false,
+                    type_conflict: false,
+                    members: vec![member],
+                };
                 self.families.insert(name.into(), family);
             }
         }
+    }
+
+    /// Which names are taken, once all groups are added.
+    pub fn take_names(&mut self) -> Names {
+        let none = HashSet::with_hasher(self.names.hasher().clone());
+        Names(std::mem::replace(&mut self.names, none))
     }
 
     /// The place of the labels that a group's rows share; registers its target on the way.
@@ -96,12 +129,12 @@ impl<G: Clone> Directory<G> {
         {
             return *prefix;
         }
-        let target = target(&meta.resource);
+        let target = target(&meta.resource, self.ink);
         let mut labels = target.labels.clone();
         if target.named && target.others {
             self.add_target(target.labels.into(), meta, report);
         }
-        put_scope(&mut labels, &meta.scope, &meta.scope_schema_url);
+        put_scope(&mut labels, &meta.scope, &meta.scope_schema_url, self.naming, self.ink);
         let prefix = match self.prefix_places.get(labels.as_slice()) {
             Some(&prefix) => prefix,
             None => {
@@ -133,8 +166,32 @@ impl<G: Clone> Directory<G> {
     }
 }
 
+/// Which family names are taken.
+pub(super) struct Names(HashSet<u64, ahash::RandomState>);
+
+impl Names {
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(&self.0.hasher().hash_one(name))
+    }
+}
+
+/// A counter's name without `_total`; any other name as it is.
+pub(super) fn base_of(name: &str, kind: Type) -> &str {
+    match kind {
+        Type::Counter => name.strip_suffix("_total").unwrap_or(name),
+        _ => name,
+    }
+}
+
 impl<G> Family<G> {
-    fn add(&mut self, member: Member<G>, description: Arc<str>, born_ns: u64) {
+    fn add(&mut self, member: Member<G>, description: Arc<str>, born_ns: u64, unit: Option<Box<str>>) {
+        if let Some(unit) = unit {
+            self.unit_conflict |= self.unit.as_ref().is_some_and(|known| *known != unit);
+            // the longer one says more, and does not depend on the order of groups
+            if self.unit.as_ref().is_none_or(|known| (unit.len(), &unit) > (known.len(), known)) {
+                self.unit = Some(unit);
+            }
+        }
         self.type_conflict |= member.kind != self.kind;
         if (born_ns, member.kind) < (self.born_ns, self.kind) {
             (self.born_ns, self.kind) = (born_ns, member.kind);
@@ -165,6 +222,7 @@ impl<G> Family<G> {
             self.members.retain(|member| member.kind == kind);
         }
         report.warn(WarningReason::HelpConflict, u64::from(self.help_conflict), name, "");
+        report.warn(WarningReason::UnitConflict, u64::from(self.unit_conflict), name, "");
         // stable, so that rows come in the source's order
         self.members.sort_by_key(|member| member.prefix);
     }

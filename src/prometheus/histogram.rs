@@ -1,13 +1,17 @@
 //! A histogram's or summary's lines, a few at a time.
 //!
-//! Knows `_bucket`, `_sum`, `_count` and `quantile` (X14); does not know merging. A row of a thousand buckets with long
+//! Knows `_bucket`, `_sum`, `_count`, `_created` and `quantile` (X14), and what OpenMetrics forbids: a `_sum` that is
+//! negative, NaN, or beside negative bounds, and negative quantile values; does not know merging. A row of a thousand buckets with long
 //! labels is larger than any chunk, so its lines can stop between two of them and go on later.
 //!
 //! Invariant: `le="+Inf"` and `_count` are the count; buckets only rise towards it.
 
 use std::sync::Arc;
 
-use crate::prometheus::text::{Number, put_bound, put_number, put_uint};
+use crate::prometheus::exemplar::by_bucket;
+use crate::prometheus::message::Beside;
+use crate::prometheus::name::Naming;
+use crate::prometheus::text::{Number, put_bound, put_head, put_number, put_seconds, put_uint};
 
 /// Bounds and how they are spelled.
 #[derive(Default)]
@@ -51,9 +55,24 @@ pub(super) struct Lines {
     quantiles: Vec<(f64, f64)>,
     count: u64,
     sum: Option<f64>,
+    /// 0: none is shown.
+    created_ns: u64,
+    /// Of buckets, by place: where the exemplar's text is.
+    exemplars: Vec<(usize, std::ops::Range<usize>)>,
+    exemplar_text: Vec<u8>,
     at: usize,
     cumulative: u64,
     pending: bool,
+}
+
+/// What the lines of a family have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Face<'a> {
+    pub name: &'a str,
+    /// The name needs quotes.
+    pub quoted: bool,
+    pub is_summary: bool,
+    pub open_metrics: bool,
 }
 
 impl Lines {
@@ -79,6 +98,20 @@ impl Lines {
         self.begin(count, sum);
     }
 
+    /// What OpenMetrics has besides, for the row begun last.
+    pub fn beside(&mut self, beside: Beside<'_>, naming: Naming) {
+        self.created_ns = beside.start_ns;
+        let bounds = self.bounds.values.as_deref().unwrap_or(&[]);
+        for (bucket, exemplar) in by_bucket(beside.exemplars, &bounds[..self.bounds.ends.len()]) {
+            let start = self.exemplar_text.len();
+            exemplar.put_text(&mut self.exemplar_text, naming);
+            self.exemplars.push((bucket, start..self.exemplar_text.len()));
+        }
+        let negative = bounds.first().is_some_and(|bound| *bound < 0.0);
+        self.sum = self.sum.filter(|sum| *sum >= 0.0 && !negative);
+        self.quantiles.retain(|(quantile, value)| (0.0..=1.0).contains(quantile) && (*value >= 0.0 || value.is_nan()));
+    }
+
     /// A summary.
     pub fn summary(&mut self, quantiles: &[(f64, f64)], count: u64, sum: f64) {
         self.bounds.set(None);
@@ -86,36 +119,45 @@ impl Lines {
         self.quantiles.clear();
         self.quantiles.extend_from_slice(quantiles);
         self.begin(count, Some(sum));
-        // a summary has no line of its own for +Inf
-        self.at = usize::from(quantiles.is_empty());
     }
 
     fn begin(&mut self, count: u64, sum: Option<f64>) {
         (self.count, self.sum, self.at, self.cumulative, self.pending) = (count, sum, 0, 0, true);
+        self.created_ns = 0;
+        self.exemplars.clear();
+        self.exemplar_text.clear();
     }
 
     /// Writes lines until `out` is `full` or none are left.
-    pub fn put(&mut self, out: &mut Vec<u8>, family: &str, is_summary: bool, full: usize) {
-        let lines = if is_summary { self.quantiles.len().max(1) } else { self.bounds.ends.len() + 1 };
+    pub fn put(&mut self, out: &mut Vec<u8>, face: Face<'_>, full: usize) {
+        let lines = if face.is_summary { self.quantiles.len() } else { self.bounds.ends.len() + 1 };
         while self.pending && out.len() < full {
-            if self.at < lines {
-                if is_summary { self.put_quantile(out, family) } else { self.put_bucket(out, family) }
-            } else if self.at == lines {
-                if let Some(sum) = self.sum {
-                    self.put_plain(out, family, b"_sum{", Number::Double(sum));
+            match self.at.checked_sub(lines) {
+                None if face.is_summary => self.put_quantile(out, face),
+                None => self.put_bucket(out, face),
+                Some(0) => {
+                    if let Some(sum) = self.sum {
+                        self.put_plain(out, face, "_sum", Number::Double(sum));
+                    }
                 }
-            } else {
-                self.put_plain(out, family, b"_count{", Number::Uint(self.count));
-                self.pending = false;
+                Some(1) => {
+                    self.put_plain(out, face, "_count", Number::Uint(self.count));
+                    self.pending = face.open_metrics && self.created_ns > 0;
+                }
+                Some(_) => {
+                    put_head(out, face.name, "_created", face.quoted, &self.labels);
+                    out.extend_from_slice(b"} ");
+                    put_seconds(out, self.created_ns);
+                    out.push(b'\n');
+                    self.pending = false;
+                }
             }
             self.at += 1;
         }
     }
 
-    fn put_bucket(&mut self, out: &mut Vec<u8>, family: &str) {
-        out.extend_from_slice(family.as_bytes());
-        out.extend_from_slice(b"_bucket{");
-        out.extend_from_slice(&self.labels);
+    fn put_bucket(&mut self, out: &mut Vec<u8>, face: Face<'_>) {
+        put_head(out, face.name, "_bucket", face.quoted, &self.labels);
         out.extend_from_slice(b",le=\"");
         if let Some(&end) = self.bounds.ends.get(self.at) {
             let start = if self.at == 0 { 0 } else { self.bounds.ends[self.at - 1] };
@@ -128,14 +170,15 @@ impl Lines {
         }
         out.extend_from_slice(b"\"} ");
         put_uint(out, self.cumulative);
+        if let Ok(found) = self.exemplars.binary_search_by_key(&self.at, |(bucket, _)| *bucket) {
+            out.extend_from_slice(&self.exemplar_text[self.exemplars[found].1.clone()]);
+        }
         out.push(b'\n');
     }
 
-    fn put_quantile(&mut self, out: &mut Vec<u8>, family: &str) {
+    fn put_quantile(&mut self, out: &mut Vec<u8>, face: Face<'_>) {
         let (quantile, value) = self.quantiles[self.at];
-        out.extend_from_slice(family.as_bytes());
-        out.push(b'{');
-        out.extend_from_slice(&self.labels);
+        put_head(out, face.name, "", face.quoted, &self.labels);
         out.extend_from_slice(b",quantile=\"");
         put_bound(out, quantile);
         out.extend_from_slice(b"\"} ");
@@ -143,10 +186,8 @@ impl Lines {
         out.push(b'\n');
     }
 
-    fn put_plain(&self, out: &mut Vec<u8>, family: &str, suffix: &[u8], value: Number) {
-        out.extend_from_slice(family.as_bytes());
-        out.extend_from_slice(suffix);
-        out.extend_from_slice(&self.labels);
+    fn put_plain(&self, out: &mut Vec<u8>, face: Face<'_>, suffix: &str, value: Number) {
+        put_head(out, face.name, suffix, face.quoted, &self.labels);
         out.extend_from_slice(b"} ");
         put_number(out, value);
         out.push(b'\n');
@@ -159,12 +200,12 @@ mod tests {
 
     fn lines(full: usize, set: impl FnOnce(&mut Lines), summary: bool) -> (String, usize) {
         let mut lines = Lines::default();
-        lines.labels().extend_from_slice(b"a=\"b\"");
+        lines.labels().extend_from_slice(b",a=\"b\"");
         set(&mut lines);
         let (mut text, mut parts) = (Vec::new(), 0);
         while lines.pending() {
             let mut out = Vec::new();
-            lines.put(&mut out, "h", summary, full);
+            lines.put(&mut out, Face { name: "h", quoted: false, is_summary: summary, open_metrics: false }, full);
             text.extend_from_slice(&out);
             parts += 1;
         }

@@ -16,8 +16,9 @@
 use crate::limits;
 use hashbrown::HashMap;
 
-use crate::prometheus::any::{AnyKind, Attribute, next_attribute, put_label_value};
-use crate::prometheus::name::{Place, label_name};
+use crate::prometheus::any::{AnyKind, Attribute, next_attribute};
+use crate::prometheus::ink::Ink;
+use crate::prometheus::name::{Naming, Place};
 use crate::wire::Reader;
 
 /// An attribute of the row at hand, as places in the row's bytes.
@@ -36,7 +37,7 @@ struct Shape {
 }
 
 struct Label {
-    /// `,name="`
+    /// What comes before the value.
     open: Box<[u8]>,
     /// The name alone.
     name: Box<str>,
@@ -46,6 +47,8 @@ struct Label {
 
 /// Turns attributes into labels.
 pub(super) struct Labels {
+    naming: Naming,
+    ink: Ink,
     place: Place,
     shapes: Vec<Shape>,
     /// The shape of the row before.
@@ -60,8 +63,10 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    pub fn new(keys: ahash::RandomState) -> Self {
+    pub fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
         Labels {
+            naming,
+            ink,
             place: Place::Target,
             shapes: Vec::new(),
             last: 0,
@@ -102,31 +107,25 @@ impl Labels {
         }
     }
 
-    /// Appends the row's labels, each with a comma before it.
+    /// Appends the row's labels.
     #[inline]
     pub fn put(&mut self, out: &mut Vec<u8>, attributes: &[u8]) {
         let shape = self.walk(attributes);
-        let Labels { shapes, values, scratch, .. } = self;
+        let Labels { shapes, values, scratch, ink, .. } = self;
+        let value = |source: u32| {
+            let value = values[source as usize];
+            (value.kind, &attributes[value.start as usize..value.end as usize])
+        };
         for label in &shapes[shape].labels {
             if let [source] = label.sources[..] {
-                let value = values[source as usize];
-                let payload = &attributes[value.start as usize..value.end as usize];
-                if payload.is_empty() && !matches!(value.kind, AnyKind::Array | AnyKind::Map) {
+                let (kind, payload) = value(source);
+                if payload.is_empty() && !matches!(kind, AnyKind::Array | AnyKind::Map) {
                     continue;
                 }
-                out.extend_from_slice(&label.open);
-                put_label_value(out, value.kind, payload, scratch);
+                ink.put_value(out, &label.open, kind, payload, scratch);
             } else {
-                out.extend_from_slice(&label.open);
-                for (i, &source) in label.sources.iter().enumerate() {
-                    if i > 0 {
-                        out.push(b';');
-                    }
-                    let value = values[source as usize];
-                    put_label_value(out, value.kind, &attributes[value.start as usize..value.end as usize], scratch);
-                }
+                ink.put_joined(out, &label.open, label.sources.iter().map(|&source| value(source)), scratch);
             }
-            out.push(b'"');
         }
     }
 
@@ -168,7 +167,7 @@ impl Labels {
                     self.shapes.clear();
                 }
                 self.shapes.push(Shape {
-                    labels: labels_of(&row, self.place),
+                    labels: labels_of(&row, self.place, self.naming, self.ink),
                     keys: row.iter().map(|a| (a.key.into(), a.kind)).collect(),
                     scanned: 0,
                 });
@@ -203,16 +202,16 @@ impl Labels {
 }
 
 /// The labels that these attributes become, by name.
-fn labels_of(row: &[Attribute<'_>], place: Place) -> Vec<Label> {
-    let mut named: Vec<(String, u32)> =
-        row.iter().enumerate().map(|(i, a)| (label_name(&String::from_utf8_lossy(a.key), place), i as u32)).collect();
+fn labels_of(row: &[Attribute<'_>], place: Place, naming: Naming, ink: Ink) -> Vec<Label> {
+    let name = |a: &Attribute<'_>| naming.label_name(&String::from_utf8_lossy(a.key), place);
+    let mut named: Vec<(String, u32)> = row.iter().enumerate().map(|(i, a)| (name(a), i as u32)).collect();
     named.sort_by(|(a, i), (b, j)| a.cmp(b).then_with(|| row[*i as usize].key.cmp(row[*j as usize].key)));
     let mut labels: Vec<Label> = Vec::with_capacity(named.len());
     for (name, source) in named {
         match labels.last_mut() {
             Some(label) if *label.name == *name => label.sources.push(source),
             _ => {
-                let open = format!(",{name}=\"").into_bytes().into();
+                let open = ink.opening(&name).into();
                 labels.push(Label { open, name: name.into(), sources: vec![source] });
             }
         }
@@ -227,7 +226,7 @@ mod tests {
     use crate::prometheus::text::Type;
 
     fn labels() -> Labels {
-        let mut labels = Labels::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let mut labels = Labels::new(ahash::RandomState::with_seeds(1, 2, 3, 4), Naming::default(), Ink::Text);
         labels.begin(Place::Point(Type::Gauge));
         labels
     }

@@ -1,7 +1,7 @@
 //! Rows of one Prometheus identity made one.
 //!
 //! Knows how values of each type come together and how many rows it may hold; does not know where rows come from.
-//! Sums and histograms of equal bounds add; gauges and summaries keep the newest. Integers add exactly (128 bits), a
+//! Sums, histograms of equal bounds and exponential histograms add; gauges and summaries keep the newest. Integers add exactly (128 bits), a
 //! double among them promotes the whole. Where a gauge and a sum meet in one identity, the newest wins.
 //!
 //! Rows arrive with the 64-bit fingerprint of their labels. A merger takes new fingerprints until it holds its bytes
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use crate::aggregate::exponential::Exponential;
 use crate::model::Kind;
 use crate::prometheus::text::Number;
 use crate::prometheus::{Row, Value};
@@ -28,6 +29,8 @@ pub(super) struct Merged {
     fingerprint: u64,
     /// Attribute labels.
     pub labels: Box<[u8]>,
+    /// Start of the longest part; 0 if one is not known.
+    pub start_ns: u64,
     parts: Parts,
 }
 
@@ -49,6 +52,7 @@ struct NumberParts {
 struct HistogramParts {
     bounds: Option<Arc<[f64]>>,
     buckets: Vec<u64>,
+    exponential: Option<Box<Exponential>>,
     count: u64,
     sum: Option<f64>,
     newest_ns: u64,
@@ -60,6 +64,7 @@ struct HistogramParts {
 pub(super) enum Shown<'a> {
     Number(Number),
     Histogram { bounds: Option<&'a Arc<[f64]>>, buckets: &'a [u64], count: u64, sum: Option<f64> },
+    Exponential(&'a Exponential),
     Summary { quantiles: &'a [(f64, f64)], count: u64, sum: f64 },
 }
 
@@ -102,7 +107,8 @@ impl Merger {
         if let Some(i) = known {
             let before = rows[i as usize].bytes();
             rows[i as usize].add(kind, bounds, row, &mut self.losses);
-            self.bytes += rows[i as usize].bytes() - before;
+            // a row may shrink: exponential histograms by downscaling
+            self.bytes = self.bytes + rows[i as usize].bytes() - before;
             return;
         }
         if self.bytes >= self.bytes_max && !self.holds(fingerprint) {
@@ -126,20 +132,18 @@ impl Merged {
             Value::Histogram { count, sum, buckets } => {
                 Parts::Histogram(vec![HistogramParts::new(bounds, buckets, count, sum, time_ns)])
             }
-            Value::Exponential { count, sum } => {
-                Parts::Histogram(vec![HistogramParts::new(None, &[], count, sum, time_ns)])
-            }
+            Value::Exponential(value) => Parts::Histogram(vec![HistogramParts::exponential(value, time_ns)]),
             Value::Summary { count, sum, quantiles } => {
                 Parts::Summary { time_ns, count, sum, quantiles: quantiles.into() }
             }
         };
-        Merged { fingerprint, labels: labels.into(), parts }
+        Merged { fingerprint, labels: labels.into(), start_ns: row.start_ns, parts }
     }
 
     fn bytes(&self) -> usize {
         let inside = match &self.parts {
             Parts::Number(_) => 0,
-            Parts::Histogram(parts) => parts.iter().map(|part| MERGED_ROW_BYTES + part.buckets.len() * 8).sum(),
+            Parts::Histogram(parts) => parts.iter().map(HistogramParts::bytes).sum(),
             Parts::Summary { quantiles, .. } => quantiles.len() * 16,
         };
         MERGED_ROW_BYTES + self.labels.len() + inside
@@ -147,14 +151,15 @@ impl Merged {
 
     fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>, losses: &mut Losses) {
         let time = row.time_ns;
+        self.start_ns = self.start_ns.min(row.start_ns);
         match (&mut self.parts, row.value) {
             (Parts::Number(parts), Value::Int(value)) => parts.add(Number::Int(value), kind, time),
             (Parts::Number(parts), Value::Double(value)) => parts.add(Number::Double(value), kind, time),
             (Parts::Histogram(parts), Value::Histogram { count, sum, buckets }) => {
                 return add_histogram(parts, HistogramParts::new(bounds, buckets, count, sum, time), losses);
             }
-            (Parts::Histogram(parts), Value::Exponential { count, sum }) => {
-                return add_histogram(parts, HistogramParts::new(None, &[], count, sum, time), losses);
+            (Parts::Histogram(parts), Value::Exponential(value)) => {
+                return add_histogram(parts, HistogramParts::exponential(value, time), losses);
             }
             (Parts::Summary { time_ns, count, sum, quantiles }, Value::Summary { count: c, sum: s, quantiles: q }) => {
                 if (time, c, s.to_bits()) > (*time_ns, *count, sum.to_bits()) {
@@ -177,6 +182,9 @@ impl Merged {
                 losses.merged += shown.rows - 1;
                 losses.overflow += parts.iter().map(|part| part.overflowed).sum::<u64>();
                 losses.bounds += parts.iter().map(|part| part.rows).sum::<u64>() - shown.rows;
+                if let Some(value) = &shown.exponential {
+                    return Shown::Exponential(value);
+                }
                 let HistogramParts { bounds, buckets, count, sum, .. } = shown;
                 Shown::Histogram { bounds: bounds.as_ref(), buckets, count: *count, sum: *sum }
             }
@@ -241,10 +249,25 @@ impl HistogramParts {
         // without buckets to show, all bounds are the same
         let bounds = bounds.filter(|bounds| !bounds.is_empty() && buckets.len() == bounds.len() + 1).cloned();
         let buckets = if bounds.is_some() { buckets.to_vec() } else { Vec::new() };
-        HistogramParts { bounds, buckets, count, sum, newest_ns, rows: 1, overflowed: 0 }
+        HistogramParts { bounds, buckets, exponential: None, count, sum, newest_ns, rows: 1, overflowed: 0 }
+    }
+
+    fn exponential(value: &Exponential, newest_ns: u64) -> Self {
+        let exponential = Some(Box::new(value.clone()));
+        HistogramParts { exponential, ..HistogramParts::new(None, &[], value.count, None, newest_ns) }
+    }
+
+    fn bytes(&self) -> usize {
+        let exponential = self.exponential.as_ref();
+        let sides = exponential
+            .map_or(0, |e| size_of::<Exponential>() + 8 * (e.positive.counts.len() + e.negative.counts.len()));
+        MERGED_ROW_BYTES + self.buckets.len() * 8 + sides
     }
 
     fn same_bounds(&self, other: &Self) -> bool {
+        if self.exponential.is_some() || other.exponential.is_some() {
+            return self.exponential.is_some() && other.exponential.is_some();
+        }
         match (&self.bounds, &other.bounds) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a.iter().eq(b.iter()),
             (None, None) => true,
@@ -262,6 +285,15 @@ fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &
         }
         return;
     };
+    if let (Some(mine), Some(more)) = (&mut part.exponential, row.exponential) {
+        if mine.merge(&more) {
+            part.overflowed += 1;
+            return;
+        }
+        part.newest_ns = part.newest_ns.max(row.newest_ns);
+        (part.count, part.rows) = (mine.count, part.rows + 1);
+        return;
+    }
     // the count is the sum of the buckets: while it fits, they do
     let Some(count) = part.count.checked_add(row.count) else {
         part.overflowed += 1;

@@ -1,9 +1,9 @@
-//! The scrape page: what the index holds, as Prometheus text format 0.0.4, in chunks.
+//! The scrape page: what the index holds, in the format that the scraper asks for, in chunks.
 //!
-//! Knows how OpenTelemetry translates to Prometheus and how the text is written. Deliberately does not know sockets,
-//! HTTP, clocks, threads, cells or banks: it reads a [`Source`], which the index implements, and gives out bytes.
-//! Accept headers, OpenMetrics, native histograms and the three other translation strategies come later; the seam is
-//! [`name`] (strategy) and [`text`] (format): nothing else spells a name or a line.
+//! Knows how OpenTelemetry translates to Prometheus and how each format is written. Deliberately does not know sockets,
+//! HTTP, clocks, threads, cells or banks: it reads a [`Source`], which the index implements, and gives out bytes. The
+//! seams: [`negotiate`] reads an Accept header, [`name`] and [`escape`] spell names, `ink` labels, [`text`] and
+//! `histogram` lines, `message` protobuf; nothing else knows a format's bytes.
 //!
 //! ```text
 //!  Source::groups ─► family (name, TYPE, HELP) ─► class (same job, instance, scope) ─► rows ─► chunks
@@ -12,8 +12,9 @@
 //!                                                          hash ─► merge, in passes of bounded memory
 //! ```
 //!
-//! Translation (UnderscoreEscapingWithSuffixes):
-//! - *Names* are those that Prometheus itself gives to the same metric over OTLP: see [`name`].
+//! Translation:
+//! - *Names* are those that Prometheus itself gives to the same metric over OTLP, in each of its four strategies: see
+//!   [`name`].
 //! - *Labels* stand in a fixed order: `job`, `instance`, `otel_scope_name`, `_version`, `_schema_url`, scope attributes
 //!   by name, then the point's attributes by name, then `le` or `quantile`. A label with an empty value is the same as
 //!   none in Prometheus and is left out; only `instance=""` is written, as the compatibility specification asks, so that
@@ -27,8 +28,14 @@
 //!   in [`Report`], with the first few named. A sum that one part lacks is left out, never invented.
 //! - *TYPE conflicts* drop the metric that was born later, with a warning. So does a family whose name a histogram or
 //!   summary needs for its `_bucket`, `_sum` or `_count`, and one that is called `target_info`.
-//! - *HELP* is the longest description, ties by bytes.
-//! - Exponential histograms show `_count`, `_sum` and `le="+Inf"`. No timestamps.
+//! - *HELP* is the longest description, ties by bytes. UNIT (OpenMetrics, protobuf) is what the name ends with.
+//! - Exponential histograms show `_count`, `_sum` and `le="+Inf"` in text, and are native histograms in protobuf. No
+//!   timestamps.
+//! - *OpenMetrics*: a counter's family has no `_total`; where that name is another family's, or the name does not end
+//!   with it, the type is `unknown`, so that no series is lost. `target_info` is `target`, of type `info`. Starts are
+//!   `_created`. What it forbids is left out: counters that are negative or NaN, such sums, negative quantile values.
+//! - *Protobuf*: a family larger than a chunk is several messages of one name, one after the other.
+//! - *Merged rows* have the start of the longest, and no exemplars.
 //!
 //! Invariants
 //! 1. No two lines of one page have the same name and labels, no family is opened twice, and families do not interleave.
@@ -44,17 +51,22 @@
 //! the others waiting for the next pass over the class.
 //!
 //! Sources: OpenTelemetry specification, "Prometheus and OpenMetrics Compatibility", "Metrics Exporter - Prometheus",
-//! "AnyValue representation for non-OTLP protocols"; Prometheus "Exposition formats", text format 0.0.4;
+//! "AnyValue representation for non-OTLP protocols"; Prometheus "Exposition formats", text format 0.0.4, "Scrape protocol
+//! content negotiation", "Escaping schemes"; OpenMetrics 1.0; prometheus/client_model metrics.proto;
 //! prometheus/otlptranslator for what names come out in practice.
 
 mod any;
 mod class;
+pub mod escape;
 mod exemplar;
 mod gather;
 mod histogram;
+mod ink;
 mod labels;
 mod merge;
+mod message;
 pub mod name;
+pub mod negotiate;
 mod page;
 mod report;
 mod target;
@@ -66,14 +78,14 @@ mod tests;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::aggregate::exponential::Exponential;
 use crate::model::Kind;
 
 pub use exemplar::Exemplar;
-pub use page::{Bounds, Page, Step};
+pub use name::{Naming, Translation};
+pub use negotiate::{Format, Negotiated, negotiate};
+pub use page::{Bounds, Page, Step, Style};
 pub use report::{Report, Warning, WarningReason};
-
-/// `Content-Type` of the page (X1).
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 /// What is the same for all rows of a group. The same metric may come once per shard, with disjoint series.
 #[derive(Clone, Debug)]
@@ -135,12 +147,7 @@ pub enum Value<'a> {
         buckets: &'a [u64],
     },
     /// An exponential histogram.
-    Exponential {
-        /// `count`.
-        count: u64,
-        /// `sum`, if set.
-        sum: Option<f64>,
-    },
+    Exponential(&'a Exponential),
     /// A summary.
     Summary {
         /// `count`.
@@ -160,6 +167,8 @@ pub struct Row<'a> {
     pub attributes: &'a [u8],
     /// Time of the newest point.
     pub time_ns: u64,
+    /// Start of the running total, since the epoch; 0 if there is none or it is not known.
+    pub start_ns: u64,
     /// The value.
     pub value: Value<'a>,
     /// Some measurements of the cut's interval, oldest first.

@@ -1,8 +1,16 @@
 //! Names: metric names with unit and type suffixes, label names.
 //!
-//! Knows the translation strategy UnderscoreEscapingWithSuffixes; does not know which names meet on a page.
+//! Knows the four translation strategies, and puts the escaping scheme behind them; does not know which names meet on a
+//! page.
 //!
-//! A name is cut into tokens of `[A-Za-z0-9:]`; then come the unit's words unless the name has them already, then
+//! | strategy | `foo.bar`, `By`, monotonic sum | attribute `a.b` |
+//! |---|---|---|
+//! | `UnderscoreEscapingWithSuffixes` | `foo_bar_bytes_total` | `a_b` |
+//! | `UnderscoreEscapingWithoutSuffixes` | `foo_bar` | `a_b` |
+//! | `NoUTF8EscapingWithSuffixes` | `foo.bar_bytes_total` | `a.b` |
+//! | `NoTranslation` | `foo.bar` | `a.b` |
+//!
+//! UnderscoreEscapingWithSuffixes: a name is cut into tokens of `[A-Za-z0-9:]`; then come the unit's words unless the name has them already, then
 //! `ratio` (gauges of unit `1`) or `total` (monotonic sums), taken from elsewhere in the name if it stands there; tokens
 //! are joined with one `_`. That is what Prometheus does with OTLP, so that a name does not depend on the way it took.
 //! Beyond it: `kBy` and `…/min` are words too, as the compatibility specification's table and rule have it; only the
@@ -12,7 +20,108 @@
 //! Sources: OpenTelemetry "Prometheus and OpenMetrics Compatibility"; prometheus/otlptranslator (behaviour, not code).
 
 use crate::model::Kind;
+use crate::prometheus::escape::Escaping;
 use crate::prometheus::text::Type;
+
+/// How OpenTelemetry names become Prometheus names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Translation {
+    /// `foo.bar` in `By` becomes `foo_bar_bytes_total`.
+    #[default]
+    UnderscoreEscapingWithSuffixes,
+    /// `foo_bar`: neither units nor types are told.
+    UnderscoreEscapingWithoutSuffixes,
+    /// `foo.bar_bytes_total`, for those who read UTF-8 names.
+    NoUtf8EscapingWithSuffixes,
+    /// `foo.bar`: names as they came.
+    NoTranslation,
+}
+
+impl Translation {
+    const fn adds_suffixes(self) -> bool {
+        matches!(self, Translation::UnderscoreEscapingWithSuffixes | Translation::NoUtf8EscapingWithSuffixes)
+    }
+
+    const fn keeps_utf8(self) -> bool {
+        matches!(self, Translation::NoUtf8EscapingWithSuffixes | Translation::NoTranslation)
+    }
+}
+
+/// How names are made: the strategy is the operator's, the scheme the scraper's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// What names become.
+    pub strategy: Translation,
+    /// What then becomes of characters that the scraper does not take.
+    pub escaping: Escaping,
+}
+
+impl Naming {
+    /// The family name of a metric; `None` if its name has no character that may stay.
+    pub fn metric_name(self, name: &str, unit: &str, kind: Kind, monotonic: bool) -> Option<String> {
+        let translated = match self.strategy {
+            Translation::UnderscoreEscapingWithSuffixes => metric_name(name, unit, kind, monotonic)?,
+            Translation::UnderscoreEscapingWithoutSuffixes => plain_metric_name(name)?,
+            Translation::NoUtf8EscapingWithSuffixes if !name.is_empty() => with_suffixes(name, unit, kind, monotonic),
+            Translation::NoTranslation if !name.is_empty() => name.to_string(),
+            _ => return None,
+        };
+        Some(self.escaping.escape(&translated))
+    }
+
+    /// The unit as it stands at the end of `base`, the name without `_total`; nothing if it does not stand there. UNIT
+    /// must be the name's ending.
+    pub fn unit(self, base: &str, unit: &str) -> Option<String> {
+        if unit.is_empty() || !self.strategy.adds_suffixes() {
+            return None;
+        }
+        let (main, per) = split_unit(unit);
+        let mut tokens: Vec<&str> = words(look_up(&UNITS, &main)).filter(|word| *word != "1").collect();
+        let per: Vec<&str> = words(look_up(&PER_UNITS, &per)).collect();
+        if !per.is_empty() {
+            tokens.push("per");
+            tokens.extend(per);
+        }
+        let told = if unit == "1" { "ratio".into() } else { self.escaping.escape(&tokens.join("_")) };
+        let before = base.strip_suffix(told.as_str())?;
+        (!told.is_empty() && before.len() > 1 && before.ends_with('_')).then_some(told)
+    }
+
+    /// The label name of an attribute key; a reserved name gets `exported_` (see the room's header). Never empty, never
+    /// `__…`.
+    pub fn label_name(self, key: &str, place: Place) -> String {
+        let label = self.plain_label_name(key);
+        let escaped = self.escaping.escape_label(&label);
+        let scope = self.escaping.escape_label("otel_scope_");
+        let taken = |name: &str| match place {
+            _ if name == "job" || name == "instance" || name.starts_with("__") => true,
+            Place::Point(kind) => {
+                name.starts_with("otel_scope_")
+                    || name.starts_with(&scope)
+                    || (kind == Type::Histogram && name == "le")
+                    || (kind == Type::Summary && name == "quantile")
+            }
+            Place::Target | Place::Exemplar => false,
+        };
+        if taken(&label) || taken(&escaped) { format!("exported_{escaped}") } else { escaped }
+    }
+
+    /// The label of a scope attribute; `None` if it would stand in for the scope's name, version or schema URL (X11).
+    pub fn scope_label_name(self, key: &str) -> Option<String> {
+        let label = self.plain_label_name(&format!("otel_scope_{key}"));
+        let escaped = self.escaping.escape_label(&label);
+        let taken = |name: &str| matches!(name, "otel_scope_name" | "otel_scope_version" | "otel_scope_schema_url");
+        (!taken(&label) && !taken(&escaped)).then_some(escaped)
+    }
+
+    fn plain_label_name(self, key: &str) -> String {
+        match key {
+            "" => "_".into(),
+            _ if self.strategy.keeps_utf8() => key.into(),
+            _ => plain_label_name(key),
+        }
+    }
+}
 
 /// UCUM units and their words.
 const UNITS: [(&str, &str); 26] = [
@@ -67,8 +176,8 @@ pub const fn metric_type(kind: Kind, monotonic: bool) -> Type {
     }
 }
 
-/// The family name of a metric; `None` if its name has no character that may stay.
-pub fn metric_name(name: &str, unit: &str, kind: Kind, monotonic: bool) -> Option<String> {
+/// The family name in UnderscoreEscapingWithSuffixes.
+fn metric_name(name: &str, unit: &str, kind: Kind, monotonic: bool) -> Option<String> {
     let mut tokens: Vec<&str> = words(name).collect();
     if tokens.is_empty() {
         return None;
@@ -94,6 +203,53 @@ pub fn metric_name(name: &str, unit: &str, kind: Kind, monotonic: bool) -> Optio
     }
     let joined = tokens.join("_");
     Some(if joined.as_bytes()[0].is_ascii_digit() { format!("_{joined}") } else { joined })
+}
+
+/// A name without suffixes: runs of bad characters become one `_`, underscores stay.
+fn plain_metric_name(name: &str) -> Option<String> {
+    let is_good = |c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_';
+    let parts: Vec<&str> = name.split(|c: char| !is_good(c)).filter(|part| !part.is_empty()).collect();
+    let joined = parts.join("_");
+    if joined.bytes().all(|b| b == b'_') {
+        return None;
+    }
+    Some(if joined.as_bytes()[0].is_ascii_digit() { format!("_{joined}") } else { joined })
+}
+
+/// A name as it came, then unit and type, unless it ends with them already.
+fn with_suffixes(name: &str, unit: &str, kind: Kind, monotonic: bool) -> String {
+    let (main, per) = split_unit(unit);
+    let main = if main == "1" { "" } else { look_up(&UNITS, &main) };
+    let per = if per.is_empty() { per } else { format!("per_{}", look_up(&PER_UNITS, &per)) };
+    let ending = match metric_type(kind, monotonic) {
+        Type::Counter => "total",
+        _ if matches!(kind, Kind::Gauge) && unit == "1" => "ratio",
+        _ => "",
+    };
+    let mut base = name;
+    for suffix in [ending, &per] {
+        if !suffix.is_empty()
+            && let Some(before) = base.strip_suffix(suffix)
+        {
+            // what stands between is a delimiter, whichever
+            let mut chars = before.chars();
+            if chars.next_back().is_some() && !chars.as_str().is_empty() {
+                base = chars.as_str();
+            }
+        }
+    }
+    let mut out = base.to_string();
+    if !base.ends_with(main) {
+        out.push('_');
+        out.push_str(main);
+    }
+    for suffix in [per.as_str(), ending] {
+        if !suffix.is_empty() {
+            out.push('_');
+            out.push_str(suffix);
+        }
+    }
+    out
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -137,30 +293,11 @@ pub enum Place {
     Point(Type),
     /// `target_info`.
     Target,
+    /// An exemplar.
+    Exemplar,
 }
 
-/// The label name of an attribute key: bad characters become `_`, runs collapse, a leading digit gets `key_`, a reserved
-/// name gets `exported_` (see the room's header). Never empty, never `__…`.
-pub fn label_name(key: &str, place: Place) -> String {
-    let label = plain_label_name(key);
-    let taken = match place {
-        _ if label == "job" || label == "instance" => true,
-        Place::Point(kind) => {
-            label.starts_with("otel_scope_")
-                || (kind == Type::Histogram && label == "le")
-                || (kind == Type::Summary && label == "quantile")
-        }
-        Place::Target => false,
-    };
-    if taken { format!("exported_{label}") } else { label }
-}
-
-/// The label of a scope attribute; `None` if it would stand in for the scope's name, version or schema URL (X11).
-pub fn scope_label_name(key: &str) -> Option<String> {
-    let label = plain_label_name(&format!("otel_scope_{key}"));
-    (!matches!(label.as_str(), "otel_scope_name" | "otel_scope_version" | "otel_scope_schema_url")).then_some(label)
-}
-
+/// Bad characters become `_`, runs collapse, a leading digit gets `key_`.
 fn plain_label_name(key: &str) -> String {
     let mut label = String::with_capacity(key.len() + 4);
     if key.starts_with(|c: char| c.is_ascii_digit()) {
@@ -240,7 +377,9 @@ mod tests {
         check("", None);
         assert_eq!(metric_name("@", "By", Kind::Sum, true), None, "a unit is no name");
 
-        let label = |key: &str, want: &str| assert_eq!(label_name(key, Place::Point(Type::Gauge)), want, "{key}");
+        let naming = Naming::default();
+        let label =
+            |key: &str, want: &str| assert_eq!(naming.label_name(key, Place::Point(Type::Gauge)), want, "{key}");
         label("label:with:colons", "label_with_colons");
         label("label!with&special$chars)", "label_with_special_chars_");
         label("label_with_foreign_characters_字符", "label_with_foreign_characters_");
@@ -255,7 +394,9 @@ mod tests {
 
     #[test]
     fn x11_x12_reserved_labels_are_exported() {
-        let check = |key: &str, place: Place, want: &str| assert_eq!(label_name(key, place), want);
+        let naming = Naming::default();
+        let scope_label_name = |key| naming.scope_label_name(key);
+        let check = |key: &str, place: Place, want: &str| assert_eq!(naming.label_name(key, place), want);
         check("job", Place::Point(Type::Gauge), "exported_job");
         check("instance", Place::Target, "exported_instance");
         check("otel.scope.name", Place::Point(Type::Counter), "exported_otel_scope_name");
@@ -268,5 +409,113 @@ mod tests {
         assert_eq!(scope_label_name(".name"), None, "conflicts are seen after escaping");
         assert_eq!(scope_label_name("schema.url"), None);
         assert_eq!(scope_label_name("short.name").as_deref(), Some("otel_scope_short_name"));
+    }
+
+    const ALL: [Translation; 4] = [
+        Translation::UnderscoreEscapingWithSuffixes,
+        Translation::UnderscoreEscapingWithoutSuffixes,
+        Translation::NoUtf8EscapingWithSuffixes,
+        Translation::NoTranslation,
+    ];
+
+    #[test]
+    fn x17_the_table_of_the_specification() {
+        let check = |name: &str, unit: &str, kind: Kind, want: [&str; 4]| {
+            let got = ALL.map(|strategy| {
+                let naming = Naming { strategy, escaping: Escaping::AllowUtf8 };
+                naming.metric_name(name, unit, kind, kind == Kind::Sum).unwrap_or_default()
+            });
+            assert_eq!(got, want, "{name} {unit}");
+        };
+        check("foo.bar", "By", Kind::Sum, ["foo_bar_bytes_total", "foo_bar", "foo.bar_bytes_total", "foo.bar"]);
+        check("foo.bar", "By", Kind::Gauge, ["foo_bar_bytes", "foo_bar", "foo.bar_bytes", "foo.bar"]);
+        check("load", "1", Kind::Gauge, ["load_ratio", "load", "load_ratio", "load"]);
+        check("speed", "m/s", Kind::Gauge, ["speed_meters_per_second", "speed", "speed_meters_per_second", "speed"]);
+        check("a.bytes.total", "By", Kind::Sum, ["a_bytes_total", "a_bytes_total", "a.bytes_total", "a.bytes.total"]);
+        check("__a..b__", "", Kind::Gauge, ["a_b", "__a_b__", "__a..b__", "__a..b__"]);
+        check("1st", "", Kind::Gauge, ["_1st", "_1st", "1st", "1st"]);
+        check("温度", "Cel", Kind::Gauge, ["", "", "温度_celsius", "温度"]);
+        check("total", "", Kind::Sum, ["total", "total", "total_total", "total"]);
+        check("_", "", Kind::Gauge, ["", "", "_", "_"]);
+        check("", "By", Kind::Gauge, ["", "", "", ""]);
+        assert_eq!(Naming::default().strategy, Translation::UnderscoreEscapingWithSuffixes, "the default of X17");
+    }
+
+    #[test]
+    fn x17_x3_the_scheme_comes_after_the_strategy() {
+        let check = |strategy: Translation, escaping: Escaping, metric: &str, label: &str| {
+            let naming = Naming { strategy, escaping };
+            assert_eq!(naming.metric_name("foo.bar", "By", Kind::Sum, true).as_deref(), Some(metric));
+            assert_eq!(naming.label_name("a.b_c", Place::Point(Type::Counter)), label);
+        };
+        use Translation::*;
+        check(NoTranslation, Escaping::AllowUtf8, "foo.bar", "a.b_c");
+        check(NoTranslation, Escaping::Underscores, "foo_bar", "a_b_c");
+        check(NoTranslation, Escaping::Dots, "foo_dot_bar", "a_dot_b__c");
+        check(NoTranslation, Escaping::Values, "U__foo_2E_bar", "U__a_2E_b__c");
+        check(NoUtf8EscapingWithSuffixes, Escaping::Values, "U__foo_2E_bar__bytes__total", "U__a_2E_b__c");
+        check(NoUtf8EscapingWithSuffixes, Escaping::Underscores, "foo_bar_bytes_total", "a_b_c");
+        check(UnderscoreEscapingWithSuffixes, Escaping::Values, "foo_bar_bytes_total", "a_b_c");
+        check(UnderscoreEscapingWithSuffixes, Escaping::Dots, "foo__bar__bytes__total", "a__b__c");
+        check(UnderscoreEscapingWithoutSuffixes, Escaping::Underscores, "foo_bar", "a_b_c");
+    }
+
+    #[test]
+    fn x17_no_strategy_lets_an_attribute_take_a_label_of_ours() {
+        for strategy in ALL {
+            for escaping in Escaping::ALL {
+                let naming = Naming { strategy, escaping };
+                for key in [
+                    "job",
+                    "instance",
+                    "otel_scope_name",
+                    "otel.scope.name",
+                    "otel/scope/name",
+                    "otel__scope__name",
+                    "otel//scope//name",
+                    "__name__",
+                    "..name..",
+                    "._name",
+                    "_.name__",
+                    "le",
+                    "",
+                    "U__otel__scope__name",
+                ] {
+                    let label = naming.label_name(key, Place::Point(Type::Histogram));
+                    let scope_labels = [Some("otel_scope_name".into()), naming.scope_label_name("x.y")];
+                    let is_free = !["job", "instance", "le", ""].contains(&label.as_str())
+                        && !label.starts_with("__")
+                        && !label.starts_with("otel_scope_")
+                        && !scope_labels.contains(&Some(label.clone()));
+                    assert!(is_free, "{naming:?}: {key:?} became {label:?}");
+                }
+                for key in ["name", ".name", "version", "schema.url", "schema_url"] {
+                    let scope = naming.scope_label_name(key);
+                    assert!(
+                        scope.is_none_or(|label| !["otel_scope_name", "otel_scope_version", "otel_scope_schema_url"]
+                            .contains(&label.as_str())),
+                        "{naming:?} {key}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn x5_a_unit_is_told_where_the_name_ends_with_it() {
+        let check = |base: &str, unit: &str, want: Option<&str>| {
+            assert_eq!(Naming::default().unit(base, unit).as_deref(), want, "{base} {unit}");
+        };
+        check("a_bytes", "By", Some("bytes"));
+        check("a_meters_per_second", "m/s", Some("meters_per_second"));
+        check("a_per_second", "{call}/s", Some("per_second"));
+        check("a_ratio", "1", Some("ratio"));
+        check("a", "1", None);
+        check("bytes_a", "By", None);
+        check("bytes", "By", None);
+        check("a", "", None);
+        check("a", "{x}", None);
+        let without = Naming { strategy: Translation::UnderscoreEscapingWithoutSuffixes, ..Naming::default() };
+        assert_eq!(without.unit("a_bytes", "By"), None);
     }
 }

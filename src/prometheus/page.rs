@@ -17,13 +17,39 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::prometheus::class::{Desk, Open};
-use crate::prometheus::gather::{Directory, Family, TargetInfo};
+use crate::prometheus::gather::{Directory, Family, Names, TargetInfo, base_of};
+use crate::prometheus::ink::Ink;
+use crate::prometheus::message::Beside;
+use crate::prometheus::message::Messages;
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::target::put_target_info;
-use crate::prometheus::text::{Type, Writer};
-use crate::prometheus::{Overtaken, Progress, Source};
+use crate::prometheus::text::{Type, put_family, put_head};
+use crate::prometheus::{Format, Naming, Negotiated, Overtaken, Progress, Source, Translation};
 
 const TARGET_INFO: &str = "target_info";
+const TARGET_HELP: &str = "Target metadata";
+/// Without the suffix that the type `info` adds.
+const TARGET: &str = "target";
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// The format.
+    pub format: Format,
+    /// How names are made.
+    pub naming: Naming,
+}
+
+impl Style {
+    /// What the operator chose and the scraper asked for.
+    pub const fn new(strategy: Translation, negotiated: Negotiated) -> Self {
+        Style { format: negotiated.format, naming: Naming { strategy, escaping: negotiated.escaping } }
+    }
+
+    pub(super) fn ink(self) -> Ink {
+        if self.format == Format::Protobuf { Ink::Message } else { Ink::Text }
+    }
+}
 
 /// How much at once.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +90,18 @@ pub struct Page<S: Source> {
     source: S,
     desk: Desk,
     phase: Phase<S::Group>,
+    taken: Taken,
+}
+
+/// Which names families have, and what follows for others.
+#[derive(Default)]
+struct Taken {
     /// Histograms and summaries met so far, ascending: their suffixed names are taken.
     suffixed: Vec<(Arc<str>, Type)>,
+    /// All family names, once all groups are gathered.
+    names: Option<Names>,
+    /// `target_info` is shown as the family `target`.
+    target: bool,
 }
 
 enum Phase<G> {
@@ -76,16 +112,16 @@ enum Phase<G> {
 }
 
 impl<S: Source> Page<S> {
-    /// A page of what `source` holds. `keys` keys the hashes, so that nobody can aim at them; nothing visible but the
+    /// A page of what `source` holds, written in `style`. `keys` keys the hashes, so that nobody can aim at them; nothing visible but the
     /// order of merged rows depends on them.
-    pub fn new(source: S, keys: ahash::RandomState, bounds: Bounds) -> Self {
+    pub fn new(source: S, keys: ahash::RandomState, bounds: Bounds, style: Style) -> Self {
         assert!(bounds.chunk_bytes > 0 && bounds.merge_bytes > 0 && bounds.rows_per_step > 0, "{bounds:?}");
         let groups = source.groups().into_iter();
         Page {
             source,
-            phase: Phase::Gather { groups, directory: Directory::new(keys.clone()) },
-            desk: Desk::new(keys, bounds),
-            suffixed: Vec::new(),
+            phase: Phase::Gather { groups, directory: Directory::new(keys.clone(), style.naming, style.ink()) },
+            desk: Desk::new(keys, bounds, style),
+            taken: Taken::default(),
         }
     }
 
@@ -128,7 +164,7 @@ impl<S: Source> Page<S> {
     }
 
     fn advance(&mut self) -> Result<(), Overtaken> {
-        let Page { source, desk, phase, suffixed } = self;
+        let Page { source, desk, phase, taken } = self;
         match phase {
             Phase::Gather { groups, directory } => {
                 for group in groups.take(desk.bounds.rows_per_step) {
@@ -138,23 +174,23 @@ impl<S: Source> Page<S> {
                     desk.prefixes = std::mem::take(&mut directory.prefixes);
                     let targets = std::mem::take(&mut directory.targets);
                     let families = std::mem::take(&mut directory.families);
+                    taken.names = Some(directory.take_names());
                     if !targets.is_empty() {
                         desk.report.families += 1;
-                        Writer::new(&mut desk.out).family(TARGET_INFO, "Target metadata", Type::Gauge);
+                        taken.target = open_targets(desk, taken);
                     }
                     *phase = Phase::Targets { targets: targets.into_iter(), families: families.into_iter() };
                 }
             }
             Phase::Targets { targets, families } => {
                 for (labels, target) in targets.take(desk.bounds.rows_per_step) {
-                    desk.out.extend_from_slice(b"target_info{");
-                    put_target_info(&mut desk.out, &labels, &target.resource);
-                    desk.out.extend_from_slice(b"} 1\n");
+                    put_target(desk, &labels, &target);
                     if desk.is_full() {
                         return Ok(());
                     }
                 }
                 if targets.len() == 0 {
+                    desk.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
                     *phase = Phase::Families { families: std::mem::take(families), open: None };
                 }
             }
@@ -165,13 +201,87 @@ impl<S: Source> Page<S> {
                     }
                 }
                 None => match families.next() {
-                    Some((name, family)) => *open = open_family(name, family, source, desk, suffixed),
-                    None => *phase = Phase::Over,
+                    Some((name, family)) => *open = open_family(name, family, source, desk, taken),
+                    None => {
+                        if desk.style.format.is_open_metrics() {
+                            desk.out.extend_from_slice(b"# EOF\n");
+                        }
+                        *phase = Phase::Over;
+                    }
                 },
             },
             Phase::Over => {}
         }
         Ok(())
+    }
+}
+
+/// Writes the header of `target_info`; whether it is the family `target`, of type `info`.
+fn open_targets(desk: &mut Desk, taken: &Taken) -> bool {
+    let open_metrics = desk.style.format.is_open_metrics();
+    let as_info = open_metrics && !taken.is_name(TARGET);
+    match desk.style.format {
+        Format::Protobuf => {}
+        _ if as_info => put_family(&mut desk.out, TARGET, "info", None, TARGET_HELP, true),
+        _ => put_family(&mut desk.out, TARGET_INFO, Type::Gauge.word(), None, TARGET_HELP, open_metrics),
+    }
+    as_info
+}
+
+fn put_target(desk: &mut Desk, labels: &[u8], target: &TargetInfo) {
+    let (naming, ink) = (desk.style.naming, desk.style.ink());
+    match ink {
+        Ink::Text => {
+            put_head(&mut desk.out, TARGET_INFO, "", false, b"");
+            let mut text = std::mem::take(&mut desk.metric);
+            text.clear();
+            put_target_info(&mut text, labels, &target.resource, naming, ink);
+            desk.out.extend_from_slice(text.strip_prefix(b",").unwrap_or(&text));
+            desk.out.extend_from_slice(b"} 1\n");
+            desk.metric = text;
+        }
+        Ink::Message => {
+            desk.metric.clear();
+            put_target_info(&mut desk.metric, labels, &target.resource, naming, ink);
+            let beside = Beside { start_ns: 0, exemplars: &[] };
+            Messages::default().put_number(&mut desk.metric, Type::Gauge, 1.0, beside, naming);
+            desk.put_metric();
+            if desk.metrics.len() >= desk.bounds.chunk_bytes {
+                desk.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
+            }
+        }
+    }
+}
+
+impl Taken {
+    fn is_name(&self, name: &str) -> bool {
+        self.names.as_ref().is_some_and(|names| names.contains(name))
+    }
+
+    /// A histogram or summary has this name for one of its own samples.
+    fn is_suffixed(&self, name: &str, open_metrics: bool) -> bool {
+        const BOTH: &[Type] = &[Type::Histogram, Type::Summary];
+        let base_is = |suffix: &str, types: &[Type]| {
+            name.strip_suffix(suffix).is_some_and(|base| {
+                let found = self.suffixed.binary_search_by(|(known, _)| (**known).cmp(base));
+                found.is_ok_and(|i| types.contains(&self.suffixed[i].1))
+            })
+        };
+        base_is("_bucket", &[Type::Histogram])
+            || base_is("_sum", BOTH)
+            || base_is("_count", BOTH)
+            || (open_metrics && base_is("_created", BOTH))
+    }
+
+    /// Whether OpenMetrics may call this counter by its name without `_total`.
+    fn is_counter(&self, name: &str) -> bool {
+        let base = base_of(name, Type::Counter);
+        let is_told = base.len() < name.len() && !base.is_empty();
+        let is_taken = self.is_name(base)
+            || self.is_name(&format!("{base}_created"))
+            || self.is_suffixed(base, true)
+            || (self.target && base == TARGET);
+        is_told && !is_taken
     }
 }
 
@@ -181,18 +291,10 @@ fn open_family<S: Source>(
     mut family: Family<S::Group>,
     source: &S,
     desk: &mut Desk,
-    suffixed: &mut Vec<(Arc<str>, Type)>,
+    taken: &mut Taken,
 ) -> Option<Open<S::Group>> {
-    let base_is = |suffix: &str, types: &[Type]| {
-        name.strip_suffix(suffix).is_some_and(|base| {
-            suffixed.binary_search_by(|(known, _)| (**known).cmp(base)).is_ok_and(|i| types.contains(&suffixed[i].1))
-        })
-    };
-    let taken = &*name == TARGET_INFO
-        || base_is("_bucket", &[Type::Histogram])
-        || base_is("_sum", &[Type::Histogram, Type::Summary])
-        || base_is("_count", &[Type::Histogram, Type::Summary]);
-    if taken {
+    let open_metrics = desk.style.format.is_open_metrics();
+    if &*name == TARGET_INFO || taken.is_suffixed(&name, open_metrics) {
         let metric = source.meta(&family.members[0].group).name.clone();
         desk.report.warn(WarningReason::NameTaken, 1, &name, &metric);
         return None;
@@ -200,7 +302,8 @@ fn open_family<S: Source>(
     family.settle(&name, source, &mut desk.report);
     if matches!(family.kind, Type::Histogram | Type::Summary) {
         // families come by name, so this stays sorted
-        suffixed.push((name.clone(), family.kind));
+        taken.suffixed.push((name.clone(), family.kind));
     }
-    Some(Open::new(name, family))
+    let is_counter = open_metrics && family.kind == Type::Counter && taken.is_counter(&name);
+    Some(Open::new(name, family, is_counter))
 }

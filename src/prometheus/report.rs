@@ -29,11 +29,19 @@ pub enum WarningReason {
     WrongKind,
     /// X12: several resources have one job and instance; `target_info` shows the oldest.
     TargetConflict,
+    /// X5: several units under one name; the one that the name ends with is shown.
+    UnitConflict,
+    /// A counter of OpenMetrics is neither negative nor NaN; the row is left out there.
+    NotACounter,
+    /// X15: an exponential histogram without a sum has no native form; the row is left out of the protobuf format.
+    NativeSum,
+    /// X15: a scale below −4 has no native form; the row is left out of the protobuf format.
+    NativeScale,
 }
 
 impl WarningReason {
     /// Number of reasons.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 13;
     /// All reasons, by number.
     pub const ALL: [WarningReason; Self::COUNT] = [
         WarningReason::TypeConflict,
@@ -45,6 +53,10 @@ impl WarningReason {
         WarningReason::CountOverflow,
         WarningReason::WrongKind,
         WarningReason::TargetConflict,
+        WarningReason::UnitConflict,
+        WarningReason::NotACounter,
+        WarningReason::NativeSum,
+        WarningReason::NativeScale,
     ];
 
     /// The label value in metrics.
@@ -59,6 +71,10 @@ impl WarningReason {
             WarningReason::CountOverflow => "count_overflow",
             WarningReason::WrongKind => "wrong_kind",
             WarningReason::TargetConflict => "target_conflict",
+            WarningReason::UnitConflict => "unit_conflict",
+            WarningReason::NotACounter => "not_a_counter",
+            WarningReason::NativeSum => "native_sum",
+            WarningReason::NativeScale => "native_scale",
         }
     }
 
@@ -78,6 +94,12 @@ impl WarningReason {
             WarningReason::CountOverflow => "histogram counts of one Prometheus identity add up past 2^64",
             WarningReason::WrongKind => "a series' value is not of its metric's kind: this is a bug, please report it",
             WarningReason::TargetConflict => "resources differ under one job and instance: set service.instance.id",
+            WarningReason::UnitConflict => "metrics of one Prometheus name have different units",
+            WarningReason::NotACounter => "a counter of OpenMetrics is neither negative nor NaN: send it as a gauge",
+            WarningReason::NativeSum => "a native histogram needs a sum: record it",
+            WarningReason::NativeScale => {
+                "a native histogram's scale is at least -4: lower the range or raise the scale"
+            }
         }
     }
 }

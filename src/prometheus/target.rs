@@ -6,14 +6,14 @@
 //!
 //! Invariant: the prefix is canonical: the same job, instance and scope labels are the same bytes.
 
-use crate::prometheus::any::{Attribute, key_value, messages, put_label_value, put_text};
-use crate::prometheus::name::{Place, label_name, scope_label_name};
-use crate::prometheus::text::put_label;
+use crate::prometheus::any::{Attribute, key_value, messages, put_text};
+use crate::prometheus::ink::Ink;
+use crate::prometheus::name::{Naming, Place};
 use crate::wire::{Reader, WireType};
 
 /// What a resource says of its target.
 pub(super) struct Target {
-    /// `job="…",instance="…"`, or `instance="…"` without a job.
+    /// `job` and `instance`, or `instance` alone.
     pub labels: Vec<u8>,
     /// Has a job or an instance.
     pub named: bool,
@@ -26,7 +26,7 @@ const NAME: &[u8] = b"service.name";
 const INSTANCE: &[u8] = b"service.instance.id";
 
 /// Job and instance of a `Resource`.
-pub(super) fn target(resource: &[u8]) -> Target {
+pub(super) fn target(resource: &[u8], ink: Ink) -> Target {
     let (mut namespace, mut name, mut instance) = (Vec::new(), Vec::new(), Vec::new());
     for attribute in messages(resource).map(key_value) {
         let text = match attribute.key {
@@ -44,10 +44,9 @@ pub(super) fn target(resource: &[u8]) -> Target {
             namespace.push(b'/');
         }
         namespace.extend_from_slice(&name);
-        put_label(&mut labels, "job", &namespace);
-        labels.push(b',');
+        ink.put(&mut labels, &ink.opening("job"), &namespace);
     }
-    put_label(&mut labels, "instance", &instance);
+    ink.put(&mut labels, &ink.opening("instance"), &instance);
     let others = messages(resource).map(key_value).any(|a| !a.is_empty() && !is_used(a.key, !name.is_empty()));
     Target { labels, named: !name.is_empty() || !instance.is_empty(), others }
 }
@@ -58,19 +57,19 @@ fn is_used(key: &[u8], has_name: bool) -> bool {
 }
 
 /// Appends the labels of `target_info`, job and instance first.
-pub(super) fn put_target_info(out: &mut Vec<u8>, target_labels: &[u8], resource: &[u8]) {
+pub(super) fn put_target_info(out: &mut Vec<u8>, target_labels: &[u8], resource: &[u8], naming: Naming, ink: Ink) {
     out.extend_from_slice(target_labels);
     let has_name = messages(resource).map(key_value).any(|a| a.key == NAME && !a.is_empty());
     let named = messages(resource)
         .map(key_value)
         .filter(|a| !is_used(a.key, has_name))
-        .map(|a| (label_name(&String::from_utf8_lossy(a.key), Place::Target), a))
+        .map(|a| (naming.label_name(&String::from_utf8_lossy(a.key), Place::Target), a))
         .collect();
-    put_joined(out, named);
+    put_joined(out, named, ink);
 }
 
-/// Appends the scope's labels, each with a comma before it (X11).
-pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str) {
+/// Appends the scope's labels (X11).
+pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str, naming: Naming, ink: Ink) {
     let (mut name, mut version): (&[u8], &[u8]) = (b"", b"");
     let mut named = Vec::new();
     let mut fields = Reader::new(scope);
@@ -81,7 +80,7 @@ pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str) {
             (2, WireType::Bytes) => version = fields.bytes().unwrap_or_default(),
             (3, WireType::Bytes) => {
                 let attribute = key_value(fields.bytes().unwrap_or_default());
-                if let Some(label) = scope_label_name(&String::from_utf8_lossy(attribute.key)) {
+                if let Some(label) = naming.scope_label_name(&String::from_utf8_lossy(attribute.key)) {
                     named.push((label, attribute));
                 }
             }
@@ -93,31 +92,22 @@ pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str) {
         [("otel_scope_name", name), ("otel_scope_version", version), ("otel_scope_schema_url", schema_url.as_bytes())];
     for (label, value) in fixed {
         if !value.is_empty() {
-            out.push(b',');
-            put_label(out, label, value);
+            ink.put(out, &ink.opening(label), value);
         }
     }
-    put_joined(out, named);
+    put_joined(out, named, ink);
 }
 
-/// Appends labels by name, each with a comma before it; those of one name joined with `;` in the order of their keys.
-fn put_joined(out: &mut Vec<u8>, mut named: Vec<(String, Attribute<'_>)>) {
+/// Appends labels by name; those of one name joined with `;` in the order of their keys.
+fn put_joined(out: &mut Vec<u8>, mut named: Vec<(String, Attribute<'_>)>, ink: Ink) {
     named.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.key.cmp(y.key)));
     let mut scratch = Vec::new();
     for same in named.chunk_by(|(a, _), (b, _)| a == b) {
         if same.len() == 1 && same[0].1.is_empty() {
             continue;
         }
-        out.push(b',');
-        out.extend_from_slice(same[0].0.as_bytes());
-        out.extend_from_slice(b"=\"");
-        for (i, (_, attribute)) in same.iter().enumerate() {
-            if i > 0 {
-                out.push(b';');
-            }
-            put_label_value(out, attribute.kind, attribute.payload, &mut scratch);
-        }
-        out.push(b'"');
+        let values = same.iter().map(|(_, attribute)| (attribute.kind, attribute.payload));
+        ink.put_joined(out, &ink.opening(&same[0].0), values, &mut scratch);
     }
 }
 
@@ -129,8 +119,8 @@ mod tests {
     #[test]
     fn x12_job_and_instance() {
         let check = |pairs: &[(&str, &str)], want: &str, named: bool, others: bool| {
-            let target = target(&resource(pairs));
-            assert_eq!(String::from_utf8(target.labels).unwrap(), want);
+            let target = target(&resource(pairs), Ink::Text);
+            assert_eq!(String::from_utf8(target.labels).unwrap(), format!(",{want}"));
             assert_eq!((target.named, target.others), (named, others), "{pairs:?}");
         };
         let (namespace, name, instance) = ("service.namespace", "service.name", "service.instance.id");
@@ -154,8 +144,8 @@ mod tests {
         let check = |pairs: &[(&str, &str)], want: &str| {
             let resource = resource(pairs);
             let mut out = Vec::new();
-            put_target_info(&mut out, &target(&resource).labels, &resource);
-            assert_eq!(String::from_utf8(out).unwrap(), want);
+            put_target_info(&mut out, &target(&resource, Ink::Text).labels, &resource, Naming::default(), Ink::Text);
+            assert_eq!(String::from_utf8(out).unwrap(), format!(",{want}"));
         };
         check(
             &[("service.name", "api"), ("host.name", "h\n1"), ("cloud.zone", "z"), ("job", "j")],
@@ -171,7 +161,7 @@ mod tests {
     fn x11_scope_labels_and_dropped_conflicts() {
         let check = |name: &str, version: &str, url: &str, pairs: &[(&str, &str)], want: &str| {
             let mut out = Vec::new();
-            put_scope(&mut out, &scope(name, version, pairs), url);
+            put_scope(&mut out, &scope(name, version, pairs), url, Naming::default(), Ink::Text);
             assert_eq!(String::from_utf8(out).unwrap(), want);
         };
         check("m", "1", "", &[], r#",otel_scope_name="m",otel_scope_version="1""#);

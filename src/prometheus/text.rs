@@ -1,13 +1,13 @@
-//! The text format: escapes, numbers, and a small writer for families and samples.
+//! The text formats: escapes, numbers, and a small writer for families and samples.
 //!
-//! Knows format 0.0.4 line by line; does not know where names, labels and values come from.
+//! Knows formats 0.0.4 and 1.0.0 and OpenMetrics 1.0 line by line; does not know where names, labels and values come from.
 //!
 //! Invariants
 //! 1. Whatever the bytes of a label value or a help text, they end where they should: `\`, `"` and line feed are escaped
 //!    in values, `\` and line feed in help texts.
 //! 2. A double reads back as the same double; NaN loses its payload.
 //!
-//! Source: Prometheus "Exposition formats", text format 0.0.4; `le` as Prometheus 3 and OpenMetrics spell it.
+//! Source: Prometheus "Exposition formats", text format 0.0.4; OpenMetrics 1.0; `le` as Prometheus 3 and OpenMetrics spell it.
 
 use std::io::Write as _;
 
@@ -49,6 +49,18 @@ pub enum Number {
     Double(f64),
 }
 
+impl Number {
+    /// As a double, rounded where it must be.
+    pub fn double(self) -> f64 {
+        match self {
+            Number::Int(value) => value as f64,
+            Number::Uint(value) => value as f64,
+            Number::Wide(value) => value as f64,
+            Number::Double(value) => value,
+        }
+    }
+}
+
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
         Number::Int(value)
@@ -87,18 +99,7 @@ impl<'a> Writer<'a> {
     /// Opens a family: `# HELP`, unless `help` is empty, and `# TYPE`. `name` must match `[a-zA-Z_:][a-zA-Z0-9_:]*`.
     pub fn family(&mut self, name: &str, help: &str, kind: Type) {
         assert!(is_metric_name(name), "{name:?} is no metric name");
-        if !help.is_empty() {
-            self.out.extend_from_slice(b"# HELP ");
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.push(b' ');
-            put_help(self.out, help.as_bytes());
-            self.out.push(b'\n');
-        }
-        self.out.extend_from_slice(b"# TYPE ");
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.push(b' ');
-        self.out.extend_from_slice(kind.word().as_bytes());
-        self.out.push(b'\n');
+        put_family(self.out, name, kind.word(), None, help, false);
     }
 
     /// One sample. Label names must match `[a-zA-Z_][a-zA-Z0-9_]*`; values are any text.
@@ -201,6 +202,70 @@ pub(super) fn put_uint(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// Nanoseconds as seconds, exactly: `1700000000.25`.
+pub(super) fn put_seconds(out: &mut Vec<u8>, time_ns: u64) {
+    put_uint(out, time_ns / 1_000_000_000);
+    let nanos = time_ns % 1_000_000_000;
+    if nanos > 0 {
+        let digits = format!("{nanos:09}");
+        out.push(b'.');
+        out.extend_from_slice(digits.trim_end_matches('0').as_bytes());
+    }
+}
+
+/// `name{labels`, or `{"name",labels` where the name needs quotes. `labels` are in text ink and begin with a comma.
+#[inline]
+pub(super) fn put_head(out: &mut Vec<u8>, name: &str, suffix: &str, quoted: bool, labels: &[u8]) {
+    if quoted {
+        out.extend_from_slice(b"{\"");
+        put_escaped(out, name.as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(labels);
+    } else {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        out.push(b'{');
+        out.extend_from_slice(labels.strip_prefix(b",").unwrap_or(labels));
+    }
+}
+
+/// The lines before a family's samples: TYPE and what else is known. `words` is the TYPE's word.
+pub(super) fn put_family(
+    out: &mut Vec<u8>,
+    name: &str,
+    words: &str,
+    unit: Option<&str>,
+    help: &str,
+    open_metrics: bool,
+) {
+    let mut line = |what: &str, put: &mut dyn FnMut(&mut Vec<u8>)| {
+        out.extend_from_slice(b"# ");
+        out.extend_from_slice(what.as_bytes());
+        out.push(b' ');
+        if is_metric_name(name) {
+            out.extend_from_slice(name.as_bytes());
+        } else {
+            out.push(b'"');
+            put_escaped(out, name.as_bytes());
+            out.push(b'"');
+        }
+        out.push(b' ');
+        put(out);
+        out.push(b'\n');
+    };
+    if !help.is_empty() {
+        // OpenMetrics escapes quotes as well
+        line("HELP", &mut |out| {
+            if open_metrics { put_escaped(out, help.as_bytes()) } else { put_help(out, help.as_bytes()) }
+        });
+    }
+    line("TYPE", &mut |out| out.extend_from_slice(words.as_bytes()));
+    if let Some(unit) = unit.filter(|_| open_metrics) {
+        line("UNIT", &mut |out| out.extend_from_slice(unit.as_bytes()));
+    }
+}
+
 /// A double, shortest form; `+Inf`, `-Inf`, `NaN`.
 pub(super) fn put_double(out: &mut Vec<u8>, value: f64) {
     if value.is_nan() {
@@ -299,6 +364,15 @@ mod tests {
         check(1_234_567.0, "1.234567e+06");
         check(1e100, "1e+100");
         check(f64::INFINITY, "+Inf");
+    }
+
+    #[test]
+    fn x7_seconds_are_exact() {
+        let check = |time_ns: u64, want: &str| assert_eq!(text(|out| put_seconds(out, time_ns)), want);
+        check(1, "0.000000001");
+        check(1_000_000_000, "1");
+        check(1_700_000_000_250_000_000, "1700000000.25");
+        check(u64::MAX, "18446744073.709551615");
     }
 
     #[test]

@@ -67,6 +67,8 @@ struct Counts {
     skipped: u64,
     scrapes: u64,
     superseded: u64,
+    /// Over all pages to their end, by reason.
+    left_out: [u64; prometheus::WarningReason::COUNT],
 }
 
 /// What the pages are made from.
@@ -78,6 +80,7 @@ struct View {
     started: crate::clock::Now,
     series_limit: usize,
     memory: Memory,
+    translation: prometheus::Translation,
 }
 
 pub(super) struct Control {
@@ -117,6 +120,7 @@ impl Control {
             started: parts.started,
             series_limit: parts.plan.series_limit,
             memory: parts.memory,
+            translation: parts.plan.translation,
         };
         Ok(Control {
             poll: parts.poll,
@@ -396,6 +400,7 @@ impl View {
             bodies: (self.house.bodies.load(Relaxed), self.memory.bodies),
             cuts: (counts.cuts, counts.postponed, counts.skipped),
             scrapes: (counts.scrapes, counts.superseded),
+            page_cases: counts.left_out,
             resident: clock::resident(),
             uptime: (clock::mono() - self.started.mono_ns) as f64 * 1e-9,
         }
@@ -416,7 +421,7 @@ impl View {
         }
     }
 
-    fn scrape(&mut self) -> Page {
+    fn scrape(&mut self, accept: &str) -> Page {
         self.counts.borrow_mut().scrapes += 1;
         let board = &self.house.board;
         let published = board.published().number;
@@ -428,10 +433,12 @@ impl View {
             exemplars: (0..board.shards()).map(|shard| self.house.registry.shown_exemplars(shard).of(number)).collect(),
         };
         let keys = self.house.registry.state().clone();
-        let page = prometheus::Page::new(source, keys, prometheus::Bounds::default());
+        let negotiated = prometheus::negotiate(accept);
+        let style = prometheus::Style::new(self.translation, negotiated);
+        let page = prometheus::Page::new(source, keys, prometheus::Bounds::default(), style);
         Page {
             status: 200,
-            content_type: "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+            content_type: negotiated.content_type(),
             body: Body::Stream(Box::new(Stream { page, counts: self.counts.clone() })),
         }
     }
@@ -462,12 +469,12 @@ fn text(status: u16, words: String) -> Page {
 }
 
 impl Pages for View {
-    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, _accept: &str) -> Page {
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page {
         if method != "GET" && method != "HEAD" {
             return text(405, "only GET\n".into());
         }
         match (door, path) {
-            (SCRAPE, "/metrics") => self.scrape(),
+            (SCRAPE, "/metrics") => self.scrape(accept),
             (SCRAPE, _) => text(404, "the scrape page is at /metrics\n".into()),
             (ADMIN, _) => self.admin(path, query),
             _ => text(404, "not found\n".into()),
@@ -490,6 +497,8 @@ impl PageStream for Stream {
                 Some(Err(Abort))
             }
             prometheus::Step::End => {
+                let left_out = &mut self.counts.borrow_mut().left_out;
+                left_out.iter_mut().zip(self.page.report().cases).for_each(|(sum, cases)| *sum += cases);
                 for warning in &self.page.report().warnings {
                     tracing::debug!(?warning, "scrape page");
                 }
@@ -522,6 +531,7 @@ mod tests {
             otlp_grpc: None,
             otlp_http: None,
             prometheus: None,
+            translation: prometheus::Translation::default(),
             admin: None,
             outs: Vec::new(),
             interval: INTERVAL,

@@ -73,6 +73,8 @@ pub struct Plan {
     pub otlp_http: Option<SocketAddr>,
     /// Scrape door.
     pub prometheus: Option<SocketAddr>,
+    /// How names are translated there.
+    pub translation: crate::prometheus::Translation,
     /// Admin door.
     pub admin: Option<SocketAddr>,
     /// Destinations.

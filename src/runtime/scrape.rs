@@ -5,6 +5,7 @@
 
 use super::House;
 use crate::aggregate::explicit::{HAS_SUM, HEAD};
+use crate::aggregate::exponential::Exponential;
 use crate::aggregate::{number, summary};
 use crate::flush::{Directory, ListedGroup};
 use crate::model::Kind;
@@ -15,6 +16,7 @@ use crate::series::exemplars::Shown;
 use crate::series::{ReadValue, Series};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// One cut of all shards.
@@ -72,7 +74,7 @@ impl Source for Cut {
         visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
         let list = group.listed.series.load();
-        let (mut buckets, mut quantiles) = (Vec::new(), Vec::new());
+        let (mut buckets, mut quantiles, mut exponential) = (Vec::new(), Vec::new(), Exponential::default());
         while let Some(series) = list.get(*cursor) {
             *cursor += 1;
             if series.is_dead() {
@@ -91,35 +93,33 @@ impl Source for Cut {
                 },
                 Kind::Summary => {
                     let Some((count, sum)) = self.summary(group.shard, series, slot, &mut quantiles) else { continue };
-                    if !series.still(slot, cut) {
-                        if series.is_dead() {
-                            continue;
-                        }
-                        return Err(Overtaken);
-                    }
                     Value::Summary { count, sum, quantiles: &quantiles }
                 }
                 kind => {
-                    let Some((count, sum)) = self.histogram(group.shard, series, kind, slot, &mut buckets) else {
-                        continue;
+                    let read = match kind {
+                        Kind::Histogram => self.histogram(group.shard, series, slot, &mut buckets),
+                        _ => self.exponential(group.shard, series, slot, &mut exponential).map(|()| (0, None)),
                     };
-                    if !series.still(slot, cut) {
-                        if series.is_dead() {
-                            continue;
-                        }
-                        return Err(Overtaken);
-                    }
+                    let Some((count, sum)) = read else { continue };
                     match kind {
                         Kind::Histogram => Value::Histogram { count, sum, buckets: &buckets },
-                        _ => Value::Exponential { count, sum },
+                        _ => Value::Exponential(&exponential),
                     }
                 }
             };
+            let start_ns = if group.meta.kind == Kind::Gauge { 0 } else { series.start_of(slot) };
+            if !series.still(slot, cut) {
+                if series.is_dead() {
+                    continue;
+                }
+                return Err(Overtaken);
+            }
             let time_ns = series.time();
             let shown =
                 self.exemplars[group.shard].iter().filter(|_| cut == self.number).flat_map(|all| all.of(series));
             let exemplars: Vec<Exemplar<'_>> = shown.filter_map(exemplar).collect();
-            if visit(Row { attributes: &series.attributes, time_ns, value, exemplars: &exemplars }).is_break() {
+            let row = Row { attributes: &series.attributes, time_ns, start_ns, value, exemplars: &exemplars };
+            if visit(row).is_break() {
                 return Ok(Progress::More);
             }
         }
@@ -139,24 +139,14 @@ impl Cut {
         &self,
         shard: usize,
         series: &Series,
-        kind: Kind,
         slot: usize,
         buckets: &mut Vec<u64>,
     ) -> Option<(u64, Option<f64>)> {
-        let shape = match kind {
-            Kind::Histogram => Shape::Explicit(series.group.buckets()),
-            _ => Shape::Exponential,
-        };
-        let region = shape.region();
-        let line = series.block().checked_sub(1)?;
-        let words = self.house.registry.slab(shard).run(line, 3 * region)?;
-        let words = &words[slot * region..(slot + 1) * region];
+        let words = self.slot(shard, series, slot, Shape::Explicit(series.group.buckets()))?;
         // ORDERING: Relaxed; the caller checks the slot's cut number afterwards (series::value, invariant 2)
         let get = |i: usize| words[i].load(Relaxed);
         buckets.clear();
-        if kind == Kind::Histogram {
-            buckets.extend((HEAD..region).map(get));
-        }
+        buckets.extend((HEAD..words.len()).map(get));
         Some((get(0), (get(4) & HAS_SUM != 0).then(|| f64::from_bits(get(1)))))
     }
 
@@ -177,5 +167,19 @@ impl Cut {
         quantiles.extend((0..pairs).map(|i| summary::quantile(&region, i)));
         let get = |i: usize| region[i].load(Relaxed);
         Some((get(summary::COUNT), f64::from_bits(get(summary::SUM))))
+    }
+
+    /// Reads a slot into `value`, which means nothing if the slot is being overwritten.
+    fn exponential(&self, shard: usize, series: &Series, slot: usize, value: &mut Exponential) -> Option<()> {
+        let words = self.slot(shard, series, slot, Shape::Exponential)?;
+        value.load(&words);
+        Some(())
+    }
+
+    fn slot(&self, shard: usize, series: &Series, slot: usize, shape: Shape) -> Option<&[AtomicU64]> {
+        let region = shape.region();
+        let line = series.block().checked_sub(1)?;
+        let words = self.house.registry.slab(shard).run(line, 3 * region)?;
+        Some(&words[slot * region..(slot + 1) * region])
     }
 }

@@ -82,6 +82,10 @@ mod meta {
     pub const DEAD: u64 = 64;
     /// The slot's cut ended the series (M7): it is not shown until a value comes.
     pub const ENDED: [u64; 2] = [128, 256];
+    /// The start belongs to a value that is about to be written.
+    pub const START_AHEAD: u64 = 1 << 16;
+    /// The start belongs to this slot's value alone.
+    pub const STARTED: [u64; 2] = [1 << 17, 1 << 18];
 }
 
 /// Words of the owner.
@@ -349,6 +353,11 @@ impl Series {
         // ORDERING: number 0 before the words; pairs with the reader's Acquire fence
         fence(Release);
         self.put_flag(meta::ENDED[slot], false);
+        let word = self.word(META);
+        if word & (meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]) != 0 {
+            let both = word & !(meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]);
+            self.put(META, if word & meta::START_AHEAD != 0 { both | meta::STARTED[slot] } else { both });
+        }
         write(self, slot);
         self.put_cut(slot, cut);
     }
@@ -435,9 +444,23 @@ impl Series {
         self.word(START)
     }
 
-    /// Sets the start of the cumulative output. Owner only.
+    /// Sets the start of the cumulative output, from the next value on. Owner only.
     pub fn put_start(&self, start: u64) {
-        self.put(START, start);
+        if start != self.word(START) {
+            self.put_flag(meta::START_AHEAD, true);
+            // ORDERING: the flag before the start; pairs with the Acquire fence of `start_of`
+            fence(Release);
+            self.put(START, start);
+        }
+    }
+
+    /// Start of the value in a slot, 0 if it is no longer known. Any thread, between `read` and `still`.
+    pub fn start_of(&self, slot: usize) -> u64 {
+        let start = self.word(START);
+        // ORDERING: the start is read before the flags that say whose it is
+        fence(Acquire);
+        let others = meta::START_AHEAD | meta::STARTED[1 - slot];
+        if self.word(META) & others == 0 { start } else { 0 }
     }
 
     /// Time of the newest gauge, summary or cumulative point, one without a recorded value too. Owner only.

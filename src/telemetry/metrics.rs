@@ -5,6 +5,7 @@ use crate::deliver::{DestinationRow, Dropped, StatsRow};
 use crate::ledger::{Note, Tally};
 use crate::listen::Answer;
 use crate::model::{Input, Kind, Reject};
+use crate::prometheus::WarningReason;
 use crate::prometheus::text::{Type, Writer};
 use crate::series::index::IndexStats;
 
@@ -28,6 +29,8 @@ pub struct Facts {
     pub cuts: (u64, u64, u64),
     /// Scrapes served, broken off.
     pub scrapes: (u64, u64),
+    /// What scrape pages left out, joined or chose, by reason.
+    pub page_cases: [u64; WarningReason::COUNT],
     /// Resident bytes, if the system tells.
     pub resident: Option<usize>,
     /// Seconds since start.
@@ -244,6 +247,12 @@ impl Facts {
         ] {
             w.family(name, help, Type::Counter);
             w.sample(name, &[], value);
+        }
+        let help = "Metrics, rows and resources that scrape pages left out, joined or chose between, by reason";
+        w.family("catchment_scrape_cases_total", help, Type::Counter);
+        for reason in WarningReason::ALL {
+            let labels = [("reason", reason.word())];
+            w.sample("catchment_scrape_cases_total", &labels, self.page_cases[reason as usize]);
         }
         for (name, help, value) in [
             ("catchment_body_budget_bytes", "Bytes of request bodies held", self.bodies.0),

@@ -57,7 +57,7 @@ impl Source for &Block {
         for attributes in self.bytes[*cursor * self.row_bytes..].chunks_exact(self.row_bytes) {
             let value = Value::Int(*cursor as i64 * 1_000);
             *cursor += 1;
-            if visit(Row { attributes, time_ns: 1, value, exemplars: &[] }).is_break() {
+            if visit(Row { attributes, time_ns: 1, start_ns: 1, value, exemplars: &[] }).is_break() {
                 return Ok(Progress::More);
             }
         }
@@ -78,7 +78,7 @@ fn measure(what: &str, metas: Vec<Meta>, rows: usize) {
     // 5 clears the peak
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let start = Instant::now();
-    let mut page = Page::new(&block, ahash::RandomState::with_seeds(1, 2, 3, 4), Bounds::default());
+    let mut page = Page::new(&block, ahash::RandomState::with_seeds(1, 2, 3, 4), Bounds::default(), plain());
     let (mut bytes, mut chunks, mut checksum, mut longest, mut steps) = (0usize, 0usize, 0u64, 0u128, 0usize);
     loop {
         let began = Instant::now();
@@ -140,7 +140,7 @@ fn a_page_for_promtool() {
             Owned::Histogram(10, Some(12.5), vec![1, 2, 3, 4, 0]),
         ),
         Group::new("queue.size", crate::model::Kind::Sum, false).row(&[], 1, Owned::Int(-3)),
-        Group::new("latency", crate::model::Kind::ExponentialHistogram, false).row(&[], 1, Owned::Exponential(3, None)),
+        Group::new("latency", crate::model::Kind::ExponentialHistogram, false).row(&[], 1, exponential(3, None)),
         Group::new("old", crate::model::Kind::Summary, false).row(
             &[],
             1,

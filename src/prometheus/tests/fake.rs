@@ -9,7 +9,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
+use crate::aggregate::explicit::HAS_SUM;
+use crate::aggregate::exponential::Side;
 use crate::model::Kind;
+use crate::prometheus::escape::Escaping;
 use crate::prometheus::*;
 use crate::wire::put_bytes;
 
@@ -19,7 +22,7 @@ pub enum Owned {
     Int(i64),
     Double(f64),
     Histogram(u64, Option<f64>, Vec<u64>),
-    Exponential(u64, Option<f64>),
+    Exponential(Exponential),
     Summary(u64, f64, Vec<(f64, f64)>),
 }
 
@@ -29,10 +32,17 @@ impl Owned {
             Owned::Int(v) => Value::Int(*v),
             Owned::Double(v) => Value::Double(*v),
             Owned::Histogram(count, sum, buckets) => Value::Histogram { count: *count, sum: *sum, buckets },
-            Owned::Exponential(count, sum) => Value::Exponential { count: *count, sum: *sum },
+            Owned::Exponential(value) => Value::Exponential(value),
             Owned::Summary(count, sum, quantiles) => Value::Summary { count: *count, sum: *sum, quantiles },
         }
     }
+}
+
+/// An exponential histogram of one value in a bucket, `count` times over.
+pub fn exponential(count: u64, sum: Option<f64>) -> Owned {
+    let flags = if sum.is_some() { HAS_SUM } else { 0 };
+    let positive = Side { offset: 0, counts: vec![count] };
+    Owned::Exponential(Exponential { count, sum: sum.unwrap_or(0.0), flags, positive, ..Exponential::default() })
 }
 
 /// A group and its rows: attribute records, time, value.
@@ -40,6 +50,10 @@ impl Owned {
 pub struct Group {
     pub meta: Meta,
     pub rows: Vec<(Vec<u8>, u64, Owned)>,
+    /// Of all rows.
+    pub start_ns: u64,
+    /// Of all rows.
+    pub exemplars: Vec<Exemplar<'static>>,
 }
 
 impl Group {
@@ -57,7 +71,7 @@ impl Group {
             bounds: None,
             born_ns: 0,
         };
-        Group { meta, rows: Vec::new() }
+        Group { meta, rows: Vec::new(), start_ns: 0, exemplars: Vec::new() }
     }
 
     pub fn counter(name: &str) -> Group {
@@ -125,7 +139,8 @@ impl Source for Fake {
         for _ in 0..self.stride {
             let Some((attributes, time_ns, value)) = group.rows.get(*cursor) else { return Ok(Progress::Done) };
             *cursor += 1;
-            if visit(Row { attributes, time_ns: *time_ns, value: value.value(), exemplars: &[] }).is_break() {
+            let (time_ns, start_ns, value) = (*time_ns, group.start_ns, value.value());
+            if visit(Row { attributes, time_ns, start_ns, value, exemplars: &group.exemplars }).is_break() {
                 return Ok(if *cursor == group.rows.len() { Progress::Done } else { Progress::More });
             }
         }
@@ -133,14 +148,30 @@ impl Source for Fake {
     }
 }
 
-/// Renders everything.
+/// A style of these.
+pub fn style(format: Format, strategy: Translation, escaping: Escaping) -> Style {
+    Style::new(strategy, Negotiated { format, escaping })
+}
+
+/// Text 0.0.4.
+pub fn plain() -> Style {
+    Style::new(Translation::default(), Negotiated::DEFAULT)
+}
+
+/// Renders everything as text 0.0.4.
 pub fn render(source: Fake, bounds: Bounds) -> (String, Report) {
-    let mut page = Page::new(source, ahash::RandomState::with_seeds(1, 2, 3, 4), bounds);
-    let mut text = Vec::new();
+    let (bytes, report) = render_as(source, bounds, plain());
+    (String::from_utf8(bytes).unwrap(), report)
+}
+
+/// Renders everything.
+pub fn render_as(source: Fake, bounds: Bounds, style: Style) -> (Vec<u8>, Report) {
+    let mut page = Page::new(source, ahash::RandomState::with_seeds(1, 2, 3, 4), bounds, style);
+    let mut bytes = Vec::new();
     while let Some(chunk) = page.next() {
-        text.extend_from_slice(&chunk.unwrap());
+        bytes.extend_from_slice(&chunk.unwrap());
     }
-    (String::from_utf8(text).unwrap(), page.report().clone())
+    (bytes, page.report().clone())
 }
 
 fn pair(key: &str, value: Any) -> KeyValue {

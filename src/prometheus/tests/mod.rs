@@ -1,6 +1,9 @@
 //! Tests of whole pages, with a strict parser and a source in memory.
 mod by_hand;
+mod client_model;
 mod fake;
+mod formats;
+mod open_metrics;
 mod pages;
 mod parse;
 mod round_trip;

@@ -1,7 +1,9 @@
-//! A strict parser of text format 0.0.4: whatever the specification does not allow is an error, and so are families
+//! A strict parser of text formats 0.0.4 and 1.0.0 (quoted names): whatever the specification does not allow is an error, and so are families
 //! opened twice, interleaved samples, series that come twice and histograms that contradict themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use super::open_metrics::{family_name, sample};
 
 /// Name and labels.
 pub type Series = (String, BTreeMap<String, String>);
@@ -25,13 +27,13 @@ pub fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
     for line in page.split_terminator('\n') {
         let wrong = |what: &str| format!("{what}: {line:?}");
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            let (name, text) = rest.split_once(' ').ok_or_else(|| wrong("no help"))?;
-            if help.replace((name.into(), unescape(text, false).ok_or_else(|| wrong("escape"))?)).is_some() {
+            let (name, text) = family_name(rest).ok_or_else(|| wrong("no help"))?;
+            if help.replace((name, unescape(text, false).ok_or_else(|| wrong("escape"))?)).is_some() {
                 return Err(wrong("help without type"));
             }
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').ok_or_else(|| wrong("no type"))?;
-            if !["counter", "gauge", "histogram", "summary"].contains(&kind) || !is_name(name, true) {
+            let (name, kind) = family_name(rest).ok_or_else(|| wrong("no type"))?;
+            if !["counter", "gauge", "histogram", "summary"].contains(&kind) {
                 return Err(wrong("type"));
             }
             let help = match help.take() {
@@ -40,12 +42,15 @@ pub fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
                 None => None,
             };
             let family = Parsed { kind: kind.into(), help, samples: vec![] };
-            if families.insert(name.into(), family).is_some() {
+            if families.insert(name.clone(), family).is_some() {
                 return Err(wrong("opened twice"));
             }
-            open = Some(name.into());
+            open = Some(name);
         } else {
-            let (series, value) = sample(line).ok_or_else(|| wrong("sample"))?;
+            let (series, value, mark) = sample(line).ok_or_else(|| wrong("sample"))?;
+            if mark.is_some() {
+                return Err(wrong("an exemplar"));
+            }
             let name = open.as_ref().ok_or_else(|| wrong("no family"))?;
             let family = families.get_mut(name).unwrap();
             let suffix = series.0.strip_prefix(name.as_str()).ok_or_else(|| wrong("of another family"))?;
@@ -105,30 +110,7 @@ fn histogram(name: &str, family: &Parsed) -> Result<(), String> {
     if last.is_some() { Err(format!("{name}: no count")) } else { Ok(()) }
 }
 
-fn sample(line: &str) -> Option<(Series, f64)> {
-    let name_end = line.find(['{', ' '])?;
-    let (name, mut rest) = line.split_at(name_end);
-    let mut labels = BTreeMap::new();
-    if let Some(mut inside) = rest.strip_prefix('{') {
-        loop {
-            let (label, after) = inside.split_once("=\"")?;
-            let end = value_end(after)?;
-            if !is_name(label, false) || labels.insert(label.into(), unescape(&after[..end], true)?).is_some() {
-                return None;
-            }
-            inside = &after[end + 1..];
-            if let Some(after) = inside.strip_prefix('}') {
-                rest = after;
-                break;
-            }
-            inside = inside.strip_prefix(',')?;
-        }
-    }
-    is_name(name, true).then_some(())?;
-    Some(((name.into(), labels), number(rest.strip_prefix(' ')?)?))
-}
-
-fn value_end(text: &str) -> Option<usize> {
+pub(super) fn value_end(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|b| {
         let end = b == b'"' && !escaped;
@@ -137,7 +119,7 @@ fn value_end(text: &str) -> Option<usize> {
     })
 }
 
-fn unescape(text: &str, quotes: bool) -> Option<String> {
+pub(super) fn unescape(text: &str, quotes: bool) -> Option<String> {
     let (mut out, mut chars) = (String::new(), text.chars());
     while let Some(c) = chars.next() {
         out.push(match c {
@@ -153,7 +135,7 @@ fn unescape(text: &str, quotes: bool) -> Option<String> {
     Some(out)
 }
 
-fn number(text: &str) -> Option<f64> {
+pub(super) fn number(text: &str) -> Option<f64> {
     match text {
         "+Inf" => Some(f64::INFINITY),
         "-Inf" => Some(f64::NEG_INFINITY),
@@ -161,12 +143,6 @@ fn number(text: &str) -> Option<f64> {
         _ if text.bytes().all(|b| b.is_ascii_digit() || b"+-.e".contains(&b)) => text.parse().ok(),
         _ => None,
     }
-}
-
-fn is_name(name: &str, colon: bool) -> bool {
-    !name.is_empty()
-        && !name.as_bytes()[0].is_ascii_digit()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || (colon && b == b':'))
 }
 
 #[test]

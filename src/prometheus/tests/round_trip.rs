@@ -7,8 +7,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fake::*;
-use super::parse::parse;
-use crate::prometheus::name::{Place, label_name, metric_name};
+use super::parse::{Series, parse};
+use super::{client_model, open_metrics};
+use crate::model::Kind;
+use crate::prometheus::escape::Escaping;
+use crate::prometheus::name::Place;
 use crate::prometheus::text::Type;
 use crate::prometheus::*;
 
@@ -31,10 +34,10 @@ fn pairs(attributes: &Attributes) -> Vec<(&str, &str)> {
 }
 
 /// The labels that the specification asks for, worked out the slow way.
-fn expected_labels(attributes: &Attributes) -> BTreeMap<String, String> {
+fn expected_labels(attributes: &Attributes, naming: Naming) -> BTreeMap<String, String> {
     let mut by_label: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
     for (key, value) in attributes {
-        by_label.entry(label_name(key, Place::Point(Type::Counter))).or_default().push((key, value));
+        by_label.entry(naming.label_name(key, Place::Point(Type::Counter))).or_default().push((key, value));
     }
     by_label
         .into_iter()
@@ -44,6 +47,44 @@ fn expected_labels(attributes: &Attributes) -> BTreeMap<String, String> {
         })
         .filter(|(_, value)| !value.is_empty())
         .collect()
+}
+
+/// The counters of a page, whatever its format, without their starts.
+fn samples(page: &[u8], format: Format) -> Result<BTreeMap<Series, i64>, String> {
+    let mut out = BTreeMap::new();
+    if format == Format::Protobuf {
+        for family in client_model::parse(page)? {
+            for metric in &family.metric {
+                let mut labels = client_model::labels(metric).ok_or("labels")?;
+                labels.retain(|_, value| !value.is_empty());
+                let value = metric.counter.as_ref().ok_or("a counter")?.value();
+                out.insert((family.name().to_string(), labels), value as i64);
+            }
+        }
+        return Ok(out);
+    }
+    let text = std::str::from_utf8(page).map_err(|error| error.to_string())?;
+    // a page of text is one of OpenMetrics but for its end and the names of counters
+    let read: Vec<(Series, f64)> = if format.is_open_metrics() {
+        let families = open_metrics::parse(text)?;
+        let started = |(family, parsed): (String, open_metrics::Parsed)| {
+            let start = format!("{family}_created");
+            parsed
+                .samples
+                .into_iter()
+                .filter(move |((name, _), ..)| *name != start)
+                .map(|(series, value, _)| (series, value))
+        };
+        families.into_iter().flat_map(started).collect()
+    } else {
+        let families = parse(text)?;
+        families.into_values().flat_map(|family| family.samples).collect()
+    };
+    for ((name, mut labels), value) in read {
+        labels.retain(|_, value| !value.is_empty());
+        out.insert((name, labels), value as i64);
+    }
+    Ok(out)
 }
 
 proptest! {
@@ -69,15 +110,15 @@ proptest! {
             let unique: BTreeMap<&Attributes, i64> = rows.iter().map(|(a, v)| (a, *v)).collect();
             for (attributes, value) in unique {
                 group = group.row(&pairs(attributes), 1, Owned::Int(value));
-                let Some(family) = metric_name(name, unit, crate::model::Kind::Sum, true) else { continue };
-                let mut labels = expected_labels(attributes);
+                let Some(family) = Naming::default().metric_name(name, unit, crate::model::Kind::Sum, true) else { continue };
+                let mut labels = expected_labels(attributes, Naming::default());
                 labels.insert("job".into(), job.clone());
                 labels.insert("instance".into(), unit.clone());
                 labels.insert("otel_scope_name".into(), name.clone());
                 labels.insert("otel_scope_version".into(), unit.clone());
                 let mut scope_labels: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
                 for (key, value) in scope_attributes {
-                    if let Some(label) = crate::prometheus::name::scope_label_name(key) {
+                    if let Some(label) = Naming::default().scope_label_name(key) {
                         scope_labels.entry(label).or_default().push((key, value));
                     }
                 }
@@ -105,6 +146,52 @@ proptest! {
             }
         }
         prop_assert_eq!(report.series, want.values().map(|series| series.len() as u64).sum::<u64>());
+        prop_assert_eq!(got, want);
+    }
+
+    #[test]
+    fn t23_x3_x4_x17_the_same_series_come_back_in_every_format(
+        metrics in vec((text(), text(), vec((attributes(), 0i64..1_000), 1..4)), 1..4),
+        format in prop::sample::select(vec![
+            Format::Text004, Format::Text100, Format::OpenMetrics001, Format::OpenMetrics100, Format::Protobuf,
+        ]),
+        strategy in prop::sample::select(vec![
+            Translation::UnderscoreEscapingWithSuffixes, Translation::UnderscoreEscapingWithoutSuffixes,
+            Translation::NoUtf8EscapingWithSuffixes, Translation::NoTranslation,
+        ]),
+        escaping in prop::sample::select(Escaping::ALL.to_vec()),
+        chunk_bytes in prop::sample::select(vec![1, 300, limits::PAGE_CHUNK_BYTES]),
+    ) {
+        let quotes = matches!(format, Format::Text100 | Format::OpenMetrics100 | Format::Protobuf);
+        let escaping = if quotes || escaping != Escaping::AllowUtf8 { escaping } else { Escaping::Underscores };
+        let naming = Naming { strategy, escaping };
+        let mut want: BTreeMap<Series, i64> = BTreeMap::new();
+        let mut groups = Vec::new();
+        for (number, (name, unit, rows)) in metrics.iter().enumerate() {
+            let mut group = Group::counter(name).with(|meta| {
+                meta.unit = unit.as_str().into();
+                meta.description = unit.as_str().into();
+                meta.resource = resource(&[("service.name", "j"), ("service.instance.id", &number.to_string())]).into();
+            });
+            group.start_ns = 5;
+            let unique: BTreeMap<&Attributes, i64> = rows.iter().map(|(a, v)| (a, *v)).collect();
+            for (attributes, value) in unique {
+                group = group.row(&pairs(attributes), 1, Owned::Int(value));
+                let Some(family) = naming.metric_name(name, unit, Kind::Sum, true) else { continue };
+                if family == "target_info" {
+                    continue;
+                }
+                let mut labels = expected_labels(attributes, naming);
+                labels.insert("job".into(), "j".into());
+                labels.insert("instance".into(), number.to_string());
+                *want.entry((family, labels)).or_default() += value;
+            }
+            groups.push(group);
+        }
+        let bounds = Bounds { chunk_bytes, ..Bounds::default() };
+        let (page, report) = render_as(Fake::new(groups), bounds, style(format, strategy, escaping));
+        let got = samples(&page, format).map_err(TestCaseError::fail)?;
+        prop_assert_eq!(report.series, want.len() as u64);
         prop_assert_eq!(got, want);
     }
 

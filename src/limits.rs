@@ -38,7 +38,7 @@ pub const EXPONENTIAL_BUCKETS_MAX: usize = 160;
 
 /// Exemplars kept of one series and interval: the newest.
 pub const EXEMPLARS_PER_SERIES_MAX: usize = 4;
-/// Bytes of one exemplar, encoded; the filtered attributes are nearly all of it. Longer ones are dropped.
+/// Bytes of one exemplar as it comes; the filtered attributes are nearly all of it. Longer ones are dropped.
 pub const EXEMPLAR_BYTES_MAX: usize = 2 * KIB;
 /// Bytes of all exemplars that a core keeps of one interval, and that an owner shows of one cut: some seven thousand with
 /// trace and span. What is beyond is dropped, and counted.

@@ -100,6 +100,21 @@ const KINDS: [(&str, Make); 9] = [
     ("cumulative exponential histograms", |p| exponential("ec", 2, exponentials_of(p, 1))),
 ];
 
+/// Each number with an exemplar as SDKs write them.
+fn with_exemplars(points: &[(usize, u64)]) -> pb::Metric {
+    let mut numbers = numbers_of(points);
+    for point in &mut numbers {
+        point.exemplars = vec![pb::Exemplar {
+            filtered_attributes: attributes(&[("user", "u1"), ("path", "/x")]),
+            time_unix_nano: point.time_unix_nano,
+            value: Some(pb::exemplar::Value::AsDouble(1.5)),
+            span_id: vec![1; 8],
+            trace_id: vec![2; 16],
+        }];
+    }
+    sum("x", 1, true, numbers)
+}
+
 /// Bodies of `n` points each, the rounds rising; every other one in the reverse order where `shuffled`.
 fn bodies(make: Make, n: usize, rounds: std::ops::Range<u64>, shuffled: bool) -> Vec<Vec<u8>> {
     rounds
@@ -187,6 +202,11 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
             }
         }
     }
+    let (one, two) = (steady(with_exemplars, 1000, false), steady(with_exemplars, 2000, false));
+    assert!(one.iter().chain(&two).all(|n| *n == 0), "with exemplars: {one:?}, {two:?}");
+    // a cut hands its exemplars on, whole: so much, and nothing for a series
+    let (one, two) = (merging(with_exemplars, 500), merging(with_exemplars, 1000));
+    assert!(one.iter().chain(&two).all(|n| *n <= 2 * 8), "merging exemplars: {one:?}, {two:?}");
     for (kind, make) in KINDS {
         let merged = merging(make, 1000);
         println!("merging {kind}: {merged:?}");

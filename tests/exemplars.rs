@@ -5,6 +5,7 @@ mod common;
 
 use catchment::ledger::Note;
 use catchment::limits::{EXEMPLAR_BYTES_MAX, EXEMPLARS_BYTES_MAX};
+use catchment::otlp::exemplars::read;
 use common::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, Exemplar, exemplar::Value};
@@ -211,5 +212,61 @@ fn m29_memory_for_exemplars_is_bounded_and_what_has_no_room_is_counted() {
         assert_eq!((taken, dropped), (round * 4_000, round * (4_000 - count)), "what is missing is counted");
         // requests of exemplars are cut at their bytes
         assert!(out.cumulative.iter().all(|r| r.encoded_len() < 3 << 20));
+    }
+}
+
+/// Times of the exemplars that a scrape of `cut` finds of all series.
+fn shown(rig: &Rig, cut: u32) -> Vec<u64> {
+    let mut times = Vec::new();
+    for owner in 0..rig.registry.cores() {
+        let last = rig.registry.shown_exemplars(owner);
+        let Some(shown) = last.of(cut) else { continue };
+        let mut cursor = Default::default();
+        while !rig.registry.trie(owner).walk(&mut cursor, 64, |series| {
+            times.extend(shown.of(series).map(|message| read(message).expect("one encoding").time - T));
+        }) {}
+    }
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn m29_a_scrape_finds_those_of_the_last_two_cuts() {
+    let mut rig = Rig::new(2);
+    let of = |i: u64| request(vec![sum("m", 1, true, vec![number_of(T, vec![exemplar(T + i, 1.0)])])]);
+    rig.send(0, &of(1));
+    rig.send(1, &of(2));
+    rig.cut(T);
+    assert_eq!((shown(&rig, 1), shown(&rig, 2)), (vec![1, 2], vec![]));
+    rig.send(1, &of(3));
+    rig.cut(T + 1);
+    assert_eq!((shown(&rig, 1), shown(&rig, 2)), (vec![1, 2], vec![3]));
+    // a cut without any: the page of the cut before is still being read
+    rig.cut(T + 2);
+    assert_eq!((shown(&rig, 2), shown(&rig, 3)), (vec![3], vec![]));
+    rig.cut(T + 3);
+    assert_eq!((shown(&rig, 2), shown(&rig, 3), shown(&rig, 4)), (vec![], vec![], vec![]));
+}
+
+#[test]
+fn m29_a_core_that_is_skipped_keeps_its_exemplars_until_the_next_cut() {
+    for others in [&[][..], &[9]] {
+        let mut rig = Rig::new(1);
+        let of = |i: u64| request(vec![sum("m", 1, true, vec![number_of(T, vec![exemplar(T + i, 1.0)])])]);
+        // what an earlier interval left there is not taken back
+        for i in others {
+            rig.send(0, &of(*i));
+            rig.cut(T);
+        }
+        rig.send(0, &of(1));
+        rig.cores[0].close_exemplars();
+        rig.cores[0].reopen_exemplars();
+        rig.send(0, &of(2));
+        rig.cores[0].close_exemplars();
+        rig.cores[0].reopen_exemplars();
+        let cut = rig.cut;
+        let out = left(&rig.cut(T + 1).cumulative);
+        let times: Vec<u64> = out[0].1.iter().map(|e| e.time_unix_nano - T).collect();
+        assert_eq!((times, shown(&rig, cut)), (vec![1, 2], vec![1, 2]), "after {others:?}");
     }
 }

@@ -1,12 +1,17 @@
-//! M7, M28 through the binary: a summary and the end of a series, on the page, at an OTLP destination and in OTLP/JSON.
+//! M7, M28, M29 through the binary: a summary, the end of a series, and exemplars, on the page, at an OTLP destination and
+//! in OTLP/JSON.
 
 mod binary;
 mod common;
 
 use binary::backend::Backend;
-use binary::process::{Catchment, Folder, samples, until, wall_ns};
+use binary::process::{Catchment, Folder, samples, total, until, wall_ns};
 use common::*;
-use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, SummaryDataPoint};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::exemplar::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
+};
 use prost::Message as _;
 use std::collections::BTreeMap;
 
@@ -89,7 +94,7 @@ fn m7_m28_summaries_and_ends_come_out_of_every_output() {
         let requests = lines.lines().map(|line| {
             let mut bytes = Vec::new();
             catchment::otlp::json_in::read_json(line.as_bytes(), &mut bytes, usize::MAX, |_| true).expect("OTLP/JSON");
-            opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest::decode(&bytes[..]).unwrap()
+            ExportMetricsServiceRequest::decode(&bytes[..]).unwrap()
         });
         let written: Vec<Any> = requests.flat_map(|request| each_point(&request)).map(|(_, _, p)| p).collect();
         check(&written, start, "in the file");
@@ -118,4 +123,88 @@ fn check(points: &[Any], start: u64, context: &str) {
 
 fn quantiles(point: &SummaryDataPoint) -> Vec<(f64, f64)> {
     point.quantile_values.iter().map(|q| (q.quantile, q.value)).collect()
+}
+
+/// Exemplars of every kind, sent as protobuf and as JSON, from two cores; and what leaves of each, by its name.
+#[test]
+fn m29_exemplars_come_out_of_every_output_with_their_ids() {
+    let (backend, folder) = (Backend::start(), Folder::new());
+    let path = folder.path("out.jsonl");
+    let file = format!("file:{}", path.display());
+    let url = backend.url("temporality=delta");
+    let catchment = Catchment::start(&["--shards", "2", "--interval", "1h", "--out", &url, "--out", &file]);
+    let time = wall_ns();
+    let of = |i: u64| {
+        let exemplars = vec![Exemplar {
+            filtered_attributes: attributes(&[("user.id", "u\"1")]),
+            time_unix_nano: time + i,
+            value: Some(if i.is_multiple_of(2) { Value::AsInt(i as i64) } else { Value::AsDouble(i as f64) }),
+            span_id: vec![0xA0 + i as u8; 8],
+            trace_id: vec![0xB0 + i as u8; 16],
+        }];
+        let number = |time| NumberDataPoint { exemplars: exemplars.clone(), ..number(&[], time - 1, time, int(1)) };
+        let buckets =
+            HistogramDataPoint { exemplars: exemplars.clone(), ..histogram_point(&[], time, &[1, 0], &[1.0], 0.5) };
+        let point = exponential_point(&[], time - 1, time, 3, 0, &[1]);
+        let metrics = vec![
+            gauge("gauge", vec![number(time + i)]),
+            sum("sum", 1, true, vec![number(time)]),
+            histogram("histogram", 1, vec![buckets]),
+            exponential(
+                "exponential",
+                1,
+                vec![ExponentialHistogramDataPoint { exemplars: exemplars.clone(), ..point }],
+            ),
+        ];
+        request_of("shop", metrics).encode_to_vec()
+    };
+    for i in 0..6 {
+        let mut http = catchment.http();
+        if i < 3 {
+            assert_eq!(http.export(&of(i)).unwrap().status, 200);
+        } else {
+            let mut text = Vec::new();
+            catchment::otlp::json_out::write_json(&of(i), &mut text).expect("a request");
+            assert_eq!(http.post("/v1/metrics", "application/json", &text).unwrap().status, 200);
+        }
+    }
+    let metrics = catchment.admin().get("/metrics").text().to_owned();
+    let all = samples(&metrics);
+    let noted = ["catchment_exemplars_total", "catchment_exemplars_dropped_total"].map(|name| total(&all, name));
+    assert_eq!(noted, [24.0, 0.0], "{metrics}");
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().contains("received 24 = applied 24") && ended.ledger().contains("balanced"));
+
+    let read = |bytes: &[u8]| ExportMetricsServiceRequest::decode(bytes).expect("a request");
+    let lines = std::fs::read_to_string(path).unwrap();
+    // as the mapping has it: hexadecimal ids, values by their kind
+    assert!(lines.contains(&"b5".repeat(16)) && lines.contains(&"a5".repeat(8)), "{lines}");
+    let from_json = lines.lines().map(|line| {
+        let mut bytes = Vec::new();
+        catchment::otlp::json_in::read_json(line.as_bytes(), &mut bytes, usize::MAX, |_| true).expect("OTLP/JSON");
+        read(&bytes)
+    });
+    let at_backend = backend.with(|received| received.bodies.clone());
+    let all = [from_json.collect::<Vec<_>>(), at_backend.iter().map(|body| read(body)).collect()];
+    let sent: Vec<Exemplar> = (2..6).flat_map(|i| exemplars_of(&read(&of(i))).swap_remove(0).1).collect();
+    for (where_to, requests) in ["in the file", "at the backend"].into_iter().zip(all) {
+        let mut left: Vec<_> = requests.iter().flat_map(exemplars_of).collect();
+        left.sort_by(|a, b| a.0.cmp(&b.0));
+        let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["exponential", "gauge", "histogram", "sum"], "{where_to}");
+        for (name, exemplars) in left {
+            assert_eq!(exemplars, sent, "{name} {where_to}");
+        }
+    }
+}
+
+fn exemplars_of(request: &ExportMetricsServiceRequest) -> Vec<(String, Vec<Exemplar>)> {
+    let of = |point: Any| match point {
+        Any::Number(p) => p.exemplars,
+        Any::Histogram(p) => p.exemplars,
+        Any::Exponential(p) => p.exemplars,
+        Any::Summary(_) => Vec::new(),
+    };
+    each_point(request).into_iter().map(|(name, _, point)| (name, of(point))).collect()
 }

@@ -105,6 +105,11 @@ impl Batch {
         }
     }
 
+    /// The point added next has exemplars of so many bytes.
+    pub fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
     /// No points.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
@@ -155,7 +160,8 @@ impl Batch {
             for point in &self.points[section.from as usize..section.to as usize] {
                 let size = match owned.series.get(point.series as usize) {
                     Some(series) if cumulative || point.has_delta => {
-                        let exemplars = owner.exemplars.fields(point.exemplars).len();
+                        let exemplars =
+                            if point.exemplars == 0 { 0 } else { owner.exemplars.fields(point.exemplars).len() };
                         point_size(owned, point, cumulative, &owner.words) + series.attributes.len() + exemplars
                     }
                     _ => 0,
@@ -282,7 +288,9 @@ impl Batch {
             put_header(out, 0x0a, size);
             if let Some(series) = owned.series.get(point.series as usize) {
                 put_point(out, owned, point, &series.attributes, cumulative, &owner.words, (from, to));
-                out.extend_from_slice(owner.exemplars.fields(point.exemplars));
+                if point.exemplars != 0 {
+                    out.extend_from_slice(owner.exemplars.fields(point.exemplars));
+                }
             }
             points += 1;
         }
@@ -293,6 +301,17 @@ impl Batch {
             put_uint(out, 0x18, 1);
         }
         points
+    }
+}
+
+/// Bytes that a point of this kind takes beside its attributes and one value, about: counts and bounds, packed counts, which
+/// are mostly few and small, quantiles.
+pub(super) const fn more(kind: Kind, buckets: u32) -> usize {
+    match kind {
+        Kind::Gauge | Kind::Sum => 0,
+        Kind::Histogram => 40 + 16 * buckets as usize,
+        Kind::ExponentialHistogram => 2 * exp::REGION,
+        Kind::Summary => 10 * (summary::REGION - summary::HEAD),
     }
 }
 

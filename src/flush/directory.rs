@@ -101,8 +101,6 @@ pub struct Owner {
     /// Cumulative banks of the series being merged.
     pub(super) links: Vec<Link>,
     pub(super) words: Vec<u64>,
-    /// Bytes that what the series being merged staged in `words` will take, about.
-    pub(super) staged: usize,
     /// The summary being merged.
     pub(super) summary: Vec<u64>,
     /// The end of the series being merged, if it ended.
@@ -141,7 +139,6 @@ impl Owner {
             exponentials: Exponentials::default(),
             links: Vec::new(),
             words: Vec::new(),
-            staged: 0,
             summary: Vec::new(),
             end: None,
             exemplars: Gathering::default(),

@@ -6,6 +6,7 @@
 //!
 //! Bounds: one `Shown` a cut, at most `limits::EXEMPLARS_BYTES_MAX`; what has no room is counted.
 
+use super::batch::Point;
 use super::directory::Owner;
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
@@ -59,7 +60,13 @@ impl Gathering {
         }
     }
 
+    /// Some core closed any.
+    pub const fn any(&self) -> bool {
+        self.any
+    }
+
     /// The fields of what `of` found.
+    #[cold]
     pub fn fields(&self, place: u32) -> &[u8] {
         place.checked_sub(1).map_or(&[], |place| self.shown.fields(place))
     }
@@ -86,9 +93,11 @@ const fn field_key(kind: Kind) -> u8 {
 }
 
 impl Owner {
-    /// Those of a series that leaves, for its point: place, and bytes.
-    #[inline]
-    pub(super) fn exemplars_of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
-        if self.exemplars.any { self.exemplars.of(series, tally) } else { (0, 0) }
+    /// Adds those of a series that leaves to its point.
+    #[cold]
+    pub(super) fn add_exemplars(&mut self, series: &Arc<Series>, point: &mut Point, tally: &mut Tally) {
+        let (place, bytes) = self.exemplars.of(series, tally);
+        point.exemplars = place;
+        self.batch.add_bytes(bytes);
     }
 }

@@ -256,8 +256,6 @@ impl Owner {
         let point = times.map(|(start, time)| {
             let base = self.words.len();
             self.words.resize(base + 2 * words, 0);
-            // counts and bounds, or a side's packed counts, which are small numbers
-            self.staged = if series.group.kind == Kind::Histogram { 16 * words } else { 2 * words };
             let (total, step) = self.words[base..].split_at_mut(words);
             sums.put_total(&mut &mut *total);
             sums.put_step(&mut &mut *step);

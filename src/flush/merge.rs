@@ -11,7 +11,7 @@
 //! one writer in one interval, by turns or twice, is told from two writers by its starts and values (`Stands::Within`).
 //! Histograms go the same way, with their own arithmetic (`histograms`).
 
-use super::batch::{Point, View};
+use super::batch::{self, Point, View};
 use super::directory::Owner;
 use super::ended::Mark;
 use crate::aggregate::number::{self, Value};
@@ -274,10 +274,11 @@ impl Owner {
         let end = range.end;
         let reader = self.groups[group as usize].series.reader();
         let meta = self.groups[group as usize].listed.meta.clone();
+        let more = batch::more(meta.kind, meta.buckets());
+        let exemplars = self.exemplars.any();
+        // numbers alone: whoever called looks, and that is soon enough
+        let heavy = more > 0 || exemplars;
         for at in range {
-            if self.batch.full() {
-                return at;
-            }
             let Some(series) = reader.get(at) else { break };
             if series.is_dead() {
                 continue;
@@ -288,11 +289,14 @@ impl Owner {
                 Kind::Sum => self.sum(cut, series, meta.monotonic, tally),
                 Kind::Histogram | Kind::ExponentialHistogram => self.histogram(cut, series, slab, tally),
             };
-            let size = series.attributes.len() + std::mem::take(&mut self.staged);
+            let size = series.attributes.len() + more;
             match point {
-                Some(point) => {
-                    let (exemplars, more) = self.exemplars_of(series, tally);
-                    self.batch.push(Point { series: at as u32, exemplars, ..point }, size + more);
+                Some(mut point) => {
+                    point.series = at as u32;
+                    if exemplars {
+                        self.add_exemplars(series, &mut point, tally);
+                    }
+                    self.batch.push(point, size);
                 }
                 None if self.end.is_none() => {
                     self.retire_if_idle(group, series);
@@ -303,6 +307,9 @@ impl Owner {
             tally.note(Note::SeriesMerged, 1);
             if self.end.is_some() {
                 self.push_end(at as u32, size);
+            }
+            if heavy && self.batch.full() {
+                return at + 1;
             }
         }
         end

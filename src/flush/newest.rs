@@ -115,7 +115,6 @@ impl Owner {
     fn stage_summary(&mut self, region: &[u64]) -> u32 {
         let base = self.words.len() as u32;
         self.words.extend_from_slice(region);
-        self.staged = 10 * (summary::used(&region) - summary::HEAD);
         base
     }
 }

@@ -420,6 +420,7 @@ impl Ingest {
         // the newest time and start this core knows for the series stand in the newer of the two banks
         let kept: &[usize] = match shape {
             Shape::Number if gauge => &[cell::GAUGE_TIME],
+            Shape::Number => &[],
             Shape::Summary => &[cell::SUMMARY_TIME],
             Shape::CumulativeNumber => &[c::NEWEST_TIME, c::LAST_START],
             _ if shape.cumulative() => &[cr::LAST_TIME, cr::LAST_START, cr::ENDED],

@@ -81,12 +81,10 @@ impl Ingest {
         let Open { kept, scratch, .. } = &mut self.exemplars;
         each(message, number, |exemplar| {
             scratch.clear();
-            let taken = match normalise(exemplar, scratch) {
-                Some((time, value)) if scratch.len() <= EXEMPLAR_BYTES_MAX => {
-                    kept.offer(line, Kept { time, bits: value.bits(), message: scratch })
-                }
-                _ => false,
-            };
+            // its one encoding is not longer
+            let read = if exemplar.len() <= EXEMPLAR_BYTES_MAX { normalise(exemplar, scratch) } else { None };
+            let taken =
+                read.is_some_and(|(time, value)| kept.offer(line, Kept { time, bits: value.bits(), message: scratch }));
             tally.note(Note::Exemplars, 1);
             tally.note(Note::ExemplarsDropped, u64::from(!taken));
         });

@@ -27,8 +27,8 @@ use mio::net::TcpListener;
 use std::cell::RefCell;
 use std::io::{self, Read};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -430,7 +430,9 @@ impl View {
             house: self.house.clone(),
             directories: self.windows.iter().map(|window| window.directory.clone()).collect(),
             number,
-            exemplars: (0..board.shards()).map(|shard| self.house.registry.shown_exemplars(shard).of(number)).collect(),
+            exemplars: (0..board.shards())
+                .map(|shard| self.house.registry.shown_exemplars(shard).of(number).map_or(Weak::new(), Arc::downgrade))
+                .collect(),
         };
         let keys = self.house.registry.state().clone();
         let negotiated = prometheus::negotiate(accept);

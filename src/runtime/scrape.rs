@@ -15,17 +15,17 @@ use crate::series::cell::Shape;
 use crate::series::exemplars::Shown;
 use crate::series::{ReadValue, Series};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 
 /// One cut of all shards.
 pub(super) struct Cut {
     pub house: Arc<House>,
     pub directories: Vec<Directory>,
     pub number: u32,
-    /// By shard, the exemplars of the cut.
-    pub exemplars: Vec<Option<Arc<Shown>>>,
+    /// By shard, the exemplars of the cut, as long as their owner keeps them: a slow page does not.
+    pub exemplars: Vec<Weak<Shown>>,
 }
 
 /// A group on one shard.
@@ -75,6 +75,7 @@ impl Source for Cut {
     ) -> Result<Progress, Overtaken> {
         let list = group.listed.series.load();
         let (mut buckets, mut quantiles, mut exponential) = (Vec::new(), Vec::new(), Exponential::default());
+        let exemplars = self.exemplars[group.shard].upgrade();
         while let Some(series) = list.get(*cursor) {
             *cursor += 1;
             if series.is_dead() {
@@ -115,10 +116,9 @@ impl Source for Cut {
                 return Err(Overtaken);
             }
             let time_ns = series.time();
-            let shown =
-                self.exemplars[group.shard].iter().filter(|_| cut == self.number).flat_map(|all| all.of(series));
-            let exemplars: Vec<Exemplar<'_>> = shown.filter_map(exemplar).collect();
-            let row = Row { attributes: &series.attributes, time_ns, start_ns, value, exemplars: &exemplars };
+            let shown = exemplars.iter().filter(|_| cut == self.number).flat_map(|all| all.of(series));
+            let shown: Vec<Exemplar<'_>> = shown.filter_map(exemplar).collect();
+            let row = Row { attributes: &series.attributes, time_ns, start_ns, value, exemplars: &shown };
             if visit(row).is_break() {
                 return Ok(Progress::More);
             }

@@ -282,8 +282,8 @@ pub struct LastShown {
 
 impl LastShown {
     /// Those of `cut`, if there are any.
-    pub fn of(&self, cut: u32) -> Option<Arc<Shown>> {
-        [&self.newest, &self.before].into_iter().find(|shown| shown.cut == cut && !shown.is_empty()).cloned()
+    pub fn of(&self, cut: u32) -> Option<&Arc<Shown>> {
+        [&self.newest, &self.before].into_iter().find(|shown| shown.cut == cut && !shown.is_empty())
     }
 }
 

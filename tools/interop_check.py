@@ -289,7 +289,7 @@ class Catchment:
 
 
 class Prometheus:
-    def __init__(self, catchment, folder):
+    def __init__(self, catchment, folder, more=()):
         config, self.log = f"{folder}/prometheus.yml", f"{folder}/prometheus.log"
         with open(config, "w", encoding="utf-8") as file:
             json.dump(  # JSON is YAML
@@ -307,7 +307,7 @@ class Prometheus:
                 file,
             )
         words = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
-        words += ["--web.listen-address=127.0.0.1:0", "--log.format=json"]
+        words += ["--web.listen-address=127.0.0.1:0", "--log.format=json", *more]
         with open(self.log, "wb") as log:
             process = start(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.alive = [("prometheus", process, self.log), *catchment.alive]
@@ -342,8 +342,8 @@ class Prometheus:
         return vector
 
     def job(self, job):
-        """All series of a job but `target_info`."""
-        return self.query(f'{{job="{job}",__name__!="target_info"}}')
+        """All series of a job but `target_info` and the starts that OpenMetrics has as series."""
+        return self.query(f'{{job="{job}",__name__!~"target_info|.+_created"}}')
 
 
 class Collector:

@@ -324,6 +324,13 @@ impl Http {
         self.read()
     }
 
+    pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{fields}\r\n");
+        self.stream.get_mut().write_all(head.as_bytes()).unwrap();
+        self.read().unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
     pub fn export(&mut self, body: &[u8]) -> std::io::Result<Reply> {
         self.post("/v1/metrics", "application/x-protobuf", body)
     }

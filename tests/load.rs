@@ -3,9 +3,11 @@
 mod binary;
 mod common;
 
-use binary::process::{Catchment, Ended, command, output};
+use binary::process::{Catchment, Ended, command, output, signal};
 use catchment::load::{Sink, SinkOptions};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 fn load(words: &str) -> (Ended, serde_json::Value) {
     let words: Vec<&str> = ["load", "--json"].into_iter().chain(words.split_whitespace()).collect();
@@ -77,6 +79,40 @@ fn a_sink_that_acknowledges_and_forgets_a_request_is_found() {
         ended.code() == 3 && ended.stdout.contains("is off by") && ended.stdout.contains("does NOT close"),
         "{ended:?}"
     );
+}
+
+/// A run that is ended early is whole all the same: the server delivers what it took, and is gone.
+#[test]
+fn a_signal_ends_the_run_and_the_server_and_the_balance_closes() {
+    let words =
+        ["load", "--verify", "--json", "--series", "500", "--batch", "100", "--rate", "20000", "--duration", "10m"];
+    let mut child = command(&words).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    // the first of the lines that come about once a second: everything runs
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("points/s"), "{line}");
+    let server = server_of(child.id()).expect("a server of its own");
+    signal(child.id(), "TERM");
+    let stdout = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (child.wait().unwrap().code(), &json["difference"], &json["exact"]),
+        (Some(0), &0.into(), &true.into()),
+        "{json}"
+    );
+    assert!(json["elapsed_s"].as_f64().unwrap() < 60.0, "{json}");
+    assert!(!Path::new(&format!("/proc/{server}")).exists(), "no server of ours outlives this");
+}
+
+/// The process id of the one child.
+fn server_of(id: u32) -> Option<u32> {
+    let all = std::fs::read_dir("/proc").ok()?.flatten();
+    let mut all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    all.find(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains(&format!("PPid:\t{id}\n"))
+    })
 }
 
 /// An address of this test's own, where a port that was free a moment ago still is.

@@ -89,11 +89,12 @@ pub fn send(options: &Options, stop: &AtomicBool, tick: impl FnMut(&Tally, Optio
     Ok(Outcome { tally, expected, limit, series, verified: None })
 }
 
-/// The subcommand: live line on standard error, summary or JSON on standard output. Ctrl-C ends the run early.
+/// The subcommand: live line on standard error, summary or JSON on standard output. Ctrl-C, SIGTERM
+/// and SIGHUP end the run early, and with --verify the balance is drawn all the same.
 /// The exit code is 0, or 3 if not every point was acknowledged or, with `--verify`, the balance does not close.
 pub fn command(options: &Options) -> Result<u8, String> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| format!("signals: {error}"))?;
     }
     let terminal = std::io::stderr().is_terminal();

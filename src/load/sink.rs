@@ -18,10 +18,14 @@ use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest request, compressed or not.
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long answers that are being written hold up the end of a sink, and the distance of two looks at them.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Receive OTLP metrics, keep exact totals per metric and series, answer as told.
 ///
@@ -114,12 +118,31 @@ pub(crate) struct Shared {
     options: SinkOptions,
     totals: Mutex<Totals>,
     requests: AtomicU64,
+    /// Requests that are being answered.
+    answering: AtomicU64,
     stopping: AtomicBool,
     /// Weak, so that a connection is closed when its session ends.
     connections: Mutex<Vec<Weak<TcpStream>>>,
 }
 
+/// While it lives, a request is being answered.
+pub(crate) struct Answering<'a>(&'a Shared);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Release pairs with the Acquire in `Sink::drop`: the answer was written before.
+        self.0.answering.fetch_sub(1, Ordering::Release);
+    }
+}
+
 impl Shared {
+    /// From before a request is counted until its answer is written, if there is one.
+    pub fn answering(&self) -> Answering<'_> {
+        // ORDERING: Relaxed, a count; what is counted behind it is behind the lock of the totals.
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(self)
+    }
+
     /// Counts one request body, already decompressed, and says what to answer.
     pub fn request(&self, body: &[u8], json: bool) -> Reply {
         // ORDERING: Relaxed, a number to each request; nothing else is published by it.
@@ -194,6 +217,7 @@ impl Sink {
             options,
             totals: Mutex::default(),
             requests: AtomicU64::new(0),
+            answering: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             connections: Mutex::default(),
         });
@@ -216,6 +240,12 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
+        // What was counted is answered first: else its sender would send it again, to nobody.
+        let deadline = Instant::now() + LAST_ANSWERS;
+        // ORDERING: Acquire pairs with the Release in `Answering::drop`.
+        while self.shared.answering.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
         self.shared.stopping.store(true, Ordering::Release);
         for connection in self.shared.connections.lock().expect("no thread panics while it lists").drain(..) {
             let Some(connection) = connection.upgrade() else { continue };

@@ -144,6 +144,7 @@ fn http1(mut stream: &TcpStream, mut reader: impl Read, shared: &Shared) -> io::
         let chunked = field("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
         let body = if chunked { chunks(&mut reader)? } else { sized(&mut reader, field("content-length"))? };
         let close = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let answering = shared.answering();
         let answer = match (method, path) {
             ("GET", "/totals") => answer(200, "application/json", "", shared.totals().json().as_bytes()),
             ("POST", "/v1/metrics") => {
@@ -164,13 +165,17 @@ fn http1(mut stream: &TcpStream, mut reader: impl Read, shared: &Shared) -> io::
                         }
                     }
                     // Answers come in order: once one is missing, none can follow.
-                    Reply::Hang => return io::copy(&mut reader, &mut io::sink()).map(drop),
+                    Reply::Hang => {
+                        drop(answering);
+                        return io::copy(&mut reader, &mut io::sink()).map(drop);
+                    }
                     Reply::Reset => return reset(stream),
                 }
             }
             _ => answer(404, "text/plain", "", b"POST /v1/metrics or GET /totals\n"),
         };
         stream.write_all(&answer)?;
+        drop(answering);
         if close {
             return Ok(());
         }
@@ -350,6 +355,8 @@ impl Session<'_> {
     /// A call's last byte is there.
     fn end(&mut self, stream: u32) -> io::Result<()> {
         let call = self.streams.remove(&stream).unwrap_or_default();
+        let shared = self.shared;
+        let _answering = shared.answering();
         let reply = match call.body.get(5..) {
             _ if !call.path.ends_with("MetricsService/Export") => {
                 Reply::Refuse { status: 12, retry_after_s: None, why: format!("no such method: {}", call.path) }

@@ -18,6 +18,7 @@ use super::series::Difference;
 use super::sink::{Sink, SinkOptions};
 use crate::limits::VERIFY_SERVER_TIMEOUT;
 use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,6 +123,8 @@ impl Server {
         command.args(["--prometheus", "off", "--admin", "off", "--otlp-grpc", "127.0.0.1:0"]);
         command.args(["--otlp-http", "127.0.0.1:0", "--shutdown-timeout", "30s", "--out", &out, "--ports-file"]);
         command.arg(&ports).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: Ctrl-C on a terminal is for us, and the server goes on until what was sent is delivered.
+        command.process_group(0);
         let mut child = command.spawn().map_err(|error| format!("the server does not start: {error}"))?;
         let stderr = child.stderr.take();
         // Read all along, so that it never waits for us.

@@ -5,10 +5,11 @@
 //! A bank is reset at its first touch in an interval (`first_touch`), which is also where a series that was about to
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
+use super::check::{reject_of, word_at};
 use super::overflow::{can_overflow, is_overflow, overflow_run};
 use super::routes::{NONE, Route};
 use super::stage::{self, List, Number, Stage, Target};
-use super::{Ingest, STREAMS_MAX, reject_of, word_at};
+use super::{Ingest, STREAMS_MAX};
 use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};

@@ -2,7 +2,7 @@
 //!
 //! Knows both shapes; does not know cells. The points have been checked (`check_histogram`, `check_exponential`).
 
-use super::word_at;
+use super::check::word_at;
 use crate::aggregate::explicit::{self, flags_of};
 use crate::aggregate::exponential::{Exponential, Side};
 use crate::otlp::points::{Buckets, ExponentialPoint, HistogramPoint};

@@ -150,6 +150,20 @@ fn x7_x13_x16_starts_are_those_sent_and_a_reset_moves_them() {
     assert_eq!(catchment.terminate().code(), 0);
 }
 
+/// Without `_created`, where the operator says so; what protobuf has inside a message stays.
+#[test]
+fn x7_created_series_can_be_turned_off() {
+    let now = wall_ns();
+    let arguments = ["--shards", "1", "--prometheus-created", "off"];
+    let (catchment, mut scraper) = started(&arguments, &cumulative_request(now - 1, 7, now));
+    let page = text_of(&scrape(&mut scraper, OPEN_METRICS, &[]));
+    assert!(page.contains("foo_bar_total{") && !page.contains("_created"), "{page}");
+    let message = scrape(&mut scraper, PROTOBUF, &[]).body;
+    // Counter.created_timestamp, a Timestamp with its seconds
+    assert!(message.windows(3).any(|bytes| bytes[0] == 0x1a && bytes[2] == 0x08), "{message:?}");
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
 #[test]
 fn x17_names_are_translated_as_the_flag_says() {
     for (strategy, accept, want) in [

@@ -39,6 +39,10 @@ pub struct Options {
         env = "CATCHMENT_PROMETHEUS_TRANSLATION"
     )]
     prometheus_translation: TranslationWord,
+    /// `_created` series on OpenMetrics pages: starts of counters and histograms. A Prometheus that does not know them as
+    /// such stores each as one series more: then turn them off
+    #[arg(long, value_enum, value_name = "on|off", default_value = "on", env = "CATCHMENT_PROMETHEUS_CREATED")]
+    prometheus_created: Switch,
     /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
     admin: String,
@@ -124,6 +128,12 @@ Examples:
 Look at it while it runs:
   curl 127.0.0.1:9464/metrics        the aggregates, to scrape
   curl 127.0.0.1:8888/ledger         what came in, and what became of it";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PinWord {
@@ -286,6 +296,7 @@ impl Options {
             otlp_grpc,
             otlp_http,
             prometheus,
+            created: self.prometheus_created == Switch::On,
             translation: match self.prometheus_translation {
                 TranslationWord::EscapedSuffixed => Translation::UnderscoreEscapingWithSuffixes,
                 TranslationWord::EscapedPlain => Translation::UnderscoreEscapingWithoutSuffixes,

@@ -442,7 +442,11 @@ impl RowWriter<'_> {
     ) -> ControlFlow<()> {
         let shows = match self.desk.style.format {
             Format::Protobuf => self.put_message(put_labels, shown, beside),
-            format => self.put_text(put_labels, shown, beside, format.is_open_metrics()),
+            format => {
+                // in text a start is a series of its own, which not everyone wants to store
+                let beside = if self.desk.style.created { beside } else { Beside { start_ns: 0, ..beside } };
+                self.put_text(put_labels, shown, beside, format.is_open_metrics())
+            }
         };
         match shows {
             Ok(()) => self.desk.report.series += 1,

@@ -38,12 +38,14 @@ pub struct Style {
     pub format: Format,
     /// How names are made.
     pub naming: Naming,
+    /// OpenMetrics has `_created` series.
+    pub created: bool,
 }
 
 impl Style {
     /// What the operator chose and the scraper asked for.
-    pub const fn new(strategy: Translation, negotiated: Negotiated) -> Self {
-        Style { format: negotiated.format, naming: Naming { strategy, escaping: negotiated.escaping } }
+    pub const fn new(strategy: Translation, created: bool, negotiated: Negotiated) -> Self {
+        Style { format: negotiated.format, naming: Naming { strategy, escaping: negotiated.escaping }, created }
     }
 
     pub(super) fn ink(self) -> Ink {

@@ -81,6 +81,7 @@ struct View {
     series_limit: usize,
     memory: Memory,
     translation: prometheus::Translation,
+    created: bool,
 }
 
 pub(super) struct Control {
@@ -121,6 +122,7 @@ impl Control {
             series_limit: parts.plan.series_limit,
             memory: parts.memory,
             translation: parts.plan.translation,
+            created: parts.plan.created,
         };
         Ok(Control {
             poll: parts.poll,
@@ -436,7 +438,7 @@ impl View {
         };
         let keys = self.house.registry.state().clone();
         let negotiated = prometheus::negotiate(accept);
-        let style = prometheus::Style::new(self.translation, negotiated);
+        let style = prometheus::Style::new(self.translation, self.created, negotiated);
         let page = prometheus::Page::new(source, keys, prometheus::Bounds::default(), style);
         Page {
             status: 200,
@@ -534,6 +536,7 @@ mod tests {
             otlp_http: None,
             prometheus: None,
             translation: prometheus::Translation::default(),
+            created: true,
             admin: None,
             outs: Vec::new(),
             interval: INTERVAL,

@@ -75,6 +75,8 @@ pub struct Plan {
     pub prometheus: Option<SocketAddr>,
     /// How names are translated there.
     pub translation: crate::prometheus::Translation,
+    /// Whether OpenMetrics pages have `_created` series.
+    pub created: bool,
     /// Admin door.
     pub admin: Option<SocketAddr>,
     /// Destinations.

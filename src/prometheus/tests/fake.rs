@@ -150,12 +150,12 @@ impl Source for Fake {
 
 /// A style of these.
 pub fn style(format: Format, strategy: Translation, escaping: Escaping) -> Style {
-    Style::new(strategy, Negotiated { format, escaping })
+    Style::new(strategy, true, Negotiated { format, escaping })
 }
 
 /// Text 0.0.4.
 pub fn plain() -> Style {
-    Style::new(Translation::default(), Negotiated::DEFAULT)
+    Style::new(Translation::default(), true, Negotiated::DEFAULT)
 }
 
 /// Renders everything as text 0.0.4.

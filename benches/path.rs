@@ -59,15 +59,18 @@ impl Core {
         }
     }
 
-    /// Cuts and merges; returns what is given out.
+    /// Cuts and merges; returns what is given out, counted.
     fn flush(&mut self, view: Option<Temporality>) -> Count {
+        self.flush_into(Count { view, points: 0, bytes: 0, kept: None })
+    }
+
+    fn flush_into(&mut self, mut out: Count) -> Count {
         self.cut += 1;
         let (interval, bank) = self.ingest.open();
         self.ingest.switch(self.cut + 1);
         let closed = Some(Closed { bank, interval });
         let board = Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
         self.owner.begin(self.cut, T + u64::from(self.cut) * SECOND, vec![board]);
-        let mut out = Count { view, points: 0, requests: Vec::new() };
         while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
         assert!(self.tally.balanced());
         out
@@ -77,7 +80,9 @@ impl Core {
 struct Count {
     view: Option<Temporality>,
     points: u64,
-    requests: Vec<Vec<u8>>,
+    bytes: usize,
+    /// The requests themselves, where they are asked for: a measurement that kept them would be one of fresh memory.
+    kept: Option<Vec<Vec<u8>>>,
 }
 
 impl Outlet for Count {
@@ -87,7 +92,10 @@ impl Outlet for Count {
 
     fn take(&mut self, _: View, request: Vec<u8>, points: u64) {
         self.points += points;
-        self.requests.push(request);
+        self.bytes += request.len();
+        if let Some(kept) = &mut self.kept {
+            kept.push(request);
+        }
     }
 }
 
@@ -184,7 +192,10 @@ fn sizes() -> Vec<usize> {
 }
 
 fn throughput(points: usize, requests: &[Vec<u8>]) -> Throughput {
-    let bytes = requests.iter().map(Vec::len).sum::<usize>();
+    rate(points, requests.iter().map(Vec::len).sum())
+}
+
+const fn rate(points: usize, bytes: usize) -> Throughput {
     Throughput::ElementsAndBytes { elements: points as u64, bytes: bytes as u64 }
 }
 
@@ -308,9 +319,9 @@ fn merge(c: &mut Criterion) {
         ] {
             let mut core = Core::new();
             core.send(&same);
-            let out = core.flush(view);
+            let bytes = core.flush(view).bytes;
             let expected = if view.is_some() { series as u64 } else { 0 };
-            group.throughput(throughput(series, &out.requests));
+            group.throughput(rate(series, bytes));
             group.bench_function(format!("{name}/{series}"), |b| {
                 b.iter_custom(|times| {
                     let mut spent = Duration::ZERO;
@@ -336,8 +347,10 @@ fn forms(c: &mut Criterion) {
     let series = if measuring() { 100_000 } else { 1_000 };
     let mut core = Core::new();
     core.send(&requests(Shape::Delta, series, T));
-    let Count { requests: encoded, points, .. } = core.flush(Some(Temporality::Cumulative));
-    assert_eq!(points, series as u64, "checksum");
+    let view = Some(Temporality::Cumulative);
+    let out = core.flush_into(Count { view, points: 0, bytes: 0, kept: Some(Vec::new()) });
+    assert_eq!(out.points, series as u64, "checksum");
+    let encoded = out.kept.unwrap_or_default();
     group.throughput(throughput(series, &encoded));
     let mut text = Vec::new();
     group.bench_function("JSON lines", |b| {

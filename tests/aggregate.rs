@@ -5,6 +5,7 @@ mod common;
 use catchment::ledger::Note;
 use catchment::model::Reject;
 use common::*;
+use prost::Message;
 
 const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
@@ -650,4 +651,50 @@ fn m23_exponential_histograms_merge_and_difference() {
     let out = rig.cut(T + 10);
     assert_eq!(exponentials(&out.delta)[0].positive.as_ref().unwrap().bucket_counts, [3]);
     assert_eq!(exponentials(&out.cumulative)[0].positive.as_ref().unwrap().bucket_counts, [1, 5]);
+}
+
+/// Long attributes count towards the memory limit, and no longer once their series expired; so do resources.
+#[test]
+fn long_attributes_count_towards_the_memory_limit() {
+    const LONG: usize = 100_000;
+    let mut rig = Rig::within(1, 1_000_000, 8 << 20, 10 * SECOND);
+    let before = rig.registry.bytes();
+    let send = |rig: &mut Rig, from: usize, long_resource: bool| {
+        let mut applied = 0;
+        for i in from..from + 200 {
+            let long = format!("{i}{}", "x".repeat(LONG));
+            let (service, value) = if long_resource { (long.as_str(), "v") } else { ("svc", long.as_str()) };
+            let point = number(&[("k", value)], START, START + SECOND, int(1));
+            let receipt = rig.send(0, &request_of(service, vec![gauge("m", vec![point])]));
+            applied += 1 - receipt.rejected;
+        }
+        applied
+    };
+    for (from, long_resource) in [(0, false), (1_000, true), (2_000, false)] {
+        let applied = send(&mut rig, from, long_resource);
+        assert!((20..=80).contains(&applied), "{applied} of 200 within 8 MiB, long_resource: {long_resource}");
+        assert!(rig.registry.bytes() < (8 << 20) + 4 * LONG, "{}", rig.registry.bytes());
+        for cut in 0..8 {
+            rig.cut(START + (from as u64 + 20 * (cut + 1)) * SECOND);
+        }
+        rig.cores[0].sweep(2);
+        let left = rig.registry.bytes() - before;
+        // slabs keep their chunks
+        assert!(left < 2 << 20, "{left} bytes of {} series left after all expired", rig.registry.live());
+    }
+}
+
+/// A batch ends behind a series with long attributes as it does behind many short ones.
+#[test]
+fn batches_of_long_attributes_stay_within_their_bytes() {
+    let mut rig = Rig::new(1);
+    let long = "x".repeat(100_000);
+    let point = |i: usize| number(&[("k", &format!("{i}{long}"))], START, START + SECOND, int(1));
+    rig.send(0, &request(vec![gauge("m", (0..100).map(point).collect())]));
+    let out = rig.cut(START + 10 * SECOND);
+    let sizes: Vec<usize> = out.cumulative.iter().map(Message::encoded_len).collect();
+    assert!(
+        sizes.len() >= 4 && sizes.iter().all(|size| *size <= catchment::limits::BATCH_BYTES_MAX + 200_000),
+        "{sizes:?}"
+    );
 }

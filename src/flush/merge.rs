@@ -27,6 +27,9 @@ use crate::sync::cut::View as Board;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Bytes of a series' attributes from which on the batch is looked at after each.
+const LONG_BYTES: usize = 4_096;
+
 /// Takes encoded requests. `view` tells which destinations want them.
 pub trait Outlet {
     /// Whether anybody wants this view.
@@ -276,7 +279,7 @@ impl Owner {
         let meta = self.groups[group as usize].listed.meta.clone();
         let more = batch::more(meta.kind, meta.buckets());
         let exemplars = self.exemplars.any();
-        // numbers alone: whoever called looks, and that is soon enough
+        // numbers of usual attributes: whoever called looks, and that is soon enough
         let heavy = more > 0 || exemplars;
         for at in range {
             let Some(series) = reader.get(at) else { break };
@@ -308,7 +311,7 @@ impl Owner {
             if self.end.is_some() {
                 self.push_end(at as u32, size);
             }
-            if heavy && self.batch.full() {
+            if (heavy || size > LONG_BYTES) && self.batch.full() {
                 return at + 1;
             }
         }

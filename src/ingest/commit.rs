@@ -480,11 +480,7 @@ impl Ingest {
     ) -> Result<u32, Reject> {
         let hash = self.registry.hash(group, run);
         for _ in 0..TRIES {
-            let series = self.registry.series(group, hash, run, limited).map_err(|full| match full {
-                Full::Series => Reject::SeriesLimit,
-                Full::Groups => Reject::GroupLimit,
-                Full::Memory => Reject::MemoryLimit,
-            })?;
+            let series = self.registry.series(group, hash, run, limited).map_err(refusal)?;
             if let Some(line) = self.cell_in(&series, shape) {
                 return Ok(line);
             }
@@ -651,7 +647,7 @@ impl Ingest {
             monotonic: key.monotonic,
             bounds: &bounds,
         };
-        let group = self.registry.group(&parts).map_err(|_| Reject::GroupLimit)?;
+        let group = self.registry.group(&parts).map_err(refusal)?;
         Ok(self.contexts.add(&context.resource, &context.scope, key, group))
     }
 
@@ -692,6 +688,15 @@ impl Ingest {
             let group = self.contexts.remove(id);
             self.registry.leave(&group);
         }
+    }
+}
+
+/// What a full registry means to a point.
+const fn refusal(full: Full) -> Reject {
+    match full {
+        Full::Series => Reject::SeriesLimit,
+        Full::Groups => Reject::GroupLimit,
+        Full::Memory => Reject::MemoryLimit,
     }
 }
 

@@ -46,6 +46,22 @@ pub struct Options {
 /// Bytes a live series takes beside its cells: identity, attributes, index, route. Measured at five attributes of a
 /// hundred and fifty bytes (see the README's numbers); longer attributes are covered by the rest of the budget.
 const SERIES_BYTES: usize = 512;
+/// Bytes of attributes that are among them.
+const ATTRIBUTES_INCLUDED: usize = 150;
+
+/// What longer attributes take: a series' own, and once more as one core's client sends them.
+const fn long_bytes(attributes: usize) -> usize {
+    2 * attributes.saturating_sub(ATTRIBUTES_INCLUDED)
+}
+
+/// Bytes of a group's key up to which it is let in beyond the memory limit, so that its deltas have an overflow series and
+/// their totals stay true: of those there are `group_limit` at most.
+const LONG_KEY: usize = 4_096;
+
+/// What a group's names and attributes take: its key, and its parts.
+fn group_bytes(group: &Group) -> usize {
+    2 * group.key.bytes.len()
+}
 
 fn block_bytes(group: &Group) -> usize {
     SlabWriter::lines_of(group.block_words()) * LINE_WORDS * 8
@@ -84,6 +100,8 @@ pub struct Registry {
     group_count: AtomicUsize,
     live: AtomicUsize,
     owed: AtomicUsize,
+    /// Bytes of groups, and of attributes longer than most.
+    texts: AtomicUsize,
     slabs: Box<[Slab]>,
     births: Box<[SegQueue<Arc<Series>>]>,
     deaths: Box<[SegQueue<DeadCell>]>,
@@ -113,6 +131,7 @@ impl Registry {
             group_count: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
+            texts: AtomicUsize::new(0),
             slabs: slabs.into(),
             births: (0..n).map(|_| SegQueue::new()).collect(),
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
@@ -178,11 +197,15 @@ impl Registry {
     }
 
     fn find_group(&self, key: &GroupKey, parts: &Parts<'_>) -> Result<Arc<Group>, Full> {
-        let mut counted = false;
+        let (mut counted, mut spent) = (false, false);
         let found = self.groups.get_or_insert(
             key.hash,
             |group| group.key.bytes == key.bytes,
             || {
+                if key.bytes.len() > LONG_KEY && self.bytes() >= self.options.memory_limit {
+                    spent = true;
+                    return None;
+                }
                 // ORDERING: a limit; the few that race past it are counted back
                 if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit {
                     self.group_count.fetch_sub(1, Relaxed);
@@ -190,7 +213,10 @@ impl Registry {
                 }
                 counted = true;
                 let id = self.group_ids.fetch_add(1, Relaxed);
-                Some(Arc::new(Group::new(key.clone(), id, parts)))
+                let group = Group::new(key.clone(), id, parts);
+                // before anyone can see it, and so take it away
+                self.texts.fetch_add(group_bytes(&group), Relaxed);
+                Some(Arc::new(group))
             },
         );
         match found {
@@ -198,10 +224,12 @@ impl Registry {
                 if counted {
                     // another core inserted it between: ours was never seen
                     self.group_count.fetch_sub(1, Relaxed);
+                    self.texts.fetch_sub(group_bytes(&group), Relaxed);
                 }
                 Ok(group)
             }
             Lookup::Inserted(group) => Ok(group),
+            Lookup::Refused if spent => Err(Full::Memory),
             Lookup::Refused => Err(Full::Groups),
         }
     }
@@ -217,13 +245,14 @@ impl Registry {
         if self.groups.remove(group) {
             // ORDERING: a count, publishes nothing
             self.group_count.fetch_sub(1, Relaxed);
+            self.texts.fetch_sub(group_bytes(group), Relaxed);
         }
     }
 
-    /// Bytes that series, cells and blocks take, as far as they are accounted for.
+    /// Bytes that series, cells, blocks and texts take, as far as they are accounted for.
     pub fn bytes(&self) -> usize {
         // ORDERING: as in `live`
-        let owed = self.owed.load(Relaxed);
+        let owed = self.owed.load(Relaxed) + self.texts.load(Relaxed);
         self.live() * SERIES_BYTES + self.slabs.iter().map(Slab::bytes).sum::<usize>() + owed
     }
 
@@ -237,7 +266,7 @@ impl Registry {
     pub fn series(&self, group: &Arc<Group>, hash: u64, run: &ThinBytes, limited: bool) -> Result<Arc<Series>, Full> {
         let owner = self.owner(hash);
         let mut counted = false;
-        let mut spent = false;
+        let (mut spent, mut made) = (false, false);
         let found = self.tries[owner].get_or_insert(
             hash,
             |series| Arc::ptr_eq(&series.group, group) && crate::otlp::attributes::same(&series.attributes, run),
@@ -252,6 +281,8 @@ impl Registry {
                     return None;
                 }
                 counted = limited;
+                made = true;
+                self.texts.fetch_add(long_bytes(run.len()), Relaxed);
                 Some(Arc::new(Series::new(hash, group.clone(), run.clone())))
             },
         );
@@ -260,6 +291,9 @@ impl Registry {
                 if counted {
                     // another core inserted it between: ours was never seen
                     self.live.fetch_sub(1, Relaxed);
+                }
+                if made {
+                    self.texts.fetch_sub(long_bytes(run.len()), Relaxed);
                 }
                 Ok(series)
             }
@@ -287,8 +321,12 @@ impl Registry {
 
     /// Takes a dead series out of the index.
     pub fn remove(&self, series: &Arc<Series>, limited: bool) {
-        if self.tries[self.owner(series.hash)].remove(series) && limited {
-            // ORDERING: as in `series`
+        if !self.tries[self.owner(series.hash)].remove(series) {
+            return;
+        }
+        // ORDERING: as in `series`
+        self.texts.fetch_sub(long_bytes(series.attributes.len()), Relaxed);
+        if limited {
             self.live.fetch_sub(1, Relaxed);
         }
     }

@@ -102,6 +102,8 @@ struct Taken {
     suffixed: Vec<(Arc<str>, Type)>,
     /// All family names, once all groups are gathered.
     names: Option<Names>,
+    /// `target_info` is shown, as a family of that name or as `target`.
+    targets: bool,
     /// `target_info` is shown as the family `target`.
     target: bool,
 }
@@ -179,6 +181,7 @@ impl<S: Source> Page<S> {
                     taken.names = Some(directory.take_names());
                     if !targets.is_empty() {
                         desk.report.families += 1;
+                        taken.targets = true;
                         taken.target = open_targets(desk, taken);
                     }
                     *phase = Phase::Targets { targets: targets.into_iter(), families: families.into_iter() };
@@ -279,10 +282,14 @@ impl Taken {
     fn is_counter(&self, name: &str) -> bool {
         let base = base_of(name, Type::Counter);
         let is_told = base.len() < name.len() && !base.is_empty();
+        let is_start = |stem: &str| self.is_name(&format!("{stem}_total"));
         let is_taken = self.is_name(base)
             || self.is_name(&format!("{base}_created"))
+            // a counter's start, whether or not starts are shown: names do not depend on that
+            || base.strip_suffix("_created").is_some_and(is_start)
             || self.is_suffixed(base, true)
-            || (self.target && base == TARGET);
+            || (self.target && base == TARGET)
+            || (self.targets && base == TARGET_INFO);
         is_told && !is_taken
     }
 }
@@ -307,5 +314,8 @@ fn open_family<S: Source>(
         taken.suffixed.push((name.clone(), family.kind));
     }
     let is_counter = open_metrics && family.kind == Type::Counter && taken.is_counter(&name);
+    // UNIT is how the name that is shown ends; for a counter of protobuf that is the one without `_total`
+    let base = if is_counter || desk.style.ink() == Ink::Message { base_of(&name, family.kind) } else { &name };
+    family.unit = family.unit.filter(|unit| base.strip_suffix(&**unit).is_some_and(|before| before.ends_with('_')));
     Some(Open::new(name, family, is_counter))
 }

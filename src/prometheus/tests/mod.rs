@@ -1,5 +1,6 @@
 //! Tests of whole pages, with a strict parser and a source in memory.
 mod by_hand;
+mod clashes;
 mod client_model;
 mod fake;
 mod formats;

@@ -73,7 +73,34 @@ fn a_destination_that_hangs_loses_its_own_points_alone() {
     let sent = 10_000 * rounds;
     assert!(ledger.contains(&format!("received {sent} = applied {sent} + rejected 0")), "{ledger}");
     assert!(ledger.ends_with("queued 0 + dropped 0; balanced"), "the other destination: {ledger}");
+    // every lost point was spoken of, the first ones at once
+    let row = ledger.split("; ").find(|part| part.starts_with(&name)).expect("its part of the ledger");
+    let dropped: u64 = row.rsplit(' ').next().unwrap().parse().expect("a number at the end");
+    let (points, total) = ended.losses(&[&name, "queue_full", "?queue="]);
+    assert_eq!((points.iter().sum::<u64>(), total), (dropped, dropped), "{}", ended.stderr);
     assert_eq!(backend.with(|received| received.series.len()), sent);
+}
+
+/// Points that the limit of series keeps out are spoken of while it happens; within ten seconds no more of the same is
+/// said, and the end tells what is left.
+#[test]
+fn points_beyond_the_series_limit_are_told_with_what_to_do() {
+    let mut catchment =
+        Catchment::start(&["--shards", "1", "--interval", "1h", "--expire", "2h", "--series-limit", "2"]);
+    let mut http = catchment.http();
+    let mut send = |value: i64| {
+        let now = wall_ns();
+        let point = |i: usize| number(&[("id", &i.to_string())], 1, now, int(value));
+        let request = request(vec![sum("requests", 2, true, (0..10).map(point).collect())]);
+        assert_eq!(http.export(&request.encode_to_vec()).unwrap().status, 200);
+    };
+    send(1);
+    catchment.hear(&["WARN", "points were rejected", "series_limit", "points=8 total=8", "raise --series-limit"]);
+    send(2);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().contains("rejected 16"), "{ended:?}");
+    assert_eq!(ended.losses(&["series_limit"]), (vec![8, 8], 16), "{ended:?}");
 }
 
 /// `file:PATH`: lines are appended, each a whole request; what was there stays.
@@ -118,6 +145,7 @@ fn a_file_that_cannot_be_written_is_counted_and_named() {
     let ended = catchment.terminate();
     assert_eq!(ended.code(), 3, "{ended:?}");
     assert!(ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
+    assert_eq!(ended.losses(&["points were dropped", "io_error"]), (vec![1], 1), "{}", ended.stderr);
     assert!(ended.ledger().ends_with("; balanced"), "{}", ended.ledger());
 }
 

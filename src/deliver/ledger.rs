@@ -80,6 +80,19 @@ impl Dropped {
             Dropped::Malformed => "malformed",
         }
     }
+
+    /// What the operator can do about it.
+    pub const fn help(self) -> &'static str {
+        match self {
+            Dropped::QueueFull => "the destination was too slow or down: fix it, or raise its ?queue=",
+            Dropped::RejectedByDestination => "the destination took the rest: see its message, and its limits",
+            Dropped::Refused => "the destination takes no such request: check its URL, its port and --out-header",
+            Dropped::TooLarge => "let the destination take requests of 2 MiB",
+            Dropped::ResponseTooLarge => "the answer was over 4 MiB: is it an OTLP receiver?",
+            Dropped::IoError => "make room, or check the path and its permissions",
+            Dropped::Malformed => "this is a bug: report it",
+        }
+    }
 }
 
 /// One destination's row of the ledger, in points; a snapshot that balances.

@@ -9,6 +9,7 @@
 //! at most `--shutdown-timeout`, and then says what was left.
 
 use super::bind::{ADMIN, SCRAPE};
+use super::losses::Losses;
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
@@ -100,6 +101,7 @@ pub(super) struct Control {
     late_noted: u32,
     /// Wall time of the next cut.
     next: u64,
+    losses: Losses,
 }
 
 impl Control {
@@ -138,6 +140,7 @@ impl Control {
             postponed: false,
             late_noted: 0,
             next: next_boundary(parts.started.wall_ns, interval_ns),
+            losses: Losses::default(),
         })
     }
 
@@ -160,6 +163,9 @@ impl Control {
             let now = clock::now();
             busy = self.serve(&events, now);
             self.cuts(now);
+            if self.losses.is_time(now.mono_ns) {
+                self.losses.look(&self.view.tally(), &self.view.destinations(), now.mono_ns, false);
+            }
         }
         self.end(events, threads, delivery)
     }
@@ -305,6 +311,7 @@ impl Control {
         let tally = self.view.tally();
         let destinations: Vec<(String, DestinationRow)> =
             rows.into_iter().enumerate().map(|(d, row)| (self.view.sender.name(d).to_string(), row)).collect();
+        self.losses.look(&tally, &destinations, clock::mono(), true);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
         eprintln!("catchment: {}", ledger.line());
         let counted = self.view.count_open();

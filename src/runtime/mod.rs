@@ -18,6 +18,7 @@ mod banner;
 mod bind;
 pub mod clock;
 mod control;
+mod losses;
 mod outlet;
 mod scrape;
 mod shard;

@@ -81,6 +81,17 @@ impl Ended {
         let mut lines = self.stderr.lines().rev();
         lines.find(|line| line.starts_with("catchment: ledger:")).unwrap_or_else(|| panic!("no ledger line: {self:?}"))
     }
+
+    /// Points of each warning that holds all of `parts`, and the total that the last one tells.
+    pub fn losses(&self, parts: &[&str]) -> (Vec<u64>, u64) {
+        let lines = self.stderr.lines().filter(|line| line.contains("WARN") && parts.iter().all(|p| line.contains(p)));
+        let field = |line: &str, name: &str| {
+            let value = line.split(' ').find_map(|word| word.strip_prefix(name)).unwrap_or_else(|| panic!("{line}"));
+            value.parse::<u64>().expect("a number")
+        };
+        let both: Vec<_> = lines.map(|line| (field(line, "points="), field(line, "total="))).collect();
+        (both.iter().map(|(points, _)| *points).collect(), both.last().map_or(0, |(_, total)| *total))
+    }
 }
 
 /// The command, without the environment's `CATCHMENT_…`.
@@ -245,6 +256,21 @@ impl Catchment {
 
     pub fn signal(&self, name: &str) {
         signal(self.id(), name);
+    }
+
+    /// Waits for a line on standard error that holds all of `parts`.
+    pub fn hear(&mut self, parts: &[&str]) -> String {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.stderr.get_mut().unwrap().recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("waited too long for: {parts:?}; it said: {}", self.said));
+            self.said.push_str(&line);
+            self.said.push('\n');
+            if parts.iter().all(|part| line.contains(part)) {
+                return line;
+            }
+        }
     }
 
     /// SIGTERM, then the end.

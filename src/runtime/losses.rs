@@ -1,0 +1,99 @@
+//! Log lines about points that were lost: what the ledger counts as rejected or dropped, said while it happens.
+//!
+//! Does not know: where the ledger's rows are. Bounds: a reason, for a destination where points left, is said at most
+//! once per `WARN_EVERY_NS`, with what came since; reasons and destinations are few and fixed. What is left is said at
+//! the end.
+
+use crate::deliver::{DestinationRow, Dropped};
+use crate::ledger::Tally;
+use crate::model::Reject;
+
+/// Time between two lines about one reason, ns.
+const WARN_EVERY_NS: u64 = 10_000_000_000;
+/// Time between two looks at the ledger, ns.
+const LOOK_EVERY_NS: u64 = 1_000_000_000;
+
+/// What was said about one reason.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    total: u64,
+    at_ns: Option<u64>,
+}
+
+impl Said {
+    /// Points to speak of, if there are any and it is time.
+    fn due(&mut self, total: u64, now_ns: u64, ending: bool) -> Option<u64> {
+        let points = total.saturating_sub(self.total);
+        let early = self.at_ns.is_some_and(|at| now_ns.saturating_sub(at) < WARN_EVERY_NS);
+        if points == 0 || (early && !ending) {
+            return None;
+        }
+        *self = Said { total, at_ns: Some(now_ns) };
+        Some(points)
+    }
+}
+
+/// What was said about all of them.
+#[derive(Default)]
+pub(super) struct Losses {
+    looked_ns: Option<u64>,
+    rejected: [Said; Reject::COUNT],
+    dropped: Vec<[Said; Dropped::COUNT]>,
+}
+
+impl Losses {
+    /// Whether it is time to look; if so, the next look is later.
+    pub fn is_time(&mut self, now_ns: u64) -> bool {
+        let time = self.looked_ns.is_none_or(|at| now_ns.saturating_sub(at) >= LOOK_EVERY_NS);
+        if time {
+            self.looked_ns = Some(now_ns);
+        }
+        time
+    }
+
+    /// Says what was lost since; at the end, whatever was not said.
+    pub fn look(&mut self, tally: &Tally, destinations: &[(String, DestinationRow)], now_ns: u64, ending: bool) {
+        for (reason, said) in Reject::ALL.into_iter().zip(&mut self.rejected) {
+            let total = tally.rejected(reason);
+            if let Some(points) = said.due(total, now_ns, ending) {
+                tracing::warn!(reason = reason.word(), points, total, remedy = reason.help(), "points were rejected");
+            }
+        }
+        self.dropped.resize(destinations.len(), Default::default());
+        for ((destination, row), said) in destinations.iter().zip(&mut self.dropped) {
+            for (reason, said) in Dropped::ALL.into_iter().zip(said) {
+                let total = row.dropped(reason);
+                if let Some(points) = said.due(total, now_ns, ending) {
+                    let (reason, remedy) = (reason.word(), reason.help());
+                    tracing::warn!(destination, reason, points, total, remedy, "points were dropped");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// At once, then after ten seconds with all that came since, and at the end whatever is left.
+    #[test]
+    fn each_point_is_spoken_of_once() {
+        let mut said = Said::default();
+        let steps = [(0, 0, false), (0, 5, false), (1, 7, false), (10, 9, false), (30, 9, false), (31, 10, false)];
+        let spoken = steps.map(|(second, total, ending)| said.due(total, second * SECOND, ending));
+        assert_eq!(spoken, [None, Some(5), None, Some(4), None, Some(1)]);
+        assert_eq!(said.due(12, 32 * SECOND, false), None);
+        assert_eq!(said.due(12, 32 * SECOND, true), Some(2));
+        assert_eq!(said.due(12, 32 * SECOND, true), None);
+    }
+
+    #[test]
+    fn the_ledger_is_looked_at_once_a_second() {
+        let mut losses = Losses::default();
+        let looked = [1, 2, SECOND, SECOND + 1, SECOND + 2].map(|now| losses.is_time(now));
+        assert_eq!(looked, [true, false, false, true, false]);
+    }
+}

@@ -414,6 +414,9 @@ fn a_destination_that_is_dead_at_the_end_is_exit_3_within_the_timeout() {
         assert!(begun.elapsed() < PATIENCE / 8, "{:?}", begun.elapsed());
         let ledger = ended.ledger();
         assert!(ledger.contains(&format!("{dead}: encoded 1 = delivered 0 + queued 1")), "{ledger}");
+        let lost = |line: &&str| line.contains("points still queued at the end are lost");
+        let lines: Vec<&str> = ended.stderr.lines().filter(lost).collect();
+        assert!(lines.len() == 1 && lines[0].contains(&dead) && lines[0].contains("points=1 "), "{ended:?}");
         assert!(ledger.ends_with("; balanced"), "{ledger}");
     }
 }
@@ -481,6 +484,7 @@ fn no_time_to_merge_at_the_end_is_exit_3() {
     catchment.http().export(&delta("requests", 5)).unwrap();
     let ended = catchment.terminate();
     assert!(ended.ledger().contains("open 1 + emitted 0"), "{ended:?}");
+    assert!(ended.stderr.contains("points not merged by the end are lost points=1 "), "{ended:?}");
     assert_eq!(ended.code(), 3, "{ended:?}");
 }
 

@@ -9,7 +9,7 @@
 //! at most `--shutdown-timeout`, and then says what was left.
 
 use super::bind::{ADMIN, SCRAPE};
-use super::losses::Losses;
+use super::losses::{self, Losses};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
@@ -312,6 +312,7 @@ impl Control {
         let destinations: Vec<(String, DestinationRow)> =
             rows.into_iter().enumerate().map(|(d, row)| (self.view.sender.name(d).to_string(), row)).collect();
         self.losses.look(&tally, &destinations, clock::mono(), true);
+        losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
         eprintln!("catchment: {}", ledger.line());
         let counted = self.view.count_open();

@@ -1,4 +1,5 @@
-//! Log lines about points that were lost: what the ledger counts as rejected or dropped, said while it happens.
+//! Log lines about points that were lost: what the ledger counts as rejected or dropped, said while it happens, and
+//! what is still in memory at the end.
 //!
 //! Does not know: where the ledger's rows are. Bounds: a reason, for a destination where points left, is said at most
 //! once per `WARN_EVERY_NS`, with what came since; reasons and destinations are few and fixed. What is left is said at
@@ -69,6 +70,18 @@ impl Losses {
                 }
             }
         }
+    }
+}
+
+/// Says what the process takes with it when it ends: points in memory that no destination has taken.
+pub(super) fn say_undelivered(tally: &Tally, destinations: &[(String, DestinationRow)]) {
+    let remedy = "raise --shutdown-timeout, or fix the destination";
+    for (destination, row) in destinations.iter().filter(|(_, row)| row.queued > 0) {
+        tracing::warn!(destination, points = row.queued, remedy, "points still queued at the end are lost");
+    }
+    if !destinations.is_empty() && tally.open() > 0 {
+        let remedy = "raise --shutdown-timeout";
+        tracing::warn!(points = tally.open(), remedy, "points not merged by the end are lost");
     }
 }
 

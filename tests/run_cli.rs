@@ -247,7 +247,9 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
     );
     check(&["--otlp-grpc", "off", "--otlp-http", "off"], &[["--otlp-grpc off", "--otlp-http off", "leave one"]]);
     check(&["--out", "stdout?temporality=both"], &[["--out", "temporality=both", "delta"]]);
-    check(&["--log", "catchment=loud"], &[["--log", "catchment=loud", "debug"]]);
+    for log in ["catchment=loud", "bogus", "warn,bogus", "catchment", "=debug", ""] {
+        check(&["--log", log], &[["--log", log, "debug"], ["--log", "target=level", "off, error, warn, info"]]);
+    }
     check(&["--memory-limit", "64MiB"], &[["--memory-limit", "too small", "raise it"]]);
     check(&["--no-such-flag"], &[["--no-such-flag", "unexpected", ""]]);
     check(&["--pin", "maybe"], &[["--pin", "maybe", ""]]);

@@ -209,6 +209,48 @@ fn m7_one_interval_with_values_and_without() {
 }
 
 #[test]
+fn m7_of_equal_times_in_one_interval_the_value_wins_and_an_end_that_left_stands() {
+    for (kind, make) in KINDS.into_iter().filter(|(kind, _)| !is_delta(kind)) {
+        for (value_core, mark_core) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            for value_first in [true, false] {
+                let context = format!("{kind}, value on {value_core}, mark on {mark_core}, value first: {value_first}");
+                let mut rig = Rig::new(2);
+                rig.send(0, &request(vec![make(T, Some(1))]));
+                rig.cut(T + 1);
+                let mut sent = [(value_core, Some(3)), (mark_core, None)];
+                if !value_first {
+                    sent.reverse();
+                }
+                for (core, value) in sent {
+                    rig.send(core, &request(vec![make(T + 2, value)]));
+                }
+                let out = rig.cut(T + 10);
+                let left: Vec<(bool, u64)> = points(&out.cumulative).iter().map(|p| (p.0, p.3)).collect();
+                assert_eq!(left, [(true, T + 2)], "{context}");
+                assert_eq!(points(&out.delta).len(), 1, "{context}");
+                assert_eq!(shown(&rig), "value", "{context}");
+                // a mark again: the value has that time already
+                rig.send(mark_core, &request(vec![make(T + 2, None)]));
+                assert!(rig.cut(T + 20).cumulative.is_empty(), "{context}");
+                assert_eq!(shown(&rig), "value", "{context}");
+            }
+            let context = format!("{kind}, value on {value_core}, mark on {mark_core}, a cut between");
+            let mut rig = Rig::new(2);
+            rig.send(0, &request(vec![make(T, Some(1))]));
+            rig.cut(T + 1);
+            rig.send(mark_core, &request(vec![make(T + 2, None)]));
+            rig.cut(T + 10);
+            rig.send(value_core, &request(vec![make(T + 2, Some(3))]));
+            assert!(rig.cut(T + 20).cumulative.is_empty(), "{context}");
+            assert_eq!(shown(&rig), "ended", "{context}");
+            rig.send(value_core, &request(vec![make(T + 21, Some(3))]));
+            assert_eq!(points(&rig.cut(T + 30).cumulative).len(), 1, "{context}");
+            assert_eq!(shown(&rig), "value", "{context}");
+        }
+    }
+}
+
+#[test]
 fn m7_what_is_older_than_the_end_does_not_revive() {
     for (kind, make) in KINDS.into_iter().filter(|(kind, _)| !is_delta(kind)) {
         for core in [0, 1] {

@@ -36,6 +36,8 @@ enum Turn {
     /// The last point again, perhaps on another core.
     Twice,
     NoValue,
+    /// A value at the time of the point before, if that had none.
+    AtMark,
     /// Less than nothing.
     Negative,
     /// A count of half of what 64 bits hold.
@@ -69,6 +71,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         2 => Just(Turn::Late),
         2 => Just(Turn::Twice),
         2 => Just(Turn::NoValue),
+        2 => Just(Turn::AtMark),
         1 => Just(Turn::Negative),
         1 => Just(Turn::Huge),
     ]
@@ -132,6 +135,8 @@ struct Source {
     scale: i32,
     zero: u64,
     sides: [BTreeMap<i32, u64>; 2],
+    /// Time of the last point, if it had no value.
+    mark: Option<u64>,
     last: Option<(bool, pb::Metric)>,
 }
 
@@ -157,6 +162,8 @@ impl Life {
         let (name, what, double) = KINDS[step.stream / SETS];
         let time = self.time(if step.turn == Turn::Late { 1 + step.amount % 20 } else { 0 });
         let source = &mut self.sources[step.stream];
+        let mark = if step.turn == Turn::Twice { source.mark } else { source.mark.take() };
+        let time = mark.filter(|_| step.turn == Turn::AtMark).unwrap_or(time);
         if let (Turn::Twice, Some((_, last))) =
             (step.turn, source.last.as_ref().filter(|(as_sent, _)| *as_sent == swap))
         {
@@ -167,6 +174,7 @@ impl Life {
             // some clients are older than we are
             source.start = if amount.is_multiple_of(3) { START - SECOND } else { START + 1 + amount % 1000 };
         }
+        source.mark = (step.turn == Turn::NoValue).then_some(time);
         match step.turn {
             Turn::NewStart => *source = Source { start: time - SECOND / 16, ..Source::default() },
             Turn::Fall => *source = Source { start: source.start, ..Source::default() },

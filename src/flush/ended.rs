@@ -3,9 +3,12 @@
 //! Knows marks and series; does not know how a point without a value is encoded (`batch`).
 //!
 //! Rules, by kind of stream:
-//! - *Gauge, summary*: the newest point wins, whole. Has it no value, the series ends; at equal times the value wins.
+//! - *Gauge, summary*: the newest point wins, whole. Has it no value, the series ends; at equal times the value wins, on
+//!   whatever cores and in whatever order the two of an interval came.
 //! - *Cumulative*: likewise, but values of the interval that came before the mark count and leave, and the mark behind
 //!   them as a second point.
+//! - Between intervals there is no such tie: an end that was cut stands, and only a value of a later time revives the
+//!   series. A core and a series keep one newest time, and not of what kind of point it was.
 //! - *Delta*: values add up whatever their times, from any number of writers; so the series ends only if no point of
 //!   the interval, on any core, had a value. A value of a cumulative stream of the same series keeps it alive likewise.
 //! - A series that never had a value does not end. One that ended stays as it is, and shows nothing, until a value

@@ -331,11 +331,13 @@ impl Ingest {
         put(words, FLAGS, before | double | value_flag(self.bank));
     }
 
-    /// M10, M14: a point of a writer with an older start is the newest one and nothing else.
+    /// M10, M14: a point of a writer with an older start is the newest one and nothing else. At equal times the first
+    /// one stays, but a value goes before none (M7).
     fn cumulative(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
         let flags = get(words, FLAGS);
         let value = Value::from_bits(point.value, point.flags & stage::DOUBLE != 0);
-        if point.time <= get(words, at + c::NEWEST_TIME) {
+        let newest = get(words, at + c::NEWEST_TIME);
+        if point.time < newest || point.time == newest && flags & ended_flag(self.bank) == 0 {
             tally.note(Note::Superseded, 1);
             return;
         }

@@ -65,7 +65,7 @@ impl Ingest {
         region: &[u64],
         tally: &mut Tally,
     ) {
-        if point.time <= newest(words, at) {
+        if is_superseded(words, at, self.bank, point.time) {
             tally.note(Note::Superseded, 1);
             return;
         }
@@ -127,7 +127,7 @@ impl Ingest {
             put(words, FLAGS, get(words, FLAGS) | value_flag(self.bank));
             return Ok(());
         }
-        if point.time <= newest(words, at) {
+        if is_superseded(words, at, self.bank, point.time) {
             tally.note(Note::Superseded, 1);
             return Ok(());
         }
@@ -161,6 +161,13 @@ impl Ingest {
 /// Time of the newest point of a cumulative histogram, with a value or without.
 fn newest(words: &[AtomicU64], at: usize) -> u64 {
     get(words, at + cr::LAST_TIME).max(get(words, at + cr::ENDED))
+}
+
+/// A value of this time comes too late. At equal times the first one stays, but a value goes before none (M7): while the
+/// flag stands, the newest point is one without.
+fn is_superseded(words: &[AtomicU64], at: usize, bank: usize, time: u64) -> bool {
+    let newest = newest(words, at);
+    time < newest || time == newest && get(words, FLAGS) & ended_flag(bank) == 0
 }
 
 /// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").

@@ -297,7 +297,8 @@ impl Model {
             series.ended_here.remove(&core);
             return Some(());
         }
-        if point.time <= newest.time {
+        // M7: at equal times a value goes before none
+        if point.time < newest.time || point.time == newest.time && !series.ended_here.contains_key(&core) {
             self.counts.superseded += 1;
             return Some(());
         }

@@ -6,6 +6,7 @@ use catchment::ledger::Note;
 use catchment::series::ReadValue;
 use common::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, Metric};
 
 const T: u64 = START + 10 * SECOND;
@@ -248,6 +249,39 @@ fn m7_of_equal_times_in_one_interval_the_value_wins_and_an_end_that_left_stands(
             assert_eq!(shown(&rig), "value", "{context}");
         }
     }
+}
+
+/// Also where all that its core can say of it is that it came.
+#[test]
+fn m7_a_second_writers_value_keeps_the_series_alive() {
+    for (kind, make) in KINDS.into_iter().filter(|(kind, _)| kind.starts_with("cumulative")) {
+        for time in [T + 3, T + 4] {
+            let mut rig = Rig::new(1);
+            rig.send(0, &request(vec![make(T, Some(1))]));
+            rig.cut(T + 1);
+            rig.send(0, &request(vec![make(T + 2, Some(3))]));
+            rig.send(0, &request(vec![make(T + 3, None)]));
+            rig.send(0, &request(vec![with_start(make(time, Some(2)), start() - 1)]));
+            let context = format!("{kind} at {}", time - T);
+            assert_eq!(rig.tally.noted(Note::OverlappingWriter), 1, "{context}");
+            let left: Vec<bool> = points(&rig.cut(T + 10).cumulative).iter().map(|p| p.0).collect();
+            assert_eq!((left, shown(&rig)), (vec![true], "value"), "{context}");
+            // what is newer than it ends the series
+            rig.send(0, &request(vec![make(T + 12, None)]));
+            let left: Vec<bool> = points(&rig.cut(T + 20).cumulative).iter().map(|p| p.0).collect();
+            assert_eq!((left, shown(&rig)), (vec![false], "ended"), "{context}");
+        }
+    }
+}
+
+fn with_start(mut metric: Metric, start: u64) -> Metric {
+    match metric.data.as_mut() {
+        Some(Data::Sum(of)) => of.data_points.iter_mut().for_each(|p| p.start_time_unix_nano = start),
+        Some(Data::Histogram(of)) => of.data_points.iter_mut().for_each(|p| p.start_time_unix_nano = start),
+        Some(Data::ExponentialHistogram(of)) => of.data_points.iter_mut().for_each(|p| p.start_time_unix_nano = start),
+        other => panic!("not cumulative: {other:?}"),
+    }
+    metric
 }
 
 #[test]

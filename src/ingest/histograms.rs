@@ -206,7 +206,8 @@ fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tal
     if second {
         tally.note(Note::OverlappingWriter, 1);
         if chained {
-            // there is no third region: see `series::cell`
+            // there is no third region (see `series::cell`), but it has a value
+            put(words, FLAGS, flags);
             return Comes::WithoutEffect;
         }
     }

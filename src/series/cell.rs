@@ -29,7 +29,8 @@
 //! then has no value; the time word is that point's. A cumulative sum keeps what it has, the newest time is that
 //! point's, and last time is the value's; where the newest value was a second writer's, the last point of the chain
 //! stands in its place, and there is none without a chain. A cumulative histogram has a word of its own for the time.
-//! A value of no earlier time takes the flag back. A delta cell only knows that no point of the interval had a value.
+//! A value of no earlier time takes the flag back, also one that leaves no other
+//! trace. A delta cell only knows that no point of the interval had a value.
 //!
 //! A bank belongs to the interval in its stamp; the writer resets it at the first touch in a new one. So merge only
 //! reads, and "which of the two banks is newer" is a comparison of stamps.

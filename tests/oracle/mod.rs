@@ -307,7 +307,8 @@ impl Model {
         let chained = series.lists.get(&core).is_some_and(|list| !list.chain.is_empty());
         self.counts.overlapping += u64::from(second);
         if second && chained && key.group.kind != flat::SUM {
-            // of histograms a core shows the writer with the newest start
+            // of histograms a core shows the writer with the newest start; M7: the series goes on all the same
+            series.ended_here.remove(&core);
             return Some(());
         }
         newest.time = point.time;

@@ -206,6 +206,9 @@ pub const LOAD_ATTRIBUTE_BYTES_MAX: usize = 4_096;
 pub const LOAD_PREPARED_MAX: usize = 64;
 /// Time the server of `catchment load --verify` gets to start, and to deliver what it holds.
 pub const VERIFY_SERVER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time without a request after which a sink that holds what a server not of our own was sent is taken to hold all that
+/// comes: what is delivered twice within it is found.
+pub const VERIFY_QUIET: Duration = Duration::from_secs(2);
 
 /// Shards of one process.
 pub const SHARDS_MAX: usize = 256;

@@ -5,9 +5,10 @@ mod common;
 
 use binary::process::{Catchment, Ended, command, output, signal};
 use catchment::load::{Sink, SinkOptions};
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 fn load(words: &str) -> (Ended, serde_json::Value) {
     let words: Vec<&str> = ["load", "--json"].into_iter().chain(words.split_whitespace()).collect();
@@ -130,6 +131,52 @@ fn a_running_server_is_verified_through_its_own_destination() {
         "--verify --endpoint grpc://{endpoint} --sink {sink} --series 500 --exports 3 --kind gauge,delta-sum"
     ));
     assert_eq!(server.terminate().code(), 0);
+}
+
+/// The sink has what was sent, and then some of it once more.
+#[test]
+fn what_a_running_server_delivers_twice_is_found_within_the_quiet_time() {
+    let words = "--verify --series 200 --exports 2 --kind delta-sum --settle 20s";
+    let sink = address();
+    closes(&format!("{words} --endpoint http://{} --sink {sink}", passing_on(sink, false)));
+    let sink = address();
+    let words = words.replace("20s", "4s");
+    let (ended, json) = load(&format!("{words} --endpoint http://{} --sink {sink}", passing_on(sink, true)));
+    assert_eq!((ended.code(), &json["exact"], &json["missing_series"]), (3, &false.into(), &0.into()), "{json}");
+    assert_eq!((&json["delivered_points"], &json["sent_points"]), (&800.into(), &400.into()), "{json}");
+}
+
+/// A server that hands every byte on to the sink and its answers back; `twice`: and all of a connection once more, half
+/// a second after its end.
+fn passing_on(sink: SocketAddr, twice: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let pass = move |mut client: TcpStream| -> std::io::Result<()> {
+        let server = TcpStream::connect(sink)?;
+        let (mut answers, mut back) = (server.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+        let (mut all, mut chunk) = (Vec::new(), [0; 65536]);
+        // a connection that is reset has ended, too
+        while let Ok(length @ 1..) = client.read(&mut chunk) {
+            (&server).write_all(&chunk[..length])?;
+            all.extend_from_slice(&chunk[..length]);
+        }
+        if twice {
+            std::thread::sleep(Duration::from_millis(500));
+            let mut again = TcpStream::connect(sink)?;
+            again.write_all(&all)?;
+            again.shutdown(Shutdown::Write)?;
+            again.read_to_end(&mut Vec::new())?;
+        }
+        Ok(())
+    };
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            // what fails is missing at the sink
+            std::thread::spawn(move || pass(client));
+        }
+    });
+    address
 }
 
 /// One request that is not acknowledged: the run is inexact, whatever arrived.

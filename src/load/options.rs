@@ -165,7 +165,8 @@ pub struct Options {
     pub cpu: Option<usize>,
 
     /// Check the whole way: start a counting sink, let the server deliver there, and compare every series with what was
-    /// sent. Without --endpoint it also starts the server, and stops it
+    /// sent: values, counts, sums and buckets. Start times, temporality, bounds, minimum and maximum and the quantiles of
+    /// summaries are not compared. Without --endpoint it also starts the server, and stops it
     #[arg(long, help_heading = "Verification")]
     pub verify: bool,
 
@@ -173,7 +174,8 @@ pub struct Options {
     #[arg(long, value_name = "ADDR", requires = "verify", requires = "endpoint", help_heading = "Verification")]
     pub sink: Option<SocketAddr>,
 
-    /// With --endpoint: how long the last interval of the server may take to reach the sink
+    /// With --endpoint: how long the last interval of the server may take to reach the sink. The balance is drawn sooner
+    /// where it closes and no request has come for 2 s: what is delivered twice later than that is not found
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", help_heading = "Verification")]
     pub settle: Duration,
 

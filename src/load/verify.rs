@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   generator ─► server ─► sink           without --endpoint the server is a child of ours, ended before the balance;
-//!       │                   │             with one, the balance is drawn when the sink has what was sent, or --settle is over
+//!       │                   │             with one, the balance is drawn when the sink has what was sent and nothing more
+//!       │                   │             comes for a while, or --settle is over
 //!       └── SeriesTotals ─ difference ─ Totals
 //! ```
 //!
@@ -14,9 +15,10 @@
 
 use super::options::{Encoding, Options, Settled};
 use super::report::{Outcome, Tally};
-use super::series::Difference;
+use super::series::{Difference, SeriesTotals};
 use super::sink::{Sink, SinkOptions};
-use crate::limits::VERIFY_SERVER_TIMEOUT;
+use super::totals::Totals;
+use crate::limits::{VERIFY_QUIET, VERIFY_SERVER_TIMEOUT};
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -76,23 +78,38 @@ pub fn send_verified(
     let series = outcome.series.take().ok_or("totals of the series were not kept")?;
     let complaint = server.map(Server::end).transpose()?.flatten();
     let deadline = Instant::now() + if own { Duration::ZERO } else { options.settle };
-    let mut requests = None;
-    let difference = loop {
-        let totals = sink.totals();
-        if requests != Some(totals.requests) || Instant::now() >= deadline {
-            requests = Some(totals.requests);
-            let difference = series.difference(&totals);
-            // ORDERING: a flag; publishes nothing
-            if difference.is_none() || Instant::now() >= deadline || stop.load(Ordering::Relaxed) {
-                break difference;
-            }
+    let mut balance = Balance::drawn(&series, &sink.totals());
+    let mut changed = Instant::now();
+    loop {
+        let requests = sink.totals().requests;
+        if balance.requests != requests {
+            balance = Balance::drawn(&series, &sink.totals());
+            // Only now: no request could be counted while the balance was drawn.
+            changed = Instant::now();
         }
-        drop(totals);
+        let is_quiet = balance.difference.is_none() && changed.elapsed() >= VERIFY_QUIET;
+        // ORDERING: a flag; publishes nothing
+        if is_quiet || Instant::now() >= deadline || stop.load(Ordering::Relaxed) {
+            break;
+        }
         std::thread::sleep(LOOK);
-    };
-    outcome.verified =
-        Some(Verified { delivered_points: sink.totals().points, difference, untracked: series.untracked, complaint });
+    }
+    let Balance { points: delivered_points, difference, .. } = balance;
+    outcome.verified = Some(Verified { delivered_points, difference, untracked: series.untracked, complaint });
     Ok(outcome)
+}
+
+/// What was sent against what a sink holds after so many requests.
+struct Balance {
+    requests: u64,
+    points: u64,
+    difference: Difference,
+}
+
+impl Balance {
+    fn drawn(series: &SeriesTotals, totals: &Totals) -> Balance {
+        Balance { requests: totals.requests, points: totals.points, difference: series.difference(totals) }
+    }
 }
 
 /// `catchment run` as a child, killed when it is dropped.

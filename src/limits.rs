@@ -204,6 +204,8 @@ pub const LOAD_REQUEST_BYTES_MAX: usize = 256 * MIB;
 pub const LOAD_ATTRIBUTE_BYTES_MAX: usize = 4_096;
 /// Sends of a request that are compressed ahead.
 pub const LOAD_PREPARED_MAX: usize = 64;
+/// Time without any answer after which `catchment load` without `--duration` ends, where `--drain` is no longer.
+pub const LOAD_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Time the server of `catchment load --verify` gets to start, and to deliver what it holds.
 pub const VERIFY_SERVER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time without a request after which a sink that holds what a server not of our own was sent is taken to hold all that

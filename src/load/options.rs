@@ -148,11 +148,12 @@ pub struct Options {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Sending")]
     pub duration: Option<Duration>,
 
-    /// Stop after so many requests
+    /// Stop after so many requests; without --duration also once nothing is answered for 30 s, or for --drain if that is
+    /// longer
     #[arg(long, value_name = "N", help_heading = "Sending")]
     pub requests: Option<u64>,
 
-    /// Stop after so many passes over all series
+    /// Stop after so many passes over all series, or as --requests does
     #[arg(long, value_name = "N", help_heading = "Sending")]
     pub exports: Option<u64>,
 

@@ -10,6 +10,7 @@ use super::verify::Verified;
 use crate::limits::VERIFY_SERIES_MAX;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The sender must have waited this share of the run for the server before the server is called the limit.
 pub const WAIT_SHARE_MIN: f64 = 0.05;
@@ -56,6 +57,8 @@ pub struct Tally {
     pub failed_points: u64,
     /// Requests that failed, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// The server left everything unanswered for so long, and the run was ended for it.
+    pub silent: Option<Duration>,
     /// Bytes written to the sockets.
     pub written_bytes: u64,
     /// Nanoseconds from the first send to the last answer.
@@ -89,6 +92,15 @@ impl Tally {
     /// Whether what was sent is exactly what a server must hold: everything was acknowledged, nothing rejected.
     pub fn is_exact(&self) -> bool {
         self.sent_points == self.acknowledged_points
+    }
+
+    /// What ended the run before its time.
+    pub fn silence(&self) -> Option<String> {
+        let text = |silent: Duration| match silent.as_millis() {
+            ms if ms % 1_000 == 0 => format!("no answer for {} s", ms / 1_000),
+            ms => format!("no answer for {ms} ms"),
+        };
+        self.silent.map(text)
     }
 
     /// What limited the run, with the rate that was asked for.
@@ -194,6 +206,9 @@ impl Outcome {
         if let Some(verified) = &self.verified {
             out += &verified.summary();
         }
+        if let Some(silence) = tally.silence() {
+            writeln!(out, "ended early   {silence}").expect("strings take everything");
+        }
         if !tally.is_exact() {
             out += "inexact       not every point was acknowledged: totals at the far end may differ from expected\n";
         }
@@ -272,10 +287,18 @@ pub fn live_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option<f64
         us(0.999),
     );
     if let Some(progress) = progress {
-        let left = now.elapsed_ns as f64 / 1e9 * (1.0 / progress.max(1e-9) - 1.0);
-        write!(line, "  {:.0} %  {:.0} s left", progress * 100.0, left.max(0.0)).expect("strings take everything");
+        write!(line, "  {:.0} %{}", progress * 100.0, left("  ", now, progress)).expect("strings take everything");
     }
     line
+}
+
+/// The time that is left, behind a blank; nothing while nothing is done, as it cannot be told then.
+fn left(blank: &str, now: &Tally, progress: f64) -> String {
+    if progress <= 0.0 {
+        return String::new();
+    }
+    let left = now.elapsed_ns as f64 / 1e9 * (1.0 / progress - 1.0);
+    format!("{blank}{:.0} s left", left.max(0.0))
 }
 
 /// The same for a terminal of so many columns: what matters most first, and nothing that would wrap.
@@ -290,8 +313,7 @@ pub fn terminal_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option
     let ms = |quantile| now.latencies.quantile_ns(quantile) as f64 / 1e6;
     let mut line = format!("{} points/s {mb:.0} MB/s", human(rate));
     if let Some(progress) = progress {
-        let left = now.elapsed_ns as f64 / 1e9 * (1.0 / progress.max(1e-9) - 1.0);
-        write!(line, "  {:.0} % {:.0} s left", progress * 100.0, left.max(0.0)).expect("strings take everything");
+        write!(line, "  {:.0} %{}", progress * 100.0, left(" ", now, progress)).expect("strings take everything");
     }
     write!(
         line,
@@ -375,6 +397,10 @@ mod tests {
         let line = live_line(&tally(0, 0), &tally(500_000, 0), 1_000_000_000, Some(0.5));
         assert!(line.starts_with("500.0 k points/s  0.0 MB/s  acknowledged 500000"), "{line}");
         assert!(line.ends_with("50 %  2 s left"), "{line}");
+        let line = live_line(&tally(0, 0), &tally(0, 0), 1_000_000_000, Some(0.0));
+        assert!(line.ends_with("0 %"), "nothing is done, nothing is known of what is left: {line}");
+        let line = terminal_line(&tally(0, 0), &tally(0, 0), 1_000_000_000, Some(0.0), 80);
+        assert!(line.contains("0 %  p50") && !line.contains("left"), "{line}");
     }
 
     #[test]

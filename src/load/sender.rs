@@ -5,7 +5,8 @@
 //! same connection, so the points of a series stay in order, unless there are fewer requests than connections and
 //! all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
 //! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then.
-//! Bounds: the drain after the last request takes `--drain`; a lost connection is tried [`RECONNECTS_MAX`] times.
+//! Bounds: the drain after the last request takes `--drain`; a lost connection is tried [`RECONNECTS_MAX`] times; without
+//! `--duration`, no answer for `limits::LOAD_SILENCE_MAX` (or `--drain`, if that is longer) ends the run.
 
 use super::flight::{Answer, Flight, Verdict};
 use super::http1::Http1;
@@ -15,6 +16,7 @@ use super::outbox::{Outbox, QUEUE_BYTES};
 use super::pace::Pace;
 use super::payload::Plan;
 use super::report::Tally;
+use crate::limits::LOAD_SILENCE_MAX;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read};
@@ -104,6 +106,12 @@ pub(crate) struct Sender {
     /// By request: slices of it that wait in an outbox.
     queued: Vec<u32>,
     deadline_ns: u64,
+    /// How long the server may leave everything unanswered; none where the deadline bounds that.
+    silence_max: Option<Duration>,
+    /// Since when it has.
+    silent_since_ns: u64,
+    /// Requests begun and neither answered nor lost.
+    waiting: u64,
     pace: Pace,
     stopping: bool,
     tally: Tally,
@@ -130,6 +138,9 @@ impl Sender {
             connections: Vec::new(),
             lanes,
             deadline_ns: settled.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
+            silence_max: settled.duration.is_none().then_some(LOAD_SILENCE_MAX.max(settled.drain)),
+            silent_since_ns: 0,
+            waiting: 0,
             pace: settled.pace.clone(),
             stopping: false,
             tally: Tally::default(),
@@ -173,6 +184,7 @@ impl Sender {
         let cpu_before_ns = thread_cpu_ns();
         self.deadline_ns = self.deadline_ns.saturating_add(begin_ns);
         self.pace.begin(begin_ns);
+        self.silent_since_ns = begin_ns;
         let (mut next_tick_ns, mut drain_until_ns) = (begin_ns + TICK_NS, u64::MAX);
         loop {
             let mut progressed = false;
@@ -188,7 +200,13 @@ impl Sender {
                 };
             }
             let now_ns = self.clock.now_ns();
-            if !self.stopping && (now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished()) {
+            if self.waiting == 0 && idle != Idle::Server {
+                self.silent_since_ns = now_ns;
+            }
+            let over = now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished();
+            if !self.stopping && (over || self.is_silent(now_ns)) {
+                // What is over is only drained, for as long as that may take.
+                self.tally.silent = if over { None } else { self.silence_max };
                 self.stopping = true;
                 drain_until_ns = now_ns + self.settled.drain.as_nanos() as u64;
             }
@@ -208,8 +226,9 @@ impl Sender {
         }
         self.tally.elapsed_ns = self.clock.now_ns() - begin_ns;
         self.tally.sender_cpu_ns = thread_cpu_ns().saturating_sub(cpu_before_ns);
+        let why = self.tally.silence().unwrap_or_else(|| "not answered in time".into());
         for index in 0..self.connections.len() {
-            self.lose(index, "not answered in time");
+            self.lose(index, &why);
         }
         Ok((self.tally, self.plan))
     }
@@ -340,6 +359,7 @@ impl Sender {
         }
         self.plan.patch(request, self.clock.wall_start_ns() + now_ns);
         let points = u64::from(self.plan.request_points(request));
+        self.waiting += 1;
         self.tally.sent_requests += 1;
         self.tally.sent_points += points;
         let flight = Flight { request, points, due_ns, ..Flight::default() };
@@ -405,6 +425,8 @@ impl Sender {
             return;
         }
         let now_ns = self.clock.now_ns();
+        self.silent_since_ns = now_ns;
+        self.waiting = self.waiting.saturating_sub(self.answers.len() as u64);
         for Answer { flight, verdict } in self.answers.drain(..) {
             self.tally.latencies.record(now_ns - flight.due_ns);
             match verdict {
@@ -460,6 +482,7 @@ impl Sender {
             Protocol::Http(http1) => http1.abandon(),
             Protocol::Raw(flights) => std::mem::take(flights),
         };
+        self.waiting = self.waiting.saturating_sub(flights.len() as u64);
         for flight in flights {
             self.tally.failed_points += flight.points;
             *self.tally.failures.entry(why.to_owned()).or_default() += 1;
@@ -505,13 +528,21 @@ impl Sender {
         })
     }
 
-    /// The largest share of any bound of the run that is used up.
+    /// Whether the server has left everything unanswered for too long.
+    fn is_silent(&self, now_ns: u64) -> bool {
+        let silent_ns = u128::from(now_ns.saturating_sub(self.silent_since_ns));
+        self.silence_max.is_some_and(|most| silent_ns >= most.as_nanos())
+    }
+
+    /// The largest share of any bound of the run that is used up. A request that waits for its answer is not done.
     fn progress(&self, now_ns: u64, begin_ns: u64) -> Option<f64> {
         let time = (self.deadline_ns != u64::MAX)
             .then(|| (now_ns - begin_ns) as f64 / (self.deadline_ns - begin_ns).max(1) as f64);
-        let requests = self.settled.requests.map(|requests| self.tally.sent_requests as f64 / requests.max(1) as f64);
+        let done = self.tally.sent_requests.saturating_sub(self.waiting);
+        let requests = self.settled.requests.map(|requests| done as f64 / requests.max(1) as f64);
         let all = self.settled.exports.map(|exports| exports.saturating_mul(self.plan.points()).max(1));
-        let exports = all.map(|points| self.tally.sent_points as f64 / points as f64);
+        let done = self.tally.acknowledged_points + self.tally.rejected_points + self.tally.failed_points;
+        let exports = all.map(|points| done as f64 / points as f64);
         [time, requests, exports].into_iter().flatten().reduce(f64::max).map(|share| share.min(1.0))
     }
 }
@@ -552,5 +583,47 @@ mod tests {
         assert!(full > 0, "a turn was full, or this test says nothing");
         // What was waited for is the connection, on loopback, and never the 20 ms of a poll with requests in hand.
         assert_eq!(sender.tally.sent_requests, depth as u64);
+    }
+
+    /// One call in flight to a server that never answers, nor speaks: the other five are never sent, so what they wait for
+    /// must have an end of its own. A deadline is such an end.
+    #[test]
+    fn a_server_that_never_answers_ends_the_run() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let run = |words: &str| {
+            let settled = options(&format!("{words} --series 60 --batch 10")).settle().unwrap();
+            let plan = Plan::new(settled.settings.clone(), 1).unwrap();
+            let mut sender = Sender::new(settled, plan, Clock::start()).unwrap();
+            let limit = sender.silence_max.replace(Duration::from_millis(60));
+            (limit, sender.run(&AtomicBool::new(false), |_, _| {}).unwrap().0)
+        };
+        let (limit, tally) = run(&format!("--endpoint http://{address} --requests 6 --drain 10ms"));
+        assert_eq!((limit, tally.sent_requests, tally.failed_points), (Some(LOAD_SILENCE_MAX), 1, 10));
+        assert_eq!(tally.failures.keys().collect::<Vec<_>>(), ["no answer for 60 ms"]);
+        let (_, tally) = run(&format!("--endpoint grpc://{address} --exports 1 --drain 10ms"));
+        assert_eq!((tally.sent_requests, tally.silent), (0, Some(Duration::from_millis(60))));
+        // the next request is due long after: nobody owes an answer until then
+        let (limit, tally) = run(&format!("--endpoint raw://{address} --requests 3 --rate 100 --drain 40s"));
+        assert_eq!((limit, tally.acknowledged_points, tally.silent), (Some(Duration::from_secs(40)), 30, None));
+        let settled = options(&format!("--endpoint http://{address} --duration 1h")).settle().unwrap();
+        let plan = Plan::new(settled.settings.clone(), 1).unwrap();
+        assert_eq!(Sender::new(settled, plan, Clock::start()).unwrap().silence_max, None);
+    }
+
+    /// Requests on their way are not done: before the first answer nothing is known of the time that is left.
+    #[test]
+    fn what_waits_for_an_answer_is_no_progress() {
+        let words = "--endpoint http://127.0.0.1:9 --series 60 --batch 10";
+        for (bound, done) in [("--requests 6", 0.5), ("--exports 1", 0.5), ("--duration 10s", 0.0)] {
+            let settled = options(&format!("{words} {bound}")).settle().unwrap();
+            let plan = Plan::new(settled.settings.clone(), 1).unwrap();
+            let mut sender = Sender::new(settled, plan, Clock::start()).unwrap();
+            (sender.tally.sent_requests, sender.tally.sent_points, sender.waiting) = (1, 10, 1);
+            assert_eq!(sender.progress(0, 0), Some(0.0), "{bound}");
+            (sender.tally.sent_requests, sender.tally.sent_points) = (4, 40);
+            sender.tally.acknowledged_points = 30;
+            assert_eq!(sender.progress(0, 0), Some(done), "{bound}");
+        }
     }
 }

@@ -194,7 +194,7 @@ fn an_unacknowledged_request_makes_the_result_inexact() {
 #[test]
 fn what_cannot_be_started_is_told() {
     let ended = output(command(&["load", "--verify", "--encoding", "json", "--endpoint", "grpc://127.0.0.1:1"]));
-    assert!(ended.code() == 1 && ended.stderr.contains("--encoding json"), "{ended:?}");
+    assert!(ended.code() == 2 && ended.stderr.contains("--encoding json"), "{ended:?}");
     let ended = output(command(&["load", "--verify", "--order", "zipf", "--kind", "gauge"]));
-    assert!(ended.code() == 1 && ended.stderr.contains("change --kind"), "{ended:?}");
+    assert!(ended.code() == 2 && ended.stderr.contains("change --kind"), "{ended:?}");
 }

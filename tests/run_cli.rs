@@ -257,6 +257,34 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
     assert_eq!(cli(&["walk"]).code(), 2, "an unknown command");
 }
 
+/// What the other commands find wrong before anything starts is bad usage like any other.
+#[test]
+fn contradictions_of_load_tune_and_man_end_with_2() {
+    for (words, wanted) in [
+        ("load --rate 0", "--rate must be"),
+        ("load --connections 0", "--connections"),
+        ("load --encoding json --endpoint grpc://127.0.0.1:1", "--encoding json"),
+        ("load --order zipf --kind gauge", "change --kind"),
+        ("load --series 0", "--series"),
+        ("load --cpu 100000", "--cpu 100000"),
+        ("load --verify --series 100 --late 2", "--late 2"),
+        ("tune --max 0", "--max 0"),
+        ("tune --rounds 0", "--rounds 0"),
+        ("tune --series 0", "--series 0"),
+        ("tune --duration 1ms", "--duration 1ms"),
+        ("tune --chart x.gif", "--chart x.gif"),
+        ("man nope", "man nope"),
+    ] {
+        let ended = cli(&words.split(' ').collect::<Vec<_>>());
+        assert!(ended.code() == 2 && ended.stderr.contains(wanted), "{words}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+    // what only a start can tell is a failure
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ended = cli(&["load", "--requests", "1", "--endpoint", &format!("grpc://{free}")]);
+    assert!(ended.code() == 1 && ended.stderr.contains("is the server running?"), "{ended:?}");
+}
+
 #[test]
 fn the_version_shows_a_commit_and_the_help_every_flag_with_its_variable() {
     let version = cli(&["--version"]);

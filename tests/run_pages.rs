@@ -99,7 +99,7 @@ fn manual_pages_are_whole() {
     lint(&main);
     lint(&page);
     let ended = output(command(&["man", "fly"]));
-    assert_eq!(ended.code(), 1);
+    assert_eq!(ended.code(), 2);
     assert!(ended.stderr.contains("run, load"), "{}", ended.stderr);
 }
 

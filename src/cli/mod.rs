@@ -70,10 +70,16 @@ pub fn main() -> u8 {
     match arguments.command {
         Command::Run(options) => run(options),
         Command::Load(options) => told(crate::load::command(&options)),
-        Command::Tune(options) => told(crate::tune::command(&options)),
+        Command::Tune(options) => match options.check() {
+            Ok(()) => told(crate::tune::command(&options)),
+            Err(problem) => refused(&problem),
+        },
         Command::Sink(options) => told(crate::load::sink_command(&options)),
         Command::Completions(options) => told(options.print(Arguments::command())),
-        Command::Man(options) => told(options.print(Arguments::command())),
+        Command::Man(options) => match options.page(Arguments::command()) {
+            Ok(page) => told(pages::Man::print(page)),
+            Err(problem) => refused(&problem),
+        },
     }
 }
 
@@ -102,6 +108,11 @@ fn run(options: run::Options) -> u8 {
             USAGE
         }
     }
+}
+
+fn refused(problem: &str) -> u8 {
+    eprintln!("catchment: {problem}");
+    USAGE
 }
 
 fn told(result: Result<u8, String>) -> u8 {

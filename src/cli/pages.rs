@@ -48,20 +48,23 @@ impl Completions {
 }
 
 impl Man {
+    /// The command that the page is about.
+    ///
+    /// # Errors
+    /// A sentence that names the commands there are.
+    pub fn page(&self, mut command: Command) -> Result<Command, String> {
+        command.build();
+        let Some(name) = &self.command else { return Ok(command) };
+        let there = || command.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
+        let found = command.find_subcommand(name).cloned();
+        found.ok_or_else(|| format!("man {name}: there is no such command: give one of {}", there()))
+    }
+
     /// Prints the page.
     ///
     /// # Errors
-    /// A sentence that names the commands there are, or says that standard output cannot be written.
-    pub fn print(&self, mut command: Command) -> Result<u8, String> {
-        command.build();
-        let page = match &self.command {
-            None => command,
-            Some(name) => {
-                let there = || command.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
-                let found = command.find_subcommand(name).cloned();
-                found.ok_or_else(|| format!("man {name}: there is no such command: give one of {}", there()))?
-            }
-        };
+    /// A sentence, when standard output cannot be written.
+    pub fn print(page: Command) -> Result<u8, String> {
         let mut roff = Vec::new();
         let rendered = clap_mangen::Man::new(page).render(&mut roff);
         rendered.map_err(|error| format!("the page cannot be written: {error}"))?;

@@ -67,15 +67,34 @@ use std::sync::atomic::AtomicBool;
 
 /// Builds the payloads and sends them; `tick` is called about once a second. The calling thread is pinned if asked.
 pub fn send(options: &Options, stop: &AtomicBool, tick: impl FnMut(&Tally, Option<f64>)) -> Result<Outcome, String> {
+    send_prepared(prepare(options)?, stop, tick)
+}
+
+/// What is known to be right before anything starts. An error is one of usage.
+struct Prepared {
+    settled: Settled,
+    clock: Clock,
+    plan: Plan,
+}
+
+fn prepare(options: &Options) -> Result<Prepared, String> {
+    let settled = options.settle()?;
     if let Some(cpu) = options.cpu
         && !core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
     {
         return Err(format!("--cpu {cpu}: cannot pin to that core"));
     }
-    let settled = options.settle()?;
-    let (connections, pace) = (settled.connections, settled.pace.clone());
     let clock = Clock::start();
     let plan = Plan::new(settled.settings.clone(), clock.wall_start_ns())?;
+    Ok(Prepared { settled, clock, plan })
+}
+
+fn send_prepared(
+    Prepared { settled, clock, plan }: Prepared,
+    stop: &AtomicBool,
+    tick: impl FnMut(&Tally, Option<f64>),
+) -> Result<Outcome, String> {
+    let (connections, pace) = (settled.connections, settled.pace.clone());
     let sender = Sender::new(settled, plan, clock)?;
     if sender.connections() < connections {
         tracing::warn!(
@@ -91,7 +110,7 @@ pub fn send(options: &Options, stop: &AtomicBool, tick: impl FnMut(&Tally, Optio
 
 /// The subcommand: live line on standard error, summary or JSON on standard output. Ctrl-C, SIGTERM
 /// and SIGHUP end the run early, and with --verify the balance is drawn all the same.
-/// The exit code is 0, or 3 if not every point was acknowledged or, with `--verify`, the balance does not close.
+/// The exit code is 0, or 2 after a word on standard error if the options contradict, or 3 if not every point was acknowledged or, with `--verify`, the balance does not close.
 pub fn command(options: &Options) -> Result<u8, String> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -110,7 +129,25 @@ pub fn command(options: &Options) -> Result<u8, String> {
         let _ =
             if terminal { write!(std::io::stderr(), "\r\x1b[2K{line}") } else { writeln!(std::io::stderr(), "{line}") };
     };
-    let outcome = if options.verify { send_verified(options, &stop, tick)? } else { send(options, &stop, tick)? };
+    let refused = |problem: String| {
+        eprintln!("catchment: {problem}");
+        Ok(crate::cli::USAGE)
+    };
+    let outcome = if options.verify {
+        match send_verified(options, &stop, tick) {
+            Ok(outcome) => outcome,
+            // Contradictions in the traffic are found once the sink and the server are there: that they end is no failure.
+            Err(problem) => match prepare(options) {
+                Err(contradiction) => return refused(contradiction),
+                Ok(_) => return Err(problem),
+            },
+        }
+    } else {
+        match prepare(options) {
+            Ok(prepared) => send_prepared(prepared, &stop, tick)?,
+            Err(problem) => return refused(problem),
+        }
+    };
     if terminal {
         eprint!("\r\x1b[2K");
     }

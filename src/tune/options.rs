@@ -108,6 +108,14 @@ pub struct Plan {
 const SERIES_DEFAULT: usize = 100_000;
 
 impl Options {
+    /// What can be found wrong before anything is measured.
+    pub fn check(&self) -> Result<(), String> {
+        if self.worker.is_some() {
+            return Ok(());
+        }
+        self.settle().map(drop)
+    }
+
     /// Checks every flag.
     pub fn settle(&self) -> Result<Plan, String> {
         if let Some(max) = self.max.filter(|max| !(1..=SHARDS_MAX).contains(max)) {
@@ -115,6 +123,9 @@ impl Options {
         }
         if !(1..=TUNE_ROUNDS_MAX).contains(&self.rounds) {
             return Err(format!("--rounds {}: give a number from 1 to {TUNE_ROUNDS_MAX}", self.rounds));
+        }
+        if self.series == Some(0) {
+            return Err("--series 0: give at least 1".into());
         }
         let duration = crate::cli::duration(&self.duration).map_err(|why| format!("--duration {why}"))?;
         if !(TUNE_DURATION_MIN..=TUNE_DURATION_MAX).contains(&duration) {

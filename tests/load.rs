@@ -191,6 +191,21 @@ fn an_unacknowledged_request_makes_the_result_inexact() {
     assert_eq!((ended.code(), &json["exact"], &json["missing_series"]), (3, &false.into(), &400.into()), "{json}");
 }
 
+/// A port that takes connections and speaks no gRPC: nothing is sent, and that is no success.
+#[test]
+fn a_port_that_does_not_speak_the_protocol_is_told() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = |scheme: &str| format!("{scheme}://{}", mute.local_addr().unwrap());
+    let words = ["--duration", "100ms", "--drain", "50ms"];
+    for (scheme, wanted) in [("grpc", "nothing was sent: check"), ("http", "nothing was acknowledged: check")] {
+        let ended = output(command(&[&["load", "--endpoint", &endpoint(scheme)][..], &words].concat()));
+        assert!(ended.code() == 3 && ended.stdout.contains(wanted), "{ended:?}");
+        let (ended, json) = load(&format!("--endpoint {} {}", endpoint(scheme), words.join(" ")));
+        assert!(ended.code() == 3 && ended.stderr.contains(wanted), "{ended:?}");
+        assert_eq!((&json["exact"], &json["acknowledged_points"]), (&false.into(), &0.into()), "{json}");
+    }
+}
+
 #[test]
 fn what_cannot_be_started_is_told() {
     let ended = output(command(&["load", "--verify", "--encoding", "json", "--endpoint", "grpc://127.0.0.1:1"]));

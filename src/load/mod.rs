@@ -110,7 +110,7 @@ fn send_prepared(
 
 /// The subcommand: live line on standard error, summary or JSON on standard output. Ctrl-C, SIGTERM
 /// and SIGHUP end the run early, and with --verify the balance is drawn all the same.
-/// The exit code is 0, or 2 after a word on standard error if the options contradict, or 3 if not every point was acknowledged or, with `--verify`, the balance does not close.
+/// The exit code is 0, or 2 after a word on standard error if the options contradict, or 3 if nothing was sent, not every point was acknowledged or, with `--verify`, the balance does not close.
 pub fn command(options: &Options) -> Result<u8, String> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -150,6 +150,10 @@ pub fn command(options: &Options) -> Result<u8, String> {
     };
     if terminal {
         eprint!("\r\x1b[2K");
+    }
+    if options.json {
+        // the summary has them, too
+        outcome.complaints().iter().for_each(|complaint| eprintln!("catchment: {complaint}"));
     }
     let text = if options.json { outcome.json() + "\n" } else { outcome.summary() };
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;

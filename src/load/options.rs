@@ -198,8 +198,8 @@ Examples:
   catchment run --out otlp-grpc://127.0.0.1:4320 &
   catchment load --verify --endpoint grpc://127.0.0.1:4317 --sink 127.0.0.1:4320
 
-Exit codes: 0 all acknowledged (and, with --verify, difference 0); 1 a failure; 2 bad usage; 3 not every point was
-acknowledged, or the sink does not hold what was sent.";
+Exit codes: 0 all acknowledged (and, with --verify, difference 0); 1 a failure; 2 bad usage; 3 nothing was sent, not every
+point was acknowledged, or the sink does not hold what was sent.";
 
 impl Preset {
     /// What it sends.

@@ -117,6 +117,10 @@ impl Tally {
     }
 }
 
+/// What to look at where nothing arrived.
+const DOORS: &str = "check that --endpoint names the right port and its protocol: grpc:// (usually 4317) or http:// (usually \
+                     4318)";
+
 /// A finished run.
 pub struct Outcome {
     /// The counts.
@@ -132,9 +136,20 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether everything was acknowledged and, where that was checked, arrived.
+    /// Whether anything was sent, everything acknowledged and, where that was checked, arrived.
     pub fn is_exact(&self) -> bool {
-        self.tally.is_exact() && self.verified.as_ref().is_none_or(Verified::is_whole)
+        self.tally.sent_points > 0 && self.tally.is_exact() && self.verified.as_ref().is_none_or(Verified::is_whole)
+    }
+
+    /// What is wrong with the run as a whole, and what to check.
+    pub fn complaints(&self) -> Vec<String> {
+        let tally = &self.tally;
+        let nothing = match (tally.sent_points, tally.acknowledged_points) {
+            (0, _) => Some(format!("nothing was sent: {DOORS}")),
+            (_, 0) => Some(format!("nothing was acknowledged: {DOORS}")),
+            _ => None,
+        };
+        tally.silence().into_iter().chain(nothing).collect()
     }
 
     /// One JSON object.
@@ -206,8 +221,8 @@ impl Outcome {
         if let Some(verified) = &self.verified {
             out += &verified.summary();
         }
-        if let Some(silence) = tally.silence() {
-            writeln!(out, "ended early   {silence}").expect("strings take everything");
+        for complaint in self.complaints() {
+            writeln!(out, "problem       {complaint}").expect("strings take everything");
         }
         if !tally.is_exact() {
             out += "inexact       not every point was acknowledged: totals at the far end may differ from expected\n";
@@ -451,6 +466,33 @@ mod tests {
             let units = outcome.verified.as_ref().unwrap().difference.units as f64;
             assert_eq!(json["difference"].as_f64().unwrap(), units / 1024.0);
         }
+    }
+
+    #[test]
+    fn a_run_without_effect_says_what_to_check() {
+        let outcome = |sent_points, acknowledged_points, silent| Outcome {
+            tally: Tally { sent_points, acknowledged_points, silent, ..Tally::default() },
+            expected: Expected::new(Vec::new()),
+            limit: Limit::Server,
+            series: None,
+            verified: None,
+        };
+        let silent = Some(Duration::from_secs(30));
+        for (outcome, wanted) in [
+            (outcome(0, 0, None), vec!["nothing was sent"]),
+            (outcome(0, 0, silent), vec!["no answer for 30 s", "nothing was sent"]),
+            (outcome(10, 0, silent), vec!["no answer for 30 s", "nothing was acknowledged"]),
+            (outcome(20, 10, silent), vec!["no answer for 30 s"]),
+            (outcome(20, 10, None), vec![]),
+        ] {
+            let (complaints, summary) = (outcome.complaints(), outcome.summary());
+            assert!(!outcome.is_exact() && complaints.len() == wanted.len(), "{complaints:?}");
+            for (complaint, wanted) in complaints.iter().zip(wanted) {
+                assert!(complaint.starts_with(wanted), "{complaint}");
+                assert!(summary.contains(&format!("problem       {complaint}\n")), "{summary}");
+            }
+        }
+        assert!(outcome(10, 10, None).is_exact() && outcome(10, 10, None).complaints().is_empty());
     }
 
     #[test]

@@ -36,6 +36,16 @@ fn every_preset_arrives_whole() {
     }
 }
 
+/// As its help says: a few hundred series, drawn from a thousand, few of which get most points.
+#[test]
+fn the_hot_preset_feeds_a_few_hundred_series() {
+    for seed in 1..4 {
+        let json = closes(&format!("--verify --preset hot --requests 3 --seed {seed}"));
+        assert_eq!(json["sent_points"], 3_000, "{json}");
+        assert!((300..450).contains(&json["series"].as_u64().unwrap()), "{json}");
+    }
+}
+
 #[test]
 fn every_kind_arrives_whole_in_every_encoding() {
     let kinds = "--kind delta-sum,cumulative-sum,delta-sum-double,cumulative-sum-double,gauge,gauge-double,\

@@ -21,8 +21,8 @@ pub enum Preset {
     /// begins anew (--series 50000 --metrics 10 --churn 0.01 --resets 0.01 --connections 8 --kind delta-sum=6,
     /// cumulative-sum=3, delta-histogram=1)
     Churn,
-    /// A thousand series that everyone feeds, by Zipf's law, over many connections: what contends, contends here
-    /// (--series 1000 --resources 1 --metrics 4 --order zipf --batch 1000 --connections 32 --in-flight 2 --kind
+    /// A few hundred series that everyone feeds, drawn from a thousand by Zipf's law, over many connections: what
+    /// contends, contends here (--series 1000 --resources 1 --metrics 4 --order zipf --batch 1000 --connections 32 --in-flight 2 --kind
     /// delta-sum)
     Hot,
     /// Latencies: explicit histograms of 14 bounds and exponential ones, in both temporalities (--series 20000

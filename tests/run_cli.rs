@@ -285,6 +285,38 @@ fn contradictions_of_load_tune_and_man_end_with_2() {
     assert!(ended.code() == 1 && ended.stderr.contains("is the server running?"), "{ended:?}");
 }
 
+/// Before the measurement, not after it; what is there stays, and the try leaves nothing behind.
+#[test]
+fn tune_finds_a_file_it_cannot_write_before_it_measures() {
+    let folder = Folder::new();
+    let (there, is_folder) = (folder.path("there.svg"), folder.path("folder.svg"));
+    std::fs::write(&there, "kept").unwrap();
+    std::fs::create_dir(&is_folder).unwrap();
+    let (nowhere, there) = (folder.path("no/such/folder/x.svg"), there.display().to_string());
+    let (nowhere, is_folder) = (nowhere.display().to_string(), is_folder.display().to_string());
+    let new = folder.path("new.svg").display().to_string();
+    // an hour, were it to begin
+    let long = ["tune", "--source", "memory", "--rounds", "6", "--duration", "10m", "--max", "1", "--chart"];
+    for (chart, save, named) in [
+        (&nowhere, &new, ["--chart", "no/such/folder"]),
+        (&is_folder, &new, ["--chart", "folder.svg"]),
+        (&there, &nowhere, ["--save", "no/such/folder"]),
+        (&new, &is_folder, ["--save", "folder.svg"]),
+    ] {
+        let ended = cli(&[&long[..], &[chart, "--save", save]].concat());
+        assert!(ended.code() == 2 && named.iter().all(|word| ended.stderr.contains(word)), "{ended:?}");
+        assert_eq!(std::fs::read_to_string(&there).unwrap(), "kept");
+        let mut left: Vec<_> = folder
+            .path("")
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, ["folder.svg", "there.svg"]);
+    }
+}
+
 #[test]
 fn the_version_shows_a_commit_and_the_help_every_flag_with_its_variable() {
     let version = cli(&["--version"]);

@@ -3,7 +3,9 @@
 use super::machine;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
 use crate::load::Preset;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where points come from while a round is measured.
@@ -113,7 +115,17 @@ impl Options {
         if self.worker.is_some() {
             return Ok(());
         }
-        self.settle().map(drop)
+        let plan = self.settle()?;
+        for path in &plan.charts {
+            writable(path, path).map_err(|error| format!("--chart {}: {error}", path.display()))?;
+        }
+        if let Some(path) = &plan.save {
+            // as it is written: beside it first
+            let mut part = path.as_os_str().to_owned();
+            part.push(".part");
+            writable(path, Path::new(&part)).map_err(|error| format!("--save {}: {error}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Checks every flag.
@@ -164,6 +176,24 @@ impl Options {
             scaling: self.scaling,
             cores,
         })
+    }
+}
+
+/// Whether a file can be written at `path` by way of `opened`; leaves nothing behind. A pipe or a device is not tried, as
+/// whoever reads it would see the try.
+fn writable(path: &Path, opened: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    match opened.metadata() {
+        Ok(there) if there.is_file() || there.is_dir() => OpenOptions::new().append(true).open(opened).map(drop),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // through a link that leads nowhere, too
+            OpenOptions::new().append(true).create(true).open(opened)?;
+            std::fs::remove_file(opened.canonicalize()?)
+        }
+        Err(error) => Err(error),
     }
 }
 

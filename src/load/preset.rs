@@ -22,8 +22,8 @@ pub enum Preset {
     /// cumulative-sum=3, delta-histogram=1)
     Churn,
     /// A few hundred series that everyone feeds, drawn from a thousand by Zipf's law, over many connections: what
-    /// contends, contends here (--series 1000 --resources 1 --metrics 4 --order zipf --batch 1000 --connections 32 --in-flight 2 --kind
-    /// delta-sum)
+    /// contends, contends here (--series 1000 --resources 1 --metrics 4 --order zipf --batch 1000 --connections 32
+    /// --in-flight 2 --kind delta-sum)
     Hot,
     /// Latencies: explicit histograms of 14 bounds and exponential ones, in both temporalities (--series 20000
     /// --metrics 10 --attributes 6 --connections 4 --kind delta-histogram=4, cumulative-histogram=4,

@@ -48,3 +48,6 @@ pub mod wire;
 
 /// Version and commit, as `--version` shows them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHMENT_COMMIT"), ")");
+
+/// Exit code of bad usage: what is asked for cannot be meant.
+pub const USAGE: u8 = 2;

@@ -11,8 +11,6 @@ pub use units::duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// Exit code: bad usage or configuration.
-pub const USAGE: u8 = 2;
 /// Exit code: a failure at run time.
 pub const FAILURE: u8 = 1;
 
@@ -105,14 +103,14 @@ fn run(options: run::Options) -> u8 {
             for problem in problems {
                 eprintln!("catchment: {problem}");
             }
-            USAGE
+            crate::USAGE
         }
     }
 }
 
 fn refused(problem: &str) -> u8 {
     eprintln!("catchment: {problem}");
-    USAGE
+    crate::USAGE
 }
 
 fn told(result: Result<u8, String>) -> u8 {

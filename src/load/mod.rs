@@ -134,7 +134,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     };
     let refused = |problem: String| {
         eprintln!("catchment: {problem}");
-        Ok(crate::cli::USAGE)
+        Ok(crate::USAGE)
     };
     let outcome = if options.verify {
         match send_verified(options, &stop, tick) {

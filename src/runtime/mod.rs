@@ -202,7 +202,7 @@ impl House {
 pub fn run(plan: Plan) -> u8 {
     if let Err(problem) = telemetry::log::start(&plan.log, plan.log_format == LogFormat::Json) {
         eprintln!("catchment: {problem}");
-        return crate::cli::USAGE;
+        return crate::USAGE;
     }
     match start(plan) {
         Ok(code) => code,
@@ -228,7 +228,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
     let limit = limit.saturating_sub(plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES));
     let queues: Vec<usize> = plan.outs.iter().map(Destination::bytes_max).collect();
     let memory = Memory::plan(limit, plan.max_body, plan.shards, &queues)
-        .map_err(|words| Problem { code: crate::cli::USAGE, words })?;
+        .map_err(|words| Problem { code: crate::USAGE, words })?;
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
 

@@ -167,6 +167,8 @@ pub const PAGE_GZIP_BYTES_MIN: usize = KIB;
 /// Code points in the label names and values of one exemplar (OpenMetrics 1.0).
 pub const EXEMPLAR_CODE_POINTS_MAX: usize = 128;
 
+/// Cores that a set of them has room for (CPU_SET(3)): a number past it must not get there.
+pub const CPUS_MAX: usize = 1_024;
 /// Default of `--series-limit`: live series over all shards.
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
 /// Groups (resource, scope, metric) over all shards.

@@ -1,15 +1,16 @@
-//! What makes a point valid, beyond its wire format (M1 to M3, M9, M19, M25, M31, M32).
+//! What makes a point valid, beyond its wire format (M1 to M3, M9, M19, M25, M28, M31, M32).
 //!
 //! Knows the rules and which reason a point is rejected for; does not know routes or cells.
 
 use super::routes::NONE;
 use super::stage::{self, Number};
-use crate::limits::HISTOGRAM_BOUNDS_MAX;
+use crate::limits::{HISTOGRAM_BOUNDS_MAX, SUMMARY_QUANTILES_MAX};
 use crate::model::Reject;
 use crate::otlp::attributes::Bad;
 use crate::otlp::points::{self, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE, NumberPoint};
 use crate::otlp::request::{Head, MetricHead};
 use crate::otlp::schema::{Message, validate};
+use crate::otlp::summaries::SummaryPoint;
 use crate::wire::{Fault, check_utf8};
 
 pub(super) fn reject_of(bad: Bad) -> Reject {
@@ -81,13 +82,19 @@ fn sum_of(packed: &[u8]) -> Option<u64> {
     (0..packed.len() / 8).try_fold(0u64, |sum, i| sum.checked_add(word_at(packed, i)))
 }
 
-pub(super) fn check_histogram(point: &mut HistogramPoint<'_>, known: bool, dropped: &mut u64) -> Result<(), Reject> {
-    if point.time == 0 {
+/// M1, and a start that is no later.
+fn check_times(start: u64, time: u64) -> Result<(), Reject> {
+    if time == 0 {
         return Err(Reject::NoTime);
     }
-    if point.start > point.time {
+    if start > time {
         return Err(Reject::StartAfterTime);
     }
+    Ok(())
+}
+
+pub(super) fn check_histogram(point: &mut HistogramPoint<'_>, known: bool, dropped: &mut u64) -> Result<(), Reject> {
+    check_times(point.start, point.time)?;
     if !known {
         let n = point.bounds.len() / 8;
         let bound = |i| f64::from_bits(word_at(point.bounds, i));
@@ -120,12 +127,7 @@ pub(super) fn check_histogram(point: &mut HistogramPoint<'_>, known: bool, dropp
 
 pub(super) fn check_exponential(point: &mut ExponentialPoint<'_>, dropped: &mut u64) -> Result<(), Reject> {
     use crate::aggregate::exponential::{SCALE_MAX, SCALE_MIN};
-    if point.time == 0 {
-        return Err(Reject::NoTime);
-    }
-    if point.start > point.time {
-        return Err(Reject::StartAfterTime);
-    }
+    check_times(point.start, point.time)?;
     if point.flags & NO_RECORDED_VALUE != 0 {
         return Ok(());
     }
@@ -160,6 +162,22 @@ pub(super) fn check_exponential(point: &mut ExponentialPoint<'_>, dropped: &mut 
             point.sum = None;
             *dropped += 1;
         }
+    }
+    Ok(())
+}
+
+/// M28. A value that is NaN is no negative value: a source without observations in its window sends it. Count and sum
+/// are taken as they are.
+pub(super) fn check_summary(point: &SummaryPoint<'_>) -> Result<(), Reject> {
+    check_times(point.start, point.time)?;
+    if point.flags & NO_RECORDED_VALUE != 0 {
+        return Ok(());
+    }
+    let all = point.quantiles;
+    let in_range = |(quantile, value): &(f64, f64)| (0.0..=1.0).contains(quantile) && (value.is_nan() || *value >= 0.0);
+    if all.len() > SUMMARY_QUANTILES_MAX || !all.iter().all(in_range) || all.windows(2).any(|two| two[0].0 >= two[1].0)
+    {
+        return Err(Reject::BadSummary);
     }
     Ok(())
 }

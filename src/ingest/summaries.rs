@@ -1,13 +1,13 @@
 //! Summary points: from bytes to their cell (M28).
 //!
-//! Knows what makes one valid, and the layout of a summary's bank; does not know how routes are found. Nothing is added:
+//! Knows the layout of a summary's bank; does not know what makes one valid (`check`), nor how routes are found. Nothing is added:
 //! of the points of an interval the newest stays, whole.
 
+use super::check::check_summary;
 use super::commit::{get, put};
 use super::{EXPECTED_BYTES, Follow, Ingest, MetricWalk, stage_birth};
 use crate::aggregate::summary::{self, REGION};
 use crate::ledger::{Note, Tally};
-use crate::limits::SUMMARY_QUANTILES_MAX;
 use crate::model::Reject;
 use crate::otlp::attributes;
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
@@ -98,25 +98,4 @@ impl Ingest {
         put(words, FLAGS, flags & !ended_flag(self.bank) | value_flag(self.bank));
         Ok(())
     }
-}
-
-/// M28. A value that is NaN is no negative value: a source without observations in its window sends it. Count and sum
-/// are taken as they are.
-fn check_summary(point: &SummaryPoint<'_>) -> Result<(), Reject> {
-    if point.time == 0 {
-        return Err(Reject::NoTime);
-    }
-    if point.start > point.time {
-        return Err(Reject::StartAfterTime);
-    }
-    if point.flags & NO_RECORDED_VALUE != 0 {
-        return Ok(());
-    }
-    let all = point.quantiles;
-    let in_range = |(quantile, value): &(f64, f64)| (0.0..=1.0).contains(quantile) && (value.is_nan() || *value >= 0.0);
-    if all.len() > SUMMARY_QUANTILES_MAX || !all.iter().all(in_range) || all.windows(2).any(|two| two[0].0 >= two[1].0)
-    {
-        return Err(Reject::BadSummary);
-    }
-    Ok(())
 }

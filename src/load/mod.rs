@@ -70,9 +70,6 @@ pub fn send(options: &Options, stop: &AtomicBool, tick: impl FnMut(&Tally, Optio
     send_prepared(prepare(options)?, stop, tick)
 }
 
-/// Cores that a set of them has room for (CPU_SET(3)): a number past it must not get there.
-const CPUS_MAX: usize = 1_024;
-
 /// What is known to be right before anything starts. An error is one of usage.
 struct Prepared {
     settled: Settled,
@@ -83,7 +80,7 @@ struct Prepared {
 fn prepare(options: &Options) -> Result<Prepared, String> {
     let settled = options.settle()?;
     if let Some(cpu) = options.cpu
-        && (cpu >= CPUS_MAX || !core_affinity::set_for_current(core_affinity::CoreId { id: cpu }))
+        && (cpu >= crate::limits::CPUS_MAX || !core_affinity::set_for_current(core_affinity::CoreId { id: cpu }))
     {
         return Err(format!("--cpu {cpu}: cannot pin to that core"));
     }

@@ -20,6 +20,7 @@ use crate::series::cell::{
     ended_flag, interval_of, points_of, reset_flag, stamp, value_flag,
 };
 use crate::series::group::{Group, Parts};
+use crate::series::index::WARM_MAX;
 use crate::series::lifecycle::{self, State, Touch};
 use crate::series::registry::Full;
 use crate::series::{CellRef, Series};
@@ -464,8 +465,7 @@ impl Ingest {
             Err(_) => unreachable!("a route's bytes have been validated"),
         }
         let run = if normal == *bytes { bytes } else { ThinBytes::new(&normal) };
-        let overflow = is_overflow(&run);
-        let line = self.cell_for(&group, &run, shape, !overflow, tally)?;
+        let line = self.cell_for(&group, self.registry.hash(&group, &run), &run, shape, tally)?;
         self.unlink_route(route, old);
         self.link_route(route, line);
         Ok(line)
@@ -475,12 +475,12 @@ impl Ingest {
     fn cell_for(
         &mut self,
         group: &Arc<Group>,
+        hash: u64,
         run: &ThinBytes,
         shape: Shape,
-        limited: bool,
         tally: &mut Tally,
     ) -> Result<u32, Reject> {
-        let hash = self.registry.hash(group, run);
+        let limited = !is_overflow(run);
         for _ in 0..TRIES {
             let series = self.registry.series(group, hash, run, limited).map_err(refusal)?;
             if let Some(line) = self.cell_in(&series, shape) {
@@ -564,10 +564,27 @@ impl Ingest {
             known => known,
         };
         self.contexts.at_mut(stream).used = self.interval;
-        match self.route_of(stream, birth.raw, birth.normal, tally) {
+        let hash = birth.hash.unwrap_or_else(|| self.look_ahead(at as usize, stream, stage));
+        match self.route_of(stream, birth.raw, birth.normal, hash, tally) {
             Ok(route) => Ok(route),
             Err(reason) => self.overflow_route(stream, reason, tally),
         }
+    }
+
+    /// Hashes the births from `at` on that share its stream, up to `WARM_MAX`, and brings their places in the index into
+    /// the cache together. By measurement a birth waits half as long for the index then. Returns the first one's hash.
+    fn look_ahead(&self, at: usize, stream: u32, stage: &mut Stage<'_>) -> u64 {
+        let group = &self.contexts.at(stream).group;
+        let context = stage.births[at].context;
+        let mut hashes = [0; WARM_MAX];
+        let mut count = 0;
+        for birth in stage.births[at..].iter_mut().take_while(|birth| birth.context == context).take(WARM_MAX) {
+            hashes[count] = self.registry.hash(group, birth.normal);
+            birth.hash = Some(hashes[count]);
+            count += 1;
+        }
+        self.registry.warm(&hashes[..count]);
+        hashes[0]
     }
 
     /// The route of a known series died, and its series may not come back: where a new one's point goes.
@@ -585,13 +602,21 @@ impl Ingest {
             return Err(reason);
         }
         let run = overflow_run(s.kind);
-        let route = self.route_of(stream, &run, &run, tally)?;
+        let hash = self.registry.hash(&s.group, &run);
+        let route = self.route_of(stream, &run, &run, hash, tally)?;
         tally.note(Note::Overflowed, 1);
         Ok(route)
     }
 
     /// The route of these bytes in the stream, made if it is new.
-    fn route_of(&mut self, stream: u32, raw: &[u8], normal: &[u8], tally: &mut Tally) -> Result<u32, Reject> {
+    fn route_of(
+        &mut self,
+        stream: u32,
+        raw: &[u8],
+        normal: &[u8],
+        hash: u64,
+        tally: &mut Tally,
+    ) -> Result<u32, Reject> {
         let tag = self.registry.state().hash_one(raw) as u32;
         let s = self.contexts.at(stream);
         if let Some(route) = s.table.find(tag, |id| *self.routes.at(id).bytes == *raw) {
@@ -600,13 +625,13 @@ impl Ingest {
         let (group, shape) = (s.group.clone(), s.shape);
         let run = ThinBytes::new(normal);
         let before = self.registry.live();
-        let line = self.cell_for(&group, &run, shape, !is_overflow(&run), tally)?;
+        let line = self.cell_for(&group, hash, &run, shape, tally)?;
         tally.note(Note::SeriesBorn, u64::from(self.registry.live() > before));
         let bytes = if raw == normal { run } else { ThinBytes::new(raw) };
-        let id = self.routes.add(Route { bytes, cell: line, stream, sibling: NONE });
+        let id = self.routes.add(Route { bytes, cell: line, stream, sibling: NONE, tag });
         self.link_route(id, line);
         let s = self.contexts.at_mut(stream);
-        s.table.add(tag, id, |other| self.registry.state().hash_one(&*self.routes.at(other).bytes) as u32);
+        s.table.add(tag, id, |other| self.routes.at(other).tag);
         // a new series is most often sent again where it was sent first: link it behind the one made before it
         match s.newest {
             NONE => s.first = id,
@@ -674,8 +699,7 @@ impl Ingest {
     fn forget(&mut self, line: u32) {
         let mut route = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
         while let Some(r) = self.routes.get(route) {
-            let (next, stream) = (r.sibling, r.stream);
-            let tag = self.registry.state().hash_one(&*r.bytes) as u32;
+            let (next, stream, tag) = (r.sibling, r.stream, r.tag);
             self.contexts.at_mut(stream).table.remove(tag, route);
             self.routes.remove(route);
             route = next;

@@ -608,7 +608,7 @@ fn stage_birth<'a>(
         stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
         stage.contexts.len() as u32 - 1
     });
-    stage.births.push(Birth { context, raw: run, normal });
+    stage.births.push(Birth { context, raw: run, normal, hash: None });
     Ok(Some(stage.births.len() as u32 - 1))
 }
 

@@ -27,6 +27,8 @@ pub struct Route {
     pub stream: u32,
     /// The next route into the same cell.
     pub sibling: u32,
+    /// The hash of `bytes` by which the stream's table has it.
+    pub tag: u32,
 }
 
 const _: () = assert!(size_of::<Route>() == 24, "a million series have one each");
@@ -124,7 +126,7 @@ impl Routes {
 
 /// A stream's table: in each slot eight bits of hash and a route number, five bytes; open addressing, linear
 /// probing, at most seven eighths full: what is there is found in four or five steps then, all in a cache line or two.
-/// What is not stored of a hash is computed again when the table grows.
+/// What is not stored of a hash here stands in the route, for when the table grows.
 #[derive(Debug, Default)]
 pub struct Table {
     tags: Vec<u8>,

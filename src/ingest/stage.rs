@@ -86,6 +86,8 @@ pub struct Birth<'a> {
     pub raw: &'a [u8],
     /// Attributes normalised.
     pub normal: &'a [u8],
+    /// The series' hash, once its group is known.
+    pub hash: Option<u64>,
 }
 
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.

@@ -84,6 +84,9 @@ const _: () = assert!(
     "an empty index of 16 shards stays at 1 MiB"
 );
 
+/// Hashes whose paths are brought into the cache together: as many lines as a core has on their way at once, about.
+pub const WARM_MAX: usize = 16;
+
 const TAG: usize = 3;
 const TAG_BRANCH: usize = 1;
 const TAG_COLLISION: usize = 2;
@@ -243,6 +246,35 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             }
             // SAFETY: it was never published, and the count was given above.
             unsafe { plan.discard::<T>(&at) };
+        }
+    }
+
+    /// Brings the paths of hashes that are about to be looked for into the cache, all of them a step at a time: what one
+    /// look-up waits for step after step is fetched for all of them at once. A hint; those past `WARM_MAX` are left out.
+    pub fn warm(&self, hashes: impl Iterator<Item = u64>) {
+        let guard = self.reclaim.pin();
+        let mut paths = [(0, None::<&[Slot]>); WARM_MAX];
+        for (path, hash) in paths.iter_mut().zip(hashes) {
+            *path = (order(hash), Some(&self.root));
+            crate::sync::prefetch(&self.root[index(path.0, 0)]);
+        }
+        for depth in 0..=BRANCHES_DEEP_MAX {
+            let mut ended = true;
+            for (order, slots) in &mut paths {
+                let Some(here) = slots.take() else { continue };
+                match self.follow(Link::of(&here[index(*order, depth)]), &guard) {
+                    Target::Branch(branch) => {
+                        crate::sync::prefetch(branch);
+                        *slots = Some(&branch.slots);
+                        ended = false;
+                    }
+                    Target::Leaf(leaf) => crate::sync::prefetch(leaf),
+                    Target::Nothing | Target::Collision(_) => {}
+                }
+            }
+            if ended {
+                return;
+            }
         }
     }
 

@@ -308,6 +308,16 @@ impl Registry {
         }
     }
 
+    /// Brings the places of series that are about to be looked for into the cache.
+    pub fn warm(&self, hashes: &[u64]) {
+        for (owner, trie) in self.tries.iter().enumerate() {
+            let mut own = hashes.iter().copied().filter(|hash| self.owner(*hash) == owner).peekable();
+            if own.peek().is_some() {
+                trie.warm(own);
+            }
+        }
+    }
+
     /// The identity hash of a set of attributes in a group.
     pub fn hash(&self, group: &Group, run: &[u8]) -> u64 {
         let set = crate::otlp::attributes::hash(run, &self.state);

@@ -154,6 +154,28 @@ fn presets_are_measured_in_process() {
     assert!(ended.code() == 2 && ended.stderr.contains("cannot be used with"), "{ended:?}");
 }
 
+/// What a second core adds: shards with series of their own and with the same ones, processes, arithmetic.
+#[test]
+fn scaling_is_measured_where_there_are_two_cores() {
+    let scaling = |words: &[&str]| output(command(&[&["tune", "--scaling", "--rounds", "1"], words].concat()));
+    let ended = scaling(&["--duration", "50ms", "--series", "2000"]);
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        assert!(ended.code() == 1 && ended.stderr.contains("two cores"), "{ended:?}");
+        return;
+    }
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert!(lines.len() == 5 && lines[0].contains("2000 series"), "{ended:?}");
+    for (line, name) in lines[1..].iter().zip(["its own series", "the same 100 series", "a shard each", "arithmetic"]) {
+        let ratio = line.split_once("× ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
+        assert!(line.contains(name) && ratio.is_some_and(|ratio| ratio > 0.0), "{name}: {ended:?}");
+    }
+    let ended = scaling(&["--duration", "50ms", "--series", "900"]);
+    assert!(ended.code() == 1 && ended.stderr.contains("give more --series"), "{ended:?}");
+    let ended = scaling(&["--json"]);
+    assert!(ended.code() == 2 && ended.stderr.contains("cannot be used with"), "{ended:?}");
+}
+
 /// Ctrl-C ends tune and every child of its.
 #[test]
 fn a_signal_ends_tune_and_its_children() {

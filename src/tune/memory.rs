@@ -49,8 +49,9 @@ pub struct Measured {
     pub rss_bytes: u64,
 }
 
-/// Requests to replay: those of `--capture`, or a recording of the generator's, made over the real door.
-pub fn recording(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<PathBuf, String> {
+/// Requests to replay: those of `--capture`, or a recording of the generator's, made over the real door, in a file of this
+/// name.
+pub fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -> Result<PathBuf, String> {
     if let Some(path) = &plan.capture {
         let capture = capture::read(path)?;
         if let Some(at) = capture.torn_at {
@@ -61,7 +62,7 @@ pub fn recording(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<PathBuf, S
         }
         return Ok(path.clone());
     }
-    let (path, ports) = (folder.path("recording"), folder.path("recording-ports"));
+    let (path, ports) = (folder.path(name), folder.path(&format!("{name}-ports")));
     let flags = ["--capture-limit", "4GiB", "--interval", "10s"].map(String::from).into_iter();
     let more = flags.chain(["--capture".into(), path.display().to_string()]).collect();
     let mut server = Child::start("the server that records", &server_arguments(1, &ports, more), &plan.cores)?;

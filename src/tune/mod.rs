@@ -83,7 +83,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     }
     let mut meter = Meter { plan: &plan, folder: &folder, stop: &stop, rounds: Vec::new(), capture: None };
     if source == Source::Memory {
-        meter.capture = Some(memory::recording(&plan, &folder, &stop)?);
+        meter.capture = Some(memory::recording(&plan, &folder, "recording", &stop)?);
     }
     let max = plan.max(source);
     meter.measure(&powers(max))?;

@@ -69,9 +69,9 @@ pub struct Options {
     /// Print the result as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
-    /// Measure scaling instead: the same work on each of two cores, alone and together, in memory, beside two processes
-    /// of plain arithmetic
-    #[arg(long)]
+    /// Measure scaling instead: what a second core adds in memory, where each shard has series of its own and where both
+    /// hit the same 100, beside two processes that share nothing and two of plain arithmetic; the result is text
+    #[arg(long, conflicts_with_all = ["max", "source", "charts", "save", "json"])]
     pub scaling: bool,
     /// One round of a child's, as JSON
     #[arg(long, hide = true)]
@@ -85,6 +85,7 @@ Examples:
   catchment tune --capture traffic.capture --save tuning.json
   catchment tune --preset sdk-fleet            # or traffic with a name
   catchment run --shards auto --tuning tuning.json
+  catchment tune --scaling                     # what a second core adds
 
 Close what else runs on the machine first. Exit codes: 0 measured; 1 a failure, or stopped; 2 bad usage.";
 

@@ -1,6 +1,8 @@
-//! How two cores compare with one: the same fixed work on each, alone and together, interleaved; beside it two processes
-//! of one shard each, which share nothing but the machine, and two
-//! of plain arithmetic, which say what the machine itself gives for a second core.
+//! `tune --scaling`: what a second core adds, in memory. The same fixed work on each of two cores, alone and together,
+//! interleaved: what could make cores wait for each other is the index, the registry's counts and false sharing.
+//!
+//! Beside it, what the machine itself gives for a second core: two processes of one shard each, which share its memory
+//! alone, and two of plain arithmetic, which share nothing.
 
 use super::Stop;
 use super::child::{Child, Folder};
@@ -8,66 +10,67 @@ use super::machine;
 use super::memory::{self, Job};
 use super::options::Plan;
 use super::report::{human, median};
+use crate::capture;
 use serde_json::json;
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Series that both shards hit with every request, where they hit the same.
+const HOT_SERIES: usize = 100;
 
 /// Measures, and says it in words.
 pub fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<String, String> {
     let [a, b, ..] = plan.cores[..] else { return Err("--scaling needs two cores".into()) };
-    let capture = memory::recording(plan, folder, stop)?;
-    let mut ratios: [Vec<f64>; 4] = Default::default();
-    let mut rates: [Vec<(f64, f64)>; 4] = Default::default();
+    let whole = memory::recording(plan, folder, "whole", stop)?;
+    if capture::read(&whole)?.requests.len() < 2 {
+        return Err(
+            "--scaling: one request cannot be dealt to two shards: give more --series, or a longer capture".into()
+        );
+    }
+    let mut hot = plan.clone();
+    (hot.capture, hot.preset, hot.series) = (None, None, Some(HOT_SERIES));
+    let hot = memory::recording(&hot, folder, "hot", stop)?;
+    let start = |capture: &Path, parts, cores: &[usize], first| {
+        memory::start(&Job { capture, cores, parts, first, duration: plan.duration }, &plan.cores)
+    };
+    let rate = |child| memory::answer(child, plan.duration, stop).map(|measured| measured.points_per_s);
+    // rates of each round: the mean of either core alone, and both together
+    let shards = |capture: &Path, parts| {
+        let run = |cores: &[usize], first| rate(start(capture, parts, cores, first)?);
+        Ok::<_, String>((f64::midpoint(run(&[a], 0)?, run(&[b], 1)?), run(&[a, b], 0)?))
+    };
+    let mut rows: [Vec<(f64, f64)>; 4] = Default::default();
     for number in 1..=plan.rounds {
-        // own: each shard its half of the series; same: both shards all of them
-        for (row, parts) in [(0, 2), (1, 1)] {
-            let start = |cores: &[usize], first| {
-                let job = Job { capture: &capture, cores, parts, first, duration: plan.duration };
-                memory::start(&job, &plan.cores)
-            };
-            let rate = |child| memory::answer(child, plan.duration, stop).map(|measured| measured.points_per_s);
-            let run = |cores: &[usize], first| rate(start(cores, first)?);
-            let (one, other, both) = (run(&[a], 0)?, run(&[b], 1)?, run(&[a, b], 0)?);
-            ratios[row].push(both / ((one + other) / 2.0));
-            rates[row].push(((one + other) / 2.0, both));
-            if row == 0 {
-                // the same, but nothing is shared but the machine's memory
-                let (first, second) = (start(&[a], 0)?, start(&[b], 1)?);
-                let both = rate(first)? + rate(second)?;
-                ratios[2].push(both / ((one + other) / 2.0));
-                rates[2].push(((one + other) / 2.0, both));
-            }
-        }
-        let (one, other) = (spin(&[a], plan, stop)?[0], spin(&[b], plan, stop)?[0]);
-        let both: f64 = spin(&[a, b], plan, stop)?.iter().sum();
-        ratios[3].push(both / ((one + other) / 2.0));
-        rates[3].push(((one + other) / 2.0, both));
+        let own = shards(&whole, 2)?;
+        let (first, second) = (start(&whole, 2, &[a], 0)?, start(&whole, 2, &[b], 1)?);
+        let apart = (own.0, rate(first)? + rate(second)?);
+        let same = shards(&hot, 1)?;
+        let alone = f64::midpoint(spin(&[a], plan, stop)?, spin(&[b], plan, stop)?);
+        let arithmetic = (alone, spin(&[a, b], plan, stop)?);
+        rows.iter_mut().zip([own, same, apart, arithmetic]).for_each(|(row, rates)| row.push(rates));
         eprintln!("round {number} of {}", plan.rounds);
     }
     let mut out = format!("two cores against one, in memory, no sockets; {}\n", plan.traffic());
-    let names = [
-        "each shard its own series",
-        "both shards the same series",
-        "two processes, a shard each",
-        "two processes of arithmetic",
-    ];
-    for ((name, ratios), rates) in names.iter().zip(&ratios).zip(&rates) {
-        let one = median(rates.iter().map(|rate| rate.0));
-        let both = median(rates.iter().map(|rate| rate.1));
-        let (low, high) = (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
+    let same = format!("both shards the same {HOT_SERIES} series");
+    let names = ["each shard its own series", &same, "two processes, a shard each", "two processes of arithmetic"];
+    for (name, rates) in names.iter().zip(&rows) {
+        let ratios = || rates.iter().map(|(alone, both)| both / alone);
         let _ = writeln!(
             out,
-            "  {name:<30} {:>9}/s alone {:>9}/s together   × {:.2} ({low:.2} to {high:.2})",
-            human(one),
-            human(both),
-            median(ratios.iter().copied())
+            "  {name:<31} {:>9}/s alone {:>9}/s together   × {:.2} ({:.2} to {:.2})",
+            human(median(rates.iter().map(|rate| rate.0))),
+            human(median(rates.iter().map(|rate| rate.1))),
+            median(ratios()),
+            ratios().fold(f64::MAX, f64::min),
+            ratios().fold(0.0, f64::max),
         );
     }
     Ok(out)
 }
 
-/// Steps per second of one process on each core, at the same time.
-fn spin(cores: &[usize], plan: &Plan, stop: &Stop) -> Result<Vec<f64>, String> {
+/// Steps per second of one process on each core at the same time, added up.
+fn spin(cores: &[usize], plan: &Plan, stop: &Stop) -> Result<f64, String> {
     let start = |core: &usize| {
         let work = json!({ "cores": [core], "ms": plan.duration.as_millis() as u64 }).to_string();
         Child::start("the arithmetic", &["tune".to_owned(), "--worker".into(), work], &[*core])
@@ -77,7 +80,7 @@ fn spin(cores: &[usize], plan: &Plan, stop: &Stop) -> Result<Vec<f64>, String> {
         let answer = child.answer(plan.duration, stop)?;
         answer["steps_per_s"].as_f64().ok_or_else(|| "the arithmetic did not say its rate".to_owned())
     };
-    children.into_iter().map(rate).collect()
+    children.into_iter().map(rate).sum()
 }
 
 /// Multiplies and adds in registers; steps per second.

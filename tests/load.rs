@@ -62,6 +62,16 @@ fn every_kind_arrives_whole_in_every_encoding() {
     }
 }
 
+/// What a warm-up sent arrives with the rest, and is not among what was measured.
+#[test]
+fn a_warm_up_is_verified_with_the_rest() {
+    for kinds in ["delta-sum,delta-histogram", "cumulative-sum,gauge,summary,cumulative-histogram"] {
+        let json = closes(&format!("--verify --series 1000 --batch 100 --warm-up 2 --exports 3 --kind {kinds}"));
+        assert_eq!((&json["warm_up_points"], &json["sent_points"]), (&2_000.into(), &3_000.into()), "{json}");
+        assert_eq!((&json["sent_requests"], &json["series"]), (&30.into(), &1_000.into()), "{json}");
+    }
+}
+
 /// Over several intervals, each point in exactly one of them.
 #[test]
 fn several_intervals_add_up() {

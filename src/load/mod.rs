@@ -119,6 +119,9 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let terminal = std::io::stderr().is_terminal();
     let mut before = Tally::default();
     let tick = |tally: &Tally, progress: Option<f64>| {
+        if before.warms_up && !tally.warms_up {
+            before = Tally::default();
+        }
         let step_ns = tally.elapsed_ns - before.elapsed_ns;
         let line = match terminal {
             true => terminal_line(&before, tally, step_ns, progress, columns()),

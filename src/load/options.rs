@@ -157,6 +157,13 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Sending")]
     pub exports: Option<u64>,
 
+    /// Send so many passes over all series first, as fast as they are answered, and wait for their last answer: then the
+    /// measured part begins, with the same series on the same connections. The warm-up is in no latency, rate or count,
+    /// and --duration, --requests, --exports, --rate and --ramp begin behind it; --verify and the expected totals have it
+    /// all the same, and a point of it that is not acknowledged makes the run inexact
+    #[arg(long, value_name = "EXPORTS", default_value_t = 0, hide_default_value = true, help_heading = "Sending")]
+    pub warm_up: u64,
+
     /// How long answers are waited for after the last request; what is not answered then has failed
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s", help_heading = "Sending")]
     pub drain: Duration,
@@ -194,6 +201,7 @@ Examples:
   catchment load --series 100000 --duration 30s                     against grpc://127.0.0.1:4317
   catchment load --endpoint http://127.0.0.1:4318 --encoding json --compression gzip
   catchment load --preset sdk-fleet --rate 200000 --ramp 10s        latency at a rate, from the due time
+  catchment load --series 1000000 --warm-up 1                       without the births of the series
   catchment load --verify --preset gateway --exports 20             server, sink and balance, all from here
   catchment run --out otlp-grpc://127.0.0.1:4320 &
   catchment load --verify --endpoint grpc://127.0.0.1:4317 --sink 127.0.0.1:4320
@@ -235,6 +243,8 @@ pub struct Settled {
     pub requests: Option<u64>,
     /// How many passes.
     pub exports: Option<u64>,
+    /// Passes before all that, not measured.
+    pub warm_up: u64,
     /// How long the last answers are waited for.
     pub drain: Duration,
 }
@@ -322,6 +332,7 @@ impl Options {
             duration: of.duration.or(unlimited.then_some(DURATION_DEFAULT)),
             requests: of.requests,
             exports: of.exports,
+            warm_up: of.warm_up,
             drain: of.drain,
         })
     }

@@ -42,9 +42,15 @@ impl Limit {
     }
 }
 
-/// Running counts of a run.
+/// Running counts of a part of a run.
 #[derive(Clone, Default)]
 pub struct Tally {
+    /// This part is the warm-up.
+    pub warms_up: bool,
+    /// Points of the warm-up before this part, which are in no other count here.
+    pub warm_up_points: u64,
+    /// Those of them that were not acknowledged.
+    pub warm_up_lost_points: u64,
     /// Requests begun.
     pub sent_requests: u64,
     /// Points in them.
@@ -91,7 +97,18 @@ impl Tally {
 
     /// Whether what was sent is exactly what a server must hold: everything was acknowledged, nothing rejected.
     pub fn is_exact(&self) -> bool {
-        self.sent_points == self.acknowledged_points
+        self.sent_points == self.acknowledged_points && self.warm_up_lost_points == 0
+    }
+
+    /// What the measured part begins with, where this was the warm-up before it.
+    pub fn after_warm_up(self) -> Tally {
+        Tally {
+            warm_up_points: self.sent_points,
+            warm_up_lost_points: self.sent_points - self.acknowledged_points,
+            failures: self.failures.into_iter().map(|(why, count)| (format!("warm-up: {why}"), count)).collect(),
+            silent: self.silent,
+            ..Tally::default()
+        }
     }
 
     /// What ended the run before its time.
@@ -144,12 +161,21 @@ impl Outcome {
     /// What is wrong with the run as a whole, and what to check.
     pub fn complaints(&self) -> Vec<String> {
         let tally = &self.tally;
-        let nothing = match (tally.sent_points, tally.acknowledged_points) {
-            (0, _) => Some(format!("nothing was sent: {DOORS}")),
-            (_, 0) => Some(format!("nothing was acknowledged: {DOORS}")),
+        let lost = (tally.warm_up_lost_points > 0).then(|| {
+            format!(
+                "{} of the warm-up's {} points were not acknowledged",
+                tally.warm_up_lost_points, tally.warm_up_points
+            )
+        });
+        let sent = tally.warm_up_points + tally.sent_points;
+        let acknowledged = tally.warm_up_points - tally.warm_up_lost_points + tally.acknowledged_points;
+        let nothing = match (sent, acknowledged, tally.sent_points) {
+            (0, _, _) => Some(format!("nothing was sent: {DOORS}")),
+            (_, 0, _) => Some(format!("nothing was acknowledged: {DOORS}")),
+            (_, _, 0) => Some("nothing was measured: no request was sent after the warm-up".to_owned()),
             _ => None,
         };
-        tally.silence().into_iter().chain(nothing).collect()
+        tally.silence().into_iter().chain(lost).chain(nothing).collect()
     }
 
     /// One JSON object.
@@ -163,10 +189,11 @@ impl Outcome {
         let us = |quantile| micros(tally.latencies.quantile_ns(quantile));
         let verified = self.verified.as_ref().map_or(String::new(), Verified::json);
         format!(
-            "{{\"sent_requests\":{},\"sent_points\":{},\"acknowledged_points\":{},\"rejected_points\":{},\
+            "{{\"warm_up_points\":{},\"sent_requests\":{},\"sent_points\":{},\"acknowledged_points\":{},\"rejected_points\":{},\
              \"failed_points\":{},\"failures\":{{{failures}}},\"exact\":{},{verified}\"elapsed_s\":{:.6},\"points_per_s\":{:.0},\
              \"mb_per_s\":{:.3},\"latency_us\":{{\"p50\":{},\"p99\":{},\"p999\":{},\"max\":{}}},\"limited_by\":\"{}\",\
              \"waited_for_server_share\":{:.4},\"sender_cpu_s\":{:.6},\"expected\":{}}}",
+            tally.warm_up_points,
             tally.sent_requests,
             tally.sent_points,
             tally.acknowledged_points,
@@ -191,7 +218,12 @@ impl Outcome {
     pub fn summary(&self) -> String {
         let tally = &self.tally;
         let us = |quantile| human_time(tally.latencies.quantile_ns(quantile));
-        let mut out = format!(
+        let mut out = match tally.warm_up_points {
+            0 => String::new(),
+            points => format!("warm-up       {points} points, not counted below\n"),
+        };
+        write!(
+            out,
             "sent          {} points in {} requests, {:.1} s, {:.3} CPU-s of the sender\n\
              acknowledged  {} points, {} points/s, {:.1} MB/s\n\
              rejected      {} points; failed {} points\n\
@@ -209,7 +241,8 @@ impl Outcome {
             us(0.99),
             us(0.999),
             human_time(tally.latencies.max_ns()),
-        );
+        )
+        .expect("strings take everything");
         for (reason, count) in &tally.failures {
             writeln!(out, "failed        {count} requests: {reason}").expect("strings take everything");
         }
@@ -292,7 +325,8 @@ pub fn live_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option<f64
     let mb = (now.written_bytes - before.written_bytes) as f64 / 1e6 / seconds;
     let us = |quantile| human_time(now.latencies.quantile_ns(quantile));
     let mut line = format!(
-        "{} points/s  {mb:.1} MB/s  acknowledged {}  rejected {}  failed {}  p50 {}  p99 {}  p99.9 {}",
+        "{}{} points/s  {mb:.1} MB/s  acknowledged {}  rejected {}  failed {}  p50 {}  p99 {}  p99.9 {}",
+        mark(now),
         human(rate),
         now.acknowledged_points,
         now.rejected_points,
@@ -305,6 +339,11 @@ pub fn live_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option<f64
         write!(line, "  {:.0} %{}", progress * 100.0, left("  ", now, progress)).expect("strings take everything");
     }
     line
+}
+
+/// What goes before the counts of a warm-up.
+fn mark(now: &Tally) -> &'static str {
+    if now.warms_up { "warm-up  " } else { "" }
 }
 
 /// The time that is left, behind a blank; nothing while nothing is done, as it cannot be told then.
@@ -326,7 +365,7 @@ pub fn terminal_line(before: &Tally, now: &Tally, step_ns: u64, progress: Option
     let rate = (now.acknowledged_points - before.acknowledged_points) as f64 / seconds;
     let mb = (now.written_bytes - before.written_bytes) as f64 / 1e6 / seconds;
     let ms = |quantile| now.latencies.quantile_ns(quantile) as f64 / 1e6;
-    let mut line = format!("{} points/s {mb:.0} MB/s", human(rate));
+    let mut line = format!("{}{} points/s {mb:.0} MB/s", mark(now), human(rate));
     if let Some(progress) = progress {
         write!(line, "  {:.0} %{}", progress * 100.0, left(" ", now, progress)).expect("strings take everything");
     }
@@ -416,6 +455,11 @@ mod tests {
         assert!(line.ends_with("0 %"), "nothing is done, nothing is known of what is left: {line}");
         let line = terminal_line(&tally(0, 0), &tally(0, 0), 1_000_000_000, Some(0.0), 80);
         assert!(line.contains("0 %  p50") && !line.contains("left"), "{line}");
+        let warming = Tally { warms_up: true, ..tally(500_000, 0) };
+        for columns in [80, 200] {
+            let line = terminal_line(&tally(0, 0), &warming, 1_000_000_000, Some(0.5), columns);
+            assert!(line.starts_with("warm-up  500.0 k points/s"), "{line}");
+        }
     }
 
     #[test]
@@ -493,6 +537,23 @@ mod tests {
             }
         }
         assert!(outcome(10, 10, None).is_exact() && outcome(10, 10, None).complaints().is_empty());
+        // a warm-up counts nowhere, unless it was not acknowledged
+        for (sent, acknowledged, lost, wanted) in [
+            (10, 10, 0, &[][..]),
+            (10, 10, 3, &["3 of the warm-up's 7 points were not acknowledged"]),
+            (0, 0, 0, &["nothing was measured"]),
+            (0, 0, 7, &["7 of the warm-up's 7 points", "nothing was acknowledged: check"]),
+        ] {
+            let mut outcome = outcome(sent, acknowledged, None);
+            (outcome.tally.warm_up_points, outcome.tally.warm_up_lost_points) = (7, lost);
+            let (complaints, summary) = (outcome.complaints(), outcome.summary());
+            assert_eq!((outcome.is_exact(), complaints.len()), (wanted.is_empty(), wanted.len()), "{complaints:?}");
+            assert!(
+                complaints.iter().zip(wanted).all(|(complaint, word)| complaint.starts_with(word)),
+                "{complaints:?}"
+            );
+            assert!(summary.starts_with("warm-up       7 points, not counted below\nsent "), "{summary}");
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! Invariants: 1. a request is patched only when none of its bytes wait in an outbox; 2. a request always goes to the
 //! same connection, so the points of a series stay in order, unless there are fewer requests than connections and
 //! all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
-//! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then.
-//! Bounds: the drain after the last request takes `--drain`; a lost connection is tried [`RECONNECTS_MAX`] times; without
-//! `--duration`, no answer for `limits::LOAD_SILENCE_MAX` (or `--drain`, if that is longer) ends the run.
+//! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then; 5. nothing of
+//! the warm-up is on its way, and none of it is counted, when the measured part begins.
+//! Bounds: the drain after the last request of either part takes `--drain`; a lost connection is tried
+//! [`RECONNECTS_MAX`] times; without `--duration`, no answer for `limits::LOAD_SILENCE_MAX` (or `--drain`, if that is
+//! longer) ends the run.
 
 use super::flight::{Answer, Flight, Verdict};
 use super::http1::Http1;
@@ -83,6 +85,18 @@ struct Connection {
     tries: u32,
 }
 
+impl Connection {
+    /// Whether nothing waits to be written, nor for an answer.
+    fn is_drained(&self) -> bool {
+        self.outbox.bytes() == 0
+            && match &self.protocol {
+                Protocol::Grpc(http2) => http2.in_flight() == 0,
+                Protocol::Http(http1) => http1.in_flight() == 0,
+                Protocol::Raw(flights) => flights.is_empty(),
+            }
+    }
+}
+
 /// Why no request was begun.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Idle {
@@ -106,13 +120,12 @@ pub(crate) struct Sender {
     /// By request: slices of it that wait in an outbox.
     queued: Vec<u32>,
     deadline_ns: u64,
-    /// How long the server may leave everything unanswered; none where the deadline bounds that.
-    silence_max: Option<Duration>,
+    /// How long the server may leave everything unanswered, where no deadline bounds that.
+    silence_max: Duration,
     /// Since when it has.
     silent_since_ns: u64,
     /// Requests begun and neither answered nor lost.
     waiting: u64,
-    pace: Pace,
     stopping: bool,
     tally: Tally,
     inbound: Vec<u8>,
@@ -137,11 +150,10 @@ impl Sender {
             poll: Poll::new().map_err(|error| format!("epoll: {error}"))?,
             connections: Vec::new(),
             lanes,
-            deadline_ns: settled.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64),
-            silence_max: settled.duration.is_none().then_some(LOAD_SILENCE_MAX.max(settled.drain)),
+            deadline_ns: deadline_ns(&settled),
+            silence_max: LOAD_SILENCE_MAX.max(settled.drain),
             silent_since_ns: 0,
             waiting: 0,
-            pace: settled.pace.clone(),
             stopping: false,
             tally: Tally::default(),
             inbound: vec![0; READ_BYTES],
@@ -173,18 +185,39 @@ impl Sender {
     }
 
     /// Sends until the run is over or `stop` is set. `tick` is called about once a second with the counts and, where
-    /// it can be known, the share of the run that is done.
+    /// it can be known, the share of the part that is done.
     pub fn run(
         mut self,
         stop: &AtomicBool,
         mut tick: impl FnMut(&Tally, Option<f64>),
     ) -> Result<(Tally, Plan), String> {
+        let mut goes_on = true;
+        if self.settled.warm_up > 0 {
+            let (exports, pace) = (Some(self.settled.warm_up), Pace::new(None, None));
+            let warm_up = Settled { duration: None, requests: None, exports, pace, ..self.settled.clone() };
+            let measured = std::mem::replace(&mut self.settled, warm_up);
+            self.tally.warms_up = true;
+            self.part(stop, &mut tick)?;
+            self.settled = measured;
+            self.tally = std::mem::take(&mut self.tally).after_warm_up();
+            goes_on = self.tally.silent.is_none() && !stop.load(Ordering::Relaxed);
+        }
+        if goes_on {
+            self.part(stop, &mut tick)?;
+        }
+        Ok((self.tally, self.plan))
+    }
+
+    /// One part of the run, until its end or `stop`, and its last answers.
+    fn part(&mut self, stop: &AtomicBool, tick: &mut impl FnMut(&Tally, Option<f64>)) -> Result<(), String> {
         let mut events = Events::with_capacity(256);
         let begin_ns = self.clock.now_ns();
         let cpu_before_ns = thread_cpu_ns();
-        self.deadline_ns = self.deadline_ns.saturating_add(begin_ns);
-        self.pace.begin(begin_ns);
+        self.deadline_ns = deadline_ns(&self.settled).saturating_add(begin_ns);
+        self.settled.pace.begin(begin_ns);
         self.silent_since_ns = begin_ns;
+        self.stopping = false;
+        self.lanes.iter_mut().for_each(|lane| lane.passes = 0);
         let (mut next_tick_ns, mut drain_until_ns) = (begin_ns + TICK_NS, u64::MAX);
         loop {
             let mut progressed = false;
@@ -206,7 +239,7 @@ impl Sender {
             let over = now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished();
             if !self.stopping && (over || self.is_silent(now_ns)) {
                 // What is over is only drained, for as long as that may take.
-                self.tally.silent = if over { None } else { self.silence_max };
+                self.tally.silent = (!over).then_some(self.silence_max);
                 self.stopping = true;
                 drain_until_ns = now_ns + self.settled.drain.as_nanos() as u64;
             }
@@ -228,9 +261,12 @@ impl Sender {
         self.tally.sender_cpu_ns = thread_cpu_ns().saturating_sub(cpu_before_ns);
         let why = self.tally.silence().unwrap_or_else(|| "not answered in time".into());
         for index in 0..self.connections.len() {
-            self.lose(index, &why);
+            // The others stay open for what comes next.
+            if !self.connections[index].is_drained() {
+                self.lose(index, &why);
+            }
         }
-        Ok((self.tally, self.plan))
+        Ok(())
     }
 
     /// Polls; counts the time as waiting only when there was nothing to do.
@@ -342,7 +378,7 @@ impl Sender {
             return Err(Idle::Server);
         }
         let now_ns = self.clock.now_ns();
-        let due_ns = self.pace.take(now_ns, self.plan.request_points(lane.next)).map_err(Idle::Rate)?;
+        let due_ns = self.settled.pace.take(now_ns, self.plan.request_points(lane.next)).map_err(Idle::Rate)?;
         self.begin(index, now_ns, due_ns);
         Ok(())
     }
@@ -518,20 +554,13 @@ impl Sender {
     }
 
     fn is_drained(&self) -> bool {
-        self.connections.iter().all(|connection| {
-            connection.outbox.bytes() == 0
-                && match &connection.protocol {
-                    Protocol::Grpc(http2) => http2.in_flight() == 0,
-                    Protocol::Http(http1) => http1.in_flight() == 0,
-                    Protocol::Raw(flights) => flights.is_empty(),
-                }
-        })
+        self.connections.iter().all(Connection::is_drained)
     }
 
     /// Whether the server has left everything unanswered for too long.
     fn is_silent(&self, now_ns: u64) -> bool {
         let silent_ns = u128::from(now_ns.saturating_sub(self.silent_since_ns));
-        self.silence_max.is_some_and(|most| silent_ns >= most.as_nanos())
+        self.settled.duration.is_none() && silent_ns >= self.silence_max.as_nanos()
     }
 
     /// The largest share of any bound of the run that is used up. A request that waits for its answer is not done.
@@ -545,6 +574,11 @@ impl Sender {
         let exports = all.map(|points| done as f64 / points as f64);
         [time, requests, exports].into_iter().flatten().reduce(f64::max).map(|share| share.min(1.0))
     }
+}
+
+/// When a part ends at the latest, from its begin.
+fn deadline_ns(settled: &Settled) -> u64 {
+    settled.duration.map_or(u64::MAX, |duration| duration.as_nanos() as u64)
 }
 
 /// CPU time of the calling thread: the first number of the scheduler's statistics, 0 where there are none.
@@ -595,20 +629,42 @@ mod tests {
             let settled = options(&format!("{words} --series 60 --batch 10")).settle().unwrap();
             let plan = Plan::new(settled.settings.clone(), 1).unwrap();
             let mut sender = Sender::new(settled, plan, Clock::start()).unwrap();
-            let limit = sender.silence_max.replace(Duration::from_millis(60));
+            let limit = std::mem::replace(&mut sender.silence_max, Duration::from_millis(60));
             (limit, sender.run(&AtomicBool::new(false), |_, _| {}).unwrap().0)
         };
         let (limit, tally) = run(&format!("--endpoint http://{address} --requests 6 --drain 10ms"));
-        assert_eq!((limit, tally.sent_requests, tally.failed_points), (Some(LOAD_SILENCE_MAX), 1, 10));
+        assert_eq!((limit, tally.sent_requests, tally.failed_points), (LOAD_SILENCE_MAX, 1, 10));
         assert_eq!(tally.failures.keys().collect::<Vec<_>>(), ["no answer for 60 ms"]);
         let (_, tally) = run(&format!("--endpoint grpc://{address} --exports 1 --drain 10ms"));
         assert_eq!((tally.sent_requests, tally.silent), (0, Some(Duration::from_millis(60))));
         // the next request is due long after: nobody owes an answer until then
         let (limit, tally) = run(&format!("--endpoint raw://{address} --requests 3 --rate 100 --drain 40s"));
-        assert_eq!((limit, tally.acknowledged_points, tally.silent), (Some(Duration::from_secs(40)), 30, None));
+        assert_eq!((limit, tally.acknowledged_points, tally.silent), (Duration::from_secs(40), 30, None));
+        // a warm-up is ended by silence whatever bounds the measured part, which then does not begin
+        let (_, tally) = run(&format!("--endpoint http://{address} --warm-up 1 --duration 1h --drain 10ms"));
+        assert_eq!((tally.warm_up_points, tally.warm_up_lost_points, tally.sent_points), (10, 10, 0));
+        assert_eq!(tally.failures.keys().collect::<Vec<_>>(), ["warm-up: no answer for 60 ms"]);
         let settled = options(&format!("--endpoint http://{address} --duration 1h")).settle().unwrap();
         let plan = Plan::new(settled.settings.clone(), 1).unwrap();
-        assert_eq!(Sender::new(settled, plan, Clock::start()).unwrap().silence_max, None);
+        assert!(!Sender::new(settled, plan, Clock::start()).unwrap().is_silent(u64::MAX));
+    }
+
+    /// At a point in ten seconds the warm-up would take twenty minutes, and the second request after it would be due behind
+    /// its points; the first one is due at once.
+    #[test]
+    fn a_warm_up_has_no_place_in_the_schedule_and_the_counts() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let words = format!("--endpoint raw://{address} --series 60 --batch 10 --rate 0.1 --duration 50ms");
+        let settled = options(&format!("{words} --warm-up 2")).settle().unwrap();
+        let plan = Plan::new(settled.settings.clone(), 1).unwrap();
+        let (tally, plan) =
+            Sender::new(settled, plan, Clock::start()).unwrap().run(&AtomicBool::new(false), |_, _| {}).unwrap();
+        assert_eq!((tally.warm_up_points, tally.warm_up_lost_points, tally.warms_up), (120, 0, false));
+        assert_eq!((tally.sent_requests, tally.sent_points, tally.latencies.count()), (1, 10, 1));
+        assert!(tally.is_exact() && tally.acknowledged_points == 10);
+        let expected: u64 = plan.expected().metrics().iter().map(|metric| metric.points).sum();
+        assert_eq!(expected, 130);
     }
 
     /// Requests on their way are not done: before the first answer nothing is known of the time that is left.

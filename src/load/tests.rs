@@ -340,6 +340,24 @@ fn json_is_answered_in_json() {
     }
 }
 
+/// Of four requests the fourth is refused: the last one of the warm-up, and none of the three that are measured.
+#[test]
+fn a_warm_up_counts_apart_and_makes_the_run_inexact_where_it_is_not_acknowledged() {
+    for scheme in ["grpc", "http"] {
+        let refuse = || SinkOptions { fail_status: Some(503), fail_rate: 0.25, ..SinkOptions::default() };
+        let (outcome, sink) = run(refuse(), scheme, "--series 400 --batch 100 --warm-up 1 --requests 3");
+        let tally = &outcome.tally;
+        assert_eq!((tally.warm_up_points, tally.warm_up_lost_points), (400, 100), "{scheme}");
+        assert_eq!((tally.sent_requests, tally.sent_points, tally.acknowledged_points), (3, 300, 300), "{scheme}");
+        assert_eq!((tally.latencies.count(), tally.failed_points), (3, 0), "{scheme}");
+        assert!(tally.failures.keys().all(|why| why.starts_with("warm-up: ")), "{:?}", tally.failures);
+        assert!(tally.failures.values().sum::<u64>() == 1 && !outcome.is_exact(), "{scheme}: {:?}", tally.failures);
+        assert_eq!(sink.totals().points, 600, "{scheme}");
+        let json: serde_json::Value = serde_json::from_str(&outcome.json()).unwrap();
+        assert_eq!((&json["warm_up_points"], &json["sent_points"]), (&400.into(), &300.into()));
+    }
+}
+
 /// Sends to a sink; gives the outcome and what the sink held.
 fn run(sink: SinkOptions, scheme: &str, words: &str) -> (Outcome, Sink) {
     let sink = Sink::start(sink).unwrap();
@@ -360,6 +378,8 @@ fn what_is_sent_arrives_whole() {
             &format!("--series 2200 --exports 3 --compression zstd --kind {ALL_KINDS} --verify"),
             "--series 2000 --exports 5 --compression gzip --prepared 2",
             "--series 20 --batch 1 --exports 20 --rate 100000 --ramp 1ms --verify",
+            &format!("--series 1100 --batch 100 --connections 3 --kind {ALL_KINDS} --warm-up 2 --exports 3 --verify"),
+            "--series 100 --connections 4 --warm-up 2 --exports 3 --verify",
         ] {
             arrives_whole(scheme, words);
         }
@@ -374,7 +394,7 @@ fn arrives_whole(scheme: &str, words: &str) {
     let (outcome, sink) = run(SinkOptions::default(), scheme, words);
     let totals = sink.totals();
     assert!(outcome.tally.is_exact(), "{scheme} {words}: {:?}", outcome.tally.failures);
-    assert_eq!(totals.points, outcome.tally.sent_points, "{scheme} {words}");
+    assert_eq!(totals.points, outcome.tally.warm_up_points + outcome.tally.sent_points, "{scheme} {words}");
     check_metrics(&outcome.expected, &totals, words);
     if let Some(series) = &outcome.series {
         check_series(series, &outcome.expected, &totals, words);

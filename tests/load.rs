@@ -3,12 +3,11 @@
 mod binary;
 mod common;
 
-use binary::process::{Catchment, Ended, command, output, signal};
+use binary::process::{Catchment, Ended, Http, command, output, signal, until};
 use catchment::load::{Sink, SinkOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
 
 fn load(words: &str) -> (Ended, serde_json::Value) {
     let words: Vec<&str> = ["load", "--json"].into_iter().chain(words.split_whitespace()).collect();
@@ -158,17 +157,17 @@ fn a_running_server_is_verified_through_its_own_destination() {
 fn what_a_running_server_delivers_twice_is_found_within_the_quiet_time() {
     let words = "--verify --series 200 --exports 2 --kind delta-sum --settle 20s";
     let sink = address();
-    closes(&format!("{words} --endpoint http://{} --sink {sink}", passing_on(sink, false)));
+    closes(&format!("{words} --endpoint http://{} --sink {sink}", passing_on(sink, None)));
     let sink = address();
     let words = words.replace("20s", "4s");
-    let (ended, json) = load(&format!("{words} --endpoint http://{} --sink {sink}", passing_on(sink, true)));
+    let (ended, json) = load(&format!("{words} --endpoint http://{} --sink {sink}", passing_on(sink, Some(400))));
     assert_eq!((ended.code(), &json["exact"], &json["missing_series"]), (3, &false.into(), &0.into()), "{json}");
     assert_eq!((&json["delivered_points"], &json["sent_points"]), (&800.into(), &400.into()), "{json}");
 }
 
-/// A server that hands every byte on to the sink and its answers back; `twice`: and all of a connection once more, half
-/// a second after its end.
-fn passing_on(sink: SocketAddr, twice: bool) -> SocketAddr {
+/// A server that hands every byte on to the sink and its answers back; `again`: and all of a connection once more, when
+/// it has ended and the sink holds so many points.
+fn passing_on(sink: SocketAddr, again: Option<u64>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let pass = move |mut client: TcpStream| -> std::io::Result<()> {
@@ -181,8 +180,12 @@ fn passing_on(sink: SocketAddr, twice: bool) -> SocketAddr {
             (&server).write_all(&chunk[..length])?;
             all.extend_from_slice(&chunk[..length]);
         }
-        if twice {
-            std::thread::sleep(Duration::from_millis(500));
+        if let Some(points) = again {
+            let mut totals = Http::connect(sink)?;
+            until("the sink to hold all that was sent", || {
+                let totals: serde_json::Value = serde_json::from_slice(&totals.get("/totals").body).ok()?;
+                (totals["points"] == points).then_some(())
+            });
             let mut again = TcpStream::connect(sink)?;
             again.write_all(&all)?;
             again.shutdown(Shutdown::Write)?;

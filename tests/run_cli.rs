@@ -250,6 +250,9 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
     for log in ["catchment=loud", "bogus", "warn,bogus", "catchment", "=debug", ""] {
         check(&["--log", log], &[["--log", log, "debug"], ["--log", "target=level", "off, error, warn, info"]]);
     }
+    for (flag, host) in [("--otlp-grpc", "0.0.0.0:4317"), ("--prometheus", "127.0.0.1:4317")] {
+        check(&[flag, ":4317"], &[[flag, "there is no host", host]]);
+    }
     check(&["--memory-limit", "64MiB"], &[["--memory-limit", "too small", "raise it"]]);
     check(&["--no-such-flag"], &[["--no-such-flag", "unexpected", ""]]);
     check(&["--pin", "maybe"], &[["--pin", "maybe", ""]]);
@@ -273,6 +276,9 @@ fn contradictions_of_load_tune_and_man_end_with_2() {
         ("tune --series 0", "--series 0"),
         ("tune --duration 1ms", "--duration 1ms"),
         ("tune --chart x.gif", "--chart x.gif"),
+        ("sink --fail-status 200", "from 300 to 599"),
+        ("sink --fail-rate 0.5", "--fail-status"),
+        ("sink --hang --reset", "cannot be used with"),
         ("man nope", "man nope"),
     ] {
         let ended = cli(&words.split(' ').collect::<Vec<_>>());
@@ -393,6 +399,28 @@ fn environment_variables_work_and_flags_win() {
     let ended = output(command);
     assert_eq!(ended.code(), 2);
     assert!(ended.stderr.contains("several"), "{}", ended.stderr);
+}
+
+/// As OpenTelemetry has it for its own variables; an empty flag is not one that was left out.
+#[test]
+fn an_empty_environment_variable_counts_as_not_set() {
+    let help = cli(&["run", "--help"]).stdout;
+    let variables: Vec<&str> = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).collect();
+    assert!(variables.len() > 20 && variables.contains(&"CATCHMENT_OUT"), "{variables:?}");
+    let mut command = command(&["run"]);
+    command.envs(variables.iter().map(|name| (name, ""))).args(["--interval", "7s"]);
+    for door in DOORS {
+        command.args([door, "127.0.0.1:0"]);
+    }
+    let catchment = Catchment::spawn(command);
+    let cores = std::thread::available_parallelism().unwrap();
+    let banner = &catchment.banner;
+    assert!(banner.contains(&format!("shards  {cores} ")) && banner.contains("every 7s"), "{banner}");
+    assert_eq!(catchment.terminate().code(), 0);
+    for empty in ["--shards=", "--out=", "--tuning="] {
+        let ended = run(&[empty]);
+        assert!(ended.code() == 2 && ended.stderr.contains(&empty[..empty.len() - 1]), "{ended:?}");
+    }
 }
 
 #[test]

@@ -88,12 +88,13 @@ fn manual_pages_are_whole() {
     for flag in flags() {
         assert!(plain.contains(&format!("--{flag}")), "--{flag}");
     }
-    for words in [".SH OPTIONS", "CATCHMENT_OUT_HEADER", "otlp-grpcs://", "catchment run --out stdout"] {
+    for words in [".SH OPTIONS", ".SH NOTES", "CATCHMENT_OUT_HEADER", "otlp-grpcs://", "catchment run --out stdout"] {
         assert!(plain.contains(words), "{words}");
     }
     for command in ["load", "sink", "tune", "completions", "man"] {
         let page = run(&["man", command]).stdout;
         assert!(page.replace('\\', "").contains(&format!("catchment-{command}")), "{command}");
+        assert!(!page.contains(".SH EXTRA"), "{command}");
         lint(&page);
     }
     lint(&main);

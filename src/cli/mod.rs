@@ -9,7 +9,7 @@ mod units;
 pub use units::duration;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Exit code: a failure at run time.
 pub const FAILURE: u8 = 1;
@@ -54,7 +54,7 @@ enum Command {
 
 /// Runs the command line; returns the exit code.
 pub fn main() -> u8 {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(mut error) => {
             if std::env::args_os().any(|word| word.to_string_lossy().starts_with("--out-header")) {
@@ -79,6 +79,16 @@ pub fn main() -> u8 {
             Err(problem) => refused(&problem),
         },
     }
+}
+
+/// An environment variable that is empty counts as not set, as for all that OpenTelemetry itself defines (specification,
+/// "Environment Variable Specification").
+fn parse() -> Result<Arguments, clap::Error> {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let unset = |arg: clap::Arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg };
+    let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// `--out-header authorization=Bearer TOKEN` without quotes leaves the token as a word that belongs to no flag: it is a

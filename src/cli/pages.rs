@@ -68,7 +68,8 @@ impl Man {
         let mut roff = Vec::new();
         let rendered = clap_mangen::Man::new(page).render(&mut roff);
         rendered.map_err(|error| format!("the page cannot be written: {error}"))?;
-        write(&roff)
+        // what stands behind the options in --help: clap has no title of its own for it
+        write(String::from_utf8_lossy(&roff).replace("\n.SH EXTRA\n", "\n.SH NOTES\n").as_bytes())
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
     admin: String,
     /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or
-    /// otlp-https://, stdout, file:PATH. Repeatable. Options: ?temporality=delta|cumulative,
+    /// otlp-https://, stdout, file:PATH. Repeatable; in the environment several have blanks between them. Options: ?temporality=delta|cumulative,
     /// ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
     /// the --out- flags below for one destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
     #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", hide_env_values = true, value_delimiter = ' ')]
@@ -116,7 +116,7 @@ pub struct Options {
 }
 
 const AFTER: &str = "\
-Every flag can be given as an environment variable, shown beside it.
+Every flag can be given as an environment variable, shown beside it. One that is empty counts as not set.
 
 Examples:
   catchment run
@@ -327,6 +327,11 @@ impl Options {
 fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
         return Ok(None);
+    }
+    if text.starts_with(':') && !text.starts_with("::") {
+        return Err(format!(
+            "there is no host: write 127.0.0.1{text} for this machine alone, 0.0.0.0{text} for every interface"
+        ));
     }
     let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; give HOST:PORT, or off"))?;
     found.next().map(Some).ok_or_else(|| "this name has no address; give HOST:PORT, or off".into())

@@ -188,7 +188,13 @@ pub struct Options {
     pub settle: Duration,
 
     /// Let the sink of --verify acknowledge the N-th request it gets and forget it: the difference must not be 0 then
-    #[arg(long, value_name = "N", requires = "verify", help_heading = "Verification")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        requires = "verify",
+        help_heading = "Verification"
+    )]
     pub sink_drop: Option<u64>,
 
     /// Print the result as one JSON object on standard output

@@ -13,6 +13,7 @@ use super::messages::ExportMetricsServiceRequest;
 use super::options::duration;
 use super::sink_session::serve;
 use super::totals::Totals;
+use clap::value_parser;
 use prost::Message;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -43,12 +44,13 @@ pub struct SinkOptions {
     #[arg(long, value_name = "PATH")]
     pub ports_file: Option<std::path::PathBuf>,
 
-    /// Refuse requests with this status: 100 and more is an HTTP status, below is a gRPC status
-    #[arg(long, value_name = "CODE")]
+    /// Refuse requests with this status: 1 to 16 is a gRPC status (503 over HTTP), 300 to 599 an HTTP status
+    #[arg(long, value_name = "CODE", value_parser = fail_status, group = "fault")]
     pub fail_status: Option<u16>,
 
-    /// Share of the requests that meet the faults, evenly spread: 0.25 is every fourth
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    /// Share of the requests that meet the fault (one of --fail-status, --hang, --reset and --partial), evenly spread:
+    /// 0.25 is every fourth
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, requires = "fault")]
     pub fail_rate: f64,
 
     /// Answer only after so long, as in 100ms (all requests)
@@ -56,28 +58,28 @@ pub struct SinkOptions {
     pub delay: Option<Duration>,
 
     /// Never answer
-    #[arg(long)]
+    #[arg(long, group = "fault")]
     pub hang: bool,
 
     /// Reset the connection in place of an answer
-    #[arg(long)]
+    #[arg(long, group = "fault")]
     pub reset: bool,
 
     /// Send this many seconds as Retry-After (HTTP) or RetryInfo (gRPC) with --fail-status
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", requires = "fail_status", conflicts_with_all = ["hang", "reset", "partial"])]
     pub retry_after: Option<u32>,
 
     /// Claim in partial success that so many points of the request were rejected (they are counted all the same)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..), group = "fault")]
     pub partial: Option<u64>,
 
     /// Answer the N-th request with success and forget it: what a test of --verify must find
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub drop: Option<u64>,
 
     /// After the N-th request, hold one series of a metric one too high and another one as much too low: their sum is
     /// right, and they are not
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub misplace: Option<u64>,
 }
 
@@ -98,6 +100,17 @@ impl Default for SinkOptions {
             misplace: None,
         }
     }
+}
+
+/// A status that refuses.
+fn fail_status(text: &str) -> Result<u16, String> {
+    let status = text.parse().ok().filter(|status| matches!(status, 1..=16 | 300..=599));
+    status.ok_or_else(|| "a gRPC status is from 1 to 16, an HTTP status that refuses from 300 to 599".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is from 0 to 1, as in 0.25".into())
 }
 
 /// What to answer.

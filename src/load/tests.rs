@@ -488,6 +488,49 @@ fn faults_are_counted_for_what_they_are() {
     }
 }
 
+#[derive(Parser)]
+struct SinkLine {
+    #[command(flatten)]
+    options: SinkOptions,
+}
+
+#[test]
+fn faults_that_cannot_be_are_refused_with_words() {
+    let parse = |words: &str| SinkLine::try_parse_from(std::iter::once("sink").chain(words.split_whitespace()));
+    for (words, want) in [
+        ("--fail-status 0", "from 1 to 16"),
+        ("--fail-status 17", "from 1 to 16"),
+        ("--fail-status 200", "from 300 to 599"),
+        ("--fail-status 600", "from 300 to 599"),
+        ("--fail-status teapot", "from 300 to 599"),
+        ("--hang --fail-rate 1.5", "from 0 to 1"),
+        ("--hang --fail-rate=-0.1", "from 0 to 1"),
+        ("--hang --fail-rate NaN", "from 0 to 1"),
+        ("--fail-rate 0.5", "--fail-status <CODE>|--hang|--reset|--partial <N>"),
+        ("--hang --reset", "cannot be used with"),
+        ("--fail-status 503 --hang", "cannot be used with"),
+        ("--fail-status 503 --partial 1", "cannot be used with"),
+        ("--retry-after 3", "--fail-status <CODE>"),
+        ("--hang --retry-after 3", "cannot be used with"),
+        ("--partial 0", "is not in 1.."),
+        ("--drop 0", "is not in 1.."),
+        ("--misplace 0", "is not in 1.."),
+        ("--delay 5", "is not a time"),
+    ] {
+        let error = parse(words).err().unwrap_or_else(|| panic!("{words} was taken")).to_string();
+        assert!(error.contains(want), "{words}: {error}");
+    }
+    for words in [
+        "",
+        "--fail-status 14 --retry-after 3 --fail-rate 0",
+        "--fail-status 307 --fail-rate 1 --delay 5ms",
+        "--partial 3 --fail-rate 0.5 --drop 1 --misplace 2",
+        "--reset --drop 1",
+    ] {
+        assert!(parse(words).is_ok(), "{words}");
+    }
+}
+
 #[test]
 fn latency_counts_from_the_due_time() {
     // One connection, one slot, answers after 20 ms, due every millisecond: the tenth waits for nine others.

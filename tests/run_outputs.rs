@@ -81,6 +81,25 @@ fn a_destination_that_hangs_loses_its_own_points_alone() {
     assert_eq!(backend.with(|received| received.series.len()), sent);
 }
 
+/// A second signal ends the wait for a destination that does not answer: what it did not get is in the ledger.
+#[test]
+fn a_second_signal_ends_delivery() {
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let out = format!("otlp-http://{}", hanging.local_addr().unwrap());
+    // far longer than the test waits for the process
+    let catchment =
+        Catchment::start(&["--interval", "1h", "--expire", "2h", "--shutdown-timeout", "1h", "--out", &out]);
+    fill(&catchment, 0, 2);
+    catchment.signal("INT");
+    // the last cut is made: the destination is being sent it
+    let _sent = hanging.accept().unwrap();
+    catchment.signal("INT");
+    let ended = catchment.wait();
+    assert_eq!(ended.code(), 3, "{}", ended.ledger());
+    let wanted = "encoded 2000 = delivered 0 + queued 2000 + dropped 0";
+    assert!(ended.ledger().contains(wanted), "{}", ended.ledger());
+}
+
 /// Points that the limit of series keeps out are spoken of while it happens; within ten seconds no more of the same is
 /// said, and the end tells what is left.
 #[test]

@@ -91,7 +91,7 @@ pub struct Options {
     /// A series without a point for this long is forgotten [default: 5m, or two intervals where that is longer]
     #[arg(long, value_name = "DURATION", env = "CATCHMENT_EXPIRE")]
     expire: Option<String>,
-    /// Time to deliver what is left after SIGTERM or Ctrl-C
+    /// Time to deliver what is left after SIGTERM or Ctrl-C; a second one ends it
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
     shutdown_timeout: String,
     /// What is logged: error, warn, info, debug, trace, or a filter such as catchment=debug

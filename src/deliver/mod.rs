@@ -231,14 +231,25 @@ fn unique_name(name: &str, taken: &[Arc<Port>]) -> String {
 }
 
 impl Handle {
-    /// Delivers what is queued until the deadline (an OS instant, which is set against `Options::clock` once), then stops;
-    /// what is left still counts as queued. Producers should have stopped: what is offered later stays queued.
-    /// A writer blocked in its pipe past the deadline is left behind; it dies with the process.
-    pub fn shutdown(self, deadline: Instant) -> Vec<DestinationRow> {
+    /// Delivers what is queued until the deadline (an OS instant, which is set against `Options::clock`), then stops.
+    /// Producers should have stopped: what is offered later stays queued. May be called again with an earlier deadline.
+    pub fn stop(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let stop_at = (self.clock)().mono_ns.saturating_add(left.as_nanos() as u64).min(u64::MAX - 1);
         self.shared.stop_at.store(stop_at, Ordering::Release);
         self.shared.ring_all();
+    }
+
+    /// Whether all threads have ended, after `stop`.
+    pub fn is_stopped(&self) -> bool {
+        self.writers.iter().all(|(thread, _)| thread.is_finished())
+            && self.worker.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops at the deadline as `stop` does, and waits for it; what is left still counts as queued. A writer blocked in its
+    /// pipe past the deadline is left behind; it dies with the process.
+    pub fn shutdown(self, deadline: Instant) -> Vec<DestinationRow> {
+        self.stop(deadline);
         for (thread, is_done) in self.writers {
             let left = deadline.saturating_duration_since(Instant::now());
             // a moment of grace: a writer that is not blocked sees the deadline by itself

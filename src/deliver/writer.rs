@@ -187,7 +187,7 @@ impl Writer {
             if now >= until {
                 return true;
             }
-            let stop_in = self.shared.stop_at().map_or(u64::MAX, |at| at - now);
+            let stop_in = self.shared.stop_at().map_or(u64::MAX, |at| at.saturating_sub(now));
             std::thread::park_timeout(Duration::from_nanos((until - now).min(stop_in)));
         }
     }

@@ -301,6 +301,14 @@ impl Control {
             }
             self.serve(&events, now);
         }
+        delivery.stop(deadline);
+        while !delivery.is_stopped() && Instant::now() < deadline {
+            self.poll(&mut events, Duration::from_millis(5));
+            if self.hurried(&events) {
+                deadline = Instant::now();
+            }
+            self.serve(&events, clock::now());
+        }
         let rows = delivery.shutdown(deadline);
         // ORDERING: as above
         self.house.phase.store(QUITTING, Release);
@@ -338,7 +346,7 @@ impl Control {
         self.next = next;
     }
 
-    /// A second signal: the user is in a hurry.
+    /// A second signal: the user is in a hurry. What is not delivered by now is told in the ledger and by the exit code.
     fn hurried(&mut self, events: &mio::Events) -> bool {
         self.signalled(events)
     }

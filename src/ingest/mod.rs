@@ -598,12 +598,17 @@ fn stage_birth<'a>(
     arena: &'a Bump,
     stage: &mut Stage<'a>,
 ) -> Result<Option<u32>, Fault> {
-    let mut normal = Vec::with_capacity(run.len());
-    if let Err(bad) = attributes::normalise(run, key_byte, &mut normal)? {
-        stage.reject(key.kind, reject_of(bad), 1);
-        return Ok(None);
+    let mut normal = run;
+    if !attributes::is_normal(run, key_byte) {
+        let mut other = Vec::with_capacity(run.len());
+        if let Err(bad) = attributes::normalise(run, key_byte, &mut other)? {
+            stage.reject(key.kind, reject_of(bad), 1);
+            return Ok(None);
+        }
+        if other != run {
+            normal = arena.alloc_slice_copy(&other);
+        }
     }
-    let normal: &[u8] = if normal == run { run } else { arena.alloc_slice_copy(&normal) };
     let context = *pending.get_or_insert_with(|| {
         stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
         stage.contexts.len() as u32 - 1

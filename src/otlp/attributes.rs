@@ -9,7 +9,7 @@
 
 use super::schema::{Message, validate};
 use crate::limits::ATTRIBUTES_MAX;
-use crate::wire::{Fault, Field, Reader, put_header, put_varint, varint_size};
+use crate::wire::{Fault, Field, Reader, check_utf8, put_header, put_varint, varint_size};
 
 /// What is wrong with a well-formed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn normalise(run: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<Result<(
 }
 
 fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
-    if count <= 16 {
+    if count <= FEW {
         // a handful: compare each with each, nothing allocated
         let mut outer = Records::new(run);
         while let Some(a) = outer.next() {
@@ -67,7 +67,7 @@ pub(super) fn are_acceptable(run: &[u8], count: usize) -> bool {
 
 /// Writes one validated KeyValue with minimal encoding; nothing is allocated where it has it already and is plain.
 pub(super) fn put_record(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
-    if !is_plain(record) {
+    if plain(record).is_none() {
         return put_key_value(record, key_byte, out);
     }
     out.push(key_byte);
@@ -76,33 +76,65 @@ pub(super) fn put_record(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-/// A key and a text, a bool, a minimal int or a double, in their minimal encoding and nothing else. `false` says nothing.
-fn is_plain(record: &[u8]) -> bool {
-    fn minimal(reader: &mut Reader<'_>) -> Option<u64> {
-        let left = reader.left();
-        let value = reader.varint().ok()?;
-        (left - reader.left() == varint_size(value)).then_some(value)
+/// Whether `normalise` would find nothing to reject and nothing to change, where that is seen at a glance: a few plain
+/// records with different keys, as SDKs send them. `false` says nothing.
+pub fn is_normal(run: &[u8], key_byte: u8) -> bool {
+    let (mut keys, mut count) = ([&[][..]; FEW], 0);
+    let mut left = run;
+    while let Some((key, rest)) = split_plain(left, key_byte) {
+        if count == FEW || keys[..count].contains(&key) {
+            return false;
+        }
+        keys[count] = key;
+        count += 1;
+        left = rest;
     }
-    fn plain(record: &[u8]) -> Option<bool> {
-        let mut reader = Reader::new(record.strip_prefix(&[0x0a])?);
-        let length = minimal(&mut reader)? as usize;
-        let rest = reader.rest().get(length..)?;
-        let mut reader = Reader::new(rest.strip_prefix(&[0x12])?);
-        let any = minimal(&mut reader).filter(|n| *n == reader.left() as u64).map(|_| reader.rest())?;
-        let (kind, value) = any.split_first()?;
-        let mut reader = Reader::new(value);
-        Some(
-            length > 0
-                && match *kind {
-                    0x0a => minimal(&mut reader)? == reader.left() as u64,
-                    0x10 => matches!(value, [0 | 1]),
-                    0x18 => minimal(&mut reader).is_some() && reader.is_empty(),
-                    0x21 => value.len() == 8,
-                    _ => false,
-                },
-        )
-    }
-    plain(record) == Some(true)
+    left.is_empty()
+}
+
+/// Records whose keys are compared each with each.
+const FEW: usize = 16;
+
+/// The key of a plain record of valid texts at the head of a run, and the run behind it.
+fn split_plain(run: &[u8], key_byte: u8) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(run.strip_prefix(&[key_byte])?);
+    let length = minimal(&mut reader)?;
+    let (record, rest) = reader.rest().split_at_checked(usize::try_from(length).ok()?)?;
+    let (key, text) = plain(record)?;
+    (check_utf8(key).is_ok() && check_utf8(text).is_ok()).then_some((key, rest))
+}
+
+/// A varint that takes no more bytes than it needs.
+fn minimal(reader: &mut Reader<'_>) -> Option<u64> {
+    let left = reader.left();
+    let value = reader.varint().ok()?;
+    (left - reader.left() == varint_size(value)).then_some(value)
+}
+
+/// The key of a record, and its text if it has one: a key and a text, a bool, a minimal int or a double, in their
+/// minimal encoding and nothing else. That texts are UTF-8 is not looked at.
+fn plain(record: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(record.strip_prefix(&[0x0a])?);
+    let length = usize::try_from(minimal(&mut reader)?).ok()?;
+    let (key, rest) = reader.rest().split_at_checked(length)?;
+    let mut reader = Reader::new(rest.strip_prefix(&[0x12])?);
+    let any = minimal(&mut reader).filter(|n| *n == reader.left() as u64).map(|_| reader.rest())?;
+    let (kind, value) = any.split_first()?;
+    let mut reader = Reader::new(value);
+    let mut text = &[][..];
+    let is_plain = length > 0
+        && match *kind {
+            0x0a => {
+                let length = minimal(&mut reader)?;
+                text = reader.rest();
+                length == text.len() as u64
+            }
+            0x10 => matches!(value, [0 | 1]),
+            0x18 => minimal(&mut reader).is_some() && reader.is_empty(),
+            0x21 => value.len() == 8,
+            _ => false,
+        };
+    is_plain.then_some((key, text))
 }
 
 /// A message as it came: whole, or in the parts of a field that came more than once, which protobuf merges.
@@ -357,5 +389,75 @@ pub fn put_sorted(run: &[u8], out: &mut Vec<u8>) {
     for record in sorted(run) {
         put_varint(out, record.bytes.len() as u64);
         out.extend_from_slice(record.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: u8 = 0x3a;
+
+    fn record(key: &str, any: &[u8]) -> Vec<u8> {
+        let (mut record, mut run) = (Vec::new(), Vec::new());
+        crate::wire::put_bytes(&mut record, 0x0a, key.as_bytes());
+        crate::wire::put_bytes(&mut record, 0x12, any);
+        crate::wire::put_bytes(&mut run, KEY, &record);
+        run
+    }
+
+    fn text(text: &str) -> Vec<u8> {
+        let mut any = Vec::new();
+        crate::wire::put_bytes(&mut any, 0x0a, text.as_bytes());
+        any
+    }
+
+    #[test]
+    fn what_sdks_send_is_seen_to_be_normal() {
+        let long = "x".repeat(300);
+        let mut int = vec![0x18];
+        put_varint(&mut int, -5i64 as u64);
+        let double = [&[0x21][..], &1.5f64.to_le_bytes()].concat();
+        let values = [text("GET"), text(""), text(&long), vec![0x10, 1], int, vec![0x18, 0], double];
+        let keyed = |n: usize| -> Vec<u8> { (0..n).flat_map(|i| record(&format!("k{i}"), &values[i % 7])).collect() };
+        for n in 0..=FEW {
+            assert!(is_normal(&keyed(n), KEY), "{n}");
+        }
+        assert!(!is_normal(&keyed(FEW + 1), KEY), "more than are compared each with each");
+        let run = keyed(3);
+        let twice = [&run[..], &record("k1", &text("x"))].concat();
+        let with = |old: u8| record("k", &text("x")).iter().map(|b| if *b == old { 0xff } else { *b }).collect();
+        let none = record("k", &[]);
+        for other in [twice, with(b'k'), with(b'x'), none, record("", &text("x")), record("k", &[0x10, 2])] {
+            assert!(!is_normal(&other, KEY), "{other:?}");
+        }
+        assert!(!is_normal(&run, KEY + 1) && !is_normal(&run[..run.len() - 1], KEY));
+    }
+
+    proptest! {
+        /// Whatever the bytes: what is called normal is accepted and stays as it is.
+        #[test]
+        fn what_is_called_normal_is(
+            records in prop::collection::vec((0u8..6, prop_oneof![
+                "[a-cé]{0,3}".prop_map(|t| text(&t)),
+                Just(vec![0x10, 1]),
+                any::<u64>().prop_map(|n| { let mut any = vec![0x18]; put_varint(&mut any, n); any }),
+                any::<u64>().prop_map(|n| [&[0x21][..], &n.to_le_bytes()].concat()),
+                prop::collection::vec(any::<u8>(), 0..6),
+            ]), 0..6),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut run: Vec<u8> = records.iter().flat_map(|(key, any)| record(&"abcdef"[..*key as usize], any)).collect();
+            for (at, byte) in edits.iter().filter(|_| !records.is_empty()) {
+                let at = at.index(run.len());
+                run[at] = *byte;
+            }
+            if is_normal(&run, KEY) {
+                let mut normal = Vec::new();
+                prop_assert_eq!(normalise(&run, KEY, &mut normal), Ok(Ok(())));
+                prop_assert_eq!(normal, run);
+            }
+        }
     }
 }

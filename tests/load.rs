@@ -45,6 +45,16 @@ fn the_hot_preset_feeds_a_few_hundred_series() {
     }
 }
 
+/// Fewer requests than connections: they are shared, and one that waits for a window in one connection is not made ready
+/// for another.
+#[test]
+fn shared_requests_arrive_as_they_were_counted() {
+    for words in ["--series 2000 --connections 4 --exports 100", "--connections 11 --exports 3 --warm-up 2 --churn 0.1"]
+    {
+        closes(&format!("--verify {words}"));
+    }
+}
+
 #[test]
 fn every_kind_arrives_whole_in_every_encoding() {
     let kinds = "--kind delta-sum,cumulative-sum,delta-sum-double,cumulative-sum-double,gauge,gauge-double,\

@@ -125,9 +125,9 @@ impl Http2 {
         self.leaving && self.flights.is_empty()
     }
 
-    /// Whether a request waits for a window to open.
-    pub fn is_cutting(&self) -> bool {
-        self.cutting.is_some()
+    /// The request that waits for a window to open: not all of it is queued.
+    pub fn cutting(&self) -> Option<usize> {
+        self.cutting.as_ref().map(|cutting| self.flights[cutting.flight].request)
     }
 
     /// Begins a call with the `bytes` of the flight's payload.

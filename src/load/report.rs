@@ -65,6 +65,8 @@ pub struct Tally {
     pub failures: BTreeMap<String, u64>,
     /// The server left everything unanswered for so long, and the run was ended for it.
     pub silent: Option<Duration>,
+    /// The server could not be reached again, and the run was ended for it: in words.
+    pub gone: Option<String>,
     /// Bytes written to the sockets.
     pub written_bytes: u64,
     /// Nanoseconds from the first send to the last answer.
@@ -107,6 +109,7 @@ impl Tally {
             warm_up_lost_points: self.sent_points - self.acknowledged_points,
             failures: self.failures.into_iter().map(|(why, count)| (format!("warm-up: {why}"), count)).collect(),
             silent: self.silent,
+            gone: self.gone,
             ..Tally::default()
         }
     }
@@ -117,7 +120,7 @@ impl Tally {
             ms if ms % 1_000 == 0 => format!("no answer for {} s", ms / 1_000),
             ms => format!("no answer for {ms} ms"),
         };
-        self.silent.map(text)
+        self.silent.map(text).or_else(|| self.gone.clone())
     }
 
     /// What limited the run, with the rate that was asked for.
@@ -155,7 +158,10 @@ pub struct Outcome {
 impl Outcome {
     /// Whether anything was sent, everything acknowledged and, where that was checked, arrived.
     pub fn is_exact(&self) -> bool {
-        self.tally.sent_points > 0 && self.tally.is_exact() && self.verified.as_ref().is_none_or(Verified::is_whole)
+        self.tally.sent_points > 0
+            && self.tally.is_exact()
+            && self.tally.gone.is_none()
+            && self.verified.as_ref().is_none_or(Verified::is_whole)
     }
 
     /// What is wrong with the run as a whole, and what to check.

@@ -1,7 +1,7 @@
 //! The sending thread: one loop over all connections, without blocking on any.
 //!
 //! Deliberately does not know what payloads hold, nor how protocols frame them.
-//! Invariants: 1. a request is patched only when none of its bytes wait in an outbox; 2. a request always goes to the
+//! Invariants: 1. a request is patched only when none of its bytes wait in an outbox or for a window; 2. a request always goes to the
 //! same connection, so the points of a series stay in order, unless there are fewer requests than connections and
 //! all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
 //! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then; 5. nothing of
@@ -81,6 +81,8 @@ struct Connection {
     ends: bool,
     writable: bool,
     lane: usize,
+    /// The request whose rest waits for a window, as it is counted in `Sender::queued`.
+    held: Option<usize>,
     retry_at_ns: u64,
     tries: u32,
 }
@@ -117,9 +119,11 @@ pub(crate) struct Sender {
     poll: Poll,
     connections: Vec<Connection>,
     lanes: Vec<Lane>,
-    /// By request: slices of it that wait in an outbox.
+    /// By request: slices of it that wait in an outbox, and connections in which its rest waits for a window.
     queued: Vec<u32>,
     deadline_ns: u64,
+    /// Times a lost connection is tried again in a row.
+    reconnects_max: u32,
     /// How long the server may leave everything unanswered, where no deadline bounds that.
     silence_max: Duration,
     /// Since when it has.
@@ -151,6 +155,7 @@ impl Sender {
             connections: Vec::new(),
             lanes,
             deadline_ns: deadline_ns(&settled),
+            reconnects_max: RECONNECTS_MAX,
             silence_max: LOAD_SILENCE_MAX.max(settled.drain),
             silent_since_ns: 0,
             waiting: 0,
@@ -171,6 +176,7 @@ impl Sender {
                 ends: false,
                 writable: false,
                 lane: index % lane_count,
+                held: None,
                 retry_at_ns: 0,
                 tries: 0,
             };
@@ -200,7 +206,7 @@ impl Sender {
             self.part(stop, &mut tick)?;
             self.settled = measured;
             self.tally = std::mem::take(&mut self.tally).after_warm_up();
-            goes_on = self.tally.silent.is_none() && !stop.load(Ordering::Relaxed);
+            goes_on = self.tally.silent.is_none() && self.tally.gone.is_none() && !stop.load(Ordering::Relaxed);
         }
         if goes_on {
             self.part(stop, &mut tick)?;
@@ -237,6 +243,7 @@ impl Sender {
                 self.silent_since_ns = now_ns;
             }
             let over = now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished();
+            let over = over || self.tally.gone.is_some();
             if !self.stopping && (over || self.is_silent(now_ns)) {
                 // What is over is only drained, for as long as that may take.
                 self.tally.silent = (!over).then_some(self.silence_max);
@@ -273,9 +280,11 @@ impl Sender {
     fn wait(&mut self, events: &mut Events, progressed: bool, until_ns: u64, idle: Idle) -> Result<(), String> {
         let before_ns = self.clock.now_ns();
         let nanos = if progressed { 0 } else { until_ns.saturating_sub(before_ns).min(20_000_000) };
-        // epoll counts in milliseconds and mio rounds up: a wait shorter than that is spun.
-        let spin = matches!(idle, Idle::Rate(_)) && nanos < 1_500_000;
-        let timeout = if spin { Duration::ZERO } else { Duration::from_nanos(nanos) };
+        // epoll counts in milliseconds and mio rounds up: what is due is waited for to a millisecond before, then spun for
+        let timeout = match idle {
+            Idle::Rate(_) => Duration::from_millis((nanos / 1_000_000).saturating_sub(1)),
+            _ => Duration::from_nanos(nanos),
+        };
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("epoll: {error}")),
             _ => {}
@@ -360,9 +369,11 @@ impl Sender {
     fn fill(&mut self, index: usize) -> Result<(), Idle> {
         let connection = &mut self.connections[index];
         if let Protocol::Grpc(http2) = &mut connection.protocol
-            && http2.is_cutting()
+            && http2.cutting().is_some()
         {
-            return if http2.cut(&mut connection.outbox, &mut self.queued) { Ok(()) } else { Err(Idle::Server) };
+            let did = http2.cut(&mut connection.outbox, &mut self.queued);
+            self.hold(index);
+            return if did { Ok(()) } else { Err(Idle::Server) };
         }
         let (in_flight, can_start) = match &connection.protocol {
             Protocol::Grpc(http2) => (http2.in_flight(), http2.can_start()),
@@ -408,6 +419,22 @@ impl Sender {
                 flights.push(flight);
             }
         }
+        self.hold(index);
+    }
+
+    /// Counts the request whose rest waits for a window as queued, and no longer the one that did before: another
+    /// connection may come to it meanwhile.
+    fn hold(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let cutting = match &connection.protocol {
+            Protocol::Grpc(http2) => http2.cutting(),
+            Protocol::Http(_) | Protocol::Raw(_) => None,
+        };
+        let held = std::mem::replace(&mut connection.held, cutting);
+        if held != cutting {
+            held.into_iter().for_each(|request| self.queued[request] -= 1);
+            cutting.into_iter().for_each(|request| self.queued[request] += 1);
+        }
     }
 
     fn write(&mut self, index: usize) -> Result<(), String> {
@@ -452,6 +479,8 @@ impl Sender {
                 break;
             }
         }
+        // a call that was answered before all of it was sent is not cut any further
+        self.hold(index);
         self.count_answers();
         Ok(())
     }
@@ -503,11 +532,16 @@ impl Sender {
         }
         connection.tries += 1;
         connection.retry_at_ns = self.clock.now_ns() + RECONNECT_AFTER_NS;
-        let gave_up = connection.tries > RECONNECTS_MAX;
+        let gave_up = connection.tries > self.reconnects_max;
         // Answers that came in the same bytes as the fault still count.
         self.count_answers();
         self.lose(index, &format!("connection lost: {why}"));
-        if gave_up { Err(format!("lost {}: {why}", self.settled.endpoint.authority)) } else { Ok(()) }
+        if gave_up {
+            let authority = &self.settled.endpoint.authority;
+            let tries = self.reconnects_max;
+            self.tally.gone = Some(format!("{authority} is gone: {tries} attempts to reach it again failed: {why}"));
+        }
+        Ok(())
     }
 
     fn lose(&mut self, index: usize, why: &str) {
@@ -526,6 +560,7 @@ impl Sender {
         connection.outbox.clear(&mut self.queued);
         connection.socket = None;
         connection.protocol = protocol;
+        self.hold(index);
     }
 
     fn protocol(&self) -> Protocol {
@@ -617,6 +652,31 @@ mod tests {
         assert!(full > 0, "a turn was full, or this test says nothing");
         // What was waited for is the connection, on loopback, and never the 20 ms of a poll with requests in hand.
         assert_eq!(sender.tally.sent_requests, depth as u64);
+    }
+
+    /// A server that answers once and is gone for good: the run ends with what is known, not with an error.
+    #[test]
+    fn a_server_that_is_gone_ends_the_run_with_its_report() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let words = format!("--endpoint http://{address} --series 10 --batch 10 --duration 1h --drain 10ms");
+        let settled = options(&words).settle().unwrap();
+        let plan = Plan::new(settled.settings.clone(), 1).unwrap();
+        let mut sender = Sender::new(settled, plan, Clock::start()).unwrap();
+        sender.reconnects_max = 1;
+        let tally = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut socket, _) = listener.accept().unwrap();
+                let _ = socket.read(&mut [0; 8]).unwrap();
+                socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            });
+            sender.run(&AtomicBool::new(false), |_, _| {}).unwrap().0
+        });
+        assert!(tally.gone.as_ref().is_some_and(|why| why.contains("is gone")), "{:?}", tally.gone);
+        assert_eq!(tally.silence(), tally.gone);
+        assert_eq!(tally.sent_points, tally.acknowledged_points + tally.failed_points);
+        assert!(tally.sent_points > 0);
     }
 
     /// One call in flight to a server that never answers, nor speaks: the other five are never sent, so what they wait for

@@ -231,6 +231,9 @@ pub const CUT_LATE_AFTER: Duration = Duration::from_secs(1);
 /// Time a merge or encode slice may take between two reads.
 pub const SLICE: Duration = Duration::from_micros(500);
 
+/// Time past the deadline of the end in which a cut that was made before it is merged: a million series take a fifth of a
+/// second.
+pub const LAST_MERGE_MAX: Duration = Duration::from_secs(5);
 /// Time of a busy loop for requests to each unit of time for merging: a twelfth of the loop for the merge, which with a
 /// twentieth for delivery leaves ingest four fifths of a core that all three share, and some for the caches they push each
 /// other out of.

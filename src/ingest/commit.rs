@@ -480,6 +480,7 @@ impl Ingest {
         shape: Shape,
         tally: &mut Tally,
     ) -> Result<u32, Reject> {
+        debug_assert_eq!(hash, self.registry.hash(group, run), "a series has one hash");
         let limited = !is_overflow(run);
         for _ in 0..TRIES {
             let series = self.registry.series(group, hash, run, limited).map_err(refusal)?;

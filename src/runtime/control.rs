@@ -14,7 +14,7 @@ use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
-use crate::limits::CUT_LATE_AFTER;
+use crate::limits::{CUT_LATE_AFTER, LAST_MERGE_MAX};
 use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
 use crate::prometheus;
 use crate::series::cell::{Shape, interval_of, points_of};
@@ -280,12 +280,18 @@ impl Control {
         // ORDERING: Release pairs with the shards' Acquire; before the cut is published
         self.house.phase.store(LAST_CUT, Release);
         let mut last = None;
-        while Instant::now() < deadline {
+        loop {
+            // a cut that was made is merged to its end, which takes no destination: half a cut is in no ledger
+            let over = Instant::now() >= deadline;
+            let merging = !self.house.board.all_merged(self.number) && Instant::now() < deadline + LAST_MERGE_MAX;
+            if over && !merging {
+                break;
+            }
             let now = clock::now();
             match last {
                 None => {
                     self.next = u64::MAX;
-                    if self.house.board.all_merged(self.number) && self.cut(now) {
+                    if !over && self.house.board.all_merged(self.number) && self.cut(now) {
                         last = Some(self.number);
                     }
                     self.next = u64::MAX;
@@ -309,7 +315,7 @@ impl Control {
             }
             self.serve(&events, clock::now());
         }
-        let rows = delivery.shutdown(deadline);
+        delivery.shutdown(deadline);
         // ORDERING: as above
         self.house.phase.store(QUITTING, Release);
         self.house.wake_all();
@@ -317,14 +323,14 @@ impl Control {
             let _ = thread.join();
         }
         let tally = self.view.tally();
-        let destinations: Vec<(String, DestinationRow)> =
-            rows.into_iter().enumerate().map(|(d, row)| (self.view.sender.name(d).to_string(), row)).collect();
+        let destinations = self.view.destinations();
         self.losses.look(&tally, &destinations, clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
         eprintln!("catchment: {}", ledger.line());
         let counted = self.view.count_open();
-        if tally.open() as u64 != counted {
+        // points of a cut that is not merged are neither in open banks nor emitted
+        if self.house.board.all_merged(self.number) && tally.open() as u64 != counted {
             eprintln!(
                 "catchment: the ledger has {} open points, the cells {counted}: please report this",
                 tally.open()

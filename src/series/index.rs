@@ -159,6 +159,40 @@ struct Counters {
     depth_max: AtomicUsize,
 }
 
+impl<T: Leaf> Trie<T, Epoch> {
+    /// Brings the paths of hashes that are about to be looked for, each in the trie of the given place, into the cache, all
+    /// of them a step at a time: what one look-up waits for step after step is fetched for all of them at once. A hint;
+    /// those past `WARM_MAX` are left out.
+    pub fn warm(tries: &[Self], hashes: impl Iterator<Item = (usize, u64)>) {
+        // one guard does for all: epochs are the process's, a pinned thread holds back what any trie frees
+        let Some(guard) = tries.first().map(|trie| trie.reclaim.pin()) else { return };
+        let mut paths = [(0, None::<(&Self, &[Slot])>); WARM_MAX];
+        for (path, (at, hash)) in paths.iter_mut().zip(hashes) {
+            let trie = &tries[at];
+            *path = (order(hash), Some((trie, &trie.root)));
+            crate::sync::prefetch(&trie.root[index(path.0, 0)]);
+        }
+        for depth in 0..=BRANCHES_DEEP_MAX {
+            let mut ended = true;
+            for (order, slots) in &mut paths {
+                let Some((trie, here)) = slots.take() else { continue };
+                match trie.follow(Link::of(&here[index(*order, depth)]), &guard) {
+                    Target::Branch(branch) => {
+                        crate::sync::prefetch(branch);
+                        *slots = Some((trie, &branch.slots));
+                        ended = false;
+                    }
+                    Target::Leaf(leaf) => crate::sync::prefetch(leaf),
+                    Target::Nothing | Target::Collision(_) => {}
+                }
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
 impl<T: Leaf, R: Reclaim> Default for Trie<T, R> {
     fn default() -> Self {
         Self::new()
@@ -246,35 +280,6 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             }
             // SAFETY: it was never published, and the count was given above.
             unsafe { plan.discard::<T>(&at) };
-        }
-    }
-
-    /// Brings the paths of hashes that are about to be looked for into the cache, all of them a step at a time: what one
-    /// look-up waits for step after step is fetched for all of them at once. A hint; those past `WARM_MAX` are left out.
-    pub fn warm(&self, hashes: impl Iterator<Item = u64>) {
-        let guard = self.reclaim.pin();
-        let mut paths = [(0, None::<&[Slot]>); WARM_MAX];
-        for (path, hash) in paths.iter_mut().zip(hashes) {
-            *path = (order(hash), Some(&self.root));
-            crate::sync::prefetch(&self.root[index(path.0, 0)]);
-        }
-        for depth in 0..=BRANCHES_DEEP_MAX {
-            let mut ended = true;
-            for (order, slots) in &mut paths {
-                let Some(here) = slots.take() else { continue };
-                match self.follow(Link::of(&here[index(*order, depth)]), &guard) {
-                    Target::Branch(branch) => {
-                        crate::sync::prefetch(branch);
-                        *slots = Some(&branch.slots);
-                        ended = false;
-                    }
-                    Target::Leaf(leaf) => crate::sync::prefetch(leaf),
-                    Target::Nothing | Target::Collision(_) => {}
-                }
-            }
-            if ended {
-                return;
-            }
         }
     }
 

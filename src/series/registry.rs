@@ -310,12 +310,7 @@ impl Registry {
 
     /// Brings the places of series that are about to be looked for into the cache.
     pub fn warm(&self, hashes: &[u64]) {
-        for (owner, trie) in self.tries.iter().enumerate() {
-            let mut own = hashes.iter().copied().filter(|hash| self.owner(*hash) == owner).peekable();
-            if own.peek().is_some() {
-                trie.warm(own);
-            }
-        }
+        Trie::warm(&self.tries, hashes.iter().map(|hash| (self.owner(*hash), *hash)));
     }
 
     /// The identity hash of a set of attributes in a group.

@@ -250,7 +250,8 @@ fn what_stays_is_always_found() {
             scope.spawn(|| {
                 while done.load(Ordering::Acquire) < 2 {
                     // paths that come and go, more of them than are followed
-                    rig.trie.warm((0..2 * super::WARM_MAX as u64).map(|key| hash(key * 7 % (stay + 120))));
+                    let paths = (0..2 * super::WARM_MAX as u64).map(|key| (0, hash(key * 7 % (stay + 120))));
+                    Trie::warm(std::slice::from_ref(&rig.trie), paths);
                     for key in 0..stay {
                         assert_eq!(rig.get(key).expect(name).key, key);
                     }

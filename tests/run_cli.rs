@@ -383,7 +383,7 @@ fn environment_variables_work_and_flags_win() {
     for door in ["OTLP_GRPC", "OTLP_HTTP", "PROMETHEUS", "ADMIN"] {
         command.env(format!("CATCHMENT_{door}"), "127.0.0.1:0");
     }
-    let outs = format!("{} {}", backend.url("temporality=delta"), "stdout");
+    let outs = format!("{}  {} ", backend.url("temporality=delta"), "stdout");
     command.env("CATCHMENT_INTERVAL", "1h").env("CATCHMENT_SHARDS", "3").env("CATCHMENT_OUT", &outs);
     let catchment = Catchment::spawn(command);
     assert!(catchment.banner.contains("shards  3"), "{}", catchment.banner);
@@ -409,6 +409,10 @@ fn an_empty_environment_variable_counts_as_not_set() {
     assert!(variables.len() > 20 && variables.contains(&"CATCHMENT_OUT"), "{variables:?}");
     let mut command = command(&["run"]);
     command.envs(variables.iter().map(|name| (name, ""))).args(["--interval", "7s"]);
+    let mut helping = self::command(&["run", "--help"]);
+    helping.envs(variables.iter().map(|name| (name, "")));
+    let shown = output(helping).stdout;
+    assert!(variables.iter().all(|name| shown.contains(name)), "{shown}");
     for door in DOORS {
         command.args([door, "127.0.0.1:0"]);
     }

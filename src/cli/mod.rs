@@ -85,7 +85,9 @@ pub fn main() -> u8 {
 /// "Environment Variable Specification").
 fn parse() -> Result<Arguments, clap::Error> {
     let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-    let unset = |arg: clap::Arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg };
+    // help names the variables whatever they are
+    let helps = std::env::args_os().any(|arg| arg == "--help" || arg == "-h");
+    let unset = |arg: clap::Arg| if !helps && is_empty(&arg) { arg.env(None::<&'static str>) } else { arg };
     let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
     let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))

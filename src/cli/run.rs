@@ -211,14 +211,19 @@ impl Options {
             note("--otlp-grpc off --otlp-http off: nothing could come in; leave one of them on".into());
         }
         let mut outs = Vec::new();
-        for url in &self.outs {
+        // several blanks between two, or at the end, are as good as one; nothing at all is not
+        let mut urls: Vec<&str> = self.outs.iter().map(String::as_str).filter(|url| !url.is_empty()).collect();
+        if urls.is_empty() && !self.outs.is_empty() {
+            urls.push("");
+        }
+        for url in &urls {
             match parse_out(url) {
                 Ok(out) => outs.push(out),
                 Err(why) => note(why),
             }
         }
         let access = Access { ca: self.out_ca, cert: self.out_cert, key: self.out_key, headers: self.out_headers };
-        if outs.len() == self.outs.len()
+        if outs.len() == urls.len()
             && let Err(all) = access.apply(&mut outs)
         {
             all.into_iter().for_each(&mut note);

@@ -10,7 +10,7 @@
 //!  4  ingest        flush             staging, routes, commit        | cut, merge, batches
 //!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
 //!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
-//!  1  model  sync  clock              vocabulary | atomics behind a loom switch | time as a value
+//!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
 //!  0  limits                          every bound, in one place
 //! ```
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -25,6 +25,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod deliver;
+mod files;
 #[cfg(not(loom))]
 pub mod flush;
 #[cfg(not(loom))]

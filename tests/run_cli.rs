@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use prost::Message;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 const DOORS: [&str; 4] = ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"];
@@ -104,6 +105,37 @@ fn an_old_ports_file_is_removed_at_start() {
         assert_eq!(ended.code(), 2, "{ended:?}");
         assert!(!path.exists(), "{refused:?}");
     }
+}
+
+/// A ports file is removed and replaced only if it is a regular file: a device, a pipe or a link stays what it is, and
+/// nothing is bound.
+#[test]
+fn only_a_regular_file_is_replaced_by_a_ports_file() {
+    let folder = Folder::new();
+    let at = |name: &str| folder.path(name);
+    std::fs::write(at("regular"), "kept").unwrap();
+    std::os::unix::fs::symlink(at("regular"), at("link")).unwrap();
+    std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", at("device")).unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    // taken: who binds before it looks says so
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let paths = ["link", "dangling", "device", "folder", "socket", "pipe"].map(at);
+    for path in paths.iter().map(|path| path.to_str().unwrap()) {
+        let before = std::fs::symlink_metadata(path).unwrap();
+        let flags = |door| [door, address.as_str(), "--ports-file", path];
+        for ended in [run(&flags("--admin")), cli(&[&["sink"], &flags("--listen")[..]].concat())] {
+            let words = format!("--ports-file {path}: it is a");
+            assert!(ended.code() == 1 && ended.stderr.contains(&words), "{path}: {ended:?}");
+            let after = std::fs::symlink_metadata(path).unwrap();
+            assert_eq!((after.file_type(), after.ino()), (before.file_type(), before.ino()), "{path}");
+        }
+    }
+    assert_eq!(std::fs::read(at("regular")).unwrap(), b"kept");
+    assert_eq!(folder.path("").read_dir().unwrap().count(), 7, "no temporary file");
 }
 
 /// R17, X18: the doors' defaults are the standards' ports, all on loopback; both encodings of OTLP/HTTP, and gRPC, are

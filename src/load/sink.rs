@@ -13,10 +13,12 @@ use super::messages::ExportMetricsServiceRequest;
 use super::options::duration;
 use super::sink_session::serve;
 use super::totals::Totals;
+use crate::files;
 use clap::value_parser;
 use prost::Message;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -218,13 +220,15 @@ impl Sink {
     /// Listens. Errors name the address.
     pub fn start(options: SinkOptions) -> Result<Sink, String> {
         let fail = |error: std::io::Error| format!("{}: {error}", options.listen);
+        let no_ports = |path: &Path, error: &std::io::Error| format!("--ports-file {}: {error}", path.display());
+        if let Some(path) = &options.ports_file {
+            files::regular(path).map_err(|error| no_ports(path, &error))?;
+        }
         let listener = TcpListener::bind(options.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         if let Some(path) = &options.ports_file {
-            let new = path.with_extension("new");
             let text = format!("{{\"otlp_grpc\":\"{address}\",\"otlp_http\":\"{address}\"}}\n");
-            let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path));
-            written.map_err(|error| format!("{}: {error}", path.display()))?;
+            files::replace(path, text.as_bytes()).map_err(|error| no_ports(path, &error))?;
         }
         let shared = Arc::new(Shared {
             options,

@@ -4,6 +4,7 @@
 //! share one silently. Port 0: the first shard's port goes to the others.
 
 use super::Plan;
+use crate::files;
 use crate::listen::{Door, bind as listen_at};
 use mio::net::TcpListener;
 use std::io;
@@ -89,17 +90,13 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
 /// Removes a ports file of an earlier run, so that nobody takes it for this one's.
 ///
 /// # Errors
-/// Words with the flag, when there is a file and it cannot be removed.
+/// Words with the flag, when there is a file that cannot be removed, or what is there is no regular file.
 pub fn remove_ports(path: &Path) -> Result<(), String> {
-    match std::fs::remove_file(path) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Err(format!("--ports-file {}: {error}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    let removed = files::regular(path).and_then(|there| if there { std::fs::remove_file(path) } else { Ok(()) });
+    removed.map_err(|error| format!("--ports-file {}: {error}", path.display()))
 }
 
-/// Writes the addresses whole: a temporary name, then rename.
+/// Writes the addresses whole.
 pub(super) fn write_ports(path: &Path, addresses: &Addresses) -> io::Result<()> {
     let show = |address: Option<SocketAddr>| address.map_or("null".into(), |a| format!("\"{a}\""));
     let text = format!(
@@ -109,8 +106,5 @@ pub(super) fn write_ports(path: &Path, addresses: &Addresses) -> io::Result<()> 
         show(addresses.prometheus),
         show(addresses.admin)
     );
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    std::fs::write(&temporary, text)?;
-    std::fs::rename(&temporary, path)
+    files::replace(path, text.as_bytes())
 }

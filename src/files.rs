@@ -41,3 +41,20 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     written
 }
+
+/// As `replace` does, and through a link, pipe or device to what is there. A file that was not there and cannot be written
+/// is not there afterwards.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if regular(path).is_ok() {
+        return replace(path, bytes);
+    }
+    let there = path.exists();
+    let written = fs::write(path, bytes);
+    if written.is_err()
+        && !there
+        && let Ok(made) = path.canonicalize()
+    {
+        let _ = fs::remove_file(made);
+    }
+    written
+}

@@ -100,6 +100,77 @@ fn a_hostile_capture_is_an_error_with_words() {
     }
 }
 
+/// A capture of one small request, for tests that replay whatever there is.
+fn small_capture(folder: &Folder) -> String {
+    let path = folder.path("traffic");
+    let (recorder, tap) = catchment::capture::Recorder::start(&path, 1 << 20).unwrap();
+    let points = vec![number(&[("k", "v")], START, START + 1, int(3))];
+    let body = request_of("svc", vec![sum("m", 1, true, points)]).encode_to_vec();
+    tap.record(catchment::model::Input::OtlpHttp, 1, &body);
+    drop(tap);
+    assert_eq!(recorder.finish().unwrap().requests, 1);
+    path.display().to_string()
+}
+
+/// A result that took minutes is shown before any file is written; each file is tried, and those that fail are named and
+/// leave nothing behind.
+#[test]
+fn a_file_that_cannot_be_written_costs_no_result() {
+    let folder = Folder::new();
+    let capture = small_capture(&folder);
+    let files = ["full.svg", "c.svg", "c.png", "tuning.json"].map(|name| folder.path(name).display().to_string());
+    let [full, svg, png, save] = files.each_ref().map(String::as_str);
+    std::os::unix::fs::symlink("/dev/full", full).unwrap();
+    let small =
+        ["tune", "--capture", &capture, "--rounds", "1", "--duration", "50ms", "--source", "memory", "--max", "1"];
+    let outputs = ["--chart", full, "--chart", svg, "--chart", png, "--save", save];
+    let words = [&small[..], &outputs].concat();
+    let check = |ended: &binary::process::Ended, failed: &[String]| {
+        assert!(ended.code() == 1 && ended.stdout.contains("recommended: --shards 1"), "{ended:?}");
+        for path in &files {
+            let flag = if path == save { "--save" } else { "--chart" };
+            let named = ended.stderr.contains(&format!("catchment: {flag} {path}: "));
+            assert_eq!(named, failed.contains(path), "{path}: {ended:?}");
+        }
+    };
+    // no file may grow: whatever is regular fails in the middle
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_catchment")]).args(&words);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    std::fs::write(svg, "an older one").unwrap();
+    check(&output(shell), &files);
+    assert_eq!(std::fs::read(svg).unwrap(), b"an older one");
+    assert_eq!(folder.path("").read_dir().unwrap().count(), 3, "the capture, the link and the older chart");
+    // the disk is full for one
+    check(&output(command(&words)), &files[..1]);
+    assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg"));
+    assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG"));
+    assert!(std::fs::read_to_string(save).unwrap().contains("recommended"));
+    assert!(Path::new(full).is_symlink(), "written through");
+    assert_eq!(folder.path("").read_dir().unwrap().count(), 5, "no temporary file");
+}
+
+/// What is wrong with the command line is found before anything is started or said.
+#[test]
+fn bad_usage_is_all_that_is_said() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink(folder.path("nowhere"), folder.path("link")).unwrap();
+    let [link, missing] = ["link", "missing"].map(|name| folder.path(name).display().to_string());
+    for (flags, code, words) in [
+        (&["--series", "99999999999"][..], 2, "--series 99999999999"),
+        (&["--preset", "gateway", "--series", "99999999999", "--scaling"], 2, "--series 99999999999"),
+        (&["--save", &link], 2, "--save"),
+        (&["--capture", &missing], 1, "missing"),
+        (&["--capture", &missing, "--source", "memory"], 1, "missing"),
+        (&["--capture", &missing, "--scaling"], 1, "missing"),
+    ] {
+        let ended = output(command(&[&["tune"], flags].concat()));
+        assert!(ended.code() == code && ended.stderr.contains(words), "{flags:?}: {ended:?}");
+        assert!(ended.stdout.is_empty() && ended.stderr.lines().count() == 1, "{flags:?}: {ended:?}");
+    }
+    assert_eq!(folder.path("").read_dir().unwrap().count(), 1);
+}
+
 /// Over sockets, where there are two cores: the real server, the real generator, then the replayer.
 #[test]
 fn sockets_are_measured_where_there_is_a_core_for_the_generator() {

@@ -49,7 +49,7 @@ mod tests;
 
 pub use expected::{Expected, MetricTotal, decimal};
 pub use latency::Latencies;
-pub use options::{Compression, Encoding, Endpoint, Options, Scheme, Settled};
+pub use options::{Compression, Encoding, Endpoint, Options, Scheme, Settled, traffic};
 pub use pace::Pace;
 pub use payload::{GRPC_PREFIX_BYTES, Order, Plan, Settings};
 pub use preset::Preset;

@@ -218,9 +218,17 @@ point was acknowledged, or the sink does not hold what was sent.";
 impl Preset {
     /// What it sends.
     pub fn settings(self) -> Result<Settings, String> {
-        let words = Words::try_parse_from(["load", "--preset", &self.name()]).map_err(|error| error.to_string())?;
-        Ok(words.options.settle()?.settings)
+        traffic(&["--preset".into(), self.name()])
     }
+}
+
+/// What these flags of `catchment load` send. Errors are those of usage.
+pub fn traffic(flags: &[String]) -> Result<Settings, String> {
+    let words = std::iter::once("load").chain(flags.iter().map(String::as_str));
+    let words = Words::try_parse_from(words).map_err(|error| error.to_string())?;
+    let settings = words.options.settle()?.settings;
+    super::payload::check(&settings)?;
+    Ok(settings)
 }
 
 /// What a preset's words are read into.

@@ -406,7 +406,7 @@ impl Plan {
 }
 
 /// Contradictions in the settings.
-fn check(settings: &Settings) -> Result<(), String> {
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
     let groups = settings.resources.saturating_mul(settings.metrics);
     let adds = settings.mix.is_delta();
     if settings.series == 0 || settings.batch == 0 || groups == 0 {

@@ -49,17 +49,22 @@ pub struct Measured {
     pub rss_bytes: u64,
 }
 
+/// Whether a capture can be replayed; says where it is torn.
+pub fn check(path: &Path) -> Result<(), String> {
+    let capture = capture::read(path)?;
+    if capture.requests.is_empty() {
+        return Err(format!("capture {}: there is no request in it", path.display()));
+    }
+    if let Some(at) = capture.torn_at {
+        eprintln!("catchment: capture {}: its last record, at byte {at}, is not whole", path.display());
+    }
+    Ok(())
+}
+
 /// Requests to replay: those of `--capture`, or a recording of the generator's, made over the real door, in a file of this
 /// name.
 pub fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -> Result<PathBuf, String> {
     if let Some(path) = &plan.capture {
-        let capture = capture::read(path)?;
-        if let Some(at) = capture.torn_at {
-            eprintln!("catchment: capture {}: its last record, at byte {at}, is not whole", path.display());
-        }
-        if capture.requests.is_empty() {
-            return Err(format!("capture {}: there is no request in it", path.display()));
-        }
         return Ok(path.clone());
     }
     let (path, ports) = (folder.path(name), folder.path(&format!("{name}-ports")));

@@ -67,6 +67,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
         return memory::worker(work);
     }
     let plan = options.settle()?;
+    plan.capture.as_deref().map_or(Ok(()), memory::check)?;
     let stop = Stop::register()?;
     let folder = child::Folder::new()?;
     if plan.scaling {
@@ -104,14 +105,12 @@ pub fn command(options: &Options) -> Result<u8, String> {
         recommended,
         why,
     };
-    for path in &plan.charts {
-        write_chart(&report, path)?;
-    }
-    if let Some(path) = &plan.save {
-        stored::save(&report, path)?;
-    }
-    print(&if plan.json { report.json() + "\n" } else { report.table() })?;
-    Ok(0)
+    // first of all what cannot be had again; then every file, whichever fails
+    let printed = print(&if plan.json { report.json() + "\n" } else { report.table() });
+    let charts = plan.charts.iter().map(|path| write_chart(&report, path));
+    let saved = plan.save.iter().map(|path| stored::save(&report, path));
+    let problems: Vec<String> = std::iter::once(printed).chain(charts).chain(saved).filter_map(Result::err).collect();
+    if problems.is_empty() { Ok(0) } else { Err(problems.join("\ncatchment: ")) }
 }
 
 struct Meter<'a> {
@@ -178,7 +177,7 @@ fn write_chart(report: &Report, path: &Path) -> Result<(), String> {
         Some("svg") => chart::svg(&picture).into_bytes(),
         _ => png::png(&picture),
     };
-    std::fs::write(path, bytes).map_err(|error| format!("--chart {}: {error}", path.display()))
+    crate::files::write(path, &bytes).map_err(|error| format!("--chart {}: {error}", path.display()))
 }
 
 fn print(text: &str) -> Result<(), String> {

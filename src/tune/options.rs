@@ -1,6 +1,7 @@
 //! The command line of `catchment tune`: as typed, then settled.
 
 use super::machine;
+use crate::files;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
 use crate::load::Preset;
 use std::fs::OpenOptions;
@@ -118,13 +119,11 @@ impl Options {
         }
         let plan = self.settle()?;
         for path in &plan.charts {
-            writable(path, path).map_err(|error| format!("--chart {}: {error}", path.display()))?;
+            writable(path).map_err(|error| format!("--chart {}: {error}", path.display()))?;
         }
         if let Some(path) = &plan.save {
-            // as it is written: beside it first
-            let mut part = path.as_os_str().to_owned();
-            part.push(".part");
-            writable(path, Path::new(&part)).map_err(|error| format!("--save {}: {error}", path.display()))?;
+            let writable = files::regular(path).and_then(|_| writable(path));
+            writable.map_err(|error| format!("--save {}: {error}", path.display()))?;
         }
         Ok(())
     }
@@ -163,7 +162,7 @@ impl Options {
         if self.source == Source::Sockets && cores.len() < 2 {
             return Err("--source sockets: the generator needs a core of its own, and there is one; use memory".into());
         }
-        Ok(Plan {
+        let plan = Plan {
             max: self.max,
             rounds: self.rounds,
             duration,
@@ -176,16 +175,21 @@ impl Options {
             json: self.json,
             scaling: self.scaling,
             cores,
-        })
+        };
+        // contradictions of the traffic, as the generator would find them
+        crate::load::traffic(&plan.load_flags(0, 1)?)?;
+        Ok(plan)
     }
 }
 
-/// Whether a file can be written at `path` by way of `opened`; leaves nothing behind. A pipe or a device is not tried, as
-/// whoever reads it would see the try.
-fn writable(path: &Path, opened: &Path) -> std::io::Result<()> {
+/// Whether `files::write` can write there; leaves nothing behind. A pipe or a device is not tried, as whoever reads it
+/// would see the try.
+fn writable(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
+    // as it is written: beside it first
+    let opened = if files::regular(path).is_ok() { &files::part(path) } else { path };
     match opened.metadata() {
         Ok(there) if there.is_file() || there.is_dir() => OpenOptions::new().append(true).open(opened).map(drop),
         Ok(_) => Ok(()),

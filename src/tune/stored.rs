@@ -12,11 +12,8 @@ use std::path::Path;
 
 /// Writes it, whole or not at all.
 pub fn save(report: &Report, path: &Path) -> Result<(), String> {
-    let named = |error: std::io::Error| format!("--save {}: {error}", path.display());
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    std::fs::write(&part, report.json() + "\n").map_err(named)?;
-    std::fs::rename(&part, path).map_err(named)
+    let text = report.json() + "\n";
+    crate::files::replace(path, text.as_bytes()).map_err(|error| format!("--save {}: {error}", path.display()))
 }
 
 /// What a file says on this machine.

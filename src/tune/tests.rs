@@ -185,6 +185,8 @@ fn bad_flags_are_refused_with_words() {
         (&["--duration", "1"], "--duration"),
         (&["--duration", "1ms"], "50ms to 10m"),
         (&["--chart", "a.gif"], ".svg or .png"),
+        (&["--series", "99999999999"], "at most 2147483647"),
+        (&["--preset", "sdk-fleet", "--series", "99999999999"], "at most 2147483647"),
         (&["--source", "sockets", "--max", "200"], "core of its own"),
     ] {
         let why = settle(arguments).unwrap_err();

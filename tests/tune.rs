@@ -3,7 +3,7 @@
 mod binary;
 mod common;
 
-use binary::process::{Catchment, Folder, command, output, signal, until};
+use binary::process::{Catchment, Folder, command, output, samples, signal, total, until};
 use common::*;
 use prost::Message;
 use std::path::Path;
@@ -78,6 +78,48 @@ fn requests_are_recorded_as_applied_and_the_capture_can_be_tuned_on() {
     std::fs::write(&result, "{}").unwrap();
     let ended = output(command(&["run", "--tuning", &result]));
     assert!(ended.code() == 2 && ended.stderr.contains("no tuning result"), "{ended:?}");
+}
+
+/// A capture that cannot be written is refused at the start; one that fails later is warned of at once, and once, while the
+/// server goes on. The metrics page tells how it stands.
+#[test]
+fn a_capture_that_cannot_be_written_is_told_at_once() {
+    let folder = Folder::new();
+    let [full, path] = ["full", "traffic"].map(|name| folder.path(name).display().to_string());
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let doors = ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"].map(|door| [door, "127.0.0.1:0"]).concat();
+    let ended = output(command(&[&["run", "--capture", &full], &doors[..]].concat()));
+    assert!(ended.code() == 1 && ended.stderr.contains(&format!("--capture {full}: ")), "{ended:?}");
+    assert!(Path::new(&full).is_symlink());
+
+    // no file may grow over a block, which the ports file and a small request stay below
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_catchment")]);
+    shell.args(["run", "--capture", &path]).args(doors);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Catchment::spawn(shell);
+    let (mut http, mut admin) = (server.http(), server.admin());
+    let mut progress = || {
+        let samples = samples(admin.get("/metrics").text());
+        ["requests_total", "requests_dropped_total", "running"]
+            .map(|name| total(&samples, &format!("catchment_capture_{name}")))
+    };
+    let body = |value: &str| {
+        let points = vec![number(&[("k", value)], START, START + 1, int(3))];
+        request_of("svc", vec![sum("m", 1, true, points)]).encode_to_vec()
+    };
+    assert_eq!(progress(), [0.0, 0.0, 1.0]);
+    assert_eq!(http.export(&body("small")).unwrap().status, 200);
+    until("the small request in the file", || (progress() == [1.0, 0.0, 1.0]).then_some(()));
+    assert_eq!(http.export(&body(&"large".repeat(1000))).unwrap().status, 200);
+    server.hear(&["WARN", "the capture cannot be written", &path]);
+    assert_eq!(progress(), [1.0, 0.0, 0.0]);
+    assert_eq!(http.export(&body("small")).unwrap().status, 200);
+    drop((http, admin));
+    let ended = server.terminate();
+    assert!(ended.code() == 1 && ended.ledger().ends_with("balanced"), "{ended:?}");
+    assert_eq!(ended.stderr.matches("the capture cannot be written").count(), 1, "{ended:?}");
+    assert_eq!(catchment::capture::read(Path::new(&path)).unwrap().requests[0].body, body("small"));
 }
 
 /// T30-like: a file that is no capture, or a damaged one, is an error with words.

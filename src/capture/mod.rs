@@ -12,7 +12,8 @@
 //! several shards lie in the order in which they were queued.
 //!
 //! Invariants
-//! 1. A file of ours is never longer than `--capture-limit`, and ends after a whole record unless the process was killed.
+//! 1. A file of ours is never longer than `--capture-limit`, and ends after a whole record unless the process was killed
+//!    or a write failed, which is warned of at once.
 //! 2. The reader believes no length before it has seen that so many bytes are there, and no record whose CRC is wrong.
 //! 3. Recording never holds a shard up: what the queue has no room for is dropped and counted.
 //!
@@ -20,7 +21,7 @@
 
 mod recorder;
 
-pub use recorder::{Recorder, Summary, Tap};
+pub use recorder::{Progress, Recorder, Summary, Tap, Watch};
 
 use crate::limits::{CAPTURE_FILE_BYTES_MAX, CAPTURE_LIMIT_MIN};
 use crate::model::Input;

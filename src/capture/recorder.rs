@@ -14,6 +14,8 @@ use std::thread::JoinHandle;
 #[derive(Default)]
 struct Shared {
     queued_bytes: AtomicUsize,
+    /// Requests in the file, as of the last flush.
+    requests: AtomicU64,
     dropped: AtomicU64,
     /// The limit is reached or the file cannot be written: shards copy nothing any more.
     ended: AtomicBool,
@@ -44,6 +46,30 @@ impl Tap {
     }
 }
 
+/// A recording as it stands, for the metrics page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests in the file.
+    pub requests: u64,
+    /// Requests that the queue had no room for.
+    pub dropped: u64,
+    /// The limit is not reached, and the file can be written.
+    pub runs: bool,
+}
+
+/// Where a recording's progress is read.
+#[derive(Clone)]
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    /// As it stands.
+    pub fn read(&self) -> Progress {
+        // ORDERING: for the page only
+        let Shared { requests, dropped, ended, .. } = &*self.0;
+        Progress { requests: requests.load(Relaxed), dropped: dropped.load(Relaxed), runs: !ended.load(Relaxed) }
+    }
+}
+
 /// What became of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -69,17 +95,27 @@ impl Recorder {
     pub fn start(path: &Path, limit: usize) -> io::Result<(Recorder, Tap)> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(&file_head())?;
+        // a full disk is found here, not at the first request
+        file.flush()?;
         let (sender, receiver) = sync_channel(CAPTURE_QUEUE_REQUESTS);
         let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
+        let (theirs, named) = (Arc::clone(&shared), path.to_owned());
         let thread = std::thread::Builder::new().name("capture".into());
         let thread = thread.spawn(move || {
             let result = write(file, limit, &receiver, &theirs);
             theirs.ended.store(true, Relaxed);
+            if let Err(error) = &result {
+                tracing::warn!(path = %named.display(), %error, "the capture cannot be written and ends; the server goes on");
+            }
             result
         })?;
         let tap = Tap { sender, shared: Arc::clone(&shared) };
         Ok((Recorder { path: path.into(), shared, thread }, tap))
+    }
+
+    /// To read its progress.
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.shared))
     }
 
     /// Waits for what is queued, once every tap is gone; logs and returns what became of it.
@@ -115,6 +151,7 @@ fn write(mut file: BufWriter<File>, limit: usize, queue: &Receiver<Recorded>, sh
             Err(TryRecvError::Empty) => {
                 // whoever copies the file now gets whole records
                 file.flush()?;
+                shared.requests.store(summary.requests, Relaxed);
                 match queue.recv() {
                     Ok(recorded) => recorded,
                     Err(_) => break,

@@ -11,6 +11,7 @@
 use super::bind::{ADMIN, SCRAPE};
 use super::losses::{self, Losses};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
+use crate::capture;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
@@ -58,6 +59,7 @@ pub(super) struct Parts<'a> {
     pub sender: Sender,
     pub started: crate::clock::Now,
     pub memory: Memory,
+    pub capture: Option<capture::Watch>,
 }
 
 /// Counters of this thread.
@@ -81,6 +83,7 @@ struct View {
     started: crate::clock::Now,
     series_limit: usize,
     memory: Memory,
+    capture: Option<capture::Watch>,
     translation: prometheus::Translation,
     created: bool,
 }
@@ -123,6 +126,7 @@ impl Control {
             started: parts.started,
             series_limit: parts.plan.series_limit,
             memory: parts.memory,
+            capture: parts.capture,
             translation: parts.plan.translation,
             created: parts.plan.created,
         };
@@ -425,6 +429,7 @@ impl View {
             cuts: (counts.cuts, counts.postponed, counts.skipped),
             scrapes: (counts.scrapes, counts.superseded),
             page_cases: counts.left_out,
+            capture: self.capture.as_ref().map(capture::Watch::read),
             resident: clock::resident(),
             uptime: (clock::mono() - self.started.mono_ns) as f64 * 1e-9,
         }
@@ -598,7 +603,8 @@ mod tests {
         let windows = windows.collect();
         let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(clock::now, 1)).unwrap();
         let started = crate::clock::Now { mono_ns: 1, wall_ns: 1 };
-        let parts = Parts { plan: &plan, house, poll, pages: Vec::new(), windows, sender, started, memory };
+        let pages = Vec::new();
+        let parts = Parts { plan: &plan, house, poll, pages, windows, sender, started, memory, capture: None };
         Control::new(parts).unwrap()
     }
 

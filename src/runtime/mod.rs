@@ -319,6 +319,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         sender,
         started,
         memory,
+        capture: recorder.as_ref().map(capture::Recorder::watch),
     })
     .map_err(failure)?;
     let mut threads = Vec::new();

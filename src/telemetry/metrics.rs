@@ -1,6 +1,7 @@
 //! Catchment's own metrics, as a scrape page of the admin door.
 
 use super::watch::{BUCKETS, Seen};
+use crate::capture::Progress;
 use crate::deliver::{DestinationRow, Dropped, StatsRow};
 use crate::ledger::{Note, Tally};
 use crate::listen::Answer;
@@ -31,6 +32,8 @@ pub struct Facts {
     pub scrapes: (u64, u64),
     /// What scrape pages left out, joined or chose, by reason.
     pub page_cases: [u64; WarningReason::COUNT],
+    /// The recording of requests, if there is one.
+    pub capture: Option<Progress>,
     /// Resident bytes, if the system tells.
     pub resident: Option<usize>,
     /// Seconds since start.
@@ -260,6 +263,21 @@ impl Facts {
         ] {
             w.family(name, help, Type::Gauge);
             w.sample(name, &[], value as u64);
+        }
+        if let Some(Progress { requests, dropped, runs }) = self.capture {
+            for (name, help, kind, value) in [
+                ("catchment_capture_requests_total", "Requests in the capture", Type::Counter, requests),
+                (
+                    "catchment_capture_requests_dropped_total",
+                    "Requests that the recorder was too slow for",
+                    Type::Counter,
+                    dropped,
+                ),
+                ("catchment_capture_running", "0 once the capture is full or failed", Type::Gauge, runs.into()),
+            ] {
+                w.family(name, help, kind);
+                w.sample(name, &[], value);
+            }
         }
         if let Some(bytes) = self.resident {
             w.family("process_resident_memory_bytes", "Resident memory", Type::Gauge);

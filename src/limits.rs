@@ -204,6 +204,12 @@ pub const VERIFY_SERIES_MAX: usize = 2_000_000;
 pub const LOAD_REQUEST_BYTES_MAX: usize = 256 * MIB;
 /// Bytes of one attribute's value.
 pub const LOAD_ATTRIBUTE_BYTES_MAX: usize = 4_096;
+/// Connections of the generator: so many ports there are for one address of a server.
+pub const LOAD_CONNECTIONS_MAX: usize = 65_535;
+/// Kinds of refusals of which the generator keeps the server's words, those of the first one each.
+pub const LOAD_HEARD_MAX: usize = 8;
+/// Characters of such words.
+pub const LOAD_HEARD_CHARS_MAX: usize = 160;
 /// Sends of a request that are compressed ahead.
 pub const LOAD_PREPARED_MAX: usize = 64;
 /// Time without any answer after which `catchment load` without `--duration` ends, where `--drain` is no longer.

@@ -4,7 +4,7 @@
 //! Invariants: 1. answers belong to requests first in, first out; 2. a response is read whole before it counts.
 //! Bounds: a response head of [`HEAD_BYTES_MAX`], a body of [`BODY_BYTES_MAX`].
 
-use super::flight::{Answer, Flight, Verdict, accepted, accepted_json};
+use super::flight::{Answer, Flight, Verdict, accepted, accepted_json, is_strange, message};
 use super::outbox::Outbox;
 use super::payload::GRPC_PREFIX_BYTES;
 use std::collections::VecDeque;
@@ -71,11 +71,15 @@ impl Http1 {
                 continue;
             }
             self.leaving |= response.close;
-            let flight = self.flights.pop_front().ok_or("server answered what was not asked")?;
+            let mut flight = self.flights.pop_front().ok_or("server answered what was not asked")?;
             let verdict = match response.status {
-                200..=299 if self.json => accepted_json(&response.body),
-                200..=299 => accepted(&response.body),
-                status => Verdict::Refused(format!("HTTP {status}")),
+                200..=299 if self.json => accepted_json(&response.body, &mut flight.said),
+                200..=299 => accepted(&response.body, &mut flight.said),
+                status if is_strange(status) => Verdict::Strange(format!("HTTP {status}")),
+                status => {
+                    flight.said = message(&response.body);
+                    Verdict::Refused(format!("HTTP {status}"))
+                }
             };
             answers.push(Answer { flight, verdict });
         }

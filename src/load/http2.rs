@@ -7,7 +7,7 @@
 //! 3. SETTINGS and PING are answered in the same turn.
 //! Bounds: a response message of [`BODY_BYTES_MAX`], a header block of 64 KiB, one partial inbound frame of 16 KiB.
 
-use super::flight::{Answer, Flight, Verdict, accepted};
+use super::flight::{Answer, Flight, Verdict, accepted, is_strange, percent_decoded};
 use super::hpack::{Decoder, Repeated};
 use super::outbox::Outbox;
 
@@ -248,7 +248,7 @@ impl Http2 {
             RST_STREAM => {
                 let code = frame.try_into().map(u32::from_be_bytes).map_err(|_| "RST_STREAM frame is cut off")?;
                 if let Some(flight) = self.take(stream) {
-                    answers.push(Answer { flight, verdict: Verdict::Refused(format!("stream reset {code}")) });
+                    answers.push(Answer { flight, verdict: Verdict::Strange(format!("stream reset {code}")) });
                 }
             }
             SETTINGS if flags & ACK == 0 => self.settings(frame, outbox)?,
@@ -306,18 +306,20 @@ impl Http2 {
         }
         let (stream, flags, block) = self.headers.take().expect("the block was just put there");
         let flight = self.flights.iter_mut().find(|flight| flight.stream == stream);
-        let (mut http, mut grpc) = (None, None);
+        let (mut http, mut grpc, mut said) = (None, None, String::new());
         self.decoder.decode(&block, |name, value| {
             let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             match name {
                 b":status" => http = number(),
                 b"grpc-status" => grpc = number(),
+                b"grpc-message" => said = percent_decoded(value),
                 _ => {}
             }
         })?;
         if let Some(flight) = flight {
             flight.http_status = http.unwrap_or(flight.http_status);
             flight.grpc_status = grpc.or(flight.grpc_status);
+            flight.said = said;
         }
         self.end(flags, stream, answers);
         Ok(())
@@ -327,13 +329,14 @@ impl Http2 {
         if flags & END_STREAM == 0 {
             return;
         }
-        let Some(flight) = self.take(stream) else { return };
+        let Some(mut flight) = self.take(stream) else { return };
         let verdict = match (flight.http_status, flight.grpc_status) {
             (_, Some(0)) => match flight.body.get(5..) {
-                Some(message) if flight.body[0] == 0 => accepted(message),
-                _ => Verdict::Refused("no response message".into()),
+                Some(message) if flight.body[0] == 0 => accepted(message, &mut flight.said),
+                _ => Verdict::Strange("no response message".into()),
             },
             (_, Some(status)) => Verdict::Refused(format!("grpc-status {status}")),
+            (status, None) if is_strange(status) => Verdict::Strange(format!("HTTP {status} without grpc-status")),
             (status, None) => Verdict::Refused(format!("HTTP {status} without grpc-status")),
         };
         answers.push(Answer { flight, verdict });

@@ -85,7 +85,8 @@ fn prepare(options: &Options) -> Result<Prepared, String> {
         return Err(format!("--cpu {cpu}: cannot pin to that core"));
     }
     let clock = Clock::start();
-    let plan = Plan::new(settled.settings.clone(), clock.wall_start_ns())?;
+    let plan =
+        Plan::new(settled.settings.clone(), clock.wall_start_ns()).map_err(|problem| options.explained(problem))?;
     Ok(Prepared { settled, clock, plan })
 }
 

@@ -6,6 +6,7 @@ use super::pace::Pace;
 use super::payload::{Order, Settings};
 use super::preset::Preset;
 use super::shape::Mix;
+use crate::limits::LOAD_CONNECTIONS_MAX;
 use clap::Parser;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -184,7 +185,14 @@ pub struct Options {
 
     /// With --endpoint: how long the last interval of the server may take to reach the sink. The balance is drawn sooner
     /// where it closes and no request has come for 2 s: what is delivered twice later than that is not found
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", help_heading = "Verification")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration,
+        default_value = "30s",
+        requires = "verify",
+        help_heading = "Verification"
+    )]
     pub settle: Duration,
 
     /// Let the sink of --verify acknowledge the N-th request it gets and forget it: the difference must not be 0 then
@@ -293,6 +301,35 @@ impl Options {
         })
     }
 
+    /// A problem in what is sent, with the flags that it names and that nobody wrote, as a preset stands for them.
+    pub fn explained(&self, problem: String) -> String {
+        let Some(preset) = self.preset else { return problem };
+        let words: Vec<&str> = preset.words().split_whitespace().collect();
+        let named = |flag: &str| problem.split(|c: char| c != '-' && !c.is_ascii_alphabetic()).any(|word| word == flag);
+        let theirs = [
+            ("--kind", self.kind.is_none()),
+            ("--order", self.order.is_none()),
+            ("--churn", self.churn.is_none()),
+            ("--resets", self.resets.is_none()),
+            ("--late", self.late.is_none()),
+            ("--series", self.series.is_none()),
+            ("--batch", self.batch.is_none()),
+            ("--attributes", self.attributes.is_none()),
+            ("--resources", self.resources.is_none()),
+            ("--metrics", self.metrics.is_none()),
+        ];
+        let said = words.chunks_exact(2).filter(|two| named(two[0]) && theirs.contains(&(two[0], true)));
+        let said: Vec<String> = said.map(|two| two.join(" ")).collect();
+        match said.is_empty() {
+            true => problem,
+            false => format!(
+                "{problem} (--preset {} says {}; flags beside it go before that)",
+                preset.name(),
+                said.join(" ")
+            ),
+        }
+    }
+
     /// Fills in presets and defaults. Errors name the flag and the remedy.
     pub fn settle(&self) -> Result<Settled, String> {
         let of = self.with_preset()?;
@@ -312,8 +349,26 @@ impl Options {
         if connections == 0 || in_flight == Some(0) {
             return Err("--connections and --in-flight must be at least 1".into());
         }
-        if of.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err("--rate must be more than 0 points per second".into());
+        if connections > LOAD_CONNECTIONS_MAX {
+            return Err(format!("--connections {connections}: at most {LOAD_CONNECTIONS_MAX}"));
+        }
+        if let Some(rate) = of.rate.filter(|rate| !rate.is_finite() || *rate <= 0.0) {
+            return Err(format!(
+                "--rate must be more than 0 points per second and finite, {rate} is not; leave it out to send as \
+                 fast as the server answers"
+            ));
+        }
+        for (flag, is_nothing) in [
+            ("--duration", of.duration == Some(Duration::ZERO)),
+            ("--requests", of.requests == Some(0)),
+            ("--exports", of.exports == Some(0)),
+        ] {
+            if is_nothing {
+                return Err(format!("{flag} of 0 leaves nothing to send: give more"));
+            }
+        }
+        if of.prepared == Some(0) {
+            return Err("--prepared must be at least 1: leave it out to compress each send anew".into());
         }
         let series = of.series.unwrap_or(SERIES_DEFAULT);
         let settings = Settings {
@@ -463,7 +518,14 @@ mod tests {
         for (words, want) in [
             ("--connections 0", "at least 1"),
             ("--in-flight 0", "at least 1"),
-            ("--rate=-1", "--rate"),
+            ("--connections 65536", "at most 65535"),
+            ("--rate=-1", "and finite, -1 is not"),
+            ("--rate inf", "and finite, inf is not"),
+            ("--duration 0s", "--duration of 0 leaves nothing to send"),
+            ("--requests 0", "--requests of 0 leaves nothing to send"),
+            ("--exports 0", "--exports of 0 leaves nothing to send"),
+            ("--prepared 0 --compression gzip", "--prepared must be at least 1"),
+            ("--settle 5s", "--verify"),
             ("--ramp 5s", "--rate"),
             ("--encoding json --endpoint grpc://a:1", "http://"),
             ("--compression gzip --endpoint raw://a:1", "--compression"),
@@ -475,6 +537,23 @@ mod tests {
             let error = settled(words).err().unwrap_or_else(|| panic!("{words} was taken"));
             assert!(error.contains(want), "{words}: {error}");
         }
+    }
+
+    /// A flag that nobody wrote is told with the preset that brings it, and one that was written without.
+    #[test]
+    fn what_a_preset_brings_is_told() {
+        let explained = |words: &str| {
+            let words = std::iter::once("load").chain(words.split_whitespace());
+            let options = Words::try_parse_from(words).unwrap().options;
+            let problem = super::super::prepare(&options).err().unwrap();
+            assert_eq!(problem.matches("--preset").count(), usize::from(options.preset.is_some()), "{problem}");
+            problem
+        };
+        let problem = explained("--preset churn --kind delta-sum");
+        assert!(problem.starts_with("--resets is for cumulative kinds"), "{problem}");
+        assert!(problem.contains("(--preset churn says --resets 0.01;"), "{problem}");
+        assert!(explained("--preset hot --kind gauge").contains("(--preset hot says --order zipf;"));
+        explained("--resets 0.1 --kind delta-sum");
     }
 
     #[test]

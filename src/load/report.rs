@@ -7,7 +7,7 @@ use super::expected::{Expected, decimal};
 use super::latency::Latencies;
 use super::series::SeriesTotals;
 use super::verify::Verified;
-use crate::limits::VERIFY_SERIES_MAX;
+use crate::limits::{LOAD_HEARD_CHARS_MAX, LOAD_HEARD_MAX, VERIFY_SERIES_MAX};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub enum Limit {
     Server,
     /// The rate that was asked for was kept.
     Rate,
+    /// Nothing that was measured was acknowledged: there is nothing to tell it by.
+    Unmeasured,
 }
 
 impl Limit {
@@ -38,6 +40,7 @@ impl Limit {
             Limit::Generator => "generator",
             Limit::Server => "server",
             Limit::Rate => "rate",
+            Limit::Unmeasured => "unmeasured",
         }
     }
 }
@@ -63,6 +66,8 @@ pub struct Tally {
     pub failed_points: u64,
     /// Requests that failed, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// What the server said, by reason: the words of its first answer of each kind that was a proper one.
+    pub heard: BTreeMap<String, String>,
     /// The server left everything unanswered for so long, and the run was ended for it.
     pub silent: Option<Duration>,
     /// The server could not be reached again, and the run was ended for it: in words.
@@ -82,6 +87,39 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts a request that failed.
+    pub fn fail(&mut self, points: u64, why: String) {
+        self.failed_points += points;
+        *self.failures.entry(why).or_default() += 1;
+    }
+
+    /// Keeps what a server that speaks the protocol gave as its reason, if it is the first of this kind: so much of it as
+    /// fits on a line, and nothing that moves a terminal's cursor.
+    pub fn hear(&mut self, why: &str, said: &str) {
+        if self.heard.contains_key(why) || self.heard.len() == LOAD_HEARD_MAX {
+            return;
+        }
+        let mut words = String::new();
+        for c in said.trim().chars().take(LOAD_HEARD_CHARS_MAX) {
+            match c {
+                '"' | '\'' | '\\' => words.push(c),
+                c => words.extend(c.escape_debug()),
+            }
+        }
+        if said.trim().chars().nth(LOAD_HEARD_CHARS_MAX).is_some() {
+            words.push('…');
+        }
+        self.heard.insert(why.to_owned(), words);
+    }
+
+    /// A reason with the server's words, where it had any.
+    fn told(&self, why: &str) -> String {
+        match self.heard.get(why.strip_prefix(WARM_UP).unwrap_or(why)).filter(|words| !words.is_empty()) {
+            Some(words) => format!("{why}: {words}"),
+            None => why.to_owned(),
+        }
+    }
+
     /// Acknowledged points per second.
     pub fn points_per_s(&self) -> f64 {
         self.acknowledged_points as f64 / self.seconds()
@@ -107,7 +145,8 @@ impl Tally {
         Tally {
             warm_up_points: self.sent_points,
             warm_up_lost_points: self.sent_points - self.acknowledged_points,
-            failures: self.failures.into_iter().map(|(why, count)| (format!("warm-up: {why}"), count)).collect(),
+            failures: self.failures.into_iter().map(|(why, count)| (format!("{WARM_UP}{why}"), count)).collect(),
+            heard: self.heard,
             silent: self.silent,
             gone: self.gone,
             ..Tally::default()
@@ -126,6 +165,7 @@ impl Tally {
     /// What limited the run, with the rate that was asked for.
     pub fn limit(&self, rate: Option<f64>) -> Limit {
         match rate {
+            _ if self.acknowledged_points == 0 => Limit::Unmeasured,
             Some(rate) if self.points_per_s() >= rate * RATE_KEPT_SHARE => Limit::Rate,
             _ if self.waited_share() > WAIT_SHARE_MIN => Limit::Server,
             _ => Limit::Generator,
@@ -136,6 +176,9 @@ impl Tally {
         self.elapsed_ns.max(1) as f64 / 1e9
     }
 }
+
+/// Goes before the reasons of a warm-up.
+const WARM_UP: &str = "warm-up: ";
 
 /// What to look at where nothing arrived.
 const DOORS: &str = "check that --endpoint names the right port and its protocol: grpc:// (usually 4317) or http:// (usually \
@@ -175,9 +218,11 @@ impl Outcome {
         });
         let sent = tally.warm_up_points + tally.sent_points;
         let acknowledged = tally.warm_up_points - tally.warm_up_lost_points + tally.acknowledged_points;
+        let heard: Vec<String> = tally.heard.keys().map(|why| tally.told(why)).collect();
         let nothing = match (sent, acknowledged, tally.sent_points) {
             (0, _, _) => Some(format!("nothing was sent: {DOORS}")),
-            (_, 0, _) => Some(format!("nothing was acknowledged: {DOORS}")),
+            (_, 0, _) if heard.is_empty() => Some(format!("nothing was acknowledged: {DOORS}")),
+            (_, 0, _) => Some(format!("nothing was acknowledged; the server answered: {}", heard.join("; "))),
             (_, _, 0) => Some("nothing was measured: no request was sent after the warm-up".to_owned()),
             _ => None,
         };
@@ -230,17 +275,17 @@ impl Outcome {
         };
         write!(
             out,
-            "sent          {} points in {} requests, {:.1} s, {:.3} CPU-s of the sender\n\
-             acknowledged  {} points, {} points/s, {:.1} MB/s\n\
+            "sent          {} points in {} requests, {:.1} s, {:.1} MB/s, {:.3} CPU-s of the sender\n\
+             acknowledged  {} points, {} points/s\n\
              rejected      {} points; failed {} points\n\
              latency       p50 {}, p99 {}, p99.9 {}, max {}\n",
             tally.sent_points,
             tally.sent_requests,
             tally.seconds(),
+            tally.mb_per_s(),
             tally.sender_cpu_ns as f64 / 1e9,
             tally.acknowledged_points,
             human(tally.points_per_s()),
-            tally.mb_per_s(),
             tally.rejected_points,
             tally.failed_points,
             us(0.5),
@@ -249,13 +294,18 @@ impl Outcome {
             human_time(tally.latencies.max_ns()),
         )
         .expect("strings take everything");
+        if let Some(words) = tally.heard.get("partial success").filter(|words| !words.is_empty()) {
+            writeln!(out, "rejected      as the server says: {words}").expect("strings take everything");
+        }
         for (reason, count) in &tally.failures {
-            writeln!(out, "failed        {count} requests: {reason}").expect("strings take everything");
+            writeln!(out, "failed        {count} requests: {}", tally.told(reason)).expect("strings take everything");
         }
         out += match self.limit {
             Limit::Generator => "limited by    the generator: its thread was never idle, the server can do more\n",
             Limit::Server => "limited by    the server\n",
             Limit::Rate => "limited by    the rate that was asked for\n",
+            Limit::Unmeasured if tally.sent_points == 0 => "limited by    (cannot be told: nothing was measured)\n",
+            Limit::Unmeasured => "limited by    (cannot be told: nothing that was measured was acknowledged)\n",
         };
         if let Some(verified) = &self.verified {
             out += &verified.summary();
@@ -450,6 +500,45 @@ mod tests {
         assert_eq!(busy.limit(Some(600_000.0)), Limit::Generator);
         let waiting = tally(999_999, 200);
         assert_eq!((waiting.limit(None), waiting.is_exact()), (Limit::Server, false));
+        // nothing to tell it by: never begun, or all of it refused
+        for (tally, rate) in [(Tally::default(), None), (tally(0, 0), None), (tally(0, 200), Some(1.0))] {
+            assert_eq!((tally.limit(rate), tally.limit(rate).word()), (Limit::Unmeasured, "unmeasured"));
+        }
+    }
+
+    fn outcome(tally: Tally) -> Outcome {
+        let limit = tally.limit(None);
+        Outcome { tally, expected: Expected::new(Vec::new()), limit, series: None, verified: None }
+    }
+
+    /// The server's own words, of the first answer of each kind, where there was one; else where to look.
+    #[test]
+    fn a_refusal_is_told_as_the_server_said_it() {
+        let mut refused = tally(0, 0);
+        refused.hear("grpc-status 8", " series limit\u{1b}[2J\n\u{202e}of \"2\" ");
+        refused.hear("grpc-status 8", "another");
+        refused.fail(1_000_000, "grpc-status 8".into());
+        let outcome = outcome(refused);
+        let (complaints, summary) = (outcome.complaints(), outcome.summary());
+        let words = "grpc-status 8: series limit\\u{1b}[2J\\n\\u{202e}of \"2\"";
+        assert_eq!(complaints, [format!("nothing was acknowledged; the server answered: {words}")]);
+        assert!(summary.contains(&format!("failed        1 requests: {words}\n")), "{summary}");
+        assert!(summary.contains(" s, 105.0 MB/s, ") && summary.contains("acknowledged  0 points, 0 points/s\n"));
+        assert!(summary.contains("limited by    (cannot be told") && !summary.contains("never idle"), "{summary}");
+        let warm_up = self::outcome(outcome.tally.after_warm_up());
+        assert_eq!(warm_up.tally.told("warm-up: grpc-status 8"), format!("warm-up: {words}"));
+        assert!(warm_up.summary().contains("limited by    (cannot be told: nothing was measured)\n"));
+        assert_eq!(warm_up.complaints()[1], complaints[0]);
+    }
+
+    #[test]
+    fn words_of_a_server_are_bounded() {
+        let mut tally = tally(0, 0);
+        (0..100).for_each(|status| tally.hear(&format!("HTTP {status}"), &"\u{1f600}x".repeat(1_000)));
+        assert_eq!(tally.heard.len(), LOAD_HEARD_MAX);
+        assert!(tally.heard.values().all(|words| words.chars().count() == LOAD_HEARD_CHARS_MAX + 1));
+        tally.hear("HTTP 0", "");
+        assert!(outcome(tally).complaints()[0].contains("HTTP 7: \u{1f600}x"));
     }
 
     #[test]

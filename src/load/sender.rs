@@ -499,11 +499,15 @@ impl Sender {
                     let rejected = rejected.min(flight.points);
                     self.tally.rejected_points += rejected;
                     self.tally.acknowledged_points += flight.points - rejected;
+                    if rejected > 0 {
+                        self.tally.hear("partial success", &flight.said);
+                    }
                 }
                 Verdict::Refused(why) => {
-                    self.tally.failed_points += flight.points;
-                    *self.tally.failures.entry(why).or_default() += 1;
+                    self.tally.hear(&why, &flight.said);
+                    self.tally.fail(flight.points, why);
                 }
+                Verdict::Strange(why) => self.tally.fail(flight.points, why),
             }
         }
     }

@@ -531,6 +531,30 @@ fn faults_that_cannot_be_are_refused_with_words() {
     }
 }
 
+/// The wrong door is suspected only where no server of OTLP answered.
+#[test]
+fn what_refused_everything_is_told_in_its_own_words() {
+    let words = "--series 1000 --batch 100 --exports 1";
+    let refuse = |status| SinkOptions { fail_status: Some(status), ..SinkOptions::default() };
+    let partial = || SinkOptions { partial: Some(1_000), ..SinkOptions::default() };
+    for (scheme, sink, wanted) in [
+        ("grpc", refuse(14), "answered: grpc-status 14: fault ordered"),
+        ("grpc", refuse(503), "answered: HTTP 503 without grpc-status"),
+        ("grpc", partial(), "answered: partial success: 1000 points rejected to order"),
+        ("grpc", refuse(404), "check that --endpoint"),
+        ("http", refuse(413), "answered: HTTP 413: fault ordered"),
+        ("http", refuse(14), "answered: HTTP 503: fault ordered"),
+        ("http", partial(), "answered: partial success: 1000 points rejected to order"),
+        ("http", refuse(404), "check that --endpoint"),
+    ] {
+        let (outcome, _) = run(sink, scheme, words);
+        let complaints = outcome.complaints();
+        assert!(complaints.len() == 1 && complaints[0].contains(wanted), "{scheme} {wanted}: {complaints:?}");
+        assert!(complaints[0].starts_with("nothing was acknowledged"), "{complaints:?}");
+        assert_eq!(outcome.limit, Limit::Unmeasured, "{scheme} {wanted}");
+    }
+}
+
 #[test]
 fn latency_counts_from_the_due_time() {
     // One connection, one slot, answers after 20 ms, due every millisecond: the tenth waits for nine others.

@@ -52,3 +52,9 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHME
 
 /// Exit code of bad usage: what is asked for cannot be meant.
 pub const USAGE: u8 = 2;
+
+/// A line for people on standard error. Where that is gone nobody reads it, which is no reason to panic.
+pub(crate) fn tell(line: std::fmt::Arguments) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

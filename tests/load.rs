@@ -8,6 +8,7 @@ use catchment::load::{Sink, SinkOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 
 fn load(words: &str) -> (Ended, serde_json::Value) {
     let words: Vec<&str> = ["load", "--json"].into_iter().chain(words.split_whitespace()).collect();
@@ -245,4 +246,31 @@ fn what_cannot_be_started_is_told() {
     assert!(ended.code() == 2 && ended.stderr.contains("--encoding json"), "{ended:?}");
     let ended = output(command(&["load", "--verify", "--order", "zipf", "--kind", "gauge"]));
     assert!(ended.code() == 2 && ended.stderr.contains("change --kind"), "{ended:?}");
+}
+
+/// A terminal that is closed, or a full disk behind a redirection: what cannot be told does not change how the run ends.
+#[test]
+fn standard_error_that_takes_nothing_does_not_end_a_run() {
+    let sink = Sink::start(SinkOptions::default()).unwrap();
+    let endpoint = format!("grpc://{}", sink.address());
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let refusing = Sink::start(SinkOptions { fail_status: Some(14), ..SinkOptions::default() }).unwrap();
+    let refused = format!("grpc://{}", refusing.address());
+    let address = address().to_string();
+    for (words, code) in [
+        (&["load", "--exports", "1", "--endpoint", &endpoint][..], 0),
+        (&["load", "--exports", "1", "--json", "--endpoint", &refused], 3),
+        (&["load", "--verify", "--exports", "1", "--settle", "1ms", "--endpoint", &endpoint], 3),
+        (&["load", "--exports", "1", "--endpoint", &format!("grpc://{address}")], 1),
+        (&["load", "--exports", "0"], 2),
+        (&["load", "--no-such-flag"], 2),
+        (&["tune", "--duration", "1"], 2),
+    ] {
+        let status = command(words).stdout(Stdio::null()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{words:?}");
+    }
+    // nor does standard output, which is a failure of its own
+    let status =
+        command(&["load", "--exports", "1", "--endpoint", &endpoint]).stdout(full()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
 }

@@ -106,14 +106,14 @@ fn hide_stray_words(error: &mut clap::Error) {
 fn run(options: run::Options) -> u8 {
     // first of all: gone even where the configuration is refused
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
-        eprintln!("catchment: {problem}");
+        crate::tell(format_args!("catchment: {problem}"));
         return FAILURE;
     }
     match options.settle() {
         Ok(plan) => crate::runtime::run(plan),
         Err(problems) => {
             for problem in problems {
-                eprintln!("catchment: {problem}");
+                crate::tell(format_args!("catchment: {problem}"));
             }
             crate::USAGE
         }
@@ -121,13 +121,13 @@ fn run(options: run::Options) -> u8 {
 }
 
 fn refused(problem: &str) -> u8 {
-    eprintln!("catchment: {problem}");
+    crate::tell(format_args!("catchment: {problem}"));
     crate::USAGE
 }
 
 fn told(result: Result<u8, String>) -> u8 {
     result.unwrap_or_else(|problem| {
-        eprintln!("catchment: {problem}");
+        crate::tell(format_args!("catchment: {problem}"));
         FAILURE
     })
 }

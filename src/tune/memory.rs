@@ -56,7 +56,8 @@ pub fn check(path: &Path) -> Result<(), String> {
         return Err(format!("capture {}: there is no request in it", path.display()));
     }
     if let Some(at) = capture.torn_at {
-        eprintln!("catchment: capture {}: its last record, at byte {at}, is not whole", path.display());
+        let path = path.display();
+        crate::tell(format_args!("catchment: capture {path}: its last record, at byte {at}, is not whole"));
     }
     Ok(())
 }

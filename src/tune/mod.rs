@@ -80,7 +80,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
         (note, more) => note.or(more.map(String::from)),
     };
     if let Some(note) = &note {
-        eprintln!("catchment: {note}");
+        crate::tell(format_args!("catchment: {note}"));
     }
     let mut meter = Meter { plan: &plan, folder: &folder, stop: &stop, rounds: Vec::new(), capture: None };
     if source == Source::Memory {
@@ -149,7 +149,7 @@ impl Meter<'_> {
             }
         }
         if terminal {
-            eprint!("\r\x1b[2K");
+            let _ = write!(std::io::stderr(), "\r\x1b[2K");
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Files that are replaced whole: written under another name beside it, then renamed.
 //!
-//! Only a regular file is ever replaced or removed: a device, a pipe or a link is somebody else's.
+//! Knows paths; does not know what is written, nor which flag asked for it.
+//! Invariant: only a regular file is ever replaced or removed: a device, a pipe or a link is somebody else's.
 
 use std::fs;
 use std::io::{Error, ErrorKind, Result};

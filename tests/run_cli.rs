@@ -433,6 +433,32 @@ fn environment_variables_work_and_flags_win() {
     assert!(ended.stderr.contains("several"), "{}", ended.stderr);
 }
 
+/// A terminal that was closed, a full disk: what is for people is lost, and nothing else.
+#[test]
+fn standard_error_that_takes_nothing_does_not_end_a_run() {
+    let folder = Folder::new();
+    let path = folder.0.join("ports");
+    let mut command = command(&["run", "--interval", "1h", "--expire", "2h", "--out", "stdout", "--ports-file"]);
+    command.arg(&path).stdout(std::process::Stdio::null());
+    for door in DOORS {
+        command.args([door, "127.0.0.1:0"]);
+    }
+    command.stderr(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let mut child = command.spawn().unwrap();
+    let exited = |child: &mut std::process::Child| child.try_wait().unwrap();
+    until("the ports file", || {
+        assert_eq!(exited(&mut child), None, "before it listens");
+        path.exists().then_some(())
+    });
+    binary::process::signal(child.id(), "TERM");
+    let status = until("the end", || exited(&mut child));
+    assert_eq!(status.code(), Some(0));
+    // bad usage, too
+    let mut bad = self::command(&["run", "--interval", "never"]);
+    bad.stderr(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    assert_eq!(bad.status().unwrap().code(), Some(2));
+}
+
 /// As OpenTelemetry has it for its own variables; an empty flag is not one that was left out.
 #[test]
 fn an_empty_environment_variable_counts_as_not_set() {

@@ -128,14 +128,14 @@ impl Recorder {
             Ok(summary) => {
                 let summary = Summary { dropped, ..summary };
                 let Summary { requests, bytes, full, .. } = summary;
-                eprintln!(
-                    "catchment: capture {path}: {requests} requests, {bytes} bytes; {dropped} dropped{}",
-                    if full { "; it ended at --capture-limit" } else { "" }
-                );
+                let end = if full { "; it ended at --capture-limit" } else { "" };
+                crate::tell(format_args!(
+                    "catchment: capture {path}: {requests} requests, {bytes} bytes; {dropped} dropped{end}"
+                ));
                 Ok(summary)
             }
             Err(error) => {
-                eprintln!("catchment: capture {path}: {error}; it is not whole");
+                crate::tell(format_args!("catchment: capture {path}: {error}; it is not whole"));
                 Err(error)
             }
         }

@@ -47,8 +47,8 @@ pub struct Options {
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
     admin: String,
     /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or
-    /// otlp-https://, stdout, file:PATH. Repeatable; in the environment several have blanks between them. Options: ?temporality=delta|cumulative,
-    /// ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
+    /// otlp-https://, stdout, file:PATH. Repeatable; several in one value have blanks between them, in the environment too.
+    /// Options: ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
     /// the --out- flags below for one destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
     #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", hide_env_values = true, value_delimiter = ' ')]
     outs: Vec<String>,

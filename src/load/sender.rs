@@ -1,9 +1,9 @@
 //! The sending thread: one loop over all connections, without blocking on any.
 //!
 //! Deliberately does not know what payloads hold, nor how protocols frame them.
-//! Invariants: 1. a request is patched only when none of its bytes wait in an outbox or for a window; 2. a request always goes to the
-//! same connection, so the points of a series stay in order, unless there are fewer requests than connections and
-//! all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
+//! Invariants: 1. a request is patched only when none of its bytes wait in an outbox or for a window; 2. a request always
+//! goes to the same connection, so the points of a series stay in order, unless there are fewer requests than connections
+//! and all kinds only add; 3. every request that was begun is counted once: acknowledged, refused, or lost;
 //! 4. with a rate, latency runs from the moment a request was due, whether or not it could be sent then; 5. nothing of
 //! the warm-up is on its way, and none of it is counted, when the measured part begins.
 //! Bounds: the drain after the last request of either part takes `--drain`; a lost connection is tried
@@ -242,8 +242,8 @@ impl Sender {
             if self.waiting == 0 && idle != Idle::Server {
                 self.silent_since_ns = now_ns;
             }
-            let over = now_ns >= self.deadline_ns || stop.load(Ordering::Relaxed) || self.is_finished();
-            let over = over || self.tally.gone.is_some();
+            let ended = stop.load(Ordering::Relaxed) || self.tally.gone.is_some();
+            let over = ended || now_ns >= self.deadline_ns || self.is_finished();
             if !self.stopping && (over || self.is_silent(now_ns)) {
                 // What is over is only drained, for as long as that may take.
                 self.tally.silent = (!over).then_some(self.silence_max);

@@ -94,6 +94,7 @@ pub fn is_normal(run: &[u8], key_byte: u8) -> bool {
 
 /// Records whose keys are compared each with each.
 const FEW: usize = 16;
+const _: () = assert!(FEW <= ATTRIBUTES_MAX, "what is called normal is not too many");
 
 /// The key of a plain record of valid texts at the head of a run, and the run behind it.
 fn split_plain(run: &[u8], key_byte: u8) -> Option<(&[u8], &[u8])> {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Progress: never holds anything a shard waits for. Bounds: `limits::CUT_LATE_AFTER` for a late shard; the end takes
-//! at most `--shutdown-timeout`, and then says what was left.
+//! at most `--shutdown-timeout`, and `limits::LAST_MERGE_MAX` more where a cut was made that is not merged by then; a
+//! second signal ends it at once, but for that merge. What was left is said.
 
 use super::bind::{ADMIN, SCRAPE};
 use super::losses::{self, Losses};
@@ -156,7 +157,7 @@ impl Control {
             let now = clock::now();
             if threads.iter().any(JoinHandle::is_finished) {
                 // a shard never ends by itself: its panic has been printed
-                eprintln!("catchment: a shard ended unexpectedly; what it held is lost");
+                crate::tell(format_args!("catchment: a shard ended unexpectedly; what it held is lost"));
                 return crate::cli::FAILURE;
             }
             let wait = if busy { Duration::ZERO } else { self.wait(now) };
@@ -331,14 +332,14 @@ impl Control {
         self.losses.look(&tally, &destinations, clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
-        eprintln!("catchment: {}", ledger.line());
+        crate::tell(format_args!("catchment: {}", ledger.line()));
         let counted = self.view.count_open();
         // points of a cut that is not merged are neither in open banks nor emitted
         if self.house.board.all_merged(self.number) && tally.open() as u64 != counted {
-            eprintln!(
-                "catchment: the ledger has {} open points, the cells {counted}: please report this",
-                tally.open()
-            );
+            let open = tally.open();
+            crate::tell(format_args!(
+                "catchment: the ledger has {open} open points, the cells {counted}: please report this"
+            ));
             return crate::cli::FAILURE;
         }
         if !ledger.balanced() {

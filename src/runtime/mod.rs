@@ -201,13 +201,13 @@ impl House {
 /// Runs until SIGTERM or Ctrl-C; returns the exit code.
 pub fn run(plan: Plan) -> u8 {
     if let Err(problem) = telemetry::log::start(&plan.log, plan.log_format == LogFormat::Json) {
-        eprintln!("catchment: {problem}");
+        crate::tell(format_args!("catchment: {problem}"));
         return crate::USAGE;
     }
     match start(plan) {
         Ok(code) => code,
         Err(Problem { code, words }) => {
-            eprintln!("catchment: {words}");
+            crate::tell(format_args!("catchment: {words}"));
             code
         }
     }
@@ -332,7 +332,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         bind::write_ports(path, &addresses)
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
-    eprint!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()));
+    crate::tell(format_args!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()).trim_end()));
     let code = control.run(threads, delivery);
     // the shards are gone, and their taps with them
     match recorder.map(capture::Recorder::finish) {

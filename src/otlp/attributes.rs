@@ -4,7 +4,8 @@
 //! `repeated KeyValue attributes` records of one message, each with its key byte (which differs by message) and length.
 //!
 //! Invariants
-//! 1. A normalised run has minimal varints, known fields only, one value each, and no key twice.
+//! 1. A normalised run has minimal varints, known fields only, one value each, and no key twice. Maps inside its values
+//!    have their records by key, since their order says nothing; of one key twice in such a map, nothing is dropped.
 //! 2. `hash` does not depend on the order of the records; `same` compares contents, never hashes.
 
 use super::schema::{Message, validate};
@@ -219,7 +220,7 @@ fn put_field(
 }
 
 /// Writes one KeyValue with minimal encoding: key (1), then value (2) when present. Nothing is kept beside `out`, however
-/// deep the value.
+/// deep the value, but for a copy of the map being put in order.
 fn put_key_value(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
     let (mut key, mut value, mut value_parts) = (&[][..], &[][..], 0);
     let mut reader = Reader::new(record);
@@ -287,12 +288,17 @@ fn put_any_value(body: Body<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         5 | 6 => {
             let key_byte = if last == 5 { 0x2a } else { 0x32 };
             return put_field(out, key_byte, run_bytes, |out| {
+                let start = out.len();
                 body.each_field(&mut |place, field, reader| {
                     if place < run_from || field.number != last {
                         return reader.skip(field, 1);
                     }
                     put_items(reader.bytes()?, last == 5, out)
-                })
+                })?;
+                if last == 6 {
+                    sort_by_key(out, start);
+                }
+                Ok(())
             });
         }
         // an index into a table that only profiles have (R21), or no value at all: an empty AnyValue
@@ -318,6 +324,36 @@ fn put_items(list: &[u8], is_array: bool, out: &mut Vec<u8>) -> Result<(), Fault
         }
     }
     Ok(())
+}
+
+/// Brings the records of a map, normalised, from `start` on, into the order of their keys, those of one key into that of
+/// their bytes. Where they stand in it already, nothing is allocated; else each is moved once a level, and levels are few.
+fn sort_by_key(out: &mut Vec<u8>, start: usize) {
+    fn rank<'a>(record: &Record<'a>) -> (&'a [u8], &'a [u8]) {
+        (record.key(), record.bytes)
+    }
+    let map = &out[start..];
+    if Records::new(map).is_sorted_by_key(|record| rank(&record)) {
+        return;
+    }
+    // places rather than records: a record may take no more than two bytes
+    let mut places: Vec<u32> = Vec::new();
+    let mut records = Records::new(map);
+    let mut place = 0;
+    while records.next().is_some() {
+        places.push(place as u32);
+        place = map.len() - records.reader.left();
+    }
+    let at = |place: &u32| Records::new(&map[*place as usize..]).next();
+    places.sort_unstable_by(|a, b| at(a).as_ref().map(rank).cmp(&at(b).as_ref().map(rank)));
+    let mut ordered = Vec::with_capacity(map.len());
+    for record in places.iter().filter_map(at) {
+        put_header(&mut ordered, 0x0a, record.bytes.len());
+        ordered.extend_from_slice(record.bytes);
+    }
+    debug_assert_eq!(ordered.len(), map.len(), "the same records");
+    out.truncate(start);
+    out.extend_from_slice(&ordered);
 }
 
 /// One KeyValue of a normalised run.
@@ -436,7 +472,97 @@ mod tests {
         assert!(!is_normal(&run, KEY + 1) && !is_normal(&run[..run.len() - 1], KEY));
     }
 
+    /// A value nested at random; maps may hold a key twice.
+    #[derive(Clone, Debug)]
+    enum Nested {
+        Int(u8),
+        Text(String),
+        Array(Vec<Nested>),
+        Map(Vec<(String, Nested)>),
+    }
+
+    fn any_nested() -> impl Strategy<Value = Nested> {
+        let leaf = prop_oneof![any::<u8>().prop_map(Nested::Int), "[ab]{0,2}".prop_map(Nested::Text)];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Nested::Array),
+                prop::collection::vec(("[a-c]{0,2}", inner), 0..5).prop_map(Nested::Map),
+            ]
+        })
+    }
+
+    /// The AnyValue, its maps in the order that `shuffle` gives them.
+    fn any_value(value: &Nested, shuffle: &mut dyn FnMut(&mut Vec<(String, Nested)>)) -> Vec<u8> {
+        let (mut any, mut list) = (Vec::new(), Vec::new());
+        match value {
+            Nested::Int(n) => any.extend_from_slice(&[0x18, *n & 0x7f]),
+            Nested::Text(t) => any = text(t),
+            Nested::Array(items) => {
+                for item in items {
+                    crate::wire::put_bytes(&mut list, 0x0a, &any_value(item, shuffle));
+                }
+                crate::wire::put_bytes(&mut any, 0x2a, &list);
+            }
+            Nested::Map(pairs) => {
+                let mut pairs = pairs.clone();
+                shuffle(&mut pairs);
+                for (key, item) in pairs {
+                    let mut record = Vec::new();
+                    crate::wire::put_bytes(&mut record, 0x0a, key.as_bytes());
+                    crate::wire::put_bytes(&mut record, 0x12, &any_value(&item, shuffle));
+                    crate::wire::put_bytes(&mut list, 0x0a, &record);
+                }
+                crate::wire::put_bytes(&mut any, 0x32, &list);
+            }
+        }
+        any
+    }
+
+    fn normal(run: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        assert_eq!(normalise(run, KEY, &mut out), Ok(Ok(())));
+        out
+    }
+
+    #[test]
+    fn maps_stand_by_key_whatever_their_order_or_parts() {
+        let pair = |key: &str, n: u8| (key.to_string(), Nested::Int(n));
+        let map = |pairs: &[(String, Nested)]| any_value(&Nested::Map(pairs.to_vec()), &mut |_| {});
+        let want = normal(&record("k", &map(&[pair("a", 1), pair("b", 2), pair("long", 3)])));
+        let other = map(&[pair("long", 3), pair("b", 2), pair("a", 1)]);
+        assert_eq!(normal(&record("k", &other)), want);
+        let parts = [map(&[pair("long", 3)]), map(&[pair("b", 2), pair("a", 1)])].concat();
+        assert_eq!(normal(&record("k", &parts)), want, "a map in two parts");
+        assert!(!is_normal(&record("k", &other), KEY));
+        let array = |values: &[u8]| Nested::Array(values.iter().map(|n| Nested::Int(*n)).collect());
+        let of = |value: &Nested| normal(&record("k", &any_value(value, &mut |_| {})));
+        assert_ne!(of(&array(&[1, 2])), of(&array(&[2, 1])), "an array's order counts");
+        assert_ne!(
+            of(&Nested::Map(vec![pair("a", 1), pair("b", 2)])),
+            of(&Nested::Map(vec![pair("a", 2), pair("b", 1)]))
+        );
+    }
+
     proptest! {
+        #[test]
+        fn order_inside_maps_says_nothing(value in any_nested(), turns in prop::collection::vec(0usize..5, 1..8)) {
+            let mut turn = 0;
+            let shuffled = any_value(&value, &mut |pairs| {
+                turn += 1;
+                let by = turns[turn % turns.len()];
+                if !pairs.is_empty() {
+                    let by = by % pairs.len();
+                    pairs.rotate_left(by);
+                }
+                if by % 2 == 1 {
+                    pairs.reverse();
+                }
+            });
+            let first = normal(&record("k", &any_value(&value, &mut |_| {})));
+            prop_assert_eq!(&normal(&record("k", &shuffled)), &first);
+            prop_assert_eq!(&normal(&first), &first, "and once is enough");
+        }
+
         /// Whatever the bytes: what is called normal is accepted and stays as it is.
         #[test]
         fn what_is_called_normal_is(

@@ -1,10 +1,11 @@
 //! A histogram's or summary's lines, a few at a time.
 //!
 //! Knows `_bucket`, `_sum`, `_count`, `_created` and `quantile` (X14), and what OpenMetrics forbids: a `_sum` that is
-//! negative, NaN, or beside negative bounds, and negative quantile values; does not know merging. A row of a thousand buckets with long
+//! negative, NaN, or beside negative bounds, a histogram's `_count` without its `_sum`, and negative quantile values;
+//! does not know merging. A row of a thousand buckets with long
 //! labels is larger than any chunk, so its lines can stop between two of them and go on later.
 //!
-//! Invariant: `le="+Inf"` and `_count` are the count; buckets only rise towards it.
+//! Invariant: `le="+Inf"`, and `_count` where it stands, are the count; buckets only rise towards it.
 
 use std::sync::Arc;
 
@@ -141,7 +142,10 @@ impl Lines {
                     }
                 }
                 Some(1) => {
-                    self.put_plain(out, face, "_count", Number::Uint(self.count));
+                    // in OpenMetrics a histogram has both or neither; its count is that of +Inf
+                    if self.sum.is_some() || face.is_summary || !face.open_metrics {
+                        self.put_plain(out, face, "_count", Number::Uint(self.count));
+                    }
                     self.pending = face.open_metrics && self.created_ns > 0;
                 }
                 Some(_) => {

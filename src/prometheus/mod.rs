@@ -33,7 +33,8 @@
 //!   timestamps.
 //! - *OpenMetrics*: a counter's family has no `_total`; where that name is another family's, or the name does not end
 //!   with it, the type is `unknown`, so that no series is lost. `target_info` is `target`, of type `info`. Starts are
-//!   `_created`. What it forbids is left out: counters that are negative or NaN, such sums, negative quantile values.
+//!   `_created`. What it forbids is left out: counters that are negative or NaN, such sums, a histogram's
+//!   `_count` without its `_sum` (`le="+Inf"` has it), negative quantile values.
 //! - *Protobuf*: a family larger than a chunk is several messages of one name, one after the other.
 //! - *Merged rows* have the start of the longest, and no exemplars.
 //!

@@ -119,7 +119,7 @@ fn x6_x7_names_that_clash_in_openmetrics_lose_no_series() {
         "# HELP target_info Target metadata\n# TYPE target_info gauge\ntarget_info{@,host_name=\"h2\"} 1\n\
          # TYPE a gauge\na{@} 2\n# TYPE a_total unknown\na_total{@} 1\n\
          # TYPE b_created gauge\nb_created{@} 4\n# TYPE b_total unknown\nb_total{@} 3\n\
-         # TYPE h histogram\nh_bucket{@,le=\"+Inf\"} 5\nh_count{@} 5\n# TYPE h_count_total unknown\nh_count_total{@} 6\n\
+         # TYPE h histogram\nh_bucket{@,le=\"+Inf\"} 5\n# TYPE h_count_total unknown\nh_count_total{@} 6\n\
          # TYPE target gauge\ntarget{@} 7\n# EOF\n",
     );
     assert_eq!(report.cases, [0; WarningReason::COUNT]);
@@ -130,7 +130,7 @@ fn x6_x7_names_that_clash_in_openmetrics_lose_no_series() {
             Group::histogram("h", &[]).row(&[], 1, Histogram(5, None, vec![])),
         ],
         "# HELP target Target metadata\n# TYPE target info\ntarget_info{@,host_name=\"h2\"} 1\n\
-         # TYPE h histogram\nh_bucket{@,le=\"+Inf\"} 5\nh_count{@} 5\n# TYPE target_total unknown\ntarget_total{@} 7\n# EOF\n",
+         # TYPE h histogram\nh_bucket{@,le=\"+Inf\"} 5\n# TYPE target_total unknown\ntarget_total{@} 7\n# EOF\n",
     );
     assert_eq!(report.count(WarningReason::NameTaken), 1);
 }
@@ -153,11 +153,37 @@ fn x7_what_openmetrics_forbids_is_left_out_and_counted() {
             ),
         ],
         "# TYPE c counter\nc_total{@,k=\"c\"} +Inf\n\
-         # TYPE h histogram\nh_bucket{@,le=\"-1.0\"} 1\nh_bucket{@,le=\"1.0\"} 2\nh_bucket{@,le=\"+Inf\"} 3\nh_count{@} 3\n\
-         # TYPE i histogram\ni_bucket{@,le=\"1.0\"} 1\ni_bucket{@,le=\"+Inf\"} 2\ni_count{@} 2\n\
+         # TYPE h histogram\nh_bucket{@,le=\"-1.0\"} 1\nh_bucket{@,le=\"1.0\"} 2\nh_bucket{@,le=\"+Inf\"} 3\n\
+         # TYPE i histogram\ni_bucket{@,le=\"1.0\"} 1\ni_bucket{@,le=\"+Inf\"} 2\n\
          # TYPE s summary\ns{@,quantile=\"0.9\"} 1\ns_count{@} 2\n# EOF\n",
     );
     assert_eq!(report.count(WarningReason::NotACounter), 2);
+}
+
+#[test]
+fn x7_openmetrics_has_a_histograms_count_where_it_has_its_sum() {
+    let groups = [
+        Group::new("e", Kind::ExponentialHistogram, false).row(&[], 1, exponential(4, None)),
+        Group::new("f", Kind::ExponentialHistogram, false).row(&[], 1, exponential(4, Some(-1.0))),
+        started(Group::histogram("h", &[1.0]).row(&[], 1, Histogram(2, None, vec![1, 1])).row(
+            &[("k", "v")],
+            1,
+            Histogram(3, Some(0.5), vec![3, 0]),
+        )),
+        Group::new("s", Kind::Summary, false).row(&[], 1, Summary(2, -1.0, vec![])),
+    ];
+    check(
+        &groups,
+        "# TYPE e histogram\ne_bucket{@,le=\"+Inf\"} 4\n# TYPE f histogram\nf_bucket{@,le=\"+Inf\"} 4\n\
+         # TYPE h histogram\nh_bucket{@,le=\"1.0\"} 1\nh_bucket{@,le=\"+Inf\"} 2\nh_created{@} 1700000000.5\n\
+         h_bucket{@,k=\"v\",le=\"1.0\"} 3\nh_bucket{@,k=\"v\",le=\"+Inf\"} 3\nh_sum{@,k=\"v\"} 0.5\n\
+         h_count{@,k=\"v\"} 3\nh_created{@,k=\"v\"} 1700000000.5\n\
+         # TYPE s summary\ns_count{@} 2\n# EOF\n",
+    );
+    for format in [Format::Text004, Format::Text100] {
+        let text = String::from_utf8(sliced(&groups, of(format)).0).unwrap();
+        assert_eq!(text.matches("_count{").count(), 5, "the other formats have it always: {text}");
+    }
 }
 
 #[test]
@@ -191,7 +217,7 @@ fn x16_exemplars_on_counters_and_buckets() {
         &groups,
         &format!(
             "# TYPE c counter\nc_total{{@}} 1{}\n# TYPE g gauge\ng{{@}} 1\n# TYPE h histogram\n\
-             h_bucket{{@,le=\"1.0\"}} 1{}\nh_bucket{{@,le=\"2.0\"}} 1\nh_bucket{{@,le=\"+Inf\"}} 3{}\nh_count{{@}} 3\n# EOF\n",
+             h_bucket{{@,le=\"1.0\"}} 1{}\nh_bucket{{@,le=\"2.0\"}} 1\nh_bucket{{@,le=\"+Inf\"}} 3{}\n# EOF\n",
             mark("7"),
             mark("0.5"),
             mark("7"),
@@ -339,7 +365,7 @@ fn x3_x17_quoted_names_where_they_are_wanted() {
     );
     assert_eq!(
         page(Format::OpenMetrics100, Translation::NoUtf8EscapingWithSuffixes, Escaping::AllowUtf8),
-        "# TYPE \"h.x\" histogram\n{\"h.x_bucket\",@,le=\"1.0\"} 1\n{\"h.x_bucket\",@,le=\"+Inf\"} 1\n{\"h.x_count\",@} 1\n\
+        "# TYPE \"h.x\" histogram\n{\"h.x_bucket\",@,le=\"1.0\"} 1\n{\"h.x_bucket\",@,le=\"+Inf\"} 1\n\
          # TYPE \"http.requests_seconds\" counter\n# UNIT \"http.requests_seconds\" seconds\n\
          {\"http.requests_seconds_total\",@,\"a.b\"=\"v\",c=\"w\"} 1\n\
          {\"http.requests_seconds_created\",@,\"a.b\"=\"v\",c=\"w\"} 1700000000.5\n\

@@ -119,6 +119,13 @@ fn clashes(families: &BTreeMap<String, Parsed>) -> Result<(), String> {
         if family.samples.is_empty() {
             return Err(format!("{name} has no samples"));
         }
+        let of = |suffix: &str| -> BTreeSet<&Labels> {
+            let named = format!("{name}{suffix}");
+            family.samples.iter().filter(|s| s.0.0 == named).map(|s| &s.0.1).collect()
+        };
+        if family.kind == "histogram" && of("_count") != of("_sum") {
+            return Err(format!("{name} has a count or a sum without the other"));
+        }
         let sample_names = suffixes(&family.kind).iter().map(|suffix| format!("{name}{suffix}"));
         for taken in sample_names.chain([name.clone()]).collect::<BTreeSet<_>>() {
             if let Some(owner) = owners.insert(taken.clone(), name) {
@@ -221,4 +228,7 @@ fn the_parser_is_strict() {
     check("# TYPE \"a.b\" gauge\n{\"a.b\",\"cd\"=\"e\"} 1\n# EOF\n", false);
     check("# TYPE target info\ntarget_info{a=\"b\"} 1\n# EOF\n", true);
     check("# TYPE a gauge\na 1\n\n# EOF\n", false);
+    check("# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n# EOF\n", true);
+    check("# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\n# EOF\n", true);
+    check("# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_count 1\n# EOF\n", false);
 }

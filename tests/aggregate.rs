@@ -42,6 +42,89 @@ fn m8_deltas_of_one_series_add_exactly_over_cores_orders_and_requests() {
 }
 
 #[test]
+fn m5_key_order_inside_a_map_is_no_identity_of_points_resources_or_scopes() {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value};
+    let any = |value| Some(AnyValue { value: Some(value) });
+    let pair = |key: &str, value| KeyValue { key: key.into(), value, ..Default::default() };
+    // a map in a map in an array
+    let nested = |turned: bool| {
+        let map = |mut values: Vec<KeyValue>| {
+            if turned {
+                values.reverse();
+            }
+            any(Value::KvlistValue(KeyValueList { values }))
+        };
+        let inner = map(vec![pair("x", any(Value::IntValue(1))), pair("y", map(vec![])), pair("long", None)]);
+        let array = any(Value::ArrayValue(ArrayValue { values: vec![inner.clone().unwrap(), inner.unwrap()] }));
+        pair("k", map(vec![pair("a", array), pair("b", any(Value::BoolValue(true)))]))
+    };
+    for cores in [1, 2] {
+        let mut rig = Rig::new(cores);
+        for turns in 0..8 {
+            let turned = |bit: u32| nested(turns & bit != 0);
+            let mut point = number(&[("z", "1")], T, T + u64::from(turns), int(1));
+            point.attributes.push(turned(1));
+            let mut all = request(vec![sum("m", DELTA, true, vec![point])]);
+            let one = &mut all.resource_metrics[0];
+            one.resource.as_mut().unwrap().attributes.push(turned(2));
+            one.scope_metrics[0].scope.as_mut().unwrap().attributes.push(turned(4));
+            rig.send(turns as usize, &all);
+        }
+        let out = rig.cut(T + 10 * SECOND);
+        assert_eq!((values(&out.cumulative), values(&out.delta)), (vec![8.0], vec![8.0]), "{cores} cores");
+        assert_eq!((rig.registry.live(), rig.registry.group_count()), (1, 1));
+    }
+}
+
+/// As client_golang does, whose table of bounds is off by a unit in the last place.
+#[test]
+fn m24_a_zero_bucket_that_widens_to_a_bound_as_the_producer_rounds_it_is_no_reset() {
+    const ROOT: f64 = std::f64::consts::FRAC_1_SQRT_2;
+    let point = |time, zero: u64, threshold: f64, offset, counts: &[u64]| {
+        let mut point = exponential_point(&[], T, time, 1, offset, counts);
+        (point.zero_count, point.zero_threshold, point.count) = (zero, threshold, counts.iter().sum::<u64>() + zero);
+        request(vec![exponential("e", CUMULATIVE, vec![point])])
+    };
+    for bound in [f64::from_bits(ROOT.to_bits() - 1), ROOT, f64::from_bits(ROOT.to_bits() + 1)] {
+        // in one interval and over two
+        for cuts in [false, true] {
+            let mut rig = Rig::new(1);
+            let mut left = 0;
+            let mut cut = |rig: &mut Rig, at| {
+                left += exponentials(&rig.cut(at).delta).iter().map(|e| e.count).sum::<u64>();
+                left
+            };
+            rig.send(0, &point(T + 1, 1, 0.0, -2, &[2, 3, 4]));
+            if cuts {
+                cut(&mut rig, T + 10);
+            }
+            rig.send(0, &point(T + 11, 4, bound, -1, &[3, 5]));
+            assert_eq!(cut(&mut rig, T + 20), 12, "{bound:e}, {cuts}");
+            assert_eq!(rig.tally.noted(Note::Reset), 0);
+        }
+    }
+}
+
+#[test]
+fn m24_no_zero_bucket_that_leaves_overlaps_a_populated_one() {
+    let point = |scale, zero, threshold, offset| {
+        let mut point = exponential_point(&[], T, T + 1, scale, offset, &[1]);
+        (point.zero_count, point.zero_threshold, point.count) = (zero, threshold, 1 + zero);
+        point
+    };
+    for cores in [1, 2] {
+        let mut rig = Rig::new(cores);
+        rig.send(0, &request(vec![exponential("e", DELTA, vec![point(1, 1, 2f64.sqrt(), 1)])]));
+        rig.send(1, &request(vec![exponential("e", DELTA, vec![point(0, 0, 0.0, 3)])]));
+        let out = rig.cut(T + 10);
+        for e in [exponentials(&out.cumulative).remove(0), exponentials(&out.delta).remove(0)] {
+            assert_eq!((e.count, e.scale, e.zero_count, e.zero_threshold), (3, 0, 2, 2.0), "{cores} cores");
+            assert_eq!(e.positive.map(|side| (side.offset, side.bucket_counts)), Some((3, vec![1])));
+        }
+    }
+}
+
+#[test]
 fn m8_counts_that_leave_64_bits_are_left_out_or_begin_anew_and_are_counted() {
     const HALF: u64 = 1 << 63;
     let both = |temporality, start, time, n: u64| {

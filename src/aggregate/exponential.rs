@@ -34,6 +34,12 @@ impl Side {
         i64::from(self.offset) + self.counts.len() as i64
     }
 
+    /// The count of bucket `index`.
+    fn at(&self, index: i64) -> u64 {
+        let place = usize::try_from(index - i64::from(self.offset)).ok();
+        place.and_then(|place| self.counts.get(place)).copied().unwrap_or(0)
+    }
+
     fn trim(&mut self) {
         while self.counts.last() == Some(&0) {
             self.counts.pop();
@@ -140,9 +146,33 @@ pub struct Exponential {
     pub negative: Side,
 }
 
-/// The upper bound of bucket `index` at `scale`.
+/// The upper bound of bucket `index` at `scale`; the last bucket ends with the doubles.
 pub fn upper_bound(index: i64, scale: i32) -> f64 {
-    ((index + 1) as f64 * f64::from(-scale).exp2()).exp2()
+    ((index + 1) as f64 * f64::from(-scale).exp2()).exp2().min(f64::MAX)
+}
+
+/// How far apart, in parts of themselves, two doubles are that may be the same bound. Bounds have no exact double, and
+/// producers work them out in their own ways (data model, "Producer Expectations"); the worst of these, an exponential of
+/// a rounded logarithm, is off by some 2^-43. The narrowest bucket is wider by far: 2^-20 and a half.
+const ROUNDING: f64 = 1.0 / (1u64 << 38) as f64;
+
+/// Whether a threshold is that bound, but for rounding.
+fn is_bound(threshold: f64, bound: f64) -> bool {
+    (threshold - bound).abs() <= bound * ROUNDING
+}
+
+/// The last bucket that lies within `threshold`, which is above 0, and whether the threshold is inside the next one.
+fn place(threshold: f64, scale: i32) -> (i64, bool) {
+    let within = |index| upper_bound(index, scale) <= threshold || is_bound(threshold, upper_bound(index, scale));
+    // the logarithm is right to a small part of a bucket, so one before is surely within
+    let mut last = (threshold.log2() * f64::from(scale).exp2()).floor() as i64 - 2;
+    for _ in 0..3 {
+        if !within(last + 1) {
+            break;
+        }
+        last += 1;
+    }
+    (last, !is_bound(threshold, upper_bound(last, scale)))
 }
 
 impl Exponential {
@@ -186,42 +216,43 @@ impl Exponential {
         self.negative.trim();
         let none = Side::default();
         let by = Side::excess(&self.positive, &none).max(Side::excess(&self.negative, &none));
-        self.downscale(by);
+        if by > 0 {
+            self.downscale(by);
+            self.raise_zero_threshold(self.zero_threshold);
+        }
     }
 
     /// Raises the zero threshold to at least `to`, absorbing buckets that lie within it; where it would split a
-    /// populated bucket it rises to that bucket's upper bound (M24).
+    /// populated bucket it rises to that bucket's upper bound (M24). A threshold that is a bound but for rounding splits
+    /// nothing.
     pub fn raise_zero_threshold(&mut self, to: f64) {
-        if to <= self.zero_threshold {
+        let mut threshold = to.max(self.zero_threshold);
+        if threshold <= 0.0 {
             return;
         }
-        let mut threshold = to;
-        // a bucket of the other side may raise the threshold again: at most one turn a bucket
-        for _ in 0..2 * EXPONENTIAL_BUCKETS_MAX + 1 {
-            let before = threshold;
-            for side in [&self.positive, &self.negative] {
-                for (i, count) in side.counts.iter().enumerate() {
-                    let index = i64::from(side.offset) + i as i64;
-                    let (low, high) = (upper_bound(index - 1, self.scale), upper_bound(index, self.scale));
-                    if *count > 0 && low < threshold && threshold < high {
-                        threshold = high;
-                    }
-                }
-            }
-            if threshold == before {
-                break;
-            }
+        let (mut last, inside) = place(threshold, self.scale);
+        if inside && (self.positive.at(last + 1) > 0 || self.negative.at(last + 1) > 0) {
+            last += 1;
+            threshold = upper_bound(last, self.scale);
         }
         for side in [&mut self.positive, &mut self.negative] {
-            for (i, count) in side.counts.iter_mut().enumerate() {
-                if upper_bound(i64::from(side.offset) + i as i64, self.scale) <= threshold {
-                    self.zero_count = self.zero_count.saturating_add(*count);
-                    *count = 0;
-                }
+            let within = (last + 1 - i64::from(side.offset)).clamp(0, side.counts.len() as i64) as usize;
+            if within > 0 {
+                let absorbed = side.counts[..within].iter_mut().map(std::mem::take);
+                self.zero_count = absorbed.fold(self.zero_count, u64::saturating_add);
+                side.trim();
             }
-            side.trim();
         }
         self.zero_threshold = threshold;
+    }
+
+    /// Whether the zero bucket ends inside a populated one.
+    fn is_split(&self) -> bool {
+        if self.zero_threshold <= 0.0 {
+            return false;
+        }
+        let (last, inside) = place(self.zero_threshold, self.scale);
+        inside && (self.positive.at(last + 1) > 0 || self.negative.at(last + 1) > 0)
     }
 
     /// Adds `other`. Returns `true` if a count overflowed; nothing is added then. Allocates only where `other` must be
@@ -251,28 +282,44 @@ impl Exponential {
             return self.merge(other);
         }
         let Some(count) = self.count.checked_add(other.count) else { return true };
-        // both thresholds may end above the larger one, where it falls inside a populated bucket
-        for _ in 0..4 * EXPONENTIAL_BUCKETS_MAX {
-            if self.zero_threshold == other.zero_threshold {
-                break;
-            }
-            let threshold = self.zero_threshold.max(other.zero_threshold);
-            self.raise_zero_threshold(threshold);
-            other.raise_zero_threshold(threshold);
-        }
-        let scale = self.scale.min(other.scale);
-        self.downscale((self.scale - scale) as u32);
-        other.downscale((other.scale - scale) as u32);
+        self.align(other);
         let by = self.excess(other);
-        self.downscale(by);
-        other.downscale(by);
+        if by > 0 {
+            self.downscale(by);
+            other.downscale(by);
+            // what was a bound may lie inside a wider bucket now
+            self.level(other);
+        }
         self.add(count, other);
         false
     }
 
     /// The buckets of both can be added one by one.
     fn is_like(&self, other: &Exponential) -> bool {
-        self.zero_threshold == other.zero_threshold && self.scale == other.scale && self.excess(other) == 0
+        self.zero_threshold == other.zero_threshold
+            && self.scale == other.scale
+            && self.excess(other) == 0
+            && !self.is_split()
+            && !other.is_split()
+    }
+
+    /// Brings both to one scale, then to one zero threshold.
+    fn align(&mut self, other: &mut Exponential) {
+        let scale = self.scale.min(other.scale);
+        self.downscale((self.scale - scale) as u32);
+        other.downscale((other.scale - scale) as u32);
+        self.level(other);
+    }
+
+    /// Brings both to one zero threshold, which is inside no populated bucket of either; scales are equal.
+    fn level(&mut self, other: &mut Exponential) {
+        // the second turn is for one that rose to a bound on account of its own bucket
+        for _ in 0..2 {
+            let threshold = self.zero_threshold.max(other.zero_threshold);
+            self.raise_zero_threshold(threshold);
+            other.raise_zero_threshold(threshold);
+        }
+        debug_assert!(self.zero_threshold == other.zero_threshold, "both rose to the bound of one bucket");
     }
 
     /// Halvings until both together fit; scales are equal.
@@ -299,24 +346,18 @@ impl Exponential {
         out.subtract(&mut older.clone()).then_some(out)
     }
 
-    /// Becomes what it has more than `older`; `false` if it cannot follow it without a reset. Both are used up: after
-    /// `false`, neither means anything.
+    /// Becomes what it has more than `older`; `false` if it cannot follow it without a reset, which is where a count
+    /// falls once both have one scale and one zero bucket. Both are used up: after `false`, neither means anything.
     pub fn subtract(&mut self, older: &mut Exponential) -> bool {
-        if self.count < older.count || self.zero_count < older.zero_count && self.zero_threshold <= older.zero_threshold
-        {
+        if self.count < older.count {
             return false;
         }
         if older.count == 0 {
             self.flags = settled(self.count, self.flags & HAS_SUM);
             return true;
         }
-        if self.scale > older.scale || self.zero_threshold < older.zero_threshold {
-            return false;
-        }
-        older.raise_zero_threshold(self.zero_threshold);
-        older.downscale((older.scale - self.scale) as u32);
-        if older.zero_threshold != self.zero_threshold {
-            return false;
+        if self.scale != older.scale || self.zero_threshold != older.zero_threshold {
+            self.align(older);
         }
         let Some(zero_count) = self.zero_count.checked_sub(older.zero_count) else { return false };
         self.zero_count = zero_count;
@@ -449,6 +490,41 @@ mod tests {
         }
 
         #[test]
+        fn m24_what_is_merged_has_no_bucket_across_the_threshold(
+            a in any_exponential(), b in any_exponential(), thresholds in prop::array::uniform2(0.0f64..70.0)
+        ) {
+            let wide = |e: &Exponential, zero_threshold: f64| Exponential { zero_threshold, ..e.clone() };
+            let (a, b) = (wide(&a, thresholds[0]), wide(&b, thresholds[1]));
+            let both = merged(&a, &b);
+            prop_assert!(balanced(&both) && (a.count == 0 || b.count == 0 || !both.is_split()), "{both:?}");
+        }
+
+        /// As producers do that keep the number of buckets down, with whatever rounding of the bound.
+        #[test]
+        fn m24_a_zero_bucket_that_widens_to_a_bound_is_no_reset(
+            scale in -4i32..=SCALE_MAX, at in -1000i64..1000, units in -8i64..=8, other in -8i64..=8, more in 0u64..3
+        ) {
+            let bound = |units: i64| {
+                f64::from_bits(upper_bound(at, scale).to_bits().saturating_add_signed(units))
+            };
+            let of = |zero_count, zero_threshold, offset: i64, counts: &[u64]| {
+                let positive = Side { offset: offset as i32, counts: counts.to_vec() };
+                let count = positive.total() + zero_count;
+                Exponential { count, zero_count, zero_threshold, scale, positive, ..Exponential::default() }
+            };
+            prop_assume!(bound(0) < f64::MAX / 2.0 && bound(0) > f64::MIN_POSITIVE);
+            let older = of(1, 0.0, at, &[2, 3, 4]);
+            let newer = of(3 + more, bound(units), at + 1, &[3, 5]);
+            let step = newer.difference(&older).expect("no count falls");
+            prop_assert_eq!((step.count, step.zero_count, step.positive.total()), (1 + more, more, 1));
+            let again = of(3 + more, bound(other), at + 1, &[3, 6]);
+            prop_assert_eq!(again.difference(&newer).map(|step| step.count), Some(1), "the bound worked out anew");
+            prop_assert_eq!(merged(&older, &newer).positive, Side { offset: at as i32 + 1, counts: vec![6, 9] });
+            let fell = of(2, bound(units), at + 1, &[3, 5]);
+            prop_assert_eq!(fell.difference(&older), None);
+        }
+
+        #[test]
         fn words_hold_what_was_stored(a in any_exponential()) {
             let mut words = vec![0u64; REGION];
             a.store(&mut words.as_mut_slice());
@@ -460,15 +536,11 @@ mod tests {
         #[test]
         fn a_difference_added_to_the_older_gives_the_newer(a in any_exponential(), b in any_exponential()) {
             let newer = merged(&a, &b);
-            if let Some(difference) = newer.difference(&a) {
-                prop_assert!(balanced(&difference));
-                let back = merged(&a, &difference);
-                prop_assert_eq!(back.count, newer.count);
-                prop_assert!(balanced(&back));
-            } else {
-                // only where thresholds had to rise between the two
-                prop_assert!(a.zero_threshold != newer.zero_threshold);
-            }
+            let difference = newer.difference(&a).expect("no count falls, so there is no reset");
+            prop_assert!(balanced(&difference));
+            let back = merged(&a, &difference);
+            prop_assert_eq!(back.count, newer.count);
+            prop_assert!(balanced(&back));
         }
     }
 
@@ -496,5 +568,21 @@ mod tests {
         };
         e.raise_zero_threshold(1.5);
         assert_eq!((e.zero_threshold, e.zero_count, e.positive.total()), (2.0, 1, 1));
+        // a bound of the finer scale is inside a bucket of the coarser one
+        let of = |scale, zero_count, zero_threshold, offset| {
+            let positive = Side { offset, counts: vec![1] };
+            Exponential { count: 1 + zero_count, zero_count, zero_threshold, scale, positive, ..Exponential::default() }
+        };
+        let both = merged(&of(1, 1, 2f64.sqrt(), 1), &of(0, 0, 0.0, 3));
+        assert_eq!((both.count, both.scale, both.zero_threshold, both.zero_count), (3, 0, 2.0, 2));
+        assert_eq!(both.positive, Side { offset: 3, counts: vec![1] });
+        // so is one where what is merged does not fit its scale
+        let far = Side { offset: 1, counts: vec![1] };
+        let wide = Exponential { positive: far, ..of(3, 0, 0.0, 0) };
+        let both = merged(
+            &Exponential { count: 2, zero_threshold: upper_bound(0, 3), zero_count: 1, ..wide },
+            &of(3, 0, 0.0, 400),
+        );
+        assert!(both.scale < 3 && !both.is_split() && balanced(&both), "{both:?}");
     }
 }

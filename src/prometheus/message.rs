@@ -163,6 +163,10 @@ impl Messages {
         let Messages { inside, part, scaled } = self;
         scaled.copy_from(value);
         scaled.downscale((value.scale - SCHEMA_MAX).max(0) as u32);
+        // a bound of the finer scale may lie inside a wider bucket
+        if scaled.scale < value.scale {
+            scaled.raise_zero_threshold(value.zero_threshold);
+        }
         let all = [&scaled.positive, &scaled.negative].into_iter().flat_map(|side| &side.counts);
         let count = all.chain([&scaled.zero_count]).try_fold(0u64, |sum, count| sum.checked_add(*count));
         let Some(count) = count.filter(|count| *count <= i64::MAX as u64) else {

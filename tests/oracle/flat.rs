@@ -160,6 +160,8 @@ fn clean(value: &AnyValue) -> AnyValue {
         Some(V::KvlistValue(list)) => {
             let mut list = list.clone();
             list.values = list.values.iter().map(clean_pair).collect();
+            // M5: order inside a map says nothing either
+            list.values.sort_by_cached_key(|pair| (pair.key.clone(), pair.encode_to_vec()));
             Some(V::KvlistValue(list))
         }
         other => other.clone(),

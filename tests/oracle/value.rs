@@ -200,6 +200,8 @@ impl Exponential {
         while out.sides.iter().any(wide) {
             out = out.at(out.scale - 1);
         }
+        // M24: the threshold may have risen, since it may lie inside a bucket now
+        out.fuzzy |= out.scale < self.scale && self.zero_threshold > 0.0;
         out
     }
 
@@ -214,7 +216,8 @@ impl Exponential {
             return Some(Value::Exponential(other.clone()));
         }
         let count = self.count.checked_add(other.count)?;
-        let fuzzy = self.fuzzy || other.fuzzy || self.zero_threshold != other.zero_threshold;
+        let thresholds = [self.zero_threshold, other.zero_threshold];
+        let fuzzy = self.fuzzy || other.fuzzy || thresholds.iter().any(|threshold| *threshold > 0.0);
         if fuzzy {
             let all = Exponential { fuzzy, count, sum: add_sums(self.sum, other.sum), ..Exponential::default() };
             return Some(Value::Exponential(all));
@@ -242,11 +245,12 @@ impl Exponential {
         if self.fuzzy || older.fuzzy || self.zero_threshold != older.zero_threshold {
             return Some(Value::Unknown);
         }
-        if self.scale > older.scale {
-            return None;
+        if self.scale != older.scale && self.zero_threshold > 0.0 {
+            return Some(Value::Unknown);
         }
+        let scale = self.scale.min(older.scale);
         let zero_count = self.zero_count.checked_sub(older.zero_count)?;
-        let (mut out, older) = (self.clone(), older.at(self.scale));
+        let (mut out, older) = (self.at(scale), older.at(scale));
         for (into, from) in out.sides.iter_mut().zip(&older.sides) {
             for (index, count) in from {
                 let slot = into.get_mut(index)?;

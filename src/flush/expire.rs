@@ -115,9 +115,11 @@ impl Owner {
             if live > 0 {
                 tally.note(Note::SeriesRevived, 1);
             }
-            let dies = live == 0 && series.close(places);
+            let dies = live == 0 && series.die(&dead, places);
             for cell in dead {
-                series.mark_gone(cell);
+                if !dies {
+                    series.mark_gone(cell);
+                }
                 let words = Self::shape(&series, cell.cumulative).words() as u32;
                 self.registry.bury(cell.core as usize, DeadCell { line: cell.line, words });
             }

@@ -507,20 +507,14 @@ impl Ingest {
         let line = self.slab.allocate(shape.words());
         put(self.slab.run(line, shape.words()), FLAGS, u64::from(NONE) << 32);
         let cell = CellRef { core: self.core, cumulative, line };
-        match there {
-            Some(_) => {
-                // the dead one was seen by the owner, which buries it
-                series.replace_cell(cell);
-                Some(line)
+        // in the place of the dead one, which the owner saw and buries, or in one more
+        match series.put_cell(cell) {
+            Ok(()) => Some(line),
+            Err(_) => {
+                // never seen by anyone else
+                self.slab.release(line, shape.words());
+                None
             }
-            None => match series.add_cell(cell) {
-                Ok(()) => Some(line),
-                Err(_) => {
-                    // never seen by anyone else
-                    self.slab.release(line, shape.words());
-                    None
-                }
-            },
         }
     }
 

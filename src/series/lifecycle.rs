@@ -19,14 +19,17 @@
 //!  2. The owner reads the stamps of all cells of a series, open banks and closed, after `begin_retire` and before
 //!     `finish_retire`, during a merge, when no shard changes banks. One that carries its shard's open or just closed
 //!     interval counts as touched.
-//!  3. Dead is for ever: whoever finds it takes the leaf out of the index (both may try) and looks the key up again.
+//!  3. Dead is for ever, for a cell; its core, which finds it, looks the key up again. A series dies when the owner has
+//!     found all its cells dead and closes the list of them (`value::Series::die`), which fails where a core has put
+//!     a new one there meanwhile. Whoever finds the list closed takes the leaf out of the index (both may try); nobody
+//!     does so for a dead cell alone.
 //!  4. Between `begin_retire` and `finish_retire` lies one cut at least.
 //!
 //! Why no point is lost: stamp, fence, state on the writer's side stands against state, fence, stamps on the owner's.
 //! Of the two at least one sees the other's store. Sees the writer `retiring`, it takes the series back and the owner's
 //! last step fails; sees the owner the stamp, it does not take that step. Otherwise the writer sees `dead`, and by
-//! invariant 1 adds nothing. The cells of a dead series thus hold no point that was not merged, and one key has one
-//! series that takes points.
+//! invariant 1 adds nothing. The cells of a dead series thus hold no point that was not merged, and by invariant 3 one key
+//! has one series that takes points: the one in the index, whose cells the owner visits.
 //!
 //! A dead cell may still be stamped (with a count of 0) by a writer that holds an old route. So a cell is reused one
 //! cut later at the earliest, and only by its own core, after that core has dropped its routes to it.
@@ -36,7 +39,7 @@
 //!
 //! Ordering: the two SeqCst fences are the protocol; with anything weaker both sides could miss each other's store.
 //!
-//! Sources: Dekker's handshake; the model is `expiry_model`.
+//! Sources: Dekker's handshake; the models are `expiry_model`, and with replaced cells and the index `death_model`.
 
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 

@@ -6,7 +6,7 @@
 //! ```text
 //!   core 0 ── writes ──► cells of core 0 (slab 0) ─┐
 //!   core 1 ── writes ──► cells of core 1 (slab 1) ─┼─ closed banks, after a cut ─► owner shard merges ─► series value
-//!   index (hash tries, one per shard): identity ─► series ─► its cells, at most one per core and input temporality
+//!   index (hash tries, one per shard): identity ─► series ─► its cells, at most one live per core and input temporality
 //! ```
 //!
 //! Invariants
@@ -16,6 +16,8 @@
 //! 3. Nothing in a slab is a pointer.
 
 pub mod cell;
+#[cfg(all(test, loom))]
+mod death_model;
 pub mod exemplars;
 #[cfg(all(test, loom))]
 mod expiry_model;

@@ -4,15 +4,23 @@
 //! cell; the owner shard merges and writes the value; a scrape reads the value of one cut.
 //!
 //! Invariants
-//! 1. The list of cells only grows at its end, until it is closed; once closed it never grows again, so a series
-//!    that is dead gets no new cell. A cell's slot is rewritten by its own core alone.
-//! 2. The value words are written by the owner alone. Two slots hold the last two cut values; the slot's cut number is
+//! 1. The list of places only grows at its end, until it is closed; once closed it never grows again.
+//! 2. A place holds a cell, or is empty, or is buried. Its core puts a cell where a dead one or none is, by
+//!    compare-and-swap; the owner alone takes a dead cell away, buries a place, and unburies it. A core never
+//!    changes a buried place: it adds one more at the end. Of one core and input temporality there is at most one cell
+//!    that is not dead, whatever the number of places.
+//! 3. The closing of the list is the death of the series. The owner closes it only while all its places are buried, and
+//!    gives it up where a place has another cell than the dead ones it saw, or the list has grown. So a series that is
+//!    dead has no cell that takes points, and gets none; and it is dead for good exactly if `put_cell` says so.
+//! 4. The value words are written by the owner alone. Two slots hold the last two cut values; the slot's cut number is
 //!    0 while it is being written.
 //!
 //! Progress: everything here is lock-free.
 //!
-//! Ordering: a cell's line is published by the slot's Release store and read with Acquire, so that its zeroed words
-//! are seen. The value slots are a seqlock by cut number: number 0, Release fence, words, number with Release; the
+//! Ordering: a cell's line is published by the place's Release compare-and-swap, or with its node, and read with
+//! Acquire, so that its zeroed words are seen. A place changes by compare-and-swap alone, so of a core that puts a cell
+//! there and the owner that buries it one fails, whatever each saw before; and the end of the list decides in the same
+//! way between the owner and a core that adds a place. The value slots are a seqlock by cut number: number 0, Release fence, words, number with Release; the
 //! reader checks the number with Acquire before and after an Acquire fence.
 
 use super::group::Group;
@@ -50,9 +58,13 @@ impl CellRef {
         })
     }
 
-    /// No cell any more: the owner buried it.
+    /// No cell any more: the owner took it away.
     pub fn is_gone(self) -> bool {
-        self.line == GONE
+        self.line >= BURIED
+    }
+
+    fn is_buried(self) -> bool {
+        self.line == BURIED
     }
 
     fn same_place(self, other: CellRef) -> bool {
@@ -61,8 +73,10 @@ impl CellRef {
 }
 
 const CLOSED: u64 = u64::MAX;
-/// The line of a cell that was buried; its core may put another in its place.
+/// The line of an empty place; its core may put a cell there.
 const GONE: u32 = u32::MAX;
+/// The line of a place whose series the owner is about to end, or has: nobody puts a cell there.
+const BURIED: u32 = u32::MAX - 1;
 
 #[derive(Debug)]
 struct Node {
@@ -173,34 +187,51 @@ impl Series {
         }
     }
 
-    /// The slot of the cell of `core` for this input temporality, if it has one. Wait-free.
-    fn slot_of(&self, place: CellRef) -> Option<&AtomicU64> {
-        let matches = |slot: &AtomicU64| {
-            // ORDERING: pairs with the Release of `add_cell`/`replace_cell`; publishes the cell's zeroed words
-            CellRef::unpack(slot.load(Acquire)).is_some_and(|c| c.same_place(place))
-        };
-        if matches(&self.first) {
-            return Some(&self.first);
-        }
-        let mut link = &self.more;
-        while let Some(node) = link.get() {
-            if matches(&node.cell) {
-                return Some(&node.cell);
+    /// The places, in the order they were added.
+    fn places(&self) -> impl Iterator<Item = &AtomicU64> {
+        let more = std::iter::successors(self.more.get(), |node| node.next.get());
+        std::iter::once(&self.first).chain(more.map(|node| &node.cell))
+    }
+
+    /// The place of the core's cell for this input temporality, and what is there: its cell, else an empty place, else a
+    /// buried one. Wait-free.
+    fn place_of(&self, wanted: CellRef) -> Option<(&AtomicU64, CellRef)> {
+        let mut best: Option<(&AtomicU64, CellRef)> = None;
+        for place in self.places() {
+            // ORDERING: pairs with the Release of `add_cell` and `put_cell`; publishes the cell's zeroed words
+            let Some(there) = CellRef::unpack(place.load(Acquire)).filter(|there| there.same_place(wanted)) else {
+                continue;
+            };
+            if !there.is_gone() {
+                return Some((place, there));
             }
-            link = &node.next;
+            if best.is_none_or(|(_, other)| other.is_buried()) {
+                best = Some((place, there));
+            }
         }
-        None
+        best
     }
 
-    /// The cell of `core`, if any.
+    /// The cell of `core`, if any; one that `is_gone` stands for a place without a cell.
     pub fn cell_of(&self, core: u16, cumulative: bool) -> Option<CellRef> {
-        let slot = self.slot_of(CellRef { core, cumulative, line: 0 })?;
-        // ORDERING: as in `slot_of`
-        CellRef::unpack(slot.load(Acquire))
+        self.place_of(CellRef { core, cumulative, line: 0 }).map(|(_, there)| there)
     }
 
-    /// Adds a cell; called by the cell's core, which has none here yet.
-    pub fn add_cell(&self, cell: CellRef) -> Result<(), Dead> {
+    /// Gives the series a cell; called by the cell's core, which has none here but a dead one. Lock-free: it looks again
+    /// only where the owner has changed the place.
+    pub fn put_cell(&self, cell: CellRef) -> Result<(), Dead> {
+        while let Some((place, there)) = self.place_of(cell).filter(|(_, there)| !there.is_buried()) {
+            // ORDERING: Release publishes the cell's words; Acquire: it follows what the owner did there
+            if place.compare_exchange(there.pack(), cell.pack(), AcqRel, Relaxed).is_ok() {
+                return Ok(());
+            }
+        }
+        // A buried place does not say that the series is dead: the end of the list does.
+        self.add_cell(cell)
+    }
+
+    /// Adds a place with a cell.
+    pub(super) fn add_cell(&self, cell: CellRef) -> Result<(), Dead> {
         // ORDERING: Release publishes the cell's zeroed words; Acquire sees a racing addition
         match self.first.compare_exchange(0, cell.pack(), AcqRel, Acquire) {
             Ok(_) => return Ok(()),
@@ -221,18 +252,56 @@ impl Series {
         }
     }
 
-    /// Puts `cell` in the place of the one its core has here.
-    pub fn replace_cell(&self, cell: CellRef) {
-        if let Some(slot) = self.slot_of(cell) {
-            // ORDERING: Release publishes the new cell's words. A swap, not a store, so that it stands in one order with
-            // the owner's compare-and-swap: the new cell is never taken for the old one, in models either.
-            slot.swap(cell.pack(), AcqRel);
+    /// Ends the series if it still has the `seen` places that the caller saw, and in them none but the `dead` cells.
+    /// `false`: another cell came in between, the series lives and its places are empty where they were buried. Owner only.
+    pub fn die(&self, dead: &[CellRef], seen: usize) -> bool {
+        if self.bury(dead, seen) && self.close(seen) {
+            return true;
+        }
+        self.unbury(seen);
+        false
+    }
+
+    /// Buries the first `seen` places, up to one that has a cell which is not among the `dead`: `false` then.
+    pub(super) fn bury(&self, dead: &[CellRef], seen: usize) -> bool {
+        self.places().take(seen).all(|place| {
+            // ORDERING: Relaxed: only the line is compared, and the swap fails if it is another meanwhile
+            let Some(there) = CellRef::unpack(place.load(Relaxed)) else { return false };
+            let buried = CellRef { line: BURIED, ..there };
+            // ORDERING: Release: the core that finds it buried finds all that came before; Relaxed on failure, the
+            // new cell is not looked at
+            (there.is_gone() || dead.contains(&there))
+                && place.compare_exchange(there.pack(), buried.pack(), Release, Relaxed).is_ok()
+        })
+    }
+
+    /// Whether the core has nothing here but buried places.
+    #[cfg(all(test, loom))]
+    pub(super) fn is_buried_for(&self, cell: CellRef) -> bool {
+        self.place_of(cell).is_some_and(|(_, there)| there.is_buried())
+    }
+
+    /// What `mark_gone` must not do.
+    #[cfg(all(test, loom))]
+    pub(super) fn take_blindly(&self, cell: CellRef) {
+        if let Some((place, there)) = self.place_of(cell) {
+            place.swap(CellRef { line: GONE, ..there }.pack(), AcqRel);
+        }
+    }
+
+    /// Makes buried places empty.
+    fn unbury(&self, seen: usize) {
+        for place in self.places().take(seen) {
+            // ORDERING: as in `bury`; nobody else changes a buried place
+            if let Some(there) = CellRef::unpack(place.load(Relaxed)).filter(|there| there.is_buried()) {
+                let _ = place.compare_exchange(there.pack(), CellRef { line: GONE, ..there }.pack(), Release, Relaxed);
+            }
         }
     }
 
     /// Closes the list if it still has the `seen` places that the caller saw. `false`: another
     /// cell came in between, the series lives.
-    pub fn close(&self, seen: usize) -> bool {
+    pub(super) fn close(&self, seen: usize) -> bool {
         if seen == 0 {
             // ORDERING: AcqRel as in `add_cell`
             return self.first.compare_exchange(0, CLOSED, AcqRel, Acquire).is_ok();
@@ -249,17 +318,19 @@ impl Series {
 
     /// Marks the cell's place as empty, unless its core has put another there already. Owner only, once it is dead.
     pub fn mark_gone(&self, cell: CellRef) {
-        if let Some(slot) = self.slot_of(cell) {
+        if let Some((place, there)) = self.place_of(cell)
+            && there == cell
+        {
             let gone = CellRef { line: GONE, ..cell };
             // ORDERING: only the line is taken away; Relaxed on failure, the new cell is not looked at
-            let _ = slot.compare_exchange(cell.pack(), gone.pack(), Release, Relaxed);
+            let _ = place.compare_exchange(cell.pack(), gone.pack(), Release, Relaxed);
         }
     }
 
     /// Calls `visit` with each cell, in the order they were added; returns the number of places, empty ones counted.
     #[inline]
     pub fn each_cell(&self, mut visit: impl FnMut(CellRef)) -> usize {
-        // ORDERING: Acquire, see `slot_of`
+        // ORDERING: Acquire, see `place_of`
         let Some(first) = CellRef::unpack(self.first.load(Acquire)) else { return 0 };
         if !first.is_gone() {
             visit(first);
@@ -267,7 +338,7 @@ impl Series {
         let mut places = 1;
         let mut link = &self.more;
         while let Some(node) = link.get() {
-            // ORDERING: Acquire, see `slot_of`
+            // ORDERING: Acquire, see `place_of`
             if let Some(cell) = CellRef::unpack(node.cell.load(Acquire)).filter(|cell| !cell.is_gone()) {
                 visit(cell);
             }
@@ -533,5 +604,87 @@ impl Series {
     /// Whether it is expired. Any thread.
     pub fn is_dead(&self) -> bool {
         self.flag(meta::DEAD)
+    }
+}
+
+/// A series of its own group, for tests and models.
+#[cfg(test)]
+pub(super) fn lone() -> Series {
+    let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    let parts = super::group::Parts {
+        resource: &[],
+        resource_schema_url: "",
+        scope_name: "",
+        scope_version: "",
+        scope: &[],
+        scope_schema_url: "",
+        name: "requests",
+        unit: "",
+        description: "",
+        kind: crate::model::Kind::Sum,
+        monotonic: true,
+        bounds: &[],
+    };
+    let group = Arc::new(Group::new(parts.key(&state), 0, &parts));
+    Series::new(1, group, ThinBytes::new(b""))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const fn cell(core: u16, line: u32) -> CellRef {
+        CellRef { core, cumulative: false, line }
+    }
+
+    fn cells(series: &Series) -> (usize, Vec<CellRef>) {
+        let mut cells = Vec::new();
+        let places = series.each_cell(|cell| cells.push(cell));
+        (places, cells)
+    }
+
+    #[test]
+    fn a_series_whose_dead_cell_was_replaced_does_not_die() {
+        let series = lone();
+        series.put_cell(cell(0, 1)).unwrap();
+        series.put_cell(cell(1, 2)).unwrap();
+        // the owner saw both dead; then core 1 came back
+        series.put_cell(cell(1, 3)).unwrap();
+        assert!(!series.die(&[cell(0, 1), cell(1, 2)], 2));
+        assert_eq!(cells(&series), (2, vec![cell(1, 3)]));
+        series.put_cell(cell(0, 4)).unwrap();
+        assert_eq!(cells(&series), (2, vec![cell(0, 4), cell(1, 3)]), "the place that was buried is used again");
+        assert!(series.die(&[cell(0, 4), cell(1, 3)], 2));
+        assert_eq!(series.put_cell(cell(0, 5)), Err(Dead));
+        assert_eq!(series.put_cell(cell(2, 5)), Err(Dead));
+        assert_eq!(cells(&series), (2, vec![]));
+    }
+
+    #[test]
+    fn a_core_whose_place_is_buried_keeps_the_series_alive_at_its_end() {
+        let series = lone();
+        series.put_cell(cell(0, 1)).unwrap();
+        assert!(series.bury(&[cell(0, 1)], 1));
+        series.put_cell(cell(0, 2)).unwrap();
+        assert!(!series.close(1));
+        series.unbury(1);
+        assert_eq!((cells(&series), series.cell_of(0, false)), ((2, vec![cell(0, 2)]), Some(cell(0, 2))));
+        // both places are empty, and both may be used again
+        series.mark_gone(cell(0, 2));
+        series.put_cell(cell(0, 3)).unwrap();
+        assert_eq!(cells(&series), (2, vec![cell(0, 3)]));
+        assert!(series.die(&[cell(0, 3)], 2));
+    }
+
+    #[test]
+    fn an_empty_place_does_not_keep_a_series_alive() {
+        let series = lone();
+        series.put_cell(cell(0, 1)).unwrap();
+        series.put_cell(CellRef { cumulative: true, ..cell(0, 2) }).unwrap();
+        series.mark_gone(cell(0, 1));
+        assert!(series.die(&[CellRef { cumulative: true, ..cell(0, 2) }], 2));
+        let empty = lone();
+        assert!(empty.die(&[], 0));
+        assert_eq!(empty.put_cell(cell(0, 1)), Err(Dead));
     }
 }

@@ -1,34 +1,15 @@
 //! Loom models of a series' cells and values, in the product's own code: cells are added, replaced, buried and closed
 //! by several cores at once, and a scrape reads what the owner writes.
 
-use super::group::{Group, Parts};
-use super::value::{CellRef, ReadValue, Series};
+use super::value::{CellRef, ReadValue, Series, lone};
 use crate::aggregate::number::Value;
-use crate::model::Kind;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::explore;
-use crate::sync::thin::ThinBytes;
 use loom::thread;
 use std::sync::Arc;
 
 fn series() -> Arc<Series> {
-    let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
-    let parts = Parts {
-        resource: &[],
-        resource_schema_url: "",
-        scope_name: "",
-        scope_version: "",
-        scope: &[],
-        scope_schema_url: "",
-        name: "requests",
-        unit: "",
-        description: "",
-        kind: Kind::Sum,
-        monotonic: true,
-        bounds: &[],
-    };
-    let group = Arc::new(Group::new(parts.key(&state), 0, &parts));
-    Arc::new(Series::new(1, group, ThinBytes::new(b"")))
+    Arc::new(lone())
 }
 
 fn cell(core: u16, line: u32) -> CellRef {
@@ -77,8 +58,8 @@ fn loom_cells_closing_without_having_counted_is_caught() {
     cells_against_closing(3, |series, _| (0..3).any(|places| series.close(places)));
 }
 
-/// A core puts a new cell in the place of its dead one while the owner buries that: the new one stays.
-fn replaced_while_buried(preemptions: usize, bury: fn(&Series, CellRef)) {
+/// A core puts a new cell in the place of its dead one while the owner takes that away: the new one stays.
+fn replaced_while_taken(preemptions: usize, bury: fn(&Series, CellRef)) {
     explore(preemptions, move || {
         let series = series();
         series.add_cell(cell(0, 1)).unwrap();
@@ -87,7 +68,7 @@ fn replaced_while_buried(preemptions: usize, bury: fn(&Series, CellRef)) {
             thread::spawn(move || {
                 let there = series.cell_of(0, false).expect("a place once taken stays");
                 assert!(there == cell(0, 1) || there.is_gone());
-                series.replace_cell(cell(0, 2));
+                series.put_cell(cell(0, 2)).unwrap();
             })
         };
         bury(&series, cell(0, 1));
@@ -97,15 +78,15 @@ fn replaced_while_buried(preemptions: usize, bury: fn(&Series, CellRef)) {
 }
 
 #[test]
-fn loom_cells_replaced_while_the_old_one_is_buried_stay() {
-    replaced_while_buried(3, Series::mark_gone);
+fn loom_cells_replaced_while_the_old_one_is_taken_away_stay() {
+    replaced_while_taken(3, Series::mark_gone);
 }
 
-/// The rig can fail: burying without looking at what stands there.
+/// The rig can fail: taking away whatever stands there.
 #[test]
 #[should_panic(expected = "the new cell stays")]
-fn loom_cells_buried_blindly_are_lost_and_that_is_caught() {
-    replaced_while_buried(3, |series, old| series.replace_cell(CellRef { line: u32::MAX, ..old }));
+fn loom_cells_taken_blindly_are_lost_and_that_is_caught() {
+    replaced_while_taken(3, Series::take_blindly);
 }
 
 /// The owner writes the values of four cuts; a scrape of a cut gets that cut's value, an older one, or is overtaken.

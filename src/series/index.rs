@@ -16,7 +16,8 @@
 //!
 //! Invariants
 //!  1. The tag of a link says what it points at: 0 a leaf from `Arc::into_raw`, whose count the trie owns, or nothing;
-//!     1 a boxed `Branch`; 2 a boxed `Collision`. All are aligned to 8, so that tag and frozen bit find room.
+//!     1 a boxed `Branch`; 2 a boxed `Collision`. What touches a count or frees uses that very pointer (`Held`, `Link`),
+//!     never one made of a reference. All are aligned to 8, so that tag and frozen bit find room.
 //!  2. What is reached under a guard stays allocated until the guard is gone: a part is unlinked by one successful
 //!     compare-and-swap, and its winner retires exactly what the replacement no longer holds, once.
 //!  3. A frozen link never changes again. A branch is replaced only when all its links are frozen, and by what they
@@ -62,7 +63,7 @@ pub use fuzz::fuzz_ops;
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::reclaim::{Epoch, Reclaim};
 use core::sync::atomic::AtomicUsize;
-use node::{Branch, Collision, Link, Place, Plan, Slot, Target, drop_box, drop_count};
+use node::{Branch, Collision, Held, Link, Place, Plan, Slot, Target, drop_box, drop_count};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -182,7 +183,7 @@ impl<T: Leaf> Trie<T, Epoch> {
                         *slots = Some((trie, &branch.slots));
                         ended = false;
                     }
-                    Target::Leaf(leaf) => crate::sync::prefetch(leaf),
+                    Target::Leaf(leaf) => crate::sync::prefetch(&*leaf),
                     Target::Nothing | Target::Collision(_) => {}
                 }
             }
@@ -214,7 +215,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             match self.follow(Link::of(&slots[index(order(hash), depth)]), &guard) {
                 Target::Nothing => return None,
                 Target::Branch(branch) => slots = &branch.slots,
-                Target::Leaf(leaf) => return (leaf.hash() == hash && same(leaf)).then(|| self.share(leaf, &guard)),
+                Target::Leaf(leaf) => return (leaf.hash() == hash && same(&leaf)).then(|| self.share(leaf, &guard)),
                 Target::Collision(found) => {
                     return self.find(found, hash, &mut same, &guard).map(|leaf| self.share(leaf, &guard));
                 }
@@ -249,7 +250,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
                     at.descend(seen, branch);
                     continue;
                 }
-                Target::Leaf(leaf) if leaf.hash() == hash && same(leaf) => {
+                Target::Leaf(leaf) if leaf.hash() == hash && same(&leaf) => {
                     return Lookup::Found(self.share(leaf, &guard));
                 }
                 Target::Collision(found) => {
@@ -269,12 +270,12 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             // them before they are written. Relaxed on failure: the link is loaded again.
             if seen.swap(at.slot(), plan.link) {
                 self.inserted(&plan, &at);
-                if let Target::Collision(old) = target
+                if let Target::Collision(_) = target
                     && plan.collided
                 {
                     // SAFETY: invariant 2: this swap unlinked it, the new array holds its leaves. (One of another hash
                     // was not replaced: it lies in the new branch.)
-                    unsafe { self.retire_collision(old, &guard) };
+                    unsafe { self.retire_collision(seen, &guard) };
                 }
                 return Lookup::Inserted(fresh.expect("made above"));
             }
@@ -300,7 +301,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
                     at.descend(seen, branch);
                     continue;
                 }
-                Target::Leaf(found) if !std::ptr::eq(found, wanted) => return false,
+                Target::Leaf(found) if !std::ptr::eq(found.pointer(), wanted) => return false,
                 Target::Leaf(_) => {
                     if !seen.swap(at.slot(), Link::NOTHING) {
                         continue;
@@ -314,7 +315,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
                         continue;
                     }
                     // SAFETY: invariant 2: this swap unlinked it; the leaves left are held by `rest`.
-                    unsafe { self.retire_collision(old, &guard) };
+                    unsafe { self.retire_collision(seen, &guard) };
                 }
             }
             // SAFETY: invariant 2: this swap took the leaf out (invariant 6: from its only place), with the trie's
@@ -340,7 +341,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             cursor,
             &mut |cursor, found| {
                 // (order, address) rises strictly along a walk, and no address is 0.
-                let next = Cursor { order: order(found.hash()), address: std::ptr::from_ref(found).addr() };
+                let next = Cursor { order: order(found.hash()), address: found.pointer().addr() };
                 if (next.order, next.address) <= (cursor.order, cursor.address) {
                     return true;
                 }
@@ -351,7 +352,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
                 *cursor = next;
                 // SAFETY: invariants 1 and 2: the trie's count is lent for the length of the call, and never dropped
                 // here.
-                visit(&ManuallyDrop::new(unsafe { Arc::from_raw(found) }));
+                visit(&ManuallyDrop::new(unsafe { Arc::from_raw(found.pointer()) }));
                 true
             },
             &guard,
@@ -398,7 +399,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             // SAFETY: as above.
             TAG_COLLISION => Target::Collision(unsafe { &*pointer.cast::<Collision>() }),
             // SAFETY: as above.
-            _ => Target::Leaf(unsafe { &*pointer.cast::<T>() }),
+            _ => Target::Leaf(unsafe { Held::new(pointer) }),
         }
     }
 
@@ -409,18 +410,18 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         hash: u64,
         same: &mut impl FnMut(&T) -> bool,
         _guard: &'g R::Guard,
-    ) -> Option<&'g T> {
+    ) -> Option<Held<'g, T>> {
         if collision.hash != hash {
             return None;
         }
         // SAFETY: invariants 1, 2 and 5: leaves held by the trie, alive under the guard.
-        collision.leaves.iter().map(|leaf| unsafe { &*leaf.cast::<T>() }).find(|leaf| same(leaf))
+        collision.leaves.iter().map(|leaf| unsafe { Held::new(*leaf) }).find(|leaf| same(leaf))
     }
 
     /// A count of the caller's own on a leaf found under its guard.
     #[inline]
-    fn share(&self, leaf: &T, _guard: &R::Guard) -> Arc<T> {
-        let pointer: *const T = leaf;
+    fn share(&self, leaf: Held<'_, T>, _guard: &R::Guard) -> Arc<T> {
+        let pointer = leaf.pointer();
         // SAFETY: invariants 1 and 2: it came from `Arc::into_raw`, and the trie's count is not dropped under the
         // guard.
         unsafe {
@@ -526,11 +527,10 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
 
     /// # Safety
     ///
-    /// The caller's swap unlinked it, and what replaced it holds the leaves that stay.
-    unsafe fn retire_collision(&self, old: &Collision, guard: &R::Guard) {
-        let pointer = std::ptr::from_ref(old).cast_mut().cast();
-        // SAFETY: the caller's promise; boxed by `Link::collision` (invariant 1).
-        unsafe { self.reclaim.retire(guard, pointer, drop_box::<Collision>) };
+    /// `old` is a collision; the caller's swap unlinked it, and what replaced it holds the leaves that stay.
+    unsafe fn retire_collision(&self, old: Link, guard: &R::Guard) {
+        // SAFETY: the caller's promise; the very pointer that `Link::collision` made of the box (invariant 1).
+        unsafe { self.reclaim.retire(guard, old.pointer(), drop_box::<Collision>) };
     }
 
     /// Walks the slots of one node; on the cursor's path from its link on, else from the first.
@@ -540,7 +540,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         depth: usize,
         on_path: bool,
         cursor: &mut Cursor,
-        step: &mut impl FnMut(&mut Cursor, &T) -> bool,
+        step: &mut impl FnMut(&mut Cursor, Held<'_, T>) -> bool,
         guard: &R::Guard,
     ) -> bool {
         let first = if on_path { index(cursor.order, depth) } else { 0 };
@@ -551,7 +551,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
                 self.walk_slots(&branch.slots, depth + 1, on_path && at == first, cursor, step, guard)
             }
             // SAFETY: invariants 1, 2 and 5: leaves held by the trie, alive under the guard, in the order of a cursor.
-            Target::Collision(found) => found.leaves.iter().all(|leaf| step(cursor, unsafe { &*leaf.cast::<T>() })),
+            Target::Collision(found) => found.leaves.iter().all(|leaf| step(cursor, unsafe { Held::new(*leaf) })),
         })
     }
 }

@@ -6,6 +6,8 @@
 use super::{BRANCHES_DEEP_MAX, FROZEN, Leaf, TAG, TAG_BRANCH, TAG_COLLISION, Trie, WAYS, index, order};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::reclaim::Reclaim;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// A place for a link, changed by compare-and-swap only.
@@ -29,10 +31,50 @@ pub(super) struct Collision {
 /// What a link points at.
 pub(super) enum Target<'g, T> {
     Nothing,
-    Leaf(&'g T),
+    Leaf(Held<'g, T>),
     Branch(&'g Branch),
     Collision(&'g Collision),
 }
+
+/// A leaf that stays allocated for `'g`, by its pointer from `Arc::into_raw`: a reference may touch the leaf alone, not
+/// the counts before it.
+pub(super) struct Held<'g, T> {
+    pointer: NonNull<T>,
+    lent: PhantomData<&'g T>,
+}
+
+impl<T> Held<'_, T> {
+    /// # Safety
+    ///
+    /// `pointer` comes from `Arc::<T>::into_raw`, and a count of it stays for the lifetime that the caller chooses.
+    #[inline]
+    pub(super) unsafe fn new(pointer: *mut u8) -> Self {
+        // SAFETY: the caller's promise: no leaf lies at null.
+        Held { pointer: unsafe { NonNull::new_unchecked(pointer.cast()) }, lent: PhantomData }
+    }
+
+    #[inline]
+    pub(super) fn pointer(self) -> *const T {
+        self.pointer.as_ptr().cast_const()
+    }
+}
+
+impl<T> std::ops::Deref for Held<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the promise given to `new`.
+        unsafe { self.pointer.as_ref() }
+    }
+}
+
+impl<T> Clone for Held<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Held<'_, T> {}
 
 impl<T> Clone for Target<'_, T> {
     fn clone(&self) -> Self {

@@ -13,7 +13,7 @@
 //!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
 //!  0  limits                          every bound, in one place
 //! ```
-#![deny(unsafe_op_in_unsafe_fn)]
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 // With `--cfg loom` only the rooms that have models, and what they need, are built: cells lie in raw slabs of core's
 // atomics, so the rooms that hand these to `lifecycle` are left out.
@@ -41,6 +41,7 @@ pub mod prometheus;
 #[cfg(not(loom))]
 pub mod runtime;
 pub mod series;
+#[allow(unsafe_code)]
 pub mod sync;
 pub mod telemetry;
 #[cfg(not(loom))]

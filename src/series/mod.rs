@@ -22,6 +22,7 @@ pub mod exemplars;
 #[cfg(all(test, loom))]
 mod expiry_model;
 pub mod group;
+#[allow(unsafe_code)]
 pub mod index;
 pub mod lifecycle;
 pub mod registry;

@@ -15,7 +15,7 @@
 //! With `--cfg loom` every atomic, fence and cell below is loom's, so that its models run the very code the product
 //! runs. Statistics use `core`'s atomics everywhere: they publish nothing, and a model need not branch on them.
 //!
-//! `unsafe` lives in this room and in `series` only. Each file opens with numbered invariants; each `SAFETY` line cites
+//! `unsafe` lives in this room and in `series::index` only, the compiler refuses it elsewhere. Each file opens with numbered invariants; each `SAFETY` line cites
 //! one, each `ORDERING` line says what the access pairs with.
 
 pub mod append;

@@ -37,6 +37,7 @@ impl Pages for Stub {
     fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page {
         let stream = |left, abort_at| Body::Stream(Box::new(Count { left, abort_at, pulled: Arc::clone(&self.0) }));
         let (status, body) = match path {
+            _ if !matches!(method, "GET" | "HEAD") => (405, Body::Full(Bytes::from_static(b"only GET"))),
             "/stream" => (200, stream(query.parse().unwrap(), usize::MAX)),
             "/abort" => (200, stream(1_000, 500)),
             "/" => (200, Body::Full(format!("{door} {method} {query} {accept}").into())),
@@ -154,6 +155,24 @@ fn streams_wait_for_their_reader() {
         drop(slow);
         get(&mut fast, "/none");
         assert_eq!(read_reply(&mut fast).status, 404);
+    });
+}
+
+/// RFC 9110, 15.5.6: who uses another method is told which ones there are; who may use one is not.
+#[test]
+fn a_method_that_is_not_allowed_is_told_which_are() {
+    with_server(|connect, _| {
+        let mut stream = connect();
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+            stream
+                .write_all(format!("{method} / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                .unwrap();
+            let reply = read_reply(&mut stream);
+            assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")), "{method}");
+        }
+        get(&mut stream, "/");
+        let reply = read_reply(&mut stream);
+        assert_eq!((reply.status, reply.header("allow")), (200, None));
     });
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -65,7 +65,7 @@ pub enum Body {
 
 /// An answer.
 pub struct Page {
-    /// HTTP status, 200 to 599; anything else is sent as 500.
+    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed.
     pub status: u16,
     /// Content-Type.
     pub content_type: &'static str,
@@ -255,6 +255,10 @@ fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if page.status == 405 {
+        // RFC 9110, 15.5.6
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     if zipped {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

@@ -288,6 +288,20 @@ fn r9_no_budget_is_retryable() {
     assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], &vec![1; 100_000]).status, 200);
 }
 
+/// A client that leaves before it is clear what it speaks is let go at once, and its place with it: no time passes here.
+#[test]
+fn who_leaves_before_the_protocol_is_clear_keeps_no_place() {
+    let server = Server::start(Options { connections_max: 3, ..Options::default() });
+    for (count, bytes) in (1..).zip([&b""[..], b"P", b"PR", b"PRI", b"PRI * HTTP/2.0\r\n", b"G", b"POST /v1/me"]) {
+        let mut stream = server.connect();
+        stream.write_all(bytes).unwrap();
+        // half closed is enough: what is missing will not come
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(is_closed(&mut stream), "{bytes:?}");
+        server.wait("its place", |stats| stats.connections.accepted == count && stats.connections.open == 0);
+    }
+}
+
 /// R14: requests follow each other on one connection, also pipelined.
 #[test]
 fn keep_alive_and_pipelining() {

@@ -185,6 +185,8 @@ impl Wire {
                 *self.meter.borrow_mut() = Some(Box::default());
                 Sniffed::Http2
             }
+            // more will not come
+            Ok(_) if self.end_announced.get() => Sniffed::Closed,
             Ok(_) => Sniffed::Unclear,
             Err(fault) if is_retry(&fault) => Sniffed::Nothing,
             Err(_) => Sniffed::Closed,

@@ -302,6 +302,19 @@ fn who_leaves_before_the_protocol_is_clear_keeps_no_place() {
     }
 }
 
+/// RFC 9110, 8.4.1.3: x-gzip is gzip.
+#[test]
+fn x_gzip_is_gzip() {
+    let server = Server::start(Options::default());
+    for name in ["x-gzip", "X-GZip"] {
+        let headers = [PROTOBUF, ("content-encoding", name)];
+        assert_eq!(post(&server, "/v1/metrics", &headers, &gzip(b"packed")).status, 200, "{name}");
+        assert_eq!(server.bodies().pop().unwrap().1, b"packed");
+    }
+    let headers = [PROTOBUF, ("content-encoding", "x-zstd")];
+    assert_eq!(post(&server, "/v1/metrics", &headers, b"x").status, 415);
+}
+
 /// R14: requests follow each other on one connection, also pipelined.
 #[test]
 fn keep_alive_and_pipelining() {

@@ -110,7 +110,8 @@ fn encoding(headers: &HeaderMap, name: &str) -> Result<Coding, Fault> {
         return Err(Fault::Encoding);
     }
     let word = value.as_bytes().trim_ascii();
-    if word.eq_ignore_ascii_case(b"gzip") {
+    // RFC 9110, 8.4.1.3: the two are the same
+    if word.eq_ignore_ascii_case(b"gzip") || word.eq_ignore_ascii_case(b"x-gzip") {
         Ok(Coding::Gzip)
     } else if word.eq_ignore_ascii_case(b"zstd") {
         Ok(Coding::Zstd)

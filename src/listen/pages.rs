@@ -265,11 +265,13 @@ fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &
     response
 }
 
-/// Whether gzip is listed with a weight above 0 (RFC 9110, 12.5.3). `*` alone does not ask for it.
+/// Whether gzip, or x-gzip, which is the same, is listed with a weight above 0 (RFC 9110, 8.4.1.3 and 12.5.3). `*` alone
+/// does not ask for it.
 fn takes_gzip(accept_encoding: &str) -> bool {
     accept_encoding.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let named =
+            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip"));
         let refused = parts.filter_map(|part| part.split_once('=')).any(|(name, weight)| {
             let is_zero = weight.trim().bytes().all(|b| b == b'0' || b == b'.');
             name.trim().eq_ignore_ascii_case("q") && is_zero
@@ -366,6 +368,8 @@ mod tests {
         check("gzip; q=0.000, identity", false);
         check("gzip;q=0.001", true);
         check("*", false);
-        check("x-gzip, gzipped", false);
+        check("gzipped, y-gzip", false);
+        check("br, X-Gzip;q=0.5", true);
+        check("x-gzip;q=0", false);
     }
 }

@@ -141,7 +141,10 @@ impl Contexts {
     }
 
     fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u64 {
-        self.state.hash_one((scope, key.metric.name, key.metric.unit, key.bounds))
+        // all that `is` compares: what differs in nothing else must not share one hash
+        let MetricHead { name, description, unit, .. } = key.metric;
+        let kind = (key.kind as u8, key.temporality as u8, key.monotonic);
+        self.state.hash_one((scope, name, description, unit, key.bounds, kind))
     }
 
     /// The resource with these bytes; `last` is the one before it in this request.

@@ -7,6 +7,7 @@
 //! Bounds: no allocation where the records of the point lie together and repeated scalars are packed, as every
 //! serialiser writes them.
 
+use super::request;
 use super::schema::{Message, validate};
 use crate::wire::{Fault, FaultKind, Field, Reader, WireType, unzigzag};
 use bumpalo::Bump;
@@ -287,29 +288,56 @@ pub struct HistogramPoint<'a> {
     pub attributes: Attributes<'a>,
 }
 
-/// A repeated fixed64 or double: one packed record as it lies, anything else gathered in the arena.
-fn fixed_list<'a>(reader: &mut Reader<'a>, field: Field, before: &'a [u8], arena: &'a Bump) -> Result<&'a [u8], Fault> {
-    let new = match field.wire {
-        WireType::Bytes => {
-            let packed = reader.bytes()?;
-            if packed.len() % 8 != 0 {
-                return Err(Fault { kind: FaultKind::BadPacked, field: "", left: reader.left() });
-            }
-            packed
+/// One record of a repeated fixed64 or double: a packed one, or a single element.
+fn fixed_record<'a>(reader: &mut Reader<'a>, field: Field) -> Result<&'a [u8], Fault> {
+    if field.wire == WireType::Bytes {
+        let packed = reader.bytes()?;
+        if packed.len() % 8 != 0 {
+            return Err(Fault { kind: FaultKind::BadPacked, field: "", left: reader.left() });
         }
-        _ => {
-            reader.expect(field, WireType::Fixed64)?;
-            let rest = reader.rest();
-            reader.fixed64()?;
-            &rest[..8]
-        }
-    };
-    if before.is_empty() {
-        return Ok(new);
+        return Ok(packed);
     }
-    let mut all = bumpalo::collections::Vec::with_capacity_in(before.len() + new.len(), arena);
-    all.extend_from_slice(before);
-    all.extend_from_slice(new);
+    reader.expect(field, WireType::Fixed64)?;
+    let rest = reader.rest();
+    reader.fixed64()?;
+    Ok(&rest[..8])
+}
+
+/// One record of a repeated varint: a packed one, or a single element.
+fn varint_record<'a>(reader: &mut Reader<'a>, field: Field) -> Result<&'a [u8], Fault> {
+    if field.wire == WireType::Bytes {
+        return reader.bytes();
+    }
+    let rest = reader.rest();
+    reader.varint()?;
+    Ok(&rest[..rest.len() - reader.left()])
+}
+
+/// All records of the repeated scalar `number`, one after the other: copied once, whatever their number.
+#[cold]
+#[inline(never)]
+fn gather_scalars<'a>(
+    message: &'a [u8],
+    number: u32,
+    record: fn(&mut Reader<'a>, Field) -> Result<&'a [u8], Fault>,
+    arena: &'a Bump,
+) -> Result<&'a [u8], Fault> {
+    let each = |visit: &mut dyn FnMut(&[u8])| {
+        let mut reader = Reader::new(message);
+        while !reader.is_empty() {
+            let field = reader.field()?;
+            if field.number == number {
+                visit(record(&mut reader, field)?);
+            } else {
+                reader.skip(field, 1)?;
+            }
+        }
+        Ok(())
+    };
+    let mut bytes = 0;
+    each(&mut |record| bytes += record.len())?;
+    let mut all = bumpalo::collections::Vec::with_capacity_in(bytes, arena);
+    each(&mut |record| all.extend_from_slice(record))?;
     Ok(all.into_bump_slice())
 }
 
@@ -328,6 +356,7 @@ pub fn histogram<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump
         exemplars: &[],
         attributes: Attributes::Run(&[]),
     };
+    let (mut counts, mut bounds) = (0, 0);
     let mut seen = Seen::No;
     let mut reader = Reader::new(message);
     while let [key, ..] = reader.rest() {
@@ -341,8 +370,14 @@ pub fn histogram<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump
             3 => point.time = fixed(&mut reader, field)?,
             4 => point.count = fixed(&mut reader, field)?,
             5 => point.sum = Some(f64::from_bits(fixed(&mut reader, field)?)),
-            6 => point.counts = fixed_list(&mut reader, field, point.counts, arena)?,
-            7 => point.bounds = fixed_list(&mut reader, field, point.bounds, arena)?,
+            6 => {
+                point.counts = fixed_record(&mut reader, field)?;
+                counts += 1;
+            }
+            7 => {
+                point.bounds = fixed_record(&mut reader, field)?;
+                bounds += 1;
+            }
             8 => {
                 reader.expect(field, WireType::Bytes)?;
                 validate(Message::Exemplar, reader.bytes()?, 1).map_err(|f| f.named("exemplars"))?;
@@ -361,6 +396,12 @@ pub fn histogram<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump
             12 => point.max = Some(f64::from_bits(fixed(&mut reader, field)?)),
             _ => reader.skip(field, 1)?,
         }
+    }
+    if counts > 1 {
+        point.counts = gather_scalars(message, 6, fixed_record, arena)?;
+    }
+    if bounds > 1 {
+        point.bounds = gather_scalars(message, 7, fixed_record, arena)?;
     }
     point.attributes =
         finish_attributes(point.attributes, seen, expected, message, 9, HISTOGRAM_ATTRIBUTES_KEY, arena)?;
@@ -409,33 +450,24 @@ pub struct ExponentialPoint<'a> {
     pub attributes: Attributes<'a>,
 }
 
-fn buckets<'a>(message: &'a [u8], before: Buckets<'a>, arena: &'a Bump) -> Result<Buckets<'a>, Fault> {
+fn buckets<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Buckets<'a>, Fault> {
     validate(Message::ExponentialBuckets, message, 1)?;
-    let mut all = before;
+    let mut all = Buckets::default();
+    let mut records = 0;
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let field = reader.field()?;
         match field.number {
             1 => all.offset = unzigzag(reader.varint()?),
             2 => {
-                let new = if field.wire == WireType::Bytes {
-                    reader.bytes()?
-                } else {
-                    let rest = reader.rest();
-                    reader.varint()?;
-                    &rest[..rest.len() - reader.left()]
-                };
-                all.counts = if all.counts.is_empty() {
-                    new
-                } else {
-                    let mut joined = bumpalo::collections::Vec::new_in(arena);
-                    joined.extend_from_slice(all.counts);
-                    joined.extend_from_slice(new);
-                    joined.into_bump_slice()
-                };
+                all.counts = varint_record(&mut reader, field)?;
+                records += 1;
             }
             _ => reader.skip(field, 1)?,
         }
+    }
+    if records > 1 {
+        all.counts = gather_scalars(message, 2, varint_record, arena)?;
     }
     Ok(all)
 }
@@ -462,6 +494,8 @@ pub fn exponential<'a>(
         exemplars: &[],
         attributes: Attributes::Run(&[]),
     };
+    // by sign: the message, and in how many parts it came
+    let mut sides = [(&[][..], 0); 2];
     let mut seen = Seen::No;
     let mut reader = Reader::new(message);
     while let [key, ..] = reader.rest() {
@@ -487,12 +521,9 @@ pub fn exponential<'a>(
             7 => point.zero_count = fixed(&mut reader, field)?,
             8 | 9 => {
                 reader.expect(field, WireType::Bytes)?;
-                let bytes = reader.bytes()?;
-                if field.number == 8 {
-                    point.positive = buckets(bytes, point.positive, arena)?;
-                } else {
-                    point.negative = buckets(bytes, point.negative, arena)?;
-                }
+                let (part, parts) = &mut sides[field.number as usize - 8];
+                *part = reader.bytes()?;
+                *parts += 1;
             }
             10 => {
                 reader.expect(field, WireType::Varint)?;
@@ -507,6 +538,11 @@ pub fn exponential<'a>(
             13 => point.max = Some(f64::from_bits(fixed(&mut reader, field)?)),
             14 => point.zero_threshold = f64::from_bits(fixed(&mut reader, field)?),
             _ => reader.skip(field, 1)?,
+        }
+    }
+    for (number, side, (part, parts)) in [(8, &mut point.positive, sides[0]), (9, &mut point.negative, sides[1])] {
+        if parts > 0 {
+            *side = buckets(if parts > 1 { request::join(message, number, arena)? } else { part }, arena)?;
         }
     }
     point.attributes =

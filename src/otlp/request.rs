@@ -10,18 +10,22 @@ use crate::model::Kind;
 use crate::wire::{Fault, Reader, WireType, check_utf8};
 use bumpalo::Bump;
 
-/// Joins two parts of a split message.
-fn join<'a>(a: &'a [u8], b: &'a [u8], arena: &'a Bump) -> &'a [u8] {
-    if a.is_empty() {
-        return b;
-    }
-    if b.is_empty() {
-        return a;
-    }
-    let mut all = bumpalo::collections::Vec::with_capacity_in(a.len() + b.len(), arena);
-    all.extend_from_slice(a);
-    all.extend_from_slice(b);
-    all.into_bump_slice()
+/// The parts of a message that stands as field `number` more than once, one after the other, which is how protobuf
+/// merges them: copied once, whatever their number.
+#[cold]
+#[inline(never)]
+pub(super) fn join<'a>(message: &'a [u8], number: u32, arena: &'a Bump) -> Result<&'a [u8], Fault> {
+    let mut bytes = 0;
+    each(message, number, |part| {
+        bytes += part.len();
+        Ok(())
+    })?;
+    let mut all = bumpalo::collections::Vec::with_capacity_in(bytes, arena);
+    each(message, number, |part| {
+        all.extend_from_slice(part);
+        Ok(())
+    })?;
+    Ok(all.into_bump_slice())
 }
 
 /// Calls `visit` with each length-delimited field 1 of `message`; skips the rest.
@@ -62,13 +66,15 @@ pub struct Head<'a> {
 /// Scans a ResourceMetrics or ScopeMetrics.
 pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
     let mut head = Head::default();
+    let mut parts = 0;
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let field = reader.field()?;
         match field.number {
             1 => {
                 reader.expect(field, WireType::Bytes)?;
-                head.bytes = join(head.bytes, reader.bytes()?, arena);
+                head.bytes = reader.bytes()?;
+                parts += 1;
             }
             2 => {
                 reader.expect(field, WireType::Bytes)?;
@@ -84,6 +90,9 @@ pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
             }
             _ => reader.skip(field, 0)?,
         }
+    }
+    if parts > 1 {
+        head.bytes = join(message, 1, arena)?;
     }
     Ok(head)
 }
@@ -108,8 +117,11 @@ pub struct MetricHead<'a> {
 /// Scans a Metric.
 pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, Fault> {
     let mut head = MetricHead::default();
+    // the member of `data` that was set last: where its first part stands, its field, and the number of its parts
+    let (mut from, mut number, mut parts) = (0, 0, 0);
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
+        let at = message.len() - reader.left();
         let field = reader.field()?;
         let kind = match field.number {
             1..=3 => {
@@ -143,15 +155,24 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
         };
         reader.expect(field, WireType::Bytes)?;
         let bytes = reader.bytes()?;
-        head.data = Some(match head.data {
-            Some((before, parts)) if before == kind => (kind, join(parts, bytes, arena)),
-            Some((before, parts)) => {
-                // overwritten, but it must be well-formed all the same
-                check_data(before, parts, arena)?;
-                (kind, bytes)
-            }
-            None => (kind, bytes),
-        });
+        if let Some((before, data)) = head.data
+            && before != kind
+        {
+            // overwritten, but it must be well-formed all the same
+            let data = if parts > 1 { join(&message[from..at], number, arena)? } else { data };
+            check_data(before, data, arena)?;
+            parts = 0;
+        }
+        if parts == 0 {
+            (from, number) = (at, field.number);
+        }
+        parts += 1;
+        head.data = Some((kind, bytes));
+    }
+    if let Some((_, data)) = &mut head.data
+        && parts > 1
+    {
+        *data = join(&message[from..], number, arena)?;
     }
     Ok(head)
 }
@@ -239,4 +260,76 @@ pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
         }
     }
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::points;
+    use crate::wire::put_bytes;
+
+    const PARTS: usize = 20_000;
+
+    /// What `read` takes of the arena for each byte of a message of `PARTS` equal records.
+    fn arena_per_byte(record: &[u8], read: impl FnOnce(&'static [u8], &'static Bump)) -> usize {
+        let message: &'static [u8] = Vec::leak(record.repeat(PARTS));
+        let arena: &'static Bump = Box::leak(Box::default());
+        read(message, arena);
+        arena.allocated_bytes() / message.len()
+    }
+
+    /// A message or a repeated scalar that comes in very many parts is copied once, not once for each part.
+    #[test]
+    fn many_parts_cost_as_much_memory_as_their_bytes() {
+        let mut part = Vec::new();
+        put_bytes(&mut part, 0x0a, &[0x10, 1]);
+        let taken = arena_per_byte(&part, |message, arena| {
+            assert_eq!(head(message, arena).unwrap().bytes.len(), 2 * PARTS);
+        });
+        assert!(taken <= 8, "resource or scope: {taken}");
+        for (key, kind) in [
+            (0x2a, Kind::Gauge),
+            (0x3a, Kind::Sum),
+            (0x4a, Kind::Histogram),
+            (0x52, Kind::ExponentialHistogram),
+            (0x5a, Kind::Summary),
+        ] {
+            let mut part = Vec::new();
+            put_bytes(&mut part, key, &[0x10, 1]);
+            let taken = arena_per_byte(&part, |message, arena| {
+                let (got, data) = metric(message, arena).unwrap().data.unwrap();
+                assert_eq!((got, data.len()), (kind, 2 * PARTS));
+            });
+            assert!(taken <= 8, "{kind:?}: {taken}");
+        }
+        for key in [0x31, 0x39] {
+            let taken = arena_per_byte(&[key, 1, 2, 3, 4, 5, 6, 7, 8], |message, arena| {
+                let point = points::histogram(message, None, arena).unwrap();
+                assert_eq!(point.counts.len() + point.bounds.len(), 8 * PARTS);
+            });
+            assert!(taken <= 8, "histogram, key {key}: {taken}");
+        }
+        for key in [0x42, 0x4a] {
+            let taken = arena_per_byte(&[key, 4, 0x10, 3, 0x10, 5], |message, arena| {
+                let point = points::exponential(message, None, arena).unwrap();
+                let (some, none) =
+                    if key == 0x42 { (point.positive, point.negative) } else { (point.negative, point.positive) };
+                assert_eq!((some.counts.len(), none.counts.len()), (2 * PARTS, 0));
+                assert!(some.counts.starts_with(&[3, 5, 3, 5]));
+            });
+            assert!(taken <= 8, "exponential, key {key}: {taken}");
+        }
+    }
+
+    /// The member set last counts; the parts of the one before it are checked and left out.
+    #[test]
+    fn a_member_of_data_that_is_set_again_loses_its_parts() {
+        let mut message = Vec::new();
+        for (key, data) in [(0x2a, [0x10, 1]), (0x2a, [0x10, 2]), (0x3a, [0x10, 3]), (0x3a, [0x18, 1])] {
+            put_bytes(&mut message, key, &data);
+        }
+        let arena = Bump::new();
+        let (kind, data) = metric(&message, &arena).unwrap().data.unwrap();
+        assert_eq!((kind, data), (Kind::Sum, &[0x10, 3, 0x18, 1][..]));
+    }
 }

@@ -452,6 +452,47 @@ fn r12_t28_t29_bad_heads() {
     server.wait("each counted", |stats| stats.protocol_errors == 2 * heads.len() as u64);
 }
 
+/// T29: what is refused is refused when its fault is there, however the bytes are cut and whatever may follow: no time
+/// passes here.
+#[test]
+fn t29_faults_are_answered_at_once() {
+    let server = Server::start(Options::default());
+    let post = "POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n";
+    let chunked = format!("{post}transfer-encoding: chunked\r\n\r\n");
+    for (head, fault) in [
+        ("POST /v1/metrics", " HTTP/1.1\n"),
+        (post, "a: b\n"),
+        (post, "\n"),
+        (post, "a: b\r\n c: d\r\n"),
+        (post, "content-length: 1\r\ncontent-length: 1\r\n"),
+        (post, "transfer-encoding: gzip\r\n"),
+        (&chunked, "1\n"),
+        (&chunked, "1;x=y\n"),
+        (&chunked, "1 ;x\r\nx\n"),
+        (&chunked, "0;x\n"),
+        (&chunked, "0\r\n\n"),
+        (&chunked, "0\r\na: b\n"),
+        (&chunked, "0\r\na: b\r\n c: d\r\n"),
+        (&chunked, "0\r\na: b\r\nc: d\n"),
+    ] {
+        for cut in 0..fault.len() {
+            let idle = server.wait("the one before to be over", |stats| stats.connections.open == 0);
+            let mut seen = idle.connections.wire_bytes_in;
+            let mut stream = server.connect();
+            for piece in [head, &fault[..cut]] {
+                stream.write_all(piece.as_bytes()).unwrap();
+                seen += piece.len() as u64;
+                server.wait("the piece", |stats| stats.connections.wire_bytes_in == seen);
+            }
+            stream.write_all(&fault.as_bytes()[cut..]).unwrap();
+            assert_eq!(read_reply(&mut stream).status, 400, "{fault:?} cut at {cut}");
+            assert!(is_closed(&mut stream), "{fault:?} cut at {cut}");
+        }
+    }
+    assert!(server.bodies().is_empty());
+    assert_eq!(server.held(), 0);
+}
+
 /// T29: what is framed beyond doubt is served, however the bytes are cut.
 #[test]
 fn t29_plain_framing_passes_in_any_pieces() {

@@ -8,8 +8,8 @@
 //! a folded line; a line that does not end with CR LF, in heads, chunk sizes and trailers.
 //!
 //! Invariants:
-//! 1. The fault is found at a byte that hyper needs to get on with the message: who overwrites it with `POISON` makes
-//!    hyper refuse the message too.
+//! 1. The fault is found at a byte that hyper needs to get on with the message: who puts `POISON` in place of it, and of
+//!    all that follows, makes hyper refuse the message too, at once.
 //! 2. What is not refused is framed as hyper frames it: a chunk size or a length that cannot be read is refused here.
 //! 3. The verdict does not depend on how the bytes are cut.
 //!
@@ -17,8 +17,10 @@
 //!
 //! Source: RFC 9112, sections 2.2, 5.2, 6.3, 7.1, 11.2.
 
-/// No byte of a head, a chunk size or a trailer: hyper refuses what has it.
-pub const POISON: u8 = 0;
+/// What hyper refuses wherever it reads a line. NUL is no byte of a head or of a chunk's size. In an extension and in a
+/// trailer it is passed over, but no CR goes before it. hyper does not look at a head that came in pieces before an
+/// empty line has come: hence the end.
+pub const POISON: &[u8] = b"\0\r\0\r\n\r\n";
 /// Bytes kept of a line: enough for every length and coding that is taken.
 const LINE_KEPT_BYTES: usize = 64;
 

@@ -81,6 +81,8 @@ pub struct Wire {
     write_blocked_since_ns: Cell<u64>,
     meter: RefCell<Option<Box<FrameMeter>>>,
     heads: RefCell<HeadMeter>,
+    /// Bytes of `POISON` that hyper got; `None` while nothing was refused.
+    poisoned: Cell<Option<usize>>,
     flood: Cell<Option<Flood>>,
 }
 
@@ -103,6 +105,7 @@ impl Wire {
             write_blocked_since_ns: Cell::new(0),
             meter: RefCell::new(None),
             heads: RefCell::default(),
+            poisoned: Cell::new(None),
             flood: Cell::new(None),
         }
     }
@@ -402,12 +405,23 @@ impl hyper::rt::Read for Transport {
         mut buffer: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = buffer.remaining();
+        if let Some(given) = self.0.poisoned.get() {
+            // behind the poison comes the end
+            let rest = &POISON[given..];
+            let rest = &rest[..rest.len().min(room)];
+            buffer.put_slice(rest);
+            self.0.poisoned.set(Some(given + rest.len()));
+            return Poll::Ready(Ok(()));
+        }
         let look = |bytes: &mut [u8]| match self.0.heads.borrow_mut().feed(bytes) {
             Ok(()) => bytes.len(),
             Err(at) => {
-                // hyper refuses the message by itself at this byte, with an answer in its place
-                bytes[at] = POISON;
-                at + 1
+                // hyper refuses the message by itself here, with an answer in its place
+                let room = &mut bytes[at..];
+                let n = room.len().min(POISON.len());
+                room[..n].copy_from_slice(&POISON[..n]);
+                self.0.poisoned.set(Some(n));
+                at + n
             }
         };
         self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max, look)).map_ok(drop)

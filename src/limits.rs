@@ -60,6 +60,8 @@ pub const HTTP2_WINDOW_BYTES: u32 = 256 * KIB as u32;
 pub const HTTP2_FRAME_BYTES: u32 = 256 * KIB as u32;
 /// Header list of one request, bytes.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * KIB as u32;
+/// Request line of HTTP/1.1, or path and query over HTTP/2, bytes; RFC 9112 (3) asks for 8,000 at least.
+pub const TARGET_BYTES_MAX: usize = 8 * KIB;
 /// Bytes taken from one connection before the others get their turn.
 pub const READ_TURN_BYTES: usize = 256 * KIB;
 /// Bytes that a connection to a destination takes in one turn: about a tenth of a millisecond.
@@ -326,6 +328,7 @@ pub const BODIES_MIN: usize = 2;
 /// Least room for series, bytes.
 pub const SERIES_BYTES_MIN: usize = 32 * MIB;
 
+const _: () = assert!(TARGET_BYTES_MAX < HEADER_LIST_BYTES_MAX as usize, "a long target is told from a long head");
 const _: () = assert!(HTTP2_FRAME_BYTES as usize <= HTTP1_READ_BYTES_MAX, "the larger one is in CONNECTION_BYTES");
 const _: () = assert!(EXEMPLARS_PER_SERIES_MAX * EXEMPLAR_BYTES_MAX < EXEMPLARS_BYTES_MAX / 64);
 const _: () = assert!(CORK_KEPT_BYTES <= CORK_BYTES && BODY_FIRST_BYTES <= BODY_BUFFER_KEPT_BYTES_MAX);

@@ -396,6 +396,51 @@ fn t4_header_lists_are_limited() {
     assert_eq!(server.bodies().len(), 1);
 }
 
+/// RFC 9113, 8.3.1: a Host beside `:authority` names the same, and a target ends; the connection's other calls go on.
+#[test]
+fn a_call_says_whom_it_is_for() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        let proto = ("content-type", "application/x-protobuf");
+        for (host, status) in [("x", 200), ("X:80", 200), ("y", 400), ("", 400), ("x:1", 400)] {
+            let reply = call(&send, "/v1/metrics", &[proto, ("host", host)], &[b"x"]).await;
+            assert_eq!(reply.http, status, "{host:?}");
+        }
+        let reply = call(&send, PATH, &[GRPC, ("host", "y")], &[&framed(0, b"x")]).await;
+        assert_eq!(reply.grpc(), 3);
+        let reply = call(&send, &format!("/v1/metrics?{}", "x".repeat(9_000)), &[proto], &[b"x"]).await;
+        assert_eq!(reply.http, 414);
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+    });
+    assert_eq!(server.bodies().len(), 3);
+    assert_eq!(server.held(), 0);
+}
+
+/// RFC 9110, 10.1.1: who waits for 100 before it sends a body gets it; a refusal comes without one.
+#[test]
+fn a_body_is_asked_for_where_that_is_expected() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        let expect = ("expect", "100-Continue");
+        for (path, kind, piece) in
+            [("/v1/metrics", ("content-type", "application/x-protobuf"), &b"x"[..]), (PATH, GRPC, &framed(0, b"x"))]
+        {
+            let mut send = send.clone().ready().await.unwrap();
+            let (mut response, mut stream) = send.send_request(request("POST", path, &[kind, expect]), false).unwrap();
+            let interim = std::future::poll_fn(|context| response.poll_informational(context)).await;
+            assert_eq!(interim.unwrap().unwrap().status(), 100, "{path}");
+            stream.send_data(Bytes::copy_from_slice(piece), true).unwrap();
+            assert_eq!(read(response).await.http, 200, "{path}");
+        }
+        let mut send = send.clone().ready().await.unwrap();
+        let (response, _stream) = send.send_request(request("POST", "/none", &[expect]), false).unwrap();
+        assert_eq!(response.await.unwrap().status(), 404);
+    });
+    assert_eq!(server.bodies().len(), 2);
+}
+
 /// T12: an unfinished preface, an unfinished header block, a trickling body and an idle connection, each in its time.
 #[test]
 fn t12_slow_clients_are_closed() {

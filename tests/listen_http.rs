@@ -403,7 +403,9 @@ fn r12_t28_t29_bad_heads() {
     let long = format!("{post}a: {}\r\n\r\n", "b".repeat(20_000));
     let both = "content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
     let turned = "transfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n1\r\nx\r\n0\r\n\r\n";
-    let mut heads = vec![(many, 431), (long, 431), ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(), 400)];
+    let target = format!("POST /v1/metrics?{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000));
+    let mut heads =
+        vec![(many, 431), (long, 431), (target, 414), ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".to_owned(), 400)];
     for rest in [
         both,
         turned,
@@ -450,6 +452,42 @@ fn r12_t28_t29_bad_heads() {
     assert_eq!(server.bodies().len(), heads.len());
     assert_eq!(server.held(), 0);
     server.wait("each counted", |stats| stats.protocol_errors == 2 * heads.len() as u64);
+}
+
+/// RFC 9112, 3.2: a request of HTTP/1.1 says once, and well, whom it is for; one of HTTP/1.0 need not. A refusal applies
+/// nothing and is in the encoding of the request.
+#[test]
+fn a_request_says_whom_it_is_for() {
+    let server = Server::start(Options::default());
+    let rest = "content-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    for (version, host, status) in [
+        ("1.1", "", 400),
+        ("1.1", "host: x\r\nhost: x\r\n", 400),
+        ("1.1", "host: x\r\nHost: y\r\n", 400),
+        ("1.1", "host: x/y\r\n", 400),
+        ("1.1", "host: x y\r\n", 400),
+        ("1.1", "host: x:y\r\n", 400),
+        ("1.0", "host: x\r\nhost: x\r\n", 400),
+        ("1.0", "", 200),
+        ("1.1", "host:\r\n", 200),
+        ("1.1", "Host: [::1]:4318\r\n", 200),
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(format!("POST /v1/metrics HTTP/{version}\r\n{host}{rest}").as_bytes()).unwrap();
+        let reply = read_reply(&mut stream);
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (status, Some("application/json")),
+            "{version} {host:?}"
+        );
+        assert_eq!(server.bodies().len(), usize::from(status == 200));
+        server.shared.bodies.lock().unwrap().clear();
+        if status == 400 {
+            let words: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert!(words["message"].as_str().unwrap().contains("Host header"), "{words}");
+        }
+    }
+    assert_eq!(server.held(), 0);
 }
 
 /// T29: what is refused is refused when its fault is there, however the bytes are cut and whatever may follow: no time

@@ -176,6 +176,31 @@ fn a_method_that_is_not_allowed_is_told_which_are() {
     });
 }
 
+/// RFC 9112, 3 and 3.2: pages are for requests that say whom they are for, in a target that ends. HTTP/1.0 need not say.
+#[test]
+fn bad_hosts_and_long_targets_are_refused() {
+    with_server(|connect, _| {
+        let long = format!("GET /?{} HTTP/1.1\r\nhost: x\r\n\r\n", "y".repeat(70_000));
+        for (head, status) in [
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nhost: x\r\nHost: x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nhost: x y\r\n\r\n", 400),
+            ("GET / HTTP/1.0\r\nhost: x\r\nHost: y\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nhost:\r\n\r\n", 200),
+            ("GET / HTTP/1.0\r\n\r\n", 200),
+            (&long, 414),
+        ] {
+            let mut stream = connect();
+            // the server may close before all of it is written
+            let _ = stream.write_all(head.as_bytes());
+            let reply = read_reply(&mut stream);
+            let shown = &head[..head.len().min(100)];
+            assert_eq!(reply.status, status, "{shown:?}");
+            assert!(!reply.body.is_empty(), "{shown:?}");
+        }
+    });
+}
+
 #[test]
 fn rubbish_is_answered_and_closed() {
     with_server(|connect, _| {

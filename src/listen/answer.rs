@@ -23,6 +23,8 @@ use crate::otlp::json_in;
 pub const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Content type of pages in words.
+pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -65,6 +67,8 @@ pub enum Fault {
     NoBudget,
     /// A head, or the frame of a chunk, that cannot be read, or could be read in two ways.
     Head(&'static str),
+    /// A target of too many bytes.
+    TargetTooLong,
     /// A head of too many bytes.
     HeadTooLarge,
     /// A compressed body that is broken.
@@ -120,6 +124,9 @@ impl Fault {
             ),
             Fault::Framing(what) => (S::BAD_REQUEST, Code::Internal, A::Malformed, (*what).into()),
             Fault::Head(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
+            Fault::TargetTooLong => {
+                (S::URI_TOO_LONG, Code::InvalidArgument, A::TooLarge, "the target of a request may have 8 KiB".into())
+            }
             Fault::HeadTooLarge => (
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 Code::ResourceExhausted,
@@ -244,12 +251,22 @@ pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
 /// Type and content of the answer to a head that `hyper` refused with this status. Nobody knows what encoding the request
 /// has, so it is protobuf.
 pub fn to_bad_head(status: u16) -> (HeaderValue, Bytes) {
-    let fault = match status {
-        431 => Fault::HeadTooLarge,
-        _ => Fault::Head("the head of the request is malformed, or could be read in two ways (RFC 9112)"),
-    };
+    let fault = bad_head(status);
     let saying = fault.saying();
     (PROTOBUF, Status::new(saying.code, &saying.message, saying.detail).encode_to_vec().into())
+}
+
+/// The same for who reads pages: in words.
+pub fn page_to_bad_head(status: u16) -> (HeaderValue, Bytes) {
+    (TEXT, format!("{}\n", bad_head(status).saying().message).into())
+}
+
+fn bad_head(status: u16) -> Fault {
+    match status {
+        414 => Fault::TargetTooLong,
+        431 => Fault::HeadTooLarge,
+        _ => Fault::Head("the head of the request is malformed, or could be read in two ways (RFC 9112)"),
+    }
 }
 
 /// The message and trailers of a gRPC success.

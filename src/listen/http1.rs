@@ -22,6 +22,7 @@ use super::head::{Take, Tongue, judge};
 use super::patience::Patience;
 use super::serve::{Bench, Body};
 use crate::model::Intake;
+use crate::net::host;
 use crate::net::http1::{Http1, give_body};
 use crate::net::inflate::Coding;
 use crate::net::wire::Wire;
@@ -135,6 +136,7 @@ impl Session {
         let (head, body) = request.into_parts();
         let (tongue, verdict) =
             judge(&head.method, head.uri.path(), &head.headers, false, &bench.shop.options, bench.now);
+        let verdict = host::check(head.version, &head.uri, &head.headers).map_err(Fault::Head).and(verdict);
         self.patience.on_request();
         let (take, refused) = match verdict {
             Ok(take) => (take, None),

@@ -21,15 +21,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Request, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, Request, Response, StatusCode};
 
-use super::answer::{GRPC, Outcome, over_http, trailers_only};
+use super::answer::{Fault, GRPC, Outcome, over_http, trailers_only};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
 use super::serve::{Bench, Body};
 use crate::limits;
 use crate::model::Intake;
+use crate::net::host;
 use crate::net::inflate::Coding;
 use crate::net::wire::{Transport, Wire};
 
@@ -246,6 +247,9 @@ fn begin<I: Intake>(
     bench.shop.stats.streams += 1;
     let (head, body) = request.into_parts();
     let (tongue, verdict) = judge(&head.method, head.uri.path(), &head.headers, true, &bench.shop.options, bench.now);
+    let verdict = host::check(head.version, &head.uri, &head.headers).map_err(Fault::Head).and(verdict);
+    let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let verdict = if target_bytes > limits::TARGET_BYTES_MAX { Err(Fault::TargetTooLong) } else { verdict };
     let mut call = Call {
         tongue,
         take: Take { coding: Coding::Identity, deadline_ns: u64::MAX },
@@ -258,6 +262,13 @@ fn begin<I: Intake>(
     match verdict {
         Ok(take) => {
             call.take = take;
+            // RFC 9110, 10.1.1: the client may wait for this before it sends the body
+            if is_continue_expected(&call.headers) && !call.body.is_end_stream() {
+                let mut response = Response::new(());
+                *response.status_mut() = StatusCode::CONTINUE;
+                // Fails only when the stream is gone, which the next poll of the body tells.
+                let _ = call.respond.send_informational(response);
+            }
             Some(call)
         }
         Err(fault) => {
@@ -265,6 +276,10 @@ fn begin<I: Intake>(
             None
         }
     }
+}
+
+fn is_continue_expected(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Takes what there is of a body. Gives the call back while it is not whole, or not inflated.

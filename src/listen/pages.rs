@@ -26,11 +26,13 @@ use mio::Registry;
 use mio::net::TcpListener;
 
 use super::ConnectionStats;
+use super::answer::{TEXT, page_to_bad_head};
 use super::floor::{Floor, Serve, Step};
 use super::patience::Patience;
 use crate::clock::Now;
 use crate::limits;
-use crate::net::http1::Http1;
+use crate::net::host;
+use crate::net::http1::{Http1, give_body};
 use crate::net::wake::Flag;
 use crate::net::wire::Wire;
 
@@ -188,7 +190,10 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
             bench.flag.take();
-            if http.poll(&mut context).is_ready() {
+            if let Poll::Ready(end) = http.poll(&mut context) {
+                if end.is_err_and(|fault| fault.is_parse()) {
+                    give_body(wire, page_to_bad_head);
+                }
                 return Step::Close;
             }
             if let Some(request) = http.take_request() {
@@ -229,6 +234,12 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
 
 fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &Rc<Wire>) -> Response<Content> {
     let uri = request.uri();
+    if let Err(words) = host::check(request.version(), uri, request.headers()) {
+        let mut response = Response::new(Content::Full(format!("{words}\n").into()));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.headers_mut().insert(CONTENT_TYPE, TEXT);
+        return response;
+    }
     let accept = joined(request.headers(), &ACCEPT);
     let gzip = takes_gzip(&joined(request.headers(), &ACCEPT_ENCODING));
     let page = pages.page(door, request.method().as_str(), uri.path(), uri.query().unwrap_or_default(), &accept);

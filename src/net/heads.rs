@@ -5,7 +5,8 @@
 //! hide a request from it (T29). hyper's headers do not show it any more, so the bytes are looked at.
 //!
 //! Refused: both lengths; either of them twice; a coding other than `chunked` alone; a length that is not plain digits;
-//! a folded line; a line that does not end with CR LF, in heads, chunk sizes and trailers.
+//! a folded line; a line that does not end with CR LF, in heads, chunk sizes and trailers. A request line of more than
+//! `limits::TARGET_BYTES_MAX` is refused, too: hyper would take it for a long head, which has another answer.
 //!
 //! Invariants:
 //! 1. The fault is found at a byte that hyper needs to get on with the message: who puts `POISON` in place of it, and of
@@ -16,6 +17,8 @@
 //! Bounds: `LINE_KEPT_BYTES` of the present line; the whole is some 100 bytes a connection.
 //!
 //! Source: RFC 9112, sections 2.2, 5.2, 6.3, 7.1, 11.2.
+
+use crate::limits;
 
 /// What hyper refuses wherever it reads a line. NUL is no byte of a head or of a chunk's size. In an extension and in a
 /// trailer it is passed over, but no CR goes before it. hyper does not look at a head that came in pieces before an
@@ -60,6 +63,8 @@ pub struct HeadMeter {
     line_bytes: usize,
     /// The byte before.
     last: u8,
+    /// What is broken is a target without end.
+    is_target_long: bool,
 }
 
 impl Default for HeadMeter {
@@ -70,6 +75,7 @@ impl Default for HeadMeter {
             line: [0; LINE_KEPT_BYTES],
             line_bytes: 0,
             last: 0,
+            is_target_long: false,
         }
     }
 }
@@ -95,6 +101,15 @@ impl HeadMeter {
                 Part::Broken => return Err(at),
                 _ => {
                     let end = rest.iter().position(|&byte| byte == b'\n');
+                    if self.part == Part::Request {
+                        let room = limits::TARGET_BYTES_MAX - self.line_bytes;
+                        if end.unwrap_or(rest.len()) > room {
+                            self.keep(&rest[..room]);
+                            self.is_target_long = self.line.contains(&b' ');
+                            self.part = Part::Broken;
+                            return Err(at + room);
+                        }
+                    }
                     self.keep(&rest[..end.unwrap_or(rest.len())]);
                     let Some(end) = end else { return Ok(()) };
                     at += end;
@@ -110,6 +125,11 @@ impl HeadMeter {
             }
         }
         Ok(())
+    }
+
+    /// Whether the fault is a target that is too long.
+    pub fn is_target_long(&self) -> bool {
+        self.is_target_long
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -268,6 +288,33 @@ mod tests {
         }
         assert!(verdict(b"POST / HTTP/1.1\nhost: x\r\n\r\n").is_some());
         assert!(verdict(b"\nPOST / HTTP/1.1\r\n\r\n").is_some());
+    }
+
+    /// A request line ends within its bytes, or is refused at the first one beyond; a long method is no long target.
+    #[test]
+    fn long_targets_are_refused() {
+        let line = |bytes: usize| {
+            let (start, end) = ("GET /", " HTTP/1.1\r");
+            format!("{start}{}{end}\nhost: x\r\n\r\n", "x".repeat(bytes - start.len() - end.len()))
+        };
+        for (bytes, fault) in [
+            (20, None),
+            (limits::TARGET_BYTES_MAX, None),
+            (limits::TARGET_BYTES_MAX + 1, Some(limits::TARGET_BYTES_MAX)),
+            (100_000, Some(limits::TARGET_BYTES_MAX)),
+        ] {
+            for (before, piece) in [("", 1), ("", 7), ("", 200_000), ("GET / HTTP/1.1\r\n\r\n", 200_000)] {
+                let mut meter = HeadMeter::default();
+                let message = format!("{before}{}", line(bytes));
+                let mut pieces = message.as_bytes().chunks(piece).enumerate();
+                let found = pieces.find_map(|(index, part)| meter.feed(part).err().map(|at| index * piece + at));
+                assert_eq!(found, fault.map(|at| at + before.len()), "{bytes} bytes in pieces of {piece}");
+                assert_eq!(meter.is_target_long(), fault.is_some());
+            }
+        }
+        let mut meter = HeadMeter::default();
+        assert_eq!(meter.feed("x".repeat(100_000).as_bytes()), Err(limits::TARGET_BYTES_MAX));
+        assert!(!meter.is_target_long());
     }
 
     #[test]

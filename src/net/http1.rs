@@ -61,13 +61,19 @@ impl<B> Future for Waiting<B> {
 }
 
 /// hyper's own answer to a head that it refuses has no body. Gives it one, while it is still corked: `body` is told the
-/// status and gives the type and the content. `false` when there is no such answer.
+/// status and gives the type and the content. `false` when there is no such answer. To hyper a target that is too long
+/// is a malformed one: here it gets its own status.
 pub fn give_body(wire: &Wire, body: impl FnOnce(u16) -> (HeaderValue, Bytes)) -> bool {
     const LENGTH: &[u8] = b"content-length: 0\r\n";
+    const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\n";
+    const TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\n";
     let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).rposition(|window| window == what);
     let mut found = false;
     wire.amend(|out| {
         let Some(start) = find(out, b"HTTP/1.1 4") else { return };
+        if wire.is_target_long() && out[start..].starts_with(MALFORMED) {
+            out.splice(start..start + MALFORMED.len(), TOO_LONG.iter().copied());
+        }
         let Some(length) = find(&out[start..], LENGTH).map(|at| start + at) else { return };
         let status = std::str::from_utf8(&out[start + 9..start + 12]).ok().and_then(|digits| digits.parse().ok());
         let Some(status) = status.filter(|_| out.ends_with(b"\r\n\r\n")) else { return };

@@ -7,7 +7,8 @@
 //!  accept   listeners that outlive a full file table
 //!  wire     one socket as tokio and hyper see it: readiness, one turn's share, corked writes
 //!  frames   nine-byte HTTP/2 frame heads, counted by type and second
-//!  heads    HTTP/1.1 heads, refused where their length is a matter of opinion
+//!  heads    HTTP/1.1 heads, refused where their length is a matter of opinion, or their target too long
+//!  host     whom a request is for, refused where that is a matter of opinion
 //!  wake     the one waker of a shard
 //!  http1    hyper's HTTP/1.1 connection, its request and answer passed over a desk
 //!  body     chunks into one slice; buffers that are used again
@@ -26,6 +27,7 @@ pub mod frames;
 pub mod grpc;
 pub mod gunzip;
 pub mod heads;
+pub mod host;
 pub mod http1;
 pub mod inflate;
 pub mod unzstd;

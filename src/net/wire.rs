@@ -178,6 +178,11 @@ impl Wire {
         self.meter.borrow().as_ref().and_then(|meter| meter.headers_since_ns())
     }
 
+    /// Whether the HTTP/1.1 head that was refused last has a target that is too long.
+    pub fn is_target_long(&self) -> bool {
+        self.heads.borrow().is_target_long()
+    }
+
     /// Looks at the first bytes without taking them.
     pub fn sniff(&self) -> Sniffed {
         let mut first = [0u8; 3];

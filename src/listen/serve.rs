@@ -18,7 +18,7 @@ use crate::clock::Now;
 use crate::model::{Input, Intake};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
-use crate::net::inflate::{Coding, Inflate, InflateFault, Progress};
+use crate::net::inflate::{Coding, Inflate, InflateFault, Progress, work};
 use crate::net::wake::Flag;
 use crate::otlp::json_in::{self, FaultKind, Transcoder};
 
@@ -218,9 +218,10 @@ impl<I: Intake> Bench<'_, I> {
         };
         let limit = self.shop.options.max_body;
         let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
-        let before = plain.len();
+        let (taken, made) = (inflate.position(), plain.len());
         let progress = inflate.advance(body, plain, limit, slice, grow);
-        self.shop.inflate_left = self.shop.inflate_left.saturating_sub(plain.len() - before);
+        let done = work(inflate.position() - taken, plain.len() - made);
+        self.shop.inflate_left = self.shop.inflate_left.saturating_sub(done);
         match progress {
             Ok(progress) => {
                 *is_done = progress == Progress::Done;

@@ -22,6 +22,8 @@ pub struct Gunzip {
     inflate: Decompress,
     /// Bytes of the input that are done.
     at: usize,
+    /// Bytes of these since there was any output.
+    quiet: usize,
     /// Members begun.
     members: usize,
     member: Option<Member>,
@@ -29,18 +31,22 @@ pub struct Gunzip {
 
 impl Default for Gunzip {
     fn default() -> Self {
-        Gunzip { inflate: Decompress::new(false), at: 0, members: 0, member: None }
+        Gunzip { inflate: Decompress::new(false), at: 0, quiet: 0, members: 0, member: None }
     }
 }
 
 impl Gunzip {
     /// Begins a body.
     pub fn begin(&mut self) {
-        (self.at, self.members, self.member) = (0, 0, None);
+        (self.at, self.quiet, self.members, self.member) = (0, 0, 0, None);
     }
 }
 
 impl Members for Gunzip {
+    fn position(&self) -> usize {
+        self.at
+    }
+
     fn is_between(&self) -> bool {
         self.member.is_none()
     }
@@ -66,13 +72,22 @@ impl Members for Gunzip {
         // zeroed first, as safe code must: a step stays in the cache, and inflating costs twenty times as much
         output.resize(before + limits::GUNZIP_STEP_BYTES.min(output.capacity() - before), 0);
         let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
+        let rest = &input[self.at..];
         let status = self
             .inflate
-            .decompress(&input[self.at..], &mut output[before..], FlushDecompress::None)
+            .decompress(
+                &rest[..rest.len().min(limits::INFLATE_INPUT_STEP_BYTES)],
+                &mut output[before..],
+                FlushDecompress::None,
+            )
             .map_err(|_| InflateFault::Corrupt("invalid deflate stream"))?;
         let taken = (self.inflate.total_in() - in_before) as usize;
         let made = (self.inflate.total_out() - out_before) as usize;
         self.at += taken;
+        self.quiet = if made == 0 { self.quiet + taken } else { 0 };
+        if self.quiet > limits::GUNZIP_QUIET_BYTES_MAX {
+            return Err(InflateFault::Corrupt("more than 64 KiB of deflate blocks with nothing in them"));
+        }
         output.truncate(before + made);
         member.crc.update(&output[before..]);
         if status != Status::StreamEnd {
@@ -208,6 +223,38 @@ mod tests {
             Err(InflateFault::NoBudget)
         );
         assert!(output.len() <= 1_000_000);
+    }
+
+    /// A member whose deflate stream has `blocks` stored blocks with nothing in them before each of `letters`.
+    fn hollow(blocks: usize, letters: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        for letter in letters {
+            bytes.extend([0, 0, 0, 0xff, 0xff].repeat(blocks));
+            bytes.extend([0, 1, 0, 0xfe, 0xff, *letter]);
+        }
+        bytes.extend([1, 0, 0, 0xff, 0xff]);
+        let mut crc = Crc::new();
+        crc.update(letters);
+        bytes.extend([crc.sum().to_le_bytes(), (letters.len() as u32).to_le_bytes()].concat());
+        bytes
+    }
+
+    /// T5: blocks with nothing in them are work, and too many of them a fault.
+    #[test]
+    fn hollow_bodies_are_work() {
+        assert_eq!(unzip(&hollow(10, b"abc"), 3).unwrap(), b"abc");
+        let fault = InflateFault::Corrupt("more than 64 KiB of deflate blocks with nothing in them");
+        assert_eq!(unzip(&hollow(100_000, b"a"), 3), Err(fault));
+        assert_eq!(unzip(&[zip(b"a"), hollow(100_000, b"a")].concat(), 3), Err(fault));
+        // an attacker who knows the limit stays below it: then it takes its turns
+        let body = hollow(10_000, &[b'x'; 40]);
+        let (mut state, mut output, mut before) = (Gunzip::default(), Vec::new(), 0);
+        let slice = limits::INFLATE_SLICE_BYTES;
+        while advance(&mut state, &body, &mut output, 1000, slice, |_| true).unwrap() == Progress::More {
+            assert!(state.at - before <= slice / limits::INFLATE_INPUT_WEIGHT + limits::INFLATE_INPUT_STEP_BYTES);
+            before = state.at;
+        }
+        assert_eq!(output, [b'x'; 40]);
     }
 
     /// Every prefix of a body, and every flipped byte that matters, is a fault, never a panic and never a success with other bytes.

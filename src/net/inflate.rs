@@ -3,12 +3,12 @@
 //! Does not know where bytes come from; `gunzip` and `unzstd` know the formats.
 //!
 //! Invariants: 1. the output never grows past `limit + 1` bytes, nor past what `grow` granted; 2. `grow` is asked before the
-//! output grows, not after; 3. a call makes about as many bytes as it is allowed, so that a body may take several turns of
-//! the loop.
+//! output grows, not after; 3. a call does about as much work as it is allowed, so that a body may take several turns of
+//! the loop. Output is work, and so is input that makes none: there are blocks and frames with nothing in them.
 
 use super::gunzip::Gunzip;
 use super::unzstd::Unzstd;
-use crate::limits::{GUNZIP_STEP_BYTES, INFLATE_STATE_BYTES, ZSTD_STATE_BYTES};
+use crate::limits::{GUNZIP_STEP_BYTES, INFLATE_INPUT_WEIGHT, INFLATE_STATE_BYTES, ZSTD_STATE_BYTES};
 
 /// How a body, or the message behind a gRPC prefix, is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,14 @@ impl Inflate {
         }
     }
 
+    /// Bytes of the body that are done.
+    pub fn position(&self) -> usize {
+        match self {
+            Inflate::Gzip(state) => state.position(),
+            Inflate::Zstd(state) => state.position(),
+        }
+    }
+
     /// Goes on with a body: see [`advance`].
     ///
     /// # Errors
@@ -99,6 +107,9 @@ impl Inflate {
 
 /// A format whose bodies are members (gzip) or frames (zstd), one behind the other.
 pub(super) trait Members {
+    /// Bytes of the input that are done.
+    fn position(&self) -> usize;
+
     /// Whether the last member begun is over, or none is.
     fn is_between(&self) -> bool;
 
@@ -108,11 +119,17 @@ pub(super) trait Members {
     /// Begins the next member, behind `made` bytes of output.
     fn begin_member(&mut self, input: &[u8], made: usize) -> Result<(), InflateFault>;
 
-    /// Inflates at most `limits::GUNZIP_STEP_BYTES`, into the room there is.
+    /// Inflates at most `limits::GUNZIP_STEP_BYTES`, into the room there is, from at most
+    /// `limits::INFLATE_INPUT_STEP_BYTES`.
     fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), InflateFault>;
 }
 
-/// Inflates about `slice` bytes more of `input` to the end of `output`; both are the same in every call for one body, and
+/// What taking so many bytes and making so many counts for, in bytes of output.
+pub fn work(taken: usize, made: usize) -> usize {
+    made.saturating_add(taken.saturating_sub(made).saturating_mul(INFLATE_INPUT_WEIGHT))
+}
+
+/// Does work for about `slice` bytes more of `input`, to the end of `output`; both are the same in every call for one body, and
 /// `output` is empty before the first. `grow` is asked for each step of capacity.
 ///
 /// # Errors
@@ -125,7 +142,7 @@ pub(super) fn advance(
     slice: usize,
     mut grow: impl FnMut(usize) -> bool,
 ) -> Result<Progress, InflateFault> {
-    let until = output.len().saturating_add(slice);
+    let (begun_at, begun_with) = (state.position(), output.len());
     loop {
         if state.is_between() {
             if state.is_at_end(input) {
@@ -133,7 +150,7 @@ pub(super) fn advance(
             }
             state.begin_member(input, output.len())?;
         }
-        if output.len() >= until {
+        if work(state.position() - begun_at, output.len() - begun_with) >= slice {
             return Ok(Progress::More);
         }
         if output.len() == output.capacity() {

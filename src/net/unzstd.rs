@@ -16,6 +16,8 @@ pub struct Unzstd {
     decoder: Decoder<'static>,
     /// Bytes of the input that are done.
     at: usize,
+    /// Bytes of these since there was any output.
+    quiet: usize,
     /// Frames begun.
     frames: usize,
     in_frame: bool,
@@ -26,18 +28,22 @@ impl Unzstd {
     pub fn new() -> Option<Unzstd> {
         let mut decoder = Decoder::new().ok()?;
         decoder.set_parameter(DParameter::WindowLogMax(limits::ZSTD_WINDOW_LOG_MAX)).ok()?;
-        Some(Unzstd { decoder, at: 0, frames: 0, in_frame: false })
+        Some(Unzstd { decoder, at: 0, quiet: 0, frames: 0, in_frame: false })
     }
 
     /// Begins a body.
     pub fn begin(&mut self) {
         // a decoder that cannot begin anew says so at the first step
         let _ = self.decoder.reinit();
-        (self.at, self.frames, self.in_frame) = (0, 0, false);
+        (self.at, self.quiet, self.frames, self.in_frame) = (0, 0, 0, false);
     }
 }
 
 impl Members for Unzstd {
+    fn position(&self) -> usize {
+        self.at
+    }
+
     fn is_between(&self) -> bool {
         !self.in_frame
     }
@@ -58,12 +64,17 @@ impl Members for Unzstd {
     fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), InflateFault> {
         let before = output.len();
         output.resize(before + limits::GUNZIP_STEP_BYTES.min(output.capacity() - before), 0);
-        let mut from = InBuffer::around(&input[self.at..]);
+        let rest = &input[self.at..];
+        let mut from = InBuffer::around(&rest[..rest.len().min(limits::INFLATE_INPUT_STEP_BYTES)]);
         let mut to = OutBuffer::around(&mut output[before..]);
         let result = self.decoder.run(&mut from, &mut to);
         let (taken, made) = (from.pos(), to.pos());
         self.at += taken;
         output.truncate(before + made);
+        self.quiet = if made == 0 { self.quiet + taken } else { 0 };
+        if self.quiet > limits::UNZSTD_QUIET_BYTES_MAX {
+            return Err(InflateFault::Corrupt("more than 256 KiB of zstd blocks or frames with nothing in them"));
+        }
         match result {
             Ok(0) => self.in_frame = false,
             Ok(_) if taken == 0 && made == 0 => return Err(InflateFault::Corrupt("zstd stream is cut off")),
@@ -144,6 +155,37 @@ mod tests {
             assert!(output.len() <= slices * (100_000 + limits::GUNZIP_STEP_BYTES));
         }
         assert!(slices >= 50 && output.len() == 10_000_000, "{slices}");
+    }
+
+    /// T5: what cannot be compressed is read whole before it gives output; blocks and frames with nothing in them are work,
+    /// and too many of them a fault.
+    #[test]
+    fn hollow_bodies_are_work() {
+        let mut state = 1u64;
+        let mut noise = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        };
+        let body: Vec<u8> = (0..1_000_000).map(|_| noise()).collect();
+        assert!(unpack(&pack(&body), body.len()).unwrap() == body);
+        // a frame with a window of 1 MiB and raw blocks of no bytes, the last one the end
+        let hollow =
+            |blocks: usize| [&[0x28, 0xb5, 0x2f, 0xfd, 0, 80][..], &[0, 0, 0].repeat(blocks), &[1, 0, 0]].concat();
+        assert_eq!(unpack(&hollow(1_000), 10).unwrap(), b"");
+        let fault = InflateFault::Corrupt("more than 256 KiB of zstd blocks or frames with nothing in them");
+        assert_eq!(unpack(&hollow(200_000), 10), Err(fault));
+        let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0x10, 0][..], &[0; 1 << 20]].concat();
+        assert_eq!(unpack(&[skipped, pack(b"a")].concat(), 10), Err(fault));
+        let body = hollow(80_000);
+        let (mut state, mut output, mut before) = (Unzstd::new().unwrap(), Vec::new(), 0);
+        let slice = limits::INFLATE_SLICE_BYTES;
+        while advance(&mut state, &body, &mut output, 1000, slice, |_| true).unwrap() == Progress::More {
+            assert!(state.at - before <= slice / limits::INFLATE_INPUT_WEIGHT + limits::INFLATE_INPUT_STEP_BYTES);
+            before = state.at;
+        }
+        assert!(before > 0 && output.is_empty());
     }
 
     /// T5, T7: windows over the cap, frames without end, streams cut off, and bytes behind the last frame are faults.

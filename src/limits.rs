@@ -70,6 +70,12 @@ pub const WRITE_TURN_BYTES: usize = 256 * KIB;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time a connection may be idle.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Lines of the log that wait to be written; what comes on top is dropped and counted.
+pub const LOG_LINES_MAX: usize = 1_024;
+/// Bytes of these.
+pub const LOG_BYTES_MAX: usize = MIB;
+/// Time that the end of the process waits for the log to be written.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(500);
 /// Connections that wait in the kernel, on one listener.
 pub const ACCEPT_BACKLOG: i32 = 1024;
 /// Connections accepted on one listener in one turn.

@@ -431,6 +431,7 @@ impl View {
             scrapes: (counts.scrapes, counts.superseded),
             page_cases: counts.left_out,
             capture: self.capture.as_ref().map(capture::Watch::read),
+            log_dropped: crate::telemetry::log::dropped(),
             resident: clock::resident(),
             uptime: (clock::mono() - self.started.mono_ns) as f64 * 1e-9,
         }

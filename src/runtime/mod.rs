@@ -29,7 +29,7 @@ use crate::capture;
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
-use crate::limits::{CAPTURE_QUEUE_BYTES, CONNECTIONS_MAX, GROUPS_MAX};
+use crate::limits::{CAPTURE_QUEUE_BYTES, CONNECTIONS_MAX, GROUPS_MAX, LOG_FLUSH_MAX};
 use crate::model::Temporality;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -204,13 +204,15 @@ pub fn run(plan: Plan) -> u8 {
         crate::tell(format_args!("catchment: {problem}"));
         return crate::USAGE;
     }
-    match start(plan) {
+    let code = match start(plan) {
         Ok(code) => code,
         Err(Problem { code, words }) => {
             crate::tell(format_args!("catchment: {words}"));
             code
         }
-    }
+    };
+    telemetry::log::flush(LOG_FLUSH_MAX);
+    code
 }
 
 struct Problem {

@@ -34,6 +34,8 @@ pub struct Facts {
     pub page_cases: [u64; WarningReason::COUNT],
     /// The recording of requests, if there is one.
     pub capture: Option<Progress>,
+    /// Lines of the log that were dropped.
+    pub log_dropped: u64,
     /// Resident bytes, if the system tells.
     pub resident: Option<usize>,
     /// Seconds since start.
@@ -247,6 +249,7 @@ impl Facts {
             ("catchment_cut_shards_skipped_total", "Shards that a cut did not wait for", skipped),
             ("catchment_scrapes_total", "Scrapes begun", self.scrapes.0),
             ("catchment_scrapes_superseded_total", "Scrapes broken off: overtaken by two cuts", self.scrapes.1),
+            ("catchment_log_lines_dropped_total", "Lines of the log that nobody read in time", self.log_dropped),
         ] {
             w.family(name, help, Type::Counter);
             w.sample(name, &[], value);

@@ -75,7 +75,7 @@ pub const LOG_LINES_MAX: usize = 1_024;
 /// Bytes of these.
 pub const LOG_BYTES_MAX: usize = MIB;
 /// Time that the end of the process waits for the log to be written.
-pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(500);
+pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(400);
 /// Connections that wait in the kernel, on one listener.
 pub const ACCEPT_BACKLOG: i32 = 1024;
 /// Connections accepted on one listener in one turn.
@@ -257,7 +257,13 @@ pub const SLICE: Duration = Duration::from_micros(500);
 
 /// Time past the deadline of the end in which a cut that was made before it is merged: a million series take a fifth of a
 /// second.
-pub const LAST_MERGE_MAX: Duration = Duration::from_secs(5);
+pub const LAST_MERGE_MAX: Duration = Duration::from_secs(1);
+/// Time that shards and delivery get after that to come to their end.
+pub const LAST_JOIN_MAX: Duration = Duration::from_millis(300);
+/// Time past `--shutdown-timeout` after which the process ends whatever its threads do; with `LOG_FLUSH_MAX`, two seconds.
+pub const END_GRACE: Duration = Duration::from_millis(1_500);
+/// Time that a second signal leaves for what is acknowledged.
+pub const HURRY: Duration = Duration::from_secs(1);
 /// Time of a busy loop for requests to each unit of time for merging: a twelfth of the loop for the merge, which with a
 /// twentieth for delivery leaves ingest four fifths of a core that all three share, and some for the caches they push each
 /// other out of.
@@ -351,6 +357,7 @@ const _: () = assert!(CORK_KEPT_BYTES <= CORK_BYTES && BODY_FIRST_BYTES <= BODY_
 const _: () = assert!(HTTP2_WINDOW_BYTES <= HTTP2_CONNECTION_WINDOW_BYTES);
 const _: () = assert!(INFLATE_SLICE_BYTES <= INFLATE_TURN_BYTES);
 const _: () = assert!(INFLATE_INPUT_STEP_BYTES * INFLATE_INPUT_WEIGHT <= INFLATE_SLICE_BYTES);
+const _: () = assert!(LAST_MERGE_MAX.as_millis() + LAST_JOIN_MAX.as_millis() < END_GRACE.as_millis());
 const _: () = assert!(HELD_BYTES_MAX >= BATCH_BYTES_MAX);
 const _: () = assert!(DELIVER_PIECE.as_nanos() < SLICE.as_nanos(), "a shard waits no longer for it than for itself");
 const _: () = assert!(BATCH_BYTES_MAX < MAX_BODY_BYTES_DEFAULT, "what we send must be within what receivers take");

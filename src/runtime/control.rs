@@ -7,16 +7,18 @@
 //!
 //! Progress: never holds anything a shard waits for. Bounds: `limits::CUT_LATE_AFTER` for a late shard; the end takes
 //! at most `--shutdown-timeout`, and `limits::LAST_MERGE_MAX` more where a cut was made that is not merged by then; a
-//! second signal ends it at once, but for that merge. What was left is said.
+//! second signal ends it at once, but for that merge. What was left is said, and which shard is stuck; where this thread
+//! is, `signals` has the last word.
 
 use super::bind::{ADMIN, SCRAPE};
 use super::losses::{self, Losses};
+use super::signals::{self, Account};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::capture;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
-use crate::limits::{CUT_LATE_AFTER, LAST_MERGE_MAX};
+use crate::limits::{CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX};
 use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
 use crate::prometheus;
 use crate::series::cell::{Shape, interval_of, points_of};
@@ -30,7 +32,9 @@ use mio::net::TcpListener;
 use std::cell::RefCell;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,6 +65,15 @@ pub(super) struct Parts<'a> {
     pub started: crate::clock::Now,
     pub memory: Memory,
     pub capture: Option<capture::Watch>,
+    /// Whether signals are followed: once in a process.
+    pub signals: bool,
+}
+
+/// How it ended.
+pub(super) struct End {
+    pub code: u8,
+    /// Threads are left that end with the process alone.
+    pub stuck: bool,
 }
 
 /// Counters of this thread.
@@ -106,13 +119,18 @@ pub(super) struct Control {
     /// Wall time of the next cut.
     next: u64,
     losses: Losses,
+    /// The ledger has been told.
+    told: Arc<AtomicBool>,
 }
 
 impl Control {
     pub fn new(parts: Parts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+        let rows = parts.windows.iter().map(|window| window.row.clone()).collect();
+        let account = Account { rows, sender: parts.sender.clone(), told: Arc::default() };
+        let told = account.told.clone();
+        if parts.signals {
+            signals::follow(write, parts.plan.shutdown_timeout, account)?;
         }
         read.set_nonblocking(true)?;
         let mut signals = mio::net::UnixStream::from_std(read);
@@ -146,11 +164,12 @@ impl Control {
             late_noted: 0,
             next: next_boundary(parts.started.wall_ns, interval_ns),
             losses: Losses::default(),
+            told,
         })
     }
 
-    /// Runs until a signal; returns the exit code.
-    pub fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> u8 {
+    /// Runs until a signal.
+    pub fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
         let mut events = mio::Events::with_capacity(128);
         let mut busy = false;
         loop {
@@ -158,7 +177,8 @@ impl Control {
             if threads.iter().any(JoinHandle::is_finished) {
                 // a shard never ends by itself: its panic has been printed
                 crate::tell(format_args!("catchment: a shard ended unexpectedly; what it held is lost"));
-                return crate::cli::FAILURE;
+                // the others run on, and hold what they hold
+                return End { code: crate::cli::FAILURE, stuck: true };
             }
             let wait = if busy { Duration::ZERO } else { self.wait(now) };
             self.poll(&mut events, wait);
@@ -260,8 +280,8 @@ impl Control {
         }
     }
 
-    /// Drains, cuts, delivers, tells; returns the exit code.
-    fn end(mut self, mut events: mio::Events, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> u8 {
+    /// Drains, cuts, delivers, tells.
+    fn end(mut self, mut events: mio::Events, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
         let mut deadline = Instant::now() + self.shutdown_timeout;
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping: no new requests, one last cut, delivery");
         // ORDERING: Release pairs with the shards' Acquire
@@ -274,7 +294,7 @@ impl Control {
             self.poll(&mut events, Duration::from_millis(20));
             if self.hurried(&events) {
                 // what is acknowledged is still cut; delivery gets no more time than that takes
-                deadline = deadline.min(Instant::now() + Duration::from_secs(1));
+                deadline = deadline.min(Instant::now() + HURRY);
                 break;
             }
             self.serve(&events, clock::now());
@@ -320,19 +340,37 @@ impl Control {
             }
             self.serve(&events, clock::now());
         }
-        delivery.shutdown(deadline);
         // ORDERING: as above
         self.house.phase.store(QUITTING, Release);
         self.house.wake_all();
-        for thread in threads {
-            let _ = thread.join();
-        }
+        // both may be stuck, and the process ends all the same
+        let latest = deadline.max(Instant::now()) + LAST_JOIN_MAX;
+        let (closed, is_closed) = channel();
+        let closing = std::thread::Builder::new().name("closing".into()).spawn(move || {
+            delivery.shutdown(deadline);
+            let _ = closed.send(());
+        });
+        let stuck = signals::join(threads, latest);
+        signals::say_stuck(&stuck, &self.house, clock::mono());
+        let left = latest.saturating_duration_since(Instant::now());
+        // a panic there has been printed; a writer in its pipe is left behind, and what it has is in the ledger as queued
+        let broken = closing.is_err() || is_closed.recv_timeout(left) == Err(RecvTimeoutError::Disconnected);
+        End { code: self.account(broken || !stuck.is_empty()), stuck: !stuck.is_empty() }
+    }
+
+    /// Tells what was lost, and the ledger; returns the exit code.
+    fn account(&mut self, failed: bool) -> u8 {
         let tally = self.view.tally();
         let destinations = self.view.destinations();
         self.losses.look(&tally, &destinations, clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
         crate::tell(format_args!("catchment: {}", ledger.line()));
+        // ORDERING: a flag; publishes nothing
+        self.told.store(true, Relaxed);
+        if failed {
+            return crate::cli::FAILURE;
+        }
         let counted = self.view.count_open();
         // points of a cut that is not merged are neither in open banks nor emitted
         if self.house.board.all_merged(self.number) && tally.open() as u64 != counted {
@@ -551,7 +589,7 @@ mod tests {
     use crate::series::slab::SlabWriter;
     use crate::sync::cut::{CutBoard, Due, Switch};
     use crate::telemetry::watch::Watch;
-    use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
+    use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 
     const SHARDS: usize = 3;
     const INTERVAL: Duration = Duration::from_secs(10);
@@ -606,7 +644,8 @@ mod tests {
         let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(clock::now, 1)).unwrap();
         let started = crate::clock::Now { mono_ns: 1, wall_ns: 1 };
         let pages = Vec::new();
-        let parts = Parts { plan: &plan, house, poll, pages, windows, sender, started, memory, capture: None };
+        let parts =
+            Parts { plan: &plan, house, poll, pages, windows, sender, started, memory, capture: None, signals: false };
         Control::new(parts).unwrap()
     }
 

@@ -22,6 +22,7 @@ mod losses;
 mod outlet;
 mod scrape;
 mod shard;
+mod signals;
 
 pub use bind::remove_ports;
 
@@ -322,6 +323,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         started,
         memory,
         capture: recorder.as_ref().map(capture::Recorder::watch),
+        signals: true,
     })
     .map_err(failure)?;
     let mut threads = Vec::new();
@@ -335,7 +337,11 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
     crate::tell(format_args!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()).trim_end()));
-    let code = control.run(threads, delivery);
+    let control::End { code, stuck } = control.run(threads, delivery);
+    if stuck {
+        // a recording ends when every shard has; who is stuck ends with the process
+        return Ok(code);
+    }
     // the shards are gone, and their taps with them
     match recorder.map(capture::Recorder::finish) {
         Some(Err(_)) if code == 0 => Ok(crate::cli::FAILURE),

@@ -1,0 +1,132 @@
+//! Signals, and the last word: a thread that follows them whatever the others do.
+//!
+//! ```text
+//!   SIGTERM, SIGINT ─► a byte to the control thread, which ends the process in order
+//!                   └► a timer: what has not ended by then is ended with what is known, exit code 1
+//! ```
+//!
+//! Progress: waits for nobody. Bounds: the process ends within `--shutdown-timeout` and `limits::END_GRACE` of the first
+//! signal, within a second and that grace of the second one.
+
+use super::House;
+use crate::deliver::Sender;
+use crate::ledger::{self, Tally};
+use crate::limits::{END_GRACE, HURRY, LOG_FLUSH_MAX};
+use crate::sync::row::Row;
+use crate::telemetry;
+use crate::telemetry::ledger::Ledger;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Distance of two looks at threads that should end.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What is needed to say how things stand.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub rows: Vec<Arc<Row<{ ledger::WORDS }>>>,
+    pub sender: Sender,
+    /// The ledger has been told.
+    pub told: Arc<AtomicBool>,
+}
+
+impl Account {
+    /// Ends the process here and now, with the ledger as it stands.
+    fn end(&self) -> ! {
+        crate::tell(format_args!(
+            "catchment: the end takes longer than --shutdown-timeout and {END_GRACE:?}; what is left is lost"
+        ));
+        // ORDERING: a flag; publishes nothing
+        if !self.told.load(Relaxed) {
+            let tally = Tally::sum(self.rows.iter().map(|row| Tally::from_words(row.read())));
+            let rows =
+                (0..self.sender.destinations()).map(|d| (self.sender.name(d).to_string(), self.sender.ledger(d)));
+            let destinations: Vec<_> = rows.collect();
+            let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
+            crate::tell(format_args!("catchment: {}", ledger.line()));
+        }
+        telemetry::log::flush(LOG_FLUSH_MAX);
+        std::process::exit(crate::cli::FAILURE.into());
+    }
+}
+
+/// Starts the thread; `control` gets a byte for each signal that ends the process.
+pub(super) fn follow(mut control: UnixStream, timeout: Duration, account: Account) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    control.set_nonblocking(true)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut within = Some(timeout);
+        for _ in signals.forever() {
+            // full: it has been told often enough
+            let _ = control.write(&[0]);
+            let (left, account) = (within.take().unwrap_or(HURRY).saturating_add(END_GRACE), account.clone());
+            // without a thread for it, the control thread has the last word
+            let _ = std::thread::Builder::new().name("last-word".into()).spawn(move || {
+                std::thread::sleep(left);
+                account.end()
+            });
+        }
+    })?;
+    Ok(())
+}
+
+/// Waits for threads until the deadline; the names of those that run on.
+pub(super) fn join(threads: Vec<JoinHandle<()>>, deadline: Instant) -> Vec<String> {
+    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+        std::thread::park_timeout(LOOK);
+    }
+    let mut left = Vec::new();
+    for thread in threads {
+        if thread.is_finished() {
+            // a panic has been printed
+            let _ = thread.join();
+        } else {
+            left.push(thread.thread().name().unwrap_or("a thread").to_owned());
+        }
+    }
+    left
+}
+
+/// Says which shards do not end.
+pub(super) fn say_stuck(stuck: &[String], house: &House, now_ns: u64) {
+    for (number, beat) in house.heartbeats.iter().enumerate() {
+        if stuck.contains(&format!("shard-{number}")) {
+            // ORDERING: a time; publishes nothing
+            let busy = Duration::from_nanos(now_ns.saturating_sub(beat.load(Relaxed)));
+            crate::tell(format_args!(
+                "catchment: shard {number} does not end: busy with one turn of its loop for {busy:.1?}; what it holds is lost"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    /// A thread that is stuck is named and left behind; those that ended are joined.
+    #[test]
+    fn joining_ends_at_the_deadline_and_names_who_is_stuck() {
+        let (release, held) = channel::<()>();
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(work).unwrap()
+        };
+        let stuck = spawn("shard-1", Box::new(move || assert!(held.recv().is_err())));
+        let threads = vec![spawn("shard-0", Box::new(|| {})), stuck];
+        while !threads[0].is_finished() {
+            std::thread::yield_now();
+        }
+        let begun = Instant::now();
+        assert_eq!(join(threads, begun + Duration::from_millis(20)), ["shard-1"]);
+        assert!(begun.elapsed() >= Duration::from_millis(20), "it gets its time");
+        drop(release);
+        let ended = spawn("shard-0", Box::new(|| {}));
+        assert!(join(vec![ended], Instant::now() + Duration::from_secs(30)).is_empty());
+    }
+}

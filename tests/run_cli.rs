@@ -69,7 +69,7 @@ fn the_ports_file_tells_every_door() {
 #[test]
 fn a_door_that_is_off_is_null_in_the_ports_file() {
     for off in DOORS {
-        let catchment = Catchment::start(&[off, "off"]);
+        let catchment = Catchment::start(&[off, "off", "--out", "stdout"]);
         let text = std::fs::read_to_string(catchment.ports_file()).unwrap();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         for door in DOORS {
@@ -147,7 +147,7 @@ fn r17_x18_doors_are_on_loopback_by_default() {
         ("--otlp-grpc", "127.0.0.1:4317"),
         ("--otlp-http", "127.0.0.1:4318"),
         ("--prometheus", "127.0.0.1:9464"),
-        ("--admin", "127.0.0.1:8888"),
+        ("--admin", "127.0.0.1:9465"),
     ] {
         let at = help.find(&format!("{flag} <")).unwrap_or_else(|| panic!("{flag} in the help"));
         let rest = &help[at..];
@@ -278,6 +278,7 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
         ],
     );
     check(&["--otlp-grpc", "off", "--otlp-http", "off"], &[["--otlp-grpc off", "--otlp-http off", "leave one"]]);
+    check(&["--prometheus", "off"], &[["--prometheus off", "nothing would leave", "--out stdout"]]);
     check(&["--out", "stdout?temporality=both"], &[["--out", "temporality=both", "delta"]]);
     for log in ["catchment=loud", "bogus", "warn,bogus", "catchment", "=debug", ""] {
         check(&["--log", log], &[["--log", log, "debug"], ["--log", "target=level", "off, error, warn, info"]]);
@@ -503,13 +504,18 @@ fn the_banner_tells_what_runs_where_and_what_to_try() {
         "1000000 series".into(),
         "64 MiB a request".into(),
         "pinned".into(),
-        format!("catchment load --endpoint grpc://{}", show(ports.otlp_grpc)),
         format!("curl {}/metrics", show(ports.prometheus)),
+        format!("curl {}/ledger", show(ports.admin)),
     ] {
         assert!(banner.contains(&words), "{words} in:\n{banner}");
     }
+    assert!(!banner.contains("catchment load"), "no false data for a backend:\n{banner}");
     assert!(banner.lines().count() <= 10, "a few lines:\n{banner}");
     assert_eq!(catchment.terminate().code(), 0);
+    let alone = Catchment::start(&["--otlp-grpc", "off"]);
+    let load = format!("catchment load --endpoint http://{} ", alone.ports.otlp_http.unwrap());
+    assert!(alone.banner.contains(&load), "{load} in:\n{}", alone.banner);
+    assert_eq!(alone.terminate().code(), 0);
 }
 
 #[test]

@@ -125,7 +125,8 @@ fn gzip_comes_where_it_is_asked_for_and_inflates_to_the_same() {
 fn x7_x13_x16_starts_are_those_sent_and_a_reset_moves_them() {
     let now = wall_ns();
     let start = now / 1_000_000_000 * 1_000_000_000 - 1_000_000_000;
-    let (catchment, mut scraper) = started(&["--shards", "1"], &cumulative_request(start, 7, now));
+    let (catchment, mut scraper) =
+        started(&["--shards", "1", "--prometheus-created", "on"], &cumulative_request(start, 7, now));
     let created = |seconds: &str| format!("foo_bar_created{{job=\"svc\",instance=\"\",a_b=\"v\\\"w\"}} {seconds}\n");
     let (first, second) = ((start / 1_000_000_000).to_string(), format!("{}.5", start / 1_000_000_000));
     let page = text_of(&scrape(&mut scraper, OPEN_METRICS, &[]));
@@ -150,11 +151,11 @@ fn x7_x13_x16_starts_are_those_sent_and_a_reset_moves_them() {
     assert_eq!(catchment.terminate().code(), 0);
 }
 
-/// Without `_created`, where the operator says so; what protobuf has inside a message stays.
+/// Without `_created`, unless the operator says so; what protobuf has inside a message stays.
 #[test]
-fn x7_created_series_can_be_turned_off() {
+fn x7_created_series_are_off_by_default() {
     let now = wall_ns();
-    let arguments = ["--shards", "1", "--prometheus-created", "off"];
+    let arguments = ["--shards", "1"];
     let (catchment, mut scraper) = started(&arguments, &cumulative_request(now - 1, 7, now));
     let page = text_of(&scrape(&mut scraper, OPEN_METRICS, &[]));
     assert!(page.contains("foo_bar_total{") && !page.contains("_created"), "{page}");

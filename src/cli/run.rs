@@ -39,12 +39,12 @@ pub struct Options {
         env = "CATCHMENT_PROMETHEUS_TRANSLATION"
     )]
     prometheus_translation: TranslationWord,
-    /// `_created` series on OpenMetrics pages: starts of counters and histograms. A Prometheus that does not know them as
-    /// such stores each as one series more: then turn them off
-    #[arg(long, value_enum, value_name = "on|off", default_value = "on", env = "CATCHMENT_PROMETHEUS_CREATED")]
+    /// `_created` series on OpenMetrics pages: starts of counters and histograms. A Prometheus that is not told to take
+    /// them as such (--enable-feature=created-timestamp-zero-ingestion) stores each as one series more
+    #[arg(long, value_enum, value_name = "on|off", default_value = "off", env = "CATCHMENT_PROMETHEUS_CREATED")]
     prometheus_created: Switch,
     /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
-    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:8888", env = "CATCHMENT_ADMIN")]
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9465", env = "CATCHMENT_ADMIN")]
     admin: String,
     /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or
     /// otlp-https://, stdout, file:PATH. Repeatable; several in one value have blanks between them, in the environment too.
@@ -127,7 +127,7 @@ Examples:
 
 Look at it while it runs:
   curl 127.0.0.1:9464/metrics        the aggregates, to scrape
-  curl 127.0.0.1:8888/ledger         what came in, and what became of it";
+  curl 127.0.0.1:9465/ledger         what came in, and what became of it";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Switch {
@@ -221,6 +221,13 @@ impl Options {
                 Ok(out) => outs.push(out),
                 Err(why) => note(why),
             }
+        }
+        if urls.is_empty() && self.prometheus == "off" {
+            note(
+                "--prometheus off: nothing would leave, as there is no --out: leave the scrape page on, or give a \
+                 destination, such as --out stdout"
+                    .into(),
+            );
         }
         let access = Access { ca: self.out_ca, cert: self.out_cert, key: self.out_key, headers: self.out_headers };
         if outs.len() == urls.len()

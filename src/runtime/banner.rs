@@ -3,7 +3,7 @@
 use super::bind::Addresses;
 use super::{Memory, Plan};
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The banner of `catchment run`.
 pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, pinned: bool) -> String {
@@ -40,13 +40,33 @@ pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, pinned: bool)
         show_size(plan.max_body),
         plan.expire
     );
-    let target =
-        addresses.otlp_grpc.map(|a| format!("grpc://{a}")).or(addresses.otlp_http.map(|a| format!("http://{a}")));
-    let _ = writeln!(out, "  try     catchment load --endpoint {} --duration 10s", target.unwrap_or_default());
-    if let Some(page) = addresses.prometheus {
-        let _ = writeln!(out, "          curl {page}/metrics");
+    for (i, line) in commands(!plan.outs.is_empty(), addresses).iter().enumerate() {
+        let _ = writeln!(out, "  {}     {line}", if i == 0 { "try" } else { "   " });
     }
+    let _ = writeln!(
+        out,
+        "  stop    Ctrl-C or SIGTERM: what is left is delivered first, for up to {:?}",
+        plan.shutdown_timeout
+    );
     out
+}
+
+/// What can be tried. No load where results go on to a backend: that would be false data in real series.
+fn commands(pushes: bool, addresses: &Addresses) -> Vec<String> {
+    let (grpc, http) = (addresses.otlp_grpc.map(reached), addresses.otlp_http.map(reached));
+    let door = grpc.map(|a| format!("grpc://{a}")).or(http.map(|a| format!("http://{a}"))).filter(|_| !pushes);
+    let load = door.map(|door| format!("catchment load --endpoint {door} --duration 10s"));
+    let page = addresses.prometheus.map(|a| format!("curl {}/metrics", reached(a)));
+    let ledger = addresses.admin.filter(|_| pushes).map(|a| format!("curl {}/ledger", reached(a)));
+    load.into_iter().chain(page).chain(ledger).collect()
+}
+
+/// An address to connect to: a door on every interface is reached by loopback, too.
+fn reached(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
 }
 
 /// A size as people read it.
@@ -63,6 +83,23 @@ fn show_size(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn load_is_offered_only_where_nothing_is_pushed_and_at_an_address_that_can_be_reached() {
+        let at = |text: &str| Some(text.parse().unwrap());
+        let all = Addresses {
+            otlp_grpc: at("0.0.0.0:1"),
+            otlp_http: at("[::]:2"),
+            prometheus: at("10.1.1.1:3"),
+            admin: at("0.0.0.0:4"),
+        };
+        let load = "catchment load --endpoint grpc://127.0.0.1:1 --duration 10s";
+        assert_eq!(commands(false, &all), [load, "curl 10.1.1.1:3/metrics"]);
+        assert_eq!(commands(true, &all), ["curl 10.1.1.1:3/metrics", "curl 127.0.0.1:4/ledger"]);
+        let http = Addresses { otlp_http: all.otlp_http, ..Addresses::default() };
+        assert_eq!(commands(false, &http), ["catchment load --endpoint http://[::1]:2 --duration 10s"]);
+        assert!(commands(true, &http).is_empty());
+    }
 
     #[test]
     fn sizes_are_readable() {

@@ -200,7 +200,6 @@ impl Catchment {
         });
         let stdout = std::thread::spawn(move || std::io::read_to_string(out).unwrap_or_default());
         let mut banner = String::new();
-        let mut wanted = "  try ";
         loop {
             let Ok(line) = stderr.recv_timeout(PATIENCE) else {
                 let _ = child.kill();
@@ -208,12 +207,8 @@ impl Catchment {
             };
             banner.push_str(&line);
             banner.push('\n');
-            if line.starts_with(wanted) {
-                // the line after names the scrape page, if there is one
-                if wanted != "  try " || Ports::read(&ports_file).prometheus.is_none() {
-                    break;
-                }
-                wanted = "          curl ";
+            if line.starts_with("  stop ") {
+                break;
             }
         }
         let ports = Ports::read(&ports_file);

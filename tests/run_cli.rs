@@ -278,6 +278,14 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
         ],
     );
     check(&["--otlp-grpc", "off", "--otlp-http", "off"], &[["--otlp-grpc off", "--otlp-http off", "leave one"]]);
+    check(
+        &["--otlp-grpc", "127.0.0.1:4317", "--out", "otlp-grpc://localhost"],
+        &[["--out otlp-grpc://localhost:4317", "--otlp-grpc 127.0.0.1:4317", "come in again"]],
+    );
+    check(
+        &["--admin", "127.0.0.1:9465", "--out", "otlp-http://127.0.0.1:9465"],
+        &[["--out otlp-http://127.0.0.1:9465", "--admin 127.0.0.1:9465", "takes no metrics"]],
+    );
     check(&["--prometheus", "off"], &[["--prometheus off", "nothing would leave", "--out stdout"]]);
     check(&["--out", "stdout?temporality=both"], &[["--out", "temporality=both", "delta"]]);
     for log in ["catchment=loud", "bogus", "warn,bogus", "catchment", "=debug", ""] {

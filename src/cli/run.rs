@@ -1,13 +1,13 @@
 //! `catchment run`: flags as typed, then one fallible step to a settled plan.
 
 use super::units::{duration, size};
-use crate::deliver::{Access, Secret, parse_out};
+use crate::deliver::{Access, Endpoint, Secret, parse_out};
 use crate::limits::{CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
 use crate::model::Temporality;
 use crate::prometheus::Translation;
 use crate::runtime::{LogFormat, Pin, Plan};
 use clap::{Args, ValueEnum};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -216,9 +216,31 @@ impl Options {
         if urls.is_empty() && !self.outs.is_empty() {
             urls.push("");
         }
+        let doors = [
+            ("--otlp-grpc", &self.otlp_grpc, otlp_grpc),
+            ("--otlp-http", &self.otlp_http, otlp_http),
+            ("--prometheus", &self.prometheus, prometheus),
+            ("--admin", &self.admin, admin),
+        ];
         for url in &urls {
             match parse_out(url) {
-                Ok(out) => outs.push(out),
+                Ok(out) => {
+                    let own = |(_, text, address): &(_, &String, _)| {
+                        out.target.endpoint().is_some_and(|endpoint| is_own_door(endpoint, text, *address))
+                    };
+                    if let Some((flag, text, _)) = doors.iter().find(|door| own(door)) {
+                        let what = match *flag {
+                            "--otlp-grpc" | "--otlp-http" => "what leaves would come in again",
+                            _ => "which takes no metrics",
+                        };
+                        note(format!(
+                            "--out {}: this is the own door {flag} {text}, {what}: give the backend's address, or \
+                             another port to the door",
+                            out.name
+                        ));
+                    }
+                    outs.push(out);
+                }
                 Err(why) => note(why),
             }
         }
@@ -336,6 +358,36 @@ impl Options {
     }
 }
 
+/// Whether a connection to `endpoint` would end at the door that `text` asked for. No name is looked up but `localhost`.
+fn is_own_door(endpoint: &Endpoint, text: &str, door: Option<SocketAddr>) -> bool {
+    let Some(door) = door.filter(|door| door.port() == endpoint.port) else { return false };
+    let as_written = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    if endpoint.host.eq_ignore_ascii_case(as_written) {
+        return true;
+    }
+    let bound = door.ip().to_canonical();
+    let is_own = |host: IpAddr| {
+        let host = match host.to_canonical() {
+            // to connect to no address in particular is to connect to loopback
+            IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            host => host,
+        };
+        // a door on every interface; `[::]` takes IPv4 as well, where the system has it so
+        let everywhere = bound.is_unspecified() && (bound.is_ipv6() || host.is_ipv4());
+        host == bound || (everywhere && is_of_this_machine(host))
+    };
+    if endpoint.host.eq_ignore_ascii_case("localhost") {
+        return [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into_iter().any(is_own);
+    }
+    endpoint.host.parse().is_ok_and(is_own)
+}
+
+/// An address that an interface of this machine has can be bound.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+}
+
 fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
         return Ok(None);
@@ -347,4 +399,46 @@ fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     }
     let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; give HOST:PORT, or off"))?;
     found.next().map(Some).ok_or_else(|| "this name has no address; give HOST:PORT, or off".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_own_door_is_known_however_it_is_written() {
+        for (door, url, want) in [
+            ("127.0.0.1:4317", "otlp-grpc://localhost", true),
+            ("127.0.0.1:4317", "otlp-grpc://LOCALHOST:4317", true),
+            ("127.0.0.1:4317", "otlp-grpc://0.0.0.0", true),
+            ("127.0.0.1:4318", "otlp-http://127.0.0.1/v1/other", true),
+            ("127.0.0.1:4317", "otlp-grpcs://127.0.0.1", true),
+            ("[::1]:4317", "otlp-grpc://[::1]", true),
+            ("[::1]:4317", "otlp-grpc://[0:0:0:0:0:0:0:1]:4317", true),
+            ("[::1]:4317", "otlp-grpc://localhost", true),
+            ("0.0.0.0:4317", "otlp-grpc://127.0.0.1", true),
+            ("0.0.0.0:4317", "otlp-grpc://127.0.0.9", true),
+            ("[::]:4317", "otlp-grpc://127.0.0.1", true),
+            ("[::]:4317", "otlp-grpc://[::1]", true),
+            ("127.0.0.1:4317", "otlp-grpc://127.0.0.1:4320", false),
+            ("127.0.0.1:4317", "otlp-http://127.0.0.1", false),
+            ("127.0.0.1:4317", "otlp-grpc://backend", false),
+            // another address of loopback is another door, and one of documentation is nobody's (RFC 5737)
+            ("127.0.0.1:4317", "otlp-grpc://127.0.0.2", false),
+            ("0.0.0.0:4317", "otlp-grpc://192.0.2.1", false),
+            ("0.0.0.0:4317", "otlp-grpc://[::1]", false),
+            ("127.0.0.1:0", "otlp-grpc://127.0.0.1:1", false),
+            ("off", "otlp-grpc://localhost", false),
+            ("127.0.0.1:4317", "stdout", false),
+        ] {
+            let out = parse_out(url).unwrap();
+            let bound = address(door).unwrap();
+            let own = out.target.endpoint().is_some_and(|endpoint| is_own_door(endpoint, door, bound));
+            assert_eq!(own, want, "{door} {url}");
+        }
+        // a name is its own address, whatever it stands for
+        let out = parse_out("otlp-grpc://Gateway.internal").unwrap();
+        let bound = "10.0.0.1:4317".parse().ok();
+        assert!(is_own_door(out.target.endpoint().unwrap(), "gateway.internal:4317", bound));
+    }
 }

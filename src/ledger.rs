@@ -54,6 +54,8 @@ pub enum Note {
     RouteHits,
     /// Look-ups that went to the shared index.
     RouteMisses,
+    /// Encodings of a series' attributes that were not remembered: the cell had enough of them.
+    RoutesNotKept,
     /// Well-formed requests.
     Requests,
     /// Refused requests: not protobuf.
@@ -84,7 +86,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 31;
+    pub const COUNT: usize = 32;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
@@ -105,6 +107,10 @@ impl Note {
         ("index_predicted", "Points whose series was the predicted one"),
         ("index_hits", "Look-ups answered by the core's own routes"),
         ("index_misses", "Look-ups that went to the shared index"),
+        (
+            "routes_not_kept",
+            "Points of one series more in whose attributes came in another encoding than the eight remembered",
+        ),
         ("requests", "Well-formed export requests"),
         ("requests_malformed", "Requests refused whole because they were not valid protobuf"),
         ("request_bytes", "Bytes of request bodies after decompression"),

@@ -29,6 +29,16 @@ pub const JSON_NUMBER_BYTES_MAX: usize = 2_048;
 pub const NAME_BYTES_MAX: usize = 64 * KIB;
 /// Attributes on one point.
 pub const ATTRIBUTES_MAX: usize = 1_024;
+/// Resources, scopes, metrics and points of one request, together. A million empty ones take some 30 ms to walk.
+pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
+/// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order
+/// has as many as there are orders. What is beyond is looked up anew for each point; at each cut the oldest of a full cell
+/// goes.
+pub const ROUTES_PER_CELL_MAX: usize = 8;
+/// Cells in which the oldest route goes, at one cut.
+pub const CROWDED_CELLS_MAX: usize = 1_024;
+/// Memory of a request's staged points that a core keeps for the next one, bytes.
+pub const STAGE_KEPT_BYTES_MAX: usize = 4 * MIB;
 /// Bucket bounds of an explicit histogram.
 pub const HISTOGRAM_BOUNDS_MAX: usize = 1_024;
 /// Quantiles of a summary point. Sources send three to ten of them.

@@ -85,11 +85,13 @@ pub enum Reject {
     NotFinite,
     /// The point's or metric's counts overflow 64 bits.
     CountOverflow,
+    /// The series died each time that the point was about to be added.
+    Contended,
 }
 
 impl Reject {
     /// Number of reasons.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     /// All reasons, by number.
     pub const ALL: [Reject; Self::COUNT] = [
         Reject::NoTime,
@@ -110,6 +112,7 @@ impl Reject {
         Reject::BadSummary,
         Reject::NotFinite,
         Reject::CountOverflow,
+        Reject::Contended,
     ];
 
     /// The label value in metrics and in the ledger.
@@ -133,6 +136,7 @@ impl Reject {
             Reject::BadSummary => "bad_summary",
             Reject::NotFinite => "not_finite",
             Reject::CountOverflow => "count_overflow",
+            Reject::Contended => "contended",
         }
     }
 
@@ -160,6 +164,9 @@ impl Reject {
             }
             Reject::NotFinite => "a sum is NaN or infinite",
             Reject::CountOverflow => "histogram counts overflow 64 bits",
+            Reject::Contended => {
+                "the series expired again and again while its point came: send it again, or raise --expire"
+            }
         }
     }
 }

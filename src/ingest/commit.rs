@@ -12,6 +12,7 @@ use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
 use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Note, Tally};
+use crate::limits::{CROWDED_CELLS_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes;
 use crate::otlp::schema::Message;
@@ -19,7 +20,7 @@ use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
     ended_flag, interval_of, points_of, reset_flag, stamp, value_flag,
 };
-use crate::series::group::{Group, Parts};
+use crate::series::group::{Group, Parts, Set};
 use crate::series::index::WARM_MAX;
 use crate::series::lifecycle::{self, State, Touch};
 use crate::series::registry::Full;
@@ -56,6 +57,7 @@ impl Ingest {
     pub(super) fn commit(&mut self, input: Input, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
+        self.contexts.begin();
         let staged = std::mem::take(&mut self.staged);
         let (mut number, mut histogram, mut exponential, mut summary, mut exemplars) = (0, 0, 0, 0, 0);
         for run in 0..stage.runs.len() {
@@ -125,7 +127,14 @@ impl Ingest {
         }
         let numbers = [gauges, staged.len() as u64 - gauges];
         self.staged = staged;
+        self.contexts.begin();
+        self.hold();
         Self::settle(input, stage, numbers, rejected, tally)
+    }
+
+    /// What this core holds for finding series again counts towards the memory limit.
+    pub(super) fn hold(&self) {
+        self.registry.hold(self.core as usize, self.routes.bytes() + self.contexts.bytes());
     }
 
     /// Brings the cell of a staged point into the cache.
@@ -414,7 +423,7 @@ impl Ingest {
                 }
             }
         }
-        Err(Reject::SeriesLimit)
+        Err(Reject::Contended)
     }
 
     /// Resets the bank: stamps it, fences, reads the state of the cell.
@@ -467,6 +476,9 @@ impl Ingest {
         let run = if normal == *bytes { bytes } else { ThinBytes::new(&normal) };
         let line = self.cell_for(&group, self.registry.hash(&group, &run), &run, shape, tally)?;
         self.unlink_route(route, old);
+        if self.routes_of(line).nth(ROUTES_PER_CELL_MAX - 1).is_some() {
+            self.note_crowded(line);
+        }
         self.link_route(route, line);
         Ok(line)
     }
@@ -483,7 +495,8 @@ impl Ingest {
         debug_assert_eq!(hash, self.registry.hash(group, run), "a series has one hash");
         let limited = !is_overflow(run);
         for _ in 0..TRIES {
-            let series = self.registry.series(group, hash, run, limited).map_err(refusal)?;
+            let (series, is_new) = self.registry.series(group, hash, run, limited).map_err(refusal)?;
+            tally.note(Note::SeriesBorn, u64::from(is_new));
             if let Some(line) = self.cell_in(&series, shape) {
                 return Ok(line);
             }
@@ -491,7 +504,7 @@ impl Ingest {
             self.registry.remove(&series, limited);
             tally.note(Note::RouteMisses, 1);
         }
-        Err(Reject::SeriesLimit)
+        Err(Reject::Contended)
     }
 
     /// This core's live cell in `series`; nothing if the series is dead.
@@ -524,6 +537,39 @@ impl Ingest {
         self.routes.at_mut(route).sibling = (flags >> 32) as u32;
         self.routes.at_mut(route).cell = line;
         put(words, FLAGS, flags & u64::from(u32::MAX) | u64::from(route) << 32);
+    }
+
+    /// The routes into a cell, the newest first.
+    fn routes_of(&mut self, line: u32) -> impl Iterator<Item = u32> {
+        let first = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
+        let routes = &self.routes;
+        std::iter::successors(Some(first), |at| routes.get(*at).map(|r| r.sibling)).take_while(|at| *at != NONE)
+    }
+
+    /// At the next cut the oldest route of this cell goes. Not at once: points of this request may be on their way to it.
+    #[cold]
+    fn note_crowded(&mut self, line: u32) {
+        if self.crowded.len() < CROWDED_CELLS_MAX && self.crowded.last() != Some(&line) {
+            self.crowded.push(line);
+        }
+    }
+
+    /// Makes room for one more route in the cells that have all they may have, so that a client's new encoding is
+    /// remembered in the end.
+    fn thin_out(&mut self) {
+        for line in std::mem::take(&mut self.crowded) {
+            let too_many: Vec<u32> = self.routes_of(line).skip(ROUTES_PER_CELL_MAX - 1).collect();
+            for route in too_many {
+                self.unlink_route(route, line);
+                self.drop_route(route);
+            }
+        }
+    }
+
+    fn drop_route(&mut self, route: u32) {
+        let (stream, tag) = (self.routes.at(route).stream, self.routes.at(route).tag);
+        self.contexts.at_mut(stream).table.remove(tag, route);
+        self.routes.remove(route);
     }
 
     fn unlink_route(&mut self, route: u32, line: u32) {
@@ -620,12 +666,23 @@ impl Ingest {
         }
         let (group, shape) = (s.group.clone(), s.shape);
         let run = ThinBytes::new(normal);
-        let before = self.registry.live();
         let line = self.cell_for(&group, hash, &run, shape, tally)?;
-        tally.note(Note::SeriesBorn, u64::from(self.registry.live() > before));
+        let full = self.routes_of(line).nth(ROUTES_PER_CELL_MAX - 1).is_some();
+        let known = self.routes_of(line).next();
+        if let Some(known) = known
+            && (full || self.registry.is_spent())
+        {
+            // another encoding of the same series: it leads to the same cell, and is not remembered
+            tally.note(Note::RoutesNotKept, 1);
+            if full {
+                self.note_crowded(line);
+            }
+            return Ok(known);
+        }
         let bytes = if raw == normal { run } else { ThinBytes::new(raw) };
         let id = self.routes.add(Route { bytes, cell: line, stream, sibling: NONE, tag });
         self.link_route(id, line);
+        self.hold();
         let s = self.contexts.at_mut(stream);
         s.table.add(tag, id, |other| self.routes.at(other).tag);
         // a new series is most often sent again where it was sent first: link it behind the one made before it
@@ -643,25 +700,30 @@ impl Ingest {
 
     /// The stream of a context, made if it is new and acceptable.
     fn stream_of(&mut self, context: &stage::Context<'_>) -> Result<u32, Reject> {
-        if let Some(id) = self.contexts.find(&context.resource, &context.scope, &context.key) {
+        let state = self.registry.state();
+        let resource_id = self.contexts.enter_resource(&context.resource, || {
+            let mut run = Vec::new();
+            collect(context.resource.bytes, 1, 0x0a, &mut run)?;
+            Ok(Set::new(&[], &run, state))
+        })?;
+        let scope_id = self.contexts.enter_scope(resource_id, &context.scope, || {
+            let mut run = Vec::new();
+            collect(context.scope.bytes, 3, 0x1a, &mut run)?;
+            Ok(Set::new(&scope_texts(context.scope.bytes), &run, state))
+        })?;
+        let key = &context.key;
+        if let Some(id) = self.contexts.stream(scope_id, NONE, key) {
             return Ok(id);
         }
         if self.contexts.len() >= STREAMS_MAX {
             return Err(Reject::GroupLimit);
         }
-        let (mut resource, mut scope) = (Vec::new(), Vec::new());
-        let (mut name, mut version) = ("", "");
-        collect(context.resource.bytes, 1, 0x0a, &mut resource)?;
-        collect(context.scope.bytes, 3, 0x1a, &mut scope)?;
-        scope_texts(context.scope.bytes, &mut name, &mut version);
-        let key = &context.key;
+        let (resource, scope) = self.contexts.sets(resource_id, scope_id);
         let bounds: Vec<f64> = (0..key.bounds.len() / 8).map(|i| f64::from_bits(word_at(key.bounds, i))).collect();
         let parts = Parts {
-            resource: &resource,
+            resource,
             resource_schema_url: text(context.resource.schema_url),
-            scope_name: name,
-            scope_version: version,
-            scope: &scope,
+            scope,
             scope_schema_url: text(context.scope.schema_url),
             name: text(key.metric.name),
             unit: text(key.metric.unit),
@@ -671,7 +733,7 @@ impl Ingest {
             bounds: &bounds,
         };
         let group = self.registry.group(&parts).map_err(refusal)?;
-        Ok(self.contexts.add(&context.resource, &context.scope, key, group))
+        Ok(self.contexts.add(scope_id, key, group))
     }
 
     /// Switches to the other bank: the interval `number` is open from now on. Called between two requests. Frees
@@ -682,6 +744,7 @@ impl Ingest {
         self.exemplars.begin(number);
         self.interval = number;
         self.bank = 1 - self.bank;
+        self.thin_out();
         while let Some(dead) = self.registry.next_death(self.core as usize) {
             self.forget(dead.line);
             self.waiting.push_back((number + REST, dead.line, dead.words));
@@ -689,15 +752,14 @@ impl Ingest {
         while let Some((_, line, words)) = self.waiting.pop_front_if(|(when, _, _)| *when <= number) {
             self.slab.release(line, words as usize);
         }
+        self.hold();
     }
 
     /// Removes the routes that still lead into a dead cell.
     fn forget(&mut self, line: u32) {
         let mut route = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
-        while let Some(r) = self.routes.get(route) {
-            let (next, stream, tag) = (r.sibling, r.stream, r.tag);
-            self.contexts.at_mut(stream).table.remove(tag, route);
-            self.routes.remove(route);
+        while let Some(next) = self.routes.get(route).map(|r| r.sibling) {
+            self.drop_route(route);
             route = next;
         }
         let words = self.slab.run(line, 2);
@@ -710,6 +772,7 @@ impl Ingest {
             let group = self.contexts.remove(id);
             self.registry.leave(&group);
         }
+        self.hold();
     }
 }
 
@@ -759,19 +822,28 @@ fn collect(message: &[u8], number: u32, key_byte: u8, out: &mut Vec<u8>) -> Resu
     }
 }
 
-fn scope_texts<'a>(message: &'a [u8], name: &mut &'a str, version: &mut &'a str) {
+/// Name and version of a validated scope, as they stand at its head.
+fn scope_texts(message: &[u8]) -> Vec<u8> {
+    let (mut name, mut version) = (&[][..], &[][..]);
     let mut reader = crate::wire::Reader::new(message);
     while let Ok(field) = reader.field() {
         match field.number {
-            1 => *name = reader.bytes().map_or("", text),
-            2 => *version = reader.bytes().map_or("", text),
+            1 => name = reader.bytes().unwrap_or(&[]),
+            2 => version = reader.bytes().unwrap_or(&[]),
             _ => {
                 if reader.skip(field, 1).is_err() {
-                    return;
+                    break;
                 }
             }
         }
     }
+    let mut head = Vec::with_capacity(name.len() + version.len() + 8);
+    for (key, text) in [(0x0a, name), (0x12, version)] {
+        if !text.is_empty() {
+            crate::wire::put_bytes(&mut head, key, text);
+        }
+    }
+    head
 }
 
 /// Text that has been checked.

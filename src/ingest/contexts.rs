@@ -9,13 +9,15 @@
 //! 1. The parts of a context have been validated and found acceptable before it was made.
 //! 2. `next` and `first` are hints: the bytes are compared.
 //!
-//! Bounds: `limits::GROUPS_MAX` streams a core, twice; a context is freed when nothing lies under it any more.
+//! Bounds: `limits::GROUPS_MAX` streams a core, twice; a context is freed when nothing lies under it any more. Their bytes
+//! are counted.
 
 use super::routes::{NONE, Table};
 use crate::model::{Kind, Temporality};
 use crate::otlp::request::{Head, MetricHead};
 use crate::series::Group;
 use crate::series::cell::Shape;
+use crate::series::group::{Parts, Set};
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub struct Envelope {
     parent: u32,
     bytes: Box<[u8]>,
     schema_url: Box<[u8]>,
+    /// What it says, normalised.
+    set: Arc<Set>,
     /// What came after it last time, among its siblings.
     next: u32,
     /// Its first child last time.
@@ -111,6 +115,39 @@ pub struct Contexts {
     stream_table: HashTable<u32>,
     stream_free: Vec<u32>,
     first_resource: u32,
+    /// The resource and the scope entered last in this request, by where their bytes lie.
+    entered: [Option<(Place, u32)>; 2],
+    bytes: usize,
+    /// What freed places hold instead of what they held.
+    nothing: Arc<Set>,
+    nobody: Arc<Group>,
+}
+
+/// Where the bytes of a head lie, which stay where they are as long as their request: equal places have equal bytes.
+type Place = (usize, usize, usize, usize);
+
+fn place(head: &Head<'_>) -> Place {
+    (head.bytes.as_ptr().addr(), head.bytes.len(), head.schema_url.as_ptr().addr(), head.schema_url.len())
+}
+
+impl Envelope {
+    /// It is no more: its bytes are given back, and it matches nothing.
+    fn bury(&mut self, nothing: &Arc<Set>) {
+        self.live = false;
+        self.set = nothing.clone();
+        self.bytes = Box::default();
+        self.schema_url = Box::default();
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Envelope>() + self.bytes.len() + self.schema_url.len() + self.set.bytes()
+    }
+}
+
+impl Stream {
+    fn bytes(&self) -> usize {
+        size_of::<Stream>() + self.name.len() + self.description.len() + self.unit.len() + self.bounds.len()
+    }
 }
 
 fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &Head<'_>) -> bool {
@@ -121,7 +158,23 @@ fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &Head<'_>) -> bool 
 impl Contexts {
     /// No contexts; `state` keys the tables.
     pub fn new(state: ahash::RandomState) -> Contexts {
+        let nothing = Set::new(&[], &[], &state);
+        let parts = Parts {
+            resource: &nothing,
+            resource_schema_url: "",
+            scope: &nothing,
+            scope_schema_url: "",
+            name: "",
+            unit: "",
+            description: "",
+            kind: Kind::Gauge,
+            monotonic: false,
+            bounds: &[],
+        };
+        let nobody = Arc::new(Group::new(parts.key(&state), 0, &parts));
         Contexts {
+            nothing,
+            nobody,
             state,
             resources: Vec::new(),
             resource_table: HashTable::new(),
@@ -133,7 +186,14 @@ impl Contexts {
             stream_table: HashTable::new(),
             stream_free: Vec::new(),
             first_resource: NONE,
+            entered: [None; 2],
+            bytes: 0,
         }
+    }
+
+    /// Bytes of all contexts.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn head_hash(&self, parent: u32, head: &Head<'_>) -> u64 {
@@ -222,15 +282,16 @@ impl Contexts {
         all: &mut Vec<Envelope>,
         free: &mut Vec<u32>,
         table: &mut HashTable<u32>,
-        hash: u64,
-        parent: u32,
+        (hash, parent): (u64, u32),
         head: &Head<'_>,
+        set: Arc<Set>,
     ) -> u32 {
         let new = Envelope {
             hash,
             parent,
             bytes: head.bytes.into(),
             schema_url: head.schema_url.into(),
+            set,
             next: NONE,
             first: NONE,
             children: 0,
@@ -250,19 +311,97 @@ impl Contexts {
         id
     }
 
-    /// Adds a stream with its resource and scope where they are new. Invariant 1 is the caller's.
-    pub fn add(&mut self, resource: &Head<'_>, scope: &Head<'_>, key: &StreamKey<'_>, group: Arc<Group>) -> u32 {
-        let resource_id = self.resource(NONE, resource).unwrap_or_else(|| {
-            let hash = self.head_hash(NONE, resource);
-            let (all, free) = (&mut self.resources, &mut self.resource_free);
-            Self::add_envelope(all, free, &mut self.resource_table, hash, NONE, resource)
-        });
-        let scope_id = self.scope(resource_id, NONE, scope).unwrap_or_else(|| {
-            let hash = self.head_hash(resource_id, scope);
-            self.resources[resource_id as usize].children += 1;
-            let (all, free) = (&mut self.scopes, &mut self.scope_free);
-            Self::add_envelope(all, free, &mut self.scope_table, hash, resource_id, scope)
-        });
+    /// A request begins or ends: what was entered in the one before and has no stream goes.
+    pub fn begin(&mut self) {
+        self.leave_scope();
+        self.leave_resource();
+    }
+
+    fn leave_scope(&mut self) {
+        if let Some((_, id)) = self.entered[1].take()
+            && self.scopes[id as usize].children == 0
+        {
+            self.remove_scope(id);
+        }
+    }
+
+    /// Its scope was left before.
+    fn leave_resource(&mut self) {
+        if let Some((_, id)) = self.entered[0].take()
+            && self.resources[id as usize].children == 0
+        {
+            self.remove_resource(id);
+        }
+    }
+
+    /// The resource of `head`, made with `set` if it is new. What is entered and gets no stream goes again when another
+    /// one is entered. Invariant 1 is the caller's.
+    pub fn enter_resource<E>(&mut self, head: &Head<'_>, set: impl FnOnce() -> Result<Arc<Set>, E>) -> Result<u32, E> {
+        let place = place(head);
+        if let Some((at, id)) = self.entered[0]
+            && at == place
+        {
+            return Ok(id);
+        }
+        self.begin();
+        let id = match self.resource(NONE, head) {
+            Some(id) => id,
+            None => {
+                let set = set()?;
+                let hash = self.head_hash(NONE, head);
+                let (all, free) = (&mut self.resources, &mut self.resource_free);
+                let id = Self::add_envelope(all, free, &mut self.resource_table, (hash, NONE), head, set);
+                self.bytes += self.resources[id as usize].bytes();
+                id
+            }
+        };
+        self.entered[0] = Some((place, id));
+        Ok(id)
+    }
+
+    /// The scope of `head` in `resource`, which was entered last; else as `enter_resource`.
+    pub fn enter_scope<E>(
+        &mut self,
+        resource: u32,
+        head: &Head<'_>,
+        set: impl FnOnce() -> Result<Arc<Set>, E>,
+    ) -> Result<u32, E> {
+        let place = place(head);
+        if let Some((at, id)) = self.entered[1]
+            && at == place
+            && self.scopes[id as usize].parent == resource
+        {
+            return Ok(id);
+        }
+        self.leave_scope();
+        let id = match self.scope(resource, NONE, head) {
+            Some(id) => id,
+            None => {
+                let set = set()?;
+                let hash = self.head_hash(resource, head);
+                self.resources[resource as usize].children += 1;
+                let (all, free) = (&mut self.scopes, &mut self.scope_free);
+                let id = Self::add_envelope(all, free, &mut self.scope_table, (hash, resource), head, set);
+                self.bytes += self.scopes[id as usize].bytes();
+                id
+            }
+        };
+        self.entered[1] = Some((place, id));
+        Ok(id)
+    }
+
+    /// What resource and scope say.
+    pub fn sets(&self, resource: u32, scope: u32) -> (&Arc<Set>, &Arc<Set>) {
+        (&self.resources[resource as usize].set, &self.scopes[scope as usize].set)
+    }
+
+    /// Adds a stream to a scope that was entered. Resource and scope are held together with the group.
+    pub fn add(&mut self, scope_id: u32, key: &StreamKey<'_>, group: Arc<Group>) -> u32 {
+        let resource_id = self.scopes[scope_id as usize].parent;
+        let (resource, scope) = (&mut self.resources[resource_id as usize], &mut self.scopes[scope_id as usize]);
+        self.bytes -= resource.set.bytes() + scope.set.bytes();
+        (resource.set, scope.set) = (group.key.resource.clone(), group.key.scope.clone());
+        self.bytes += resource.set.bytes() + scope.set.bytes();
         self.scopes[scope_id as usize].children += 1;
         let hash = self.stream_hash(scope_id, key);
         let shape = Shape::of(key.kind, key.temporality, group.buckets());
@@ -296,23 +435,21 @@ impl Contexts {
                 self.streams.len() as u32 - 1
             }
         };
+        self.bytes += self.streams[id as usize].bytes();
         let streams = &self.streams;
         self.stream_table.insert_unique(hash, id, |id| streams[*id as usize].hash);
         id
     }
 
-    /// Finds a stream by all its parts, without any order.
-    pub fn find(&mut self, resource: &Head<'_>, scope: &Head<'_>, key: &StreamKey<'_>) -> Option<u32> {
-        let resource = self.resource(NONE, resource)?;
-        let scope = self.scope(resource, NONE, scope)?;
-        self.stream(scope, NONE, key)
-    }
-
     /// Frees a stream without routes, and what is empty above it. Returns its group.
     pub fn remove(&mut self, id: u32) -> Arc<Group> {
         let stream = &mut self.streams[id as usize];
+        self.bytes -= stream.bytes();
         stream.live = false;
-        let group = stream.group.clone();
+        for text in [&mut stream.name, &mut stream.description, &mut stream.unit, &mut stream.bounds] {
+            *text = Box::default();
+        }
+        let group = std::mem::replace(&mut stream.group, self.nobody.clone());
         let (hash, scope) = (stream.hash, stream.scope);
         stream.table = Table::default();
         if let Ok(entry) = self.stream_table.find_entry(hash, |other| *other == id) {
@@ -321,27 +458,38 @@ impl Contexts {
         self.stream_free.push(id);
         let parent = &mut self.scopes[scope as usize];
         parent.children -= 1;
-        if parent.children > 0 {
-            return group;
+        if parent.children == 0 {
+            let resource = parent.parent;
+            self.remove_scope(scope);
+            if self.resources[resource as usize].children == 0 {
+                self.remove_resource(resource);
+            }
         }
-        parent.live = false;
-        let (hash, resource) = (parent.hash, parent.parent);
-        if let Ok(entry) = self.scope_table.find_entry(hash, |other| *other == scope) {
-            entry.remove();
-        }
-        self.scope_free.push(scope);
-        let parent = &mut self.resources[resource as usize];
-        parent.children -= 1;
-        if parent.children > 0 {
-            return group;
-        }
-        parent.live = false;
-        let hash = parent.hash;
-        if let Ok(entry) = self.resource_table.find_entry(hash, |other| *other == resource) {
-            entry.remove();
-        }
-        self.resource_free.push(resource);
         group
+    }
+
+    /// Frees an empty scope; its resource may be empty then.
+    fn remove_scope(&mut self, id: u32) {
+        let scope = &mut self.scopes[id as usize];
+        self.bytes -= scope.bytes();
+        let (hash, resource) = (scope.hash, scope.parent);
+        scope.bury(&self.nothing);
+        if let Ok(entry) = self.scope_table.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        self.scope_free.push(id);
+        self.resources[resource as usize].children -= 1;
+    }
+
+    fn remove_resource(&mut self, id: u32) {
+        let resource = &mut self.resources[id as usize];
+        self.bytes -= resource.bytes();
+        let hash = resource.hash;
+        resource.bury(&self.nothing);
+        if let Ok(entry) = self.resource_table.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        self.resource_free.push(id);
     }
 
     /// Live streams that have no route and were not used since interval `before`.

@@ -15,7 +15,8 @@
 //!
 //! Progress: wait-free but for births, which are lock-free. No allocation for a point with a route.
 //!
-//! Bounds: what a request stages lies in an arena that dies with it, at most a constant per byte of the body.
+//! Bounds: what a request stages lies in an arena that dies with it, at most a constant per byte of the body; a request has
+//! at most `limits::REQUEST_MESSAGES_MAX` messages.
 
 mod check;
 mod commit;
@@ -32,7 +33,7 @@ mod summaries;
 
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::{Note, Tally};
-use crate::limits::{GROUPS_MAX, NAME_BYTES_MAX};
+use crate::limits::{GROUPS_MAX, NAME_BYTES_MAX, STAGE_KEPT_BYTES_MAX};
 use crate::model::{Input, Kind, Receipt, Reject, Temporality};
 use crate::otlp::attributes;
 use crate::otlp::points::{
@@ -83,6 +84,8 @@ pub struct Ingest {
     exemplars: Open,
     /// Freed cells that must wait for a cut: (interval in which they may go, line, words).
     waiting: std::collections::VecDeque<(u32, u32, u32)>,
+    /// Cells that have as many routes as they may have, and were asked for one more.
+    crowded: Vec<u32>,
 }
 
 impl Ingest {
@@ -104,6 +107,7 @@ impl Ingest {
             region: Vec::new(),
             exemplars: Open::new(),
             waiting: std::collections::VecDeque::new(),
+            crowded: Vec::new(),
         }
     }
 
@@ -150,14 +154,22 @@ impl Ingest {
             tally.note(Note::Requests, 1);
             tally.note(Note::Bytes, body.len() as u64);
         }
+        // what a large request took is not kept for the small ones behind it
+        if arena.allocated_bytes() > STAGE_KEPT_BYTES_MAX {
+            arena = Bump::new();
+        }
         arena.reset();
         self.arena = arena;
+        if self.staged.capacity() * size_of::<Number>() > STAGE_KEPT_BYTES_MAX {
+            self.staged = Vec::new();
+        }
         result
     }
 
     fn walk<'a>(&mut self, body: &'a [u8], arena: &'a Bump, stage: &mut Stage<'a>) -> Result<(), Fault> {
         let mut last = NONE;
         request::each(body, 1, |message| {
+            stage.count(1)?;
             let head = request::head(message, arena).map_err(|f| f.named("ResourceMetrics"))?;
             let known = self.contexts.resource(last, &head);
             match known {
@@ -166,6 +178,7 @@ impl Ingest {
             }
             let mut last_scope = NONE;
             request::each(message, 2, |message| {
+                stage.count(1)?;
                 let scope = request::head(message, arena).map_err(|f| f.named("ScopeMetrics"))?;
                 let known = known.and_then(|resource| self.contexts.scope(resource, last_scope, &scope));
                 match known {
@@ -185,9 +198,11 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
+        stage.count(1)?;
         let metric = request::metric(message, arena).map_err(|f| f.named("Metric"))?;
         let Some((kind, data)) = metric.data else { return check_metric(&metric) };
         let head = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
+        stage.count(head.points as u64)?;
         stage.points[kind as usize] += head.points as u64;
         let temporality = match (kind, head.temporality) {
             (Kind::Gauge | Kind::Summary, _) | (_, 2) => Ok(Temporality::Cumulative),
@@ -671,6 +686,7 @@ enum Found<'a> {
 pub fn explain(fault: &Fault, body: &[u8]) -> String {
     let left = fault.left.min(body.len());
     match fault.kind {
+        FaultKind::TooManyMessages => format!("{fault} (of {} bytes)", body.len()),
         FaultKind::Truncated => format!("malformed ExportMetricsServiceRequest ({} bytes): {fault}", body.len()),
         _ => format!("malformed ExportMetricsServiceRequest ({} bytes, {left} left there): {fault}", body.len()),
     }

@@ -9,7 +9,8 @@
 //! 2. The table of a stream holds exactly the live routes of that stream, each once.
 //! 3. `next` is a hint: any value is safe, for the bytes are compared.
 //!
-//! Bounds: one route per distinct byte string that fed a live cell; freed with the cell.
+//! Bounds: one route per distinct byte string that fed a live cell, `limits::ROUTES_PER_CELL_MAX` a cell; freed with the
+//! cell. Their bytes are counted.
 
 use crate::sync::thin::ThinBytes;
 
@@ -43,7 +44,11 @@ pub struct Routes {
     chunks: Vec<Vec<Route>>,
     nexts: Vec<Box<[u32; CHUNK]>>,
     free: Vec<u32>,
+    bytes: usize,
 }
+
+/// Bytes of a route beside those it is compared with: itself, its `next`, its slot in a table, and what an allocation adds.
+const ROUTE_BYTES: usize = 60;
 
 impl Routes {
     /// Route `id`.
@@ -86,6 +91,7 @@ impl Routes {
 
     /// Adds a route.
     pub fn add(&mut self, route: Route) -> u32 {
+        self.bytes += ROUTE_BYTES + route.bytes.len();
         if let Some(id) = self.free.pop() {
             *self.at_mut(id) = route;
             return id;
@@ -105,8 +111,9 @@ impl Routes {
     /// Frees a route: it matches nothing from now on.
     pub fn remove(&mut self, id: u32) {
         let route = self.at_mut(id);
-        route.bytes = ThinBytes::new(&[]);
+        let bytes = std::mem::replace(&mut route.bytes, ThinBytes::new(&[])).len();
         route.stream = NONE;
+        self.bytes -= ROUTE_BYTES + bytes;
         self.put_next(id, NONE);
         self.free.push(id);
     }
@@ -115,6 +122,11 @@ impl Routes {
     #[inline]
     pub fn are_many(&self) -> bool {
         self.chunks.len() > 1
+    }
+
+    /// Bytes of all routes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Live routes.

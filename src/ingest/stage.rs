@@ -3,10 +3,12 @@
 //! Knows points and why they were rejected; does not know cells.
 
 use super::contexts::StreamKey;
+use crate::limits::REQUEST_MESSAGES_MAX;
 use crate::model::{Kind, Reject};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
 use crate::otlp::summaries::SummaryPoint;
+use crate::wire::{Fault, FaultKind};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
@@ -106,6 +108,8 @@ pub struct Stage<'a> {
     pub summaries: ArenaVec<'a, (Target, SummaryPoint<'a>)>,
     /// The order of the lists' points among each other: up to which place of which list, one after the other.
     pub runs: ArenaVec<'a, (List, usize)>,
+    /// Resources, scopes, metrics and points so far.
+    pub messages: u64,
     /// Points by kind.
     pub points: [u64; 5],
     /// Rejected points by kind and reason; small and mostly empty.
@@ -129,12 +133,23 @@ impl<'a> Stage<'a> {
             exponentials: ArenaVec::new_in(arena),
             summaries: ArenaVec::new_in(arena),
             runs: ArenaVec::new_in(arena),
+            messages: 0,
             points: [0; 5],
             rejected: ArenaVec::new_in(arena),
             lookups: 0,
             predicted: 0,
             sums_dropped: 0,
         }
+    }
+
+    /// So many messages more; a fault past the limit of a request.
+    #[inline]
+    pub fn count(&mut self, messages: u64) -> Result<(), Fault> {
+        self.messages += messages;
+        if self.messages > REQUEST_MESSAGES_MAX {
+            return Err(Fault::new(FaultKind::TooManyMessages, 0));
+        }
+        Ok(())
     }
 
     /// The next points of the request are those in `list`, up to place `to`.

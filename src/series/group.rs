@@ -13,28 +13,65 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
-/// Everything that identifies a group, as canonical bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A resource or a scope: attributes checked and normalised, held once for all its groups.
+#[derive(Debug)]
+pub struct Set {
+    /// The message as it leaves: a normalised run; in a scope name and version go before it.
+    pub run: Arc<[u8]>,
+    /// The same with the records sorted, where that is another order.
+    sorted: Option<Box<[u8]>>,
+    hash: u64,
+}
+
+impl Set {
+    /// Of a normalised run, behind `head` (a scope's name and version, or nothing).
+    pub fn new(head: &[u8], run: &[u8], state: &ahash::RandomState) -> Arc<Set> {
+        let mut sorted = Vec::with_capacity(head.len() + run.len());
+        sorted.extend_from_slice(head);
+        attributes::put_sorted(run, &mut sorted);
+        let whole: Arc<[u8]> = [head, run].concat().into();
+        let hash = state.hash_one(&*sorted);
+        Arc::new(Set { sorted: (*sorted != *whole).then(|| sorted.into()), run: whole, hash })
+    }
+
+    fn canonical(&self) -> &[u8] {
+        self.sorted.as_deref().unwrap_or(&self.run)
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Set>() + self.run.len() + self.sorted.as_ref().map_or(0, |sorted| sorted.len())
+    }
+}
+
+impl PartialEq for Set {
+    fn eq(&self, other: &Set) -> bool {
+        std::ptr::eq(self, other) || self.hash == other.hash && self.canonical() == other.canonical()
+    }
+}
+
+/// Everything that identifies a group: two are the same exactly if these are.
+#[derive(Clone, Debug, PartialEq)]
 pub struct GroupKey {
-    /// Canonical encoding: two groups are the same exactly if these bytes are.
-    pub bytes: Box<[u8]>,
     /// Its hash, keyed per process.
     pub hash: u64,
+    /// All but resource and scope, in a canonical encoding.
+    pub rest: Box<[u8]>,
+    /// Resource.
+    pub resource: Arc<Set>,
+    /// Scope.
+    pub scope: Arc<Set>,
 }
 
 /// The parts of a group, checked and normalised.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
-    /// Resource attributes: a normalised run.
-    pub resource: &'a [u8],
+    /// Resource attributes.
+    pub resource: &'a Arc<Set>,
     /// `ResourceMetrics.schema_url`
     pub resource_schema_url: &'a str,
-    /// `InstrumentationScope.name`
-    pub scope_name: &'a str,
-    /// `InstrumentationScope.version`
-    pub scope_version: &'a str,
-    /// Scope attributes: a normalised run.
-    pub scope: &'a [u8],
+    /// `InstrumentationScope.name`, `.version` and attributes
+    pub scope: &'a Arc<Set>,
     /// `ScopeMetrics.schema_url`
     pub scope_schema_url: &'a str,
     /// `Metric.name`
@@ -59,25 +96,15 @@ impl Parts<'_> {
             put_varint(out, s.len() as u64);
             out.extend_from_slice(s.as_bytes());
         };
-        let set = |out: &mut Vec<u8>, run: &[u8]| {
-            let mut sorted = Vec::with_capacity(run.len());
-            attributes::put_sorted(run, &mut sorted);
-            put_varint(out, sorted.len() as u64);
-            out.extend_from_slice(&sorted);
-        };
-        set(&mut out, self.resource);
         text(&mut out, self.resource_schema_url);
-        text(&mut out, self.scope_name);
-        text(&mut out, self.scope_version);
-        set(&mut out, self.scope);
         text(&mut out, self.scope_schema_url);
         text(&mut out, self.name);
         text(&mut out, self.unit);
         out.push(self.kind as u8);
         out.push(u8::from(self.monotonic));
         self.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
-        let hash = state.hash_one(&out);
-        GroupKey { bytes: out.into(), hash }
+        let hash = state.hash_one((self.resource.hash, self.scope.hash, &*out));
+        GroupKey { hash, rest: out.into(), resource: self.resource.clone(), scope: self.scope.clone() }
     }
 }
 
@@ -118,20 +145,12 @@ const GONE: u32 = u32::MAX;
 impl Group {
     /// A group of these parts.
     pub fn new(key: GroupKey, id: u32, parts: &Parts<'_>) -> Group {
-        let mut scope = Vec::new();
-        if !parts.scope_name.is_empty() {
-            crate::wire::put_bytes(&mut scope, 0x0a, parts.scope_name.as_bytes());
-        }
-        if !parts.scope_version.is_empty() {
-            crate::wire::put_bytes(&mut scope, 0x12, parts.scope_version.as_bytes());
-        }
-        scope.extend_from_slice(parts.scope);
         Group {
             key,
             id,
-            resource: parts.resource.into(),
+            resource: parts.resource.run.clone(),
             resource_schema_url: parts.resource_schema_url.into(),
-            scope: scope.into(),
+            scope: parts.scope.run.clone(),
             scope_schema_url: parts.scope_schema_url.into(),
             name: parts.name.into(),
             unit: parts.unit.into(),

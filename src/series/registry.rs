@@ -43,24 +43,29 @@ pub struct Options {
     pub memory_limit: usize,
 }
 
-/// Bytes a live series takes beside its cells: identity, attributes, index, route. Measured at five attributes of a
+/// Bytes a live series takes beside its cells and the routes to them: identity, attributes, index. Measured at five attributes of a
 /// hundred and fifty bytes (see the README's numbers); longer attributes are covered by the rest of the budget.
-const SERIES_BYTES: usize = 512;
+const SERIES_BYTES: usize = 302;
 /// Bytes of attributes that are among them.
 const ATTRIBUTES_INCLUDED: usize = 150;
 
-/// What longer attributes take: a series' own, and once more as one core's client sends them.
+/// What longer attributes of a series take; what its routes hold is counted with them.
 const fn long_bytes(attributes: usize) -> usize {
-    2 * attributes.saturating_sub(ATTRIBUTES_INCLUDED)
+    attributes.saturating_sub(ATTRIBUTES_INCLUDED)
 }
 
-/// Bytes of a group's key up to which it is let in beyond the memory limit, so that its deltas have an overflow series and
-/// their totals stay true: of those there are `group_limit` at most.
-const LONG_KEY: usize = 4_096;
+/// Bytes of a group's texts, resource and scope included, up to which it is let in beyond the memory limit, so that its
+/// deltas have an overflow series and their totals stay true.
+const LONG_KEY: usize = 512;
+/// The part of the memory limit that such groups may take beyond it.
+const BEYOND: usize = 16;
 
-/// What a group's names and attributes take: its key, and its parts.
+/// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists.
+const GROUP_BYTES: usize = 512;
+
+/// What a group takes, texts included. Resource and scope are counted by the cores that hold them.
 fn group_bytes(group: &Group) -> usize {
-    2 * group.key.bytes.len()
+    GROUP_BYTES + 2 * group.key.rest.len()
 }
 
 fn block_bytes(group: &Group) -> usize {
@@ -102,6 +107,8 @@ pub struct Registry {
     owed: AtomicUsize,
     /// Bytes of groups, and of attributes longer than most.
     texts: AtomicUsize,
+    /// By core, bytes of its routes and contexts.
+    held: Box<[AtomicUsize]>,
     slabs: Box<[Slab]>,
     births: Box<[SegQueue<Arc<Series>>]>,
     deaths: Box<[SegQueue<DeadCell>]>,
@@ -132,6 +139,7 @@ impl Registry {
             live: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
             texts: AtomicUsize::new(0),
+            held: (0..n).map(|_| AtomicUsize::new(0)).collect(),
             slabs: slabs.into(),
             births: (0..n).map(|_| SegQueue::new()).collect(),
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
@@ -200,9 +208,11 @@ impl Registry {
         let (mut counted, mut spent) = (false, false);
         let found = self.groups.get_or_insert(
             key.hash,
-            |group| group.key.bytes == key.bytes,
+            |group| group.key == *key,
             || {
-                if key.bytes.len() > LONG_KEY && self.bytes() >= self.options.memory_limit {
+                let (limit, bytes) = (self.options.memory_limit, self.bytes());
+                let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len();
+                if bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND) {
                     spent = true;
                     return None;
                 }
@@ -252,8 +262,20 @@ impl Registry {
     /// Bytes that series, cells, blocks and texts take, as far as they are accounted for.
     pub fn bytes(&self) -> usize {
         // ORDERING: as in `live`
-        let owed = self.owed.load(Relaxed) + self.texts.load(Relaxed);
+        let held = self.held.iter().map(|held| held.load(Relaxed)).sum::<usize>();
+        let owed = self.owed.load(Relaxed) + self.texts.load(Relaxed) + held;
         self.live() * SERIES_BYTES + self.slabs.iter().map(Slab::bytes).sum::<usize>() + owed
+    }
+
+    /// The routes and contexts of `core` take so many bytes.
+    pub fn hold(&self, core: usize, bytes: usize) {
+        // ORDERING: a limit, publishes nothing
+        self.held[core].store(bytes, Relaxed);
+    }
+
+    /// Whether `memory_limit` is spent.
+    pub fn is_spent(&self) -> bool {
+        self.bytes() >= self.options.memory_limit
     }
 
     /// The owner takes the block of a series of this group from its slab, or the series dies without one.
@@ -262,8 +284,14 @@ impl Registry {
         self.owed.fetch_sub(block_bytes(group), Relaxed);
     }
 
-    /// The series with this identity, made if it is new. `limited` series count towards the limit.
-    pub fn series(&self, group: &Arc<Group>, hash: u64, run: &ThinBytes, limited: bool) -> Result<Arc<Series>, Full> {
+    /// The series with this identity, made if it is new, and whether it was. `limited` series count towards the limit.
+    pub fn series(
+        &self,
+        group: &Arc<Group>,
+        hash: u64,
+        run: &ThinBytes,
+        limited: bool,
+    ) -> Result<(Arc<Series>, bool), Full> {
         let owner = self.owner(hash);
         let mut counted = false;
         let (mut spent, mut made) = (false, false);
@@ -295,13 +323,13 @@ impl Registry {
                 if made {
                     self.texts.fetch_sub(long_bytes(run.len()), Relaxed);
                 }
-                Ok(series)
+                Ok((series, false))
             }
             Lookup::Inserted(series) => {
                 // ORDERING: as in `settle_block`, whose caller hears of the series through the queue of births
                 self.owed.fetch_add(block_bytes(group), Relaxed);
                 self.births[owner].push(series.clone());
-                Ok(series)
+                Ok((series, true))
             }
             Lookup::Refused if spent => Err(Full::Memory),
             Lookup::Refused => Err(Full::Series),

@@ -611,12 +611,11 @@ impl Series {
 #[cfg(test)]
 pub(super) fn lone() -> Series {
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    let none = super::group::Set::new(&[], &[], &state);
     let parts = super::group::Parts {
-        resource: &[],
+        resource: &none,
         resource_schema_url: "",
-        scope_name: "",
-        scope_version: "",
-        scope: &[],
+        scope: &none,
         scope_schema_url: "",
         name: "requests",
         unit: "",

@@ -22,7 +22,11 @@ pub enum FaultKind {
     BadGroup,
     /// A packed field whose length is no multiple of its element.
     BadPacked,
+    /// More messages than `limits::REQUEST_MESSAGES_MAX`.
+    TooManyMessages,
 }
+
+const _: () = assert!(crate::limits::REQUEST_MESSAGES_MAX == 1_000_000, "the words below say so");
 
 impl FaultKind {
     /// English for messages to clients.
@@ -36,6 +40,9 @@ impl FaultKind {
             FaultKind::TooDeep => "nested deeper than 64 levels",
             FaultKind::BadGroup => "a group is not closed properly",
             FaultKind::BadPacked => "a packed field has a wrong length",
+            FaultKind::TooManyMessages => {
+                "more than 1000000 resources, scopes, metrics and points in one request: send it in several requests"
+            }
         }
     }
 }

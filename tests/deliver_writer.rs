@@ -2,10 +2,13 @@
 
 mod deliver_support;
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use catchment::deliver::{Compression, Dropped, Encoded, Offer, Target, parse_out, start};
+use catchment::clock::Now;
+use catchment::deliver::{Compression, Dropped, Encoded, Offer, Options, Target, parse_out, start};
 use catchment::model::Temporality;
 use deliver_support::*;
 
@@ -91,6 +94,56 @@ fn what_cannot_be_written_is_counted() {
     wait_row(&sender, 0, |row| row.dropped(Dropped::Malformed) == 3);
     let row = handle.shutdown(Instant::now() + PATIENCE)[0];
     assert!(row.balances() && row.queued == 0);
+}
+
+/// A file that was moved or removed is opened anew before the next line, and on request at once; a line is in one file.
+#[test]
+fn a_file_that_was_moved_or_removed_is_opened_anew() {
+    static TIME: AtomicU64 = AtomicU64::new(1);
+    let path = path("rotated");
+    let destination = parse_out(&format!("file:{}", path.display())).unwrap();
+    let at = || Now::at(TIME.load(Relaxed));
+    let (sender, handle) = start(vec![destination], Options { clock: at, ..options() }).unwrap();
+    let mut points = 0;
+    let mut line = |url: &str| {
+        assert_eq!(sender.offer(0, request(url, 1)), Offer::Queued);
+        points += 1;
+        wait_row(&sender, 0, |row| row.delivered == points);
+    };
+    let has = |path: &Path, urls: &[&str]| {
+        let lines: String =
+            urls.iter().map(|url| format!("{{\"resourceMetrics\":[{{\"schemaUrl\":\"{url}\"}}]}}\n")).collect();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), lines, "{}", path.display());
+    };
+    let second = || TIME.fetch_add(1_000_000_001, Relaxed);
+    let old = path.with_extension("1");
+    line("a");
+    second();
+    line("b");
+    has(&path, &["a", "b"]);
+    std::fs::rename(&path, &old).unwrap();
+    // looked at a moment ago
+    line("c");
+    has(&old, &["a", "b", "c"]);
+    second();
+    line("d");
+    has(&path, &["d"]);
+    std::fs::remove_file(&path).unwrap();
+    second();
+    line("e");
+    has(&path, &["e"]);
+    // asked to: it is there before there is a line for it
+    std::fs::rename(&path, &old).unwrap();
+    sender.reopen_files();
+    let deadline = Instant::now() + PATIENCE;
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "the file is not opened anew");
+        std::thread::yield_now();
+    }
+    line("f");
+    has(&old, &["e"]);
+    has(&path, &["f"]);
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
 }
 
 /// E11: a pipe that nobody reads holds neither another destination nor the shutdown; what is left counts as queued.

@@ -180,17 +180,29 @@ pub(super) struct Shared {
     pub(super) ports: Box<[Arc<Port>]>,
     /// Monotonic ns at which delivery ends; `u64::MAX` while running.
     pub(super) stop_at: AtomicU64,
+    /// Times that files were to be opened anew.
+    reopened: AtomicU64,
     senders: AtomicUsize,
 }
 
 impl Shared {
     pub(super) fn new(ports: Vec<Arc<Port>>) -> Arc<Self> {
-        Arc::new(Shared { ports: ports.into(), stop_at: AtomicU64::new(u64::MAX), senders: AtomicUsize::new(0) })
+        Arc::new(Shared {
+            ports: ports.into(),
+            stop_at: AtomicU64::new(u64::MAX),
+            reopened: AtomicU64::new(0),
+            senders: AtomicUsize::new(0),
+        })
     }
 
     pub(super) fn stop_at(&self) -> Option<u64> {
         let at = self.stop_at.load(Ordering::Acquire);
         (at != u64::MAX).then_some(at)
+    }
+
+    pub(super) fn reopened(&self) -> u64 {
+        // ORDERING: a number; publishes nothing
+        self.reopened.load(Ordering::Relaxed)
     }
 
     pub(super) fn ring_all(&self) {
@@ -283,6 +295,13 @@ impl Sender {
     /// Points that were entered and never pushed: from `queued` to `dropped{queue_full}`.
     pub(super) fn take_back(&self, d: usize, points: u64) {
         self.shared.ports[d].ledger.take_back(self.lane, points);
+    }
+
+    /// Has every `file:` destination opened anew, between two lines: somebody has moved the files.
+    pub fn reopen_files(&self) {
+        // ORDERING: as `reopened`
+        self.shared.reopened.fetch_add(1, Ordering::Relaxed);
+        self.shared.ring_all();
     }
 
     /// Destination `d`'s row of the ledger; balances at any moment.

@@ -5,16 +5,18 @@
 //! Invariants:
 //! 1. A line is written whole: a retry goes on at the byte where the last try stopped. Only a line that is given up can be
 //!    cut, and the next one then starts on a line of its own.
+//!    Where the file was moved or removed, a line begun in the old one is written whole to the new one.
 //! 2. A batch is settled after its line has left the process; nothing is buffered here.
 //!
-//! Progress: parks when the queue is empty. Blocks in `write`. Bounds: `TRIES` tries per line; one line in memory.
+//! Progress: parks when the queue is empty. Blocks in `write`. Bounds: `TRIES` tries per line; one line in memory; a file
+//! that was moved or removed is noticed before the first line that comes `LOOK_NS` after the last look.
 //!
 //! Source: OpenTelemetry "File Exporter" (JSON lines), opentelemetry-proto OTLP/JSON.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ use crate::otlp::json_out::write_json;
 pub const TRIES: u32 = 4;
 /// Longest park; a lost wake-up costs no more than this.
 const PARK: Duration = Duration::from_secs(1);
+/// Distance of two looks at where a path leads, ns.
+const LOOK_NS: u64 = 1_000_000_000;
 /// Wait when standard output is a non-blocking pipe that somebody else made so, and full, ns.
 const FULL_PIPE_WAIT_NS: u64 = 10_000_000;
 
@@ -38,31 +42,62 @@ pub(super) struct Sink {
     /// `None` is standard output.
     path: Option<PathBuf>,
     open: Option<File>,
+    /// Device and inode of the file that was opened last.
+    identity: Option<(u64, u64)>,
+    /// Monotonic time of the last look at the path.
+    looked: u64,
 }
 
 impl Sink {
     pub(super) fn stdout() -> Self {
-        Sink { path: None, open: None }
+        Sink { path: None, open: None, identity: None, looked: 0 }
     }
 
     pub(super) fn file(path: &Path) -> Self {
-        Sink { path: Some(path.to_owned()), open: None }
+        Sink { path: Some(path.to_owned()), open: None, identity: None, looked: 0 }
     }
 
-    /// Writes some of `bytes`.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let file = match (&mut self.open, &self.path) {
-            (Some(file), _) => file,
-            (none, Some(path)) => none.insert(open_file(path)?),
-            (none, None) => none.insert(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+    /// Opens what is not open; whether that is another file than the last one.
+    fn open(&mut self) -> io::Result<bool> {
+        if self.open.is_some() {
+            return Ok(false);
+        }
+        let file = match &self.path {
+            Some(path) => open_file(path)?,
+            None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
         };
-        file.write(bytes)
+        let identity = identity(&file.metadata()?);
+        self.open = Some(file);
+        Ok(self.identity.replace(identity).is_some_and(|before| before != identity))
+    }
+
+    /// Writes some of `bytes`; `open` comes first.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.open.as_mut().map_or(Err(io::ErrorKind::NotConnected.into()), |file| file.write(bytes))
+    }
+
+    /// Whether the path does not lead to the open file any more; looks at most once in `LOOK_NS`. Where the path cannot be
+    /// looked at, the file stays.
+    fn has_moved(&mut self, now_ns: u64) -> bool {
+        let (Some(path), Some(_)) = (&self.path, &self.open) else { return false };
+        if now_ns < self.looked.saturating_add(LOOK_NS) {
+            return false;
+        }
+        self.looked = now_ns;
+        match std::fs::metadata(path) {
+            Ok(found) => Some(identity(&found)) != self.identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// After an error the file is opened anew.
     fn reset(&mut self) {
         self.open = None;
     }
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
@@ -83,9 +118,17 @@ impl Writer {
         let mut line = Vec::new();
         let mut torn = false;
         let mut warner = Warner::default();
+        let mut reopened = 0;
         loop {
             let stop_at = self.shared.stop_at();
             let now_ns = (self.options.clock)().mono_ns;
+            let asked = self.shared.reopened();
+            if std::mem::replace(&mut reopened, asked) != asked && self.sink.path.is_some() && self.sink.open.is_some()
+            {
+                self.sink.reset();
+                // what fails now fails at the next line, which says so
+                torn &= !self.sink.open().unwrap_or(false);
+            }
             if stop_at.is_some_and(|at| now_ns >= at) {
                 return;
             }
@@ -97,6 +140,10 @@ impl Writer {
                 continue;
             };
             self.port.stats.in_flight.set(1);
+            if self.sink.has_moved(now_ns) {
+                tracing::info!(destination = %self.port.name, "the file was moved or removed: opened anew");
+                self.sink.reset();
+            }
             let lost = self.write_batch(&batch, &mut line, &mut torn, &mut warner);
             self.port.stats.in_flight.set(0);
             if let Some(lost) = lost {
@@ -127,7 +174,7 @@ impl Writer {
         line.push(b'\n');
         let mut written = 0;
         for tries in 1..=TRIES {
-            match self.write_on(line, &mut written) {
+            match self.write_on(line, &mut written, *torn) {
                 Ok(()) => {
                     *torn = false;
                     port.stats.requests_ok.add(1);
@@ -160,7 +207,11 @@ impl Writer {
         Some(Some((Dropped::IoError, batch.points)))
     }
 
-    fn write_on(&mut self, line: &[u8], written: &mut usize) -> io::Result<()> {
+    /// `torn`: the line begins with the end of the one before, which another file does not need.
+    fn write_on(&mut self, line: &[u8], written: &mut usize, torn: bool) -> io::Result<()> {
+        if self.sink.open()? {
+            *written = usize::from(torn);
+        }
         while *written < line.len() {
             match self.sink.write(&line[*written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -65,8 +65,8 @@ pub(super) struct Parts<'a> {
     pub started: crate::clock::Now,
     pub memory: Memory,
     pub capture: Option<capture::Watch>,
-    /// Whether signals are followed: once in a process.
-    pub signals: bool,
+    /// What is followed: once in a process.
+    pub signals: Option<signal_hook::iterator::Signals>,
 }
 
 /// How it ended.
@@ -129,8 +129,8 @@ impl Control {
         let rows = parts.windows.iter().map(|window| window.row.clone()).collect();
         let account = Account { rows, sender: parts.sender.clone(), told: Arc::default() };
         let told = account.told.clone();
-        if parts.signals {
-            signals::follow(write, parts.plan.shutdown_timeout, account)?;
+        if let Some(caught) = parts.signals {
+            signals::follow(caught, write, parts.plan.shutdown_timeout, account)?;
         }
         read.set_nonblocking(true)?;
         let mut signals = mio::net::UnixStream::from_std(read);
@@ -645,7 +645,7 @@ mod tests {
         let started = crate::clock::Now { mono_ns: 1, wall_ns: 1 };
         let pages = Vec::new();
         let parts =
-            Parts { plan: &plan, house, poll, pages, windows, sender, started, memory, capture: None, signals: false };
+            Parts { plan: &plan, house, poll, pages, windows, sender, started, memory, capture: None, signals: None };
         Control::new(parts).unwrap()
     }
 

@@ -227,6 +227,7 @@ fn failure(words: impl std::fmt::Display) -> Problem {
 
 fn start(plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
+    let signals = signals::catch().map_err(failure)?;
     let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
     let limit = limit.saturating_sub(plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES));
     let queues: Vec<usize> = plan.outs.iter().map(Destination::bytes_max).collect();
@@ -323,7 +324,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         started,
         memory,
         capture: recorder.as_ref().map(capture::Recorder::watch),
-        signals: true,
+        signals: Some(signals),
     })
     .map_err(failure)?;
     let mut threads = Vec::new();

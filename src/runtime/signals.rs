@@ -3,6 +3,8 @@
 //! ```text
 //!   SIGTERM, SIGINT ─► a byte to the control thread, which ends the process in order
 //!                   └► a timer: what has not ended by then is ended with what is known, exit code 1
+//!   SIGHUP ─► every `file:` destination is opened anew
+//!   SIGUSR1, SIGUSR2 ─► nothing but a line in the log
 //! ```
 //!
 //! Progress: waits for nobody. Bounds: the process ends within `--shutdown-timeout` and `limits::END_GRACE` of the first
@@ -15,7 +17,8 @@ use crate::limits::{END_GRACE, HURRY, LOG_FLUSH_MAX};
 use crate::sync::row::Row;
 use crate::telemetry;
 use crate::telemetry::ledger::Ledger;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -55,13 +58,36 @@ impl Account {
     }
 }
 
+/// From here on these end nothing; `follow` heeds them. Those that end the process do so at once until then.
+pub(super) fn catch() -> io::Result<Signals> {
+    Signals::new([SIGHUP, SIGUSR1, SIGUSR2])
+}
+
 /// Starts the thread; `control` gets a byte for each signal that ends the process.
-pub(super) fn follow(mut control: UnixStream, timeout: Duration, account: Account) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+pub(super) fn follow(
+    mut signals: Signals,
+    mut control: UnixStream,
+    timeout: Duration,
+    account: Account,
+) -> io::Result<()> {
+    signals.add_signal(SIGTERM)?;
+    signals.add_signal(SIGINT)?;
     control.set_nonblocking(true)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut within = Some(timeout);
-        for _ in signals.forever() {
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => {
+                    account.sender.reopen_files();
+                    tracing::info!("SIGHUP: file: destinations are opened anew; nothing else is read again");
+                    continue;
+                }
+                SIGUSR1 | SIGUSR2 => {
+                    tracing::info!(signal, "this signal means nothing here: SIGTERM ends, SIGHUP opens files anew");
+                    continue;
+                }
+                _ => {}
+            }
             // full: it has been told often enough
             let _ = control.write(&[0]);
             let (left, account) = (within.take().unwrap_or(HURRY).saturating_add(END_GRACE), account.clone());

@@ -61,6 +61,8 @@ pub const EXEMPLARS_HELD: usize = 5;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Concurrent calls on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// What a call over HTTP/2 takes while its body is waited for, besides that body, about, bytes.
+pub const CALL_BYTES: usize = KIB;
 /// Receive window of one HTTP/2 connection, bytes: four requests of a thousand points. Smaller ones break the frames
 /// of pipelined requests up, and a body in several chunks is copied once more (a tenth of the cost of a point).
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * KIB as u32;
@@ -117,7 +119,7 @@ pub const PAGE_CONNECTIONS_MAX: usize = 64;
 pub const TIMER_STEP: Duration = Duration::from_millis(500);
 /// Retry advice when the budget for bodies is spent, milliseconds.
 pub const BUDGET_RETRY_MS: u64 = 1_000;
-/// Header fields of one HTTP/1.1 request.
+/// Header fields of one request.
 pub const HEADERS_MAX: usize = 100;
 /// Largest read buffer of one HTTP/1.1 connection, bytes: a body up to this size comes as one chunk.
 pub const HTTP1_READ_BYTES_MAX: usize = 256 * KIB + 16 * KIB;

@@ -229,10 +229,11 @@ fn r2_messages_are_limited() {
 #[test]
 fn r9_no_budget_is_retryable() {
     let server = Server::start(Options::default());
-    server.shared.budget.store(1_000, SeqCst);
+    // a call whose body comes a turn later is on the account too
+    server.shared.budget.store(1_000 + limits::CALL_BYTES, SeqCst);
     run(async {
         let send = connect(&server).await;
-        let reply = export(&send, &[1; 2_000]).await;
+        let reply = export(&send, &[1; 3_000]).await;
         assert_eq!(reply.grpc(), 14);
         assert!(reply.end.contains_key("grpc-status-details-bin"));
         let reply = call(&send, PATH, &[GRPC, GZIP], &[&framed(1, &gzip(&[1; 100_000]))]).await;
@@ -394,6 +395,53 @@ fn t4_header_lists_are_limited() {
         assert_eq!(export(&send, b"x").await.grpc(), 0);
     });
     assert_eq!(server.bodies().len(), 1);
+}
+
+/// T2, T4: a list of more fields than over HTTP/1.1 is refused, in whatever language, without harm to other calls.
+#[test]
+fn t4_header_fields_are_limited() {
+    let server = Server::start(Options::default());
+    run(async {
+        let send = connect(&server).await;
+        for kind in [GRPC, ("content-type", "application/x-protobuf")] {
+            let (path, body) = if kind == GRPC { (PATH, framed(0, b"x")) } else { ("/v1/metrics", b"x".to_vec()) };
+            for (fields, status) in [(limits::HEADERS_MAX, 200), (limits::HEADERS_MAX + 1, 431), (300, 431)] {
+                let headers: Vec<_> = [kind].into_iter().chain([("a", "b")].repeat(fields - 1)).collect();
+                let reply = call(&send, path, &headers, &[&body]).await;
+                assert_eq!(reply.http, status, "{fields} {kind:?}");
+            }
+        }
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
+    });
+    assert_eq!(server.bodies().len(), 3);
+    assert_eq!(server.held(), 0);
+}
+
+/// The head of a call, in a header block without a dynamic table.
+fn call_head() -> Vec<u8> {
+    // :method POST, :scheme http, :path, content-type
+    let mut block = vec![0x83, 0x86, 0x04, PATH.len() as u8];
+    block.extend_from_slice(PATH.as_bytes());
+    block.extend_from_slice(b"\x0f\x10\x10application/grpc");
+    block
+}
+
+/// Calls that wait for their bodies are on the account of bodies, and past it are told to come again.
+#[test]
+fn waiting_calls_are_within_the_budget() {
+    let server = Server::start(Options::default());
+    server.shared.budget.store(10 * limits::CALL_BYTES, SeqCst);
+    let mut stream = server.connect();
+    stream.write_all(PREFACE).unwrap();
+    for call in 0..11 {
+        stream.write_all(&frame(1, 4, 2 * call + 1, &call_head())).unwrap();
+    }
+    server.wait("all calls", |stats| stats.streams == 11);
+    assert_eq!(server.stats().requests(Input::OtlpGrpc, Answer::Overloaded), 1);
+    assert_eq!(server.held(), 10 * limits::CALL_BYTES);
+    drop(stream);
+    server.wait("all gone", |stats| stats.connections.open == 0);
+    assert_eq!(server.held(), 0);
 }
 
 /// RFC 9113, 8.3.1: a Host beside `:authority` names the same, and a target ends; the connection's other calls go on.

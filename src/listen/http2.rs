@@ -6,7 +6,8 @@
 //! Invariants:
 //! 1. Flow-control capacity is released as soon as a chunk is taken.
 //! 2. A call is in `calls` only while its body is not whole, or takes several turns to inflate; small calls mostly never get there.
-//! 3. An answer that cannot be sent (the stream is reset, the connection gone) is dropped: what was applied stays so.
+//! 3. What is in `calls` holds nothing of its head, and `limits::CALL_BYTES` of the budget for bodies.
+//! 4. An answer that cannot be sent (the stream is reset, the connection gone) is dropped: what was applied stays so.
 //!
 //! Not kept: R12 for what `h2` answers by itself. 431 to a header list over the limit has no body, and faults of the
 //! protocol end the stream or the connection; it tells nobody, so there is nothing to add a body to.
@@ -24,7 +25,7 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request, Response, StatusCode};
 
-use super::answer::{Fault, GRPC, Outcome, over_http, trailers_only};
+use super::answer::{Dress, Fault, GRPC, Outcome, over_http, trailers_only};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
 use super::serve::{Bench, Body};
@@ -39,7 +40,7 @@ struct Call {
     take: Take,
     body: RecvStream,
     respond: SendResponse<Bytes>,
-    /// The request's own map, emptied and used for the answer.
+    /// The request's own map, emptied, for an answer in the same turn; a call that waits has none.
     headers: HeaderMap,
     state: Body,
     started_ns: u64,
@@ -190,6 +191,7 @@ impl Session {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     if let Some(call) = begin(request, respond, bench)
                         && let Some(call) = advance(call, context, bench)
+                        && let Some(call) = keep(call, bench)
                     {
                         self.calls.push(call);
                     }
@@ -250,12 +252,21 @@ fn begin<I: Intake>(
     let verdict = host::check(head.version, &head.uri, &head.headers).map_err(Fault::Head).and(verdict);
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let verdict = if target_bytes > limits::TARGET_BYTES_MAX { Err(Fault::TargetTooLong) } else { verdict };
+    let is_continue_expected = is_continue_expected(&head.headers);
+    // as `h2` answers a list of too many bytes
+    let (tongue, verdict) = if head.headers.len() > limits::HEADERS_MAX {
+        (Tongue::Http(Dress::Protobuf), Err(Fault::HeadTooLarge))
+    } else {
+        (tongue, verdict)
+    };
+    let mut headers = head.headers;
+    headers.clear();
     let mut call = Call {
         tongue,
         take: Take { coding: Coding::Identity, deadline_ns: u64::MAX },
         body,
         respond,
-        headers: head.headers,
+        headers,
         state: Body::default(),
         started_ns: bench.now.mono_ns,
     };
@@ -263,7 +274,7 @@ fn begin<I: Intake>(
         Ok(take) => {
             call.take = take;
             // RFC 9110, 10.1.1: the client may wait for this before it sends the body
-            if is_continue_expected(&call.headers) && !call.body.is_end_stream() {
+            if is_continue_expected && !call.body.is_end_stream() {
                 let mut response = Response::new(());
                 *response.status_mut() = StatusCode::CONTINUE;
                 // Fails only when the stream is gone, which the next poll of the body tells.
@@ -310,6 +321,16 @@ fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Ben
     }
 }
 
+/// Makes a call ready to wait: without the room of its head, and with what it takes on the account of bodies.
+fn keep<I: Intake>(mut call: Call, bench: &mut Bench<'_, I>) -> Option<Call> {
+    call.headers = HeaderMap::new();
+    if let Err(fault) = bench.wait_for(&mut call.state) {
+        finish(call, Err(fault), bench);
+        return None;
+    }
+    Some(call)
+}
+
 /// Answers and ends a call.
 fn finish<I: Intake>(mut call: Call, outcome: Outcome, bench: &mut Bench<'_, I>) {
     bench.finish(call.tongue.input(), &mut call.state, &outcome);
@@ -333,13 +354,12 @@ fn finish<I: Intake>(mut call: Call, outcome: Outcome, bench: &mut Bench<'_, I>)
                 .and_then(|mut stream| if body.is_empty() { Ok(()) } else { stream.send_data(body, true) })
         }
     };
-    // Invariant 3: nobody is there to hear it.
+    // Invariant 4: nobody is there to hear it.
     drop(sent);
 }
 
 fn succeed(call: &mut Call, message: Bytes, trailers: HeaderMap) -> Result<(), h2::Error> {
     let mut headers = std::mem::take(&mut call.headers);
-    headers.clear();
     headers.insert(CONTENT_TYPE, GRPC);
     let mut response = Response::new(());
     *response.headers_mut() = headers;

@@ -123,6 +123,8 @@ pub struct Body {
     collect: Collect,
     inflating: Option<Box<Inflating>>,
     transcoding: Option<Box<Transcoding>>,
+    /// Reserved for the call itself.
+    call_bytes: usize,
 }
 
 impl Body {
@@ -163,6 +165,15 @@ impl<I: Intake> Bench<'_, I> {
         {
             return Err(Fault::TooLarge { limit: max_body });
         }
+        Ok(())
+    }
+
+    /// Puts a call whose body is waited for on the account.
+    pub fn wait_for(&mut self, body: &mut Body) -> Result<(), Fault> {
+        if !self.intake.reserve(limits::CALL_BYTES) {
+            return Err(Fault::NoBudget);
+        }
+        body.call_bytes = limits::CALL_BYTES;
         Ok(())
     }
 
@@ -296,7 +307,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     fn release(&mut self, body: &mut Body) {
-        let mut reserved = body.collect.finish(&mut self.shop.pool);
+        let mut reserved = body.collect.finish(&mut self.shop.pool) + std::mem::take(&mut body.call_bytes);
         if let Some(mut work) = body.inflating.take() {
             reserved += std::mem::take(&mut work.reserved);
             self.shop.pool.put(std::mem::take(&mut work.plain));

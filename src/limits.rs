@@ -262,6 +262,8 @@ pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 pub const EXPIRE_DEFAULT: Duration = Duration::from_secs(300);
 /// Default of `--shutdown-timeout`.
 pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Longest `--shutdown-delay`.
+pub const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(3_600);
 /// A shard that has not switched banks this long after a cut is skipped for that cut.
 pub const CUT_LATE_AFTER: Duration = Duration::from_secs(1);
 /// Time a merge or encode slice may take between two reads.
@@ -272,7 +274,7 @@ pub const SLICE: Duration = Duration::from_micros(500);
 pub const LAST_MERGE_MAX: Duration = Duration::from_secs(1);
 /// Time that shards and delivery get after that to come to their end.
 pub const LAST_JOIN_MAX: Duration = Duration::from_millis(300);
-/// Time past `--shutdown-timeout` after which the process ends whatever its threads do; with `LOG_FLUSH_MAX`, two seconds.
+/// Time past `--shutdown-delay` and `--shutdown-timeout` after which the process ends whatever its threads do; with `LOG_FLUSH_MAX`, two seconds.
 pub const END_GRACE: Duration = Duration::from_millis(1_500);
 /// Time that a second signal leaves for what is acknowledged.
 pub const HURRY: Duration = Duration::from_secs(1);

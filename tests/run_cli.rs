@@ -395,6 +395,7 @@ fn the_version_shows_a_commit_and_the_help_every_flag_with_its_variable() {
         "max-body",
         "expire",
         "shutdown-timeout",
+        "shutdown-delay",
         "log",
         "log-format",
         "ports-file",

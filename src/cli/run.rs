@@ -2,7 +2,10 @@
 
 use super::units::{duration, size};
 use crate::deliver::{Access, Endpoint, Secret, parse_out};
-use crate::limits::{CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX};
+use crate::limits::{
+    CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX,
+    SHUTDOWN_DELAY_MAX,
+};
 use crate::model::Temporality;
 use crate::prometheus::Translation;
 use crate::runtime::{LogFormat, Pin, Plan};
@@ -94,6 +97,10 @@ pub struct Options {
     /// Time to deliver what is left after SIGTERM or Ctrl-C; a second one ends it
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
     shutdown_timeout: String,
+    /// Time between SIGTERM or Ctrl-C and that: /readyz is 503, and all else goes on, so that whoever balances load can look
+    /// elsewhere first
+    #[arg(long, value_name = "DURATION", default_value = "0s", env = "CATCHMENT_SHUTDOWN_DELAY")]
+    shutdown_delay: String,
     /// What is logged: error, warn, info, debug, trace, or a filter such as catchment=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "CATCHMENT_LOG")]
     log: String,
@@ -272,6 +279,10 @@ impl Options {
             None => EXPIRE_DEFAULT.max(interval * 2),
         };
         let shutdown_timeout = time("--shutdown-timeout", &self.shutdown_timeout);
+        let shutdown_delay = time("--shutdown-delay", &self.shutdown_delay);
+        if shutdown_delay > SHUTDOWN_DELAY_MAX {
+            note(format!("--shutdown-delay {}: give at most 1h", self.shutdown_delay));
+        }
         if duration(&self.interval).is_ok() {
             if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
                 note(format!("--interval {}: give a duration from 100ms to 1h", self.interval));
@@ -346,6 +357,7 @@ impl Options {
             max_body,
             expire,
             shutdown_timeout,
+            shutdown_delay,
             log: self.log,
             log_format: match self.log_format {
                 LogWord::Text => LogFormat::Text,

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   timer ─► publish cut ─► wake shards ─► (late? skip) ─► all merged ─► next
-//!   SIGTERM ─► drain doors ─► last cut ─► deliver until the deadline ─► ledger ─► exit code
+//!   SIGTERM ─► ready no more ─► --shutdown-delay ─► drain doors ─► last cut ─► deliver until the deadline ─► ledger ─► exit code
 //! ```
 //!
 //! Progress: never holds anything a shard waits for. Bounds: `limits::CUT_LATE_AFTER` for a late shard; the end takes
-//! at most `--shutdown-timeout`, and `limits::LAST_MERGE_MAX` more where a cut was made that is not merged by then; a
+//! at most `--shutdown-delay` and `--shutdown-timeout`, and `limits::LAST_MERGE_MAX` more where a cut was made that is not merged by then; a
 //! second signal ends it at once, but for that merge. What was left is said, and which shard is stuck; where this thread
 //! is, `signals` has the last word.
 
@@ -100,6 +100,8 @@ struct View {
     capture: Option<capture::Watch>,
     translation: prometheus::Translation,
     created: bool,
+    /// A signal has come: whoever balances load should send nothing more.
+    stopping: bool,
 }
 
 pub(super) struct Control {
@@ -110,6 +112,7 @@ pub(super) struct Control {
     house: Arc<House>,
     interval_ns: u64,
     shutdown_timeout: Duration,
+    shutdown_delay: Duration,
     /// Number of the last cut, its wall time, and when it was published.
     number: u32,
     boundary: u64,
@@ -130,7 +133,8 @@ impl Control {
         let account = Account { rows, sender: parts.sender.clone(), told: Arc::default() };
         let told = account.told.clone();
         if let Some(caught) = parts.signals {
-            signals::follow(caught, write, parts.plan.shutdown_timeout, account)?;
+            let within = parts.plan.shutdown_delay.saturating_add(parts.plan.shutdown_timeout);
+            signals::follow(caught, write, within, account)?;
         }
         read.set_nonblocking(true)?;
         let mut signals = mio::net::UnixStream::from_std(read);
@@ -148,6 +152,7 @@ impl Control {
             capture: parts.capture,
             translation: parts.plan.translation,
             created: parts.plan.created,
+            stopping: false,
         };
         Ok(Control {
             poll: parts.poll,
@@ -157,6 +162,7 @@ impl Control {
             house: parts.house,
             interval_ns,
             shutdown_timeout: parts.plan.shutdown_timeout,
+            shutdown_delay: parts.plan.shutdown_delay,
             number: 0,
             boundary: parts.started.wall_ns,
             published: 0,
@@ -181,18 +187,49 @@ impl Control {
                 return End { code: crate::cli::FAILURE, stuck: true };
             }
             let wait = if busy { Duration::ZERO } else { self.wait(now) };
-            self.poll(&mut events, wait);
-            if self.signalled(&events) {
+            let signalled;
+            (busy, signalled) = self.turn(&mut events, wait);
+            if signalled {
                 break;
-            }
-            let now = clock::now();
-            busy = self.serve(&events, now);
-            self.cuts(now);
-            if self.losses.is_time(now.mono_ns) {
-                self.losses.look(&self.view.tally(), &self.view.destinations(), now.mono_ns, false);
             }
         }
         self.end(events, threads, delivery)
+    }
+
+    /// One turn of the loop: whether there is more to do at once, and whether a signal came.
+    fn turn(&mut self, events: &mut mio::Events, wait: Duration) -> (bool, bool) {
+        self.poll(events, wait);
+        if self.signalled(events) {
+            return (false, true);
+        }
+        let now = clock::now();
+        let busy = self.serve(events, now);
+        self.cuts(now);
+        if self.losses.is_time(now.mono_ns) {
+            self.losses.look(&self.view.tally(), &self.view.destinations(), now.mono_ns, false);
+        }
+        (busy, false)
+    }
+
+    /// `--shutdown-delay`: all goes on, but `/readyz` says that it will not. Whether a second signal ended it.
+    fn linger(&mut self, events: &mut mio::Events) -> bool {
+        let until = Instant::now() + self.shutdown_delay;
+        let mut busy = false;
+        if !self.shutdown_delay.is_zero() {
+            tracing::info!(delay = ?self.shutdown_delay, "stopping: not ready any more; the doors close after --shutdown-delay");
+        }
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let wait = if busy { Duration::ZERO } else { self.wait(clock::now()).min(left) };
+            let signalled;
+            (busy, signalled) = self.turn(events, wait);
+            if signalled {
+                return true;
+            }
+        }
     }
 
     fn poll(&mut self, events: &mut mio::Events, wait: Duration) {
@@ -282,13 +319,16 @@ impl Control {
 
     /// Drains, cuts, delivers, tells.
     fn end(mut self, mut events: mio::Events, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
-        let mut deadline = Instant::now() + self.shutdown_timeout;
+        self.view.stopping = true;
+        let hurried = self.linger(&mut events);
+        let mut deadline =
+            Instant::now() + if hurried { HURRY.min(self.shutdown_timeout) } else { self.shutdown_timeout };
         tracing::info!(timeout = ?self.shutdown_timeout, "stopping: no new requests, one last cut, delivery");
         // ORDERING: Release pairs with the shards' Acquire
         self.house.phase.store(DRAINING, Release);
         self.house.wake_all();
         // clients get half of the time to end their calls
-        let drained_by = Instant::now() + self.shutdown_timeout / 2;
+        let drained_by = Instant::now() + if hurried { Duration::ZERO } else { self.shutdown_timeout / 2 };
         let all_drained = |house: &House| house.drained.iter().all(|drained| drained.load(Acquire));
         while !all_drained(&self.house) && Instant::now() < drained_by {
             self.poll(&mut events, Duration::from_millis(20));
@@ -484,6 +524,9 @@ impl View {
     }
 
     fn ready(&self, now: u64) -> Page {
+        if self.stopping {
+            return text(503, "not ready: stopping\n".into());
+        }
         match self.stuck(now) {
             stuck if stuck.is_empty() => text(200, "ready\n".into()),
             stuck => text(503, format!("not ready: shards {stuck:?} have not turned their loop within 2 s\n")),
@@ -613,6 +656,7 @@ mod tests {
             max_body: 1 << 20,
             expire: INTERVAL * 3,
             shutdown_timeout: INTERVAL,
+            shutdown_delay: Duration::ZERO,
             log: "error".into(),
             log_format: LogFormat::Text,
             capture: None,
@@ -652,26 +696,28 @@ mod tests {
     /// Not ready before each loop has turned once, nor while one is stuck; the page names the shards.
     #[test]
     fn readiness_names_the_shards_that_do_not_turn() {
-        let control = control();
-        let check = |now: u64, status: u16, shards: &str| {
+        let mut control = control();
+        let check = |control: &Control, now: u64, status: u16, shards: &str| {
             let page = control.view.ready(now);
             let Body::Full(words) = page.body else { panic!("a short page") };
             let words = std::str::from_utf8(&words).unwrap();
             assert_eq!(page.status, status, "{words}");
             assert!(words.contains(shards), "{words}");
         };
-        let beat = |shard: usize, at: u64| control.house.heartbeats[shard].store(at, Relaxed);
-        check(1, 503, "[0, 1, 2]");
-        beat(0, 5);
-        beat(2, 5);
-        check(6, 503, "[1]");
-        beat(1, 6);
-        check(6, 200, "ready");
-        check(5 + READY_WITHIN_NS, 200, "ready");
-        check(6 + READY_WITHIN_NS, 503, "[0, 2]");
-        beat(0, READY_WITHIN_NS);
-        beat(2, READY_WITHIN_NS);
-        check(6 + READY_WITHIN_NS, 200, "ready");
+        let beat = |control: &Control, shard: usize, at: u64| control.house.heartbeats[shard].store(at, Relaxed);
+        check(&control, 1, 503, "[0, 1, 2]");
+        beat(&control, 0, 5);
+        beat(&control, 2, 5);
+        check(&control, 6, 503, "[1]");
+        beat(&control, 1, 6);
+        check(&control, 6, 200, "ready");
+        check(&control, 5 + READY_WITHIN_NS, 200, "ready");
+        check(&control, 6 + READY_WITHIN_NS, 503, "[0, 2]");
+        beat(&control, 0, READY_WITHIN_NS);
+        beat(&control, 2, READY_WITHIN_NS);
+        check(&control, 6 + READY_WITHIN_NS, 200, "ready");
+        control.view.stopping = true;
+        check(&control, 6 + READY_WITHIN_NS, 503, "stopping");
     }
 
     /// DESIGN 4: a shard that has not switched a second after a cut is skipped, counted once, and holds nobody up; it

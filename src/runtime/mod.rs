@@ -97,6 +97,8 @@ pub struct Plan {
     pub expire: Duration,
     /// Time to deliver what is left at the end.
     pub shutdown_timeout: Duration,
+    /// Time between the signal and the end's beginning, in which `/readyz` says so.
+    pub shutdown_delay: Duration,
     /// Log filter.
     pub log: String,
     /// Log format.

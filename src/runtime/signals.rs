@@ -7,8 +7,8 @@
 //!   SIGUSR1, SIGUSR2 ─► nothing but a line in the log
 //! ```
 //!
-//! Progress: waits for nobody. Bounds: the process ends within `--shutdown-timeout` and `limits::END_GRACE` of the first
-//! signal, within a second and that grace of the second one.
+//! Progress: waits for nobody. Bounds: the process ends within `--shutdown-delay`, `--shutdown-timeout` and
+//! `limits::END_GRACE` of the first signal, within a second and that grace of the second one.
 
 use super::House;
 use crate::deliver::Sender;

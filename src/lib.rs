@@ -11,6 +11,7 @@
 //!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
 //!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
 //!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
+//!     units                           sizes, times and counts as people write them
 //!  0  limits                          every bound, in one place
 //! ```
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
@@ -46,6 +47,7 @@ pub mod sync;
 pub mod telemetry;
 #[cfg(not(loom))]
 pub mod tune;
+mod units;
 pub mod wire;
 
 /// Version and commit, as `--version` shows them.

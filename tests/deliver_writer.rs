@@ -222,6 +222,9 @@ fn destinations_are_parsed() {
     ] {
         assert_eq!(parse_out(url).unwrap().compression, compression, "{url}");
     }
+    let queues = ["256MB", "256mib", "256M", "0.25G", "268_435_456"].map(|text| format!("stdout?queue={text}"));
+    assert!(queues.iter().all(|url| parse_out(url).unwrap().queue_bytes == 256 << 20));
+    assert_eq!(parse_out("otlp-grpc://h?timeout=1m30s").unwrap().timeout, Duration::from_secs(90));
     assert_eq!(parse_out("stdout?temporality=cumulative").unwrap().temporality, Some(Temporality::Cumulative));
     assert_eq!(parse_out("file:/a/b").unwrap().name, "file:/a/b");
 }
@@ -243,11 +246,12 @@ fn bad_destinations_say_what_to_do() {
         ("file:", "file:PATH"),
         ("stdout?timeout=1s", "remove it"),
         ("otlp-grpc://h?queue", "queue=VALUE"),
-        ("otlp-grpc://h?queue=1KB", "queue=`1KB`"),
+        ("otlp-grpc://h?queue=1XB", "queue='1XB' is no size; write 65536, 64KiB, 64MiB or 2GiB"),
+        ("otlp-grpc://h?queue=1KB", "queue=`1KB` is out of range"),
         ("otlp-grpc://h?queue=1KiB", "between 4MiB and 1024GiB"),
-        ("otlp-grpc://h?queue=99999999999999999999", "queue=`9999"),
+        ("otlp-grpc://h?queue=99999999999999999999", "queue='9999"),
         ("otlp-grpc://h?timeout=0s", "between 100ms and 5m"),
-        ("otlp-grpc://h?timeout=5", "timeout=`5`"),
+        ("otlp-grpc://h?timeout=5", "timeout='5' is no duration; write 250ms, 10s, 5m or 1h"),
         ("otlp-grpc://h?temporality=Delta", "delta or cumulative"),
         ("otlp-grpc://h?compression=brotli", "zstd, gzip or none"),
         ("otlp-grpc://h?colour=red", "`colour`"),

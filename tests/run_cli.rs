@@ -495,6 +495,32 @@ fn an_empty_environment_variable_counts_as_not_set() {
     }
 }
 
+/// Sizes and counts are written alike wherever they stand.
+#[test]
+fn every_dialect_of_sizes_and_counts_is_taken() {
+    for (series, memory) in [("1M", "2G"), ("1e6", "2048mb"), ("1_000_000", "2 GiB")] {
+        let out = "stdout?queue=64MB";
+        let flags = ["--series-limit", series, "--memory-limit", memory, "--max-body", "4mb", "--out", out];
+        let catchment = Catchment::start(&flags);
+        let limits = catchment.banner.lines().find(|line| line.starts_with("  limits")).unwrap();
+        for words in ["1000000 series", "2 GiB memory", "4 MiB a request"] {
+            assert!(limits.contains(words), "{words}: {limits}");
+        }
+        assert_eq!(catchment.terminate().code(), 0);
+    }
+    let ended = run(&["--memory-limit", "0%", "--max-body", "50%", "--out", "otlp-grpc://h?queue=50%&timeout=5"]);
+    assert_eq!(ended.code(), 2, "{ended:?}");
+    for words in [
+        "--memory-limit '0%' is no part of the memory",
+        "--max-body '50%' is no size; write",
+        "queue='50%' is no size; write",
+    ] {
+        assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+    let half = Catchment::start(&["--memory-limit", "50%", "--max-body", "1MiB"]);
+    assert_eq!(half.terminate().code(), 0);
+}
+
 #[test]
 fn the_banner_tells_what_runs_where_and_what_to_try() {
     let catchment = Catchment::start(&["--shards", "2", "--out", "stdout?temporality=delta", "--interval", "5s"]);

@@ -4,9 +4,6 @@
 
 mod pages;
 mod run;
-mod units;
-
-pub use units::duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -1,6 +1,5 @@
 //! `catchment run`: flags as typed, then one fallible step to a settled plan.
 
-use super::units::{duration, size};
 use crate::deliver::{Access, Endpoint, Secret, parse_out};
 use crate::limits::{
     CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX,
@@ -8,7 +7,8 @@ use crate::limits::{
 };
 use crate::model::Temporality;
 use crate::prometheus::Translation;
-use crate::runtime::{LogFormat, Pin, Plan};
+use crate::runtime::{LogFormat, Pin, Plan, clock};
+use crate::units::{count, duration, part_of, size};
 use clap::{Args, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,8 @@ pub struct Options {
     /// rest is rejected
     #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
     series_limit: String,
-    /// Memory of the whole process. `auto` takes three quarters of what the machine or cgroup has
+    /// Memory of the whole process, also as a part of what the machine or cgroup has, such as 50%. `auto` takes three
+    /// quarters of that
     #[arg(long, value_name = "SIZE|auto", default_value = "auto", env = "CATCHMENT_MEMORY_LIMIT")]
     memory_limit: String,
     /// Largest request, before and after decompression
@@ -124,6 +125,8 @@ pub struct Options {
 
 const AFTER: &str = "\
 Every flag can be given as an environment variable, shown beside it. One that is empty counts as not set.
+DURATION is 250ms, 10s, 5m, 1h or 1m30s. SIZE is 65536, 64K, 64MB or 64MiB, powers of 1024 all of them. N is 1000, 10k, \
+1M, 1e6 or 1_000_000.
 
 Examples:
   catchment run
@@ -198,7 +201,7 @@ impl Options {
                 });
                 tuned.unwrap_or(cores.min(SHARDS_MAX))
             }
-            text => text.parse().ok().filter(|n| (1..=SHARDS_MAX).contains(n)).unwrap_or_else(|| {
+            text => count(text).ok().filter(|n| (1..=SHARDS_MAX).contains(n)).unwrap_or_else(|| {
                 note(format!("--shards {text}: give a number from 1 to {SHARDS_MAX}, or auto"));
                 1
             }),
@@ -294,11 +297,13 @@ impl Options {
                 ));
             }
         }
-        let series_limit = self.series_limit.parse().ok().filter(|n| (1..=u32::MAX as usize).contains(n));
-        let series_limit = series_limit.unwrap_or_else(|| {
-            note(format!("--series-limit {}: give a number from 1 to {}", self.series_limit, u32::MAX));
+        let series_limit = count(&self.series_limit).unwrap_or_else(|why| {
+            note(format!("--series-limit {why}"));
             1
         });
+        if !(1..=u32::MAX as usize).contains(&series_limit) {
+            note(format!("--series-limit {}: give a number from 1 to {}", self.series_limit, u32::MAX));
+        }
         let max_body = size(&self.max_body).unwrap_or_else(|why| {
             note(format!("--max-body {why}"));
             usize::MAX
@@ -315,14 +320,14 @@ impl Options {
         }
         let memory_limit = match self.memory_limit.as_str() {
             "auto" => None,
-            text => match size(text) {
+            text => match part_of(text, clock::memory_of_machine()).unwrap_or_else(|| size(text)) {
                 Ok(bytes) if bytes >= 64 * MIB => Some(bytes),
                 Ok(_) => {
                     note(format!("--memory-limit {text}: give at least 64MiB, or auto"));
                     None
                 }
                 Err(why) => {
-                    note(format!("--memory-limit {why}, or auto"));
+                    note(format!("--memory-limit {why}, 50%, or auto"));
                     None
                 }
             },

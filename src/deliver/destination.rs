@@ -23,6 +23,7 @@ use crate::limits::{
     TLS_SESSION_BYTES,
 };
 use crate::model::Temporality;
+use crate::units::{count, duration, size};
 
 /// Smallest `?queue=`: two of the largest batches, so that a full queue is never one batch alone.
 pub const QUEUE_BYTES_MIN: usize = 2 * BATCH_BYTES_MAX;
@@ -256,9 +257,7 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
             };
         }
         "queue" => {
-            let bytes = parse_bytes(value).ok_or_else(|| {
-                format!("queue=`{value}` is no size: write a whole number with B, KiB, MiB or GiB, as in 256MiB")
-            })?;
+            let bytes = size(value).map_err(|why| format!("queue={why}"))?;
             if !(QUEUE_BYTES_MIN..=QUEUE_BYTES_MAX).contains(&bytes) {
                 return Err(format!(
                     "queue=`{value}` is out of range: write between {}MiB and 1024GiB",
@@ -268,9 +267,7 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
             destination.queue_bytes = bytes;
         }
         "timeout" => {
-            let timeout = parse_duration(value).ok_or_else(|| {
-                format!("timeout=`{value}` is no time: write a whole number with ms, s or m, as in 10s")
-            })?;
+            let timeout = duration(value).map_err(|why| format!("timeout={why}"))?;
             if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout) {
                 return Err(format!("timeout=`{value}` is out of range: write between 100ms and 5m"));
             }
@@ -289,8 +286,8 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
 }
 
 fn parse_count(key: &str, value: &str, max: usize) -> Result<usize, String> {
-    let count = value.parse().ok().filter(|count| (1..=max).contains(count));
-    count.ok_or_else(|| format!("{key}=`{value}` is no number of them: write a number from 1 to {max}"))
+    let read = count(value).ok().filter(|read| (1..=max).contains(read));
+    read.ok_or_else(|| format!("{key}=`{value}` is no number of them: write a number from 1 to {max}"))
 }
 
 fn parse_path(key: &str, value: &str) -> Result<PathBuf, String> {
@@ -382,33 +379,4 @@ fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<E
         Ok(_) => Ok(endpoint),
         Err(_) => Err(format!("host `{host}` is no name and no address: write HOST:PORT")),
     }
-}
-
-fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    Some((number.parse().ok()?, unit))
-}
-
-fn parse_bytes(text: &str) -> Option<usize> {
-    let (number, unit) = split_unit(text)?;
-    let scale: u64 = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    usize::try_from(number.checked_mul(scale)?).ok()
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_unit(text)?;
-    let scale: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return None,
-    };
-    Some(Duration::from_millis(number.checked_mul(scale)?))
 }

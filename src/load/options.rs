@@ -7,6 +7,7 @@ use super::payload::{Order, Settings};
 use super::preset::Preset;
 use super::shape::Mix;
 use crate::limits::LOAD_CONNECTIONS_MAX;
+use crate::units::{count, decimal, duration, positive, size};
 use clap::Parser;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -56,31 +57,31 @@ pub struct Options {
     pub preset: Option<Preset>,
 
     /// Distinct series over all resources and metrics [default: 10000]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Shape")]
     pub series: Option<usize>,
 
     /// Points in one request [default: 1000]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Shape")]
     pub batch: Option<usize>,
 
     /// String attributes on each point [default: 5]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Shape")]
     pub attributes: Option<usize>,
 
     /// Bytes of each attribute's value, from 8 [default: 6 to 17, as is usual for what they name]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = size, help_heading = "Shape")]
     pub attribute_bytes: Option<usize>,
 
     /// Resources the series are spread over [default: one for each 1000 series, as if each were one process]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Shape")]
     pub resources: Option<usize>,
 
     /// Number of the first resource: several generators with different ones send different series [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = count::<u32>, help_heading = "Shape")]
     pub first_resource: Option<u32>,
 
     /// Metrics of each resource [default: 20]
-    #[arg(long, value_name = "N", help_heading = "Shape")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Shape")]
     pub metrics: Option<usize>,
 
     /// Kinds, dealt round over the metrics by weight, as in delta-sum=8,gauge=1,delta-histogram=1. Kinds: delta-sum,
@@ -94,20 +95,20 @@ pub struct Options {
     pub order: Option<Order>,
 
     /// Share of the points that is dropped and replaced by new series at every export, as in 0.01 [default: 0]
-    #[arg(long, value_name = "SHARE", help_heading = "Shape")]
+    #[arg(long, value_name = "SHARE", value_parser = decimal, help_heading = "Shape")]
     pub churn: Option<f64>,
 
     /// Series that die in a second, and as many that are born; on top of --churn [default: 0]
-    #[arg(long, value_name = "SERIES", help_heading = "Shape")]
+    #[arg(long, value_name = "SERIES", value_parser = decimal, help_heading = "Shape")]
     pub churn_rate: Option<f64>,
 
     /// Share of the cumulative points that begin anew at every export, as after a restart [default: 0]
-    #[arg(long, value_name = "SHARE", help_heading = "Shape")]
+    #[arg(long, value_name = "SHARE", value_parser = decimal, help_heading = "Shape")]
     pub resets: Option<f64>,
 
     /// Share of the points that come late: stamped before the last export. A late delta adds all the same, any other late
     /// point repeats what was true then [default: 0]
-    #[arg(long, value_name = "SHARE", help_heading = "Shape")]
+    #[arg(long, value_name = "SHARE", value_parser = decimal, help_heading = "Shape")]
     pub late: Option<f64>,
 
     /// Same seed, same bytes (at the same times)
@@ -124,53 +125,53 @@ pub struct Options {
 
     /// Compress N different sends of each request before the first byte is sent, and send them in turn, times and all:
     /// the generator then costs what it does uncompressed. For kinds that only add, without churn
-    #[arg(long, value_name = "N", help_heading = "Sending")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Sending")]
     pub prepared: Option<usize>,
 
     /// Connections. A request keeps to its connection, unless there are fewer requests than connections and only
     /// delta kinds [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Sending")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Sending")]
     pub connections: Option<usize>,
 
     /// Requests that may wait for an answer on each connection [default: 8 with gRPC, 1 with HTTP/1.1]
-    #[arg(long, value_name = "N", help_heading = "Sending")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Sending")]
     pub in_flight: Option<usize>,
 
     /// Points per second; latency is then counted from the moment a request was due, sent or not [default: as fast
     /// as the server answers]
-    #[arg(long, value_name = "POINTS", help_heading = "Sending")]
+    #[arg(long, value_name = "POINTS", value_parser = decimal, help_heading = "Sending")]
     pub rate: Option<f64>,
 
     /// Raise the rate from nothing to --rate over so long, evenly
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "rate", help_heading = "Sending")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "rate", help_heading = "Sending")]
     pub ramp: Option<Duration>,
 
     /// How long to send, as in 500ms, 10s, 2m [default: 10s, unless --requests or --exports is given]
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Sending")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Sending")]
     pub duration: Option<Duration>,
 
     /// Stop after so many requests; without --duration also once nothing is answered for 30 s, or for --drain if that is
     /// longer
-    #[arg(long, value_name = "N", help_heading = "Sending")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>, help_heading = "Sending")]
     pub requests: Option<u64>,
 
     /// Stop after so many passes over all series, or as --requests does
-    #[arg(long, value_name = "N", help_heading = "Sending")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>, help_heading = "Sending")]
     pub exports: Option<u64>,
 
     /// Send so many passes over all series first, as fast as they are answered, and wait for their last answer: then the
     /// measured part begins, with the same series on the same connections. The warm-up is in no latency, rate or count,
     /// and --duration, --requests, --exports, --rate and --ramp begin behind it; --verify and the expected totals have it
     /// all the same, and a point of it that is not acknowledged makes the run inexact
-    #[arg(long, value_name = "EXPORTS", default_value_t = 0, hide_default_value = true, help_heading = "Sending")]
+    #[arg(long, value_name = "EXPORTS", value_parser = count::<u64>, default_value_t = 0, hide_default_value = true, help_heading = "Sending")]
     pub warm_up: u64,
 
     /// How long answers are waited for after the last request; what is not answered then has failed
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s", help_heading = "Sending")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s", help_heading = "Sending")]
     pub drain: Duration,
 
     /// Pin the sending thread to this core
-    #[arg(long, value_name = "N", help_heading = "Sending")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, help_heading = "Sending")]
     pub cpu: Option<usize>,
 
     /// Check the whole way: start a counting sink, let the server deliver there, and compare every series with what was
@@ -187,7 +188,7 @@ pub struct Options {
     /// where it closes and no request has come for 2 s: what is delivered twice later than that is not found
     #[arg(
         long,
-        value_name = "TIME",
+        value_name = "DURATION",
         value_parser = duration,
         default_value = "30s",
         requires = "verify",
@@ -199,7 +200,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..),
+        value_parser = positive,
         requires = "verify",
         help_heading = "Verification"
     )]
@@ -352,11 +353,11 @@ impl Options {
         if connections > LOAD_CONNECTIONS_MAX {
             return Err(format!("--connections {connections}: at most {LOAD_CONNECTIONS_MAX}"));
         }
-        if let Some(rate) = of.rate.filter(|rate| !rate.is_finite() || *rate <= 0.0) {
-            return Err(format!(
-                "--rate must be more than 0 points per second and finite, {rate} is not; leave it out to send as \
-                 fast as the server answers"
-            ));
+        if of.rate == Some(0.0) {
+            return Err(
+                "--rate must be more than 0 points per second; leave it out to send as fast as the server answers"
+                    .into(),
+            );
         }
         for (flag, is_nothing) in [
             ("--duration", of.duration == Some(Duration::ZERO)),
@@ -470,22 +471,6 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-/// A number with `us`, `ms`, `s`, `m` or `h`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let seconds = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err(format!("{text:?} is not a time: a number with us, ms, s, m or h")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} is not a time: a number with us, ms, s, m or h"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is out of range"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -510,6 +495,9 @@ mod tests {
         assert_eq!((plain.settings.series, plain.settings.batch, plain.connections), (10_000, 1_000, 1));
         assert_eq!((plain.in_flight, plain.duration), (8, Some(Duration::from_secs(10))));
         assert_eq!(settled("--exports 2").unwrap().duration, None);
+        let dialects = settled("--series 1M --batch 1_000 --rate 1M --requests 1e3 --drain 1m30s").unwrap();
+        assert_eq!((dialects.settings.series, dialects.settings.batch), (1_000_000, 1_000));
+        assert_eq!((dialects.requests, dialects.drain), (Some(1_000), Duration::from_secs(90)));
         assert_eq!(settled("--encoding json").unwrap().endpoint.authority, "127.0.0.1:4318");
     }
 
@@ -519,8 +507,13 @@ mod tests {
             ("--connections 0", "at least 1"),
             ("--in-flight 0", "at least 1"),
             ("--connections 65536", "at most 65535"),
-            ("--rate=-1", "and finite, -1 is not"),
-            ("--rate inf", "and finite, inf is not"),
+            ("--rate=-1", "'-1' is no number; write 1000"),
+            ("--rate inf", "'inf' is no number"),
+            ("--rate 0", "more than 0 points"),
+            ("--churn-rate=-1", "'-1' is no number; write 1000"),
+            ("--series many", "'many' is no number of them"),
+            ("--duration 5", "'5' is no duration; write 250ms"),
+            ("--attribute-bytes 8x", "'8x' is no size"),
             ("--duration 0s", "--duration of 0 leaves nothing to send"),
             ("--requests 0", "--requests of 0 leaves nothing to send"),
             ("--exports 0", "--exports of 0 leaves nothing to send"),
@@ -566,15 +559,6 @@ mod tests {
         assert_eq!(read("raw://a:9/"), whole(Scheme::Raw, "a:9", "/v1/metrics"));
         for bad in ["a:1", "ftp://a:1", "grpc://", "raw://a", "grpc://a:1/x"] {
             assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn times_are_read() {
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "5", "s", "1x", "1.2.3s"] {
-            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }

@@ -10,11 +10,10 @@
 
 use super::json_in;
 use super::messages::ExportMetricsServiceRequest;
-use super::options::duration;
 use super::sink_session::serve;
 use super::totals::Totals;
 use crate::files;
-use clap::value_parser;
+use crate::units::{count, decimal, duration, positive};
 use prost::Message;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -56,7 +55,7 @@ pub struct SinkOptions {
     pub fail_rate: f64,
 
     /// Answer only after so long, as in 100ms (all requests)
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub delay: Option<Duration>,
 
     /// Never answer
@@ -68,20 +67,20 @@ pub struct SinkOptions {
     pub reset: bool,
 
     /// Send this many seconds as Retry-After (HTTP) or RetryInfo (gRPC) with --fail-status
-    #[arg(long, value_name = "SECONDS", requires = "fail_status", conflicts_with_all = ["hang", "reset", "partial"])]
+    #[arg(long, value_name = "SECONDS", value_parser = count::<u32>, requires = "fail_status", conflicts_with_all = ["hang", "reset", "partial"])]
     pub retry_after: Option<u32>,
 
     /// Claim in partial success that so many points of the request were rejected (they are counted all the same)
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..), group = "fault")]
+    #[arg(long, value_name = "N", value_parser = positive, group = "fault")]
     pub partial: Option<u64>,
 
     /// Answer the N-th request with success and forget it: what a test of --verify must find
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub drop: Option<u64>,
 
     /// After the N-th request, hold one series of a metric one too high and another one as much too low: their sum is
     /// right, and they are not
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub misplace: Option<u64>,
 }
 
@@ -111,7 +110,7 @@ fn fail_status(text: &str) -> Result<u16, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    let share = decimal(text).ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a share is from 0 to 1, as in 0.25".into())
 }
 

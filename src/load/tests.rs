@@ -290,7 +290,6 @@ fn contradictions_are_refused_with_a_remedy() {
         "--resets 0.5 --kind delta-sum",
         "--late 1.5",
         "--attribute-bytes 7",
-        "--churn-rate=-1",
         "--prepared 2",
         "--prepared 2 --compression gzip --kind gauge",
         "--prepared 2 --compression gzip --churn 0.1",
@@ -512,10 +511,10 @@ fn faults_that_cannot_be_are_refused_with_words() {
         ("--fail-status 503 --partial 1", "cannot be used with"),
         ("--retry-after 3", "--fail-status <CODE>"),
         ("--hang --retry-after 3", "cannot be used with"),
-        ("--partial 0", "is not in 1.."),
-        ("--drop 0", "is not in 1.."),
-        ("--misplace 0", "is not in 1.."),
-        ("--delay 5", "is not a time"),
+        ("--partial 0", "write 1 or more"),
+        ("--drop 0", "write 1 or more"),
+        ("--misplace 0", "write 1 or more"),
+        ("--delay 5", "'5' is no duration; write 250ms"),
     ] {
         let error = parse(words).err().unwrap_or_else(|| panic!("{words} was taken")).to_string();
         assert!(error.contains(want), "{words}: {error}");

@@ -4,6 +4,7 @@ use super::machine;
 use crate::files;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
 use crate::load::Preset;
+use crate::units::{count, duration};
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -41,10 +42,10 @@ impl Source {
 #[command(after_long_help = AFTER)]
 pub struct Options {
     /// Most shards to try [default: what can be measured: half of the cores over sockets, all of them in process]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub max: Option<usize>,
     /// Rounds of each count, interleaved; the median counts
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, default_value_t = 3)]
     pub rounds: usize,
     /// How long each round is measured, after a warm-up
     #[arg(long, value_name = "DURATION", default_value = "2s")]
@@ -59,7 +60,7 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "NAME", conflicts_with = "capture")]
     pub preset: Option<Preset>,
     /// Series of the generator's traffic [default: 100000, or what the preset says]
-    #[arg(long, value_name = "N", conflicts_with = "capture")]
+    #[arg(long, value_name = "N", value_parser = count::<usize>, conflicts_with = "capture")]
     pub series: Option<usize>,
     /// Draw throughput and efficiency to this file, .svg or .png; repeatable
     #[arg(long = "chart", value_name = "FILE")]
@@ -139,7 +140,7 @@ impl Options {
         if self.series == Some(0) {
             return Err("--series 0: give at least 1".into());
         }
-        let duration = crate::cli::duration(&self.duration).map_err(|why| format!("--duration {why}"))?;
+        let duration = duration(&self.duration).map_err(|why| format!("--duration {why}"))?;
         if !(TUNE_DURATION_MIN..=TUNE_DURATION_MAX).contains(&duration) {
             return Err(format!("--duration {}: give a duration from 50ms to 10m", self.duration));
         }

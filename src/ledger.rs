@@ -40,6 +40,8 @@ pub enum Note {
     ExemplarsDropped,
     /// Points added to an overflow series (M30).
     Overflowed,
+    /// Resources and scopes whose texts were cut to the limits.
+    TextsCut,
     /// Series made.
     SeriesBorn,
     /// Series expired.
@@ -86,7 +88,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 32;
+    pub const COUNT: usize = 33;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
@@ -100,6 +102,7 @@ impl Note {
         ("exemplars", "Exemplars of applied points; the newest four of a series and interval are kept"),
         ("exemplars_dropped", "Exemplars dropped: no value, an id of another length, too long, or no room"),
         ("points_overflowed", "Points added to the overflow series of their metric; raise --series-limit"),
+        ("texts_cut", "Resources and scopes with texts or attributes over the limits, which were cut"),
         ("series_created", "Series created"),
         ("series_expired", "Series expired after --expire without a point"),
         ("series_revived", "Series that a point brought back while they were retiring"),

@@ -25,10 +25,19 @@ pub const ERROR_MESSAGE_BYTES_MAX: usize = 4 * KIB;
 pub const WIRE_DEPTH_MAX: usize = 64;
 /// Bytes of one number in a JSON request. The longest exact decimal of a double has 1,077.
 pub const JSON_NUMBER_BYTES_MAX: usize = 2_048;
-/// Bytes of a metric name.
-pub const NAME_BYTES_MAX: usize = 64 * KIB;
-/// Attributes on one point.
-pub const ATTRIBUTES_MAX: usize = 1_024;
+/// Bytes of a metric name (OpenTelemetry metrics API, instrument name syntax: 255), and of a scope's name, its version, and a
+/// schema URL.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Bytes of a unit (OpenTelemetry metrics API: 63).
+pub const UNIT_BYTES_MAX: usize = 64;
+/// Bytes of a description; what is beyond is cut off.
+pub const DESCRIPTION_BYTES_MAX: usize = 4 * KIB;
+/// Attributes of one point, resource or scope (OpenTelemetry SDKs: 128).
+pub const ATTRIBUTES_MAX: usize = 128;
+/// Bytes of an attribute's key.
+pub const ATTRIBUTE_KEY_BYTES_MAX: usize = 255;
+/// Bytes of an attribute's value, as it is encoded.
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 4 * KIB;
 /// Resources, scopes, metrics and points of one request, together. A million empty ones take some 30 ms to walk.
 pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order

@@ -87,11 +87,15 @@ pub enum Reject {
     CountOverflow,
     /// The series died each time that the point was about to be added.
     Contended,
+    /// M32: the metric's unit is longer than the limit.
+    LongUnit,
+    /// M32: an attribute's key or value is longer than the limit.
+    LongAttribute,
 }
 
 impl Reject {
     /// Number of reasons.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 21;
     /// All reasons, by number.
     pub const ALL: [Reject; Self::COUNT] = [
         Reject::NoTime,
@@ -113,6 +117,8 @@ impl Reject {
         Reject::NotFinite,
         Reject::CountOverflow,
         Reject::Contended,
+        Reject::LongUnit,
+        Reject::LongAttribute,
     ];
 
     /// The label value in metrics and in the ledger.
@@ -137,6 +143,8 @@ impl Reject {
             Reject::NotFinite => "not_finite",
             Reject::CountOverflow => "count_overflow",
             Reject::Contended => "contended",
+            Reject::LongUnit => "long_unit",
+            Reject::LongAttribute => "long_attribute",
         }
     }
 
@@ -152,8 +160,8 @@ impl Reject {
             Reject::BadExponential => "exponential histogram scale, offsets or counts are out of range",
             Reject::StartAfterTime => "start_time_unix_nano lies after time_unix_nano",
             Reject::EmptyName => "a metric has no name",
-            Reject::LongName => "a metric name is longer than 64 KiB",
-            Reject::TooManyAttributes => "a point has more than 1024 attributes",
+            Reject::LongName => "a metric name is longer than 255 bytes",
+            Reject::TooManyAttributes => "a point has more than 128 attributes",
             Reject::SeriesLimit => "series limit reached: raise --series-limit or send fewer distinct attribute sets",
             Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",
             Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
@@ -163,6 +171,10 @@ impl Reject {
                  negative"
             }
             Reject::NotFinite => "a sum is NaN or infinite",
+            Reject::LongUnit => "a unit is longer than 64 bytes",
+            Reject::LongAttribute => {
+                "an attribute's key is longer than 255 bytes, or its value than 4096: shorten it at the source"
+            }
             Reject::CountOverflow => "histogram counts overflow 64 bits",
             Reject::Contended => {
                 "the series expired again and again while its point came: send it again, or raise --expire"

@@ -255,18 +255,93 @@ fn m1_to_m3_m9_m27_m32_single_points_are_rejected_with_a_reason() {
     check(sum("m", DELTA, true, vec![number(&[], T + 1, T, int(1))]), Reject::StartAfterTime);
     check(sum("m", DELTA, true, vec![number(&[("k", "1"), ("k", "2")], T, T, int(1))]), Reject::DuplicateAttribute);
     check(sum("", DELTA, true, vec![number(&[], T, T, int(1))]), Reject::EmptyName);
-    check(sum(&"x".repeat(65_537), DELTA, true, vec![number(&[], T, T, int(1))]), Reject::LongName);
-    let many: Vec<String> = (0..1025).map(|i| format!("k{i}")).collect();
+    check(sum(&"x".repeat(256), DELTA, true, vec![number(&[], T, T, int(1))]), Reject::LongName);
+    let many: Vec<String> = (0..129).map(|i| format!("k{i}")).collect();
     let pairs: Vec<(&str, &str)> = many.iter().map(|k| (k.as_str(), "v")).collect();
     check(sum("m", DELTA, true, vec![number(&pairs, T, T, int(1))]), Reject::TooManyAttributes);
+    let long = |length: usize| "x".repeat(length);
+    check(sum("m", DELTA, true, vec![number(&[(&long(256), "v")], T, T, int(1))]), Reject::LongAttribute);
+    check(sum("m", DELTA, true, vec![number(&[("k", &long(4_097))], T, T, int(1))]), Reject::LongAttribute);
+    let mut unit = sum("m", DELTA, true, vec![number(&[], T, T, int(1))]);
+    unit.unit = long(65);
+    check(unit, Reject::LongUnit);
+}
+
+/// An answer names the first point of each reason: its metric and service, escaped and of bounded length.
+#[test]
+fn what_is_rejected_is_named() {
+    let mut rig = Rig::with(1, 1, 300 * SECOND);
+    let point = |k: &str, time| vec![number(&[("k", k)], 0, time, int(1))];
+    let name = format!("m\n{}", "y".repeat(200));
+    let receipt =
+        rig.send(0, &request_of("shop\u{1b}", vec![gauge(&name, point("a", T)), gauge(&name, point("b", 0))]));
+    let words = receipt.message.unwrap();
+    assert!(words.contains(r#"(first: metric "m\nyyyy"#) && words.contains(r#"of service "shop\u{1b}""#), "{words}");
+    assert!(words.len() < 400, "{words}");
+    // and where a limit refuses it, known or new
+    let receipt = rig.send(0, &request_of("other", vec![gauge("second", point("b", T + 1))]));
+    assert!(receipt.message.unwrap().contains(r#"(first: metric "second" of service "other")"#));
+}
+
+/// Long texts of a resource or scope are cut, end in their hash, and cost no point; what differs behind the cut stays apart.
+#[test]
+fn long_texts_of_a_resource_are_cut_and_stay_distinct() {
+    let mut rig = Rig::new(1);
+    let long = |end: &str| format!("{}{end}", "x".repeat(10_000));
+    let send = |rig: &mut Rig, end: &str, more: usize| {
+        let mut one = request_of(&long(end), vec![sum("m", DELTA, true, vec![number(&[], T, T, int(1))])]);
+        let resource = one.resource_metrics[0].resource.as_mut().unwrap();
+        resource.attributes.extend((0..more).map(|i| attribute(&format!("r{i:03}"), &long(end))));
+        one.resource_metrics[0].schema_url = long(end);
+        let receipt = rig.send(0, &one);
+        assert_eq!(receipt.rejected, 0, "{receipt:?}");
+        receipt.message
+    };
+    for (series, end, more) in [(1, "a", 0), (2, "b", 0), (3, "a", 200), (4, "b", 200)] {
+        let words = send(&mut rig, end, more).expect("a word on what was cut");
+        assert!(words.contains("were cut") && words.contains("\"m\""), "{words}");
+        assert_eq!(send(&mut rig, end, more), None, "it is said once");
+        assert_eq!(rig.registry.live(), series);
+    }
+    assert!(rig.tally.noted(Note::TextsCut) >= 4);
+    let out = rig.cut(T + SECOND);
+    for request in &out.cumulative {
+        for resource in &request.resource_metrics {
+            let attributes = &resource.resource.as_ref().unwrap().attributes;
+            assert!(attributes.len() <= 128 && resource.schema_url.len() <= 255);
+            assert!(attributes.iter().all(|a| a.encoded_len() <= 4_096 + 255 + 16));
+        }
+    }
+    assert_eq!(values(&out.cumulative), [2.0; 4]);
+}
+
+/// M6: descriptions identify nothing, however many come; the longest stays, up to its limit.
+#[test]
+fn m6_descriptions_make_no_streams() {
+    let mut rig = Rig::new(1);
+    let metric = |i: usize| {
+        let mut one = sum("m", DELTA, true, vec![number(&[], T, T, int(1))]);
+        one.description = format!("{i:0>width$}", width = 1 + i * 3);
+        one
+    };
+    rig.send(0, &request(vec![metric(0)]));
+    let before = rig.registry.bytes();
+    for _ in 0..2 {
+        assert_eq!(rig.send(0, &request((0..3_000).map(metric).collect())).rejected, 0);
+    }
+    assert_eq!(rig.registry.bytes(), before);
+    let out = rig.cut(T + SECOND);
+    assert_eq!(values(&out.delta), [6_001.0]);
+    let shown = &out.delta[0].resource_metrics[0].scope_metrics[0].metrics[0].description;
+    assert_eq!(shown.len(), 4_096);
 }
 
 #[test]
-fn m6_m32_a_name_of_64_kib_and_1000_attributes_and_duplicate_blocks_are_taken() {
+fn m6_m32_a_name_and_as_many_attributes_as_the_limits_have_and_duplicate_blocks_are_taken() {
     let mut rig = Rig::new(1);
-    let many: Vec<String> = (0..1000).map(|i| format!("k{i}")).collect();
+    let many: Vec<String> = (0..128).map(|i| format!("k{i}")).collect();
     let pairs: Vec<(&str, &str)> = many.iter().map(|k| (k.as_str(), "v")).collect();
-    let mut all = request(vec![sum(&"x".repeat(65_536), DELTA, true, vec![number(&pairs, T, T, int(1))])]);
+    let mut all = request(vec![sum(&"x".repeat(255), DELTA, true, vec![number(&pairs, T, T, int(1))])]);
     all.resource_metrics.push(all.resource_metrics[0].clone());
     assert_eq!(rig.send(0, &all).rejected, 0);
     assert_eq!(values(&rig.cut(T + 1).cumulative), [2.0]);
@@ -746,9 +821,15 @@ fn long_attributes_count_towards_the_memory_limit() {
         let mut applied = 0;
         for i in from..from + 200 {
             let long = format!("{i}{}", "x".repeat(LONG));
-            let (service, value) = if long_resource { (long.as_str(), "v") } else { ("svc", long.as_str()) };
-            let point = number(&[("k", value)], START, START + SECOND, int(1));
-            let receipt = rig.send(0, &request_of(service, vec![gauge("m", vec![point])]));
+            // as many attributes as are as long together
+            let keys: Vec<String> = (0..LONG / 4_000).map(|k| format!("k{k}")).collect();
+            let texts: Vec<(&str, &str)> = keys.iter().map(|k| (k.as_str(), &long[..4_000])).collect();
+            let point = number(if long_resource { &[] } else { &texts }, START, START + SECOND, int(1));
+            let mut one = request_of("svc", vec![gauge("m", vec![point])]);
+            if long_resource {
+                one.resource_metrics[0].resource.as_mut().unwrap().attributes.extend(attributes(&texts));
+            }
+            let receipt = rig.send(0, &one);
             applied += 1 - receipt.rejected;
         }
         applied
@@ -771,8 +852,13 @@ fn long_attributes_count_towards_the_memory_limit() {
 #[test]
 fn batches_of_long_attributes_stay_within_their_bytes() {
     let mut rig = Rig::new(1);
-    let long = "x".repeat(100_000);
-    let point = |i: usize| number(&[("k", &format!("{i}{long}"))], START, START + SECOND, int(1));
+    let long = "x".repeat(4_000);
+    let keys: Vec<String> = (0..25).map(|k| format!("k{k}")).collect();
+    let point = |i: usize| {
+        let texts: Vec<String> = keys.iter().map(|_| format!("{i}{long}")).collect();
+        let pairs: Vec<(&str, &str)> = keys.iter().zip(&texts).map(|(k, text)| (k.as_str(), text.as_str())).collect();
+        number(&pairs, START, START + SECOND, int(1))
+    };
     rig.send(0, &request(vec![gauge("m", (0..100).map(point).collect())]));
     let out = rig.cut(START + 10 * SECOND);
     let sizes: Vec<usize> = out.cumulative.iter().map(Message::encoded_len).collect();

@@ -17,6 +17,7 @@ pub(super) fn reject_of(bad: Bad) -> Reject {
     match bad {
         Bad::DuplicateKey => Reject::DuplicateAttribute,
         Bad::TooMany => Reject::TooManyAttributes,
+        Bad::TooLong => Reject::LongAttribute,
     }
 }
 

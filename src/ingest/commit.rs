@@ -12,9 +12,9 @@ use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
 use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Note, Tally};
-use crate::limits::{CROWDED_CELLS_MAX, ROUTES_PER_CELL_MAX};
+use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Input, Kind, Receipt, Reject};
-use crate::otlp::attributes;
+use crate::otlp::attributes::{self, Bad};
 use crate::otlp::schema::Message;
 use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
@@ -58,6 +58,9 @@ impl Ingest {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
         self.contexts.begin();
+        for (stream, description) in &stage.descriptions {
+            self.describe(*stream, description);
+        }
         let staged = std::mem::take(&mut self.staged);
         let (mut number, mut histogram, mut exponential, mut summary, mut exemplars) = (0, 0, 0, 0, 0);
         for run in 0..stage.runs.len() {
@@ -82,7 +85,12 @@ impl Ingest {
                         };
                         before = if point.flags & stage::BIRTH == 0 { point.route } else { before };
                         if let Err(reason) = done {
-                            refuse(kind_of(point), reason, stage, &mut rejected);
+                            let of = if point.flags & stage::BIRTH != 0 {
+                                Target::Birth(point.route)
+                            } else {
+                                Target::Route(point.route)
+                            };
+                            self.refuse(kind_of(point), reason, of, stage, &mut rejected);
                         }
                     }
                     number = to;
@@ -98,7 +106,7 @@ impl Ingest {
                         });
                         match done {
                             Ok(route) => self.keep_exemplars(route, point.exemplars, 8, point.flags, tally),
-                            Err(reason) => refuse(Kind::Histogram, reason, stage, &mut rejected),
+                            Err(reason) => self.refuse(Kind::Histogram, reason, target, stage, &mut rejected),
                         }
                     }
                 }
@@ -110,7 +118,9 @@ impl Ingest {
                             .and_then(|route| self.exponential(route, &point, tally).map(|()| route));
                         match done {
                             Ok(route) => self.keep_exemplars(route, point.exemplars, 11, point.flags, tally),
-                            Err(reason) => refuse(Kind::ExponentialHistogram, reason, stage, &mut rejected),
+                            Err(reason) => {
+                                self.refuse(Kind::ExponentialHistogram, reason, target, stage, &mut rejected);
+                            }
                         }
                     }
                 }
@@ -119,7 +129,7 @@ impl Ingest {
                         let (target, point) = stage.summaries[i];
                         let route = self.route_to(target, stage, tally);
                         if let Err(reason) = route.and_then(|route| self.summary(route, &point, tally)) {
-                            refuse(Kind::Summary, reason, stage, &mut rejected);
+                            self.refuse(Kind::Summary, reason, target, stage, &mut rejected);
                         }
                     }
                 }
@@ -137,6 +147,15 @@ impl Ingest {
         self.registry.hold(self.core as usize, self.routes.bytes() + self.contexts.bytes());
     }
 
+    /// The stream came with this description.
+    fn describe(&mut self, stream: u32, description: &[u8]) {
+        let stream = self.contexts.at_mut(stream);
+        if description.len() > stream.described {
+            stream.described = description.len();
+            stream.group.describe(description_of(description));
+        }
+    }
+
     /// Brings the cell of a staged point into the cache.
     #[inline]
     fn prefetch_cell(&self, point: &Number) {
@@ -145,6 +164,23 @@ impl Ingest {
             && let Some(route) = self.routes.get(point.route)
         {
             self.slab.prefetch(route.cell);
+        }
+    }
+
+    /// Counts a point that a limit refused.
+    #[cold]
+    fn refuse(&self, kind: Kind, reason: Reject, of: Target, stage: &mut Stage<'_>, rejected: &mut [u64; 5]) {
+        rejected[kind as usize] += 1;
+        match of {
+            Target::Birth(at) => {
+                let context = stage.contexts[stage.births[at as usize].context as usize];
+                let of = || stage::example(context.resource.bytes, context.key.metric.name);
+                stage.reject_as(kind, reason, 1, of);
+            }
+            Target::Route(route) => {
+                let group = &self.contexts.at(self.routes.at(route).stream).group;
+                stage.reject_as(kind, reason, 1, || stage::example(&group.resource, group.name.as_bytes()));
+            }
         }
     }
 
@@ -193,11 +229,11 @@ impl Ingest {
         tally.note(Note::RouteMisses, stage.births.len() as u64);
         tally.note(Note::SumDropped, stage.sums_dropped);
         let mut receipt = Receipt { points, rejected: 0, message: None };
-        for (kind, reason, n) in &stage.rejected {
+        for (kind, reason, n, _) in &stage.rejected {
             tally.reject(input, *kind, *reason, *n);
             receipt.rejected += n;
         }
-        if receipt.rejected > 0 {
+        if receipt.rejected > 0 || stage.cut.is_some() {
             receipt.message = Some(stage.message());
         }
         receipt
@@ -598,7 +634,7 @@ impl Ingest {
         let context = stage.contexts[birth.context as usize];
         let stream = match context.stream {
             NONE => {
-                let stream = self.stream_of(&context)?;
+                let stream = self.stream_of(&context, stage, tally)?;
                 stage.contexts[birth.context as usize].stream = stream;
                 stream
             }
@@ -699,20 +735,31 @@ impl Ingest {
     }
 
     /// The stream of a context, made if it is new and acceptable.
-    fn stream_of(&mut self, context: &stage::Context<'_>) -> Result<u32, Reject> {
+    fn stream_of(
+        &mut self,
+        context: &stage::Context<'_>,
+        stage: &mut Stage<'_>,
+        tally: &mut Tally,
+    ) -> Result<u32, Reject> {
         let state = self.registry.state();
+        let mut cut = 0;
         let resource_id = self.contexts.enter_resource(&context.resource, || {
-            let mut run = Vec::new();
-            collect(context.resource.bytes, 1, 0x0a, &mut run)?;
-            Ok(Set::new(&[], &run, state))
+            let run = collect(context.resource.bytes, 1, 0x0a, &mut cut)?;
+            cut += u64::from(context.resource.schema_url.len() > NAME_BYTES_MAX);
+            Ok::<_, Reject>(Set::new(&[], &run, state))
         })?;
         let scope_id = self.contexts.enter_scope(resource_id, &context.scope, || {
-            let mut run = Vec::new();
-            collect(context.scope.bytes, 3, 0x1a, &mut run)?;
-            Ok(Set::new(&scope_texts(context.scope.bytes), &run, state))
+            let run = collect(context.scope.bytes, 3, 0x1a, &mut cut)?;
+            cut += u64::from(context.scope.schema_url.len() > NAME_BYTES_MAX);
+            Ok::<_, Reject>(Set::new(&scope_texts(context.scope.bytes, &mut cut), &run, state))
         })?;
+        tally.note(Note::TextsCut, cut);
+        if cut > 0 && stage.cut.is_none() {
+            stage.cut = Some(stage::example(context.resource.bytes, context.key.metric.name));
+        }
         let key = &context.key;
         if let Some(id) = self.contexts.stream(scope_id, NONE, key) {
+            self.describe(id, key.metric.description);
             return Ok(id);
         }
         if self.contexts.len() >= STREAMS_MAX {
@@ -722,12 +769,12 @@ impl Ingest {
         let bounds: Vec<f64> = (0..key.bounds.len() / 8).map(|i| f64::from_bits(word_at(key.bounds, i))).collect();
         let parts = Parts {
             resource,
-            resource_schema_url: text(context.resource.schema_url),
+            resource_schema_url: &attributes::cut_text(text(context.resource.schema_url), NAME_BYTES_MAX),
             scope,
-            scope_schema_url: text(context.scope.schema_url),
+            scope_schema_url: &attributes::cut_text(text(context.scope.schema_url), NAME_BYTES_MAX),
             name: text(key.metric.name),
             unit: text(key.metric.unit),
-            description: text(key.metric.description),
+            description: description_of(key.metric.description),
             kind: key.kind,
             monotonic: key.monotonic,
             bounds: &bounds,
@@ -785,12 +832,6 @@ const fn refusal(full: Full) -> Reject {
     }
 }
 
-#[cold]
-fn refuse(kind: Kind, reason: Reject, stage: &mut Stage<'_>, rejected: &mut [u64; 5]) {
-    rejected[kind as usize] += 1;
-    stage.reject(kind, reason, 1);
-}
-
 fn kind_of(point: &Number) -> Kind {
     if point.flags & stage::GAUGE != 0 { Kind::Gauge } else { Kind::Sum }
 }
@@ -799,8 +840,9 @@ fn monotonic(point: &Number) -> bool {
     point.flags & stage::MONOTONIC != 0
 }
 
-/// Gathers and normalises the attribute records (field `number`) of a validated message.
-fn collect(message: &[u8], number: u32, key_byte: u8, out: &mut Vec<u8>) -> Result<(), Reject> {
+/// Gathers and normalises the attribute records (field `number`) of a validated message; what is over the limits is cut, and
+/// counted: a long text of a resource or scope never costs its points.
+fn collect(message: &[u8], number: u32, key_byte: u8, cut: &mut u64) -> Result<Vec<u8>, Reject> {
     debug_assert!(
         crate::otlp::schema::validate(if number == 1 { Message::Resource } else { Message::Scope }, message, 1).is_ok()
     );
@@ -815,15 +857,21 @@ fn collect(message: &[u8], number: u32, key_byte: u8, out: &mut Vec<u8>) -> Resu
             break;
         }
     }
-    match attributes::normalise(&run, key_byte, out) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(bad)) => Err(reject_of(bad)),
+    let mut out = Vec::new();
+    match attributes::normalise(&run, key_byte, &mut out) {
+        Ok(Ok(())) => return Ok(out),
+        Ok(Err(bad @ Bad::DuplicateKey)) => return Err(reject_of(bad)),
+        Ok(Err(Bad::TooMany | Bad::TooLong)) => *cut += 1,
+        Err(_) => unreachable!("the message has been validated"),
+    }
+    match attributes::normalise_cut(&run, key_byte) {
+        Ok(cut) => Ok(cut),
         Err(_) => unreachable!("the message has been validated"),
     }
 }
 
 /// Name and version of a validated scope, as they stand at its head.
-fn scope_texts(message: &[u8]) -> Vec<u8> {
+fn scope_texts(message: &[u8], cut: &mut u64) -> Vec<u8> {
     let (mut name, mut version) = (&[][..], &[][..]);
     let mut reader = crate::wire::Reader::new(message);
     while let Ok(field) = reader.field() {
@@ -838,12 +886,20 @@ fn scope_texts(message: &[u8]) -> Vec<u8> {
         }
     }
     let mut head = Vec::with_capacity(name.len() + version.len() + 8);
-    for (key, text) in [(0x0a, name), (0x12, version)] {
-        if !text.is_empty() {
-            crate::wire::put_bytes(&mut head, key, text);
+    for (key, bytes) in [(0x0a, name), (0x12, version)] {
+        if !bytes.is_empty() {
+            let whole = text(bytes);
+            *cut += u64::from(whole.len() > NAME_BYTES_MAX);
+            crate::wire::put_bytes(&mut head, key, attributes::cut_text(whole, NAME_BYTES_MAX).as_bytes());
         }
     }
     head
+}
+
+/// A description that has been checked, as much of it as is kept.
+fn description_of(bytes: &[u8]) -> &str {
+    let all = text(bytes);
+    &all[..all.floor_char_boundary(DESCRIPTION_BYTES_MAX)]
 }
 
 /// Text that has been checked.

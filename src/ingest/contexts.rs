@@ -41,7 +41,7 @@ pub struct Envelope {
 /// How a stream is told from its siblings.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamKey<'a> {
-    /// Name, description, unit.
+    /// Name and unit; the description, which identifies nothing.
     pub metric: MetricHead<'a>,
     /// Data kind.
     pub kind: Kind,
@@ -59,7 +59,6 @@ pub struct Stream {
     hash: u64,
     scope: u32,
     name: Box<[u8]>,
-    description: Box<[u8]>,
     unit: Box<[u8]>,
     bounds: Box<[u8]>,
     next: u32,
@@ -84,6 +83,8 @@ pub struct Stream {
     pub block: u32,
     /// The interval it was last used in.
     pub used: u32,
+    /// Bytes of the longest description it came with, which identifies nothing (M6).
+    pub described: usize,
 }
 
 impl Stream {
@@ -97,7 +98,6 @@ impl Stream {
             && self.monotonic == key.monotonic
             && *self.name == *key.metric.name
             && *self.unit == *key.metric.unit
-            && *self.description == *key.metric.description
             && *self.bounds == *key.bounds
     }
 }
@@ -146,7 +146,7 @@ impl Envelope {
 
 impl Stream {
     fn bytes(&self) -> usize {
-        size_of::<Stream>() + self.name.len() + self.description.len() + self.unit.len() + self.bounds.len()
+        size_of::<Stream>() + self.name.len() + self.unit.len() + self.bounds.len()
     }
 }
 
@@ -202,9 +202,9 @@ impl Contexts {
 
     fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u64 {
         // all that `is` compares: what differs in nothing else must not share one hash
-        let MetricHead { name, description, unit, .. } = key.metric;
+        let MetricHead { name, unit, .. } = key.metric;
         let kind = (key.kind as u8, key.temporality as u8, key.monotonic);
-        self.state.hash_one((scope, name, description, unit, key.bounds, kind))
+        self.state.hash_one((scope, name, unit, key.bounds, kind))
     }
 
     /// The resource with these bytes; `last` is the one before it in this request.
@@ -409,7 +409,6 @@ impl Contexts {
             hash,
             scope: scope_id,
             name: key.metric.name.into(),
-            description: key.metric.description.into(),
             unit: key.metric.unit.into(),
             bounds: key.bounds.into(),
             next: NONE,
@@ -424,6 +423,7 @@ impl Contexts {
             newest: NONE,
             block: 1,
             used: 0,
+            described: key.metric.description.len(),
         };
         let id = match self.stream_free.pop() {
             Some(id) => {
@@ -446,7 +446,7 @@ impl Contexts {
         let stream = &mut self.streams[id as usize];
         self.bytes -= stream.bytes();
         stream.live = false;
-        for text in [&mut stream.name, &mut stream.description, &mut stream.unit, &mut stream.bounds] {
+        for text in [&mut stream.name, &mut stream.unit, &mut stream.bounds] {
             *text = Box::default();
         }
         let group = std::mem::replace(&mut stream.group, self.nobody.clone());

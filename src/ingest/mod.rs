@@ -33,7 +33,7 @@ mod summaries;
 
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::{Note, Tally};
-use crate::limits::{GROUPS_MAX, NAME_BYTES_MAX, STAGE_KEPT_BYTES_MAX};
+use crate::limits::{GROUPS_MAX, NAME_BYTES_MAX, STAGE_KEPT_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::model::{Input, Kind, Receipt, Reject, Temporality};
 use crate::otlp::attributes;
 use crate::otlp::points::{
@@ -43,7 +43,7 @@ use crate::otlp::request::{self, Head, MetricHead};
 use crate::otlp::schema::Message;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
-use crate::wire::{Fault, FaultKind};
+use crate::wire::{Fault, FaultKind, check_utf8};
 use bumpalo::Bump;
 
 use check::{check_exponential, check_head, check_histogram, check_metric, check_number, reject_of};
@@ -185,7 +185,7 @@ impl Ingest {
                     Some(id) => last_scope = id,
                     None => check_head(&scope, Message::Scope, "InstrumentationScope")?,
                 }
-                let mut walk = MetricWalk { resource: head, scope, scope_id: known, last_stream: NONE };
+                let mut walk = MetricWalk { resource: head, scope, scope_id: known, last_stream: NONE, longer: None };
                 request::each(message, 2, |message| self.metric(message, &mut walk, arena, stage))
             })
         })
@@ -200,6 +200,7 @@ impl Ingest {
     ) -> Result<(), Fault> {
         stage.count(1)?;
         let metric = request::metric(message, arena).map_err(|f| f.named("Metric"))?;
+        stage.current = (walk.resource.bytes, metric.name);
         let Some((kind, data)) = metric.data else { return check_metric(&metric) };
         let head = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
         stage.count(head.points as u64)?;
@@ -213,6 +214,8 @@ impl Ingest {
             Some(Reject::EmptyName)
         } else if metric.name.len() > NAME_BYTES_MAX {
             Some(Reject::LongName)
+        } else if metric.unit.len() > UNIT_BYTES_MAX {
+            Some(Reject::LongUnit)
         } else {
             temporality.err()
         };
@@ -249,20 +252,43 @@ impl Ingest {
                 stage.ran(List::Summaries, stage.summaries.len());
             }
         }
+        self.described(walk, stage);
         Ok(())
     }
 
-    /// The stream of `key`, if it is known; its texts are checked when it is not.
-    fn stream(&mut self, walk: &mut MetricWalk<'_>, key: &StreamKey<'_>) -> Result<Option<u32>, Fault> {
+    /// The stream of `key`, if it is known; its texts are checked when it is not, the description always.
+    fn stream<'a>(
+        &mut self,
+        walk: &mut MetricWalk<'a>,
+        key: &StreamKey<'a>,
+        stage: &mut Stage<'a>,
+    ) -> Result<Option<u32>, Fault> {
+        self.described(walk, stage);
         let known = walk.scope_id.and_then(|scope| self.contexts.stream(scope, walk.last_stream, key));
         match known {
             Some(id) => {
                 walk.last_stream = id;
-                self.contexts.at_mut(id).used = self.interval;
+                let stream = self.contexts.at_mut(id);
+                stream.used = self.interval;
+                let description = key.metric.description;
+                check_utf8(description).map_err(|f| f.named("Metric.description"))?;
+                if description.len() > stream.described {
+                    walk.longer = Some((id, description, self.staged.len() + stage.staged()));
+                }
             }
             None => check_metric(&key.metric)?,
         }
         Ok(known)
+    }
+
+    /// What was walked came with a longer description than any before: it counts if a point of it was staged.
+    #[inline]
+    fn described<'a>(&self, walk: &mut MetricWalk<'a>, stage: &mut Stage<'a>) {
+        if let Some((stream, description, before)) = walk.longer.take()
+            && self.staged.len() + stage.staged() > before
+        {
+            stage.descriptions.push((stream, description));
+        }
     }
 
     /// The bytes that probably come next.
@@ -280,7 +306,7 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let stream = self.stream(walk, &key)?;
+        let stream = self.stream(walk, &key, stage)?;
         let mode = match (key.kind, key.temporality) {
             (Kind::Gauge, _) => stage::GAUGE,
             (_, Temporality::Cumulative) => stage::CUMULATIVE,
@@ -475,7 +501,7 @@ impl Ingest {
                 first = false;
                 key.bounds = point.bounds;
                 pending = None;
-                stream = self.stream(walk, &key)?;
+                stream = self.stream(walk, &key, stage)?;
                 follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
                 point = points::histogram(message, self.expected(stream, follow.guess), arena)?;
             }
@@ -515,7 +541,7 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let stream = self.stream(walk, &key)?;
+        let stream = self.stream(walk, &key, stage)?;
         let mut pending = None;
         let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
         request::each(data, 1, |message| {
@@ -665,6 +691,8 @@ struct MetricWalk<'a> {
     scope: Head<'a>,
     scope_id: Option<u32>,
     last_stream: u32,
+    /// A stream, its longer description, and how many points were staged before it.
+    longer: Option<(u32, &'a [u8], usize)>,
 }
 
 /// The number points of one metric, on their way.

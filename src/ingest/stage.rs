@@ -98,6 +98,8 @@ pub struct Stage<'a> {
     pub births: ArenaVec<'a, Birth<'a>>,
     /// Their streams.
     pub contexts: ArenaVec<'a, Context<'a>>,
+    /// Streams whose description is longer than any before.
+    pub descriptions: ArenaVec<'a, (u32, &'a [u8])>,
     /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
     pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.
@@ -112,8 +114,12 @@ pub struct Stage<'a> {
     pub messages: u64,
     /// Points by kind.
     pub points: [u64; 5],
-    /// Rejected points by kind and reason; small and mostly empty.
-    pub rejected: ArenaVec<'a, (Kind, Reject, u64)>,
+    /// Rejected points by kind and reason, and what the first one was of; small and mostly empty.
+    pub rejected: Vec<(Kind, Reject, u64, String)>,
+    /// What was cut, for the answer: the first one.
+    pub cut: Option<String>,
+    /// Resource and name of the metric being walked.
+    pub current: (&'a [u8], &'a [u8]),
     /// Points looked up.
     pub lookups: u64,
     /// Points predicted.
@@ -128,6 +134,7 @@ impl<'a> Stage<'a> {
         Stage {
             births: ArenaVec::new_in(arena),
             contexts: ArenaVec::new_in(arena),
+            descriptions: ArenaVec::new_in(arena),
             exemplars: ArenaVec::new_in(arena),
             histograms: ArenaVec::new_in(arena),
             exponentials: ArenaVec::new_in(arena),
@@ -135,11 +142,19 @@ impl<'a> Stage<'a> {
             runs: ArenaVec::new_in(arena),
             messages: 0,
             points: [0; 5],
-            rejected: ArenaVec::new_in(arena),
+            rejected: Vec::new(),
+            cut: None,
+            current: (&[], &[]),
             lookups: 0,
             predicted: 0,
             sums_dropped: 0,
         }
+    }
+
+    /// Points staged that are no numbers.
+    #[inline]
+    pub fn staged(&self) -> usize {
+        self.histograms.len() + self.exponentials.len() + self.summaries.len()
     }
 
     /// So many messages more; a fault past the limit of a request.
@@ -168,27 +183,72 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Counts rejected points.
+    /// Counts rejected points of the metric being walked.
     #[cold]
     pub fn reject(&mut self, kind: Kind, reason: Reject, n: u64) {
+        let (resource, name) = self.current;
+        self.reject_as(kind, reason, n, || example(resource, name));
+    }
+
+    /// Counts rejected points; `example` says what they are of.
+    #[cold]
+    pub fn reject_as(&mut self, kind: Kind, reason: Reject, n: u64, example: impl FnOnce() -> String) {
         if n == 0 {
             return;
         }
-        match self.rejected.iter_mut().find(|(k, r, _)| (*k, *r) == (kind, reason)) {
-            Some((_, _, count)) => *count += n,
-            None => self.rejected.push((kind, reason, n)),
+        match self.rejected.iter_mut().find(|(k, r, ..)| (*k, *r) == (kind, reason)) {
+            Some((_, _, count, _)) => *count += n,
+            None => self.rejected.push((kind, reason, n, example())),
         }
     }
 
     /// What the client is told: how many of what, why, and what to do.
     pub fn message(&self) -> String {
         let mut out = String::new();
-        for (kind, reason, n) in self.rejected.iter().take(8) {
+        for (kind, reason, n, example) in self.rejected.iter().take(8) {
             if !out.is_empty() {
                 out.push_str("; ");
             }
-            out.push_str(&format!("{n} {} point(s): {}", kind.word(), reason.help()));
+            out.push_str(&format!("{n} {} point(s): {} (first: {example})", kind.word(), reason.help()));
+        }
+        if let Some(cut) = &self.cut {
+            let break_before = if out.is_empty() { "" } else { "; " };
+            out.push_str(&format!("{break_before}texts over the limits were cut: {cut}"));
         }
         out
     }
+}
+
+/// Characters of a name that are shown in an answer.
+const SHOWN: usize = 64;
+
+/// What a metric is called in an answer: its name and service, escaped, of bounded length.
+pub fn example(resource: &[u8], name: &[u8]) -> String {
+    fn shown(bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN)]);
+        let mut escaped = text.chars().take(SHOWN).flat_map(char::escape_debug).collect::<String>();
+        if text.chars().nth(SHOWN).is_some() || bytes.len() > 4 * SHOWN {
+            escaped.push('…');
+        }
+        escaped
+    }
+    let mut out = format!("metric \"{}\"", shown(name));
+    let mut reader = crate::wire::Reader::new(resource);
+    while let Ok(field) = reader.field() {
+        if field.number != 1 {
+            if reader.skip(field, 1).is_err() {
+                break;
+            }
+            continue;
+        }
+        let Ok(bytes) = reader.bytes() else { break };
+        let record = crate::otlp::attributes::Record { bytes };
+        if record.key() == b"service.name"
+            && let Some(service) = record.text()
+        {
+            out.push_str(&format!(" of service \"{}\"", shown(service.as_bytes())));
+            break;
+        }
+    }
+    out
 }

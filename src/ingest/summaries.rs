@@ -31,7 +31,7 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let stream = self.stream(walk, &key)?;
+        let stream = self.stream(walk, &key, stage)?;
         let mut pending = None;
         let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
         request::each(data, 1, |message| {

@@ -9,7 +9,7 @@
 //! 2. `hash` does not depend on the order of the records; `same` compares contents, never hashes.
 
 use super::schema::{Message, validate};
-use crate::limits::ATTRIBUTES_MAX;
+use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::wire::{Fault, Field, Reader, check_utf8, put_header, put_varint, varint_size};
 
 /// What is wrong with a well-formed set.
@@ -19,6 +19,8 @@ pub enum Bad {
     DuplicateKey,
     /// More than `limits::ATTRIBUTES_MAX`.
     TooMany,
+    /// A key over `limits::ATTRIBUTE_KEY_BYTES_MAX`, or a value over `limits::ATTRIBUTE_VALUE_BYTES_MAX`.
+    TooLong,
 }
 
 /// Validates the run (wire faults) and appends its normalised form to `out`.
@@ -37,11 +39,94 @@ pub fn normalise(run: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<Result<(
         out.truncate(start);
         return Ok(Err(Bad::TooMany));
     }
+    if out.len() - start > ATTRIBUTE_KEY_BYTES_MAX && Records::new(&out[start..]).any(Record::is_long) {
+        out.truncate(start);
+        return Ok(Err(Bad::TooLong));
+    }
     if count > 1 && has_duplicate_keys(&out[start..], count) {
         out.truncate(start);
         return Ok(Err(Bad::DuplicateKey));
     }
     Ok(Ok(()))
+}
+
+/// What a text or value that was cut ends in: sixteen hexadecimal digits of its hash (FNV-1a, 64 bits), the same in every
+/// process, so that what was different stays different.
+fn digits(bytes: &[u8]) -> String {
+    let hash =
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+    format!("~{hash:016x}")
+}
+
+/// A text of at most `bytes_max`: cut, and ending in the digits of its hash, if it is longer.
+pub fn cut_text(text: &str, bytes_max: usize) -> std::borrow::Cow<'_, str> {
+    if text.len() <= bytes_max {
+        return text.into();
+    }
+    let digits = digits(text.as_bytes());
+    let kept = &text[..text.floor_char_boundary(bytes_max - digits.len())];
+    format!("{kept}{digits}").into()
+}
+
+/// The key under which a set that had too many attributes says how many were left out, and their hash.
+pub const CUT_KEY: &str = "catchment.attributes.cut";
+
+fn put_text_attribute(key: &str, text: &str, key_byte: u8, out: &mut Vec<u8>) {
+    let (mut record, mut any) = (Vec::new(), Vec::new());
+    crate::wire::put_bytes(&mut any, 0x0a, text.as_bytes());
+    crate::wire::put_bytes(&mut record, 0x0a, key.as_bytes());
+    crate::wire::put_bytes(&mut record, 0x12, &any);
+    crate::wire::put_bytes(out, key_byte, &record);
+}
+
+/// Brings a resource's or scope's validated attributes within the limits, where `normalise` would refuse them: long keys
+/// and texts are cut, other long values become a text that tells their size and hash; of a key that stands twice the last
+/// record stays; of too many attributes those with the first keys stay, and one tells of the others.
+pub fn normalise_cut(run: &[u8], key_byte: u8) -> Result<Vec<u8>, Fault> {
+    let mut records = std::collections::BTreeMap::new();
+    let mut reader = Reader::new(run);
+    while !reader.is_empty() {
+        reader.field()?;
+        let record = reader.bytes()?;
+        let mut one = Vec::new();
+        put_key_value(record, key_byte, &mut one)?;
+        let Some(normal) = Records::new(&one).next() else { continue };
+        if normal.is_long() {
+            let key = String::from_utf8_lossy(normal.key());
+            let key = cut_text(&key, ATTRIBUTE_KEY_BYTES_MAX).into_owned();
+            let value = normal.value();
+            let mut short = Vec::new();
+            match normal.text() {
+                Some(text) => {
+                    let kept = cut_text(text, ATTRIBUTE_VALUE_BYTES_MAX - 4);
+                    put_text_attribute(&key, &kept, key_byte, &mut short);
+                }
+                None if value.len() > ATTRIBUTE_VALUE_BYTES_MAX => {
+                    let said = format!("({} bytes){}", value.len(), digits(value));
+                    put_text_attribute(&key, &said, key_byte, &mut short);
+                }
+                None => {
+                    let mut record = Vec::new();
+                    crate::wire::put_bytes(&mut record, 0x0a, key.as_bytes());
+                    crate::wire::put_bytes(&mut record, 0x12, value);
+                    crate::wire::put_bytes(&mut short, key_byte, &record);
+                }
+            }
+            records.insert(key.into_bytes(), short);
+        } else {
+            records.insert(normal.key().to_vec(), one);
+        }
+    }
+    let mut out = Vec::new();
+    let kept = if records.len() > ATTRIBUTES_MAX { ATTRIBUTES_MAX - 1 } else { records.len() };
+    let (mut others, left) = (Vec::new(), records.len() - kept);
+    for (i, record) in records.values().enumerate() {
+        if i < kept { &mut out } else { &mut others }.extend_from_slice(record);
+    }
+    if left > 0 {
+        put_text_attribute(CUT_KEY, &format!("{left}{}", digits(&others)), key_byte, &mut out);
+    }
+    Ok(out)
 }
 
 fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
@@ -63,7 +148,7 @@ fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
 
 /// Whether `count` records, normalised, are not too many and have no key twice.
 pub(super) fn are_acceptable(run: &[u8], count: usize) -> bool {
-    count <= ATTRIBUTES_MAX && !(count > 1 && has_duplicate_keys(run, count))
+    count <= ATTRIBUTES_MAX && !Records::new(run).any(Record::is_long) && !(count > 1 && has_duplicate_keys(run, count))
 }
 
 /// Writes one validated KeyValue with minimal encoding; nothing is allocated where it has it already and is plain.
@@ -103,7 +188,8 @@ fn split_plain(run: &[u8], key_byte: u8) -> Option<(&[u8], &[u8])> {
     let length = minimal(&mut reader)?;
     let (record, rest) = reader.rest().split_at_checked(usize::try_from(length).ok()?)?;
     let (key, text) = plain(record)?;
-    (check_utf8(key).is_ok() && check_utf8(text).is_ok()).then_some((key, rest))
+    let is_short = key.len() <= ATTRIBUTE_KEY_BYTES_MAX && text.len() <= ATTRIBUTE_VALUE_BYTES_MAX - 4;
+    (is_short && check_utf8(key).is_ok() && check_utf8(text).is_ok()).then_some((key, rest))
 }
 
 /// A varint that takes no more bytes than it needs.
@@ -371,6 +457,32 @@ impl<'a> Record<'a> {
             Ok(field) if field.number == 1 => reader.bytes().unwrap_or(&[]),
             _ => &[],
         }
+    }
+
+    /// The AnyValue message's bytes.
+    pub fn value(&self) -> &'a [u8] {
+        let mut reader = Reader::new(self.bytes);
+        while let Ok(field) = reader.field() {
+            match (field.number, reader.bytes()) {
+                (2, Ok(value)) => return value,
+                (_, Ok(_)) => {}
+                _ => break,
+            }
+        }
+        &[]
+    }
+
+    /// The value, if it is a text.
+    pub fn text(&self) -> Option<&'a str> {
+        let mut reader = Reader::new(self.value());
+        let field = reader.field().ok().filter(|field| field.number == 1)?;
+        let text = reader.bytes().ok().filter(|_| field.number == 1)?;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn is_long(self) -> bool {
+        self.bytes.len() > ATTRIBUTE_KEY_BYTES_MAX
+            && (self.key().len() > ATTRIBUTE_KEY_BYTES_MAX || self.value().len() > ATTRIBUTE_VALUE_BYTES_MAX)
     }
 }
 

@@ -162,6 +162,13 @@ impl Group {
         }
     }
 
+    /// Keeps the longest description (M6).
+    pub fn describe(&self, description: &str) {
+        if self.description.load().len() < description.len() {
+            self.description.store(Arc::new(description.into()));
+        }
+    }
+
     /// Counts a stream that feeds it; `false` when it is gone and must be looked up anew.
     pub fn enter(&self) -> bool {
         // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index

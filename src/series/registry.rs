@@ -193,9 +193,7 @@ impl Registry {
         for _ in 0..TRIES {
             let group = self.find_group(&key, parts)?;
             if group.enter() {
-                if group.description.load().len() < parts.description.len() {
-                    group.description.store(Arc::new(parts.description.into()));
-                }
+                group.describe(parts.description);
                 return Ok(group);
             }
             // gone and not yet out of the index: help, then look again

@@ -91,6 +91,10 @@ pub const WRITE_TURN_BYTES: usize = 256 * KIB;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time a connection may be idle.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// The same on the scrape and admin doors.
+pub const PAGE_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time without a byte after which an idle connection makes room for a newcomer, where all places are taken.
+pub const IDLE_YIELDS_AFTER: Duration = Duration::from_secs(1);
 /// Lines of the log that wait to be written; what comes on top is dropped and counted.
 pub const LOG_LINES_MAX: usize = 1_024;
 /// Bytes of these.
@@ -122,7 +126,7 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const LINGER: Duration = Duration::from_secs(2);
 /// Bytes thrown away while a connection lingers.
 pub const LINGER_BYTES_MAX: usize = MIB;
-/// Connections open at once on the scrape and admin doors.
+/// Connections open at once on the scrape and admin doors; half of them for each.
 pub const PAGE_CONNECTIONS_MAX: usize = 64;
 /// Distance of two looks at all timers: timeouts come up to this much late.
 pub const TIMER_STEP: Duration = Duration::from_millis(500);

@@ -3,6 +3,7 @@
 mod listen_support;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use catchment::limits::ZSTD_STATE_BYTES;
@@ -391,6 +392,126 @@ fn t13_connections_are_limited() {
     held.pop();
     server.wait("room", |stats| stats.connections.open == 2);
     assert_eq!(post(&server, "/v1/metrics", &[PROTOBUF], b"x").status, 200);
+}
+
+/// A request and its answer on this connection; `None` where it was closed instead.
+fn try_request(stream: &mut TcpStream) -> Option<u16> {
+    let head =
+        "POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 1\r\n\r\nx";
+    // the server may have closed by then
+    let _ = stream.write_all(head.as_bytes());
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).ok()?;
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        rest.push(byte[0]);
+    }
+    std::str::from_utf8(&first[9..]).ok()?.parse().ok()
+}
+
+/// A request that is begun and waits for its body.
+fn begin(server: &Server, peer: &str) -> TcpStream {
+    let mut stream = server.connect_as(peer);
+    let before = server.stats().connections.wire_bytes_in;
+    let head =
+        "POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 1\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    server.wait("the head", |stats| stats.connections.wire_bytes_in == before + head.len() as u64);
+    stream
+}
+
+/// The rest of such a request.
+fn end(mut stream: TcpStream) -> Option<u16> {
+    let _ = stream.write_all(b"x");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).ok()?;
+    std::str::from_utf8(&first[9..]).ok()?.parse().ok()
+}
+
+/// T13: over the limit the connection that is idle longest makes room; one with a request in hand does not, nor one that
+/// was idle for a moment only.
+#[test]
+fn t13_idle_connections_make_room() {
+    let server = Server::start(Options { connections_max: 3, ..Options::default() });
+    let mut oldest = server.connect();
+    assert_eq!(try_request(&mut oldest), Some(200));
+    server.pass(Duration::from_millis(500));
+    let mut older = server.connect();
+    assert_eq!(try_request(&mut older), Some(200));
+    let busy = begin(&server, "127.0.0.1");
+    assert!(is_closed(&mut server.connect()), "all were at work within the last second");
+    server.pass(Duration::from_millis(600));
+    let mut new = server.connect();
+    assert_eq!(try_request(&mut new), Some(200));
+    assert!(is_closed(&mut oldest));
+    assert_eq!(try_request(&mut older), Some(200));
+    assert_eq!(end(busy), Some(200));
+    let stats = server.wait("the counts", |stats| stats.connections.refused == 2);
+    assert_eq!((stats.connections.open, stats.connections.accepted), (3, 4));
+}
+
+/// T13: over HTTP/2 it is told so.
+#[test]
+fn t13_an_idle_http2_connection_is_told() {
+    let server = Server::start(Options { connections_max: 1, ..Options::default() });
+    let mut idle = server.connect();
+    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    server.wait("the preface", |stats| stats.connections.wire_bytes_in == 33);
+    server.pass(Duration::from_secs(2));
+    assert_eq!(try_request(&mut server.connect()), Some(200));
+    let mut bytes = Vec::new();
+    idle.read_to_end(&mut bytes).unwrap();
+    // GOAWAY, with NO_ERROR
+    assert!(bytes.windows(17).any(|frame| frame[3] == 7 && frame[13..] == [0; 4]), "{bytes:?}");
+}
+
+/// T13: a peer alone may have all; of one that has most, others get their share, from what is idle first, and then from
+/// what is without progress for longest.
+#[test]
+fn t13_who_has_most_makes_room_for_others() {
+    let server = Server::start(Options { connections_max: 4, ..Options::default() });
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        busy.push(begin(&server, "127.0.0.1"));
+        server.pass(Duration::from_millis(100));
+    }
+    let mut idle = server.connect();
+    assert_eq!(try_request(&mut idle), Some(200));
+    let (mut one, mut two) = (server.connect_as("127.0.0.2"), server.connect_as("127.0.0.2"));
+    assert_eq!(try_request(&mut one), Some(200));
+    assert!(is_closed(&mut idle));
+    assert_eq!(try_request(&mut two), Some(200));
+    assert_eq!(end(busy.remove(0)), None, "the longest without progress");
+    assert!(is_closed(&mut server.connect_as("127.0.0.2")), "both have the same now");
+    for stream in busy {
+        assert_eq!(end(stream), Some(200));
+    }
+    assert_eq!(try_request(&mut one), Some(200));
+    assert_eq!(try_request(&mut two), Some(200));
+}
+
+/// T13: who has most gets room from his own connections, not from others that are idle for longer.
+#[test]
+fn t13_a_crowd_displaces_its_own() {
+    let server = Server::start(Options { connections_max: 3, ..Options::default() });
+    let mut other = server.connect_as("127.0.0.2");
+    assert_eq!(try_request(&mut other), Some(200));
+    server.pass(Duration::from_secs(2));
+    let mut crowd: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for stream in &mut crowd {
+        assert_eq!(try_request(stream), Some(200));
+    }
+    server.pass(Duration::from_secs(2));
+    for _ in 0..5 {
+        let mut new = server.connect();
+        assert_eq!(try_request(&mut new), Some(200));
+        crowd.push(new);
+        server.pass(Duration::from_secs(2));
+    }
+    assert_eq!(try_request(&mut other), Some(200));
+    assert_eq!(server.stats().connections.accepted, 8);
 }
 
 /// R12, T28, T29: heads that are too large, and heads that two servers could read in two ways: refused with a body that

@@ -5,11 +5,12 @@ mod listen_support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
 use catchment::clock::Now;
+use catchment::limits;
 use catchment::listen;
 use catchment::listen::pages::{Abort, Body, Options, Page, PageServer, PageStream, Pages};
 use listen_support::{PATIENCE, is_closed, read_reply};
@@ -48,30 +49,47 @@ impl Pages for Stub {
 }
 
 fn with_server(test: impl FnOnce(&dyn Fn() -> TcpStream, &AtomicUsize)) {
+    with_doors(|connect, pulled, _| test(&|| connect(0), pulled));
+}
+
+/// Doors 7 and 8; the clock is moved by the last argument.
+fn with_doors(test: impl FnOnce(&dyn Fn(usize) -> TcpStream, &AtomicUsize, &dyn Fn(Duration))) {
     let pulled = Arc::new(AtomicUsize::new(0));
     let quit = Arc::new(AtomicBool::new(false));
     let mut poll = mio::Poll::new().unwrap();
     let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-    let listener = listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
-    let address = listener.local_addr().unwrap();
+    let listeners: Vec<_> =
+        [7, 8].map(|door| (listen::bind("127.0.0.1:0".parse().unwrap(), false).unwrap(), door)).into();
+    let addresses: Vec<_> = listeners.iter().map(|(listener, _)| listener.local_addr().unwrap()).collect();
+    let time = Arc::new(AtomicU64::new(1));
+    let clock = Arc::clone(&time);
     let registry = poll.registry().try_clone().unwrap();
     let (count, end) = (Arc::clone(&pulled), Arc::clone(&quit));
     let thread = std::thread::spawn(move || {
-        let mut server = PageServer::new(Options::default(), vec![(listener, 7)], registry, 1).unwrap();
+        let mut server = PageServer::new(Options::default(), listeners, registry, 1).unwrap();
         let mut events = mio::Events::with_capacity(16);
         let (mut stub, mut more) = (Stub(count), true);
         while !end.load(SeqCst) {
             poll.poll(&mut events, more.then_some(Duration::ZERO)).unwrap();
             events.iter().for_each(|event| server.on_event(event));
-            more = server.turn(&mut stub, Now::at(1));
+            let now = Now::at(clock.load(SeqCst));
+            more = server.turn(&mut stub, now);
+            if server.next_timeout(now).is_some_and(|left| left.is_zero()) {
+                server.on_timers(&mut stub, now);
+                more = true;
+            }
         }
     });
-    let connect = || {
-        let stream = TcpStream::connect(address).unwrap();
+    let connect = |door: usize| {
+        let stream = TcpStream::connect(addresses[door]).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     };
-    test(&connect, &pulled);
+    let pass = |by: Duration| {
+        time.fetch_add(by.as_nanos() as u64, SeqCst);
+        waker.wake().unwrap();
+    };
+    test(&connect, &pulled, &pass);
     quit.store(true, SeqCst);
     waker.wake().unwrap();
     thread.join().unwrap();
@@ -198,6 +216,41 @@ fn bad_hosts_and_long_targets_are_refused() {
             assert_eq!(reply.status, status, "{shown:?}");
             assert!(!reply.body.is_empty(), "{shown:?}");
         }
+    });
+}
+
+/// T13: a door's places are its own, and one that nothing is asked at is closed after ten seconds; a page under way goes on.
+#[test]
+fn doors_have_places_of_their_own_and_idle_ones_are_closed() {
+    with_doors(|connect, _, pass| {
+        let mut held: Vec<_> = (0..limits::PAGE_CONNECTIONS_MAX)
+            .map(|_| {
+                let mut stream = connect(0);
+                // those over the limit are closed at once
+                let _ = stream.write_all(b"GET /");
+                stream
+            })
+            .collect();
+        let mut other = connect(1);
+        get(&mut other, "/");
+        assert_eq!(read_reply(&mut other).status, 200, "what one door holds is no matter to the other");
+        held.drain(..).for_each(drop);
+        let mut slow = connect(1);
+        get(&mut slow, "/stream?1000");
+        assert_eq!(read_reply(&mut slow).status, 200);
+        pass(Duration::from_secs(11));
+        assert!(is_closed(&mut other));
+        let mut last = connect(1);
+        get(&mut last, "/");
+        assert_eq!(read_reply(&mut last).status, 200);
+        let mut seen = Vec::new();
+        let mut piece = vec![0; 100_000];
+        while !seen.ends_with(b"0\r\n\r\n") {
+            let n = slow.read(&mut piece).unwrap();
+            assert!(n > 0, "cut off");
+            seen.extend_from_slice(&piece[..n]);
+        }
+        assert_eq!(unchunk(&seen).0.len(), 10_000_000);
     });
 }
 

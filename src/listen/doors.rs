@@ -35,7 +35,7 @@ impl Doors {
         registry: Registry,
         token_base: usize,
     ) -> io::Result<Self> {
-        let listeners = listeners.into_iter().map(|(listener, _)| listener).collect();
+        let listeners = listeners.into_iter().map(|(listener, _)| (listener, 0)).collect();
         let floor = Floor::new(listeners, registry, token_base, options.connections_max, Otlp::begin)?;
         Ok(Doors { floor, shop: Shop::new(options) })
     }

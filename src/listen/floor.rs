@@ -10,9 +10,12 @@
 //! 3. A session that ended is drained: its last bytes go out, the write side is shut, what the peer still sends is thrown
 //!    away (`limits::LINGER`, `limits::LINGER_BYTES_MAX`), so that an answer is not lost to a reset.
 //!
-//! Bounds: `connections_max` slots; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection and turn.
+//! 4. Over the limit a newcomer gets the place of another (`make_room`), or is refused. A share a peer binds only then:
+//!    alone a peer may have all.
+//!
+//! Bounds: `connections_max` slots a room; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection and turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,7 +26,7 @@ use mio::{Interest, Registry, Token};
 use super::ConnectionStats;
 use crate::clock::Now;
 use crate::limits;
-use crate::net::accept::{Accepted, Reserve};
+use crate::net::accept::{Accepted, Peer, Reserve};
 use crate::net::wire::{Discarded, Scratch, Wire};
 
 /// What a session wants next.
@@ -47,6 +50,8 @@ pub trait Serve<B> {
     fn on_timer(&mut self, wire: &Rc<Wire>, bench: &mut B) -> Step;
     /// Finishes what is begun and takes nothing new.
     fn stop(&mut self, bench: &mut B) -> Step;
+    /// Whether nothing is lost with it: no request is begun, none in hand, no answer under way.
+    fn is_idle(&self, wire: &Wire) -> bool;
     /// The connection is gone: gives back what unfinished requests hold.
     fn abandon(&mut self, bench: &mut B);
 }
@@ -59,6 +64,7 @@ pub trait Busy {
 
 struct Entrance {
     listener: TcpListener,
+    room: u8,
     ready: bool,
     pause_until_ns: Option<u64>,
 }
@@ -71,6 +77,10 @@ enum Phase<S> {
 struct Connection<S> {
     phase: Phase<S>,
     wire: Rc<Wire>,
+    room: u8,
+    peer: Peer,
+    /// When a byte came or went last.
+    active_ns: u64,
     is_queued: bool,
     seen_in: u64,
     seen_out: u64,
@@ -125,6 +135,16 @@ impl<S> Connection<S> {
                 self.settle(step, bench, now, stats)
             }
             Phase::Draining { .. } => Fate::Keep,
+        }
+    }
+
+    fn is_idle<B>(&self) -> bool
+    where
+        S: Serve<B>,
+    {
+        match &self.phase {
+            Phase::Live(session) => !self.is_queued && self.wire.is_flushed() && session.is_idle(&self.wire),
+            Phase::Draining { .. } => self.wire.is_flushed(),
         }
     }
 
@@ -194,6 +214,10 @@ pub struct Floor<S> {
     free: Vec<u32>,
     ready: VecDeque<u32>,
     connections_max: usize,
+    /// Connections of each peer in each room.
+    peers: HashMap<(u8, Peer), usize>,
+    /// Connections in each room.
+    rooms: HashMap<u8, usize>,
     reserve: Reserve,
     scratch: Scratch,
     next_look_ns: u64,
@@ -202,19 +226,19 @@ pub struct Floor<S> {
 }
 
 impl<S> Floor<S> {
-    /// Registers `listeners` with tokens from `base` on; `make` begins a session at the
-    /// listener of this index.
+    /// Registers `listeners` with tokens from `base` on; the number beside each says which room its connections are in,
+    /// and `connections_max` is for each room. `make` begins a session at the listener of this index.
     ///
     /// # Errors
     /// The OS's own, from registering or from opening the spare descriptor.
     pub fn new(
-        mut listeners: Vec<TcpListener>,
+        mut listeners: Vec<(TcpListener, u8)>,
         registry: Registry,
         base: usize,
         connections_max: usize,
         make: fn(usize, Now) -> S,
     ) -> io::Result<Self> {
-        for (index, listener) in listeners.iter_mut().enumerate() {
+        for (index, (listener, _)) in listeners.iter_mut().enumerate() {
             registry.register(listener, Token(base + index), Interest::READABLE)?;
         }
         Ok(Floor {
@@ -224,12 +248,14 @@ impl<S> Floor<S> {
             entrance_count: listeners.len(),
             entrances: listeners
                 .into_iter()
-                .map(|listener| Entrance { listener, ready: true, pause_until_ns: None })
+                .map(|(listener, room)| Entrance { listener, room, ready: true, pause_until_ns: None })
                 .collect(),
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
             connections_max,
+            peers: HashMap::new(),
+            rooms: HashMap::new(),
             reserve: Reserve::new()?,
             scratch: Scratch::default(),
             next_look_ns: 0,
@@ -261,14 +287,14 @@ impl<S> Floor<S> {
     where
         S: Serve<B>,
     {
-        self.accept_all(now);
+        self.accept_all(bench, now);
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
             let slot = slot as usize;
             let Some(mut connection) = self.slots[slot].take() else { continue };
             connection.is_queued = false;
             let fate = connection.turn(bench, now, &mut self.stats);
-            self.after(slot, connection, fate);
+            self.after(slot, connection, fate, now);
         }
         !self.ready.is_empty() || self.entrances.iter().any(|entrance| entrance.ready)
     }
@@ -299,7 +325,7 @@ impl<S> Floor<S> {
         for slot in 0..self.slots.len() {
             let Some(mut connection) = self.slots[slot].take() else { continue };
             let fate = connection.on_timer(bench, now, &mut self.stats);
-            self.after(slot, connection, fate);
+            self.after(slot, connection, fate, now);
         }
     }
 
@@ -313,7 +339,7 @@ impl<S> Floor<S> {
         for slot in 0..self.slots.len() {
             let Some(mut connection) = self.slots[slot].take() else { continue };
             let fate = connection.stop(bench, now, &mut self.stats);
-            self.after(slot, connection, fate);
+            self.after(slot, connection, fate, now);
         }
     }
 
@@ -331,7 +357,10 @@ impl<S> Floor<S> {
         })
     }
 
-    fn accept_all(&mut self, now: Now) {
+    fn accept_all<B>(&mut self, bench: &mut B, now: Now)
+    where
+        S: Serve<B>,
+    {
         for index in 0..self.entrances.len() {
             if self.entrances[index].pause_until_ns.is_some() {
                 self.entrances[index].ready = false;
@@ -341,7 +370,7 @@ impl<S> Floor<S> {
                     break;
                 }
                 match self.reserve.accept(&self.entrances[index].listener, now.mono_ns) {
-                    Accepted::Stream(stream) => self.admit(index, stream, now),
+                    Accepted::Stream(stream, peer) => self.admit(index, stream, peer, bench, now),
                     Accepted::Nobody => self.entrances[index].ready = false,
                     Accepted::Pause { until_ns } => {
                         self.stats.accept_pauses += 1;
@@ -353,8 +382,13 @@ impl<S> Floor<S> {
         }
     }
 
-    fn admit(&mut self, entrance: usize, stream: TcpStream, now: Now) {
-        if self.stats.open >= self.connections_max as u64 {
+    fn admit<B>(&mut self, entrance: usize, stream: TcpStream, peer: Peer, bench: &mut B, now: Now)
+    where
+        S: Serve<B>,
+    {
+        let room = self.entrances[entrance].room;
+        let open = self.rooms.get(&room).copied().unwrap_or_default();
+        if open >= self.connections_max && !self.make_room(room, peer, bench, now) {
             self.stats.refused += 1;
             return;
         }
@@ -373,14 +407,83 @@ impl<S> Floor<S> {
             return;
         }
         self.stats.open += 1;
+        *self.rooms.entry(room).or_default() += 1;
+        *self.peers.entry((room, peer)).or_default() += 1;
         self.stats.accepted += 1;
         let phase = Phase::Live((self.make)(entrance, now));
-        let connection = Connection { phase, wire: Rc::new(wire), is_queued: false, seen_in: 0, seen_out: 0 };
+        let connection = Connection {
+            phase,
+            wire: Rc::new(wire),
+            room,
+            peer,
+            active_ns: now.mono_ns,
+            is_queued: false,
+            seen_in: 0,
+            seen_out: 0,
+        };
         self.slots[slot] = Some(Box::new(connection));
     }
 
-    fn after(&mut self, slot: usize, mut connection: Box<Connection<S>>, fate: Fate) {
+    /// Closes a connection, so that one of `peer` has its place; `false` when none has to go.
+    fn make_room<B>(&mut self, room: u8, peer: Peer, bench: &mut B, now: Now) -> bool
+    where
+        S: Serve<B>,
+    {
+        let Some(slot) = self.whom_to_close(room, peer, now) else { return false };
+        let Some(mut connection) = self.slots[slot].take() else { return false };
+        if connection.is_idle() {
+            // says goodbye as its protocol has it, and looks once more whether a request has come
+            let mut fate = connection.stop(bench, now, &mut self.stats);
+            if !matches!(fate, Fate::Drop) {
+                fate = connection.turn(bench, now, &mut self.stats);
+            }
+            if !matches!(fate, Fate::Drop) && !connection.is_idle() {
+                // which is answered, and then the connection closes
+                self.after(slot, connection, fate, now);
+                return false;
+            }
+        }
+        if let Phase::Live(session) = &mut connection.phase {
+            session.abandon(bench);
+        }
+        self.stats.refused += 1;
+        self.after(slot, connection, Fate::Drop, now);
+        true
+    }
+
+    /// Who has most gives to who would still have less: the connection that is idle longest, or else the one without
+    /// progress for longest. Where nobody has more than his share, the one that is idle longest goes once it has been so
+    /// for `limits::IDLE_YIELDS_AFTER`, but never one of another peer that has no more than the newcomer's.
+    fn whom_to_close<B>(&self, room: u8, peer: Peer, now: Now) -> Option<usize>
+    where
+        S: Serve<B>,
+    {
+        let count = |peer| self.peers.get(&(room, peer)).copied().unwrap_or_default();
+        let own = count(peer);
+        let most = self.peers.iter().filter(|((at, _), _)| *at == room).max_by_key(|(_, count)| **count);
+        let greedy = most.filter(|(_, count)| **count >= own + 2).map(|((_, peer), _)| *peer);
+        let here = self.slots.iter().enumerate().filter_map(|(slot, connection)| Some((slot, connection.as_ref()?)));
+        let here = here.filter(|(_, connection)| connection.room == room);
+        let chosen = match greedy {
+            Some(greedy) => here
+                .filter(|(_, connection)| connection.peer == greedy)
+                .min_by_key(|(_, connection)| (!connection.is_idle(), connection.active_ns)),
+            None => here
+                .filter(|(_, connection)| connection.peer == peer || count(connection.peer) > own)
+                .filter(|(_, connection)| {
+                    let quiet_ns = now.mono_ns.saturating_sub(connection.active_ns);
+                    quiet_ns >= limits::IDLE_YIELDS_AFTER.as_nanos() as u64 && connection.is_idle()
+                })
+                .min_by_key(|(_, connection)| connection.active_ns),
+        };
+        chosen.map(|(slot, _)| slot)
+    }
+
+    fn after(&mut self, slot: usize, mut connection: Box<Connection<S>>, fate: Fate, now: Now) {
         let (bytes_in, bytes_out) = (connection.wire.bytes_in(), connection.wire.bytes_out());
+        if (connection.seen_in, connection.seen_out) != (bytes_in, bytes_out) {
+            connection.active_ns = now.mono_ns;
+        }
         self.stats.wire_bytes_in += bytes_in - connection.seen_in;
         self.stats.wire_bytes_out += bytes_out - connection.seen_out;
         (connection.seen_in, connection.seen_out) = (bytes_in, bytes_out);
@@ -393,6 +496,14 @@ impl<S> Floor<S> {
             }
             Fate::Drop => {
                 self.stats.open -= 1;
+                let (room, peer) = (connection.room, connection.peer);
+                self.rooms.entry(room).and_modify(|count| *count -= 1);
+                if let Some(count) = self.peers.get_mut(&(room, peer)) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.peers.remove(&(room, peer));
+                    }
+                }
                 self.free.push(slot as u32);
                 return;
             }

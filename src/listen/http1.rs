@@ -110,11 +110,16 @@ impl Session {
 
     /// Finishes the request in hand and takes no other.
     pub fn stop(&mut self) -> Step {
-        if self.exchange.is_none() && !self.patience.is_head_begun() {
+        if self.is_idle() {
             return Step::Close;
         }
         self.http.graceful_shutdown();
         Step::Again
+    }
+
+    /// Whether no request is begun.
+    pub fn is_idle(&self) -> bool {
+        self.exchange.is_none() && !self.patience.is_head_begun()
     }
 
     pub fn in_flight(&self) -> usize {

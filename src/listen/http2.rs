@@ -160,6 +160,11 @@ impl Session {
         }
     }
 
+    /// Whether no call is begun.
+    pub fn is_idle(&self, wire: &Wire) -> bool {
+        matches!(self.state, State::Open(_)) && self.calls.is_empty() && wire.headers_since_ns().is_none()
+    }
+
     pub fn in_flight(&self) -> usize {
         self.calls.len()
     }

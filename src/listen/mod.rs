@@ -135,7 +135,7 @@ pub struct ConnectionStats {
     pub open: u64,
     /// Accepted and served.
     pub accepted: u64,
-    /// Accepted and closed at once: over the limit.
+    /// Closed over the limit: newcomers, and those that made room for one.
     pub refused: u64,
     /// Times accepting paused because descriptors ran out.
     pub accept_pauses: u64,

@@ -7,7 +7,7 @@
 //! slow reader costs one chunk of memory and a long page stalls nobody; 2. a stream that aborts breaks the connection
 //! off without the last chunk, so that half a page is never taken for a whole one; 3. a page is gzipped where the
 //! request asks for it, a stream chunk by chunk, with one deflate state a connection while it lasts.
-//! Bounds: as `floor` and `net::http1`; `Options::connections_max` connections.
+//! Bounds: as `floor` and `net::http1`; `Options::connections_max` connections at each door, so that none starves another.
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -85,7 +85,7 @@ pub trait Pages {
 /// What can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Connections open at once.
+    /// Connections open at once at each door.
     pub connections_max: usize,
     /// First byte to end of a request's head.
     pub header_timeout: Duration,
@@ -96,9 +96,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            connections_max: limits::PAGE_CONNECTIONS_MAX,
+            connections_max: limits::PAGE_CONNECTIONS_MAX / 2,
             header_timeout: limits::HEADER_TIMEOUT,
-            idle_timeout: limits::IDLE_TIMEOUT,
+            idle_timeout: limits::PAGE_IDLE_TIMEOUT,
         }
     }
 }
@@ -122,7 +122,7 @@ impl PageServer {
         registry: Registry,
         token_base: usize,
     ) -> io::Result<Self> {
-        let (listeners, doors) = listeners.into_iter().unzip();
+        let doors = listeners.iter().map(|(_, door)| *door).collect();
         let floor = Floor::new(listeners, registry, token_base, options.connections_max, Session::begin)?;
         Ok(PageServer { floor, doors, options, flag: Flag::default() })
     }
@@ -173,11 +173,13 @@ struct Session {
     entrance: usize,
     begun_ns: u64,
     open: Option<(Http1<Content>, Patience)>,
+    /// Held a second time by a stream that is under way.
+    sending: Rc<()>,
 }
 
 impl Session {
     fn begin(entrance: usize, now: Now) -> Self {
-        Session { entrance, begun_ns: now.mono_ns, open: None }
+        Session { entrance, begun_ns: now.mono_ns, open: None, sending: Rc::default() }
     }
 }
 
@@ -199,7 +201,7 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
             if let Some(request) = http.take_request() {
                 patience.on_request();
                 let door = bench.doors.get(self.entrance).copied().unwrap_or_default();
-                http.answer(answer(bench.pages, door, &request, wire));
+                http.answer(answer(bench.pages, door, &request, wire, &self.sending));
                 patience.on_answer(wire, now_ns);
             } else if !bench.flag.take() {
                 patience.note(wire, now_ns);
@@ -210,7 +212,11 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
         Step::Wait
     }
 
-    fn on_timer(&mut self, _: &Rc<Wire>, bench: &mut Bench<'_, P>) -> Step {
+    fn on_timer(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, P>) -> Step {
+        // a page under way is not idle: a reader that takes nothing has `limits::WRITE_STALL_TIMEOUT`
+        if Rc::strong_count(&self.sending) > 1 || wire.is_write_blocked() {
+            return Step::Wait;
+        }
         let Options { header_timeout, idle_timeout, .. } = *bench.options;
         let is_spent = match &self.open {
             Some((_, patience)) => patience.is_spent(bench.now.mono_ns, header_timeout, idle_timeout),
@@ -229,10 +235,21 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
         }
     }
 
+    fn is_idle(&self, _: &Wire) -> bool {
+        let is_head_begun = self.open.as_ref().is_some_and(|(_, patience)| patience.is_head_begun());
+        Rc::strong_count(&self.sending) == 1 && !is_head_begun
+    }
+
     fn abandon(&mut self, _: &mut Bench<'_, P>) {}
 }
 
-fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &Rc<Wire>) -> Response<Content> {
+fn answer(
+    pages: &mut impl Pages,
+    door: u8,
+    request: &Request<Incoming>,
+    wire: &Rc<Wire>,
+    sending: &Rc<()>,
+) -> Response<Content> {
     let uri = request.uri();
     if let Err(words) = host::check(request.version(), uri, request.headers()) {
         let mut response = Response::new(Content::Full(format!("{words}\n").into()));
@@ -254,7 +271,10 @@ fn answer(pages: &mut impl Pages, door: u8, request: &Request<Incoming>, wire: &
         Body::Full(bytes) => (Content::Full(bytes), false),
         Body::Stream(stream) => {
             let gzipper = gzip.then(|| Box::new(gzipper()));
-            (Content::Stream { stream, wire: Rc::clone(wire), gzipper, over: false }, gzip)
+            (
+                Content::Stream { stream, wire: Rc::clone(wire), gzipper, over: false, _sending: Rc::clone(sending) },
+                gzip,
+            )
         }
     };
     let mut response = Response::new(content);
@@ -305,7 +325,13 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
 
 enum Content {
     Full(Bytes),
-    Stream { stream: Box<dyn PageStream>, wire: Rc<Wire>, gzipper: Option<Box<GzEncoder<Vec<u8>>>>, over: bool },
+    Stream {
+        stream: Box<dyn PageStream>,
+        wire: Rc<Wire>,
+        gzipper: Option<Box<GzEncoder<Vec<u8>>>>,
+        over: bool,
+        _sending: Rc<()>,
+    },
 }
 
 /// What a piece of a page becomes in gzip; nothing when the deflate state keeps it back for now.
@@ -332,7 +358,7 @@ impl http_body::Body for Content {
                 Poll::Pending
             }
             Content::Stream { over: true, .. } => Poll::Ready(None),
-            Content::Stream { stream, wire, gzipper, over } => {
+            Content::Stream { stream, wire, gzipper, over, .. } => {
                 let piece = match (stream.next(), gzipper.as_mut()) {
                     (Some(Ok(piece)), Some(gzipper)) => Some(Ok(zip(gzipper, &piece))),
                     (None, Some(_)) => {

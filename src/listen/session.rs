@@ -71,6 +71,14 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
+    fn is_idle(&self, wire: &Wire) -> bool {
+        match self {
+            Otlp::Sniffing { first_byte_ns, .. } => first_byte_ns.is_none(),
+            Otlp::Http1(session) => session.is_idle(),
+            Otlp::Http2(session) => session.is_idle(wire),
+        }
+    }
+
     fn abandon(&mut self, bench: &mut Bench<'_, I>) {
         match self {
             Otlp::Sniffing { .. } => {}

@@ -8,7 +8,7 @@
 use crate::limits;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpListener, TcpStream};
 
@@ -35,7 +35,7 @@ pub fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
 /// What one try to accept gave.
 pub enum Accepted {
     /// A connection, non-blocking, with `TCP_NODELAY`.
-    Stream(TcpStream),
+    Stream(TcpStream, Peer),
     /// Nobody waits.
     Nobody,
     /// The file table is full; come back at this time.
@@ -43,6 +43,19 @@ pub enum Accepted {
         /// Monotonic nanoseconds.
         until_ns: u64,
     },
+}
+
+/// Whose connection it is: an address, of IPv6 the network, as one host has 2^64 addresses there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(IpAddr);
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Peer(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+            address => address,
+        })
+    }
 }
 
 /// The spare descriptor of a shard.
@@ -61,10 +74,10 @@ impl Reserve {
     pub fn accept(&mut self, listener: &TcpListener, now_ns: u64) -> Accepted {
         for _ in 0..64 {
             match listener.accept() {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     // Nothing is lost without it but time.
                     let _ = stream.set_nodelay(true);
-                    return Accepted::Stream(stream);
+                    return Accepted::Stream(stream, address.ip().into());
                 }
                 Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => return Accepted::Nobody,
                 Err(fault) if is_exhausted(&fault) => {
@@ -84,4 +97,18 @@ impl Reserve {
 
 fn is_exhausted(fault: &io::Error) -> bool {
     matches!(fault.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_peer() {
+        let peer = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:2"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
+        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
+    }
 }

@@ -97,7 +97,11 @@ impl Facts {
         let names = [
             ("catchment_connections_open", "Connections open", Type::Gauge),
             ("catchment_connections_accepted_total", "Connections accepted", Type::Counter),
-            ("catchment_connections_refused_total", "Connections closed at once: over the limit", Type::Counter),
+            (
+                "catchment_connections_refused_total",
+                "Connections closed over the limit: newcomers, and those that made room for one",
+                Type::Counter,
+            ),
             ("catchment_accept_pauses_total", "Times accepting paused for want of descriptors", Type::Counter),
             ("catchment_connections_timed_out_total", "Connections closed by a timeout", Type::Counter),
             ("catchment_wire_bytes_received_total", "Bytes read from sockets", Type::Counter),

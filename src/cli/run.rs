@@ -85,8 +85,8 @@ pub struct Options {
     /// rest is rejected
     #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
     series_limit: String,
-    /// Memory of the whole process, also as a part of what the machine or cgroup has, such as 50%. `auto` takes three
-    /// quarters of that
+    /// Memory of the whole process, also as a part of what there is, such as 50%. `auto` takes three quarters of what there
+    /// is: the machine's, the least of all its cgroups' limits, ulimit -v; of a limit it leaves at least 24 MiB
     #[arg(long, value_name = "SIZE|auto", default_value = "auto", env = "CATCHMENT_MEMORY_LIMIT")]
     memory_limit: String,
     /// Largest request, before and after decompression

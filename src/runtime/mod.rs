@@ -19,6 +19,7 @@ mod bind;
 pub mod clock;
 mod control;
 mod losses;
+mod machine;
 mod outlet;
 mod scrape;
 mod shard;
@@ -37,7 +38,7 @@ use crate::series::slab::SlabWriter;
 use crate::sync::cut::CutBoard;
 use crate::telemetry;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -230,7 +231,7 @@ fn failure(words: impl std::fmt::Display) -> Problem {
 fn start(plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
-    let limit = plan.memory_limit.unwrap_or_else(|| clock::memory_of_machine() / 4 * 3);
+    let limit = plan.memory_limit.unwrap_or_else(|| machine::available(Path::new("/")).share());
     let limit = limit.saturating_sub(plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES));
     let queues: Vec<usize> = plan.outs.iter().map(Destination::bytes_max).collect();
     let memory = Memory::plan(limit, plan.max_body, plan.shards, &queues)

@@ -95,8 +95,8 @@ impl Session {
 
     /// Looks at the clock.
     pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
-        if let Some(exchange) = &self.exchange {
-            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &exchange.state) {
+        if let Some(exchange) = &mut self.exchange {
+            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &mut exchange.state) {
                 self.answer(wire, bench, Err(fault));
                 self.http.graceful_shutdown();
                 return Step::Again;

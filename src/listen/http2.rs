@@ -134,8 +134,8 @@ impl Session {
         let mut step = Step::Wait;
         let mut index = 0;
         while index < self.calls.len() {
-            let call = &self.calls[index];
-            match bench.overdue(call.take, call.started_ns, &call.state) {
+            let call = &mut self.calls[index];
+            match bench.overdue(call.take, call.started_ns, &mut call.state) {
                 Some(fault) => {
                     let call = self.calls.swap_remove(index);
                     finish(call, Err(fault), bench);

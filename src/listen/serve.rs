@@ -125,6 +125,8 @@ pub struct Body {
     transcoding: Option<Box<Transcoding>>,
     /// Reserved for the call itself.
     call_bytes: usize,
+    /// When the present window began, and what had come by then; `None` while in the first.
+    window: Option<(u64, usize)>,
 }
 
 impl Body {
@@ -294,16 +296,26 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Why a body that is not whole should not be waited for any longer.
-    pub fn overdue(&self, take: Take, started_ns: u64, body: &Body) -> Option<Fault> {
+    pub fn overdue(&self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
         if body.is_whole() {
             return None;
         }
-        let elapsed = Duration::from_nanos(self.now.mono_ns.saturating_sub(started_ns));
         if take.deadline_ns < self.now.mono_ns {
             return Some(Fault::Deadline);
         }
-        let due = elapsed.checked_sub(limits::BODY_GRACE)?.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
-        (elapsed > limits::BODY_GRACE && body.received() as u64 <= due).then_some(Fault::Slow)
+        let received = body.received();
+        let window_bytes = limits::BODY_GRACE.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
+        let (since_ns, base) = body.window.unwrap_or((started_ns, 0));
+        let elapsed = Duration::from_nanos(self.now.mono_ns.saturating_sub(since_ns));
+        let over = elapsed.checked_sub(limits::BODY_GRACE).filter(|over| !over.is_zero())?;
+        let came = (received - base) as u64;
+        if came >= window_bytes {
+            body.window = Some((self.now.mono_ns, received));
+            return None;
+        }
+        // only the first window may begin as slowly as it likes
+        let is_slow = body.window.is_some() || came <= over.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
+        is_slow.then_some(Fault::Slow)
     }
 
     fn release(&mut self, body: &mut Body) {

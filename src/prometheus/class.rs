@@ -10,6 +10,7 @@ use crate::aggregate::exponential::Exponential;
 use crate::prometheus::gather::{Family, Member};
 use crate::prometheus::histogram::{Face, Lines};
 use crate::prometheus::ink::Ink;
+use crate::prometheus::joint::{OWN_PREFIX, Prefixes};
 use crate::prometheus::labels::Labels;
 use crate::prometheus::merge::{MERGED_ROW_BYTES, Merger, Shown};
 use crate::prometheus::message::{self, Beside, Messages};
@@ -26,7 +27,7 @@ pub(super) struct Desk {
     pub style: Style,
     pub report: Report,
     pub out: Vec<u8>,
-    pub prefixes: Vec<Arc<[u8]>>,
+    prefixes: Vec<Arc<[u8]>>,
     /// The metrics of the `MetricFamily` being filled; protobuf only.
     pub metrics: Vec<u8>,
     pub metric: Vec<u8>,
@@ -53,6 +54,12 @@ impl Desk {
             lines: Lines::default(),
             scratch: Vec::new(),
         }
+    }
+
+    /// All groups are gathered: these are their prefixes, by place, and their places.
+    pub fn know(&mut self, prefixes: Vec<Arc<[u8]>>, places: Prefixes) {
+        self.prefixes = prefixes;
+        self.labels.know(places);
     }
 
     pub fn is_full(&self) -> bool {
@@ -211,7 +218,7 @@ fn next_class<S: Source>(
         put_head(&mut head, &title.name, "", title.quoted, &prefix);
     }
     let labels_at = head.len().saturating_sub(prefix.len() - usize::from(!title.quoted));
-    desk.labels.begin(Place::Point(title.kind));
+    desk.labels.begin_class(Place::Point(title.kind), source.meta(&groups[0]));
     let mode = if one_metric { Mode::Scan } else { Mode::Fingerprint(Vec::new()) };
     Some(Class { groups, prefix, head, labels_at, mode, label_bytes: 0, at: 0, cursor: 0 })
 }
@@ -473,7 +480,10 @@ impl RowWriter<'_> {
         if let Shown::Number(number) = shown {
             let start = out.len() + self.labels_at;
             out.extend_from_slice(self.head);
+            let labels_at = out.len();
             put_labels(out, labels);
+            // the first label of a name without quotes has no comma
+            settle_prefix(out, start, labels_at, !title.quoted);
             let end = out.len();
             out.extend_from_slice(b"} ");
             put_number(out, number);
@@ -495,6 +505,7 @@ impl RowWriter<'_> {
         let text = lines.labels();
         text.extend_from_slice(self.prefix);
         put_labels(text, labels);
+        settle_prefix(text, 0, self.prefix.len(), false);
         match shown {
             Shown::Histogram { bounds, buckets, count, sum } => lines.histogram(bounds, buckets, count, sum),
             Shown::Exponential(value) => lines.histogram(None, &[], value.count, sum_of(value)),
@@ -519,6 +530,7 @@ impl RowWriter<'_> {
         metric.clear();
         metric.extend_from_slice(self.prefix);
         put_labels(metric, labels);
+        settle_prefix(metric, 0, self.prefix.len(), false);
         match shown {
             Shown::Number(number) => messages.put_number(metric, kind, number.double(), beside, naming),
             Shown::Histogram { bounds, buckets, count, sum } => {
@@ -552,6 +564,15 @@ impl RowWriter<'_> {
             kind => kind.word(),
         };
         put_family(&mut self.desk.out, title.base(), words, title.unit.as_deref(), &title.help, open_metrics);
+    }
+}
+
+/// Takes the class's prefix, from `prefix_at` on, out again if the labels after it come with one of their own. `comma`:
+/// without its comma.
+#[inline]
+fn settle_prefix(out: &mut Vec<u8>, prefix_at: usize, labels_at: usize, comma: bool) {
+    if out.get(labels_at) == Some(&OWN_PREFIX) {
+        out.drain(prefix_at..labels_at + 1 + usize::from(comma));
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use crate::prometheus::ink::Ink;
+use crate::prometheus::joint::Prefixes;
 use crate::prometheus::name::{Naming, metric_type};
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::target::{put_scope, target};
@@ -57,7 +58,7 @@ pub(super) struct Directory<G> {
     pub targets: BTreeMap<Box<[u8]>, TargetInfo>,
     /// Labels of job, instance and scope.
     pub prefixes: Vec<Arc<[u8]>>,
-    prefix_places: HashMap<Arc<[u8]>, u32, ahash::RandomState>,
+    prefix_places: Prefixes,
     /// The group before and its prefix: neighbours mostly share resource and scope.
     before: Option<(Meta, u32)>,
 }
@@ -112,6 +113,12 @@ impl<G: Clone> Directory<G> {
                 self.families.insert(name.into(), family);
             }
         }
+    }
+
+    /// The prefixes with their places, once all groups are added.
+    pub fn take_prefix_places(&mut self) -> Prefixes {
+        let none = HashMap::with_hasher(self.prefix_places.hasher().clone());
+        std::mem::replace(&mut self.prefix_places, none)
     }
 
     /// Which names are taken, once all groups are added.

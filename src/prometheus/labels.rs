@@ -4,7 +4,8 @@
 //! know families or values.
 //!
 //! Rows of a metric nearly always have the same keys in the same order. What follows from the keys (names, order,
-//! which are joined) is a *shape*, worked out once; a row with a known shape only copies its values.
+//! which are joined) is a *shape*, worked out once; a row with a known shape only copies its values. A row that meets its
+//! scope's labels (see `joint`) is worked out anew each time, and always looked at for collisions.
 //!
 //! Scan: rows of one metric differ in their attributes. They stay different as labels if every label name comes from
 //! one key and one type of value, every type is one whose text tells values apart, and nobody leaves a label out (an
@@ -16,8 +17,10 @@
 use crate::limits;
 use hashbrown::HashMap;
 
+use crate::prometheus::Meta;
 use crate::prometheus::any::{AnyKind, Attribute, next_attribute};
 use crate::prometheus::ink::Ink;
+use crate::prometheus::joint::{Joint, OWN_PREFIX, Prefixes};
 use crate::prometheus::name::{Naming, Place};
 use crate::wire::Reader;
 
@@ -32,6 +35,8 @@ struct Place32 {
 struct Shape {
     keys: Vec<(Box<[u8]>, AnyKind)>,
     labels: Vec<Label>,
+    /// An attribute is called like a label of a scope.
+    meets_scope: bool,
     /// The class whose scan has seen it.
     scanned: u64,
 }
@@ -50,6 +55,7 @@ pub(super) struct Labels {
     naming: Naming,
     ink: Ink,
     place: Place,
+    joint: Joint,
     shapes: Vec<Shape>,
     /// The shape of the row before.
     last: usize,
@@ -68,6 +74,7 @@ impl Labels {
             naming,
             ink,
             place: Place::Target,
+            joint: Joint::new(keys.clone(), naming, ink),
             shapes: Vec::new(),
             last: 0,
             values: Vec::new(),
@@ -80,8 +87,18 @@ impl Labels {
         }
     }
 
-    /// A class begins, of a family of this type.
-    pub fn begin(&mut self, place: Place) {
+    /// All prefixes of the page.
+    pub fn know(&mut self, prefixes: Prefixes) {
+        self.joint.know(prefixes);
+    }
+
+    /// A class begins, of a family of this type; `meta` is one of its groups'.
+    pub fn begin_class(&mut self, place: Place, meta: &Meta) {
+        self.joint.begin(meta);
+        self.begin(place);
+    }
+
+    fn begin(&mut self, place: Place) {
         if self.place != place {
             self.place = place;
             self.shapes.clear();
@@ -107,26 +124,31 @@ impl Labels {
         }
     }
 
-    /// Appends the row's labels.
+    /// Appends the row's labels; if they begin with `OWN_PREFIX`, a prefix stands before them that replaces the class's.
     #[inline]
     pub fn put(&mut self, out: &mut Vec<u8>, attributes: &[u8]) {
         let shape = self.walk(attributes);
+        if self.shapes[shape].meets_scope && self.put_joint(out, attributes) {
+            return;
+        }
         let Labels { shapes, values, scratch, ink, .. } = self;
         let value = |source: u32| {
             let value = values[source as usize];
             (value.kind, &attributes[value.start as usize..value.end as usize])
         };
-        for label in &shapes[shape].labels {
-            if let [source] = label.sources[..] {
-                let (kind, payload) = value(source);
-                if payload.is_empty() && !matches!(kind, AnyKind::Array | AnyKind::Map) {
-                    continue;
-                }
-                ink.put_value(out, &label.open, kind, payload, scratch);
-            } else {
-                ink.put_joined(out, &label.open, label.sources.iter().map(|&source| value(source)), scratch);
-            }
-        }
+        put_labels(out, *ink, &shapes[shape].labels, value, scratch);
+    }
+
+    /// Appends the row's labels with their own prefix, if the row has one.
+    #[cold]
+    fn put_joint(&mut self, out: &mut Vec<u8>, attributes: &[u8]) -> bool {
+        let Some((prefix, rest)) = self.joint.prefix(&attributes_of(attributes)) else { return false };
+        out.push(OWN_PREFIX);
+        out.extend_from_slice(&prefix);
+        let labels = labels_of(&rest, self.place, self.naming, self.ink);
+        let value = |source: u32| (rest[source as usize].kind, rest[source as usize].payload);
+        put_labels(out, self.ink, &labels, value, &mut self.scratch);
+        true
     }
 
     /// Takes the row apart and finds its shape.
@@ -152,10 +174,7 @@ impl Labels {
 
     #[inline(never)]
     fn other_shape(&mut self, attributes: &[u8]) -> usize {
-        let row: Vec<Attribute<'_>> = {
-            let mut reader = Reader::new(attributes);
-            std::iter::from_fn(|| next_attribute(&mut reader)).collect()
-        };
+        let row = attributes_of(attributes);
         let same = |shape: &Shape| {
             shape.keys.len() == row.len()
                 && shape.keys.iter().zip(&row).all(|((key, kind), a)| *kind == a.kind && **key == *a.key)
@@ -166,7 +185,11 @@ impl Labels {
                 if self.shapes.len() == limits::PAGE_SHAPES_MAX {
                     self.shapes.clear();
                 }
+                let naming = self.naming;
+                let meets = |a: &Attribute<'_>| naming.scope_labels_met(&String::from_utf8_lossy(a.key)).is_some();
+                let meets_scope = matches!(self.place, Place::Point(_)) && row.iter().any(meets);
                 self.shapes.push(Shape {
+                    meets_scope,
                     labels: labels_of(&row, self.place, self.naming, self.ink),
                     keys: row.iter().map(|a| (a.key.into(), a.kind)).collect(),
                     scanned: 0,
@@ -182,6 +205,7 @@ impl Labels {
         self.shapes_scanned += 1;
         let shape = &mut self.shapes[shape];
         shape.scanned = self.class;
+        self.ambiguous |= shape.meets_scope;
         for label in &shape.labels {
             let [source] = label.sources[..] else {
                 self.ambiguous = true;
@@ -197,6 +221,33 @@ impl Labels {
             } else {
                 self.ambiguous = true;
             }
+        }
+    }
+}
+
+fn attributes_of(records: &[u8]) -> Vec<Attribute<'_>> {
+    let mut reader = Reader::new(records);
+    std::iter::from_fn(|| next_attribute(&mut reader)).collect()
+}
+
+/// Appends labels, the values of whose sources `value` knows.
+#[inline]
+fn put_labels<'a>(
+    out: &mut Vec<u8>,
+    ink: Ink,
+    labels: &[Label],
+    value: impl Fn(u32) -> (AnyKind, &'a [u8]),
+    scratch: &mut Vec<u8>,
+) {
+    for label in labels {
+        if let [source] = label.sources[..] {
+            let (kind, payload) = value(source);
+            if payload.is_empty() && !matches!(kind, AnyKind::Array | AnyKind::Map) {
+                continue;
+            }
+            ink.put_value(out, &label.open, kind, payload, scratch);
+        } else {
+            ink.put_joined(out, &label.open, label.sources.iter().map(|&source| value(source)), scratch);
         }
     }
 }

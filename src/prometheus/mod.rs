@@ -19,10 +19,12 @@
 //!   by name, then the point's attributes by name, then `le` or `quantile`. A label with an empty value is the same as
 //!   none in Prometheus and is left out; only `instance=""` is written, as the compatibility specification asks, so that
 //!   `honor_labels` does not put the scraper's own instance there.
-//! - *Reserved labels*: an attribute that would land on `job`, `instance`, any `otel_scope_*`, on `le` in a histogram or
-//!   `quantile` in a summary is written as `exported_…`, as Prometheus itself does where a target's labels meet its own.
-//!   The specification would join them with `;`; then `job` would no longer find its `target_info`, and a client could
-//!   write itself into another scope's series. Attributes that meet each other are joined with `;` in key order.
+//! - *Labels that meet* are joined with `;`: attributes of one name in key order, and an attribute behind the scope's
+//!   label of its name, where no scope could be mistaken for what comes out (see `joint`).
+//! - *Reserved labels*: an attribute that would land on `job`, `instance`, on `le` in a histogram, `quantile` in a summary
+//!   or on an `otel_scope_*` that it may not be joined to is written as `exported_…`, as Prometheus itself does where a
+//!   target's labels meet its own. Joined, `job` would no longer find its `target_info`, `le` would be no number, and a
+//!   client could write itself into another scope's series.
 //! - *One identity, one row*: sums of either monotonicity and histograms of equal bounds add; gauges and summaries keep
 //!   the newest (ties: the larger bits). Histograms of other bounds than the newest are left out. All of it is counted
 //!   in [`Report`], with the first few named. A sum that one part lacks is left out, never invented.
@@ -40,7 +42,8 @@
 //!
 //! Invariants
 //! 1. No two lines of one page have the same name and labels, no family is opened twice, and families do not interleave.
-//! 2. Two classes of one family cannot collide: their prefixes differ, and no attribute can write a prefix label.
+//! 2. Two classes of one family cannot collide: their prefixes differ, and an attribute that is joined to a prefix makes
+//!    none that another has.
 //! 3. A page that was overtaken gives no further chunk: what was sent so far is visibly cut off.
 //! 4. One `step` visits at most [`Bounds::rows_per_step`] rows, groups or merged rows, or fills one chunk. Two steps are
 //!    longer: the first (`Source::groups`), and sorting a class's fingerprints (87 and 105 ms for a million rows,
@@ -63,6 +66,7 @@ mod exemplar;
 mod gather;
 mod histogram;
 mod ink;
+mod joint;
 mod labels;
 mod merge;
 mod message;

@@ -87,8 +87,8 @@ impl Naming {
         (!told.is_empty() && before.len() > 1 && before.ends_with('_')).then_some(told)
     }
 
-    /// The label name of an attribute key; a reserved name gets `exported_` (see the room's header). Never empty, never
-    /// `__…`.
+    /// The label name of an attribute key that stands alone; a reserved name gets `exported_` (see the room's header).
+    /// Never empty, never `__…`.
     pub fn label_name(self, key: &str, place: Place) -> String {
         let label = self.plain_label_name(key);
         let escaped = self.escaping.escape_label(&label);
@@ -104,6 +104,16 @@ impl Naming {
             Place::Target | Place::Exemplar => false,
         };
         if taken(&label) || taken(&escaped) { format!("exported_{escaped}") } else { escaped }
+    }
+
+    /// The names of the scope's labels that a point's attribute would land on, as translated and as escaped; `None` if
+    /// it is not called like one.
+    pub fn scope_labels_met(self, key: &str) -> Option<[String; 2]> {
+        let label = self.plain_label_name(key);
+        let escaped = self.escaping.escape_label(&label);
+        let scope = self.escaping.escape_label("otel_scope_");
+        let is_scopes = |name: &str| name.starts_with("otel_scope_") || name.starts_with(&scope);
+        (is_scopes(&label) || is_scopes(&escaped)).then_some([label, escaped])
     }
 
     /// The label of a scope attribute; `None` if it would stand in for the scope's name, version or schema URL (X11).

@@ -175,7 +175,7 @@ impl<S: Source> Page<S> {
                     directory.add(source, group, &mut desk.report);
                 }
                 if groups.as_slice().is_empty() {
-                    desk.prefixes = std::mem::take(&mut directory.prefixes);
+                    desk.know(std::mem::take(&mut directory.prefixes), directory.take_prefix_places());
                     let targets = std::mem::take(&mut directory.targets);
                     let families = std::mem::take(&mut directory.families);
                     taken.names = Some(directory.take_names());

@@ -65,11 +65,20 @@ pub(super) fn put_target_info(out: &mut Vec<u8>, target_labels: &[u8], resource:
         .filter(|a| !is_used(a.key, has_name))
         .map(|a| (naming.label_name(&String::from_utf8_lossy(a.key), Place::Target), a))
         .collect();
-    put_joined(out, named, ink);
+    for (label, value) in joined(named) {
+        ink.put(out, &ink.opening(&label), &value);
+    }
 }
 
 /// Appends the scope's labels (X11).
 pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str, naming: Naming, ink: Ink) {
+    for (label, value) in scope_labels(scope, schema_url, naming) {
+        ink.put(out, &ink.opening(&label), &value);
+    }
+}
+
+/// The scope's labels in their order: names and values, none of them empty.
+pub(super) fn scope_labels(scope: &[u8], schema_url: &str, naming: Naming) -> Vec<(String, Vec<u8>)> {
     let (mut name, mut version): (&[u8], &[u8]) = (b"", b"");
     let mut named = Vec::new();
     let mut fields = Reader::new(scope);
@@ -90,25 +99,31 @@ pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str, namin
     }
     let fixed =
         [("otel_scope_name", name), ("otel_scope_version", version), ("otel_scope_schema_url", schema_url.as_bytes())];
-    for (label, value) in fixed {
-        if !value.is_empty() {
-            ink.put(out, &ink.opening(label), value);
-        }
-    }
-    put_joined(out, named, ink);
+    let fixed = fixed.into_iter().map(|(label, value)| (label.to_string(), value.to_vec()));
+    let mut labels: Vec<(String, Vec<u8>)> = fixed.filter(|(_, value)| !value.is_empty()).collect();
+    labels.extend(joined(named));
+    labels
 }
 
-/// Appends labels by name; those of one name joined with `;` in the order of their keys.
-fn put_joined(out: &mut Vec<u8>, mut named: Vec<(String, Attribute<'_>)>, ink: Ink) {
+/// Labels by name, without empty ones; those of one name joined with `;` in the order of their keys.
+fn joined(mut named: Vec<(String, Attribute<'_>)>) -> Vec<(String, Vec<u8>)> {
     named.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.key.cmp(y.key)));
-    let mut scratch = Vec::new();
-    for same in named.chunk_by(|(a, _), (b, _)| a == b) {
-        if same.len() == 1 && same[0].1.is_empty() {
-            continue;
+    let mut labels: Vec<(String, Vec<u8>)> = Vec::with_capacity(named.len());
+    for (label, attribute) in named {
+        match labels.last_mut() {
+            Some((known, value)) if *known == label => {
+                value.push(b';');
+                put_text(value, attribute.kind, attribute.payload);
+            }
+            _ => {
+                let mut value = Vec::new();
+                put_text(&mut value, attribute.kind, attribute.payload);
+                labels.push((label, value));
+            }
         }
-        let values = same.iter().map(|(_, attribute)| (attribute.kind, attribute.payload));
-        ink.put_joined(out, &ink.opening(&same[0].0), values, &mut scratch);
     }
+    labels.retain(|(_, value)| !value.is_empty());
+    labels
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod clashes;
 mod client_model;
 mod fake;
 mod formats;
+mod joints;
 mod open_metrics;
 mod pages;
 mod parse;

@@ -173,7 +173,7 @@ def main():
     values = [draw.lognormvariate(0, 0.7) for _ in range(VALUES)]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            catchment = Catchment(arguments.catchment, folder)
+            catchment = Catchment(arguments.catchment, folder, more=("--prometheus-created", "on"))
             body = request(values).SerializeToString()
             asked = urllib.request.Request(
                 f"http://{catchment.doors['otlp_http']}/v1/metrics", body, {"Content-Type": "application/x-protobuf"}

@@ -489,6 +489,21 @@ fn a_body_is_asked_for_where_that_is_expected() {
     assert_eq!(server.bodies().len(), 2);
 }
 
+/// T12: who sends a body too slowly and heeds no GOAWAY is closed, not kept for the idle time.
+#[test]
+fn t12_a_slow_caller_is_closed() {
+    let server = Server::start(Options::default());
+    let mut stream = server.connect();
+    let sent = [PREFACE, &frame(1, 4, 1, &call_head()), &[0]].concat();
+    stream.write_all(&sent).unwrap();
+    server.wait("the call", |stats| stats.connections.wire_bytes_in == sent.len() as u64 && stats.streams == 1);
+    server.pass(Duration::from_secs(12));
+    server.wait("its end", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 1);
+    server.pass(Duration::from_secs(3));
+    server.wait("the close", |stats| stats.connections.timed_out == 1);
+    assert_eq!(goaway(&mut stream), Some(0));
+}
+
 /// T12: an unfinished preface, an unfinished header block, a trickling body and an idle connection, each in its time.
 #[test]
 fn t12_slow_clients_are_closed() {
@@ -513,11 +528,18 @@ fn t12_slow_clients_are_closed() {
         assert!(is_closed(&mut preface));
         server.pass(Duration::from_secs(6));
         assert_eq!(read(reply).await.grpc(), 4);
+        // and its connection is told to go
+        drop((send, one, body));
+        connection.await.unwrap().unwrap();
+        let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        assert_eq!(export(&send, b"x").await.grpc(), 0);
         server.pass(Duration::from_secs(200));
         assert_eq!(export(&send, b"x").await.grpc(), 0);
         server.pass(Duration::from_secs(301));
         connection.await.unwrap().unwrap();
-        drop((send, one, body));
+        drop(send);
     });
     server.wait("all closed", |stats| stats.connections.open == 0);
     assert_eq!(server.held(), 0);

@@ -132,17 +132,27 @@ impl Session {
             return Step::Wait;
         }
         let mut step = Step::Wait;
+        let mut is_slow = false;
         let mut index = 0;
         while index < self.calls.len() {
             let call = &mut self.calls[index];
             match bench.overdue(call.take, call.started_ns, &mut call.state) {
                 Some(fault) => {
                     let call = self.calls.swap_remove(index);
+                    is_slow |= fault == Fault::Slow;
                     finish(call, Err(fault), bench);
                     step = Step::Again;
                 }
                 None => index += 1,
             }
+        }
+        if is_slow {
+            if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) {
+                // it was told to go, and began further calls
+                return Step::TimedOut;
+            }
+            connection.graceful_shutdown();
+            self.goaway_at_ns.get_or_insert(now_ns);
         }
         self.note_idle(now_ns);
         step

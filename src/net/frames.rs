@@ -8,7 +8,9 @@
 //! 2. Budgets are per second of the monotonic clock. PING and WINDOW_UPDATE are allowed beyond them as calls come in:
 //!    grpc-go measures the path with a PING after each answer, and gRPC's own servers forgive that too.
 //!
-//! Bounds: 60 bytes a connection; a few nanoseconds a frame.
+//! 3. A call is a HEADERS frame on a stream above all before it; others are trailers, and count as control frames.
+//!
+//! Bounds: 64 bytes a connection; a few nanoseconds a frame.
 
 use crate::limits;
 
@@ -66,6 +68,8 @@ pub struct FrameMeter {
     headers_since_ns: u64,
     second: u64,
     calls: u32,
+    /// The highest stream that a call was begun on.
+    last_stream: u32,
     pings: u32,
     settings: u32,
     resets: u32,
@@ -85,6 +89,7 @@ impl Default for FrameMeter {
             headers_since_ns: 0,
             second: 0,
             calls: 0,
+            last_stream: 0,
             pings: 0,
             settings: 0,
             resets: 0,
@@ -152,7 +157,14 @@ impl FrameMeter {
                 }
             }
             HEADERS => {
-                self.calls += 1;
+                let stream = u32::from_be_bytes([self.head[5] & 0x7f, self.head[6], self.head[7], self.head[8]]);
+                if stream > self.last_stream {
+                    self.last_stream = stream;
+                    self.calls += 1;
+                } else {
+                    // trailers, or a flood: no call
+                    self.count_other()?;
+                }
                 self.headers_since_ns = now_ns.max(1);
                 self.ends_headers = flags & FLAG_END_HEADERS != 0;
             }
@@ -201,8 +213,13 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        frame_on(1, kind, flags, payload)
+    }
+
+    fn frame_on(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        bytes.extend_from_slice(&[kind, flags, 0, 0, 0, 1]);
+        bytes.extend_from_slice(&[kind, flags]);
+        bytes.extend_from_slice(&stream.to_be_bytes());
         bytes.extend_from_slice(payload);
         bytes
     }
@@ -242,10 +259,29 @@ mod tests {
     #[test]
     fn a_ping_for_each_call_is_no_flood() {
         let mut meter = started();
-        for _ in 0..10_000 {
-            meter.feed(&frame(HEADERS, FLAG_END_HEADERS, &[0; 30]), 1).unwrap();
+        for call in 0..10_000 {
+            meter.feed(&frame_on(2 * call + 1, HEADERS, FLAG_END_HEADERS, &[0; 30]), 1).unwrap();
             assert_eq!(meter.feed(&frame(PING, 0, &[0; 8]), 1), Ok(()));
         }
+    }
+
+    /// HEADERS on a stream that is known are trailers: one for each call is fine, more are a flood and earn no PING.
+    #[test]
+    fn headers_on_a_known_stream_are_no_calls() {
+        let mut meter = started();
+        for call in 0..10_000 {
+            for _ in 0..2 {
+                meter.feed(&frame_on(2 * call + 1, HEADERS, FLAG_END_HEADERS, &[0; 30]), 1).unwrap();
+            }
+        }
+        let mut meter = started();
+        let again = frame(HEADERS, FLAG_END_HEADERS, &[0; 30]);
+        let fed = (0..2_000).position(|_| meter.feed(&again, 1).is_err());
+        assert_eq!(fed, Some(1 + limits::HTTP2_OTHER_PER_SECOND_MAX as usize + 8));
+        let mut meter = started();
+        meter.feed(&again.repeat(500), 1).unwrap();
+        let pings = frame(PING, 0, &[0; 8]).repeat(limits::HTTP2_PING_PER_SECOND_MAX as usize + 2);
+        assert_eq!(meter.feed(&pings, 1), Err(Flood::Ping));
     }
 
     /// T12: a header block that does not end is visible with its beginning.

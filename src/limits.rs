@@ -185,6 +185,23 @@ pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 * KIB;
 
 /// Bytes of the scrape page after which a chunk is handed out.
 pub const PAGE_CHUNK_BYTES: usize = 64 * KIB;
+/// Where memory is short, reservations shrink down to these: what an empty process takes, bytes.
+pub const TIGHT_PROCESS_BYTES: usize = 6 * MIB;
+/// Connections on the OTLP doors, there.
+pub const TIGHT_CONNECTIONS: usize = 64;
+/// Connections on the scrape and admin doors, there.
+pub const TIGHT_PAGE_CONNECTIONS: usize = 8;
+/// `PAGE_MERGE_BYTES`, there.
+pub const TIGHT_PAGE_MERGE_BYTES: usize = 2 * MIB;
+/// Bytes of one request, there: what gRPC libraries send and take by default.
+pub const TIGHT_BODY_BYTES: usize = 4 * MIB;
+/// Bytes queued for one destination, there.
+pub const TIGHT_QUEUE_BYTES: usize = 8 * MIB;
+/// Requests in flight to one destination, there.
+pub const TIGHT_IN_FLIGHT: usize = 2;
+/// Room for series, there, bytes.
+pub const TIGHT_SERIES_BYTES: usize = 8 * MIB;
+
 /// Bytes of colliding rows held at once; more of them take further passes over their class. Half a million identities of
 /// two rows each, 206 bytes of text: about six passes, and a peak 40 MiB above the memory before the scrape, with
 /// fingerprints (measured).
@@ -338,7 +355,7 @@ pub const ACCESS_FILE_BYTES_MAX: usize = 4 * MIB;
 /// Destinations (`--out`).
 pub const DESTINATIONS_MAX: usize = 16;
 
-// The memory budget is a sum; `runtime::Memory` adds it up and refuses a limit that it does not fit:
+// The memory budget is a sum; `runtime::Memory` adds it up, and where it does not fit halves its parts, down to TIGHT_…:
 //
 //   PROCESS_BYTES                                         code, stacks, tables
 // + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made,

@@ -99,7 +99,7 @@ fn an_old_ports_file_is_removed_at_start() {
     assert_eq!(ended.code(), 1, "{ended:?}");
     assert!(ended.stderr.contains("--ports-file") && ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
     // gone too where the configuration is refused
-    for refused in [["--shards", "none"], ["--log", "catchment=loud"], ["--memory-limit", "64MiB"]] {
+    for refused in [["--shards", "none"], ["--log", "catchment=loud"], ["--memory-limit", "63MiB"]] {
         std::fs::write(&path, "{\"otlp_grpc\":\"stale").unwrap();
         let ended = run(&[refused[0], refused[1], "--ports-file", path.to_str().unwrap()]);
         assert_eq!(ended.code(), 2, "{ended:?}");
@@ -294,7 +294,10 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
     for (flag, host) in [("--otlp-grpc", "0.0.0.0:4317"), ("--prometheus", "127.0.0.1:4317")] {
         check(&[flag, ":4317"], &[[flag, "there is no host", host]]);
     }
-    check(&["--memory-limit", "64MiB"], &[["--memory-limit", "too small", "raise it"]]);
+    check(
+        &["--memory-limit", "64MiB", "--max-body", "63MiB"],
+        &[["--memory-limit", "given as 64 MiB", "--max-body 4MiB"]],
+    );
     check(&["--no-such-flag"], &[["--no-such-flag", "unexpected", ""]]);
     check(&["--pin", "maybe"], &[["--pin", "maybe", ""]]);
     assert_eq!(cli(&[]).code(), 2, "no command");
@@ -551,6 +554,21 @@ fn the_banner_tells_what_runs_where_and_what_to_try() {
     let load = format!("catchment load --endpoint http://{} ", alone.ports.otlp_http.unwrap());
     assert!(alone.banner.contains(&load), "{load} in:\n{}", alone.banner);
     assert_eq!(alone.terminate().code(), 0);
+}
+
+/// A small container: one destination, and what was reserved for it and its neighbours is smaller, and said to be.
+#[test]
+fn it_works_in_64_mib_with_a_destination() {
+    let backend = Backend::start();
+    let catchment = Catchment::start(&["--memory-limit", "64MiB", "--interval", "200ms", "--out", &backend.url("")]);
+    let banner = &catchment.banner;
+    for words in ["64 MiB memory", "to fit --memory-limit: ", "--max-body 4MiB", "?queue=8MiB", " connections"] {
+        assert!(banner.contains(words), "{words} in:\n{banner}");
+    }
+    assert_eq!(catchment.http().export(&delta("requests", 5)).unwrap().status, 200);
+    backend.wait("a point", |received| received.points > 0);
+    assert_eq!(catchment.http().export(&vec![0; (4 << 20) + 1]).unwrap().status, 413);
+    assert_eq!(catchment.terminate().code(), 0);
 }
 
 #[test]

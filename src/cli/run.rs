@@ -338,6 +338,7 @@ impl Options {
         };
         let plan = Plan {
             shards,
+            shards_free: self.shards == "auto",
             pin: match self.pin {
                 PinWord::On => Pin::On,
                 PinWord::Off => Pin::Off,

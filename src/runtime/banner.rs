@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The banner of `catchment run`.
-pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, pinned: bool) -> String {
+pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: Option<&str>, pinned: bool) -> String {
     let mut out = String::new();
     let show = |address: Option<SocketAddr>| address.map_or("off".to_string(), |a| a.to_string());
     let _ = writeln!(out, "catchment {}", crate::VERSION);
@@ -40,6 +40,9 @@ pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, pinned: bool)
         show_size(plan.max_body),
         plan.expire
     );
+    if let Some(shrunk) = shrunk {
+        let _ = writeln!(out, "          smaller than by default, {shrunk}");
+    }
     for (i, line) in commands(!plan.outs.is_empty(), addresses).iter().enumerate() {
         let _ = writeln!(out, "  {}     {line}", if i == 0 { "try" } else { "   " });
     }

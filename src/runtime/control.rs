@@ -139,7 +139,8 @@ impl Control {
         read.set_nonblocking(true)?;
         let mut signals = mio::net::UnixStream::from_std(read);
         parts.poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
-        let server = PageServer::new(PageOptions::default(), parts.pages, parts.poll.registry().try_clone()?, PAGES)?;
+        let page_options = PageOptions { connections_max: parts.memory.connections_max.1, ..PageOptions::default() };
+        let server = PageServer::new(page_options, parts.pages, parts.poll.registry().try_clone()?, PAGES)?;
         let interval_ns = parts.plan.interval.as_nanos() as u64;
         let view = View {
             house: parts.house.clone(),
@@ -549,7 +550,8 @@ impl View {
         let keys = self.house.registry.state().clone();
         let negotiated = prometheus::negotiate(accept);
         let style = prometheus::Style::new(self.translation, self.created, negotiated);
-        let page = prometheus::Page::new(source, keys, prometheus::Bounds::default(), style);
+        let bounds = prometheus::Bounds { merge_bytes: self.memory.page_merge, ..prometheus::Bounds::default() };
+        let page = prometheus::Page::new(source, keys, bounds, style);
         Page {
             status: 200,
             content_type: negotiated.content_type(),
@@ -623,7 +625,7 @@ impl PageStream for Stream {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ledger::Book;
     use crate::model::Temporality;
@@ -637,10 +639,11 @@ mod tests {
     const SHARDS: usize = 3;
     const INTERVAL: Duration = Duration::from_secs(10);
 
-    /// A process of three shards none of which runs: the test does what they would do.
-    fn control() -> Control {
-        let plan = Plan {
+    /// Without doors and destinations.
+    pub(in super::super) fn plan() -> Plan {
+        Plan {
             shards: SHARDS,
+            shards_free: false,
             pin: Pin::Off,
             otlp_grpc: None,
             otlp_http: None,
@@ -661,11 +664,16 @@ mod tests {
             log_format: LogFormat::Text,
             capture: None,
             ports_file: None,
-        };
+        }
+    }
+
+    /// A process of three shards none of which runs: the test does what they would do.
+    fn control() -> Control {
+        let mut plan = plan();
         let slabs = (0..SHARDS).map(|_| SlabWriter::new().1).collect();
         let options = registry::Options { series_limit: 10, group_limit: 10, memory_limit: usize::MAX };
         let poll = mio::Poll::new().unwrap();
-        let memory = Memory::plan(1 << 30, plan.max_body, SHARDS, &[]).unwrap();
+        let memory = crate::runtime::memory::settle(&mut plan, 1 << 30, false).unwrap().0;
         let house = Arc::new(House {
             board: CutBoard::new(SHARDS),
             registry: Arc::new(Registry::new(options, slabs)),

@@ -20,18 +20,20 @@ pub mod clock;
 mod control;
 mod losses;
 mod machine;
+mod memory;
 mod outlet;
 mod scrape;
 mod shard;
 mod signals;
 
 pub use bind::remove_ports;
+pub use memory::Memory;
 
 use crate::capture;
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
-use crate::limits::{CAPTURE_QUEUE_BYTES, CONNECTIONS_MAX, GROUPS_MAX, LOG_FLUSH_MAX};
+use crate::limits::{GROUPS_MAX, LOG_FLUSH_MAX, MIB};
 use crate::model::Temporality;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -68,6 +70,8 @@ pub enum LogFormat {
 pub struct Plan {
     /// Shards.
     pub shards: usize,
+    /// Nobody has asked for that number: fewer will do where memory is short.
+    pub shards_free: bool,
     /// Pinning.
     pub pin: Pin,
     /// OTLP/gRPC door.
@@ -108,49 +112,6 @@ pub struct Plan {
     pub capture: Option<(PathBuf, usize)>,
     /// Where to write the bound addresses.
     pub ports_file: Option<PathBuf>,
-}
-
-/// The memory budget as a sum: what each part may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// All of it.
-    pub limit: usize,
-    /// What an empty process has, and each shard's buffers.
-    pub base: usize,
-    /// Buffers of all connections, and a scrape page being made.
-    pub connections: usize,
-    /// Queues of all destinations, and what is in flight.
-    pub queues: usize,
-    /// Encoded requests that wait for room in a queue; shared out evenly to shards and destinations.
-    pub held: usize,
-    /// Request bodies being read or inflated.
-    pub bodies: usize,
-    /// Series: identities, cells, routes.
-    pub series: usize,
-}
-
-impl Memory {
-    /// Divides `limit` as `limits` has it; says what is wrong when it is too small. `queues`: bytes of the queue of each
-    /// destination.
-    pub fn plan(limit: usize, max_body: usize, shards: usize, queues: &[usize]) -> Result<Memory, String> {
-        use crate::limits::*;
-        let base = PROCESS_BYTES + shards * SHARD_BYTES;
-        let connections = (CONNECTIONS_MAX + PAGE_CONNECTIONS_MAX) * CONNECTION_BYTES / 4 + PAGE_MERGE_BYTES;
-        let destinations = queues.len();
-        let queues = queues.iter().sum::<usize>() + destinations * DESTINATION_BYTES;
-        let fixed = base + connections + queues;
-        let least = BODIES_MIN * max_body + SERIES_BYTES_MIN;
-        let left = limit.saturating_sub(fixed);
-        if left < least {
-            return Err(format!(
-                "--memory-limit {limit} bytes is too small: {fixed} go to the process, connections and queues, and at \
-                 least {least} must be left for request bodies and series; raise it, or lower --max-body or ?queue="
-            ));
-        }
-        let bodies = (left / 4).max(BODIES_MIN * max_body).min(BODIES_BYTES_MAX.max(BODIES_MIN * max_body));
-        let held = if destinations == 0 { 0 } else { ((left - bodies) / 4).min(HELD_BYTES_MAX) };
-        Ok(Memory { limit, base, connections, queues, held, bodies, series: left - bodies - held })
-    }
 }
 
 /// Phases of the process.
@@ -228,14 +189,19 @@ fn failure(words: impl std::fmt::Display) -> Problem {
     Problem { code: crate::cli::FAILURE, words: words.to_string() }
 }
 
-fn start(plan: Plan) -> Result<u8, Problem> {
+fn start(mut plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
-    let limit = plan.memory_limit.unwrap_or_else(|| machine::available(Path::new("/")).share());
-    let limit = limit.saturating_sub(plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES));
-    let queues: Vec<usize> = plan.outs.iter().map(Destination::bytes_max).collect();
-    let memory = Memory::plan(limit, plan.max_body, plan.shards, &queues)
-        .map_err(|words| Problem { code: crate::USAGE, words })?;
+    let there = machine::available(Path::new("/"));
+    let limit = plan.memory_limit.unwrap_or(there.share());
+    let auto = plan.memory_limit.is_none();
+    let (memory, shrunk) =
+        memory::settle(&mut plan, limit, auto).map_err(|words| Problem { code: crate::USAGE, words })?;
+    let shrunk = match plan.memory_limit {
+        _ if shrunk.is_empty() => None,
+        Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),
+        None => Some(format!("to fit {} ({} MiB): {}", there.source, there.bytes / MIB, shrunk.join(", "))),
+    };
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
 
@@ -252,8 +218,11 @@ fn start(plan: Plan) -> Result<u8, Problem> {
     let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
     let seed = registry.state().hash_one(started.wall_ns);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let delivery_options =
-        deliver::Options { cores_are_shared: plan.shards >= cores, ..deliver::Options::new(clock::now, seed) };
+    let delivery_options = deliver::Options {
+        cores_are_shared: plan.shards >= cores,
+        in_flight: memory.in_flight,
+        ..deliver::Options::new(clock::now, seed)
+    };
     let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
 
     let mut polls = Vec::new();
@@ -308,7 +277,7 @@ fn start(plan: Plan) -> Result<u8, Problem> {
             outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
             capture: tap.clone(),
             max_body: plan.max_body,
-            connections_max: CONNECTIONS_MAX.div_ceil(plan.shards),
+            connections_max: memory.connections_max.0.div_ceil(plan.shards),
             interval_ns: plan.interval.as_nanos() as u64,
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
         };
@@ -340,7 +309,10 @@ fn start(plan: Plan) -> Result<u8, Problem> {
         bind::write_ports(path, &addresses)
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
-    crate::tell(format_args!("{}", banner::banner(&plan, &addresses, &memory, !cores.is_empty()).trim_end()));
+    crate::tell(format_args!(
+        "{}",
+        banner::banner(&plan, &addresses, &memory, shrunk.as_deref(), !cores.is_empty()).trim_end()
+    ));
     let control::End { code, stuck } = control.run(threads, delivery);
     if stuck {
         // a recording ends when every shard has; who is stuck ends with the process
@@ -370,30 +342,4 @@ fn pins(plan: &Plan) -> Result<Vec<core_affinity::CoreId>, Problem> {
         };
     }
     Ok(cores.into_iter().take(plan.shards).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::{CONNECTION_BYTES, MIB, SERIES_BYTES_MIN};
-
-    #[test]
-    fn the_memory_budget_is_a_sum_and_too_little_is_refused_with_words() {
-        for queues in [&[][..], &[256 * MIB], &[256 * MIB; 3]] {
-            for shards in [1, 64] {
-                let memory = Memory::plan(4096 * MIB, 64 * MIB, shards, queues).unwrap();
-                let Memory { limit, base, connections, queues: queued, held, bodies, series } = memory;
-                assert_eq!(base + connections + queued + held + bodies + series, limit);
-                assert!(bodies >= 128 * MIB && series >= SERIES_BYTES_MIN);
-                assert!(queued >= queues.iter().sum());
-                assert_eq!(held == 0, queues.is_empty());
-                // every shard has its buffers, every connection a quarter of its own
-                assert!(base >= shards * 8 * MIB && connections >= CONNECTIONS_MAX * CONNECTION_BYTES / 4);
-            }
-        }
-        let (one, two) = (Memory::plan(4096 * MIB, 64 * MIB, 1, &[]), Memory::plan(4096 * MIB, 64 * MIB, 2, &[]));
-        assert!(two.unwrap().series < one.unwrap().series, "a shard more has its price");
-        let words = Memory::plan(100 * MIB, 64 * MIB, 2, &[]).unwrap_err();
-        assert!(words.contains("--memory-limit") && words.contains("--max-body"), "{words}");
-    }
 }

@@ -1,0 +1,261 @@
+//! The memory budget: what each part may take, and how that shrinks where there is little.
+//!
+//! ```text
+//!   as asked ─► all reservations halved, quartered … down to their least ─► fewer shards ─► (auto) what was typed, too
+//! ```
+//!
+//! What was typed is kept where `--memory-limit` was typed, and else shrinks last: `auto` starts wherever it is.
+//! A value that is its default counts as not typed.
+
+use super::Plan;
+use crate::deliver::Destination;
+use crate::limits::*;
+
+/// The memory budget as a sum: what each part may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it.
+    pub limit: usize,
+    /// What an empty process has, and each shard's buffers.
+    pub base: usize,
+    /// Buffers of all connections, and a scrape page being made.
+    pub connections: usize,
+    /// Queues of all destinations, and what is in flight.
+    pub queues: usize,
+    /// Encoded requests that wait for room in a queue; shared out evenly to shards and destinations.
+    pub held: usize,
+    /// Request bodies being read or inflated.
+    pub bodies: usize,
+    /// Series: identities, cells, routes.
+    pub series: usize,
+    /// Connections on the OTLP doors, and on the pages.
+    pub connections_max: (usize, usize),
+    /// Bytes of colliding rows of a page.
+    pub page_merge: usize,
+    /// Requests in flight to a destination that does not say otherwise.
+    pub in_flight: usize,
+}
+
+/// So often everything can be halved.
+const LEVELS: u32 = 6;
+
+/// `full` halved so often, but not under `least`.
+const fn halved(full: usize, level: u32, least: usize) -> usize {
+    let size = full >> level;
+    if size > least { size } else { least }
+}
+
+/// One way to divide.
+#[derive(Clone, Copy)]
+struct Shape {
+    level: u32,
+    shards: usize,
+    /// What was typed shrinks, too.
+    typed: bool,
+}
+
+impl Shape {
+    fn max_body(self, plan: &Plan) -> usize {
+        let free = self.typed || plan.max_body == MAX_BODY_BYTES_DEFAULT;
+        if free {
+            plan.max_body.min(halved(MAX_BODY_BYTES_DEFAULT, self.level, TIGHT_BODY_BYTES))
+        } else {
+            plan.max_body
+        }
+    }
+
+    fn queue(self, out: &Destination) -> usize {
+        let free = self.typed || out.queue_bytes == QUEUE_BYTES_DEFAULT;
+        if free {
+            out.queue_bytes.min(halved(QUEUE_BYTES_DEFAULT, self.level, TIGHT_QUEUE_BYTES))
+        } else {
+            out.queue_bytes
+        }
+    }
+
+    fn in_flight(self) -> usize {
+        halved(IN_FLIGHT_MAX, self.level, TIGHT_IN_FLIGHT)
+    }
+
+    fn destination(self, out: &Destination) -> usize {
+        let fewer = if out.in_flight.is_none() { IN_FLIGHT_MAX - self.in_flight() } else { 0 };
+        out.bytes_max() - out.queue_bytes + self.queue(out) + DESTINATION_BYTES - fewer * BATCH_BYTES_MAX
+    }
+
+    /// The sum with nothing but the least for bodies and series: that sum, and the memory that is left for these two.
+    fn divide(self, plan: &Plan, limit: usize) -> (usize, Memory) {
+        let capture = plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES);
+        let shard = halved(SHARD_BYTES, self.level, SHARD_BYTES / 4);
+        let base = halved(PROCESS_BYTES, self.level, TIGHT_PROCESS_BYTES) + self.shards * shard + capture;
+        let connections_max = (
+            halved(CONNECTIONS_MAX, self.level, TIGHT_CONNECTIONS).max(self.shards),
+            halved(PAGE_CONNECTIONS_MAX, self.level, TIGHT_PAGE_CONNECTIONS),
+        );
+        let page_merge = halved(PAGE_MERGE_BYTES, self.level, TIGHT_PAGE_MERGE_BYTES);
+        let connections = (connections_max.0 + connections_max.1) * CONNECTION_BYTES / 4 + page_merge;
+        let queues: usize = plan.outs.iter().map(|out| self.destination(out)).sum();
+        let bodies_min = BODIES_MIN * self.max_body(plan);
+        let fixed = base + connections + queues;
+        let least = fixed + bodies_min + halved(SERIES_BYTES_MIN, self.level, TIGHT_SERIES_BYTES);
+        let left = limit.max(least) - fixed;
+        let bodies = (left / 4).max(bodies_min).min(BODIES_BYTES_MAX.max(bodies_min));
+        let held = if plan.outs.is_empty() { 0 } else { ((left - bodies) / 4).min(HELD_BYTES_MAX) };
+        let (in_flight, series) = (self.in_flight(), left - bodies - held);
+        let limit = limit.max(least);
+        let memory =
+            Memory { limit, base, connections, queues, held, bodies, series, connections_max, page_merge, in_flight };
+        (least, memory)
+    }
+
+    /// Makes the plan what this shape is; says what that changed.
+    fn apply(self, plan: &mut Plan) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.shards != plan.shards {
+            said.push(format!("--shards {}", self.shards));
+            plan.shards = self.shards;
+        }
+        let max_body = self.max_body(plan);
+        if max_body != plan.max_body {
+            said.push(format!("--max-body {}MiB", max_body / MIB));
+            plan.max_body = max_body;
+        }
+        let mut queue = 0;
+        for out in &mut plan.outs {
+            let bytes = self.queue(out);
+            if bytes != out.queue_bytes {
+                out.queue_bytes = bytes;
+                queue = bytes;
+            }
+        }
+        if queue > 0 {
+            said.push(format!("?queue={}MiB", queue / MIB));
+        }
+        said
+    }
+}
+
+/// Divides `limit`, which is `auto`'s or was typed, and shrinks what the plan reserves where it does not fit; what was
+/// shrunk, for the banner.
+///
+/// # Errors
+/// Words, where the limit was typed and what else was typed does not fit into it.
+pub(super) fn settle(plan: &mut Plan, limit: usize, auto: bool) -> Result<(Memory, Vec<String>), String> {
+    let asked = plan.shards;
+    let counts = |free: bool| std::iter::successors(Some(asked), move |n| (free && *n > 1).then_some(n / 2));
+    let shapes = |free: bool, typed: bool| {
+        counts(free).flat_map(move |shards| (0..=LEVELS).map(move |level| Shape { level, shards, typed }))
+    };
+    let fits = |shape: &Shape, plan: &Plan| shape.divide(plan, limit).0 <= limit;
+    let found = shapes(plan.shards_free, false).find(|shape| fits(shape, plan));
+    let least = Shape { level: LEVELS, shards: 1, typed: true };
+    let shape = match found {
+        Some(shape) => shape,
+        None if auto => shapes(true, true).find(|shape| fits(shape, plan)).unwrap_or(least),
+        None => {
+            let shards = if plan.shards_free { 1 } else { asked };
+            let needed = Shape { level: LEVELS, shards, typed: false }.divide(plan, limit).0;
+            let smallest = least.divide(plan, limit).0;
+            let mib = |bytes: usize| bytes.div_ceil(MIB);
+            let flags = least.apply(&mut plan.clone()).join(", ");
+            let flags =
+                if smallest < needed { format!("; with {flags}, {}MiB would do", mib(smallest)) } else { "".into() };
+            return Err(format!(
+                "--memory-limit, given as {} MiB, is too small for the rest of what was asked for: at least {}MiB are \
+                 needed{flags}; or leave it out, and what fits is taken",
+                limit / MIB,
+                mib(needed)
+            ));
+        }
+    };
+    let memory = shape.divide(plan, limit).1;
+    let mut said = shape.apply(plan);
+    if shape.level > 0 {
+        said.push(format!("{} connections", memory.connections_max.0));
+    }
+    if memory.limit > limit {
+        said.push(format!(
+            "the least is {} MiB, more than auto would take here ({} MiB)",
+            memory.limit.div_ceil(MIB),
+            limit / MIB
+        ));
+    }
+    Ok((memory, said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::parse_out;
+
+    fn plan(shards: usize, outs: &[&str]) -> Plan {
+        let outs = outs.iter().map(|out| parse_out(out).unwrap()).collect();
+        Plan {
+            shards,
+            shards_free: true,
+            max_body: MAX_BODY_BYTES_DEFAULT,
+            outs,
+            ..super::super::control::tests::plan()
+        }
+    }
+
+    fn check(memory: &Memory, plan: &Plan) {
+        let Memory { limit, base, connections, queues, held, bodies, series, connections_max, .. } = *memory;
+        assert_eq!(base + connections + queues + held + bodies + series, limit);
+        assert!(bodies >= 2 * plan.max_body && series >= TIGHT_SERIES_BYTES / 4 * 3);
+        assert!(queues >= plan.outs.iter().map(|out| out.queue_bytes).sum());
+        assert_eq!(held == 0, plan.outs.is_empty());
+        assert!(connections_max.0 >= plan.shards);
+    }
+
+    const OUT: &str = "otlp-grpc://h:1";
+
+    #[test]
+    fn where_there_is_enough_all_is_as_asked() {
+        for (outs, shards) in [(&[][..], 1), (&[OUT][..], 64), (&[OUT; 3][..], 1)] {
+            let mut plan = plan(shards, outs);
+            let (memory, said) = settle(&mut plan, 4096 * MIB, false).unwrap();
+            check(&memory, &plan);
+            assert!(said.is_empty() && plan.shards == shards && plan.max_body == 64 * MIB, "{said:?}");
+            assert_eq!((memory.connections_max.0, memory.in_flight), (CONNECTIONS_MAX, IN_FLIGHT_MAX));
+            assert!(memory.base >= shards * 8 * MIB && memory.series >= SERIES_BYTES_MIN);
+        }
+        let series = |shards| settle(&mut plan(shards, &[]), 4096 * MIB, false).unwrap().0.series;
+        assert!(series(2) < series(1), "a shard more has its price");
+    }
+
+    /// In every size of container there is a budget that is within it, from 64 MiB on.
+    #[test]
+    fn auto_always_fits_and_says_what_it_shrank() {
+        for mib in (64..2048).step_by(16) {
+            for (shards, outs) in [(1, &[][..]), (2, &[OUT][..]), (64, &[OUT][..])] {
+                let mut plan = plan(shards, outs);
+                let share = (mib * 3 / 4).min(mib - 24) * MIB;
+                let (memory, said) = settle(&mut plan, share, true).unwrap();
+                check(&memory, &plan);
+                assert!(memory.limit <= mib * MIB, "{mib} MiB: {memory:?}");
+                assert_eq!(said.is_empty(), plan.shards == shards && memory.in_flight == IN_FLIGHT_MAX, "{said:?}");
+            }
+        }
+        // whatever was typed, and however little there is
+        let mut tight = plan(8, &["otlp-grpc://h:1?queue=1GiB", "stdout"]);
+        (tight.shards_free, tight.max_body) = (false, 512 * MIB);
+        let (memory, said) = settle(&mut tight, 16 * MIB, true).unwrap();
+        check(&memory, &tight);
+        assert_eq!((tight.shards, tight.max_body), (1, TIGHT_BODY_BYTES));
+        assert!(said.last().unwrap().contains("more than auto would take"), "{said:?}");
+    }
+
+    #[test]
+    fn a_typed_limit_keeps_what_was_typed_or_says_which_flags_fit() {
+        let mut small = plan(2, &[OUT]);
+        let (memory, said) = settle(&mut small, 64 * MIB, false).unwrap();
+        check(&memory, &small);
+        assert!(memory.limit == 64 * MIB && (1..=2).contains(&small.shards) && !said.is_empty(), "{said:?}");
+        let mut big = plan(2, &["otlp-grpc://h:1?queue=128MiB"]);
+        let words = settle(&mut big, 100 * MIB, false).unwrap_err();
+        for part in ["--memory-limit, given as 100 MiB", "MiB are needed", "?queue=8MiB", "would do"] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
+        assert!(settle(&mut big, 400 * MIB, false).is_ok() && big.outs[0].queue_bytes == 128 * MIB);
+    }
+}

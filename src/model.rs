@@ -91,11 +91,13 @@ pub enum Reject {
     LongUnit,
     /// M32: an attribute's key or value is longer than the limit.
     LongAttribute,
+    /// Dated further ahead of our clock than `--max-future`.
+    FarFuture,
 }
 
 impl Reject {
     /// Number of reasons.
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 22;
     /// All reasons, by number.
     pub const ALL: [Reject; Self::COUNT] = [
         Reject::NoTime,
@@ -119,6 +121,7 @@ impl Reject {
         Reject::Contended,
         Reject::LongUnit,
         Reject::LongAttribute,
+        Reject::FarFuture,
     ];
 
     /// The label value in metrics and in the ledger.
@@ -145,6 +148,7 @@ impl Reject {
             Reject::Contended => "contended",
             Reject::LongUnit => "long_unit",
             Reject::LongAttribute => "long_attribute",
+            Reject::FarFuture => "far_future",
         }
     }
 
@@ -171,6 +175,7 @@ impl Reject {
                  negative"
             }
             Reject::NotFinite => "a sum is NaN or infinite",
+            Reject::FarFuture => "time_unix_nano lies further ahead than --max-future: set the clock of the source",
             Reject::LongUnit => "a unit is longer than 64 bytes",
             Reject::LongAttribute => {
                 "an attribute's key is longer than 255 bytes, or its value than 4096: shorten it at the source"

@@ -267,6 +267,35 @@ fn m1_to_m3_m9_m27_m32_single_points_are_rejected_with_a_reason() {
     check(unit, Reject::LongUnit);
 }
 
+/// A point of tomorrow is rejected, and those of today go on; without it they would be superseded until then.
+#[test]
+fn points_dated_far_ahead_are_rejected() {
+    let mut rig = Rig::new(1);
+    rig.cores[0].accept_until(T + 5 * SECOND);
+    let year = 365 * 86_400 * SECOND;
+    let one = |v: i64, time: u64| {
+        let mut bucket = histogram_point(&[], time, &[1, 0], &[1.0], 0.5);
+        bucket.start_time_unix_nano = START;
+        vec![
+            gauge("g", vec![number(&[], 0, time, int(v))]),
+            sum("c", CUMULATIVE, true, vec![number(&[], START, time, int(v))]),
+            sum("d", DELTA, true, vec![number(&[], START, time, int(v))]),
+            histogram("h", DELTA, vec![bucket]),
+            summary("s", vec![summary_point(&[], START, time, v as u64, 1.0, &[(0.5, 1.0)])]),
+        ]
+    };
+    for (v, time, rejected) in
+        [(1, T, 0), (2, T + year, 5), (3, T + 5 * SECOND, 0), (4, T + 5 * SECOND + 1, 5), (5, u64::MAX, 5)]
+    {
+        assert_eq!(rig.send(0, &request(one(v, time))).rejected, rejected, "{v}");
+    }
+    assert_eq!(rig.tally.rejected(Reject::FarFuture), 15);
+    let out = rig.cut(T + 6 * SECOND);
+    let shown = numbers(&out.cumulative);
+    assert_eq!(shown.iter().find(|row| row.0 == "g").map(|row| row.4), Some(3.0), "{shown:?}");
+    assert_eq!(shown.iter().find(|row| row.0 == "d").map(|row| row.4), Some(4.0), "{shown:?}");
+}
+
 /// An answer names the first point of each reason: its metric and service, escaped and of bounded length.
 #[test]
 fn what_is_rejected_is_named() {

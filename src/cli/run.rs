@@ -95,6 +95,10 @@ pub struct Options {
     /// A series without a point for this long is forgotten [default: 5m, or two intervals where that is longer]
     #[arg(long, value_name = "DURATION", env = "CATCHMENT_EXPIRE")]
     expire: Option<String>,
+    /// Points dated further ahead of this machine's clock are rejected (far_future): one of them would keep the real ones of
+    /// its series out until its time has come
+    #[arg(long, value_name = "DURATION", default_value = "10m", env = "CATCHMENT_MAX_FUTURE")]
+    max_future: String,
     /// Time to deliver what is left after SIGTERM or Ctrl-C; a second one ends it
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
     shutdown_timeout: String,
@@ -281,6 +285,7 @@ impl Options {
             Some(text) => time("--expire", text),
             None => EXPIRE_DEFAULT.max(interval * 2),
         };
+        let max_future = time("--max-future", &self.max_future);
         let shutdown_timeout = time("--shutdown-timeout", &self.shutdown_timeout);
         let shutdown_delay = time("--shutdown-delay", &self.shutdown_delay);
         if shutdown_delay > SHUTDOWN_DELAY_MAX {
@@ -362,6 +367,7 @@ impl Options {
             memory_limit,
             max_body,
             expire,
+            max_future,
             shutdown_timeout,
             shutdown_delay,
             log: self.log,

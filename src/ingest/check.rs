@@ -39,11 +39,9 @@ pub(super) fn check_metric(metric: &MetricHead<'_>) -> Result<(), Fault> {
 const WIRE_BUCKETS_MAX: usize = 65_536;
 
 #[inline]
-pub(super) fn check_number(point: &NumberPoint<'_>, mode: u32) -> Result<Number, Reject> {
+pub(super) fn check_number(point: &NumberPoint<'_>, mode: u32, latest: u64) -> Result<Number, Reject> {
     let mut staged = Number { route: NONE, flags: mode, value: 0, start: point.start, time: point.time };
-    if point.time == 0 {
-        return Err(Reject::NoTime);
-    }
+    check_time(point.time, latest)?;
     // M7 spares the value, not the times
     if point.start > point.time && mode & stage::GAUGE == 0 {
         return Err(Reject::StartAfterTime);
@@ -83,19 +81,32 @@ fn sum_of(packed: &[u8]) -> Option<u64> {
     (0..packed.len() / 8).try_fold(0u64, |sum, i| sum.checked_add(word_at(packed, i)))
 }
 
-/// M1, and a start that is no later.
-fn check_times(start: u64, time: u64) -> Result<(), Reject> {
-    if time == 0 {
-        return Err(Reject::NoTime);
+/// M1, and no time after `latest`: a gauge or cumulative point of tomorrow would keep those of today out.
+#[inline]
+fn check_time(time: u64, latest: u64) -> Result<(), Reject> {
+    // one comparison: 0 is past everything
+    if time.wrapping_sub(1) < latest {
+        return Ok(());
     }
+    Err(if time == 0 { Reject::NoTime } else { Reject::FarFuture })
+}
+
+/// As `check_time`, and a start that is no later.
+fn check_times(start: u64, time: u64, latest: u64) -> Result<(), Reject> {
+    check_time(time, latest)?;
     if start > time {
         return Err(Reject::StartAfterTime);
     }
     Ok(())
 }
 
-pub(super) fn check_histogram(point: &mut HistogramPoint<'_>, known: bool, dropped: &mut u64) -> Result<(), Reject> {
-    check_times(point.start, point.time)?;
+pub(super) fn check_histogram(
+    point: &mut HistogramPoint<'_>,
+    known: bool,
+    latest: u64,
+    dropped: &mut u64,
+) -> Result<(), Reject> {
+    check_times(point.start, point.time, latest)?;
     if !known {
         let n = point.bounds.len() / 8;
         let bound = |i| f64::from_bits(word_at(point.bounds, i));
@@ -126,9 +137,13 @@ pub(super) fn check_histogram(point: &mut HistogramPoint<'_>, known: bool, dropp
     Ok(())
 }
 
-pub(super) fn check_exponential(point: &mut ExponentialPoint<'_>, dropped: &mut u64) -> Result<(), Reject> {
+pub(super) fn check_exponential(
+    point: &mut ExponentialPoint<'_>,
+    latest: u64,
+    dropped: &mut u64,
+) -> Result<(), Reject> {
     use crate::aggregate::exponential::{SCALE_MAX, SCALE_MIN};
-    check_times(point.start, point.time)?;
+    check_times(point.start, point.time, latest)?;
     if point.flags & NO_RECORDED_VALUE != 0 {
         return Ok(());
     }
@@ -169,8 +184,8 @@ pub(super) fn check_exponential(point: &mut ExponentialPoint<'_>, dropped: &mut 
 
 /// M28. A value that is NaN is no negative value: a source without observations in its window sends it. Count and sum
 /// are taken as they are.
-pub(super) fn check_summary(point: &SummaryPoint<'_>) -> Result<(), Reject> {
-    check_times(point.start, point.time)?;
+pub(super) fn check_summary(point: &SummaryPoint<'_>, latest: u64) -> Result<(), Reject> {
+    check_times(point.start, point.time, latest)?;
     if point.flags & NO_RECORDED_VALUE != 0 {
         return Ok(());
     }

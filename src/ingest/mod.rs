@@ -67,6 +67,8 @@ pub struct Options {
 pub struct Ingest {
     core: u16,
     options: Options,
+    /// The latest time that a point may have, nanoseconds.
+    latest: u64,
     registry: Arc<Registry>,
     slab: SlabWriter,
     contexts: Contexts,
@@ -95,6 +97,7 @@ impl Ingest {
         Ingest {
             core: core as u16,
             options,
+            latest: u64::MAX,
             registry,
             slab,
             contexts: Contexts::new(state),
@@ -109,6 +112,12 @@ impl Ingest {
             waiting: std::collections::VecDeque::new(),
             crowded: Vec::new(),
         }
+    }
+
+    /// Points may be dated up to `latest`, nanoseconds of the wall clock, from now on; before the first call whenever they
+    /// like.
+    pub const fn accept_until(&mut self, latest: u64) {
+        self.latest = latest;
     }
 
     /// The slab, for the owner's own blocks (the owner of a shard runs on the same thread).
@@ -340,7 +349,9 @@ impl Ingest {
         let guessing = misses.may_guess();
         let expected = if guessing { self.expected(stream, follow.guess) } else { None };
         let by_bytes = match points::fixed_layout(message) {
-            Some((point, rest)) if stream.is_some() => check_number(&point, *mode).ok().map(|staged| (staged, rest)),
+            Some((point, rest)) if stream.is_some() => {
+                check_number(&point, *mode, self.latest).ok().map(|staged| (staged, rest))
+            }
             _ => None,
         };
         let miss = match by_bytes {
@@ -348,7 +359,7 @@ impl Ingest {
             Some((staged, run)) if run.first() != Some(&EXEMPLARS_KEY) => {
                 Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: false })
             }
-            _ => match walk_number(message, expected, key.kind, *mode, arena, stage)? {
+            _ => match walk_number(message, expected, (key.kind, *mode, self.latest), arena, stage)? {
                 None => return Ok(()),
                 Some((staged, Attributes::Expected)) => {
                     stage.with_exemplars(&staged, self.staged.len(), message);
@@ -444,7 +455,8 @@ impl Ingest {
         };
         if found.is_none() && !walked {
             // new, or of a layout that only looked fixed
-            let Some((point, Attributes::Run(attributes))) = walk_number(message, None, key.kind, *mode, arena, stage)?
+            let Some((point, Attributes::Run(attributes))) =
+                walk_number(message, None, (key.kind, *mode, self.latest), arena, stage)?
             else {
                 stage.lookups -= 1;
                 return Ok(());
@@ -505,7 +517,7 @@ impl Ingest {
                 follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
                 point = points::histogram(message, self.expected(stream, follow.guess), arena)?;
             }
-            if let Err(reason) = check_histogram(&mut point, stream.is_some(), &mut stage.sums_dropped) {
+            if let Err(reason) = check_histogram(&mut point, stream.is_some(), self.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, HISTOGRAM_ATTRIBUTES_KEY, &mut Vec::new())?;
                 }
@@ -547,7 +559,7 @@ impl Ingest {
         request::each(data, 1, |message| {
             let mut point = points::exponential(message, self.expected(stream, follow.guess), arena)
                 .map_err(|f| f.named("ExponentialHistogramDataPoint"))?;
-            if let Err(reason) = check_exponential(&mut point, &mut stage.sums_dropped) {
+            if let Err(reason) = check_exponential(&mut point, self.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, EXPONENTIAL_ATTRIBUTES_KEY, &mut Vec::new())?;
                 }
@@ -662,13 +674,12 @@ fn stage_birth<'a>(
 fn walk_number<'a>(
     message: &'a [u8],
     expected: Option<&[u8]>,
-    kind: Kind,
-    mode: u32,
+    (kind, mode, latest): (Kind, u32, u64),
     arena: &'a Bump,
     stage: &mut Stage<'a>,
 ) -> Result<Option<(Number, Attributes<'a>)>, Fault> {
     let point = points::number(message, expected, arena).map_err(|f| f.named("NumberDataPoint"))?;
-    match check_number(&point, mode) {
+    match check_number(&point, mode, latest) {
         Ok(mut staged) => {
             // M7 spares nothing but attributes and times
             if point.exemplars && staged.flags & stage::NO_VALUE == 0 {

@@ -37,7 +37,7 @@ impl Ingest {
         request::each(data, 1, |message| {
             let point =
                 read(message, self.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
-            if let Err(reason) = check_summary(&point) {
+            if let Err(reason) = check_summary(&point, self.latest) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
                 }

@@ -658,6 +658,7 @@ pub(super) mod tests {
             memory_limit: None,
             max_body: 1 << 20,
             expire: INTERVAL * 3,
+            max_future: INTERVAL,
             shutdown_timeout: INTERVAL,
             shutdown_delay: Duration::ZERO,
             log: "error".into(),

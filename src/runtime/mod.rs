@@ -100,6 +100,8 @@ pub struct Plan {
     pub max_body: usize,
     /// Idle time after which a series is forgotten.
     pub expire: Duration,
+    /// How far ahead of our clock points may be dated.
+    pub max_future: Duration,
     /// Time to deliver what is left at the end.
     pub shutdown_timeout: Duration,
     /// Time between the signal and the end's beginning, in which `/readyz` says so.
@@ -279,6 +281,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
             max_body: plan.max_body,
             connections_max: memory.connections_max.0.div_ceil(plan.shards),
             interval_ns: plan.interval.as_nanos() as u64,
+            future_ns: u64::try_from(plan.max_future.as_nanos()).unwrap_or(u64::MAX),
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
         };
         let (seed, window) = shard::Seed::new(parts, directory);

@@ -50,6 +50,7 @@ pub(super) struct Parts {
     pub connections_max: usize,
     pub sweep_after: u32,
     pub interval_ns: u64,
+    pub future_ns: u64,
 }
 
 /// What the doors hand bodies to.
@@ -60,6 +61,8 @@ struct Core {
     watch: Watch,
     /// Applied requests are recorded.
     capture: Option<Tap>,
+    /// How far ahead of our clock points may be dated, nanoseconds.
+    future_ns: u64,
     /// The last cut is behind it.
     closed: bool,
 }
@@ -74,6 +77,7 @@ impl Intake for Core {
             return Err(Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS });
         }
         let before = clock::mono();
+        self.ingest.accept_until(now.wall_ns.saturating_add(self.future_ns));
         let result = self.ingest.export(input, body, &mut self.book.tally);
         self.book.publish();
         self.watch.request(clock::mono() - before);
@@ -173,7 +177,15 @@ impl Seed {
             house: parts.house.clone(),
             poll: parts.poll,
             doors,
-            core: Core { house: parts.house, ingest: parts.ingest, book, watch, capture: parts.capture, closed: false },
+            core: Core {
+                house: parts.house,
+                ingest: parts.ingest,
+                book,
+                watch,
+                capture: parts.capture,
+                future_ns: parts.future_ns,
+                closed: false,
+            },
             owner: parts.owner,
             outlet: parts.outlet,
             sweep_after: parts.sweep_after,

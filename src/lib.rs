@@ -11,7 +11,7 @@
 //!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
 //!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
 //!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
-//!     units                           sizes, times and counts as people write them
+//!     units  nearest                  sizes, times and counts as people write them | the word that was meant
 //!  0  limits                          every bound, in one place
 //! ```
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
@@ -36,6 +36,7 @@ pub mod limits;
 pub mod listen;
 pub mod load;
 pub mod model;
+mod nearest;
 pub mod net;
 pub mod otlp;
 pub mod prometheus;

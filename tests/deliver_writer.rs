@@ -234,7 +234,17 @@ fn destinations_are_parsed() {
 fn bad_destinations_say_what_to_do() {
     for (url, words) in [
         ("", "write otlp-grpc://"),
-        ("http://h", "`http://h` is no destination"),
+        ("http://h", "`http://h` is no destination: did you mean otlp-http://h? write otlp-grpc://HOST:PORT"),
+        ("http://h:4318/x", "did you mean otlp-http://h:4318/x?"),
+        ("http://h:4317", "did you mean otlp-grpc://h:4317?"),
+        ("grpc://h:4317", "did you mean otlp-grpc://h:4317?"),
+        ("otlp-gprc://h:4317", "did you mean otlp-grpc://h:4317?"),
+        ("h:4317", "did you mean otlp-grpc://h:4317?"),
+        ("h:4318", "did you mean otlp-http://h:4318?"),
+        ("/tmp/x.jsonl", "did you mean file:/tmp/x.jsonl?"),
+        ("stduot", "did you mean stdout?"),
+        ("ftp://h:4318", "is no destination: write otlp-grpc://"),
+        ("otlp-grpc://h?compresion=gzip", "`compresion` is unknown: did you mean `compression`? the options are"),
         ("https://h", "TLS"),
         ("otlp-grpc://", "host ``"),
         ("otlp-grpc://h:0", "port `0`"),
@@ -285,6 +295,8 @@ fn bad_destinations_say_what_to_do() {
         "otlp-http://h/x?timeout=1h&token=hunter2",
         "stdout?token=hunter2",
         "otlp-http://h?hunter2",
+        "http://h:4318?token=hunter2",
+        "h:4318?token=hunter2",
     ] {
         let error = parse_out(url).unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");

@@ -304,6 +304,47 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
     assert_eq!(cli(&["walk"]).code(), 2, "an unknown command");
 }
 
+/// The words say what to write instead, in the terms of whoever wrote it.
+#[test]
+fn wrong_inputs_are_answered_with_what_was_meant() {
+    for (words, code, wanted) in [
+        ("--interval -5s", 2, "--interval '-5s' is no duration; write 250ms"),
+        ("--series-limit -1", 2, "--series-limit '-1' is no number of them"),
+        ("--otlp-grpc http://127.0.0.1:4317", 2, "leave out http://, as in 127.0.0.1:4317"),
+        // an address of documentation is nobody's (RFC 5737)
+        (
+            "--otlp-grpc 192.0.2.1:4317",
+            1,
+            "no interface of this machine has this address; give one that it has, or 0.0.0.0:4317",
+        ),
+        ("--admin 192.0.2.1:0", 1, "--admin 192.0.2.1:0: no interface of this machine"),
+        ("--config x.yaml", 2, "there is no configuration file: settings are flags and environment variables"),
+        ("-c x.yaml", 2, "there is no configuration file"),
+        ("--out http://backend:4318", 2, "did you mean otlp-http://backend:4318?"),
+        ("--tuning Cargo.toml", 2, "--tuning Cargo.toml: this is no tuning result: it is no JSON; make it with"),
+    ] {
+        let ended = run(&words.split(' ').collect::<Vec<_>>());
+        assert!(ended.code() == code && ended.stderr.contains(wanted), "{words}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+    // nobody typed a flag: the variable is named
+    for (variable, value, wanted) in [
+        ("CATCHMENT_INTERVAL", "banana", "catchment: CATCHMENT_INTERVAL (--interval) 'banana' is no duration"),
+        ("CATCHMENT_OTLP_GRPC", "x", "catchment: CATCHMENT_OTLP_GRPC (--otlp-grpc) x: "),
+        ("CATCHMENT_OUT", "ftp://h", "catchment: CATCHMENT_OUT (--out) ftp://h: "),
+        ("CATCHMENT_PIN", "maybe", "for 'CATCHMENT_PIN (--pin) <PIN>'"),
+    ] {
+        let mut command = command(&["run"]);
+        command.env(variable, value);
+        let ended = output(command);
+        assert!(ended.code() == 2 && ended.stderr.contains(wanted), "{variable}: {ended:?}");
+    }
+    let mut command = command(&["run", "--interval=melon"]);
+    command.env("CATCHMENT_INTERVAL", "banana");
+    let ended = output(command);
+    assert!(ended.stderr.contains("catchment: --interval 'melon' is no duration"), "{ended:?}");
+}
+
 /// What the other commands find wrong before anything starts is bad usage like any other.
 #[test]
 fn contradictions_of_load_tune_and_man_end_with_2() {

@@ -54,6 +54,7 @@ pub fn main() -> u8 {
     let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(mut error) => {
+            explain(&mut error);
             if std::env::args_os().any(|word| word.to_string_lossy().starts_with("--out-header")) {
                 hide_stray_words(&mut error);
             }
@@ -85,9 +86,38 @@ fn parse() -> Result<Arguments, clap::Error> {
     // help names the variables whatever they are
     let helps = std::env::args_os().any(|arg| arg == "--help" || arg == "-h");
     let unset = |arg: clap::Arg| if !helps && is_empty(&arg) { arg.env(None::<&'static str>) } else { arg };
-    let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
+    // `--interval -5s` is a wrong time, not a flag that nobody knows
+    let measured = |arg: clap::Arg| {
+        let is_measure = |name: &clap::builder::Str| MEASURES.contains(&name.as_str());
+        let is_one = arg.get_value_names().is_some_and(|names| names.iter().any(is_measure));
+        if is_one { arg.allow_hyphen_values(true) } else { arg }
+    };
+    let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(unset).mut_args(measured));
     let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// Value names of flags that take a time, a size or a number.
+const MEASURES: [&str; 10] =
+    ["DURATION", "SIZE", "SIZE|auto", "N", "N|auto", "POINTS", "SHARE", "SERIES", "EXPORTS", "SECONDS"];
+
+/// What clap cannot know: that a wrong value came from the environment, and that there is no configuration file.
+fn explain(error: &mut clap::Error) {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return };
+    let flag = word.split([' ', '=']).next().unwrap_or("");
+    if error.kind() == clap::error::ErrorKind::UnknownArgument {
+        if flag == "-c" || flag.starts_with("--config") {
+            let tip =
+                "there is no configuration file: settings are flags and environment variables (run --help has both)";
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        return;
+    }
+    let named = run::Options::named(flag.to_owned());
+    if named != flag {
+        let whole = word.replacen(flag, &named, 1);
+        error.insert(ContextKind::InvalidArg, ContextValue::String(whole));
+    }
 }
 
 /// `--out-header authorization=Bearer TOKEN` without quotes leaves the token as a word that belongs to no flag: it is a
@@ -110,7 +140,7 @@ fn run(options: run::Options) -> u8 {
         Ok(plan) => crate::runtime::run(plan),
         Err(problems) => {
             for problem in problems {
-                crate::tell(format_args!("catchment: {problem}"));
+                crate::tell(format_args!("catchment: {}", run::Options::named(problem)));
             }
             crate::USAGE
         }

@@ -186,6 +186,20 @@ enum LogWord {
 }
 
 impl Options {
+    /// Names the environment variable where `problem` begins with a flag that nobody typed.
+    pub fn named(problem: String) -> String {
+        let typed = |flag: &str| {
+            std::env::args_os().any(|word| word.to_str().is_some_and(|word| word.split('=').next() == Some(flag)))
+        };
+        let flag = problem.split([' ', ':']).next().filter(|word| word.starts_with("--"));
+        let Some(flag) = flag.filter(|flag| !typed(flag)) else { return problem };
+        let variable = format!("CATCHMENT{}", flag[1..].replace('-', "_").to_uppercase());
+        match std::env::var_os(&variable) {
+            Some(value) if !value.is_empty() => format!("{variable} ({flag}){}", &problem[flag.len()..]),
+            _ => problem,
+        }
+    }
+
     /// `--ports-file`
     pub fn ports_file(&self) -> Option<&Path> {
         self.ports_file.as_deref()
@@ -415,6 +429,10 @@ fn is_of_this_machine(address: IpAddr) -> bool {
 fn address(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
         return Ok(None);
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let bare = rest.split('/').next().unwrap_or("");
+        return Err(format!("a door is an address, not a URL: leave out {scheme}://, as in {bare}"));
     }
     if text.starts_with(':') && !text.starts_with("::") {
         return Err(format!(

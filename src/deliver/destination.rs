@@ -23,6 +23,7 @@ use crate::limits::{
     TLS_SESSION_BYTES,
 };
 use crate::model::Temporality;
+use crate::nearest::nearest;
 use crate::units::{count, duration, size};
 
 /// Smallest `?queue=`: two of the largest batches, so that a full queue is never one batch alone.
@@ -280,7 +281,11 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
         "cert" => destination.access.cert = Some(parse_path(key, value)?),
         "key" => destination.access.key = Some(parse_path(key, value)?),
         // the value is not repeated: it could be a token meant for the destination
-        _ => return Err(format!("option `{key}` is unknown: the options are {OPTIONS}")),
+        _ => {
+            let meant =
+                nearest(key, OPTIONS.split(", ")).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+            return Err(format!("option `{key}` is unknown: {meant}the options are {OPTIONS}"));
+        }
     }
     Ok(())
 }
@@ -315,7 +320,10 @@ fn parse_target(address: &str) -> Result<(Target, String), String> {
         "otlp-http" => (true, false, 4318),
         "otlp-https" => (true, true, 443),
         "https" => return Err(format!("--out {address}: for OTLP over TLS write otlp-https://{rest}")),
-        _ => return Err(format!("--out {address}: `{address}` is no destination: write {SCHEMES}")),
+        _ => {
+            let meant = meant(address).map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
+            return Err(format!("--out {address}: `{address}` is no destination: {meant}write {SCHEMES}"));
+        }
     };
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
@@ -339,6 +347,32 @@ fn parse_target(address: &str) -> Result<(Target, String), String> {
     }
     let name = format!("{scheme}://{}{path}", endpoint.authority());
     Ok((Target::OtlpHttp { endpoint, path: path.to_owned() }, name))
+}
+
+/// What someone probably meant who wrote no scheme, or another one's.
+fn meant(address: &str) -> Option<String> {
+    if let Some((scheme, rest)) = address.split_once("://") {
+        let scheme = match scheme {
+            "http" | "otlp" if rest.split('/').next().is_some_and(|authority| !authority.ends_with(":4317")) => {
+                "otlp-http"
+            }
+            "http" | "otlp" | "grpc" => "otlp-grpc",
+            "grpcs" => "otlp-grpcs",
+            "file" => return Some(format!("file:{rest}")),
+            other => nearest(other, ["otlp-grpc", "otlp-grpcs", "otlp-http", "otlp-https"])?,
+        };
+        return Some(format!("{scheme}://{rest}"));
+    }
+    if address.starts_with(['/', '.']) {
+        return Some(format!("file:{address}"));
+    }
+    if let Some(meant) = nearest(address, ["stdout"]) {
+        return Some(meant.to_owned());
+    }
+    let authority = address.split('/').next().unwrap_or("");
+    let (host, port) = authority.rsplit_once(':')?;
+    let scheme = if port == "4317" { "otlp-grpc" } else { "otlp-http" };
+    (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| format!("{scheme}://{address}"))
 }
 
 fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<Endpoint, String> {

@@ -6,6 +6,7 @@ use super::pace::Pace;
 use super::payload::{Order, Settings};
 use super::preset::Preset;
 use super::shape::Mix;
+use super::sink::listen_at;
 use crate::limits::LOAD_CONNECTIONS_MAX;
 use crate::units::{count, decimal, duration, positive, size};
 use clap::Parser;
@@ -181,7 +182,7 @@ pub struct Options {
     pub verify: bool,
 
     /// Where the sink of --verify listens, with --endpoint: point the server's --out here [default: a free port]
-    #[arg(long, value_name = "ADDR", requires = "verify", requires = "endpoint", help_heading = "Verification")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_at, requires = "verify", requires = "endpoint", help_heading = "Verification")]
     pub sink: Option<SocketAddr>,
 
     /// With --endpoint: how long the last interval of the server may take to reach the sink. The balance is drawn sooner
@@ -450,10 +451,14 @@ impl std::str::FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text
             .split_once("://")
-            .ok_or_else(|| format!("{text:?} has no scheme: write grpc://HOST:PORT or http://HOST:PORT[/path]"))?;
+            .ok_or_else(|| {
+                let scheme = if text.contains(":4318") { "http" } else { "grpc" };
+                format!("{text:?} has no scheme: did you mean {scheme}://{text}? write grpc://HOST:PORT or http://HOST:PORT[/path]")
+            })?;
         let (scheme, port) = match scheme {
-            "grpc" => (Scheme::Grpc, "4317"),
-            "http" => (Scheme::Http, "4318"),
+            // as `--out` of the server calls them, too
+            "grpc" | "otlp-grpc" => (Scheme::Grpc, "4317"),
+            "http" | "otlp-http" => (Scheme::Http, "4318"),
             "raw" => (Scheme::Raw, ""),
             other => return Err(format!("unknown scheme {other:?}: one of grpc, http, raw")),
         };
@@ -510,6 +515,7 @@ mod tests {
             ("--rate=-1", "'-1' is no number; write 1000"),
             ("--rate inf", "'inf' is no number"),
             ("--rate 0", "more than 0 points"),
+            ("--verify --endpoint grpc://a:1 --sink 4320", "write 127.0.0.1:4320"),
             ("--churn-rate=-1", "'-1' is no number; write 1000"),
             ("--series many", "'many' is no number of them"),
             ("--duration 5", "'5' is no duration; write 250ms"),
@@ -556,6 +562,9 @@ mod tests {
         assert_eq!(read("grpc://a:1"), whole(Scheme::Grpc, "a:1", "/v1/metrics"));
         assert_eq!(read("http://a/x/y"), whole(Scheme::Http, "a:4318", "/x/y"));
         assert_eq!(read("grpc://[::1]"), whole(Scheme::Grpc, "[::1]:4317", "/v1/metrics"));
+        assert_eq!(read("otlp-grpc://a"), read("grpc://a"));
+        assert_eq!(read("otlp-http://a:1/x"), read("http://a:1/x"));
+        assert!(read("a:4318").unwrap_err().contains("did you mean http://a:4318?"));
         assert_eq!(read("raw://a:9/"), whole(Scheme::Raw, "a:9", "/v1/metrics"));
         for bad in ["a:1", "ftp://a:1", "grpc://", "raw://a", "grpc://a:1/x"] {
             assert!(read(bad).is_err(), "{bad}");

@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, clap::Args)]
 pub struct SinkOptions {
     /// Where to listen, for OTLP/gRPC and OTLP/HTTP alike; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4320")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_at, default_value = "127.0.0.1:4320")]
     pub listen: SocketAddr,
 
     /// Write the address as a JSON object to this file once it listens
@@ -101,6 +101,19 @@ impl Default for SinkOptions {
             misplace: None,
         }
     }
+}
+
+/// An address to listen at, without names.
+pub(super) fn listen_at(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let bare = text.split_once("://").map_or(text, |(_, rest)| rest).trim_start_matches(':').trim_end_matches('/');
+        let meant = match bare.strip_prefix("localhost:").unwrap_or(bare).parse::<u16>() {
+            Ok(port) => format!("127.0.0.1:{port}"),
+            Err(_) if bare.parse::<SocketAddr>().is_ok() => bare.to_owned(),
+            Err(_) => "IP:PORT, such as 127.0.0.1:4320".to_owned(),
+        };
+        format!("'{text}' is no address to listen at; write {meant}")
+    })
 }
 
 /// A status that refuses.

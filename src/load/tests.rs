@@ -514,6 +514,10 @@ fn faults_that_cannot_be_are_refused_with_words() {
         ("--partial 0", "write 1 or more"),
         ("--drop 0", "write 1 or more"),
         ("--misplace 0", "write 1 or more"),
+        ("--listen 4320", "'4320' is no address to listen at; write 127.0.0.1:4320"),
+        ("--listen localhost:1", "write 127.0.0.1:1"),
+        ("--listen http://[::1]:1/", "write [::1]:1"),
+        ("--listen here", "write IP:PORT"),
         ("--delay 5", "'5' is no duration; write 250ms"),
     ] {
         let error = parse(words).err().unwrap_or_else(|| panic!("{words} was taken")).to_string();

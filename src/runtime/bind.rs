@@ -8,7 +8,7 @@ use crate::files;
 use crate::listen::{Door, bind as listen_at};
 use mio::net::TcpListener;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 /// Where every door is.
@@ -43,6 +43,16 @@ fn in_use(flag: &str, address: SocketAddr, error: &io::Error) -> String {
              a free one)",
             SocketAddr::new(address.ip(), 0)
         ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "{flag} {address}: no interface of this machine has this address; give one that it has, or {} for all of them",
+            SocketAddr::new(
+                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() },
+                address.port()
+            )
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("{flag} {address}: this user may not listen there; give a port from 1024 on")
+        }
         _ => format!("{flag} {address}: {error}"),
     }
 }

@@ -50,7 +50,7 @@ pub fn stored_count(path: &Path) -> Result<Option<usize>, String> {
 
 /// Reads the text of a file.
 pub fn read(text: &str, here: &Machine) -> Result<Found, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("this is no tuning result: {error}"))?;
+    let value: Value = serde_json::from_str(text).map_err(|_| "this is no tuning result: it is no JSON".to_owned())?;
     let missing = |key: &str| format!("this is no tuning result: no valid \"{key}\"");
     let count = value["recommended"].as_u64().filter(|n| (1..=SHARDS_MAX as u64).contains(n));
     let count = count.ok_or_else(|| missing("recommended"))? as usize;

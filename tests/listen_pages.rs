@@ -49,11 +49,14 @@ impl Pages for Stub {
 }
 
 fn with_server(test: impl FnOnce(&dyn Fn() -> TcpStream, &AtomicUsize)) {
-    with_doors(|connect, pulled, _| test(&|| connect(0), pulled));
+    with_doors(&[], |connect, pulled, _| test(&|| connect(0), pulled));
 }
 
 /// Doors 7 and 8; the clock is moved by the last argument.
-fn with_doors(test: impl FnOnce(&dyn Fn(usize) -> TcpStream, &AtomicUsize, &dyn Fn(Duration))) {
+fn with_doors(
+    allowed: &'static [&str],
+    test: impl FnOnce(&dyn Fn(usize) -> TcpStream, &AtomicUsize, &dyn Fn(Duration)),
+) {
     let pulled = Arc::new(AtomicUsize::new(0));
     let quit = Arc::new(AtomicBool::new(false));
     let mut poll = mio::Poll::new().unwrap();
@@ -66,7 +69,9 @@ fn with_doors(test: impl FnOnce(&dyn Fn(usize) -> TcpStream, &AtomicUsize, &dyn 
     let registry = poll.registry().try_clone().unwrap();
     let (count, end) = (Arc::clone(&pulled), Arc::clone(&quit));
     let thread = std::thread::spawn(move || {
-        let mut server = PageServer::new(Options::default(), listeners, registry, 1).unwrap();
+        let allowed_hosts = allowed.iter().map(ToString::to_string).collect();
+        let mut server =
+            PageServer::new(Options { allowed_hosts, ..Options::default() }, listeners, registry, 1).unwrap();
         let mut events = mio::Events::with_capacity(16);
         let (mut stub, mut more) = (Stub(count), true);
         while !end.load(SeqCst) {
@@ -112,7 +117,7 @@ fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, bool) {
 
 fn get(stream: &mut TcpStream, path: &str) {
     stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: a/b\r\naccept: c/d\r\n\r\n").as_bytes())
+        .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: a/b\r\naccept: c/d\r\n\r\n").as_bytes())
         .unwrap();
 }
 
@@ -138,7 +143,7 @@ fn streams_are_whole_or_visibly_not() {
         for (path, pieces, is_whole) in [("/stream?0", 0, true), ("/stream?500", 500, true), ("/abort", 500, false)] {
             let mut stream = connect();
             stream
-                .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+                .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
                 .unwrap();
             assert_eq!(read_reply(&mut stream).status, 200);
             let mut rest = Vec::new();
@@ -183,7 +188,7 @@ fn a_method_that_is_not_allowed_is_told_which_are() {
         let mut stream = connect();
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
             stream
-                .write_all(format!("{method} / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                .write_all(format!("{method} / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").as_bytes())
                 .unwrap();
             let reply = read_reply(&mut stream);
             assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")), "{method}");
@@ -198,12 +203,12 @@ fn a_method_that_is_not_allowed_is_told_which_are() {
 #[test]
 fn bad_hosts_and_long_targets_are_refused() {
     with_server(|connect, _| {
-        let long = format!("GET /?{} HTTP/1.1\r\nhost: x\r\n\r\n", "y".repeat(70_000));
+        let long = format!("GET /?{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "y".repeat(70_000));
         for (head, status) in [
             ("GET / HTTP/1.1\r\n\r\n", 400),
-            ("GET / HTTP/1.1\r\nhost: x\r\nHost: x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nhost: localhost\r\nHost: localhost\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nhost: x y\r\n\r\n", 400),
-            ("GET / HTTP/1.0\r\nhost: x\r\nHost: y\r\n\r\n", 400),
+            ("GET / HTTP/1.0\r\nhost: localhost\r\nHost: y\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nhost:\r\n\r\n", 200),
             ("GET / HTTP/1.0\r\n\r\n", 200),
             (&long, 414),
@@ -222,7 +227,7 @@ fn bad_hosts_and_long_targets_are_refused() {
 /// T13: a door's places are its own, and one that nothing is asked at is closed after ten seconds; a page under way goes on.
 #[test]
 fn doors_have_places_of_their_own_and_idle_ones_are_closed() {
-    with_doors(|connect, _, pass| {
+    with_doors(&[], |connect, _, pass| {
         let mut held: Vec<_> = (0..limits::PAGE_CONNECTIONS_MAX)
             .map(|_| {
                 let mut stream = connect(0);
@@ -251,6 +256,27 @@ fn doors_have_places_of_their_own_and_idle_ones_are_closed() {
             seen.extend_from_slice(&piece[..n]);
         }
         assert_eq!(unchunk(&seen).0.len(), 10_000_000);
+    });
+}
+
+/// A page in a browser whose name was made to point at loopback gets nothing.
+#[test]
+fn a_door_on_loopback_goes_by_no_foreign_name() {
+    with_doors(&["gateway"], |connect, _, _| {
+        for (target, host, status) in [
+            ("/", "attacker.example", 403),
+            ("http://attacker.example/", "localhost", 403),
+            ("/", "127.0.0.1:9465", 200),
+            ("/", "[::1]", 200),
+            ("/", "Gateway:9465", 200),
+        ] {
+            let mut stream = connect(0);
+            stream.write_all(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).unwrap();
+            let reply = read_reply(&mut stream);
+            assert_eq!(reply.status, status, "{target} {host}");
+            let words = String::from_utf8(reply.body).unwrap();
+            assert_eq!(words.contains("--allowed-host"), status == 403, "{words}");
+        }
     });
 }
 

@@ -49,6 +49,10 @@ pub struct Options {
     /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9465", env = "CATCHMENT_ADMIN")]
     admin: String,
+    /// Name that requests to the scrape and admin doors may ask for (Host), besides localhost and addresses. Repeatable,
+    /// several in one value have blanks between them. Doors on loopback always look at it, others once a name is given
+    #[arg(long = "allowed-host", value_name = "NAME", env = "CATCHMENT_ALLOWED_HOST", value_delimiter = ' ')]
+    allowed_hosts: Vec<String>,
     /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or
     /// otlp-https://, stdout, file:PATH. Repeatable; several in one value have blanks between them, in the environment too.
     /// Options: ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
@@ -235,6 +239,14 @@ impl Options {
         let otlp_http = door("--otlp-http", &self.otlp_http);
         let prometheus = door("--prometheus", &self.prometheus);
         let admin = door("--admin", &self.admin);
+        let allowed_hosts: Vec<String> = self.allowed_hosts.into_iter().filter(|name| !name.is_empty()).collect();
+        for name in &allowed_hosts {
+            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+                note(format!(
+                    "--allowed-host {name}: give a name alone, without scheme, port and path, such as gateway.internal"
+                ));
+            }
+        }
         if self.otlp_grpc == "off" && self.otlp_http == "off" {
             note("--otlp-grpc off --otlp-http off: nothing could come in; leave one of them on".into());
         }
@@ -374,6 +386,7 @@ impl Options {
                 TranslationWord::Utf8Plain => Translation::NoTranslation,
             },
             admin,
+            allowed_hosts,
             outs,
             interval,
             temporality,

@@ -91,6 +91,9 @@ pub struct Options {
     pub header_timeout: Duration,
     /// Time a connection may stay without a request.
     pub idle_timeout: Duration,
+    /// Names that a request may ask for, besides `localhost` and addresses: at doors on loopback, and at all where there
+    /// are any. A page in a browser reaches such a door by a name of its own that it lets point there.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for Options {
@@ -99,6 +102,7 @@ impl Default for Options {
             connections_max: limits::PAGE_CONNECTIONS_MAX / 2,
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::PAGE_IDLE_TIMEOUT,
+            allowed_hosts: Vec::new(),
         }
     }
 }
@@ -106,7 +110,7 @@ impl Default for Options {
 /// Listeners and connections. Used like [`super::Doors`].
 pub struct PageServer {
     floor: Floor<Session>,
-    doors: Vec<u8>,
+    doors: Vec<Entrance>,
     options: Options,
     flag: Flag,
 }
@@ -122,7 +126,11 @@ impl PageServer {
         registry: Registry,
         token_base: usize,
     ) -> io::Result<Self> {
-        let doors = listeners.iter().map(|(_, door)| *door).collect();
+        let entrance = |(listener, number): &(TcpListener, u8)| {
+            let is_near = listener.local_addr()?.ip().to_canonical().is_loopback();
+            Ok(Entrance { number: *number, is_picky: is_near || !options.allowed_hosts.is_empty() })
+        };
+        let doors = listeners.iter().map(entrance).collect::<io::Result<_>>()?;
         let floor = Floor::new(listeners, registry, token_base, options.connections_max, Session::begin)?;
         Ok(PageServer { floor, doors, options, flag: Flag::default() })
     }
@@ -161,9 +169,16 @@ impl PageServer {
     }
 }
 
+#[derive(Clone, Copy)]
+struct Entrance {
+    number: u8,
+    /// Names have to be allowed here.
+    is_picky: bool,
+}
+
 struct Bench<'a, P> {
     pages: &'a mut P,
-    doors: &'a [u8],
+    doors: &'a [Entrance],
     options: &'a Options,
     flag: &'a Flag,
     now: Now,
@@ -200,8 +215,9 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
             }
             if let Some(request) = http.take_request() {
                 patience.on_request();
-                let door = bench.doors.get(self.entrance).copied().unwrap_or_default();
-                http.answer(answer(bench.pages, door, &request, wire, &self.sending));
+                let door = bench.doors[self.entrance];
+                let allowed = door.is_picky.then_some(bench.options.allowed_hosts.as_slice());
+                http.answer(answer(bench.pages, door.number, allowed, &request, wire, &self.sending));
                 patience.on_answer(wire, now_ns);
             } else if !bench.flag.take() {
                 patience.note(wire, now_ns);
@@ -243,18 +259,30 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
     fn abandon(&mut self, _: &mut Bench<'_, P>) {}
 }
 
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const FOREIGN_NAME: &str = "this door does not go by the name in the Host header: ask for localhost or an address, or start the \
+                            server with --allowed-host and this name";
+
 fn answer(
     pages: &mut impl Pages,
     door: u8,
+    allowed: Option<&[String]>,
     request: &Request<Incoming>,
     wire: &Rc<Wire>,
     sending: &Rc<()>,
 ) -> Response<Content> {
     let uri = request.uri();
-    if let Err(words) = host::check(request.version(), uri, request.headers()) {
+    let refusal = match host::check(request.version(), uri, request.headers()) {
+        Err(words) => Some((StatusCode::BAD_REQUEST, words)),
+        Ok(()) => allowed
+            .filter(|names| !host::is_allowed(uri, request.headers(), names))
+            .map(|_| (StatusCode::FORBIDDEN, FOREIGN_NAME)),
+    };
+    if let Some((status, words)) = refusal {
         let mut response = Response::new(Content::Full(format!("{words}\n").into()));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
+        *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, TEXT);
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         return response;
     }
     let accept = joined(request.headers(), &ACCEPT);
@@ -284,7 +312,7 @@ fn answer(
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     if page.status == 405 {
         // RFC 9110, 15.5.6

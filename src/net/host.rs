@@ -1,7 +1,7 @@
 //! Whom a request is for: Host and `:authority`, as they have to be.
 //!
-//! Pure: a head in, a fault or none out. Does not know who is served; every name is as good as another here. It looks
-//! because two servers that read a request in two ways send it to two places.
+//! Pure: a head in, a fault or none out. Does not know who is served; `check` takes every name to be as good as another. It
+//! looks because two servers that read a request in two ways send it to two places.
 //!
 //! Refused: HTTP/1.1 without Host; Host twice, or one that is no host and port, in any version; over HTTP/2 a Host that
 //! names another than `:authority`. HTTP/1.0 needs none, and in HTTP/2 `:authority` stands for it.
@@ -10,6 +10,7 @@
 
 use http::header::HOST;
 use http::{HeaderMap, Uri, Version};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What is wrong with the Host of a request, in words.
 ///
@@ -34,6 +35,24 @@ pub fn check(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'s
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the request is for `localhost`, an address, nobody in particular, or one of `names`, whatever the port. Browsers
+/// always send Host, so a page whose name was made to point here (DNS rebinding) cannot do without its own. An absolute
+/// target goes before Host, which is looked at all the same.
+pub fn is_allowed(uri: &Uri, headers: &HeaderMap, names: &[String]) -> bool {
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let hosts = headers.get_all(HOST).iter().map(|host| host.as_bytes());
+    authority.into_iter().chain(hosts).all(|host| {
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        if let Some(rest) = host.strip_prefix('[') {
+            return rest.split_once(']').is_some_and(|(inner, _)| inner.parse::<Ipv6Addr>().is_ok());
+        }
+        let name = host.split_once(':').map_or(host, |(name, _)| name);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is = |other: &str| name.eq_ignore_ascii_case(other.strip_suffix('.').unwrap_or(other));
+        host.is_empty() || is("localhost") || name.parse::<Ipv4Addr>().is_ok() || names.iter().any(|other| is(other))
+    })
 }
 
 /// Whether this is `uri-host [ ":" port ]`; both may be empty.
@@ -102,6 +121,48 @@ mod tests {
         ] {
             assert!(!verdict(Version::HTTP_11, "/", &[host]), "{host:?}");
         }
+    }
+
+    #[test]
+    fn names_have_to_be_allowed_and_addresses_do_not() {
+        let names = ["Gateway.internal".to_string()];
+        let allowed = |uri: &str, host: &'static str| {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            is_allowed(&uri.parse().unwrap(), &headers, &names)
+        };
+        for host in [
+            "",
+            "localhost",
+            "LocalHost.:9465",
+            "127.0.0.1",
+            "10.1.2.3:9465",
+            "[::1]",
+            "[fe80::1]:9465",
+            "gateway.internal:9465",
+            "GATEWAY.INTERNAL.",
+        ] {
+            assert!(allowed("/", host), "{host:?}");
+        }
+        for host in [
+            "x",
+            "attacker.example:9465",
+            "localhost.attacker.example",
+            "127.0.0.1.attacker.example",
+            "0x7f000001",
+            "127.1",
+            "internal",
+            "a.gateway.internal",
+            "[::1",
+            "[x]",
+            ":9465",
+            ".",
+        ] {
+            assert!(!allowed("/", host), "{host:?}");
+        }
+        assert!(allowed("http://localhost/", "localhost"));
+        assert!(!allowed("http://attacker.example/", "localhost"), "the target goes before");
+        assert!(!allowed("http://localhost/", "attacker.example"));
+        assert!(is_allowed(&"/".parse().unwrap(), &HeaderMap::new(), &[]), "HTTP/1.0");
     }
 
     /// RFC 9113, 8.3.1: over HTTP/2 both must name the same.

@@ -139,7 +139,11 @@ impl Control {
         read.set_nonblocking(true)?;
         let mut signals = mio::net::UnixStream::from_std(read);
         parts.poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
-        let page_options = PageOptions { connections_max: parts.memory.connections_max.1, ..PageOptions::default() };
+        let page_options = PageOptions {
+            connections_max: parts.memory.connections_max.1,
+            allowed_hosts: parts.plan.allowed_hosts.clone(),
+            ..PageOptions::default()
+        };
         let server = PageServer::new(page_options, parts.pages, parts.poll.registry().try_clone()?, PAGES)?;
         let interval_ns = parts.plan.interval.as_nanos() as u64;
         let view = View {
@@ -651,6 +655,7 @@ pub(super) mod tests {
             translation: prometheus::Translation::default(),
             created: true,
             admin: None,
+            allowed_hosts: Vec::new(),
             outs: Vec::new(),
             interval: INTERVAL,
             temporality: Temporality::Cumulative,

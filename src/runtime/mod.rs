@@ -86,6 +86,8 @@ pub struct Plan {
     pub created: bool,
     /// Admin door.
     pub admin: Option<SocketAddr>,
+    /// Names that the scrape and admin doors go by.
+    pub allowed_hosts: Vec<String>,
     /// Destinations.
     pub outs: Vec<Destination>,
     /// Interval between cuts.

@@ -341,13 +341,13 @@ impl Http {
     }
 
     pub fn try_get(&mut self, path: &str) -> std::io::Result<Reply> {
-        self.stream.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())?;
+        self.stream.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())?;
         self.read()
     }
 
     pub fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> Reply {
         let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{fields}\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n");
         self.stream.get_mut().write_all(head.as_bytes()).unwrap();
         self.read().unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
@@ -361,7 +361,7 @@ impl Http {
     }
 
     pub fn post_with(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Reply> {
-        let mut head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

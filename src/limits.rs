@@ -128,6 +128,14 @@ pub const LINGER: Duration = Duration::from_secs(2);
 pub const LINGER_BYTES_MAX: usize = MIB;
 /// Connections open at once on the scrape and admin doors; half of them for each.
 pub const PAGE_CONNECTIONS_MAX: usize = 64;
+/// Scrapes under way at once; each has a part of `PAGE_MERGE_BYTES`.
+pub const SCRAPES_MAX: usize = 4;
+/// Time a scrape may take while others wait for its place.
+pub const SCRAPE_MAX: Duration = Duration::from_secs(60);
+/// Series that one step of a count of open points visits.
+pub const COUNT_SERIES_PER_STEP: usize = 1_024;
+/// Times such a count begins anew because banks were switched.
+pub const COUNT_RESTARTS_MAX: u32 = 8;
 /// Distance of two looks at all timers: timeouts come up to this much late.
 pub const TIMER_STEP: Duration = Duration::from_millis(500);
 /// Retry advice when the budget for bodies is spent, milliseconds.
@@ -361,7 +369,7 @@ pub const DESTINATIONS_MAX: usize = 16;
 // + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made,
 //                                                         exemplars
 // + (connections of all doors) × CONNECTION_BYTES / 4     idle ones hold a few KiB, so a quarter is set aside
-// + PAGE_MERGE_BYTES                                      one scrape page with colliding rows
+// + PAGE_MERGE_BYTES                                      scrape pages with colliding rows
 // + destinations × DESTINATION_BYTES + Σ ?queue=          packed copies in flight; encoded requests; what ?in-flight=
 //                                                         and TLS sessions add
 // + a quarter of the rest, at most BODIES_BYTES_MAX       request bodies being read or inflated: taken before they grow

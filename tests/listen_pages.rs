@@ -42,6 +42,7 @@ impl Pages for Stub {
             "/stream" => (200, stream(query.parse().unwrap(), usize::MAX)),
             "/abort" => (200, stream(1_000, 500)),
             "/" => (200, Body::Full(format!("{door} {method} {query} {accept}").into())),
+            "/busy" => (503, Body::Full(Bytes::from_static(b"busy"))),
             _ => (404, Body::Full(Bytes::new())),
         };
         Page { status, content_type: "text/plain", body }
@@ -134,6 +135,9 @@ fn pages_are_served_with_their_door_and_query() {
         }
         get(&mut stream, "/none");
         assert_eq!(read_reply(&mut stream).status, 404);
+        get(&mut stream, "/busy");
+        let reply = read_reply(&mut stream);
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
     });
 }
 

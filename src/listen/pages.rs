@@ -18,7 +18,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -67,7 +69,8 @@ pub enum Body {
 
 /// An answer.
 pub struct Page {
-    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed.
+    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed, 503 to come
+    /// again in a second.
     pub status: u16,
     /// Content-Type.
     pub content_type: &'static str,
@@ -317,6 +320,9 @@ fn answer(
     if page.status == 405 {
         // RFC 9110, 15.5.6
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if page.status == 503 {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if zipped {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -11,6 +11,7 @@
 //! is, `signals` has the last word.
 
 use super::bind::{ADMIN, SCRAPE};
+use super::count::Count;
 use super::losses::{self, Losses};
 use super::signals::{self, Account};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
@@ -18,10 +19,9 @@ use crate::capture;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
-use crate::limits::{CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX};
+use crate::limits::{CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX, SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
 use crate::prometheus;
-use crate::series::cell::{Shape, interval_of, points_of};
 use crate::sync::cut::Publish;
 use crate::sync::row::Row;
 use crate::telemetry::ledger::Ledger;
@@ -83,7 +83,11 @@ struct Counts {
     postponed: u64,
     skipped: u64,
     scrapes: u64,
+    scrapes_refused: u64,
     superseded: u64,
+    /// Scrapes under way, and the bytes lent to them for colliding rows.
+    scraping: usize,
+    merge_lent: usize,
     /// Over all pages to their end, by reason.
     left_out: [u64; prometheus::WarningReason::COUNT],
 }
@@ -91,8 +95,10 @@ struct Counts {
 /// What the pages are made from.
 struct View {
     house: Arc<House>,
-    windows: Vec<Window>,
+    windows: Rc<[Window]>,
     sender: Sender,
+    /// Held a second time by a ledger that is being verified.
+    verifying: Rc<()>,
     counts: Rc<RefCell<Counts>>,
     started: crate::clock::Now,
     series_limit: usize,
@@ -148,8 +154,9 @@ impl Control {
         let interval_ns = parts.plan.interval.as_nanos() as u64;
         let view = View {
             house: parts.house.clone(),
-            windows: parts.windows,
+            windows: parts.windows.into(),
             sender: parts.sender,
+            verifying: Rc::default(),
             counts: Rc::default(),
             started: parts.started,
             series_limit: parts.plan.series_limit,
@@ -416,10 +423,16 @@ impl Control {
         if failed {
             return crate::cli::FAILURE;
         }
-        let counted = self.view.count_open();
+        // nothing switches any more
+        let mut count = Count::begin(&self.house);
+        let counted = loop {
+            if let Some(counted) = count.step(&self.house) {
+                break counted;
+            }
+        };
         // points of a cut that is not merged are neither in open banks nor emitted
-        if self.house.board.all_merged(self.number) && tally.open() as u64 != counted {
-            let open = tally.open();
+        if self.house.board.all_merged(self.number) && Some(tally.open() as u64) != counted {
+            let (open, counted) = (tally.open(), counted.unwrap_or_default());
             crate::tell(format_args!(
                 "catchment: the ledger has {open} open points, the cells {counted}: please report this"
             ));
@@ -454,43 +467,30 @@ const fn next_boundary(wall: u64, interval: u64) -> u64 {
     (wall / interval + 1) * interval
 }
 
+fn tallies(windows: &[Window]) -> Vec<Tally> {
+    windows.iter().map(|window| Tally::from_words(window.row.read())).collect()
+}
+
+fn destinations(sender: &Sender) -> Vec<(String, DestinationRow)> {
+    (0..sender.destinations()).map(|d| (sender.name(d).to_string(), sender.ledger(d))).collect()
+}
+
+fn ledger_json(windows: &[Window], sender: &Sender, verified_open: Option<u64>) -> String {
+    let tally = Tally::sum(tallies(windows));
+    Ledger { tally: &tally, destinations: &destinations(sender), verified_open }.json()
+}
+
 impl View {
     fn tally(&self) -> Tally {
         Tally::sum(self.tallies())
     }
 
     fn tallies(&self) -> Vec<Tally> {
-        self.windows.iter().map(|window| Tally::from_words(window.row.read())).collect()
+        tallies(&self.windows)
     }
 
     fn destinations(&self) -> Vec<(String, DestinationRow)> {
-        (0..self.sender.destinations()).map(|d| (self.sender.name(d).to_string(), self.sender.ledger(d))).collect()
-    }
-
-    /// Points in open banks, counted in the cells of all linked series: what `open` must be when nothing moves.
-    fn count_open(&self) -> u64 {
-        let board = &self.house.board;
-        let registry = &self.house.registry;
-        let views: Vec<_> = (0..board.shards()).map(|shard| board.view(shard)).collect();
-        let mut open = 0;
-        let mut seen = |series: &crate::series::Series| {
-            series.each_cell(|cell| {
-                use crate::model::Temporality::{Cumulative, Delta};
-                let temporality = if cell.cumulative { Cumulative } else { Delta };
-                let shape = Shape::of(series.group.kind, temporality, series.group.buckets());
-                let Some(words) = registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
-                let view = views[cell.core as usize];
-                let word = words[shape.bank(view.open_bank).start].load(Relaxed);
-                if interval_of(word) == view.open_interval {
-                    open += u64::from(points_of(word));
-                }
-            });
-        };
-        for owner in 0..registry.cores() {
-            let mut cursor = Default::default();
-            while !registry.trie(owner).walk(&mut cursor, 1024, |series| seen(series)) {}
-        }
-        open
+        destinations(&self.sender)
     }
 
     fn facts(&self) -> Facts {
@@ -511,7 +511,7 @@ impl View {
             // ORDERING: for the page only
             bodies: (self.house.bodies.load(Relaxed), self.memory.bodies),
             cuts: (counts.cuts, counts.postponed, counts.skipped),
-            scrapes: (counts.scrapes, counts.superseded),
+            scrapes: (counts.scrapes, counts.superseded, counts.scrapes_refused),
             page_cases: counts.left_out,
             capture: self.capture.as_ref().map(capture::Watch::read),
             log_dropped: crate::telemetry::log::dropped(),
@@ -539,7 +539,9 @@ impl View {
     }
 
     fn scrape(&mut self, accept: &str) -> Page {
-        self.counts.borrow_mut().scrapes += 1;
+        let Some(place) = Place::take(&self.counts, self.memory.page_merge) else {
+            return text(503, format!("{SCRAPES_MAX} scrapes are under way already; try again in a second\n"));
+        };
         let board = &self.house.board;
         let published = board.published().number;
         let number = if board.all_merged(published) { published } else { published.saturating_sub(1) };
@@ -554,13 +556,28 @@ impl View {
         let keys = self.house.registry.state().clone();
         let negotiated = prometheus::negotiate(accept);
         let style = prometheus::Style::new(self.translation, self.created, negotiated);
-        let bounds = prometheus::Bounds { merge_bytes: self.memory.page_merge, ..prometheus::Bounds::default() };
+        let bounds = prometheus::Bounds { merge_bytes: place.merge_bytes, ..prometheus::Bounds::default() };
         let page = prometheus::Page::new(source, keys, bounds, style);
         Page {
             status: 200,
             content_type: negotiated.content_type(),
-            body: Body::Stream(Box::new(Stream { page, counts: self.counts.clone() })),
+            body: Body::Stream(Box::new(Stream { page, place })),
         }
+    }
+
+    /// The ledger, once the open points are counted in the cells: piece by piece, for one at a time.
+    fn verified(&self) -> Page {
+        if Rc::strong_count(&self.verifying) > 1 {
+            return text(503, "the ledger is being verified for another; try again in a second\n".into());
+        }
+        let verify = Verify {
+            count: Count::begin(&self.house),
+            house: self.house.clone(),
+            windows: self.windows.clone(),
+            sender: self.sender.clone(),
+            turn: Some(self.verifying.clone()),
+        };
+        Page { status: 200, content_type: "application/json", body: Body::Stream(Box::new(verify)) }
     }
 
     fn admin(&mut self, path: &str, query: &str) -> Page {
@@ -570,10 +587,9 @@ impl View {
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
                 body: Body::Full(self.facts().page().into()),
             },
+            "/ledger" if query.split('&').any(|part| part == "verify=1") => self.verified(),
             "/ledger" => {
-                let (tally, destinations) = (self.tally(), self.destinations());
-                let verified_open = query.split('&').any(|part| part == "verify=1").then(|| self.count_open());
-                let json = Ledger { tally: &tally, destinations: &destinations, verified_open }.json();
+                let json = ledger_json(&self.windows, &self.sender, None);
                 Page { status: 200, content_type: "application/json", body: Body::Full(json.into()) }
             }
             "/healthz" => text(200, "ok\n".into()),
@@ -602,22 +618,82 @@ impl Pages for View {
     }
 }
 
+/// A ledger whose open points are being counted.
+struct Verify {
+    count: Count,
+    house: Arc<House>,
+    windows: Rc<[Window]>,
+    sender: Sender,
+    /// Until the ledger is out.
+    turn: Option<Rc<()>>,
+}
+
+impl PageStream for Verify {
+    fn next(&mut self) -> Option<Result<Bytes, Abort>> {
+        self.turn.as_ref()?;
+        let Some(open) = self.count.step(&self.house) else { return Some(Ok(Bytes::new())) };
+        self.turn = None;
+        Some(Ok(ledger_json(&self.windows, &self.sender, open).into()))
+    }
+}
+
+/// One of `SCRAPES_MAX` places.
+struct Place {
+    counts: Rc<RefCell<Counts>>,
+    merge_bytes: usize,
+    begun_ns: u64,
+}
+
+impl Place {
+    /// Half of what is left of `merge_bytes` comes with it: nearly always there is one scraper.
+    fn take(counts: &Rc<RefCell<Counts>>, merge_bytes: usize) -> Option<Place> {
+        let mut all = counts.borrow_mut();
+        if all.scraping == SCRAPES_MAX {
+            all.scrapes_refused += 1;
+            return None;
+        }
+        all.scrapes += 1;
+        all.scraping += 1;
+        let merge_bytes = merge_bytes.saturating_sub(all.merge_lent) / 2;
+        all.merge_lent += merge_bytes;
+        Some(Place { counts: counts.clone(), merge_bytes, begun_ns: clock::mono() })
+    }
+
+    /// Others want it, and this page has had its time.
+    fn is_due(&self, now: u64) -> bool {
+        let is_long = now.saturating_sub(self.begun_ns) > SCRAPE_MAX.as_nanos() as u64;
+        is_long && self.counts.borrow().scraping == SCRAPES_MAX
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.counts.borrow_mut();
+        all.scraping -= 1;
+        all.merge_lent -= self.merge_bytes;
+    }
+}
+
 struct Stream {
     page: prometheus::Page<scrape::Cut>,
-    counts: Rc<RefCell<Counts>>,
+    place: Place,
 }
 
 impl PageStream for Stream {
     fn next(&mut self) -> Option<Result<Bytes, Abort>> {
+        if self.place.is_due(clock::mono()) {
+            self.place.counts.borrow_mut().superseded += 1;
+            return Some(Err(Abort));
+        }
         match self.page.step() {
             prometheus::Step::Chunk(bytes) => Some(Ok(bytes)),
             prometheus::Step::Working => Some(Ok(Bytes::new())),
             prometheus::Step::Overtaken => {
-                self.counts.borrow_mut().superseded += 1;
+                self.place.counts.borrow_mut().superseded += 1;
                 Some(Err(Abort))
             }
             prometheus::Step::End => {
-                let left_out = &mut self.counts.borrow_mut().left_out;
+                let left_out = &mut self.place.counts.borrow_mut().left_out;
                 left_out.iter_mut().zip(self.page.report().cases).for_each(|(sum, cases)| *sum += cases);
                 for warning in &self.page.report().warnings {
                     tracing::debug!(?warning, "scrape page");
@@ -732,6 +808,74 @@ pub(super) mod tests {
         check(&control, 6 + READY_WITHIN_NS, 200, "ready");
         control.view.stopping = true;
         check(&control, 6 + READY_WITHIN_NS, 503, "stopping");
+    }
+
+    fn get(control: &mut Control, door: u8, path: &str, query: &str) -> Page {
+        control.view.page(door, "GET", path, query, "")
+    }
+
+    /// Four at once, whatever they do; who goes makes room, and gives back what was lent to it.
+    #[test]
+    fn a_scrape_too_many_is_refused_and_counted() {
+        let mut control = control();
+        let mut pages: Vec<Page> = (0..SCRAPES_MAX).map(|_| get(&mut control, SCRAPE, "/metrics", "")).collect();
+        assert!(pages.iter().all(|page| page.status == 200));
+        assert!(control.view.counts.borrow().merge_lent < control.view.memory.page_merge);
+        assert_eq!(get(&mut control, SCRAPE, "/metrics", "").status, 503);
+        assert_eq!(get(&mut control, ADMIN, "/metrics", "").status, 200, "another door's page");
+        assert_eq!(control.view.facts().scrapes, (SCRAPES_MAX as u64, 0, 1));
+        pages.pop();
+        let again = get(&mut control, SCRAPE, "/metrics", "");
+        assert_eq!(again.status, 200);
+        let place = Place::take(&control.view.counts, 1 << 20);
+        assert!(place.is_none());
+        drop((pages, again));
+        assert_eq!((control.view.counts.borrow().scraping, control.view.counts.borrow().merge_lent), (0, 0));
+        let first = Place::take(&control.view.counts, 1 << 20).unwrap();
+        let later = first.begun_ns + SCRAPE_MAX.as_nanos() as u64 + 1;
+        assert!(!first.is_due(later), "nobody wants it");
+        let others: Vec<_> = (1..SCRAPES_MAX).map(|_| Place::take(&control.view.counts, 1 << 20).unwrap()).collect();
+        assert!(first.is_due(later) && !first.is_due(later - 1));
+        drop(others);
+    }
+
+    /// A ledger is verified for one at a time, in slices; a switch in the middle makes the count begin anew, not for ever.
+    #[test]
+    fn a_ledger_is_verified_for_one_at_a_time() {
+        let mut control = control();
+        let ask = |control: &mut Control| get(control, ADMIN, "/ledger", "verify=1");
+        let page = ask(&mut control);
+        assert_eq!((page.status, ask(&mut control).status), (200, 503));
+        assert_eq!(get(&mut control, ADMIN, "/ledger", "").status, 200);
+        let Body::Stream(mut stream) = page.body else { panic!("made as it is read") };
+        let mut json = Vec::new();
+        while let Some(piece) = stream.next() {
+            json.extend_from_slice(&piece.unwrap());
+        }
+        assert!(String::from_utf8(json).unwrap().contains("\"open_counted_in_cells\":0"));
+        assert_eq!(ask(&mut control).status, 200, "the first one is out");
+        let mut count = Count::begin(&control.house);
+        let switch = |control: &mut Control| {
+            let now = crate::clock::Now { mono_ns: 1, wall_ns: control.next };
+            control.cuts(now);
+            let number = control.number;
+            (0..SHARDS).for_each(|shard| {
+                control.house.board.try_switch(shard, number);
+            });
+            (0..SHARDS).for_each(|shard| {
+                control.house.board.merge_done(shard, number);
+            });
+        };
+        switch(&mut control);
+        assert_eq!(count.step(&control.house), None, "begun anew");
+        let steps = (0..100).find_map(|_| count.step(&control.house));
+        assert_eq!(steps, Some(Some(0)));
+        let mut count = Count::begin(&control.house);
+        let given_up = (0..100).find_map(|_| {
+            switch(&mut control);
+            count.step(&control.house)
+        });
+        assert_eq!(given_up, Some(None));
     }
 
     /// DESIGN 4: a shard that has not switched a second after a cut is skipped, counted once, and holds nobody up; it

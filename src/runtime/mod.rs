@@ -18,6 +18,7 @@ mod banner;
 mod bind;
 pub mod clock;
 mod control;
+mod count;
 mod losses;
 mod machine;
 mod memory;

@@ -28,8 +28,8 @@ pub struct Facts {
     pub bodies: (usize, usize),
     /// Cuts published, postponed, shards skipped.
     pub cuts: (u64, u64, u64),
-    /// Scrapes served, broken off.
-    pub scrapes: (u64, u64),
+    /// Scrapes served, broken off, refused.
+    pub scrapes: (u64, u64, u64),
     /// What scrape pages left out, joined or chose, by reason.
     pub page_cases: [u64; WarningReason::COUNT],
     /// The recording of requests, if there is one.
@@ -252,7 +252,12 @@ impl Facts {
             ("catchment_cuts_postponed_total", "Cuts that waited for the merge before", postponed),
             ("catchment_cut_shards_skipped_total", "Shards that a cut did not wait for", skipped),
             ("catchment_scrapes_total", "Scrapes begun", self.scrapes.0),
-            ("catchment_scrapes_superseded_total", "Scrapes broken off: overtaken by two cuts", self.scrapes.1),
+            (
+                "catchment_scrapes_superseded_total",
+                "Scrapes broken off: overtaken by two cuts, or too slow for others that waited",
+                self.scrapes.1,
+            ),
+            ("catchment_scrapes_refused_total", "Scrapes refused: others were under way", self.scrapes.2),
             ("catchment_log_lines_dropped_total", "Lines of the log that nobody read in time", self.log_dropped),
         ] {
             w.family(name, help, Type::Counter);

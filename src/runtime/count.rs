@@ -1,0 +1,69 @@
+//! The points in open banks, counted in the cells: what the ledger's `open` must be when nothing moves.
+//!
+//! Knows the index, cells and the board; does not know who asks. In slices, so that the thread that counts can do something
+//! else between two. A shard that switches banks meanwhile makes the count begin anew, at most
+//! `limits::COUNT_RESTARTS_MAX` times; then there is none.
+
+use super::House;
+use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
+use crate::model::Temporality::{Cumulative, Delta};
+use crate::series::cell::{Shape, interval_of, points_of};
+use crate::series::index::Cursor;
+use crate::sync::cut::View;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A count under way.
+pub(super) struct Count {
+    views: Vec<View>,
+    owner: usize,
+    cursor: Cursor,
+    open: u64,
+    restarts: u32,
+}
+
+fn views(house: &House) -> Vec<View> {
+    (0..house.board.shards()).map(|shard| house.board.view(shard)).collect()
+}
+
+impl Count {
+    pub fn begin(house: &House) -> Count {
+        Count { views: views(house), owner: 0, cursor: Cursor::default(), open: 0, restarts: 0 }
+    }
+
+    /// Counts a slice; `Some` at the end, with nothing in it if banks were switched all the time.
+    pub fn step(&mut self, house: &House) -> Option<Option<u64>> {
+        if self.owner < house.registry.cores() {
+            self.slice(house);
+        }
+        let views = views(house);
+        if views != self.views {
+            if self.restarts == COUNT_RESTARTS_MAX {
+                return Some(None);
+            }
+            *self = Count { views, restarts: self.restarts + 1, ..Count::begin(house) };
+            return None;
+        }
+        (self.owner >= house.registry.cores()).then_some(Some(self.open))
+    }
+
+    fn slice(&mut self, house: &House) {
+        let (registry, views, mut open) = (&house.registry, &self.views, 0);
+        let at_end = registry.trie(self.owner).walk(&mut self.cursor, COUNT_SERIES_PER_STEP, |series| {
+            series.each_cell(|cell| {
+                let temporality = if cell.cumulative { Cumulative } else { Delta };
+                let shape = Shape::of(series.group.kind, temporality, series.group.buckets());
+                let Some(words) = registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
+                let view = views[cell.core as usize];
+                let word = words[shape.bank(view.open_bank).start].load(Relaxed);
+                if interval_of(word) == view.open_interval {
+                    open += u64::from(points_of(word));
+                }
+            });
+        });
+        self.open += open;
+        if at_end {
+            self.owner += 1;
+            self.cursor = Cursor::default();
+        }
+    }
+}

@@ -360,6 +360,10 @@ pub const OUT_HEADERS_MAX: usize = 32;
 pub const OUT_HEADERS_BYTES_MAX: usize = 8 * KIB;
 /// Bytes of a file of certificates or of a key.
 pub const ACCESS_FILE_BYTES_MAX: usize = 4 * MIB;
+/// Instances that a request may name besides its sender, as those it came through.
+pub const HOPS_MAX: usize = 16;
+/// Least time for which an instance that sent to this one is named.
+pub const HOPS_KEPT_MIN: Duration = Duration::from_secs(300);
 /// Destinations (`--out`).
 pub const DESTINATIONS_MAX: usize = 16;
 

@@ -6,11 +6,13 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use mio::{Registry, Token};
 
 use super::outcome::{Outcome, Why};
 use super::stats::Stats;
 use crate::clock::Now;
+use crate::net::hops::{self, Hops};
 
 /// One try of one request.
 #[derive(Clone)]
@@ -41,9 +43,15 @@ pub(super) struct Turn<'a> {
     pub(super) first_token: usize,
     pub(super) now: Now,
     pub(super) stats: &'a Stats,
+    pub(super) hops: Option<&'static Hops>,
 }
 
 impl Turn<'_> {
+    /// The header that says through whom a request came, if this instance has an id.
+    pub(super) fn hops(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.hops.map(|hops| (hops::NAME, hops.value(self.now.mono_ns)))
+    }
+
     /// The token of connection `at` of this destination.
     pub(super) fn token(&self, at: usize) -> Token {
         Token(self.first_token + at)

@@ -25,7 +25,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
 use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
@@ -252,7 +252,9 @@ impl Channel {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return self.retire(cx),
             }
-            let Ok((answer, mut stream)) = send.send_request(request(&self.uri, &self.headers, job), false) else {
+            let Ok((answer, mut stream)) =
+                send.send_request(request(&self.uri, &self.headers, job, turn.hops()), false)
+            else {
                 return self.retire(cx);
             };
             let mut prefix = [0; PREFIX_BYTES];
@@ -303,7 +305,7 @@ impl Channel {
     }
 }
 
-fn request(uri: &str, headers: &Headers, job: &Job) -> Request<()> {
+fn request(uri: &str, headers: &Headers, job: &Job, hops: Option<(HeaderName, HeaderValue)>) -> Request<()> {
     let mut request = Request::post(uri)
         .header("te", "trailers")
         .header("content-type", "application/grpc")
@@ -314,6 +316,9 @@ fn request(uri: &str, headers: &Headers, job: &Job) -> Request<()> {
         request = request.header("grpc-encoding", encoding);
     }
     for (name, value) in headers.iter() {
+        request = request.header(name, value);
+    }
+    if let Some((name, value)) = hops {
         request = request.header(name, value);
     }
     request.version(http::Version::HTTP_2).body(()).expect("parse_out checked the host")

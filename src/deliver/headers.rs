@@ -57,8 +57,9 @@ impl fmt::Debug for Headers {
 }
 
 /// Names set by us, of the connection, or that mean something to a proxy which we do not have.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 18] = [
     "accept-encoding",
+    "catchment-hops",
     "connection",
     "content-encoding",
     "content-length",

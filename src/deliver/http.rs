@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -98,7 +98,7 @@ impl Http {
         Http { names, path: path.to_owned(), host, headers, slots: (0..in_flight).map(|_| slot()).collect() }
     }
 
-    fn request(&self, job: &Job) -> Request<Once> {
+    fn request(&self, job: &Job, hops: Option<(HeaderName, HeaderValue)>) -> Request<Once> {
         let mut request = Request::post(self.path.as_str())
             .header(HOST, self.host.clone())
             .header(USER_AGENT, USER_AGENT_VALUE)
@@ -107,6 +107,9 @@ impl Http {
             request = request.header(CONTENT_ENCODING, encoding);
         }
         for (name, value) in self.headers.iter() {
+            request = request.header(name, value);
+        }
+        if let Some((name, value)) = hops {
             request = request.header(name, value);
         }
         request.body(Once(Some(job.body.clone()))).expect("parse_out checked the path")
@@ -168,7 +171,7 @@ impl Http {
             return Some(Outcome::Unconnected(error));
         }
         let Call::Wanted(job) = &self.slots[at].call else { return None };
-        let request = self.request(job);
+        let request = self.request(job, turn.hops());
         let bytes = job.body.len() as u64;
         let slot = &mut self.slots[at];
         let link = slot.link.as_mut()?;

@@ -73,6 +73,7 @@ pub use tls::Tls;
 
 use crate::clock::Now;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, DESTINATIONS_MAX, IN_FLIGHT_MAX};
+use crate::net::hops::Hops;
 use backoff::Jitter;
 use exporter::Exporter;
 use queue::{Bell, PollBell, Port, Shared};
@@ -97,6 +98,8 @@ pub struct Options {
     pub seed: u64,
     /// Every core has a shard: delivery works in short pieces (`pace`).
     pub cores_are_shared: bool,
+    /// Names this instance, and those it heard of, in every request.
+    pub hops: Option<&'static Hops>,
 }
 
 impl Options {
@@ -109,6 +112,7 @@ impl Options {
             clock,
             seed,
             cores_are_shared: false,
+            hops: None,
         }
     }
 }

@@ -178,7 +178,8 @@ impl Lane {
             self.expire(now, options);
             self.fill(now);
             let mut context = Context::from_waker(&self.waker);
-            let turn = Turn { registry, first_token: self.first_token, now, stats: &self.port.stats };
+            let turn =
+                Turn { registry, first_token: self.first_token, now, stats: &self.port.stats, hops: options.hops };
             let mut done = std::mem::take(&mut self.done);
             self.exporter.poll(&mut context, &turn, &mut done);
             let moved = !done.is_empty();

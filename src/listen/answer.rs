@@ -77,6 +77,8 @@ pub enum Fault {
     Refused(Refusal),
     /// `grpc-timeout` ran out before the body was whole.
     Deadline,
+    /// It has been here before.
+    Loop,
     /// The body came too slowly.
     Slow,
 }
@@ -157,6 +159,14 @@ impl Fault {
                 Code::DeadlineExceeded,
                 A::Timeout,
                 "grpc-timeout ran out before the request was whole; nothing was applied".into(),
+            ),
+            Fault::Loop => (
+                S::BAD_REQUEST,
+                Code::FailedPrecondition,
+                A::Unsupported,
+                "a loop: what this instance sent has come back to it; one of the --out between the instances it came \
+                 through must go"
+                    .into(),
             ),
             Fault::Slow => (
                 S::REQUEST_TIMEOUT,

@@ -1,6 +1,6 @@
 //! What the head of a request asks for, or why it is refused before a byte of its body is taken.
 //!
-//! Pure: headers in, verdict out. Does not know sessions. Source: OTLP specification, "OTLP/HTTP Request" and
+//! Pure, but that `net::hops` notes where a request came from: headers in, verdict out. Does not know sessions. Source: OTLP specification, "OTLP/HTTP Request" and
 //! "OTLP/gRPC"; lines R13, R14, R15, R25.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
@@ -54,11 +54,16 @@ pub fn judge(
     now: Now,
 ) -> (Tongue, Result<Take, Fault>) {
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    // a request that is refused for something else has come from nowhere
+    let enter = |take: Take| match options.hops {
+        Some(hops) if !hops.enter(headers, now.mono_ns) => Err(Fault::Loop),
+        _ => Ok(take),
+    };
     if can_trail && grpc::is_grpc(content_type) {
         if method != Method::POST {
             return (Tongue::Http(Dress::Protobuf), Err(Fault::Method));
         }
-        return (Tongue::Grpc, judge_grpc(path, headers, options, now));
+        return (Tongue::Grpc, judge_grpc(path, headers, options, now).and_then(enter));
     }
     let media_type = grpc::media_type(content_type);
     let is_json = media_type.eq_ignore_ascii_case(b"application/json");
@@ -76,7 +81,7 @@ pub fn judge(
     } else {
         encoding(headers, CONTENT_ENCODING.as_str()).map(|coding| Take { coding, deadline_ns: u64::MAX })
     };
-    (Tongue::Http(dress), verdict)
+    (Tongue::Http(dress), verdict.and_then(enter))
 }
 
 fn judge_grpc(path: &str, headers: &HeaderMap, options: &Options, now: Now) -> Result<Take, Fault> {
@@ -125,7 +130,9 @@ fn encoding(headers: &HeaderMap, name: &str) -> Result<Coding, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::hops::{self, Hops};
     use http::{HeaderName, HeaderValue};
+    use std::time::Duration;
 
     fn verdict(
         method: &str,
@@ -196,6 +203,28 @@ mod tests {
         for (method, path, headers, expected) in table {
             assert_eq!(verdict(method, path, headers, true), expected, "{method} {path} {headers:?}");
             assert_eq!(verdict(method, path, headers, false), expected, "{method} {path} {headers:?}");
+        }
+    }
+
+    /// What has been here before is refused, in either tongue; what is refused for something else is not heard of.
+    #[test]
+    fn what_comes_back_is_refused() {
+        let hops: &'static Hops = Box::leak(Box::new(Hops::new(1, Duration::ZERO)));
+        let options = Options { hops: Some(hops), ..Options::default() };
+        let judge = |path: &str, content_type: &'static str, id: u64| {
+            let from = Hops::new(id, Duration::ZERO).value(0);
+            let map =
+                [(CONTENT_TYPE, HeaderValue::from_static(content_type)), (hops::NAME, from)].into_iter().collect();
+            judge(&Method::POST, path, &map, true, &options, Now::at(1_000)).1
+        };
+        for (path, content_type) in [(GRPC_PATH, "application/grpc"), ("/v1/metrics", "application/x-protobuf")] {
+            assert_eq!(judge(path, content_type, 1), Err(Fault::Loop));
+            assert!(judge("/none", content_type, 2).is_err());
+            assert_eq!(hops.value(1_000), "0000000000000001");
+        }
+        for (path, content_type) in [(GRPC_PATH, "application/grpc"), ("/v1/metrics", "application/x-protobuf")] {
+            assert_eq!(judge(path, content_type, 2), Ok(TAKE));
+            assert_eq!(hops.value(1_000), "0000000000000001,0000000000000002");
         }
     }
 

@@ -39,7 +39,7 @@ mod status;
 use std::time::Duration;
 
 pub use crate::net::accept::bind;
-use crate::{limits, model::Input};
+use crate::{limits, model::Input, net::hops::Hops};
 pub use doors::Doors;
 
 /// What a user can set.
@@ -55,6 +55,8 @@ pub struct Options {
     pub header_timeout: Duration,
     /// Time a connection may stay without a request.
     pub idle_timeout: Duration,
+    /// Notices requests that have been here before.
+    pub hops: Option<&'static Hops>,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             http_path: "/v1/metrics".to_owned(),
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
+            hops: None,
         }
     }
 }

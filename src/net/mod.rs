@@ -9,6 +9,7 @@
 //!  frames   nine-byte HTTP/2 frame heads, counted by type and second
 //!  heads    HTTP/1.1 heads, refused where their length is a matter of opinion, or their target too long
 //!  host     whom a request is for, refused where that is a matter of opinion
+//!  hops     which instances a request came through, so that none goes in a circle
 //!  wake     the one waker of a shard
 //!  http1    hyper's HTTP/1.1 connection, its request and answer passed over a desk
 //!  body     chunks into one slice; buffers that are used again
@@ -27,6 +28,7 @@ pub mod frames;
 pub mod grpc;
 pub mod gunzip;
 pub mod heads;
+pub mod hops;
 pub mod host;
 pub mod http1;
 pub mod inflate;

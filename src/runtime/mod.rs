@@ -36,10 +36,12 @@ use crate::flush;
 use crate::ingest;
 use crate::limits::{GROUPS_MAX, LOG_FLUSH_MAX, MIB};
 use crate::model::Temporality;
+use crate::net::hops::Hops;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::CutBoard;
 use crate::telemetry;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -223,7 +225,11 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
     let seed = registry.state().hash_one(started.wall_ns);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // lives as long as the process; another at every start
+    let id = RandomState::new().hash_one((started.wall_ns, std::process::id()));
+    let hops: &'static Hops = Box::leak(Box::new(Hops::new(id, plan.interval)));
     let delivery_options = deliver::Options {
+        hops: Some(hops),
         cores_are_shared: plan.shards >= cores,
         in_flight: memory.in_flight,
         ..deliver::Options::new(clock::now, seed)
@@ -282,6 +288,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
             outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
             capture: tap.clone(),
             max_body: plan.max_body,
+            hops,
             connections_max: memory.connections_max.0.div_ceil(plan.shards),
             interval_ns: plan.interval.as_nanos() as u64,
             future_ns: u64::try_from(plan.max_future.as_nanos()).unwrap_or(u64::MAX),

@@ -20,6 +20,7 @@ use crate::ledger::{Book, Note};
 use crate::limits::{SLICE, SOCKETS_TO_MERGE};
 use crate::listen::{self, Door, Doors};
 use crate::model::{Input, Intake, Receipt, Refusal};
+use crate::net::hops::Hops;
 use crate::sync::cut::{Due, Switch};
 use crate::telemetry::watch::Watch;
 use mio::net::TcpListener;
@@ -47,6 +48,7 @@ pub(super) struct Parts {
     pub outlet: Queues,
     pub capture: Option<Tap>,
     pub max_body: usize,
+    pub hops: &'static Hops,
     pub connections_max: usize,
     pub sweep_after: u32,
     pub interval_ns: u64,
@@ -161,6 +163,7 @@ impl Seed {
         let Seed { parts, book, watch } = self;
         let options = listen::Options {
             max_body: parts.max_body,
+            hops: Some(parts.hops),
             connections_max: parts.connections_max,
             ..listen::Options::default()
         };

@@ -194,7 +194,7 @@ impl Ingest {
         {
             self.routes.put_next(route, after);
         }
-        if self.routes.get(before).is_some_and(|r| r.stream == stream) {
+        if before != route && self.routes.get(before).is_some_and(|r| r.stream == stream) {
             self.routes.put_next(before, route);
         }
         route
@@ -631,6 +631,9 @@ impl Ingest {
     #[inline(never)]
     fn born(&mut self, at: u32, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<u32, Reject> {
         let birth = stage.births[at as usize];
+        if birth.route != NONE {
+            return Ok(birth.route);
+        }
         let context = stage.contexts[birth.context as usize];
         let stream = match context.stream {
             NONE => {
@@ -643,7 +646,10 @@ impl Ingest {
         self.contexts.at_mut(stream).used = self.interval;
         let hash = birth.hash.unwrap_or_else(|| self.look_ahead(at as usize, stream, stage));
         match self.route_of(stream, birth.raw, birth.normal, hash, tally) {
-            Ok(route) => Ok(route),
+            Ok(route) => {
+                stage.births[at as usize].route = route;
+                Ok(route)
+            }
             Err(reason) => self.overflow_route(stream, reason, tally),
         }
     }

@@ -53,6 +53,18 @@ pub struct StreamKey<'a> {
     pub bounds: &'a [u8],
 }
 
+impl StreamKey<'_> {
+    /// Whether both name one stream of a scope.
+    pub fn is_same_stream(&self, other: &StreamKey<'_>) -> bool {
+        self.kind == other.kind
+            && self.temporality == other.temporality
+            && self.monotonic == other.monotonic
+            && self.metric.name == other.metric.name
+            && self.metric.unit == other.metric.unit
+            && self.bounds == other.bounds
+    }
+}
+
 /// One metric of one scope in one temporality.
 #[derive(Debug)]
 pub struct Stream {

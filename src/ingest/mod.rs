@@ -150,7 +150,7 @@ impl Ingest {
         let mut arena = std::mem::take(&mut self.arena);
         self.staged.clear();
         let result = {
-            let mut stage = Stage::new(&arena);
+            let mut stage = Stage::new(&arena, body.len());
             match self.walk(body, &arena, &mut stage) {
                 Ok(()) => Ok(self.commit(input, &mut stage, tally)),
                 Err(fault) => {
@@ -180,23 +180,38 @@ impl Ingest {
         request::each(body, 1, |message| {
             stage.count(1)?;
             let head = request::head(message, arena).map_err(|f| f.named("ResourceMetrics"))?;
-            let known = self.contexts.resource(last, &head);
-            match known {
-                Some(id) => last = id,
-                None => check_head(&head, Message::Resource, "Resource")?,
-            }
-            let mut last_scope = NONE;
+            // looked for only once there is a metric under it: a million empty ones are not worth a million look-ups
+            let (mut resource, mut last_scope) = (None, NONE);
             request::each(message, 2, |message| {
                 stage.count(1)?;
                 let scope = request::head(message, arena).map_err(|f| f.named("ScopeMetrics"))?;
-                let known = known.and_then(|resource| self.contexts.scope(resource, last_scope, &scope));
-                match known {
-                    Some(id) => last_scope = id,
-                    None => check_head(&scope, Message::Scope, "InstrumentationScope")?,
-                }
-                let mut walk = MetricWalk { resource: head, scope, scope_id: known, last_stream: NONE, longer: None };
-                request::each(message, 2, |message| self.metric(message, &mut walk, arena, stage))
-            })
+                let mut walk = MetricWalk { resource: head, scope, scope_id: None, last_stream: NONE, longer: None };
+                let mut is_looked_for = false;
+                request::each(message, 2, |message| {
+                    if !is_looked_for {
+                        is_looked_for = true;
+                        let known = match resource {
+                            Some(known) => known,
+                            None => {
+                                let known = self.contexts.resource(last, &head);
+                                match known {
+                                    Some(id) => last = id,
+                                    None => check_head(&head, Message::Resource, "Resource")?,
+                                }
+                                *resource.insert(known)
+                            }
+                        };
+                        walk.scope_id = known.and_then(|resource| self.contexts.scope(resource, last_scope, &scope));
+                        match walk.scope_id {
+                            Some(id) => last_scope = id,
+                            None => check_head(&scope, Message::Scope, "InstrumentationScope")?,
+                        }
+                    }
+                    self.metric(message, &mut walk, arena, stage)
+                })?;
+                if is_looked_for { Ok(()) } else { check_head(&scope, Message::Scope, "InstrumentationScope") }
+            })?;
+            if resource.is_some() { Ok(()) } else { check_head(&head, Message::Resource, "Resource") }
         })
     }
 
@@ -245,6 +260,8 @@ impl Ingest {
         };
         match kind {
             Kind::Gauge | Kind::Sum => {
+                // once, and not by doubling: clearing pages twice would cost more than the points. Counted, not claimed
+                self.staged.reserve(head.points);
                 self.numbers(data, key, walk, arena, stage)?;
                 stage.ran(List::Numbers, self.staged.len());
             }
@@ -326,13 +343,19 @@ impl Ingest {
             mode,
             pending: None,
             follow: Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first)),
-            misses: Misses { block: stream.map_or(1, |id| self.contexts.at(id).block.max(1)), ..Misses::default() },
+            misses: Misses {
+                all: std::mem::take(&mut stage.ring),
+                block: stream.map_or(1, |id| self.contexts.at(id).block.max(1)),
+                ..Misses::default()
+            },
         };
         request::each(data, 1, |message| self.one_number(message, &mut numbers, walk, arena, stage))?;
         if let Some(stream) = stream {
             self.contexts.at_mut(stream).block = numbers.misses.block;
         }
-        self.resolve(Lags::NONE, &mut numbers, walk, arena, stage)
+        self.resolve(Lags::NONE, &mut numbers, walk, arena, stage)?;
+        stage.ring = numbers.misses.all;
+        Ok(())
     }
 
     #[inline]
@@ -528,6 +551,7 @@ impl Ingest {
                 Attributes::Expected => {
                     stage.predicted += 1;
                     stage.histograms.push((Target::Route(follow.guess), point));
+                    stage.check_bytes(arena)?;
                     follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
@@ -536,10 +560,12 @@ impl Ingest {
             stage.lookups += 1;
             if let Some(route) = self.look_up(&mut follow, run) {
                 stage.histograms.push((Target::Route(route), point));
+                stage.check_bytes(arena)?;
                 return Ok(());
             }
             if let Some(birth) = stage_birth(run, HISTOGRAM_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
                 stage.histograms.push((Target::Birth(birth), point));
+                stage.check_bytes(arena)?;
             }
             Ok(())
         })
@@ -570,6 +596,7 @@ impl Ingest {
                 Attributes::Expected => {
                     stage.predicted += 1;
                     stage.exponentials.push((Target::Route(follow.guess), point));
+                    stage.check_bytes(arena)?;
                     follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
@@ -578,10 +605,12 @@ impl Ingest {
             stage.lookups += 1;
             if let Some(route) = self.look_up(&mut follow, run) {
                 stage.exponentials.push((Target::Route(route), point));
+                stage.check_bytes(arena)?;
                 return Ok(());
             }
             if let Some(birth) = stage_birth(run, EXPONENTIAL_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
                 stage.exponentials.push((Target::Birth(birth), point));
+                stage.check_bytes(arena)?;
             }
             Ok(())
         })
@@ -651,6 +680,13 @@ fn stage_birth<'a>(
     arena: &'a Bump,
     stage: &mut Stage<'a>,
 ) -> Result<Option<u32>, Fault> {
+    // the same series again, one behind the other: it is born once
+    if let (Some(context), Some(last)) = (*pending, stage.births.last())
+        && last.context == context
+        && last.raw == run
+    {
+        return Ok(Some(stage.births.len() as u32 - 1));
+    }
     let mut normal = run;
     if !attributes::is_normal(run, key_byte) {
         let mut other = Vec::with_capacity(run.len());
@@ -662,11 +698,27 @@ fn stage_birth<'a>(
             normal = arena.alloc_slice_copy(&other);
         }
     }
-    let context = *pending.get_or_insert_with(|| {
-        stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
-        stage.contexts.len() as u32 - 1
-    });
-    stage.births.push(Birth { context, raw: run, normal, hash: None });
+    let context = match *pending {
+        Some(context) => context,
+        None => {
+            // a metric that comes again, one behind the other, is one stream, and keeps its longest description
+            let is_again = stage.contexts.last_mut().is_some_and(|last| {
+                let again = last.resource.is_in_place_of(&walk.resource)
+                    && last.scope.is_in_place_of(&walk.scope)
+                    && last.key.is_same_stream(key);
+                if again && last.key.metric.description.len() < key.metric.description.len() {
+                    last.key.metric.description = key.metric.description;
+                }
+                again
+            });
+            if !is_again {
+                stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
+            }
+            *pending.insert(stage.contexts.len() as u32 - 1)
+        }
+    };
+    stage.births.push(Birth { context, raw: run, normal, hash: None, route: NONE });
+    stage.check_bytes(arena)?;
     Ok(Some(stage.births.len() as u32 - 1))
 }
 
@@ -725,7 +777,7 @@ enum Found<'a> {
 pub fn explain(fault: &Fault, body: &[u8]) -> String {
     let left = fault.left.min(body.len());
     match fault.kind {
-        FaultKind::TooManyMessages => format!("{fault} (of {} bytes)", body.len()),
+        FaultKind::TooManyMessages | FaultKind::TooMuchForItsSize => format!("{fault} (of {} bytes)", body.len()),
         FaultKind::Truncated => format!("malformed ExportMetricsServiceRequest ({} bytes): {fault}", body.len()),
         _ => format!("malformed ExportMetricsServiceRequest ({} bytes, {left} left there): {fault}", body.len()),
     }

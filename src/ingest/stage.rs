@@ -3,7 +3,10 @@
 //! Knows points and why they were rejected; does not know cells.
 
 use super::contexts::StreamKey;
-use crate::limits::REQUEST_MESSAGES_MAX;
+use super::misses::Miss;
+use crate::limits::{
+    REQUEST_MESSAGES_MAX, STAGE_BYTES_FREE, STAGE_BYTES_PER_BODY_BYTE, STAGE_BYTES_PER_SERIES, STAGE_BYTES_PER_STREAM,
+};
 use crate::model::{Kind, Reject};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
@@ -90,6 +93,8 @@ pub struct Birth<'a> {
     pub normal: &'a [u8],
     /// The series' hash, once its group is known.
     pub hash: Option<u64>,
+    /// Its route, once it is made.
+    pub route: u32,
 }
 
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.
@@ -98,6 +103,8 @@ pub struct Stage<'a> {
     pub births: ArenaVec<'a, Birth<'a>>,
     /// Their streams.
     pub contexts: ArenaVec<'a, Context<'a>>,
+    /// Room for points on their way through a look-up, one metric after the other.
+    pub(super) ring: &'a mut [Miss<'a>],
     /// Streams whose description is longer than any before.
     pub descriptions: ArenaVec<'a, (u32, &'a [u8])>,
     /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
@@ -112,6 +119,8 @@ pub struct Stage<'a> {
     pub runs: ArenaVec<'a, (List, usize)>,
     /// Resources, scopes, metrics and points so far.
     pub messages: u64,
+    /// Bytes that staging may take of the arena.
+    bytes_max: usize,
     /// Points by kind.
     pub points: [u64; 5],
     /// Rejected points by kind and reason, and what the first one was of; small and mostly empty.
@@ -129,11 +138,12 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Nothing yet.
-    pub fn new(arena: &'a Bump) -> Stage<'a> {
+    /// Nothing yet, of a body of so many bytes.
+    pub fn new(arena: &'a Bump, body_bytes: usize) -> Stage<'a> {
         Stage {
             births: ArenaVec::new_in(arena),
             contexts: ArenaVec::new_in(arena),
+            ring: &mut [],
             descriptions: ArenaVec::new_in(arena),
             exemplars: ArenaVec::new_in(arena),
             histograms: ArenaVec::new_in(arena),
@@ -141,6 +151,7 @@ impl<'a> Stage<'a> {
             summaries: ArenaVec::new_in(arena),
             runs: ArenaVec::new_in(arena),
             messages: 0,
+            bytes_max: STAGE_BYTES_FREE + STAGE_BYTES_PER_BODY_BYTE * body_bytes,
             points: [0; 5],
             rejected: Vec::new(),
             cut: None,
@@ -155,6 +166,16 @@ impl<'a> Stage<'a> {
     #[inline]
     pub fn staged(&self) -> usize {
         self.histograms.len() + self.exponentials.len() + self.summaries.len()
+    }
+
+    /// A fault if the points so far take more memory than their request may.
+    #[inline]
+    pub fn check_bytes(&self, arena: &Bump) -> Result<(), Fault> {
+        let born = self.births.len() * STAGE_BYTES_PER_SERIES + self.contexts.len() * STAGE_BYTES_PER_STREAM;
+        if arena.allocated_bytes() > self.bytes_max + born {
+            return Err(Fault::new(FaultKind::TooMuchForItsSize, 0));
+        }
+        Ok(())
     }
 
     /// So many messages more; a fault past the limit of a request.

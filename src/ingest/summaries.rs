@@ -48,6 +48,7 @@ impl Ingest {
                 Attributes::Expected => {
                     stage.predicted += 1;
                     stage.summaries.push((Target::Route(follow.guess), point));
+                    stage.check_bytes(arena)?;
                     follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
@@ -56,10 +57,12 @@ impl Ingest {
             stage.lookups += 1;
             if let Some(route) = self.look_up(&mut follow, run) {
                 stage.summaries.push((Target::Route(route), point));
+                stage.check_bytes(arena)?;
                 return Ok(());
             }
             if let Some(birth) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
                 stage.summaries.push((Target::Birth(birth), point));
+                stage.check_bytes(arena)?;
             }
             Ok(())
         })

@@ -63,6 +63,13 @@ pub struct Head<'a> {
     pub schema_url: &'a [u8],
 }
 
+impl Head<'_> {
+    /// Whether both are the same bytes of one request: they lie in the same place.
+    pub fn is_in_place_of(&self, other: &Head<'_>) -> bool {
+        std::ptr::eq(self.bytes, other.bytes) && std::ptr::eq(self.schema_url, other.schema_url)
+    }
+}
+
 /// Scans a ResourceMetrics or ScopeMetrics.
 pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
     let mut head = Head::default();

@@ -17,7 +17,7 @@ use catchment::model::{Input, Temporality};
 use catchment::otlp::{points, request};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
-use catchment::sync::cut::{Closed, View as Board};
+use catchment::sync::cut::{Closed, Times, View as Board};
 use common::*;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -70,7 +70,7 @@ impl Core {
         self.ingest.switch(self.cut + 1);
         let closed = Some(Closed { bank, interval });
         let board = Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
-        self.owner.begin(self.cut, T + u64::from(self.cut) * SECOND, vec![board]);
+        self.owner.begin(self.cut, Times::at(T + u64::from(self.cut) * SECOND), vec![board]);
         while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
         assert!(self.tally.balanced());
         out

@@ -4,6 +4,7 @@ mod common;
 
 use catchment::ledger::Note;
 use catchment::model::Reject;
+use catchment::sync::cut::Times;
 use common::*;
 use prost::Message;
 
@@ -895,4 +896,65 @@ fn batches_of_long_attributes_stay_within_their_bytes() {
         sizes.len() >= 4 && sizes.iter().all(|size| *size <= catchment::limits::BATCH_BYTES_MAX + 200_000),
         "{sizes:?}"
     );
+}
+
+const INTERVAL: u64 = 10 * SECOND;
+const HOUR: u64 = 3_600 * SECOND;
+
+/// One cut of series fed at every other one, an interval after the last, while the wall clock is ahead by `ahead`. What
+/// the delta sum and the cumulative one show.
+fn at_every_other_cut(rig: &mut Rig, n: u64, ahead: u64, from: u64) -> Vec<(String, String, u64, u64, f64)> {
+    if n.is_multiple_of(2) {
+        let time = T + n * INTERVAL;
+        let deltas = vec![number(&[], time, time, int(10))];
+        let totals = vec![number(&[], START + SECOND, time, int(10 * (n as i64 / 2 + 1)))];
+        let hist = histogram("h", DELTA, vec![histogram_point(&[], time, &[1, 2], &[5.0], 3.5)]);
+        rig.send(n as usize, &request(vec![sum("d", DELTA, true, deltas), sum("c", CUMULATIVE, true, totals), hist]));
+    }
+    let mono_ns = T + (n + 1) * INTERVAL;
+    let boundary_ns = mono_ns + ahead;
+    let out = rig.cut_at(Times { from_ns: from, boundary_ns, mono_ns });
+    for point in numbers(&out.delta) {
+        assert_eq!((point.2, point.3), (from, boundary_ns), "cut {n}: the window");
+    }
+    for point in histograms(&out.cumulative) {
+        assert!(point.start_time_unix_nano < point.time_unix_nano, "cut {n}: {point:?}");
+        assert_eq!((point.count, point.time_unix_nano), (3 * (n / 2 + 1), boundary_ns), "cut {n}");
+    }
+    let shown = numbers(&out.cumulative);
+    shown.iter().for_each(|point| assert!(point.2 < point.3, "cut {n}: {point:?}"));
+    shown
+}
+
+/// A wall clock that steps expires nothing alive, loses and doubles nothing, and when it comes back so do the times.
+#[test]
+fn a_wall_clock_that_steps_forgets_nothing_and_pins_nothing() {
+    for ahead in [HOUR, 8_760 * HOUR] {
+        for first_ahead in [0, 4] {
+            let mut rig = Rig::with(2, 1_000_000, 300 * SECOND);
+            let mut from = START;
+            for n in 0..24 {
+                let now_ahead = if (first_ahead..14).contains(&n) { ahead } else { 0 };
+                let boundary = T + (n + 1) * INTERVAL + now_ahead;
+                // as the control makes windows
+                from = if from < boundary { from.max(boundary - 2 * INTERVAL) } else { boundary - INTERVAL };
+                let shown = at_every_other_cut(&mut rig, n, now_ahead, from);
+                from = boundary;
+                if n.is_multiple_of(2) {
+                    let total = 10.0 * (n as f64 / 2.0 + 1.0);
+                    assert_eq!(shown.iter().map(|point| point.4).collect::<Vec<_>>(), [total; 2], "cut {n}");
+                    assert_eq!(shown[1].3, boundary, "the delta sum is stamped with the clock");
+                }
+            }
+            assert_eq!(rig.registry.live(), 3);
+            assert_eq!(rig.tally.noted(Note::SeriesExpired), 0);
+            assert!(rig.tally.balanced());
+            // and they do expire, by time that passes
+            for n in 24..56 {
+                let mono_ns = T + (n + 1) * INTERVAL;
+                rig.cut_at(Times { from_ns: mono_ns - INTERVAL, boundary_ns: mono_ns, mono_ns });
+            }
+            assert_eq!(rig.tally.noted(Note::SeriesExpired), 3);
+        }
+    }
 }

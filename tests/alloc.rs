@@ -6,7 +6,7 @@
 mod common;
 
 use catchment::flush::{Outlet, View, Work};
-use catchment::sync::cut::{Closed, View as Board};
+use catchment::sync::cut::{Closed, Times, View as Board};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -179,7 +179,7 @@ fn merging(make: Make, n: usize) -> Vec<u64> {
         }
         let number = cores[0].number;
         for owner in &mut rig.owners {
-            owner.begin(number, T + i as u64 * 10 * SECOND, cores.clone());
+            owner.begin(number, Times::at(T + i as u64 * 10 * SECOND), cores.clone());
         }
         let before = ALLOCATIONS.load(Relaxed);
         for (owner, core) in rig.owners.iter_mut().zip(&mut rig.cores) {

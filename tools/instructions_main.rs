@@ -13,7 +13,7 @@ use catchment::ledger::Tally;
 use catchment::model::{Input, Temporality};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
-use catchment::sync::cut::{Closed, View as Board};
+use catchment::sync::cut::{Closed, Times, View as Board};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -115,7 +115,7 @@ fn main() {
         let closed = Some(Closed { bank, interval });
         owner.begin(
             cut,
-            T + u64::from(cut) * SECOND,
+            Times::at(T + u64::from(cut) * SECOND),
             vec![Board { number: cut, open_bank: 1 - bank, open_interval: cut + 1, closed }],
         );
         while owner.step(ingest.slab_mut(), &mut tally, &mut out, || true) == Work::More {}

@@ -94,8 +94,8 @@ pub struct Owner {
     directory: Directory,
     pub(super) batch: Batch,
     pub(super) cut: Option<Cut>,
-    /// Boundary of the last cut that was merged; the first interval begins when the process does.
-    pub(super) last_boundary: u64,
+    /// Wall time at which the process started, or the earliest a window began since.
+    pub(super) started: u64,
     pub(super) explicit: Explicit,
     pub(super) exponentials: Exponentials,
     /// Cumulative banks of the series being merged.
@@ -134,7 +134,7 @@ impl Owner {
             directory: directory.clone(),
             batch: Batch::default(),
             cut: None,
-            last_boundary: options.started_ns,
+            started: options.started_ns,
             explicit: Explicit::default(),
             exponentials: Exponentials::default(),
             links: Vec::new(),

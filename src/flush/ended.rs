@@ -70,7 +70,11 @@ impl Owner {
             return None;
         }
         end(series);
-        let time = if newer && !series.has_delta() { mark.time } else { cut.boundary };
-        Some(Point { time, start: series.start(), has_delta: true, ended: true, ..Point::default() })
+        let (time, start) = if newer && !series.has_delta() {
+            (mark.time, series.start())
+        } else {
+            (cut.boundary, cut.start_of(series))
+        };
+        Some(Point { time, start, has_delta: true, ended: true, ..Point::default() })
     }
 }

@@ -3,8 +3,9 @@
 //! Knows when a series was touched last, by the stamps of its cells; does not know its value. What is idle is marked
 //! while a cut is merged; what is still untouched when the next cut is merged dies.
 //!
-//! Bounds: boundaries of at most `AGES_MAX` cuts are remembered, evenly over `--expire`; both steps are taken in
-//! slices.
+//! Ages are told on the monotonic clock: what is alive stays so, wherever the wall clock steps.
+//!
+//! Bounds: times of at most `AGES_MAX` cuts are remembered, evenly over `--expire`; both steps are taken in slices.
 
 use super::directory::Owner;
 use super::merge::Cut;
@@ -19,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Boundaries remembered.
+/// Times remembered.
 const AGES_MAX: u64 = 1024;
 
 /// Which cut lies `--expire` back.
@@ -35,21 +36,21 @@ impl Ages {
         Ages { expire_ns, cuts: VecDeque::new(), idle_since: 0 }
     }
 
-    fn note(&mut self, number: u32, boundary: u64) {
-        while let Some((old, _)) = self.cuts.front().filter(|(_, b)| b.saturating_add(self.expire_ns) <= boundary) {
+    fn note(&mut self, number: u32, mono: u64) {
+        while let Some((old, _)) = self.cuts.front().filter(|(_, at)| at.saturating_add(self.expire_ns) <= mono) {
             self.idle_since = *old;
             self.cuts.pop_front();
         }
         let step = self.expire_ns / AGES_MAX;
-        if self.cuts.back().is_none_or(|(_, last)| boundary >= last.saturating_add(step)) {
-            self.cuts.push_back((number, boundary));
+        if self.cuts.back().is_none_or(|(_, last)| mono >= last.saturating_add(step)) {
+            self.cuts.push_back((number, mono));
         }
     }
 }
 
 impl Owner {
-    pub(super) fn note_boundary(&mut self, number: u32, boundary: u64) {
-        self.ages.note(number, boundary);
+    pub(super) fn note_time(&mut self, number: u32, mono: u64) {
+        self.ages.note(number, mono);
     }
 
     /// What was not touched after this cut is idle; 0: nothing can be.

@@ -298,13 +298,13 @@ impl Owner {
             }
             _ => {
                 if series.newest().is_none() {
-                    series.put_start(self.last_boundary);
+                    series.put_start(cut.from);
                 }
                 if sums.total_after(series.newest().map(part)) {
                     tally.note(Note::CountOverflow, 1);
-                    series.put_start(self.last_boundary);
+                    series.put_start(cut.from);
                 }
-                (series.start(), cut.boundary)
+                (cut.start_of(series), cut.boundary)
             }
         };
         series.with_slot(cut.number, |_, slot| sums.put_total(&mut part(slot)));

@@ -23,7 +23,7 @@ use crate::series::cell::{
 };
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Chain, Series};
-use crate::sync::cut::View as Board;
+use crate::sync::cut::{Times, View as Board};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -50,6 +50,8 @@ pub enum Work {
 /// A cut being merged, and where the walk is.
 pub(super) struct Cut {
     pub(super) number: u32,
+    /// Where its window begins.
+    pub(super) from: u64,
     pub(super) boundary: u64,
     /// Every core as the cut left it: what it closed, what it has open.
     pub(super) cores: Vec<Board>,
@@ -64,6 +66,16 @@ pub(super) struct Cut {
     walked: bool,
     /// The batch is being encoded: the place of the view that is next.
     handing: Option<usize>,
+}
+
+impl Cut {
+    /// Start of an output that ends at the boundary: never after it, though the wall clock was set back.
+    pub(super) fn start_of(&self, series: &Series) -> u64 {
+        if series.start() > self.boundary {
+            series.put_start(self.from);
+        }
+        series.start()
+    }
 }
 
 /// ORDERING: a closed bank is quiet; the cut board's Acquire ordered these loads after its last store.
@@ -142,14 +154,17 @@ pub(super) enum Stands {
 }
 
 impl Owner {
-    /// Begins to merge cut `number` at wall time `boundary`; `cores` is the board's view of every core.
-    pub fn begin(&mut self, number: u32, boundary: u64, cores: Vec<Board>) {
+    /// Begins to merge cut `number`, made at `times`; `cores` is the board's view of every core.
+    pub fn begin(&mut self, number: u32, times: Times, cores: Vec<Board>) {
         assert!(self.cut.is_none(), "a cut is merged before the next begins");
-        self.note_boundary(number, boundary);
+        self.note_time(number, times.mono_ns);
+        // a wall clock that steps behind the start of the process must not make every new stream an old one
+        self.started = self.started.min(times.from_ns);
         self.exemplars.begin(number, &cores, &self.registry);
         self.cut = Some(Cut {
             number,
-            boundary,
+            from: times.from_ns,
+            boundary: times.boundary_ns,
             cores,
             settled: false,
             resource: 0,
@@ -205,7 +220,7 @@ impl Owner {
         }
         loop {
             if let Some(view) = cut.handing {
-                cut.handing = self.hand_out(view, cut.boundary, tally, outlet);
+                cut.handing = self.hand_out(view, (cut.from, cut.boundary), tally, outlet);
             } else if cut.walked {
                 break;
             } else {
@@ -224,7 +239,6 @@ impl Owner {
                 return Work::More;
             }
         }
-        self.last_boundary = cut.boundary;
         self.exemplars.publish(self.shard, &self.registry);
         Work::Done
     }
@@ -423,11 +437,11 @@ impl Owner {
             }
             _ => {
                 if series.newest().is_none() {
-                    series.put_start(self.last_boundary);
+                    series.put_start(cut.from);
                 }
                 let (total, overflow) = series.value().unwrap_or(Value::Int(0)).add(step);
                 overflows += u64::from(overflow);
-                (total, series.start(), cut.boundary)
+                (total, cut.start_of(series), cut.boundary)
             }
         };
         tally.note(Note::IntOverflow, overflows);
@@ -518,10 +532,7 @@ impl Owner {
     /// M12 (P): a first cumulative point counts whole only if its stream is so young that it cannot have been seen
     /// and forgotten.
     fn counts_whole(&self, start: u64, time: u64, now: u64) -> bool {
-        start != 0
-            && start != time
-            && start > self.options.started_ns
-            && start > now.saturating_sub(self.options.expire_ns)
+        start != 0 && start != time && start > self.started && start > now.saturating_sub(self.options.expire_ns)
     }
 
     // ---- handing out -------------------------------------------------------------------------------------------
@@ -537,11 +548,17 @@ impl Owner {
     }
 
     /// Encodes one view of the batch; returns the next.
-    fn hand_out(&mut self, view: usize, boundary: u64, tally: &mut Tally, outlet: &mut dyn Outlet) -> Option<usize> {
+    fn hand_out(
+        &mut self,
+        view: usize,
+        (from, to): (u64, u64),
+        tally: &mut Tally,
+        outlet: &mut dyn Outlet,
+    ) -> Option<usize> {
         let wanted = VIEWS[view];
         if outlet.wants(wanted) {
             let mut batch = std::mem::take(&mut self.batch);
-            if let Some((request, points)) = batch.encode(wanted, self, self.last_boundary, boundary) {
+            if let Some((request, points)) = batch.encode(wanted, self, from, to) {
                 tally.note(Note::Encoded, points);
                 tally.note(Note::EncodedBytes, request.len() as u64);
                 outlet.take(wanted, request, points);

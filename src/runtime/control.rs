@@ -16,13 +16,14 @@ use super::losses::{self, Losses};
 use super::signals::{self, Account};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::capture;
+use crate::clock::Now;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
 use crate::limits::{CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX, SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
 use crate::prometheus;
-use crate::sync::cut::Publish;
+use crate::sync::cut::{Publish, Times};
 use crate::sync::row::Row;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Facts;
@@ -62,7 +63,7 @@ pub(super) struct Parts<'a> {
     pub pages: Vec<(TcpListener, u8)>,
     pub windows: Vec<Window>,
     pub sender: Sender,
-    pub started: crate::clock::Now,
+    pub started: Now,
     pub memory: Memory,
     pub capture: Option<capture::Watch>,
     /// What is followed: once in a process.
@@ -100,7 +101,7 @@ struct View {
     /// Held a second time by a ledger that is being verified.
     verifying: Rc<()>,
     counts: Rc<RefCell<Counts>>,
-    started: crate::clock::Now,
+    started: Now,
     series_limit: usize,
     memory: Memory,
     capture: Option<capture::Watch>,
@@ -119,7 +120,8 @@ pub(super) struct Control {
     interval_ns: u64,
     shutdown_timeout: Duration,
     shutdown_delay: Duration,
-    /// Number of the last cut, its wall time, and when it was published.
+    /// Number of the last cut, its wall time, and when it was published on the monotonic clock; before the first the
+    /// start of the process.
     number: u32,
     boundary: u64,
     published: u64,
@@ -177,7 +179,7 @@ impl Control {
             shutdown_delay: parts.plan.shutdown_delay,
             number: 0,
             boundary: parts.started.wall_ns,
-            published: 0,
+            published: parts.started.mono_ns,
             postponed: false,
             late_noted: 0,
             next: next_boundary(parts.started.wall_ns, interval_ns),
@@ -252,7 +254,7 @@ impl Control {
         }
     }
 
-    fn wait(&self, now: crate::clock::Now) -> Duration {
+    fn wait(&self, now: Now) -> Duration {
         let mut wait = POLL_MAX.min(Duration::from_nanos(self.next.saturating_sub(now.wall_ns)));
         if self.postponed || !self.house.board.all_merged(self.number) {
             wait = wait.min(Duration::from_millis(50));
@@ -268,7 +270,7 @@ impl Control {
         matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
     }
 
-    fn serve(&mut self, events: &mio::Events, now: crate::clock::Now) -> bool {
+    fn serve(&mut self, events: &mio::Events, now: Now) -> bool {
         events.iter().filter(|e| e.token().0 >= PAGES).for_each(|event| self.server.on_event(event));
         let busy = self.server.turn(&mut self.view, now);
         if self.server.next_timeout(now) == Some(Duration::ZERO) {
@@ -278,13 +280,21 @@ impl Control {
     }
 
     /// Publishes a cut that is due, and skips shards that are late for the last one.
-    fn cuts(&mut self, now: crate::clock::Now) {
-        if now.wall_ns >= self.next {
-            self.cut(now);
-        } else if now.wall_ns + 2 * self.interval_ns < self.next {
+    fn cuts(&mut self, now: Now) {
+        let two = self.interval_ns.saturating_mul(2);
+        if now.wall_ns.saturating_add(two) < self.next {
             // the wall clock was set back: the next cut comes within an interval all the same
             self.next = next_boundary(now.wall_ns, self.interval_ns);
         }
+        // set back by less, it waits no longer than this
+        if now.wall_ns >= self.next || now.mono_ns.saturating_sub(self.published) >= two {
+            self.cut(now);
+        }
+        self.skip_late(now);
+    }
+
+    /// Skips shards that are late for the last cut.
+    fn skip_late(&mut self, now: Now) {
         let late = self.published + CUT_LATE_AFTER.as_nanos() as u64;
         if self.number > 0 && now.mono_ns >= late && !self.house.board.all_closed(self.number) {
             let skipped = self.house.board.skip_late(self.number);
@@ -300,13 +310,20 @@ impl Control {
     }
 
     /// Publishes the next cut, or notes that it must wait.
-    fn cut(&mut self, now: crate::clock::Now) -> bool {
-        // strictly rising, whatever the wall clock does; aligned when it behaves
-        let aligned = now.wall_ns / self.interval_ns * self.interval_ns;
-        let boundary = if aligned > self.boundary { aligned } else { now.wall_ns }.max(self.boundary + 1);
-        match self.house.board.publish(self.number + 1, boundary) {
+    fn cut(&mut self, now: Now) -> bool {
+        let (before, elapsed) = (self.boundary, now.mono_ns.saturating_sub(self.published));
+        let times = times(before, elapsed, now, self.interval_ns);
+        let boundary = times.boundary_ns;
+        match self.house.board.publish(self.number + 1, times) {
             Publish::Published => {
                 self.number += 1;
+                if boundary < before || times.from_ns > before {
+                    tracing::warn!(
+                        cut = self.number,
+                        by_s = (boundary as i128 - before as i128 - elapsed as i128) / 1_000_000_000,
+                        "the wall clock stepped; windows follow it, nothing is forgotten"
+                    );
+                }
                 self.boundary = boundary;
                 self.published = now.mono_ns;
                 self.postponed = false;
@@ -367,17 +384,15 @@ impl Control {
             let now = clock::now();
             match last {
                 None => {
-                    self.next = u64::MAX;
                     if !over && self.house.board.all_merged(self.number) && self.cut(now) {
                         last = Some(self.number);
                     }
-                    self.next = u64::MAX;
                 }
                 // what waits for room in a queue gets it as long as there is time
                 Some(number) if self.house.board.all_merged(number) && !self.house.is_holding() => break,
                 Some(_) => {}
             }
-            self.late(now);
+            self.skip_late(now);
             self.poll(&mut events, Duration::from_millis(5));
             if self.hurried(&events) {
                 deadline = Instant::now();
@@ -447,12 +462,6 @@ impl Control {
         if lost || unmerged { UNDELIVERED } else { 0 }
     }
 
-    fn late(&mut self, now: crate::clock::Now) {
-        let next = std::mem::replace(&mut self.next, u64::MAX);
-        self.cuts(now);
-        self.next = next;
-    }
-
     /// A second signal: the user is in a hurry. What is not delivered by now is told in the ledger and by the exit code.
     fn hurried(&mut self, events: &mio::Events) -> bool {
         self.signalled(events)
@@ -461,6 +470,21 @@ impl Control {
 
 /// Exit code: some output points were dropped or not delivered.
 const UNDELIVERED: u8 = 3;
+
+/// The window of the cut made `now`, `elapsed` after the one at `before`. Boundaries are multiples of the interval while
+/// the wall clock behaves, and rise, also where it is set back by an interval at most; set back by more they follow it,
+/// and the window is one interval. A window is never longer than what passed, in whole intervals, or two of them.
+fn times(before: u64, elapsed: u64, now: Now, interval: u64) -> Times {
+    let (wall_ns, mono_ns) = (now.wall_ns, now.mono_ns);
+    let aligned = wall_ns / interval * interval;
+    if wall_ns.saturating_add(interval) < before {
+        let boundary_ns = if aligned == 0 { wall_ns } else { aligned };
+        return Times { from_ns: boundary_ns.saturating_sub(interval), boundary_ns, mono_ns };
+    }
+    let boundary_ns = if aligned > before { aligned } else { wall_ns }.max(before + 1);
+    let longest = elapsed.div_ceil(interval).max(2).saturating_mul(interval);
+    Times { from_ns: before.max(boundary_ns.saturating_sub(longest)), boundary_ns, mono_ns }
+}
 
 /// The next multiple of the interval after `wall`.
 const fn next_boundary(wall: u64, interval: u64) -> u64 {
@@ -776,7 +800,7 @@ pub(super) mod tests {
         });
         let windows = windows.collect();
         let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(clock::now, 1)).unwrap();
-        let started = crate::clock::Now { mono_ns: 1, wall_ns: 1 };
+        let started = Now { mono_ns: 1, wall_ns: 1 };
         let pages = Vec::new();
         let parts =
             Parts { plan: &plan, house, poll, pages, windows, sender, started, memory, capture: None, signals: None };
@@ -856,7 +880,7 @@ pub(super) mod tests {
         assert_eq!(ask(&mut control).status, 200, "the first one is out");
         let mut count = Count::begin(&control.house);
         let switch = |control: &mut Control| {
-            let now = crate::clock::Now { mono_ns: 1, wall_ns: control.next };
+            let now = Now { mono_ns: 1, wall_ns: control.next };
             control.cuts(now);
             let number = control.number;
             (0..SHARDS).for_each(|shard| {
@@ -883,7 +907,7 @@ pub(super) mod tests {
     #[test]
     fn a_shard_that_is_late_for_a_cut_is_skipped() {
         let mut control = control();
-        let mut now = crate::clock::Now { mono_ns: 1, wall_ns: control.next };
+        let mut now = Now { mono_ns: 1, wall_ns: control.next };
         control.cuts(now);
         let board = &control.house.board;
         assert_eq!(board.published().number, 1);
@@ -915,7 +939,7 @@ pub(super) mod tests {
     #[test]
     fn a_cut_that_is_due_during_a_merge_is_postponed() {
         let mut control = control();
-        let mut now = crate::clock::Now { mono_ns: 1, wall_ns: control.next };
+        let mut now = Now { mono_ns: 1, wall_ns: control.next };
         control.cuts(now);
         (0..SHARDS).for_each(|shard| {
             control.house.board.try_switch(shard, 1);
@@ -929,5 +953,69 @@ pub(super) mod tests {
         });
         control.cuts(now);
         assert_eq!((control.number, control.view.counts.borrow().cuts), (2, 2));
+    }
+
+    const I: u64 = INTERVAL.as_nanos() as u64;
+    const HOUR: u64 = 3_600_000_000_000;
+    const YEAR: u64 = 8_760 * HOUR;
+
+    /// Runs for `intervals`, a look each tenth; the shards do what they should. The times of the cuts made.
+    fn go(control: &mut Control, now: &mut Now, intervals: u64) -> Vec<Times> {
+        let mut cuts = Vec::new();
+        for _ in 0..intervals * 10 {
+            now.mono_ns += I / 10;
+            now.wall_ns += I / 10;
+            control.cuts(*now);
+            let board = &control.house.board;
+            let cut = board.published();
+            if !board.all_merged(cut.number) {
+                (0..SHARDS).for_each(|shard| {
+                    board.try_switch(shard, cut.number);
+                });
+                (0..SHARDS).for_each(|shard| {
+                    board.merge_done(shard, cut.number);
+                });
+                cuts.push(cut.times);
+            }
+        }
+        cuts
+    }
+
+    /// A wall clock that steps, by anything, in either direction: cuts go on at their pace, the boundary is never
+    /// further from the clock than an interval, no window is longer than two or begins behind its end, and the
+    /// monotonic time of cuts knows nothing of it.
+    #[test]
+    fn cuts_follow_a_wall_clock_that_steps() {
+        let mut control = control();
+        let mut now = Now { mono_ns: 1, wall_ns: 1 };
+        now.wall_ns += 50 * YEAR / I * I;
+        (control.boundary, control.next) = (now.wall_ns, next_boundary(now.wall_ns, I));
+        let mut last = now.mono_ns;
+        let mut boundary = now.wall_ns;
+        let steps = [0, I / 2, I, 3 * I / 2, 2 * I, 5 * I / 2, HOUR, YEAR];
+        for step in steps.into_iter().flat_map(|step| [step as i64, -(step as i64)]) {
+            now.wall_ns = now.wall_ns.strict_add_signed(step);
+            let cuts = go(&mut control, &mut now, 6);
+            assert!(cuts.len() >= 5, "{step}: {cuts:?}");
+            for (i, cut) in cuts.iter().enumerate() {
+                assert!(cut.mono_ns - last <= 2 * I, "{step}: {cuts:?}");
+                assert!(cut.from_ns < cut.boundary_ns && cut.boundary_ns - cut.from_ns <= 2 * I, "{step}: {cuts:?}");
+                // what of the first cut is published late is less than an interval
+                let wall = now.wall_ns - (now.mono_ns - cut.mono_ns);
+                assert!(cut.boundary_ns.abs_diff(wall) <= I, "{step}: {cuts:?}");
+                assert!(step.unsigned_abs() > I || cut.from_ns == boundary, "{step}: {i} follows: {cuts:?}");
+                assert!(i == 0 || cut.from_ns == boundary, "{step}: {i} follows: {cuts:?}");
+                assert!(i < 2 || cut.boundary_ns.is_multiple_of(I), "{step}: aligned again: {cuts:?}");
+                (last, boundary) = (cut.mono_ns, cut.boundary_ns);
+            }
+        }
+    }
+
+    /// A cut that comes late because the merge before was slow covers all of it: that is no step.
+    #[test]
+    fn a_window_is_as_long_as_a_slow_merge() {
+        let now = Now { mono_ns: 100 * I, wall_ns: 1_007 * I + 5 };
+        let made = times(1_000 * I, 7 * I + 5, now, I);
+        assert_eq!((made.from_ns, made.boundary_ns), (1_000 * I, 1_007 * I));
     }
 }

@@ -285,7 +285,7 @@ impl Shard {
                         self.outlet.give_up();
                     }
                     let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
-                    self.owner.begin(cut.number, cut.boundary_ns, cores);
+                    self.owner.begin(cut.number, cut.times, cores);
                     self.share = Share { begun_ns: clock::mono(), credit_ns: 0, hurry_ns: self.share.hurry_ns };
                 }
                 let begun = clock::mono();

@@ -8,7 +8,7 @@ use super::lifecycle::{
     Outcome, State, Touch, begin_retire, finish_retire, stamp_count, stamp_interval, stamp_word, state, touch,
 };
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::cut::{CutBoard, Publish};
+use crate::sync::cut::{CutBoard, Publish, Times};
 use crate::sync::explore;
 use loom::thread;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Owner {
     fn cut(&mut self, number: u32) {
         let house = self.house.clone();
         let board = &house.board;
-        assert_eq!(board.publish(number, u64::from(number)), Publish::Published);
+        assert_eq!(board.publish(number, Times::at(u64::from(number))), Publish::Published);
         board.skip_late(number);
         // The writer may have switched without having counted it yet.
         while !board.all_closed(number) {
@@ -185,7 +185,7 @@ fn model(turns: &'static [bool], cuts: u32, ask: Ask, expect: fn(&Owner)) {
         counted[usize::from(dead)].fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         // Shutdown: one more cut that the writer's shard is in time for.
         let board = &owner.house.board;
-        assert_eq!(board.publish(cuts + 1, 0), Publish::Published);
+        assert_eq!(board.publish(cuts + 1, Times::at(0)), Publish::Published);
         board.try_switch(0, cuts + 1);
         owner.merge();
         let sent = turns.iter().filter(|point| **point).count() as u64;

@@ -21,7 +21,7 @@
 //!  3. From the time cut n is closed by all until a shard's own `merge_done(n)`, no slot changes: that shard may read
 //!     every bank closed at n, and nobody writes one, because the next switch needs the next cut.
 //!  4. Exactly one call per cut is told that it was the last to close, and one that it was the last to merge.
-//!  5. `boundary_ns` belongs to the published number for everyone who has not merged that cut yet.
+//!  5. The times belong to the published number for everyone who has not merged that cut yet.
 //!
 //! Progress: all calls are wait-free (`skip_late` tries one swap per shard: it fails only against that shard's own
 //! switch).
@@ -45,8 +45,26 @@ pub const NUMBER_MAX: u32 = (1 << 31) - 2;
 pub struct Cut {
     /// Rises strictly; the first is 1 or later.
     pub number: u32,
+    /// When it was made.
+    pub times: Times,
+}
+
+/// When a cut was made, on both clocks: the wall clock stamps, the monotonic one tells ages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Where the window of the cut begins: the boundary before, unless the wall clock stepped. Nanoseconds since 1970.
+    pub from_ns: u64,
     /// Wall clock, nanoseconds since 1970.
     pub boundary_ns: u64,
+    /// Monotonic clock, nanoseconds.
+    pub mono_ns: u64,
+}
+
+impl Times {
+    /// All of them `ns`: for tests and models.
+    pub const fn at(ns: u64) -> Times {
+        Times { from_ns: ns, boundary_ns: ns, mono_ns: ns }
+    }
 }
 
 /// Where one shard stands.
@@ -116,7 +134,9 @@ pub struct Skipped {
 #[derive(Debug)]
 pub struct CutBoard {
     number: AtomicU32,
+    from_ns: AtomicU64,
     boundary_ns: AtomicU64,
+    mono_ns: AtomicU64,
     unclosed: AtomicUsize,
     unmerged: AtomicUsize,
     slots: Box<[CachePadded<Slot>]>,
@@ -139,7 +159,9 @@ impl CutBoard {
         let slot = || Slot { view: AtomicU64::new(first.pack()), merged: AtomicU32::new(0) };
         CutBoard {
             number: AtomicU32::new(0),
+            from_ns: AtomicU64::new(0),
             boundary_ns: AtomicU64::new(0),
+            mono_ns: AtomicU64::new(0),
             unclosed: AtomicUsize::new(0),
             unmerged: AtomicUsize::new(0),
             slots: (0..shards).map(|_| CachePadded::new(slot())).collect(),
@@ -151,13 +173,18 @@ impl CutBoard {
         self.slots.len()
     }
 
-    /// The newest cut; number 0 before the first. The boundary is that of the number only for those of invariant 5.
+    /// The newest cut; number 0 before the first. The times are those of the number only for those of invariant 5.
     #[inline]
     pub fn published(&self) -> Cut {
-        // ORDERING: Acquire pairs with the Release in `publish`: boundary and counters are those of this cut or newer
+        // ORDERING: Acquire pairs with the Release in `publish`: times and counters are those of this cut or newer
         // ones.
         let number = self.number.load(Ordering::Acquire);
-        Cut { number, boundary_ns: self.boundary_ns.load(Ordering::Relaxed) }
+        let times = Times {
+            from_ns: self.from_ns.load(Ordering::Relaxed),
+            boundary_ns: self.boundary_ns.load(Ordering::Relaxed),
+            mono_ns: self.mono_ns.load(Ordering::Relaxed),
+        };
+        Cut { number, times }
     }
 
     /// Announces a cut. Called by the coordinator only.
@@ -165,7 +192,7 @@ impl CutBoard {
     /// # Panics
     ///
     /// If `number` does not rise or lies beyond `NUMBER_MAX`.
-    pub fn publish(&self, number: u32, boundary_ns: u64) -> Publish {
+    pub fn publish(&self, number: u32, times: Times) -> Publish {
         // ORDERING: Relaxed: only the coordinator writes it.
         let before = self.number.load(Ordering::Relaxed);
         assert!(before < number && number <= NUMBER_MAX, "cut {number} after cut {before}: numbers rise strictly");
@@ -173,10 +200,12 @@ impl CutBoard {
             return Publish::Postponed;
         }
         // ORDERING: Relaxed: published by the Release below; nobody counts down before he has seen the number.
-        self.boundary_ns.store(boundary_ns, Ordering::Relaxed);
+        self.from_ns.store(times.from_ns, Ordering::Relaxed);
+        self.boundary_ns.store(times.boundary_ns, Ordering::Relaxed);
+        self.mono_ns.store(times.mono_ns, Ordering::Relaxed);
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);
         self.unmerged.store(self.slots.len(), Ordering::Relaxed);
-        // ORDERING: Release publishes the three, and hands on all merges that `all_merged` acquired: whoever switches
+        // ORDERING: Release publishes all these, and hands on all merges that `all_merged` acquired: whoever switches
         // after he saw this number writes into the bank that those merges read.
         self.number.store(number, Ordering::Release);
         Publish::Published
@@ -344,18 +373,18 @@ mod tests {
     fn switched_skipped_and_switched_again() {
         let board = CutBoard::new(2);
         assert_eq!(board.due(0), Due::Nothing);
-        assert_eq!(board.publish(1, 100), Publish::Published);
-        assert_eq!(board.due(0), Due::Switch(Cut { number: 1, boundary_ns: 100 }));
+        assert_eq!(board.publish(1, Times::at(100)), Publish::Published);
+        assert_eq!(board.due(0), Due::Switch(Cut { number: 1, times: Times::at(100) }));
         assert_eq!(board.try_switch(0, 1), Switch::Switched { last: false });
         assert_eq!(board.due(0), Due::Nothing, "shard 1 has not closed");
         assert_eq!(board.skip_late(1), Skipped { shards: vec![1], last: true });
         assert_eq!(board.try_switch(1, 1), Switch::AlreadySkipped);
         assert_eq!(board.closed(0, 1), Some(Closed { bank: 0, interval: 1 }));
         assert_eq!(board.closed(1, 1), None);
-        assert_eq!(board.publish(2, 200), Publish::Postponed);
+        assert_eq!(board.publish(2, Times::at(200)), Publish::Postponed);
         merge_all(&board, 1);
 
-        assert_eq!(board.publish(5, 500), Publish::Published, "numbers rise, not by one");
+        assert_eq!(board.publish(5, Times::at(500)), Publish::Published, "numbers rise, not by one");
         assert_eq!(board.try_switch(1, 5), Switch::Switched { last: false });
         assert_eq!(board.try_switch(0, 5), Switch::Switched { last: true });
         assert_eq!(board.skip_late(5), Skipped { shards: vec![], last: false });
@@ -369,14 +398,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "numbers rise strictly")]
     fn a_number_that_does_not_rise_is_a_bug() {
-        CutBoard::new(1).publish(0, 1);
+        CutBoard::new(1).publish(0, Times::at(1));
     }
 
     #[test]
     #[should_panic(expected = "shard 0 switches once at cut 1")]
     fn switching_twice_is_a_bug() {
         let board = CutBoard::new(1);
-        board.publish(1, 1);
+        board.publish(1, Times::at(1));
         board.try_switch(0, 1);
         board.try_switch(0, 1);
     }
@@ -385,7 +414,7 @@ mod tests {
     #[should_panic(expected = "when all have closed it")]
     fn merging_early_is_a_bug() {
         let board = CutBoard::new(2);
-        board.publish(1, 1);
+        board.publish(1, Times::at(1));
         board.merge_done(0, 1);
     }
 }

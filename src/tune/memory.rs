@@ -17,7 +17,7 @@ use crate::model::Input;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
-use crate::sync::cut::{CutBoard, Due, Publish, Switch};
+use crate::sync::cut::{CutBoard, Due, Publish, Switch, Times};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -262,12 +262,17 @@ fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Re
 /// Publishes cuts until the time is over.
 fn coordinate(shared: &Shared, duration: Duration) {
     let begun = Instant::now();
-    let (mut number, mut next) = (0, INTERVAL / 2);
+    let (mut number, mut from, mut next) = (0, clock::now().wall_ns, INTERVAL / 2);
     while begun.elapsed() < duration {
         let left = duration.saturating_sub(begun.elapsed()).min(next.saturating_sub(begun.elapsed()));
         std::thread::sleep(left.max(Duration::from_millis(1)));
-        if begun.elapsed() >= next && shared.board.publish(number + 1, clock::now().wall_ns) == Publish::Published {
-            number += 1;
+        if begun.elapsed() < next {
+            continue;
+        }
+        let now = clock::now();
+        let times = Times { from_ns: from, boundary_ns: now.wall_ns, mono_ns: now.mono_ns };
+        if shared.board.publish(number + 1, times) == Publish::Published {
+            (number, from) = (number + 1, now.wall_ns);
             next += INTERVAL;
         }
     }
@@ -330,7 +335,7 @@ impl Core {
                 if !self.owner.busy() {
                     let board = &self.shared.board;
                     let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
-                    self.owner.begin(cut.number, cut.boundary_ns, cores);
+                    self.owner.begin(cut.number, cut.times, cores);
                 }
                 let whole = SLICE.as_nanos() as i64;
                 self.credit_ns = (self.credit_ns + (spent_ns / SOCKETS_TO_MERGE) as i64).min(whole);

@@ -7,7 +7,7 @@ use catchment::ledger::Tally;
 use catchment::model::{Input, Receipt, Temporality};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
-use catchment::sync::cut::{Closed, View as Board};
+use catchment::sync::cut::{Closed, Times, View as Board};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, metric::Data};
@@ -44,6 +44,8 @@ pub struct Rig {
     pub owners: Vec<Owner>,
     pub tally: Tally,
     pub cut: u32,
+    /// Where the window of the next cut begins.
+    pub from: u64,
     pub expire_ns: u64,
 }
 
@@ -74,6 +76,7 @@ impl Rig {
             registry,
             tally: Tally::default(),
             cut: 1,
+            from: START,
             expire_ns,
         }
     }
@@ -92,6 +95,12 @@ impl Rig {
 
     /// Cuts all cores at `boundary` and merges everything.
     pub fn cut(&mut self, boundary: u64) -> Out {
+        self.cut_at(Times { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary })
+    }
+
+    /// As `cut`, with clocks that go their own ways.
+    pub fn cut_at(&mut self, times: Times) -> Out {
+        self.from = times.boundary_ns;
         let mut cores = Vec::new();
         for core in &mut self.cores {
             let (interval, bank) = core.open();
@@ -101,7 +110,7 @@ impl Rig {
         }
         let mut out = Out::default();
         for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
-            owner.begin(self.cut, boundary, cores.clone());
+            owner.begin(self.cut, times, cores.clone());
             // in slices of some three pieces
             let mut looks = 0;
             let mut more = || {

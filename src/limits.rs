@@ -75,8 +75,15 @@ pub const EXEMPLARS_BYTES_MAX: usize = MIB;
 /// interval, and of the cut being merged and the two before it.
 pub const EXEMPLARS_HELD: usize = 5;
 
-/// Connections open at once on the OTLP doors, over all shards.
-pub const CONNECTIONS_MAX: usize = 1_024;
+/// Connections open at once on the OTLP doors, over all shards, where nobody says otherwise and descriptors suffice.
+pub const CONNECTIONS_DEFAULT: usize = 1_024;
+/// Largest `--connections`: as many descriptors as Linux gives one process unless told otherwise (`fs.nr_open`).
+pub const CONNECTIONS_MAX: usize = 1 << 20;
+/// Descriptors of a shard: two listeners, its poll twice, its waker, one in reserve, and two to spare.
+pub const SHARD_DESCRIPTORS: usize = 8;
+/// Descriptors of all else that is no connection and no destination: standard streams, log, signals, control and delivery,
+/// a recording, files that are read for a moment.
+pub const PROCESS_DESCRIPTORS: usize = 32;
 /// Concurrent calls on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 /// What a call over HTTP/2 takes while its body is waited for, besides that body, about, bytes.

@@ -2,8 +2,8 @@
 
 use crate::deliver::{Access, Endpoint, Secret, parse_out};
 use crate::limits::{
-    CAPTURE_LIMIT_MIN, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MIB, SHARDS_MAX,
-    SHUTDOWN_DELAY_MAX,
+    CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX,
+    INTERVAL_MIN, MIB, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::Temporality;
 use crate::prometheus::Translation;
@@ -24,6 +24,10 @@ pub struct Options {
     /// Pin each shard to a core. `auto` pins when every shard can have a core of its own
     #[arg(long, value_enum, default_value = "auto", env = "CATCHMENT_PIN")]
     pin: PinWord,
+    /// Connections on the OTLP doors; each shard has its part of them, and the kernel spreads clients by hash, so give a fifth
+    /// more than you have. `auto` takes 1024, or fewer where descriptors (ulimit -n) or memory are short
+    #[arg(long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_CONNECTIONS")]
+    connections: String,
     /// Where OTLP/gRPC is taken in; port 0 takes a free one. Both OTLP doors take both protocols
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4317", env = "CATCHMENT_OTLP_GRPC")]
     otlp_grpc: String,
@@ -228,6 +232,13 @@ impl Options {
                 1
             }),
         };
+        let connections = match self.connections.as_str() {
+            "auto" => CONNECTIONS_DEFAULT,
+            text => count(text).ok().filter(|n| (1..=CONNECTIONS_MAX).contains(n)).unwrap_or_else(|| {
+                note(format!("--connections {text}: give a number from 1 to {CONNECTIONS_MAX}, or auto"));
+                1
+            }),
+        };
         let mut door = |flag: &str, text: &str| match address(text) {
             Ok(address) => address,
             Err(why) => {
@@ -370,6 +381,8 @@ impl Options {
         let plan = Plan {
             shards,
             shards_free: self.shards == "auto",
+            connections,
+            connections_free: self.connections == "auto",
             pin: match self.pin {
                 PinWord::On => Pin::On,
                 PinWord::Off => Pin::Off,

@@ -148,14 +148,19 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Connections or files that it has open at once, at most.
+    pub fn descriptors(&self) -> usize {
+        match self.target {
+            Target::OtlpHttp { .. } => self.in_flight.unwrap_or(IN_FLIGHT_MAX),
+            Target::OtlpGrpc(_) => self.connections,
+            Target::Stdout | Target::File(_) => 1,
+        }
+    }
+
     /// Bytes of memory it can take beyond `limits::DESTINATION_BYTES`.
     pub fn bytes_max(&self) -> usize {
         let in_flight = self.in_flight.unwrap_or(IN_FLIGHT_MAX);
-        let connections = match self.target {
-            Target::OtlpHttp { .. } => in_flight,
-            _ => self.connections,
-        };
-        let sessions = if self.target.is_secure() { connections * TLS_SESSION_BYTES } else { 0 };
+        let sessions = if self.target.is_secure() { self.descriptors() * TLS_SESSION_BYTES } else { 0 };
         self.queue_bytes + in_flight.saturating_sub(IN_FLIGHT_MAX) * BATCH_BYTES_MAX + sessions
     }
 }

@@ -63,7 +63,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             max_body: limits::MAX_BODY_BYTES_DEFAULT,
-            connections_max: limits::CONNECTIONS_MAX,
+            connections_max: limits::CONNECTIONS_DEFAULT,
             http_path: "/v1/metrics".to_owned(),
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,

@@ -6,15 +6,16 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The banner of `catchment run`.
-pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: Option<&str>, pinned: bool) -> String {
+pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
     let mut out = String::new();
     let show = |address: Option<SocketAddr>| address.map_or("off".to_string(), |a| a.to_string());
     let _ = writeln!(out, "catchment {}", crate::VERSION);
     let _ = writeln!(
         out,
-        "  in      OTLP/gRPC {}   OTLP/HTTP {}   (either door takes both)",
+        "  in      OTLP/gRPC {}   OTLP/HTTP {}   (either takes both; {} connections)",
         show(addresses.otlp_grpc),
-        show(addresses.otlp_http)
+        show(addresses.otlp_http),
+        plan.connections
     );
     let page = addresses.prometheus.map_or("no scrape page".into(), |a| format!("http://{a}/metrics to scrape"));
     let mut outs = page;
@@ -40,7 +41,7 @@ pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: Optio
         show_size(plan.max_body),
         plan.expire
     );
-    if let Some(shrunk) = shrunk {
+    for shrunk in shrunk {
         let _ = writeln!(out, "          smaller than by default, {shrunk}");
     }
     for (i, line) in commands(!plan.outs.is_empty(), addresses).iter().enumerate() {

@@ -12,7 +12,7 @@
 
 use super::bind::{ADMIN, SCRAPE};
 use super::count::Count;
-use super::losses::{self, Losses};
+use super::losses::{self, AtDoors, Losses};
 use super::signals::{self, Account};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::capture;
@@ -103,6 +103,8 @@ struct View {
     counts: Rc<RefCell<Counts>>,
     started: Now,
     series_limit: usize,
+    /// `--connections`
+    connections: usize,
     memory: Memory,
     capture: Option<capture::Watch>,
     translation: prometheus::Translation,
@@ -162,6 +164,7 @@ impl Control {
             counts: Rc::default(),
             started: parts.started,
             series_limit: parts.plan.series_limit,
+            connections: parts.plan.connections,
             memory: parts.memory,
             capture: parts.capture,
             translation: parts.plan.translation,
@@ -221,6 +224,7 @@ impl Control {
         self.cuts(now);
         if self.losses.is_time(now.mono_ns) {
             self.losses.look(&self.view.tally(), &self.view.destinations(), now.mono_ns, false);
+            self.losses.look_at_doors(&self.view.at_doors(), now.mono_ns, false);
         }
         (busy, false)
     }
@@ -430,6 +434,7 @@ impl Control {
         let tally = self.view.tally();
         let destinations = self.view.destinations();
         self.losses.look(&tally, &destinations, clock::mono(), true);
+        self.losses.look_at_doors(&self.view.at_doors(), clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
         crate::tell(format_args!("catchment: {}", ledger.line()));
@@ -511,6 +516,16 @@ impl View {
 
     fn tallies(&self) -> Vec<Tally> {
         tallies(&self.windows)
+    }
+
+    /// Connections that were closed for want of a place, and pauses for want of descriptors.
+    fn at_doors(&self) -> AtDoors {
+        let seen = self.windows.iter().map(|window| Seen::read(&window.seen));
+        seen.fold(AtDoors { connections: self.connections, ..AtDoors::default() }, |all, seen| AtDoors {
+            refused: all.refused + seen.refused(),
+            paused: all.paused + seen.paused(),
+            ..all
+        })
     }
 
     fn destinations(&self) -> Vec<(String, DestinationRow)> {
@@ -748,6 +763,8 @@ pub(super) mod tests {
         Plan {
             shards: SHARDS,
             shards_free: false,
+            connections: 10,
+            connections_free: true,
             pin: Pin::Off,
             otlp_grpc: None,
             otlp_http: None,

@@ -1,5 +1,5 @@
 //! Log lines about points that were lost: what the ledger counts as rejected or dropped, said while it happens, and
-//! what is still in memory at the end.
+//! what is still in memory at the end. And about connections that were not taken.
 //!
 //! Does not know: where the ledger's rows are. Bounds: a reason, for a destination where points left, is said at most
 //! once per `WARN_EVERY_NS`, with what came since; reasons and destinations are few and fixed. What is left is said at
@@ -22,15 +22,15 @@ struct Said {
 }
 
 impl Said {
-    /// Points to speak of, if there are any and it is time.
+    /// How many to speak of, if there are any and it is time.
     fn due(&mut self, total: u64, now_ns: u64, ending: bool) -> Option<u64> {
-        let points = total.saturating_sub(self.total);
+        let new = total.saturating_sub(self.total);
         let early = self.at_ns.is_some_and(|at| now_ns.saturating_sub(at) < WARN_EVERY_NS);
-        if points == 0 || (early && !ending) {
+        if new == 0 || (early && !ending) {
             return None;
         }
         *self = Said { total, at_ns: Some(now_ns) };
-        Some(points)
+        Some(new)
     }
 }
 
@@ -40,6 +40,19 @@ pub(super) struct Losses {
     looked_ns: Option<u64>,
     rejected: [Said; Reject::COUNT],
     dropped: Vec<[Said; Dropped::COUNT]>,
+    refused: Said,
+    paused: Said,
+}
+
+/// What the doors could not take, over all shards.
+#[derive(Clone, Copy, Default)]
+pub(super) struct AtDoors {
+    /// Places there are.
+    pub connections: usize,
+    /// Connections closed for want of one.
+    pub refused: u64,
+    /// Times accepting paused for want of descriptors.
+    pub paused: u64,
 }
 
 impl Losses {
@@ -69,6 +82,34 @@ impl Losses {
                     tracing::warn!(destination, reason, points, total, remedy, "points were dropped");
                 }
             }
+        }
+    }
+}
+
+impl Losses {
+    /// Says which connections were not taken since.
+    pub fn look_at_doors(&mut self, doors: &AtDoors, now_ns: u64, ending: bool) {
+        let limit = doors.connections;
+        if let Some(connections) = self.refused.due(doors.refused, now_ns, ending) {
+            let remedy = "raise --connections, or send more over each: HTTP/2 carries 256 calls at once";
+            let total = doors.refused;
+            tracing::warn!(
+                connections,
+                total,
+                limit,
+                remedy,
+                "connections were refused, or closed to make room for others"
+            );
+        }
+        if let Some(times) = self.paused.due(doors.paused, now_ns, ending) {
+            let remedy =
+                "raise the machine's limit (fs.file-max) or this process's (ulimit -n), or lower --connections";
+            tracing::warn!(
+                times,
+                total = doors.paused,
+                remedy,
+                "no descriptors were left: connections wait, or were closed"
+            );
         }
     }
 }

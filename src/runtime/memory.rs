@@ -64,6 +64,12 @@ impl Shape {
         }
     }
 
+    fn connections(self, plan: &Plan) -> usize {
+        let free = self.typed || plan.connections_free;
+        let most = if free { halved(CONNECTIONS_DEFAULT, self.level, TIGHT_CONNECTIONS) } else { CONNECTIONS_MAX };
+        plan.connections.min(most).max(self.shards)
+    }
+
     fn queue(self, out: &Destination) -> usize {
         let free = self.typed || out.queue_bytes == QUEUE_BYTES_DEFAULT;
         if free {
@@ -87,10 +93,8 @@ impl Shape {
         let capture = plan.capture.as_ref().map_or(0, |_| CAPTURE_QUEUE_BYTES);
         let shard = halved(SHARD_BYTES, self.level, SHARD_BYTES / 4);
         let base = halved(PROCESS_BYTES, self.level, TIGHT_PROCESS_BYTES) + self.shards * shard + capture;
-        let connections_max = (
-            halved(CONNECTIONS_MAX, self.level, TIGHT_CONNECTIONS).max(self.shards),
-            halved(PAGE_CONNECTIONS_MAX, self.level, TIGHT_PAGE_CONNECTIONS),
-        );
+        let connections_max =
+            (self.connections(plan), halved(PAGE_CONNECTIONS_MAX, self.level, TIGHT_PAGE_CONNECTIONS));
         let page_merge = halved(PAGE_MERGE_BYTES, self.level, TIGHT_PAGE_MERGE_BYTES);
         let connections = (connections_max.0 + connections_max.1) * CONNECTION_BYTES / 4 + page_merge;
         let queues: usize = plan.outs.iter().map(|out| self.destination(out)).sum();
@@ -119,6 +123,11 @@ impl Shape {
             said.push(format!("--max-body {}MiB", max_body / MIB));
             plan.max_body = max_body;
         }
+        let connections = self.connections(plan);
+        if connections < plan.connections {
+            said.push(format!("--connections {connections}"));
+        }
+        plan.connections = connections;
         let mut queue = 0;
         for out in &mut plan.outs {
             let bytes = self.queue(out);
@@ -169,9 +178,6 @@ pub(super) fn settle(plan: &mut Plan, limit: usize, auto: bool) -> Result<(Memor
     };
     let memory = shape.divide(plan, limit).1;
     let mut said = shape.apply(plan);
-    if shape.level > 0 {
-        said.push(format!("{} connections", memory.connections_max.0));
-    }
     if memory.limit > limit {
         said.push(format!(
             "the least is {} MiB, more than auto would take here ({} MiB)",
@@ -193,6 +199,8 @@ mod tests {
             shards,
             shards_free: true,
             max_body: MAX_BODY_BYTES_DEFAULT,
+            connections: CONNECTIONS_DEFAULT,
+            connections_free: true,
             outs,
             ..super::super::control::tests::plan()
         }
@@ -204,7 +212,7 @@ mod tests {
         assert!(bodies >= 2 * plan.max_body && series >= TIGHT_SERIES_BYTES / 4 * 3);
         assert!(queues >= plan.outs.iter().map(|out| out.queue_bytes).sum());
         assert_eq!(held == 0, plan.outs.is_empty());
-        assert!(connections_max.0 >= plan.shards);
+        assert!(connections_max.0 == plan.connections && plan.connections >= plan.shards);
     }
 
     const OUT: &str = "otlp-grpc://h:1";
@@ -216,7 +224,7 @@ mod tests {
             let (memory, said) = settle(&mut plan, 4096 * MIB, false).unwrap();
             check(&memory, &plan);
             assert!(said.is_empty() && plan.shards == shards && plan.max_body == 64 * MIB, "{said:?}");
-            assert_eq!((memory.connections_max.0, memory.in_flight), (CONNECTIONS_MAX, IN_FLIGHT_MAX));
+            assert_eq!((memory.connections_max.0, memory.in_flight), (CONNECTIONS_DEFAULT, IN_FLIGHT_MAX));
             assert!(memory.base >= shards * 8 * MIB && memory.series >= SERIES_BYTES_MIN);
         }
         let series = |shards| settle(&mut plan(shards, &[]), 4096 * MIB, false).unwrap().0.series;
@@ -257,5 +265,24 @@ mod tests {
             assert!(words.contains(part), "{part} in {words}");
         }
         assert!(settle(&mut big, 400 * MIB, false).is_ok() && big.outs[0].queue_bytes == 128 * MIB);
+    }
+
+    /// Typed connections have their price, and stay; where they are free they shrink with the rest.
+    #[test]
+    fn connections_that_were_typed_are_reserved_for() {
+        let many = |free: bool| Plan { connections: 4_000, connections_free: free, ..plan(1, &[]) };
+        let mut typed = many(false);
+        let (memory, _) = settle(&mut typed, 1024 * MIB, false).unwrap();
+        check(&memory, &typed);
+        assert!(typed.connections == 4_000 && memory.connections > 4_000 * CONNECTION_BYTES / 4);
+        let words = settle(&mut many(false), 256 * MIB, false).unwrap_err();
+        assert!(words.contains("--connections 64"), "{words}");
+        let mut shrunk = many(false);
+        let (_, said) = settle(&mut shrunk, 256 * MIB, true).unwrap();
+        assert!(shrunk.connections < 4_000 && said.iter().any(|word| word.starts_with("--connections ")), "{said:?}");
+        // fewer than by default, as descriptors are short: no more than that
+        let mut few = Plan { connections: 100, ..plan(1, &[]) };
+        settle(&mut few, 4096 * MIB, false).unwrap();
+        assert_eq!(few.connections, 100);
     }
 }

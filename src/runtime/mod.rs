@@ -19,6 +19,7 @@ mod bind;
 pub mod clock;
 mod control;
 mod count;
+mod descriptors;
 mod losses;
 mod machine;
 mod memory;
@@ -75,6 +76,10 @@ pub struct Plan {
     pub shards: usize,
     /// Nobody has asked for that number: fewer will do where memory is short.
     pub shards_free: bool,
+    /// Connections on the OTLP doors, over all shards.
+    pub connections: usize,
+    /// Nobody has asked for that number.
+    pub connections_free: bool,
     /// Pinning.
     pub pin: Pin,
     /// OTLP/gRPC door.
@@ -199,6 +204,8 @@ fn failure(words: impl std::fmt::Display) -> Problem {
 fn start(mut plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
+    let few =
+        descriptors::settle(&mut plan, descriptors::raise()).map_err(|words| Problem { code: crate::USAGE, words })?;
     let there = machine::available(Path::new("/"));
     let limit = plan.memory_limit.unwrap_or(there.share());
     let auto = plan.memory_limit.is_none();
@@ -209,6 +216,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),
         None => Some(format!("to fit {} ({} MiB): {}", there.source, there.bytes / MIB, shrunk.join(", "))),
     };
+    let shrunk: Vec<String> = few.into_iter().chain(shrunk).collect();
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
 
@@ -289,7 +297,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
             capture: tap.clone(),
             max_body: plan.max_body,
             hops,
-            connections_max: memory.connections_max.0.div_ceil(plan.shards),
+            connections_max: plan.connections.div_ceil(plan.shards),
             interval_ns: plan.interval.as_nanos() as u64,
             future_ns: u64::try_from(plan.max_future.as_nanos()).unwrap_or(u64::MAX),
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
@@ -322,10 +330,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         bind::write_ports(path, &addresses)
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
-    crate::tell(format_args!(
-        "{}",
-        banner::banner(&plan, &addresses, &memory, shrunk.as_deref(), !cores.is_empty()).trim_end()
-    ));
+    crate::tell(format_args!("{}", banner::banner(&plan, &addresses, &memory, &shrunk, !cores.is_empty()).trim_end()));
     let control::End { code, stuck } = control.run(threads, delivery);
     if stuck {
         // a recording ends when every shard has; who is stuck ends with the process

@@ -88,6 +88,16 @@ impl Seen {
         &self.words[..7]
     }
 
+    /// Connections closed for want of a place.
+    pub const fn refused(&self) -> u64 {
+        self.words[2]
+    }
+
+    /// Times accepting paused for want of descriptors.
+    pub const fn paused(&self) -> u64 {
+        self.words[3]
+    }
+
     /// Connections closed for floods.
     pub fn floods(&self) -> u64 {
         self.words[7..12].iter().sum()

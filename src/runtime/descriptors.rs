@@ -1,0 +1,89 @@
+//! Descriptors: this process takes as many as it may, and connections get what others do not need.
+//!
+//! ```text
+//!   limit ─ process ─ shards ─ twice what destinations have open ─ pages ─► most connections on the OTLP doors
+//! ```
+//!
+//! Destinations count twice: one connection is closed while the next is made, and names are looked up meanwhile.
+
+use super::Plan;
+use crate::limits::{PAGE_CONNECTIONS_MAX, PROCESS_DESCRIPTORS, SHARD_DESCRIPTORS};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the soft limit of descriptors to the hard one; the limit that is then in force.
+pub fn raise() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let in_force = if raised.is_ok() { maximum } else { current };
+    in_force.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Connections for which `limit` descriptors leave room, at least one a shard.
+fn most(plan: &Plan, limit: usize) -> usize {
+    let destinations: usize = plan.outs.iter().map(|out| 2 * out.descriptors()).sum();
+    let left = limit.saturating_sub(PROCESS_DESCRIPTORS + plan.shards * SHARD_DESCRIPTORS + destinations);
+    (left - PAGE_CONNECTIONS_MAX.min(left / 4)).max(plan.shards)
+}
+
+/// Lowers connections that nobody has asked for to what fits; what was lowered, for the banner.
+///
+/// # Errors
+/// Words, where that many were asked for and do not fit.
+pub fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, String> {
+    let most = most(plan, limit);
+    if plan.connections <= most {
+        return Ok(None);
+    }
+    if !plan.connections_free {
+        return Err(format!(
+            "--connections {}: this process may have {limit} descriptors open (ulimit -Hn), which leaves {most} for \
+             connections: raise the limit (LimitNOFILE= of systemd, --ulimit nofile= of docker), or give at most {most}",
+            plan.connections
+        ));
+    }
+    plan.connections = most;
+    Ok(Some(format!("to fit {limit} descriptors (ulimit -Hn): --connections {most}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::parse_out;
+    use crate::limits::CONNECTIONS_DEFAULT;
+
+    fn plan(shards: usize, outs: &[&str]) -> Plan {
+        let outs = outs.iter().map(|out| parse_out(out).unwrap()).collect();
+        let base = super::super::control::tests::plan();
+        Plan { shards, connections: CONNECTIONS_DEFAULT, connections_free: true, outs, ..base }
+    }
+
+    /// Whatever the limit, all that is open together fits into it, as long as a shard has its one connection.
+    #[test]
+    fn connections_get_what_others_leave() {
+        for (limit, outs, want) in [
+            (usize::MAX, &[][..], None),
+            (20_000, &["otlp-http://h", "otlp-grpc://h", "stdout"][..], None),
+            (1_024, &[][..], Some(1_024 - 32 - 16 - 64)),
+            (1_024, &["otlp-grpc://h?connections=16"][..], Some(1_024 - 32 - 16 - 64 - 32)),
+            (1_024, &["otlp-http://h", "file:/tmp/x"][..], Some(1_024 - 32 - 16 - 64 - 8 - 2)),
+            (128, &[][..], Some(60)),
+            (16, &["stdout"][..], Some(2)),
+        ] {
+            let mut plan = plan(2, outs);
+            let said = settle(&mut plan, limit).unwrap();
+            assert_eq!(plan.connections, want.unwrap_or(CONNECTIONS_DEFAULT), "{limit} {outs:?}");
+            assert_eq!(said.is_some(), want.is_some(), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_kept_or_refused_with_the_number_that_fits() {
+        let asked = |connections| Plan { connections, connections_free: false, ..plan(1, &[]) };
+        let mut fits = asked(9_000);
+        assert!(settle(&mut fits, 10_000).unwrap().is_none() && fits.connections == 9_000);
+        let words = settle(&mut asked(5_000), 4_096).unwrap_err();
+        for part in ["--connections 5000", "4096 descriptors", "at most 3992"] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
+    }
+}

@@ -151,6 +151,35 @@ fn x7_x13_x16_starts_are_those_sent_and_a_reset_moves_them() {
     assert_eq!(catchment.terminate().code(), 0);
 }
 
+/// A gauge whose metadata says that its type is unknown, first or later, and by JSON too, is of that type from then on.
+#[test]
+fn p03_a_gauge_of_unknown_type_is_shown_as_one() {
+    let now = wall_ns();
+    let level = |metadata: &str, time: u64| {
+        format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"level",{metadata}"gauge":{{"dataPoints":[{{"timeUnixNano":"{time}","asInt":"4"}}]}}}}]}}]}}]}}"#
+        )
+    };
+    let unknown = r#""metadata":[{"key":"prometheus.type","value":{"stringValue":"unknown"}}],"#;
+    let mut other = gauge("other.level", vec![number(&[], 0, now, int(4))]);
+    other.metadata = vec![attribute("prometheus.type", "unknown")];
+    let (catchment, mut scraper) = started(&["--shards", "2"], &request(vec![other]).encode_to_vec());
+    let mut is = |line: &str| until(line, || scraper.get("/metrics").text().contains(line).then_some(()));
+    is("# TYPE other_level_ratio untyped\n");
+    for (time, metadata, line) in [
+        (now, "", "# TYPE level gauge\n"),
+        (now + 1, unknown, "# TYPE level untyped\n"),
+        (now + 2, "", "# TYPE level untyped\n"),
+    ] {
+        let body = level(metadata, time);
+        let reply = catchment.http().post("/v1/metrics", "application/json", body.as_bytes());
+        assert_eq!(reply.unwrap().status, 200);
+        is(line);
+    }
+    assert!(scrape(&mut scraper, OPEN_METRICS, &[]).text().contains("# TYPE level unknown\n"));
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
 /// Without `_created`, unless the operator says so; what protobuf has inside a message stays.
 #[test]
 fn x7_created_series_are_off_by_default() {

@@ -58,8 +58,8 @@ impl Ingest {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
         self.contexts.begin();
-        for (stream, description) in &stage.descriptions {
-            self.describe(*stream, description);
+        for (stream, description, unknown) in &stage.descriptions {
+            self.describe(*stream, description, *unknown);
         }
         let staged = std::mem::take(&mut self.staged);
         let (mut number, mut histogram, mut exponential, mut summary, mut exemplars) = (0, 0, 0, 0, 0);
@@ -147,9 +147,13 @@ impl Ingest {
         self.registry.hold(self.core as usize, self.routes.bytes() + self.contexts.bytes());
     }
 
-    /// The stream came with this description.
-    fn describe(&mut self, stream: u32, description: &[u8]) {
+    /// The stream came with this description, and with a type that nobody knows.
+    fn describe(&mut self, stream: u32, description: &[u8], unknown: bool) {
         let stream = self.contexts.at_mut(stream);
+        if unknown && !stream.unknown {
+            stream.unknown = true;
+            stream.group.set_unknown();
+        }
         if description.len() > stream.described {
             stream.described = description.len();
             stream.group.describe(description_of(description));
@@ -765,7 +769,7 @@ impl Ingest {
         }
         let key = &context.key;
         if let Some(id) = self.contexts.stream(scope_id, NONE, key) {
-            self.describe(id, key.metric.description);
+            self.describe(id, key.metric.description, key.metric.unknown);
             return Ok(id);
         }
         if self.contexts.len() >= STREAMS_MAX {
@@ -781,6 +785,7 @@ impl Ingest {
             name: text(key.metric.name),
             unit: text(key.metric.unit),
             description: description_of(key.metric.description),
+            unknown: key.metric.unknown,
             kind: key.kind,
             monotonic: key.monotonic,
             bounds: &bounds,

@@ -41,7 +41,7 @@ pub struct Envelope {
 /// How a stream is told from its siblings.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamKey<'a> {
-    /// Name and unit; the description, which identifies nothing.
+    /// Name and unit; the description, and whether the type is unknown, which identify nothing.
     pub metric: MetricHead<'a>,
     /// Data kind.
     pub kind: Kind,
@@ -97,6 +97,8 @@ pub struct Stream {
     pub used: u32,
     /// Bytes of the longest description it came with, which identifies nothing (M6).
     pub described: usize,
+    /// It came as a gauge whose type nobody knows.
+    pub unknown: bool,
 }
 
 impl Stream {
@@ -179,6 +181,7 @@ impl Contexts {
             name: "",
             unit: "",
             description: "",
+            unknown: false,
             kind: Kind::Gauge,
             monotonic: false,
             bounds: &[],
@@ -436,6 +439,7 @@ impl Contexts {
             block: 1,
             used: 0,
             described: key.metric.description.len(),
+            unknown: key.metric.unknown,
         };
         let id = match self.stream_free.pop() {
             Some(id) => {

@@ -185,7 +185,7 @@ impl Ingest {
             request::each(message, 2, |message| {
                 stage.count(1)?;
                 let scope = request::head(message, arena).map_err(|f| f.named("ScopeMetrics"))?;
-                let mut walk = MetricWalk { resource: head, scope, scope_id: None, last_stream: NONE, longer: None };
+                let mut walk = MetricWalk { resource: head, scope, scope_id: None, last_stream: NONE, news: None };
                 let mut is_looked_for = false;
                 request::each(message, 2, |message| {
                     if !is_looked_for {
@@ -298,8 +298,9 @@ impl Ingest {
                 stream.used = self.interval;
                 let description = key.metric.description;
                 check_utf8(description).map_err(|f| f.named("Metric.description"))?;
-                if description.len() > stream.described {
-                    walk.longer = Some((id, description, self.staged.len() + stage.staged()));
+                let unknown = key.metric.unknown;
+                if description.len() > stream.described || unknown && !stream.unknown {
+                    walk.news = Some((id, description, unknown, self.staged.len() + stage.staged()));
                 }
             }
             None => check_metric(&key.metric)?,
@@ -307,13 +308,14 @@ impl Ingest {
         Ok(known)
     }
 
-    /// What was walked came with a longer description than any before: it counts if a point of it was staged.
+    /// What was walked came with a longer description than any before, or a type that nobody knows: it counts if a point
+    /// of it was staged.
     #[inline]
     fn described<'a>(&self, walk: &mut MetricWalk<'a>, stage: &mut Stage<'a>) {
-        if let Some((stream, description, before)) = walk.longer.take()
+        if let Some((stream, description, unknown, before)) = walk.news.take()
             && self.staged.len() + stage.staged() > before
         {
-            stage.descriptions.push((stream, description));
+            stage.descriptions.push((stream, description, unknown));
         }
     }
 
@@ -754,8 +756,9 @@ struct MetricWalk<'a> {
     scope: Head<'a>,
     scope_id: Option<u32>,
     last_stream: u32,
-    /// A stream, its longer description, and how many points were staged before it.
-    longer: Option<(u32, &'a [u8], usize)>,
+    /// A stream, its description and whether its type is unknown, one of which is news, and how many points were staged
+    /// before it.
+    news: Option<(u32, &'a [u8], bool, usize)>,
 }
 
 /// The number points of one metric, on their way.

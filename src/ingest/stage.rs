@@ -105,8 +105,8 @@ pub struct Stage<'a> {
     pub contexts: ArenaVec<'a, Context<'a>>,
     /// Room for points on their way through a look-up, one metric after the other.
     pub(super) ring: &'a mut [Miss<'a>],
-    /// Streams whose description is longer than any before.
-    pub descriptions: ArenaVec<'a, (u32, &'a [u8])>,
+    /// Streams whose description is longer than any before, or whose type nobody knows, as was not said before.
+    pub descriptions: ArenaVec<'a, (u32, &'a [u8], bool)>,
     /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
     pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.

@@ -117,6 +117,8 @@ pub struct MetricHead<'a> {
     pub description: &'a [u8],
     /// `unit` (3); not yet validated
     pub unit: &'a [u8],
+    /// A gauge whose `metadata` (12) says that nobody knows its type
+    pub unknown: bool,
     /// `data`: the member that was set last, its parts joined
     pub data: Option<(Kind, &'a [u8])>,
 }
@@ -152,7 +154,9 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
             11 => Kind::Summary,
             12 => {
                 reader.expect(field, WireType::Bytes)?;
-                validate(Message::KeyValue, reader.bytes()?, 1).map_err(|f| f.named("Metric.metadata"))?;
+                let pair = reader.bytes()?;
+                validate(Message::KeyValue, pair, 1).map_err(|f| f.named("Metric.metadata"))?;
+                head.unknown |= is_type_unknown(pair);
                 continue;
             }
             _ => {
@@ -181,7 +185,42 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
     {
         *data = join(&message[from..], number, arena)?;
     }
+    head.unknown &= matches!(head.data, Some((Kind::Gauge, _)));
     Ok(head)
+}
+
+/// Whether a validated KeyValue is `prometheus.type` = "unknown". Its parts may stand in any order, and more than once.
+#[cold]
+fn is_type_unknown(pair: &[u8]) -> bool {
+    let (mut key, mut value) = (&[][..], &[][..]);
+    let _ = fields(pair, |number, bytes| match number {
+        1 => key = bytes,
+        2 => {
+            // the member of the oneof that was set last
+            let _ = fields(bytes, |number, bytes| match number {
+                1 => value = bytes,
+                2..=8 => value = &[],
+                _ => {}
+            });
+        }
+        _ => {}
+    });
+    key == b"prometheus.type" && value == b"unknown"
+}
+
+/// Calls `visit` with each field of a validated message; what is not length-delimited comes empty.
+fn fields<'a>(message: &'a [u8], mut visit: impl FnMut(u32, &'a [u8])) -> Result<(), Fault> {
+    let mut reader = Reader::new(message);
+    while !reader.is_empty() {
+        let field = reader.field()?;
+        if field.wire == WireType::Bytes {
+            visit(field.number, reader.bytes()?);
+        } else {
+            reader.skip(field, 1)?;
+            visit(field.number, &[]);
+        }
+    }
+    Ok(())
 }
 
 /// Faults unless the points of a `data` member that is not used are well-formed; changes nothing.
@@ -326,6 +365,37 @@ mod tests {
             });
             assert!(taken <= 8, "exponential, key {key}: {taken}");
         }
+    }
+
+    /// Only a gauge is of unknown type, and only if its metadata says so; fields may stand in any order and twice.
+    #[test]
+    fn p03_metadata_says_that_a_type_is_unknown() {
+        let field = |key: u8, bytes: &[u8]| {
+            let mut out = Vec::new();
+            put_bytes(&mut out, key, bytes);
+            out
+        };
+        let key = field(0x0a, b"prometheus.type");
+        let value = field(0x12, &field(0x0a, b"unknown"));
+        let says = |pairs: &[&[&[u8]]], data: u8| {
+            let pairs: Vec<u8> = pairs.iter().flat_map(|pair| field(0x62, &pair.concat())).collect();
+            let arena = Bump::new();
+            let of = |parts: [&[u8]; 2]| metric(&parts.concat(), &arena).unwrap().unknown;
+            let data = field(data, &[]);
+            let (before, after) = (of([&pairs, &data]), of([&data, &pairs]));
+            assert_eq!(before, after);
+            before
+        };
+        let (gauge, sum) = (0x2a, 0x3a);
+        let int = field(0x12, &[0x18, 1]);
+        let other = field(0x12, &field(0x0a, b"gauge"));
+        assert!(says(&[&[&key, &value]], gauge) && says(&[&[&value, &key]], gauge));
+        assert!(says(&[&[&field(0x0a, b"a"), &int], &[&key, &other, &int, &value]], gauge));
+        assert!(says(&[&[&key, &value], &[&field(0x0a, b"b")]], gauge));
+        assert!(says(&[&[&key, &field(0x12, &[&field(0x0a, b"unknown")[..], &[0x78, 1]].concat())]], gauge));
+        assert!(!says(&[&[&key, &value]], sum));
+        assert!(!says(&[], gauge) && !says(&[&[&key]], gauge) && !says(&[&[&value]], gauge));
+        assert!(!says(&[&[&key, &value, &int]], gauge) && !says(&[&[&key, &value, &other]], gauge));
     }
 
     /// The member set last counts; the parts of the one before it are checked and left out.

@@ -398,7 +398,7 @@ impl Collisions {
 const fn fits(value: &Value<'_>, kind: Type) -> bool {
     matches!(
         (kind, value),
-        (Type::Counter | Type::Gauge, Value::Int(_) | Value::Double(_))
+        (Type::Counter | Type::Gauge | Type::Unknown, Value::Int(_) | Value::Double(_))
             | (Type::Histogram, Value::Histogram { .. } | Value::Exponential(_))
             | (Type::Summary, Value::Summary { .. })
     )
@@ -561,6 +561,7 @@ impl RowWriter<'_> {
         let title = &*self.title;
         let words = match title.kind {
             Type::Counter if open_metrics && !title.is_counter => "unknown",
+            Type::Unknown if open_metrics => "unknown",
             kind => kind.word(),
         };
         put_family(&mut self.desk.out, title.base(), words, title.unit.as_deref(), &title.help, open_metrics);

@@ -28,7 +28,7 @@ pub(super) struct Member<G> {
 
 /// All groups of one Prometheus name.
 pub(super) struct Family<G> {
-    /// TYPE of the oldest member; members of others are left out.
+    /// TYPE of the oldest member; members of others are left out. Once settled, a gauge may be `Unknown`.
     pub kind: Type,
     born_ns: u64,
     pub help: Arc<str>,
@@ -38,6 +38,8 @@ pub(super) struct Family<G> {
     unit_conflict: bool,
     help_conflict: bool,
     type_conflict: bool,
+    /// A member is a gauge that nobody knows the type of.
+    unknown: bool,
     pub members: Vec<Member<G>>,
 }
 
@@ -89,6 +91,7 @@ impl<G: Clone> Directory<G> {
         let description = meta.description.clone();
         let born_ns = meta.born_ns;
         let unit_of = meta.unit.clone();
+        let unknown = meta.unknown;
         let member = Member { prefix, kind, group };
         // most groups of a family have the unit of the one before
         let unit = match self.families.get(name.as_str()) {
@@ -96,7 +99,10 @@ impl<G: Clone> Directory<G> {
             _ => self.naming.unit(base_of(&name, kind), &unit_of).map(Box::from),
         };
         match self.families.get_mut(name.as_str()) {
-            Some(family) => family.add(member, description, born_ns, unit),
+            Some(family) => {
+                family.unknown |= unknown;
+                family.add(member, description, born_ns, unit);
+            }
             None => {
                 self.names.insert(self.names.hasher().hash_one(name.as_str()));
                 let family = Family {
@@ -108,6 +114,7 @@ impl<G: Clone> Directory<G> {
                     unit_conflict: false,
                     help_conflict: false,
                     type_conflict: false,
+                    unknown,
                     members: vec![member],
                 };
                 self.families.insert(name.into(), family);
@@ -227,6 +234,9 @@ impl<G> Family<G> {
             }
             let kind = self.kind;
             self.members.retain(|member| member.kind == kind);
+        }
+        if self.unknown && self.kind == Type::Gauge {
+            self.kind = Type::Unknown;
         }
         report.warn(WarningReason::HelpConflict, u64::from(self.help_conflict), name, "");
         report.warn(WarningReason::UnitConflict, u64::from(self.unit_conflict), name, "");

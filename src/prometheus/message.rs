@@ -41,6 +41,7 @@ pub(super) fn put_family(out: &mut Vec<u8>, name: &str, help: &str, kind: Type, 
         Type::Counter => 0,
         Type::Gauge => 1,
         Type::Summary => 2,
+        Type::Unknown => 3,
         Type::Histogram => 4,
     };
     put_uint(out, 0x18, kind);
@@ -66,13 +67,13 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Appends `gauge` or `counter`.
+    /// Appends `gauge`, `untyped` or `counter`.
     pub fn put_number(&mut self, out: &mut Vec<u8>, kind: Type, value: f64, beside: Beside<'_>, naming: Naming) {
         let inside = &mut self.inside;
         inside.clear();
         put_fixed64(inside, 0x09, value.to_bits());
         if kind != Type::Counter {
-            return put_bytes(out, 0x12, inside);
+            return put_bytes(out, if kind == Type::Unknown { 0x2a } else { 0x12 }, inside);
         }
         if let Some(exemplar) = newest(beside.exemplars) {
             self.part.clear();

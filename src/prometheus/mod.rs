@@ -30,6 +30,8 @@
 //!   in [`Report`], with the first few named. A sum that one part lacks is left out, never invented.
 //! - *TYPE conflicts* drop the metric that was born later, with a warning. So does a family whose name a histogram or
 //!   summary needs for its `_bucket`, `_sum` or `_count`, and one that is called `target_info`.
+//! - A gauge whose metadata says `prometheus.type` = `unknown` makes its family, if that is a gauge, `unknown`: `untyped`
+//!   in text 0.0.4, 1.0.0 and protobuf. Other types than that are not heard.
 //! - *HELP* is the longest description, ties by bytes. UNIT (OpenMetrics, protobuf) is what the name ends with.
 //! - Exponential histograms show `_count`, `_sum` and `le="+Inf"` in text, and are native histograms in protobuf. No
 //!   timestamps.
@@ -111,6 +113,8 @@ pub struct Meta {
     pub description: Arc<str>,
     /// The data kind.
     pub kind: Kind,
+    /// A gauge whose `metadata` says `prometheus.type` = `unknown`.
+    pub unknown: bool,
     /// `Sum.is_monotonic`.
     pub monotonic: bool,
     /// `explicit_bounds` of an explicit histogram, strictly ascending.

@@ -22,6 +22,8 @@ pub enum Type {
     Histogram,
     /// Quantiles, `_sum`, `_count`.
     Summary,
+    /// A gauge that nobody knows the type of; only of a whole family. OpenMetrics calls it `unknown`.
+    Unknown,
 }
 
 impl Type {
@@ -32,6 +34,7 @@ impl Type {
             Type::Gauge => "gauge",
             Type::Histogram => "histogram",
             Type::Summary => "summary",
+            Type::Unknown => "untyped",
         }
     }
 }

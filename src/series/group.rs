@@ -9,7 +9,7 @@ use crate::sync::published::Published;
 use crate::wire::put_varint;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU32,
+    AtomicBool, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
@@ -80,6 +80,8 @@ pub struct Parts<'a> {
     pub unit: &'a str,
     /// `Metric.description`, not identifying
     pub description: &'a str,
+    /// A gauge whose sender says that nobody knows its type, not identifying
+    pub unknown: bool,
     /// Data kind.
     pub kind: Kind,
     /// `Sum.is_monotonic`
@@ -129,6 +131,8 @@ pub struct Group {
     pub unit: Arc<str>,
     /// `Metric.description`: the longest seen (M6).
     pub description: Published<Box<str>>,
+    /// A gauge that some sender said nobody knows the type of.
+    unknown: AtomicBool,
     /// Data kind.
     pub kind: Kind,
     /// `Sum.is_monotonic`
@@ -155,6 +159,7 @@ impl Group {
             name: parts.name.into(),
             unit: parts.unit.into(),
             description: Published::new(Arc::new(parts.description.into())),
+            unknown: AtomicBool::new(parts.unknown),
             kind: parts.kind,
             monotonic: parts.monotonic,
             bounds: parts.bounds.into(),
@@ -167,6 +172,18 @@ impl Group {
         if self.description.load().len() < description.len() {
             self.description.store(Arc::new(description.into()));
         }
+    }
+
+    /// Whether some sender said that nobody knows its type.
+    pub fn is_unknown(&self) -> bool {
+        // ORDERING: a word of its own, publishes nothing
+        self.unknown.load(Relaxed)
+    }
+
+    /// A sender says that nobody knows its type: once said, it stays.
+    pub fn set_unknown(&self) {
+        // ORDERING: as in `is_unknown`
+        self.unknown.store(true, Relaxed);
     }
 
     /// Counts a stream that feeds it; `false` when it is gone and must be looked up anew.

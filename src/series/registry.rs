@@ -194,6 +194,9 @@ impl Registry {
             let group = self.find_group(&key, parts)?;
             if group.enter() {
                 group.describe(parts.description);
+                if parts.unknown {
+                    group.set_unknown();
+                }
                 return Ok(group);
             }
             // gone and not yet out of the index: help, then look again

@@ -620,6 +620,7 @@ pub(super) fn lone() -> Series {
         name: "requests",
         unit: "",
         description: "",
+        unknown: false,
         kind: crate::model::Kind::Sum,
         monotonic: true,
         bounds: &[],

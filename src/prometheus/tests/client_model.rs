@@ -128,6 +128,8 @@ pub struct Metric {
     pub counter: Option<Counter>,
     #[prost(message, optional, tag = "4")]
     pub summary: Option<Summary>,
+    #[prost(message, optional, tag = "5")]
+    pub untyped: Option<Gauge>,
     #[prost(message, optional, tag = "7")]
     pub histogram: Option<Histogram>,
 }
@@ -193,7 +195,7 @@ pub fn parse(mut page: &[u8]) -> Result<Vec<Family>, String> {
                 metric.counter.is_some(),
                 metric.gauge.is_some(),
                 metric.summary.is_some(),
-                false,
+                metric.untyped.is_some(),
                 metric.histogram.is_some(),
             ];
             let kind = family.kind.ok_or("no type")? as usize;

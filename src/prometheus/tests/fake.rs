@@ -67,6 +67,7 @@ impl Group {
             unit: "".into(),
             description: "".into(),
             kind,
+            unknown: false,
             monotonic,
             bounds: None,
             born_ns: 0,

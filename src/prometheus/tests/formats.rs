@@ -160,6 +160,32 @@ fn x7_what_openmetrics_forbids_is_left_out_and_counted() {
     assert_eq!(report.count(WarningReason::NotACounter), 2);
 }
 
+/// A gauge whose sender does not know its type says so of its whole family, if that is a gauge.
+#[test]
+fn p03_a_gauge_of_unknown_type_is_unknown() {
+    let unknown = |name: &str| Group::gauge(name).with(|meta| meta.unknown = true);
+    let mut groups = [
+        unknown("g").row(&[], 1, Double(1.5)),
+        Group::gauge("g").with(other_host).row(&[("a", "1")], 1, Int(-2)),
+        Group::counter("h").row(&[], 1, Int(1)),
+        unknown("h_total").row(&[], 1, Int(1)),
+    ];
+    groups[0].meta.born_ns = 9;
+    groups[3].meta.born_ns = 9;
+    let info = "# HELP target Target metadata\n# TYPE target info\ntarget_info{@,host_name=\"h2\"} 1\n";
+    let want = "# TYPE g unknown\ng{@} 1.5\ng{@,a=\"1\"} -2\n# TYPE h counter\nh_total{@} 1\n# EOF\n";
+    let report = check(&groups, &format!("{info}{want}"));
+    assert_eq!(report.count(WarningReason::TypeConflict), 1);
+    for format in [Format::Text004, Format::Text100] {
+        let text = String::from_utf8(sliced(&groups, of(format)).0).unwrap();
+        assert!(text.contains("# TYPE g untyped\n") && text.contains("# TYPE h_total counter\n"), "{text}");
+    }
+    let families = protobuf(&groups).0;
+    let g = families.iter().find(|family| family.name() == "g").unwrap();
+    let values: Vec<_> = g.metric.iter().map(|metric| metric.untyped.clone().unwrap().value.unwrap()).collect();
+    assert_eq!((g.kind, values), (Some(3), vec![1.5, -2.0]));
+}
+
 #[test]
 fn x7_openmetrics_has_a_histograms_count_where_it_has_its_sum() {
     let groups = [

@@ -136,6 +136,8 @@ pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Bytes per second that a body has to bring after the grace, in each window of that length.
 pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;
+/// Time from the head of a request to the last byte of its body, however steadily it comes.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(300);
 /// Time a peer may leave our answers in the socket.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time a peer gets to read the last answer and to close, and an idle HTTP/2 peer to follow a GOAWAY.

@@ -456,6 +456,29 @@ fn t12_a_body_that_stops_is_not_waited_for() {
     assert_eq!(server.held(), 0);
 }
 
+/// T12: nor is one that goes on and on.
+#[test]
+fn t12_a_body_that_does_not_end_is_not_waited_for() {
+    let server = Server::start(Options::default());
+    let mut stream = server.connect();
+    let head = "POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 2000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut sent = head.len() as u64;
+    server.wait("the head", |stats| stats.connections.wire_bytes_in == sent);
+    for _ in 0..60 {
+        server.pass(Duration::from_secs(5));
+        stream.write_all(&[0; 12_000]).unwrap();
+        sent += 12_000;
+        server.wait("what was sent", |stats| stats.connections.wire_bytes_in == sent);
+    }
+    server.pass(Duration::from_secs(1));
+    let reply = read_reply(&mut stream);
+    assert_eq!(reply.status, 408);
+    assert!(String::from_utf8_lossy(&reply.body).contains("5 minutes"));
+    assert!(is_closed(&mut stream));
+    assert_eq!(server.held(), 0);
+}
+
 /// T13: over the limit the connection that is idle longest makes room; one with a request in hand does not, nor one that
 /// was idle for a moment only.
 #[test]

@@ -81,6 +81,8 @@ pub enum Fault {
     Loop,
     /// The body came too slowly.
     Slow,
+    /// The body came for too long.
+    Long,
 }
 
 /// What became of a request.
@@ -173,6 +175,12 @@ impl Fault {
                 Code::DeadlineExceeded,
                 A::Timeout,
                 "the body came slower than 1024 bytes per second; nothing was applied".into(),
+            ),
+            Fault::Long => (
+                S::REQUEST_TIMEOUT,
+                Code::DeadlineExceeded,
+                A::Timeout,
+                "the body was not whole after 5 minutes; nothing was applied: send smaller batches".into(),
             ),
         };
         let detail = match self {

@@ -139,7 +139,7 @@ impl Session {
             match bench.overdue(call.take, call.started_ns, &mut call.state) {
                 Some(fault) => {
                     let call = self.calls.swap_remove(index);
-                    is_slow |= fault == Fault::Slow;
+                    is_slow |= matches!(fault, Fault::Slow | Fault::Long);
                     finish(call, Err(fault), bench);
                     step = Step::Again;
                 }

@@ -303,6 +303,9 @@ impl<I: Intake> Bench<'_, I> {
         if take.deadline_ns < self.now.mono_ns {
             return Some(Fault::Deadline);
         }
+        if self.now.mono_ns.saturating_sub(started_ns) > limits::BODY_TIME_MAX.as_nanos() as u64 {
+            return Some(Fault::Long);
+        }
         let received = body.received();
         let window_bytes = limits::BODY_GRACE.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
         let (since_ns, base) = body.window.unwrap_or((started_ns, 0));

@@ -57,12 +57,7 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHME
 /// Exit code of bad usage: what is asked for cannot be meant.
 pub const USAGE: u8 = 2;
 
-/// A line for people on standard error. Where that is gone nobody reads it, which is no reason to panic. Once the log runs
-/// it goes behind the log's lines, and nobody waits for it.
+/// A line for people on standard error: something is wrong. See `telemetry::log::say`, which others use.
 pub(crate) fn tell(line: std::fmt::Arguments) {
-    use std::io::Write;
-    if telemetry::log::say(line) {
-        return;
-    }
-    let _ = writeln!(std::io::stderr(), "{line}");
+    telemetry::log::say(tracing::Level::ERROR, &line, "");
 }

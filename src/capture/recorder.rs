@@ -129,9 +129,9 @@ impl Recorder {
                 let summary = Summary { dropped, ..summary };
                 let Summary { requests, bytes, full, .. } = summary;
                 let end = if full { "; it ended at --capture-limit" } else { "" };
-                crate::tell(format_args!(
-                    "catchment: capture {path}: {requests} requests, {bytes} bytes; {dropped} dropped{end}"
-                ));
+                let line =
+                    format!("catchment: capture {path}: {requests} requests, {bytes} bytes; {dropped} dropped{end}");
+                crate::telemetry::log::say(tracing::Level::INFO, &line, "");
                 Ok(summary)
             }
             Err(error) => {

@@ -58,8 +58,13 @@ pub fn main() -> u8 {
             if std::env::args_os().any(|word| word.to_string_lossy().starts_with("--out-header")) {
                 hide_stray_words(&mut error);
             }
-            // help and version are printed, and are no failure
-            let _ = error.print();
+            if error.use_stderr() && run::asks_for_json() {
+                crate::telemetry::log::speak_json();
+                crate::tell(format_args!("{}", error.to_string().trim_end()));
+            } else {
+                // help and version are printed, and are no failure
+                let _ = error.print();
+            }
             return error.exit_code() as u8;
         }
     };
@@ -131,6 +136,9 @@ fn hide_stray_words(error: &mut clap::Error) {
 }
 
 fn run(options: run::Options) -> u8 {
+    if options.is_json() {
+        crate::telemetry::log::speak_json();
+    }
     // first of all: gone even where the configuration is refused
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
         crate::tell(format_args!("catchment: {problem}"));

@@ -7,7 +7,7 @@ use crate::limits::{
 };
 use crate::model::Temporality;
 use crate::prometheus::Translation;
-use crate::runtime::{LogFormat, Pin, Plan, clock};
+use crate::runtime::{Pin, Plan, clock};
 use crate::units::{count, duration, part_of, size};
 use clap::{Args, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -206,6 +206,11 @@ impl Options {
             Some(value) if !value.is_empty() => format!("{variable} ({flag}){}", &problem[flag.len()..]),
             _ => problem,
         }
+    }
+
+    /// `--log-format json`
+    pub fn is_json(&self) -> bool {
+        matches!(self.log_format, LogWord::Json)
     }
 
     /// `--ports-file`
@@ -411,15 +416,19 @@ impl Options {
             shutdown_timeout,
             shutdown_delay,
             log: self.log,
-            log_format: match self.log_format {
-                LogWord::Text => LogFormat::Text,
-                LogWord::Json => LogFormat::Json,
-            },
             capture: self.capture.map(|path| (path, capture_limit)),
             ports_file: self.ports_file,
         };
         if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }
+}
+
+/// Whether `--log-format json` is asked for, where the other flags cannot be read.
+pub fn asks_for_json() -> bool {
+    let words: Vec<_> = std::env::args_os().collect();
+    let typed = words.iter().any(|word| word == "--log-format=json")
+        || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");
+    typed || std::env::var_os("CATCHMENT_LOG_FORMAT").is_some_and(|value| value == "json")
 }
 
 /// Whether a connection to `endpoint` would end at the door that `text` asked for. No name is looked up but `localhost`.

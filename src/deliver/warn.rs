@@ -29,7 +29,7 @@ impl Warner {
             return false;
         }
         self.last_ns = Some(now_ns);
-        let unsaid = std::mem::take(&mut self.unsaid);
+        let unsaid = Some(std::mem::take(&mut self.unsaid)).filter(|unsaid| *unsaid > 0);
         tracing::warn!(destination, error = %printable(error), remedy, unsaid, "delivery is in trouble");
         true
     }

@@ -2,11 +2,62 @@
 
 use super::bind::Addresses;
 use super::{Memory, Plan};
+use crate::telemetry::ledger::quoted;
+use crate::telemetry::log;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tracing::Level;
+
+/// Says it; in JSON as an event with a field for each number.
+pub fn say(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) {
+    if log::is_json() {
+        log::say(Level::INFO, &"listening", &fields(plan, addresses, memory, shrunk, pinned));
+    } else {
+        log::say(Level::INFO, &banner(plan, addresses, memory, shrunk, pinned).trim_end(), "");
+    }
+}
+
+/// The same as fields of an object, each behind a comma.
+fn fields(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
+    let mut out = format!(",\"version\":{}", quoted(crate::VERSION));
+    let doors = [
+        ("otlp_grpc", addresses.otlp_grpc),
+        ("otlp_http", addresses.otlp_http),
+        ("prometheus", addresses.prometheus),
+        ("admin", addresses.admin),
+    ];
+    for (name, address) in doors {
+        let address = address.map_or("null".into(), |address| quoted(&address.to_string()));
+        let _ = write!(out, ",\"{name}\":{address}");
+    }
+    let outs = plan.outs.iter().map(|out| {
+        let temporality = format!("{:?}", out.temporality.unwrap_or(plan.temporality)).to_lowercase();
+        format!("{{\"name\":{},\"temporality\":\"{temporality}\"}}", quoted(&out.name))
+    });
+    let _ = write!(out, ",\"destinations\":[{}]", outs.collect::<Vec<_>>().join(","));
+    let numbers = [
+        ("shards", plan.shards as u128),
+        ("connections", plan.connections as u128),
+        ("interval_ms", plan.interval.as_millis()),
+        ("series_limit", plan.series_limit as u128),
+        ("memory_limit_bytes", memory.limit as u128),
+        ("memory_series_bytes", memory.series as u128),
+        ("memory_bodies_bytes", memory.bodies as u128),
+        ("max_body_bytes", plan.max_body as u128),
+        ("expire_ms", plan.expire.as_millis()),
+        ("shutdown_timeout_ms", plan.shutdown_timeout.as_millis()),
+    ];
+    for (name, number) in numbers {
+        let _ = write!(out, ",\"{name}\":{number}");
+    }
+    let shrunk: Vec<String> = shrunk.iter().map(|words| quoted(words)).collect();
+    let _ = write!(out, ",\"pinned\":{pinned},\"smaller_than_by_default\":[{}]", shrunk.join(","));
+    out
+}
 
 /// The banner of `catchment run`.
-pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
+fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
     let mut out = String::new();
     let show = |address: Option<SocketAddr>| address.map_or("off".to_string(), |a| a.to_string());
     let _ = writeln!(out, "catchment {}", crate::VERSION);
@@ -47,11 +98,11 @@ pub fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[Str
     for (i, line) in commands(!plan.outs.is_empty(), addresses).iter().enumerate() {
         let _ = writeln!(out, "  {}     {line}", if i == 0 { "try" } else { "   " });
     }
-    let _ = writeln!(
-        out,
-        "  stop    Ctrl-C or SIGTERM: what is left is delivered first, for up to {:?}",
-        plan.shutdown_timeout
-    );
+    let stop = match plan.shutdown_timeout {
+        Duration::ZERO => "what is left is not waited for".to_string(),
+        timeout => format!("what is left is delivered first, for up to {timeout:?}; another one ends the wait"),
+    };
+    let _ = writeln!(out, "  stop    Ctrl-C or SIGTERM: {stop}");
     out
 }
 

@@ -39,6 +39,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tracing::field::debug;
 
 /// Token of the waker.
 pub(super) const WAKE: mio::Token = mio::Token(0);
@@ -234,7 +235,10 @@ impl Control {
         let until = Instant::now() + self.shutdown_delay;
         let mut busy = false;
         if !self.shutdown_delay.is_zero() {
-            tracing::info!(delay = ?self.shutdown_delay, "stopping: not ready any more; the doors close after --shutdown-delay");
+            tracing::info!(
+                delay = ?self.shutdown_delay,
+                "stopping: not ready any more; the doors close after --shutdown-delay, or at another signal"
+            );
         }
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -356,7 +360,8 @@ impl Control {
         let hurried = self.linger(&mut events);
         let mut deadline =
             Instant::now() + if hurried { HURRY.min(self.shutdown_timeout) } else { self.shutdown_timeout };
-        tracing::info!(timeout = ?self.shutdown_timeout, "stopping: no new requests, one last cut, delivery");
+        let timeout = Some(self.shutdown_timeout).filter(|timeout| !timeout.is_zero()).map(debug);
+        tracing::info!(timeout, "stopping: no new requests, one last cut, delivery; another signal ends the wait");
         // ORDERING: Release pairs with the shards' Acquire
         self.house.phase.store(DRAINING, Release);
         self.house.wake_all();
@@ -437,7 +442,7 @@ impl Control {
         self.losses.look_at_doors(&self.view.at_doors(), clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
-        crate::tell(format_args!("catchment: {}", ledger.line()));
+        ledger.say();
         // ORDERING: a flag; publishes nothing
         self.told.store(true, Relaxed);
         if failed {
@@ -748,7 +753,7 @@ pub(super) mod tests {
     use super::*;
     use crate::ledger::Book;
     use crate::model::Temporality;
-    use crate::runtime::{LogFormat, Pin, RUNNING};
+    use crate::runtime::{Pin, RUNNING};
     use crate::series::registry::{self, Registry};
     use crate::series::slab::SlabWriter;
     use crate::sync::cut::{CutBoard, Due, Switch};
@@ -784,7 +789,6 @@ pub(super) mod tests {
             shutdown_timeout: INTERVAL,
             shutdown_delay: Duration::ZERO,
             log: "error".into(),
-            log_format: LogFormat::Text,
             capture: None,
             ports_file: None,
         }

@@ -60,15 +60,6 @@ pub enum Pin {
     Auto,
 }
 
-/// `--log-format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// What to run: settled, checked options.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -118,8 +109,6 @@ pub struct Plan {
     pub shutdown_delay: Duration,
     /// Log filter.
     pub log: String,
-    /// Log format.
-    pub log_format: LogFormat,
     /// Where to record requests, and how many bytes of them.
     pub capture: Option<(PathBuf, usize)>,
     /// Where to write the bound addresses.
@@ -177,7 +166,7 @@ impl House {
 
 /// Runs until SIGTERM or Ctrl-C; returns the exit code.
 pub fn run(plan: Plan) -> u8 {
-    if let Err(problem) = telemetry::log::start(&plan.log, plan.log_format == LogFormat::Json) {
+    if let Err(problem) = telemetry::log::start(&plan.log) {
         crate::tell(format_args!("catchment: {problem}"));
         return crate::USAGE;
     }
@@ -330,7 +319,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         bind::write_ports(path, &addresses)
             .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
     }
-    crate::tell(format_args!("{}", banner::banner(&plan, &addresses, &memory, &shrunk, !cores.is_empty()).trim_end()));
+    banner::say(&plan, &addresses, &memory, &shrunk, !cores.is_empty());
     let control::End { code, stuck } = control.run(threads, delivery);
     if stuck {
         // a recording ends when every shard has; who is stuck ends with the process

@@ -51,7 +51,7 @@ impl Account {
                 (0..self.sender.destinations()).map(|d| (self.sender.name(d).to_string(), self.sender.ledger(d)));
             let destinations: Vec<_> = rows.collect();
             let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
-            crate::tell(format_args!("catchment: {}", ledger.line()));
+            ledger.say();
         }
         telemetry::log::flush(LOG_FLUSH_MAX);
         std::process::exit(crate::cli::FAILURE.into());

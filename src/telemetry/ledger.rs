@@ -84,6 +84,13 @@ impl Ledger<'_> {
         out
     }
 
+    /// Tells the last line at exit; in JSON an event that has the whole object, too.
+    pub(crate) fn say(&self) {
+        let level = if self.balanced() { tracing::Level::INFO } else { tracing::Level::ERROR };
+        let fields = format!(",\"ledger\":{}", self.json().trim_end());
+        super::log::say(level, &format_args!("catchment: {}", self.line()), &fields);
+    }
+
     /// The last line at exit.
     pub fn line(&self) -> String {
         let t = self.tally;
@@ -124,6 +131,7 @@ pub fn quoted(text: &str) -> String {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
             c if (c as u32) < 0x20 => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }

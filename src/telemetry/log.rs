@@ -1,4 +1,5 @@
-//! The log: `tracing` to standard error, as text or JSON; never a line per point or request.
+//! The log: `tracing` to standard error, as text or JSON; never a line per point or request. As JSON every line of the
+//! process is an event, the banner, the ledger and refusals too: whoever reads that stream parses each.
 //!
 //! ```text
 //!   any thread ─► try_send, or count the line as dropped ─► queue ─► thread "log" ─► standard error
@@ -8,15 +9,21 @@
 //! counted, and told once lines flow again. Bounds: `limits::LOG_LINES_MAX` lines and `LOG_BYTES_MAX` bytes wait; the end
 //! waits for them at most as long as it says.
 
+use super::ledger::quoted;
 use crate::limits::{LOG_BYTES_MAX, LOG_LINES_MAX};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime as _;
+use tracing_subscriber::fmt::{FormatFields, format};
 use tracing_subscriber::prelude::*;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -122,12 +129,58 @@ impl Write for Event {
     }
 }
 
-/// Hands a line for people to the log's thread; `false` before `start`.
-pub(crate) fn say(line: std::fmt::Arguments) -> bool {
-    QUEUE.get().is_some_and(|queue| {
-        queue.push(format!("{line}\n").into_bytes());
-        true
-    })
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From here on every line is a JSON object.
+pub fn speak_json() {
+    JSON.store(true, Relaxed);
+}
+
+/// Whether every line is a JSON object.
+pub fn is_json() -> bool {
+    JSON.load(Relaxed)
+}
+
+/// Says something whatever `--log` asks for. In JSON it is an event with `fields`: nothing, or what stands behind a comma in
+/// an object. Where standard error is gone nobody reads it, which is no reason to panic. Once the log runs it goes behind
+/// the log's lines, and nobody waits for it.
+pub(crate) fn say(level: Level, line: &dyn fmt::Display, fields: &str) {
+    let line = if is_json() { event(level, &line.to_string(), fields) } else { format!("{line}\n") };
+    match QUEUE.get() {
+        Some(queue) => queue.push(line.into_bytes()),
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// An event as `tracing` writes them.
+fn event(level: Level, line: &str, fields: &str) -> String {
+    let mut time = String::new();
+    // it says so itself where there is no time
+    let _ = tracing_subscriber::fmt::time::SystemTime.format_time(&mut Writer::new(&mut time));
+    let message = quoted(line.strip_prefix("catchment: ").unwrap_or(line));
+    let time = quoted(&time);
+    format!(
+        "{{\"timestamp\":{time},\"level\":\"{level}\",\"fields\":{{\"message\":{message}{fields}}},\"target\":\"catchment\"}}\n"
+    )
+}
+
+/// Fields of a text line: a value with blanks or quotes in it, or none, is quoted, so that words tell fields apart.
+fn text_fields() -> impl for<'a> FormatFields<'a> {
+    let fields = format::debug_fn(|out, field, value| {
+        let (name, value) = (field.name(), format!("{value:?}"));
+        if name == "message" {
+            return out.write_str(&value);
+        }
+        if out.has_ansi_escapes() {
+            write!(out, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m")?;
+        } else {
+            write!(out, "{name}=")?;
+        }
+        // texts come in quotes
+        let is_plain = !value.is_empty() && !value.contains([' ', '"', '\n', '\t', '\r']);
+        if is_plain || value.starts_with('"') { out.write_str(&value) } else { write!(out, "{value:?}") }
+    });
+    fields.delimited(" ")
 }
 
 /// Lines dropped so far because nobody read them.
@@ -148,8 +201,8 @@ fn is_directive(directive: &str) -> bool {
     !target.is_empty() && LEVELS.iter().any(|word| word.eq_ignore_ascii_case(level))
 }
 
-/// Starts it. `filter` is a level or a list such as `catchment=debug`.
-pub fn start(filter: &str, json: bool) -> Result<(), String> {
+/// Starts it, as JSON after `speak_json`. `filter` is a level or a list such as `catchment=debug`.
+pub fn start(filter: &str) -> Result<(), String> {
     let wrong = || {
         format!(
             "--log {filter}: give {}, or target=level, such as catchment=debug; several with commas between",
@@ -174,13 +227,12 @@ pub fn start(filter: &str, json: bool) -> Result<(), String> {
         }));
     }
     let registry = tracing_subscriber::registry().with(targets);
-    let result = if json {
+    let result = if is_json() {
         registry.with(tracing_subscriber::fmt::layer().json().with_writer(|| Event)).try_init()
     } else {
         let ansi = io::IsTerminal::is_terminal(&io::stderr());
-        registry
-            .with(tracing_subscriber::fmt::layer().with_ansi(ansi).with_target(false).with_writer(|| Event))
-            .try_init()
+        let layer = tracing_subscriber::fmt::layer().fmt_fields(text_fields());
+        registry.with(layer.with_ansi(ansi).with_target(false).with_writer(|| Event)).try_init()
     };
     result.map_err(|error| failed(&error))
 }
@@ -198,6 +250,17 @@ mod tests {
         for bad in ["", "bogus", "catchment", "=debug", "catchment=", "catchment=loud", "3", "warning"] {
             assert!(!is_directive(bad), "{bad}");
         }
+    }
+
+    /// One object a line, whatever is in it.
+    #[test]
+    fn a_line_for_people_is_an_event_in_json() {
+        let line = event(Level::WARN, "catchment: \"a\"\nb\\", ",\"n\":1");
+        assert_eq!(line.find('\n'), Some(line.len() - 1));
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["fields"], serde_json::json!({ "message": "\"a\"\nb\\", "n": 1 }));
+        assert_eq!(json["level"], "WARN");
+        assert!(json["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
     }
 
     /// A pipe that is read a write at a time, as the test allows.

@@ -31,10 +31,9 @@ pub fn stored_count(path: &Path) -> Result<Option<usize>, String> {
     let named = |why: String| format!("--tuning {}: {why}; make it with catchment tune --save", path.display());
     let mut text = String::new();
     let warn = |why: &str| {
-        crate::tell(format_args!(
-            "catchment: warning: --tuning {}: {why}; --shards auto takes the available cores",
-            path.display()
-        ));
+        let path = path.display();
+        let line = format_args!("catchment: warning: --tuning {path}: {why}; --shards auto takes the available cores");
+        crate::telemetry::log::say(tracing::Level::WARN, &line, "");
         Ok(None)
     };
     match std::fs::File::open(path).and_then(|file| file.take(TUNING_FILE_BYTES_MAX).read_to_string(&mut text)) {

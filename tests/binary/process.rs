@@ -207,7 +207,7 @@ impl Catchment {
             };
             banner.push_str(&line);
             banner.push('\n');
-            if line.starts_with("  stop ") {
+            if line.starts_with("  stop ") || line.contains(r#""message":"listening""#) {
                 break;
             }
         }

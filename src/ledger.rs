@@ -101,7 +101,10 @@ impl Note {
         ("point_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
         ("exemplars", "Exemplars of applied points; the newest four of a series and interval are kept"),
         ("exemplars_dropped", "Exemplars dropped: no value, an id of another length, too long, or no room"),
-        ("points_overflowed", "Points added to the overflow series of their metric; raise --series-limit"),
+        (
+            "points_overflowed",
+            "Points added to an overflow series because a limit of series, groups or memory kept theirs out",
+        ),
         ("texts_cut", "Resources and scopes with texts or attributes over the limits, which were cut"),
         ("series_created", "Series created"),
         ("series_expired", "Series expired after --expire without a point"),

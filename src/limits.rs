@@ -259,6 +259,10 @@ pub const CPUS_MAX: usize = 1_024;
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
 /// Groups (resource, scope, metric) over all shards.
 pub const GROUPS_MAX: usize = 100_000;
+/// Overflow groups that keep the name of their metric, over all shards: outside `GROUPS_MAX` and the memory limit.
+pub const OVERFLOW_GROUPS_MAX: usize = 64;
+/// Bytes of name, unit and bounds of such a metric: with 64 of them and one core some 256 KiB.
+pub const OVERFLOW_KEY_BYTES_MAX: usize = 512;
 /// Default of `--capture-limit`, bytes.
 pub const CAPTURE_LIMIT_DEFAULT: usize = 64 * MIB;
 /// Smallest `--capture-limit`, bytes.

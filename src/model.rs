@@ -71,9 +71,9 @@ pub enum Reject {
     LongName,
     /// M32: too many attributes.
     TooManyAttributes,
-    /// M30: over `--series-limit`, and of a kind that cannot overflow.
+    /// M30: over `--series-limit`, and not a delta that can overflow.
     SeriesLimit,
-    /// Over the limit of groups.
+    /// M30: over the limit of groups, and not a delta that can overflow.
     GroupLimit,
     /// The memory budget is spent.
     MemoryLimit,

@@ -6,7 +6,8 @@
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
 use super::check::{reject_of, word_at};
-use super::overflow::{can_overflow, is_overflow, overflow_run};
+use super::contexts::StreamKey;
+use super::overflow::is_overflow;
 use super::routes::{NONE, Route};
 use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
@@ -20,7 +21,7 @@ use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
     ended_flag, interval_of, points_of, reset_flag, stamp, value_flag,
 };
-use crate::series::group::{Group, Parts, Set};
+use crate::series::group::{Entry, Group, Parts, Set};
 use crate::series::index::WARM_MAX;
 use crate::series::lifecycle::{self, State, Touch};
 use crate::series::registry::Full;
@@ -113,9 +114,12 @@ impl Ingest {
                 List::Exponentials => {
                     for i in std::mem::replace(&mut exponential, to)..to {
                         let (target, point) = stage.exponentials[i];
-                        let done = self
-                            .route_to(target, stage, tally)
-                            .and_then(|route| self.exponential(route, &point, tally).map(|()| route));
+                        let done = self.route_to(target, stage, tally).and_then(|route| {
+                            self.exponential(route, &point, tally).map(|()| route).or_else(|reason| {
+                                let route = self.instead(route, reason, tally)?;
+                                self.exponential(route, &point, tally).map(|()| route)
+                            })
+                        });
                         match done {
                             Ok(route) => self.keep_exemplars(route, point.exemplars, 11, point.flags, tally),
                             Err(reason) => {
@@ -641,13 +645,18 @@ impl Ingest {
         let context = stage.contexts[birth.context as usize];
         let stream = match context.stream {
             NONE => {
-                let stream = self.stream_of(&context, stage, tally)?;
-                stage.contexts[birth.context as usize].stream = stream;
+                let found = self.stream_of(&context, stage, tally);
+                let stream = found.or_else(|reason| self.overflow_stream(&context.key, reason))?;
+                let context = &mut stage.contexts[birth.context as usize];
+                (context.stream, context.overflows) = (stream, found.is_err());
                 stream
             }
             known => known,
         };
         self.contexts.at_mut(stream).used = self.interval;
+        if stage.contexts[birth.context as usize].overflows {
+            return self.overflow_route(stream, Reject::GroupLimit, tally);
+        }
         let hash = birth.hash.unwrap_or_else(|| self.look_ahead(at as usize, stream, stage));
         match self.route_of(stream, birth.raw, birth.normal, hash, tally) {
             Ok(route) => {
@@ -675,29 +684,8 @@ impl Ingest {
         hashes[0]
     }
 
-    /// The route of a known series died, and its series may not come back: where a new one's point goes.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
-        self.overflow_route(self.routes.at(route).stream, reason, tally)
-    }
-
-    /// M30: the route of the stream's overflow series, if a point refused for this reason may go there.
-    #[cold]
-    fn overflow_route(&mut self, stream: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
-        let s = self.contexts.at(stream);
-        if !matches!(reason, Reject::SeriesLimit | Reject::MemoryLimit) || !can_overflow(s.kind, s.temporality) {
-            return Err(reason);
-        }
-        let run = overflow_run(s.kind);
-        let hash = self.registry.hash(&s.group, &run);
-        let route = self.route_of(stream, &run, &run, hash, tally)?;
-        tally.note(Note::Overflowed, 1);
-        Ok(route)
-    }
-
     /// The route of these bytes in the stream, made if it is new.
-    fn route_of(
+    pub(super) fn route_of(
         &mut self,
         stream: u32,
         raw: &[u8],
@@ -776,7 +764,7 @@ impl Ingest {
             return Err(Reject::GroupLimit);
         }
         let (resource, scope) = self.contexts.sets(resource_id, scope_id);
-        let bounds: Vec<f64> = (0..key.bounds.len() / 8).map(|i| f64::from_bits(word_at(key.bounds, i))).collect();
+        let bounds = bounds_of(key);
         let parts = Parts {
             resource,
             resource_schema_url: &attributes::cut_text(text(context.resource.schema_url), NAME_BYTES_MAX),
@@ -790,7 +778,7 @@ impl Ingest {
             monotonic: key.monotonic,
             bounds: &bounds,
         };
-        let group = self.registry.group(&parts).map_err(refusal)?;
+        let group = self.registry.group(&parts, Entry::Limited).map_err(refusal)?;
         Ok(self.contexts.add(scope_id, key, group))
     }
 
@@ -835,7 +823,7 @@ impl Ingest {
 }
 
 /// What a full registry means to a point.
-const fn refusal(full: Full) -> Reject {
+pub(super) const fn refusal(full: Full) -> Reject {
     match full {
         Full::Series => Reject::SeriesLimit,
         Full::Groups => Reject::GroupLimit,
@@ -913,7 +901,12 @@ fn description_of(bytes: &[u8]) -> &str {
     &all[..all.floor_char_boundary(DESCRIPTION_BYTES_MAX)]
 }
 
+/// Bounds of an explicit histogram.
+pub(super) fn bounds_of(key: &StreamKey<'_>) -> Vec<f64> {
+    (0..key.bounds.len() / 8).map(|i| f64::from_bits(word_at(key.bounds, i))).collect()
+}
+
 /// Text that has been checked.
-fn text(bytes: &[u8]) -> &str {
+pub(super) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or("")
 }

@@ -17,7 +17,7 @@ use crate::model::{Kind, Temporality};
 use crate::otlp::request::{Head, MetricHead};
 use crate::series::Group;
 use crate::series::cell::Shape;
-use crate::series::group::{Parts, Set};
+use crate::series::group::{Entry, Parts, Set};
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -186,7 +186,7 @@ impl Contexts {
             monotonic: false,
             bounds: &[],
         };
-        let nobody = Arc::new(Group::new(parts.key(&state), 0, &parts));
+        let nobody = Arc::new(Group::new(parts.key(&state), 0, Entry::Last, &parts));
         Contexts {
             nothing,
             nobody,
@@ -347,6 +347,20 @@ impl Contexts {
         {
             self.remove_resource(id);
         }
+    }
+
+    /// Lets `enter` enter another resource and scope in between; then those that are entered now are so again. What `enter`
+    /// left without a stream goes.
+    pub fn aside<T>(&mut self, enter: impl FnOnce(&mut Contexts) -> T) -> T {
+        let before = std::mem::take(&mut self.entered);
+        let entered = enter(self);
+        for (now, before) in self.entered.iter_mut().zip(before) {
+            // the same one may have been entered by other bytes in the same place of memory; it is not over for it yet
+            *now = now.filter(|(_, id)| before.is_none_or(|(_, other)| other != *id));
+        }
+        self.begin();
+        self.entered = before;
+        entered
     }
 
     /// The resource of `head`, made with `set` if it is new. What is entered and gets no stream goes again when another

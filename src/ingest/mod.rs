@@ -714,7 +714,8 @@ fn stage_birth<'a>(
                 again
             });
             if !is_again {
-                stage.contexts.push(Context { resource: walk.resource, scope: walk.scope, key: *key, stream: NONE });
+                let (resource, scope) = (walk.resource, walk.scope);
+                stage.contexts.push(Context { resource, scope, key: *key, stream: NONE, overflows: false });
             }
             *pending.insert(stage.contexts.len() as u32 - 1)
         }

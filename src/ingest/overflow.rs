@@ -1,29 +1,168 @@
-//! Overflow series (M30): which points may go there, and how one is told.
+//! Overflow (M30): what the limits keep out, and where the points of it go that have no state to keep.
+//!
+//! - A new series past the limits: to the overflow series of its group, which has the attribute `otel.metric.overflow`
+//!   alone.
+//! - A new group past the limits: to the overflow series of an overflow group. These stand under a resource and a scope
+//!   of our own. One whose metric (name, unit, kind, bounds) some group has keeps its name, as long as there are no more
+//!   than `limits::OVERFLOW_GROUPS_MAX` of them; all others share one group a kind, whose histogram has no bounds, so
+//!   that count and sum stay true whatever their bounds are.
+//!
+//! Deltas only: a cumulative point adds what it has gained since the one before it, which is the very state that is
+//! limited.
 //!
 //! Source: OpenTelemetry metrics SDK specification, "Overflow attribute".
 
-use crate::model::{Kind, Temporality};
-use crate::otlp::attributes;
+use super::Ingest;
+use super::commit::{bounds_of, refusal, text};
+use super::contexts::StreamKey;
+use super::routes::NONE;
+use crate::ledger::{Note, Tally};
+use crate::model::{Kind, Reject, Temporality};
+use crate::otlp::points::{EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY};
+use crate::otlp::request::{Head, MetricHead};
+use crate::series::group::{Entry, Parts, Set};
 
-/// M30: what has no state to keep can be summed in the overflow series of its group.
-pub(super) fn can_overflow(kind: Kind, temporality: Temporality) -> bool {
-    temporality == Temporality::Delta && matches!(kind, Kind::Sum | Kind::Histogram)
+/// Whether a point that is refused for this reason can be added elsewhere.
+pub(super) fn can_overflow(reason: Reject, kind: Kind, temporality: Temporality) -> bool {
+    matches!(reason, Reject::SeriesLimit | Reject::GroupLimit | Reject::MemoryLimit)
+        && temporality == Temporality::Delta
+        && matches!(kind, Kind::Sum | Kind::Histogram | Kind::ExponentialHistogram)
 }
+
+/// The only record of an overflow series, behind the key of its field.
+const RECORD: &[u8] = b"\x1a\x0a\x14otel.metric.overflow\x12\x02\x10\x01";
 
 /// `otel.metric.overflow` = true, as a run of this kind's attributes.
 pub(super) fn overflow_run(kind: Kind) -> Vec<u8> {
-    let key_byte = if kind == Kind::Histogram { 0x4a } else { 0x3a };
-    let mut inner = Vec::new();
-    crate::wire::put_bytes(&mut inner, 0x0a, OVERFLOW_KEY);
-    crate::wire::put_bytes(&mut inner, 0x12, &[0x10, 1]);
-    let mut run = Vec::new();
-    crate::wire::put_bytes(&mut run, key_byte, &inner);
-    run
+    let key_byte = match kind {
+        Kind::Histogram => HISTOGRAM_ATTRIBUTES_KEY,
+        Kind::ExponentialHistogram => EXPONENTIAL_ATTRIBUTES_KEY,
+        _ => NUMBER_ATTRIBUTES_KEY,
+    };
+    [&[key_byte][..], RECORD].concat()
 }
 
-const OVERFLOW_KEY: &[u8] = b"otel.metric.overflow";
-
-/// Whether the run is that of an overflow series, which is outside the limit.
+/// Whether the run is that of an overflow series, which is outside the limit: each group has one.
 pub(crate) fn is_overflow(run: &[u8]) -> bool {
-    run.len() < 40 && attributes::Records::new(run).next().is_some_and(|record| record.key() == OVERFLOW_KEY)
+    run.get(1..).is_some_and(|record| record == RECORD)
+}
+
+/// The resource of overflow groups: `service.name` = `catchment.overflow`.
+pub(super) const RESOURCE: Head<'static> =
+    Head { bytes: b"\x0a\x24\x0a\x0cservice.name\x12\x14\x0a\x12catchment.overflow", schema_url: &[] };
+
+/// The scope of overflow groups: its name is `catchment`.
+pub(super) const SCOPE: Head<'static> = Head { bytes: b"\x0a\x09catchment", schema_url: &[] };
+
+/// The group of a metric that keeps its name.
+pub(super) const fn named<'a>(key: &StreamKey<'a>) -> StreamKey<'a> {
+    StreamKey { metric: MetricHead { description: &[], unknown: false, ..key.metric }, ..*key }
+}
+
+/// The group of all others of its kind.
+pub(super) const fn last(key: &StreamKey<'_>) -> StreamKey<'static> {
+    let name: &[u8] = match key.kind {
+        Kind::Histogram => b"catchment.overflow.histogram",
+        Kind::ExponentialHistogram => b"catchment.overflow.exponential_histogram",
+        _ if key.monotonic => b"catchment.overflow.sum",
+        _ => b"catchment.overflow.updown",
+    };
+    let metric = MetricHead { name, description: &[], unit: &[], unknown: false, data: None };
+    StreamKey { metric, kind: key.kind, temporality: key.temporality, monotonic: key.monotonic, bounds: &[] }
+}
+
+impl Ingest {
+    /// The route of a known series died, and its series may not come back: where a new one's point goes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        self.overflow_route(self.routes.at(route).stream, reason, tally)
+    }
+
+    /// M30: the route of the stream's overflow series, if a point refused for this reason may go there.
+    #[cold]
+    pub(super) fn overflow_route(&mut self, stream: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        let s = self.contexts.at(stream);
+        if !can_overflow(reason, s.kind, s.temporality) {
+            return Err(reason);
+        }
+        let run = overflow_run(s.kind);
+        let hash = self.registry.hash(&s.group, &run);
+        let route = self.route_of(stream, &run, &run, hash, tally)?;
+        tally.note(Note::Overflowed, 1);
+        Ok(route)
+    }
+
+    /// The stream of the overflow group for points whose own group was refused for this reason, if they may go there.
+    #[cold]
+    pub(super) fn overflow_stream(&mut self, key: &StreamKey<'_>, reason: Reject) -> Result<u32, Reject> {
+        if !can_overflow(reason, key.kind, key.temporality) {
+            return Err(reason);
+        }
+        let registry = &self.registry;
+        self.contexts.aside(|contexts| {
+            // both messages are in their normal form
+            let resource = || Ok(Set::new(&[], RESOURCE.bytes, registry.state()));
+            let scope = || Ok(Set::new(SCOPE.bytes, &[], registry.state()));
+            let resource_id = contexts.enter_resource(&RESOURCE, resource)?;
+            let scope_id = contexts.enter_scope(resource_id, &SCOPE, scope)?;
+            let mut refused = reason;
+            for (key, entry) in [(named(key), Entry::Named), (last(key), Entry::Last)] {
+                if let Some(id) = contexts.stream(scope_id, NONE, &key) {
+                    return Ok(id);
+                }
+                let (resource, scope) = contexts.sets(resource_id, scope_id);
+                let parts = Parts {
+                    resource,
+                    resource_schema_url: "",
+                    scope,
+                    scope_schema_url: "",
+                    name: text(key.metric.name),
+                    unit: text(key.metric.unit),
+                    description: "",
+                    unknown: false,
+                    kind: key.kind,
+                    monotonic: key.monotonic,
+                    bounds: &bounds_of(&key),
+                };
+                match registry.group(&parts, entry).map_err(refusal) {
+                    Ok(group) => return Ok(contexts.add(scope_id, &key, group)),
+                    Err(reason) => refused = reason,
+                }
+            }
+            Err(refused)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::attributes;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
+    use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use prost::Message;
+
+    fn pair(key: &str, value: Value) -> KeyValue {
+        KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+    }
+
+    #[test]
+    fn the_bytes_are_what_they_say() {
+        let service = pair("service.name", Value::StringValue("catchment.overflow".into()));
+        let resource = Resource { attributes: vec![service], ..Default::default() };
+        assert_eq!(RESOURCE.bytes, resource.encode_to_vec());
+        let scope = InstrumentationScope { name: "catchment".into(), ..Default::default() };
+        assert_eq!(SCOPE.bytes, scope.encode_to_vec());
+        let attributes = vec![pair("otel.metric.overflow", Value::BoolValue(true))];
+        let point = NumberDataPoint { attributes, ..Default::default() };
+        assert_eq!(overflow_run(Kind::Sum), point.encode_to_vec());
+        for kind in [Kind::Sum, Kind::Histogram, Kind::ExponentialHistogram] {
+            let run = overflow_run(kind);
+            assert!(attributes::is_normal(&run, run[0]) && is_overflow(&run), "{kind:?}");
+        }
+        assert!(attributes::is_normal(RESOURCE.bytes, 0x0a));
+        assert!(!is_overflow(&[]) && !is_overflow(&overflow_run(Kind::Sum)[..27]));
+    }
 }

@@ -13,7 +13,8 @@ pub(super) fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
     region[2] = point.min.unwrap_or(0.0).to_bits();
     region[3] = point.max.unwrap_or(0.0).to_bits();
     region[4] = flags_of(point.count, point.sum, point.min, point.max);
-    if point.counts.is_empty() {
+    // one bucket has them all, also those of a point with bounds that goes to an overflow group without
+    if point.counts.is_empty() || region.len() == explicit::HEAD + 1 {
         region[explicit::HEAD] = point.count;
     } else {
         for (i, slot) in region[explicit::HEAD..].iter_mut().enumerate() {

@@ -67,6 +67,8 @@ pub struct Context<'a> {
     pub key: StreamKey<'a>,
     /// Set once it is resolved.
     pub stream: u32,
+    /// The stream is that of an overflow group.
+    pub overflows: bool,
 }
 
 /// Which list points were put in.

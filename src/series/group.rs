@@ -110,6 +110,17 @@ impl Parts<'_> {
     }
 }
 
+/// How a group is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Under the limits of groups and memory.
+    Limited,
+    /// An overflow group of a metric that some group under the limits has too: outside them, so many at once.
+    Named,
+    /// An overflow group for everything else: outside all limits, and one a kind.
+    Last,
+}
+
 /// A group, shared by all its series.
 #[derive(Debug)]
 pub struct Group {
@@ -139,6 +150,8 @@ pub struct Group {
     pub monotonic: bool,
     /// Bounds of an explicit histogram.
     pub bounds: Arc<[f64]>,
+    /// How it was let in.
+    pub entry: Entry,
     /// Streams, over all cores, that feed it; `GONE` once nobody does and it has left the index.
     users: AtomicU32,
 }
@@ -148,7 +161,7 @@ const GONE: u32 = u32::MAX;
 
 impl Group {
     /// A group of these parts.
-    pub fn new(key: GroupKey, id: u32, parts: &Parts<'_>) -> Group {
+    pub fn new(key: GroupKey, id: u32, entry: Entry, parts: &Parts<'_>) -> Group {
         Group {
             key,
             id,
@@ -163,6 +176,7 @@ impl Group {
             kind: parts.kind,
             monotonic: parts.monotonic,
             bounds: parts.bounds.into(),
+            entry,
             users: AtomicU32::new(0),
         }
     }

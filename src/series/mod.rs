@@ -25,6 +25,7 @@ pub mod group;
 #[allow(unsafe_code)]
 pub mod index;
 pub mod lifecycle;
+mod names;
 pub mod registry;
 pub mod slab;
 mod value;

@@ -10,10 +10,12 @@
 //!    a burst of births will take at the cut counts at once.
 
 use super::exemplars::{LastShown, Reservoir};
-use super::group::{Group, GroupKey, Parts};
+use super::group::{Entry, Group, GroupKey, Parts};
 use super::index::{Leaf, Lookup, Trie};
+use super::names::{self, Names};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::Series;
+use crate::limits::{OVERFLOW_GROUPS_MAX, OVERFLOW_KEY_BYTES_MAX};
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
@@ -60,8 +62,8 @@ const LONG_KEY: usize = 512;
 /// The part of the memory limit that such groups may take beyond it.
 const BEYOND: usize = 16;
 
-/// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists.
-const GROUP_BYTES: usize = 512;
+/// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists, its name's entry.
+const GROUP_BYTES: usize = 576;
 
 /// What a group takes, texts included. Resource and scope are counted by the cores that hold them.
 fn group_bytes(group: &Group) -> usize {
@@ -103,6 +105,10 @@ pub struct Registry {
     groups: Trie<Group>,
     group_ids: AtomicU32,
     group_count: AtomicUsize,
+    /// Groups let in as `Entry::Named`.
+    overflow_groups: AtomicUsize,
+    /// Of the groups let in as `Entry::Limited`.
+    names: Names,
     live: AtomicUsize,
     owed: AtomicUsize,
     /// Bytes of groups, and of attributes longer than most.
@@ -136,6 +142,8 @@ impl Registry {
             groups: Trie::new(),
             group_ids: AtomicU32::new(0),
             group_count: AtomicUsize::new(0),
+            overflow_groups: AtomicUsize::new(0),
+            names: Names::new(),
             live: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
             texts: AtomicUsize::new(0),
@@ -187,11 +195,17 @@ impl Registry {
         self.group_count.load(Relaxed)
     }
 
-    /// The group of these parts, made if it is new, for one stream more; `leave` when the stream is gone.
-    pub fn group(&self, parts: &Parts<'_>) -> Result<Arc<Group>, Full> {
+    /// Overflow groups that keep their metric's name.
+    pub fn overflow_group_count(&self) -> usize {
+        // ORDERING: as above
+        self.overflow_groups.load(Relaxed)
+    }
+
+    /// The group of these parts, made if `entry` lets it in, for one stream more; `leave` when the stream is gone.
+    pub fn group(&self, parts: &Parts<'_>, entry: Entry) -> Result<Arc<Group>, Full> {
         let key: GroupKey = parts.key(&self.state);
         for _ in 0..TRIES {
-            let group = self.find_group(&key, parts)?;
+            let group = self.find_group(&key, parts, entry)?;
             if group.enter() {
                 group.describe(parts.description);
                 if parts.unknown {
@@ -205,44 +219,77 @@ impl Registry {
         Err(Full::Groups)
     }
 
-    fn find_group(&self, key: &GroupKey, parts: &Parts<'_>) -> Result<Arc<Group>, Full> {
-        let (mut counted, mut spent) = (false, false);
+    fn find_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry) -> Result<Arc<Group>, Full> {
+        let (mut made, mut full) = (None, Full::Groups);
         let found = self.groups.get_or_insert(
             key.hash,
             |group| group.key == *key,
             || {
-                let (limit, bytes) = (self.options.memory_limit, self.bytes());
-                let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len();
-                if bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND) {
-                    spent = true;
+                if let Err(reason) = self.admit_group(key, parts, entry) {
+                    full = reason;
                     return None;
                 }
-                // ORDERING: a limit; the few that race past it are counted back
-                if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit {
-                    self.group_count.fetch_sub(1, Relaxed);
-                    return None;
-                }
-                counted = true;
                 let id = self.group_ids.fetch_add(1, Relaxed);
-                let group = Group::new(key.clone(), id, parts);
+                let group = Arc::new(Group::new(key.clone(), id, entry, parts));
                 // before anyone can see it, and so take it away
                 self.texts.fetch_add(group_bytes(&group), Relaxed);
-                Some(Arc::new(group))
+                made = Some(group.clone());
+                Some(group)
             },
         );
-        match found {
-            Lookup::Found(group) => {
-                if counted {
+        match (found, made) {
+            (Lookup::Found(group), made) => {
+                if let Some(made) = made {
                     // another core inserted it between: ours was never seen
-                    self.group_count.fetch_sub(1, Relaxed);
-                    self.texts.fetch_sub(group_bytes(&group), Relaxed);
+                    self.count_out(&made);
                 }
                 Ok(group)
             }
-            Lookup::Inserted(group) => Ok(group),
-            Lookup::Refused if spent => Err(Full::Memory),
-            Lookup::Refused => Err(Full::Groups),
+            (Lookup::Inserted(group), _) => Ok(group),
+            (Lookup::Refused, _) => Err(full),
         }
+    }
+
+    /// Counts a group in, if it may be. Those for what the limits keep out are outside them: there are few of them, and
+    /// their keys are short.
+    fn admit_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry) -> Result<(), Full> {
+        let (count, most) = match entry {
+            Entry::Limited => (&self.group_count, self.options.group_limit),
+            Entry::Named => (&self.overflow_groups, OVERFLOW_GROUPS_MAX),
+            Entry::Last => return Ok(()),
+        };
+        let name = names::name_of(parts, &self.state);
+        if entry == Entry::Named && (key.rest.len() > OVERFLOW_KEY_BYTES_MAX || !self.names.knows(name)) {
+            return Err(Full::Groups);
+        }
+        let (limit, bytes) = (self.options.memory_limit, self.bytes());
+        let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len();
+        let beyond = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
+        if entry == Entry::Limited && beyond {
+            return Err(Full::Memory);
+        }
+        // ORDERING: a limit; the few that race past it are counted back
+        if count.fetch_add(1, Relaxed) >= most || entry == Entry::Limited && !self.names.enter(name) {
+            count.fetch_sub(1, Relaxed);
+            return Err(Full::Groups);
+        }
+        Ok(())
+    }
+
+    /// A group that was counted in is no more, or was never seen.
+    fn count_out(&self, group: &Group) {
+        // ORDERING: counts, publish nothing
+        match group.entry {
+            Entry::Limited => {
+                self.names.leave(names::name_of_group(group, &self.state));
+                self.group_count.fetch_sub(1, Relaxed);
+            }
+            Entry::Named => {
+                self.overflow_groups.fetch_sub(1, Relaxed);
+            }
+            Entry::Last => {}
+        }
+        self.texts.fetch_sub(group_bytes(group), Relaxed);
     }
 
     /// A stream that fed the group is gone.
@@ -254,9 +301,7 @@ impl Registry {
 
     fn remove_group(&self, group: &Arc<Group>) {
         if self.groups.remove(group) {
-            // ORDERING: a count, publishes nothing
-            self.group_count.fetch_sub(1, Relaxed);
-            self.texts.fetch_sub(group_bytes(group), Relaxed);
+            self.count_out(group);
         }
     }
 

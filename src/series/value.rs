@@ -625,7 +625,7 @@ pub(super) fn lone() -> Series {
         monotonic: true,
         bounds: &[],
     };
-    let group = Arc::new(Group::new(parts.key(&state), 0, &parts));
+    let group = Arc::new(Group::new(parts.key(&state), 0, crate::series::group::Entry::Last, &parts));
     Series::new(1, group, ThinBytes::new(b""))
 }
 

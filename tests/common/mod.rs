@@ -62,9 +62,12 @@ impl Rig {
     }
 
     pub fn within(cores: usize, series_limit: usize, memory_limit: usize, expire_ns: u64) -> Rig {
+        Rig::limited(cores, RegistryOptions { series_limit, group_limit: 100_000, memory_limit }, expire_ns)
+    }
+
+    pub fn limited(cores: usize, limits: RegistryOptions, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
-        let registry =
-            Arc::new(Registry::new(RegistryOptions { series_limit, group_limit: 100_000, memory_limit }, slabs));
+        let registry = Arc::new(Registry::new(limits, slabs));
         let options = FlushOptions { started_ns: START, expire_ns, interval_ns: 10 * SECOND };
         Rig {
             cores: writers

@@ -240,7 +240,7 @@ impl Model {
         }
         if !self.series.contains_key(&key) && self.live() >= self.limit {
             // M30: only what has no state of its own may be added to the overflow series
-            if !delta || key.group.kind == flat::EXPONENTIAL {
+            if !delta {
                 return None;
             }
             key = key.overflow();

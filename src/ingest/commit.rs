@@ -16,6 +16,8 @@ use crate::ledger::{Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes::{self, Bad};
+use crate::otlp::points::NO_RECORDED_VALUE;
+use crate::otlp::request::MetricHead;
 use crate::otlp::schema::Message;
 use crate::series::cell::{
     self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
@@ -24,7 +26,7 @@ use crate::series::cell::{
 use crate::series::group::{Entry, Group, Parts, Set};
 use crate::series::index::WARM_MAX;
 use crate::series::lifecycle::{self, State, Touch};
-use crate::series::registry::Full;
+use crate::series::registry::{Full, Registry};
 use crate::series::{CellRef, Series};
 use crate::sync::thin::ThinBytes;
 use std::sync::Arc;
@@ -99,7 +101,9 @@ impl Ingest {
                 List::Histograms => {
                     for i in std::mem::replace(&mut histogram, to)..to {
                         let (target, point) = stage.histograms[i];
-                        let done = self.route_to(target, stage, tally).and_then(|route| {
+                        let is_bare = point.flags & NO_RECORDED_VALUE != 0 && point.bounds.is_empty();
+                        let to = if is_bare { self.with_bounds(target, stage, tally) } else { None }.unwrap_or(target);
+                        let done = self.route_to(to, stage, tally).and_then(|route| {
                             self.histogram(route, &point, tally).map(|()| route).or_else(|reason| {
                                 let route = self.instead(route, reason, tally)?;
                                 self.histogram(route, &point, tally).map(|()| route)
@@ -739,6 +743,30 @@ impl Ingest {
         stage: &mut Stage<'_>,
         tally: &mut Tally,
     ) -> Result<u32, Reject> {
+        let (resource, scope) = self.enter(context, stage, tally)?;
+        let key = &context.key;
+        if let Some(id) = self.contexts.stream(scope, NONE, key) {
+            self.describe(id, key.metric.description, key.metric.unknown);
+            return Ok(id);
+        }
+        if self.contexts.len() >= STREAMS_MAX {
+            return Err(Reject::GroupLimit);
+        }
+        let group = self
+            .with_parts(context, (resource, scope), &bounds_of(key), |registry, parts| {
+                registry.group(parts, Entry::Limited)
+            })
+            .map_err(refusal)?;
+        Ok(self.contexts.add(scope, key, group))
+    }
+
+    /// Resource and scope of a context, known from now on.
+    fn enter(
+        &mut self,
+        context: &stage::Context<'_>,
+        stage: &mut Stage<'_>,
+        tally: &mut Tally,
+    ) -> Result<(u32, u32), Reject> {
         let state = self.registry.state();
         let mut cut = 0;
         let resource_id = self.contexts.enter_resource(&context.resource, || {
@@ -755,16 +783,19 @@ impl Ingest {
         if cut > 0 && stage.cut.is_none() {
             stage.cut = Some(stage::example(context.resource.bytes, context.key.metric.name));
         }
+        Ok((resource_id, scope_id))
+    }
+
+    /// What `of` makes of the parts of a context's group with these bounds.
+    fn with_parts<T>(
+        &self,
+        context: &stage::Context<'_>,
+        (resource, scope): (u32, u32),
+        bounds: &[f64],
+        of: impl FnOnce(&Registry, &Parts<'_>) -> T,
+    ) -> T {
         let key = &context.key;
-        if let Some(id) = self.contexts.stream(scope_id, NONE, key) {
-            self.describe(id, key.metric.description, key.metric.unknown);
-            return Ok(id);
-        }
-        if self.contexts.len() >= STREAMS_MAX {
-            return Err(Reject::GroupLimit);
-        }
-        let (resource, scope) = self.contexts.sets(resource_id, scope_id);
-        let bounds = bounds_of(key);
+        let (resource, scope) = self.contexts.sets(resource, scope);
         let parts = Parts {
             resource,
             resource_schema_url: &attributes::cut_text(text(context.resource.schema_url), NAME_BYTES_MAX),
@@ -776,10 +807,52 @@ impl Ingest {
             unknown: key.metric.unknown,
             kind: key.kind,
             monotonic: key.monotonic,
-            bounds: &bounds,
+            bounds,
         };
-        let group = self.registry.group(&parts, Entry::Limited).map_err(refusal)?;
-        Ok(self.contexts.add(scope_id, key, group))
+        of(&self.registry, &parts)
+    }
+
+    /// A histogram's point without a value and without bounds, bound for `target`: if there is a series of its attributes with
+    /// bounds, and none with a value without, it means that one (bounds are no part of a stream's identity in the data
+    /// model). The route to that one.
+    #[cold]
+    fn with_bounds(&mut self, target: Target, stage: &mut Stage<'_>, tally: &mut Tally) -> Option<Target> {
+        let (raw, scope, base, temporality);
+        let (name, unit): (Box<[u8]>, Box<[u8]>);
+        match target {
+            Target::Birth(at) => {
+                let birth = stage.births[at as usize];
+                let context = stage.contexts[birth.context as usize];
+                // what is refused here is refused for the same reason where it is born
+                let envelope = self.enter(&context, stage, tally).ok()?;
+                (raw, scope, temporality) = (ThinBytes::new(birth.raw), envelope.1, context.key.temporality);
+                base = self.with_parts(&context, envelope, &[], |registry, parts| parts.key(registry.state()));
+                (name, unit) = (context.key.metric.name.into(), context.key.metric.unit.into());
+            }
+            Target::Route(route) => {
+                let route = self.routes.at(route);
+                let stream = self.contexts.at(route.stream);
+                (raw, scope, temporality) = (route.bytes.clone(), stream.scope, stream.temporality);
+                base = stream.group.key.clone();
+                (name, unit) = (stream.name.clone(), stream.unit.clone());
+            }
+        }
+        let mut normal = Vec::with_capacity(raw.len());
+        attributes::normalise(&raw, raw.first().copied().unwrap_or(0), &mut normal).ok()?.ok()?;
+        let group = self.registry.with_bounds(&base, &normal)?;
+        let bounds: Vec<u8> = group.bounds.iter().flat_map(|bound| bound.to_bits().to_le_bytes()).collect();
+        let metric = MetricHead { name: &name, unit: &unit, ..MetricHead::default() };
+        let key = StreamKey { metric, kind: Kind::Histogram, temporality, monotonic: false, bounds: &bounds };
+        let hash = self.registry.hash(&group, &normal);
+        let stream = match self.contexts.stream(scope, NONE, &key) {
+            Some(stream) => stream,
+            None if self.contexts.len() < STREAMS_MAX && self.registry.enter(&group) => {
+                self.contexts.add(scope, &key, group)
+            }
+            None => return None,
+        };
+        self.contexts.at_mut(stream).used = self.interval;
+        self.route_of(stream, &raw, &normal, hash, tally).ok().map(Target::Route)
     }
 
     /// Switches to the other bank: the interval `number` is open from now on. Called between two requests. Frees

@@ -69,9 +69,12 @@ impl StreamKey<'_> {
 #[derive(Debug)]
 pub struct Stream {
     hash: u64,
-    scope: u32,
-    name: Box<[u8]>,
-    unit: Box<[u8]>,
+    /// The scope it is of.
+    pub scope: u32,
+    /// `Metric.name`
+    pub name: Box<[u8]>,
+    /// `Metric.unit`
+    pub unit: Box<[u8]>,
     bounds: Box<[u8]>,
     next: u32,
     live: bool,

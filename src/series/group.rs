@@ -121,6 +121,15 @@ pub enum Entry {
     Last,
 }
 
+/// Explicit histograms that differ in their bounds alone.
+#[derive(Debug)]
+pub struct Family {
+    /// Hash of the key without bounds, keyed per process. It alone tells families apart: who finds one asks its group.
+    pub hash: u64,
+    /// The group with bounds that a stream fed last.
+    pub newest: Published<Group>,
+}
+
 /// A group, shared by all its series.
 #[derive(Debug)]
 pub struct Group {
@@ -211,6 +220,22 @@ impl Group {
     pub fn leave(&self) -> bool {
         // ORDERING: AcqRel as in `enter`
         self.users.fetch_sub(1, AcqRel) == 1 && self.users.compare_exchange(0, GONE, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Of an explicit histogram with bounds, the hash of its family.
+    pub fn family(&self, state: &ahash::RandomState) -> Option<u64> {
+        let rest = self.key.rest.split_at_checked(self.key.rest.len().wrapping_sub(8 * self.bounds.len()))?.0;
+        let is_one = self.kind == Kind::Histogram && !self.bounds.is_empty();
+        is_one.then(|| state.hash_one((self.key.resource.hash, self.key.scope.hash, rest)))
+    }
+
+    /// Whether it is this metric with bounds, where `key` is one of a histogram without.
+    pub fn is_with_bounds(&self, key: &GroupKey) -> bool {
+        self.kind == Kind::Histogram
+            && self.key.rest.len() == key.rest.len() + 8 * self.bounds.len()
+            && self.key.rest.starts_with(&key.rest)
+            && self.key.resource == key.resource
+            && self.key.scope == key.scope
     }
 
     /// Words of the owner's block of each of its series.

@@ -10,11 +10,11 @@
 //!    a burst of births will take at the cut counts at once.
 
 use super::exemplars::{LastShown, Reservoir};
-use super::group::{Entry, Group, GroupKey, Parts};
+use super::group::{Entry, Family, Group, GroupKey, Parts};
 use super::index::{Leaf, Lookup, Trie};
 use super::names::{self, Names};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
-use super::value::Series;
+use super::value::{ReadValue, Series};
 use crate::limits::{OVERFLOW_GROUPS_MAX, OVERFLOW_KEY_BYTES_MAX};
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
@@ -31,6 +31,12 @@ impl Leaf for Series {
 impl Leaf for Group {
     fn hash(&self) -> u64 {
         self.key.hash
+    }
+}
+
+impl Leaf for Family {
+    fn hash(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -65,9 +71,12 @@ const BEYOND: usize = 16;
 /// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists, its name's entry.
 const GROUP_BYTES: usize = 576;
 
-/// What a group takes, texts included. Resource and scope are counted by the cores that hold them.
+/// Bytes of a family of histograms.
+const FAMILY_BYTES: usize = 128;
+
+/// What a group takes, texts and family included. Resource and scope are counted by the cores that hold them.
 fn group_bytes(group: &Group) -> usize {
-    GROUP_BYTES + 2 * group.key.rest.len()
+    GROUP_BYTES + 2 * group.key.rest.len() + FAMILY_BYTES * usize::from(group.buckets() > 1)
 }
 
 fn block_bytes(group: &Group) -> usize {
@@ -103,6 +112,8 @@ pub struct Registry {
     state: ahash::RandomState,
     tries: Box<[Trie<Series>]>,
     groups: Trie<Group>,
+    /// Of histograms with bounds: a point that has none, as it has no value, may mean one of these.
+    families: Trie<Family>,
     group_ids: AtomicU32,
     group_count: AtomicUsize,
     /// Groups let in as `Entry::Named`.
@@ -140,6 +151,7 @@ impl Registry {
             state,
             tries: (0..n).map(|_| Trie::new()).collect(),
             groups: Trie::new(),
+            families: Trie::new(),
             group_ids: AtomicU32::new(0),
             group_count: AtomicUsize::new(0),
             overflow_groups: AtomicUsize::new(0),
@@ -206,7 +218,7 @@ impl Registry {
         let key: GroupKey = parts.key(&self.state);
         for _ in 0..TRIES {
             let group = self.find_group(&key, parts, entry)?;
-            if group.enter() {
+            if self.enter(&group) {
                 group.describe(parts.description);
                 if parts.unknown {
                     group.set_unknown();
@@ -292,9 +304,53 @@ impl Registry {
         self.texts.fetch_sub(group_bytes(group), Relaxed);
     }
 
+    /// One stream more feeds the group, which becomes the newest of its family; `false` if it is gone.
+    pub fn enter(&self, group: &Arc<Group>) -> bool {
+        if !group.enter() {
+            return false;
+        }
+        // behind `enter`: while the caller's stream is there, `leave` does not pass the family by
+        if let Some(hash) = group.family(&self.state) {
+            let make = || Some(Arc::new(Family { hash, newest: Published::new(group.clone()) }));
+            if let Lookup::Found(family) = self.families.get_or_insert(hash, |_| true, make) {
+                family.newest.store(group.clone());
+            }
+        }
+        true
+    }
+
+    /// The group of the series that a histogram's point without a value and without bounds means, where `key` is that of a
+    /// group without bounds: of those with bounds the one that a stream fed last, if it has a series of these attributes
+    /// and `key` has none with a value.
+    pub fn with_bounds(&self, key: &GroupKey, run: &[u8]) -> Option<Arc<Group>> {
+        let family = self.families.get(key.hash, |_| true)?;
+        if let Some(without) = self.groups.get(key.hash, |group| group.key == *key)
+            && let Some(series) = self.known(&without, run)
+            && matches!(series.read(u32::MAX), ReadValue::Found { .. })
+        {
+            return None;
+        }
+        let group = family.newest.load();
+        (group.is_with_bounds(key) && self.known(&group, run).is_some()).then_some(group)
+    }
+
+    fn known(&self, group: &Arc<Group>, run: &[u8]) -> Option<Arc<Series>> {
+        let hash = self.hash(group, run);
+        self.tries[self.owner(hash)].get(hash, |series| {
+            Arc::ptr_eq(&series.group, group) && crate::otlp::attributes::same(&series.attributes, run)
+        })
+    }
+
     /// A stream that fed the group is gone.
     pub fn leave(&self, group: &Arc<Group>) {
         if group.leave() {
+            if let Some(hash) = group.family(&self.state)
+                && let Some(family) = self.families.get(hash, |_| true)
+                && Arc::ptr_eq(&family.newest.load(), group)
+            {
+                // a group that comes in between is not found by its family until a stream enters it again
+                self.families.remove(&family);
+            }
             self.remove_group(group);
         }
     }

@@ -212,7 +212,7 @@ impl Group {
     /// Counts a stream that feeds it; `false` when it is gone and must be looked up anew.
     pub fn enter(&self) -> bool {
         // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
-        self.users.fetch_update(AcqRel, Acquire, |users| (users != GONE).then_some(users + 1)).is_ok()
+        self.users.fetch_update(AcqRel, Acquire, |users| (users != GONE).then(|| users + 1)).is_ok()
     }
 
     /// A stream that fed it is gone; `true` when it was the last: the caller takes the group out of the index. No
@@ -246,5 +246,16 @@ impl Group {
     /// Buckets of an explicit histogram.
     pub fn buckets(&self) -> u32 {
         if self.kind == Kind::Histogram { self.bounds.len() as u32 + 1 } else { 0 }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    #[test]
+    fn a_group_that_is_gone_takes_nobody() {
+        let group = crate::series::value::lone().group;
+        assert!(group.enter() && group.enter());
+        assert!(!group.leave() && group.leave());
+        assert!(!group.enter() && !group.enter());
     }
 }

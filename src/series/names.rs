@@ -51,7 +51,7 @@ impl Names {
                 return false;
             };
             // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
-            if name.groups.fetch_update(AcqRel, Acquire, |n| (n != GONE).then_some(n + 1)).is_ok() {
+            if name.groups.fetch_update(AcqRel, Acquire, |n| (n != GONE).then(|| n + 1)).is_ok() {
                 return true;
             }
             self.all.remove(&name);

@@ -263,6 +263,13 @@ pub const GROUPS_MAX: usize = 100_000;
 pub const OVERFLOW_GROUPS_MAX: usize = 64;
 /// Bytes of name, unit and bounds of such a metric: with 64 of them and one core some 256 KiB.
 pub const OVERFLOW_KEY_BYTES_MAX: usize = 512;
+/// Peers that are told apart where series and groups are shared; more of them share these.
+pub const PEERS_MAX: usize = 1_024;
+/// Default of `--peer-share`, percent.
+pub const PEER_SHARE_DEFAULT: u32 = 50;
+/// Time for which a peer that a limit refused binds those that have more than their share; two intervals, if that is longer.
+/// SDKs export every 60 s: who is refused at each of its exports wants all the time.
+pub const PEER_WANTS_FOR: Duration = Duration::from_secs(120);
 /// Default of `--capture-limit`, bytes.
 pub const CAPTURE_LIMIT_DEFAULT: usize = 64 * MIB;
 /// Smallest `--capture-limit`, bytes.

@@ -1,6 +1,7 @@
 //! The vocabulary that rooms share. Knows no sockets, no bytes layout, no aggregation.
 
 use crate::clock::Now;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// `AggregationTemporality` of metrics.proto, the two values that may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,11 +94,13 @@ pub enum Reject {
     LongAttribute,
     /// Dated further ahead of our clock than `--max-future`.
     FarFuture,
+    /// Of a peer that has more than `--peer-share` while others are refused, and not a delta that can overflow.
+    PeerShare,
 }
 
 impl Reject {
     /// Number of reasons.
-    pub const COUNT: usize = 22;
+    pub const COUNT: usize = 23;
     /// All reasons, by number.
     pub const ALL: [Reject; Self::COUNT] = [
         Reject::NoTime,
@@ -122,6 +125,7 @@ impl Reject {
         Reject::LongUnit,
         Reject::LongAttribute,
         Reject::FarFuture,
+        Reject::PeerShare,
     ];
 
     /// The label value in metrics and in the ledger.
@@ -149,6 +153,7 @@ impl Reject {
             Reject::LongUnit => "long_unit",
             Reject::LongAttribute => "long_attribute",
             Reject::FarFuture => "far_future",
+            Reject::PeerShare => "peer_share",
         }
     }
 
@@ -176,6 +181,10 @@ impl Reject {
             }
             Reject::NotFinite => "a sum is NaN or infinite",
             Reject::FarFuture => "time_unix_nano lies further ahead than --max-future: set the clock of the source",
+            Reject::PeerShare => {
+                "this address made more than --peer-share of all live series or groups while others were refused at a limit: \
+                 send fewer distinct ones, or raise the limit"
+            }
             Reject::LongUnit => "a unit is longer than 64 bytes",
             Reject::LongAttribute => {
                 "an attribute's key is longer than 255 bytes, or its value than 4096: shorten it at the source"
@@ -211,6 +220,35 @@ impl Input {
     }
 }
 
+/// Whose connection it is: an address, of IPv6 the network, as one host has 2^64 addresses there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(IpAddr);
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Peer(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+            address => address,
+        })
+    }
+}
+
+impl Default for Peer {
+    /// Nobody in particular.
+    fn default() -> Self {
+        Peer(Ipv4Addr::UNSPECIFIED.into())
+    }
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The door it came in by.
+    pub door: Input,
+    /// Who sent it.
+    pub peer: Peer,
+}
+
 /// What became of one well-formed export request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
@@ -240,11 +278,25 @@ pub enum Refusal {
 pub trait Intake {
     /// Decodes, checks and applies one protobuf `ExportMetricsServiceRequest`: all or nothing when malformed,
     /// point by point when single points are invalid.
-    fn export(&mut self, input: Input, body: &[u8], now: Now) -> Result<Receipt, Refusal>;
+    fn export(&mut self, origin: Origin, body: &[u8], now: Now) -> Result<Receipt, Refusal>;
 
     /// Asks for `bytes` of the memory budget before a body is read or inflated; `false` refuses it retryably.
     fn reserve(&mut self, bytes: usize) -> bool;
 
     /// Gives back what `reserve` granted.
     fn release(&mut self, bytes: usize);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_peer() {
+        let peer = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:2"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
+        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
+    }
 }

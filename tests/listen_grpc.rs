@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use catchment::limits;
 use catchment::listen::{Answer, Options};
-use catchment::model::Input;
+use catchment::model::{Input, Peer};
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request};
 use listen_support::*;
@@ -43,7 +43,13 @@ fn run<F: Future>(test: F) -> F::Output {
 }
 
 async fn connect(server: &Server) -> SendRequest<Bytes> {
-    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    connect_as(server, "127.0.0.1").await
+}
+
+async fn connect_as(server: &Server, peer: &str) -> SendRequest<Bytes> {
+    let stream = server.connect_as(peer);
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
     // the client's own guard against small DATA frames grows with its window: at the default one, two hundred answers of
     // five bytes that come faster than it reads end the connection on its side
     let client = h2::client::Builder::new().initial_connection_window_size(1 << 20).handshake(stream);
@@ -543,4 +549,18 @@ fn t12_slow_clients_are_closed() {
     });
     server.wait("all closed", |stats| stats.connections.open == 0);
     assert_eq!(server.held(), 0);
+}
+
+#[test]
+fn what_is_handed_on_says_whom_it_is_from() {
+    run(async {
+        let server = Server::start(Options::default());
+        let (one, two) = (connect_as(&server, "127.0.0.2").await, connect_as(&server, "127.0.0.3").await);
+        for send in [&one, &two, &one] {
+            assert_eq!(export(send, b"x").await.grpc(), 0);
+        }
+        let peer = |text: &str| Peer::from(text.parse::<std::net::IpAddr>().unwrap());
+        let expected = ["127.0.0.2", "127.0.0.3", "127.0.0.2"].map(peer);
+        assert_eq!(*server.shared.peers.lock().unwrap(), expected);
+    });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use catchment::limits::ZSTD_STATE_BYTES;
 use catchment::listen::{Answer, Options};
-use catchment::model::Input;
+use catchment::model::{Input, Peer};
 use listen_support::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
@@ -539,6 +539,18 @@ fn t13_who_has_most_makes_room_for_others() {
     }
     assert_eq!(try_request(&mut one), Some(200));
     assert_eq!(try_request(&mut two), Some(200));
+}
+
+#[test]
+fn what_is_handed_on_says_whom_it_is_from() {
+    let server = Server::start(Options::default());
+    let mut both = [server.connect_as("127.0.0.2"), server.connect_as("127.0.0.3")];
+    for n in [0, 1, 0] {
+        assert_eq!(try_request(&mut both[n]), Some(200));
+    }
+    let peer = |text: &str| Peer::from(text.parse::<std::net::IpAddr>().unwrap());
+    let expected = ["127.0.0.2", "127.0.0.3", "127.0.0.2"].map(peer);
+    assert_eq!(*server.shared.peers.lock().unwrap(), expected);
 }
 
 /// T13: who has most gets room from his own connections, not from others that are idle for longer.

@@ -313,6 +313,9 @@ fn wrong_inputs_are_answered_with_what_was_meant() {
     for (words, code, wanted) in [
         ("--interval -5s", 2, "--interval '-5s' is no duration; write 250ms"),
         ("--series-limit -1", 2, "--series-limit '-1' is no number of them"),
+        ("--peer-share 0%", 2, "--peer-share '0%': write 1% to 100%"),
+        ("--peer-share 101%", 2, "--peer-share '101%': write 1% to 100%"),
+        ("--peer-share 0.5", 2, "--peer-share '0.5': write 1% to 100%"),
         ("--otlp-grpc http://127.0.0.1:4317", 2, "leave out http://, as in 127.0.0.1:4317"),
         // an address of documentation is nobody's (RFC 5737)
         (
@@ -439,6 +442,7 @@ fn the_version_shows_a_commit_and_the_help_every_flag_with_its_variable() {
         "interval",
         "temporality",
         "series-limit",
+        "peer-share",
         "memory-limit",
         "max-body",
         "expire",

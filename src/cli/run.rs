@@ -3,11 +3,12 @@
 use crate::deliver::{Access, Endpoint, Secret, parse_out};
 use crate::limits::{
     CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX,
-    INTERVAL_MIN, MIB, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
+    INTERVAL_MIN, MIB, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::Temporality;
 use crate::prometheus::Translation;
 use crate::runtime::{Pin, Plan, clock};
+use crate::series::peers;
 use crate::units::{count, duration, part_of, size};
 use clap::{Args, ValueEnum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -93,6 +94,10 @@ pub struct Options {
     /// rest is rejected
     #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
     series_limit: String,
+    /// What one client (an address; of IPv6 a /64) may have of all live series, and of all groups, while a limit refuses
+    /// those of others that have less: past it, none of its new ones get in. Alone it may have all; 100% binds nobody
+    #[arg(long, value_name = "PERCENT", default_value_t = format!("{PEER_SHARE_DEFAULT}%"), env = "CATCHMENT_PEER_SHARE")]
+    peer_share: String,
     /// Memory of the whole process, also as a part of what there is, such as 50%. `auto` takes three quarters of what there
     /// is: the machine's, the least of all its cgroups' limits, ulimit -v; of a limit it leaves at least 24 MiB
     #[arg(long, value_name = "SIZE|auto", default_value = "auto", env = "CATCHMENT_MEMORY_LIMIT")]
@@ -351,6 +356,13 @@ impl Options {
         if !(1..=u32::MAX as usize).contains(&series_limit) {
             note(format!("--series-limit {}: give a number from 1 to {}", self.series_limit, u32::MAX));
         }
+        let peer_share = match part_of(&self.peer_share, peers::WHOLE as usize) {
+            Some(Ok(share)) => share as u32,
+            _ => {
+                note(format!("--peer-share '{}': write 1% to 100%", self.peer_share));
+                peers::WHOLE
+            }
+        };
         let max_body = size(&self.max_body).unwrap_or_else(|why| {
             note(format!("--max-body {why}"));
             usize::MAX
@@ -409,6 +421,7 @@ impl Options {
             interval,
             temporality,
             series_limit,
+            peer_share,
             memory_limit,
             max_body,
             expire,

@@ -541,9 +541,9 @@ impl Ingest {
         tally: &mut Tally,
     ) -> Result<u32, Reject> {
         debug_assert_eq!(hash, self.registry.hash(group, run), "a series has one hash");
-        let limited = !is_overflow(run);
+        let (limited, maker) = (!is_overflow(run), self.maker());
         for _ in 0..TRIES {
-            let (series, is_new) = self.registry.series(group, hash, run, limited).map_err(refusal)?;
+            let (series, is_new) = self.registry.series(group, hash, run, limited, maker).map_err(refusal)?;
             tally.note(Note::SeriesBorn, u64::from(is_new));
             if let Some(line) = self.cell_in(&series, shape) {
                 return Ok(line);
@@ -752,9 +752,10 @@ impl Ingest {
         if self.contexts.len() >= STREAMS_MAX {
             return Err(Reject::GroupLimit);
         }
+        let maker = self.maker();
         let group = self
             .with_parts(context, (resource, scope), &bounds_of(key), |registry, parts| {
-                registry.group(parts, Entry::Limited)
+                registry.group(parts, Entry::Limited, maker)
             })
             .map_err(refusal)?;
         Ok(self.contexts.add(scope, key, group))
@@ -901,6 +902,7 @@ pub(super) const fn refusal(full: Full) -> Reject {
         Full::Series => Reject::SeriesLimit,
         Full::Groups => Reject::GroupLimit,
         Full::Memory => Reject::MemoryLimit,
+        Full::Share => Reject::PeerShare,
     }
 }
 

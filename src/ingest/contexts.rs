@@ -189,7 +189,7 @@ impl Contexts {
             monotonic: false,
             bounds: &[],
         };
-        let nobody = Arc::new(Group::new(parts.key(&state), 0, Entry::Last, &parts));
+        let nobody = Arc::new(Group::new(parts.key(&state), 0, (Entry::Last, 0), &parts));
         Contexts {
             nothing,
             nobody,

@@ -34,13 +34,14 @@ mod summaries;
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::{Note, Tally};
 use crate::limits::{GROUPS_MAX, NAME_BYTES_MAX, STAGE_KEPT_BYTES_MAX, UNIT_BYTES_MAX};
-use crate::model::{Input, Kind, Receipt, Reject, Temporality};
+use crate::model::{Input, Kind, Peer, Receipt, Reject, Temporality};
 use crate::otlp::attributes;
 use crate::otlp::points::{
     self, Attributes, EXEMPLARS_KEY, EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY,
 };
 use crate::otlp::request::{self, Head, MetricHead};
 use crate::otlp::schema::Message;
+use crate::series::peers::{Maker, Peers};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::wire::{Fault, FaultKind, check_utf8};
@@ -69,6 +70,9 @@ pub struct Ingest {
     options: Options,
     /// The latest time that a point may have, nanoseconds.
     latest: u64,
+    /// Who sends, and the slot of that peer.
+    peer: Peer,
+    maker_slot: u16,
     registry: Arc<Registry>,
     slab: SlabWriter,
     contexts: Contexts,
@@ -98,6 +102,8 @@ impl Ingest {
             core: core as u16,
             options,
             latest: u64::MAX,
+            peer: Peer::default(),
+            maker_slot: Peers::slot_of(state.hash_one(Peer::default())),
             registry,
             slab,
             contexts: Contexts::new(state),
@@ -118,6 +124,19 @@ impl Ingest {
     /// like.
     pub const fn accept_until(&mut self, latest: u64) {
         self.latest = latest;
+    }
+
+    /// What is exported from now on comes from this peer.
+    pub fn comes_from(&mut self, peer: Peer) {
+        if peer != self.peer {
+            self.peer = peer;
+            self.maker_slot = Peers::slot_of(self.registry.state().hash_one(peer));
+        }
+    }
+
+    /// Who makes what is born now.
+    fn maker(&self) -> Maker {
+        Maker { slot: self.maker_slot, interval: self.interval }
     }
 
     /// The slab, for the owner's own blocks (the owner of a shard runs on the same thread).

@@ -24,7 +24,7 @@ use crate::series::group::{Entry, Parts, Set};
 
 /// Whether a point that is refused for this reason can be added elsewhere.
 pub(super) fn can_overflow(reason: Reject, kind: Kind, temporality: Temporality) -> bool {
-    matches!(reason, Reject::SeriesLimit | Reject::GroupLimit | Reject::MemoryLimit)
+    matches!(reason, Reject::SeriesLimit | Reject::GroupLimit | Reject::MemoryLimit | Reject::PeerShare)
         && temporality == Temporality::Delta
         && matches!(kind, Kind::Sum | Kind::Histogram | Kind::ExponentialHistogram)
 }
@@ -99,7 +99,7 @@ impl Ingest {
         if !can_overflow(reason, key.kind, key.temporality) {
             return Err(reason);
         }
-        let registry = &self.registry;
+        let (registry, maker) = (&self.registry, self.maker());
         self.contexts.aside(|contexts| {
             // both messages are in their normal form
             let resource = || Ok(Set::new(&[], RESOURCE.bytes, registry.state()));
@@ -125,7 +125,7 @@ impl Ingest {
                     monotonic: key.monotonic,
                     bounds: &bounds_of(&key),
                 };
-                match registry.group(&parts, entry).map_err(refusal) {
+                match registry.group(&parts, entry, maker).map_err(refusal) {
                     Ok(group) => return Ok(contexts.add(scope_id, &key, group)),
                     Err(reason) => refused = reason,
                 }

@@ -16,7 +16,7 @@ use super::session::Otlp;
 use super::{Door, Options, Stats};
 use crate::clock::Now;
 use crate::limits;
-use crate::model::Intake;
+use crate::model::{Intake, Peer};
 
 /// Listeners, connections and calls of one shard.
 pub struct Doors {
@@ -49,7 +49,7 @@ impl Doors {
     /// the loop should then look for events without waiting.
     pub fn turn(&mut self, intake: &mut impl Intake, now: Now) -> bool {
         self.shop.inflate_left = limits::INFLATE_TURN_BYTES;
-        let more = self.floor.turn(&mut Bench { shop: &mut self.shop, intake, now }, now);
+        let more = self.floor.turn(&mut Bench { shop: &mut self.shop, intake, now, peer: Peer::default() }, now);
         self.count();
         more
     }
@@ -61,13 +61,13 @@ impl Doors {
 
     /// Ends what takes too long: heads, bodies, calls past their deadline, idle and stalled connections.
     pub fn on_timers(&mut self, intake: &mut impl Intake, now: Now) {
-        self.floor.on_timers(&mut Bench { shop: &mut self.shop, intake, now }, now);
+        self.floor.on_timers(&mut Bench { shop: &mut self.shop, intake, now, peer: Peer::default() }, now);
         self.count();
     }
 
     /// Closes the listeners; says GOAWAY and `Connection: close`; calls in hand are finished in later turns.
     pub fn stop_accepting(&mut self, intake: &mut impl Intake, now: Now) {
-        self.floor.stop(&mut Bench { shop: &mut self.shop, intake, now }, now);
+        self.floor.stop(&mut Bench { shop: &mut self.shop, intake, now, peer: Peer::default() }, now);
         self.count();
     }
 

@@ -26,7 +26,8 @@ use mio::{Interest, Registry, Token};
 use super::ConnectionStats;
 use crate::clock::Now;
 use crate::limits;
-use crate::net::accept::{Accepted, Peer, Reserve};
+use crate::model::Peer;
+use crate::net::accept::{Accepted, Reserve};
 use crate::net::wire::{Discarded, Scratch, Wire};
 
 /// What a session wants next.
@@ -392,7 +393,7 @@ impl<S> Floor<S> {
             self.stats.refused += 1;
             return;
         }
-        let mut wire = Wire::new(stream, self.scratch.clone());
+        let mut wire = Wire::new(stream, self.scratch.clone(), peer);
         let slot = match self.free.pop() {
             Some(slot) => slot as usize,
             None => {

@@ -147,7 +147,8 @@ impl Session {
             Ok(take) => (take, None),
             Err(fault) => (Take { coding: Coding::Identity, deadline_ns: u64::MAX }, Some(fault)),
         };
-        self.exchange = Some(Exchange { tongue, take, body, state: Body::default(), started_ns: bench.now.mono_ns });
+        self.exchange =
+            Some(Exchange { tongue, take, body, state: Body::of(bench.peer), started_ns: bench.now.mono_ns });
         match refused {
             Some(fault) => {
                 self.answer(wire, bench, Err(fault));

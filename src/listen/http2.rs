@@ -282,7 +282,7 @@ fn begin<I: Intake>(
         body,
         respond,
         headers,
-        state: Body::default(),
+        state: Body::of(bench.peer),
         started_ns: bench.now.mono_ns,
     };
     match verdict {

@@ -15,7 +15,7 @@ use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
 use super::{Answer, Options, Stats};
 use crate::clock::Now;
-use crate::model::{Input, Intake};
+use crate::model::{Input, Intake, Origin, Peer};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate, InflateFault, Progress, work};
@@ -120,6 +120,7 @@ impl Transcoding {
 /// The body of one request, in the making.
 #[derive(Default)]
 pub struct Body {
+    peer: Peer,
     collect: Collect,
     inflating: Option<Box<Inflating>>,
     transcoding: Option<Box<Transcoding>>,
@@ -130,6 +131,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// Nothing yet of a request of this peer.
+    pub fn of(peer: Peer) -> Body {
+        Body { peer, ..Body::default() }
+    }
+
     /// Bytes that came.
     pub fn received(&self) -> usize {
         self.collect.received()
@@ -146,6 +152,8 @@ pub struct Bench<'a, I> {
     pub shop: &'a mut Shop,
     pub intake: &'a mut I,
     pub now: Now,
+    /// Whose connection is driven.
+    pub peer: Peer,
 }
 
 impl<I: Intake> Bench<'_, I> {
@@ -211,7 +219,11 @@ impl<I: Intake> Bench<'_, I> {
             plain
         };
         self.shop.stats.decompressed_bytes += plain.len() as u64;
-        Some(self.intake.export(tongue.input(), message, self.now).map_err(Fault::Refused))
+        Some(
+            self.intake
+                .export(Origin { door: tongue.input(), peer: state.peer }, message, self.now)
+                .map_err(Fault::Refused),
+        )
     }
 
     /// Goes on inflating `body`.

@@ -29,6 +29,7 @@ impl Otlp {
 impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
     fn drive(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, I>) -> Step {
         let now_ns = bench.now.mono_ns;
+        bench.peer = wire.peer();
         if let Otlp::Sniffing { first_byte_ns, .. } = self {
             match wire.sniff() {
                 Sniffed::Nothing => return Step::Wait,

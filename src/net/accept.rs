@@ -6,9 +6,10 @@
 //! Bounds: `limits::ACCEPT_BACKLOG` connections wait in the kernel; one reserve descriptor a shard.
 
 use crate::limits;
+use crate::model::Peer;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 
@@ -43,19 +44,6 @@ pub enum Accepted {
         /// Monotonic nanoseconds.
         until_ns: u64,
     },
-}
-
-/// Whose connection it is: an address, of IPv6 the network, as one host has 2^64 addresses there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Peer(IpAddr);
-
-impl From<IpAddr> for Peer {
-    fn from(address: IpAddr) -> Self {
-        Peer(match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-            address => address,
-        })
-    }
 }
 
 /// The spare descriptor of a shard.
@@ -97,18 +85,4 @@ impl Reserve {
 
 fn is_exhausted(fault: &io::Error) -> bool {
     matches!(fault.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_one_peer() {
-        let peer = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:2"));
-        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
-        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
-        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
-    }
 }

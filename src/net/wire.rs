@@ -26,6 +26,7 @@ use mio::net::TcpStream;
 use super::frames::{Flood, FrameMeter};
 use super::heads::{HeadMeter, POISON};
 use crate::limits;
+use crate::model::Peer;
 use crate::sync::spare;
 
 /// The read buffer that all wires of a shard share.
@@ -67,6 +68,7 @@ pub enum Discarded {
 /// One socket with its readiness.
 pub struct Wire {
     socket: TcpStream,
+    peer: Peer,
     scratch: Scratch,
     readable: Cell<bool>,
     writable: Cell<bool>,
@@ -88,9 +90,10 @@ pub struct Wire {
 
 impl Wire {
     /// Wraps a connected, non-blocking socket.
-    pub fn new(socket: TcpStream, scratch: Scratch) -> Self {
+    pub fn new(socket: TcpStream, scratch: Scratch, peer: Peer) -> Self {
         Wire {
             socket,
+            peer,
             scratch,
             readable: Cell::new(false),
             writable: Cell::new(true),
@@ -108,6 +111,11 @@ impl Wire {
             poisoned: Cell::new(None),
             flood: Cell::new(None),
         }
+    }
+
+    /// Who is at the other end.
+    pub const fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// The socket, to register it.

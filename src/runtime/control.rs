@@ -782,6 +782,7 @@ pub(super) mod tests {
             interval: INTERVAL,
             temporality: Temporality::Cumulative,
             series_limit: 10,
+            peer_share: 5_000,
             memory_limit: None,
             max_body: 1 << 20,
             expire: INTERVAL * 3,

@@ -35,9 +35,10 @@ use crate::capture;
 use crate::deliver::{self, Destination};
 use crate::flush;
 use crate::ingest;
-use crate::limits::{GROUPS_MAX, LOG_FLUSH_MAX, MIB};
+use crate::limits::{GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
 use crate::model::Temporality;
 use crate::net::hops::Hops;
+use crate::series::peers::Shares;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::CutBoard;
@@ -95,6 +96,8 @@ pub struct Plan {
     pub temporality: Temporality,
     /// Live series.
     pub series_limit: usize,
+    /// What a peer may have of what is live while others are refused, in hundredths of a percent.
+    pub peer_share: u32,
     /// Bytes; `None`: three quarters of what there is.
     pub memory_limit: Option<usize>,
     /// Bytes of one request.
@@ -217,7 +220,9 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     }
     let options =
         registry::Options { series_limit: plan.series_limit, group_limit: GROUPS_MAX, memory_limit: memory.series };
-    let registry = Arc::new(Registry::new(options, slabs));
+    let binds = PEER_WANTS_FOR.as_nanos().div_ceil(plan.interval.as_nanos().max(1));
+    let shares = Shares { share: plan.peer_share, binds: u32::try_from(binds).unwrap_or(u32::MAX).max(2) };
+    let registry = Arc::new(Registry::new(options, slabs).share_by(shares));
 
     let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
     let seed = registry.state().hash_one(started.wall_ns);

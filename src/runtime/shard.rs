@@ -19,7 +19,7 @@ use crate::ingest::{self, Ingest};
 use crate::ledger::{Book, Note};
 use crate::limits::{SLICE, SOCKETS_TO_MERGE};
 use crate::listen::{self, Door, Doors};
-use crate::model::{Input, Intake, Receipt, Refusal};
+use crate::model::{Intake, Origin, Receipt, Refusal};
 use crate::net::hops::Hops;
 use crate::sync::cut::{Due, Switch};
 use crate::telemetry::watch::Watch;
@@ -73,18 +73,19 @@ struct Core {
 const RETRY_AFTER_END_MS: u64 = 1_000;
 
 impl Intake for Core {
-    fn export(&mut self, input: Input, body: &[u8], now: Now) -> Result<Receipt, Refusal> {
+    fn export(&mut self, origin: Origin, body: &[u8], now: Now) -> Result<Receipt, Refusal> {
         if self.closed {
             let why = "shutting down: send it again, to this address once it is back or to another".into();
             return Err(Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS });
         }
         let before = clock::mono();
         self.ingest.accept_until(now.wall_ns.saturating_add(self.future_ns));
-        let result = self.ingest.export(input, body, &mut self.book.tally);
+        self.ingest.comes_from(origin.peer);
+        let result = self.ingest.export(origin.door, body, &mut self.book.tally);
         self.book.publish();
         self.watch.request(clock::mono() - before);
         if let (Some(tap), Ok(_)) = (&self.capture, &result) {
-            tap.record(input, now.mono_ns, body);
+            tap.record(origin.door, now.mono_ns, body);
         }
         result.map_err(|fault| Refusal::Malformed(ingest::explain(&fault, body)))
     }

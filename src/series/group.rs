@@ -161,6 +161,8 @@ pub struct Group {
     pub bounds: Arc<[f64]>,
     /// How it was let in.
     pub entry: Entry,
+    /// The slot of the peer that made it.
+    pub maker: u16,
     /// Streams, over all cores, that feed it; `GONE` once nobody does and it has left the index.
     users: AtomicU32,
 }
@@ -170,7 +172,7 @@ const GONE: u32 = u32::MAX;
 
 impl Group {
     /// A group of these parts.
-    pub fn new(key: GroupKey, id: u32, entry: Entry, parts: &Parts<'_>) -> Group {
+    pub fn new(key: GroupKey, id: u32, (entry, maker): (Entry, u16), parts: &Parts<'_>) -> Group {
         Group {
             key,
             id,
@@ -186,6 +188,7 @@ impl Group {
             monotonic: parts.monotonic,
             bounds: parts.bounds.into(),
             entry,
+            maker,
             users: AtomicU32::new(0),
         }
     }

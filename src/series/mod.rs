@@ -26,6 +26,7 @@ pub mod group;
 pub mod index;
 pub mod lifecycle;
 mod names;
+pub mod peers;
 pub mod registry;
 pub mod slab;
 mod value;

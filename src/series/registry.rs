@@ -13,6 +13,7 @@ use super::exemplars::{LastShown, Reservoir};
 use super::group::{Entry, Family, Group, GroupKey, Parts};
 use super::index::{Leaf, Lookup, Trie};
 use super::names::{self, Names};
+use super::peers::{Maker, Peers, Shared, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
 use crate::limits::{OVERFLOW_GROUPS_MAX, OVERFLOW_KEY_BYTES_MAX};
@@ -104,6 +105,8 @@ pub enum Full {
     Groups,
     /// `memory_limit`
     Memory,
+    /// `--peer-share`
+    Share,
 }
 
 /// Shared by all cores.
@@ -120,6 +123,7 @@ pub struct Registry {
     overflow_groups: AtomicUsize,
     /// Of the groups let in as `Entry::Limited`.
     names: Names,
+    peers: Peers,
     live: AtomicUsize,
     owed: AtomicUsize,
     /// Bytes of groups, and of attributes longer than most.
@@ -156,6 +160,7 @@ impl Registry {
             group_count: AtomicUsize::new(0),
             overflow_groups: AtomicUsize::new(0),
             names: Names::new(),
+            peers: Peers::new(Shares::default()),
             live: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
             texts: AtomicUsize::new(0),
@@ -166,6 +171,12 @@ impl Registry {
             exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
         }
+    }
+
+    /// With these shares of peers, before anything is in it.
+    pub fn share_by(mut self, shares: Shares) -> Registry {
+        self.peers = Peers::new(shares);
+        self
     }
 
     /// The process's hash key.
@@ -213,11 +224,12 @@ impl Registry {
         self.overflow_groups.load(Relaxed)
     }
 
-    /// The group of these parts, made if `entry` lets it in, for one stream more; `leave` when the stream is gone.
-    pub fn group(&self, parts: &Parts<'_>, entry: Entry) -> Result<Arc<Group>, Full> {
+    /// The group of these parts, made by `maker` if `entry` lets it in, for one stream more; `leave` when the stream is
+    /// gone.
+    pub fn group(&self, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Arc<Group>, Full> {
         let key: GroupKey = parts.key(&self.state);
         for _ in 0..TRIES {
-            let group = self.find_group(&key, parts, entry)?;
+            let group = self.find_group(&key, parts, entry, maker)?;
             if self.enter(&group) {
                 group.describe(parts.description);
                 if parts.unknown {
@@ -231,18 +243,18 @@ impl Registry {
         Err(Full::Groups)
     }
 
-    fn find_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry) -> Result<Arc<Group>, Full> {
+    fn find_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Arc<Group>, Full> {
         let (mut made, mut full) = (None, Full::Groups);
         let found = self.groups.get_or_insert(
             key.hash,
             |group| group.key == *key,
             || {
-                if let Err(reason) = self.admit_group(key, parts, entry) {
+                if let Err(reason) = self.admit_group(key, parts, entry, maker) {
                     full = reason;
                     return None;
                 }
                 let id = self.group_ids.fetch_add(1, Relaxed);
-                let group = Arc::new(Group::new(key.clone(), id, entry, parts));
+                let group = Arc::new(Group::new(key.clone(), id, (entry, maker.slot), parts));
                 // before anyone can see it, and so take it away
                 self.texts.fetch_add(group_bytes(&group), Relaxed);
                 made = Some(group.clone());
@@ -264,7 +276,7 @@ impl Registry {
 
     /// Counts a group in, if it may be. Those for what the limits keep out are outside them: there are few of them, and
     /// their keys are short.
-    fn admit_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry) -> Result<(), Full> {
+    fn admit_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<(), Full> {
         let (count, most) = match entry {
             Entry::Limited => (&self.group_count, self.options.group_limit),
             Entry::Named => (&self.overflow_groups, OVERFLOW_GROUPS_MAX),
@@ -274,18 +286,34 @@ impl Registry {
         if entry == Entry::Named && (key.rest.len() > OVERFLOW_KEY_BYTES_MAX || !self.names.knows(name)) {
             return Err(Full::Groups);
         }
+        if entry == Entry::Limited && !self.peers.may(Shared::Groups, maker, self.group_count()) {
+            return Err(Full::Share);
+        }
         let (limit, bytes) = (self.options.memory_limit, self.bytes());
         let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len();
         let beyond = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
         if entry == Entry::Limited && beyond {
+            self.refuse_memory(maker);
             return Err(Full::Memory);
         }
         // ORDERING: a limit; the few that race past it are counted back
         if count.fetch_add(1, Relaxed) >= most || entry == Entry::Limited && !self.names.enter(name) {
             count.fetch_sub(1, Relaxed);
+            if entry == Entry::Limited {
+                self.peers.refuse(Shared::Groups, maker, self.group_count());
+            }
             return Err(Full::Groups);
         }
+        if entry == Entry::Limited {
+            self.peers.add(Shared::Groups, maker.slot);
+        }
         Ok(())
+    }
+
+    /// The memory limit keeps out what `maker` would make; series and groups both take of it.
+    fn refuse_memory(&self, maker: Maker) {
+        self.peers.refuse(Shared::Series, maker, self.live());
+        self.peers.refuse(Shared::Groups, maker, self.group_count());
     }
 
     /// A group that was counted in is no more, or was never seen.
@@ -294,6 +322,7 @@ impl Registry {
         match group.entry {
             Entry::Limited => {
                 self.names.leave(names::name_of_group(group, &self.state));
+                self.peers.remove(Shared::Groups, group.maker);
                 self.group_count.fetch_sub(1, Relaxed);
             }
             Entry::Named => {
@@ -386,34 +415,31 @@ impl Registry {
         self.owed.fetch_sub(block_bytes(group), Relaxed);
     }
 
-    /// The series with this identity, made if it is new, and whether it was. `limited` series count towards the limit.
+    /// The series with this identity, made by `maker` if it is new, and whether it was. `limited` series count towards the
+    /// limit.
     pub fn series(
         &self,
         group: &Arc<Group>,
         hash: u64,
         run: &ThinBytes,
         limited: bool,
+        maker: Maker,
     ) -> Result<(Arc<Series>, bool), Full> {
         let owner = self.owner(hash);
         let mut counted = false;
-        let (mut spent, mut made) = (false, false);
+        let (mut full, mut made) = (Full::Series, false);
         let found = self.tries[owner].get_or_insert(
             hash,
             |series| Arc::ptr_eq(&series.group, group) && crate::otlp::attributes::same(&series.attributes, run),
             || {
-                if limited && self.bytes() >= self.options.memory_limit {
-                    spent = true;
-                    return None;
-                }
-                // ORDERING: a limit, publishes nothing
-                if limited && self.live.fetch_add(1, Relaxed) >= self.options.series_limit {
-                    self.live.fetch_sub(1, Relaxed);
+                if limited && let Err(reason) = self.admit_series(maker) {
+                    full = reason;
                     return None;
                 }
                 counted = limited;
                 made = true;
                 self.texts.fetch_add(long_bytes(run.len()), Relaxed);
-                Some(Arc::new(Series::new(hash, group.clone(), run.clone())))
+                Some(Arc::new(Series::new(hash, group.clone(), run.clone(), maker.slot)))
             },
         );
         match found {
@@ -421,6 +447,7 @@ impl Registry {
                 if counted {
                     // another core inserted it between: ours was never seen
                     self.live.fetch_sub(1, Relaxed);
+                    self.peers.remove(Shared::Series, maker.slot);
                 }
                 if made {
                     self.texts.fetch_sub(long_bytes(run.len()), Relaxed);
@@ -433,9 +460,27 @@ impl Registry {
                 self.births[owner].push(series.clone());
                 Ok((series, true))
             }
-            Lookup::Refused if spent => Err(Full::Memory),
-            Lookup::Refused => Err(Full::Series),
+            Lookup::Refused => Err(full),
         }
+    }
+
+    /// Counts a series in, if it may be.
+    fn admit_series(&self, maker: Maker) -> Result<(), Full> {
+        if !self.peers.may(Shared::Series, maker, self.live()) {
+            return Err(Full::Share);
+        }
+        if self.bytes() >= self.options.memory_limit {
+            self.refuse_memory(maker);
+            return Err(Full::Memory);
+        }
+        // ORDERING: a limit, publishes nothing
+        if self.live.fetch_add(1, Relaxed) >= self.options.series_limit {
+            self.live.fetch_sub(1, Relaxed);
+            self.peers.refuse(Shared::Series, maker, self.live());
+            return Err(Full::Series);
+        }
+        self.peers.add(Shared::Series, maker.slot);
+        Ok(())
     }
 
     /// Brings the places of series that are about to be looked for into the cache.
@@ -463,6 +508,7 @@ impl Registry {
         self.texts.fetch_sub(long_bytes(series.attributes.len()), Relaxed);
         if limited {
             self.live.fetch_sub(1, Relaxed);
+            self.peers.remove(Shared::Series, series.maker());
         }
     }
 

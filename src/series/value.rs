@@ -100,6 +100,8 @@ mod meta {
     pub const START_AHEAD: u64 = 1 << 16;
     /// The start belongs to this slot's value alone.
     pub const STARTED: [u64; 2] = [1 << 17, 1 << 18];
+    /// From this bit on: the slot of the peer that made it, which never changes.
+    pub const MAKER: u32 = 48;
 }
 
 /// Words of the owner.
@@ -174,8 +176,9 @@ pub enum ReadValue {
 }
 
 impl Series {
-    /// A series without cells or value.
-    pub fn new(hash: u64, group: Arc<Group>, attributes: ThinBytes) -> Series {
+    /// A series without cells or value, made by the peer of this slot.
+    pub fn new(hash: u64, group: Arc<Group>, attributes: ThinBytes, maker: u16) -> Series {
+        let word = |i| if i == META { u64::from(maker) << meta::MAKER } else { 0 };
         Series {
             hash,
             group,
@@ -183,7 +186,7 @@ impl Series {
             first: AtomicU64::new(0),
             more: Once::new(),
             chain: Once::new(),
-            owned: std::array::from_fn(|_| AtomicU64::new(0)),
+            owned: std::array::from_fn(|i| AtomicU64::new(word(i))),
         }
     }
 
@@ -346,6 +349,11 @@ impl Series {
             link = &node.next;
         }
         places
+    }
+
+    /// The slot of the peer that made it. Any thread.
+    pub fn maker(&self) -> u16 {
+        (self.word(META) >> meta::MAKER) as u16
     }
 
     // ---- the owner's words -------------------------------------------------------------------------------------
@@ -625,8 +633,8 @@ pub(super) fn lone() -> Series {
         monotonic: true,
         bounds: &[],
     };
-    let group = Arc::new(Group::new(parts.key(&state), 0, crate::series::group::Entry::Last, &parts));
-    Series::new(1, group, ThinBytes::new(b""))
+    let group = Arc::new(Group::new(parts.key(&state), 0, (super::group::Entry::Last, 0), &parts));
+    Series::new(1, group, ThinBytes::new(b""), 0)
 }
 
 #[cfg(all(test, not(loom)))]

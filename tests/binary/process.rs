@@ -329,7 +329,18 @@ fn closed() -> std::io::Error {
 
 impl Http {
     pub fn connect(address: SocketAddr) -> std::io::Result<Http> {
-        let stream = TcpStream::connect(address)?;
+        Http::over(TcpStream::connect(address)?)
+    }
+
+    /// As another peer, one of 127.0.0.0/8.
+    pub fn connect_as(peer: &str, address: SocketAddr) -> std::io::Result<Http> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(peer.parse().unwrap(), 0).into())?;
+        socket.connect(&address.into())?;
+        Http::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> std::io::Result<Http> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

@@ -5,6 +5,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Input, Receipt, Temporality};
+use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
 use catchment::sync::cut::{Closed, Times, View as Board};
@@ -66,8 +67,12 @@ impl Rig {
     }
 
     pub fn limited(cores: usize, limits: RegistryOptions, expire_ns: u64) -> Rig {
+        Rig::shared(cores, limits, Shares::default(), expire_ns)
+    }
+
+    pub fn shared(cores: usize, limits: RegistryOptions, shares: Shares, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
-        let registry = Arc::new(Registry::new(limits, slabs));
+        let registry = Arc::new(Registry::new(limits, slabs).share_by(shares));
         let options = FlushOptions { started_ns: START, expire_ns, interval_ns: 10 * SECOND };
         Rig {
             cores: writers

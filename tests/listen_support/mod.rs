@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use catchment::clock::Now;
 use catchment::listen::{self, Door, Doors, Options, Stats};
-use catchment::model::{Input, Intake, Receipt, Refusal};
+use catchment::model::{Input, Intake, Origin, Peer, Receipt, Refusal};
 
 /// Longest wait for anything observable.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,6 +24,8 @@ pub struct Shared {
     pub held: AtomicUsize,
     pub held_max: AtomicUsize,
     pub bodies: Mutex<Vec<(Input, Vec<u8>)>>,
+    /// Who sent them.
+    pub peers: Mutex<Vec<Peer>>,
     pub stats: Mutex<Stats>,
     pub idle: AtomicBool,
     pub stop: AtomicBool,
@@ -33,14 +35,15 @@ pub struct Shared {
 struct Stub(Arc<Shared>);
 
 impl Intake for Stub {
-    fn export(&mut self, input: Input, body: &[u8], _: Now) -> Result<Receipt, Refusal> {
+    fn export(&mut self, origin: Origin, body: &[u8], _: Now) -> Result<Receipt, Refusal> {
         if body.starts_with(b"bad") {
             return Err(Refusal::Malformed("wire type 7 at byte 0".into()));
         }
         if body.starts_with(b"busy") {
             return Err(Refusal::Overloaded { why: "shard is full".into(), retry_after_ms: 1_500 });
         }
-        self.0.bodies.lock().unwrap().push((input, body.to_vec()));
+        self.0.bodies.lock().unwrap().push((origin.door, body.to_vec()));
+        self.0.peers.lock().unwrap().push(origin.peer);
         if body.starts_with(b"partial") {
             return Ok(Receipt { points: 10, rejected: 3, message: Some("negative delta".into()) });
         }

@@ -3,9 +3,23 @@
 //! Knows paths; does not know what is written, nor which flag asked for it.
 //! Invariant: only a regular file is ever replaced or removed: a device, a pipe or a link is somebody else's.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
+
+/// Words for a file that cannot be read, one wording for all of them; the path stands before them.
+pub fn unread(error: &Error) -> String {
+    format!("cannot be read ({error})")
+}
+
+/// Words for a file that cannot be written.
+pub fn unwritten(path: &Path, error: &Error) -> String {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| error.kind() == ErrorKind::NotFound && !folder.exists()) {
+        Some(folder) => format!("cannot be written: there is no folder {}; make it, or give another", folder.display()),
+        None => format!("cannot be written ({error})"),
+    }
+}
 
 /// Whether a regular file stands there; an error with words if anything else does. Follows no link.
 pub fn regular(path: &Path) -> Result<bool> {
@@ -28,6 +42,31 @@ pub fn part(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     part.into()
+}
+
+/// Whether `replace` can write there; leaves nothing behind.
+pub fn replaceable(path: &Path) -> Result<()> {
+    regular(path).and_then(|_| writable(path))
+}
+
+/// Whether `write` can write there; leaves nothing behind. A pipe or a device is not tried, as whoever reads it would see
+/// the try.
+pub fn writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    // as it is written: beside it first
+    let opened = if regular(path).is_ok() { &part(path) } else { path };
+    match opened.metadata() {
+        Ok(there) if there.is_file() || there.is_dir() => OpenOptions::new().append(true).open(opened).map(drop),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // through a link that leads nowhere, too
+            OpenOptions::new().append(true).create(true).open(opened)?;
+            fs::remove_file(opened.canonicalize()?)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a file whole or not at all, where there is none or a regular one.

@@ -57,6 +57,12 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHME
 /// Exit code of bad usage: what is asked for cannot be meant.
 pub const USAGE: u8 = 2;
 
+/// A warning at the start, before the log runs or after, whatever `--log` says.
+pub(crate) fn warn(line: std::fmt::Arguments) {
+    let line = if telemetry::log::is_json() { format!("{line}") } else { format!("catchment: warning: {line}") };
+    telemetry::log::say(tracing::Level::WARN, &line, "");
+}
+
 /// A line for people on standard error: something is wrong. See `telemetry::log::say`, which others use.
 pub(crate) fn tell(line: std::fmt::Arguments) {
     telemetry::log::say(tracing::Level::ERROR, &line, "");

@@ -297,15 +297,19 @@ fn t21_files_that_cannot_be_used_are_named() {
     };
     let url = "otlp-grpcs://localhost:1";
     for (url, access, words) in [
-        (url, with(Some(Path::new("/no/such.pem")), None, None), "/no/such.pem cannot be read"),
+        (url, with(Some(Path::new("/no/such.pem")), None, None), "--out-ca /no/such.pem: cannot be read ("),
         (url, with(Some(&key), None, None), "holds no certificate"),
         (url, with(Some(&ca), Some(&cert), None), "--out-key FILE"),
         (url, with(Some(&ca), None, Some(&key)), "--out-cert FILE"),
         (url, with(Some(&ca), Some(&cert), Some(&key)), "cannot be used together"),
         (url, with(Some(&ca), Some(&cert), Some(&cert)), "no private key"),
         (url, with(Some(&file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n")), None, None), "PEM"),
-        ("otlp-grpcs://localhost:1?ca=/no/own.pem", with(Some(&ca), None, None), "/no/own.pem cannot be read"),
-        ("otlp-grpcs://localhost:1?headers=/no/headers", with(Some(&ca), None, None), "/no/headers cannot be read"),
+        (
+            "otlp-grpcs://localhost:1?ca=/no/own.pem",
+            with(Some(&ca), None, None),
+            "--out otlp-grpcs://localhost:1: /no/own.pem: cannot be read (",
+        ),
+        ("otlp-grpcs://localhost:1?headers=/no/headers", with(Some(&ca), None, None), "/no/headers: cannot be read ("),
         ("otlp-grpc://localhost:1", with(Some(&ca), None, None), "--out-ca: no --out uses TLS"),
     ] {
         let said = problem(url, &access);

@@ -96,7 +96,7 @@ fn an_old_ports_file_is_removed_at_start() {
     // and where it cannot be written, the words say so
     let nowhere = folder.path("no/such/folder/ports.json");
     let ended = run(&["--ports-file", nowhere.to_str().unwrap()]);
-    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert_eq!(ended.code(), 2, "{ended:?}");
     assert!(ended.stderr.contains("--ports-file") && ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
     // gone too where the configuration is refused
     for refused in [["--shards", "none"], ["--log", "catchment=loud"], ["--memory-limit", "63MiB"]] {
@@ -128,8 +128,8 @@ fn only_a_regular_file_is_replaced_by_a_ports_file() {
         let before = std::fs::symlink_metadata(path).unwrap();
         let flags = |door| [door, address.as_str(), "--ports-file", path];
         for ended in [run(&flags("--admin")), cli(&[&["sink"], &flags("--listen")[..]].concat())] {
-            let words = format!("--ports-file {path}: it is a");
-            assert!(ended.code() == 1 && ended.stderr.contains(&words), "{path}: {ended:?}");
+            let words = format!("--ports-file {path}: cannot be written (it is a");
+            assert!(ended.code() == 2 && ended.stderr.contains(&words), "{path}: {ended:?}");
             let after = std::fs::symlink_metadata(path).unwrap();
             assert_eq!((after.file_type(), after.ino()), (before.file_type(), before.ino()), "{path}");
         }

@@ -167,13 +167,15 @@ fn a_file_gets_a_line_of_json_for_each_request() {
     }
 }
 
-/// A file that cannot be opened: counted, told with its path, and exit 3.
+/// A file whose folder is gone after the start: counted, told with its path, and exit 3.
 #[test]
 fn a_file_that_cannot_be_written_is_counted_and_named() {
     let folder = Folder::new();
     let out = format!("file:{}", folder.path("no/such/folder/metrics.jsonl").display());
+    std::fs::create_dir_all(folder.path("no/such/folder")).unwrap();
     let backend = Backend::start();
     let catchment = Catchment::start(&["--interval", "200ms", "--out", &out, "--out", &backend.url("")]);
+    std::fs::remove_dir_all(folder.path("no")).unwrap();
     let now = wall_ns();
     let body = request(vec![sum("orders", 1, true, vec![number(&[], now - 1, now, int(7))])]);
     assert_eq!(catchment.http().export(&body.encode_to_vec()).unwrap().status, 200);

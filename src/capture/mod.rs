@@ -90,12 +90,13 @@ pub struct Capture {
 
 /// Reads a file; errors say what is wrong, where, and what to do.
 pub fn read(path: &Path) -> Result<Capture, String> {
-    let named = |why: String| format!("capture {}: {why}", path.display());
-    let length = std::fs::metadata(path).map_err(|error| named(error.to_string()))?.len();
+    let named = |why: String| format!("--capture {}: {why}", path.display());
+    let unread = |error| named(crate::files::unread(&error));
+    let length = std::fs::metadata(path).map_err(unread)?.len();
     if length > CAPTURE_FILE_BYTES_MAX {
         return Err(named(format!("{length} bytes are more than {CAPTURE_FILE_BYTES_MAX}; record less of it")));
     }
-    let bytes = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(unread)?;
     parse(&bytes).map_err(named)
 }
 

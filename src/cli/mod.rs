@@ -5,6 +5,7 @@
 mod pages;
 mod run;
 
+use crate::nearest::nearest;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -75,7 +76,10 @@ pub fn main() -> u8 {
             Ok(()) => told(crate::tune::command(&options)),
             Err(problem) => refused(&problem),
         },
-        Command::Sink(options) => told(crate::load::sink_command(&options)),
+        Command::Sink(options) => match options.check() {
+            Ok(()) => told(crate::load::sink_command(&options)),
+            Err(problem) => refused(&problem),
+        },
         Command::Completions(options) => told(options.print(Arguments::command())),
         Command::Man(options) => match options.page(Arguments::command()) {
             Ok(page) => told(pages::Man::print(page)),
@@ -135,14 +139,50 @@ fn hide_stray_words(error: &mut clap::Error) {
     }
 }
 
+/// Warns of variables that look like ours and are none: what they say is in force nowhere.
+fn doubt_variables() {
+    let command = Arguments::command();
+    let all = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env);
+    let ours: Vec<&str> = all.filter_map(std::ffi::OsStr::to_str).collect();
+    let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+    for name in strangers(names, &ours).into_iter().take(VARIABLES_NAMED_MAX) {
+        let meant = nearest(&name, ours.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
+        let meant = meant.unwrap_or_else(|| "; run --help has all there are".into());
+        crate::warn(format_args!("{}: no flag has this variable, so it is ignored{meant}", name.escape_debug()));
+    }
+}
+
+/// Variables named at the start, where more are unknown.
+const VARIABLES_NAMED_MAX: usize = 8;
+
+/// `CATCHMENT_…` that are not `ours`, in order; those that Kubernetes sets for a service of that name are left out.
+fn strangers(names: impl Iterator<Item = String>, ours: &[&str]) -> Vec<String> {
+    let is_of_a_service = |rest: &str| {
+        let port = rest.strip_prefix("PORT_").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+        rest == "PORT"
+            || rest == "SERVICE_HOST"
+            || rest == "SERVICE_PORT"
+            || rest.starts_with("SERVICE_PORT_")
+            || port.is_some_and(|rest| ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.starts_with(protocol)))
+    };
+    let is_strange = |name: &String| {
+        let rest = name.strip_prefix("CATCHMENT_");
+        rest.is_some_and(|rest| !ours.contains(&name.as_str()) && !is_of_a_service(rest))
+    };
+    let mut strange: Vec<String> = names.filter(is_strange).collect();
+    strange.sort_unstable();
+    strange
+}
+
 fn run(options: run::Options) -> u8 {
     if options.is_json() {
         crate::telemetry::log::speak_json();
     }
+    doubt_variables();
     // first of all: gone even where the configuration is refused
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
-        crate::tell(format_args!("catchment: {problem}"));
-        return FAILURE;
+        return refused(&problem);
     }
     match options.settle() {
         Ok(plan) => crate::runtime::run(plan),
@@ -165,4 +205,27 @@ fn told(result: Result<u8, String>) -> u8 {
         crate::tell(format_args!("catchment: {problem}"));
         FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_nobody_reads_are_found_but_for_those_of_a_service() {
+        let ours = ["CATCHMENT_OUT", "CATCHMENT_PORTS_FILE"];
+        let check = |name: &str, strange: bool| {
+            assert_eq!(strangers([name.to_owned()].into_iter(), &ours).len(), usize::from(strange), "{name}");
+        };
+        for name in ["CATCHMENT_OUTS", "CATCHMENT_", "CATCHMENT_PORTSFILE", "CATCHMENT_SERVICE", "CATCHMENT_PORT_4317"]
+        {
+            check(name, true);
+        }
+        for name in ["CATCHMENT_OUT", "PATH", "CATCHMENTS", "CATCHMENT_PORT", "CATCHMENT_SERVICE_HOST"] {
+            check(name, false);
+        }
+        for name in ["CATCHMENT_PORT_4317_TCP", "CATCHMENT_PORT_4317_TCP_ADDR", "CATCHMENT_SERVICE_PORT_GRPC"] {
+            check(name, false);
+        }
+    }
 }

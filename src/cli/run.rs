@@ -1,6 +1,6 @@
 //! `catchment run`: flags as typed, then one fallible step to a settled plan.
 
-use crate::deliver::{Access, Endpoint, Secret, parse_out};
+use crate::deliver::{Access, Endpoint, Secret, check_files, parse_out};
 use crate::limits::{
     CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX,
     INTERVAL_MIN, MIB, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
@@ -126,7 +126,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "text", env = "CATCHMENT_LOG_FORMAT")]
     log_format: LogWord,
     /// With --shards auto: take the number that `catchment tune --save FILE` found. A result of another processor or core
-    /// count is ignored with a warning, and so is a file that is not there
+    /// count is ignored with a warning
     #[arg(long, value_name = "FILE", env = "CATCHMENT_TUNING")]
     tuning: Option<PathBuf>,
     /// Record the requests that are applied to this file, for `catchment tune --capture`. It holds what clients sent
@@ -432,7 +432,12 @@ impl Options {
             capture: self.capture.map(|path| (path, capture_limit)),
             ports_file: self.ports_file,
         };
-        if problems.is_empty() { Ok(plan) } else { Err(problems) }
+        if problems.is_empty() {
+            // last of all, as it makes the files
+            check_files(&plan.outs)?;
+            return Ok(plan);
+        }
+        Err(problems)
     }
 }
 

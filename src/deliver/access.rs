@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::destination::{Destination, Target};
 use super::headers::{Headers, Secret};
-use super::tls::{Identity, Roots, Tls};
+use super::tls::{self, Identity, Roots, Tls};
+use crate::files;
 
 /// Options for all network destinations.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,7 @@ impl Access {
             if destination.target.is_secure() {
                 match self.tls(destination, &mut roots) {
                     Ok(tls) => destination.tls = Some(tls),
-                    Err(error) => problems.push(format!("--out {name}: {error}")),
+                    Err(problem) => problems.push(problem),
                 }
             }
         }
@@ -82,23 +83,36 @@ impl Access {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
+    /// The error names the option whose file it is about.
     fn tls(&self, destination: &Destination, roots: &mut Roots) -> Result<Tls, String> {
-        let own = &destination.access;
-        let roots = roots.get(own.ca.as_deref().or(self.ca.as_deref()))?;
-        let (cert, key) = match (&own.cert, &own.key) {
-            (None, None) => (&self.cert, &self.key),
-            _ => (&own.cert, &own.key),
+        let (own, name) = (&destination.access, &destination.name);
+        let told = |of_all: Option<&str>, error: String| match of_all {
+            Some(option) => format!("{option} {error}"),
+            None => format!("--out {name}: {error}"),
+        };
+        let of_all = (own.ca.is_none() && self.ca.is_some()).then_some("--out-ca");
+        let roots = roots.get(own.ca.as_deref().or(self.ca.as_deref())).map_err(|error| told(of_all, error))?;
+        let (cert, key, cert_option, key_option) = match (&own.cert, &own.key) {
+            (None, None) => (&self.cert, &self.key, Some("--out-cert"), Some("--out-key")),
+            _ => (&own.cert, &own.key, None, None),
         };
         let identity = match (cert, key) {
             (None, None) => None,
-            (Some(cert), Some(key)) => Some(Identity::load(cert, key)?),
-            (Some(_), None) => {
-                return Err("a client certificate without its key: give --out-key FILE (or ?key=) too".into());
+            (Some(cert), Some(key)) => {
+                let chain = tls::certificates(cert).map_err(|error| told(cert_option, error))?;
+                Some(Identity::load(chain, cert, key).map_err(|error| told(key_option, error))?)
             }
-            (None, Some(_)) => return Err("a key without its certificate: give --out-cert FILE (or ?cert=) too".into()),
+            (Some(_), None) => {
+                let error = "a client certificate without its key: give --out-key FILE (or ?key=) too";
+                return Err(told(None, error.into()));
+            }
+            (None, Some(_)) => {
+                let error = "a key without its certificate: give --out-cert FILE (or ?cert=) too";
+                return Err(told(None, error.into()));
+            }
         };
         let alpn: &[u8] = if matches!(destination.target, Target::OtlpGrpc(_)) { b"h2" } else { b"http/1.1" };
-        Tls::new(roots, identity, alpn)
+        Tls::new(roots, identity, alpn).map_err(|error| told(None, error))
     }
 
     /// An option that no destination makes use of: a slip, and one that could leave data unprotected.
@@ -116,14 +130,14 @@ impl Access {
 
 /// A whole file of at most `bytes_max`.
 pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
-    read_bytes(path, bytes_max).map_err(|error| format!("{} {error}", path.display()))
+    read_bytes(path, bytes_max).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The same; the error does not repeat the path.
 pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| format!("cannot be read ({error})"))?;
+    read.map_err(|error| files::unread(&error))?;
     if bytes.len() > bytes_max {
         return Err(format!("is larger than {bytes_max} bytes, the most that is read: make it smaller"));
     }

@@ -70,6 +70,7 @@ pub use ledger::{DestinationRow, Dropped};
 pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
 pub use stats::StatsRow;
 pub use tls::Tls;
+pub use writer::check_files;
 
 use crate::clock::Now;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, DESTINATIONS_MAX, IN_FLIGHT_MAX};

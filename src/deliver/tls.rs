@@ -146,7 +146,8 @@ fn roots_of_system() -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a PEM file, one at least.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = read_file(path, ACCESS_FILE_BYTES_MAX)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
@@ -165,8 +166,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn load(cert: &Path, key: &Path) -> Result<Identity, String> {
-        let chain = certificates(cert)?;
+    /// The key that goes with the chain of the file `cert`.
+    pub(super) fn load(chain: Vec<CertificateDer<'static>>, cert: &Path, key: &Path) -> Result<Identity, String> {
         let pem = read_file(key, ACCESS_FILE_BYTES_MAX)?;
         let parsed = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
             format!(

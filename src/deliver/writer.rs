@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use super::Options;
 use super::backoff::{Jitter, wait_ns};
+use super::destination::{Destination, Target};
 use super::ledger::Dropped;
 use super::queue::{Encoded, Port, Shared};
 use super::warn::Warner;
+use crate::files;
 use crate::otlp::json_out::write_json;
 
 /// Tries of one line.
@@ -102,6 +104,27 @@ fn identity(file: &Metadata) -> (u64, u64) {
 
 fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o644).open(path)
+}
+
+/// Opens every `file:` once, as it will be written: what cannot be is found before anything starts. A pipe or a device is not
+/// tried.
+///
+/// # Errors
+/// A sentence for each that cannot be written.
+pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<String>> {
+    let mut problems = Vec::new();
+    for path in
+        destinations.iter().filter_map(|one| if let Target::File(path) = &one.target { Some(path) } else { None })
+    {
+        let opened = match path.metadata() {
+            Ok(there) if !there.is_file() && !there.is_dir() => continue,
+            _ => open_file(path),
+        };
+        if let Err(error) = opened {
+            problems.push(format!("--out file:{}: {}", path.display(), files::unwritten(path, &error)));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 pub(super) struct Writer {

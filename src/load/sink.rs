@@ -232,10 +232,9 @@ impl Sink {
     /// Listens. Errors name the address.
     pub fn start(options: SinkOptions) -> Result<Sink, String> {
         let fail = |error: std::io::Error| format!("{}: {error}", options.listen);
-        let no_ports = |path: &Path, error: &std::io::Error| format!("--ports-file {}: {error}", path.display());
-        if let Some(path) = &options.ports_file {
-            files::regular(path).map_err(|error| no_ports(path, &error))?;
-        }
+        let no_ports = |path: &Path, error: &std::io::Error| {
+            format!("--ports-file {}: {}", path.display(), files::unwritten(path, error))
+        };
         let listener = TcpListener::bind(options.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         if let Some(path) = &options.ports_file {
@@ -315,6 +314,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if let Err(error) = std::thread::Builder::new().name("sink-connection".into()).spawn(session) {
             tracing::warn!(%error, "sink: connection refused");
         }
+    }
+}
+
+impl SinkOptions {
+    /// What can be found wrong before anything is bound.
+    pub fn check(&self) -> Result<(), String> {
+        let Some(path) = &self.ports_file else { return Ok(()) };
+        files::replaceable(path)
+            .map_err(|error| format!("--ports-file {}: {}", path.display(), files::unwritten(path, &error)))
     }
 }
 

@@ -100,10 +100,16 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
 /// Removes a ports file of an earlier run, so that nobody takes it for this one's.
 ///
 /// # Errors
-/// Words with the flag, when there is a file that cannot be removed, or what is there is no regular file.
+/// Words with the flag, when there is a file that cannot be removed, what is there is no regular file, or none could be
+/// written.
 pub fn remove_ports(path: &Path) -> Result<(), String> {
     let removed = files::regular(path).and_then(|there| if there { std::fs::remove_file(path) } else { Ok(()) });
-    removed.map_err(|error| format!("--ports-file {}: {error}", path.display()))
+    removed.and_then(|()| files::replaceable(path)).map_err(|error| no_ports(path, &error))
+}
+
+/// Words for a ports file that cannot be written.
+pub(super) fn no_ports(path: &Path, error: &io::Error) -> String {
+    format!("--ports-file {}: {}", path.display(), files::unwritten(path, error))
 }
 
 /// Writes the addresses whole.

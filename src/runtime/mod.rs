@@ -20,6 +20,7 @@ pub mod clock;
 mod control;
 mod count;
 mod descriptors;
+mod doubts;
 mod losses;
 mod machine;
 mod memory;
@@ -33,6 +34,7 @@ pub use memory::Memory;
 
 use crate::capture;
 use crate::deliver::{self, Destination};
+use crate::files;
 use crate::flush;
 use crate::ingest;
 use crate::limits::{GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
@@ -193,16 +195,19 @@ fn failure(words: impl std::fmt::Display) -> Problem {
     Problem { code: crate::cli::FAILURE, words: words.to_string() }
 }
 
+fn usage(words: String) -> Problem {
+    Problem { code: crate::USAGE, words }
+}
+
 fn start(mut plan: Plan) -> Result<u8, Problem> {
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
-    let few =
-        descriptors::settle(&mut plan, descriptors::raise()).map_err(|words| Problem { code: crate::USAGE, words })?;
+    let few = descriptors::settle(&mut plan, descriptors::raise()).map_err(usage)?;
     let there = machine::available(Path::new("/"));
+    doubts::say(&plan, &there);
     let limit = plan.memory_limit.unwrap_or(there.share());
     let auto = plan.memory_limit.is_none();
-    let (memory, shrunk) =
-        memory::settle(&mut plan, limit, auto).map_err(|words| Problem { code: crate::USAGE, words })?;
+    let (memory, shrunk) = memory::settle(&mut plan, limit, auto).map_err(usage)?;
     let shrunk = match plan.memory_limit {
         _ if shrunk.is_empty() => None,
         Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),
@@ -268,10 +273,9 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let cores = pins(&plan)?;
     let (recorder, tap) = match &plan.capture {
         Some((path, limit)) => {
-            let started = capture::Recorder::start(path, *limit);
-            started
-                .map(|(recorder, tap)| (Some(recorder), Some(tap)))
-                .map_err(|error| failure(format_args!("--capture {}: {error}", path.display())))?
+            let told = |error| usage(format!("--capture {}: {}", path.display(), files::unwritten(path, &error)));
+            let (recorder, tap) = capture::Recorder::start(path, *limit).map_err(told)?;
+            (Some(recorder), Some(tap))
         }
         None => (None, None),
     };
@@ -321,8 +325,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         threads.push(thread.spawn(move || shard.run(core)).map_err(failure)?);
     }
     if let Some(path) = &plan.ports_file {
-        bind::write_ports(path, &addresses)
-            .map_err(|error| failure(format_args!("--ports-file {}: {error}", path.display())))?;
+        bind::write_ports(path, &addresses).map_err(|error| usage(bind::no_ports(path, &error)))?;
     }
     banner::say(&plan, &addresses, &memory, &shrunk, !cores.is_empty());
     let control::End { code, stuck } = control.run(threads, delivery);

@@ -53,11 +53,11 @@ pub struct Measured {
 pub fn check(path: &Path) -> Result<(), String> {
     let capture = capture::read(path)?;
     if capture.requests.is_empty() {
-        return Err(format!("capture {}: there is no request in it", path.display()));
+        return Err(format!("--capture {}: there is no request in it", path.display()));
     }
     if let Some(at) = capture.torn_at {
         let path = path.display();
-        crate::tell(format_args!("catchment: capture {path}: its last record, at byte {at}, is not whole"));
+        crate::tell(format_args!("catchment: --capture {path}: its last record, at byte {at}, is not whole"));
     }
     Ok(())
 }

@@ -67,7 +67,6 @@ pub fn command(options: &Options) -> Result<u8, String> {
         return memory::worker(work);
     }
     let plan = options.settle()?;
-    plan.capture.as_deref().map_or(Ok(()), memory::check)?;
     let stop = Stop::register()?;
     let folder = child::Folder::new()?;
     if plan.scaling {
@@ -177,7 +176,8 @@ fn write_chart(report: &Report, path: &Path) -> Result<(), String> {
         Some("svg") => chart::svg(&picture).into_bytes(),
         _ => png::png(&picture),
     };
-    crate::files::write(path, &bytes).map_err(|error| format!("--chart {}: {error}", path.display()))
+    let told = |error| format!("--chart {}: {}", path.display(), crate::files::unwritten(path, &error));
+    crate::files::write(path, &bytes).map_err(told)
 }
 
 fn print(text: &str) -> Result<(), String> {

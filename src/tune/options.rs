@@ -1,13 +1,11 @@
 //! The command line of `catchment tune`: as typed, then settled.
 
-use super::machine;
+use super::{machine, memory};
 use crate::files;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
 use crate::load::Preset;
 use crate::units::{count, duration};
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where points come from while a round is measured.
@@ -120,13 +118,14 @@ impl Options {
         }
         let plan = self.settle()?;
         for path in &plan.charts {
-            writable(path).map_err(|error| format!("--chart {}: {error}", path.display()))?;
+            let told = |error| format!("--chart {}: {}", path.display(), files::unwritten(path, &error));
+            files::writable(path).map_err(told)?;
         }
         if let Some(path) = &plan.save {
-            let writable = files::regular(path).and_then(|_| writable(path));
-            writable.map_err(|error| format!("--save {}: {error}", path.display()))?;
+            let told = |error| format!("--save {}: {}", path.display(), files::unwritten(path, &error));
+            files::replaceable(path).map_err(told)?;
         }
-        Ok(())
+        plan.capture.as_deref().map_or(Ok(()), memory::check)
     }
 
     /// Checks every flag.
@@ -180,26 +179,6 @@ impl Options {
         // contradictions of the traffic, as the generator would find them
         crate::load::traffic(&plan.load_flags(0, 1)?)?;
         Ok(plan)
-    }
-}
-
-/// Whether `files::write` can write there; leaves nothing behind. A pipe or a device is not tried, as whoever reads it
-/// would see the try.
-fn writable(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        return Err(ErrorKind::IsADirectory.into());
-    }
-    // as it is written: beside it first
-    let opened = if files::regular(path).is_ok() { &files::part(path) } else { path };
-    match opened.metadata() {
-        Ok(there) if there.is_file() || there.is_dir() => OpenOptions::new().append(true).open(opened).map(drop),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            // through a link that leads nowhere, too
-            OpenOptions::new().append(true).create(true).open(opened)?;
-            std::fs::remove_file(opened.canonicalize()?)
-        }
-        Err(error) => Err(error),
     }
 }
 

@@ -7,13 +7,14 @@ use super::machine::Machine;
 use super::report::Report;
 use crate::limits::{SHARDS_MAX, TUNING_FILE_BYTES_MAX};
 use serde_json::Value;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 /// Writes it, whole or not at all.
 pub fn save(report: &Report, path: &Path) -> Result<(), String> {
     let text = report.json() + "\n";
-    crate::files::replace(path, text.as_bytes()).map_err(|error| format!("--save {}: {error}", path.display()))
+    let told = |error| format!("--save {}: {}", path.display(), crate::files::unwritten(path, &error));
+    crate::files::replace(path, text.as_bytes()).map_err(told)
 }
 
 /// What a file says on this machine.
@@ -25,25 +26,19 @@ pub enum Found {
     Elsewhere(String),
 }
 
-/// The count in the file, if it was measured on this machine; warns on standard error if not, or if there is no file.
-/// An error is a file that is no tuning result.
+/// The count in the file, if it was measured on this machine; warns if not. An error is a file that cannot be read, or is no
+/// tuning result.
 pub fn stored_count(path: &Path) -> Result<Option<usize>, String> {
     let named = |why: String| format!("--tuning {}: {why}; make it with catchment tune --save", path.display());
     let mut text = String::new();
-    let warn = |why: &str| {
-        let path = path.display();
-        let line = format_args!("catchment: warning: --tuning {path}: {why}; --shards auto takes the available cores");
-        crate::telemetry::log::say(tracing::Level::WARN, &line, "");
-        Ok(None)
-    };
-    match std::fs::File::open(path).and_then(|file| file.take(TUNING_FILE_BYTES_MAX).read_to_string(&mut text)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return warn("there is no such file"),
-        Err(error) => return Err(named(error.to_string())),
-    }
+    let opened = std::fs::File::open(path).and_then(|file| file.take(TUNING_FILE_BYTES_MAX).read_to_string(&mut text));
+    opened.map_err(|error| named(crate::files::unread(&error)))?;
     match read(&text, &Machine::here()).map_err(named)? {
         Found::Count(count) => Ok(Some(count)),
-        Found::Elsewhere(why) => warn(&why),
+        Found::Elsewhere(why) => {
+            crate::warn(format_args!("--tuning {}: {why}; --shards auto takes the available cores", path.display()));
+            Ok(None)
+        }
     }
 }
 

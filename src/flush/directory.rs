@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! 1. The flat lists only grow; a list is replaced whole when more than half of it is dead or gone. A group without
-//!    series leaves all lists, and its resource with its last group.
+//!    series leaves all lists, in constant time, and its scope and resource with their last group.
 //! 2. Resources and scopes are told apart by their bytes and schema URL, groups by their number.
 
 use super::Options;
@@ -49,6 +49,8 @@ pub(super) struct Owned {
     pub dead: usize,
     resource: u32,
     scope: u32,
+    /// Its place in its scope's list.
+    place: u32,
     /// The description as it is for the cut being merged, so that sizes and bytes agree.
     pub description: Arc<Box<str>>,
 }
@@ -69,6 +71,8 @@ pub(super) struct Scope {
 #[derive(Default)]
 pub(super) struct Resource {
     pub scopes: Vec<Scope>,
+    /// Places of scopes without groups.
+    scope_free: Vec<u32>,
     key: Option<(Bytes, Text)>,
     /// Groups under it.
     groups: usize,
@@ -169,20 +173,20 @@ impl Owner {
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
             None => {
-                let new = Resource { scopes: Vec::new(), key: Some(key.clone()), groups: 0 };
+                let new = Resource { key: Some(key.clone()), ..Resource::default() };
                 let id = put(&mut self.resources, &mut self.resource_free, new);
                 self.resource_ids.insert(key, id);
                 id
             }
         };
-        let scopes = &mut self.resources[resource as usize].scopes;
+        let Resource { scopes, scope_free, .. } = &mut self.resources[resource as usize];
         let key = (resource, meta.scope.clone(), meta.scope_schema_url.clone());
         let scope = match self.scope_ids.get(&key) {
             Some(id) => *id,
             None => {
-                scopes.push(Scope { groups: Vec::new(), key: Some(key.clone()) });
-                self.scope_ids.insert(key, scopes.len() as u32 - 1);
-                scopes.len() as u32 - 1
+                let id = put(scopes, scope_free, Scope { groups: Vec::new(), key: Some(key.clone()) });
+                self.scope_ids.insert(key, id);
+                id
             }
         };
         let (series, reader) = AppendVec::new();
@@ -190,10 +194,12 @@ impl Owner {
             Arc::new(Group { meta: meta.clone(), gone: AtomicBool::new(false), series: Published::new(reader) });
         self.list.push(listed.clone());
         let description = meta.description.load();
-        let owned = Owned { listed, series, dead: 0, resource, scope, description };
+        let resource_of = &mut self.resources[resource as usize];
+        let siblings = &mut resource_of.scopes[scope as usize].groups;
+        let owned = Owned { listed, series, dead: 0, resource, scope, place: siblings.len() as u32, description };
         let id = put(&mut self.groups, &mut self.group_free, owned);
-        self.resources[resource as usize].groups += 1;
-        self.resources[resource as usize].scopes[scope as usize].groups.push(id);
+        siblings.push(id);
+        resource_of.groups += 1;
         self.group_ids.insert(meta.id, id);
         id
     }
@@ -226,19 +232,25 @@ impl Owner {
         owned.series = fresh;
         owned.dead = 0;
         owned.listed.series.store(reader);
-        let (resource, scope, id) = (owned.resource, owned.scope, owned.listed.meta.id);
+        let (resource, scope, place, id) = (owned.resource, owned.scope, owned.place, owned.listed.meta.id);
         self.group_ids.remove(&id);
         self.group_free.push(group);
         let at = &mut self.resources[resource as usize];
-        at.scopes[scope as usize].groups.retain(|other| *other != group);
+        let siblings = &mut at.scopes[scope as usize].groups;
+        siblings.swap_remove(place as usize);
+        if let Some(moved) = siblings.get(place as usize) {
+            self.groups[*moved as usize].place = place;
+        }
+        if siblings.is_empty() {
+            // a resource that lives on keeps no scopes of which nothing is left
+            if let Some(key) = std::mem::take(&mut at.scopes[scope as usize]).key {
+                self.scope_ids.remove(&key);
+            }
+            at.scope_free.push(scope);
+        }
         at.groups -= 1;
         if at.groups == 0 {
-            // scopes go with their resource: a live resource keeps the few it has
-            for scope in std::mem::take(&mut at.scopes) {
-                if let Some(key) = scope.key {
-                    self.scope_ids.remove(&key);
-                }
-            }
+            (at.scopes, at.scope_free) = (Vec::new(), Vec::new());
             if let Some(key) = at.key.take() {
                 self.resource_ids.remove(&key);
             }
@@ -268,5 +280,67 @@ fn put<T>(all: &mut Vec<T>, free: &mut Vec<u32>, new: T) -> u32 {
             all.push(new);
             all.len() as u32 - 1
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+    use crate::series::group::{Entry, Parts, Set};
+    use crate::series::peers::Maker;
+    use crate::series::registry::Options as Limits;
+    use crate::series::slab::SlabWriter;
+    use crate::sync::thin::ThinBytes;
+
+    /// What is left is found at its place, and what is gone leaves nothing, in whatever order groups come and go.
+    #[test]
+    fn groups_and_scopes_that_go_leave_nothing() {
+        let (_writer, slab) = SlabWriter::new();
+        let limits = Limits { series_limit: 1_000, group_limit: 1_000, memory_limit: usize::MAX };
+        let registry = Arc::new(Registry::new(limits, vec![slab]));
+        let state = registry.state().clone();
+        let resource = Set::new(&[], b"r", &state);
+        let (mut owner, _) = Owner::new(0, Options { started_ns: 1, expire_ns: 1, interval_ns: 1 }, registry.clone());
+        let add = |owner: &mut Owner, scope: u32, name: u32| {
+            let parts = Parts {
+                resource: &resource,
+                resource_schema_url: "",
+                scope: &Set::new(&[], &scope.to_le_bytes(), &state),
+                scope_schema_url: "",
+                name: &name.to_string(),
+                unit: "",
+                description: "",
+                unknown: false,
+                kind: Kind::Sum,
+                monotonic: true,
+                bounds: &[],
+            };
+            let group = registry.group(&parts, Entry::Limited, Maker { slot: 0, interval: 1 }).unwrap();
+            owner.link(Arc::new(Series::new(registry.hash(&group, b""), group.clone(), ThinBytes::new(b""), 0)));
+            owner.group_ids[&group.id]
+        };
+        let last = add(&mut owner, 0, 0);
+        let mut there = Vec::new();
+        for round in 1..500u32 {
+            there.push(add(&mut owner, round % 100, round));
+            if there.len() > 20 {
+                let gone = there.swap_remove(round as usize * 7 % there.len());
+                owner.remove_group(gone);
+            }
+            let resource = &owner.resources[0];
+            assert_eq!(resource.groups, there.len() + 1);
+            assert!(resource.scopes.len() <= 22, "{} scopes", resource.scopes.len());
+            assert_eq!(owner.scope_ids.len(), resource.scopes.len() - resource.scope_free.len());
+            for (at, scope) in resource.scopes.iter().enumerate() {
+                for (place, group) in scope.groups.iter().enumerate() {
+                    let owned = &owner.groups[*group as usize];
+                    assert_eq!((owned.scope as usize, owned.place as usize), (at, place));
+                }
+            }
+        }
+        there.into_iter().chain([last]).for_each(|group| owner.remove_group(group));
+        assert!(owner.resource_ids.is_empty() && owner.scope_ids.is_empty() && owner.group_ids.is_empty());
+        assert_eq!(owner.resource_free, [0]);
     }
 }

@@ -4,26 +4,55 @@
 //! whole after every request and every merge slice.
 //!
 //! Invariants
-//! 1. In every published row: `received = applied + Σ rejected` and `applied = open + emitted`, where `open` of one
-//!    row may be negative (a shard merges points that another one applied); so the sums over rows balance at any
-//!    moment, whichever moments the rows are from.
+//! 1. In every published row: `received = applied + Σ rejected`, `applied = open + emitted` and `emitted = Σ effects`,
+//!    where `open` of one row may be negative (a shard merges points that another one applied); so the sums over rows
+//!    balance at any moment, whichever moments the rows are from.
 //! 2. No term is computed from the others: each is counted where it happens.
+//! 3. A point is emitted as soon as its effect is settled: when it comes, if it can have none any more, else at the cut.
 
 use crate::model::{Input, Kind, Reject};
 use crate::sync::row::{Row, RowWriter};
 use std::sync::Arc;
+
+/// What became of an emitted point: the terms of `emitted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Effect {
+    /// It is in what left, or was until a newer one came.
+    WithEffect = 0,
+    /// Applied without effect: not newer than what is known (M15).
+    Superseded,
+    /// The first of a cumulative stream, which only sets the base (M11, M12).
+    Baseline,
+    /// Of a second writer of a cumulative stream: shown where it is the newest, and not counted (M14).
+    Overlapping,
+}
+
+impl Effect {
+    /// Number of effects.
+    pub const COUNT: usize = 4;
+    /// All of them, by number.
+    pub const ALL: [Effect; Self::COUNT] =
+        [Effect::WithEffect, Effect::Superseded, Effect::Baseline, Effect::Overlapping];
+
+    /// The label value in metrics and in the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Effect::WithEffect => "with_effect",
+            Effect::Superseded => "superseded",
+            Effect::Baseline => "baseline",
+            Effect::Overlapping => "overlapping",
+        }
+    }
+}
 
 /// Things worth counting that are no term of the balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs)]
 pub enum Note {
-    /// Applied without effect: not newer than what is known (M15).
-    Superseded = 0,
-    /// First cumulative points that only set the base (M11, M12).
-    Baseline,
-    /// A second writer of one cumulative stream (M14).
-    OverlappingWriter,
+    /// Baselines whose own value some output needed and did not get.
+    BaselineLost = 0,
     /// Cumulative resets (M10).
     Reset,
     /// Integer sums promoted to double on overflow (M31).
@@ -88,12 +117,13 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 33;
+    pub const COUNT: usize = 31;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
-        ("points_superseded", "Gauge or cumulative points applied without effect: not newer than the newest one"),
-        ("points_baseline", "First cumulative points that set a base and contributed 0"),
-        ("overlapping_writers", "Cumulative points of a second writer of one series; set service.instance.id"),
+        (
+            "baselines_lost",
+            "Baselines with a value of their own that a delta output, or a total with deltas, went without",
+        ),
         ("resets", "Resets of cumulative series"),
         ("int_overflows", "Integer sums promoted to double because they left 64 bits"),
         ("count_overflows", "Steps of histograms left out, and totals begun anew, because a count would leave 64 bits"),
@@ -137,7 +167,7 @@ const KINDS: usize = 5;
 const INPUTS: usize = 2;
 const CELLS: usize = KINDS * INPUTS;
 /// Words of a row.
-pub const WORDS: usize = 3 * CELLS + Reject::COUNT + 2 + Note::COUNT;
+pub const WORDS: usize = 3 * CELLS + Reject::COUNT + 2 + Effect::COUNT + Note::COUNT;
 
 /// One shard's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +181,8 @@ const REJECTED_BY: usize = 2 * CELLS;
 const REJECTED: usize = 3 * CELLS;
 const OPEN: usize = REJECTED + Reject::COUNT;
 const EMITTED: usize = OPEN + 1;
-const NOTES: usize = EMITTED + 1;
+const EFFECTS: usize = EMITTED + 1;
+const NOTES: usize = EFFECTS + Effect::COUNT;
 
 impl Default for Tally {
     fn default() -> Self {
@@ -199,11 +230,17 @@ impl Tally {
         self.words[REJECTED + reason as usize] += points;
     }
 
-    /// Open points were merged.
+    /// Open points are settled; `settle` says how.
     #[inline]
     pub fn emit(&mut self, points: u64) {
         self.words[OPEN] = self.words[OPEN].wrapping_sub(points);
         self.words[EMITTED] += points;
+    }
+
+    /// So many emitted points had this effect.
+    #[inline]
+    pub fn settle(&mut self, effect: Effect, points: u64) {
+        self.words[EFFECTS + effect as usize] += points;
     }
 
     /// Counts something that is no term of the balance.
@@ -244,9 +281,14 @@ impl Tally {
         self.words[OPEN] as i64
     }
 
-    /// Points merged at cuts.
+    /// Points whose effect is settled.
     pub const fn emitted(&self) -> u64 {
         self.words[EMITTED]
+    }
+
+    /// Emitted points that had this effect.
+    pub const fn settled(&self, effect: Effect) -> u64 {
+        self.words[EFFECTS + effect as usize]
     }
 
     /// A counter that is no term of the balance.
@@ -274,10 +316,11 @@ impl Tally {
         self.words[REJECTED..OPEN].iter().sum()
     }
 
-    /// Both halves of the input balance hold, and the two ways of counting rejections agree.
+    /// All parts of the input balance hold, and the two ways of counting rejections agree.
     pub fn balanced(&self) -> bool {
         self.received_total() == self.applied_total() + self.rejected_total()
             && self.applied_total() as i64 == self.open() + self.emitted() as i64
+            && self.words[EFFECTS..NOTES].iter().sum::<u64>() == self.emitted()
             && self.words[REJECTED_BY..REJECTED].iter().sum::<u64>() == self.rejected_total()
     }
 
@@ -321,6 +364,10 @@ mod tests {
         tally.reject(Input::OtlpGrpc, Kind::Sum, Reject::NoTime, 3);
         let mut other = Tally::default();
         other.emit(5);
+        let without = Tally::sum([tally.clone(), other.clone()]);
+        assert!(!without.balanced(), "nobody said what became of the five");
+        other.settle(Effect::WithEffect, 3);
+        other.settle(Effect::Superseded, 2);
         let sum = Tally::sum([tally.clone(), other]);
         assert!(sum.balanced());
         assert_eq!((sum.open(), sum.emitted(), sum.rejected_total()), (2, 5, 3));

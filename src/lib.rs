@@ -26,6 +26,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod deliver;
+pub mod examples;
 mod files;
 #[cfg(not(loom))]
 pub mod flush;

@@ -240,6 +240,19 @@ impl Default for Peer {
     }
 }
 
+impl Peer {
+    /// Whether it is somebody in particular.
+    pub fn is_known(self) -> bool {
+        self != Peer::default()
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.0, if self.0.is_ipv6() { "/64" } else { "" })
+    }
+}
+
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use catchment::ledger::Note;
+use catchment::ledger::{Effect, Note};
 use catchment::model::Reject;
 use catchment::sync::cut::Times;
 use common::*;
@@ -186,9 +186,9 @@ fn m10_m11_m12_cumulative_first_points_follow_ups_and_resets() {
     assert_eq!(delta, [25.0], "M10: a new start is a reset");
     let (_, none) = send(T + 41, T + 45, 1000, T + 70);
     assert!(none.is_empty(), "M15: not newer, no effect");
-    assert_eq!(rig.tally.noted(Note::Superseded), 1);
+    assert_eq!(rig.tally.settled(Effect::Superseded), 1);
     assert_eq!(rig.tally.noted(Note::Reset), 2);
-    assert_eq!(rig.tally.noted(Note::Baseline), 1);
+    assert_eq!(rig.tally.settled(Effect::Baseline), 1);
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn m14_two_writers_of_one_cumulative_series_are_reported_and_not_counted_twice()
     let out = rig.cut(T + 10);
     assert_eq!(values(&out.cumulative), [500.0], "the newest whole point wins");
     assert_eq!(values(&out.delta), [100.0], "the second writer's history is not added");
-    assert_eq!(rig.tally.noted(Note::OverlappingWriter), 1);
+    assert_eq!(rig.tally.settled(Effect::Overlapping), 1);
 }
 
 /// Cumulative kinds, each with its points in the same words: (start, time, how much it has counted).
@@ -472,7 +472,7 @@ fn m14_two_writers_by_turns_are_not_resets() {
             }
             assert_eq!(delta, a, "kind {kind}, cores {core_a} and {core_b}: A's increments and nothing else");
             assert_eq!(rig.tally.noted(Note::Reset), 0);
-            assert!(rig.tally.noted(Note::OverlappingWriter) > 0);
+            assert!(rig.tally.settled(Effect::Overlapping) > 0);
         }
     }
 }
@@ -489,7 +489,7 @@ fn m14_a_writer_silent_for_expire_gives_way_to_one_with_an_older_start() {
             deltas.push(counted(&rig.cut(T + (i * 10 + 1) * SECOND).delta)[0].2);
         }
         assert_eq!(deltas, [100, 0, 0, 0, 0, 0, 0, 10, 10, 10], "a second writer, a baseline, the only writer");
-        assert_eq!(rig.tally.noted(Note::Baseline), 1);
+        assert_eq!(rig.tally.settled(Effect::Baseline), 1);
     }
 }
 
@@ -506,7 +506,7 @@ fn m14_one_writer_on_two_connections_counts_once() {
             assert_eq!(counted(&out.delta)[0].2, want, "kind {kind}: {points:?}");
             let newest = points.iter().max_by_key(|(_, time, _)| *time).map(|(_, time, n)| (START + 10, T + time, *n));
             assert_eq!(counted(&out.cumulative).first().copied(), newest, "the newest whole point");
-            assert_eq!(rig.tally.noted(Note::OverlappingWriter), overlapping, "kind {kind}: {points:?}");
+            assert_eq!(rig.tally.settled(Effect::Overlapping), overlapping, "kind {kind}: {points:?}");
             // whatever it was, what comes behind is counted
             rig.send(0, &request(vec![point(START + 10, T + 200, 1000)]));
             assert_eq!(counted(&rig.cut(T + 300).delta)[0].2, 1000 - want);
@@ -519,7 +519,7 @@ fn m14_one_writer_on_two_connections_counts_once() {
     check(&[(0, 1, 5), (1, 2, 8), (0, 3, 12), (1, 4, 20)], 20, 0);
     check(&[(0, 1, 5), (1, 2, 8), (1, 3, 12), (0, 4, 20)], 20, 0);
     // values between which the chain's cannot lie: another writer
-    check(&[(0, 1, 5), (0, 3, 12), (1, 2, 30), (1, 4, 40)], 12, 1);
+    check(&[(0, 1, 5), (0, 3, 12), (1, 2, 30), (1, 4, 40)], 12, 2);
 }
 
 #[test]
@@ -535,11 +535,11 @@ fn m14_a_reset_between_is_another_writer_and_a_sum_that_may_fall_is_told_by_its_
             rig.send(*core, &point(monotonic, *time, *v));
         }
         assert_eq!(values(&rig.cut(T + 100).cumulative), [want], "{points:?}");
-        assert_eq!(rig.tally.noted(Note::OverlappingWriter), overlapping, "{points:?}");
+        assert_eq!(rig.tally.settled(Effect::Overlapping), overlapping, "{points:?}");
     };
-    check(true, &[(0, 1, 5), (0, 3, 12), (1, 2, 8), (1, 4, 3), (1, 5, 40)], 12.0, 1);
+    check(true, &[(0, 1, 5), (0, 3, 12), (1, 2, 8), (1, 4, 3), (1, 5, 40)], 12.0, 3);
     check(false, &[(0, 1, 5), (1, 1, 5), (1, 2, 3), (1, 3, 12)], 12.0, 0);
-    check(false, &[(0, 1, 5), (0, 3, 8), (1, 2, 6), (1, 4, 12)], 8.0, 1);
+    check(false, &[(0, 1, 5), (0, 3, 8), (1, 2, 6), (1, 4, 12)], 8.0, 2);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn points_are_applied_in_the_order_of_the_request() {
     let at = |pairs, time: u64, value| number(pairs, START + SECOND, T + time, int(value));
     rig.send(0, &request(vec![sum("m", 2, true, vec![at(&one, 0, 10)])]));
     rig.send(0, &request(vec![sum("m", 2, true, vec![at(&other, 1, 20), at(&one, 2, 25)])]));
-    assert_eq!(rig.tally.noted(catchment::ledger::Note::Superseded), 0);
+    assert_eq!(rig.tally.settled(catchment::ledger::Effect::Superseded), 0);
     assert_eq!(values(&rig.cut(T + SECOND).cumulative), [25.0]);
 }
 

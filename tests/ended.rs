@@ -2,7 +2,7 @@
 
 mod common;
 
-use catchment::ledger::Note;
+use catchment::ledger::{Effect, Note};
 use catchment::series::ReadValue;
 use common::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -212,7 +212,7 @@ fn m7_an_end_without_buckets_means_the_series_of_its_attributes() {
         both.resource_metrics.extend(of("y", &[], true, T + 10).resource_metrics);
         let receipt = rig.send(core, &both);
         assert_eq!((receipt.points, receipt.rejected), (2, 0));
-        assert_eq!(rig.tally.emitted(), 7);
+        assert_eq!(rig.tally.applied_total(), 9);
         rig.cut(T + 11);
         assert_eq!(rig.tally.emitted(), 9);
     }
@@ -333,7 +333,7 @@ fn m7_a_second_writers_value_keeps_the_series_alive() {
             rig.send(0, &request(vec![make(T + 3, None)]));
             rig.send(0, &request(vec![with_start(make(time, Some(2)), start() - 1)]));
             let context = format!("{kind} at {}", time - T);
-            assert_eq!(rig.tally.noted(Note::OverlappingWriter), 1, "{context}");
+            assert_eq!(rig.tally.settled(Effect::Overlapping), 1, "{context}");
             let left: Vec<bool> = points(&rig.cut(T + 10).cumulative).iter().map(|p| p.0).collect();
             assert_eq!((left, shown(&rig)), (vec![true], "value"), "{context}");
             // what is newer than it ends the series
@@ -367,7 +367,7 @@ fn m7_what_is_older_than_the_end_does_not_revive() {
             assert!(rig.cut(T + 30).cumulative.is_empty(), "{kind}, late on core {core}");
             if core == 0 {
                 // its core knows better already
-                assert_eq!(rig.tally.noted(Note::Superseded), 1, "{kind}");
+                assert_eq!(rig.tally.settled(Effect::Superseded), 1, "{kind}");
             }
             assert_eq!(shown(&rig), "ended", "{kind}");
         }

@@ -1,7 +1,7 @@
 //! The ledger page is an oracle only if it can say no: corrupt counters are seen, in the JSON and in the last line.
 
 use catchment::deliver::DestinationRow;
-use catchment::ledger::Tally;
+use catchment::ledger::{Effect, Tally};
 use catchment::model::{Input, Kind, Reject};
 use catchment::telemetry::ledger::Ledger;
 
@@ -11,6 +11,8 @@ fn tally() -> Tally {
     tally.apply(Input::OtlpGrpc, Kind::Sum, 7);
     tally.reject(Input::OtlpGrpc, Kind::Sum, Reject::NoTime, 3);
     tally.emit(5);
+    tally.settle(Effect::WithEffect, 4);
+    tally.settle(Effect::Overlapping, 1);
     tally
 }
 
@@ -37,12 +39,19 @@ fn corrupt_counters_are_seen_wherever_they_are() {
     assert!(!balanced(&Tally::sum([tally(), corrupt, tally()]), &good), "one row of three");
 
     type Spoil = fn(&mut Tally);
-    let spoils: [(&str, Spoil); 4] = [
+    let spoils: [(&str, Spoil); 6] = [
         ("received twice", |t| t.receive(Input::OtlpHttp, Kind::Gauge, 1)),
         ("applied, not received", |t| t.apply(Input::OtlpHttp, Kind::Gauge, 1)),
         ("rejected, not received", |t| t.reject(Input::OtlpHttp, Kind::Gauge, Reject::NoValue, 1)),
         ("counted in the wrong half", |t| {
             t.receive(Input::OtlpGrpc, Kind::Sum, 1);
+            t.emit(1);
+            t.settle(Effect::WithEffect, 1);
+        }),
+        ("an effect without a point", |t| t.settle(Effect::Superseded, 1)),
+        ("a point without an effect", |t| {
+            t.receive(Input::OtlpGrpc, Kind::Sum, 1);
+            t.apply(Input::OtlpGrpc, Kind::Sum, 1);
             t.emit(1);
         }),
     ];

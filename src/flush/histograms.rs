@@ -12,7 +12,7 @@ use super::merge::{Cut, Link, Stands, get, put_chain};
 use crate::aggregate::explicit::{self, Words};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
-use crate::ledger::{Note, Tally};
+use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Kind, Temporality};
 use crate::series::cell::{FLAGS, Shape, cumulative_region as cr, ended_flag, points_of, value_flag};
 use crate::series::slab::SlabWriter;
@@ -216,7 +216,7 @@ impl Owner {
     ) -> Option<Point> {
         let words = shape_of(series, false).region();
         sums.begin(words);
-        let (mut has_delta, mut left_out, mut mark) = (false, 0, Mark::default());
+        let (mut has_delta, mut left_out, mut with_effect, mut mark) = (false, 0, 0, Mark::default());
         let points = self.touched(
             cut,
             series,
@@ -225,6 +225,9 @@ impl Owner {
                 let (flags, at) = (get(cells, FLAGS), shape.bank(bank).start);
                 if flags & ended_flag(bank) != 0 {
                     mark.at(get(cells, at + cr::ENDED));
+                }
+                if !shape.cumulative() {
+                    with_effect += u64::from(points_of(get(cells, at)));
                 }
                 if flags & value_flag(bank) == 0 {
                     mark.delta |= !shape.cumulative() && points_of(get(cells, at)) > 0;
@@ -239,6 +242,7 @@ impl Owner {
             },
         );
         tally.emit(points);
+        tally.settle(Effect::WithEffect, with_effect);
         tally.note(Note::CountOverflow, left_out);
         if !has_delta && links.is_empty() && (!mark.is_set() || series.block() == 0) {
             return None;
@@ -251,7 +255,7 @@ impl Owner {
         let block = slab.run(series.block() - 1, 3 * words);
         let part = |i: usize| &block[i * words..(i + 1) * words];
         Link::sort(links);
-        let newest = self.chain_histograms(cut, series, links, part(CHAIN), sums, tally);
+        let newest = self.chain_histograms(cut, series, (links, has_delta), part(CHAIN), sums, tally);
         let times = self.total_of(cut, series, sums, Came { has_delta, newest }, block, tally);
         let point = times.map(|(start, time)| {
             let base = self.words.len();
@@ -317,7 +321,7 @@ impl Owner {
         &self,
         cut: &Cut,
         series: &Series,
-        links: &[Link],
+        (links, has_delta): (&[Link], bool),
         mut last: &[AtomicU64],
         sums: &mut impl Arithmetic,
         tally: &mut Tally,
@@ -330,9 +334,9 @@ impl Owner {
             let part = |i: usize| region(shape, link.bank, i, cells);
             let newest = part(1);
             let first = if link.chained { part(0) } else { newest };
-            let stands = self.stands(series, link, cut.boundary, tally);
+            let stands = self.stands(series, link, cut.boundary);
             let left_out = match (stands, series.chain()) {
-                (Stands::Superseded, _) => continue,
+                (Stands::Superseded, _) => None,
                 (Stands::Whole, _) => Some(sums.add_gained(first)),
                 (Stands::Baseline, _) => {
                     // nothing more than itself
@@ -352,13 +356,19 @@ impl Owner {
                 }
                 (Stands::Second | Stands::Within | Stands::Behind, _) => None,
             };
+            self.settle(series, link, stands, left_out.is_some(), tally);
+            if stands == Stands::Superseded {
+                continue;
+            }
+            let needs_steps = has_delta || series.has_delta() || cut.deltas;
+            if stands == Stands::Baseline && needs_steps && get(first, 0) != 0 {
+                self.without_base(series, tally);
+            }
             if let Some(left_out) = left_out {
                 let too = link.chained && stands != Stands::Within && sums.add_gained(part(2));
                 tally.note(Note::CountOverflow, u64::from(left_out) + u64::from(too));
                 explicit::copy(&mut last, &newest);
                 put_chain(cut, series, link, stands, Value::Int(0));
-            } else {
-                tally.note(Note::OverlappingWriter, 1);
             }
             series.put_time(link.newest_time);
             newest_of_all = Some((*link, newest));

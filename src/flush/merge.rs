@@ -10,13 +10,19 @@
 //! for resets; only when the chain had no point for `--expire` does it give way, to a baseline. What two cores took of
 //! one writer in one interval, by turns or twice, is told from two writers by its starts and values (`Stands::Within`).
 //! Histograms go the same way, with their own arithmetic (`histograms`).
+//!
+//! What had an effect is said of a whole bank, in its points, as a core keeps no more of them than this: all of a bank
+//! whose newest point is not newer than the newest known are superseded, all of a second writer's overlap. Of a bank that
+//! sets a base its first point is a baseline, and of one that begins with the chain's last point, sent again, that point
+//! is superseded; the others count. What a core can judge alone, it has judged (`ingest::commit`).
 
 use super::batch::{self, Point, View};
 use super::directory::Owner;
 use super::ended::Mark;
 use crate::aggregate::number::{self, Value};
-use crate::ledger::{Note, Tally};
-use crate::model::{Kind, Temporality};
+use crate::examples::Cause;
+use crate::ledger::{Effect, Note, Tally};
+use crate::model::{Kind, Peer, Temporality};
 use crate::series::cell::{
     self, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, ended_flag, interval_of,
     points_of, reset_flag, value_flag,
@@ -57,6 +63,8 @@ pub(super) struct Cut {
     pub(super) cores: Vec<Board>,
     /// What the cut before marked as retiring has been decided.
     settled: bool,
+    /// Somebody wants increments.
+    pub(super) deltas: bool,
     resource: usize,
     scope: usize,
     group: usize,
@@ -99,6 +107,8 @@ pub(super) struct Link {
     pub(super) chained: bool,
     pub(super) cell: CellRef,
     pub(super) bank: usize,
+    /// Points that are not settled yet.
+    points: u32,
 }
 
 impl Link {
@@ -117,6 +127,7 @@ impl Link {
             chained: flags & chain_flag(bank) != 0,
             cell,
             bank,
+            points: points_of(get(words, at)),
         };
         if shape == Shape::CumulativeNumber && flags & ended_flag(bank) != 0 {
             // the newest time is that of a point without a value
@@ -167,6 +178,7 @@ impl Owner {
             boundary: times.boundary_ns,
             cores,
             settled: false,
+            deltas: false,
             resource: 0,
             scope: 0,
             group: 0,
@@ -203,6 +215,7 @@ impl Owner {
         mut more: impl FnMut() -> bool,
     ) -> Work {
         let Some(mut cut) = self.cut.take() else { return Work::Done };
+        cut.deltas = outlet.wants(View(Temporality::Delta));
         while !cut.linked {
             cut.linked = self.welcome();
             if !more() {
@@ -390,14 +403,16 @@ impl Owner {
         tally: &mut Tally,
     ) -> Option<Point> {
         let mut delta: Option<Value> = None;
-        let mut overflows = 0;
+        let (mut overflows, mut with_effect, mut lost) = (0, 0, 0);
         let shape_of = |cumulative| if cumulative { Shape::CumulativeNumber } else { Shape::Number };
         let points = self.touched(cut, series, shape_of, |cell, shape, bank, words| {
             let at = shape.bank(bank).start;
             let flags = get(words, FLAGS);
+            let points = u64::from(points_of(get(words, at)));
             if shape == Shape::Number {
-                if u64::from(points_of(get(words, at))) == get(words, at + cell::NO_VALUES) {
-                    mark.delta |= points_of(get(words, at)) > 0;
+                with_effect += points;
+                if points == get(words, at + cell::NO_VALUES) {
+                    mark.delta |= points > 0;
                     return;
                 }
                 let value = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
@@ -412,11 +427,16 @@ impl Owner {
             }
             if flags & value_flag(bank) != 0 && (flags & chain_flag(bank) != 0 || !is_ended) {
                 links.push(Link::new(cell, shape, bank, words));
+            } else {
+                // a second writer's, whose newest value is not known any more
+                lost += points;
             }
         });
         tally.emit(points);
+        tally.settle(Effect::WithEffect, with_effect);
+        self.without_effect(series, Effect::Overlapping, lost, tally);
         Link::sort(links);
-        let chained = self.chain(cut, series, links, monotonic, tally);
+        let chained = self.chain(cut, series, links, (monotonic, delta.is_some()), tally);
         if delta.is_none() && chained.is_none() {
             return None;
         }
@@ -456,7 +476,7 @@ impl Owner {
         cut: &Cut,
         series: &Series,
         links: &[Link],
-        monotonic: bool,
+        (monotonic, has_delta): (bool, bool),
         tally: &mut Tally,
     ) -> Option<(Value, Link, Value)> {
         let mut total = Value::Int(0);
@@ -472,9 +492,9 @@ impl Owner {
                 true => (value(c::FIRST_VALUE), value(c::LAST_VALUE), value(c::GAINED)),
                 false => (shown, shown, Value::from_bits(0, double)),
             };
-            let stands = self.stands(series, link, cut.boundary, tally);
+            let stands = self.stands(series, link, cut.boundary);
             let step = match (stands, series.chain()) {
-                (Stands::Superseded, _) => continue,
+                (Stands::Superseded, _) => None,
                 (Stands::Whole, _) => Some(first.add(gained)),
                 (Stands::Baseline, _) => Some((gained, false)),
                 (Stands::Within, Some(chain)) if within(link, &chain, first, last, monotonic) => {
@@ -487,14 +507,19 @@ impl Owner {
                 }
                 (Stands::Second | Stands::Within | Stands::Behind, _) => None,
             };
-            match step {
-                Some((step, overflow)) => {
-                    let (sum, too) = total.add(step);
-                    tally.note(Note::IntOverflow, u64::from(overflow) + u64::from(too));
-                    total = sum;
-                    put_chain(cut, series, link, stands, last);
-                }
-                None => tally.note(Note::OverlappingWriter, 1),
+            self.settle(series, link, stands, step.is_some(), tally);
+            if stands == Stands::Superseded {
+                continue;
+            }
+            let needs_steps = has_delta || series.has_delta() || cut.deltas && monotonic;
+            if stands == Stands::Baseline && needs_steps && first.as_f64() != 0.0 {
+                self.without_base(series, tally);
+            }
+            if let Some((step, overflow)) = step {
+                let (sum, too) = total.add(step);
+                tally.note(Note::IntOverflow, u64::from(overflow) + u64::from(too));
+                total = sum;
+                put_chain(cut, series, link, stands, last);
             }
             series.put_time(link.newest_time);
             newest = Some((*link, shown));
@@ -502,17 +527,55 @@ impl Owner {
         newest.map(|(link, shown)| (total, link, shown))
     }
 
-    /// How a link stands to the chain. Notes what has no effect on it.
-    pub(super) fn stands(&self, series: &Series, link: &Link, boundary: u64, tally: &mut Tally) -> Stands {
+    /// Says what became of a link's points, before the chain moves on; `counts`: its increments do.
+    pub(super) fn settle(&self, series: &Series, link: &Link, stands: Stands, counts: bool, tally: &mut Tally) {
+        let all = u64::from(link.points);
+        let again = || series.chain().is_some_and(|chain| chain.time == link.first_time);
+        let (effect, points) = match stands {
+            Stands::Superseded => (Effect::Superseded, all),
+            _ if !counts => (Effect::Overlapping, all),
+            // without a chain they are a second writer's, and all but the newest are gone
+            Stands::Baseline => (Effect::Baseline, if link.chained { all.min(1) } else { all }),
+            Stands::Within if again() => (Effect::Superseded, all.min(1)),
+            _ => (Effect::Superseded, 0),
+        };
+        tally.settle(Effect::WithEffect, all - points);
+        self.without_effect(series, effect, points, tally);
+    }
+
+    /// So many points had none.
+    #[inline]
+    pub(super) fn without_effect(&self, series: &Series, effect: Effect, points: u64, tally: &mut Tally) {
+        if points > 0 {
+            tally.settle(effect, points);
+            // of baselines those are worth one that lost something
+            if effect != Effect::Baseline {
+                self.show(series, effect);
+            }
+        }
+    }
+
+    /// A baseline has a value of its own that somebody goes without.
+    #[cold]
+    pub(super) fn without_base(&self, series: &Series, tally: &mut Tally) {
+        tally.note(Note::BaselineLost, 1);
+        self.show(series, Effect::Baseline);
+    }
+
+    fn show(&self, series: &Series, effect: Effect) {
+        let group = &series.group;
+        self.registry.examples().show(Cause::Without(effect), &group.resource, group.name.as_bytes(), Peer::default());
+    }
+
+    /// How a link stands to the chain.
+    pub(super) fn stands(&self, series: &Series, link: &Link, boundary: u64) -> Stands {
         let Some(chain) = series.chain() else {
             if self.counts_whole(link.first_start, link.first_time, boundary) {
                 return Stands::Whole;
             }
-            tally.note(Note::Baseline, 1);
             return Stands::Baseline;
         };
         if link.newest_time <= series.time() {
-            tally.note(Note::Superseded, 1);
             return Stands::Superseded;
         }
         if link.first_time <= chain.time {
@@ -523,7 +586,6 @@ impl Owner {
             return Stands::Behind;
         }
         if chain.cut <= self.idle_since() && number::older(link.last_start, chain.start) {
-            tally.note(Note::Baseline, 1);
             return Stands::Baseline;
         }
         Stands::Second

@@ -1,7 +1,8 @@
 //! Gauges and summaries at a cut: of all points of an interval the newest leaves, whole (M17, M28).
 //!
 //! Knows the closed banks of both; does not know how a point is encoded. Ties of time go to the larger bits, and to a
-//! value before none.
+//! value before none. A point that was the newest when it came had an effect, whatever came after it; a bank that is no
+//! newer than the series, or loses the tie for the newest, is superseded with all its points.
 
 use super::batch::Point;
 use super::directory::Owner;
@@ -9,18 +10,19 @@ use super::ended::Mark;
 use super::merge::{Cut, get};
 use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
-use crate::ledger::Tally;
+use crate::ledger::{Effect, Tally};
 use crate::series::Series;
-use crate::series::cell::{FLAGS, GAUGE_TIME, SUMMARY_TIME, Shape, double_flag, ended_flag, value_flag};
+use crate::series::cell::{FLAGS, GAUGE_TIME, SUMMARY_TIME, Shape, double_flag, ended_flag, points_of, value_flag};
 use crate::series::slab::SlabWriter;
+use std::cmp::Ordering;
 
 /// Words of an owner's block of a summary: two value slots.
 const SUMMARY_BLOCK: usize = 2 * REGION;
 
 impl Owner {
     pub(super) fn gauge(&mut self, cut: &Cut, series: &Series, tally: &mut Tally) -> Option<Point> {
-        let mut newest: Option<(u64, Value)> = None;
-        let mut mark = Mark::default();
+        let mut newest: Option<Value> = None;
+        let (mut contest, mut mark) = (Contest::default(), Mark::default());
         let points = self.touched(
             cut,
             series,
@@ -31,14 +33,19 @@ impl Owner {
                 if flags & ended_flag(bank) != 0 {
                     mark.at(time);
                 }
-                if flags & value_flag(bank) != 0 && newest.is_none_or(|(t, v)| (time, bits) > (t, v.bits())) {
-                    newest = Some((time, Value::from_bits(bits, flags & double_flag(bank) != 0)));
+                let bank_points = u64::from(points_of(get(words, at)));
+                if !is_new(series, time) {
+                    contest.stale += bank_points;
+                } else if flags & value_flag(bank) != 0
+                    && contest.wins(time, bank_points, || bits.cmp(&newest.map_or(0, Value::bits)))
+                {
+                    newest = Some(Value::from_bits(bits, flags & double_flag(bank) != 0));
                 }
             },
         );
-        tally.emit(points);
-        let newest = newest.filter(|(time, _)| is_new(series, *time) && *time >= mark.time);
-        if let Some((time, value)) = newest {
+        self.settle_newest(series, points, &contest, tally);
+        let time = contest.time;
+        if let Some(value) = newest.filter(|_| time >= mark.time) {
             series.put_time(time);
             series.put_value(cut.number, value);
             return Some(Point { time, start: 0, ..Point::number(value, None) });
@@ -58,8 +65,7 @@ impl Owner {
     ) -> Option<Point> {
         let mut best = std::mem::take(&mut self.summary);
         best.resize(REGION, 0);
-        let mut newest: Option<u64> = None;
-        let mut mark = Mark::default();
+        let (mut contest, mut mark) = (Contest::default(), Mark::default());
         let points = self.touched(
             cut,
             series,
@@ -70,15 +76,21 @@ impl Owner {
                 if flags & ended_flag(bank) != 0 {
                     mark.at(time);
                 }
-                let beats = |held: u64| time > held || time == held && summary::larger(&region, &best.as_slice());
-                if flags & value_flag(bank) != 0 && newest.is_none_or(beats) {
-                    newest = Some(time);
+                let bank_points = u64::from(points_of(get(words, at)));
+                if !is_new(series, time) {
+                    contest.stale += bank_points;
+                } else if flags & value_flag(bank) != 0
+                    && contest.wins(time, bank_points, || {
+                        let held = best.as_slice();
+                        summary::larger(&region, &held).cmp(&summary::larger(&held, &region))
+                    })
+                {
                     summary::copy(&mut best.as_mut_slice(), &region);
                 }
             },
         );
-        tally.emit(points);
-        let newest = newest.filter(|time| is_new(series, *time) && *time >= mark.time);
+        self.settle_newest(series, points, &contest, tally);
+        let newest = Some(contest.time).filter(|time| *time != 0 && *time >= mark.time);
         if newest.is_some() && series.block() == 0 {
             // line numbers are kept one higher, so that 0 is "none"
             series.put_block(slab.allocate(SUMMARY_BLOCK) + 1);
@@ -111,11 +123,55 @@ impl Owner {
         point
     }
 
+    /// Says what became of the points of an interval.
+    fn settle_newest(&self, series: &Series, points: u64, contest: &Contest, tally: &mut Tally) {
+        let superseded = contest.stale + contest.tied;
+        tally.emit(points);
+        tally.settle(Effect::WithEffect, points - superseded);
+        self.without_effect(series, Effect::Superseded, superseded, tally);
+    }
+
     /// Puts a region where the batch finds it.
     fn stage_summary(&mut self, region: &[u64]) -> u32 {
         let base = self.words.len() as u32;
         self.words.extend_from_slice(region);
         base
+    }
+}
+
+/// The newest bank of an interval so far, of those that have a value, and the points that others lose to it.
+#[derive(Default)]
+struct Contest {
+    /// Time of the newest; 0: none.
+    time: u64,
+    /// Its points.
+    points: u64,
+    /// Points of banks of the same time that are not it.
+    tied: u64,
+    /// Points of banks that are no newer than the series.
+    stale: u64,
+}
+
+impl Contest {
+    /// Whether a bank of this time is the newest now; `is_larger` compares it at equal times. Of two that are alike the one
+    /// with fewer points repeats the other.
+    fn wins(&mut self, time: u64, points: u64, is_larger: impl FnOnce() -> Ordering) -> bool {
+        let wins = time.cmp(&self.time).then_with(is_larger);
+        if time > self.time {
+            self.tied = 0;
+        } else if time == self.time {
+            self.tied += match wins {
+                Ordering::Greater => self.points,
+                Ordering::Less => points,
+                Ordering::Equal => points.min(self.points),
+            };
+        }
+        match wins {
+            Ordering::Greater => (self.time, self.points) = (time, points),
+            Ordering::Equal => self.points = points.max(self.points),
+            Ordering::Less => {}
+        }
+        wins.is_gt()
     }
 }
 

@@ -12,7 +12,8 @@ use super::routes::{NONE, Route};
 use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
 use crate::aggregate::number::{Value, older, step};
-use crate::ledger::{Note, Tally};
+use crate::examples::{Cause, example};
+use crate::ledger::{Effect, Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::attributes::{self, Bad};
@@ -53,6 +54,13 @@ pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
 #[inline]
 pub(super) fn put(words: &[AtomicU64], i: usize, value: u64) {
     words[i].store(value, Relaxed);
+}
+
+/// Points counted in the bank are settled as they come: they are open no more.
+pub(super) fn settled(words: &[AtomicU64], at: usize, points: u64, effect: Effect, tally: &mut Tally) {
+    put(words, at, get(words, at) - points);
+    tally.emit(points);
+    tally.settle(effect, points);
 }
 
 impl Ingest {
@@ -147,6 +155,9 @@ impl Ingest {
         self.staged = staged;
         self.contexts.begin();
         self.hold();
+        for (_, reason, _, example) in &stage.rejected {
+            self.registry.examples().put(Cause::Rejected(*reason), example, self.peer);
+        }
         Self::settle(input, stage, numbers, rejected, tally)
     }
 
@@ -186,12 +197,12 @@ impl Ingest {
         match of {
             Target::Birth(at) => {
                 let context = stage.contexts[stage.births[at as usize].context as usize];
-                let of = || stage::example(context.resource.bytes, context.key.metric.name);
+                let of = || example(context.resource.bytes, context.key.metric.name);
                 stage.reject_as(kind, reason, 1, of);
             }
             Target::Route(route) => {
                 let group = &self.contexts.at(self.routes.at(route).stream).group;
-                stage.reject_as(kind, reason, 1, || stage::example(&group.resource, group.name.as_bytes()));
+                stage.reject_as(kind, reason, 1, || example(&group.resource, group.name.as_bytes()));
             }
         }
     }
@@ -355,9 +366,10 @@ impl Ingest {
         };
         let before = get(words, newest);
         if point.time <= before {
-            tally.note(Note::Superseded, 1);
+            self.without_effect(words, at, 1, Effect::Superseded, point.route, tally);
             return;
         }
+        settled(words, at, 1, Effect::WithEffect, tally);
         put(words, newest, point.time);
         let mut flags = get(words, FLAGS);
         if point.flags & stage::GAUGE != 0 {
@@ -379,7 +391,7 @@ impl Ingest {
         let has_value = flags & value_flag(self.bank) != 0;
         let wins_tie = flags & ended_flag(self.bank) != 0 || has_value && point.value > get(words, at + 1);
         if point.time < time || point.time == time && !wins_tie {
-            tally.note(Note::Superseded, 1);
+            self.without_effect(words, at, 1, Effect::Superseded, point.route, tally);
             return;
         }
         put(words, at + 1, point.value);
@@ -396,7 +408,7 @@ impl Ingest {
         let value = Value::from_bits(point.value, point.flags & stage::DOUBLE != 0);
         let newest = get(words, at + c::NEWEST_TIME);
         if point.time < newest || point.time == newest && flags & ended_flag(self.bank) == 0 {
-            tally.note(Note::Superseded, 1);
+            self.without_effect(words, at, 1, Effect::Superseded, point.route, tally);
             return;
         }
         let was_double = flags & double_flag(self.bank) != 0;
@@ -406,7 +418,9 @@ impl Ingest {
         let mut new_flags = flags & !ended_flag(self.bank) | value_flag(self.bank);
         let known = get(words, at + c::LAST_START);
         if older(point.start, known) {
-            tally.note(Note::OverlappingWriter, 1);
+            if chained {
+                self.without_effect(words, at, 1, Effect::Overlapping, point.route, tally);
+            }
         } else {
             if chained {
                 let (step, reset) = step(last, known, value, point.start, monotonic(point));
@@ -418,6 +432,7 @@ impl Ingest {
                 tally.note(Note::IntOverflow, u64::from(overflow));
                 gained = sum;
             } else {
+                self.begin_chain(words, at, point.route, tally);
                 put(words, at + c::FIRST_START, point.start);
                 put(words, at + c::FIRST_TIME, point.time);
                 first = value;
@@ -437,6 +452,34 @@ impl Ingest {
         put(words, at + c::NEWEST_VALUE, bits(value));
         let double = if double { double_flag(self.bank) } else { 0 };
         put(words, FLAGS, new_flags & !double_flag(self.bank) | double);
+    }
+
+    // ---- points that are settled as they come --------------------------------------------------------------------
+
+    /// The point counted last is the first of the bank's chain: those before it are a second writer's, and add nothing.
+    #[inline]
+    pub(super) fn begin_chain(&self, words: &[AtomicU64], at: usize, route: u32, tally: &mut Tally) {
+        let seconds = u64::from(points_of(get(words, at))) - 1;
+        if seconds > 0 {
+            self.without_effect(words, at, seconds, Effect::Overlapping, route, tally);
+        }
+    }
+
+    /// Points of the bank have no effect, and no cut will change that: they are open no more.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn without_effect(
+        &self,
+        words: &[AtomicU64],
+        at: usize,
+        points: u64,
+        effect: Effect,
+        route: u32,
+        tally: &mut Tally,
+    ) {
+        settled(words, at, points, effect, tally);
+        let group = &self.contexts.at(self.routes.at(route).stream).group;
+        self.registry.examples().show(Cause::Without(effect), &group.resource, group.name.as_bytes(), self.peer);
     }
 
     // ---- banks, births and deaths ------------------------------------------------------------------------------
@@ -782,7 +825,7 @@ impl Ingest {
         })?;
         tally.note(Note::TextsCut, cut);
         if cut > 0 && stage.cut.is_none() {
-            stage.cut = Some(stage::example(context.resource.bytes, context.key.metric.name));
+            stage.cut = Some(example(context.resource.bytes, context.key.metric.name));
         }
         Ok((resource_id, scope_id))
     }

@@ -4,11 +4,11 @@
 //! M14); does not know routes beyond the cell they lead to.
 
 use super::Ingest;
-use super::commit::{get, put};
+use super::commit::{get, put, settled};
 use super::regions::{fill_exponential, fill_region};
 use crate::aggregate::explicit;
 use crate::aggregate::number::{newer, older};
-use crate::ledger::{Note, Tally};
+use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
 use crate::series::cell::{
@@ -29,14 +29,14 @@ impl Ingest {
         let words = self.slab.run(line, shape.words());
         count_point(words, at)?;
         if point.flags & NO_RECORDED_VALUE != 0 {
-            without_value(words, at, shape, self.bank, point.time, tally);
+            self.histogram_without_value(words, at, shape, point.time, route, tally);
             return Ok(());
         }
         let mut region = std::mem::take(&mut self.region);
         region.resize(shape.region(), 0);
         fill_region(&mut region, point);
         let applied = if shape.cumulative() {
-            self.cumulative_histogram(words, at, shape, point, &region, tally);
+            self.cumulative_histogram(words, at, shape, (route, point), &region, tally);
             Ok(())
         } else {
             self.delta_histogram(words, at, &region)
@@ -61,12 +61,12 @@ impl Ingest {
         words: &[AtomicU64],
         at: usize,
         shape: Shape,
-        point: &HistogramPoint<'_>,
+        (route, point): (u32, &HistogramPoint<'_>),
         region: &[u64],
         tally: &mut Tally,
     ) {
         if is_superseded(words, at, self.bank, point.time) {
-            tally.note(Note::Superseded, 1);
+            self.without_effect(words, at, 1, Effect::Superseded, route, tally);
             return;
         }
         let part = |i: usize| {
@@ -74,7 +74,7 @@ impl Ingest {
             &words[at + range.start..at + range.end]
         };
         let (mut first, mut last, mut gained) = (part(0), part(1), part(2));
-        match comes(words, at, self.bank, point.start, point.time, tally) {
+        match self.comes(words, at, point.start, point.time, route, tally) {
             Comes::WithoutEffect => return,
             Comes::Second => {}
             Comes::First => {
@@ -107,16 +107,16 @@ impl Ingest {
         let words = self.slab.run(line, shape.words());
         count_point(words, at)?;
         if point.flags & NO_RECORDED_VALUE != 0 {
-            without_value(words, at, shape, self.bank, point.time, tally);
+            self.histogram_without_value(words, at, shape, point.time, route, tally);
             return Ok(());
         }
-        let [new, last, gained, step] = &mut self.scratch;
-        fill_exponential(new, point);
         let part = |i: usize| {
             let range = shape.region_in_bank(i);
             &words[at + range.start..at + range.end]
         };
         if !shape.cumulative() {
+            let [new, last, ..] = &mut self.scratch;
+            fill_exponential(new, point);
             let mut region = part(0);
             last.load(&region);
             if last.absorb(new) {
@@ -128,11 +128,14 @@ impl Ingest {
             return Ok(());
         }
         if is_superseded(words, at, self.bank, point.time) {
-            tally.note(Note::Superseded, 1);
+            self.without_effect(words, at, 1, Effect::Superseded, route, tally);
             return Ok(());
         }
+        let comes = self.comes(words, at, point.start, point.time, route, tally);
+        let [new, last, gained, step] = &mut self.scratch;
+        fill_exponential(new, point);
         let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
-        match comes(words, at, self.bank, point.start, point.time, tally) {
+        match comes {
             Comes::WithoutEffect => return Ok(()),
             Comes::Second => {}
             Comes::First => {
@@ -156,6 +159,61 @@ impl Ingest {
         new.store(&mut last_words);
         Ok(())
     }
+
+    /// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").
+    #[cold]
+    fn histogram_without_value(
+        &self,
+        words: &[AtomicU64],
+        at: usize,
+        shape: Shape,
+        time: u64,
+        route: u32,
+        tally: &mut Tally,
+    ) {
+        tally.note(Note::NoRecordedValue, 1);
+        if !shape.cumulative() {
+            return;
+        }
+        if time <= newest(words, at) {
+            self.without_effect(words, at, 1, Effect::Superseded, route, tally);
+            return;
+        }
+        settled(words, at, 1, Effect::WithEffect, tally);
+        put(words, at + cr::ENDED, time);
+        put(words, FLAGS, get(words, FLAGS) | ended_flag(self.bank));
+    }
+
+    /// How a point of a cumulative histogram comes to its bank, and the words beside the regions for it (M10, M14).
+    fn comes(&self, words: &[AtomicU64], at: usize, start: u64, time: u64, route: u32, tally: &mut Tally) -> Comes {
+        let flags = get(words, FLAGS) & !ended_flag(self.bank);
+        let chained = flags & chain_flag(self.bank) != 0;
+        let known = get(words, at + cr::LAST_START);
+        let second = older(start, known);
+        if second && chained {
+            self.without_effect(words, at, 1, Effect::Overlapping, route, tally);
+            // there is no third region (see `series::cell`), but it has a value
+            put(words, FLAGS, flags);
+            return Comes::WithoutEffect;
+        }
+        put(words, at + cr::NEWEST_START, start);
+        put(words, at + cr::LAST_TIME, time);
+        if !chained {
+            put(words, at + cr::FIRST_START, start);
+            put(words, at + cr::FIRST_TIME, time);
+        }
+        if second {
+            put(words, FLAGS, flags | value_flag(self.bank));
+            return Comes::Second;
+        }
+        put(words, at + cr::LAST_START, known.max(start));
+        put(words, FLAGS, flags | value_flag(self.bank) | chain_flag(self.bank));
+        if chained {
+            return Comes::After { anew: newer(start, known) };
+        }
+        self.begin_chain(words, at, route, tally);
+        Comes::First
+    }
 }
 
 /// Time of the newest point of a cumulative histogram, with a value or without.
@@ -170,21 +228,6 @@ fn is_superseded(words: &[AtomicU64], at: usize, bank: usize, time: u64) -> bool
     time < newest || time == newest && get(words, FLAGS) & ended_flag(bank) == 0
 }
 
-/// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").
-#[cold]
-fn without_value(words: &[AtomicU64], at: usize, shape: Shape, bank: usize, time: u64, tally: &mut Tally) {
-    tally.note(Note::NoRecordedValue, 1);
-    if !shape.cumulative() {
-        return;
-    }
-    if time <= newest(words, at) {
-        tally.note(Note::Superseded, 1);
-        return;
-    }
-    put(words, at + cr::ENDED, time);
-    put(words, FLAGS, get(words, FLAGS) | ended_flag(bank));
-}
-
 /// How a point of a cumulative histogram comes to its bank.
 enum Comes {
     /// From a writer with an older start, after points of the chain.
@@ -195,35 +238,6 @@ enum Comes {
     First,
     /// After another point of the chain; `anew`: with a newer start.
     After { anew: bool },
-}
-
-/// How a point of a cumulative histogram comes to its bank, and the words beside the regions for it (M10, M14).
-fn comes(words: &[AtomicU64], at: usize, bank: usize, start: u64, time: u64, tally: &mut Tally) -> Comes {
-    let flags = get(words, FLAGS) & !ended_flag(bank);
-    let chained = flags & chain_flag(bank) != 0;
-    let known = get(words, at + cr::LAST_START);
-    let second = older(start, known);
-    if second {
-        tally.note(Note::OverlappingWriter, 1);
-        if chained {
-            // there is no third region (see `series::cell`), but it has a value
-            put(words, FLAGS, flags);
-            return Comes::WithoutEffect;
-        }
-    }
-    put(words, at + cr::NEWEST_START, start);
-    put(words, at + cr::LAST_TIME, time);
-    if !chained {
-        put(words, at + cr::FIRST_START, start);
-        put(words, at + cr::FIRST_TIME, time);
-    }
-    if second {
-        put(words, FLAGS, flags | value_flag(bank));
-        return Comes::Second;
-    }
-    put(words, at + cr::LAST_START, known.max(start));
-    put(words, FLAGS, flags | value_flag(bank) | chain_flag(bank));
-    if chained { Comes::After { anew: newer(start, known) } } else { Comes::First }
 }
 
 /// Counts the point in its bank.

@@ -4,6 +4,7 @@
 
 use super::contexts::StreamKey;
 use super::misses::Miss;
+use crate::examples::example;
 use crate::limits::{
     REQUEST_MESSAGES_MAX, STAGE_BYTES_FREE, STAGE_BYTES_PER_BODY_BYTE, STAGE_BYTES_PER_SERIES, STAGE_BYTES_PER_STREAM,
 };
@@ -240,38 +241,4 @@ impl<'a> Stage<'a> {
         }
         out
     }
-}
-
-/// Characters of a name that are shown in an answer.
-const SHOWN: usize = 64;
-
-/// What a metric is called in an answer: its name and service, escaped, of bounded length.
-pub fn example(resource: &[u8], name: &[u8]) -> String {
-    fn shown(bytes: &[u8]) -> String {
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN)]);
-        let mut escaped = text.chars().take(SHOWN).flat_map(char::escape_debug).collect::<String>();
-        if text.chars().nth(SHOWN).is_some() || bytes.len() > 4 * SHOWN {
-            escaped.push('…');
-        }
-        escaped
-    }
-    let mut out = format!("metric \"{}\"", shown(name));
-    let mut reader = crate::wire::Reader::new(resource);
-    while let Ok(field) = reader.field() {
-        if field.number != 1 {
-            if reader.skip(field, 1).is_err() {
-                break;
-            }
-            continue;
-        }
-        let Ok(bytes) = reader.bytes() else { break };
-        let record = crate::otlp::attributes::Record { bytes };
-        if record.key() == b"service.name"
-            && let Some(service) = record.text()
-        {
-            out.push_str(&format!(" of service \"{}\"", shown(service.as_bytes())));
-            break;
-        }
-    }
-    out
 }

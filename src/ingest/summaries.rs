@@ -4,10 +4,10 @@
 //! of the points of an interval the newest stays, whole.
 
 use super::check::check_summary;
-use super::commit::{get, put};
+use super::commit::{get, put, settled};
 use super::{EXPECTED_BYTES, Follow, Ingest, MetricWalk, stage_birth};
 use crate::aggregate::summary::{self, REGION};
-use crate::ledger::{Note, Tally};
+use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 use crate::otlp::attributes;
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
@@ -80,8 +80,9 @@ impl Ingest {
         if point.flags & NO_RECORDED_VALUE != 0 {
             tally.note(Note::NoRecordedValue, 1);
             if point.time <= before {
-                tally.note(Note::Superseded, 1);
+                self.without_effect(words, at, 1, Effect::Superseded, route, tally);
             } else {
+                settled(words, at, 1, Effect::WithEffect, tally);
                 put(words, at + SUMMARY_TIME, point.time);
                 put(words, FLAGS, flags & !value_flag(self.bank) | ended_flag(self.bank));
             }
@@ -93,7 +94,7 @@ impl Ingest {
         let mut held = &words[at + range.start..at + range.end];
         let wins_tie = ended || value && summary::larger(&new.as_slice(), &held);
         if point.time < before || point.time == before && !wins_tie {
-            tally.note(Note::Superseded, 1);
+            self.without_effect(words, at, 1, Effect::Superseded, route, tally);
             return Ok(());
         }
         summary::copy(&mut held, &new.as_slice());

@@ -224,7 +224,8 @@ impl Control {
         let busy = self.serve(events, now);
         self.cuts(now);
         if self.losses.is_time(now.mono_ns) {
-            self.losses.look(&self.view.tally(), &self.view.destinations(), now.mono_ns, false);
+            let (tally, examples) = (self.view.tally(), self.house.registry.examples());
+            self.losses.look(&tally, examples, &self.view.destinations(), now.mono_ns, false);
             self.losses.look_at_doors(&self.view.at_doors(), now.mono_ns, false);
         }
         (busy, false)
@@ -438,7 +439,7 @@ impl Control {
     fn account(&mut self, failed: bool) -> u8 {
         let tally = self.view.tally();
         let destinations = self.view.destinations();
-        self.losses.look(&tally, &destinations, clock::mono(), true);
+        self.losses.look(&tally, self.house.registry.examples(), &destinations, clock::mono(), true);
         self.losses.look_at_doors(&self.view.at_doors(), clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };

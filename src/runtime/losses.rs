@@ -1,18 +1,40 @@
-//! Log lines about points that were lost: what the ledger counts as rejected or dropped, said while it happens, and
-//! what is still in memory at the end. And about connections that were not taken.
+//! Log lines about points that were lost: what the ledger counts as rejected, without effect or dropped, said while it
+//! happens, and what is still in memory at the end. And about connections that were not taken.
 //!
 //! Does not know: where the ledger's rows are. Bounds: a reason, for a destination where points left, is said at most
-//! once per `WARN_EVERY_NS`, with what came since; reasons and destinations are few and fixed. What is left is said at
-//! the end.
+//! once per `WARN_EVERY_NS`, with what came since and one example (`examples`); reasons and destinations are few and
+//! fixed. What is left is said at the end.
 
 use crate::deliver::{DestinationRow, Dropped};
-use crate::ledger::Tally;
+use crate::examples::{Cause, Examples};
+use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 
 /// Time between two lines about one reason, ns.
 const WARN_EVERY_NS: u64 = 10_000_000_000;
 /// Time between two looks at the ledger, ns.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
+
+/// What is said of points that were applied and are not in what leaves, and what to do.
+const WITHOUT_EFFECT: [(Effect, &str, &str); 3] = [
+    (
+        Effect::Superseded,
+        "points came without effect: they are not newer than the newest one of their series",
+        "where two senders share one identity, set service.instance.id on each; points sent twice lose nothing",
+    ),
+    (
+        Effect::Baseline,
+        "cumulative series began with counts from before: an output of deltas, or a total with deltas, has only what is \
+         counted from now on",
+        "expected once for each series that is older than this process or was silent for --expire; a destination with \
+         ?temporality=cumulative gets it whole",
+    ),
+    (
+        Effect::Overlapping,
+        "points of a second writer of one cumulative series are not counted",
+        "set service.instance.id on each sender, or run one of them",
+    ),
+];
 
 /// What was said about one reason.
 #[derive(Clone, Copy, Default)]
@@ -39,6 +61,7 @@ impl Said {
 pub(super) struct Losses {
     looked_ns: Option<u64>,
     rejected: [Said; Reject::COUNT],
+    without_effect: [Said; WITHOUT_EFFECT.len()],
     dropped: Vec<[Said; Dropped::COUNT]>,
     refused: Said,
     paused: Said,
@@ -66,11 +89,29 @@ impl Losses {
     }
 
     /// Says what was lost since; at the end, whatever was not said.
-    pub fn look(&mut self, tally: &Tally, destinations: &[(String, DestinationRow)], now_ns: u64, ending: bool) {
+    pub fn look(
+        &mut self,
+        tally: &Tally,
+        examples: &Examples,
+        destinations: &[(String, DestinationRow)],
+        now_ns: u64,
+        ending: bool,
+    ) {
         for (reason, said) in Reject::ALL.into_iter().zip(&mut self.rejected) {
             let total = tally.rejected(reason);
             if let Some(points) = said.due(total, now_ns, ending) {
-                tracing::warn!(reason = reason.word(), points, total, remedy = reason.help(), "points were rejected");
+                let (example, remedy) = (examples.take(Cause::Rejected(reason)), reason.help());
+                tracing::warn!(reason = reason.word(), points, total, example, remedy, "points were rejected");
+            }
+        }
+        for ((effect, what, remedy), said) in WITHOUT_EFFECT.into_iter().zip(&mut self.without_effect) {
+            let total = match effect {
+                Effect::Baseline => tally.noted(Note::BaselineLost),
+                _ => tally.settled(effect),
+            };
+            if let Some(points) = said.due(total, now_ns, ending) {
+                let example = examples.take(Cause::Without(effect));
+                tracing::warn!(effect = effect.word(), points, total, example, remedy, "{what}");
             }
         }
         self.dropped.resize(destinations.len(), Default::default());

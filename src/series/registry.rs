@@ -16,6 +16,7 @@ use super::names::{self, Names};
 use super::peers::{Maker, Peers, Shared, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
+use crate::examples::Examples;
 use crate::limits::{OVERFLOW_GROUPS_MAX, OVERFLOW_KEY_BYTES_MAX};
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
@@ -137,6 +138,7 @@ pub struct Registry {
     exemplars: Box<[Published<Reservoir>]>,
     /// By owner, what its last cuts show.
     shown: Box<[Published<LastShown>]>,
+    examples: Examples,
 }
 
 impl Registry {
@@ -170,6 +172,7 @@ impl Registry {
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
             exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
+            examples: Examples::default(),
         }
     }
 
@@ -182,6 +185,12 @@ impl Registry {
     /// The process's hash key.
     pub fn state(&self) -> &ahash::RandomState {
         &self.state
+    }
+
+    /// Examples of points that were lost, over all cores.
+    #[inline]
+    pub fn examples(&self) -> &Examples {
+        &self.examples
     }
 
     /// Number of cores.

@@ -1,7 +1,7 @@
 //! The ledger as JSON: what came in and what became of it, in points.
 
 use crate::deliver::{DestinationRow, Dropped};
-use crate::ledger::Tally;
+use crate::ledger::{Effect, Tally};
 use crate::model::{Input, Kind, Reject};
 use std::fmt::Write;
 
@@ -21,8 +21,8 @@ impl Ledger<'_> {
         self.tally.balanced() && self.destinations.iter().all(|(_, row)| row.balances())
     }
 
-    /// The object: `received`, `applied`, `rejected`, `open`, `emitted` in input points, `destinations` in output
-    /// points, `balanced`, and the same by input and kind under `by`.
+    /// The object: `received`, `applied`, `rejected`, `open`, `emitted` and its `effects` in input points,
+    /// `destinations` in output points, `balanced`, and the same by input and kind under `by`.
     pub fn json(&self) -> String {
         let t = self.tally;
         let mut out = String::with_capacity(1024);
@@ -34,7 +34,13 @@ impl Ledger<'_> {
                 let _ = write!(out, "\"{}\":{}", reason.word(), t.rejected(reason));
             }
         }
-        let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"destinations\":{{", t.open(), t.emitted());
+        let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"effects\":{{", t.open(), t.emitted());
+        let mut first = true;
+        for effect in Effect::ALL {
+            comma(&mut out, &mut first);
+            let _ = write!(out, "\"{}\":{}", effect.word(), t.settled(effect));
+        }
+        out.push_str("},\"destinations\":{");
         let mut first = true;
         for (name, row) in self.destinations {
             comma(&mut out, &mut first);
@@ -101,6 +107,11 @@ impl Ledger<'_> {
             t.rejected_total(),
             t.open(),
             t.emitted()
+        );
+        let [with_effect, superseded, baseline, overlapping] = Effect::ALL.map(|effect| t.settled(effect));
+        let _ = write!(
+            out,
+            "; emitted = with effect {with_effect} + superseded {superseded} + baseline {baseline} + overlapping {overlapping}"
         );
         for (name, row) in self.destinations {
             let _ = write!(

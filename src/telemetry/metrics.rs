@@ -3,7 +3,7 @@
 use super::watch::{BUCKETS, Seen};
 use crate::capture::Progress;
 use crate::deliver::{DestinationRow, Dropped, StatsRow};
-use crate::ledger::{Note, Tally};
+use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
 use crate::model::{Input, Kind, Reject};
 use crate::prometheus::WarningReason;
@@ -81,8 +81,10 @@ impl Facts {
         }
         w.family("catchment_points_open", "Points applied and not yet merged", Type::Gauge);
         w.sample("catchment_points_open", &[], total.open());
-        w.family("catchment_points_emitted_total", "Points merged at cuts", Type::Counter);
-        w.sample("catchment_points_emitted_total", &[], total.emitted());
+        w.family("catchment_points_emitted_total", "Points whose effect is settled, by effect", Type::Counter);
+        for effect in Effect::ALL {
+            w.sample("catchment_points_emitted_total", &[("effect", effect.word())], total.settled(effect));
+        }
     }
 
     fn requests(&self, w: &mut Writer<'_>) {

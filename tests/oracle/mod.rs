@@ -32,6 +32,8 @@ struct List {
     chain: Vec<Cumulative>,
     /// The newest point, whoever sent it; nothing if a point without a value came behind a second writer's (M7).
     newest: Option<Cumulative>,
+    /// Points that a second writer sent before there was a chain.
+    seconds: u64,
 }
 
 impl List {
@@ -42,6 +44,11 @@ impl List {
 
     fn first(&self) -> &Cumulative {
         &self.points()[0]
+    }
+
+    /// How many points the cut still has to judge.
+    fn open(&self) -> u64 {
+        if self.chain.is_empty() { self.seconds } else { self.chain.len() as u64 }
     }
 
     fn newest(&self) -> &Cumulative {
@@ -57,6 +64,8 @@ impl List {
 #[derive(Clone, Debug, Default)]
 struct Newest {
     value: Option<(u64, Value)>,
+    /// Points that were the newest when they came.
+    points: u64,
 }
 
 /// What a core knows of a gauge or cumulative series.
@@ -104,6 +113,25 @@ impl Series {
     /// Time of all that is known: of values, and of points without.
     fn time(&self) -> u64 {
         self.newest.as_ref().map_or(0, |newest| newest.time).max(self.newest_time)
+    }
+
+    /// Points of this interval without effect, of those that were the newest when they came to their core: its newest
+    /// point is no newer than what was known, or is not the one of the newest that leaves.
+    fn superseded(&self) -> u64 {
+        let of = |core: &usize| self.known[core].time;
+        let is_new = |core: &usize| self.total.is_none() || of(core) > self.time();
+        let rivals: Vec<_> =
+            self.newest_here.iter().filter(|(core, here)| is_new(core) && here.value.is_some()).collect();
+        let newest = rivals.iter().map(|(core, _)| of(core)).max();
+        let mut tied: Vec<_> = rivals.into_iter().filter(|(core, _)| Some(of(core)) == newest).collect();
+        let value = |here: &Newest| here.value.clone().expect("a rival has a value").1;
+        // the largest leaves; of several alike the one of most points, and the others repeat it
+        let largest = tied.iter().map(|(_, here)| value(here)).reduce(|a, b| if b.beats(&a) { b } else { a });
+        let rank = |here: &Newest| (largest.as_ref().is_some_and(|largest| !largest.beats(&value(here))), here.points);
+        tied.sort_by_key(|(_, here)| rank(here));
+        tied.pop();
+        let stale = self.newest_here.iter().filter(|(core, _)| !is_new(core));
+        stale.chain(tied).map(|(_, here)| here.points).sum()
     }
 
     /// The newest point of a gauge or summary, if it has a value and is new.
@@ -173,6 +201,7 @@ pub struct Counts {
     pub received: u64,
     pub rejected: u64,
     pub emitted: u64,
+    pub with_effect: u64,
     pub superseded: u64,
     pub baseline: u64,
     pub overlapping: u64,
@@ -268,6 +297,7 @@ impl Model {
         series.open += 1;
         let Some(value) = value else {
             self.counts.no_value += 1;
+            self.counts.with_effect += u64::from(delta);
             self.without_value(core, &key, delta, point.time);
             return Some(());
         };
@@ -280,6 +310,7 @@ impl Model {
         }
         if let (Some(sum), Some(before)) = (sum, sum_here) {
             *before = Some(sum);
+            self.counts.with_effect += 1;
             return Some(());
         }
         let newest = series.known.entry(core).or_default();
@@ -294,6 +325,7 @@ impl Model {
             }
             newest.time = point.time;
             here.value = Some((point.time, value));
+            here.points += 1;
             series.ended_here.remove(&core);
             return Some(());
         }
@@ -305,7 +337,8 @@ impl Model {
         // M14: an older start is a second writer's; it is the newest point and nothing else
         let second = point.start != 0 && point.start < newest.start;
         let chained = series.lists.get(&core).is_some_and(|list| !list.chain.is_empty());
-        self.counts.overlapping += u64::from(second);
+        // before there is a chain the cut judges it
+        self.counts.overlapping += u64::from(second && chained);
         if second && chained && key.group.kind != flat::SUM {
             // of histograms a core shows the writer with the newest start; M7: the series goes on all the same
             series.ended_here.remove(&core);
@@ -321,7 +354,10 @@ impl Model {
         list.newest = Some(point.clone());
         series.ended_here.remove(&core);
         if !second {
+            self.counts.overlapping += std::mem::take(&mut list.seconds);
             list.chain.push(point);
+        } else if !chained {
+            list.seconds += 1;
         }
         Some(())
     }
@@ -339,8 +375,11 @@ impl Model {
             return;
         }
         known.time = time;
+        self.counts.with_effect += 1;
         let again = series.ended_here.insert(core, time).is_some();
-        series.newest_here.remove(&core);
+        if let Some(here) = series.newest_here.get_mut(&core) {
+            here.value = None;
+        }
         if key.group.kind != flat::SUM || again {
             return;
         }
@@ -389,6 +428,10 @@ impl Model {
             };
             let delta_here = series.delta.iter().any(|(_, sum)| sum.is_some());
             let merged = if is_newest(key) {
+                let all: u64 = series.newest_here.values().map(|here| here.points).sum();
+                let superseded = series.superseded();
+                self.counts.superseded += superseded;
+                self.counts.with_effect += all - superseded;
                 series.newest(ended_here).map(|(time, value)| {
                     let start = value.summary_start();
                     (value.clone(), value, start, time)
@@ -436,6 +479,8 @@ impl Model {
             }
         }
         let mut lists: Vec<List> = std::mem::take(&mut series.lists).into_values().collect();
+        let gone = lists.iter().filter(|list| list.newest.is_none());
+        self.counts.overlapping += gone.map(List::open).sum::<u64>();
         lists.retain(|list| list.newest.is_some());
         lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest().time)));
         let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
@@ -446,26 +491,36 @@ impl Model {
             let (within, reset) = self.within(list.points(), monotonic);
             let (first, last) = (list.first(), list.last());
             let mut since = last.since;
+            let (all, mut without) = (list.open(), 0);
+            // of a chain the first point is the base; of a second writer's points the newest, and the others are gone
+            let base = if list.chain.is_empty() { all } else { 1 };
             let parts = match &series.chain {
                 None if self.is_young(first, boundary) => Some([first.value.clone(), within]),
                 None => {
-                    self.counts.baseline += 1;
+                    self.counts.baseline += base;
+                    without = base;
                     Some([nothing_more(first), within])
                 }
                 Some(_) if list.newest().time <= series.time() => {
-                    self.counts.superseded += 1;
+                    self.counts.superseded += all;
                     continue;
                 }
                 // among the chain's points: the same writer if nothing speaks against it
                 Some((chain, _)) if first.time <= chain.time => {
                     let one_run = !reset && first.start == chain.since && last.since == chain.since;
                     let same = one_run && chain.time <= last.time && contains(first, chain, last, monotonic);
+                    if same && first.time == chain.time {
+                        // the chain's last point again
+                        self.counts.superseded += 1;
+                        without = 1;
+                    }
                     if same { last.value.since(&chain.value, false).map(|more| [more, Value::Zero]) } else { None }
                 }
                 Some((chain, cut)) if first.start != 0 && first.start < chain.since => {
                     // a writer that was silent for so long that it would be forgotten gives way
                     let over = *cut <= idle_since && last.since != 0 && last.since < chain.since;
-                    self.counts.baseline += u64::from(over);
+                    without = if over { base } else { 0 };
+                    self.counts.baseline += without;
                     over.then(|| [nothing_more(first), within])
                 }
                 Some((chain, _)) => {
@@ -477,12 +532,13 @@ impl Model {
             };
             match parts {
                 Some(parts) => {
+                    self.counts.with_effect += all - without;
                     series.chain = Some((Cumulative { since, ..last.clone() }, self.cut));
                     for more in parts {
                         step = self.added(step, &more.without_extremes());
                     }
                 }
-                None => self.counts.overlapping += 1,
+                None => self.counts.overlapping += all,
             }
             effect = true;
             series.newest_time = 0;

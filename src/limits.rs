@@ -46,15 +46,11 @@ pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
 pub const ROUTES_PER_CELL_MAX: usize = 8;
 /// Cells in which the oldest route goes, at one cut.
 pub const CROWDED_CELLS_MAX: usize = 1_024;
-/// Memory that staging a request may take for each byte of its body. Points as they are sent stay far below; only very many
-/// of kinds with buckets or quantiles that have next to nothing in them reach it.
-pub const STAGE_BYTES_PER_BODY_BYTE: usize = 8;
-/// What it may take beside that.
-pub const STAGE_BYTES_FREE: usize = 8 * MIB;
-/// What it may take for each series that it makes or finds by other bytes: its place in a list that grows by doubling.
-pub const STAGE_BYTES_PER_SERIES: usize = 512;
-/// What it may take for each metric of them.
-pub const STAGE_BYTES_PER_STREAM: usize = 2 * KIB;
+/// Work on requests in one turn of a shard's loop, and on one request before the others get their turn: what it takes by
+/// estimate (`ingest::stage`), nanoseconds.
+pub const EXPORT_SLICE_NS: u64 = 8_000_000;
+/// Memory that the points of a slice may take before they are applied, bytes, beside parts of one message that are joined.
+pub const STAGE_SLICE_BYTES: usize = 2 * MIB;
 /// Memory of a request's staged points that a core keeps for the next one, bytes.
 pub const STAGE_KEPT_BYTES_MAX: usize = 4 * MIB;
 /// Bucket bounds of an explicit histogram.

@@ -1,6 +1,7 @@
 //! The vocabulary that rooms share. Knows no sockets, no bytes layout, no aggregation.
 
 use crate::clock::Now;
+use crate::ingest::Sliced;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// `AggregationTemporality` of metrics.proto, the two values that may be used.
@@ -287,11 +288,24 @@ pub enum Refusal {
     },
 }
 
+/// What one call of `Intake::export` did.
+#[derive(Debug)]
+pub struct Exported {
+    /// What became of the request; nothing when it takes another call.
+    pub end: Option<Result<Receipt, Refusal>>,
+    /// What it took, by estimate, nanoseconds.
+    pub cost_ns: u64,
+}
+
 /// What the doors of a shard hand whole, decompressed request bodies to. Called on the shard's own thread.
 pub trait Intake {
     /// Decodes, checks and applies one protobuf `ExportMetricsServiceRequest`: all or nothing when malformed,
     /// point by point when single points are invalid.
-    fn export(&mut self, origin: Origin, body: &[u8], now: Now) -> Result<Receipt, Refusal>;
+    ///
+    /// A large one takes several calls with the same body: what became of it comes with the last one. `part` is nothing
+    /// before the first call and is kept by the caller from one to the next; once it is being applied, it must be brought to
+    /// its end.
+    fn export(&mut self, origin: Origin, body: &[u8], part: &mut Option<Box<Sliced>>, now: Now) -> Exported;
 
     /// Asks for `bytes` of the memory budget before a body is read or inflated; `false` refuses it retryably.
     fn reserve(&mut self, bytes: usize) -> bool;

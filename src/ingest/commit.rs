@@ -257,7 +257,7 @@ impl Ingest {
             receipt.rejected += n;
         }
         if receipt.rejected > 0 || stage.cut.is_some() {
-            receipt.message = Some(stage.message());
+            receipt.message = Some(stage::message(&stage.rejected, stage.cut.as_deref()));
         }
         receipt
     }

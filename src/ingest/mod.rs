@@ -15,8 +15,8 @@
 //!
 //! Progress: wait-free but for births, which are lock-free. No allocation for a point with a route.
 //!
-//! Bounds: what a request stages lies in an arena that dies with it, at most a constant per byte of the body; a request has
-//! at most `limits::REQUEST_MESSAGES_MAX` messages.
+//! Bounds: a large request comes in slices (`slices`); what one stages lies in an arena that dies with it. A request has at
+//! most `limits::REQUEST_MESSAGES_MAX` messages.
 
 mod check;
 mod commit;
@@ -28,34 +28,35 @@ mod misses;
 mod overflow;
 mod regions;
 mod routes;
+mod slices;
 mod stage;
 mod summaries;
+mod walk;
 
 use crate::aggregate::exponential::Exponential;
-use crate::ledger::{Note, Tally};
-use crate::limits::{GROUPS_MAX, NAME_BYTES_MAX, STAGE_KEPT_BYTES_MAX, UNIT_BYTES_MAX};
-use crate::model::{Input, Kind, Peer, Receipt, Reject, Temporality};
+use crate::limits::GROUPS_MAX;
+use crate::model::{Kind, Peer, Temporality};
 use crate::otlp::attributes;
 use crate::otlp::points::{
     self, Attributes, EXEMPLARS_KEY, EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY,
 };
-use crate::otlp::request::{self, Head, MetricHead};
-use crate::otlp::schema::Message;
 use crate::series::peers::{Maker, Peers};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
-use crate::wire::{Fault, FaultKind, check_utf8};
+use crate::wire::{Fault, FaultKind};
 use bumpalo::Bump;
 
-use check::{check_exponential, check_head, check_histogram, check_metric, check_number, reject_of};
+use check::{check_exponential, check_histogram, check_number, reject_of};
 use contexts::{Contexts, StreamKey};
 use exemplars::Open;
 use follow::{EXPECTED_BYTES, Follow};
 use misses::{Lags, MISSES_MAX, Miss, Misses};
 pub(crate) use overflow::is_overflow;
 use routes::{NONE, Routes};
-use stage::{Birth, Context, List, Number, Stage, Target};
+pub use slices::{Slice, Sliced};
+use stage::{Birth, Context, Number, Stage, Target};
 use std::sync::Arc;
+use walk::{MetricWalk, Place, Walked};
 
 /// Options of one core's ingest.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,10 @@ pub struct Ingest {
     waiting: std::collections::VecDeque<(u32, u32, u32)>,
     /// Cells that have as many routes as they may have, and were asked for one more.
     crowded: Vec<u32>,
+    /// A request that came in slices is being applied.
+    applying: bool,
+    /// How large these are.
+    slice: Slice,
 }
 
 impl Ingest {
@@ -117,6 +122,8 @@ impl Ingest {
             exemplars: Open::new(),
             waiting: std::collections::VecDeque::new(),
             crowded: Vec::new(),
+            applying: false,
+            slice: Slice::default(),
         }
     }
 
@@ -137,6 +144,11 @@ impl Ingest {
     /// Who makes what is born now.
     fn maker(&self) -> Maker {
         Maker { slot: self.maker_slot, interval: self.interval }
+    }
+
+    /// Requests are taken in slices of this size from now on.
+    pub const fn slice_by(&mut self, slice: Slice) {
+        self.slice = slice;
     }
 
     /// The slab, for the owner's own blocks (the owner of a shard runs on the same thread).
@@ -164,180 +176,6 @@ impl Ingest {
         self.routes.len()
     }
 
-    /// Decodes, checks and applies one request. A fault refuses it whole.
-    pub fn export(&mut self, input: Input, body: &[u8], tally: &mut Tally) -> Result<Receipt, Fault> {
-        let mut arena = std::mem::take(&mut self.arena);
-        self.staged.clear();
-        let result = {
-            let mut stage = Stage::new(&arena, body.len());
-            match self.walk(body, &arena, &mut stage) {
-                Ok(()) => Ok(self.commit(input, &mut stage, tally)),
-                Err(fault) => {
-                    tally.note(Note::Malformed, 1);
-                    Err(fault)
-                }
-            }
-        };
-        if result.is_ok() {
-            tally.note(Note::Requests, 1);
-            tally.note(Note::Bytes, body.len() as u64);
-        }
-        // what a large request took is not kept for the small ones behind it
-        if arena.allocated_bytes() > STAGE_KEPT_BYTES_MAX {
-            arena = Bump::new();
-        }
-        arena.reset();
-        self.arena = arena;
-        if self.staged.capacity() * size_of::<Number>() > STAGE_KEPT_BYTES_MAX {
-            self.staged = Vec::new();
-        }
-        result
-    }
-
-    fn walk<'a>(&mut self, body: &'a [u8], arena: &'a Bump, stage: &mut Stage<'a>) -> Result<(), Fault> {
-        let mut last = NONE;
-        request::each(body, 1, |message| {
-            stage.count(1)?;
-            let head = request::head(message, arena).map_err(|f| f.named("ResourceMetrics"))?;
-            // looked for only once there is a metric under it: a million empty ones are not worth a million look-ups
-            let (mut resource, mut last_scope) = (None, NONE);
-            request::each(message, 2, |message| {
-                stage.count(1)?;
-                let scope = request::head(message, arena).map_err(|f| f.named("ScopeMetrics"))?;
-                let mut walk = MetricWalk { resource: head, scope, scope_id: None, last_stream: NONE, news: None };
-                let mut is_looked_for = false;
-                request::each(message, 2, |message| {
-                    if !is_looked_for {
-                        is_looked_for = true;
-                        let known = match resource {
-                            Some(known) => known,
-                            None => {
-                                let known = self.contexts.resource(last, &head);
-                                match known {
-                                    Some(id) => last = id,
-                                    None => check_head(&head, Message::Resource, "Resource")?,
-                                }
-                                *resource.insert(known)
-                            }
-                        };
-                        walk.scope_id = known.and_then(|resource| self.contexts.scope(resource, last_scope, &scope));
-                        match walk.scope_id {
-                            Some(id) => last_scope = id,
-                            None => check_head(&scope, Message::Scope, "InstrumentationScope")?,
-                        }
-                    }
-                    self.metric(message, &mut walk, arena, stage)
-                })?;
-                if is_looked_for { Ok(()) } else { check_head(&scope, Message::Scope, "InstrumentationScope") }
-            })?;
-            if resource.is_some() { Ok(()) } else { check_head(&head, Message::Resource, "Resource") }
-        })
-    }
-
-    fn metric<'a>(
-        &mut self,
-        message: &'a [u8],
-        walk: &mut MetricWalk<'a>,
-        arena: &'a Bump,
-        stage: &mut Stage<'a>,
-    ) -> Result<(), Fault> {
-        stage.count(1)?;
-        let metric = request::metric(message, arena).map_err(|f| f.named("Metric"))?;
-        stage.current = (walk.resource.bytes, metric.name);
-        let Some((kind, data)) = metric.data else { return check_metric(&metric) };
-        let head = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
-        stage.count(head.points as u64)?;
-        stage.points[kind as usize] += head.points as u64;
-        let temporality = match (kind, head.temporality) {
-            (Kind::Gauge | Kind::Summary, _) | (_, 2) => Ok(Temporality::Cumulative),
-            (_, 1) => Ok(Temporality::Delta),
-            _ => Err(Reject::NoTemporality),
-        };
-        let refused = if metric.name.is_empty() {
-            Some(Reject::EmptyName)
-        } else if metric.name.len() > NAME_BYTES_MAX {
-            Some(Reject::LongName)
-        } else if metric.unit.len() > UNIT_BYTES_MAX {
-            Some(Reject::LongUnit)
-        } else {
-            temporality.err()
-        };
-        if head.points == 0 || refused.is_some() {
-            check_metric(&metric)?;
-            request::check_data(kind, data, arena)?;
-            if let Some(reason) = refused {
-                stage.reject(kind, reason, head.points as u64);
-            }
-            return Ok(());
-        }
-        let key = StreamKey {
-            metric: MetricHead { data: None, ..metric },
-            kind,
-            temporality: temporality.unwrap_or(Temporality::Cumulative),
-            monotonic: head.monotonic,
-            bounds: &[],
-        };
-        match kind {
-            Kind::Gauge | Kind::Sum => {
-                // once, and not by doubling: clearing pages twice would cost more than the points. Counted, not claimed
-                self.staged.reserve(head.points);
-                self.numbers(data, key, walk, arena, stage)?;
-                stage.ran(List::Numbers, self.staged.len());
-            }
-            Kind::Histogram => {
-                self.histograms(data, key, walk, arena, stage)?;
-                stage.ran(List::Histograms, stage.histograms.len());
-            }
-            Kind::ExponentialHistogram => {
-                self.exponentials(data, key, walk, arena, stage)?;
-                stage.ran(List::Exponentials, stage.exponentials.len());
-            }
-            Kind::Summary => {
-                self.summaries(data, key, walk, arena, stage)?;
-                stage.ran(List::Summaries, stage.summaries.len());
-            }
-        }
-        self.described(walk, stage);
-        Ok(())
-    }
-
-    /// The stream of `key`, if it is known; its texts are checked when it is not, the description always.
-    fn stream<'a>(
-        &mut self,
-        walk: &mut MetricWalk<'a>,
-        key: &StreamKey<'a>,
-        stage: &mut Stage<'a>,
-    ) -> Result<Option<u32>, Fault> {
-        self.described(walk, stage);
-        let known = walk.scope_id.and_then(|scope| self.contexts.stream(scope, walk.last_stream, key));
-        match known {
-            Some(id) => {
-                walk.last_stream = id;
-                let stream = self.contexts.at_mut(id);
-                stream.used = self.interval;
-                let description = key.metric.description;
-                check_utf8(description).map_err(|f| f.named("Metric.description"))?;
-                let unknown = key.metric.unknown;
-                if description.len() > stream.described || unknown && !stream.unknown {
-                    walk.news = Some((id, description, unknown, self.staged.len() + stage.staged()));
-                }
-            }
-            None => check_metric(&key.metric)?,
-        }
-        Ok(known)
-    }
-
-    /// What was walked came with a longer description than any before, or a type that nobody knows: it counts if a point
-    /// of it was staged.
-    #[inline]
-    fn described<'a>(&self, walk: &mut MetricWalk<'a>, stage: &mut Stage<'a>) {
-        if let Some((stream, description, unknown, before)) = walk.news.take()
-            && self.staged.len() + stage.staged() > before
-        {
-            stage.descriptions.push((stream, description, unknown));
-        }
-    }
-
     /// The bytes that probably come next.
     #[inline]
     fn expected(&self, stream: Option<u32>, guess: u32) -> Option<&[u8]> {
@@ -350,9 +188,10 @@ impl Ingest {
         data: &'a [u8],
         key: StreamKey<'a>,
         walk: &mut MetricWalk<'a>,
+        at: &mut Place,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Walked, Fault> {
         let stream = self.stream(walk, &key, stage)?;
         let mode = match (key.kind, key.temporality) {
             (Kind::Gauge, _) => stage::GAUGE,
@@ -363,20 +202,23 @@ impl Ingest {
             key,
             mode,
             pending: None,
-            follow: Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first)),
+            follow: self.follow(stream, walk),
             misses: Misses {
                 all: std::mem::take(&mut stage.ring),
                 block: stream.map_or(1, |id| self.contexts.at(id).block.max(1)),
                 ..Misses::default()
             },
         };
-        request::each(data, 1, |message| self.one_number(message, &mut numbers, walk, arena, stage))?;
+        let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
+            ingest.one_number(message, &mut numbers, walk, arena, stage)
+        })?;
         if let Some(stream) = stream {
             self.contexts.at_mut(stream).block = numbers.misses.block;
         }
         self.resolve(Lags::NONE, &mut numbers, walk, arena, stage)?;
         stage.ring = numbers.misses.all;
-        Ok(())
+        at.last_route = numbers.follow.last;
+        Ok(walked)
     }
 
     #[inline]
@@ -541,27 +383,28 @@ impl Ingest {
         data: &'a [u8],
         key: StreamKey<'a>,
         walk: &mut MetricWalk<'a>,
+        at: &mut Place,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Walked, Fault> {
         let mut key = key;
         let mut first = true;
         let mut stream = None;
         let mut pending = None;
         let mut follow = Follow::new(None, NONE);
-        request::each(data, 1, |message| {
-            let mut point = points::histogram(message, self.expected(stream, follow.guess), arena)
+        let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
+            let mut point = points::histogram(message, ingest.expected(stream, follow.guess), arena)
                 .map_err(|f| f.named("HistogramDataPoint"))?;
             if first || point.bounds != key.bounds {
                 // another set of bounds is another stream (M21); the points of one metric nearly always share one
                 first = false;
                 key.bounds = point.bounds;
                 pending = None;
-                stream = self.stream(walk, &key, stage)?;
-                follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
-                point = points::histogram(message, self.expected(stream, follow.guess), arena)?;
+                stream = ingest.stream(walk, &key, stage)?;
+                follow = ingest.follow(stream, walk);
+                point = points::histogram(message, ingest.expected(stream, follow.guess), arena)?;
             }
-            if let Err(reason) = check_histogram(&mut point, stream.is_some(), self.latest, &mut stage.sums_dropped) {
+            if let Err(reason) = check_histogram(&mut point, stream.is_some(), ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, HISTOGRAM_ATTRIBUTES_KEY, &mut Vec::new())?;
                 }
@@ -571,25 +414,24 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.histograms.push((Target::Route(follow.guess), point));
-                    stage.check_bytes(arena)?;
-                    follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
+                    stage.add_histogram(Target::Route(follow.guess), point);
+                    follow.step(follow.guess, &ingest.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = self.look_up(&mut follow, run) {
-                stage.histograms.push((Target::Route(route), point));
-                stage.check_bytes(arena)?;
+            if let Some(route) = ingest.look_up(&mut follow, run) {
+                stage.add_histogram(Target::Route(route), point);
                 return Ok(());
             }
             if let Some(birth) = stage_birth(run, HISTOGRAM_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
-                stage.histograms.push((Target::Birth(birth), point));
-                stage.check_bytes(arena)?;
+                stage.add_histogram(Target::Birth(birth), point);
             }
             Ok(())
-        })
+        })?;
+        at.last_route = follow.last;
+        Ok(walked)
     }
 
     fn exponentials<'a>(
@@ -597,16 +439,17 @@ impl Ingest {
         data: &'a [u8],
         key: StreamKey<'a>,
         walk: &mut MetricWalk<'a>,
+        at: &mut Place,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Walked, Fault> {
         let stream = self.stream(walk, &key, stage)?;
         let mut pending = None;
-        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
-        request::each(data, 1, |message| {
-            let mut point = points::exponential(message, self.expected(stream, follow.guess), arena)
+        let mut follow = self.follow(stream, walk);
+        let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
+            let mut point = points::exponential(message, ingest.expected(stream, follow.guess), arena)
                 .map_err(|f| f.named("ExponentialHistogramDataPoint"))?;
-            if let Err(reason) = check_exponential(&mut point, self.latest, &mut stage.sums_dropped) {
+            if let Err(reason) = check_exponential(&mut point, ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, EXPONENTIAL_ATTRIBUTES_KEY, &mut Vec::new())?;
                 }
@@ -616,25 +459,24 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.exponentials.push((Target::Route(follow.guess), point));
-                    stage.check_bytes(arena)?;
-                    follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
+                    stage.add_exponential(Target::Route(follow.guess), point);
+                    follow.step(follow.guess, &ingest.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = self.look_up(&mut follow, run) {
-                stage.exponentials.push((Target::Route(route), point));
-                stage.check_bytes(arena)?;
+            if let Some(route) = ingest.look_up(&mut follow, run) {
+                stage.add_exponential(Target::Route(route), point);
                 return Ok(());
             }
             if let Some(birth) = stage_birth(run, EXPONENTIAL_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
-                stage.exponentials.push((Target::Birth(birth), point));
-                stage.check_bytes(arena)?;
+                stage.add_exponential(Target::Birth(birth), point);
             }
             Ok(())
-        })
+        })?;
+        at.last_route = follow.last;
+        Ok(walked)
     }
 
     /// The route after the predicted one, if it is that: a point that left its place is most often followed by what
@@ -708,6 +550,7 @@ fn stage_birth<'a>(
     {
         return Ok(Some(stage.births.len() as u32 - 1));
     }
+    stage.coded += run.len();
     let mut normal = run;
     if !attributes::is_normal(run, key_byte) {
         let mut other = Vec::with_capacity(run.len());
@@ -740,7 +583,6 @@ fn stage_birth<'a>(
         }
     };
     stage.births.push(Birth { context, raw: run, normal, hash: None, route: NONE });
-    stage.check_bytes(arena)?;
     Ok(Some(stage.births.len() as u32 - 1))
 }
 
@@ -771,16 +613,6 @@ fn walk_number<'a>(
     }
 }
 
-struct MetricWalk<'a> {
-    resource: Head<'a>,
-    scope: Head<'a>,
-    scope_id: Option<u32>,
-    last_stream: u32,
-    /// A stream, its description and whether its type is unknown, one of which is news, and how many points were staged
-    /// before it.
-    news: Option<(u32, &'a [u8], bool, usize)>,
-}
-
 /// The number points of one metric, on their way.
 struct Numbers<'a> {
     key: StreamKey<'a>,
@@ -800,7 +632,7 @@ enum Found<'a> {
 pub fn explain(fault: &Fault, body: &[u8]) -> String {
     let left = fault.left.min(body.len());
     match fault.kind {
-        FaultKind::TooManyMessages | FaultKind::TooMuchForItsSize => format!("{fault} (of {} bytes)", body.len()),
+        FaultKind::TooManyMessages => format!("{fault} (of {} bytes)", body.len()),
         FaultKind::Truncated => format!("malformed ExportMetricsServiceRequest ({} bytes): {fault}", body.len()),
         _ => format!("malformed ExportMetricsServiceRequest ({} bytes, {left} left there): {fault}", body.len()),
     }

@@ -5,9 +5,7 @@
 use super::contexts::StreamKey;
 use super::misses::Miss;
 use crate::examples::example;
-use crate::limits::{
-    REQUEST_MESSAGES_MAX, STAGE_BYTES_FREE, STAGE_BYTES_PER_BODY_BYTE, STAGE_BYTES_PER_SERIES, STAGE_BYTES_PER_STREAM,
-};
+use crate::limits::REQUEST_MESSAGES_MAX;
 use crate::model::{Kind, Reject};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
@@ -47,6 +45,27 @@ pub const BIRTH: u32 = 32;
 
 /// `Number.flags`: it has exemplars; the message is in `Stage.exemplars`.
 pub const EXEMPLARS: u32 = 64;
+
+/// What reading and applying takes, about, nanoseconds: a resource, a scope or a metric whose stream is known.
+const HEAD_NS: u64 = 200;
+/// A number whose route was predicted.
+pub(super) const NUMBER_NS: u64 = 100;
+/// A histogram of few buckets; what more of them take goes by their bytes.
+const HISTOGRAM_NS: u64 = 300;
+/// An exponential histogram: all its buckets are read and written.
+const EXPONENTIAL_NS: u64 = 1_500;
+/// A summary.
+const SUMMARY_NS: u64 = 400;
+/// On top: a point that is looked up,
+const LOOKUP_NS: u64 = 400;
+/// one whose series is new,
+const BIRTH_NS: u64 = 1_500;
+/// one whose metric is new,
+const STREAM_NS: u64 = 3_000;
+/// and each byte that is walked over,
+const BYTE_NS: u64 = 1;
+/// attributes that are put into their one encoding so many times as much.
+const CODED: usize = 8;
 
 /// Where a point goes.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +141,18 @@ pub struct Stage<'a> {
     pub runs: ArenaVec<'a, (List, usize)>,
     /// Resources, scopes, metrics and points so far.
     pub messages: u64,
-    /// Bytes that staging may take of the arena.
-    bytes_max: usize,
+    /// Heads of resources, scopes and metrics in this slice.
+    heads: u64,
+    /// What points in this slice took that were read and not staged.
+    unstaged_ns: u64,
+    /// Nothing of this slice will be applied: what need not be staged is not.
+    pub is_dry: bool,
+    /// Bytes of the body read in this slice.
+    pub walked: usize,
+    /// Bytes of attributes that were put into their one encoding.
+    pub coded: usize,
+    /// Bytes of the arena that parts of one message took which were joined: there is no less for a smaller slice.
+    pub joined: usize,
     /// Points by kind.
     pub points: [u64; 5],
     /// Rejected points by kind and reason, and what the first one was of; small and mostly empty.
@@ -141,8 +170,8 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Nothing yet, of a body of so many bytes.
-    pub fn new(arena: &'a Bump, body_bytes: usize) -> Stage<'a> {
+    /// Nothing yet, of a request of which so many messages were counted before.
+    pub fn new(arena: &'a Bump, messages: u64) -> Stage<'a> {
         Stage {
             births: ArenaVec::new_in(arena),
             contexts: ArenaVec::new_in(arena),
@@ -153,8 +182,13 @@ impl<'a> Stage<'a> {
             exponentials: ArenaVec::new_in(arena),
             summaries: ArenaVec::new_in(arena),
             runs: ArenaVec::new_in(arena),
-            messages: 0,
-            bytes_max: STAGE_BYTES_FREE + STAGE_BYTES_PER_BODY_BYTE * body_bytes,
+            messages,
+            heads: 0,
+            unstaged_ns: 0,
+            is_dry: false,
+            walked: 0,
+            coded: 0,
+            joined: 0,
             points: [0; 5],
             rejected: Vec::new(),
             cut: None,
@@ -171,14 +205,49 @@ impl<'a> Stage<'a> {
         self.histograms.len() + self.exponentials.len() + self.summaries.len()
     }
 
-    /// A fault if the points so far take more memory than their request may.
+    /// About what this slice costs to read and to apply, with so many numbers staged, nanoseconds.
     #[inline]
-    pub fn check_bytes(&self, arena: &Bump) -> Result<(), Fault> {
-        let born = self.births.len() * STAGE_BYTES_PER_SERIES + self.contexts.len() * STAGE_BYTES_PER_STREAM;
-        if arena.allocated_bytes() > self.bytes_max + born {
-            return Err(Fault::new(FaultKind::TooMuchForItsSize, 0));
-        }
-        Ok(())
+    pub fn cost_ns(&self, numbers: usize) -> u64 {
+        let others = self.unstaged_ns
+            + self.histograms.len() as u64 * HISTOGRAM_NS
+            + self.exponentials.len() as u64 * EXPONENTIAL_NS
+            + self.summaries.len() as u64 * SUMMARY_NS;
+        let found = self.lookups * LOOKUP_NS
+            + self.births.len() as u64 * BIRTH_NS
+            + self.contexts.len() as u64 * STREAM_NS
+            + (self.walked + self.coded * CODED) as u64 * BYTE_NS;
+        self.heads * HEAD_NS + numbers as u64 * NUMBER_NS + others + found
+    }
+
+    /// A point was read that is not staged.
+    #[inline]
+    pub const fn pass(&mut self) {
+        self.unstaged_ns += NUMBER_NS;
+    }
+
+    /// Stages a histogram's point.
+    #[inline]
+    pub fn add_histogram(&mut self, target: Target, point: HistogramPoint<'a>) {
+        if self.is_dry { self.pass() } else { self.histograms.push((target, point)) }
+    }
+
+    /// Stages an exponential histogram's point.
+    #[inline]
+    pub fn add_exponential(&mut self, target: Target, point: ExponentialPoint<'a>) {
+        if self.is_dry { self.pass() } else { self.exponentials.push((target, point)) }
+    }
+
+    /// Stages a summary's point.
+    #[inline]
+    pub fn add_summary(&mut self, target: Target, point: SummaryPoint<'a>) {
+        if self.is_dry { self.pass() } else { self.summaries.push((target, point)) }
+    }
+
+    /// A resource, a scope or a metric more.
+    #[inline]
+    pub fn count_head(&mut self) -> Result<(), Fault> {
+        self.heads += 1;
+        self.count(1)
     }
 
     /// So many messages more; a fault past the limit of a request.
@@ -220,25 +289,26 @@ impl<'a> Stage<'a> {
         if n == 0 {
             return;
         }
+        self.unstaged_ns += n * NUMBER_NS;
         match self.rejected.iter_mut().find(|(k, r, ..)| (*k, *r) == (kind, reason)) {
             Some((_, _, count, _)) => *count += n,
             None => self.rejected.push((kind, reason, n, example())),
         }
     }
+}
 
-    /// What the client is told: how many of what, why, and what to do.
-    pub fn message(&self) -> String {
-        let mut out = String::new();
-        for (kind, reason, n, example) in self.rejected.iter().take(8) {
-            if !out.is_empty() {
-                out.push_str("; ");
-            }
-            out.push_str(&format!("{n} {} point(s): {} (first: {example})", kind.word(), reason.help()));
+/// What a client is told: how many of what, why, and what to do.
+pub fn message(rejected: &[(Kind, Reject, u64, String)], cut: Option<&str>) -> String {
+    let mut out = String::new();
+    for (kind, reason, n, example) in rejected.iter().take(8) {
+        if !out.is_empty() {
+            out.push_str("; ");
         }
-        if let Some(cut) = &self.cut {
-            let break_before = if out.is_empty() { "" } else { "; " };
-            out.push_str(&format!("{break_before}texts over the limits were cut: {cut}"));
-        }
-        out
+        out.push_str(&format!("{n} {} point(s): {} (first: {example})", kind.word(), reason.help()));
     }
+    if let Some(cut) = cut {
+        let break_before = if out.is_empty() { "" } else { "; " };
+        out.push_str(&format!("{break_before}texts over the limits were cut: {cut}"));
+    }
+    out
 }

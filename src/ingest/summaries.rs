@@ -5,13 +5,12 @@
 
 use super::check::check_summary;
 use super::commit::{get, put, settled};
-use super::{EXPECTED_BYTES, Follow, Ingest, MetricWalk, stage_birth};
+use super::{EXPECTED_BYTES, Ingest, MetricWalk, Place, Walked, stage_birth};
 use crate::aggregate::summary::{self, REGION};
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 use crate::otlp::attributes;
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
-use crate::otlp::request;
 use crate::otlp::summaries::{SummaryPoint, summary as read};
 use crate::series::cell::{FLAGS, SUMMARY_TIME, Shape, ended_flag, value_flag};
 use crate::wire::Fault;
@@ -19,7 +18,6 @@ use bumpalo::Bump;
 
 use super::contexts::StreamKey;
 use super::histograms::count_point;
-use super::routes::NONE;
 use super::stage::{Stage, Target};
 
 impl Ingest {
@@ -28,16 +26,17 @@ impl Ingest {
         data: &'a [u8],
         key: StreamKey<'a>,
         walk: &mut MetricWalk<'a>,
+        at: &mut Place,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Walked, Fault> {
         let stream = self.stream(walk, &key, stage)?;
         let mut pending = None;
-        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
-        request::each(data, 1, |message| {
+        let mut follow = self.follow(stream, walk);
+        let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
             let point =
-                read(message, self.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
-            if let Err(reason) = check_summary(&point, self.latest) {
+                read(message, ingest.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
+            if let Err(reason) = check_summary(&point, ingest.latest) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
                 }
@@ -47,25 +46,24 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.summaries.push((Target::Route(follow.guess), point));
-                    stage.check_bytes(arena)?;
-                    follow.step(follow.guess, &self.routes, EXPECTED_BYTES);
+                    stage.add_summary(Target::Route(follow.guess), point);
+                    follow.step(follow.guess, &ingest.routes, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = self.look_up(&mut follow, run) {
-                stage.summaries.push((Target::Route(route), point));
-                stage.check_bytes(arena)?;
+            if let Some(route) = ingest.look_up(&mut follow, run) {
+                stage.add_summary(Target::Route(route), point);
                 return Ok(());
             }
             if let Some(birth) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
-                stage.summaries.push((Target::Birth(birth), point));
-                stage.check_bytes(arena)?;
+                stage.add_summary(Target::Birth(birth), point);
             }
             Ok(())
-        })
+        })?;
+        at.last_route = follow.last;
+        Ok(walked)
     }
 
     pub(super) fn summary(&mut self, route: u32, point: &SummaryPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {

@@ -49,9 +49,12 @@ impl Doors {
     /// the loop should then look for events without waiting.
     pub fn turn(&mut self, intake: &mut impl Intake, now: Now) -> bool {
         self.shop.inflate_left = limits::INFLATE_TURN_BYTES;
-        let more = self.floor.turn(&mut Bench { shop: &mut self.shop, intake, now, peer: Peer::default() }, now);
+        let mut bench = Bench { shop: &mut self.shop, intake, now, peer: Peer::default() };
+        bench.end_orphan();
+        bench.shop.export_left_ns = limits::EXPORT_SLICE_NS;
+        let more = self.floor.turn(&mut bench, now, |bench| bench.shop.export_left_ns > 0);
         self.count();
-        more
+        more || self.shop.has_orphan()
     }
 
     /// Time until `on_timers` should be called, `None` when no timer runs.
@@ -73,7 +76,7 @@ impl Doors {
 
     /// Whether no request is in flight and no answer unsent.
     pub fn idle(&self) -> bool {
-        self.floor.is_idle()
+        self.floor.is_idle() && !self.shop.has_orphan()
     }
 
     /// What was seen so far.

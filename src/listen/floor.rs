@@ -283,8 +283,9 @@ impl<S> Floor<S> {
         }
     }
 
-    /// Accepts, and drives every connection that is ready once. `true` when more can be done without waiting.
-    pub fn turn<B>(&mut self, bench: &mut B, now: Now) -> bool
+    /// Accepts, and drives every connection that is ready once, or as many as `goes_on` after each. `true` when more can be
+    /// done without waiting.
+    pub fn turn<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
         S: Serve<B>,
     {
@@ -296,6 +297,9 @@ impl<S> Floor<S> {
             connection.is_queued = false;
             let fate = connection.turn(bench, now, &mut self.stats);
             self.after(slot, connection, fate, now);
+            if !goes_on(bench) {
+                break;
+            }
         }
         !self.ready.is_empty() || self.entrances.iter().any(|entrance| entrance.ready)
     }

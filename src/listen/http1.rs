@@ -129,7 +129,7 @@ impl Session {
     /// Ends what is unfinished, without an answer.
     pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.abandon(exchange.tongue.input(), &mut exchange.state);
+            bench.abandon(exchange.tongue, exchange.take, &mut exchange.state);
         }
     }
 

@@ -182,7 +182,7 @@ impl Session {
     /// Ends what is unfinished, without an answer.
     pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         for mut call in self.calls.drain(..) {
-            bench.abandon(call.tongue.input(), &mut call.state);
+            bench.abandon(call.tongue, call.take, &mut call.state);
         }
     }
 
@@ -324,7 +324,7 @@ fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Ben
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                bench.abandon(call.tongue.input(), &mut call.state);
+                bench.abandon(call.tongue, call.take, &mut call.state);
                 return None;
             }
             Poll::Ready(None) => {

@@ -146,7 +146,7 @@ impl PageServer {
     /// Accepts, reads and answers. `true` when there is more to do at once.
     pub fn turn(&mut self, pages: &mut impl Pages, now: Now) -> bool {
         let PageServer { floor, doors, options, flag } = self;
-        floor.turn(&mut Bench { pages, doors, options, flag, now }, now)
+        floor.turn(&mut Bench { pages, doors, options, flag, now }, now, |_| true)
     }
 
     /// Time until `on_timers` should be called, `None` when no timer runs.

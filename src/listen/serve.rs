@@ -4,9 +4,9 @@
 //!
 //! Invariants: 1. whatever was reserved for a body is released when its outcome stands, or it is abandoned; 2. in one
 //! turn of the loop at most `limits::INFLATE_TURN_BYTES` are inflated or read as JSON, so a bomb delays others by a slice
-//! at a time.
-//! Decoding is not cut: a request is applied whole or not at all, so a large one holds the loop for as long as it takes
-//! (some 0.1 s for 60 MiB); `--max-body` bounds that.
+//! at a time; likewise a request of very many points, which the intake takes in slices (`limits::EXPORT_SLICE_NS`);
+//! 3. a body whose points are being applied is brought to its end, even if its connection is gone: a request is applied whole
+//! or not at all.
 
 use crate::limits;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
 use super::{Answer, Options, Stats};
 use crate::clock::Now;
-use crate::model::{Input, Intake, Origin, Peer};
+use crate::ingest::Sliced;
+use crate::model::{Exported, Input, Intake, Origin, Peer};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate, InflateFault, Progress, work};
@@ -33,6 +34,10 @@ pub struct Shop {
     spare_transcoding: Option<Box<Transcoding>>,
     /// Bytes that may still be inflated or transcoded in this turn of the loop.
     pub inflate_left: usize,
+    /// Work on requests that may still be done in this turn of the loop, by the intake's estimate, nanoseconds.
+    pub export_left_ns: u64,
+    /// A request whose connection went while it was being applied. The intake applies one at a time.
+    orphan: Option<Orphan>,
     /// A body of the connection at hand asks for another turn.
     pub is_unfinished: bool,
     pub stats: Stats,
@@ -48,12 +53,26 @@ impl Shop {
             spares: [None, None],
             spare_transcoding: None,
             inflate_left: 0,
+            export_left_ns: 0,
+            orphan: None,
             is_unfinished: false,
             stats: Stats::default(),
             flag: Flag::default(),
             success: GrpcSuccess::default(),
         }
     }
+
+    /// Whether a request without a connection is still being applied.
+    pub const fn has_orphan(&self) -> bool {
+        self.orphan.is_some()
+    }
+}
+
+/// A request that nobody waits for.
+struct Orphan {
+    tongue: Tongue,
+    take: Take,
+    body: Body,
 }
 
 /// A compressed body on its way through the turns.
@@ -124,6 +143,10 @@ pub struct Body {
     collect: Collect,
     inflating: Option<Box<Inflating>>,
     transcoding: Option<Box<Transcoding>>,
+    /// The intake takes it in slices.
+    sliced: Option<Box<Sliced>>,
+    /// It came when this turn's work was done.
+    is_put_off: bool,
     /// Reserved for the call itself.
     call_bytes: usize,
     /// When the present window began, and what had come by then; `None` while in the first.
@@ -141,9 +164,13 @@ impl Body {
         self.collect.received()
     }
 
-    /// Whether all of it came: it is being inflated or transcoded.
+    /// Whether all of it came: it is being inflated, transcoded or applied.
     pub fn is_whole(&self) -> bool {
-        self.inflating.is_some() || self.transcoding.is_some()
+        self.inflating.is_some() || self.transcoding.is_some() || self.sliced.is_some() || self.is_put_off
+    }
+
+    fn is_applying(&self) -> bool {
+        self.sliced.as_ref().is_some_and(|part| part.is_applying())
     }
 }
 
@@ -192,6 +219,11 @@ impl<I: Intake> Bench<'_, I> {
         if !state.is_whole() && take.deadline_ns < self.now.mono_ns {
             return Some(Err(Fault::Deadline));
         }
+        if self.shop.export_left_ns == 0 {
+            state.is_put_off = true;
+            self.shop.is_unfinished = true;
+            return None;
+        }
         let collect = &state.collect;
         let (body, is_packed) = match tongue {
             Tongue::Http(_) => (collect.bytes(), take.coding != Coding::Identity && collect.received() > 0),
@@ -218,12 +250,19 @@ impl<I: Intake> Bench<'_, I> {
         } else {
             plain
         };
-        self.shop.stats.decompressed_bytes += plain.len() as u64;
-        Some(
-            self.intake
-                .export(Origin { door: tongue.input(), peer: state.peer }, message, self.now)
-                .map_err(Fault::Refused),
-        )
+        let origin = Origin { door: tongue.input(), peer: state.peer };
+        let Exported { end, cost_ns } = self.intake.export(origin, message, &mut state.sliced, self.now);
+        self.shop.export_left_ns = self.shop.export_left_ns.saturating_sub(cost_ns);
+        match end {
+            Some(end) => {
+                self.shop.stats.decompressed_bytes += plain.len() as u64;
+                Some(end.map_err(Fault::Refused))
+            }
+            None => {
+                self.shop.is_unfinished = true;
+                None
+            }
+        }
     }
 
     /// Goes on inflating `body`.
@@ -296,10 +335,25 @@ impl<I: Intake> Bench<'_, I> {
         self.count(input, answer(outcome));
     }
 
-    /// Ends a body that nobody waits for any more.
-    pub fn abandon(&mut self, input: Input, body: &mut Body) {
-        self.release(body);
-        self.count(input, Answer::Broken);
+    /// Ends a body that nobody waits for any more; one that is being applied goes on without its connection.
+    pub fn abandon(&mut self, tongue: Tongue, take: Take, body: &mut Body) {
+        if body.is_applying() {
+            debug_assert!(self.shop.orphan.is_none(), "one at a time is applied");
+            self.shop.orphan = Some(Orphan { tongue, take, body: std::mem::take(body) });
+        } else {
+            self.release(body);
+        }
+        self.count(tongue.input(), Answer::Broken);
+    }
+
+    /// Goes on with a request without a connection, by one slice.
+    pub fn end_orphan(&mut self) {
+        let Some(mut orphan) = self.shop.orphan.take() else { return };
+        self.shop.export_left_ns = limits::EXPORT_SLICE_NS;
+        match self.export(orphan.tongue, orphan.take, &mut orphan.body) {
+            Some(_) => self.release(&mut orphan.body),
+            None => self.shop.orphan = Some(orphan),
+        }
     }
 
     /// Counts an answer.
@@ -334,6 +388,8 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     fn release(&mut self, body: &mut Body) {
+        debug_assert!(!body.is_applying(), "invariant 3");
+        (body.sliced, body.is_put_off) = (None, false);
         let mut reserved = body.collect.finish(&mut self.shop.pool) + std::mem::take(&mut body.call_bytes);
         if let Some(mut work) = body.inflating.take() {
             reserved += std::mem::take(&mut work.reserved);

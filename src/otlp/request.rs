@@ -28,30 +28,82 @@ pub(super) fn join<'a>(message: &'a [u8], number: u32, arena: &'a Bump) -> Resul
     Ok(all.into_bump_slice())
 }
 
-/// Calls `visit` with each length-delimited field 1 of `message`; skips the rest.
+/// Calls `visit` with each length-delimited field `number` of `message`; skips the rest.
 #[inline]
-pub fn each<'a>(
-    message: &'a [u8],
+pub fn each<'a>(message: &'a [u8], number: u32, visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+    Each::new(message, number, 0).within(message.len(), visit)
+}
+
+/// A walk over the length-delimited fields of one number of a message, which can be left and taken up again.
+pub struct Each<'a> {
+    reader: Reader<'a>,
+    bytes: usize,
     number: u32,
-    mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let mut reader = Reader::new(message);
-    let key = (number << 3 | 2) as u8;
-    while !reader.is_empty() {
-        if let Some(bytes) = reader.short(key) {
-            visit(bytes)?;
-            continue;
-        }
-        let field = reader.field()?;
-        if field.number == number {
-            reader.expect(field, WireType::Bytes)?;
-            visit(reader.bytes()?)?;
-        } else {
-            // what the head scan has checked is not checked again
-            reader.skip(field, 1)?;
-        }
+}
+
+impl<'a> Each<'a> {
+    /// Over the fields `number` of `message` from byte `from` on, where a field begins.
+    #[inline]
+    pub fn new(message: &'a [u8], number: u32, from: usize) -> Each<'a> {
+        let mut reader = Reader::new(message);
+        reader.advance(from.min(message.len()));
+        Each { reader, bytes: message.len(), number }
     }
-    Ok(())
+
+    /// The byte at which the next field begins.
+    #[inline]
+    pub const fn at(&self) -> usize {
+        self.bytes - self.reader.left()
+    }
+
+    /// Nothing is left.
+    #[inline]
+    pub const fn is_over(&self) -> bool {
+        self.reader.is_empty()
+    }
+
+    /// The next one; nothing at the end.
+    #[inline]
+    pub fn one(&mut self) -> Result<Option<&'a [u8]>, Fault> {
+        let mut found = None;
+        while found.is_none() && !self.reader.is_empty() {
+            if let Some(bytes) = self.reader.short((self.number << 3 | 2) as u8) {
+                return Ok(Some(bytes));
+            }
+            self.long(|bytes| {
+                found = Some(bytes);
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Calls `visit` with each one that begins within the next `bytes`.
+    #[inline]
+    pub fn within(&mut self, bytes: usize, mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+        let end = self.reader.left().saturating_sub(bytes);
+        let key = (self.number << 3 | 2) as u8;
+        while self.reader.left() > end {
+            if let Some(bytes) = self.reader.short(key) {
+                visit(bytes)?;
+                continue;
+            }
+            self.long(&mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// The next field, whatever it is.
+    #[inline]
+    fn long(&mut self, mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+        let field = self.reader.field()?;
+        if field.number == self.number {
+            self.reader.expect(field, WireType::Bytes)?;
+            return visit(self.reader.bytes()?);
+        }
+        // what the head scan has checked is not checked again
+        self.reader.skip(field, 1)
+    }
 }
 
 /// ResourceMetrics or ScopeMetrics without their children (field 2).
@@ -226,24 +278,29 @@ fn fields<'a>(message: &'a [u8], mut visit: impl FnMut(u32, &'a [u8])) -> Result
 /// Faults unless the points of a `data` member that is not used are well-formed; changes nothing.
 #[cold]
 pub fn check_data(kind: Kind, data: &[u8], arena: &Bump) -> Result<(), Fault> {
-    use super::points;
     if kind == Kind::Summary {
         return validate(Message::Summary, data, 1);
     }
     data_head(kind, data)?;
-    each(data, 1, |message| {
-        let (run, key) = match kind {
-            Kind::Gauge | Kind::Sum => {
-                (points::number(message, None, arena)?.attributes, points::NUMBER_ATTRIBUTES_KEY)
-            }
-            Kind::Histogram => (points::histogram(message, None, arena)?.attributes, points::HISTOGRAM_ATTRIBUTES_KEY),
-            _ => (points::exponential(message, None, arena)?.attributes, points::EXPONENTIAL_ATTRIBUTES_KEY),
-        };
-        if let points::Attributes::Run(run) = run {
-            let _ = super::attributes::normalise(run, key, &mut Vec::new())?;
+    each(data, 1, |message| check_point(kind, message, arena))
+}
+
+/// Faults unless a point that is not used is well-formed; changes nothing.
+#[cold]
+pub fn check_point(kind: Kind, message: &[u8], arena: &Bump) -> Result<(), Fault> {
+    use super::points;
+    let (run, key) = match kind {
+        Kind::Gauge | Kind::Sum => (points::number(message, None, arena)?.attributes, points::NUMBER_ATTRIBUTES_KEY),
+        Kind::Histogram => (points::histogram(message, None, arena)?.attributes, points::HISTOGRAM_ATTRIBUTES_KEY),
+        Kind::ExponentialHistogram => {
+            (points::exponential(message, None, arena)?.attributes, points::EXPONENTIAL_ATTRIBUTES_KEY)
         }
-        Ok(())
-    })
+        Kind::Summary => return validate(Message::SummaryPoint, message, 2),
+    };
+    if let points::Attributes::Run(run) = run {
+        let _ = super::attributes::normalise(run, key, &mut Vec::new())?;
+    }
+    Ok(())
 }
 
 /// What a Sum, Gauge, Histogram or ExponentialHistogram says beside its points.

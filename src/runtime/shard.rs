@@ -15,11 +15,11 @@ use super::{DRAINING, House, LAST_CUT, QUITTING, RUNNING, clock};
 use crate::capture::Tap;
 use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
-use crate::ingest::{self, Ingest};
+use crate::ingest::{self, Ingest, Sliced};
 use crate::ledger::{Book, Note};
 use crate::limits::{SLICE, SOCKETS_TO_MERGE};
 use crate::listen::{self, Door, Doors};
-use crate::model::{Intake, Origin, Receipt, Refusal};
+use crate::model::{Exported, Intake, Origin, Refusal};
 use crate::net::hops::Hops;
 use crate::sync::cut::{Due, Switch};
 use crate::telemetry::watch::Watch;
@@ -65,7 +65,7 @@ struct Core {
     capture: Option<Tap>,
     /// How far ahead of our clock points may be dated, nanoseconds.
     future_ns: u64,
-    /// The last cut is behind it.
+    /// The last cut is behind it, or waits for the request that is being applied: no other one counts any more.
     closed: bool,
 }
 
@@ -73,21 +73,30 @@ struct Core {
 const RETRY_AFTER_END_MS: u64 = 1_000;
 
 impl Intake for Core {
-    fn export(&mut self, origin: Origin, body: &[u8], now: Now) -> Result<Receipt, Refusal> {
-        if self.closed {
+    fn export(&mut self, origin: Origin, body: &[u8], part: &mut Option<Box<Sliced>>, now: Now) -> Exported {
+        if self.closed && !part.as_ref().is_some_and(|part| part.is_applying()) {
             let why = "shutting down: send it again, to this address once it is back or to another".into();
-            return Err(Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS });
+            let refusal = Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS };
+            return Exported { end: Some(Err(refusal)), cost_ns: 0 };
         }
         let before = clock::mono();
+        let spent_ns = part.as_ref().map_or(0, |part| part.spent_ns);
         self.ingest.accept_until(now.wall_ns.saturating_add(self.future_ns));
         self.ingest.comes_from(origin.peer);
-        let result = self.ingest.export(origin.door, body, &mut self.book.tally);
+        let (end, cost_ns) = self.ingest.export_part(origin.door, body, part, &mut self.book.tally);
         self.book.publish();
-        self.watch.request(clock::mono() - before);
-        if let (Some(tap), Ok(_)) = (&self.capture, &result) {
+        let spent_ns = spent_ns + clock::mono() - before;
+        if let Some(part) = part {
+            part.spent_ns = spent_ns;
+        }
+        if end.is_some() {
+            self.watch.request(spent_ns);
+        }
+        if let (Some(tap), Some(Ok(_))) = (&self.capture, &end) {
             tap.record(origin.door, now.mono_ns, body);
         }
-        result.map_err(|fault| Refusal::Malformed(ingest::explain(&fault, body)))
+        let refused = |fault| Refusal::Malformed(ingest::explain(&fault, body));
+        Exported { end: end.map(|end| end.map_err(refused)), cost_ns }
     }
 
     fn reserve(&mut self, bytes: usize) -> bool {
@@ -254,6 +263,11 @@ impl Shard {
             Due::Nothing => {
                 self.owner.welcome();
                 return false;
+            }
+            // half a request would be in the last cut, and half in none: it is brought to its end, a slice a turn
+            Due::Switch(_) if self.core.ingest.is_applying() && self.house.phase.load(Acquire) >= LAST_CUT => {
+                self.core.closed = true;
+                return true;
             }
             Due::Switch(cut) => {
                 let begun = clock::mono();

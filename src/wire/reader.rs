@@ -24,12 +24,9 @@ pub enum FaultKind {
     BadPacked,
     /// More messages than `limits::REQUEST_MESSAGES_MAX`.
     TooManyMessages,
-    /// More memory than `limits::STAGE_BYTES_PER_BODY_BYTE` allows.
-    TooMuchForItsSize,
 }
 
 const _: () = assert!(crate::limits::REQUEST_MESSAGES_MAX == 1_000_000, "the words below say so");
-const _: () = assert!(crate::limits::STAGE_BYTES_PER_BODY_BYTE == 8, "the words below say so");
 
 impl FaultKind {
     /// English for messages to clients.
@@ -43,10 +40,6 @@ impl FaultKind {
             FaultKind::TooDeep => "nested deeper than 64 levels",
             FaultKind::BadGroup => "a group is not closed properly",
             FaultKind::BadPacked => "a packed field has a wrong length",
-            FaultKind::TooMuchForItsSize => {
-                "too many points with next to nothing in them: they take more than 8 bytes of memory for each byte; send them \
-                 in several requests"
-            }
             FaultKind::TooManyMessages => {
                 "more than 1000000 resources, scopes, metrics and points in one request: send it in several requests"
             }

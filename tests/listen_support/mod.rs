@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use catchment::clock::Now;
+use catchment::ingest::Sliced;
 use catchment::listen::{self, Door, Doors, Options, Stats};
-use catchment::model::{Input, Intake, Origin, Peer, Receipt, Refusal};
+use catchment::model::{Exported, Input, Intake, Origin, Peer, Receipt, Refusal};
 
 /// Longest wait for anything observable.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,22 +36,8 @@ pub struct Shared {
 struct Stub(Arc<Shared>);
 
 impl Intake for Stub {
-    fn export(&mut self, origin: Origin, body: &[u8], _: Now) -> Result<Receipt, Refusal> {
-        if body.starts_with(b"bad") {
-            return Err(Refusal::Malformed("wire type 7 at byte 0".into()));
-        }
-        if body.starts_with(b"busy") {
-            return Err(Refusal::Overloaded { why: "shard is full".into(), retry_after_ms: 1_500 });
-        }
-        self.0.bodies.lock().unwrap().push((origin.door, body.to_vec()));
-        self.0.peers.lock().unwrap().push(origin.peer);
-        if body.starts_with(b"partial") {
-            return Ok(Receipt { points: 10, rejected: 3, message: Some("negative delta".into()) });
-        }
-        if body.starts_with(b"warn") {
-            return Ok(Receipt { points: 10, rejected: 0, message: Some("x".repeat(100_000)) });
-        }
-        Ok(Receipt { points: 1, ..Receipt::default() })
+    fn export(&mut self, origin: Origin, body: &[u8], _: &mut Option<Box<Sliced>>, _: Now) -> Exported {
+        Exported { end: Some(self.end(origin, body)), cost_ns: 1 }
     }
 
     fn reserve(&mut self, bytes: usize) -> bool {
@@ -66,6 +53,26 @@ impl Intake for Stub {
     fn release(&mut self, bytes: usize) {
         let held = self.0.held.load(SeqCst);
         self.0.held.store(held.checked_sub(bytes).expect("never more released than reserved"), SeqCst);
+    }
+}
+
+impl Stub {
+    fn end(&self, origin: Origin, body: &[u8]) -> Result<Receipt, Refusal> {
+        if body.starts_with(b"bad") {
+            return Err(Refusal::Malformed("wire type 7 at byte 0".into()));
+        }
+        if body.starts_with(b"busy") {
+            return Err(Refusal::Overloaded { why: "shard is full".into(), retry_after_ms: 1_500 });
+        }
+        self.0.bodies.lock().unwrap().push((origin.door, body.to_vec()));
+        self.0.peers.lock().unwrap().push(origin.peer);
+        if body.starts_with(b"partial") {
+            return Ok(Receipt { points: 10, rejected: 3, message: Some("negative delta".into()) });
+        }
+        if body.starts_with(b"warn") {
+            return Ok(Receipt { points: 10, rejected: 0, message: Some("x".repeat(100_000)) });
+        }
+        Ok(Receipt { points: 1, ..Receipt::default() })
     }
 }
 

@@ -1,0 +1,476 @@
+//! The walk over a request's envelope: resources, scopes, metrics, and the order to read their points. It stops where a
+//! slice of work is done, and goes on there.
+//!
+//! Knows where it is and what is found again by its bytes; does not know what becomes of points, nor what a slice is for
+//! (`slices`).
+//!
+//! Invariants
+//! 1. A place is made of bytes within the messages that enclose it, so it holds for the same body only, and says nothing of
+//!    contexts or routes: those may have gone when the walk goes on. What it keeps of them are hints.
+//! 2. A walk that is taken up again counts no message twice, and checks no head twice.
+//!
+//! Bounds: between two looks at what was done lie at most `Slice::chunk_bytes` of points, or one metric's head.
+
+use super::Ingest;
+use super::check::{check_head, check_metric};
+use super::contexts::StreamKey;
+use super::follow::Follow;
+use super::routes::NONE;
+use super::stage::{List, Stage};
+use crate::limits::{EXPORT_SLICE_NS, NAME_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
+use crate::model::{Kind, Reject, Temporality};
+use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
+use crate::otlp::schema::Message;
+use crate::wire::{Fault, check_utf8};
+use bumpalo::Bump;
+
+/// How far a walk came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walked {
+    /// To the end.
+    All,
+    /// A slice is done.
+    Part,
+}
+
+/// Where a walk is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Levels that are begun: a resource, a scope of it, a metric of that.
+    depth: u8,
+    /// All heads were checked before.
+    checked: bool,
+    /// Where the resource at hand, or the next one, begins in the body; likewise the scope in it, the metric in that, and
+    /// the next point in its data.
+    resource: usize,
+    scope: usize,
+    metric: usize,
+    point: usize,
+    /// What heads of the resource and the scope at hand say, where in them; and what the data say: finding it takes a look
+    /// at all that lies under them.
+    resource_head: Option<HeadPlace>,
+    scope_head: Option<HeadPlace>,
+    data: DataHead,
+    /// The heads of the resource and of the scope at hand are checked or known.
+    resource_checked: bool,
+    scope_checked: bool,
+    /// Hints: the resource before the one at hand, the scope, the stream, and the last point's route.
+    last_resource: u32,
+    last_scope: u32,
+    last_stream: u32,
+    pub(super) last_route: u32,
+}
+
+impl Place {
+    /// Before everything.
+    pub(super) const START: Place = Place {
+        depth: 0,
+        checked: false,
+        resource: 0,
+        scope: 0,
+        metric: 0,
+        point: 0,
+        resource_head: None,
+        scope_head: None,
+        data: DataHead { temporality: 0, monotonic: false, points: 0 },
+        resource_checked: false,
+        scope_checked: false,
+        last_resource: NONE,
+        last_scope: NONE,
+        last_stream: NONE,
+        last_route: NONE,
+    };
+
+    /// Before everything, of a body that was walked to its end.
+    pub(super) const AGAIN: Place = Place { checked: true, ..Place::START };
+}
+
+/// Where a head's parts lie in its message: first byte and length.
+#[derive(Clone, Copy, Debug)]
+struct HeadPlace([(usize, usize); 2]);
+
+impl HeadPlace {
+    /// Nothing if they came in parts and were joined elsewhere.
+    fn of(head: &Head<'_>, message: &[u8]) -> Option<HeadPlace> {
+        let place = |part: &[u8]| {
+            let from = part.as_ptr().addr().wrapping_sub(message.as_ptr().addr());
+            let is_inside = from <= message.len() && part.len() <= message.len() - from;
+            (is_inside || part.is_empty()).then_some(if part.is_empty() { (0, 0) } else { (from, part.len()) })
+        };
+        Some(HeadPlace([place(head.bytes)?, place(head.schema_url)?]))
+    }
+
+    fn head(self, message: &[u8]) -> Head<'_> {
+        let [bytes, schema_url] = self.0.map(|(from, length)| &message[from..from + length]);
+        Head { bytes, schema_url }
+    }
+}
+
+/// The head of a resource or a scope, found again where it was.
+fn head_of<'a>(
+    message: &'a [u8],
+    place: &mut Option<HeadPlace>,
+    arena: &'a Bump,
+    stage: &mut Stage<'a>,
+) -> Result<Head<'a>, Fault> {
+    if let Some(place) = place {
+        return Ok(place.head(message));
+    }
+    let before = arena.allocated_bytes();
+    let head = request::head(message, arena)?;
+    stage.joined += arena.allocated_bytes() - before;
+    *place = HeadPlace::of(&head, message);
+    Ok(head)
+}
+
+/// What is known of the resource at hand.
+struct ResourceWalk<'a> {
+    head: Head<'a>,
+    /// It was looked for; what was found.
+    found: Option<Option<u32>>,
+}
+
+/// What is known of the metric at hand.
+pub(super) struct MetricWalk<'a> {
+    pub(super) resource: Head<'a>,
+    pub(super) scope: Head<'a>,
+    scope_id: Option<u32>,
+    last_stream: u32,
+    /// A stream, its description and whether its type is unknown, one of which is news, and how many points were staged
+    /// before it.
+    news: Option<(u32, &'a [u8], bool, usize)>,
+    /// The route of the last point, if the walk goes on in the midst of a metric.
+    last_route: u32,
+}
+
+impl Ingest {
+    /// Walks `body` from `at` on, until all of it or a slice is staged.
+    pub(super) fn walk<'a>(
+        &mut self,
+        body: &'a [u8],
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<Walked, Fault> {
+        let mut resources = Each::new(body, 1, at.resource);
+        loop {
+            at.resource = resources.at();
+            if self.is_full(stage, arena) {
+                return Ok(Walked::Part);
+            }
+            let Some(message) = resources.one()? else { return Ok(Walked::All) };
+            if self.resource(message, at, arena, stage)? == Walked::Part {
+                return Ok(Walked::Part);
+            }
+        }
+    }
+
+    fn resource<'a>(
+        &mut self,
+        message: &'a [u8],
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<Walked, Fault> {
+        if at.depth == 0 {
+            stage.count_head()?;
+            *at = Place {
+                depth: 1,
+                scope: 0,
+                resource_head: None,
+                resource_checked: at.checked,
+                last_scope: NONE,
+                ..*at
+            };
+        }
+        let head = head_of(message, &mut at.resource_head, arena, stage).map_err(|f| f.named("ResourceMetrics"))?;
+        // looked for only once there is a metric under it: a million empty ones are not worth a million look-ups
+        let mut walk = ResourceWalk { head, found: None };
+        let mut scopes = Each::new(message, 2, at.scope);
+        loop {
+            at.scope = scopes.at();
+            if self.is_full(stage, arena) {
+                return Ok(Walked::Part);
+            }
+            let Some(message) = scopes.one()? else { break };
+            if self.scope(message, &mut walk, at, arena, stage)? == Walked::Part {
+                return Ok(Walked::Part);
+            }
+        }
+        if !at.resource_checked {
+            check_head(&head, Message::Resource, "Resource")?;
+        }
+        at.depth = 0;
+        if let Some(Some(id)) = walk.found {
+            at.last_resource = id;
+        }
+        Ok(Walked::All)
+    }
+
+    fn scope<'a>(
+        &mut self,
+        message: &'a [u8],
+        resource: &mut ResourceWalk<'a>,
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<Walked, Fault> {
+        if at.depth == 1 {
+            stage.count_head()?;
+            *at = Place { depth: 2, metric: 0, scope_head: None, scope_checked: at.checked, last_stream: NONE, ..*at };
+        }
+        let scope = head_of(message, &mut at.scope_head, arena, stage).map_err(|f| f.named("ScopeMetrics"))?;
+        let mut walk = MetricWalk {
+            resource: resource.head,
+            scope,
+            scope_id: None,
+            last_stream: at.last_stream,
+            news: None,
+            last_route: at.last_route,
+        };
+        let mut is_looked_for = false;
+        let mut metrics = Each::new(message, 2, at.metric);
+        loop {
+            at.metric = metrics.at();
+            if self.is_full(stage, arena) {
+                at.last_stream = walk.last_stream;
+                return Ok(Walked::Part);
+            }
+            let Some(message) = metrics.one()? else { break };
+            if !is_looked_for {
+                is_looked_for = true;
+                self.look_for(resource, &mut walk, at)?;
+            }
+            if self.metric(message, &mut walk, at, arena, stage)? == Walked::Part {
+                return Ok(Walked::Part);
+            }
+        }
+        if !at.scope_checked {
+            check_head(&scope, Message::Scope, "InstrumentationScope")?;
+        }
+        at.depth = 1;
+        if let Some(id) = walk.scope_id {
+            at.last_scope = id;
+        }
+        Ok(Walked::All)
+    }
+
+    /// Finds resource and scope of the metrics that follow; what is not known is checked.
+    fn look_for(
+        &mut self,
+        resource: &mut ResourceWalk<'_>,
+        walk: &mut MetricWalk<'_>,
+        at: &mut Place,
+    ) -> Result<(), Fault> {
+        let head = resource.head;
+        let known = *resource.found.get_or_insert_with(|| self.contexts.resource(at.last_resource, &head));
+        if known.is_none() && !at.resource_checked {
+            check_head(&head, Message::Resource, "Resource")?;
+        }
+        at.resource_checked = true;
+        walk.scope_id = known.and_then(|resource| self.contexts.scope(resource, at.last_scope, &walk.scope));
+        if walk.scope_id.is_none() && !at.scope_checked {
+            check_head(&walk.scope, Message::Scope, "InstrumentationScope")?;
+        }
+        at.scope_checked = true;
+        Ok(())
+    }
+
+    fn metric<'a>(
+        &mut self,
+        message: &'a [u8],
+        walk: &mut MetricWalk<'a>,
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<Walked, Fault> {
+        let begun = at.depth == 3;
+        if !begun {
+            stage.count_head()?;
+            if message.is_empty() {
+                return Ok(Walked::All);
+            }
+            (at.last_stream, walk.last_route) = (walk.last_stream, NONE);
+            at.point = 0;
+        }
+        let before = arena.allocated_bytes();
+        let metric = request::metric(message, arena).map_err(|f| f.named("Metric"))?;
+        stage.joined += arena.allocated_bytes() - before;
+        stage.current = (walk.resource.bytes, metric.name);
+        let Some((kind, data)) = metric.data else {
+            stage.walked += message.len();
+            check_metric(&metric)?;
+            return Ok(Walked::All);
+        };
+        if !begun {
+            at.data = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
+            stage.count(at.data.points as u64)?;
+            stage.walked += message.len().saturating_sub(data.len());
+        }
+        let head = at.data;
+        at.depth = 3;
+        let from = at.point;
+        let walked = self.points((kind, data), (metric, head), walk, at, arena, stage)?;
+        stage.points[kind as usize] += points_walked(kind, data, head, from..at.point, walked)?;
+        self.described(walk, stage);
+        if walked == Walked::All {
+            at.depth = 2;
+        }
+        Ok(walked)
+    }
+
+    fn points<'a>(
+        &mut self,
+        (kind, data): (Kind, &'a [u8]),
+        (metric, head): (MetricHead<'a>, DataHead),
+        walk: &mut MetricWalk<'a>,
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<Walked, Fault> {
+        let temporality = match (kind, head.temporality) {
+            (Kind::Gauge | Kind::Summary, _) | (_, 2) => Ok(Temporality::Cumulative),
+            (_, 1) => Ok(Temporality::Delta),
+            _ => Err(Reject::NoTemporality),
+        };
+        let refused = if metric.name.is_empty() {
+            Some(Reject::EmptyName)
+        } else if metric.name.len() > NAME_BYTES_MAX {
+            Some(Reject::LongName)
+        } else if metric.unit.len() > UNIT_BYTES_MAX {
+            Some(Reject::LongUnit)
+        } else {
+            temporality.err()
+        };
+        if head.points == 0 || refused.is_some() {
+            check_metric(&metric)?;
+            let from = at.point;
+            let walked = self.each_point(data, at, arena, stage, |_, message, stage| {
+                stage.pass();
+                request::check_point(kind, message, arena)
+            })?;
+            if let Some(reason) = refused {
+                stage.reject(kind, reason, points_walked(kind, data, head, from..at.point, walked)?);
+            }
+            return Ok(walked);
+        }
+        let key = StreamKey {
+            metric: MetricHead { data: None, ..metric },
+            kind,
+            temporality: temporality.unwrap_or(Temporality::Cumulative),
+            monotonic: head.monotonic,
+            bounds: &[],
+        };
+        let (list, walked) = match kind {
+            Kind::Gauge | Kind::Sum => {
+                // once, and not by doubling: clearing pages twice would cost more than the points. Counted, not claimed
+                self.staged.reserve(head.points.min((EXPORT_SLICE_NS / super::stage::NUMBER_NS) as usize));
+                (List::Numbers, self.numbers(data, key, walk, at, arena, stage)?)
+            }
+            Kind::Histogram => (List::Histograms, self.histograms(data, key, walk, at, arena, stage)?),
+            Kind::ExponentialHistogram => (List::Exponentials, self.exponentials(data, key, walk, at, arena, stage)?),
+            Kind::Summary => (List::Summaries, self.summaries(data, key, walk, at, arena, stage)?),
+        };
+        let to = match list {
+            List::Numbers => self.staged.len(),
+            List::Histograms => stage.histograms.len(),
+            List::Exponentials => stage.exponentials.len(),
+            List::Summaries => stage.summaries.len(),
+        };
+        stage.ran(list, to);
+        Ok(walked)
+    }
+
+    /// Calls `visit` with the points of `data` from `at` on, until a slice is done.
+    #[inline]
+    pub(super) fn each_point<'a>(
+        &mut self,
+        data: &'a [u8],
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+        mut visit: impl FnMut(&mut Self, &'a [u8], &mut Stage<'a>) -> Result<(), Fault>,
+    ) -> Result<Walked, Fault> {
+        let mut points = Each::new(data, 1, at.point);
+        loop {
+            points.within(self.slice.chunk_bytes, |message| visit(self, message, stage))?;
+            stage.walked += points.at() - at.point;
+            at.point = points.at();
+            if points.is_over() {
+                return Ok(Walked::All);
+            }
+            if self.is_full(stage, arena) {
+                return Ok(Walked::Part);
+            }
+        }
+    }
+
+    /// The order that a stream's points probably come in, from its beginning, or from where the walk was left.
+    pub(super) fn follow(&self, stream: Option<u32>, walk: &mut MetricWalk<'_>) -> Follow {
+        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
+        let last = std::mem::replace(&mut walk.last_route, NONE);
+        if self.routes.get(last).is_some_and(|route| Some(route.stream) == stream) {
+            follow.last = last;
+            follow.turn(self.routes.next(last));
+        }
+        follow
+    }
+
+    /// Whether enough is staged for one go.
+    #[inline]
+    fn is_full(&self, stage: &Stage<'_>, arena: &Bump) -> bool {
+        stage.cost_ns(self.staged.len()) >= self.slice.cost_ns
+            || arena.allocated_bytes() > stage.joined + STAGE_SLICE_BYTES
+    }
+
+    /// The stream of `key`, if it is known; its texts are checked when it is not, the description always.
+    pub(super) fn stream<'a>(
+        &mut self,
+        walk: &mut MetricWalk<'a>,
+        key: &StreamKey<'a>,
+        stage: &mut Stage<'a>,
+    ) -> Result<Option<u32>, Fault> {
+        self.described(walk, stage);
+        let known = walk.scope_id.and_then(|scope| self.contexts.stream(scope, walk.last_stream, key));
+        match known {
+            Some(id) => {
+                walk.last_stream = id;
+                let stream = self.contexts.at_mut(id);
+                stream.used = self.interval;
+                let description = key.metric.description;
+                check_utf8(description).map_err(|f| f.named("Metric.description"))?;
+                let unknown = key.metric.unknown;
+                if description.len() > stream.described || unknown && !stream.unknown {
+                    walk.news = Some((id, description, unknown, self.staged.len() + stage.staged()));
+                }
+            }
+            None => check_metric(&key.metric)?,
+        }
+        Ok(known)
+    }
+
+    /// What was walked came with a longer description than any before, or a type that nobody knows: it counts if a point
+    /// of it was staged.
+    #[inline]
+    fn described<'a>(&self, walk: &mut MetricWalk<'a>, stage: &mut Stage<'a>) {
+        if let Some((stream, description, unknown, before)) = walk.news.take()
+            && self.staged.len() + stage.staged() > before
+        {
+            stage.descriptions.push((stream, description, unknown));
+        }
+    }
+}
+
+/// Points of `data` in the `range` that was walked now: all of them, as they were counted, but where the walk stopped.
+fn points_walked(
+    kind: Kind,
+    data: &[u8],
+    all: DataHead,
+    range: std::ops::Range<usize>,
+    walked: Walked,
+) -> Result<u64, Fault> {
+    if range.start == 0 && walked == Walked::All {
+        return Ok(all.points as u64);
+    }
+    Ok(request::data_head(kind, &data[range])?.points as u64)
+}

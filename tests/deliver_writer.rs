@@ -235,7 +235,10 @@ fn bad_destinations_say_what_to_do() {
     for (url, words) in [
         ("", "write otlp-grpc://"),
         ("http://h", "`http://h` is no destination: did you mean otlp-http://h? write otlp-grpc://HOST:PORT"),
-        ("http://h:4318/x", "did you mean otlp-http://h:4318/x?"),
+        (
+            "http://h:4318/x",
+            "--out http://h:4318/…: `http://h:4318/…` is no destination: did you mean otlp-http://h:4318/…?",
+        ),
         ("http://h:4317", "did you mean otlp-grpc://h:4317?"),
         ("grpc://h:4317", "did you mean otlp-grpc://h:4317?"),
         ("otlp-gprc://h:4317", "did you mean otlp-grpc://h:4317?"),
@@ -274,11 +277,39 @@ fn bad_destinations_say_what_to_do() {
         ("otlp-grpcs://h:1/x", "takes no path"),
         ("otlp-grpcs://-h-", "certificate"),
         ("stdout?headers=/x", "remove it"),
-        ("https://h/x", "write otlp-https://h/x"),
+        ("https://h/x", "write otlp-https://h/…"),
         ("otlp-grpc://h?queue=8MiB&queue=9MiB", "twice"),
     ] {
         let error = parse_out(url).expect_err(url);
         assert!(error.contains(words), "{url}: {error}");
+    }
+    // T21: a path can be a token, so no name and no error repeats one; the default path is none
+    for url in [
+        "http://h/hunter2",
+        "https://h/hunter2",
+        "h:4318/hunter2",
+        "ftp://h/x/hunter2",
+        "otlp-grpc://h/hunter2",
+        "otlp-http://h#hunter2",
+        "otlp-http://h/hunter2 x",
+        "otlp-http://h:0/hunter2",
+        "otlp-http://h/hunter2?timeout=never",
+        "otlp-http://h/hunter2?queue",
+        "otlp-http://h/hunter2?colour=red",
+        "otlp-htp://h/hunter2",
+    ] {
+        let error = parse_out(url).unwrap_err();
+        assert!(error.starts_with("--out ") && !error.contains("hunter2") && error.contains("/…"), "{url}: {error}");
+    }
+    for (url, name) in [
+        ("otlp-http://h/hunter2", "otlp-http://h:4318/…"),
+        ("otlp-https://h/v1/metrics/hunter2?timeout=1s", "otlp-https://h:443/…"),
+        ("otlp-http://h/v1/metrics", "otlp-http://h:4318/v1/metrics"),
+        ("otlp-http://h", "otlp-http://h:4318/v1/metrics"),
+        ("otlp-http://[::1]/", "otlp-http://[::1]:4318/v1/metrics"),
+        ("file:/a/hunter2", "file:/a/hunter2"),
+    ] {
+        assert_eq!(parse_out(url).unwrap().name, name, "{url}");
     }
     // T21: credentials are never repeated, whatever else is wrong
     for url in [

@@ -447,3 +447,51 @@ fn t21_nor_in_help_or_refusals() {
         clean("a refusal", &both(&ended));
     }
 }
+
+/// T21: some vendors have tokens in paths: neither banner, log, ledger, metrics nor an answer that repeats it shows one, and
+/// destinations that differ in nothing else are told apart.
+#[test]
+fn t21_the_path_of_a_destination_is_shown_nowhere() {
+    // a server that repeats what it was asked for, in the form that OTLP has for errors
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in server.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let path = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned();
+                let _ = lines.take_while(|line| !line.is_empty()).count();
+                let words = format!("nobody knows {path}");
+                let body = [&[0x12, words.len() as u8], words.as_bytes()].concat();
+                let head =
+                    format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = (&stream).write_all(&[head.as_bytes(), &body].concat());
+                // what is left unread would reset the connection before the answer is read
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                let _ = std::io::copy(&mut &stream, &mut std::io::sink());
+            });
+        }
+    });
+    let outs = ["hunter2", "a/hunter2", "hunter2/b"].map(|path| format!("otlp-http://{address}/{path}"));
+    let flags = ["--interval", "100ms", "--log", "trace", "--out", &outs[0], "--out", &outs[1], "--out", &outs[2]];
+    let mut catchment = Catchment::start(&flags);
+    let point = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"a","gauge":{"dataPoints":[{"timeUnixNano":"1","asInt":"1"}]}}]}]}]}"#;
+    assert_eq!(catchment.http().post("/v1/metrics", "application/json", point).unwrap().status, 200);
+    let line = catchment.hear(&["nobody knows"]);
+    assert!(line.contains("nobody knows /…"), "{line}");
+    let mut admin = catchment.admin();
+    let ledger = until("all refused", || {
+        let ledger = admin.get("/ledger").text().to_owned();
+        (ledger.matches("refused_by_destination").count() == 3).then_some(ledger)
+    });
+    let metrics = admin.get("/metrics").text().to_owned();
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 3, "{ended:?}");
+    for text in [&ledger, &metrics, &ended.stderr] {
+        assert!(!text.contains("hunter2"), "{text}");
+        for name in ["", "#2", "#3"] {
+            let name = format!("otlp-http://{address}/…{name}");
+            assert!(text.contains(&format!("{name}\"")) || text.contains(&format!("{name}: ")), "{name}: {text}");
+        }
+    }
+}

@@ -77,7 +77,7 @@ fn what_can_hardly_be_meant_is_warned_of_at_the_start() {
     for words in [
         "--memory-limit of 92160000 MiB is more than ",
         "--shards 99: this process may use ",
-        "--out stdout: the same stands before it: every line is written twice",
+        "--out stdout#2: the same stands before it: every line is written twice",
         "CATCHMENT_INTERVALL: no flag has this variable, so it is ignored; did you mean CATCHMENT_INTERVAL?",
         "CATCHMENT_NONSENSE: no flag has this variable",
     ] {

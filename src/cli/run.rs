@@ -1,6 +1,6 @@
 //! `catchment run`: flags as typed, then one fallible step to a settled plan.
 
-use crate::deliver::{Access, Endpoint, Secret, check_files, parse_out};
+use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_out};
 use crate::limits::{
     CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX,
     INTERVAL_MIN, MIB, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
@@ -305,6 +305,7 @@ impl Options {
                 Err(why) => note(why),
             }
         }
+        name_apart(&mut outs);
         if urls.is_empty() && self.prometheus == "off" {
             note(
                 "--prometheus off: nothing would leave, as there is no --out: leave the scrape page on, or give a \

@@ -4,8 +4,9 @@
 //!
 //! Invariants:
 //! 1. A `Destination` from `parse_out` can be delivered to without another check: host, port and path are well-formed.
-//! 2. `name` holds neither query options nor credentials; a URL with credentials is refused, not stripped. No error
-//!    repeats credentials, nor the value of an option that is not one of ours (T21).
+//! 2. `name` holds neither query options nor credentials, nor a path, in which some vendors have tokens; a URL with
+//!    credentials is refused, not stripped. No error repeats a path, credentials, or the value of an option that is not one
+//!    of ours (T21).
 //!
 //! Bounds: queue between `QUEUE_BYTES_MIN` and `QUEUE_BYTES_MAX`; timeout between 100 ms and 5 min; `IN_FLIGHT_LIMIT`
 //! requests in flight, `OUT_CONNECTIONS_MAX` connections.
@@ -123,7 +124,8 @@ impl Target {
 /// One `--out`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
-    /// Label in metrics, ledger and log: the URL without its options. `start` makes it unique. No secrets.
+    /// Label in metrics, ledger and log: the URL without its options, its path cut (`/…`) unless it is the default one.
+    /// `name_apart` makes it unique. No secrets.
     pub name: String,
     /// Where requests go.
     pub target: Target,
@@ -198,7 +200,8 @@ pub fn parse_out(url: &str) -> Result<Destination, String> {
     // shown whole only if every option is one of ours: others may hold a token meant for the destination
     let is_ours = |option: &str| OPTIONS.split(", ").any(|name| Some(name) == option.split('=').next());
     let query = query.unwrap_or("");
-    let shown = if query.split('&').all(is_ours) { url } else { address };
+    let options = Some(query).filter(|query| !query.is_empty() && query.split('&').all(is_ours));
+    let shown = without_path(address) + &options.map(|query| format!("?{query}")).unwrap_or_default();
     let mut seen: Vec<&str> = Vec::new();
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let Some((key, value)) = option.split_once('=') else {
@@ -213,6 +216,37 @@ pub fn parse_out(url: &str) -> Result<Destination, String> {
         set_option(&mut destination, key, value).map_err(|error| format!("--out {shown}: {error}"))?;
     }
     Ok(destination)
+}
+
+/// Path of OTLP/HTTP for a base endpoint; no secret.
+pub(super) const DEFAULT_PATH: &str = "/v1/metrics";
+
+/// An address as it may be shown: of a URL scheme, host and port, of a file all.
+fn without_path(address: &str) -> String {
+    let is_file = |scheme: &str| scheme == "file";
+    let at = match address.split_once("://") {
+        Some((scheme, _)) if is_file(scheme) => return address.to_owned(),
+        Some((scheme, _)) => scheme.len() + "://".len(),
+        None if address.starts_with(['/', '.']) || address.starts_with("file:") => return address.to_owned(),
+        None => 0,
+    };
+    match address[at..].find(['/', '#']) {
+        Some(path) if !["/", DEFAULT_PATH].contains(&&address[at + path..]) => format!("{}/…", &address[..at + path]),
+        _ => address.to_owned(),
+    }
+}
+
+/// Makes names unique: those that stand twice get `#2`, `#3` …, in the order in which they were given.
+pub fn name_apart(destinations: &mut [Destination]) {
+    for at in 1..destinations.len() {
+        let (before, rest) = destinations.split_at_mut(at);
+        let is_taken = |name: &str| before.iter().any(|other| other.name == name);
+        let name = &rest[0].name;
+        if is_taken(name) {
+            let numbered = (2..).map(|n| format!("{name}#{n}")).find(|name| !is_taken(name));
+            rest[0].name = numbered.expect("destinations are few");
+        }
+    }
 }
 
 /// `user:password@` in what should be a URL, wherever: refused before anything could repeat it.
@@ -317,6 +351,7 @@ fn parse_target(address: &str) -> Result<(Target, String), String> {
         }
         return Ok((Target::File(PathBuf::from(path)), format!("file:{path}")));
     }
+    let shown = without_path(address);
     let (scheme, rest) = address.split_once("://").unwrap_or_default();
     // HTTP without TLS has a port of OTLP's own, with TLS the one of the web (E15: a URL is used as given)
     let (http, secure, default_port) = match scheme {
@@ -324,33 +359,31 @@ fn parse_target(address: &str) -> Result<(Target, String), String> {
         "otlp-grpcs" => (false, true, 4317),
         "otlp-http" => (true, false, 4318),
         "otlp-https" => (true, true, 443),
-        "https" => return Err(format!("--out {address}: for OTLP over TLS write otlp-https://{rest}")),
+        "https" => return Err(format!("--out {shown}: for OTLP over TLS write otlp-{shown}")),
         _ => {
-            let meant = meant(address).map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
-            return Err(format!("--out {address}: `{address}` is no destination: {meant}write {SCHEMES}"));
+            let meant = meant(&shown).map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
+            return Err(format!("--out {shown}: `{shown}` is no destination: {meant}write {SCHEMES}"));
         }
     };
-    let (authority, path) = match rest.find('/') {
+    let (authority, path) = match rest.find(['/', '#']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
     let endpoint =
-        parse_authority(authority, default_port, secure).map_err(|error| format!("--out {address}: {error}"))?;
+        parse_authority(authority, default_port, secure).map_err(|error| format!("--out {shown}: {error}"))?;
     if !http {
         if !(path.is_empty() || path == "/") {
-            return Err(format!("--out {address}: {scheme} takes no path (given `{path}`): remove it"));
+            return Err(format!("--out {shown}: {scheme} takes no path: remove it"));
         }
         let name = format!("{scheme}://{}", endpoint.authority());
         return Ok((Target::OtlpGrpc(endpoint), name));
     }
     // E15: a base endpoint appends v1/metrics; a URL with a path is used as given
-    let path = if path.is_empty() || path == "/" { "/v1/metrics" } else { path };
+    let path = if path.is_empty() || path == "/" { DEFAULT_PATH } else { path };
     if path.parse::<http::uri::PathAndQuery>().is_err() || path.contains('#') {
-        return Err(format!(
-            "--out {address}: path `{path}` has characters that a URL cannot have: percent-encode them"
-        ));
+        return Err(format!("--out {shown}: the path has characters that a URL cannot have: percent-encode them"));
     }
-    let name = format!("{scheme}://{}{path}", endpoint.authority());
+    let name = without_path(&format!("{scheme}://{}{path}", endpoint.authority()));
     Ok((Target::OtlpHttp { endpoint, path: path.to_owned() }, name))
 }
 

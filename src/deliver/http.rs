@@ -308,7 +308,7 @@ impl Exporter for Http {
     fn poll(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>, done: &mut Vec<Done>) {
         for at in 0..self.slots.len() {
             if let Some(outcome) = self.poll_slot(at, cx, turn) {
-                done.push((at, outcome));
+                done.push((at, outcome.without(&self.path)));
             }
         }
     }

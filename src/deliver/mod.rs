@@ -63,7 +63,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use access::{Access, OwnAccess};
-pub use destination::{Compression, Destination, Endpoint, Target, parse_out};
+pub use destination::{Compression, Destination, Endpoint, Target, name_apart, parse_out};
 pub use headers::{Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
@@ -127,12 +127,13 @@ pub struct Handle {
 }
 
 /// Starts delivery: the deliver thread if there is a network destination, and one thread per `stdout` or `file:`.
-/// Destinations keep their order; names that stand twice get `#2`, `#3` ….
+/// Destinations keep their order; names that stand twice are made unique (`name_apart`).
 ///
 /// # Errors
 /// What the system says when it gives no thread, poll or waker; `InvalidInput` for more than `DESTINATIONS_MAX`
 /// destinations, `in_flight` outside 1 to 64, or a destination with TLS that `Access::apply` has not seen.
-pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Sender, Handle)> {
+pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result<(Sender, Handle)> {
+    name_apart(&mut destinations);
     if destinations.len() > DESTINATIONS_MAX {
         let what = format!("{} destinations: at most {DESTINATIONS_MAX} can be given with --out", destinations.len());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -163,7 +164,7 @@ pub fn start(destinations: Vec<Destination>, options: Options) -> io::Result<(Se
             Target::Stdout | Target::File(_) => Bell::Thread(OnceLock::new()),
         };
         ports.push(Arc::new(Port {
-            name: unique_name(&destination.name, &ports),
+            name: destination.name.clone(),
             store: Box::new(MemoryQueue::new(destination.queue_bytes)),
             ledger: ledger::Ledger::new(),
             stats: stats::Stats::new(),
@@ -225,14 +226,6 @@ fn spawn_writer(writer: Writer, port: &Port) -> io::Result<(JoinHandle<()>, mpsc
         let _ = bell.set(thread.thread().clone());
     }
     Ok((thread, is_done))
-}
-
-fn unique_name(name: &str, taken: &[Arc<Port>]) -> String {
-    let is_taken = |name: &str| taken.iter().any(|port| port.name == name);
-    if !is_taken(name) {
-        return name.to_owned();
-    }
-    (2..).map(|n| format!("{name}#{n}")).find(|name| !is_taken(name)).expect("destinations are few")
 }
 
 impl Handle {

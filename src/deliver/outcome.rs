@@ -18,6 +18,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use prost::Message;
 
+use super::destination::DEFAULT_PATH;
 use crate::limits::{ERROR_BODY_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// Bytes of `grpc-status-details-bin` that are looked at.
@@ -104,6 +105,22 @@ struct ProtoDuration {
     seconds: i64,
     #[prost(int32, tag = "2")]
     nanos: i32,
+}
+
+impl Outcome {
+    /// A server may repeat the path that was asked for, and that may be a secret.
+    pub(super) fn without(mut self, path: &str) -> Outcome {
+        let words = match &mut self {
+            Outcome::Delivered { message, .. } => message,
+            Outcome::Retry { what, .. } | Outcome::TooLarge(what) => what,
+            Outcome::Refused(why) => &mut why.what,
+            _ => return self,
+        };
+        if path.len() > 1 && path != DEFAULT_PATH && words.contains(path) {
+            *words = words.replace(path, "/…");
+        }
+        self
+    }
 }
 
 /// A success body. One that cannot be decoded still means success: the status said so.

@@ -266,7 +266,7 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
             ["--out", "ftp://backend", "otlp-grpc://HOST:PORT"],
             ["--out", "otlp-grpc://backend:x", "port"],
             ["--expire", "1us", "5m"],
-            ["--memory-limit", "3", "64MiB"],
+            ["--memory-limit", "3", "40MiB"],
             ["--max-body", "5", "1KiB"],
             ["--series-limit", "0", "1 to"],
         ],

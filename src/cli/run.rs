@@ -3,7 +3,7 @@
 use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_out};
 use crate::limits::{
     CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX,
-    INTERVAL_MIN, MIB, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
+    INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::Temporality;
 use crate::prometheus::Translation;
@@ -381,9 +381,9 @@ impl Options {
         let memory_limit = match self.memory_limit.as_str() {
             "auto" => None,
             text => match part_of(text, clock::memory_of_machine()).unwrap_or_else(|| size(text)) {
-                Ok(bytes) if bytes >= 64 * MIB => Some(bytes),
+                Ok(bytes) if bytes >= MEMORY_LIMIT_MIN => Some(bytes),
                 Ok(_) => {
-                    note(format!("--memory-limit {text}: give at least 64MiB, or auto"));
+                    note(format!("--memory-limit {text}: give at least {}MiB, or auto", MEMORY_LIMIT_MIN / MIB));
                     None
                 }
                 Err(why) => {

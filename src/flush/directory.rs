@@ -92,6 +92,8 @@ pub struct Owner {
     group_ids: HashMap<u32, u32, ahash::RandomState>,
     pub(super) groups: Vec<Owned>,
     group_free: Vec<u32>,
+    /// What free places hold instead of their group.
+    nobody: Arc<Group>,
     resource_free: Vec<u32>,
     list: Appender<Arc<Group>>,
     listed_gone: usize,
@@ -122,6 +124,11 @@ impl Owner {
         let (list, reader) = AppendVec::new();
         let directory = Arc::new(Published::new(reader));
         let state = registry.state().clone();
+        let nobody = Arc::new(Group {
+            meta: Meta::nobody(&state),
+            gone: AtomicBool::new(true),
+            series: Published::new(AppendVec::new().1),
+        });
         let owner = Owner {
             shard,
             options,
@@ -132,6 +139,7 @@ impl Owner {
             group_ids: HashMap::with_hasher(state),
             groups: Vec::new(),
             group_free: Vec::new(),
+            nobody,
             resource_free: Vec::new(),
             list,
             listed_gone: 0,
@@ -233,6 +241,8 @@ impl Owner {
         owned.dead = 0;
         owned.listed.series.store(reader);
         let (resource, scope, place, id) = (owned.resource, owned.scope, owned.place, owned.listed.meta.id);
+        owned.listed = self.nobody.clone();
+        owned.description = self.nobody.meta.description.load();
         self.group_ids.remove(&id);
         self.group_free.push(group);
         let at = &mut self.resources[resource as usize];

@@ -175,7 +175,7 @@ impl Ingest {
         }
         if description.len() > stream.described {
             stream.described = description.len();
-            stream.group.describe(description_of(description));
+            self.registry.describe(&stream.group, description_of(description));
         }
     }
 

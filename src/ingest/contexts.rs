@@ -17,7 +17,7 @@ use crate::model::{Kind, Temporality};
 use crate::otlp::request::{Head, MetricHead};
 use crate::series::Group;
 use crate::series::cell::Shape;
-use crate::series::group::{Entry, Parts, Set};
+use crate::series::group::Set;
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -176,20 +176,7 @@ impl Contexts {
     /// No contexts; `state` keys the tables.
     pub fn new(state: ahash::RandomState) -> Contexts {
         let nothing = Set::new(&[], &[], &state);
-        let parts = Parts {
-            resource: &nothing,
-            resource_schema_url: "",
-            scope: &nothing,
-            scope_schema_url: "",
-            name: "",
-            unit: "",
-            description: "",
-            unknown: false,
-            kind: Kind::Gauge,
-            monotonic: false,
-            bounds: &[],
-        };
-        let nobody = Arc::new(Group::new(parts.key(&state), 0, (Entry::Last, 0), &parts));
+        let nobody = Group::nobody(&state);
         Contexts {
             nothing,
             nobody,

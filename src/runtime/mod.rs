@@ -37,12 +37,13 @@ use crate::deliver::{self, Destination};
 use crate::files;
 use crate::flush;
 use crate::ingest;
-use crate::limits::{GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
+use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
 use crate::model::Temporality;
 use crate::net::hops::Hops;
 use crate::series::peers::Shares;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
+use crate::sync::allocator;
 use crate::sync::cut::CutBoard;
 use crate::telemetry;
 use std::hash::{BuildHasher as _, RandomState};
@@ -208,6 +209,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let limit = plan.memory_limit.unwrap_or(there.share());
     let auto = plan.memory_limit.is_none();
     let (memory, shrunk) = memory::settle(&mut plan, limit, auto).map_err(usage)?;
+    allocator::give_back_after(if memory.limit <= GIVE_BACK_AT_ONCE_BYTES { 0 } else { GIVE_BACK_AFTER_MS });
     let shrunk = match plan.memory_limit {
         _ if shrunk.is_empty() => None,
         Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),

@@ -17,11 +17,13 @@ use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest, Sliced};
 use crate::ledger::{Book, Note};
-use crate::limits::{SLICE, SOCKETS_TO_MERGE};
+use crate::limits::{GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, SLICE, SOCKETS_TO_MERGE};
 use crate::listen::{self, Door, Doors};
 use crate::model::{Exported, Intake, Origin, Refusal};
 use crate::net::hops::Hops;
+use crate::sync::allocator;
 use crate::sync::cut::{Due, Switch};
+use crate::sync::reclaim;
 use crate::telemetry::watch::Watch;
 use mio::net::TcpListener;
 use std::io;
@@ -126,7 +128,52 @@ struct Shard {
     outlet: Queues,
     sweep_after: u32,
     share: Share,
+    tide: Tide,
     stopped: bool,
+}
+
+/// When memory that was freed is given back to the system: what leaves an index waits until nobody can read it any more,
+/// which is looked at only as often as something enters or leaves.
+#[derive(Default)]
+struct Tide {
+    /// What series took at most since it last fell.
+    high: usize,
+    /// Looks at what waits to be freed that are still due.
+    looks_left: usize,
+    /// When what was due was given back last, nanoseconds.
+    tidied_ns: u64,
+}
+
+impl Tide {
+    /// After a merge, when series take so many bytes.
+    fn after_merge(&mut self, bytes: usize) {
+        if bytes + GIVE_BACK_FALL_BYTES <= self.high {
+            self.looks_left += (self.high - bytes) / GIVE_BACK_LOOK_BYTES;
+            self.high = bytes;
+        }
+        self.high = self.high.max(bytes);
+    }
+
+    /// In each turn: some of what waits is freed, and in the end all that is free goes back. `true` when there is more.
+    fn turn(&mut self) -> bool {
+        if self.looks_left == 0 {
+            return false;
+        }
+        reclaim::collect();
+        self.looks_left -= 1;
+        if self.looks_left == 0 {
+            allocator::give_back();
+        }
+        self.looks_left > 0
+    }
+
+    /// With nothing to do: what is due goes back; nobody else would look.
+    fn idle(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.tidied_ns) >= POLL_MAX.as_nanos() as u64 {
+            self.tidied_ns = now_ns;
+            allocator::tidy();
+        }
+    }
 }
 
 /// What merging may take of a loop that has sockets to serve: see `limits::SOCKETS_TO_MERGE`. Once it has taken half of the
@@ -203,6 +250,7 @@ impl Seed {
             outlet: parts.outlet,
             sweep_after: parts.sweep_after,
             share: Share { begun_ns: 0, credit_ns: 0, hurry_ns: parts.interval_ns / 2 },
+            tide: Tide::default(),
             stopped: false,
         };
         shard.run(core);
@@ -233,6 +281,9 @@ impl Shard {
             }
             let now = clock::now();
             events.iter().filter(|event| event.token() != WAKE).for_each(|event| self.doors.on_event(event));
+            if !busy && events.is_empty() {
+                self.tide.idle(now.mono_ns);
+            }
             busy = self.doors.turn(&mut self.core, now);
             if self.doors.next_timeout(now) == Some(Duration::ZERO) {
                 self.doors.on_timers(&mut self.core, now);
@@ -240,6 +291,7 @@ impl Shard {
             holding = self.advance_held();
             busy |= self.cuts(now);
             busy |= self.phase(now);
+            busy |= self.tide.turn();
             self.tell(now);
             // ORDERING: Acquire pairs with the control's store
             if self.house.phase.load(Acquire) == QUITTING {
@@ -316,6 +368,7 @@ impl Shard {
                 if work == Work::Done {
                     self.advance_held();
                     self.core.watch.live(self.owner.live() as u64);
+                    self.tide.after_merge(self.house.registry.bytes());
                     if self.house.board.merge_done(self.number, cut.number) {
                         let _ = self.house.control.wake();
                     }

@@ -9,7 +9,7 @@ use crate::sync::published::Published;
 use crate::wire::put_varint;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU32,
+    AtomicBool, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
@@ -151,6 +151,8 @@ pub struct Group {
     pub unit: Arc<str>,
     /// `Metric.description`: the longest seen (M6).
     pub description: Published<Box<str>>,
+    /// Its bytes, as they are counted.
+    described: AtomicUsize,
     /// A gauge that some sender said nobody knows the type of.
     unknown: AtomicBool,
     /// Data kind.
@@ -171,6 +173,25 @@ pub struct Group {
 const GONE: u32 = u32::MAX;
 
 impl Group {
+    /// A group of nothing, which freed places hold instead of theirs.
+    pub fn nobody(state: &ahash::RandomState) -> Arc<Group> {
+        let nothing = Set::new(&[], &[], state);
+        let parts = Parts {
+            resource: &nothing,
+            resource_schema_url: "",
+            scope: &nothing,
+            scope_schema_url: "",
+            name: "",
+            unit: "",
+            description: "",
+            unknown: false,
+            kind: Kind::Gauge,
+            monotonic: false,
+            bounds: &[],
+        };
+        Arc::new(Group::new(parts.key(state), 0, (Entry::Last, 0), &parts))
+    }
+
     /// A group of these parts.
     pub fn new(key: GroupKey, id: u32, (entry, maker): (Entry, u16), parts: &Parts<'_>) -> Group {
         Group {
@@ -183,6 +204,7 @@ impl Group {
             name: parts.name.into(),
             unit: parts.unit.into(),
             description: Published::new(Arc::new(parts.description.into())),
+            described: AtomicUsize::new(parts.description.len()),
             unknown: AtomicBool::new(parts.unknown),
             kind: parts.kind,
             monotonic: parts.monotonic,
@@ -193,11 +215,20 @@ impl Group {
         }
     }
 
-    /// Keeps the longest description (M6).
-    pub fn describe(&self, description: &str) {
-        if self.description.load().len() < description.len() {
+    /// Keeps the longest description (M6); by how many bytes it grew.
+    pub fn describe(&self, description: &str) -> usize {
+        // ORDERING: a length, publishes nothing
+        let before = self.described.fetch_max(description.len(), Relaxed);
+        if before < description.len() {
             self.description.store(Arc::new(description.into()));
         }
+        description.len().saturating_sub(before)
+    }
+
+    /// Bytes of the description.
+    pub fn described(&self) -> usize {
+        // ORDERING: as in `describe`
+        self.described.load(Relaxed)
     }
 
     /// Whether some sender said that nobody knows its type.

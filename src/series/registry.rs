@@ -78,7 +78,7 @@ const FAMILY_BYTES: usize = 128;
 
 /// What a group takes, texts and family included. Resource and scope are counted by the cores that hold them.
 fn group_bytes(group: &Group) -> usize {
-    GROUP_BYTES + 2 * group.key.rest.len() + FAMILY_BYTES * usize::from(group.buckets() > 1)
+    GROUP_BYTES + 2 * group.key.rest.len() + group.described() + FAMILY_BYTES * usize::from(group.buckets() > 1)
 }
 
 fn block_bytes(group: &Group) -> usize {
@@ -240,7 +240,7 @@ impl Registry {
         for _ in 0..TRIES {
             let group = self.find_group(&key, parts, entry, maker)?;
             if self.enter(&group) {
-                group.describe(parts.description);
+                self.describe(&group, parts.description);
                 if parts.unknown {
                     group.set_unknown();
                 }
@@ -250,6 +250,14 @@ impl Registry {
             self.remove_group(&group);
         }
         Err(Full::Groups)
+    }
+
+    /// A stream that feeds the group came with this description: a longer one is kept, as long as there is memory for it.
+    pub fn describe(&self, group: &Group, description: &str) {
+        if description.len() > group.described() && !self.is_spent() {
+            // ORDERING: a limit, publishes nothing
+            self.texts.fetch_add(group.describe(description), Relaxed);
+        }
     }
 
     fn find_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Arc<Group>, Full> {
@@ -299,7 +307,7 @@ impl Registry {
             return Err(Full::Share);
         }
         let (limit, bytes) = (self.options.memory_limit, self.bytes());
-        let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len();
+        let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len() + parts.description.len();
         let beyond = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
         if entry == Entry::Limited && beyond {
             self.refuse_memory(maker);

@@ -10,6 +10,7 @@
 //!  thin::ThinBytes      any holders               bytes that never change, in a word
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
 //!  reclaim::Reclaim      who frees what readers may still see: epochs, or what a model can follow
+//!  allocator             what was freed goes back to the system
 //! ```
 //!
 //! With `--cfg loom` every atomic, fence and cell below is loom's, so that its models run the very code the product
@@ -18,6 +19,7 @@
 //! `unsafe` lives in this room and in `series::index` only, the compiler refuses it elsewhere. Each file opens with numbered invariants; each `SAFETY` line cites
 //! one, each `ORDERING` line says what the access pairs with.
 
+pub mod allocator;
 pub mod append;
 pub mod cut;
 pub mod once;

@@ -20,15 +20,21 @@ pub enum Cause {
     Without(Effect),
     /// Rejected.
     Rejected(Reject),
+    /// Added to an overflow series.
+    Overflowed,
+    /// Counts would have left 64 bits.
+    CountOverflow,
 }
 
-const CAUSES: usize = Effect::COUNT + Reject::COUNT;
+const CAUSES: usize = Effect::COUNT + Reject::COUNT + 2;
 
 impl Cause {
     const fn number(self) -> usize {
         match self {
             Cause::Without(effect) => effect as usize,
             Cause::Rejected(reason) => Effect::COUNT + reason as usize,
+            Cause::Overflowed => Effect::COUNT + Reject::COUNT,
+            Cause::CountOverflow => Effect::COUNT + Reject::COUNT + 1,
         }
     }
 }

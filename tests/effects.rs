@@ -184,6 +184,39 @@ fn an_example_is_kept_of_what_had_no_effect() {
     assert_eq!(rig.tally.noted(Note::BaselineLost), 1);
 }
 
+/// Attributes that are gone, and counts that do not fit.
+#[test]
+fn an_example_is_kept_of_what_overflowed() {
+    let mut rig = Rig::with(2, 1, 300 * SECOND);
+    rig.cores[0].comes_from("192.0.2.7".parse::<std::net::IpAddr>().unwrap().into());
+    for n in ["1", "2"] {
+        let point = number(&[("n", n)], START, T, int(1));
+        rig.send(0, &request_of("shop", vec![sum("orders", DELTA, true, vec![point])]));
+    }
+    assert_eq!(rig.tally.noted(Note::Overflowed), 1);
+    let shown = |rig: &Rig, cause| rig.registry.examples().take(cause);
+    assert_eq!(shown(&rig, Cause::Overflowed), "metric \"orders\" of service \"shop\" from 192.0.2.7");
+
+    let half = |temporality, time, n: u64| {
+        let point = histogram_point(&[], time, &[n, 0], &[1.0], 1.0);
+        let point = pb::HistogramDataPoint { start_time_unix_nano: START + 5, ..point };
+        request_of("shop", vec![histogram("sizes", temporality, vec![point])])
+    };
+    let want = "metric \"sizes\" of service \"shop\"";
+    // one core alone: a reset adds what does not fit
+    let mut rig = Rig::new(2);
+    for (time, n) in [(T, 1), (T + 1, u64::MAX), (T + 2, u64::MAX - 1)] {
+        rig.send(0, &half(CUMULATIVE, time, n));
+    }
+    assert_eq!((rig.tally.noted(Note::CountOverflow), shown(&rig, Cause::CountOverflow)), (1, want.to_owned()));
+    // two that do not fit together
+    let mut rig = Rig::new(2);
+    rig.send(0, &half(DELTA, T, 1 << 63));
+    rig.send(1, &half(DELTA, T, 1 << 63));
+    rig.cut(T + SECOND);
+    assert_eq!((rig.tally.noted(Note::CountOverflow), shown(&rig, Cause::CountOverflow)), (1, want.to_owned()));
+}
+
 /// Nothing of it is lost where it is 0, or leaves whole.
 #[test]
 fn a_baseline_that_nobody_misses_is_none_to_warn_of() {

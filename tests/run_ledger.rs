@@ -96,6 +96,21 @@ fn what_was_counted_before_a_restart_is_a_baseline_and_is_told_where_it_is_missi
     }
 }
 
+/// Past the series limit deltas keep their totals and lose their attributes: nothing is rejected, and it is told all the same.
+#[test]
+fn points_in_overflow_series_are_told_with_an_example() {
+    let mut catchment = Catchment::start(&["--shards", "1", "--interval", "100ms", "--series-limit", "1"]);
+    let (mut http, now) = (catchment.http(), wall_ns());
+    let points = ["a", "b", "c"].map(|n| number(&[("n", n)], now, now, int(1)));
+    export(&mut http, "shop", sum("orders", 1, true, points.to_vec()));
+    let line = catchment.hear(&["WARN", "effect=\"overflowed\""]);
+    for part in ["points=2 ", "metric \\\"orders\\\" of service \\\"shop\\\" from 127.0.0.1", "--series-limit"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(settled(&catchment, 3)["rejected"], json!({}));
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
 /// A gauge keeps its newest point: those before it in time had an effect until then, late ones and repeats none.
 #[test]
 fn a_gauge_and_a_rejected_point_are_told_with_an_example() {

@@ -12,6 +12,7 @@ use super::merge::{Cut, Link, Stands, get, put_chain};
 use crate::aggregate::explicit::{self, Words};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
+use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Kind, Temporality};
 use crate::series::cell::{FLAGS, Shape, cumulative_region as cr, ended_flag, points_of, value_flag};
@@ -243,7 +244,7 @@ impl Owner {
         );
         tally.emit(points);
         tally.settle(Effect::WithEffect, with_effect);
-        tally.note(Note::CountOverflow, left_out);
+        self.leave_out(series, left_out, tally);
         if !has_delta && links.is_empty() && (!mark.is_set() || series.block() == 0) {
             return None;
         }
@@ -271,6 +272,15 @@ impl Owner {
             self.end = self.ended(cut, series, mark, point.is_some(), end);
         }
         point
+    }
+
+    /// So many steps were left out, or totals begun anew.
+    #[inline]
+    fn leave_out(&self, series: &Series, steps: u64, tally: &mut Tally) {
+        if steps > 0 {
+            tally.note(Note::CountOverflow, steps);
+            self.show(series, Cause::CountOverflow);
+        }
     }
 
     /// Writes the series' value after this cut's step into its block; its start and time, if anything had an effect.
@@ -305,7 +315,7 @@ impl Owner {
                     series.put_start(cut.from);
                 }
                 if sums.total_after(series.newest().map(part)) {
-                    tally.note(Note::CountOverflow, 1);
+                    self.leave_out(series, 1, tally);
                     series.put_start(cut.from);
                 }
                 (cut.start_of(series), cut.boundary)
@@ -366,7 +376,7 @@ impl Owner {
             }
             if let Some(left_out) = left_out {
                 let too = link.chained && stands != Stands::Within && sums.add_gained(part(2));
-                tally.note(Note::CountOverflow, u64::from(left_out) + u64::from(too));
+                self.leave_out(series, u64::from(left_out) + u64::from(too), tally);
                 explicit::copy(&mut last, &newest);
                 put_chain(cut, series, link, stands, Value::Int(0));
             }

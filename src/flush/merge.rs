@@ -550,7 +550,7 @@ impl Owner {
             tally.settle(effect, points);
             // of baselines those are worth one that lost something
             if effect != Effect::Baseline {
-                self.show(series, effect);
+                self.show(series, Cause::Without(effect));
             }
         }
     }
@@ -559,12 +559,13 @@ impl Owner {
     #[cold]
     pub(super) fn without_base(&self, series: &Series, tally: &mut Tally) {
         tally.note(Note::BaselineLost, 1);
-        self.show(series, Effect::Baseline);
+        self.show(series, Cause::Without(Effect::Baseline));
     }
 
-    fn show(&self, series: &Series, effect: Effect) {
+    /// Keeps the series as an example, if one is wanted.
+    pub(super) fn show(&self, series: &Series, cause: Cause) {
         let group = &series.group;
-        self.registry.examples().show(Cause::Without(effect), &group.resource, group.name.as_bytes(), Peer::default());
+        self.registry.examples().show(cause, &group.resource, group.name.as_bytes(), Peer::default());
     }
 
     /// How a link stands to the chain.

@@ -478,8 +478,14 @@ impl Ingest {
         tally: &mut Tally,
     ) {
         settled(words, at, points, effect, tally);
+        self.show(Cause::Without(effect), route);
+    }
+
+    /// Keeps the route's series as an example, if one is wanted.
+    #[cold]
+    pub(super) fn show(&self, cause: Cause, route: u32) {
         let group = &self.contexts.at(self.routes.at(route).stream).group;
-        self.registry.examples().show(Cause::Without(effect), &group.resource, group.name.as_bytes(), self.peer);
+        self.registry.examples().show(cause, &group.resource, group.name.as_bytes(), self.peer);
     }
 
     // ---- banks, births and deaths ------------------------------------------------------------------------------
@@ -702,7 +708,7 @@ impl Ingest {
         };
         self.contexts.at_mut(stream).used = self.interval;
         if stage.contexts[birth.context as usize].overflows {
-            return self.overflow_route(stream, Reject::GroupLimit, tally);
+            return self.overflowed(stream, Reject::GroupLimit, &context, tally);
         }
         let hash = birth.hash.unwrap_or_else(|| self.look_ahead(at as usize, stream, stage));
         match self.route_of(stream, birth.raw, birth.normal, hash, tally) {
@@ -710,8 +716,22 @@ impl Ingest {
                 stage.births[at as usize].route = route;
                 Ok(route)
             }
-            Err(reason) => self.overflow_route(stream, reason, tally),
+            Err(reason) => self.overflowed(stream, reason, &context, tally),
         }
+    }
+
+    /// As `overflow_route`, of a point that came in this context.
+    fn overflowed(
+        &mut self,
+        stream: u32,
+        reason: Reject,
+        context: &stage::Context<'_>,
+        tally: &mut Tally,
+    ) -> Result<u32, Reject> {
+        let found = self.overflow_route(stream, reason, tally)?;
+        let (resource, name) = (context.resource.bytes, context.key.metric.name);
+        self.registry.examples().show(Cause::Overflowed, resource, name, self.peer);
+        Ok(found)
     }
 
     /// Hashes the births from `at` on that share its stream, up to `WARM_MAX`, and brings their places in the index into

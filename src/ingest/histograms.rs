@@ -8,6 +8,7 @@ use super::commit::{get, put, settled};
 use super::regions::{fill_exponential, fill_region};
 use crate::aggregate::explicit;
 use crate::aggregate::number::{newer, older};
+use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
@@ -89,7 +90,10 @@ impl Ingest {
                 } else {
                     explicit::merge_difference(&mut gained, &region, &last)
                 };
-                tally.note(Note::CountOverflow, u64::from(left_out));
+                if left_out {
+                    tally.note(Note::CountOverflow, 1);
+                    self.show(Cause::CountOverflow, route);
+                }
             }
         }
         explicit::copy(&mut last, &region);
@@ -135,6 +139,7 @@ impl Ingest {
         let [new, last, gained, step] = &mut self.scratch;
         fill_exponential(new, point);
         let (mut first_words, mut last_words, mut gained_words) = (part(0), part(1), part(2));
+        let mut left_out = false;
         match comes {
             Comes::WithoutEffect => return Ok(()),
             Comes::Second => {}
@@ -152,11 +157,15 @@ impl Ingest {
                     put(words, FLAGS, get(words, FLAGS) | reset_flag(self.bank));
                     step.copy_from(new);
                 }
-                tally.note(Note::CountOverflow, u64::from(gained.absorb(step)));
+                left_out = gained.absorb(step);
                 gained.store(&mut gained_words);
             }
         }
         new.store(&mut last_words);
+        if left_out {
+            tally.note(Note::CountOverflow, 1);
+            self.show(Cause::CountOverflow, route);
+        }
         Ok(())
     }
 

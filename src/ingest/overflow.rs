@@ -16,6 +16,7 @@ use super::Ingest;
 use super::commit::{bounds_of, refusal, text};
 use super::contexts::StreamKey;
 use super::routes::NONE;
+use crate::examples::Cause;
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Reject, Temporality};
 use crate::otlp::points::{EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY};
@@ -76,7 +77,9 @@ impl Ingest {
     #[cold]
     #[inline(never)]
     pub(super) fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
-        self.overflow_route(self.routes.at(route).stream, reason, tally)
+        let found = self.overflow_route(self.routes.at(route).stream, reason, tally)?;
+        self.show(Cause::Overflowed, route);
+        Ok(found)
     }
 
     /// M30: the route of the stream's overflow series, if a point refused for this reason may go there.

@@ -15,26 +15,47 @@ const WARN_EVERY_NS: u64 = 10_000_000_000;
 /// Time between two looks at the ledger, ns.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
 
-/// What is said of points that were applied and are not in what leaves, and what to do.
-const WITHOUT_EFFECT: [(Effect, &str, &str); 3] = [
+/// What is said of points that were applied and are not in what leaves as they came, and what to do.
+const CHANGED: [(Cause, &str, &str); 5] = [
     (
-        Effect::Superseded,
+        Cause::Without(Effect::Superseded),
         "points came without effect: they are not newer than the newest one of their series",
         "where two senders share one identity, set service.instance.id on each; points sent twice lose nothing",
     ),
     (
-        Effect::Baseline,
+        Cause::Without(Effect::Baseline),
         "cumulative series began with counts from before: an output of deltas, or a total with deltas, has only what is \
          counted from now on",
         "expected once for each series that is older than this process or was silent for --expire; a destination with \
          ?temporality=cumulative gets it whole",
     ),
     (
-        Effect::Overlapping,
+        Cause::Without(Effect::Overlapping),
         "points of a second writer of one cumulative series are not counted",
         "set service.instance.id on each sender, or run one of them",
     ),
+    (
+        Cause::Overflowed,
+        "points beyond a limit were added to overflow series: their totals stay true, their attributes are gone",
+        "raise --series-limit or --memory-limit, or send fewer distinct attribute sets and metrics",
+    ),
+    (
+        Cause::CountOverflow,
+        "counts of histograms would leave 64 bits: they were left out, or their total began anew",
+        "fix the source: no one counts that far",
+    ),
 ];
+
+/// The word and the count of a cause.
+fn counted(cause: Cause, tally: &Tally) -> (&'static str, u64) {
+    match cause {
+        Cause::Without(Effect::Baseline) => (Effect::Baseline.word(), tally.noted(Note::BaselineLost)),
+        Cause::Without(effect) => (effect.word(), tally.settled(effect)),
+        Cause::Rejected(reason) => (reason.word(), tally.rejected(reason)),
+        Cause::Overflowed => ("overflowed", tally.noted(Note::Overflowed)),
+        Cause::CountOverflow => ("count_overflow", tally.noted(Note::CountOverflow)),
+    }
+}
 
 /// What was said about one reason.
 #[derive(Clone, Copy, Default)]
@@ -61,7 +82,7 @@ impl Said {
 pub(super) struct Losses {
     looked_ns: Option<u64>,
     rejected: [Said; Reject::COUNT],
-    without_effect: [Said; WITHOUT_EFFECT.len()],
+    changed: [Said; CHANGED.len()],
     dropped: Vec<[Said; Dropped::COUNT]>,
     refused: Said,
     paused: Said,
@@ -98,20 +119,17 @@ impl Losses {
         ending: bool,
     ) {
         for (reason, said) in Reject::ALL.into_iter().zip(&mut self.rejected) {
-            let total = tally.rejected(reason);
+            let cause = Cause::Rejected(reason);
+            let remedy = reason.help();
+            let (reason, total) = counted(cause, tally);
             if let Some(points) = said.due(total, now_ns, ending) {
-                let (example, remedy) = (examples.take(Cause::Rejected(reason)), reason.help());
-                tracing::warn!(reason = reason.word(), points, total, example, remedy, "points were rejected");
+                tracing::warn!(reason, points, total, example = examples.take(cause), remedy, "points were rejected");
             }
         }
-        for ((effect, what, remedy), said) in WITHOUT_EFFECT.into_iter().zip(&mut self.without_effect) {
-            let total = match effect {
-                Effect::Baseline => tally.noted(Note::BaselineLost),
-                _ => tally.settled(effect),
-            };
+        for ((cause, what, remedy), said) in CHANGED.into_iter().zip(&mut self.changed) {
+            let (effect, total) = counted(cause, tally);
             if let Some(points) = said.due(total, now_ns, ending) {
-                let example = examples.take(Cause::Without(effect));
-                tracing::warn!(effect = effect.word(), points, total, example, remedy, "{what}");
+                tracing::warn!(effect, points, total, example = examples.take(cause), remedy, "{what}");
             }
         }
         self.dropped.resize(destinations.len(), Default::default());

@@ -9,6 +9,7 @@
 
 use super::group::{Group, Parts};
 use super::index::{Leaf, Lookup, Trie};
+use crate::model::Kind;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU32,
@@ -75,14 +76,19 @@ impl Names {
     }
 }
 
-/// What stands for the metric of these parts.
+/// What stands for such a metric.
+pub(super) fn hash_of(name: &str, unit: &str, kind: Kind, monotonic: bool, state: &ahash::RandomState) -> u64 {
+    state.hash_one((name, unit, kind as u8, monotonic))
+}
+
+/// The same of the metric of these parts.
 pub(super) fn name_of(parts: &Parts<'_>, state: &ahash::RandomState) -> u64 {
-    state.hash_one((parts.name, parts.unit, parts.kind as u8, parts.monotonic))
+    hash_of(parts.name, parts.unit, parts.kind, parts.monotonic, state)
 }
 
 /// The same of a group.
 pub(super) fn name_of_group(group: &Group, state: &ahash::RandomState) -> u64 {
-    state.hash_one((&*group.name, &*group.unit, group.kind as u8, group.monotonic))
+    hash_of(&group.name, &group.unit, group.kind, group.monotonic, state)
 }
 
 #[cfg(all(test, not(loom)))]

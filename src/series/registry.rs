@@ -18,6 +18,7 @@ use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
 use crate::examples::Examples;
 use crate::limits::{OVERFLOW_GROUPS_MAX, OVERFLOW_KEY_BYTES_MAX};
+use crate::model::Kind;
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
@@ -231,6 +232,11 @@ impl Registry {
     pub fn overflow_group_count(&self) -> usize {
         // ORDERING: as above
         self.overflow_groups.load(Relaxed)
+    }
+
+    /// Whether some group under the limits has a metric like this.
+    pub fn knows(&self, name: &str, unit: &str, kind: Kind, monotonic: bool) -> bool {
+        self.names.knows(names::hash_of(name, unit, kind, monotonic, &self.state))
     }
 
     /// The group of these parts, made by `maker` if `entry` lets it in, for one stream more; `leave` when the stream is

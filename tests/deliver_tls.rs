@@ -96,6 +96,7 @@ fn e15_t15_certificates_that_do_not_hold_are_refused() {
         (ours.sign(&["localhost"], NOT_YET), "not valid yet"),
         (foreign.sign(&["localhost"], VALID), "authority that is not trusted here"),
         (self_signed(&["localhost"]), "authority that is not trusted here"),
+        (self_signed_authority(&["localhost"]), "is an authority's, or signed itself as one, and so no server's"),
     ] {
         for scheme in SCHEMES {
             let said = refused(&Manner::new(&certificate), scheme, &trusting(&ours));

@@ -72,7 +72,10 @@ impl Tls {
             Some(Identity { chain, key, cert_path, key_path }) => {
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     let (cert, key) = (cert_path.display(), key_path.display());
-                    format!("the client certificate {cert} and the key {key} cannot be used together: {error}")
+                    format!(
+                        "the client certificate {cert} and the key {key} cannot be used together: {}",
+                        plain(&error)
+                    )
                 })?
             }
         };
@@ -124,9 +127,9 @@ impl Roots {
 fn roots_of_file(path: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
-        store
-            .add(certificate)
-            .map_err(|error| format!("{} holds a certificate that cannot be an authority: {error}", path.display()))?;
+        store.add(certificate).map_err(|error| {
+            format!("{} holds a certificate that cannot be an authority: {}", path.display(), plain(&error))
+        })?;
     }
     Ok(store)
 }
@@ -192,15 +195,66 @@ pub(super) fn why(error: &rustls::Error, authority: &str) -> Why {
     let (what, remedy) = match error {
         Error::InvalidCertificate(error) => certificate(error, authority),
         Error::AlertReceived(alert) => refused_by(*alert, authority),
-        Error::InvalidMessage(_) => (format!("{authority} does not speak TLS ({error})"), PLAIN_REMEDY),
+        Error::InvalidMessage(_) => (format!("{authority} does not speak TLS ({})", plain(error)), PLAIN_REMEDY),
         Error::PeerIncompatible(_) => (
-            format!("{authority} and Catchment have no version or suite of TLS in common ({error})"),
+            format!("{authority} and Catchment have no version or suite of TLS in common ({})", plain(error)),
             "let the server speak TLS 1.2 or 1.3",
         ),
         Error::NoApplicationProtocol => no_protocol(authority),
-        _ => (format!("TLS with {authority}: {error}"), PLAIN_REMEDY),
+        _ => (format!("TLS with {authority}: {}", plain(error)), PLAIN_REMEDY),
     };
     Why { what, remedy: Some(remedy) }
+}
+
+/// An error's words, with names of variants (`KeyMismatch`, `ALotOfWords`) taken apart.
+fn plain(error: &dyn fmt::Display) -> String {
+    let mut out = String::new();
+    for word in error.to_string().split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let lowers = word.bytes().filter(u8::is_ascii_lowercase).count();
+        let humps = word.bytes().skip(1).filter(u8::is_ascii_uppercase).count();
+        // not a name such as DNS or OCSP, nor one as X.509
+        if humps == 0 || lowers <= humps || !word.starts_with(|c: char| c.is_ascii_uppercase()) {
+            out.push_str(word);
+            continue;
+        }
+        for (at, letter) in word.char_indices() {
+            if at > 0 && letter.is_ascii_uppercase() {
+                out.push(' ');
+            }
+            out.push(letter.to_ascii_lowercase());
+        }
+    }
+    out
+}
+
+const OWN_REMEDY: &str =
+    "give the server a certificate of its own, signed by an authority: one that signed itself is no server's";
+const ANEW_REMEDY: &str = "make the server's certificate anew: X.509 version 3, with subjectAltName";
+const CHAIN_REMEDY: &str = "let the server send its certificate and those between it and the authority, in this order";
+
+/// What the library that checks chains says in a word of its own; it is no part of rustls' errors.
+fn chain(word: &str) -> (String, &'static str) {
+    let (what, remedy) = match word {
+        "CaUsedAsEndEntity" => ("is an authority's, or signed itself as one, and so no server's", OWN_REMEDY),
+        "EndEntityUsedAsCa" => ("is signed with one that is no authority's", CHAIN_REMEDY),
+        "UnsupportedCertVersion" => ("is of an old version of X.509", ANEW_REMEDY),
+        "NameConstraintViolation" => {
+            ("is for a name that its authority may not sign for", "let another authority sign it, or take another name")
+        }
+        "PathLenConstraintViolated" => ("has more authorities above it than one of them allows", CHAIN_REMEDY),
+        word if word.starts_with("Maximum") => ("comes with a chain that is too long to be checked", CHAIN_REMEDY),
+        word => return (format!("is not accepted ({})", plain(&word)), ANEW_REMEDY),
+    };
+    (what.to_owned(), remedy)
+}
+
+/// A time for people.
+fn roughly(seconds: u64) -> String {
+    match seconds {
+        0..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn certificate(error: &CertificateError, authority: &str) -> (String, &'static str) {
@@ -221,13 +275,16 @@ fn certificate(error: &CertificateError, authority: &str) -> (String, &'static s
                 "write a name that the certificate has into --out, or give the server a certificate for this name",
             )
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
-            says(&format!("has expired ({error})")),
+        CertificateError::ExpiredContext { time, not_after } => (
+            says(&format!("has expired, {} ago", roughly(time.as_secs().saturating_sub(not_after.as_secs())))),
             "renew the server's certificate; if it is valid, set the clock of this machine",
         ),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            (says(&format!("is not valid yet ({error})")), "set the clock of this machine, or wait")
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let left = roughly(not_before.as_secs().saturating_sub(time.as_secs()));
+            (says(&format!("is not valid yet: it will be in {left}")), "set the clock of this machine, or wait")
         }
+        CertificateError::Expired => (says("has expired"), "renew the server's certificate"),
+        CertificateError::NotValidYet => (says("is not valid yet"), "set the clock of this machine, or wait"),
         CertificateError::UnknownIssuer => (
             says("is signed by an authority that is not trusted here"),
             "give the file of that authority's certificate with --out-ca FILE (or ?ca=FILE)",
@@ -237,14 +294,27 @@ fn certificate(error: &CertificateError, authority: &str) -> (String, &'static s
             "give the server a certificate for servers: this one is a client's, or for something else",
         ),
         CertificateError::Revoked => (says("has been revoked"), "give the server a new certificate"),
-        _ => (
-            says(&format!("is not accepted ({error})")),
-            "give the server a certificate of its own, signed by an authority: one that signed itself is no server's",
-        ),
+        CertificateError::Other(error) => {
+            let (what, remedy) = chain(&error.to_string());
+            (says(&what), remedy)
+        }
+        CertificateError::BadEncoding => (says("cannot be read: it is malformed"), ANEW_REMEDY),
+        CertificateError::BadSignature => {
+            (says("has a signature that does not fit its authority's key"), "give the file of the right authority")
+        }
+        CertificateError::UnhandledCriticalExtension => {
+            (says("has an extension that must be understood and is not known here"), ANEW_REMEDY)
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            (says("is signed in a way that is not taken: SHA-1, say, or a rare curve"), ANEW_REMEDY)
+        }
+        _ => (says(&format!("is not accepted ({})", plain(error))), ANEW_REMEDY),
     }
 }
 
 fn refused_by(alert: AlertDescription, authority: &str) -> (String, &'static str) {
+    let words = format!("{alert:?}");
     match alert {
         AlertDescription::CertificateRequired => {
             (format!("{authority} asks for a client certificate and got none"), IDENTITY_REMEDY)
@@ -255,11 +325,12 @@ fn refused_by(alert: AlertDescription, authority: &str) -> (String, &'static str
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => {
-            (format!("{authority} does not accept the client certificate, or wants one ({alert:?})"), IDENTITY_REMEDY)
-        }
+        | AlertDescription::AccessDenied => (
+            format!("{authority} does not accept the client certificate, or wants one ({})", plain(&words)),
+            IDENTITY_REMEDY,
+        ),
         AlertDescription::HandshakeFailure => (
-            format!("{authority} broke off the TLS handshake (HandshakeFailure)"),
+            format!("{authority} broke off the TLS handshake (handshake failure)"),
             "if it asks for a client certificate give --out-cert FILE --out-key FILE; else look at its log",
         ),
         AlertDescription::ProtocolVersion => {
@@ -270,7 +341,7 @@ fn refused_by(alert: AlertDescription, authority: &str) -> (String, &'static str
             format!("{authority} does not know the name that was asked for"),
             "write the name that the server has into --out",
         ),
-        _ => (format!("{authority} broke off TLS ({alert:?})"), "look at the server's log"),
+        _ => (format!("{authority} broke off TLS ({})", plain(&words)), "look at the server's log"),
     }
 }
 
@@ -302,4 +373,52 @@ pub(super) fn unanswered(authority: &str) -> Why {
 pub(super) fn too_slow(authority: &str) -> Why {
     let limit = crate::limits::TLS_HANDSHAKE_TIMEOUT;
     Why { what: format!("{authority} took longer than {limit:?} for the TLS handshake"), remedy: Some(PLAIN_REMEDY) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{InvalidMessage, OtherError, PeerIncompatible};
+
+    /// The library that checks chains shows its errors as it writes them in code.
+    #[derive(Debug)]
+    struct Chain(&'static str);
+
+    impl fmt::Display for Chain {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Chain {}
+
+    /// Whatever it is, no name from code is shown.
+    #[test]
+    fn errors_are_told_in_words() {
+        let other = |word| CertificateError::Other(OtherError(Arc::new(Chain(word)))).into();
+        for (error, words) in [
+            (other("CaUsedAsEndEntity"), "is an authority's, or signed itself as one"),
+            (other("EndEntityUsedAsCa"), "no authority's"),
+            (other("MaximumPathDepthExceeded"), "too long"),
+            (other("InvalidSerialNumber"), "(invalid serial number)"),
+            (CertificateError::BadSignature.into(), "does not fit"),
+            (CertificateError::ApplicationVerificationFailure.into(), "(application verification failure)"),
+            (CertificateError::Expired.into(), "has expired"),
+            (InvalidMessage::InvalidContentType.into(), "does not speak TLS"),
+            (PeerIncompatible::NoCipherSuitesInCommon.into(), "no cipher suites in common"),
+            (rustls::Error::AlertReceived(AlertDescription::InternalError), "broke off TLS (internal error)"),
+            (rustls::Error::AlertReceived(AlertDescription::UnknownCA), "client certificate"),
+            (rustls::Error::General("OCSP and X.509 of DNS".into()), "OCSP and X.509 of DNS"),
+        ] {
+            let why = why(&error, "h:1");
+            assert!(why.what.contains(words) && why.remedy.is_some(), "{words}: {}", why.what);
+            let name = |word: &str| {
+                word.bytes().skip(1).any(|b| b.is_ascii_uppercase()) && word.bytes().any(|b| b.is_ascii_lowercase())
+            };
+            let words: Vec<&str> =
+                why.what.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| name(word)).collect();
+            assert!(words.is_empty(), "{}: {words:?}", why.what);
+        }
+        assert_eq!([59, 7_200, 200_000].map(roughly), ["0 minutes", "2 hours", "2 days"]);
+    }
 }

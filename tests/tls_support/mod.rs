@@ -76,6 +76,15 @@ pub fn self_signed(names: &[&str]) -> Signed {
     signed(certificate, key)
 }
 
+/// One that signed itself and says that it is an authority, as `openssl req -x509` makes them.
+pub fn self_signed_authority(names: &[&str]) -> Signed {
+    let key = KeyPair::generate().unwrap();
+    let mut params = leaf(names, VALID);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
+    signed(certificate, key)
+}
+
 fn leaf(names: &[&str], (from, until): (i32, i32)) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();

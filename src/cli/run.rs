@@ -19,55 +19,54 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER)]
 pub struct Options {
-    /// Shards: threads that receive and aggregate, one per core. `auto` takes the cores this process may use
-    #[arg(long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_SHARDS")]
-    shards: String,
-    /// Pin each shard to a core. `auto` pins when every shard can have a core of its own
-    #[arg(long, value_enum, default_value = "auto", env = "CATCHMENT_PIN")]
-    pin: PinWord,
-    /// Connections on the OTLP doors; each shard has its part of them, and the kernel spreads clients by hash, so give a fifth
-    /// more than you have. `auto` takes 1024, or fewer where descriptors (ulimit -n) or memory are short
-    #[arg(long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_CONNECTIONS")]
-    connections: String,
-    /// Where OTLP/gRPC is taken in; port 0 takes a free one. Both OTLP doors take both protocols
-    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4317", env = "CATCHMENT_OTLP_GRPC")]
+    /// Where OTLP/gRPC is taken in; port 0 takes a free one
+    ///
+    /// Both OTLP doors take both protocols
+    #[arg(
+        help_heading = "Inputs",
+        long,
+        value_name = "ADDR|off",
+        default_value = "127.0.0.1:4317",
+        env = "CATCHMENT_OTLP_GRPC"
+    )]
     otlp_grpc: String,
     /// Where OTLP/HTTP is taken in (POST /v1/metrics)
-    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4318", env = "CATCHMENT_OTLP_HTTP")]
-    otlp_http: String,
-    /// Where the scrape page is (/metrics; text, OpenMetrics or protobuf, as the scraper asks)
-    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9464", env = "CATCHMENT_PROMETHEUS")]
-    prometheus: String,
-    /// How names are translated on the scrape page
     #[arg(
+        help_heading = "Inputs",
         long,
-        value_enum,
-        value_name = "STRATEGY",
-        default_value = "UnderscoreEscapingWithSuffixes",
-        env = "CATCHMENT_PROMETHEUS_TRANSLATION"
+        value_name = "ADDR|off",
+        default_value = "127.0.0.1:4318",
+        env = "CATCHMENT_OTLP_HTTP"
     )]
-    prometheus_translation: TranslationWord,
-    /// `_created` series on OpenMetrics pages: starts of counters and histograms. A Prometheus that is not told to take
-    /// them as such (--enable-feature=created-timestamp-zero-ingestion) stores each as one series more
-    #[arg(long, value_enum, value_name = "on|off", default_value = "off", env = "CATCHMENT_PROMETHEUS_CREATED")]
-    prometheus_created: Switch,
-    /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
-    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:9465", env = "CATCHMENT_ADMIN")]
-    admin: String,
-    /// Name that requests to the scrape and admin doors may ask for (Host), besides localhost and addresses. Repeatable,
-    /// several in one value have blanks between them. Doors on loopback always look at it, others once a name is given
-    #[arg(long = "allowed-host", value_name = "NAME", env = "CATCHMENT_ALLOWED_HOST", value_delimiter = ' ')]
-    allowed_hosts: Vec<String>,
-    /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or
-    /// otlp-https://, stdout, file:PATH. Repeatable; several in one value have blanks between them, in the environment too.
-    /// Options: ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB, ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of
-    /// the --out- flags below for one destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
-    #[arg(long = "out", value_name = "URL", env = "CATCHMENT_OUT", hide_env_values = true, value_delimiter = ' ')]
-    outs: Vec<String>,
-    /// Header sent with every request to every otlp-… destination, such as authorization=@FILE, whose value is the text
-    /// of a file: other users of this machine can read what stands here. Repeatable; in the environment one a line.
-    /// Never shown. A destination's own are ?headers=FILE
+    otlp_http: String,
+    /// Connections on the OTLP doors
+    ///
+    /// Each shard has its part of them, and the kernel spreads clients by hash, so give a fifth more than you
+    /// have. `auto` takes 1024, or fewer where descriptors (ulimit -n) or memory are short
+    #[arg(help_heading = "Inputs", long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_CONNECTIONS")]
+    connections: String,
+    /// Where aggregates are pushed to: otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], stdout, file:PATH.
+    /// Repeatable
+    ///
+    /// With TLS otlp-grpcs:// or otlp-https://. Several in one value have blanks between them, in the
+    /// environment too. Options: ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB,
+    /// ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of the --out- flags below for one
+    /// destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
     #[arg(
+        help_heading = "Outputs",
+        long = "out",
+        value_name = "URL",
+        env = "CATCHMENT_OUT",
+        hide_env_values = true,
+        value_delimiter = ' '
+    )]
+    outs: Vec<String>,
+    /// Header of every request to every otlp-… destination, such as authorization=@FILE. Repeatable
+    ///
+    /// With @FILE its value is the text of a file: other users of this machine can read what stands here. In
+    /// the environment one a line. Never shown. A destination's own are ?headers=FILE
+    #[arg(
+        help_heading = "Outputs",
         long = "out-header",
         value_name = "NAME=VALUE|NAME=@FILE",
         env = "CATCHMENT_OUT_HEADER",
@@ -76,67 +75,164 @@ pub struct Options {
     )]
     out_headers: Vec<Secret>,
     /// Authorities (PEM) that destinations with TLS are checked against, in place of the system's
-    #[arg(long, value_name = "FILE", env = "CATCHMENT_OUT_CA")]
+    #[arg(help_heading = "Outputs", long, value_name = "FILE", env = "CATCHMENT_OUT_CA")]
     out_ca: Option<PathBuf>,
     /// Client certificate (PEM, with what leads to its authority) for destinations that ask for one
-    #[arg(long, value_name = "FILE", env = "CATCHMENT_OUT_CERT")]
+    #[arg(help_heading = "Outputs", long, value_name = "FILE", env = "CATCHMENT_OUT_CERT")]
     out_cert: Option<PathBuf>,
     /// Private key (PEM, not encrypted) of the client certificate
-    #[arg(long, value_name = "FILE", env = "CATCHMENT_OUT_KEY")]
+    #[arg(help_heading = "Outputs", long, value_name = "FILE", env = "CATCHMENT_OUT_KEY")]
     out_key: Option<PathBuf>,
     /// How often aggregates leave, aligned to the wall clock; 100ms to 1h
-    #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_INTERVAL")]
+    #[arg(help_heading = "Outputs", long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_INTERVAL")]
     interval: String,
     /// Temporality of destinations that do not ask for one
-    #[arg(long, value_enum, default_value = "cumulative", env = "CATCHMENT_TEMPORALITY")]
+    #[arg(help_heading = "Outputs", long, value_enum, default_value = "cumulative", env = "CATCHMENT_TEMPORALITY")]
     temporality: TemporalityWord,
-    /// Live series over all shards. Past it, delta sums and histograms go to the overflow series of their metric, the
-    /// rest is rejected
-    #[arg(long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
+    /// Where the scrape page is (/metrics; text, OpenMetrics or protobuf, as the scraper asks)
+    #[arg(
+        help_heading = "Outputs",
+        long,
+        value_name = "ADDR|off",
+        default_value = "127.0.0.1:9464",
+        env = "CATCHMENT_PROMETHEUS"
+    )]
+    prometheus: String,
+    /// How names are translated on the scrape page
+    #[arg(
+        help_heading = "Outputs",
+        long,
+        value_enum,
+        value_name = "STRATEGY",
+        default_value = "UnderscoreEscapingWithSuffixes",
+        env = "CATCHMENT_PROMETHEUS_TRANSLATION"
+    )]
+    prometheus_translation: TranslationWord,
+    /// `_created` series on OpenMetrics pages: starts of counters and histograms
+    ///
+    /// A Prometheus that is not told to take them as such (--enable-feature=created-timestamp-zero-ingestion)
+    /// stores each as one series more
+    #[arg(
+        help_heading = "Outputs",
+        long,
+        value_enum,
+        value_name = "on|off",
+        default_value = "off",
+        env = "CATCHMENT_PROMETHEUS_CREATED"
+    )]
+    prometheus_created: Switch,
+    /// Live series over all shards
+    ///
+    /// Past it, delta sums and histograms go to the overflow series of their metric, the rest is rejected
+    #[arg(help_heading = "Limits", long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
     series_limit: String,
-    /// What one client (an address; of IPv6 a /64) may have of all live series, and of all groups, while a limit refuses
-    /// those of others that have less: past it, none of its new ones get in. Alone it may have all; 100% binds nobody
-    #[arg(long, value_name = "PERCENT", default_value_t = format!("{PEER_SHARE_DEFAULT}%"), env = "CATCHMENT_PEER_SHARE")]
+    /// What one client may have of all live series and groups while a limit refuses others
+    ///
+    /// A client is an address; of IPv6 a /64. Past it, none of its new ones get in while those of others that
+    /// have less are refused. Alone it may have all; 100% binds nobody
+    #[arg(help_heading = "Limits", long, value_name = "PERCENT", default_value_t = format!("{PEER_SHARE_DEFAULT}%"), env = "CATCHMENT_PEER_SHARE")]
     peer_share: String,
-    /// Memory of the whole process, also as a part of what there is, such as 50%. `auto` takes three quarters of what there
-    /// is: the machine's, the least of all its cgroups' limits, ulimit -v; of a limit it leaves at least 24 MiB
-    #[arg(long, value_name = "SIZE|auto", default_value = "auto", env = "CATCHMENT_MEMORY_LIMIT")]
+    /// Memory of the whole process, also as a part of what there is, such as 50%
+    ///
+    /// `auto` takes three quarters of what there is: the machine's, the least of all its cgroups' limits,
+    /// ulimit -v; of a limit it leaves at least 24 MiB
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "SIZE|auto",
+        default_value = "auto",
+        env = "CATCHMENT_MEMORY_LIMIT"
+    )]
     memory_limit: String,
     /// Largest request, before and after decompression
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_MAX_BODY")]
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_MAX_BODY")]
     max_body: String,
     /// A series without a point for this long is forgotten [default: 5m, or two intervals where that is longer]
-    #[arg(long, value_name = "DURATION", env = "CATCHMENT_EXPIRE")]
+    #[arg(help_heading = "Limits", long, value_name = "DURATION", env = "CATCHMENT_EXPIRE")]
     expire: Option<String>,
-    /// Points dated further ahead of this machine's clock are rejected (far_future): one of them would keep the real ones of
-    /// its series out until its time has come
-    #[arg(long, value_name = "DURATION", default_value = "10m", env = "CATCHMENT_MAX_FUTURE")]
+    /// Points dated further ahead of this machine's clock are rejected (far_future)
+    ///
+    /// One of them would keep the real ones of its series out until its time has come
+    #[arg(help_heading = "Limits", long, value_name = "DURATION", default_value = "10m", env = "CATCHMENT_MAX_FUTURE")]
     max_future: String,
+    /// Shards: threads that receive and aggregate, one per core
+    ///
+    /// `auto` takes the cores this process may use
+    #[arg(help_heading = "Operation", long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_SHARDS")]
+    shards: String,
+    /// Pin each shard to a core
+    ///
+    /// `auto` pins when every shard can have a core of its own
+    #[arg(help_heading = "Operation", long, value_enum, default_value = "auto", env = "CATCHMENT_PIN")]
+    pin: PinWord,
+    /// With --shards auto: take the number that `catchment tune --save FILE` found
+    ///
+    /// A result of another processor or core count is ignored with a warning
+    #[arg(help_heading = "Operation", long, value_name = "FILE", env = "CATCHMENT_TUNING")]
+    tuning: Option<PathBuf>,
+    /// Where Catchment's own metrics, ledger and health are (/metrics, /ledger, /healthz, /readyz)
+    #[arg(
+        help_heading = "Operation",
+        long,
+        value_name = "ADDR|off",
+        default_value = "127.0.0.1:9465",
+        env = "CATCHMENT_ADMIN"
+    )]
+    admin: String,
+    /// Name that requests to the scrape and admin doors may ask for (Host). Repeatable
+    ///
+    /// Besides localhost and addresses. Several in one value have blanks between them. Doors on loopback always
+    /// look at it, others once a name is given
+    #[arg(
+        help_heading = "Operation",
+        long = "allowed-host",
+        value_name = "NAME",
+        env = "CATCHMENT_ALLOWED_HOST",
+        value_delimiter = ' '
+    )]
+    allowed_hosts: Vec<String>,
     /// Time to deliver what is left after SIGTERM or Ctrl-C; a second one ends it
-    #[arg(long, value_name = "DURATION", default_value = "10s", env = "CATCHMENT_SHUTDOWN_TIMEOUT")]
+    #[arg(
+        help_heading = "Operation",
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        env = "CATCHMENT_SHUTDOWN_TIMEOUT"
+    )]
     shutdown_timeout: String,
-    /// Time between SIGTERM or Ctrl-C and that: /readyz is 503, and all else goes on, so that whoever balances load can look
-    /// elsewhere first
-    #[arg(long, value_name = "DURATION", default_value = "0s", env = "CATCHMENT_SHUTDOWN_DELAY")]
+    /// Time between SIGTERM or Ctrl-C and that, with /readyz at 503
+    ///
+    /// All else goes on, so that whoever balances load can look elsewhere first
+    #[arg(
+        help_heading = "Operation",
+        long,
+        value_name = "DURATION",
+        default_value = "0s",
+        env = "CATCHMENT_SHUTDOWN_DELAY"
+    )]
     shutdown_delay: String,
     /// What is logged: error, warn, info, debug, trace, or a filter such as catchment=debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "CATCHMENT_LOG")]
+    #[arg(help_heading = "Operation", long, value_name = "LEVEL", default_value = "info", env = "CATCHMENT_LOG")]
     log: String,
     /// How it is logged, on standard error
-    #[arg(long, value_enum, default_value = "text", env = "CATCHMENT_LOG_FORMAT")]
+    #[arg(help_heading = "Operation", long, value_enum, default_value = "text", env = "CATCHMENT_LOG_FORMAT")]
     log_format: LogWord,
-    /// With --shards auto: take the number that `catchment tune --save FILE` found. A result of another processor or core
-    /// count is ignored with a warning
-    #[arg(long, value_name = "FILE", env = "CATCHMENT_TUNING")]
-    tuning: Option<PathBuf>,
-    /// Record the requests that are applied to this file, for `catchment tune --capture`. It holds what clients sent
-    #[arg(long, value_name = "FILE", env = "CATCHMENT_CAPTURE")]
+    /// Record the requests that are applied to this file, for `catchment tune --capture`
+    ///
+    /// It holds what clients sent
+    #[arg(help_heading = "Operation", long, value_name = "FILE", env = "CATCHMENT_CAPTURE")]
     capture: Option<PathBuf>,
     /// Bytes of a capture; at the limit the recording ends, the server goes on
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_CAPTURE_LIMIT")]
+    #[arg(
+        help_heading = "Operation",
+        long,
+        value_name = "SIZE",
+        default_value = "64MiB",
+        env = "CATCHMENT_CAPTURE_LIMIT"
+    )]
     capture_limit: String,
     /// Write the addresses that were bound to this file, as JSON, once every door listens
-    #[arg(long, value_name = "PATH", env = "CATCHMENT_PORTS_FILE")]
+    #[arg(help_heading = "Operation", long, value_name = "PATH", env = "CATCHMENT_PORTS_FILE")]
     ports_file: Option<PathBuf>,
 }
 
@@ -148,9 +244,10 @@ DURATION is 250ms, 10s, 5m, 1h or 1m30s. SIZE is 65536, 64K, 64MB or 64MiB, powe
 Examples:
   catchment run
   catchment run --out stdout --interval 5s
-  catchment run --otlp-grpc 0.0.0.0:4317 --otlp-http off --out otlp-grpc://collector:4317?temporality=delta
-  catchment run --shards 4 --pin on --out file:/var/lib/metrics.jsonl
-  catchment run --out otlp-https://otlp.example.com?compression=zstd --out-header api-key=@/etc/catchment/key
+  catchment run --out 'otlp-grpc://collector:4317?temporality=delta'
+  catchment run --out otlp-https://otlp.example.com --out-header api-key=@/etc/key
+  catchment run --otlp-grpc 0.0.0.0:4317 --otlp-http off --out file:/tmp/out.jsonl
+  catchment run --shards 4 --pin on --out otlp-grpc://backend:4317
 
 Look at it while it runs:
   curl 127.0.0.1:9464/metrics        the aggregates, to scrape
@@ -500,6 +597,41 @@ fn address(text: &str) -> Result<Option<SocketAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    /// Each flag stands under a heading, has a first line that fits one, and examples can be pasted as they are: they parse,
+    /// no line is so long that help would break it, and no shell takes a character in them for its own.
+    #[test]
+    fn help_is_in_parts_and_its_examples_can_be_pasted() {
+        #[derive(Parser)]
+        struct Run {
+            #[command(flatten)]
+            options: Options,
+        }
+        let command = <Run as clap::CommandFactory>::command();
+        for arg in command.get_arguments() {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                arg.get_help_heading().is_some() && !help.is_empty() && help.len() <= 120,
+                "{}: {help}",
+                arg.get_id()
+            );
+        }
+        let mut parsed = 0;
+        for line in AFTER.lines().filter(|line| line.starts_with("  catchment run")) {
+            assert!(line.chars().count() <= 84, "{line}");
+            let outside: String = line.split('\'').step_by(2).collect();
+            assert!(!outside.contains(['?', '*', '[', '&', '$', '~', '#', ';']), "{line}");
+            let words = line.split_whitespace().skip(1).map(|word| word.trim_matches('\''));
+            let run = Run::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            run.options
+                .outs
+                .iter()
+                .for_each(|out| drop(parse_out(out).unwrap_or_else(|error| panic!("{line}: {error}"))));
+            parsed += 1;
+        }
+        assert!(parsed >= 5);
+    }
 
     #[test]
     fn an_own_door_is_known_however_it_is_written() {

@@ -7,7 +7,7 @@
 
 use super::check::{reject_of, word_at};
 use super::contexts::StreamKey;
-use super::overflow::is_overflow;
+use super::overflow::{Known, is_overflow};
 use super::routes::{NONE, Route};
 use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
@@ -954,6 +954,7 @@ impl Ingest {
         for id in self.contexts.idle(self.interval.saturating_sub(intervals)) {
             let group = self.contexts.remove(id);
             self.registry.leave(&group);
+            self.overflow = Known::NOTHING;
         }
         self.hold();
     }

@@ -339,11 +339,6 @@ impl Contexts {
         }
     }
 
-    /// Whether these are the resource and the scope of `place`, which may be no more.
-    pub fn is_place(&self, place: (u32, u32), resource: &Head<'_>, scope: &Head<'_>) -> bool {
-        envelope_is(&self.resources, place.0, NONE, resource) && envelope_is(&self.scopes, place.1, place.0, scope)
-    }
-
     /// Resource and scope of a stream.
     pub fn place_of(&self, stream: u32) -> (u32, u32) {
         let scope = self.at(stream).scope;

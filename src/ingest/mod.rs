@@ -74,8 +74,8 @@ pub struct Ingest {
     /// Who sends, and the slot of that peer.
     peer: Peer,
     maker_slot: u16,
-    /// Where the streams of overflow groups are, if they still are.
-    overflow_place: (u32, u32),
+    /// Streams of overflow groups.
+    overflow: overflow::Known,
     registry: Arc<Registry>,
     slab: SlabWriter,
     contexts: Contexts,
@@ -110,7 +110,7 @@ impl Ingest {
             options,
             latest: u64::MAX,
             peer: Peer::default(),
-            overflow_place: (NONE, NONE),
+            overflow: overflow::Known::NOTHING,
             maker_slot: Peers::slot_of(state.hash_one(Peer::default())),
             registry,
             slab,

@@ -273,3 +273,34 @@ fn very_many_small_histogram_points_are_taken() {
     assert_eq!(end.unwrap(), Receipt { points: count as u64, rejected: 0, message: None });
     assert!(slices > 2, "{slices}");
 }
+
+/// A point that takes more memory than a slice may, because its counts have to be gathered, is read all the same; so is what
+/// comes behind it.
+#[test]
+fn a_point_that_is_larger_than_a_slice_ends() {
+    let field = |key: u8, bytes: &[u8]| {
+        let mut out = vec![key];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        out.extend_from_slice(bytes);
+        out
+    };
+    let time = [&[0x19][..], &T.to_le_bytes()].concat();
+    // fixed64 counts that are not packed: M27 has no place for so many
+    let counts = [&[0x31][..], &[0; 8]].concat().repeat(150_000);
+    let data = [field(0x0a, &[&time[..], &counts].concat()), field(0x0a, &time), vec![0x10, 1]].concat();
+    let metric = [field(0x0a, b"h"), field(0x4a, &data)].concat();
+    let one = field(0x0a, &field(0x12, &field(0x12, &metric)));
+    let mut rig = Rig::new(1);
+    for body in [one.clone(), one.repeat(20)] {
+        let mut part = None;
+        let end = (0..1_000).find_map(|_| {
+            let (end, _) = rig.cores[0].export_part(Input::OtlpHttp, &body, &mut part, &mut rig.tally);
+            end
+        });
+        let receipt = end.expect("it has an end").unwrap();
+        assert_eq!(
+            (receipt.points, receipt.rejected),
+            (2 * (body.len() / one.len()) as u64, (body.len() / one.len()) as u64)
+        );
+    }
+}

@@ -151,7 +151,8 @@ pub struct Stage<'a> {
     pub walked: usize,
     /// Bytes of attributes that were put into their one encoding.
     pub coded: usize,
-    /// Bytes of the arena that parts of one message took which were joined: there is no less for a smaller slice.
+    /// Bytes of the arena that were there before, and that parts of one message took which were joined: there is no less for
+    /// a smaller slice.
     pub joined: usize,
     /// Points by kind.
     pub points: [u64; 5],
@@ -188,7 +189,7 @@ impl<'a> Stage<'a> {
             is_dry: false,
             walked: 0,
             coded: 0,
-            joined: 0,
+            joined: arena.allocated_bytes(),
             points: [0; 5],
             rejected: Vec::new(),
             cut: None,

@@ -419,8 +419,9 @@ impl Ingest {
     /// Whether enough is staged for one go.
     #[inline]
     fn is_full(&self, stage: &Stage<'_>, arena: &Bump) -> bool {
-        stage.cost_ns(self.staged.len()) >= self.slice.cost_ns
-            || arena.allocated_bytes() > stage.joined + STAGE_SLICE_BYTES
+        let cost_ns = stage.cost_ns(self.staged.len());
+        // never before something was done: each slice comes further
+        cost_ns >= self.slice.cost_ns || cost_ns > 0 && arena.allocated_bytes() > stage.joined + STAGE_SLICE_BYTES
     }
 
     /// The stream of `key`, if it is known; its texts are checked when it is not, the description always.

@@ -5,10 +5,11 @@
 //!
 //! Progress: a shard never waits: it looks at a flag where a point was lost, and writes only while an example is wanted,
 //! which is once for each warning; it leaves it where another thread has the text in hand. Bounds: a text for each cause,
-//! with `SHOWN` characters of each name.
+//! with `SHOWN` characters of each name, or `WORDS_SHOWN` of an
+//! answer.
 
 use crate::ledger::Effect;
-use crate::model::{Peer, Reject};
+use crate::model::{Answer, Peer, Reject};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -24,9 +25,11 @@ pub enum Cause {
     Overflowed,
     /// Counts would have left 64 bits.
     CountOverflow,
+    /// A request was not applied, and this was answered.
+    Refused(Answer),
 }
 
-const CAUSES: usize = Effect::COUNT + Reject::COUNT + 2;
+const CAUSES: usize = Effect::COUNT + Reject::COUNT + 2 + Answer::COUNT;
 
 impl Cause {
     const fn number(self) -> usize {
@@ -35,6 +38,7 @@ impl Cause {
             Cause::Rejected(reason) => Effect::COUNT + reason as usize,
             Cause::Overflowed => Effect::COUNT + Reject::COUNT,
             Cause::CountOverflow => Effect::COUNT + Reject::COUNT + 1,
+            Cause::Refused(answer) => Effect::COUNT + Reject::COUNT + 2 + answer as usize,
         }
     }
 }
@@ -66,6 +70,16 @@ impl Examples {
         }
     }
 
+    /// Keeps what was answered to a request, if an example is wanted: the words are asked for then.
+    #[inline]
+    pub fn show_answer(&self, answer: Answer, peer: Peer, words: impl FnOnce() -> String) {
+        // ORDERING: as in `show`
+        if self.slots[Cause::Refused(answer).number()].wanted.load(Relaxed) {
+            let words = words().chars().take(WORDS_SHOWN).flat_map(char::escape_debug).collect::<String>();
+            self.put(Cause::Refused(answer), &words, peer);
+        }
+    }
+
     /// As `show`, in words that are there already.
     #[cold]
     pub fn put(&self, cause: Cause, of: &str, peer: Peer) {
@@ -92,6 +106,9 @@ impl Examples {
         text.clone()
     }
 }
+
+/// Characters of an answer that are shown.
+const WORDS_SHOWN: usize = 256;
 
 /// Characters of a name that are shown.
 const SHOWN: usize = 64;

@@ -263,6 +263,56 @@ pub struct Origin {
     pub peer: Peer,
 }
 
+/// How a request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Answer {
+    /// All applied.
+    Ok = 0,
+    /// Applied, with points rejected or a warning.
+    Partial,
+    Malformed,
+    TooLarge,
+    Overloaded,
+    /// Type, encoding, method or path that is not served.
+    Unsupported,
+    /// Too slow, or past its own deadline.
+    Timeout,
+    /// The client went away before its body was whole; nothing was answered.
+    Broken,
+}
+
+impl Answer {
+    /// Number of answers.
+    pub const COUNT: usize = 8;
+    /// All answers, by number.
+    pub const ALL: [Answer; Self::COUNT] = [
+        Answer::Ok,
+        Answer::Partial,
+        Answer::Malformed,
+        Answer::TooLarge,
+        Answer::Overloaded,
+        Answer::Unsupported,
+        Answer::Timeout,
+        Answer::Broken,
+    ];
+
+    /// The label value in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Answer::Ok => "ok",
+            Answer::Partial => "partial",
+            Answer::Malformed => "malformed",
+            Answer::TooLarge => "too_large",
+            Answer::Overloaded => "overloaded",
+            Answer::Unsupported => "unsupported",
+            Answer::Timeout => "timeout",
+            Answer::Broken => "broken",
+        }
+    }
+}
+
 /// What became of one well-formed export request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {

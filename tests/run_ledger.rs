@@ -96,6 +96,23 @@ fn what_was_counted_before_a_restart_is_a_baseline_and_is_told_where_it_is_missi
     }
 }
 
+/// A client that keeps what it is answered to itself: the log has it.
+#[test]
+fn a_refused_request_is_told_with_what_was_answered() {
+    let mut catchment = Catchment::start(&["--shards", "1", "--interval", "100ms", "--max-body", "64KiB"]);
+    let mut http = catchment.http();
+    assert_eq!(http.export(&[0xff]).unwrap().status, 400);
+    let line = catchment.hear(&["WARN", "requests were refused", "answer=\"malformed\""]);
+    assert!(line.contains("requests=1 ") && line.contains("malformed ExportMetricsServiceRequest"), "{line}");
+    assert!(line.contains(" from 127.0.0.1"), "{line}");
+    let mut http = catchment.http();
+    assert_eq!(http.export(&vec![0; 100_000]).unwrap().status, 413);
+    let line = catchment.hear(&["WARN", "answer=\"too_large\""]);
+    assert!(line.contains("--max-body") && line.contains(" from 127.0.0.1"), "{line}");
+    let ended = catchment.terminate();
+    assert_eq!((ended.code(), ended.stderr.matches("requests were refused").count()), (0, 2), "{}", ended.stderr);
+}
+
 /// Past the series limit deltas keep their totals and lose their attributes: nothing is rejected, and it is told all the same.
 #[test]
 fn points_in_overflow_series_are_told_with_an_example() {

@@ -197,6 +197,13 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What the client is told.
+    pub fn words(&self) -> String {
+        self.saying().message.into_owned()
+    }
+}
+
 /// The label of an outcome.
 pub fn answer(outcome: &Outcome) -> Answer {
     match outcome {

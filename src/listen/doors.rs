@@ -5,6 +5,7 @@
 //! most `next_timeout`, then `on_timers`.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Registry;
@@ -15,6 +16,7 @@ use super::serve::{Bench, Shop};
 use super::session::Otlp;
 use super::{Door, Options, Stats};
 use crate::clock::Now;
+use crate::examples::Examples;
 use crate::limits;
 use crate::model::{Intake, Peer};
 
@@ -38,6 +40,11 @@ impl Doors {
         let listeners = listeners.into_iter().map(|(listener, _)| (listener, 0)).collect();
         let floor = Floor::new(listeners, registry, token_base, options.connections_max, Otlp::begin)?;
         Ok(Doors { floor, shop: Shop::new(options) })
+    }
+
+    /// Keeps examples of refused requests there.
+    pub fn show_to(&mut self, examples: Arc<Examples>) {
+        self.shop.examples = Some(examples);
     }
 
     /// Notes what an event says. Events of others (tokens below the base) are not looked at.

@@ -38,6 +38,7 @@ mod status;
 
 use std::time::Duration;
 
+pub use crate::model::Answer;
 pub use crate::net::accept::bind;
 use crate::{limits, model::Input, net::hops::Hops};
 pub use doors::Doors;
@@ -79,56 +80,6 @@ pub enum Door {
     OtlpGrpc,
     /// Port 4318 by custom.
     OtlpHttp,
-}
-
-/// How a request was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-#[allow(missing_docs)]
-pub enum Answer {
-    /// All applied.
-    Ok = 0,
-    /// Applied, with points rejected or a warning.
-    Partial,
-    Malformed,
-    TooLarge,
-    Overloaded,
-    /// Type, encoding, method or path that is not served.
-    Unsupported,
-    /// Too slow, or past its own deadline.
-    Timeout,
-    /// The client went away before its body was whole; nothing was answered.
-    Broken,
-}
-
-impl Answer {
-    /// Number of answers.
-    pub const COUNT: usize = 8;
-    /// All answers, by number.
-    pub const ALL: [Answer; Self::COUNT] = [
-        Answer::Ok,
-        Answer::Partial,
-        Answer::Malformed,
-        Answer::TooLarge,
-        Answer::Overloaded,
-        Answer::Unsupported,
-        Answer::Timeout,
-        Answer::Broken,
-    ];
-
-    /// The label value in metrics.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Answer::Ok => "ok",
-            Answer::Partial => "partial",
-            Answer::Malformed => "malformed",
-            Answer::TooLarge => "too_large",
-            Answer::Overloaded => "overloaded",
-            Answer::Unsupported => "unsupported",
-            Answer::Timeout => "timeout",
-            Answer::Broken => "broken",
-        }
-    }
 }
 
 /// Connections of one set of listeners, counted.

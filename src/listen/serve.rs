@@ -9,12 +9,14 @@
 //! or not at all.
 
 use crate::limits;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
 use super::{Answer, Options, Stats};
 use crate::clock::Now;
+use crate::examples::Examples;
 use crate::ingest::Sliced;
 use crate::model::{Exported, Input, Intake, Origin, Peer};
 use crate::net::body::{BodyFault, Collect, Pool};
@@ -43,6 +45,8 @@ pub struct Shop {
     pub stats: Stats,
     pub flag: Flag,
     pub success: GrpcSuccess,
+    /// Where an example of what was refused is kept.
+    pub examples: Option<Arc<Examples>>,
 }
 
 impl Shop {
@@ -59,6 +63,7 @@ impl Shop {
             stats: Stats::default(),
             flag: Flag::default(),
             success: GrpcSuccess::default(),
+            examples: None,
         }
     }
 
@@ -332,7 +337,11 @@ impl<I: Intake> Bench<'_, I> {
     /// Ends a body and counts its answer.
     pub fn finish(&mut self, input: Input, body: &mut Body, outcome: &Outcome) {
         self.release(body);
-        self.count(input, answer(outcome));
+        let answer = answer(outcome);
+        self.count(input, answer);
+        if let (Some(examples), Err(fault)) = (&self.shop.examples, outcome) {
+            examples.show_answer(answer, self.peer, || fault.words());
+        }
     }
 
     /// Ends a body that nobody waits for any more; one that is being applied goes on without its connection.

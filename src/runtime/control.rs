@@ -12,7 +12,7 @@
 
 use super::bind::{ADMIN, SCRAPE};
 use super::count::Count;
-use super::losses::{self, AtDoors, Losses};
+use super::losses::{self, AtDoors, Losses, REFUSALS};
 use super::signals::{self, Account};
 use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
 use crate::capture;
@@ -226,7 +226,7 @@ impl Control {
         if self.losses.is_time(now.mono_ns) {
             let (tally, examples) = (self.view.tally(), self.house.registry.examples());
             self.losses.look(&tally, examples, &self.view.destinations(), now.mono_ns, false);
-            self.losses.look_at_doors(&self.view.at_doors(), now.mono_ns, false);
+            self.losses.look_at_doors(&self.view.at_doors(), examples, now.mono_ns, false);
         }
         (busy, false)
     }
@@ -440,7 +440,7 @@ impl Control {
         let tally = self.view.tally();
         let destinations = self.view.destinations();
         self.losses.look(&tally, self.house.registry.examples(), &destinations, clock::mono(), true);
-        self.losses.look_at_doors(&self.view.at_doors(), clock::mono(), true);
+        self.losses.look_at_doors(&self.view.at_doors(), self.house.registry.examples(), clock::mono(), true);
         losses::say_undelivered(&tally, &destinations);
         let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
         ledger.say();
@@ -530,6 +530,7 @@ impl View {
         seen.fold(AtDoors { connections: self.connections, ..AtDoors::default() }, |all, seen| AtDoors {
             refused: all.refused + seen.refused(),
             paused: all.paused + seen.paused(),
+            answered: std::array::from_fn(|i| all.answered[i] + seen.answered(REFUSALS[i])),
             ..all
         })
     }

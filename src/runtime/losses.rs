@@ -1,5 +1,5 @@
 //! Log lines about points that were lost: what the ledger counts as rejected, without effect or dropped, said while it
-//! happens, and what is still in memory at the end. And about connections that were not taken.
+//! happens, and what is still in memory at the end. And about requests and connections that were not taken.
 //!
 //! Does not know: where the ledger's rows are. Bounds: a reason, for a destination where points left, is said at most
 //! once per `WARN_EVERY_NS`, with what came since and one example (`examples`); reasons and destinations are few and
@@ -8,7 +8,7 @@
 use crate::deliver::{DestinationRow, Dropped};
 use crate::examples::{Cause, Examples};
 use crate::ledger::{Effect, Note, Tally};
-use crate::model::Reject;
+use crate::model::{Answer, Reject};
 
 /// Time between two lines about one reason, ns.
 const WARN_EVERY_NS: u64 = 10_000_000_000;
@@ -46,7 +46,11 @@ const CHANGED: [(Cause, &str, &str); 5] = [
     ),
 ];
 
-/// The word and the count of a cause.
+/// Answers to requests of which nothing was applied.
+pub(super) const REFUSALS: [Answer; 5] =
+    [Answer::Malformed, Answer::TooLarge, Answer::Overloaded, Answer::Unsupported, Answer::Timeout];
+
+/// The word and the count of a cause; of requests the doors count.
 fn counted(cause: Cause, tally: &Tally) -> (&'static str, u64) {
     match cause {
         Cause::Without(Effect::Baseline) => (Effect::Baseline.word(), tally.noted(Note::BaselineLost)),
@@ -54,6 +58,7 @@ fn counted(cause: Cause, tally: &Tally) -> (&'static str, u64) {
         Cause::Rejected(reason) => (reason.word(), tally.rejected(reason)),
         Cause::Overflowed => ("overflowed", tally.noted(Note::Overflowed)),
         Cause::CountOverflow => ("count_overflow", tally.noted(Note::CountOverflow)),
+        Cause::Refused(answer) => (answer.word(), 0),
     }
 }
 
@@ -84,6 +89,7 @@ pub(super) struct Losses {
     rejected: [Said; Reject::COUNT],
     changed: [Said; CHANGED.len()],
     dropped: Vec<[Said; Dropped::COUNT]>,
+    answered: [Said; REFUSALS.len()],
     refused: Said,
     paused: Said,
 }
@@ -93,6 +99,8 @@ pub(super) struct Losses {
 pub(super) struct AtDoors {
     /// Places there are.
     pub connections: usize,
+    /// Requests of which nothing was applied, by answer.
+    pub answered: [u64; REFUSALS.len()],
     /// Connections closed for want of one.
     pub refused: u64,
     /// Times accepting paused for want of descriptors.
@@ -146,8 +154,16 @@ impl Losses {
 }
 
 impl Losses {
-    /// Says which connections were not taken since.
-    pub fn look_at_doors(&mut self, doors: &AtDoors, now_ns: u64, ending: bool) {
+    /// Says which requests and connections were not taken since.
+    pub fn look_at_doors(&mut self, doors: &AtDoors, examples: &Examples, now_ns: u64, ending: bool) {
+        for ((answer, total), said) in REFUSALS.into_iter().zip(doors.answered).zip(&mut self.answered) {
+            // clients that are sent elsewhere when the process ends are told so, and that is all
+            let is_expected = ending && answer == Answer::Overloaded;
+            if let Some(requests) = said.due(total, now_ns, ending).filter(|_| !is_expected) {
+                let example = examples.take(Cause::Refused(answer));
+                tracing::warn!(answer = answer.word(), requests, total, example, "requests were refused");
+            }
+        }
         let limit = doors.connections;
         if let Some(connections) = self.refused.due(doors.refused, now_ns, ending) {
             let remedy = "raise --connections, or send more over each: HTTP/2 carries 256 calls at once";

@@ -225,13 +225,14 @@ impl Seed {
             ..listen::Options::default()
         };
         let registry = parts.poll.registry().try_clone();
-        let doors = match registry.and_then(|registry| Doors::new(options, parts.listeners, registry, DOORS)) {
+        let mut doors = match registry.and_then(|registry| Doors::new(options, parts.listeners, registry, DOORS)) {
             Ok(doors) => doors,
             Err(error) => {
                 tracing::error!(shard = parts.number, %error, "cannot open the doors");
                 return;
             }
         };
+        doors.show_to(parts.house.registry.examples().clone());
         let shard = Shard {
             number: parts.number,
             house: parts.house.clone(),

@@ -139,7 +139,7 @@ pub struct Registry {
     exemplars: Box<[Published<Reservoir>]>,
     /// By owner, what its last cuts show.
     shown: Box<[Published<LastShown>]>,
-    examples: Examples,
+    examples: Arc<Examples>,
 }
 
 impl Registry {
@@ -173,7 +173,7 @@ impl Registry {
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
             exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
-            examples: Examples::default(),
+            examples: Arc::default(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Registry {
 
     /// Examples of points that were lost, over all cores.
     #[inline]
-    pub fn examples(&self) -> &Examples {
+    pub fn examples(&self) -> &Arc<Examples> {
         &self.examples
     }
 

@@ -108,6 +108,11 @@ impl Seen {
         self.words[12 + input as usize * Answer::COUNT + answer as usize]
     }
 
+    /// Requests with one answer.
+    pub fn answered(&self, answer: Answer) -> u64 {
+        Input::ALL.iter().map(|input| self.requests(*input, answer)).sum()
+    }
+
     /// Streams, body bytes, decompressed bytes, protocol errors.
     pub fn bodies(&self) -> &[u64] {
         &self.words[DOORS - 4..DOORS]

@@ -99,7 +99,7 @@ fn an_old_ports_file_is_removed_at_start() {
     assert_eq!(ended.code(), 2, "{ended:?}");
     assert!(ended.stderr.contains("--ports-file") && ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
     // gone too where the configuration is refused
-    for refused in [["--shards", "none"], ["--log", "catchment=loud"], ["--memory-limit", "63MiB"]] {
+    for refused in [["--shards", "none"], ["--log", "catchment=loud"], ["--memory-limit", "39MiB"]] {
         std::fs::write(&path, "{\"otlp_grpc\":\"stale").unwrap();
         let ended = run(&[refused[0], refused[1], "--ports-file", path.to_str().unwrap()]);
         assert_eq!(ended.code(), 2, "{ended:?}");

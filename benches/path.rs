@@ -14,6 +14,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Input, Temporality};
+use catchment::otlp::attributes::Limits;
 use catchment::otlp::{points, request};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
@@ -45,7 +46,12 @@ impl Core {
         let registry = Arc::new(Registry::new(options, vec![slab]));
         let flush = FlushOptions { started_ns: START, expire_ns: 300 * SECOND, interval_ns: 10 * SECOND };
         Core {
-            ingest: Ingest::new(0, IngestOptions { started_ns: START }, registry.clone(), writer),
+            ingest: Ingest::new(
+                0,
+                IngestOptions { started_ns: START, limits: Limits::DEFAULT },
+                registry.clone(),
+                writer,
+            ),
             owner: Owner::new(0, flush, registry).0,
             tally: Tally::default(),
             cut: 0,

@@ -32,12 +32,18 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const UNIT_BYTES_MAX: usize = 64;
 /// Bytes of a description; what is beyond is cut off.
 pub const DESCRIPTION_BYTES_MAX: usize = 4 * KIB;
-/// Attributes of one point, resource or scope (OpenTelemetry SDKs: 128).
+/// Default of `--max-attributes`: of one point, resource or scope (OpenTelemetry SDKs: 128).
 pub const ATTRIBUTES_MAX: usize = 128;
+/// The most that can be asked for: sorting them stays within the time a body may take.
+pub const ATTRIBUTES_LIMIT: usize = 1_024;
 /// Bytes of an attribute's key.
 pub const ATTRIBUTE_KEY_BYTES_MAX: usize = 255;
-/// Bytes of an attribute's value, as it is encoded.
+/// Default of `--max-attribute-value`: bytes of an attribute's value, as it is encoded.
 pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 4 * KIB;
+/// The least that can be asked for: a value that is cut has room for its hash.
+pub const ATTRIBUTE_VALUE_BYTES_MIN: usize = 64;
+/// The most that can be asked for.
+pub const ATTRIBUTE_VALUE_BYTES_LIMIT: usize = 64 * KIB;
 /// Resources, scopes, metrics and points of one request, together. A million empty ones take some 30 ms to walk.
 pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order

@@ -171,7 +171,7 @@ impl Reject {
             Reject::StartAfterTime => "start_time_unix_nano lies after time_unix_nano",
             Reject::EmptyName => "a metric has no name",
             Reject::LongName => "a metric name is longer than 255 bytes",
-            Reject::TooManyAttributes => "a point has more than 128 attributes",
+            Reject::TooManyAttributes => "a point has more attributes than --max-attributes: send fewer, or raise it",
             Reject::SeriesLimit => "series limit reached: raise --series-limit or send fewer distinct attribute sets",
             Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",
             Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
@@ -188,7 +188,7 @@ impl Reject {
             }
             Reject::LongUnit => "a unit is longer than 64 bytes",
             Reject::LongAttribute => {
-                "an attribute's key is longer than 255 bytes, or its value than 4096: shorten it at the source"
+                "an attribute's key is longer than 255 bytes, or its value than --max-attribute-value: shorten it, or raise that"
             }
             Reject::CountOverflow => "histogram counts overflow 64 bits",
             Reject::Contended => {

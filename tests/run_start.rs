@@ -3,7 +3,11 @@
 mod binary;
 mod common;
 
-use binary::process::{Catchment, Ended, Folder, command, output};
+use binary::process::{Catchment, Ended, Folder, command, output, wall_ns};
+use common::{attribute, int, number, request, sum};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
 
 const DOORS: [&str; 4] = ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"];
 
@@ -105,4 +109,66 @@ fn a_door_on_every_interface_is_warned_of() {
     assert!(warning.contains("--otlp-grpc 0.0.0.0:0") && warning.contains("without TLS"), "{warning}");
     assert!(!warning.contains("--otlp-http"), "{warning}");
     assert_eq!(catchment.terminate().code(), 0);
+}
+
+/// Sends one point, of a resource with so many attributes; what the answer says, and the points it rejects.
+fn send(catchment: &Catchment, resource: usize, attributes: usize, value_bytes: usize) -> (String, i64) {
+    let now = wall_ns();
+    let mut point = number(&[], now - 1, now, int(1));
+    let text = "v".repeat(value_bytes);
+    point.attributes = (0..attributes).map(|n| attribute(&format!("k{n}"), &text)).collect();
+    let mut body = request(vec![sum("m", 1, true, vec![point])]);
+    let attributes = (0..resource).map(|n| attribute(&format!("r{n}"), "x")).collect();
+    body.resource_metrics[0].resource = Some(Resource { attributes, ..Resource::default() });
+    let reply = catchment.http().export(&body.encode_to_vec()).unwrap();
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let partial = ExportMetricsServiceResponse::decode(&*reply.body).unwrap().partial_success.unwrap_or_default();
+    (partial.error_message, partial.rejected_data_points)
+}
+
+/// The limits of attributes are what was asked for, up and down; answers name what is in force.
+#[test]
+fn limits_of_attributes_can_be_asked_for() {
+    for (attributes, value, at, words) in [
+        ("3", "64", (3, 60), ["--max-attributes", "3 are allowed", "--max-attribute-value", "64 bytes"]),
+        ("1", "100", (1, 96), ["--max-attributes", "1 are allowed", "--max-attribute-value", "100 bytes"]),
+        ("128", "4KiB", (128, 4_092), ["--max-attributes", "128 are allowed", "--max-attribute-value", "4096 bytes"]),
+        (
+            "1024",
+            "64KiB",
+            (1_024, 5_000),
+            ["--max-attributes", "1024 are allowed", "--max-attribute-value", "65536 bytes"],
+        ),
+    ] {
+        let flags =
+            ["--max-attributes", attributes, "--max-attribute-value", value, "--interval", "100ms", "--out", "stdout"];
+        let catchment = Catchment::start(&flags);
+        let (count, bytes) = at;
+        assert_eq!(send(&catchment, 1, count, bytes), (String::new(), 0), "{flags:?}");
+        let (told, rejected) = send(&catchment, 1, count + 1, 1);
+        assert!(rejected == 1 && told.contains(words[0]) && told.contains(words[1]), "{told}");
+        let longer = words[3].split(' ').next().unwrap().parse::<usize>().unwrap();
+        let (told, rejected) = send(&catchment, 1, 1, longer);
+        assert!(rejected == 1 && told.contains(words[2]) && told.contains(words[3]), "{told}");
+        // a resource is cut, never refused
+        let (told, rejected) = send(&catchment, count + 5, 1, 1);
+        assert!(rejected == 0 && told.contains("were cut"), "{told}");
+        let ended = catchment.terminate();
+        assert!(ended.code() == 0 && ended.ledger().contains("received 4 = applied 2 + rejected 2"), "{ended:?}");
+        assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
+        assert!(ended.stdout.contains(&format!("k{}\"", count - 1)), "all of them leave");
+        assert!(ended.stdout.contains(&format!("\"{}\"", "v".repeat(bytes))), "whole");
+        assert!(ended.stdout.contains("catchment.attributes.cut"), "the resource says so");
+    }
+    for (flag, value, remedy) in [
+        ("--max-attributes", "0", "from 1 to 1024"),
+        ("--max-attributes", "1025", "from 1 to 1024"),
+        ("--max-attribute-value", "63", "from 64 to 64KiB"),
+        ("--max-attribute-value", "65KiB", "from 64 to 64KiB"),
+        ("--max-attribute-value", "long", "from 64 to 64KiB"),
+    ] {
+        let ended = run(&[flag, value]);
+        assert!(ended.code() == 2 && ended.stderr.contains(&format!("{flag} {value}: give a")), "{ended:?}");
+        assert!(ended.stderr.contains(remedy), "{ended:?}");
+    }
 }

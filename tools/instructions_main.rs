@@ -11,6 +11,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Input, Temporality};
+use catchment::otlp::attributes::Limits;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
 use catchment::sync::cut::{Closed, Times, View as Board};
@@ -98,7 +99,8 @@ fn main() {
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
     let registry = Arc::new(Registry::with_state(options, vec![slab], state));
     let flush = FlushOptions { started_ns: START, expire_ns: 300 * SECOND, interval_ns: 10 * SECOND };
-    let mut ingest = Ingest::new(0, IngestOptions { started_ns: START }, registry.clone(), writer);
+    let mut ingest =
+        Ingest::new(0, IngestOptions { started_ns: START, limits: Limits::DEFAULT }, registry.clone(), writer);
     let mut owner = Owner::new(0, flush, registry).0;
     let (mut tally, mut out) = (Tally::default(), Count(0, 0));
     let shuffled = workload == "shuffled";

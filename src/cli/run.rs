@@ -2,10 +2,12 @@
 
 use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_out};
 use crate::limits::{
-    CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX,
-    INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
+    ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
+    CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB,
+    PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::Temporality;
+use crate::otlp::attributes::Limits;
 use crate::prometheus::Translation;
 use crate::runtime::{Pin, Plan, clock};
 use crate::series::peers;
@@ -144,6 +146,28 @@ pub struct Options {
         env = "CATCHMENT_MEMORY_LIMIT"
     )]
     memory_limit: String,
+    /// Attributes of a point, resource or scope, 1 to 1024
+    ///
+    /// A point that has more is rejected; of a resource or scope those with the first keys stay, and one tells of the others
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "N",
+        default_value_t = crate::limits::ATTRIBUTES_MAX.to_string(),
+        env = "CATCHMENT_MAX_ATTRIBUTES"
+    )]
+    max_attributes: String,
+    /// Bytes of an attribute's value as it is encoded, 64 to 64KiB
+    ///
+    /// A point that has a longer one is rejected; those of a resource or scope are cut and end in their hash
+    #[arg(
+        help_heading = "Limits",
+        long,
+        value_name = "SIZE",
+        default_value = "4KiB",
+        env = "CATCHMENT_MAX_ATTRIBUTE_VALUE"
+    )]
+    max_attribute_value: String,
     /// Largest request, before and after decompression
     #[arg(help_heading = "Limits", long, value_name = "SIZE", default_value = "64MiB", env = "CATCHMENT_MAX_BODY")]
     max_body: String,
@@ -468,6 +492,17 @@ impl Options {
         if max_body < 1024 {
             note(format!("--max-body {}: give at least 1KiB", self.max_body));
         }
+        let attributes = count(&self.max_attributes).ok().filter(|n| (1..=ATTRIBUTES_LIMIT).contains(n));
+        let attributes = attributes.unwrap_or_else(|| {
+            note(format!("--max-attributes {}: give a number from 1 to {ATTRIBUTES_LIMIT}", self.max_attributes));
+            1
+        });
+        let range = ATTRIBUTE_VALUE_BYTES_MIN..=ATTRIBUTE_VALUE_BYTES_LIMIT;
+        let value_bytes = size(&self.max_attribute_value).ok().filter(|bytes| range.contains(bytes));
+        let value_bytes = value_bytes.unwrap_or_else(|| {
+            note(format!("--max-attribute-value {}: give a size from 64 to 64KiB", self.max_attribute_value));
+            ATTRIBUTE_VALUE_BYTES_MIN
+        });
         let capture_limit = size(&self.capture_limit).unwrap_or_else(|why| {
             note(format!("--capture-limit {why}"));
             CAPTURE_LIMIT_MIN
@@ -521,6 +556,7 @@ impl Options {
             series_limit,
             peer_share,
             memory_limit,
+            attributes: Limits { attributes, value_bytes },
             max_body,
             expire,
             max_future,

@@ -565,7 +565,7 @@ impl Ingest {
         let group = self.contexts.at(stream).group.clone();
         let key_byte = bytes.first().copied().unwrap_or(0);
         let mut normal = Vec::with_capacity(bytes.len());
-        match attributes::normalise(&bytes, key_byte, &mut normal) {
+        match attributes::normalise(&bytes, key_byte, self.options.limits, &mut normal) {
             Ok(Ok(())) => {}
             Ok(Err(bad)) => return Err(reject_of(bad)),
             Err(_) => unreachable!("a route's bytes have been validated"),
@@ -831,15 +831,15 @@ impl Ingest {
         stage: &mut Stage<'_>,
         tally: &mut Tally,
     ) -> Result<(u32, u32), Reject> {
-        let state = self.registry.state();
+        let (state, limits) = (self.registry.state(), self.options.limits);
         let mut cut = 0;
         let resource_id = self.contexts.enter_resource(&context.resource, || {
-            let run = collect(context.resource.bytes, 1, 0x0a, &mut cut)?;
+            let run = collect(context.resource.bytes, (1, 0x0a), limits, &mut cut)?;
             cut += u64::from(context.resource.schema_url.len() > NAME_BYTES_MAX);
             Ok::<_, Reject>(Set::new(&[], &run, state))
         })?;
         let scope_id = self.contexts.enter_scope(resource_id, &context.scope, || {
-            let run = collect(context.scope.bytes, 3, 0x1a, &mut cut)?;
+            let run = collect(context.scope.bytes, (3, 0x1a), limits, &mut cut)?;
             cut += u64::from(context.scope.schema_url.len() > NAME_BYTES_MAX);
             Ok::<_, Reject>(Set::new(&scope_texts(context.scope.bytes, &mut cut), &run, state))
         })?;
@@ -902,7 +902,7 @@ impl Ingest {
             }
         }
         let mut normal = Vec::with_capacity(raw.len());
-        attributes::normalise(&raw, raw.first().copied().unwrap_or(0), &mut normal).ok()?.ok()?;
+        attributes::normalise(&raw, raw.first().copied().unwrap_or(0), self.options.limits, &mut normal).ok()?.ok()?;
         let group = self.registry.with_bounds(&base, &normal)?;
         let bounds: Vec<u8> = group.bounds.iter().flat_map(|bound| bound.to_bits().to_le_bytes()).collect();
         let metric = MetricHead { name: &name, unit: &unit, ..MetricHead::default() };
@@ -980,7 +980,12 @@ fn monotonic(point: &Number) -> bool {
 
 /// Gathers and normalises the attribute records (field `number`) of a validated message; what is over the limits is cut, and
 /// counted: a long text of a resource or scope never costs its points.
-fn collect(message: &[u8], number: u32, key_byte: u8, cut: &mut u64) -> Result<Vec<u8>, Reject> {
+fn collect(
+    message: &[u8],
+    (number, key_byte): (u32, u8),
+    limits: attributes::Limits,
+    cut: &mut u64,
+) -> Result<Vec<u8>, Reject> {
     debug_assert!(
         crate::otlp::schema::validate(if number == 1 { Message::Resource } else { Message::Scope }, message, 1).is_ok()
     );
@@ -996,13 +1001,13 @@ fn collect(message: &[u8], number: u32, key_byte: u8, cut: &mut u64) -> Result<V
         }
     }
     let mut out = Vec::new();
-    match attributes::normalise(&run, key_byte, &mut out) {
+    match attributes::normalise(&run, key_byte, limits, &mut out) {
         Ok(Ok(())) => return Ok(out),
         Ok(Err(bad @ Bad::DuplicateKey)) => return Err(reject_of(bad)),
         Ok(Err(Bad::TooMany | Bad::TooLong)) => *cut += 1,
         Err(_) => unreachable!("the message has been validated"),
     }
-    match attributes::normalise_cut(&run, key_byte) {
+    match attributes::normalise_cut(&run, key_byte, limits) {
         Ok(cut) => Ok(cut),
         Err(_) => unreachable!("the message has been validated"),
     }

@@ -63,6 +63,8 @@ use walk::{MetricWalk, Place, Walked};
 pub struct Options {
     /// Wall time at which the process started, nanoseconds.
     pub started_ns: u64,
+    /// What attributes may be.
+    pub limits: attributes::Limits,
 }
 
 /// One core's side of the aggregation.
@@ -409,7 +411,12 @@ impl Ingest {
             }
             if let Err(reason) = check_histogram(&mut point, stream.is_some(), ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(run, HISTOGRAM_ATTRIBUTES_KEY, &mut Vec::new())?;
+                    let _ = attributes::normalise(
+                        run,
+                        HISTOGRAM_ATTRIBUTES_KEY,
+                        attributes::Limits::DEFAULT,
+                        &mut Vec::new(),
+                    )?;
                 }
                 stage.reject(key.kind, reason, 1);
                 return Ok(());
@@ -454,7 +461,12 @@ impl Ingest {
                 .map_err(|f| f.named("ExponentialHistogramDataPoint"))?;
             if let Err(reason) = check_exponential(&mut point, ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(run, EXPONENTIAL_ATTRIBUTES_KEY, &mut Vec::new())?;
+                    let _ = attributes::normalise(
+                        run,
+                        EXPONENTIAL_ATTRIBUTES_KEY,
+                        attributes::Limits::DEFAULT,
+                        &mut Vec::new(),
+                    )?;
                 }
                 stage.reject(key.kind, reason, 1);
                 return Ok(());
@@ -555,9 +567,9 @@ fn stage_birth<'a>(
     }
     stage.coded += run.len();
     let mut normal = run;
-    if !attributes::is_normal(run, key_byte) {
+    if !attributes::is_normal(run, key_byte, stage.limits) {
         let mut other = Vec::with_capacity(run.len());
-        if let Err(bad) = attributes::normalise(run, key_byte, &mut other)? {
+        if let Err(bad) = attributes::normalise(run, key_byte, stage.limits, &mut other)? {
             stage.reject(key.kind, reject_of(bad), 1);
             return Ok(None);
         }
@@ -608,7 +620,8 @@ fn walk_number<'a>(
         }
         Err(reason) => {
             if let Attributes::Run(run) = point.attributes {
-                let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
+                let _ =
+                    attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, attributes::Limits::DEFAULT, &mut Vec::new())?;
             }
             stage.reject(kind, reason, 1);
             Ok(None)

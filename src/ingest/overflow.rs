@@ -224,9 +224,9 @@ mod tests {
         assert_eq!(overflow_run(Kind::Sum), point.encode_to_vec());
         for kind in [Kind::Sum, Kind::Histogram, Kind::ExponentialHistogram] {
             let run = overflow_run(kind);
-            assert!(attributes::is_normal(run, run[0]) && is_overflow(run), "{kind:?}");
+            assert!(attributes::is_normal(run, run[0], attributes::Limits::DEFAULT) && is_overflow(run), "{kind:?}");
         }
-        assert!(attributes::is_normal(RESOURCE.bytes, 0x0a));
+        assert!(attributes::is_normal(RESOURCE.bytes, 0x0a, attributes::Limits::DEFAULT));
         assert!(!is_overflow(&[]) && !is_overflow(&overflow_run(Kind::Sum)[..27]));
     }
 }

@@ -144,7 +144,7 @@ impl Ingest {
         tally: &mut Tally,
     ) -> (Option<Result<Receipt, Fault>>, u64) {
         let (mut at, messages) = part.as_ref().map_or((Place::START, 0), |part| (part.at, part.messages));
-        let mut stage = Stage::new(arena, messages);
+        let mut stage = Stage::new(arena, messages, self.options.limits);
         stage.is_dry = part.as_ref().is_some_and(|part| !part.is_applying());
         let walked = self.walk(body, &mut at, arena, &mut stage);
         let cost_ns = stage.cost_ns(self.staged.len());

@@ -7,6 +7,7 @@ use super::misses::Miss;
 use crate::examples::example;
 use crate::limits::REQUEST_MESSAGES_MAX;
 use crate::model::{Kind, Reject};
+use crate::otlp::attributes::Limits;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
 use crate::otlp::summaries::SummaryPoint;
@@ -121,6 +122,8 @@ pub struct Birth<'a> {
 
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.
 pub struct Stage<'a> {
+    /// What attributes may be.
+    pub limits: Limits,
     /// Routes to be made.
     pub births: ArenaVec<'a, Birth<'a>>,
     /// Their streams.
@@ -172,8 +175,9 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Nothing yet, of a request of which so many messages were counted before.
-    pub fn new(arena: &'a Bump, messages: u64) -> Stage<'a> {
+    pub fn new(arena: &'a Bump, messages: u64, limits: Limits) -> Stage<'a> {
         Stage {
+            limits,
             births: ArenaVec::new_in(arena),
             contexts: ArenaVec::new_in(arena),
             ring: &mut [],
@@ -280,8 +284,13 @@ impl<'a> Stage<'a> {
     /// Counts rejected points of the metric being walked.
     #[cold]
     pub fn reject(&mut self, kind: Kind, reason: Reject, n: u64) {
-        let (resource, name) = self.current;
-        self.reject_as(kind, reason, n, || example(resource, name));
+        let ((resource, name), limits) = (self.current, self.limits);
+        let allowed = || match reason {
+            Reject::TooManyAttributes => format!(", {} are allowed", limits.attributes),
+            Reject::LongAttribute => format!(", {} bytes of a value are allowed", limits.value_bytes),
+            _ => String::new(),
+        };
+        self.reject_as(kind, reason, n, || example(resource, name) + &allowed());
     }
 
     /// Counts rejected points; `example` says what they are of.

@@ -38,7 +38,12 @@ impl Ingest {
                 read(message, ingest.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
             if let Err(reason) = check_summary(&point, ingest.latest) {
                 if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, &mut Vec::new())?;
+                    let _ = attributes::normalise(
+                        run,
+                        NUMBER_ATTRIBUTES_KEY,
+                        attributes::Limits::DEFAULT,
+                        &mut Vec::new(),
+                    )?;
                 }
                 stage.reject(key.kind, reason, 1);
                 return Ok(());

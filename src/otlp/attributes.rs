@@ -12,19 +12,38 @@ use super::schema::{Message, validate};
 use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::wire::{Fault, Field, Reader, check_utf8, put_header, put_varint, varint_size};
 
+/// What a set may have: `--max-attributes` and `--max-attribute-value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Attributes.
+    pub attributes: usize,
+    /// Bytes of a value, as it is encoded.
+    pub value_bytes: usize,
+}
+
+impl Limits {
+    /// Where nobody says otherwise.
+    pub const DEFAULT: Limits = Limits { attributes: ATTRIBUTES_MAX, value_bytes: ATTRIBUTE_VALUE_BYTES_MAX };
+
+    /// No record up to this length can be over the limits.
+    const fn short(self) -> usize {
+        if self.value_bytes < ATTRIBUTE_KEY_BYTES_MAX { self.value_bytes } else { ATTRIBUTE_KEY_BYTES_MAX }
+    }
+}
+
 /// What is wrong with a well-formed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bad {
     /// The same key twice (M5).
     DuplicateKey,
-    /// More than `limits::ATTRIBUTES_MAX`.
+    /// More than `Limits::attributes`.
     TooMany,
-    /// A key over `limits::ATTRIBUTE_KEY_BYTES_MAX`, or a value over `limits::ATTRIBUTE_VALUE_BYTES_MAX`.
+    /// A key over `limits::ATTRIBUTE_KEY_BYTES_MAX`, or a value over `Limits::value_bytes`.
     TooLong,
 }
 
 /// Validates the run (wire faults) and appends its normalised form to `out`.
-pub fn normalise(run: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<Result<(), Bad>, Fault> {
+pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) -> Result<Result<(), Bad>, Fault> {
     let start = out.len();
     let mut reader = Reader::new(run);
     let mut count = 0;
@@ -35,11 +54,11 @@ pub fn normalise(run: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<Result<(
         put_key_value(record, key_byte, out)?;
         count += 1;
     }
-    if count > ATTRIBUTES_MAX {
+    if count > limits.attributes {
         out.truncate(start);
         return Ok(Err(Bad::TooMany));
     }
-    if out.len() - start > ATTRIBUTE_KEY_BYTES_MAX && Records::new(&out[start..]).any(Record::is_long) {
+    if out.len() - start > limits.short() && Records::new(&out[start..]).any(|record| record.is_long(limits)) {
         out.truncate(start);
         return Ok(Err(Bad::TooLong));
     }
@@ -82,7 +101,7 @@ fn put_text_attribute(key: &str, text: &str, key_byte: u8, out: &mut Vec<u8>) {
 /// Brings a resource's or scope's validated attributes within the limits, where `normalise` would refuse them: long keys
 /// and texts are cut, other long values become a text that tells their size and hash; of a key that stands twice the last
 /// record stays; of too many attributes those with the first keys stay, and one tells of the others.
-pub fn normalise_cut(run: &[u8], key_byte: u8) -> Result<Vec<u8>, Fault> {
+pub fn normalise_cut(run: &[u8], key_byte: u8, limits: Limits) -> Result<Vec<u8>, Fault> {
     let mut records = std::collections::BTreeMap::new();
     let mut reader = Reader::new(run);
     while !reader.is_empty() {
@@ -91,17 +110,17 @@ pub fn normalise_cut(run: &[u8], key_byte: u8) -> Result<Vec<u8>, Fault> {
         let mut one = Vec::new();
         put_key_value(record, key_byte, &mut one)?;
         let Some(normal) = Records::new(&one).next() else { continue };
-        if normal.is_long() {
+        if normal.is_long(limits) {
             let key = String::from_utf8_lossy(normal.key());
             let key = cut_text(&key, ATTRIBUTE_KEY_BYTES_MAX).into_owned();
             let value = normal.value();
             let mut short = Vec::new();
             match normal.text() {
                 Some(text) => {
-                    let kept = cut_text(text, ATTRIBUTE_VALUE_BYTES_MAX - 4);
+                    let kept = cut_text(text, limits.value_bytes - 4);
                     put_text_attribute(&key, &kept, key_byte, &mut short);
                 }
-                None if value.len() > ATTRIBUTE_VALUE_BYTES_MAX => {
+                None if value.len() > limits.value_bytes => {
                     let said = format!("({} bytes){}", value.len(), digits(value));
                     put_text_attribute(&key, &said, key_byte, &mut short);
                 }
@@ -118,7 +137,7 @@ pub fn normalise_cut(run: &[u8], key_byte: u8) -> Result<Vec<u8>, Fault> {
         }
     }
     let mut out = Vec::new();
-    let kept = if records.len() > ATTRIBUTES_MAX { ATTRIBUTES_MAX - 1 } else { records.len() };
+    let kept = if records.len() > limits.attributes { limits.attributes - 1 } else { records.len() };
     let (mut others, left) = (Vec::new(), records.len() - kept);
     for (i, record) in records.values().enumerate() {
         if i < kept { &mut out } else { &mut others }.extend_from_slice(record);
@@ -146,9 +165,10 @@ fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Whether `count` records, normalised, are not too many and have no key twice.
+/// Whether `count` records of an exemplar, normalised, are not too many and have no key twice.
 pub(super) fn are_acceptable(run: &[u8], count: usize) -> bool {
-    count <= ATTRIBUTES_MAX && !Records::new(run).any(Record::is_long) && !(count > 1 && has_duplicate_keys(run, count))
+    let is_long = |record: Record<'_>| record.is_long(Limits::DEFAULT);
+    count <= ATTRIBUTES_MAX && !Records::new(run).any(is_long) && !(count > 1 && has_duplicate_keys(run, count))
 }
 
 /// Writes one validated KeyValue with minimal encoding; nothing is allocated where it has it already and is plain.
@@ -164,11 +184,11 @@ pub(super) fn put_record(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Resu
 
 /// Whether `normalise` would find nothing to reject and nothing to change, where that is seen at a glance: a few plain
 /// records with different keys, as SDKs send them. `false` says nothing.
-pub fn is_normal(run: &[u8], key_byte: u8) -> bool {
+pub fn is_normal(run: &[u8], key_byte: u8, limits: Limits) -> bool {
     let (mut keys, mut count) = ([&[][..]; FEW], 0);
     let mut left = run;
-    while let Some((key, rest)) = split_plain(left, key_byte) {
-        if count == FEW || keys[..count].contains(&key) {
+    while let Some((key, rest)) = split_plain(left, key_byte, limits) {
+        if count == FEW.min(limits.attributes) || keys[..count].contains(&key) {
             return false;
         }
         keys[count] = key;
@@ -183,12 +203,12 @@ const FEW: usize = 16;
 const _: () = assert!(FEW <= ATTRIBUTES_MAX, "what is called normal is not too many");
 
 /// The key of a plain record of valid texts at the head of a run, and the run behind it.
-fn split_plain(run: &[u8], key_byte: u8) -> Option<(&[u8], &[u8])> {
+fn split_plain(run: &[u8], key_byte: u8, limits: Limits) -> Option<(&[u8], &[u8])> {
     let mut reader = Reader::new(run.strip_prefix(&[key_byte])?);
     let length = minimal(&mut reader)?;
     let (record, rest) = reader.rest().split_at_checked(usize::try_from(length).ok()?)?;
     let (key, text) = plain(record)?;
-    let is_short = key.len() <= ATTRIBUTE_KEY_BYTES_MAX && text.len() <= ATTRIBUTE_VALUE_BYTES_MAX - 4;
+    let is_short = key.len() <= ATTRIBUTE_KEY_BYTES_MAX && text.len() <= limits.value_bytes - 4;
     (is_short && check_utf8(key).is_ok() && check_utf8(text).is_ok()).then_some((key, rest))
 }
 
@@ -480,9 +500,9 @@ impl<'a> Record<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    fn is_long(self) -> bool {
-        self.bytes.len() > ATTRIBUTE_KEY_BYTES_MAX
-            && (self.key().len() > ATTRIBUTE_KEY_BYTES_MAX || self.value().len() > ATTRIBUTE_VALUE_BYTES_MAX)
+    fn is_long(self, limits: Limits) -> bool {
+        self.bytes.len() > limits.short()
+            && (self.key().len() > ATTRIBUTE_KEY_BYTES_MAX || self.value().len() > limits.value_bytes)
     }
 }
 
@@ -571,17 +591,17 @@ mod tests {
         let values = [text("GET"), text(""), text(&long), vec![0x10, 1], int, vec![0x18, 0], double];
         let keyed = |n: usize| -> Vec<u8> { (0..n).flat_map(|i| record(&format!("k{i}"), &values[i % 7])).collect() };
         for n in 0..=FEW {
-            assert!(is_normal(&keyed(n), KEY), "{n}");
+            assert!(is_normal(&keyed(n), KEY, Limits::DEFAULT), "{n}");
         }
-        assert!(!is_normal(&keyed(FEW + 1), KEY), "more than are compared each with each");
+        assert!(!is_normal(&keyed(FEW + 1), KEY, Limits::DEFAULT), "more than are compared each with each");
         let run = keyed(3);
         let twice = [&run[..], &record("k1", &text("x"))].concat();
         let with = |old: u8| record("k", &text("x")).iter().map(|b| if *b == old { 0xff } else { *b }).collect();
         let none = record("k", &[]);
         for other in [twice, with(b'k'), with(b'x'), none, record("", &text("x")), record("k", &[0x10, 2])] {
-            assert!(!is_normal(&other, KEY), "{other:?}");
+            assert!(!is_normal(&other, KEY, Limits::DEFAULT), "{other:?}");
         }
-        assert!(!is_normal(&run, KEY + 1) && !is_normal(&run[..run.len() - 1], KEY));
+        assert!(!is_normal(&run, KEY + 1, Limits::DEFAULT) && !is_normal(&run[..run.len() - 1], KEY, Limits::DEFAULT));
     }
 
     /// A value nested at random; maps may hold a key twice.
@@ -632,7 +652,7 @@ mod tests {
 
     fn normal(run: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        assert_eq!(normalise(run, KEY, &mut out), Ok(Ok(())));
+        assert_eq!(normalise(run, KEY, Limits::DEFAULT, &mut out), Ok(Ok(())));
         out
     }
 
@@ -645,7 +665,7 @@ mod tests {
         assert_eq!(normal(&record("k", &other)), want);
         let parts = [map(&[pair("long", 3)]), map(&[pair("b", 2), pair("a", 1)])].concat();
         assert_eq!(normal(&record("k", &parts)), want, "a map in two parts");
-        assert!(!is_normal(&record("k", &other), KEY));
+        assert!(!is_normal(&record("k", &other), KEY, Limits::DEFAULT));
         let array = |values: &[u8]| Nested::Array(values.iter().map(|n| Nested::Int(*n)).collect());
         let of = |value: &Nested| normal(&record("k", &any_value(value, &mut |_| {})));
         assert_ne!(of(&array(&[1, 2])), of(&array(&[2, 1])), "an array's order counts");
@@ -692,9 +712,9 @@ mod tests {
                 let at = at.index(run.len());
                 run[at] = *byte;
             }
-            if is_normal(&run, KEY) {
+            if is_normal(&run, KEY, Limits::DEFAULT) {
                 let mut normal = Vec::new();
-                prop_assert_eq!(normalise(&run, KEY, &mut normal), Ok(Ok(())));
+                prop_assert_eq!(normalise(&run, KEY, Limits::DEFAULT, &mut normal), Ok(Ok(())));
                 prop_assert_eq!(normal, run);
             }
         }

@@ -787,6 +787,7 @@ pub(super) mod tests {
             peer_share: 5_000,
             memory_limit: None,
             max_body: 1 << 20,
+            attributes: crate::otlp::attributes::Limits::DEFAULT,
             expire: INTERVAL * 3,
             max_future: INTERVAL,
             shutdown_timeout: INTERVAL,

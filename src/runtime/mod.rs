@@ -40,6 +40,7 @@ use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
 use crate::model::Temporality;
 use crate::net::hops::Hops;
+use crate::otlp::attributes;
 use crate::series::peers::Shares;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -103,6 +104,8 @@ pub struct Plan {
     pub peer_share: u32,
     /// Bytes; `None`: three quarters of what there is.
     pub memory_limit: Option<usize>,
+    /// What attributes of points, resources and scopes may be.
+    pub attributes: attributes::Limits,
     /// Bytes of one request.
     pub max_body: usize,
     /// Idle time after which a series is forgotten.
@@ -285,7 +288,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let mut windows = Vec::new();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
-        let ingest_options = ingest::Options { started_ns: started.wall_ns };
+        let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
         let parts = shard::Parts {
             number: i,
             house: house.clone(),

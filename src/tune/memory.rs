@@ -14,6 +14,7 @@ use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
 use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
 use crate::model::Input;
+use crate::otlp::attributes::Limits;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -229,7 +230,12 @@ fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Re
             let confined = machine::confine(&[core]);
             let core = Core {
                 shard,
-                ingest: Ingest::new(shard, ingest::Options { started_ns }, registry.clone(), slab),
+                ingest: Ingest::new(
+                    shard,
+                    ingest::Options { started_ns, limits: Limits::DEFAULT },
+                    registry.clone(),
+                    slab,
+                ),
                 owner: Owner::new(shard, flush, registry).0,
                 tally: Tally::default(),
                 shared,

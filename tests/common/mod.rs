@@ -5,6 +5,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Input, Receipt, Temporality};
+use catchment::otlp::attributes::Limits;
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
@@ -78,7 +79,9 @@ impl Rig {
             cores: writers
                 .into_iter()
                 .enumerate()
-                .map(|(i, slab)| Ingest::new(i, IngestOptions { started_ns: START }, registry.clone(), slab))
+                .map(|(i, slab)| {
+                    Ingest::new(i, IngestOptions { started_ns: START, limits: Limits::DEFAULT }, registry.clone(), slab)
+                })
                 .collect(),
             owners: (0..cores).map(|i| Owner::new(i, options, registry.clone()).0).collect(),
             registry,

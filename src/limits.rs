@@ -222,6 +222,17 @@ pub const GIVE_BACK_FALL_BYTES: usize = 4 * MIB;
 /// Bytes of that fall for which what waits to be freed is looked at once: a look frees 512 things at most, some 0.1 ms, and a
 /// series that goes is two or three.
 pub const GIVE_BACK_LOOK_BYTES: usize = 64 * KIB;
+/// Where the system sets a wall (`ulimit -v`): memory that has to be free before a request is taken on, at most, bytes.
+pub const MARGIN_BYTES_MAX: usize = 32 * MIB;
+/// And the part of the memory limit that it is otherwise, and of what series take, which comes on top: tables grow by
+/// doubling.
+pub const MARGIN_PART: usize = 16;
+/// Bytes of a body's buffer from which on the system is asked there.
+pub const MARGIN_ASKED_BYTES: usize = 64 * KIB;
+/// Retry advice when the system has no memory, milliseconds.
+pub const NO_MEMORY_RETRY_MS: u64 = 5_000;
+/// Bodies ended in one turn of a shard's loop because their peer gives way.
+pub const GIVE_WAY_PER_TURN_MAX: usize = 16;
 /// Smallest `--memory-limit`, bytes: what `auto` takes of a container of 64 MiB.
 pub const MEMORY_LIMIT_MIN: usize = 40 * MIB;
 /// Bytes of the scrape page after which a chunk is handed out.

@@ -358,10 +358,20 @@ pub trait Intake {
     fn export(&mut self, origin: Origin, body: &[u8], part: &mut Option<Box<Sliced>>, now: Now) -> Exported;
 
     /// Asks for `bytes` of the memory budget before a body is read or inflated; `false` refuses it retryably.
-    fn reserve(&mut self, bytes: usize) -> bool;
+    fn reserve(&mut self, peer: Peer, bytes: usize) -> bool;
 
     /// Gives back what `reserve` granted.
-    fn release(&mut self, bytes: usize);
+    fn release(&mut self, peer: Peer, bytes: usize);
+
+    /// Whether some peer has to give others room.
+    fn is_wanted(&self) -> bool {
+        false
+    }
+
+    /// Whether this peer has to: its bodies that are not whole are ended.
+    fn gives_way(&self, _: Peer) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

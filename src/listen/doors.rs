@@ -59,7 +59,13 @@ impl Doors {
         let mut bench = Bench { shop: &mut self.shop, intake, now, peer: Peer::default() };
         bench.end_orphan();
         bench.shop.export_left_ns = limits::EXPORT_SLICE_NS;
-        let more = self.floor.turn(&mut bench, now, |bench| bench.shop.export_left_ns > 0);
+        let mut more = self.floor.turn(&mut bench, now, |bench| bench.shop.export_left_ns > 0);
+        for _ in 0..limits::GIVE_WAY_PER_TURN_MAX {
+            if !bench.intake.is_wanted() || !self.floor.give_way(&mut bench, now) {
+                break;
+            }
+            more = true;
+        }
         self.count();
         more || self.shop.has_orphan()
     }

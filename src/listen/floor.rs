@@ -53,6 +53,14 @@ pub trait Serve<B> {
     fn stop(&mut self, bench: &mut B) -> Step;
     /// Whether nothing is lost with it: no request is begun, none in hand, no answer under way.
     fn is_idle(&self, wire: &Wire) -> bool;
+    /// How fast the slowest of its bodies comes that have to give way to other peers', bytes a second.
+    fn pace(&self, _: &B) -> Option<u64> {
+        None
+    }
+    /// Ends that body.
+    fn give_way(&mut self, _: &Rc<Wire>, _: &mut B) -> Step {
+        Step::Wait
+    }
     /// The connection is gone: gives back what unfinished requests hold.
     fn abandon(&mut self, bench: &mut B);
 }
@@ -302,6 +310,29 @@ impl<S> Floor<S> {
             }
         }
         !self.ready.is_empty() || self.entrances.iter().any(|entrance| entrance.ready)
+    }
+
+    /// Ends the body that comes slowest of those whose peers have to give way to others; `false` when there is none.
+    pub fn give_way<B>(&mut self, bench: &mut B, now: Now) -> bool
+    where
+        S: Serve<B>,
+    {
+        let pace = |connection: &Connection<S>| match &connection.phase {
+            Phase::Live(session) => session.pace(bench),
+            Phase::Draining { .. } => None,
+        };
+        let slots = self.slots.iter().enumerate();
+        let slowest = slots.filter_map(|(slot, connection)| Some((pace(connection.as_ref()?)?, slot))).min();
+        let Some((_, slot)) = slowest else { return false };
+        let Some(mut connection) = self.slots[slot].take() else { return false };
+        connection.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
+        let step = match &mut connection.phase {
+            Phase::Live(session) => session.give_way(&connection.wire, bench),
+            Phase::Draining { .. } => Step::Wait,
+        };
+        let fate = connection.settle(step, bench, now, &mut self.stats);
+        self.after(slot, connection, fate, now);
+        true
     }
 
     /// When `on_timers` wants to be called, at the latest.

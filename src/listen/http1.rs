@@ -108,6 +108,18 @@ impl Session {
         if is_spent { Step::TimedOut } else { Step::Wait }
     }
 
+    /// How fast its body comes, if that has to give way to other peers'.
+    pub fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
+        self.exchange.as_ref().and_then(|exchange| bench.pace(&exchange.state, exchange.started_ns))
+    }
+
+    /// Ends that body, and with it the connection.
+    pub fn give_way<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+        self.answer(wire, bench, Err(Fault::NoBudget));
+        self.http.graceful_shutdown();
+        Step::Again
+    }
+
     /// Finishes the request in hand and takes no other.
     pub fn stop(&mut self) -> Step {
         if self.is_idle() {

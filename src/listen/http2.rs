@@ -158,6 +158,25 @@ impl Session {
         step
     }
 
+    /// How fast the slowest of its bodies comes that have to give way to other peers'.
+    pub fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
+        self.slowest(bench).map(|(pace, _)| pace)
+    }
+
+    /// Ends that body.
+    pub fn give_way<I: Intake>(&mut self, bench: &mut Bench<'_, I>) -> Step {
+        if let Some((_, index)) = self.slowest(bench) {
+            finish(self.calls.swap_remove(index), Err(Fault::NoBudget), bench);
+            self.note_idle(bench.now.mono_ns);
+        }
+        Step::Again
+    }
+
+    fn slowest<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<(u64, usize)> {
+        let calls = self.calls.iter().enumerate();
+        calls.filter_map(|(index, call)| Some((bench.pace(&call.state, call.started_ns)?, index))).min()
+    }
+
     /// GOAWAY; calls in hand are finished.
     pub fn stop(&mut self, now_ns: u64) -> Step {
         match &mut self.state {

@@ -91,8 +91,8 @@ struct Inflating {
 
 impl Inflating {
     /// A state and a buffer, both used before if there are such; `None` when the budget has no room for them.
-    fn begin(coding: Coding, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
-        let (plain, reserved) = buffer(coding.state_bytes(), shop, intake)?;
+    fn begin(coding: Coding, peer: Peer, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
+        let (plain, reserved) = buffer(coding.state_bytes(), peer, shop, intake)?;
         let spare = shop.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.coding == coding));
         let mut work = match spare {
             Some(work) => work,
@@ -101,7 +101,7 @@ impl Inflating {
                     Box::new(Inflating { coding, inflate, plain: Vec::new(), reserved: 0, is_done: false })
                 }
                 None => {
-                    intake.release(reserved);
+                    intake.release(peer, reserved);
                     return None;
                 }
             },
@@ -113,13 +113,13 @@ impl Inflating {
 }
 
 /// A buffer, used before if there is one that the budget has room for, and what was reserved for it and a state.
-fn buffer(state_bytes: usize, shop: &mut Shop, intake: &mut impl Intake) -> Option<(Vec<u8>, usize)> {
+fn buffer(state_bytes: usize, peer: Peer, shop: &mut Shop, intake: &mut impl Intake) -> Option<(Vec<u8>, usize)> {
     let used = shop.pool.take();
     let reserved = state_bytes + used.capacity();
-    if intake.reserve(reserved) {
+    if intake.reserve(peer, reserved) {
         return Some((used, reserved));
     }
-    intake.reserve(state_bytes).then_some((Vec::new(), state_bytes))
+    intake.reserve(peer, state_bytes).then_some((Vec::new(), state_bytes))
 }
 
 /// A JSON body on its way to protobuf.
@@ -132,8 +132,8 @@ struct Transcoding {
 
 impl Transcoding {
     /// As `Inflating::begin`; the state is small and a shard's own.
-    fn begin(shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
-        let (protobuf, reserved) = buffer(0, shop, intake)?;
+    fn begin(peer: Peer, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
+        let (protobuf, reserved) = buffer(0, peer, shop, intake)?;
         let mut work = shop.spare_transcoding.take().unwrap_or_default();
         work.transcoder.begin();
         (work.protobuf, work.reserved) = (protobuf, reserved);
@@ -191,12 +191,12 @@ pub struct Bench<'a, I> {
 impl<I: Intake> Bench<'_, I> {
     /// Takes a chunk of a body.
     pub fn collect(&mut self, tongue: Tongue, body: &mut Body, chunk: bytes::Bytes) -> Result<(), Fault> {
-        let collect = &mut body.collect;
+        let (collect, peer) = (&mut body.collect, body.peer);
         let max_body = self.shop.options.max_body;
         let prefix = if tongue == Tongue::Grpc { grpc::PREFIX_BYTES } else { 0 };
         self.shop.stats.body_bytes += chunk.len() as u64;
         let intake = &mut *self.intake;
-        match collect.push(chunk, max_body + prefix, &mut self.shop.pool, |bytes| intake.reserve(bytes)) {
+        match collect.push(chunk, max_body + prefix, &mut self.shop.pool, |bytes| intake.reserve(peer, bytes)) {
             Err(BodyFault::TooLarge) => return Err(Fault::TooLarge { limit: max_body }),
             Err(BodyFault::NoBudget) => return Err(Fault::NoBudget),
             Ok(()) => {}
@@ -212,7 +212,7 @@ impl<I: Intake> Bench<'_, I> {
 
     /// Puts a call whose body is waited for on the account.
     pub fn wait_for(&mut self, body: &mut Body) -> Result<(), Fault> {
-        if !self.intake.reserve(limits::CALL_BYTES) {
+        if !self.intake.reserve(body.peer, limits::CALL_BYTES) {
             return Err(Fault::NoBudget);
         }
         body.call_bytes = limits::CALL_BYTES;
@@ -238,7 +238,7 @@ impl<I: Intake> Bench<'_, I> {
             },
         };
         let plain = if is_packed {
-            match self.inflate(body, take.coding, &mut state.inflating) {
+            match self.inflate(body, (take.coding, state.peer), &mut state.inflating) {
                 Ok(Progress::Done) => state.inflating.as_ref().map_or(&[][..], |work| &work.plain),
                 Ok(Progress::More) => return None,
                 Err(fault) => return Some(Err(fault)),
@@ -247,7 +247,7 @@ impl<I: Intake> Bench<'_, I> {
             body
         };
         let message = if tongue == Tongue::Http(Dress::Json) {
-            match self.transcode(plain, &mut state.transcoding) {
+            match self.transcode(plain, state.peer, &mut state.transcoding) {
                 Ok(Progress::Done) => state.transcoding.as_ref().map_or(&[][..], |work| &work.protobuf),
                 Ok(Progress::More) => return None,
                 Err(fault) => return Some(Err(fault)),
@@ -271,17 +271,22 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Goes on inflating `body`.
-    fn inflate(&mut self, body: &[u8], coding: Coding, state: &mut Option<Box<Inflating>>) -> Result<Progress, Fault> {
+    fn inflate(
+        &mut self,
+        body: &[u8],
+        (coding, peer): (Coding, Peer),
+        state: &mut Option<Box<Inflating>>,
+    ) -> Result<Progress, Fault> {
         let begun = match state.take() {
             Some(work) => work,
-            None => Inflating::begin(coding, self.shop, self.intake).ok_or(Fault::NoBudget)?,
+            None => Inflating::begin(coding, peer, self.shop, self.intake).ok_or(Fault::NoBudget)?,
         };
         let Inflating { inflate, plain, reserved, is_done, .. } = &mut **state.insert(begun);
         if *is_done {
             return Ok(Progress::Done);
         }
         let grow = |bytes| {
-            let granted = self.intake.reserve(bytes);
+            let granted = self.intake.reserve(peer, bytes);
             *reserved += if granted { bytes } else { 0 };
             granted
         };
@@ -304,14 +309,14 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Goes on transcoding `text`.
-    fn transcode(&mut self, text: &[u8], state: &mut Option<Box<Transcoding>>) -> Result<Progress, Fault> {
+    fn transcode(&mut self, text: &[u8], peer: Peer, state: &mut Option<Box<Transcoding>>) -> Result<Progress, Fault> {
         let begun = match state.take() {
             Some(work) => work,
-            None => Transcoding::begin(self.shop, self.intake).ok_or(Fault::NoBudget)?,
+            None => Transcoding::begin(peer, self.shop, self.intake).ok_or(Fault::NoBudget)?,
         };
         let Transcoding { transcoder, protobuf, reserved } = &mut **state.insert(begun);
         let mut grow = |bytes| {
-            let granted = self.intake.reserve(bytes);
+            let granted = self.intake.reserve(peer, bytes);
             *reserved += if granted { bytes } else { 0 };
             granted
         };
@@ -370,6 +375,15 @@ impl<I: Intake> Bench<'_, I> {
         self.shop.stats.requests[input as usize][answer as usize] += 1;
     }
 
+    /// How fast a body comes that has to give way to others, bytes a second; nothing for one that is whole or need not.
+    pub fn pace(&self, body: &Body, started_ns: u64) -> Option<u64> {
+        if body.is_whole() || !self.intake.gives_way(body.peer) {
+            return None;
+        }
+        let elapsed_ms = self.now.mono_ns.saturating_sub(started_ns) / 1_000_000 + 1;
+        Some((body.received() as u64).saturating_mul(1_000) / elapsed_ms)
+    }
+
     /// Why a body that is not whole should not be waited for any longer.
     pub fn overdue(&self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
         if body.is_whole() {
@@ -412,7 +426,7 @@ impl<I: Intake> Bench<'_, I> {
             self.shop.spare_transcoding = Some(work);
         }
         if reserved > 0 {
-            self.intake.release(reserved);
+            self.intake.release(body.peer, reserved);
         }
     }
 }

@@ -80,6 +80,22 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
+    fn pace(&self, bench: &Bench<'_, I>) -> Option<u64> {
+        match self {
+            Otlp::Sniffing { .. } => None,
+            Otlp::Http1(session) => session.pace(bench),
+            Otlp::Http2(session) => session.pace(bench),
+        }
+    }
+
+    fn give_way(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, I>) -> Step {
+        match self {
+            Otlp::Sniffing { .. } => Step::Wait,
+            Otlp::Http1(session) => session.give_way(wire, bench),
+            Otlp::Http2(session) => session.give_way(bench),
+        }
+    }
+
     fn abandon(&mut self, bench: &mut Bench<'_, I>) {
         match self {
             Otlp::Sniffing { .. } => {}

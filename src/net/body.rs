@@ -91,7 +91,9 @@ impl Collect {
                 }
                 self.reserved = room;
             }
-            self.many.reserve_exact(room - self.many.len());
+            if self.many.try_reserve_exact(room - self.many.len()).is_err() {
+                return Err(BodyFault::NoBudget);
+            }
             self.many.extend_from_slice(&self.one);
             self.one = Bytes::new();
             self.many.extend_from_slice(&chunk);

@@ -158,7 +158,9 @@ pub(super) fn advance(
             if !grow(more) {
                 return Err(InflateFault::NoBudget);
             }
-            output.reserve_exact(more);
+            if output.try_reserve_exact(more).is_err() {
+                return Err(InflateFault::NoBudget);
+            }
         }
         state.step(input, output)?;
         if output.len() > limit {

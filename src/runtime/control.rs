@@ -555,7 +555,7 @@ impl View {
                 .collect(),
             series: (registry.live(), self.series_limit, registry.group_count()),
             // ORDERING: for the page only
-            bodies: (self.house.bodies.load(Relaxed), self.memory.bodies),
+            bodies: (self.house.bodies.taken(), self.memory.bodies),
             cuts: (counts.cuts, counts.postponed, counts.skipped),
             scrapes: (counts.scrapes, counts.superseded, counts.scrapes_refused),
             page_cases: counts.left_out,
@@ -760,7 +760,7 @@ pub(super) mod tests {
     use crate::series::slab::SlabWriter;
     use crate::sync::cut::{CutBoard, Due, Switch};
     use crate::telemetry::watch::Watch;
-    use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
+    use std::sync::atomic::{AtomicU8, AtomicU64};
 
     const SHARDS: usize = 3;
     const INTERVAL: Duration = Duration::from_secs(10);
@@ -814,8 +814,8 @@ pub(super) mod tests {
             heartbeats: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
             drained: (0..SHARDS).map(|_| AtomicBool::new(false)).collect(),
             holding: (0..SHARDS).map(|_| AtomicBool::new(false)).collect(),
-            bodies: AtomicUsize::new(0),
-            bodies_max: memory.bodies,
+            bodies: super::super::bodies::Bodies::new(memory.bodies, 5_000),
+            margin: None,
         });
         let flush = crate::flush::Options { started_ns: 1, expire_ns: 1, interval_ns: 1 };
         let windows = (0..SHARDS).map(|shard| Window {

@@ -126,6 +126,11 @@ fn own(root: &Path) -> Vec<Available> {
         .collect()
 }
 
+/// Whether the system limits the addresses of this process: then it may have no memory although its limit is not reached.
+pub(super) fn has_wall() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::As).current.is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@
 
 mod banner;
 mod bind;
+mod bodies;
 pub mod clock;
 mod control;
 mod count;
@@ -37,7 +38,10 @@ use crate::deliver::{self, Destination};
 use crate::files;
 use crate::flush;
 use crate::ingest;
-use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
+use crate::limits::{
+    GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MARGIN_BYTES_MAX, MARGIN_PART, MIB,
+    PEER_WANTS_FOR,
+};
 use crate::model::Temporality;
 use crate::net::hops::Hops;
 use crate::otlp::attributes;
@@ -51,7 +55,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// `--pin`
@@ -145,8 +149,9 @@ struct House {
     /// By shard: encoded requests wait for room in a queue.
     holding: Vec<AtomicBool>,
     /// Bytes of bodies being read or inflated.
-    bodies: AtomicUsize,
-    bodies_max: usize,
+    bodies: bodies::Bodies,
+    /// The system sets this process a wall (`ulimit -v`): so much has to be free there before a request is taken on, bytes.
+    margin: Option<usize>,
 }
 
 impl House {
@@ -162,14 +167,15 @@ impl House {
         self.holding.iter().any(|holding| holding.load(Relaxed))
     }
 
-    fn reserve(&self, bytes: usize) -> bool {
-        // ORDERING: a budget; publishes nothing
-        let before = self.bodies.fetch_add(bytes, Relaxed);
-        if before + bytes > self.bodies_max {
-            self.bodies.fetch_sub(bytes, Relaxed);
-            return false;
-        }
-        true
+    /// Whether the system would give `bytes` and the margin beside them, which it is asked where it sets a wall: a failed
+    /// allocation further in would end the process.
+    fn has_room(&self, bytes: usize) -> bool {
+        let Some(margin) = self.margin else { return true };
+        let bytes = bytes + margin + self.registry.bytes() / MARGIN_PART;
+        let mut probe: Vec<u8> = Vec::new();
+        let granted = probe.try_reserve_exact(bytes).is_ok();
+        std::hint::black_box(&mut probe);
+        granted
     }
 }
 
@@ -265,8 +271,8 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         heartbeats: (0..plan.shards).map(|_| AtomicU64::new(0)).collect(),
         drained: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         holding: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
-        bodies: AtomicUsize::new(0),
-        bodies_max: memory.bodies,
+        bodies: bodies::Bodies::new(memory.bodies, plan.peer_share),
+        margin: machine::has_wall().then_some(MARGIN_BYTES_MAX.min(memory.limit / MARGIN_PART)),
     });
 
     let flush_options = flush::Options {

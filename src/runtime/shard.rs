@@ -9,6 +9,7 @@
 //!
 //! A full queue pauses nobody: what is encoded waits beside it (`deliver::Hold`) until the next merge of this shard.
 
+use super::bodies::Asked;
 use super::control::Window;
 use super::outlet::Queues;
 use super::{DRAINING, House, LAST_CUT, QUITTING, RUNNING, clock};
@@ -17,10 +18,13 @@ use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest, Sliced};
 use crate::ledger::{Book, Note};
-use crate::limits::{GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, SLICE, SOCKETS_TO_MERGE};
+use crate::limits::{
+    GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS, SLICE, SOCKETS_TO_MERGE,
+};
 use crate::listen::{self, Door, Doors};
-use crate::model::{Exported, Intake, Origin, Refusal};
+use crate::model::{Exported, Intake, Origin, Peer, Refusal};
 use crate::net::hops::Hops;
+use crate::series::peers::Peers;
 use crate::sync::allocator;
 use crate::sync::cut::{Due, Switch};
 use crate::sync::reclaim;
@@ -67,6 +71,10 @@ struct Core {
     capture: Option<Tap>,
     /// How far ahead of our clock points may be dated, nanoseconds.
     future_ns: u64,
+    /// Who asked for room last, and its slot.
+    peer: (Peer, u16),
+    /// When this turn of the loop began.
+    now_ns: u64,
     /// The last cut is behind it, or waits for the request that is being applied: no other one counts any more.
     closed: bool,
 }
@@ -79,6 +87,11 @@ impl Intake for Core {
         if self.closed && !part.as_ref().is_some_and(|part| part.is_applying()) {
             let why = "shutting down: send it again, to this address once it is back or to another".into();
             let refusal = Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS };
+            return Exported { end: Some(Err(refusal)), cost_ns: 0 };
+        }
+        if part.is_none() && !self.house.has_room(0) {
+            let why = "the system has no memory for this process (ulimit -v): raise it, or lower --memory-limit".into();
+            let refusal = Refusal::Overloaded { why, retry_after_ms: NO_MEMORY_RETRY_MS };
             return Exported { end: Some(Err(refusal)), cost_ns: 0 };
         }
         let before = clock::mono();
@@ -101,13 +114,40 @@ impl Intake for Core {
         Exported { end: end.map(|end| end.map_err(refused)), cost_ns }
     }
 
-    fn reserve(&mut self, bytes: usize) -> bool {
-        self.house.reserve(bytes)
+    fn reserve(&mut self, peer: Peer, bytes: usize) -> bool {
+        if bytes >= MARGIN_ASKED_BYTES && !self.house.has_room(bytes) {
+            return false;
+        }
+        let slot = self.slot(peer);
+        let asked = self.house.bodies.reserve(slot, bytes, self.now_ns);
+        if asked == Asked::Wanted {
+            self.house.wake_all();
+        }
+        asked == Asked::Granted
     }
 
-    fn release(&mut self, bytes: usize) {
-        // ORDERING: a budget; publishes nothing
-        self.house.bodies.fetch_sub(bytes, Relaxed);
+    fn release(&mut self, peer: Peer, bytes: usize) {
+        let slot = self.slot(peer);
+        self.house.bodies.release(slot, bytes);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.house.bodies.is_wanted(self.now_ns)
+    }
+
+    fn gives_way(&self, peer: Peer) -> bool {
+        let slot = Peers::slot_of(self.house.registry.state().hash_one(peer));
+        self.house.bodies.gives_way(slot, self.now_ns)
+    }
+}
+
+impl Core {
+    /// The peer's slot; mostly it is the one of the last time.
+    fn slot(&mut self, peer: Peer) -> u16 {
+        if self.peer.0 != peer {
+            self.peer = (peer, Peers::slot_of(self.house.registry.state().hash_one(peer)));
+        }
+        self.peer.1
     }
 }
 
@@ -233,6 +273,8 @@ impl Seed {
             }
         };
         doors.show_to(parts.house.registry.examples().clone());
+        let nobody = Peer::default();
+        let peer = (nobody, Peers::slot_of(parts.house.registry.state().hash_one(nobody)));
         let shard = Shard {
             number: parts.number,
             house: parts.house.clone(),
@@ -245,6 +287,8 @@ impl Seed {
                 watch,
                 capture: parts.capture,
                 future_ns: parts.future_ns,
+                peer,
+                now_ns: clock::mono(),
                 closed: false,
             },
             owner: parts.owner,
@@ -285,6 +329,7 @@ impl Shard {
             if !busy && events.is_empty() {
                 self.tide.idle(now.mono_ns);
             }
+            self.core.now_ns = now.mono_ns;
             busy = self.doors.turn(&mut self.core, now);
             if self.doors.next_timeout(now) == Some(Duration::ZERO) {
                 self.doors.on_timers(&mut self.core, now);

@@ -40,7 +40,7 @@ impl Intake for Stub {
         Exported { end: Some(self.end(origin, body)), cost_ns: 1 }
     }
 
-    fn reserve(&mut self, bytes: usize) -> bool {
+    fn reserve(&mut self, _: Peer, bytes: usize) -> bool {
         let held = self.0.held.load(SeqCst) + bytes;
         if held > self.0.budget.load(SeqCst) {
             return false;
@@ -50,7 +50,7 @@ impl Intake for Stub {
         true
     }
 
-    fn release(&mut self, bytes: usize) {
+    fn release(&mut self, _: Peer, bytes: usize) {
         let held = self.0.held.load(SeqCst);
         self.0.held.store(held.checked_sub(bytes).expect("never more released than reserved"), SeqCst);
     }

@@ -5,14 +5,15 @@
 //!
 //! Progress: lock-free, as the index. Touched at births and deaths of groups only.
 //!
-//! Bounds: an entry for each group at most; what it takes is counted with the group.
+//! Bounds: `limits::OVERFLOW_GROUPS_MAX` names that overflow groups keep, and an entry for each group at most; what it takes is counted with the group.
 
 use super::group::{Group, Parts};
 use super::index::{Leaf, Lookup, Trie};
+use crate::limits::OVERFLOW_GROUPS_MAX;
 use crate::model::Kind;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicU32,
+    AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
@@ -33,15 +34,17 @@ impl Leaf for Name {
     }
 }
 
-/// The names of all groups.
+/// The names of all groups under the limits, and of overflow groups.
 pub(super) struct Names {
     all: Trie<Name>,
+    /// Those that an overflow group keeps, once for each; 0 where there is room.
+    kept: [AtomicU64; OVERFLOW_GROUPS_MAX],
 }
 
 impl Names {
     /// None.
     pub(super) fn new() -> Names {
-        Names { all: Trie::new() }
+        Names { all: Trie::new(), kept: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
     /// A group of these parts is on its way into the index; `false` when that cannot be said now.
@@ -69,11 +72,47 @@ impl Names {
         }
     }
 
+    /// Whether an overflow group may keep this name: one does, or there is room and a group under the limits has it. A few
+    /// cache lines are all that is looked at once there is no room.
+    pub(super) fn may_keep(&self, hash: u64) -> bool {
+        let mut has_room = false;
+        for kept in &self.kept {
+            match kept.load(Relaxed) {
+                0 => has_room = true,
+                kept if kept == mark(hash) => return true,
+                _ => {}
+            }
+        }
+        has_room && self.knows(hash)
+    }
+
+    /// An overflow group of this name is on its way into the index; `false` when it may not be.
+    pub(super) fn keep(&self, hash: u64) -> bool {
+        // ORDERING: counts, publish nothing
+        self.knows(hash) && self.kept.iter().any(|kept| kept.compare_exchange(0, mark(hash), Relaxed, Relaxed).is_ok())
+    }
+
+    /// An overflow group for which `keep` was true is gone.
+    pub(super) fn drop_kept(&self, hash: u64) {
+        // ORDERING: as above
+        self.kept.iter().any(|kept| kept.compare_exchange(mark(hash), 0, Relaxed, Relaxed).is_ok());
+    }
+
+    /// Overflow groups that keep a name.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.iter().filter(|kept| kept.load(Relaxed) != 0).count()
+    }
+
     /// Whether some live group has it.
-    pub(super) fn knows(&self, hash: u64) -> bool {
+    fn knows(&self, hash: u64) -> bool {
         // ORDERING: an entry that is just leaving may be taken for known, which costs nothing
         self.all.get(hash, |_| true).is_some()
     }
+}
+
+/// A hash that is not 0.
+const fn mark(hash: u64) -> u64 {
+    hash | 1
 }
 
 /// What stands for such a metric.
@@ -105,6 +144,21 @@ mod tests {
         names.leave(7);
         assert!(!names.knows(7) && names.knows(8));
         assert!(names.enter(7) && names.knows(7));
+    }
+
+    #[test]
+    fn so_many_names_are_kept_and_only_known_ones() {
+        let names = Names::new();
+        let hash = |i: usize| 2 * i as u64 + 2;
+        assert!(!names.may_keep(hash(0)) && !names.keep(hash(0)));
+        (0..=OVERFLOW_GROUPS_MAX).for_each(|i| assert!(names.enter(hash(i)) && names.may_keep(hash(i))));
+        assert!((0..OVERFLOW_GROUPS_MAX).all(|i| names.keep(hash(i))));
+        let more = hash(OVERFLOW_GROUPS_MAX);
+        assert!(!names.may_keep(more) && !names.keep(more) && names.may_keep(hash(3)));
+        assert_eq!(names.kept(), OVERFLOW_GROUPS_MAX);
+        names.drop_kept(hash(3));
+        assert!(names.may_keep(more) && names.keep(more));
+        assert!(!names.may_keep(hash(3)));
     }
 
     #[test]

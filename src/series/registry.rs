@@ -17,7 +17,7 @@ use super::peers::{Maker, Peers, Shared, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
 use crate::examples::Examples;
-use crate::limits::{OVERFLOW_GROUPS_MAX, OVERFLOW_KEY_BYTES_MAX};
+use crate::limits::OVERFLOW_KEY_BYTES_MAX;
 use crate::model::Kind;
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
@@ -121,9 +121,6 @@ pub struct Registry {
     families: Trie<Family>,
     group_ids: AtomicU32,
     group_count: AtomicUsize,
-    /// Groups let in as `Entry::Named`.
-    overflow_groups: AtomicUsize,
-    /// Of the groups let in as `Entry::Limited`.
     names: Names,
     peers: Peers,
     live: AtomicUsize,
@@ -161,7 +158,6 @@ impl Registry {
             families: Trie::new(),
             group_ids: AtomicU32::new(0),
             group_count: AtomicUsize::new(0),
-            overflow_groups: AtomicUsize::new(0),
             names: Names::new(),
             peers: Peers::new(Shares::default()),
             live: AtomicUsize::new(0),
@@ -230,13 +226,12 @@ impl Registry {
 
     /// Overflow groups that keep their metric's name.
     pub fn overflow_group_count(&self) -> usize {
-        // ORDERING: as above
-        self.overflow_groups.load(Relaxed)
+        self.names.kept()
     }
 
-    /// Whether some group under the limits has a metric like this.
-    pub fn knows(&self, name: &str, unit: &str, kind: Kind, monotonic: bool) -> bool {
-        self.names.knows(names::hash_of(name, unit, kind, monotonic, &self.state))
+    /// Whether an overflow group may keep the name of a metric like this.
+    pub fn may_keep_name(&self, name: &str, unit: &str, kind: Kind, monotonic: bool) -> bool {
+        self.names.may_keep(names::hash_of(name, unit, kind, monotonic, &self.state))
     }
 
     /// The group of these parts, made by `maker` if `entry` lets it in, for one stream more; `leave` when the stream is
@@ -300,36 +295,29 @@ impl Registry {
     /// Counts a group in, if it may be. Those for what the limits keep out are outside them: there are few of them, and
     /// their keys are short.
     fn admit_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<(), Full> {
-        let (count, most) = match entry {
-            Entry::Limited => (&self.group_count, self.options.group_limit),
-            Entry::Named => (&self.overflow_groups, OVERFLOW_GROUPS_MAX),
-            Entry::Last => return Ok(()),
-        };
         let name = names::name_of(parts, &self.state);
-        if entry == Entry::Named && (key.rest.len() > OVERFLOW_KEY_BYTES_MAX || !self.names.knows(name)) {
-            return Err(Full::Groups);
+        match entry {
+            Entry::Limited => {}
+            Entry::Named if key.rest.len() <= OVERFLOW_KEY_BYTES_MAX && self.names.keep(name) => return Ok(()),
+            Entry::Named => return Err(Full::Groups),
+            Entry::Last => return Ok(()),
         }
-        if entry == Entry::Limited && !self.peers.may(Shared::Groups, maker, self.group_count()) {
+        if !self.peers.may(Shared::Groups, maker, self.group_count()) {
             return Err(Full::Share);
         }
         let (limit, bytes) = (self.options.memory_limit, self.bytes());
         let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len() + parts.description.len();
-        let beyond = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
-        if entry == Entry::Limited && beyond {
+        if bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND) {
             self.refuse_memory(maker);
             return Err(Full::Memory);
         }
         // ORDERING: a limit; the few that race past it are counted back
-        if count.fetch_add(1, Relaxed) >= most || entry == Entry::Limited && !self.names.enter(name) {
-            count.fetch_sub(1, Relaxed);
-            if entry == Entry::Limited {
-                self.peers.refuse(Shared::Groups, maker, self.group_count());
-            }
+        if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit || !self.names.enter(name) {
+            self.group_count.fetch_sub(1, Relaxed);
+            self.peers.refuse(Shared::Groups, maker, self.group_count());
             return Err(Full::Groups);
         }
-        if entry == Entry::Limited {
-            self.peers.add(Shared::Groups, maker.slot);
-        }
+        self.peers.add(Shared::Groups, maker.slot);
         Ok(())
     }
 
@@ -348,9 +336,7 @@ impl Registry {
                 self.peers.remove(Shared::Groups, group.maker);
                 self.group_count.fetch_sub(1, Relaxed);
             }
-            Entry::Named => {
-                self.overflow_groups.fetch_sub(1, Relaxed);
-            }
+            Entry::Named => self.names.drop_kept(names::name_of_group(group, &self.state)),
             Entry::Last => {}
         }
         self.texts.fetch_sub(group_bytes(group), Relaxed);

@@ -34,6 +34,7 @@ pub mod flush;
 pub mod ingest;
 pub mod ledger;
 pub mod limits;
+#[cfg(not(loom))]
 pub mod listen;
 pub mod load;
 pub mod model;

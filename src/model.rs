@@ -1,6 +1,7 @@
 //! The vocabulary that rooms share. Knows no sockets, no bytes layout, no aggregation.
 
 use crate::clock::Now;
+#[cfg(not(loom))]
 use crate::ingest::Sliced;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -348,6 +349,7 @@ pub struct Exported {
 }
 
 /// What the doors of a shard hand whole, decompressed request bodies to. Called on the shard's own thread.
+#[cfg(not(loom))]
 pub trait Intake {
     /// Decodes, checks and applies one protobuf `ExportMetricsServiceRequest`: all or nothing when malformed,
     /// point by point when single points are invalid.

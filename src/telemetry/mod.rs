@@ -4,5 +4,7 @@
 
 pub mod ledger;
 pub mod log;
+#[cfg(not(loom))]
 pub mod metrics;
+#[cfg(not(loom))]
 pub mod watch;

@@ -219,6 +219,8 @@ pub const GIVE_BACK_AT_ONCE_BYTES: usize = 128 * MIB;
 pub const GIVE_BACK_AFTER_MS: u32 = 250;
 /// Fall of what series take after which memory is given back beyond what is due, bytes.
 pub const GIVE_BACK_FALL_BYTES: usize = 4 * MIB;
+/// Cuts at which that is done.
+pub const GIVE_BACK_CUTS: u32 = 5;
 /// Bytes of that fall for which what waits to be freed is looked at once: a look frees 512 things at most, some 0.1 ms, and a
 /// series that goes is two or three.
 pub const GIVE_BACK_LOOK_BYTES: usize = 64 * KIB;
@@ -233,6 +235,8 @@ pub const MARGIN_ASKED_BYTES: usize = 64 * KIB;
 pub const NO_MEMORY_RETRY_MS: u64 = 5_000;
 /// Bodies ended in one turn of a shard's loop because their peer gives way.
 pub const GIVE_WAY_PER_TURN_MAX: usize = 16;
+/// Stack of the thread that waits for delivery to close, bytes.
+pub const CLOSING_STACK_BYTES: usize = 256 * KIB;
 /// Smallest `--memory-limit`, bytes: what `auto` takes of a container of 64 MiB.
 pub const MEMORY_LIMIT_MIN: usize = 40 * MIB;
 /// Bytes of the scrape page after which a chunk is handed out.

@@ -20,7 +20,9 @@ use crate::clock::Now;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
-use crate::limits::{CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX, SCRAPE_MAX, SCRAPES_MAX};
+use crate::limits::{
+    CLOSING_STACK_BYTES, CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX, SCRAPE_MAX, SCRAPES_MAX,
+};
 use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
 use crate::prometheus;
 use crate::sync::cut::{Publish, Times};
@@ -423,7 +425,9 @@ impl Control {
         // both may be stuck, and the process ends all the same
         let latest = deadline.max(Instant::now()) + LAST_JOIN_MAX;
         let (closed, is_closed) = channel();
-        let closing = std::thread::Builder::new().name("closing".into()).spawn(move || {
+        // a small stack: where the system sets a wall there may be no room for a large one
+        let closing = std::thread::Builder::new().name("closing".into()).stack_size(CLOSING_STACK_BYTES);
+        let closing = closing.spawn(move || {
             delivery.shutdown(deadline);
             let _ = closed.send(());
         });

@@ -19,7 +19,8 @@ use crate::flush::{Directory, Owner, Work};
 use crate::ingest::{self, Ingest, Sliced};
 use crate::ledger::{Book, Note};
 use crate::limits::{
-    GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS, SLICE, SOCKETS_TO_MERGE,
+    GIVE_BACK_CUTS, GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS, SLICE,
+    SOCKETS_TO_MERGE,
 };
 use crate::listen::{self, Door, Doors};
 use crate::model::{Exported, Intake, Origin, Peer, Refusal};
@@ -180,6 +181,8 @@ struct Tide {
     high: usize,
     /// Looks at what waits to be freed that are still due.
     looks_left: usize,
+    /// As many looks are due at each of so many cuts more: a reader that was in the way at the first ones is gone by then.
+    again: (u32, usize),
     /// When what was due was given back last, nanoseconds.
     tidied_ns: u64,
 }
@@ -188,8 +191,12 @@ impl Tide {
     /// After a merge, when series take so many bytes.
     fn after_merge(&mut self, bytes: usize) {
         if bytes + GIVE_BACK_FALL_BYTES <= self.high {
-            self.looks_left += (self.high - bytes) / GIVE_BACK_LOOK_BYTES;
+            self.again = (GIVE_BACK_CUTS, (self.high - bytes) / GIVE_BACK_LOOK_BYTES);
             self.high = bytes;
+        }
+        if self.again.0 > 0 {
+            self.again.0 -= 1;
+            self.looks_left = self.looks_left.max(self.again.1);
         }
         self.high = self.high.max(bytes);
     }
@@ -211,6 +218,7 @@ impl Tide {
     fn idle(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.tidied_ns) >= POLL_MAX.as_nanos() as u64 {
             self.tidied_ns = now_ns;
+            reclaim::collect();
             allocator::tidy();
         }
     }

@@ -46,6 +46,10 @@ pub const ATTRIBUTE_VALUE_BYTES_MIN: usize = 64;
 pub const ATTRIBUTE_VALUE_BYTES_LIMIT: usize = 64 * KIB;
 /// Resources, scopes, metrics and points of one request, together. A million empty ones take some 30 ms to walk.
 pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
+/// Bytes of one message beside those that are counted under it: attributes, texts, buckets, exemplars, unknown fields of a
+/// resource, a scope, a metric or a point, and parts of one that comes in several. What the limits above leave of attributes
+/// is a third of it. Read in one go, which takes up to 30 ms a MiB (nested values).
+pub const MESSAGE_BYTES_MAX: usize = 3 * MIB / 2;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order
 /// has as many as there are orders. What is beyond is looked up anew for each point; at each cut the oldest of a full cell
 /// goes.

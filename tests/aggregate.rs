@@ -317,7 +317,7 @@ fn what_is_rejected_is_named() {
 #[test]
 fn long_texts_of_a_resource_are_cut_and_stay_distinct() {
     let mut rig = Rig::new(1);
-    let long = |end: &str| format!("{}{end}", "x".repeat(10_000));
+    let long = |end: &str| format!("{}{end}", "x".repeat(7_000));
     let send = |rig: &mut Rig, end: &str, more: usize| {
         let mut one = request_of(&long(end), vec![sum("m", DELTA, true, vec![number(&[], T, T, int(1))])]);
         let resource = one.resource_metrics[0].resource.as_mut().unwrap();

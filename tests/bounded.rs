@@ -3,7 +3,7 @@
 mod common;
 
 use catchment::ledger::Note;
-use catchment::limits::{MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX};
+use catchment::limits::{MESSAGE_BYTES_MAX, MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX};
 use common::*;
 use prost::Message;
 
@@ -111,4 +111,63 @@ fn a_request_has_a_limit_of_messages() {
     let words = rig.send_bytes(0, &request(vec![sum("m", DELTA, true, points)]).encode_to_vec()).unwrap_err();
     assert!(words.contains("several requests"), "{words}");
     assert_eq!((rig.registry.live(), rig.registry.group_count()), (0, 0));
+}
+
+/// What one resource, scope, metric or point may be, not counting what is under it; a request with one that is larger is
+/// refused with words, and changes nothing.
+#[test]
+fn one_message_has_a_limit_of_bytes() {
+    let field = |key: u8, bytes: &[u8]| {
+        let mut out = vec![key];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        out.extend_from_slice(bytes);
+        out
+    };
+    let point = number(&[("k", "v")], START, T, int(1)).encode_to_vec();
+    let metric = |more: &[u8]| {
+        [&field(0x0a, b"m"), more, &field(0x3a, &[&field(0x0a, &point)[..], &[0x10, 1]].concat())].concat()
+    };
+    // an unknown varint, an unknown group, a part of a resource or scope, a text
+    let unknown = |n: usize| [0x78, 1].repeat(n / 2);
+    let group = |n: usize| [&[0x7b][..], &[0x08, 1].repeat(n / 2 - 1), &[0x7c]].concat();
+    let within = |key: u8, bytes: Vec<u8>| field(key, &bytes);
+    let whole = |resource: &[u8], scope: &[u8], metric: &[u8]| {
+        field(0x0a, &[resource, &field(0x12, &[scope, &field(0x12, metric)].concat())].concat())
+    };
+    type Make<'a> = Box<dyn Fn(usize) -> Vec<u8> + 'a>;
+    let plain = metric(&[]);
+    let shapes: Vec<(&str, Make<'_>)> = vec![
+        ("of the request", Box::new(|n| [unknown(n), whole(&[], &[], &plain)].concat())),
+        ("of a resource", Box::new(|n| whole(&unknown(n), &[], &plain))),
+        ("a group", Box::new(|n| whole(&group(n), &[], &plain))),
+        ("parts of a resource", Box::new(|n| whole(&[0x0a, 2, 0x10, 0].repeat(n / 4), &[], &plain))),
+        ("parts of a scope", Box::new(|n| whole(&[], &[0x0a, 2, 0x20, 0].repeat(n / 4), &plain))),
+        ("of a metric", Box::new(|n| whole(&[], &[], &metric(&unknown(n))))),
+        ("metadata", Box::new(|n| whole(&[], &[], &metric(&[0x62, 0].repeat(n / 2))))),
+        ("a description", Box::new(|n| whole(&[], &[], &metric(&within(0x12, vec![b'x'; n]))))),
+        ("parts of data", Box::new(|n| whole(&[], &[], &metric(&[0x3a, 2, 0x10, 1].repeat(n / 4))))),
+        ("data set again", Box::new(|n| whole(&[], &[], &metric(&within(0x2a, [0x0a, 0].repeat(n / 2)))))),
+        ("of data", Box::new(|n| whole(&[], &[], &metric(&within(0x3a, unknown(n)))))),
+        (
+            "of a point",
+            Box::new(|n| {
+                let points = field(0x0a, &[&point[..], &unknown(n)].concat());
+                whole(&[], &[], &[field(0x0a, b"m"), field(0x3a, &[&points[..], &[0x10, 1]].concat())].concat())
+            }),
+        ),
+    ];
+    for (name, body) in &shapes {
+        let mut rig = Rig::new(1);
+        let fits = rig.send_bytes(0, &body(MESSAGE_BYTES_MAX - 1_000));
+        assert_eq!(fits.as_ref().map(|receipt| receipt.points), Ok(1), "{name}");
+        let (series, routes) = (rig.registry.live(), rig.cores[0].routes());
+        let words = rig.send_bytes(0, &body(MESSAGE_BYTES_MAX + 1_000)).expect_err(name);
+        assert!(words.contains("more than 1.5 MiB"), "{name}: {words}");
+        assert_eq!((rig.registry.live(), rig.cores[0].routes()), (series, routes), "{name}");
+    }
+    // children do not count
+    let many =
+        request(vec![sum("m", DELTA, true, vec![number(&[("k", "v")], START, T, int(1)); 100_000])]).encode_to_vec();
+    assert!(many.len() > 2 * MESSAGE_BYTES_MAX);
+    assert_eq!(Rig::new(1).send_bytes(0, &many).unwrap().points, 100_000);
 }

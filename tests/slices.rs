@@ -285,8 +285,8 @@ fn a_point_that_is_larger_than_a_slice_ends() {
         out
     };
     let time = [&[0x19][..], &T.to_le_bytes()].concat();
-    // fixed64 counts that are not packed: M27 has no place for so many
-    let counts = [&[0x31][..], &[0; 8]].concat().repeat(150_000);
+    // fixed64 counts that are not packed: more than a histogram may have
+    let counts = [&[0x31][..], &[0; 8]].concat().repeat(170_000);
     let data = [field(0x0a, &[&time[..], &counts].concat()), field(0x0a, &time), vec![0x10, 1]].concat();
     let metric = [field(0x0a, b"h"), field(0x4a, &data)].concat();
     let one = field(0x0a, &field(0x12, &field(0x12, &metric)));

@@ -17,7 +17,7 @@ use super::contexts::StreamKey;
 use super::follow::Follow;
 use super::routes::NONE;
 use super::stage::{List, Stage};
-use crate::limits::{EXPORT_SLICE_NS, NAME_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
+use crate::limits::{EXPORT_SLICE_NS, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
 use crate::model::{Kind, Reject, Temporality};
 use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
 use crate::otlp::schema::Message;
@@ -391,7 +391,7 @@ impl Ingest {
         stage: &mut Stage<'a>,
         mut visit: impl FnMut(&mut Self, &'a [u8], &mut Stage<'a>) -> Result<(), Fault>,
     ) -> Result<Walked, Fault> {
-        let mut points = Each::new(data, 1, at.point);
+        let mut points = Each::new(data, 1, at.point).up_to(MESSAGE_BYTES_MAX);
         loop {
             points.within(self.slice.chunk_bytes, |message| visit(self, message, stage))?;
             stage.walked += points.at() - at.point;

@@ -6,8 +6,9 @@
 //! their merging.
 
 use super::schema::{Message, validate};
+use crate::limits::{KIB, MESSAGE_BYTES_MAX, REQUEST_MESSAGES_MAX};
 use crate::model::Kind;
-use crate::wire::{Fault, Reader, WireType, check_utf8};
+use crate::wire::{Fault, FaultKind, Reader, WireType, check_utf8};
 use bumpalo::Bump;
 
 /// The parts of a message that stands as field `number` more than once, one after the other, which is how protobuf
@@ -39,6 +40,10 @@ pub struct Each<'a> {
     reader: Reader<'a>,
     bytes: usize,
     number: u32,
+    /// Most bytes of one.
+    bytes_max: usize,
+    /// What other fields took.
+    own: Own,
 }
 
 impl<'a> Each<'a> {
@@ -47,7 +52,15 @@ impl<'a> Each<'a> {
     pub fn new(message: &'a [u8], number: u32, from: usize) -> Each<'a> {
         let mut reader = Reader::new(message);
         reader.advance(from.min(message.len()));
-        Each { reader, bytes: message.len(), number }
+        Each { reader, bytes: message.len(), number, bytes_max: usize::MAX, own: Own::default() }
+    }
+
+    /// A longer one is a fault.
+    #[inline]
+    #[must_use]
+    pub const fn up_to(mut self, bytes_max: usize) -> Each<'a> {
+        self.bytes_max = bytes_max;
+        self
     }
 
     /// The byte at which the next field begins.
@@ -96,14 +109,59 @@ impl<'a> Each<'a> {
     /// The next field, whatever it is.
     #[inline]
     fn long(&mut self, mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+        let before = self.reader.left();
         let field = self.reader.field()?;
         if field.number == self.number {
             self.reader.expect(field, WireType::Bytes)?;
-            return visit(self.reader.bytes()?);
+            let bytes = self.reader.bytes()?;
+            if bytes.len() > self.bytes_max {
+                return Err(Fault::new(FaultKind::TooLarge, self.reader.left()));
+            }
+            return visit(bytes);
         }
         // what the head scan has checked is not checked again
-        self.reader.skip(field, 1)
+        self.reader.skip(field, 1)?;
+        self.own.add(before - self.reader.left())
     }
+}
+
+/// What a message takes beside those under it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    bytes: usize,
+    children: u64,
+}
+
+impl Own {
+    /// Bytes more; a fault past the limit.
+    #[inline]
+    fn add(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.bytes += bytes;
+        check_bytes(self.bytes)
+    }
+
+    /// A message under it, which a request may have so many of.
+    #[inline]
+    fn child(&mut self) -> Result<(), Fault> {
+        self.children += 1;
+        check_messages(self.children)
+    }
+}
+
+#[inline]
+fn check_bytes(bytes: usize) -> Result<(), Fault> {
+    if bytes > MESSAGE_BYTES_MAX {
+        return Err(Fault::new(FaultKind::TooLarge, 0));
+    }
+    Ok(())
+}
+
+#[inline]
+fn check_messages(messages: u64) -> Result<(), Fault> {
+    if messages > REQUEST_MESSAGES_MAX {
+        return Err(Fault::new(FaultKind::TooManyMessages, 0));
+    }
+    Ok(())
 }
 
 /// ResourceMetrics or ScopeMetrics without their children (field 2).
@@ -126,8 +184,10 @@ impl Head<'_> {
 pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
     let mut head = Head::default();
     let mut parts = 0;
+    let mut own = Own::default();
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
+        let before = reader.left();
         let field = reader.field()?;
         match field.number {
             1 => {
@@ -138,6 +198,8 @@ pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
             2 => {
                 reader.expect(field, WireType::Bytes)?;
                 reader.bytes()?;
+                own.child()?;
+                continue;
             }
             3 => {
                 reader.expect(field, WireType::Bytes)?;
@@ -149,6 +211,7 @@ pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
             }
             _ => reader.skip(field, 0)?,
         }
+        own.add(before - reader.left())?;
     }
     if parts > 1 {
         head.bytes = join(message, 1, arena)?;
@@ -180,6 +243,7 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
     let mut head = MetricHead::default();
     // the member of `data` that was set last: where its first part stands, its field, and the number of its parts
     let (mut from, mut number, mut parts) = (0, 0, 0);
+    let (mut own, mut data_bytes) = (Own::default(), 0);
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let at = message.len() - reader.left();
@@ -197,6 +261,7 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
                     check_utf8(slot).map_err(|f| f.named("Metric"))?;
                 }
                 *slot = text;
+                own.add(message.len() - reader.left() - at)?;
                 continue;
             }
             5 => Kind::Gauge,
@@ -207,17 +272,24 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
             12 => {
                 reader.expect(field, WireType::Bytes)?;
                 let pair = reader.bytes()?;
+                own.add(message.len() - reader.left() - at)?;
                 validate(Message::KeyValue, pair, 1).map_err(|f| f.named("Metric.metadata"))?;
                 head.unknown |= is_type_unknown(pair);
                 continue;
             }
             _ => {
                 reader.skip(field, 0)?;
+                own.add(message.len() - reader.left() - at)?;
                 continue;
             }
         };
         reader.expect(field, WireType::Bytes)?;
         let bytes = reader.bytes()?;
+        data_bytes += message.len() - reader.left() - at;
+        if head.data.is_some() {
+            // what comes in parts, or is set again, is read in one go
+            check_bytes(data_bytes)?;
+        }
         if let Some((before, data)) = head.data
             && before != kind
         {
@@ -314,10 +386,13 @@ pub struct DataHead {
     pub points: usize,
 }
 
+/// Bytes of points that are skipped between two looks at their number.
+const SKIP_BYTES: usize = 256 * KIB;
+
 /// Skips a run of points whose lengths take one or two bytes, as nearly all do; `false` when there was none.
 #[inline]
 fn skip_points(reader: &mut Reader<'_>, points: &mut usize) -> bool {
-    let whole = reader.rest();
+    let whole = &reader.rest()[..reader.left().min(SKIP_BYTES)];
     let mut at = 0;
     while let Some([0x0a, a, b]) = whole[at..].first_chunk::<3>() {
         let end = match (*a, *b) {
@@ -339,17 +414,21 @@ fn skip_points(reader: &mut Reader<'_>, points: &mut usize) -> bool {
 #[inline]
 pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
     let mut head = DataHead::default();
+    let mut own = Own::default();
     let mut reader = Reader::new(data);
     while !reader.is_empty() {
         if skip_points(&mut reader, &mut head.points) {
+            check_messages(head.points as u64)?;
             continue;
         }
+        let before = reader.left();
         let field = reader.field()?;
         match field.number {
             1 => {
                 reader.expect(field, WireType::Bytes)?;
                 reader.bytes()?;
                 head.points += 1;
+                continue;
             }
             2 if kind != Kind::Gauge && kind != Kind::Summary => {
                 reader.expect(field, WireType::Varint)?;
@@ -361,7 +440,9 @@ pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
             }
             _ => reader.skip(field, 1)?,
         }
+        own.add(before - reader.left())?;
     }
+    check_messages(head.points as u64)?;
     Ok(head)
 }
 

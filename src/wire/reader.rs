@@ -1,6 +1,6 @@
 //! The reader. See the room's header for its invariants.
 
-use crate::limits::WIRE_DEPTH_MAX;
+use crate::limits::{MESSAGE_BYTES_MAX, WIRE_DEPTH_MAX};
 
 /// What is wrong with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,9 +24,12 @@ pub enum FaultKind {
     BadPacked,
     /// More messages than `limits::REQUEST_MESSAGES_MAX`.
     TooManyMessages,
+    /// A message of more than `limits::MESSAGE_BYTES_MAX`.
+    TooLarge,
 }
 
 const _: () = assert!(crate::limits::REQUEST_MESSAGES_MAX == 1_000_000, "the words below say so");
+const _: () = assert!(crate::limits::MESSAGE_BYTES_MAX == 1_536 * 1_024, "the words below say so");
 
 impl FaultKind {
     /// English for messages to clients.
@@ -40,6 +43,9 @@ impl FaultKind {
             FaultKind::TooDeep => "nested deeper than 64 levels",
             FaultKind::BadGroup => "a group is not closed properly",
             FaultKind::BadPacked => "a packed field has a wrong length",
+            FaultKind::TooLarge => {
+                "more than 1.5 MiB in one resource, scope, metric or point, not counting what is under it: send less in it"
+            }
             FaultKind::TooManyMessages => {
                 "more than 1000000 resources, scopes, metrics and points in one request: send it in several requests"
             }
@@ -293,7 +299,11 @@ impl<'a> Reader<'a> {
         }
         open[0] = number;
         let mut level = 1;
+        let from = self.left();
         while level > 0 {
+            if from - self.left() > MESSAGE_BYTES_MAX {
+                return Err(self.fault(FaultKind::TooLarge));
+            }
             if self.is_empty() {
                 return Err(self.fault(FaultKind::Truncated));
             }

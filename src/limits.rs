@@ -50,6 +50,8 @@ pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
 /// resource, a scope, a metric or a point, and parts of one that comes in several. What the limits above leave of attributes
 /// is a third of it. Read in one go, which takes up to 30 ms a MiB (nested values).
 pub const MESSAGE_BYTES_MAX: usize = 3 * MIB / 2;
+/// Dead cells and idle streams that a shard puts away in one turn of its loop.
+pub const TIDY_PER_TURN: usize = 2_048;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order
 /// has as many as there are orders. What is beyond is looked up anew for each point; at each cut the oldest of a full cell
 /// goes.

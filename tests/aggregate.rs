@@ -705,7 +705,7 @@ fn groups_of_clients_that_come_and_go_are_forgotten() {
         let points = vec![number(&[("a", "1")], now, now, int(1)), number(&[("a", "2")], now, now, int(1))];
         rig.send(i as usize, &request_of(&service, vec![sum("m", DELTA, true, points)]));
         assert_eq!(values(&rig.cut(now + 1).cumulative), [1.0, 1.0]);
-        rig.cores.iter_mut().for_each(|core| core.sweep(6));
+        rig.sweep(6);
         most = most.max(rig.registry.group_count());
     }
     assert!(most <= 24, "{most} groups at once, of 200");
@@ -871,7 +871,7 @@ fn long_attributes_count_towards_the_memory_limit() {
         for cut in 0..8 {
             rig.cut(START + (from as u64 + 20 * (cut + 1)) * SECOND);
         }
-        rig.cores[0].sweep(2);
+        rig.sweep(2);
         let left = rig.registry.bytes() - before;
         // slabs keep their chunks
         assert!(left < 2 << 20, "{left} bytes of {} series left after all expired", rig.registry.live());

@@ -3,7 +3,7 @@
 mod common;
 
 use catchment::ledger::Note;
-use catchment::limits::{MESSAGE_BYTES_MAX, MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX};
+use catchment::limits::{MESSAGE_BYTES_MAX, MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX, TIDY_PER_TURN};
 use common::*;
 use prost::Message;
 
@@ -170,4 +170,52 @@ fn one_message_has_a_limit_of_bytes() {
         request(vec![sum("m", DELTA, true, vec![number(&[("k", "v")], START, T, int(1)); 100_000])]).encode_to_vec();
     assert!(many.len() > 2 * MESSAGE_BYTES_MAX);
     assert_eq!(Rig::new(1).send_bytes(0, &many).unwrap().points, 100_000);
+}
+
+/// Series that end together are put away a few in each turn of the loop, and all of them in the end.
+#[test]
+fn a_mass_death_is_put_away_in_parts() {
+    const COUNT: usize = 3 * TIDY_PER_TURN + 100;
+    let mut rig = Rig::with(1, 1_000_000, 3 * SECOND);
+    let points = |n: usize| (0..n).map(|i| number(&[("i", &i.to_string())], START, T, int(1))).collect();
+    let metric = |i: usize| sum(&format!("m{i}"), DELTA, true, points(COUNT / 100 + 1));
+    assert_eq!(rig.send(0, &request((0..100).map(metric).collect())).rejected, 0);
+    let mut cuts = 0;
+    let mut cut = |rig: &mut Rig| {
+        cuts += 1;
+        rig.cut(T + cuts * SECOND)
+    };
+    for _ in 0..20 {
+        if rig.registry.live() == 0 {
+            break;
+        }
+        cut(&mut rig);
+    }
+    assert_eq!(rig.registry.live(), 0, "all expired");
+    let all = rig.cores[0].routes();
+    assert!(all > COUNT, "their routes stay until the next switch: {all}");
+    let next = rig.cores[0].open().0 + 1;
+    rig.cores[0].switch(next);
+    let (mut before, mut turns) = (all, 0);
+    loop {
+        let routes = rig.cores[0].routes();
+        assert!(before - routes <= TIDY_PER_TURN, "{before} to {routes}");
+        before = routes;
+        if !rig.cores[0].tidy() {
+            break;
+        }
+        turns += 1;
+        assert!(turns < 100, "it has an end");
+        // a point of one of them is right in between
+        if turns == 1 {
+            assert_eq!(rig.send(0, &request(vec![sum("m99", DELTA, true, points(1))])).rejected, 0);
+        }
+    }
+    assert!(turns >= 2, "{turns}");
+    assert_eq!((rig.registry.live(), rig.cores[0].routes()), (1, 1));
+    // streams likewise
+    let next = rig.cores[0].open().0 + 10;
+    rig.cores[0].switch(next);
+    rig.sweep(2);
+    assert_eq!(rig.registry.group_count(), 1);
 }

@@ -192,7 +192,7 @@ fn overflow_groups_go_when_nobody_needs_them_and_places_that_free_up_are_taken()
     for i in 0..20 {
         assert_eq!(rig.send(0, &newcomer).rejected, 0);
         let totals = totals(&rig.cut(T + i * 10 * SECOND).delta);
-        rig.cores[0].sweep(6);
+        rig.sweep(6);
         let sum: f64 = totals.iter().filter(|((service, _), _)| service != "first").map(|(_, total)| total).sum();
         assert_eq!(sum, 30.0, "round {i}");
         seen.push(overflowed(&totals).len());

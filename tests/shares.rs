@@ -78,7 +78,7 @@ fn newcomer_beside_attacker(cores: usize, full: Full, shares: Shares, every: u64
             }
         }
         rig.cut(now + 1);
-        rig.cores.iter_mut().for_each(|core| core.sweep(6));
+        rig.sweep(6);
     }
     (exports, refused, rig)
 }
@@ -123,7 +123,7 @@ fn alone_a_peer_may_have_all_and_what_frees_up_again() {
                 rig.send(core, &made("only", round, LIMIT / 8, full, now));
             }
             rig.cut(now + 1);
-            rig.cores.iter_mut().for_each(|core| core.sweep(6));
+            rig.sweep(6);
         }
         assert_eq!(rig.tally.rejected(Reject::PeerShare), 0, "{full:?}");
         assert!(rig.tally.noted(catchment::ledger::Note::SeriesExpired) > 200);

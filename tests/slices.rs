@@ -187,7 +187,7 @@ fn cuts_between_slices_lose_nothing() {
             let (receipt, _) = send(&mut rig, &body, |rig| {
                 cuts += 1;
                 total += values(&rig.cut(T + cuts * SECOND).delta).iter().sum::<f64>();
-                rig.cores[0].sweep(2);
+                rig.sweep(2);
             });
             assert_eq!(receipt.unwrap(), Receipt { points: 250, rejected: 0, message: None });
         }

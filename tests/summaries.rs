@@ -157,7 +157,7 @@ fn a_burst_of_summaries_or_histograms_stays_within_the_memory_limit_with_the_blo
             rig.cut(T + i * 10 * SECOND);
         }
         // streams, and with them their groups
-        rig.cores.iter_mut().for_each(|core| core.sweep(2));
+        rig.sweep(2);
         let slabs = (0..2).map(|core| rig.registry.slab(core).bytes()).sum::<usize>();
         assert_eq!((rig.registry.live(), rig.registry.bytes()), (0, slabs), "{name}: nothing is owed any more");
     }

@@ -7,7 +7,7 @@
 
 use super::check::{reject_of, word_at};
 use super::contexts::StreamKey;
-use super::overflow::{Known, is_overflow};
+use super::overflow::is_overflow;
 use super::routes::{NONE, Route};
 use super::stage::{self, List, Number, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
@@ -40,8 +40,6 @@ const TRIES: usize = 64;
 /// of all time at 100 k and 1 M series without it, nearly all of it waiting for the cell, and 3 to 5 % with it. Other
 /// distances were not tried.
 const CELLS_AHEAD: usize = 8;
-/// Intervals a dead cell rests before it is used again: one for the cut in which it died, one for merges under way.
-const REST: u32 = 2;
 
 /// ORDERING: a cell has one writer, this core; other threads read its closed bank after the cut (board: Release and
 /// Acquire), so plain loads and stores do.
@@ -653,7 +651,7 @@ impl Ingest {
 
     /// Makes room for one more route in the cells that have all they may have, so that a client's new encoding is
     /// remembered in the end.
-    fn thin_out(&mut self) {
+    pub(super) fn thin_out(&mut self) {
         for line in std::mem::take(&mut self.crowded) {
             let too_many: Vec<u32> = self.routes_of(line).skip(ROUTES_PER_CELL_MAX - 1).collect();
             for route in too_many {
@@ -663,7 +661,7 @@ impl Ingest {
         }
     }
 
-    fn drop_route(&mut self, route: u32) {
+    pub(super) fn drop_route(&mut self, route: u32) {
         let (stream, tag) = (self.routes.at(route).stream, self.routes.at(route).tag);
         self.contexts.at_mut(stream).table.remove(tag, route);
         self.routes.remove(route);
@@ -917,46 +915,6 @@ impl Ingest {
         };
         self.contexts.at_mut(stream).used = self.interval;
         self.route_of(stream, &raw, &normal, hash, tally).ok().map(Target::Route)
-    }
-
-    /// Switches to the other bank: the interval `number` is open from now on. Called between two requests. Frees
-    /// what died long enough ago.
-    pub fn switch(&mut self, number: u32) {
-        debug_assert!(number > self.interval, "intervals rise");
-        self.close_exemplars();
-        self.exemplars.begin(number);
-        self.interval = number;
-        self.bank = 1 - self.bank;
-        self.thin_out();
-        while let Some(dead) = self.registry.next_death(self.core as usize) {
-            self.forget(dead.line);
-            self.waiting.push_back((number + REST, dead.line, dead.words));
-        }
-        while let Some((_, line, words)) = self.waiting.pop_front_if(|(when, _, _)| *when <= number) {
-            self.slab.release(line, words as usize);
-        }
-        self.hold();
-    }
-
-    /// Removes the routes that still lead into a dead cell.
-    fn forget(&mut self, line: u32) {
-        let mut route = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
-        while let Some(next) = self.routes.get(route).map(|r| r.sibling) {
-            self.drop_route(route);
-            route = next;
-        }
-        let words = self.slab.run(line, 2);
-        put(words, FLAGS, get(words, FLAGS) | u64::from(NONE) << 32);
-    }
-
-    /// Frees streams that have had no route for `intervals` intervals.
-    pub fn sweep(&mut self, intervals: u32) {
-        for id in self.contexts.idle(self.interval.saturating_sub(intervals)) {
-            let group = self.contexts.remove(id);
-            self.registry.leave(&group);
-            self.overflow = Known::NOTHING;
-        }
-        self.hold();
     }
 }
 

@@ -520,11 +520,12 @@ impl Contexts {
 
     /// Live streams that have no route and were not used since interval `before`.
     pub fn idle(&self, before: u32) -> Vec<u32> {
-        (0..self.streams.len() as u32)
-            .filter(|id| {
-                let s = self.at(*id);
-                s.live && s.table.is_empty() && s.used < before
-            })
-            .collect()
+        (0..self.streams.len() as u32).filter(|id| self.is_idle(*id, before)).collect()
+    }
+
+    /// Whether the stream is live, has no route and was not used since interval `before`.
+    pub fn is_idle(&self, id: u32, before: u32) -> bool {
+        let s = self.at(id);
+        s.live && s.table.is_empty() && s.used < before
     }
 }

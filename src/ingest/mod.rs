@@ -31,6 +31,7 @@ mod routes;
 mod slices;
 mod stage;
 mod summaries;
+mod tidy;
 mod walk;
 
 use crate::aggregate::exponential::Exponential;
@@ -56,6 +57,7 @@ use routes::{NONE, Routes};
 pub use slices::{Slice, Sliced};
 use stage::{Birth, Context, Number, Stage, Target};
 use std::sync::Arc;
+use tidy::Chores;
 use walk::{MetricWalk, Place, Walked};
 
 /// Options of one core's ingest.
@@ -93,8 +95,8 @@ pub struct Ingest {
     region: Vec<u64>,
     /// Exemplars of the open interval.
     exemplars: Open,
-    /// Freed cells that must wait for a cut: (interval in which they may go, line, words).
-    waiting: std::collections::VecDeque<(u32, u32, u32)>,
+    /// What is to be put away.
+    chores: Chores,
     /// Cells that have as many routes as they may have, and were asked for one more.
     crowded: Vec<u32>,
     /// A request that came in slices is being applied.
@@ -125,7 +127,7 @@ impl Ingest {
             scratch: Default::default(),
             region: Vec::new(),
             exemplars: Open::new(),
-            waiting: std::collections::VecDeque::new(),
+            chores: Chores::default(),
             crowded: Vec::new(),
             applying: false,
             slice: Slice::default(),

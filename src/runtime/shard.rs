@@ -344,6 +344,7 @@ impl Shard {
             }
             holding = self.advance_held();
             busy |= self.cuts(now);
+            busy |= self.core.ingest.tidy();
             busy |= self.phase(now);
             busy |= self.tide.turn();
             self.tell(now);

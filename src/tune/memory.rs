@@ -329,7 +329,10 @@ impl Core {
     /// Switches or merges as the board says, within merging's share of the time that requests took.
     fn cuts(&mut self, spent_ns: u64) {
         match self.shared.board.due(self.shard) {
-            Due::Nothing => drop(self.owner.welcome()),
+            Due::Nothing => {
+                self.owner.welcome();
+                self.ingest.tidy();
+            }
             Due::Switch(cut) => {
                 self.ingest.close_exemplars();
                 match self.shared.board.try_switch(self.shard, cut.number) {

@@ -104,6 +104,14 @@ impl Rig {
         result
     }
 
+    /// Frees streams that had no route for so many intervals.
+    pub fn sweep(&mut self, intervals: u32) {
+        for core in &mut self.cores {
+            core.sweep(intervals);
+            while core.tidy() {}
+        }
+    }
+
     /// Cuts all cores at `boundary` and merges everything.
     pub fn cut(&mut self, boundary: u64) -> Out {
         self.cut_at(Times { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary })
@@ -116,6 +124,7 @@ impl Rig {
         for core in &mut self.cores {
             let (interval, bank) = core.open();
             core.switch(self.cut + 1);
+            while core.tidy() {}
             let closed = Some(Closed { bank, interval });
             cores.push(Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
         }

@@ -223,6 +223,10 @@ pub struct Model {
     boundaries: Vec<(u32, u64)>,
     series: BTreeMap<Key, Series>,
     descriptions: BTreeMap<Group, String>,
+    /// Streams by core, group, and whether they are deltas.
+    streams: BTreeSet<(usize, Group, bool)>,
+    /// Bounds of the histogram that a new stream fed last, by the group without bounds (M7).
+    bounds: BTreeMap<Group, Vec<u64>>,
     pub counts: Counts,
 }
 
@@ -237,6 +241,8 @@ impl Model {
             boundaries: Vec::new(),
             series: BTreeMap::new(),
             descriptions: BTreeMap::new(),
+            streams: BTreeSet::new(),
+            bounds: BTreeMap::new(),
             counts: Counts::default(),
         }
     }
@@ -258,14 +264,35 @@ impl Model {
         (self.counts.received - before.received, self.counts.rejected - before.rejected)
     }
 
+    /// M7: the series with bounds that an end of a histogram without any means; nothing: itself.
+    fn with_bounds(&self, key: &Key) -> Option<Key> {
+        if key.group.kind != flat::HISTOGRAM || !key.group.bounds.is_empty() {
+            return None;
+        }
+        let has_value = |series: &Series| {
+            !series.ended && (series.total.is_some() || series.newest.is_some() || series.chain.is_some())
+        };
+        let bounds = self.bounds.get(&key.group)?.clone();
+        let other = Key { group: Group { bounds, ..key.group.clone() }, attributes: key.attributes.clone() };
+        (!self.series.get(key).is_some_and(has_value) && self.series.contains_key(&other)).then_some(other)
+    }
+
     /// Nothing: rejected.
     fn point(&mut self, core: usize, point: Point) -> Option<()> {
         let value = point.judge()?;
         let mut key = point.key()?;
         let delta = point.temporality == 1 && key.group.kind != flat::GAUGE;
-        let description = self.descriptions.entry(key.group.clone()).or_default();
-        if description.len() < point.description.len() {
-            *description = point.description.clone();
+        let meant = if value.is_none() { self.with_bounds(&key) } else { None };
+        if meant.is_none() || self.streams.contains(&(core, key.group.clone(), delta)) {
+            let description = self.descriptions.entry(key.group.clone()).or_default();
+            if description.len() < point.description.len() {
+                *description = point.description.clone();
+            }
+        }
+        key = meant.unwrap_or(key);
+        if self.streams.insert((core, key.group.clone(), delta)) && !key.group.bounds.is_empty() {
+            let family = Group { bounds: Vec::new(), ..key.group.clone() };
+            self.bounds.insert(family, key.group.bounds.clone());
         }
         if !self.series.contains_key(&key) && self.live() >= self.limit {
             // M30: only what has no state of its own may be added to the overflow series

@@ -75,7 +75,7 @@ impl House {
     }
 
     fn turn(&self) {
-        let number = self.board.published().number;
+        let number = self.board.published();
         if self.board.view(0).number < number {
             self.board.try_switch(0, number);
         }

@@ -49,6 +49,10 @@ pub struct Cut {
     pub times: Times,
 }
 
+/// Words of the times. In a model one stands for all: they are written together and read together, and each would
+/// multiply what there is to explore.
+const TIMES: usize = if cfg!(loom) { 1 } else { 3 };
+
 /// When a cut was made, on both clocks: the wall clock stamps, the monotonic one tells ages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -134,9 +138,8 @@ pub struct Skipped {
 #[derive(Debug)]
 pub struct CutBoard {
     number: AtomicU32,
-    from_ns: AtomicU64,
-    boundary_ns: AtomicU64,
-    mono_ns: AtomicU64,
+    /// The boundary, where its window begins, and the monotonic clock.
+    times: [AtomicU64; TIMES],
     unclosed: AtomicUsize,
     unmerged: AtomicUsize,
     slots: Box<[CachePadded<Slot>]>,
@@ -159,9 +162,7 @@ impl CutBoard {
         let slot = || Slot { view: AtomicU64::new(first.pack()), merged: AtomicU32::new(0) };
         CutBoard {
             number: AtomicU32::new(0),
-            from_ns: AtomicU64::new(0),
-            boundary_ns: AtomicU64::new(0),
-            mono_ns: AtomicU64::new(0),
+            times: std::array::from_fn(|_| AtomicU64::new(0)),
             unclosed: AtomicUsize::new(0),
             unmerged: AtomicUsize::new(0),
             slots: (0..shards).map(|_| CachePadded::new(slot())).collect(),
@@ -173,18 +174,18 @@ impl CutBoard {
         self.slots.len()
     }
 
-    /// The newest cut; number 0 before the first. The times are those of the number only for those of invariant 5.
+    /// The newest cut's number; 0 before the first.
     #[inline]
-    pub fn published(&self) -> Cut {
-        // ORDERING: Acquire pairs with the Release in `publish`: times and counters are those of this cut or newer
-        // ones.
-        let number = self.number.load(Ordering::Acquire);
-        let times = Times {
-            from_ns: self.from_ns.load(Ordering::Relaxed),
-            boundary_ns: self.boundary_ns.load(Ordering::Relaxed),
-            mono_ns: self.mono_ns.load(Ordering::Relaxed),
-        };
-        Cut { number, times }
+    pub fn published(&self) -> u32 {
+        // ORDERING: Acquire pairs with the Release in `publish`: times and counters are those of this cut or newer ones.
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// The times of the cut that `published` told, for those of invariant 5.
+    pub fn times(&self) -> Times {
+        // ORDERING: Relaxed: published with the number.
+        let at = |i: usize| self.times.get(i).map_or(0, |time| time.load(Ordering::Relaxed));
+        Times { boundary_ns: at(0), from_ns: at(1), mono_ns: at(2) }
     }
 
     /// Announces a cut. Called by the coordinator only.
@@ -200,9 +201,9 @@ impl CutBoard {
             return Publish::Postponed;
         }
         // ORDERING: Relaxed: published by the Release below; nobody counts down before he has seen the number.
-        self.from_ns.store(times.from_ns, Ordering::Relaxed);
-        self.boundary_ns.store(times.boundary_ns, Ordering::Relaxed);
-        self.mono_ns.store(times.mono_ns, Ordering::Relaxed);
+        for (word, ns) in self.times.iter().zip([times.boundary_ns, times.from_ns, times.mono_ns]) {
+            word.store(ns, Ordering::Relaxed);
+        }
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);
         self.unmerged.store(self.slots.len(), Ordering::Relaxed);
         // ORDERING: Release publishes all these, and hands on all merges that `all_merged` acquired: whoever switches
@@ -227,14 +228,15 @@ impl CutBoard {
     /// What `shard` has to do now. Called by the shard between two requests: two loads while there is nothing to do.
     #[inline]
     pub fn due(&self, shard: usize) -> Due {
-        let cut = self.published();
+        let number = self.published();
+        let cut = || Cut { number, times: self.times() };
         // ORDERING: Relaxed: only this shard writes it.
-        if self.slots[shard].merged.load(Ordering::Relaxed) == cut.number {
+        if self.slots[shard].merged.load(Ordering::Relaxed) == number {
             Due::Nothing
-        } else if self.view(shard).number < cut.number {
-            Due::Switch(cut)
-        } else if self.all_closed(cut.number) {
-            Due::Merge(cut)
+        } else if self.view(shard).number < number {
+            Due::Switch(cut())
+        } else if self.all_closed(number) {
+            Due::Merge(cut())
         } else {
             Due::Nothing
         }

@@ -78,7 +78,7 @@ impl House {
         for _ in 0..2 {
             finish();
         }
-        let number = self.board.published().number;
+        let number = self.board.published();
         assert!(self.board.all_merged(number), "cut {number} is merged when every shard has turned");
         assert_eq!(self.lasts.load(core::sync::atomic::Ordering::Relaxed), number, "one last closer per cut");
         assert!(number <= cuts);

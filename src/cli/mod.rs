@@ -156,11 +156,13 @@ fn doubt_variables() {
 /// Variables named at the start, where more are unknown.
 const VARIABLES_NAMED_MAX: usize = 8;
 
-/// `CATCHMENT_…` that are not `ours`, in order; those that Kubernetes sets for a service of that name are left out.
+/// `CATCHMENT_…` that are not `ours`, in order; those that Kubernetes sets for a service of that name are left
+/// out, and the build's own, which `cargo run` hands on.
 fn strangers(names: impl Iterator<Item = String>, ours: &[&str]) -> Vec<String> {
-    let is_of_a_service = |rest: &str| {
+    let is_anothers = |rest: &str| {
         let port = rest.strip_prefix("PORT_").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
         rest == "PORT"
+            || rest == "COMMIT"
             || rest == "SERVICE_HOST"
             || rest == "SERVICE_PORT"
             || rest.starts_with("SERVICE_PORT_")
@@ -168,7 +170,7 @@ fn strangers(names: impl Iterator<Item = String>, ours: &[&str]) -> Vec<String> 
     };
     let is_strange = |name: &String| {
         let rest = name.strip_prefix("CATCHMENT_");
-        rest.is_some_and(|rest| !ours.contains(&name.as_str()) && !is_of_a_service(rest))
+        rest.is_some_and(|rest| !ours.contains(&name.as_str()) && !is_anothers(rest))
     };
     let mut strange: Vec<String> = names.filter(is_strange).collect();
     strange.sort_unstable();
@@ -221,7 +223,9 @@ mod tests {
         {
             check(name, true);
         }
-        for name in ["CATCHMENT_OUT", "PATH", "CATCHMENTS", "CATCHMENT_PORT", "CATCHMENT_SERVICE_HOST"] {
+        for name in
+            ["CATCHMENT_OUT", "CATCHMENT_COMMIT", "PATH", "CATCHMENTS", "CATCHMENT_PORT", "CATCHMENT_SERVICE_HOST"]
+        {
             check(name, false);
         }
         for name in ["CATCHMENT_PORT_4317_TCP", "CATCHMENT_PORT_4317_TCP_ADDR", "CATCHMENT_SERVICE_PORT_GRPC"] {

@@ -11,6 +11,7 @@
 //!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
 //!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
 //!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
+//!     ledger  examples                points counted | one example of what is warned of
 //!     units  nearest                  sizes, times and counts as people write them | the word that was meant
 //!  0  limits                          every bound, in one place
 //! ```

@@ -296,15 +296,20 @@ def bodies_that_take_their_time(kit, server):
     flood.close()
 
 
-@row(quick=True)
-def bombs_of_gzip(kit, server):
-    bomb = gzip.compress(b"\0" * (server.max_body - 1_000), 9)
+def packed_everywhere(server, body, coding):
+    """One compressed body on many connections at once."""
     flood = Flood(server)
     for _ in range(min(64, server.connections - 8)):
         flood.connect()
-    flood.send(head(len(bomb), "gzip") + bomb, seconds=10)
+    flood.send(head(len(body), coding) + body, seconds=10)
     time.sleep(2)
     flood.close()
+
+
+@row(quick=True)
+def bombs_of_gzip(kit, server):
+    bomb = gzip.compress(b"\0" * (server.max_body - 1_000), 9)
+    packed_everywhere(server, bomb, "gzip")
 
 
 @row()
@@ -317,12 +322,7 @@ def bodies_of_zstd_with_large_windows(kit, server):
         left -= n
         blocks += struct.pack("<I", n << 3 | 1 << 1 | (left == 0))[:3] + b"\0"
     body = struct.pack("<I", 0xFD2FB528) + b"\x00" + bytes([13 << 3]) + blocks
-    flood = Flood(server)
-    for _ in range(min(64, server.connections - 8)):
-        flood.connect()
-    flood.send(head(len(body), "zstd") + body, seconds=10)
-    time.sleep(2)
-    flood.close()
+    packed_everywhere(server, body, "zstd")
 
 
 @row()

@@ -18,6 +18,7 @@
 //! Bounds: a large request comes in slices (`slices`); what one stages lies in an arena that dies with it. A request has at
 //! most `limits::REQUEST_MESSAGES_MAX` messages.
 
+mod births;
 mod check;
 mod commit;
 mod contexts;

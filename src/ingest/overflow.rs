@@ -13,7 +13,7 @@
 //! Source: OpenTelemetry metrics SDK specification, "Overflow attribute".
 
 use super::Ingest;
-use super::commit::{bounds_of, refusal, text};
+use super::births::{bounds_of, refusal, text};
 use super::contexts::{Contexts, StreamKey};
 use super::routes::NONE;
 use crate::examples::Cause;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use mio::Registry;
 use mio::net::TcpListener;
 
+use super::Intake;
 use super::floor::Floor;
 use super::serve::{Bench, Shop};
 use super::session::Otlp;
@@ -18,7 +19,7 @@ use super::{Door, Options, Stats};
 use crate::clock::Now;
 use crate::examples::Examples;
 use crate::limits;
-use crate::model::{Intake, Peer};
+use crate::model::Peer;
 
 /// Listeners, connections and calls of one shard.
 pub struct Doors {

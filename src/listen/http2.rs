@@ -25,12 +25,12 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request, Response, StatusCode};
 
+use super::Intake;
 use super::answer::{Dress, Fault, GRPC, Outcome, over_http, trailers_only};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
 use super::serve::{Bench, Body};
 use crate::limits;
-use crate::model::Intake;
 use crate::net::host;
 use crate::net::inflate::Coding;
 use crate::net::wire::{Transport, Wire};

@@ -1,6 +1,6 @@
 //! The doors: sockets on one side, whole request bodies and short answers on the other.
 //!
-//! Does not know metrics: what a body means is asked of [`crate::model::Intake`], synchronously, on the shard's own
+//! Does not know metrics: what a body means is asked of [`Intake`], synchronously, on the shard's own
 //! thread. Starts no threads and asks no clock; the shard's loop calls in with events and `Now`.
 //!
 //! ```text
@@ -11,6 +11,7 @@
 //!  http2    gRPC and OTLP over HTTP/2
 //!  head     what a request's head asks for, or why it is refused
 //!  serve    a whole body → intake → outcome
+//!  intake   who takes bodies, in slices where they are large
 //!  answer   an outcome → status, headers, body, trailers
 //!  status   google.rpc.Status and the details in it
 //!  patience head and idle times of an HTTP/1.1 connection
@@ -22,7 +23,8 @@
 //!    A body that is whole is applied and answered whatever the time.
 //! 2. A body never waits for budget: it grows its reservation or is refused retryably.
 //! 3. Answers are never compressed: all are short.
-//! 4. A connection that breaks off takes its unfinished calls along; what was applied stays applied.
+//! 4. A connection that breaks off takes its unfinished calls along, but for the one that is being applied: that is brought
+//!    to its end.
 
 mod answer;
 mod doors;
@@ -30,6 +32,7 @@ mod floor;
 mod head;
 mod http1;
 mod http2;
+mod intake;
 pub mod pages;
 mod patience;
 mod serve;
@@ -42,6 +45,7 @@ pub use crate::model::Answer;
 pub use crate::net::accept::bind;
 use crate::{limits, model::Input, net::hops::Hops};
 pub use doors::Doors;
+pub use intake::{Exported, Intake};
 
 /// What a user can set.
 #[derive(Clone, Debug, PartialEq, Eq)]

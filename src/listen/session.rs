@@ -5,11 +5,11 @@
 use crate::limits;
 use std::rc::Rc;
 
+use super::Intake;
 use super::floor::{Busy, Serve, Step};
 use super::serve::Bench;
 use super::{http1, http2};
 use crate::clock::Now;
-use crate::model::Intake;
 use crate::net::wire::{Sniffed, Wire};
 
 /// The session of one connection.

@@ -22,8 +22,8 @@ use crate::limits::{
     GIVE_BACK_CUTS, GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS, SLICE,
     SOCKETS_TO_MERGE,
 };
-use crate::listen::{self, Door, Doors};
-use crate::model::{Exported, Intake, Origin, Peer, Refusal};
+use crate::listen::{self, Door, Doors, Exported, Intake};
+use crate::model::{Origin, Peer, Refusal};
 use crate::net::hops::Hops;
 use crate::series::peers::Peers;
 use crate::sync::allocator;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use catchment::clock::Now;
 use catchment::ingest::Sliced;
 use catchment::listen::{self, Door, Doors, Options, Stats};
-use catchment::model::{Exported, Input, Intake, Origin, Peer, Receipt, Refusal};
+use catchment::listen::{Exported, Intake};
+use catchment::model::{Input, Origin, Peer, Receipt, Refusal};
 
 /// Longest wait for anything observable.
 pub const PATIENCE: Duration = Duration::from_secs(20);

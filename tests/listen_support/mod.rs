@@ -102,6 +102,8 @@ impl Server {
             while !state.quit.load(SeqCst) {
                 poll.poll(&mut events, if more { Some(Duration::ZERO) } else { None }).unwrap();
                 let now = Now::at(state.time_ns.load(SeqCst));
+                // held for the turn: who has an answer finds it counted
+                let mut stats = state.stats.lock().unwrap();
                 for event in &events {
                     doors.on_event(event);
                 }
@@ -115,7 +117,7 @@ impl Server {
                     more = true;
                 }
                 state.idle.store(doors.idle(), SeqCst);
-                *state.stats.lock().unwrap() = doors.stats().clone();
+                *stats = doors.stats().clone();
             }
         });
         Server { address, shared, waker, thread: Some(thread) }

@@ -510,6 +510,128 @@ fn t12_a_slow_caller_is_closed() {
     assert_eq!(goaway(&mut stream), Some(0));
 }
 
+/// A call that is begun, with so many bytes of a message of 2 MB.
+fn begin_call(server: &Server, bytes: usize) -> std::net::TcpStream {
+    let mut stream = server.connect();
+    push(server, &mut stream, PREFACE);
+    // the windows that the server offers are there once its SETTINGS are acknowledged
+    push(server, &mut stream, &[frame(4, 1, 0, &[]), frame(1, 4, 1, &call_head())].concat());
+    // 2,000,000
+    push(server, &mut stream, &frame(0, 0, 1, &[0, 0, 0x1e, 0x84, 0x80]));
+    push(server, &mut stream, &data(1, bytes));
+    stream
+}
+
+/// DATA that does not end the stream.
+fn data(stream: u32, bytes: usize) -> Vec<u8> {
+    let mut left = bytes;
+    let mut frames = Vec::new();
+    while left > 0 {
+        let size = left.min(16_000);
+        frames.extend_from_slice(&frame(0, 0, stream, &vec![0; size]));
+        left -= size;
+    }
+    frames
+}
+
+/// Sends, and waits until it is read.
+fn push(server: &Server, stream: &mut std::net::TcpStream, bytes: &[u8]) {
+    let before = server.stats().connections.wire_bytes_in;
+    stream.write_all(bytes).unwrap();
+    server.wait("what was sent", |stats| stats.connections.wire_bytes_in == before + bytes.len() as u64);
+}
+
+/// The rest of that message, in steps of a window.
+fn end_call(server: &Server, stream: &mut std::net::TcpStream, sent: usize) {
+    let mut left = 2_000_000 - sent;
+    while left > 0 {
+        let size = left.min(100_000);
+        push(server, stream, &data(1, size));
+        left -= size;
+    }
+    push(server, stream, &frame(0, 1, 1, &[]));
+}
+
+/// T12: what came quickly at first is no credit for later: a call has to go on in each ten seconds.
+#[test]
+fn t12_a_call_that_stops_is_not_waited_for() {
+    let server = Server::start(Options::default());
+    let mut stopped = begin_call(&server, 200_000);
+    let mut steady = begin_call(&server, 100_000);
+    for _ in 0..7 {
+        push(&server, &mut steady, &data(1, 6_000));
+        server.pass(Duration::from_secs(5));
+    }
+    server.wait("its end", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 1);
+    assert_eq!(goaway(&mut stopped), Some(0));
+    assert!(server.held() > 100_000, "the other one goes on");
+    end_call(&server, &mut steady, 100_000 + 7 * 6_000);
+    server.wait("the other's", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 1);
+    assert_eq!((server.bodies().len(), server.held()), (1, 0));
+}
+
+/// T12: nor is one that goes on and on.
+#[test]
+fn t12_a_call_that_does_not_end_is_not_waited_for() {
+    let server = Server::start(Options::default());
+    let mut stream = begin_call(&server, 0);
+    for _ in 0..60 {
+        server.pass(Duration::from_secs(5));
+        push(&server, &mut stream, &data(1, 12_000));
+    }
+    assert_eq!(server.stats().requests(Input::OtlpGrpc, Answer::Timeout), 0);
+    server.pass(Duration::from_secs(1));
+    server.wait("its end", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 1);
+    assert_eq!(server.held(), 0);
+    server.pass(Duration::from_secs(3));
+    assert_eq!(goaway(&mut stream), Some(0));
+}
+
+/// T12: a connection with slow calls is told to go; those that were begun before and come on are finished, however many
+/// slow ones end meanwhile.
+#[test]
+fn t12_slow_calls_leave_the_others_alone() {
+    let server = Server::start(Options::default());
+    let mut stream = begin_call(&server, 100_000);
+    push(&server, &mut stream, &[frame(1, 4, 3, &call_head()), data(3, 1)].concat());
+    let mut sent = 100_000;
+    for round in 0..8 {
+        server.pass(Duration::from_secs(5));
+        push(&server, &mut stream, &data(1, 12_000));
+        sent += 12_000;
+        if round == 0 {
+            push(&server, &mut stream, &[frame(1, 4, 5, &call_head()), data(5, 1)].concat());
+        }
+    }
+    server.wait("their ends", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 2);
+    end_call(&server, &mut stream, sent);
+    server.wait("the answer", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 1);
+    server.pass(Duration::from_secs(3));
+    assert_eq!(goaway(&mut stream), Some(0));
+    assert_eq!(server.held(), 0);
+}
+
+/// T12: but who was told to go and begins further slow calls is closed, whatever else it has in hand.
+#[test]
+fn t12_who_goes_on_with_slow_calls_is_closed() {
+    let server = Server::start(Options::default());
+    let mut stream = begin_call(&server, 100_000);
+    push(&server, &mut stream, &[frame(1, 4, 3, &call_head()), data(3, 1)].concat());
+    for round in 1..=6 {
+        server.pass(Duration::from_secs(5));
+        push(&server, &mut stream, &data(1, 12_000));
+        if round == 4 {
+            let told = server.stats();
+            assert_eq!((told.requests(Input::OtlpGrpc, Answer::Timeout), told.connections.timed_out), (1, 0));
+            push(&server, &mut stream, &[frame(1, 4, 5, &call_head()), data(5, 1)].concat());
+        }
+    }
+    server.pass(Duration::from_secs(2));
+    server.wait("the close", |stats| stats.connections.timed_out == 1);
+    assert_eq!(server.stats().requests(Input::OtlpGrpc, Answer::Broken), 1);
+    assert_eq!(server.held(), 0);
+}
+
 /// T12: an unfinished preface, an unfinished header block, a trickling body and an idle connection, each in its time.
 #[test]
 fn t12_slow_clients_are_closed() {

@@ -132,25 +132,29 @@ impl Session {
             return Step::Wait;
         }
         let mut step = Step::Wait;
-        let mut is_slow = false;
+        let (mut is_slow, mut is_heedless) = (false, false);
         let mut index = 0;
         while index < self.calls.len() {
             let call = &mut self.calls[index];
             match bench.overdue(call.take, call.started_ns, &mut call.state) {
                 Some(fault) => {
                     let call = self.calls.swap_remove(index);
-                    is_slow |= matches!(fault, Fault::Slow | Fault::Long);
+                    let is_late = |at_ns| call.started_ns > at_ns + limits::LINGER.as_nanos() as u64;
+                    if matches!(fault, Fault::Slow | Fault::Long) {
+                        is_slow = true;
+                        is_heedless |= self.goaway_at_ns.is_some_and(is_late);
+                    }
                     finish(call, Err(fault), bench);
                     step = Step::Again;
                 }
                 None => index += 1,
             }
         }
+        if is_heedless {
+            // it was told to go, and began further calls that are slow
+            return Step::TimedOut;
+        }
         if is_slow {
-            if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) {
-                // it was told to go, and began further calls
-                return Step::TimedOut;
-            }
             connection.graceful_shutdown();
             self.goaway_at_ns.get_or_insert(now_ns);
         }

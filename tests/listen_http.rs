@@ -195,26 +195,35 @@ fn inflating_delays_nobody(encoding: (&'static str, &'static str), bomb: &[u8]) 
     send_post(&mut other, "/v1/metrics", &[PROTOBUF], b"first");
     assert_eq!(read_reply(&mut other).status, 200);
     let mut bombs: Vec<_> = (0..4).map(|_| server.connect()).collect();
-    for stream in &mut bombs {
-        send_post(stream, "/v1/metrics", &[PROTOBUF, encoding], bomb);
-    }
-    let whole = |server: &Server| server.shared.bodies.lock().unwrap().iter().filter(|(_, b)| b.len() > MIB).count();
-    server.wait("inflating to have begun", |_| server.held() > MIB);
-    // one thread serves them all: without slices nothing would be answered before a body is whole. How many answers
-    // fit in between is up to the machine's scheduler
-    send_post(&mut other, "/v1/metrics", &[PROTOBUF], b"other");
+    server.pause_when(|_, held| held > MIB);
+    std::thread::scope(|scope| {
+        for stream in &mut bombs {
+            scope.spawn(|| send_post(stream, "/v1/metrics", &[PROTOBUF, encoding], bomb));
+        }
+        // one thread serves them all: without slices nothing would be answered before a body is whole
+        server.wait_for_pause();
+        send_post(&mut other, "/v1/metrics", &[PROTOBUF], b"other");
+        server.resume();
+    });
     assert_eq!(read_reply(&mut other).status, 200);
-    assert_eq!(whole(&server), 0, "bodies that were inflated before another request was answered");
-    server.wait("all to be inflated", |_| whole(&server) == 4);
     for stream in &mut bombs {
         assert_eq!(read_reply(stream).status, 200);
     }
+    let sizes: Vec<_> = server.bodies().iter().map(|(_, body)| body.len()).collect();
+    assert_eq!(
+        sizes,
+        [5, 5, 60 * MIB, 60 * MIB, 60 * MIB, 60 * MIB],
+        "the other one was answered before a body was whole"
+    );
     assert_eq!(server.held(), 0);
+    server.pause_when(|_, held| held > MIB);
     let mut gone = server.connect();
     send_post(&mut gone, "/v1/metrics", &[PROTOBUF, encoding], bomb);
-    server.wait("inflating to have begun", |_| server.held() > MIB);
+    server.wait_for_pause();
     drop(gone);
+    server.resume();
     server.wait("its memory to be given back", |stats| server.held() == 0 && stats.connections.open == 5);
+    assert_eq!(server.bodies().len(), 6, "who left was not applied");
 }
 
 /// J9, T5: JSON is read a slice at a time, too: once all of a body is there, others are still answered before it is applied.
@@ -222,25 +231,30 @@ fn inflating_delays_nobody(encoding: (&'static str, &'static str), bomb: &[u8]) 
 fn t5_reading_json_delays_nobody() {
     let server = Server::start(Options::default());
     let json = ("content-type", "application/json");
-    let text = format!("{{\"resourceMetrics\":[{}{{}}]}}", "{},".repeat(20 << 20));
+    let text = format!("{{\"resourceMetrics\":[{}{{}}]}}", "{},".repeat(4 << 20));
     let mut stream = server.connect();
     let mut other = server.connect();
+    let whole = text.len() as u64;
+    server.pause_when(move |stats, _| stats.body_bytes == whole);
     send_post(&mut stream, "/v1/metrics", &[json], text.as_bytes());
-    server.wait("the whole body", |stats| stats.body_bytes == text.len() as u64);
+    server.wait_for_pause();
+    assert!(server.bodies().is_empty(), "applied in the turn in which it was whole");
     send_post(&mut other, "/v1/metrics", &[PROTOBUF], b"other");
+    server.resume();
     assert_eq!(read_reply(&mut other).status, 200);
-    assert_eq!(server.bodies().len(), 1, "the other one alone");
     assert_eq!(read_reply(&mut stream).body, b"{}");
-    let (_, applied) = server.bodies().pop().unwrap();
-    assert_eq!(applied.len(), 2 * (20 << 20) + 2);
+    let sizes: Vec<_> = server.bodies().iter().map(|(_, body)| body.len()).collect();
+    assert_eq!(sizes, [5, 2 * (4 << 20) + 2], "the other one was answered first");
     assert_eq!(server.held(), 0);
     // a client that leaves in the middle leaves nothing behind
+    server.pause_when(move |stats, _| stats.body_bytes == 2 * whole + 5);
     let mut gone = server.connect();
     send_post(&mut gone, "/v1/metrics", &[json], text.as_bytes());
-    let whole = 2 * text.len() as u64 + 5;
-    server.wait("the whole body", |stats| stats.body_bytes == whole);
+    server.wait_for_pause();
     drop(gone);
+    server.resume();
     server.wait("its memory to be given back", |stats| server.held() == 0 && stats.connections.open == 2);
+    assert_eq!(server.bodies().len(), 2, "who left was not applied");
 }
 
 /// R3, R9: what JSON becomes counts against the limit and the budget.

@@ -19,6 +19,9 @@ use catchment::model::{Input, Origin, Peer, Receipt, Refusal};
 /// Longest wait for anything observable.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Says of the doors' counters, and of the bytes held, whether to pause.
+pub type PauseWhen = Box<dyn Fn(&Stats, usize) -> bool + Send>;
+
 #[derive(Default)]
 pub struct Shared {
     pub time_ns: AtomicU64,
@@ -32,6 +35,22 @@ pub struct Shared {
     pub idle: AtomicBool,
     pub stop: AtomicBool,
     pub quit: AtomicBool,
+    /// The doors take no turn while this says so.
+    pub pause: Mutex<Option<PauseWhen>>,
+    pub paused: AtomicBool,
+}
+
+impl Shared {
+    /// Waits, in the doors' thread and between two turns, while a test wants to look at them.
+    fn pause(&self, stats: &Stats) {
+        let pausing = || self.pause.lock().unwrap().as_ref().is_some_and(|when| when(stats, self.held.load(SeqCst)));
+        let start = Instant::now();
+        while pausing() && !self.quit.load(SeqCst) && start.elapsed() < 2 * PATIENCE {
+            self.paused.store(true, SeqCst);
+            std::thread::yield_now();
+        }
+        self.paused.store(false, SeqCst);
+    }
 }
 
 struct Stub(Arc<Shared>);
@@ -118,6 +137,8 @@ impl Server {
                 }
                 state.idle.store(doors.idle(), SeqCst);
                 *stats = doors.stats().clone();
+                drop(stats);
+                state.pause(doors.stats());
             }
         });
         Server { address, shared, waker, thread: Some(thread) }
@@ -131,6 +152,23 @@ impl Server {
     pub fn pass(&self, time: Duration) {
         self.shared.time_ns.fetch_add(time.as_nanos() as u64, SeqCst);
         self.wake();
+    }
+
+    /// The doors stop between two turns once `when` says so of their counters and the bytes held, until `resume`.
+    pub fn pause_when(&self, when: impl Fn(&Stats, usize) -> bool + Send + 'static) {
+        *self.shared.pause.lock().unwrap() = Some(Box::new(when));
+    }
+
+    pub fn wait_for_pause(&self) {
+        let start = Instant::now();
+        while !self.shared.paused.load(SeqCst) {
+            assert!(start.elapsed() < PATIENCE, "never paused; {:?}", self.stats());
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn resume(&self) {
+        *self.shared.pause.lock().unwrap() = None;
     }
 
     pub fn stop(&self) {
@@ -258,7 +296,7 @@ pub fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

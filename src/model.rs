@@ -44,6 +44,44 @@ impl Kind {
     }
 }
 
+/// What senders say in a metric's `metadata` under `prometheus.type`, where that is more than OTLP's own kinds can say: a
+/// set, because senders may differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TypeHints(u8);
+
+impl TypeHints {
+    /// Nobody says anything.
+    pub const NONE: TypeHints = TypeHints(0);
+    /// `unknown`: nobody knows the type.
+    pub const UNKNOWN: TypeHints = TypeHints(1);
+    /// `info`: labels that matter, with a value of 1.
+    pub const INFO: TypeHints = TypeHints(2);
+    /// `stateset`: one series for each state, 1 if it is the present one.
+    pub const STATE_SET: TypeHints = TypeHints(4);
+
+    /// What both say.
+    #[must_use]
+    pub const fn and(self, other: TypeHints) -> TypeHints {
+        TypeHints(self.0 | other.0)
+    }
+
+    /// Whether all that `other` says is said.
+    #[inline]
+    pub const fn say(self, other: TypeHints) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// As a number that [`TypeHints::from_bits`] reads.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// What `bits` gave.
+    pub const fn from_bits(bits: u8) -> TypeHints {
+        TypeHints(bits)
+    }
+}
+
 /// Why a single point was rejected. Each has a counter in the ledger and a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -180,6 +180,36 @@ fn p03_a_gauge_of_unknown_type_is_shown_as_one() {
     assert_eq!(catchment.terminate().code(), 0);
 }
 
+/// So are infos and state sets, with the names and labels that they come with.
+#[test]
+fn p03_infos_and_state_sets_are_shown_as_such() {
+    let now = wall_ns();
+    let mut build = gauge("build", vec![number(&[("version", "1.2")], 0, now, int(1))]);
+    build.metadata = vec![attribute("prometheus.type", "info")];
+    let states = [("on", 1), ("off", 0)].map(|(state, value)| number(&[("pump.state", state)], 0, now, int(value)));
+    let mut pump = sum("pump.state", 2, false, states.to_vec());
+    pump.metadata = vec![attribute("prometheus.type", "stateset")];
+    let level = gauge("level", vec![number(&[], 0, now, int(4))]);
+    let (catchment, mut scraper) = started(&["--shards", "2"], &request(vec![build, pump, level]).encode_to_vec());
+    let page = until("the rows", || {
+        let page = text_of(&scrape(&mut scraper, OPEN_METRICS, &[]));
+        page.contains("pump_state{").then_some(page)
+    });
+    for lines in [
+        "# TYPE build info\nbuild_info{job=\"svc\",instance=\"\",version=\"1.2\"} 1\n",
+        "# TYPE pump_state stateset\n",
+        "pump_state{job=\"svc\",instance=\"\",pump_state=\"on\"} 1\n",
+    ] {
+        assert!(page.contains(lines), "{page}");
+    }
+    let plain = scraper.get("/metrics");
+    let page = plain.text();
+    for line in ["# TYPE build_info gauge\n", "# TYPE pump_state gauge\n"] {
+        assert!(page.contains(line), "{page}");
+    }
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
 /// Without `_created`, unless the operator says so; what protobuf has inside a message stays.
 #[test]
 fn x7_created_series_are_off_by_default() {

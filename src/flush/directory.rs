@@ -321,7 +321,7 @@ mod tests {
                 name: &name.to_string(),
                 unit: "",
                 description: "",
-                unknown: false,
+                hints: crate::model::TypeHints::NONE,
                 kind: Kind::Sum,
                 monotonic: true,
                 bounds: &[],

@@ -19,7 +19,7 @@ use super::{Ingest, STREAMS_MAX};
 use crate::examples::{Cause, example};
 use crate::ledger::{Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, ROUTES_PER_CELL_MAX};
-use crate::model::{Kind, Reject};
+use crate::model::{Kind, Reject, TypeHints};
 use crate::otlp::attributes::{self, Bad};
 use crate::otlp::request::MetricHead;
 use crate::otlp::schema::Message;
@@ -36,12 +36,12 @@ use std::sync::Arc;
 pub(super) const TRIES: usize = 64;
 
 impl Ingest {
-    /// The stream came with this description, and with a type that nobody knows.
-    pub(super) fn describe(&mut self, stream: u32, description: &[u8], unknown: bool) {
+    /// The stream came with this description, and with this said of its type.
+    pub(super) fn describe(&mut self, stream: u32, description: &[u8], hints: TypeHints) {
         let stream = self.contexts.at_mut(stream);
-        if unknown && !stream.unknown {
-            stream.unknown = true;
-            stream.group.set_unknown();
+        if !stream.hints.say(hints) {
+            stream.hints = stream.hints.and(hints);
+            stream.group.hint(hints);
         }
         if description.len() > stream.described {
             stream.described = description.len();
@@ -303,7 +303,7 @@ impl Ingest {
         let (resource, scope) = self.enter(context, stage, tally)?;
         let key = &context.key;
         if let Some(id) = self.contexts.stream(scope, NONE, key) {
-            self.describe(id, key.metric.description, key.metric.unknown);
+            self.describe(id, key.metric.description, key.metric.hints);
             return Ok(id);
         }
         if self.contexts.len() >= STREAMS_MAX {
@@ -362,7 +362,7 @@ impl Ingest {
             name: text(key.metric.name),
             unit: text(key.metric.unit),
             description: description_of(key.metric.description),
-            unknown: key.metric.unknown,
+            hints: key.metric.hints,
             kind: key.kind,
             monotonic: key.monotonic,
             bounds,

@@ -54,8 +54,8 @@ impl Ingest {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
         self.contexts.begin();
-        for (stream, description, unknown) in &stage.descriptions {
-            self.describe(*stream, description, *unknown);
+        for (stream, description, hints) in &stage.descriptions {
+            self.describe(*stream, description, *hints);
         }
         let staged = std::mem::take(&mut self.staged);
         let (mut number, mut histogram, mut exponential, mut summary, mut exemplars) = (0, 0, 0, 0, 0);

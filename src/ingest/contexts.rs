@@ -13,7 +13,7 @@
 //! are counted.
 
 use super::routes::{NONE, Table};
-use crate::model::{Kind, Temporality};
+use crate::model::{Kind, Temporality, TypeHints};
 use crate::otlp::request::{Head, MetricHead};
 use crate::series::Group;
 use crate::series::cell::Shape;
@@ -41,7 +41,7 @@ pub struct Envelope {
 /// How a stream is told from its siblings.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamKey<'a> {
-    /// Name and unit; the description, and whether the type is unknown, which identify nothing.
+    /// Name and unit; the description, and what is said of its type, which identify nothing.
     pub metric: MetricHead<'a>,
     /// Data kind.
     pub kind: Kind,
@@ -101,7 +101,7 @@ pub struct Stream {
     /// Bytes of the longest description it came with, which identifies nothing (M6).
     pub described: usize,
     /// It came as a gauge whose type nobody knows.
-    pub unknown: bool,
+    pub hints: TypeHints,
 }
 
 impl Stream {
@@ -449,7 +449,7 @@ impl Contexts {
             block: 1,
             used: 0,
             described: key.metric.description.len(),
-            unknown: key.metric.unknown,
+            hints: key.metric.hints,
         };
         let id = match self.stream_free.pop() {
             Some(id) => {

@@ -18,7 +18,7 @@ use super::contexts::{Contexts, StreamKey};
 use super::routes::NONE;
 use crate::examples::Cause;
 use crate::ledger::{Note, Tally};
-use crate::model::{Kind, Reject, Temporality};
+use crate::model::{Kind, Reject, Temporality, TypeHints};
 use crate::otlp::points::{EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY};
 use crate::otlp::request::{Head, MetricHead};
 use crate::series::group::{Entry, Parts, Set};
@@ -64,7 +64,7 @@ pub(super) const SCOPE: Head<'static> = Head { bytes: b"\x0a\x09catchment", sche
 
 /// The group of a metric that keeps its name.
 pub(super) const fn named<'a>(key: &StreamKey<'a>) -> StreamKey<'a> {
-    StreamKey { metric: MetricHead { description: &[], unknown: false, ..key.metric }, ..*key }
+    StreamKey { metric: MetricHead { description: &[], hints: TypeHints::NONE, ..key.metric }, ..*key }
 }
 
 /// The group of all others of its kind.
@@ -75,7 +75,7 @@ pub(super) const fn last(key: &StreamKey<'_>) -> StreamKey<'static> {
         _ if key.monotonic => b"catchment.overflow.sum",
         _ => b"catchment.overflow.updown",
     };
-    let metric = MetricHead { name, description: &[], unit: &[], unknown: false, data: None };
+    let metric = MetricHead { name, description: &[], unit: &[], hints: TypeHints::NONE, data: None };
     StreamKey { metric, kind: key.kind, temporality: key.temporality, monotonic: key.monotonic, bounds: &[] }
 }
 
@@ -179,7 +179,7 @@ fn stream_in(
             name: text(key.metric.name),
             unit: text(key.metric.unit),
             description: "",
-            unknown: false,
+            hints: TypeHints::NONE,
             kind: key.kind,
             monotonic: key.monotonic,
             bounds: &bounds_of(key),

@@ -6,7 +6,7 @@ use super::contexts::StreamKey;
 use super::misses::Miss;
 use crate::examples::example;
 use crate::limits::REQUEST_MESSAGES_MAX;
-use crate::model::{Kind, Reject};
+use crate::model::{Kind, Reject, TypeHints};
 use crate::otlp::attributes::Limits;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
@@ -131,7 +131,7 @@ pub struct Stage<'a> {
     /// Room for points on their way through a look-up, one metric after the other.
     pub(super) ring: &'a mut [Miss<'a>],
     /// Streams whose description is longer than any before, or whose type nobody knows, as was not said before.
-    pub descriptions: ArenaVec<'a, (u32, &'a [u8], bool)>,
+    pub descriptions: ArenaVec<'a, (u32, &'a [u8], TypeHints)>,
     /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
     pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.

@@ -18,7 +18,7 @@ use super::follow::Follow;
 use super::routes::NONE;
 use super::stage::{List, Stage};
 use crate::limits::{EXPORT_SLICE_NS, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
-use crate::model::{Kind, Reject, Temporality};
+use crate::model::{Kind, Reject, Temporality, TypeHints};
 use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
 use crate::otlp::schema::Message;
 use crate::wire::{Fault, check_utf8};
@@ -136,9 +136,9 @@ pub(super) struct MetricWalk<'a> {
     pub(super) scope: Head<'a>,
     scope_id: Option<u32>,
     last_stream: u32,
-    /// A stream, its description and whether its type is unknown, one of which is news, and how many points were staged
+    /// A stream, its description and what is said of its type, one of which is news, and how many points were staged
     /// before it.
-    news: Option<(u32, &'a [u8], bool, usize)>,
+    news: Option<(u32, &'a [u8], TypeHints, usize)>,
     /// The route of the last point, if the walk goes on in the midst of a metric.
     last_route: u32,
 }
@@ -440,9 +440,9 @@ impl Ingest {
                 stream.used = self.interval;
                 let description = key.metric.description;
                 check_utf8(description).map_err(|f| f.named("Metric.description"))?;
-                let unknown = key.metric.unknown;
-                if description.len() > stream.described || unknown && !stream.unknown {
-                    walk.news = Some((id, description, unknown, self.staged.len() + stage.staged()));
+                let hints = key.metric.hints;
+                if description.len() > stream.described || !stream.hints.say(hints) {
+                    walk.news = Some((id, description, hints, self.staged.len() + stage.staged()));
                 }
             }
             None => check_metric(&key.metric)?,
@@ -450,14 +450,14 @@ impl Ingest {
         Ok(known)
     }
 
-    /// What was walked came with a longer description than any before, or a type that nobody knows: it counts if a point
+    /// What was walked came with a longer description than any before, or says more of its type: it counts if a point
     /// of it was staged.
     #[inline]
     fn described<'a>(&self, walk: &mut MetricWalk<'a>, stage: &mut Stage<'a>) {
-        if let Some((stream, description, unknown, before)) = walk.news.take()
+        if let Some((stream, description, hints, before)) = walk.news.take()
             && self.staged.len() + stage.staged() > before
         {
-            stage.descriptions.push((stream, description, unknown));
+            stage.descriptions.push((stream, description, hints));
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::schema::{Message, validate};
 use crate::limits::{KIB, MESSAGE_BYTES_MAX, REQUEST_MESSAGES_MAX};
-use crate::model::Kind;
+use crate::model::{Kind, TypeHints};
 use crate::wire::{Fault, FaultKind, Reader, WireType, check_utf8};
 use bumpalo::Bump;
 
@@ -232,8 +232,8 @@ pub struct MetricHead<'a> {
     pub description: &'a [u8],
     /// `unit` (3); not yet validated
     pub unit: &'a [u8],
-    /// A gauge whose `metadata` (12) says that nobody knows its type
-    pub unknown: bool,
+    /// What the `metadata` (12) of a gauge or sum says of its Prometheus type
+    pub hints: TypeHints,
     /// `data`: the member that was set last, its parts joined
     pub data: Option<(Kind, &'a [u8])>,
 }
@@ -274,7 +274,7 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
                 let pair = reader.bytes()?;
                 own.add(message.len() - reader.left() - at)?;
                 validate(Message::KeyValue, pair, 1).map_err(|f| f.named("Metric.metadata"))?;
-                head.unknown |= is_type_unknown(pair);
+                head.hints = head.hints.and(type_hint(pair));
                 continue;
             }
             _ => {
@@ -309,13 +309,15 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
     {
         *data = join(&message[from..], number, arena)?;
     }
-    head.unknown &= matches!(head.data, Some((Kind::Gauge, _)));
+    if !matches!(head.data, Some((Kind::Gauge | Kind::Sum, _))) {
+        head.hints = TypeHints::NONE;
+    }
     Ok(head)
 }
 
-/// Whether a validated KeyValue is `prometheus.type` = "unknown". Its parts may stand in any order, and more than once.
+/// What a validated KeyValue says if it is `prometheus.type`. Its parts may stand in any order, and more than once.
 #[cold]
-fn is_type_unknown(pair: &[u8]) -> bool {
+fn type_hint(pair: &[u8]) -> TypeHints {
     let (mut key, mut value) = (&[][..], &[][..]);
     let _ = fields(pair, |number, bytes| match number {
         1 => key = bytes,
@@ -329,7 +331,13 @@ fn is_type_unknown(pair: &[u8]) -> bool {
         }
         _ => {}
     });
-    key == b"prometheus.type" && value == b"unknown"
+    match value {
+        _ if key != b"prometheus.type" => TypeHints::NONE,
+        b"unknown" => TypeHints::UNKNOWN,
+        b"info" => TypeHints::INFO,
+        b"stateset" => TypeHints::STATE_SET,
+        _ => TypeHints::NONE,
+    }
 }
 
 /// Calls `visit` with each field of a validated message; what is not length-delimited comes empty.
@@ -505,9 +513,9 @@ mod tests {
         }
     }
 
-    /// Only a gauge is of unknown type, and only if its metadata says so; fields may stand in any order and twice.
+    /// Only gauges and sums have hints, and only if their metadata says so; fields may stand in any order and twice.
     #[test]
-    fn p03_metadata_says_that_a_type_is_unknown() {
+    fn p03_metadata_says_what_a_type_is() {
         let field = |key: u8, bytes: &[u8]| {
             let mut out = Vec::new();
             put_bytes(&mut out, key, bytes);
@@ -518,22 +526,43 @@ mod tests {
         let says = |pairs: &[&[&[u8]]], data: u8| {
             let pairs: Vec<u8> = pairs.iter().flat_map(|pair| field(0x62, &pair.concat())).collect();
             let arena = Bump::new();
-            let of = |parts: [&[u8]; 2]| metric(&parts.concat(), &arena).unwrap().unknown;
+            let of = |parts: [&[u8]; 2]| metric(&parts.concat(), &arena).unwrap().hints;
             let data = field(data, &[]);
             let (before, after) = (of([&pairs, &data]), of([&data, &pairs]));
             assert_eq!(before, after);
             before
         };
-        let (gauge, sum) = (0x2a, 0x3a);
+        let (gauge, sum, histogram) = (0x2a, 0x3a, 0x4a);
+        let named = |name: &[u8]| field(0x12, &field(0x0a, name));
+        let (none, unknown) = (TypeHints::NONE, TypeHints::UNKNOWN);
         let int = field(0x12, &[0x18, 1]);
         let other = field(0x12, &field(0x0a, b"gauge"));
-        assert!(says(&[&[&key, &value]], gauge) && says(&[&[&value, &key]], gauge));
-        assert!(says(&[&[&field(0x0a, b"a"), &int], &[&key, &other, &int, &value]], gauge));
-        assert!(says(&[&[&key, &value], &[&field(0x0a, b"b")]], gauge));
-        assert!(says(&[&[&key, &field(0x12, &[&field(0x0a, b"unknown")[..], &[0x78, 1]].concat())]], gauge));
-        assert!(!says(&[&[&key, &value]], sum));
-        assert!(!says(&[], gauge) && !says(&[&[&key]], gauge) && !says(&[&[&value]], gauge));
-        assert!(!says(&[&[&key, &value, &int]], gauge) && !says(&[&[&key, &value, &other]], gauge));
+        for (name, hint) in [
+            (&b"unknown"[..], unknown),
+            (b"info", TypeHints::INFO),
+            (b"stateset", TypeHints::STATE_SET),
+            (b"gauge", none),
+            (b"Info", none),
+            (b"", none),
+        ] {
+            let value = named(name);
+            for (data, hint) in [(gauge, hint), (sum, hint), (histogram, none)] {
+                assert_eq!(says(&[&[&key, &value]], data), hint, "{name:?}");
+                assert_eq!(says(&[&[&value, &key]], data), hint, "{name:?}");
+            }
+        }
+        assert_eq!(says(&[&[&key, &named(b"info")], &[&key, &value]], gauge), unknown.and(TypeHints::INFO));
+        assert_eq!(says(&[&[&field(0x0a, b"a"), &int], &[&key, &other, &int, &value]], gauge), unknown);
+        assert_eq!(says(&[&[&key, &value], &[&field(0x0a, b"b")]], gauge), unknown);
+        assert_eq!(
+            says(&[&[&key, &field(0x12, &[&field(0x0a, b"unknown")[..], &[0x78, 1]].concat())]], gauge),
+            unknown
+        );
+        for pairs in [&[][..], &[&[&key[..]][..]], &[&[&value[..]]]] {
+            assert_eq!(says(pairs, gauge), none);
+        }
+        assert_eq!(says(&[&[&key, &value, &int]], gauge), none);
+        assert_eq!(says(&[&[&key, &value, &other]], gauge), none);
     }
 
     /// The member set last counts; the parts of the one before it are checked and left out.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::aggregate::explicit::HAS_SUM;
 use crate::aggregate::exponential::Exponential;
+use crate::prometheus::any::next_attribute;
 use crate::prometheus::gather::{Family, Member};
 use crate::prometheus::histogram::{Face, Lines};
 use crate::prometheus::ink::Ink;
@@ -14,12 +15,12 @@ use crate::prometheus::joint::{OWN_PREFIX, Prefixes};
 use crate::prometheus::labels::Labels;
 use crate::prometheus::merge::{MERGED_ROW_BYTES, Merger, Shown};
 use crate::prometheus::message::{self, Beside, Messages};
-use crate::prometheus::name::Place;
+use crate::prometheus::name::{INFO, Naming, Place};
 use crate::prometheus::page::{Bounds, Style};
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::text::{Number, Type, is_metric_name, put_family, put_head, put_number, put_seconds};
 use crate::prometheus::{Format, Meta, Overtaken, Progress, Row, Source, Value, exemplar};
-use crate::wire::{put_bytes, put_varint};
+use crate::wire::{Reader, put_bytes, put_varint};
 
 /// What is at hand while writing: the chunk being filled, scratch space, the report.
 pub(super) struct Desk {
@@ -99,8 +100,10 @@ struct Title {
     help: Arc<str>,
     unit: Option<Box<str>>,
     quoted: bool,
-    /// OpenMetrics shows it as a counter, without `_total` in its name.
-    is_counter: bool,
+    told: Told,
+    /// While it is not known whether OpenMetrics may have it as what it is told to be: the member and the source's
+    /// cursor in it.
+    check: Option<(usize, usize)>,
     /// The header is written with the first row: a family without rows is not shown.
     written: bool,
 }
@@ -108,11 +111,76 @@ struct Title {
 impl Title {
     /// What the family is called in its header.
     fn base(&self) -> &str {
-        if self.is_counter { self.name.strip_suffix("_total").unwrap_or(&self.name) } else { &self.name }
+        let suffix = match self.told {
+            Told::Counter => "_total",
+            Told::Info => INFO,
+            Told::Plain | Told::StateSet => "",
+        };
+        self.name.strip_suffix(suffix).unwrap_or(&self.name)
+    }
+
+    /// One step of finding out whether the family may be what it is told to be. Read and written is one cut, so that
+    /// what is found holds.
+    fn check<S: Source>(&mut self, members: &[Member<S::Group>], source: &S, desk: &Desk) -> Result<(), Overtaken> {
+        let Some((member, cursor)) = &mut self.check else { return Ok(()) };
+        let Some(Member { group, .. }) = members.get(*member) else {
+            self.check = None;
+            return Ok(());
+        };
+        let (mut left, mut fits) = (desk.bounds.rows_per_step, true);
+        let progress = source.rows(group, cursor, &mut |row| {
+            left -= 1;
+            fits = self.told.takes(&self.name, &row, desk.style.naming);
+            if fits && left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if !fits {
+            (self.told, self.check) = (Told::Plain, None);
+        } else if progress == Progress::Done {
+            self.check = Some((*member + 1, 0));
+        }
+        Ok(())
     }
 
     fn face(&self, open_metrics: bool) -> Face<'_> {
         Face { name: &self.name, quoted: self.quoted, is_summary: self.kind == Type::Summary, open_metrics }
+    }
+}
+
+/// What OpenMetrics has a family as; other formats do not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Its TYPE, by its whole name; a counter as `unknown`.
+    Plain,
+    /// A counter, without `_total` in its name.
+    Counter,
+    /// Without `_info` in its name, if every value is 1.
+    Info,
+    /// If every value is 0 or 1, and every row has a label called like the family.
+    StateSet,
+}
+
+impl Told {
+    /// Whether a row may be in such a family.
+    fn takes(self, name: &str, row: &Row<'_>, naming: Naming) -> bool {
+        let value = match row.value {
+            Value::Int(value) => value as f64,
+            Value::Double(value) => value,
+            // left out, whatever the family is
+            _ => return true,
+        };
+        match self {
+            Told::Plain | Told::Counter => true,
+            Told::Info => value == 1.0,
+            Told::StateSet => {
+                let mut attributes = Reader::new(row.attributes);
+                (value == 0.0 || value == 1.0)
+                    && std::iter::from_fn(|| next_attribute(&mut attributes)).any(|attribute| {
+                        !attribute.is_empty()
+                            && std::str::from_utf8(attribute.key)
+                                .is_ok_and(|key| naming.label_name(key, Place::Point(Type::Gauge)) == name)
+                    })
+            }
+        }
     }
 }
 
@@ -164,12 +232,13 @@ struct Collisions {
 }
 
 impl<G: Clone> Open<G> {
-    /// Begins a settled family. `is_counter`: OpenMetrics may show it as one.
-    pub fn new(name: Arc<str>, family: Family<G>, is_counter: bool) -> Self {
+    /// Begins a settled family. `told`: what OpenMetrics may show it as; `Plain` elsewhere.
+    pub fn new(name: Arc<str>, family: Family<G>, told: Told) -> Self {
         let Family { kind, help, unit, mut members, .. } = family;
         members.reverse();
         let quoted = !is_metric_name(&name);
-        Open { title: Title { name, kind, help, unit, quoted, is_counter, written: false }, members, class: None }
+        let check = matches!(told, Told::Info | Told::StateSet).then_some((0, 0));
+        Open { title: Title { name, kind, help, unit, quoted, told, check, written: false }, members, class: None }
     }
 
     /// One step.
@@ -178,6 +247,10 @@ impl<G: Clone> Open<G> {
         if desk.lines.pending() {
             let face = title.face(desk.style.format.is_open_metrics());
             desk.lines.put(&mut desk.out, face, desk.bounds.chunk_bytes);
+            return Ok(Progress::More);
+        }
+        if title.check.is_some() {
+            title.check(members, source, desk)?;
             return Ok(Progress::More);
         }
         match class {
@@ -470,7 +543,7 @@ impl RowWriter<'_> {
         beside: Beside<'_>,
         open_metrics: bool,
     ) -> Result<(), WarningReason> {
-        let is_counter = open_metrics && self.title.is_counter;
+        let is_counter = open_metrics && self.title.told == Told::Counter;
         if is_counter && matches!(&shown, Shown::Number(number) if !is_count(number)) {
             return Err(WarningReason::NotACounter);
         }
@@ -478,6 +551,9 @@ impl RowWriter<'_> {
         let Desk { out, labels, lines, bounds, style, .. } = &mut *self.desk;
         let title = &*self.title;
         if let Shown::Number(number) = shown {
+            // rows that became one may have added up
+            let is_flag = matches!(title.told, Told::Info | Told::StateSet);
+            let number = if is_flag { Number::Uint(u64::from(number.double() != 0.0)) } else { number };
             let start = out.len() + self.labels_at;
             out.extend_from_slice(self.head);
             let labels_at = out.len();
@@ -560,11 +636,15 @@ impl RowWriter<'_> {
         self.desk.report.families += 1;
         let title = &*self.title;
         let words = match title.kind {
-            Type::Counter if open_metrics && !title.is_counter => "unknown",
+            Type::Gauge if title.told == Told::Info => "info",
+            Type::Gauge if title.told == Told::StateSet => "stateset",
+            Type::Counter if open_metrics && title.told != Told::Counter => "unknown",
             Type::Unknown if open_metrics => "unknown",
             kind => kind.word(),
         };
-        put_family(&mut self.desk.out, title.base(), words, title.unit.as_deref(), &title.help, open_metrics);
+        // neither infos nor state sets have a unit
+        let unit = title.unit.as_deref().filter(|_| !matches!(title.told, Told::Info | Told::StateSet));
+        put_family(&mut self.desk.out, title.base(), words, unit, &title.help, open_metrics);
     }
 }
 

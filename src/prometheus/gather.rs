@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::model::TypeHints;
 use crate::prometheus::ink::Ink;
 use crate::prometheus::joint::Prefixes;
 use crate::prometheus::name::{Naming, metric_type};
@@ -17,6 +18,35 @@ use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::target::{put_scope, target};
 use crate::prometheus::text::Type;
 use crate::prometheus::{Meta, Source};
+
+/// What a gauge is said to be. Where two differ the lower one is right of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hint {
+    /// Some sender says that nobody knows, or senders differ.
+    Unknown,
+    /// Nothing is said, or not of all.
+    Gauge,
+    Info,
+    StateSet,
+}
+
+impl Hint {
+    /// Of a metric of this TYPE; `None` if it is no gauge.
+    fn of(hints: TypeHints, kind: Type) -> Option<Hint> {
+        match hints {
+            _ if kind != Type::Gauge => None,
+            TypeHints::NONE => Some(Hint::Gauge),
+            TypeHints::INFO => Some(Hint::Info),
+            TypeHints::STATE_SET => Some(Hint::StateSet),
+            _ => Some(Hint::Unknown),
+        }
+    }
+
+    /// Of a family with members of both.
+    fn and(self, other: Hint) -> Hint {
+        if self == other { self } else { self.min(other).min(Hint::Gauge) }
+    }
+}
 
 /// A group within its family.
 pub(super) struct Member<G> {
@@ -38,8 +68,8 @@ pub(super) struct Family<G> {
     unit_conflict: bool,
     help_conflict: bool,
     type_conflict: bool,
-    /// A member is a gauge that nobody knows the type of.
-    unknown: bool,
+    /// What the gauges among the members are said to be.
+    hint: Option<Hint>,
     pub members: Vec<Member<G>>,
 }
 
@@ -82,16 +112,22 @@ impl<G: Clone> Directory<G> {
     /// Adds a group to its family.
     pub fn add<S: Source<Group = G>>(&mut self, source: &S, group: G, report: &mut Report) {
         let meta = source.meta(&group);
-        let Some(name) = self.naming.metric_name(&meta.name, &meta.unit, meta.kind, meta.monotonic) else {
+        let kind = metric_type(meta.kind, meta.monotonic);
+        let hint = Hint::of(meta.hints, kind);
+        let name = match hint {
+            Some(Hint::Info | Hint::StateSet) => {
+                self.naming.labelled_name(&meta.name, &meta.unit, hint == Some(Hint::Info))
+            }
+            _ => self.naming.metric_name(&meta.name, &meta.unit, meta.kind, meta.monotonic),
+        };
+        let Some(name) = name else {
             report.warn(WarningReason::Unnameable, 1, &meta.name, &meta.name);
             return;
         };
         let prefix = self.prefix(meta, report);
-        let kind = metric_type(meta.kind, meta.monotonic);
         let description = meta.description.clone();
         let born_ns = meta.born_ns;
         let unit_of = meta.unit.clone();
-        let unknown = meta.unknown;
         let member = Member { prefix, kind, group };
         // most groups of a family have the unit of the one before
         let unit = match self.families.get(name.as_str()) {
@@ -100,7 +136,10 @@ impl<G: Clone> Directory<G> {
         };
         match self.families.get_mut(name.as_str()) {
             Some(family) => {
-                family.unknown |= unknown;
+                family.hint = match (family.hint, hint) {
+                    (Some(one), Some(other)) => Some(one.and(other)),
+                    (one, other) => one.or(other),
+                };
                 family.add(member, description, born_ns, unit);
             }
             None => {
@@ -114,7 +153,7 @@ impl<G: Clone> Directory<G> {
                     unit_conflict: false,
                     help_conflict: false,
                     type_conflict: false,
-                    unknown,
+                    hint,
                     members: vec![member],
                 };
                 self.families.insert(name.into(), family);
@@ -220,6 +259,11 @@ impl<G> Family<G> {
         self.members.push(member);
     }
 
+    /// Of a settled family: all of it is said to be this.
+    pub fn is_said(&self, hint: Hint) -> bool {
+        self.kind == Type::Gauge && self.hint == Some(hint)
+    }
+
     /// Leaves out members of another TYPE (X5) and brings those of one prefix together.
     pub fn settle<S: Source<Group = G>>(&mut self, name: &str, source: &S, report: &mut Report) {
         if self.type_conflict {
@@ -235,7 +279,7 @@ impl<G> Family<G> {
             let kind = self.kind;
             self.members.retain(|member| member.kind == kind);
         }
-        if self.unknown && self.kind == Type::Gauge {
+        if self.hint == Some(Hint::Unknown) && self.kind == Type::Gauge {
             self.kind = Type::Unknown;
         }
         report.warn(WarningReason::HelpConflict, u64::from(self.help_conflict), name, "");

@@ -30,8 +30,11 @@
 //!   in [`Report`], with the first few named. A sum that one part lacks is left out, never invented.
 //! - *TYPE conflicts* drop the metric that was born later, with a warning. So does a family whose name a histogram or
 //!   summary needs for its `_bucket`, `_sum` or `_count`, and one that is called `target_info`.
-//! - A gauge whose metadata says `prometheus.type` = `unknown` makes its family, if that is a gauge, `unknown`: `untyped`
-//!   in text 0.0.4, 1.0.0 and protobuf. Other types than that are not heard.
+//! - *Hints*: the metadata of a gauge or non-monotonic sum may say `prometheus.type`. One metric of `unknown` type, or
+//!   one whose senders differ, makes its family, if that is a gauge, `unknown`: `untyped` in text 0.0.4, 1.0.0 and
+//!   protobuf. An `info` ends in `_info` where names have suffixes, and neither it nor a `stateset` in `_ratio`; both
+//!   are gauges in those formats. OpenMetrics has a family as `info` or `stateset` if all its metrics say so and all
+//!   its rows may be: a value of 1; 1 or 0 and a label called like the family. Else it is a gauge there too.
 //! - *HELP* is the longest description, ties by bytes. UNIT (OpenMetrics, protobuf) is what the name ends with.
 //! - Exponential histograms show `_count`, `_sum` and `le="+Inf"` in text, and are native histograms in protobuf. No
 //!   timestamps.
@@ -86,7 +89,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::aggregate::exponential::Exponential;
-use crate::model::Kind;
+use crate::model::{Kind, TypeHints};
 
 pub use exemplar::Exemplar;
 pub use name::{Naming, Translation};
@@ -113,8 +116,8 @@ pub struct Meta {
     pub description: Arc<str>,
     /// The data kind.
     pub kind: Kind,
-    /// A gauge whose `metadata` says `prometheus.type` = `unknown`.
-    pub unknown: bool,
+    /// What `metadata` says under `prometheus.type`; heard where the kind is shown as a gauge.
+    pub hints: TypeHints,
     /// `Sum.is_monotonic`.
     pub monotonic: bool,
     /// `explicit_bounds` of an explicit histogram, strictly ascending.

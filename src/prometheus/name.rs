@@ -59,14 +59,27 @@ pub struct Naming {
 impl Naming {
     /// The family name of a metric; `None` if its name has no character that may stay.
     pub fn metric_name(self, name: &str, unit: &str, kind: Kind, monotonic: bool) -> Option<String> {
-        let translated = match self.strategy {
+        Some(self.escaping.escape(&self.translated(name, unit, kind, monotonic)?))
+    }
+
+    fn translated(self, name: &str, unit: &str, kind: Kind, monotonic: bool) -> Option<String> {
+        Some(match self.strategy {
             Translation::UnderscoreEscapingWithSuffixes => metric_name(name, unit, kind, monotonic)?,
             Translation::UnderscoreEscapingWithoutSuffixes => plain_metric_name(name)?,
             Translation::NoUtf8EscapingWithSuffixes if !name.is_empty() => with_suffixes(name, unit, kind, monotonic),
             Translation::NoTranslation if !name.is_empty() => name.to_string(),
             _ => return None,
-        };
-        Some(self.escaping.escape(&translated))
+        })
+    }
+
+    /// The family name of a gauge whose labels are what matters, an info or a state set: no `ratio`, and an info ends in
+    /// `_info`, as the specification asks where a format does not know that type.
+    pub fn labelled_name(self, name: &str, unit: &str, info: bool) -> Option<String> {
+        let mut name = self.translated(name, unit, Kind::Sum, false)?;
+        if info && self.strategy.adds_suffixes() && !name.ends_with(INFO) {
+            name.push_str(INFO);
+        }
+        Some(self.escaping.escape(&name))
     }
 
     /// The unit as it stands at the end of `base`, the name without `_total`; nothing if it does not stand there. UNIT
@@ -132,6 +145,9 @@ impl Naming {
         }
     }
 }
+
+/// The end of an info's name.
+pub(super) const INFO: &str = "_info";
 
 /// UCUM units and their words.
 const UNITS: [(&str, &str); 26] = [

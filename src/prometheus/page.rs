@@ -16,11 +16,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::prometheus::class::{Desk, Open};
-use crate::prometheus::gather::{Directory, Family, Names, TargetInfo, base_of};
+use crate::prometheus::class::{Desk, Open, Told};
+use crate::prometheus::gather::{Directory, Family, Hint, Names, TargetInfo, base_of};
 use crate::prometheus::ink::Ink;
 use crate::prometheus::message::Beside;
 use crate::prometheus::message::Messages;
+use crate::prometheus::name::INFO;
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::target::put_target_info;
 use crate::prometheus::text::{Type, put_family, put_head};
@@ -278,6 +279,18 @@ impl Taken {
             || (open_metrics && base_is("_created", BOTH))
     }
 
+    /// Whether OpenMetrics may call this info by its name without `_info`. It gives way to whatever else may have that.
+    fn is_info(&self, name: &str) -> bool {
+        let Some(base) = name.strip_suffix(INFO).filter(|base| !base.is_empty()) else { return false };
+        let is_total = |stem: &str| self.is_name(&format!("{stem}_total"));
+        let is_taken = self.is_name(base)
+            || is_total(base)
+            || base.strip_suffix("_created").is_some_and(is_total)
+            || self.is_suffixed(base, true)
+            || (self.targets && base == TARGET_INFO);
+        !is_taken
+    }
+
     /// Whether OpenMetrics may call this counter by its name without `_total`.
     fn is_counter(&self, name: &str) -> bool {
         let base = base_of(name, Type::Counter);
@@ -313,9 +326,16 @@ fn open_family<S: Source>(
         // families come by name, so this stays sorted
         taken.suffixed.push((name.clone(), family.kind));
     }
-    let is_counter = open_metrics && family.kind == Type::Counter && taken.is_counter(&name);
+    let told = match family.kind {
+        _ if !open_metrics => Told::Plain,
+        Type::Counter if taken.is_counter(&name) => Told::Counter,
+        Type::Gauge if family.is_said(Hint::Info) && taken.is_info(&name) => Told::Info,
+        Type::Gauge if family.is_said(Hint::StateSet) => Told::StateSet,
+        _ => Told::Plain,
+    };
     // UNIT is how the name that is shown ends; for a counter of protobuf that is the one without `_total`
-    let base = if is_counter || desk.style.ink() == Ink::Message { base_of(&name, family.kind) } else { &name };
+    let base =
+        if told == Told::Counter || desk.style.ink() == Ink::Message { base_of(&name, family.kind) } else { &name };
     family.unit = family.unit.filter(|unit| base.strip_suffix(&**unit).is_some_and(|before| before.ends_with('_')));
-    Some(Open::new(name, family, is_counter))
+    Some(Open::new(name, family, told))
 }

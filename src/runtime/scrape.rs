@@ -53,7 +53,7 @@ impl Source for Cut {
                     unit: m.unit.clone(),
                     description: Arc::from(&**m.description.load()),
                     kind: m.kind,
-                    unknown: m.is_unknown(),
+                    hints: m.hints(),
                     monotonic: m.monotonic,
                     bounds: (m.kind == Kind::Histogram).then(|| m.bounds.clone()),
                     born_ns: u64::from(m.id) + 1,

@@ -3,13 +3,13 @@
 //! Knows the identity of a metric (metrics data model, "identity of a stream", without temporality, which belongs to
 //! the input, and with the bounds of explicit histograms, which may not be mixed). Does not know its series.
 
-use crate::model::Kind;
+use crate::model::{Kind, TypeHints};
 use crate::otlp::attributes;
 use crate::sync::published::Published;
 use crate::wire::put_varint;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicUsize,
+    AtomicU8, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
@@ -80,8 +80,8 @@ pub struct Parts<'a> {
     pub unit: &'a str,
     /// `Metric.description`, not identifying
     pub description: &'a str,
-    /// A gauge whose sender says that nobody knows its type, not identifying
-    pub unknown: bool,
+    /// What the sender says of the type, not identifying
+    pub hints: TypeHints,
     /// Data kind.
     pub kind: Kind,
     /// `Sum.is_monotonic`
@@ -153,8 +153,8 @@ pub struct Group {
     pub description: Published<Box<str>>,
     /// Its bytes, as they are counted.
     described: AtomicUsize,
-    /// A gauge that some sender said nobody knows the type of.
-    unknown: AtomicBool,
+    /// What senders said of the type: bits of `TypeHints`.
+    hints: AtomicU8,
     /// Data kind.
     pub kind: Kind,
     /// `Sum.is_monotonic`
@@ -184,7 +184,7 @@ impl Group {
             name: "",
             unit: "",
             description: "",
-            unknown: false,
+            hints: TypeHints::NONE,
             kind: Kind::Gauge,
             monotonic: false,
             bounds: &[],
@@ -205,7 +205,7 @@ impl Group {
             unit: parts.unit.into(),
             description: Published::new(Arc::new(parts.description.into())),
             described: AtomicUsize::new(parts.description.len()),
-            unknown: AtomicBool::new(parts.unknown),
+            hints: AtomicU8::new(parts.hints.bits()),
             kind: parts.kind,
             monotonic: parts.monotonic,
             bounds: parts.bounds.into(),
@@ -231,16 +231,18 @@ impl Group {
         self.described.load(Relaxed)
     }
 
-    /// Whether some sender said that nobody knows its type.
-    pub fn is_unknown(&self) -> bool {
+    /// What senders said of its type.
+    pub fn hints(&self) -> TypeHints {
         // ORDERING: a word of its own, publishes nothing
-        self.unknown.load(Relaxed)
+        TypeHints::from_bits(self.hints.load(Relaxed))
     }
 
-    /// A sender says that nobody knows its type: once said, it stays.
-    pub fn set_unknown(&self) {
-        // ORDERING: as in `is_unknown`
-        self.unknown.store(true, Relaxed);
+    /// A sender says this of its type: once said, it stays.
+    pub fn hint(&self, hints: TypeHints) {
+        if !self.hints().say(hints) {
+            // ORDERING: as in `hints`
+            self.hints.fetch_or(hints.bits(), Relaxed);
+        }
     }
 
     /// Counts a stream that feeds it; `false` when it is gone and must be looked up anew.

@@ -242,9 +242,7 @@ impl Registry {
             let group = self.find_group(&key, parts, entry, maker)?;
             if self.enter(&group) {
                 self.describe(&group, parts.description);
-                if parts.unknown {
-                    group.set_unknown();
-                }
+                group.hint(parts.hints);
                 return Ok(group);
             }
             // gone and not yet out of the index: help, then look again

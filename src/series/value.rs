@@ -628,7 +628,7 @@ pub(super) fn lone() -> Series {
         name: "requests",
         unit: "",
         description: "",
-        unknown: false,
+        hints: crate::model::TypeHints::NONE,
         kind: crate::model::Kind::Sum,
         monotonic: true,
         bounds: &[],

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::fake::*;
 use super::parse::{Series, parse};
 use super::{client_model, open_metrics};
-use crate::model::Kind;
+use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
 use crate::prometheus::*;
 use Owned::*;
@@ -153,7 +153,7 @@ proptest! {
 
     #[test]
     fn x6_x7_no_name_is_anothers(
-        drawn in vec(group(), 1..6),
+        drawn in vec((group(), prop::sample::select(vec![TypeHints::NONE, TypeHints::INFO, TypeHints::STATE_SET])), 1..6),
         targets in any::<bool>(),
         created in any::<bool>(),
         strategy in prop::sample::select(vec![
@@ -164,13 +164,17 @@ proptest! {
         escaping in prop::sample::select(Escaping::ALL.to_vec()),
     ) {
         let mut groups = Vec::new();
-        for (number, mut group) in drawn.into_iter().enumerate() {
+        for (number, (mut group, hints)) in drawn.into_iter().enumerate() {
+            group.meta.hints = hints;
             if targets {
                 with_target(&mut group.meta);
             }
             group = one(group);
             // all are series of their own
             group.rows[0].0 = records(&[("k", &number.to_string())]);
+            if hints != TypeHints::NONE && matches!(group.meta.kind, Kind::Gauge | Kind::Sum) {
+                group.rows[0].2 = Int(1);
+            }
             groups.push(group);
         }
         let render = |format: Format| {

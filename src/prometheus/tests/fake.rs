@@ -11,7 +11,7 @@ use prost::Message;
 
 use crate::aggregate::explicit::HAS_SUM;
 use crate::aggregate::exponential::Side;
-use crate::model::Kind;
+use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
 use crate::prometheus::*;
 use crate::wire::put_bytes;
@@ -67,7 +67,7 @@ impl Group {
             unit: "".into(),
             description: "".into(),
             kind,
-            unknown: false,
+            hints: TypeHints::NONE,
             monotonic,
             bounds: None,
             born_ns: 0,

@@ -6,11 +6,13 @@ use super::open_metrics;
 use crate::aggregate::explicit::HAS_SUM;
 use crate::aggregate::exponential::{Exponential, Side};
 use crate::aggregate::number;
-use crate::model::Kind;
+use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
 use crate::prometheus::*;
 use Owned::*;
 
+/// The labels of every row.
+const ME: &str = "job=\"api\",instance=\"1\"";
 const START: u64 = 1_700_000_000_500_000_000;
 
 fn of(format: Format) -> Style {
@@ -38,7 +40,7 @@ fn sliced(groups: &[Group], style: Style) -> (Vec<u8>, Report) {
 fn check(groups: &[Group], want: &str) -> Report {
     let (bytes, report) = sliced(groups, of(Format::OpenMetrics100));
     let text = String::from_utf8(bytes).unwrap();
-    assert_eq!(text.replace("job=\"api\",instance=\"1\"", "@"), want);
+    assert_eq!(text.replace(ME, "@"), want);
     open_metrics::parse(&text).unwrap();
     let older = sliced(groups, of(Format::OpenMetrics001)).0;
     assert_eq!(text.as_bytes(), older, "0.0.1 is written the same");
@@ -163,7 +165,7 @@ fn x7_what_openmetrics_forbids_is_left_out_and_counted() {
 /// A gauge whose sender does not know its type says so of its whole family, if that is a gauge.
 #[test]
 fn p03_a_gauge_of_unknown_type_is_unknown() {
-    let unknown = |name: &str| Group::gauge(name).with(|meta| meta.unknown = true);
+    let unknown = |name: &str| Group::gauge(name).with(|meta| meta.hints = TypeHints::UNKNOWN);
     let mut groups = [
         unknown("g").row(&[], 1, Double(1.5)),
         Group::gauge("g").with(other_host).row(&[("a", "1")], 1, Int(-2)),
@@ -184,6 +186,108 @@ fn p03_a_gauge_of_unknown_type_is_unknown() {
     let g = families.iter().find(|family| family.name() == "g").unwrap();
     let values: Vec<_> = g.metric.iter().map(|metric| metric.untyped.clone().unwrap().value.unwrap()).collect();
     assert_eq!((g.kind, values), (Some(3), vec![1.5, -2.0]));
+}
+
+/// A group whose senders say this of its type.
+fn said(group: Group, hints: TypeHints) -> Group {
+    group.with(|meta| meta.hints = hints)
+}
+
+/// Infos and state sets are what they are said to be where OpenMetrics allows it, and gauges everywhere else.
+#[test]
+fn p03_infos_and_state_sets() {
+    let sum = |name: &str| Group::new(name, Kind::Sum, false);
+    let (build, state) = ([("version", "1.2")], |name: &'static str| [("pump.state", name)]);
+    let groups = [
+        said(Group::gauge("build").row(&build, 1, Int(1)), TypeHints::INFO),
+        said(Group::gauge("build").with(other_host).row(&build, 1, Double(1.0)), TypeHints::INFO),
+        said(sum("node_info").with(|meta| meta.unit = "By".into()).row(&[], 1, Int(1)), TypeHints::INFO),
+        said(sum("pump.state").row(&state("on"), 1, Int(0)).row(&state("off"), 1, Double(1.0)), TypeHints::STATE_SET),
+        said(sum("pump.state").with(other_host).row(&state("off"), 1, Int(1)), TypeHints::STATE_SET),
+    ];
+    let info = "# HELP target Target metadata\n# TYPE target info\ntarget_info{@,host_name=\"h2\"} 1\n";
+    let report = check(
+        &groups,
+        &format!(
+            "{info}# TYPE build info\nbuild_info{{@,version=\"1.2\"}} 1\n\
+             # TYPE node_info_bytes info\nnode_info_bytes_info{{@}} 1\n\
+             # TYPE pump_state stateset\npump_state{{@,pump_state=\"on\"}} 0\npump_state{{@,pump_state=\"off\"}} 1\n\
+             # EOF\n",
+        ),
+    );
+    assert_eq!((report.families, report.series), (4, 4), "the rows of one identity are one");
+    for format in [Format::Text004, Format::Text100] {
+        let text = String::from_utf8(sliced(&groups, of(format)).0).unwrap().replace(ME, "@");
+        for lines in [
+            "# TYPE build_info gauge\nbuild_info{@,version=\"1.2\"} 1\n",
+            "# TYPE node_info_bytes_info gauge\nnode_info_bytes_info{@} 1\n",
+            "# TYPE pump_state gauge\n",
+        ] {
+            assert!(text.contains(lines), "{text}");
+        }
+    }
+    let families = protobuf(&groups).0;
+    let all: Vec<_> = families.iter().map(|family| (family.name(), family.kind)).collect();
+    let (info, gauge) = ("target_info", Some(1));
+    let names = [info, "build_info", "node_info_bytes_info", "pump_state"];
+    assert_eq!(all, names.map(|name| (name, gauge)));
+}
+
+/// What is said of a type is not heard where a row, another metric of the family or another family's name is against it.
+#[test]
+fn p03_what_may_not_be_an_info_or_a_state_set_is_a_gauge() {
+    let one = |name: &str| Group::gauge(name).row(&[], 1, Int(1));
+    let state = |name: &str, value| said(Group::gauge(name).row(&[("s", "on")], 1, value), TypeHints::STATE_SET);
+    let info = |name: &str| said(one(name), TypeHints::INFO);
+    let both = TypeHints::INFO.and(TypeHints::STATE_SET);
+    for (groups, want) in [
+        // values
+        (vec![info("i").row(&[("a", "1")], 1, Int(0))], "# TYPE i_info gauge\ni_info{@} 1\ni_info{@,a=\"1\"} 0\n"),
+        (
+            vec![info("i").row(&[("a", "1")], 1, Double(f64::NAN))],
+            "# TYPE i_info gauge\ni_info{@} 1\ni_info{@,a=\"1\"} NaN\n",
+        ),
+        (vec![state("s", Int(2))], "# TYPE s gauge\ns{@,s=\"on\"} 2\n"),
+        (vec![state("s", Double(0.5))], "# TYPE s gauge\ns{@,s=\"on\"} 0.5\n"),
+        // no label of its name: another one, none in one of two rows, an empty one
+        (vec![state("t", Int(1))], "# TYPE t gauge\nt{@,s=\"on\"} 1\n"),
+        (vec![state("s", Int(1)).row(&[], 1, Int(0))], "# TYPE s gauge\ns{@,s=\"on\"} 1\ns{@} 0\n"),
+        (vec![state("s", Int(1)).row(&[("s", "")], 1, Int(0))], "# TYPE s gauge\ns{@,s=\"on\"} 1\ns{@} 0\n"),
+        (
+            vec![state("s", Int(1)).row(&[("a", ",s=")], 1, Int(0))],
+            "# TYPE s gauge\ns{@,s=\"on\"} 1\ns{@,a=\",s=\"} 0\n",
+        ),
+        // one metric of the family says nothing, or another type; or senders of one differ
+        (
+            vec![info("i"), Group::gauge("i_info").row(&[("a", "1")], 1, Int(1))],
+            "# TYPE i_info gauge\ni_info{@} 1\ni_info{@,a=\"1\"} 1\n",
+        ),
+        (vec![info("i"), said(one("i_info"), TypeHints::UNKNOWN)], "# TYPE i_info unknown\ni_info{@} 1\n"),
+        (vec![said(one("i"), both)], "# TYPE i unknown\ni{@} 1\n"),
+        // a counter, whatever is said
+        (vec![said(Group::counter("c").row(&[], 1, Int(1)), both)], "# TYPE c counter\nc_total{@} 1\n"),
+        // names that others have
+        (vec![info("i"), one("i")], "# TYPE i gauge\ni{@} 1\n# TYPE i_info gauge\ni_info{@} 1\n"),
+        (
+            vec![info("i"), Group::counter("i").row(&[], 1, Int(1))],
+            "# TYPE i_info gauge\ni_info{@} 1\n# TYPE i counter\ni_total{@} 1\n",
+        ),
+        (
+            vec![info("h.sum"), Group::histogram("h", &[]).row(&[], 1, Histogram(1, Some(0.5), vec![1]))],
+            "# TYPE h histogram\nh_bucket{@,le=\"+Inf\"} 1\nh_sum{@} 0.5\nh_count{@} 1\n\
+             # TYPE h_sum_info gauge\nh_sum_info{@} 1\n",
+        ),
+        (
+            vec![info("c.created"), Group::counter("c").row(&[], 1, Int(1))],
+            "# TYPE c_created_info gauge\nc_created_info{@} 1\n# TYPE c counter\nc_total{@} 1\n",
+        ),
+    ] {
+        check(&groups, &format!("{want}# EOF\n"));
+    }
+    // names without suffixes are left as they are: only what is called an info may be one
+    let style = style(Format::OpenMetrics100, Translation::NoTranslation, Escaping::Underscores);
+    let text = String::from_utf8(sliced(&[info("i"), info("j_info")], style).0).unwrap().replace(ME, "@");
+    assert_eq!(text, "# TYPE i gauge\ni{@} 1\n# TYPE j info\nj_info{@} 1\n# EOF\n");
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
 
 fn check_sample(family: &Parsed, suffix: &str, series: &Series, value: f64, mark: Option<&Mark>) -> Result<(), String> {
     let kind = family.kind.as_str();
-    if !["counter", "gauge", "histogram", "summary", "unknown", "info"].contains(&kind) {
+    if !["counter", "gauge", "histogram", "summary", "unknown", "info", "stateset"].contains(&kind) {
         return Err(format!("type {kind:?}"));
     }
     if !suffixes(kind).contains(&suffix) {
@@ -102,6 +102,9 @@ fn check_sample(family: &Parsed, suffix: &str, series: &Series, value: f64, mark
     }
     if kind == "info" && value != 1.0 {
         return Err("info is 1".into());
+    }
+    if kind == "stateset" && !(matches!(value, 0.0 | 1.0) && series.1.get(&series.0).is_some_and(|v| !v.is_empty())) {
+        return Err("a state is 0 or 1, and has a label of its name".into());
     }
     if let Some((labels, ..)) = mark {
         let points: usize = labels.iter().map(|(k, v)| k.chars().count() + v.chars().count()).sum();

@@ -20,6 +20,7 @@ use crate::series::cell::{
     ended_flag, interval_of, points_of, reset_flag, stamp, value_flag,
 };
 use crate::series::lifecycle::{self, Touch};
+use crate::series::slab::Line;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -255,20 +256,28 @@ impl Ingest {
 
     #[inline]
     fn delta_number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
-        let bank = cell::HEAD + 3 * self.bank;
-        let mut line = self.routes.at(point.route).cell;
-        if interval_of(get(self.slab.line(line), bank)) != self.interval {
-            line = self.first_touch(point.route, Shape::Number, false, tally)?;
+        // the compiler sees that it lies in the line
+        let which = self.bank & 1;
+        let bank = cell::HEAD + 3 * which;
+        let mut words = self.slab.line(self.routes.at(point.route).cell);
+        let mut word = get(words, bank);
+        if interval_of(word) != self.interval {
+            words = match open_delta(words, which, self.interval) {
+                Touch::Live => words,
+                Touch::Dead => {
+                    let line = self.after_death(point.route, Shape::Number, false, tally)?;
+                    self.slab.line(line)
+                }
+            };
+            word = get(words, bank);
         }
-        let words = self.slab.line(line);
-        let word = get(words, bank);
         let double = point.flags & stage::DOUBLE != 0;
         let flags = get(words, FLAGS);
         if points_of(word) == u32::MAX {
             return Err(Reject::CellFull);
         }
         put(words, bank, word + 1);
-        let was_double = flags & double_flag(self.bank) != 0;
+        let was_double = flags & double_flag(which) != 0;
         if double && was_double {
             let sum = f64::from_bits(get(words, bank + 1)) + f64::from_bits(point.value);
             put(words, bank + 1, sum.to_bits());
@@ -281,14 +290,14 @@ impl Ingest {
             put(words, bank + 1, sum as u64);
             return Ok(());
         }
-        Self::promote(words, bank, self.bank, point, tally);
+        Self::promote(words, bank, which, point, tally);
         Ok(())
     }
 
     /// An int meets a double, or leaves 64 bits: the bank is a double from now on.
     #[cold]
     #[inline(never)]
-    fn promote(words: &[AtomicU64; 8], at: usize, bank: usize, point: &Number, tally: &mut Tally) {
+    fn promote(words: &Line, at: usize, bank: usize, point: &Number, tally: &mut Tally) {
         let flags = get(words, FLAGS);
         let old = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
         let (sum, overflow) = old.add(Value::from_bits(point.value, point.flags & stage::DOUBLE != 0));
@@ -475,57 +484,67 @@ impl Ingest {
     /// Opens the bank of the route's cell for this interval. A cell whose series is dead is replaced.
     #[inline(never)]
     fn first_touch(&mut self, route: u32, shape: Shape, gauge: bool, tally: &mut Tally) -> Result<u32, Reject> {
+        let line = self.routes.at(route).cell;
+        match self.open_bank(line, shape, gauge) {
+            Touch::Live => Ok(line),
+            Touch::Dead => self.after_death(route, shape, gauge, tally),
+        }
+    }
+
+    /// As `first_touch`, of a route whose cell was just found dead, with its bank stamped.
+    #[cold]
+    #[inline(never)]
+    fn after_death(&mut self, route: u32, shape: Shape, gauge: bool, tally: &mut Tally) -> Result<u32, Reject> {
+        let at = shape.bank(self.bank).start;
         let mut line = self.routes.at(route).cell;
         for _ in 0..TRIES {
-            match self.open_bank(line, shape, gauge) {
-                Touch::Live => return Ok(line),
-                Touch::Dead => {
-                    // the stamp is taken back, or the next point would take the bank for an open one
-                    put(self.slab.run(line, shape.words()), shape.bank(self.bank).start, 0);
-                    line = self.resolve_again(route, shape, tally)?;
-                    if interval_of(get(self.slab.run(line, shape.words()), shape.bank(self.bank).start))
-                        == self.interval
-                    {
-                        // another route has opened it, and its points are in it
-                        return Ok(line);
-                    }
-                }
+            // the stamp is taken back, or the next point would take the bank for an open one
+            put(self.slab.run(line, shape.words()), at, 0);
+            line = self.resolve_again(route, shape, tally)?;
+            if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
+                // another route has opened it, and its points are in it
+                return Ok(line);
+            }
+            if self.open_bank(line, shape, gauge) == Touch::Live {
+                return Ok(line);
             }
         }
+        put(self.slab.run(line, shape.words()), at, 0);
         Err(Reject::Contended)
     }
 
     /// Resets the bank: stamps it, fences, reads the state of the cell.
     fn open_bank(&self, line: u32, shape: Shape, gauge: bool) -> Touch {
         let words = self.slab.run(line, shape.words());
-        let (at, other) = (shape.bank(self.bank).start, shape.bank(1 - self.bank).start);
+        let (open, other) = (&words[shape.bank(self.bank)], &words[shape.bank(1 - self.bank)]);
         // the newest time and start this core knows for the series stand in the newer of the two banks
-        let kept: &[usize] = match shape {
-            Shape::Number if gauge => &[cell::GAUGE_TIME],
-            Shape::Number => &[],
-            Shape::Summary => &[cell::SUMMARY_TIME],
-            Shape::CumulativeNumber => &[c::NEWEST_TIME, c::LAST_START],
-            _ if shape.cumulative() => &[cr::LAST_TIME, cr::LAST_START, cr::ENDED],
-            _ => &[],
-        };
-        for i in kept {
-            let known = get(words, at + i).max(get(words, other + i));
-            put(words, at + i, known);
-        }
+        let keep = |kept: &[usize]| kept.iter().for_each(|i| put(open, *i, get(open, *i).max(get(other, *i))));
         match shape {
-            Shape::Number => {
-                put(words, at + 1, 0);
-                if !gauge {
-                    put(words, at + cell::NO_VALUES, 0);
-                }
+            Shape::Number if gauge => keep(&[cell::GAUGE_TIME]),
+            Shape::Number | Shape::Explicit(_) | Shape::Exponential => {
+                // ORDERING: see `get`
+                open[1..].iter().for_each(|word| word.store(0, Relaxed));
             }
-            Shape::Explicit(_) | Shape::Exponential => (at + 1..at + 1 + shape.region()).for_each(|i| put(words, i, 0)),
-            // the first point writes everything
-            _ => {}
+            // of these the first point writes everything else
+            Shape::Summary => keep(&[cell::SUMMARY_TIME]),
+            Shape::CumulativeNumber => keep(&[c::NEWEST_TIME, c::LAST_START]),
+            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => {
+                keep(&[cr::LAST_TIME, cr::LAST_START, cr::ENDED]);
+            }
         }
         put(words, FLAGS, get(words, FLAGS) & !bank_flags(self.bank));
-        lifecycle::touch(&words[at], stamp(self.interval, 0), &words[STATE])
+        lifecycle::touch(&open[0], stamp(self.interval, 0), &words[STATE])
     }
+}
+
+/// `open_bank` of a delta sum's cell.
+#[inline]
+fn open_delta(words: &Line, bank: usize, interval: u32) -> Touch {
+    let at = cell::HEAD + 3 * bank;
+    put(words, at + 1, 0);
+    put(words, at + cell::NO_VALUES, 0);
+    put(words, FLAGS, get(words, FLAGS) & !bank_flags(bank));
+    lifecycle::touch(&words[at], stamp(interval, 0), &words[STATE])
 }
 
 fn kind_of(point: &Number) -> Kind {

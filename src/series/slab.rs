@@ -11,7 +11,8 @@
 //!
 //! Bounds: 2^32 lines (256 GiB) a slab; one run fits a chunk (4096 lines, 256 KiB).
 //! Evidence: chunks of 256 KiB come from the allocator page-aligned, so a line is a cache line; smaller chunks cost
-//! a look-up table that leaves the first-level cache at a million series.
+//! a look-up table that leaves the first-level cache at a million series. Their length is part of their type: where it was
+//! a number in memory, each look at a cell compared with it, which took some ten instructions a point.
 
 use crate::sync::append::{AppendVec, Appender};
 use std::sync::Arc;
@@ -22,7 +23,17 @@ pub const LINE_WORDS: usize = 8;
 /// Lines of a chunk.
 pub const CHUNK_LINES: usize = 4096;
 
-type Chunk = Arc<[AtomicU64]>;
+/// The words of a line.
+pub type Line = [AtomicU64; LINE_WORDS];
+
+type Chunk = Arc<[Line; CHUNK_LINES]>;
+
+/// The words from `line` of a chunk on, `words` of them (invariant 1).
+#[inline]
+fn run_in(chunk: &Chunk, line: u32, words: usize) -> &[AtomicU64] {
+    let at = line as usize % CHUNK_LINES * LINE_WORDS;
+    &chunk.as_flattened()[at..at + words]
+}
 
 /// What other threads see of a slab.
 #[derive(Clone)]
@@ -34,9 +45,7 @@ impl Slab {
     /// The `words` words that begin at `line`, if they have been allocated.
     #[inline]
     pub fn run(&self, line: u32, words: usize) -> Option<&[AtomicU64]> {
-        let chunk = self.chunks.get(line as usize / CHUNK_LINES)?;
-        let at = (line as usize % CHUNK_LINES) * LINE_WORDS;
-        chunk.get(at..at + words)
+        self.chunks.get(line as usize / CHUNK_LINES).map(|chunk| run_in(chunk, line, words))
     }
 
     /// Bytes of all chunks.
@@ -96,7 +105,8 @@ impl SlabWriter {
             self.put_free(line as u32, left);
         }
         assert!((self.local.len() + 1) * CHUNK_LINES <= u32::MAX as usize, "a slab holds at most 2^32 lines");
-        let chunk: Chunk = (0..CHUNK_LINES * LINE_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let lines: Arc<[Line]> = (0..CHUNK_LINES).map(|_| Line::default()).collect();
+        let Ok(chunk) = Chunk::try_from(lines) else { unreachable!("a chunk has so many lines") };
         self.local.push(chunk.clone());
         self.chunks.push(chunk);
         self.used = 0;
@@ -117,26 +127,21 @@ impl SlabWriter {
     /// The `words` words that begin at `line`.
     #[inline]
     pub fn run(&self, line: u32, words: usize) -> &[AtomicU64] {
-        let at = (line as usize % CHUNK_LINES) * LINE_WORDS;
-        &self.local[line as usize / CHUNK_LINES][at..at + words]
+        run_in(&self.local[line as usize / CHUNK_LINES], line, words)
     }
 
     /// Brings a line into the cache.
     #[inline]
     pub fn prefetch(&self, line: u32) {
         if let Some(chunk) = self.local.get(line as usize / CHUNK_LINES) {
-            crate::sync::prefetch(&chunk[(line as usize % CHUNK_LINES) * LINE_WORDS]);
+            crate::sync::prefetch(&chunk[line as usize % CHUNK_LINES]);
         }
     }
 
     /// The one line at `line`.
     #[inline]
-    pub fn line(&self, line: u32) -> &[AtomicU64; LINE_WORDS] {
-        let at = (line as usize % CHUNK_LINES) * LINE_WORDS;
-        match self.local[line as usize / CHUNK_LINES][at..].first_chunk() {
-            Some(words) => words,
-            None => unreachable!("invariant 1: a line does not cross a chunk"),
-        }
+    pub fn line(&self, line: u32) -> &Line {
+        &self.local[line as usize / CHUNK_LINES][line as usize % CHUNK_LINES]
     }
 }
 

@@ -8,12 +8,12 @@ use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 /// Words for a file that cannot be read, one wording for all of them; the path stands before them.
-pub fn unread(error: &Error) -> String {
+pub(crate) fn unread(error: &Error) -> String {
     format!("cannot be read ({error})")
 }
 
 /// Words for a file that cannot be written.
-pub fn unwritten(path: &Path, error: &Error) -> String {
+pub(crate) fn unwritten(path: &Path, error: &Error) -> String {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder.filter(|folder| error.kind() == ErrorKind::NotFound && !folder.exists()) {
         Some(folder) => format!("cannot be written: there is no folder {}; make it, or give another", folder.display()),
@@ -22,7 +22,7 @@ pub fn unwritten(path: &Path, error: &Error) -> String {
 }
 
 /// Whether a regular file stands there; an error with words if anything else does. Follows no link.
-pub fn regular(path: &Path) -> Result<bool> {
+pub(crate) fn regular(path: &Path) -> Result<bool> {
     let kind = match path.symlink_metadata() {
         Ok(there) => there.file_type(),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(false),
@@ -38,20 +38,20 @@ pub fn regular(path: &Path) -> Result<bool> {
 }
 
 /// The name under which `replace` writes.
-pub fn part(path: &Path) -> PathBuf {
+pub(crate) fn part(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     part.into()
 }
 
 /// Whether `replace` can write there; leaves nothing behind.
-pub fn replaceable(path: &Path) -> Result<()> {
+pub(crate) fn replaceable(path: &Path) -> Result<()> {
     regular(path).and_then(|_| writable(path))
 }
 
 /// Whether `write` can write there; leaves nothing behind. A pipe or a device is not tried, as whoever reads it would see
 /// the try.
-pub fn writable(path: &Path) -> Result<()> {
+pub(crate) fn writable(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
@@ -70,7 +70,7 @@ pub fn writable(path: &Path) -> Result<()> {
 }
 
 /// Writes a file whole or not at all, where there is none or a regular one.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let part = part(path);
     regular(path)?;
     regular(&part)?;
@@ -84,7 +84,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// As `replace` does, and through a link, pipe or device to what is there. A file that was not there and cannot be written
 /// is not there afterwards.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if regular(path).is_ok() {
         return replace(path, bytes);
     }

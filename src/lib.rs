@@ -15,11 +15,11 @@
 //!     units  nearest                  sizes, times and counts as people write them | the word that was meant
 //!  0  limits                          every bound, in one place
 //! ```
-#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #![warn(missing_docs)]
 // With `--cfg loom` only the rooms that have models, and what they need, are built: cells lie in raw slabs of core's
 // atomics, so the rooms that hand these to `lifecycle` are left out.
-#![cfg_attr(loom, allow(dead_code, unused_imports))]
+#![cfg_attr(loom, allow(dead_code, unused_imports, unreachable_pub))]
 
 pub mod aggregate;
 pub mod capture;

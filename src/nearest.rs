@@ -3,7 +3,7 @@
 //! Knows nothing of what words are for; short texts only, as it takes the product of their lengths.
 
 /// The one of `words` that is fewest edits away from `given`: at most a third of its letters, and two.
-pub fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let far = |word: &&str| distance(given.as_bytes(), word.as_bytes());
     let near = words.into_iter().map(|word| (far(&word), word)).min_by_key(|(distance, _)| *distance);
     near.filter(|(distance, word)| *distance <= (word.len() / 3).clamp(1, 2)).map(|(_, word)| word)

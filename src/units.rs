@@ -64,7 +64,7 @@ fn scaled(value: u128, power: i32, unit: u64) -> Option<(u64, bool)> {
 ///
 /// # Errors
 /// A sentence with the text and what can be written.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let read = || {
         let mut rest = text.trim();
         let mut total = 0u64;
@@ -94,7 +94,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// A sentence with the text and what can be written.
-pub fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     let read = || {
         let (value, power, unit) = number(text.trim())?;
         let unit = unit.trim_start().to_ascii_lowercase();
@@ -114,7 +114,7 @@ pub fn size(text: &str) -> Result<usize, String> {
 }
 
 /// `50%`, more than 0 and at most 100, as a part of `whole`; `None` where there is no `%`.
-pub fn part_of(text: &str, whole: usize) -> Option<Result<usize, String>> {
+pub(crate) fn part_of(text: &str, whole: usize) -> Option<Result<usize, String>> {
     let percent = text.trim().strip_suffix('%')?;
     let read = || match number(percent)? {
         (value, power, "") => {
@@ -140,7 +140,7 @@ fn unit_of_count(unit: &str) -> Option<u64> {
 ///
 /// # Errors
 /// A sentence with the text and what can be written.
-pub fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+pub(crate) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let read = || {
         let (value, power, unit) = number(text.trim())?;
         let (count, exact) = scaled(value, power, unit_of_count(unit.trim_start())?)?;
@@ -153,7 +153,7 @@ pub fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
 ///
 /// # Errors
 /// A sentence with the text and what can be written.
-pub fn positive(text: &str) -> Result<u64, String> {
+pub(crate) fn positive(text: &str) -> Result<u64, String> {
     match count(text)? {
         0 => Err(format!("'{text}' is too few; write 1 or more")),
         count => Ok(count),
@@ -164,7 +164,7 @@ pub fn positive(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// A sentence with the text and what can be written.
-pub fn decimal(text: &str) -> Result<f64, String> {
+pub(crate) fn decimal(text: &str) -> Result<f64, String> {
     let read = || {
         let trimmed = text.trim();
         let (_, _, unit) = number(trimmed)?;

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 /// Flags of `catchment completions`.
 #[derive(Args, Debug)]
 #[command(after_long_help = INSTALL)]
-pub struct Completions {
+pub(super) struct Completions {
     /// For which shell
     #[arg(value_enum)]
     shell: Shell,
@@ -30,7 +30,7 @@ Examples:
   catchment man | man -l -
   catchment man run | man -l -
   catchment man > /usr/local/share/man/man1/catchment.1")]
-pub struct Man {
+pub(super) struct Man {
     /// The command to describe, such as `run`; the program itself if none is given
     command: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Completions {
     ///
     /// # Errors
     /// A sentence, when standard output cannot be written.
-    pub fn print(&self, mut command: Command) -> Result<u8, String> {
+    pub(super) fn print(&self, mut command: Command) -> Result<u8, String> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "catchment", &mut script);
         write(&script)
@@ -52,7 +52,7 @@ impl Man {
     ///
     /// # Errors
     /// A sentence that names the commands there are.
-    pub fn page(&self, mut command: Command) -> Result<Command, String> {
+    pub(super) fn page(&self, mut command: Command) -> Result<Command, String> {
         command.build();
         let Some(name) = &self.command else { return Ok(command) };
         let there = || command.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
@@ -64,7 +64,7 @@ impl Man {
     ///
     /// # Errors
     /// A sentence, when standard output cannot be written.
-    pub fn print(page: Command) -> Result<u8, String> {
+    pub(super) fn print(page: Command) -> Result<u8, String> {
         let mut roff = Vec::new();
         let rendered = clap_mangen::Man::new(page).render(&mut roff);
         rendered.map_err(|error| format!("the page cannot be written: {error}"))?;

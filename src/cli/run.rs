@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Flags of `catchment run`, as typed.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER)]
-pub struct Options {
+pub(super) struct Options {
     /// Where OTLP/gRPC is taken in; port 0 takes a free one
     ///
     /// Both OTLP doors take both protocols
@@ -321,7 +321,7 @@ enum LogWord {
 
 impl Options {
     /// Names the environment variable where `problem` begins with a flag that nobody typed.
-    pub fn named(problem: String) -> String {
+    pub(super) fn named(problem: String) -> String {
         let typed = |flag: &str| {
             std::env::args_os().any(|word| word.to_str().is_some_and(|word| word.split('=').next() == Some(flag)))
         };
@@ -335,17 +335,17 @@ impl Options {
     }
 
     /// `--log-format json`
-    pub fn is_json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         matches!(self.log_format, LogWord::Json)
     }
 
     /// `--ports-file`
-    pub fn ports_file(&self) -> Option<&Path> {
+    pub(super) fn ports_file(&self) -> Option<&Path> {
         self.ports_file.as_deref()
     }
 
     /// Checks every flag; all problems at once, each with flag, given value and remedy.
-    pub fn settle(self) -> Result<Plan, Vec<String>> {
+    pub(super) fn settle(self) -> Result<Plan, Vec<String>> {
         let mut problems = Vec::new();
         let mut note = |problem: String| problems.push(problem);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -576,7 +576,7 @@ impl Options {
 }
 
 /// Whether `--log-format json` is asked for, where the other flags cannot be read.
-pub fn asks_for_json() -> bool {
+pub(super) fn asks_for_json() -> bool {
     let words: Vec<_> = std::env::args_os().collect();
     let typed = words.iter().any(|word| word == "--log-format=json")
         || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");

@@ -28,13 +28,13 @@ use crate::nearest::nearest;
 use crate::units::{count, duration, size};
 
 /// Smallest `?queue=`: two of the largest batches, so that a full queue is never one batch alone.
-pub const QUEUE_BYTES_MIN: usize = 2 * BATCH_BYTES_MAX;
+pub(super) const QUEUE_BYTES_MIN: usize = 2 * BATCH_BYTES_MAX;
 /// Largest `?queue=`.
-pub const QUEUE_BYTES_MAX: usize = 1024 * 1024 * MIB;
+pub(super) const QUEUE_BYTES_MAX: usize = 1024 * 1024 * MIB;
 /// Shortest `?timeout=`.
-pub const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+pub(super) const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// Longest `?timeout=`.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 
 /// What a request body is packed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

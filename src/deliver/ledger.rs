@@ -32,7 +32,7 @@ use crossbeam::utils::{Backoff, CachePadded};
 use crate::limits::SHARDS_MAX;
 
 /// Entry lanes of one destination; clones of the sender beyond it share.
-pub const LANES: usize = SHARDS_MAX;
+pub(super) const LANES: usize = SHARDS_MAX;
 
 /// Why a point that was encoded will not be delivered. Each has its own counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

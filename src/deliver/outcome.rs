@@ -22,7 +22,7 @@ use super::destination::DEFAULT_PATH;
 use crate::limits::{ERROR_BODY_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// Bytes of `grpc-status-details-bin` that are looked at.
-pub const DETAILS_BYTES_MAX: usize = ERROR_BODY_BYTES_MAX;
+pub(super) const DETAILS_BYTES_MAX: usize = ERROR_BODY_BYTES_MAX;
 
 /// The message of a success whose body is something else; the status alone decides (THREATS, faults of backends).
 pub(super) const UNREADABLE: &str = "the answer is no ExportMetricsServiceResponse; its status says success";

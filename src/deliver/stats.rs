@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::queue::ArrayQueue;
 
 /// Messages kept of what destinations said; the newest stay.
-pub const MESSAGES_MAX: usize = 16;
+pub(super) const MESSAGES_MAX: usize = 16;
 /// Bytes kept of one such message.
-pub const MESSAGE_BYTES_MAX: usize = 256;
+pub(super) const MESSAGE_BYTES_MAX: usize = 256;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {

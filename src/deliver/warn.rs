@@ -5,7 +5,7 @@
 use super::stats::printable;
 
 /// Time between two warnings about one destination, ns.
-pub const WARN_EVERY_NS: u64 = 30_000_000_000;
+pub(super) const WARN_EVERY_NS: u64 = 30_000_000_000;
 
 /// What was said about one destination.
 #[derive(Default)]

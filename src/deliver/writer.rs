@@ -31,7 +31,7 @@ use crate::files;
 use crate::otlp::json_out::write_json;
 
 /// Tries of one line.
-pub const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 /// Longest park; a lost wake-up costs no more than this.
 const PARK: Duration = Duration::from_secs(1);
 /// Distance of two looks at where a path leads, ns.

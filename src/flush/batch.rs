@@ -50,7 +50,7 @@ pub(super) struct Point {
 
 impl Point {
     /// A number.
-    pub fn number(value: Value, delta: Option<Value>) -> Point {
+    pub(super) fn number(value: Value, delta: Option<Value>) -> Point {
         Point {
             value: value.bits(),
             double: value.is_double(),
@@ -86,7 +86,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Points from now on belong to this group.
-    pub fn enter(&mut self, resource: u32, scope: u32, group: u32) {
+    pub(super) fn enter(&mut self, resource: u32, scope: u32, group: u32) {
         let at = self.points.len() as u32;
         match self.sections.last_mut() {
             Some(last) if last.group == group => return,
@@ -97,7 +97,7 @@ impl Batch {
     }
 
     /// Adds a point to the group entered last.
-    pub fn push(&mut self, point: Point, attributes: usize) {
+    pub(super) fn push(&mut self, point: Point, attributes: usize) {
         self.points.push(point);
         self.bytes += attributes + 40;
         if let Some(last) = self.sections.last_mut() {
@@ -106,29 +106,29 @@ impl Batch {
     }
 
     /// The point added next has exemplars of so many bytes.
-    pub fn add_bytes(&mut self, bytes: usize) {
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
     /// No points.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
 
     /// As large as a request may be.
-    pub fn full(&self) -> bool {
+    pub(super) fn full(&self) -> bool {
         self.points.len() >= BATCH_POINTS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     /// Forgets everything, keeping the memory.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.sections.clear();
         self.points.clear();
         self.bytes = 0;
     }
 
     /// The request in one view, and its points; nothing if the view has none of them.
-    pub fn encode(&mut self, view: View, owner: &Owner, from: u64, to: u64) -> Option<(Vec<u8>, u64)> {
+    pub(super) fn encode(&mut self, view: View, owner: &Owner, from: u64, to: u64) -> Option<(Vec<u8>, u64)> {
         self.measure(view, owner);
         let mut out = Vec::new();
         let mut points = 0;

@@ -57,7 +57,7 @@ pub(super) struct Owned {
 
 impl Owned {
     /// `Metric.description` of the cut being merged.
-    pub fn description(&self) -> &str {
+    pub(super) fn description(&self) -> &str {
         &self.description
     }
 }

@@ -36,12 +36,12 @@ pub(super) struct Mark {
 
 impl Mark {
     /// A core's newest point, of this time, has no value.
-    pub fn at(&mut self, time: u64) {
+    pub(super) fn at(&mut self, time: u64) {
         self.time = self.time.max(time);
     }
 
     /// There is something to decide.
-    pub const fn is_set(self) -> bool {
+    pub(super) const fn is_set(self) -> bool {
         self.time != 0 || self.delta
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Begins with what the cores closed.
-    pub fn begin(&mut self, cut: u32, cores: &[Board], registry: &Registry) {
+    pub(super) fn begin(&mut self, cut: u32, cores: &[Board], registry: &Registry) {
         self.closed.clear();
         self.closed.extend(cores.iter().enumerate().map(|(core, board)| {
             let closed = board.closed?;
@@ -61,18 +61,18 @@ impl Gathering {
     }
 
     /// Some core closed any.
-    pub const fn any(&self) -> bool {
+    pub(super) const fn any(&self) -> bool {
         self.any
     }
 
     /// The fields of what `of` found.
     #[cold]
-    pub fn fields(&self, place: u32) -> &[u8] {
+    pub(super) fn fields(&self, place: u32) -> &[u8] {
         place.checked_sub(1).map_or(&[], |place| self.shown.fields(place))
     }
 
     /// The cut is merged: scrapes may see them.
-    pub fn publish(&mut self, owner: usize, registry: &Registry) {
+    pub(super) fn publish(&mut self, owner: usize, registry: &Registry) {
         self.closed.clear();
         if self.shown.is_empty() && self.last.newest.is_empty() && self.last.before.is_empty() {
             return;

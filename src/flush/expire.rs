@@ -32,7 +32,7 @@ pub(super) struct Ages {
 }
 
 impl Ages {
-    pub fn new(expire_ns: u64) -> Ages {
+    pub(super) fn new(expire_ns: u64) -> Ages {
         Ages { expire_ns, cuts: VecDeque::new(), idle_since: 0 }
     }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// A resource (parent none) or a scope (parent a resource).
 #[derive(Debug)]
-pub struct Envelope {
+pub(super) struct Envelope {
     hash: u64,
     parent: u32,
     bytes: Box<[u8]>,
@@ -40,7 +40,7 @@ pub struct Envelope {
 
 /// How a stream is told from its siblings.
 #[derive(Clone, Copy, Debug)]
-pub struct StreamKey<'a> {
+pub(super) struct StreamKey<'a> {
     /// Name and unit; the description, and what is said of its type, which identify nothing.
     pub metric: MetricHead<'a>,
     /// Data kind.
@@ -55,7 +55,7 @@ pub struct StreamKey<'a> {
 
 impl StreamKey<'_> {
     /// Whether both name one stream of a scope.
-    pub fn is_same_stream(&self, other: &StreamKey<'_>) -> bool {
+    pub(super) fn is_same_stream(&self, other: &StreamKey<'_>) -> bool {
         self.kind == other.kind
             && self.temporality == other.temporality
             && self.monotonic == other.monotonic
@@ -67,7 +67,7 @@ impl StreamKey<'_> {
 
 /// One metric of one scope in one temporality.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     hash: u64,
     /// The scope it is of.
     pub scope: u32,
@@ -107,7 +107,7 @@ pub struct Stream {
 impl Stream {
     /// The stream is this one.
     #[inline]
-    pub fn is(&self, scope: u32, key: &StreamKey<'_>) -> bool {
+    pub(super) fn is(&self, scope: u32, key: &StreamKey<'_>) -> bool {
         self.live
             && self.scope == scope
             && self.kind == key.kind
@@ -120,7 +120,7 @@ impl Stream {
 }
 
 /// All contexts of a core.
-pub struct Contexts {
+pub(super) struct Contexts {
     state: ahash::RandomState,
     resources: Vec<Envelope>,
     resource_table: HashTable<u32>,
@@ -174,7 +174,7 @@ fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &Head<'_>) -> bool 
 
 impl Contexts {
     /// No contexts; `state` keys the tables.
-    pub fn new(state: ahash::RandomState) -> Contexts {
+    pub(super) fn new(state: ahash::RandomState) -> Contexts {
         let nothing = Set::new(&[], &[], &state);
         let nobody = Group::nobody(&state);
         Contexts {
@@ -197,7 +197,7 @@ impl Contexts {
     }
 
     /// Bytes of all contexts.
-    pub const fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -214,7 +214,7 @@ impl Contexts {
 
     /// The resource with these bytes; `last` is the one before it in this request.
     #[inline]
-    pub fn resource(&mut self, last: u32, head: &Head<'_>) -> Option<u32> {
+    pub(super) fn resource(&mut self, last: u32, head: &Head<'_>) -> Option<u32> {
         let guess = self.resources.get(last as usize).map_or(self.first_resource, |r| r.next);
         if envelope_is(&self.resources, guess, NONE, head) {
             return Some(guess);
@@ -230,7 +230,7 @@ impl Contexts {
 
     /// The scope with these bytes in `resource`; `last` is the one before it there.
     #[inline]
-    pub fn scope(&mut self, resource: u32, last: u32, head: &Head<'_>) -> Option<u32> {
+    pub(super) fn scope(&mut self, resource: u32, last: u32, head: &Head<'_>) -> Option<u32> {
         let guess = match self.scopes.get(last as usize) {
             Some(last) => last.next,
             None => self.resources[resource as usize].first,
@@ -249,7 +249,7 @@ impl Contexts {
 
     /// The stream with this key in `scope`; `last` is the one before it there.
     #[inline]
-    pub fn stream(&mut self, scope: u32, last: u32, key: &StreamKey<'_>) -> Option<u32> {
+    pub(super) fn stream(&mut self, scope: u32, last: u32, key: &StreamKey<'_>) -> Option<u32> {
         let guess = match self.streams.get(last as usize) {
             Some(last) => last.next,
             None => self.scopes[scope as usize].first,
@@ -268,18 +268,18 @@ impl Contexts {
 
     /// Stream `id`, which exists.
     #[inline]
-    pub fn at(&self, id: u32) -> &Stream {
+    pub(super) fn at(&self, id: u32) -> &Stream {
         &self.streams[id as usize]
     }
 
     /// Stream `id`, which exists.
     #[inline]
-    pub fn at_mut(&mut self, id: u32) -> &mut Stream {
+    pub(super) fn at_mut(&mut self, id: u32) -> &mut Stream {
         &mut self.streams[id as usize]
     }
 
     /// Live streams.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.streams.len() - self.stream_free.len()
     }
 
@@ -317,7 +317,7 @@ impl Contexts {
     }
 
     /// A request begins or ends: what was entered in the one before and has no stream goes.
-    pub fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.leave_scope();
         self.leave_resource();
     }
@@ -340,14 +340,14 @@ impl Contexts {
     }
 
     /// Resource and scope of a stream.
-    pub fn place_of(&self, stream: u32) -> (u32, u32) {
+    pub(super) fn place_of(&self, stream: u32) -> (u32, u32) {
         let scope = self.at(stream).scope;
         (self.scopes[scope as usize].parent, scope)
     }
 
     /// Lets `enter` enter another resource and scope in between; then those that are entered now are so again. What `enter`
     /// left without a stream goes.
-    pub fn aside<T>(&mut self, enter: impl FnOnce(&mut Contexts) -> T) -> T {
+    pub(super) fn aside<T>(&mut self, enter: impl FnOnce(&mut Contexts) -> T) -> T {
         let before = std::mem::take(&mut self.entered);
         let entered = enter(self);
         for (now, before) in self.entered.iter_mut().zip(before) {
@@ -361,7 +361,11 @@ impl Contexts {
 
     /// The resource of `head`, made with `set` if it is new. What is entered and gets no stream goes again when another
     /// one is entered. Invariant 1 is the caller's.
-    pub fn enter_resource<E>(&mut self, head: &Head<'_>, set: impl FnOnce() -> Result<Arc<Set>, E>) -> Result<u32, E> {
+    pub(super) fn enter_resource<E>(
+        &mut self,
+        head: &Head<'_>,
+        set: impl FnOnce() -> Result<Arc<Set>, E>,
+    ) -> Result<u32, E> {
         let place = place(head);
         if let Some((at, id)) = self.entered[0]
             && at == place
@@ -385,7 +389,7 @@ impl Contexts {
     }
 
     /// The scope of `head` in `resource`, which was entered last; else as `enter_resource`.
-    pub fn enter_scope<E>(
+    pub(super) fn enter_scope<E>(
         &mut self,
         resource: u32,
         head: &Head<'_>,
@@ -416,12 +420,12 @@ impl Contexts {
     }
 
     /// What resource and scope say.
-    pub fn sets(&self, resource: u32, scope: u32) -> (&Arc<Set>, &Arc<Set>) {
+    pub(super) fn sets(&self, resource: u32, scope: u32) -> (&Arc<Set>, &Arc<Set>) {
         (&self.resources[resource as usize].set, &self.scopes[scope as usize].set)
     }
 
     /// Adds a stream to a scope that was entered. Resource and scope are held together with the group.
-    pub fn add(&mut self, scope_id: u32, key: &StreamKey<'_>, group: Arc<Group>) -> u32 {
+    pub(super) fn add(&mut self, scope_id: u32, key: &StreamKey<'_>, group: Arc<Group>) -> u32 {
         let resource_id = self.scopes[scope_id as usize].parent;
         let (resource, scope) = (&mut self.resources[resource_id as usize], &mut self.scopes[scope_id as usize]);
         self.bytes -= resource.set.bytes() + scope.set.bytes();
@@ -468,7 +472,7 @@ impl Contexts {
     }
 
     /// Frees a stream without routes, and what is empty above it. Returns its group.
-    pub fn remove(&mut self, id: u32) -> Arc<Group> {
+    pub(super) fn remove(&mut self, id: u32) -> Arc<Group> {
         let stream = &mut self.streams[id as usize];
         self.bytes -= stream.bytes();
         stream.live = false;
@@ -519,12 +523,12 @@ impl Contexts {
     }
 
     /// Live streams that have no route and were not used since interval `before`.
-    pub fn idle(&self, before: u32) -> Vec<u32> {
+    pub(super) fn idle(&self, before: u32) -> Vec<u32> {
         (0..self.streams.len() as u32).filter(|id| self.is_idle(*id, before)).collect()
     }
 
     /// Whether the stream is live, has no route and was not used since interval `before`.
-    pub fn is_idle(&self, id: u32, before: u32) -> bool {
+    pub(super) fn is_idle(&self, id: u32, before: u32) -> bool {
         let s = self.at(id);
         s.live && s.table.is_empty() && s.used < before
     }

@@ -30,14 +30,14 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub fn new() -> Open {
+    pub(super) fn new() -> Open {
         let mut kept = Reservoir::default();
         kept.set_interval(1);
         Open { kept, closed: false, held: false, scratch: Vec::new() }
     }
 
     /// The interval `number` is open from now on.
-    pub fn begin(&mut self, number: u32) {
+    pub(super) fn begin(&mut self, number: u32) {
         self.kept.set_interval(number);
         self.closed = false;
     }

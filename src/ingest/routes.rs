@@ -15,11 +15,11 @@
 use crate::sync::thin::ThinBytes;
 
 /// No route.
-pub const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// One way into a cell.
 #[derive(Debug)]
-pub struct Route {
+pub(super) struct Route {
     /// Attribute bytes as they come (invariant 1).
     pub bytes: ThinBytes,
     /// First line of its cell.
@@ -40,7 +40,7 @@ const CHUNK: usize = 4096;
 /// All routes of a core, and beside them what came after each last time: four bytes a route that lie together, so that
 /// the walk can look several routes ahead without waiting for memory.
 #[derive(Debug, Default)]
-pub struct Routes {
+pub(super) struct Routes {
     chunks: Vec<Vec<Route>>,
     nexts: Vec<Box<[u32; CHUNK]>>,
     free: Vec<u32>,
@@ -53,13 +53,13 @@ const ROUTE_BYTES: usize = 60;
 impl Routes {
     /// Route `id`.
     #[inline]
-    pub fn get(&self, id: u32) -> Option<&Route> {
+    pub(super) fn get(&self, id: u32) -> Option<&Route> {
         self.chunks.get(id as usize / CHUNK)?.get(id as usize % CHUNK)
     }
 
     /// Brings route `id` into the cache.
     #[inline]
-    pub fn prefetch(&self, id: u32) {
+    pub(super) fn prefetch(&self, id: u32) {
         if let Some(route) = self.get(id) {
             crate::sync::prefetch(route);
         }
@@ -67,30 +67,30 @@ impl Routes {
 
     /// Route `id`, which exists.
     #[inline]
-    pub fn at(&self, id: u32) -> &Route {
+    pub(super) fn at(&self, id: u32) -> &Route {
         &self.chunks[id as usize / CHUNK][id as usize % CHUNK]
     }
 
     /// Route `id`, which exists.
     #[inline]
-    pub fn at_mut(&mut self, id: u32) -> &mut Route {
+    pub(super) fn at_mut(&mut self, id: u32) -> &mut Route {
         &mut self.chunks[id as usize / CHUNK][id as usize % CHUNK]
     }
 
     /// The route that came after `id` last time; none behind no route.
     #[inline]
-    pub fn next(&self, id: u32) -> u32 {
+    pub(super) fn next(&self, id: u32) -> u32 {
         self.nexts.get(id as usize / CHUNK).map_or(NONE, |nexts| nexts[id as usize % CHUNK])
     }
 
     /// Remembers that `next` came after `id`, which exists.
     #[inline]
-    pub fn put_next(&mut self, id: u32, next: u32) {
+    pub(super) fn put_next(&mut self, id: u32, next: u32) {
         self.nexts[id as usize / CHUNK][id as usize % CHUNK] = next;
     }
 
     /// Adds a route.
-    pub fn add(&mut self, route: Route) -> u32 {
+    pub(super) fn add(&mut self, route: Route) -> u32 {
         self.bytes += ROUTE_BYTES + route.bytes.len();
         if let Some(id) = self.free.pop() {
             *self.at_mut(id) = route;
@@ -109,7 +109,7 @@ impl Routes {
     }
 
     /// Frees a route: it matches nothing from now on.
-    pub fn remove(&mut self, id: u32) {
+    pub(super) fn remove(&mut self, id: u32) {
         let route = self.at_mut(id);
         let bytes = std::mem::replace(&mut route.bytes, ThinBytes::new(&[])).len();
         route.stream = NONE;
@@ -120,17 +120,17 @@ impl Routes {
 
     /// More than the caches of a core hold.
     #[inline]
-    pub fn are_many(&self) -> bool {
+    pub(super) fn are_many(&self) -> bool {
         self.chunks.len() > 1
     }
 
     /// Bytes of all routes.
-    pub const fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Live routes.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK;
         full + self.chunks.last().map_or(0, Vec::len) - self.free.len()
     }
@@ -140,7 +140,7 @@ impl Routes {
 /// probing, at most seven eighths full: what is there is found in four or five steps then, all in a cache line or two.
 /// What is not stored of a hash here stands in the route, for when the table grows.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(super) struct Table {
     tags: Vec<u8>,
     routes: Vec<u32>,
     used: usize,
@@ -164,7 +164,7 @@ impl Table {
 
     /// Brings the slot of `hash` into the cache.
     #[inline]
-    pub fn prefetch(&self, hash: u32) {
+    pub(super) fn prefetch(&self, hash: u32) {
         let at = hash as usize & self.mask();
         if let (Some(tag), Some(route)) = (self.tags.get(at), self.routes.get(at)) {
             crate::sync::prefetch(tag);
@@ -174,7 +174,7 @@ impl Table {
 
     /// The first route in the slots of `hash` that `same` accepts.
     #[inline]
-    pub fn find(&self, hash: u32, same: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, hash: u32, same: impl FnMut(u32) -> bool) -> Option<u32> {
         self.slot_of(hash, same).map(|at| self.routes[at])
     }
 
@@ -196,7 +196,7 @@ impl Table {
     }
 
     /// Adds a route that is not in it; `hash_of` gives the hash of one that is.
-    pub fn add(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
+    pub(super) fn add(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
         if (self.used + self.removed + 1) * 8 > self.tags.len() * 7 {
             self.rebuild(hash_of);
         }
@@ -227,7 +227,7 @@ impl Table {
     }
 
     /// Takes a route out.
-    pub fn remove(&mut self, hash: u32, route: u32) {
+    pub(super) fn remove(&mut self, hash: u32, route: u32) {
         let Some(at) = self.slot_of(hash, |other| other == route) else { return };
         self.used -= 1;
         if self.tags[(at + 1) & self.mask()] == EMPTY {
@@ -240,12 +240,12 @@ impl Table {
 
     /// Routes in it.
     #[cfg(test)]
-    pub const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.used
     }
 
     /// No route in it.
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.used == 0
     }
 }

@@ -17,7 +17,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 /// A number on its way to its cell. Points are applied in the order in which they came.
 #[derive(Clone, Copy, Debug)]
-pub struct Number {
+pub(super) struct Number {
     /// Its route, or its birth.
     pub route: u32,
     /// Mode and flags.
@@ -31,21 +31,21 @@ pub struct Number {
 }
 
 /// `Number.flags`: the value is a double.
-pub const DOUBLE: u32 = 1;
+pub(super) const DOUBLE: u32 = 1;
 /// `Number.flags`: the point has no recorded value.
-pub const NO_VALUE: u32 = 2;
+pub(super) const NO_VALUE: u32 = 2;
 /// `Number.flags`: a gauge.
-pub const GAUGE: u32 = 4;
+pub(super) const GAUGE: u32 = 4;
 /// `Number.flags`: a cumulative sum.
-pub const CUMULATIVE: u32 = 8;
+pub(super) const CUMULATIVE: u32 = 8;
 /// `Number.flags`: monotonic.
-pub const MONOTONIC: u32 = 16;
+pub(super) const MONOTONIC: u32 = 16;
 
 /// `Number.flags`: it has no route yet; `route` is the place in `Stage.births`.
-pub const BIRTH: u32 = 32;
+pub(super) const BIRTH: u32 = 32;
 
 /// `Number.flags`: it has exemplars; the message is in `Stage.exemplars`.
-pub const EXEMPLARS: u32 = 64;
+pub(super) const EXEMPLARS: u32 = 64;
 
 /// What reading and applying takes, about, nanoseconds: a resource, a scope or a metric whose stream is known.
 const HEAD_NS: u64 = 200;
@@ -70,7 +70,7 @@ const CODED: usize = 8;
 
 /// Where a point goes.
 #[derive(Clone, Copy, Debug)]
-pub enum Target {
+pub(super) enum Target {
     /// To a route that was there.
     Route(u32),
     /// To the route of `Stage.births` at this place.
@@ -79,7 +79,7 @@ pub enum Target {
 
 /// The stream of points that had no route.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub(super) struct Context<'a> {
     /// Resource part.
     pub resource: Head<'a>,
     /// Scope part.
@@ -94,7 +94,7 @@ pub struct Context<'a> {
 
 /// Which list points were put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
+pub(super) enum List {
     /// `Ingest::staged`
     Numbers,
     /// `Stage.histograms`
@@ -107,7 +107,7 @@ pub enum List {
 
 /// A route that must be made for a point.
 #[derive(Clone, Copy, Debug)]
-pub struct Birth<'a> {
+pub(super) struct Birth<'a> {
     /// Index into `Stage.contexts`.
     pub context: u32,
     /// Attributes as they came.
@@ -121,7 +121,7 @@ pub struct Birth<'a> {
 }
 
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.
-pub struct Stage<'a> {
+pub(super) struct Stage<'a> {
     /// What attributes may be.
     pub limits: Limits,
     /// Routes to be made.
@@ -175,7 +175,7 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Nothing yet, of a request of which so many messages were counted before.
-    pub fn new(arena: &'a Bump, messages: u64, limits: Limits) -> Stage<'a> {
+    pub(super) fn new(arena: &'a Bump, messages: u64, limits: Limits) -> Stage<'a> {
         Stage {
             limits,
             births: ArenaVec::new_in(arena),
@@ -206,13 +206,13 @@ impl<'a> Stage<'a> {
 
     /// Points staged that are no numbers.
     #[inline]
-    pub fn staged(&self) -> usize {
+    pub(super) fn staged(&self) -> usize {
         self.histograms.len() + self.exponentials.len() + self.summaries.len()
     }
 
     /// About what this slice costs to read and to apply, with so many numbers staged, nanoseconds.
     #[inline]
-    pub fn cost_ns(&self, numbers: usize) -> u64 {
+    pub(super) fn cost_ns(&self, numbers: usize) -> u64 {
         let others = self.unstaged_ns
             + self.histograms.len() as u64 * HISTOGRAM_NS
             + self.exponentials.len() as u64 * EXPONENTIAL_NS
@@ -226,38 +226,38 @@ impl<'a> Stage<'a> {
 
     /// A point was read that is not staged.
     #[inline]
-    pub const fn pass(&mut self) {
+    pub(super) const fn pass(&mut self) {
         self.unstaged_ns += NUMBER_NS;
     }
 
     /// Stages a histogram's point.
     #[inline]
-    pub fn add_histogram(&mut self, target: Target, point: HistogramPoint<'a>) {
+    pub(super) fn add_histogram(&mut self, target: Target, point: HistogramPoint<'a>) {
         if self.is_dry { self.pass() } else { self.histograms.push((target, point)) }
     }
 
     /// Stages an exponential histogram's point.
     #[inline]
-    pub fn add_exponential(&mut self, target: Target, point: ExponentialPoint<'a>) {
+    pub(super) fn add_exponential(&mut self, target: Target, point: ExponentialPoint<'a>) {
         if self.is_dry { self.pass() } else { self.exponentials.push((target, point)) }
     }
 
     /// Stages a summary's point.
     #[inline]
-    pub fn add_summary(&mut self, target: Target, point: SummaryPoint<'a>) {
+    pub(super) fn add_summary(&mut self, target: Target, point: SummaryPoint<'a>) {
         if self.is_dry { self.pass() } else { self.summaries.push((target, point)) }
     }
 
     /// A resource, a scope or a metric more.
     #[inline]
-    pub fn count_head(&mut self) -> Result<(), Fault> {
+    pub(super) fn count_head(&mut self) -> Result<(), Fault> {
         self.heads += 1;
         self.count(1)
     }
 
     /// So many messages more; a fault past the limit of a request.
     #[inline]
-    pub fn count(&mut self, messages: u64) -> Result<(), Fault> {
+    pub(super) fn count(&mut self, messages: u64) -> Result<(), Fault> {
         self.messages += messages;
         if self.messages > REQUEST_MESSAGES_MAX {
             return Err(Fault::new(FaultKind::TooManyMessages, 0));
@@ -266,7 +266,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The next points of the request are those in `list`, up to place `to`.
-    pub fn ran(&mut self, list: List, to: usize) {
+    pub(super) fn ran(&mut self, list: List, to: usize) {
         match self.runs.last_mut() {
             Some((last, end)) if *last == list => *end = to,
             _ => self.runs.push((list, to)),
@@ -275,7 +275,7 @@ impl<'a> Stage<'a> {
 
     /// The number staged next, at place `at`, has exemplars in its message, if it says so.
     #[inline]
-    pub fn with_exemplars(&mut self, staged: &Number, at: usize, message: &'a [u8]) {
+    pub(super) fn with_exemplars(&mut self, staged: &Number, at: usize, message: &'a [u8]) {
         if staged.flags & EXEMPLARS != 0 {
             self.exemplars.push((at as u32, message));
         }
@@ -283,7 +283,7 @@ impl<'a> Stage<'a> {
 
     /// Counts rejected points of the metric being walked.
     #[cold]
-    pub fn reject(&mut self, kind: Kind, reason: Reject, n: u64) {
+    pub(super) fn reject(&mut self, kind: Kind, reason: Reject, n: u64) {
         let ((resource, name), limits) = (self.current, self.limits);
         let allowed = || match reason {
             Reject::TooManyAttributes => format!(", {} are allowed", limits.attributes),
@@ -295,7 +295,7 @@ impl<'a> Stage<'a> {
 
     /// Counts rejected points; `example` says what they are of.
     #[cold]
-    pub fn reject_as(&mut self, kind: Kind, reason: Reject, n: u64, example: impl FnOnce() -> String) {
+    pub(super) fn reject_as(&mut self, kind: Kind, reason: Reject, n: u64, example: impl FnOnce() -> String) {
         if n == 0 {
             return;
         }
@@ -308,7 +308,7 @@ impl<'a> Stage<'a> {
 }
 
 /// What a client is told: how many of what, why, and what to do.
-pub fn message(rejected: &[(Kind, Reject, u64, String)], cut: Option<&str>) -> String {
+pub(super) fn message(rejected: &[(Kind, Reject, u64, String)], cut: Option<&str>) -> String {
     let mut out = String::new();
     for (kind, reason, n, example) in rejected.iter().take(8) {
         if !out.is_empty() {

@@ -20,11 +20,11 @@ use crate::net::grpc::{self, Code};
 use crate::otlp::json_in;
 
 /// Content type of gRPC answers.
-pub const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Content type of pages in words.
-pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -34,7 +34,7 @@ const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
 
 /// Encoding of bodies over HTTP, as the request has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dress {
+pub(super) enum Dress {
     /// `application/x-protobuf`
     Protobuf,
     /// `application/json`
@@ -43,7 +43,7 @@ pub enum Dress {
 
 /// Why a request got no receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// Another path.
     Path,
     /// Another HTTP method.
@@ -86,7 +86,7 @@ pub enum Fault {
 }
 
 /// What became of a request.
-pub type Outcome = Result<Receipt, Fault>;
+pub(super) type Outcome = Result<Receipt, Fault>;
 
 /// How a fault is said.
 struct Saying<'a> {
@@ -199,13 +199,13 @@ impl Fault {
 
 impl Fault {
     /// What the client is told.
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         self.saying().message.into_owned()
     }
 }
 
 /// The label of an outcome.
-pub fn answer(outcome: &Outcome) -> Answer {
+pub(super) fn answer(outcome: &Outcome) -> Answer {
     match outcome {
         Ok(receipt) if is_partial(receipt) => Answer::Partial,
         Ok(_) => Answer::Ok,
@@ -235,7 +235,7 @@ fn receipt_bytes(receipt: &Receipt, prefix: usize) -> Vec<u8> {
 }
 
 /// The answer over HTTP, either version.
-pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
+pub(super) fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
     let content_type = match dress {
         Dress::Protobuf => PROTOBUF,
         Dress::Json => JSON,
@@ -275,14 +275,14 @@ pub fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
 
 /// Type and content of the answer to a head that `hyper` refused with this status. Nobody knows what encoding the request
 /// has, so it is protobuf.
-pub fn to_bad_head(status: u16) -> (HeaderValue, Bytes) {
+pub(super) fn to_bad_head(status: u16) -> (HeaderValue, Bytes) {
     let fault = bad_head(status);
     let saying = fault.saying();
     (PROTOBUF, Status::new(saying.code, &saying.message, saying.detail).encode_to_vec().into())
 }
 
 /// The same for who reads pages: in words.
-pub fn page_to_bad_head(status: u16) -> (HeaderValue, Bytes) {
+pub(super) fn page_to_bad_head(status: u16) -> (HeaderValue, Bytes) {
     (TEXT, format!("{}\n", bad_head(status).saying().message).into())
 }
 
@@ -295,7 +295,7 @@ fn bad_head(status: u16) -> Fault {
 }
 
 /// The message and trailers of a gRPC success.
-pub struct GrpcSuccess {
+pub(super) struct GrpcSuccess {
     trailers: HeaderMap,
 }
 
@@ -309,7 +309,7 @@ impl Default for GrpcSuccess {
 
 impl GrpcSuccess {
     /// The one message of the answer, with its prefix.
-    pub fn message(&self, receipt: &Receipt) -> Bytes {
+    pub(super) fn message(&self, receipt: &Receipt) -> Bytes {
         if !is_partial(receipt) {
             return Bytes::from_static(grpc::EMPTY_MESSAGE);
         }
@@ -320,13 +320,13 @@ impl GrpcSuccess {
     }
 
     /// `grpc-status: 0`
-    pub fn trailers(&self) -> HeaderMap {
+    pub(super) fn trailers(&self) -> HeaderMap {
         self.trailers.clone()
     }
 }
 
 /// A gRPC failure: headers that end the stream.
-pub fn trailers_only(fault: &Fault) -> HeaderMap {
+pub(super) fn trailers_only(fault: &Fault) -> HeaderMap {
     let saying = fault.saying();
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, GRPC);

@@ -32,7 +32,7 @@ use crate::net::wire::{Discarded, Scratch, Wire};
 
 /// What a session wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Events or time.
     Wait,
     /// Another turn soon.
@@ -44,7 +44,7 @@ pub enum Step {
 }
 
 /// One connection's protocol.
-pub trait Serve<B> {
+pub(super) trait Serve<B> {
     /// Reads, answers, writes, as far as it goes without blocking.
     fn drive(&mut self, wire: &Rc<Wire>, bench: &mut B) -> Step;
     /// Looks at the clock.
@@ -66,7 +66,7 @@ pub trait Serve<B> {
 }
 
 /// What can be asked of a session at any time.
-pub trait Busy {
+pub(super) trait Busy {
     /// Requests that are not answered yet.
     fn in_flight(&self) -> usize;
 }
@@ -213,7 +213,7 @@ impl<S> Connection<S> {
 }
 
 /// Listeners and connections.
-pub struct Floor<S> {
+pub(super) struct Floor<S> {
     make: fn(usize, Now) -> S,
     registry: Registry,
     base: usize,
@@ -240,7 +240,7 @@ impl<S> Floor<S> {
     ///
     /// # Errors
     /// The OS's own, from registering or from opening the spare descriptor.
-    pub fn new(
+    pub(super) fn new(
         mut listeners: Vec<(TcpListener, u8)>,
         registry: Registry,
         base: usize,
@@ -273,7 +273,7 @@ impl<S> Floor<S> {
     }
 
     /// Notes what an event says; work follows in `turn`.
-    pub fn on_event(&mut self, event: &mio::event::Event) {
+    pub(super) fn on_event(&mut self, event: &mio::event::Event) {
         let Some(index) = event.token().0.checked_sub(self.base) else { return };
         if index < self.entrance_count {
             if let Some(entrance) = self.entrances.get_mut(index) {
@@ -293,7 +293,7 @@ impl<S> Floor<S> {
 
     /// Accepts, and drives every connection that is ready once, or as many as `goes_on` after each. `true` when more can be
     /// done without waiting.
-    pub fn turn<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
+    pub(super) fn turn<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
         S: Serve<B>,
     {
@@ -313,7 +313,7 @@ impl<S> Floor<S> {
     }
 
     /// Ends the body that comes slowest of those whose peers have to give way to others; `false` when there is none.
-    pub fn give_way<B>(&mut self, bench: &mut B, now: Now) -> bool
+    pub(super) fn give_way<B>(&mut self, bench: &mut B, now: Now) -> bool
     where
         S: Serve<B>,
     {
@@ -336,7 +336,7 @@ impl<S> Floor<S> {
     }
 
     /// When `on_timers` wants to be called, at the latest.
-    pub fn next_timeout(&self, now: Now) -> Option<Duration> {
+    pub(super) fn next_timeout(&self, now: Now) -> Option<Duration> {
         let look = (self.stats.open > 0).then_some(self.next_look_ns);
         let pause = self.entrances.iter().filter_map(|entrance| entrance.pause_until_ns).min();
         let next_ns = look.into_iter().chain(pause).min()?;
@@ -344,7 +344,7 @@ impl<S> Floor<S> {
     }
 
     /// Looks at all connections every `limits::TIMER_STEP`, and resumes accepting.
-    pub fn on_timers<B>(&mut self, bench: &mut B, now: Now)
+    pub(super) fn on_timers<B>(&mut self, bench: &mut B, now: Now)
     where
         S: Serve<B>,
     {
@@ -366,7 +366,7 @@ impl<S> Floor<S> {
     }
 
     /// Closes the listeners and asks every session to finish.
-    pub fn stop<B>(&mut self, bench: &mut B, now: Now)
+    pub(super) fn stop<B>(&mut self, bench: &mut B, now: Now)
     where
         S: Serve<B>,
     {
@@ -380,7 +380,7 @@ impl<S> Floor<S> {
     }
 
     /// Whether no request is unanswered and no answer unsent.
-    pub fn is_idle(&self) -> bool
+    pub(super) fn is_idle(&self) -> bool
     where
         S: Busy,
     {

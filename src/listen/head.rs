@@ -14,11 +14,11 @@ use crate::net::grpc;
 use crate::net::inflate::Coding;
 
 /// The one gRPC method.
-pub const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+pub(super) const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 /// How to speak to the client of this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tongue {
+pub(super) enum Tongue {
     /// Trailers.
     Grpc,
     /// Status codes and bodies.
@@ -27,7 +27,7 @@ pub enum Tongue {
 
 impl Tongue {
     /// The input that the request is counted for.
-    pub fn input(self) -> Input {
+    pub(super) fn input(self) -> Input {
         match self {
             Tongue::Grpc => Input::OtlpGrpc,
             Tongue::Http(_) => Input::OtlpHttp,
@@ -37,7 +37,7 @@ impl Tongue {
 
 /// A request whose body is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Take {
+pub(super) struct Take {
     /// What the body, or the message behind the gRPC prefix, is encoded with.
     pub coding: Coding,
     /// Monotonic nanoseconds by which the body has to be whole; `u64::MAX` for none.
@@ -45,7 +45,7 @@ pub struct Take {
 }
 
 /// Reads a head. `can_trail` says whether the session can send trailers (HTTP/2).
-pub fn judge(
+pub(super) fn judge(
     method: &Method,
     path: &str,
     headers: &HeaderMap,

@@ -28,7 +28,7 @@ use crate::net::inflate::Coding;
 use crate::net::wire::Wire;
 
 /// A whole, short body.
-pub struct Short(Bytes);
+pub(super) struct Short(Bytes);
 
 impl http_body::Body for Short {
     type Data = Bytes;
@@ -57,18 +57,18 @@ struct Exchange {
 }
 
 /// The session.
-pub struct Session {
+pub(super) struct Session {
     http: Http1<Short>,
     exchange: Option<Exchange>,
     patience: Patience,
 }
 
 impl Session {
-    pub fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
+    pub(super) fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
         Session { http: Http1::new(wire), exchange: None, patience: Patience::new(now_ns) }
     }
 
-    pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// Looks at the clock.
-    pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         if let Some(exchange) = &mut self.exchange {
             if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &mut exchange.state) {
                 self.answer(wire, bench, Err(fault));
@@ -109,19 +109,19 @@ impl Session {
     }
 
     /// How fast its body comes, if that has to give way to other peers'.
-    pub fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
+    pub(super) fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
         self.exchange.as_ref().and_then(|exchange| bench.pace(&exchange.state, exchange.started_ns))
     }
 
     /// Ends that body, and with it the connection.
-    pub fn give_way<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         self.answer(wire, bench, Err(Fault::NoBudget));
         self.http.graceful_shutdown();
         Step::Again
     }
 
     /// Finishes the request in hand and takes no other.
-    pub fn stop(&mut self) -> Step {
+    pub(super) fn stop(&mut self) -> Step {
         if self.is_idle() {
             return Step::Close;
         }
@@ -130,16 +130,16 @@ impl Session {
     }
 
     /// Whether no request is begun.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.exchange.is_none() && !self.patience.is_head_begun()
     }
 
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         usize::from(self.exchange.is_some())
     }
 
     /// Ends what is unfinished, without an answer.
-    pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
+    pub(super) fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         if let Some(mut exchange) = self.exchange.take() {
             bench.abandon(exchange.tongue, exchange.take, &mut exchange.state);
         }

@@ -52,7 +52,7 @@ enum State {
 }
 
 /// The session.
-pub struct Session {
+pub(super) struct Session {
     state: State,
     calls: Vec<Call>,
     started_ns: u64,
@@ -61,7 +61,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
+    pub(super) fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
         let handshake = Builder::new()
             .initial_window_size(limits::HTTP2_WINDOW_BYTES)
             .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
@@ -81,7 +81,7 @@ impl Session {
         }
     }
 
-    pub fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
@@ -108,7 +108,7 @@ impl Session {
     }
 
     /// Looks at the clock.
-    pub fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
         let now_ns = bench.now.mono_ns;
         let past = |since_ns: u64, limit: Duration| now_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
         let header_timeout = bench.shop.options.header_timeout;
@@ -163,12 +163,12 @@ impl Session {
     }
 
     /// How fast the slowest of its bodies comes that have to give way to other peers'.
-    pub fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
+    pub(super) fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
         self.slowest(bench).map(|(pace, _)| pace)
     }
 
     /// Ends that body.
-    pub fn give_way<I: Intake>(&mut self, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn give_way<I: Intake>(&mut self, bench: &mut Bench<'_, I>) -> Step {
         if let Some((_, index)) = self.slowest(bench) {
             finish(self.calls.swap_remove(index), Err(Fault::NoBudget), bench);
             self.note_idle(bench.now.mono_ns);
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// GOAWAY; calls in hand are finished.
-    pub fn stop(&mut self, now_ns: u64) -> Step {
+    pub(super) fn stop(&mut self, now_ns: u64) -> Step {
         match &mut self.state {
             State::Shaking(_) => Step::Close,
             State::Open(connection) => {
@@ -194,16 +194,16 @@ impl Session {
     }
 
     /// Whether no call is begun.
-    pub fn is_idle(&self, wire: &Wire) -> bool {
+    pub(super) fn is_idle(&self, wire: &Wire) -> bool {
         matches!(self.state, State::Open(_)) && self.calls.is_empty() && wire.headers_since_ns().is_none()
     }
 
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.calls.len()
     }
 
     /// Ends what is unfinished, without an answer.
-    pub fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
+    pub(super) fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
         for mut call in self.calls.drain(..) {
             bench.abandon(call.tongue, call.take, &mut call.state);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::net::wire::Wire;
 
 /// The two times of one connection.
-pub struct Patience {
+pub(super) struct Patience {
     head_since_ns: Option<u64>,
     idle_since_ns: u64,
     read_before: u64,
@@ -18,23 +18,23 @@ pub struct Patience {
 
 impl Patience {
     /// A connection whose first head begins now.
-    pub fn new(now_ns: u64) -> Self {
+    pub(super) fn new(now_ns: u64) -> Self {
         Patience { head_since_ns: Some(now_ns), idle_since_ns: now_ns, read_before: 0, written_before: 0 }
     }
 
     /// A head is whole.
-    pub fn on_request(&mut self) {
+    pub(super) fn on_request(&mut self) {
         self.head_since_ns = None;
     }
 
     /// A request is answered; bytes from here on are the next head.
-    pub fn on_answer(&mut self, wire: &Wire, now_ns: u64) {
+    pub(super) fn on_answer(&mut self, wire: &Wire, now_ns: u64) {
         self.idle_since_ns = now_ns;
         self.read_before = wire.bytes_in();
     }
 
     /// Looks, between requests, whether a head has begun; answers that still flow out count as life.
-    pub fn note(&mut self, wire: &Wire, now_ns: u64) {
+    pub(super) fn note(&mut self, wire: &Wire, now_ns: u64) {
         if self.head_since_ns.is_none() && wire.bytes_in() > self.read_before {
             self.head_since_ns = Some(now_ns);
         }
@@ -45,12 +45,12 @@ impl Patience {
     }
 
     /// Whether a head is being received.
-    pub fn is_head_begun(&self) -> bool {
+    pub(super) fn is_head_begun(&self) -> bool {
         self.head_since_ns.is_some()
     }
 
     /// Whether it is over, between requests.
-    pub fn is_spent(&self, now_ns: u64, header_timeout: Duration, idle_timeout: Duration) -> bool {
+    pub(super) fn is_spent(&self, now_ns: u64, header_timeout: Duration, idle_timeout: Duration) -> bool {
         let (since_ns, limit) = match self.head_since_ns {
             Some(since_ns) => (since_ns, header_timeout),
             None => (self.idle_since_ns, idle_timeout),

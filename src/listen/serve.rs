@@ -27,7 +27,7 @@ use crate::net::wake::Flag;
 use crate::otlp::json_in::{self, FaultKind, Transcoder};
 
 /// What the sessions of one shard share.
-pub struct Shop {
+pub(super) struct Shop {
     pub options: Options,
     pub pool: Pool,
     /// Kept to be used again.
@@ -51,7 +51,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    pub fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         Shop {
             options,
             pool: Pool::default(),
@@ -69,7 +69,7 @@ impl Shop {
     }
 
     /// Whether a request without a connection is still being applied.
-    pub const fn has_orphan(&self) -> bool {
+    pub(super) const fn has_orphan(&self) -> bool {
         self.orphan.is_some()
     }
 }
@@ -144,7 +144,7 @@ impl Transcoding {
 
 /// The body of one request, in the making.
 #[derive(Default)]
-pub struct Body {
+pub(super) struct Body {
     peer: Peer,
     collect: Collect,
     inflating: Option<Box<Inflating>>,
@@ -161,17 +161,17 @@ pub struct Body {
 
 impl Body {
     /// Nothing yet of a request of this peer.
-    pub fn of(peer: Peer) -> Body {
+    pub(super) fn of(peer: Peer) -> Body {
         Body { peer, ..Body::default() }
     }
 
     /// Bytes that came.
-    pub fn received(&self) -> usize {
+    pub(super) fn received(&self) -> usize {
         self.collect.received()
     }
 
     /// Whether all of it came: it is being inflated, transcoded or applied.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.inflating.is_some() || self.transcoding.is_some() || self.sliced.is_some() || self.is_put_off
     }
 
@@ -181,7 +181,7 @@ impl Body {
 }
 
 /// What a session has at hand while it is driven.
-pub struct Bench<'a, I> {
+pub(super) struct Bench<'a, I> {
     pub shop: &'a mut Shop,
     pub intake: &'a mut I,
     pub now: Now,
@@ -191,7 +191,7 @@ pub struct Bench<'a, I> {
 
 impl<I: Intake> Bench<'_, I> {
     /// Takes a chunk of a body.
-    pub fn collect(&mut self, tongue: Tongue, body: &mut Body, chunk: bytes::Bytes) -> Result<(), Fault> {
+    pub(super) fn collect(&mut self, tongue: Tongue, body: &mut Body, chunk: bytes::Bytes) -> Result<(), Fault> {
         let (collect, peer) = (&mut body.collect, body.peer);
         let max_body = self.shop.options.max_body;
         let prefix = if tongue == Tongue::Grpc { grpc::PREFIX_BYTES } else { 0 };
@@ -212,7 +212,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Puts a call whose body is waited for on the account.
-    pub fn wait_for(&mut self, body: &mut Body) -> Result<(), Fault> {
+    pub(super) fn wait_for(&mut self, body: &mut Body) -> Result<(), Fault> {
         if !self.intake.reserve(body.peer, limits::CALL_BYTES) {
             return Err(Fault::NoBudget);
         }
@@ -221,7 +221,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Applies a whole body; `None` when it takes another turn.
-    pub fn export(&mut self, tongue: Tongue, take: Take, state: &mut Body) -> Option<Outcome> {
+    pub(super) fn export(&mut self, tongue: Tongue, take: Take, state: &mut Body) -> Option<Outcome> {
         if !state.is_whole() && take.deadline_ns < self.now.mono_ns {
             return Some(Err(Fault::Deadline));
         }
@@ -341,7 +341,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Ends a body and counts its answer.
-    pub fn finish(&mut self, input: Input, body: &mut Body, outcome: &Outcome) {
+    pub(super) fn finish(&mut self, input: Input, body: &mut Body, outcome: &Outcome) {
         self.release(body);
         let answer = answer(outcome);
         self.count(input, answer);
@@ -351,7 +351,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Ends a body that nobody waits for any more; one that is being applied goes on without its connection.
-    pub fn abandon(&mut self, tongue: Tongue, take: Take, body: &mut Body) {
+    pub(super) fn abandon(&mut self, tongue: Tongue, take: Take, body: &mut Body) {
         if body.is_applying() {
             debug_assert!(self.shop.orphan.is_none(), "one at a time is applied");
             self.shop.orphan = Some(Orphan { tongue, take, body: std::mem::take(body) });
@@ -362,7 +362,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Goes on with a request without a connection, by one slice.
-    pub fn end_orphan(&mut self) {
+    pub(super) fn end_orphan(&mut self) {
         let Some(mut orphan) = self.shop.orphan.take() else { return };
         self.shop.export_left_ns = limits::EXPORT_SLICE_NS;
         match self.export(orphan.tongue, orphan.take, &mut orphan.body) {
@@ -372,12 +372,12 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Counts an answer.
-    pub fn count(&mut self, input: Input, answer: Answer) {
+    pub(super) fn count(&mut self, input: Input, answer: Answer) {
         self.shop.stats.requests[input as usize][answer as usize] += 1;
     }
 
     /// How fast a body comes that has to give way to others, bytes a second; nothing for one that is whole or need not.
-    pub fn pace(&self, body: &Body, started_ns: u64) -> Option<u64> {
+    pub(super) fn pace(&self, body: &Body, started_ns: u64) -> Option<u64> {
         if body.is_whole() || !self.intake.gives_way(body.peer) {
             return None;
         }
@@ -386,7 +386,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Why a body that is not whole should not be waited for any longer.
-    pub fn overdue(&self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
+    pub(super) fn overdue(&self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
         if body.is_whole() {
             return None;
         }

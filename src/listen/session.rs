@@ -13,7 +13,7 @@ use crate::clock::Now;
 use crate::net::wire::{Sniffed, Wire};
 
 /// The session of one connection.
-pub enum Otlp {
+pub(super) enum Otlp {
     Sniffing { since_ns: u64, first_byte_ns: Option<u64> },
     Http1(Box<http1::Session>),
     Http2(Box<http2::Session>),
@@ -21,7 +21,7 @@ pub enum Otlp {
 
 impl Otlp {
     /// A session that has seen nothing yet.
-    pub fn begin(_: usize, now: Now) -> Self {
+    pub(super) fn begin(_: usize, now: Now) -> Self {
         Otlp::Sniffing { since_ns: now.mono_ns, first_byte_ns: None }
     }
 }

@@ -6,7 +6,7 @@ use crate::net::grpc::Code;
 
 /// google.rpc.Status
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Status {
+pub(super) struct Status {
     #[prost(int32, tag = "1")]
     pub code: i32,
     #[prost(string, tag = "2")]
@@ -17,7 +17,7 @@ pub struct Status {
 
 /// google.protobuf.Any
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Any {
+pub(super) struct Any {
     #[prost(string, tag = "1")]
     pub type_url: String,
     #[prost(bytes = "vec", tag = "2")]
@@ -26,14 +26,14 @@ pub struct Any {
 
 /// google.rpc.BadRequest
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct BadRequest {
+pub(super) struct BadRequest {
     #[prost(message, repeated, tag = "1")]
     pub field_violations: Vec<FieldViolation>,
 }
 
 /// google.rpc.BadRequest.FieldViolation
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct FieldViolation {
+pub(super) struct FieldViolation {
     #[prost(string, tag = "1")]
     pub field: String,
     #[prost(string, tag = "2")]
@@ -42,14 +42,14 @@ pub struct FieldViolation {
 
 /// google.rpc.RetryInfo
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct RetryInfo {
+pub(super) struct RetryInfo {
     #[prost(message, optional, tag = "1")]
     pub retry_delay: Option<Duration>,
 }
 
 /// google.protobuf.Duration
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Duration {
+pub(super) struct Duration {
     #[prost(int64, tag = "1")]
     pub seconds: i64,
     #[prost(int32, tag = "2")]
@@ -58,14 +58,14 @@ pub struct Duration {
 
 /// opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceResponse
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ExportResponse {
+pub(super) struct ExportResponse {
     #[prost(message, optional, tag = "1")]
     pub partial_success: Option<PartialSuccess>,
 }
 
 /// opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct PartialSuccess {
+pub(super) struct PartialSuccess {
     #[prost(int64, tag = "1")]
     pub rejected_data_points: i64,
     #[prost(string, tag = "2")]
@@ -74,7 +74,7 @@ pub struct PartialSuccess {
 
 /// What stands in `Status.details`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
+pub(super) enum Detail {
     /// Nothing.
     None,
     /// BadRequest with the message as its one violation.
@@ -88,7 +88,7 @@ pub enum Detail {
 
 impl Status {
     /// A status with at most one detail.
-    pub fn new(code: Code, message: &str, detail: Detail) -> Self {
+    pub(super) fn new(code: Code, message: &str, detail: Detail) -> Self {
         let details = match detail {
             Detail::None => Vec::new(),
             Detail::BadRequest => {
@@ -105,7 +105,7 @@ impl Status {
     }
 
     /// The JSON form, with the detail it was made with.
-    pub fn to_json(&self, detail: Detail) -> String {
+    pub(super) fn to_json(&self, detail: Detail) -> String {
         let message = quoted(&self.message);
         let detail = match detail {
             Detail::None => String::new(),
@@ -124,7 +124,7 @@ impl Status {
 
 impl PartialSuccess {
     /// The answer that holds it, as JSON.
-    pub fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         let mut members = Vec::with_capacity(2);
         if self.rejected_data_points != 0 {
             members.push(format!(r#""rejectedDataPoints":"{}""#, self.rejected_data_points));
@@ -156,7 +156,7 @@ fn any(name: &str, message: &impl prost::Message) -> Any {
 }
 
 /// Cuts `text` to at most `bytes_max` bytes, at a character.
-pub fn shrink(text: &str, bytes_max: usize) -> &str {
+pub(super) fn shrink(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
 

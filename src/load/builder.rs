@@ -20,7 +20,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Appends one metric's points, closing the resource before it where another one begins.
-    pub fn metric(&mut self, mut run: Run, name: &str, layout: &Layout, ids: &[u32]) {
+    pub(super) fn metric(&mut self, mut run: Run, name: &str, layout: &Layout, ids: &[u32]) {
         let resource = run.resource as usize;
         if self.resource != Some(resource) {
             self.close_resource();
@@ -82,7 +82,7 @@ impl Open {
     }
 
     /// The request, framed for gRPC.
-    pub fn finish(mut self, start_ns: u64) -> Request {
+    pub(super) fn finish(mut self, start_ns: u64) -> Request {
         self.close_resource();
         let mut bytes = vec![0; GRPC_PREFIX_BYTES];
         bytes[1..].copy_from_slice(&(self.done.len() as u32).to_be_bytes());

@@ -17,7 +17,7 @@ pub(crate) enum Compressor {
 
 impl Compressor {
     /// The state of `compression`, if it is any.
-    pub fn new(compression: Compression) -> Result<Option<Compressor>, String> {
+    pub(super) fn new(compression: Compression) -> Result<Option<Compressor>, String> {
         Ok(match compression {
             Compression::None => None,
             Compression::Gzip => Some(Compressor::Gzip),
@@ -29,7 +29,7 @@ impl Compressor {
     }
 
     /// Compresses the message behind the gRPC frame of `payload`, and puts a frame that says so before it.
-    pub fn pack(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn pack(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         let message = &payload[GRPC_PREFIX_BYTES..];
         out.clear();
         out.extend_from_slice(&[1, 0, 0, 0, 0]);

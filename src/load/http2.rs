@@ -46,7 +46,7 @@ struct Cutting {
 }
 
 /// One connection's state.
-pub struct Http2 {
+pub(super) struct Http2 {
     /// The HEADERS block of every call.
     block: Repeated,
     next_stream: u32,
@@ -66,7 +66,7 @@ pub struct Http2 {
 
 impl Http2 {
     /// A connection to `authority`, with messages compressed so.
-    pub fn new(authority: &str, encoding: Option<&'static str>) -> Self {
+    pub(super) fn new(authority: &str, encoding: Option<&'static str>) -> Self {
         let mut fields = vec![
             (":method", "POST".into()),
             (":scheme", "http".into()),
@@ -98,7 +98,7 @@ impl Http2 {
     }
 
     /// Queues what opens a connection.
-    pub fn open(&mut self, outbox: &mut Outbox) {
+    pub(super) fn open(&mut self, outbox: &mut Outbox) {
         outbox.small(|out| {
             out.extend_from_slice(PREFACE);
             frame_head(out, 6, SETTINGS, 0, 0);
@@ -107,12 +107,12 @@ impl Http2 {
     }
 
     /// Requests begun and not answered.
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
     /// Whether a request may begin now.
-    pub fn can_start(&self) -> bool {
+    pub(super) fn can_start(&self) -> bool {
         self.settled
             && !self.leaving
             && self.cutting.is_none()
@@ -121,17 +121,17 @@ impl Http2 {
     }
 
     /// Whether the server has asked us to leave (or stream numbers have run out) and nothing is in flight any more.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.leaving && self.flights.is_empty()
     }
 
     /// The request that waits for a window to open: not all of it is queued.
-    pub fn cutting(&self) -> Option<usize> {
+    pub(super) fn cutting(&self) -> Option<usize> {
         self.cutting.as_ref().map(|cutting| self.flights[cutting.flight].request)
     }
 
     /// Begins a call with the `bytes` of the flight's payload.
-    pub fn start(&mut self, mut flight: Flight, bytes: usize, outbox: &mut Outbox) {
+    pub(super) fn start(&mut self, mut flight: Flight, bytes: usize, outbox: &mut Outbox) {
         debug_assert!(self.can_start());
         flight.stream = self.next_stream;
         flight.window = self.stream_window;
@@ -147,7 +147,7 @@ impl Http2 {
     }
 
     /// Queues as many DATA frames of the request that was begun as the windows allow. Says whether it queued any.
-    pub fn cut(&mut self, outbox: &mut Outbox, queued: &mut [u32]) -> bool {
+    pub(super) fn cut(&mut self, outbox: &mut Outbox, queued: &mut [u32]) -> bool {
         let Some(cutting) = &mut self.cutting else { return false };
         let flight = &mut self.flights[cutting.flight];
         let before = cutting.sent;
@@ -170,7 +170,12 @@ impl Http2 {
     }
 
     /// Takes what came in; queues what must be answered and hands over finished calls. An error ends the connection.
-    pub fn receive(&mut self, bytes: &[u8], outbox: &mut Outbox, answers: &mut Vec<Answer>) -> Result<(), String> {
+    pub(super) fn receive(
+        &mut self,
+        bytes: &[u8],
+        outbox: &mut Outbox,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), String> {
         let mut inbound = std::mem::take(&mut self.inbound);
         let mut view = if inbound.is_empty() {
             bytes
@@ -197,7 +202,7 @@ impl Http2 {
     }
 
     /// All requests that were not answered, when the connection is lost.
-    pub fn abandon(&mut self) -> Vec<Flight> {
+    pub(super) fn abandon(&mut self) -> Vec<Flight> {
         self.cutting = None;
         std::mem::take(&mut self.flights)
     }

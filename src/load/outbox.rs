@@ -12,7 +12,7 @@ use std::io::{self, IoSlice, Write};
 /// Slices handed to one `writev`.
 const SLICES_MAX: usize = 64;
 /// The sender queues no further request once so many bytes wait.
-pub const QUEUE_BYTES: usize = 256 * 1024;
+pub(super) const QUEUE_BYTES: usize = 256 * 1024;
 const SCRATCH: u32 = u32::MAX;
 
 struct Slice {
@@ -23,7 +23,7 @@ struct Slice {
 
 /// See the module.
 #[derive(Default)]
-pub struct Outbox {
+pub(super) struct Outbox {
     scratch: Vec<u8>,
     slices: VecDeque<Slice>,
     bytes: usize,
@@ -31,12 +31,12 @@ pub struct Outbox {
 
 impl Outbox {
     /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Queues small bytes, which are copied. `write` appends to the given buffer.
-    pub fn small(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn small(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let from = self.scratch.len() as u32;
         write(&mut self.scratch);
         let to = self.scratch.len() as u32;
@@ -49,14 +49,14 @@ impl Outbox {
     }
 
     /// Queues `from..to` of the payload of `request`.
-    pub fn payload(&mut self, request: usize, from: usize, to: usize, queued: &mut [u32]) {
+    pub(super) fn payload(&mut self, request: usize, from: usize, to: usize, queued: &mut [u32]) {
         queued[request] += 1;
         self.bytes += to - from;
         self.slices.push_back(Slice { source: request as u32, from: from as u32, to: to as u32 });
     }
 
     /// Forgets everything, for a connection that was lost.
-    pub fn clear(&mut self, queued: &mut [u32]) {
+    pub(super) fn clear(&mut self, queued: &mut [u32]) {
         for slice in self.slices.drain(..).filter(|slice| slice.source != SCRATCH) {
             queued[slice.source as usize] -= 1;
         }
@@ -65,7 +65,7 @@ impl Outbox {
     }
 
     /// Writes until nothing waits (`true`) or the socket takes no more (`false`); adds what was written to `written`.
-    pub fn flush(
+    pub(super) fn flush(
         &mut self,
         socket: &mut impl Write,
         plan: &Plan,

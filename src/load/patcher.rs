@@ -26,7 +26,7 @@ pub(super) struct Patcher<'a> {
 
 impl Patcher<'_> {
     /// A point that begins: start time, empty state.
-    pub fn bear(&mut self, point: &mut [u8]) {
+    pub(super) fn bear(&mut self, point: &mut [u8]) {
         if let Some(start) = self.layout.start {
             put(point, start, self.previous_ns);
         }
@@ -58,7 +58,13 @@ impl Patcher<'_> {
     }
 
     /// Replaces the share of points that is due by new series.
-    pub fn churn(&mut self, points: &mut [u8], run: &mut Run, share: f32, mut series: Option<&mut SeriesTotals>) {
+    pub(super) fn churn(
+        &mut self,
+        points: &mut [u8],
+        run: &mut Run,
+        share: f32,
+        mut series: Option<&mut SeriesTotals>,
+    ) {
         for _ in 0..due(&mut run.owed.churn, share, run.count) {
             let (chosen, point) = self.choose(points, run.count);
             // Born a moment ago and replaced before it was ever sent: what it began with was never anywhere.
@@ -77,7 +83,7 @@ impl Patcher<'_> {
     }
 
     /// Begins the share of points that is due anew, as a process that starts again does: cumulative kinds only.
-    pub fn reset(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
+    pub(super) fn reset(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
         if self.shape.temporality() != Some(2) {
             return;
         }
@@ -90,7 +96,7 @@ impl Patcher<'_> {
 
     /// All points of a run, the share that is due of them late: stamped before the last send. A late delta adds all the
     /// same; any other late point repeats what it said then, so it must change nothing.
-    pub fn points_some_late(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
+    pub(super) fn points_some_late(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
         let stride = self.layout.stride();
         let mut late: Vec<(usize, Vec<u8>)> = Vec::new();
         for _ in 0..due(&mut run.owed.late, share, run.count) {
@@ -139,7 +145,7 @@ impl Patcher<'_> {
     }
 
     /// All points of a run. Kinds are told apart here, once, and not in the loop.
-    pub fn points(&mut self, points: &mut [u8], count: u32) {
+    pub(super) fn points(&mut self, points: &mut [u8], count: u32) {
         self.total.points += u64::from(count);
         match self.shape {
             Shape::DeltaSum => self.numbers::<true>(points, |_, draw| {

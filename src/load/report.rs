@@ -13,9 +13,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// The sender must have waited this share of the run for the server before the server is called the limit.
-pub const WAIT_SHARE_MIN: f64 = 0.05;
+pub(super) const WAIT_SHARE_MIN: f64 = 0.05;
 /// A rate that was kept to this share was kept.
-pub const RATE_KEPT_SHARE: f64 = 0.98;
+pub(super) const RATE_KEPT_SHARE: f64 = 0.98;
 
 /// Metrics of a difference that are named.
 const METRICS_SHOWN: usize = 5;

@@ -41,13 +41,13 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Starts now.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         Clock { started: Instant::now(), wall_ns: wall }
     }
 
     /// The wall clock at the start.
-    pub fn wall_start_ns(&self) -> u64 {
+    pub(super) fn wall_start_ns(&self) -> u64 {
         self.wall_ns
     }
 
@@ -139,7 +139,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Connections to the endpoint, none of them open yet.
-    pub fn new(settled: Settled, plan: Plan, clock: Clock) -> Result<Self, String> {
+    pub(super) fn new(settled: Settled, plan: Plan, clock: Clock) -> Result<Self, String> {
         let address = settled.endpoint.resolve()?;
         let requests = plan.requests();
         let shared = requests < settled.connections && settled.settings.mix.is_delta();
@@ -186,13 +186,13 @@ impl Sender {
     }
 
     /// Connections that will be open: fewer than asked for where there are not enough requests to go round.
-    pub fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.connections.len()
     }
 
     /// Sends until the run is over or `stop` is set. `tick` is called about once a second with the counts and, where
     /// it can be known, the share of the part that is done.
-    pub fn run(
+    pub(super) fn run(
         mut self,
         stop: &AtomicBool,
         mut tick: impl FnMut(&Tally, Option<f64>),

@@ -8,16 +8,16 @@
 use super::random::mix;
 
 /// Bounds of the explicit histograms that are sent.
-pub const HISTOGRAM_BOUNDS: [f64; 14] =
+pub(super) const HISTOGRAM_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Positive buckets of the exponential histograms that are sent.
-pub const EXPONENTIAL_BUCKETS: usize = 20;
+pub(super) const EXPONENTIAL_BUCKETS: usize = 20;
 /// Scale of the exponential histograms that are sent.
-pub const EXPONENTIAL_SCALE: i32 = 3;
+pub(super) const EXPONENTIAL_SCALE: i32 = 3;
 /// What every bucket of a cumulative exponential histogram starts from: varints of 2^21 to 2^28 - 1 are four bytes wide.
-pub const EXPONENTIAL_BASE: u64 = 1 << 21;
+pub(super) const EXPONENTIAL_BASE: u64 = 1 << 21;
 /// Quantiles of the summaries that are sent, and what they say.
-pub const SUMMARY_QUANTILES: [(f64, f64); 2] = [(0.5, 0.25), (0.99, 2.0)];
+pub(super) const SUMMARY_QUANTILES: [(f64, f64); 2] = [(0.5, 0.25), (0.99, 2.0)];
 /// Hexadecimal digits of the identity.
 pub(crate) const IDENTITY_DIGITS: usize = 8;
 
@@ -186,7 +186,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// The layout of `shape` with these attributes.
-    pub fn new(shape: Shape, attributes: &[Attribute]) -> Self {
+    pub(crate) fn new(shape: Shape, attributes: &[Attribute]) -> Self {
         let mut layout = Layout::default();
         let mut body = Vec::new();
         let exponential = matches!(shape, Shape::DeltaExponential | Shape::CumulativeExponential);
@@ -245,17 +245,17 @@ impl Layout {
     }
 
     /// Bytes of a point with its tag and length.
-    pub fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.template.len()
     }
 
     /// Where the digits of the attributes lie, and how many they are.
-    pub fn digits(&self) -> impl Iterator<Item = (usize, usize)> {
+    pub(crate) fn digits(&self) -> impl Iterator<Item = (usize, usize)> {
         self.digits.iter().map(|&(offset, digits, _)| (offset, digits))
     }
 
     /// Count of bucket `index` of a point, the zero bucket of an exponential histogram being the first.
-    pub fn bucket(&self, shape: Shape, point: &[u8], index: usize) -> u64 {
+    pub(crate) fn bucket(&self, shape: Shape, point: &[u8], index: usize) -> u64 {
         match (shape, index) {
             (Shape::DeltaExponential | Shape::CumulativeExponential, 0) => get(point, self.zero),
             (Shape::DeltaExponential, _) => point[self.buckets + index - 1].into(),
@@ -265,7 +265,7 @@ impl Layout {
     }
 
     /// Writes identity `id` into a point. What the other attributes say follows from it.
-    pub fn identify(&self, point: &mut [u8], id: u32) {
+    pub(crate) fn identify(&self, point: &mut [u8], id: u32) {
         for (index, &(offset, digits, values)) in self.digits.iter().enumerate() {
             let number = facet(index, id, values);
             for digit in 0..digits {
@@ -320,7 +320,7 @@ pub(crate) struct Attribute {
 impl Attribute {
     /// The attributes of every point: the third (or last) carries the identity. Values have `value_bytes` bytes each,
     /// or the length that is usual for what they name.
-    pub fn list(count: usize, value_bytes: Option<usize>) -> Vec<Attribute> {
+    pub(crate) fn list(count: usize, value_bytes: Option<usize>) -> Vec<Attribute> {
         let one = |index: usize| {
             let identity = index == count.min(3) - 1;
             let plain = if index > 2.min(count - 1) { index - 1 } else { index };
@@ -340,7 +340,7 @@ impl Attribute {
     }
 
     /// What the `index`-th attribute says for identity `id`.
-    pub fn value(&self, index: usize, id: u32) -> String {
+    pub(crate) fn value(&self, index: usize, id: u32) -> String {
         let number = facet(index, id, self.values);
         format!("{}{number:0digits$x}", self.prefix, digits = self.digits)
     }

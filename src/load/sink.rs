@@ -164,14 +164,14 @@ impl Drop for Answering<'_> {
 
 impl Shared {
     /// From before a request is counted until its answer is written, if there is one.
-    pub fn answering(&self) -> Answering<'_> {
+    pub(super) fn answering(&self) -> Answering<'_> {
         // ORDERING: Relaxed, a count; what is counted behind it is behind the lock of the totals.
         self.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self)
     }
 
     /// Counts one request body, already decompressed, and says what to answer.
-    pub fn request(&self, body: &[u8], json: bool) -> Reply {
+    pub(super) fn request(&self, body: &[u8], json: bool) -> Reply {
         // ORDERING: Relaxed, a number to each request; nothing else is published by it.
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(delay) = self.options.delay {
@@ -205,7 +205,7 @@ impl Shared {
     }
 
     /// The totals as they stand.
-    pub fn totals(&self) -> MutexGuard<'_, Totals> {
+    pub(super) fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().expect("no thread panics while it counts")
     }
 

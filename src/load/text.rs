@@ -47,7 +47,7 @@ pub(crate) struct TextLayout {
 
 impl TextLayout {
     /// The text of a point that `layout` describes.
-    pub fn new(shape: Shape, layout: &Layout, attributes: &[Attribute]) -> Self {
+    pub(super) fn new(shape: Shape, layout: &Layout, attributes: &[Attribute]) -> Self {
         let mut out = TextLayout { template: b"{\"attributes\":[".to_vec(), slots: Vec::new(), digits: Vec::new() };
         for (index, (attribute, (offset, digits))) in attributes.iter().zip(layout.digits()).enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -102,7 +102,7 @@ impl TextLayout {
     }
 
     /// Writes `points`, of `stride` bytes each, over their text.
-    pub fn render(&self, points: &[u8], stride: usize, text: &mut [u8]) {
+    pub(super) fn render(&self, points: &[u8], stride: usize, text: &mut [u8]) {
         for (point, out) in points.chunks_exact(stride).zip(text.chunks_exact_mut(self.template.len())) {
             for &(from, to, length) in &self.digits {
                 out[to..to + length].copy_from_slice(&point[from..from + length]);
@@ -151,7 +151,7 @@ pub(crate) struct Text {
 
 impl Text {
     /// The text around the points of `request`, which are left to the first rendering.
-    pub fn new(request: &[u8], runs: &[Run], layouts: &[Option<TextLayout>]) -> Self {
+    pub(super) fn new(request: &[u8], runs: &[Run], layouts: &[Option<TextLayout>]) -> Self {
         let request = ExportMetricsServiceRequest::decode(&request[GRPC_PREFIX_BYTES..]).expect("what was just built");
         let mut text = Text { bytes: vec![0; GRPC_PREFIX_BYTES], runs: Vec::new() };
         text.word("{\"resourceMetrics\":[");
@@ -196,7 +196,7 @@ impl Text {
     }
 
     /// The points of run `number`.
-    pub fn run(&mut self, number: usize, layout: &TextLayout, count: usize) -> &mut [u8] {
+    pub(super) fn run(&mut self, number: usize, layout: &TextLayout, count: usize) -> &mut [u8] {
         &mut self.bytes[self.runs[number]..][..count * layout.template.len()]
     }
 

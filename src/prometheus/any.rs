@@ -39,7 +39,7 @@ pub(super) struct Attribute<'a> {
 
 impl Attribute<'_> {
     /// The value's text is empty, which to Prometheus is no label at all.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         match self.kind {
             AnyKind::Empty => true,
             AnyKind::String | AnyKind::Bytes => self.payload.is_empty(),

@@ -40,7 +40,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub fn new(keys: ahash::RandomState, bounds: Bounds, style: Style) -> Self {
+    pub(super) fn new(keys: ahash::RandomState, bounds: Bounds, style: Style) -> Self {
         Desk {
             bounds,
             style,
@@ -58,22 +58,22 @@ impl Desk {
     }
 
     /// All groups are gathered: these are their prefixes, by place, and their places.
-    pub fn know(&mut self, prefixes: Vec<Arc<[u8]>>, places: Prefixes) {
+    pub(super) fn know(&mut self, prefixes: Vec<Arc<[u8]>>, places: Prefixes) {
         self.prefixes = prefixes;
         self.labels.know(places);
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.out.len() >= self.bounds.chunk_bytes
     }
 
     /// Adds `metric` to the message being filled.
-    pub fn put_metric(&mut self) {
+    pub(super) fn put_metric(&mut self) {
         put_bytes(&mut self.metrics, message::METRIC, &self.metric);
     }
 
     /// Ends the message being filled, if there is one.
-    pub fn end_message(&mut self, name: &str, help: &str, kind: Type, unit: Option<&str>) {
+    pub(super) fn end_message(&mut self, name: &str, help: &str, kind: Type, unit: Option<&str>) {
         if self.metrics.is_empty() {
             return;
         }
@@ -233,7 +233,7 @@ struct Collisions {
 
 impl<G: Clone> Open<G> {
     /// Begins a settled family. `told`: what OpenMetrics may show it as; `Plain` elsewhere.
-    pub fn new(name: Arc<str>, family: Family<G>, told: Told) -> Self {
+    pub(super) fn new(name: Arc<str>, family: Family<G>, told: Told) -> Self {
         let Family { kind, help, unit, mut members, .. } = family;
         members.reverse();
         let quoted = !is_metric_name(&name);
@@ -242,7 +242,7 @@ impl<G: Clone> Open<G> {
     }
 
     /// One step.
-    pub fn advance<S: Source<Group = G>>(&mut self, source: &S, desk: &mut Desk) -> Result<Progress, Overtaken> {
+    pub(super) fn advance<S: Source<Group = G>>(&mut self, source: &S, desk: &mut Desk) -> Result<Progress, Overtaken> {
         let Open { title, members, class } = self;
         if desk.lines.pending() {
             let face = title.face(desk.style.format.is_open_metrics());

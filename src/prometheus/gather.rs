@@ -96,7 +96,7 @@ pub(super) struct Directory<G> {
 }
 
 impl<G: Clone> Directory<G> {
-    pub fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
+    pub(super) fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
         Directory {
             naming,
             ink,
@@ -110,7 +110,7 @@ impl<G: Clone> Directory<G> {
     }
 
     /// Adds a group to its family.
-    pub fn add<S: Source<Group = G>>(&mut self, source: &S, group: G, report: &mut Report) {
+    pub(super) fn add<S: Source<Group = G>>(&mut self, source: &S, group: G, report: &mut Report) {
         let meta = source.meta(&group);
         let kind = metric_type(meta.kind, meta.monotonic);
         let hint = Hint::of(meta.hints, kind);
@@ -162,13 +162,13 @@ impl<G: Clone> Directory<G> {
     }
 
     /// The prefixes with their places, once all groups are added.
-    pub fn take_prefix_places(&mut self) -> Prefixes {
+    pub(super) fn take_prefix_places(&mut self) -> Prefixes {
         let none = HashMap::with_hasher(self.prefix_places.hasher().clone());
         std::mem::replace(&mut self.prefix_places, none)
     }
 
     /// Which names are taken, once all groups are added.
-    pub fn take_names(&mut self) -> Names {
+    pub(super) fn take_names(&mut self) -> Names {
         let none = HashSet::with_hasher(self.names.hasher().clone());
         Names(std::mem::replace(&mut self.names, none))
     }
@@ -223,7 +223,7 @@ impl<G: Clone> Directory<G> {
 pub(super) struct Names(HashSet<u64, ahash::RandomState>);
 
 impl Names {
-    pub fn contains(&self, name: &str) -> bool {
+    pub(super) fn contains(&self, name: &str) -> bool {
         self.0.contains(&self.0.hasher().hash_one(name))
     }
 }
@@ -260,12 +260,12 @@ impl<G> Family<G> {
     }
 
     /// Of a settled family: all of it is said to be this.
-    pub fn is_said(&self, hint: Hint) -> bool {
+    pub(super) fn is_said(&self, hint: Hint) -> bool {
         self.kind == Type::Gauge && self.hint == Some(hint)
     }
 
     /// Leaves out members of another TYPE (X5) and brings those of one prefix together.
-    pub fn settle<S: Source<Group = G>>(&mut self, name: &str, source: &S, report: &mut Report) {
+    pub(super) fn settle<S: Source<Group = G>>(&mut self, name: &str, source: &S, report: &mut Report) {
         if self.type_conflict {
             let mut dropped: Vec<&str> = Vec::new();
             for member in self.members.iter().filter(|member| member.kind != self.kind) {

@@ -78,19 +78,19 @@ pub(super) struct Face<'a> {
 
 impl Lines {
     /// Whether lines of a row are left.
-    pub fn pending(&self) -> bool {
+    pub(super) fn pending(&self) -> bool {
         self.pending
     }
 
     /// Emptied for the labels of the next row.
-    pub fn labels(&mut self) -> &mut Vec<u8> {
+    pub(super) fn labels(&mut self) -> &mut Vec<u8> {
         assert!(!self.pending, "the row before is not written yet");
         self.labels.clear();
         &mut self.labels
     }
 
     /// A histogram. Fewer buckets than bounds, as in one without any, shows the count alone.
-    pub fn histogram(&mut self, bounds: Option<&Arc<[f64]>>, buckets: &[u64], count: u64, sum: Option<f64>) {
+    pub(super) fn histogram(&mut self, bounds: Option<&Arc<[f64]>>, buckets: &[u64], count: u64, sum: Option<f64>) {
         let bounds = bounds.filter(|bounds| buckets.len() == bounds.len() + 1);
         self.bounds.set(bounds);
         self.buckets.clear();
@@ -100,7 +100,7 @@ impl Lines {
     }
 
     /// What OpenMetrics has besides, for the row begun last.
-    pub fn beside(&mut self, beside: Beside<'_>, naming: Naming) {
+    pub(super) fn beside(&mut self, beside: Beside<'_>, naming: Naming) {
         self.created_ns = beside.start_ns;
         let bounds = self.bounds.values.as_deref().unwrap_or(&[]);
         for (bucket, exemplar) in by_bucket(beside.exemplars, &bounds[..self.bounds.ends.len()]) {
@@ -114,7 +114,7 @@ impl Lines {
     }
 
     /// A summary.
-    pub fn summary(&mut self, quantiles: &[(f64, f64)], count: u64, sum: f64) {
+    pub(super) fn summary(&mut self, quantiles: &[(f64, f64)], count: u64, sum: f64) {
         self.bounds.set(None);
         self.buckets.clear();
         self.quantiles.clear();
@@ -130,7 +130,7 @@ impl Lines {
     }
 
     /// Writes lines until `out` is `full` or none are left.
-    pub fn put(&mut self, out: &mut Vec<u8>, face: Face<'_>, full: usize) {
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, face: Face<'_>, full: usize) {
         let lines = if face.is_summary { self.quantiles.len() } else { self.bounds.ends.len() + 1 };
         while self.pending && out.len() < full {
             match self.at.checked_sub(lines) {

@@ -29,7 +29,7 @@ const VALUE: u8 = 0x12;
 
 impl Ink {
     /// What comes before a label's value.
-    pub fn opening(self, name: &str) -> Vec<u8> {
+    pub(super) fn opening(self, name: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(name.len() + 6);
         match self {
             Ink::Text if is_label_name(name) => {
@@ -49,7 +49,7 @@ impl Ink {
 
     /// Appends a label whose value is text.
     #[inline]
-    pub fn put(self, out: &mut Vec<u8>, opening: &[u8], value: &[u8]) {
+    pub(super) fn put(self, out: &mut Vec<u8>, opening: &[u8], value: &[u8]) {
         match self {
             Ink::Text => {
                 out.extend_from_slice(opening);
@@ -66,7 +66,14 @@ impl Ink {
 
     /// Appends a label whose value is an attribute's. `scratch` is emptied and used.
     #[inline]
-    pub fn put_value(self, out: &mut Vec<u8>, opening: &[u8], kind: AnyKind, payload: &[u8], scratch: &mut Vec<u8>) {
+    pub(super) fn put_value(
+        self,
+        out: &mut Vec<u8>,
+        opening: &[u8],
+        kind: AnyKind,
+        payload: &[u8],
+        scratch: &mut Vec<u8>,
+    ) {
         match (self, kind) {
             (_, AnyKind::String) => self.put(out, opening, payload),
             (Ink::Text, _) => {
@@ -83,7 +90,7 @@ impl Ink {
     }
 
     /// Appends a label whose value is several attributes', joined with `;` (X9). `scratch` is emptied and used.
-    pub fn put_joined<'a>(
+    pub(super) fn put_joined<'a>(
         self,
         out: &mut Vec<u8>,
         opening: &[u8],

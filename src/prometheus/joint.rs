@@ -44,23 +44,23 @@ struct Scope {
 }
 
 impl Joint {
-    pub fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
+    pub(super) fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
         Joint { naming, ink, prefixes: HashMap::with_hasher(keys), meta: None, scope: None }
     }
 
     /// All prefixes of the page.
-    pub fn know(&mut self, prefixes: Prefixes) {
+    pub(super) fn know(&mut self, prefixes: Prefixes) {
         self.prefixes = prefixes;
     }
 
     /// A class begins; `meta` is one of its groups'.
-    pub fn begin(&mut self, meta: &Meta) {
+    pub(super) fn begin(&mut self, meta: &Meta) {
         self.meta = Some(meta.clone());
         self.scope = None;
     }
 
     /// The prefix of a row with these attributes, if it is not its class's, and the attributes that are not in it.
-    pub fn prefix<'a>(&mut self, row: &[Attribute<'a>]) -> Option<(Vec<u8>, Vec<Attribute<'a>>)> {
+    pub(super) fn prefix<'a>(&mut self, row: &[Attribute<'a>]) -> Option<(Vec<u8>, Vec<Attribute<'a>>)> {
         let (meta, naming, ink) = (self.meta.as_ref()?, self.naming, self.ink);
         let scope = self.scope.get_or_insert_with(|| {
             let mut labels = scope_labels(&meta.scope, &meta.scope_schema_url, naming);

@@ -69,7 +69,7 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    pub fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
+    pub(super) fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
         Labels {
             naming,
             ink,
@@ -88,12 +88,12 @@ impl Labels {
     }
 
     /// All prefixes of the page.
-    pub fn know(&mut self, prefixes: Prefixes) {
+    pub(super) fn know(&mut self, prefixes: Prefixes) {
         self.joint.know(prefixes);
     }
 
     /// A class begins, of a family of this type; `meta` is one of its groups'.
-    pub fn begin_class(&mut self, place: Place, meta: &Meta) {
+    pub(super) fn begin_class(&mut self, place: Place, meta: &Meta) {
         self.joint.begin(meta);
         self.begin(place);
     }
@@ -111,13 +111,13 @@ impl Labels {
     }
 
     /// Whether rows scanned since `begin` could become the same labels.
-    pub fn ambiguous(&self) -> bool {
+    pub(super) fn ambiguous(&self) -> bool {
         self.ambiguous || (self.any_empty && self.shapes_scanned > 1)
     }
 
     /// Looks at a row's keys and types.
     #[inline]
-    pub fn scan(&mut self, attributes: &[u8]) {
+    pub(super) fn scan(&mut self, attributes: &[u8]) {
         let shape = self.walk(attributes);
         if self.shapes[shape].scanned != self.class {
             self.register(shape);
@@ -126,7 +126,7 @@ impl Labels {
 
     /// Appends the row's labels; if they begin with `OWN_PREFIX`, a prefix stands before them that replaces the class's.
     #[inline]
-    pub fn put(&mut self, out: &mut Vec<u8>, attributes: &[u8]) {
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, attributes: &[u8]) {
         let shape = self.walk(attributes);
         if self.shapes[shape].meets_scope && self.put_joint(out, attributes) {
             return;

@@ -89,17 +89,24 @@ pub(super) struct Merger {
 }
 
 impl Merger {
-    pub fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize) -> Self {
         Merger { index: HashTable::new(), rows: Vec::new(), bytes: 0, bytes_max, losses: Losses::default() }
     }
 
     /// Whether rows of this fingerprint were taken.
-    pub fn holds(&self, fingerprint: u64) -> bool {
+    pub(super) fn holds(&self, fingerprint: u64) -> bool {
         self.index.find(fingerprint, |&i| self.rows[i as usize].fingerprint == fingerprint).is_some()
     }
 
     /// Takes a row, unless it is full and the fingerprint is new. `kind` and `bounds` are the row's metric's.
-    pub fn take(&mut self, fingerprint: u64, labels: &[u8], kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>) {
+    pub(super) fn take(
+        &mut self,
+        fingerprint: u64,
+        labels: &[u8],
+        kind: Kind,
+        bounds: Option<&Arc<[f64]>>,
+        row: &Row<'_>,
+    ) {
         let Merger { index, rows, .. } = self;
         let known = index
             .find(fingerprint, |&i| rows[i as usize].fingerprint == fingerprint && *rows[i as usize].labels == *labels)
@@ -172,7 +179,7 @@ impl Merged {
     }
 
     /// What to write; settles what is lost to other bounds.
-    pub fn shown(&self, losses: &mut Losses) -> Shown<'_> {
+    pub(super) fn shown(&self, losses: &mut Losses) -> Shown<'_> {
         match &self.parts {
             Parts::Number(parts) => Shown::Number(parts.total()),
             Parts::Histogram(parts) => {

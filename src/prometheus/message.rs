@@ -68,7 +68,7 @@ pub(super) struct Messages {
 
 impl Messages {
     /// Appends `gauge`, `untyped` or `counter`.
-    pub fn put_number(&mut self, out: &mut Vec<u8>, kind: Type, value: f64, beside: Beside<'_>, naming: Naming) {
+    pub(super) fn put_number(&mut self, out: &mut Vec<u8>, kind: Type, value: f64, beside: Beside<'_>, naming: Naming) {
         let inside = &mut self.inside;
         inside.clear();
         put_fixed64(inside, 0x09, value.to_bits());
@@ -87,7 +87,7 @@ impl Messages {
     }
 
     /// Appends `summary`.
-    pub fn put_summary(
+    pub(super) fn put_summary(
         &mut self,
         out: &mut Vec<u8>,
         (count, sum): (u64, f64),
@@ -111,7 +111,7 @@ impl Messages {
     }
 
     /// Appends `histogram` with classic buckets.
-    pub fn put_histogram(
+    pub(super) fn put_histogram(
         &mut self,
         out: &mut Vec<u8>,
         (bounds, buckets): (Option<&Arc<[f64]>>, &[u64]),
@@ -148,7 +148,7 @@ impl Messages {
     }
 
     /// Appends `histogram` with native buckets, or says why there can be none (nothing is appended then).
-    pub fn put_native(
+    pub(super) fn put_native(
         &mut self,
         out: &mut Vec<u8>,
         value: &Exponential,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::Level;
 
 /// Says it; in JSON as an event with a field for each number.
-pub fn say(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) {
+pub(super) fn say(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) {
     if log::is_json() {
         log::say(Level::INFO, &"listening", &fields(plan, addresses, memory, shrunk, pinned));
     } else {

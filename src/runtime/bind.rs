@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Where every door is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Addresses {
+pub(super) struct Addresses {
     /// OTLP/gRPC.
     pub otlp_grpc: Option<SocketAddr>,
     /// OTLP/HTTP.

@@ -47,19 +47,19 @@ const NS_PER_MS: u64 = 1_000_000;
 
 impl Bodies {
     /// Of `max` bytes, of which a peer may have `share` hundredths of a percent while others want.
-    pub fn new(max: usize, share: u32) -> Bodies {
+    pub(super) fn new(max: usize, share: u32) -> Bodies {
         let share = (max as u128 * u128::from(share) / u128::from(crate::series::peers::WHOLE)) as usize;
         let held = (0..PEERS_MAX).map(|_| AtomicUsize::new(0)).collect();
         Bodies { max, share, taken: 0.into(), held, over: 0.into(), wants: 0.into() }
     }
 
     /// Bytes held.
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.taken.load(Relaxed)
     }
 
     /// Takes `bytes` for the peer of `slot`, if it may.
-    pub fn reserve(&self, slot: u16, bytes: usize, now_ns: u64) -> Asked {
+    pub(super) fn reserve(&self, slot: u16, bytes: usize, now_ns: u64) -> Asked {
         let held = &self.held[usize::from(slot)];
         let own = held.load(Relaxed);
         let is_bound = own + bytes > self.share && self.other_wants(slot, now_ns);
@@ -82,7 +82,7 @@ impl Bodies {
     }
 
     /// Gives back what `reserve` granted.
-    pub fn release(&self, slot: u16, bytes: usize) {
+    pub(super) fn release(&self, slot: u16, bytes: usize) {
         // ORDERING: as in `reserve`
         let own = self.held[usize::from(slot)].fetch_sub(bytes, Relaxed);
         if own > self.share && own - bytes <= self.share {
@@ -92,12 +92,12 @@ impl Bodies {
     }
 
     /// Whether somebody wants, and somebody has more than his share.
-    pub fn is_wanted(&self, now_ns: u64) -> bool {
+    pub(super) fn is_wanted(&self, now_ns: u64) -> bool {
         self.over.load(Relaxed) > 0 && self.wants_since(now_ns).is_some()
     }
 
     /// Whether the peer of `slot` has to give way.
-    pub fn gives_way(&self, slot: u16, now_ns: u64) -> bool {
+    pub(super) fn gives_way(&self, slot: u16, now_ns: u64) -> bool {
         self.held[usize::from(slot)].load(Relaxed) > self.share && self.other_wants(slot, now_ns)
     }
 

@@ -140,7 +140,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub fn new(parts: Parts<'_>) -> io::Result<Control> {
+    pub(super) fn new(parts: Parts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.windows.iter().map(|window| window.row.clone()).collect();
         let account = Account { rows, sender: parts.sender.clone(), told: Arc::default() };
@@ -195,7 +195,7 @@ impl Control {
     }
 
     /// Runs until a signal.
-    pub fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
+    pub(super) fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
         let mut events = mio::Events::with_capacity(128);
         let mut busy = false;
         loop {

@@ -26,12 +26,12 @@ fn views(house: &House) -> Vec<View> {
 }
 
 impl Count {
-    pub fn begin(house: &House) -> Count {
+    pub(super) fn begin(house: &House) -> Count {
         Count { views: views(house), owner: 0, cursor: Cursor::default(), open: 0, restarts: 0 }
     }
 
     /// Counts a slice; `Some` at the end, with nothing in it if banks were switched all the time.
-    pub fn step(&mut self, house: &House) -> Option<Option<u64>> {
+    pub(super) fn step(&mut self, house: &House) -> Option<Option<u64>> {
         if self.owner < house.registry.cores() {
             self.slice(house);
         }

@@ -11,7 +11,7 @@ use crate::limits::{PAGE_CONNECTIONS_MAX, PROCESS_DESCRIPTORS, SHARD_DESCRIPTORS
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit of descriptors to the hard one; the limit that is then in force.
-pub fn raise() -> usize {
+pub(super) fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let in_force = if raised.is_ok() { maximum } else { current };
@@ -29,7 +29,7 @@ fn most(plan: &Plan, limit: usize) -> usize {
 ///
 /// # Errors
 /// Words, where that many were asked for and do not fit.
-pub fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, String> {
+pub(super) fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, String> {
     let most = most(plan, limit);
     if plan.connections <= most {
         return Ok(None);

@@ -109,7 +109,7 @@ pub(super) struct AtDoors {
 
 impl Losses {
     /// Whether it is time to look; if so, the next look is later.
-    pub fn is_time(&mut self, now_ns: u64) -> bool {
+    pub(super) fn is_time(&mut self, now_ns: u64) -> bool {
         let time = self.looked_ns.is_none_or(|at| now_ns.saturating_sub(at) >= LOOK_EVERY_NS);
         if time {
             self.looked_ns = Some(now_ns);
@@ -118,7 +118,7 @@ impl Losses {
     }
 
     /// Says what was lost since; at the end, whatever was not said.
-    pub fn look(
+    pub(super) fn look(
         &mut self,
         tally: &Tally,
         examples: &Examples,
@@ -155,7 +155,7 @@ impl Losses {
 
 impl Losses {
     /// Says which requests and connections were not taken since.
-    pub fn look_at_doors(&mut self, doors: &AtDoors, examples: &Examples, now_ns: u64, ending: bool) {
+    pub(super) fn look_at_doors(&mut self, doors: &AtDoors, examples: &Examples, now_ns: u64, ending: bool) {
         for ((answer, total), said) in REFUSALS.into_iter().zip(doors.answered).zip(&mut self.answered) {
             // clients that are sent elsewhere when the process ends are told so, and that is all
             let is_expected = ending && answer == Answer::Overloaded;

@@ -16,7 +16,7 @@ const UNKNOWN_BYTES: usize = 1024 * MIB;
 
 /// Memory there is, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Available {
+pub(super) struct Available {
     /// Bytes.
     pub bytes: usize,
     /// Whose limit that is.
@@ -25,7 +25,7 @@ pub struct Available {
 
 /// Whose limit it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(super) enum Source {
     /// All the memory of the machine.
     Machine,
     /// A control group: the file that says so.
@@ -46,7 +46,7 @@ impl fmt::Display for Source {
 
 impl Available {
     /// What `--memory-limit auto` takes of it.
-    pub fn share(&self) -> usize {
+    pub(super) fn share(&self) -> usize {
         let most = self.bytes / 4 * 3;
         match self.source {
             Source::Machine => most,
@@ -56,7 +56,7 @@ impl Available {
 }
 
 /// The smallest of all limits; `root` is `/` but in tests.
-pub fn available(root: &Path) -> Available {
+pub(super) fn available(root: &Path) -> Available {
     let machine = read(root, "proc/meminfo").and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)

@@ -18,23 +18,23 @@ pub(super) struct Queues {
 
 impl Queues {
     /// `held_max`: bytes that may wait for each destination whose queue is full.
-    pub fn new(sender: Sender, views: Vec<Temporality>, held_max: usize) -> Queues {
+    pub(super) fn new(sender: Sender, views: Vec<Temporality>, held_max: usize) -> Queues {
         Queues { hold: Hold::new(sender, held_max), views, begun_ns: Cell::new(0), encode_ns: 0 }
     }
 
     /// Time spent encoding since the last call, nanoseconds.
-    pub fn take_encode_ns(&mut self) -> u64 {
+    pub(super) fn take_encode_ns(&mut self) -> u64 {
         std::mem::take(&mut self.encode_ns)
     }
 
     /// Moves what waits into the queues; `true` when something still waits.
-    pub fn advance(&mut self) -> bool {
+    pub(super) fn advance(&mut self) -> bool {
         self.hold.advance_all();
         !self.hold.is_empty()
     }
 
     /// Gives up what waits.
-    pub fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         self.hold.give_up();
     }
 }

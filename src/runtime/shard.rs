@@ -257,14 +257,14 @@ impl Share {
 
 impl Seed {
     /// The shard, and what others see of it.
-    pub fn new(parts: Parts, directory: Directory) -> (Seed, Window) {
+    pub(super) fn new(parts: Parts, directory: Directory) -> (Seed, Window) {
         let (book, row) = Book::new();
         let (watch, seen) = Watch::new();
         (Seed { parts, book, watch }, Window { row, seen, directory })
     }
 
     /// The thread: pins itself, opens the doors, runs until the process quits.
-    pub fn run(self, core: Option<core_affinity::CoreId>) {
+    pub(super) fn run(self, core: Option<core_affinity::CoreId>) {
         let Seed { parts, book, watch } = self;
         let options = listen::Options {
             max_body: parts.max_body,

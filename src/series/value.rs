@@ -86,22 +86,22 @@ struct Node {
 
 /// Bits of the meta word.
 mod meta {
-    pub const DOUBLE: [u64; 2] = [1, 2];
-    pub const DELTA: u64 = 4;
-    pub const CHAIN_DOUBLE: u64 = 8;
-    pub const MIXED: u64 = 16;
+    pub(super) const DOUBLE: [u64; 2] = [1, 2];
+    pub(super) const DELTA: u64 = 4;
+    pub(super) const CHAIN_DOUBLE: u64 = 8;
+    pub(super) const MIXED: u64 = 16;
     /// Both slots have held a value.
-    pub const USED_TWICE: u64 = 32;
+    pub(super) const USED_TWICE: u64 = 32;
     /// Expired: no longer shown.
-    pub const DEAD: u64 = 64;
+    pub(super) const DEAD: u64 = 64;
     /// The slot's cut ended the series (M7): it is not shown until a value comes.
-    pub const ENDED: [u64; 2] = [128, 256];
+    pub(super) const ENDED: [u64; 2] = [128, 256];
     /// The start belongs to a value that is about to be written.
-    pub const START_AHEAD: u64 = 1 << 16;
+    pub(super) const START_AHEAD: u64 = 1 << 16;
     /// The start belongs to this slot's value alone.
-    pub const STARTED: [u64; 2] = [1 << 17, 1 << 18];
+    pub(super) const STARTED: [u64; 2] = [1 << 17, 1 << 18];
     /// From this bit on: the slot of the peer that made it, which never changes.
-    pub const MAKER: u32 = 48;
+    pub(super) const MAKER: u32 = 48;
 }
 
 /// Words of the owner.

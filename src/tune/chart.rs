@@ -5,8 +5,8 @@
 use super::report::{Report, human, rows};
 use std::fmt::Write;
 
-pub const WIDTH: usize = 720;
-pub const HEIGHT: usize = 420;
+pub(super) const WIDTH: usize = 720;
+pub(super) const HEIGHT: usize = 420;
 const LEFT: f64 = 96.0;
 const RIGHT: f64 = 690.0;
 const TOP: f64 = 84.0;
@@ -19,20 +19,20 @@ const BLUE: [u8; 3] = [0x1f, 0x6f, 0xb2];
 const RED: [u8; 3] = [0xc2, 0x41, 0x1c];
 
 #[derive(Clone, Copy, PartialEq)]
-pub enum Anchor {
+pub(super) enum Anchor {
     Start,
     Middle,
     End,
 }
 
-pub enum Part {
+pub(super) enum Part {
     Line { from: (f64, f64), to: (f64, f64), width: f64, colour: [u8; 3] },
     Disc { at: (f64, f64), radius: f64, colour: [u8; 3] },
     Text { at: (f64, f64), anchor: Anchor, colour: [u8; 3], words: String },
 }
 
 /// Draws a report.
-pub fn draw(report: &Report) -> Vec<Part> {
+pub(super) fn draw(report: &Report) -> Vec<Part> {
     let rows = rows(&report.rounds);
     let most = rows.iter().map(|row| row.shards).max().unwrap_or(1);
     let one = rows.first().map_or(0.0, |row| row.points_per_s / row.shards as f64);
@@ -98,7 +98,7 @@ fn nice(least: f64) -> f64 {
 }
 
 /// As SVG.
-pub fn svg(parts: &[Part]) -> String {
+pub(super) fn svg(parts: &[Part]) -> String {
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A folder for ports files and captures, removed at the end.
-pub struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Result<Folder, String> {
+    pub(super) fn new() -> Result<Folder, String> {
         let path = std::env::temp_dir().join(format!("catchment-tune-{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Folder(path))
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -33,14 +33,14 @@ impl Drop for Folder {
 }
 
 /// A running child; killed when it is dropped.
-pub struct Child {
+pub(super) struct Child {
     what: String,
     child: std::process::Child,
 }
 
 impl Child {
     /// This executable with other arguments, on these cores, without our environment's `CATCHMENT_…`.
-    pub fn start(what: &str, arguments: &[String], cores: &[usize]) -> Result<Child, String> {
+    pub(super) fn start(what: &str, arguments: &[String], cores: &[usize]) -> Result<Child, String> {
         let program = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CATCHMENT_")) {
@@ -57,7 +57,7 @@ impl Child {
         Ok(Child { what: what.to_owned(), child: child.map_err(|error| format!("{what} does not start: {error}"))? })
     }
 
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
@@ -77,7 +77,7 @@ impl Child {
     }
 
     /// Waits for the JSON it ends with.
-    pub fn answer(mut self, within: Duration, stop: &Stop) -> Result<Value, String> {
+    pub(super) fn answer(mut self, within: Duration, stop: &Stop) -> Result<Value, String> {
         let (code, text) = self.ended(Instant::now() + within + TUNE_CHILD_TIMEOUT, stop)?;
         // 3: not every point was acknowledged; the answer says so
         if code != 0 && code != 3 {
@@ -88,7 +88,7 @@ impl Child {
     }
 
     /// Its ports file, once it is there.
-    pub fn ports(&mut self, path: &Path, stop: &Stop) -> Result<Value, String> {
+    pub(super) fn ports(&mut self, path: &Path, stop: &Stop) -> Result<Value, String> {
         let deadline = Instant::now() + TUNE_CHILD_TIMEOUT;
         loop {
             stop.check()?;
@@ -105,7 +105,7 @@ impl Child {
     }
 
     /// SIGTERM, then the end of it.
-    pub fn terminate(mut self, stop: &Stop) -> Result<(), String> {
+    pub(super) fn terminate(mut self, stop: &Stop) -> Result<(), String> {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         self.ended(Instant::now() + TUNE_CHILD_TIMEOUT, stop).map(drop)
     }

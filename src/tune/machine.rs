@@ -4,7 +4,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// What a tuning result was measured on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub(super) struct Machine {
     /// Model of the processor, as /proc/cpuinfo has it.
     pub processor: String,
     /// Cores the process may use.
@@ -13,7 +13,7 @@ pub struct Machine {
 
 impl Machine {
     /// This one.
-    pub fn here() -> Machine {
+    pub(super) fn here() -> Machine {
         let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Machine { processor: processor(&text), cores }
@@ -31,7 +31,7 @@ fn processor(cpuinfo: &str) -> String {
 }
 
 /// The cores this thread may use, in order.
-pub fn cores() -> Vec<usize> {
+pub(super) fn cores() -> Vec<usize> {
     let all: Vec<usize> = sched_getaffinity(None)
         .map(|set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
         .unwrap_or_default();
@@ -40,7 +40,7 @@ pub fn cores() -> Vec<usize> {
 }
 
 /// Lets this thread, and what it starts, use only these.
-pub fn confine(cores: &[usize]) -> Result<(), String> {
+pub(super) fn confine(cores: &[usize]) -> Result<(), String> {
     let mut set = CpuSet::new();
     for core in cores.iter().filter(|core| **core < CpuSet::MAX_CPU) {
         set.set(*core);
@@ -49,7 +49,7 @@ pub fn confine(cores: &[usize]) -> Result<(), String> {
 }
 
 /// User and system time of a process, seconds.
-pub fn cpu_seconds(process: u32) -> Option<f64> {
+pub(super) fn cpu_seconds(process: u32) -> Option<f64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     Some(ticks(&text)? as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
@@ -62,13 +62,13 @@ fn ticks(stat: &str) -> Option<u64> {
 }
 
 /// CPU time of this thread, nanoseconds.
-pub fn thread_cpu_ns() -> u64 {
+pub(super) fn thread_cpu_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 /// Resident bytes of a process.
-pub fn resident(process: u32) -> Option<u64> {
+pub(super) fn resident(process: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)

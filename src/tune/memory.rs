@@ -26,14 +26,14 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 /// Time between cuts, here and over sockets: every round has some.
-pub const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// Times move on by this much with each pass.
 const PASS_NS: u64 = 1_000_000;
 /// Passes before the measurement: series are born, predictions learnt.
 const WARM_UP: usize = 3;
 
 /// What a round's process is asked to do.
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     pub capture: &'a Path,
     /// The core of each shard.
     pub cores: &'a [usize],
@@ -44,14 +44,14 @@ pub struct Job<'a> {
 }
 
 /// What it measured.
-pub struct Measured {
+pub(super) struct Measured {
     pub points_per_s: f64,
     pub cpu_s_per_million_points: f64,
     pub rss_bytes: u64,
 }
 
 /// Whether a capture can be replayed; says where it is torn.
-pub fn check(path: &Path) -> Result<(), String> {
+pub(super) fn check(path: &Path) -> Result<(), String> {
     let capture = capture::read(path)?;
     if capture.requests.is_empty() {
         return Err(format!("--capture {}: there is no request in it", path.display()));
@@ -65,7 +65,7 @@ pub fn check(path: &Path) -> Result<(), String> {
 
 /// Requests to replay: those of `--capture`, or a recording of the generator's, made over the real door, in a file of this
 /// name.
-pub fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -> Result<PathBuf, String> {
+pub(super) fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -> Result<PathBuf, String> {
     if let Some(path) = &plan.capture {
         return Ok(path.clone());
     }
@@ -92,7 +92,7 @@ pub fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -> Resul
 }
 
 /// Arguments of `catchment run` on free ports of loopback.
-pub fn server_arguments(shards: usize, ports: &Path, more: Vec<String>) -> Vec<String> {
+pub(super) fn server_arguments(shards: usize, ports: &Path, more: Vec<String>) -> Vec<String> {
     let mut arguments: Vec<String> = ["run", "--log", "error", "--shutdown-timeout", "5s"].map(String::from).into();
     for door in ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"] {
         arguments.extend([door.to_owned(), "127.0.0.1:0".into()]);
@@ -103,7 +103,7 @@ pub fn server_arguments(shards: usize, ports: &Path, more: Vec<String>) -> Vec<S
 }
 
 /// One round of so many shards.
-pub fn round(plan: &Plan, capture: &Path, shards: usize, stop: &Stop) -> Result<Round, String> {
+pub(super) fn round(plan: &Plan, capture: &Path, shards: usize, stop: &Stop) -> Result<Round, String> {
     // more shards than cores take turns on them
     let cores: Vec<usize> = (0..shards).map(|shard| plan.cores[shard % plan.cores.len()]).collect();
     let job = Job { capture, cores: &cores, parts: shards, first: 0, duration: plan.duration };
@@ -119,19 +119,19 @@ pub fn round(plan: &Plan, capture: &Path, shards: usize, stop: &Stop) -> Result<
 }
 
 /// Runs a job in a child.
-pub fn run(job: &Job<'_>, cores: &[usize], stop: &Stop) -> Result<Measured, String> {
+pub(super) fn run(job: &Job<'_>, cores: &[usize], stop: &Stop) -> Result<Measured, String> {
     answer(start(job, cores)?, job.duration, stop)
 }
 
 /// Starts a job in a child.
-pub fn start(job: &Job<'_>, cores: &[usize]) -> Result<Child, String> {
+pub(super) fn start(job: &Job<'_>, cores: &[usize]) -> Result<Child, String> {
     let work = json!({ "capture": job.capture, "cores": job.cores, "parts": job.parts, "first": job.first,
         "ms": job.duration.as_millis() as u64 });
     Child::start("the replay", &["tune".to_owned(), "--worker".into(), work.to_string()], cores)
 }
 
 /// Waits for what it measured.
-pub fn answer(child: Child, duration: Duration, stop: &Stop) -> Result<Measured, String> {
+pub(super) fn answer(child: Child, duration: Duration, stop: &Stop) -> Result<Measured, String> {
     let answer = child.answer(duration, stop)?;
     let number = |key: &str| answer[key].as_f64().ok_or_else(|| format!("the replay did not say {key}"));
     Ok(Measured {
@@ -142,7 +142,7 @@ pub fn answer(child: Child, duration: Duration, stop: &Stop) -> Result<Measured,
 }
 
 /// The child's side: does what `run` asks, prints one JSON object.
-pub fn worker(work: &str) -> Result<u8, String> {
+pub(super) fn worker(work: &str) -> Result<u8, String> {
     let work: Value = serde_json::from_str(work).map_err(|error| format!("--worker: {error}"))?;
     let number = |key: &str| work[key].as_u64().ok_or_else(|| format!("--worker: no {key}"));
     let duration = Duration::from_millis(number("ms")?);

@@ -71,7 +71,7 @@ impl Canvas {
 }
 
 /// Draws and encodes.
-pub fn png(parts: &[Part]) -> Vec<u8> {
+pub(super) fn png(parts: &[Part]) -> Vec<u8> {
     let mut canvas = Canvas { pixels: vec![255; W * H * 3] };
     let scale = |(x, y): (f64, f64)| (x * SCALE as f64, y * SCALE as f64);
     for part in parts {

@@ -22,7 +22,7 @@ const BUSY: f64 = 0.95;
 const PASS_NS: u64 = 1_000_000;
 
 /// The clients of a round.
-pub struct Clients {
+pub(super) struct Clients {
     requests: Vec<(Vec<u8>, Vec<u32>, u64)>,
     cores: Vec<usize>,
     connections: usize,
@@ -30,7 +30,7 @@ pub struct Clients {
 
 impl Clients {
     /// `connections` over all cores.
-    pub fn new(path: &Path, cores: &[usize], connections: usize) -> Result<Clients, String> {
+    pub(super) fn new(path: &Path, cores: &[usize], connections: usize) -> Result<Clients, String> {
         let requests: Vec<_> = capture::read(path)?
             .requests
             .into_iter()
@@ -46,7 +46,7 @@ impl Clients {
     }
 
     /// Sends everything over and over for `duration`, and once at least.
-    pub fn run(&self, address: &str, duration: Duration, stop: &Stop) -> Result<Seen, String> {
+    pub(super) fn run(&self, address: &str, duration: Duration, stop: &Stop) -> Result<Seen, String> {
         let threads = self.cores.len();
         let each = self.connections.div_ceil(threads);
         let results: Vec<_> = std::thread::scope(|scope| {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const HOT_SERIES: usize = 100;
 
 /// Measures, and says it in words.
-pub fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<String, String> {
+pub(super) fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<String, String> {
     let [a, b, ..] = plan.cores[..] else { return Err("--scaling needs two cores".into()) };
     let whole = memory::recording(plan, folder, "whole", stop)?;
     if capture::read(&whole)?.requests.len() < 2 {
@@ -84,7 +84,7 @@ fn spin(cores: &[usize], plan: &Plan, stop: &Stop) -> Result<f64, String> {
 }
 
 /// Multiplies and adds in registers; steps per second.
-pub fn arithmetic(cores: &[usize], duration: Duration) -> Result<f64, String> {
+pub(super) fn arithmetic(cores: &[usize], duration: Duration) -> Result<f64, String> {
     machine::confine(cores)?;
     const CHUNK: u64 = 1 << 20;
     let (begun, mut state, mut steps) = (Instant::now(), 1_u64, 0);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// What the clients of a round saw.
-pub struct Seen {
+pub(super) struct Seen {
     pub acknowledged: u64,
     pub points_per_s: f64,
     pub p99_us: f64,
@@ -21,7 +21,7 @@ pub struct Seen {
 }
 
 /// Starts a server, warms it up, measures.
-pub fn round(plan: &Plan, folder: &Folder, shards: usize, stop: &Stop) -> Result<Round, String> {
+pub(super) fn round(plan: &Plan, folder: &Folder, shards: usize, stop: &Stop) -> Result<Round, String> {
     let (own, others) = plan.cores.split_at(shards);
     let generators = &others[..others.len().min(shards)];
     let ports = folder.path("ports");

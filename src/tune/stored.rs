@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Writes it, whole or not at all.
-pub fn save(report: &Report, path: &Path) -> Result<(), String> {
+pub(super) fn save(report: &Report, path: &Path) -> Result<(), String> {
     let text = report.json() + "\n";
     let told = |error| format!("--save {}: {}", path.display(), crate::files::unwritten(path, &error));
     crate::files::replace(path, text.as_bytes()).map_err(told)
@@ -19,7 +19,7 @@ pub fn save(report: &Report, path: &Path) -> Result<(), String> {
 
 /// What a file says on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(super) enum Found {
     /// So many shards.
     Count(usize),
     /// It does not count here: why.
@@ -43,7 +43,7 @@ pub fn stored_count(path: &Path) -> Result<Option<usize>, String> {
 }
 
 /// Reads the text of a file.
-pub fn read(text: &str, here: &Machine) -> Result<Found, String> {
+pub(super) fn read(text: &str, here: &Machine) -> Result<Found, String> {
     let value: Value = serde_json::from_str(text).map_err(|_| "this is no tuning result: it is no JSON".to_owned())?;
     let missing = |key: &str| format!("this is no tuning result: no valid \"{key}\"");
     let count = value["recommended"].as_u64().filter(|n| (1..=SHARDS_MAX as u64).contains(n));

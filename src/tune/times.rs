@@ -10,7 +10,7 @@ const TIME: u32 = 3;
 const PATH: [&[u32]; 5] = [&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]];
 
 /// Offsets of the eight bytes of each point's time, and the number of points.
-pub fn offsets(body: &[u8]) -> (Vec<u32>, u64) {
+pub(super) fn offsets(body: &[u8]) -> (Vec<u32>, u64) {
     let mut found = (Vec::new(), 0);
     // what is malformed is left alone: the replay will be told by `Ingest`
     let _ = walk(body, 0, &PATH, &mut found);
@@ -39,7 +39,7 @@ fn walk(message: &[u8], base: usize, path: &[&[u32]], found: &mut (Vec<u32>, u64
 }
 
 /// Moves every time on.
-pub fn advance(body: &mut [u8], offsets: &[u32], step_ns: u64) {
+pub(super) fn advance(body: &mut [u8], offsets: &[u32], step_ns: u64) {
     for &offset in offsets {
         if let Some(bytes) = body[offset as usize..].first_chunk_mut::<8>() {
             *bytes = u64::from_le_bytes(*bytes).wrapping_add(step_ns).to_le_bytes();

@@ -11,7 +11,7 @@ use crate::prometheus::gather::base_of;
 use crate::prometheus::text::Type;
 
 #[derive(Clone, PartialEq, Message)]
-pub struct LabelPair {
+pub(super) struct LabelPair {
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
     #[prost(string, optional, tag = "2")]
@@ -19,7 +19,7 @@ pub struct LabelPair {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Timestamp {
+pub(super) struct Timestamp {
     #[prost(int64, tag = "1")]
     pub seconds: i64,
     #[prost(int32, tag = "2")]
@@ -27,7 +27,7 @@ pub struct Timestamp {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Exemplar {
+pub(super) struct Exemplar {
     #[prost(message, repeated, tag = "1")]
     pub label: Vec<LabelPair>,
     #[prost(double, optional, tag = "2")]
@@ -37,13 +37,13 @@ pub struct Exemplar {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Gauge {
+pub(super) struct Gauge {
     #[prost(double, optional, tag = "1")]
     pub value: Option<f64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Counter {
+pub(super) struct Counter {
     #[prost(double, optional, tag = "1")]
     pub value: Option<f64>,
     #[prost(message, optional, tag = "2")]
@@ -53,7 +53,7 @@ pub struct Counter {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Quantile {
+pub(super) struct Quantile {
     #[prost(double, optional, tag = "1")]
     pub quantile: Option<f64>,
     #[prost(double, optional, tag = "2")]
@@ -61,7 +61,7 @@ pub struct Quantile {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Summary {
+pub(super) struct Summary {
     #[prost(uint64, optional, tag = "1")]
     pub count: Option<u64>,
     #[prost(double, optional, tag = "2")]
@@ -73,7 +73,7 @@ pub struct Summary {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Bucket {
+pub(super) struct Bucket {
     #[prost(uint64, optional, tag = "1")]
     pub cumulative: Option<u64>,
     #[prost(double, optional, tag = "2")]
@@ -83,7 +83,7 @@ pub struct Bucket {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Span {
+pub(super) struct Span {
     #[prost(sint32, optional, tag = "1")]
     pub offset: Option<i32>,
     #[prost(uint32, optional, tag = "2")]
@@ -91,7 +91,7 @@ pub struct Span {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Histogram {
+pub(super) struct Histogram {
     #[prost(uint64, optional, tag = "1")]
     pub count: Option<u64>,
     #[prost(double, optional, tag = "2")]
@@ -119,7 +119,7 @@ pub struct Histogram {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Metric {
+pub(super) struct Metric {
     #[prost(message, repeated, tag = "1")]
     pub label: Vec<LabelPair>,
     #[prost(message, optional, tag = "2")]
@@ -135,7 +135,7 @@ pub struct Metric {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Family {
+pub(super) struct Family {
     #[prost(string, optional, tag = "1")]
     pub name: Option<String>,
     #[prost(string, optional, tag = "2")]
@@ -149,7 +149,7 @@ pub struct Family {
 }
 
 /// Buckets by index: the bucket's upper bound is 2^(index · 2^-schema).
-pub fn buckets(spans: &[Span], deltas: &[i64]) -> Vec<(i32, i64)> {
+pub(super) fn buckets(spans: &[Span], deltas: &[i64]) -> Vec<(i32, i64)> {
     let (mut at, mut count, mut deltas, mut out) = (0, 0, deltas.iter(), Vec::new());
     for span in spans {
         at += span.offset.unwrap();
@@ -164,7 +164,7 @@ pub fn buckets(spans: &[Span], deltas: &[i64]) -> Vec<(i32, i64)> {
 }
 
 /// Reads a page; the messages of one name, which must follow each other, are made one.
-pub fn parse(mut page: &[u8]) -> Result<Vec<Family>, String> {
+pub(super) fn parse(mut page: &[u8]) -> Result<Vec<Family>, String> {
     let mut families: Vec<Family> = Vec::new();
     while !page.is_empty() {
         let family = Family::decode_length_delimited(&mut page).map_err(|error| error.to_string())?;
@@ -213,7 +213,7 @@ pub fn parse(mut page: &[u8]) -> Result<Vec<Family>, String> {
 }
 
 /// A metric's labels; none if a name comes twice.
-pub fn labels(metric: &Metric) -> Option<BTreeMap<String, String>> {
+pub(super) fn labels(metric: &Metric) -> Option<BTreeMap<String, String>> {
     let mut out = BTreeMap::new();
     for pair in &metric.label {
         if out.insert(pair.name.clone()?, pair.value.clone()?).is_some() {

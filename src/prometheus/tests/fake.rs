@@ -18,7 +18,7 @@ use crate::wire::put_bytes;
 
 /// An owned `Value`.
 #[derive(Clone, Debug)]
-pub enum Owned {
+pub(super) enum Owned {
     Int(i64),
     Double(f64),
     Histogram(u64, Option<f64>, Vec<u64>),
@@ -39,7 +39,7 @@ impl Owned {
 }
 
 /// An exponential histogram of one value in a bucket, `count` times over.
-pub fn exponential(count: u64, sum: Option<f64>) -> Owned {
+pub(super) fn exponential(count: u64, sum: Option<f64>) -> Owned {
     let flags = if sum.is_some() { HAS_SUM } else { 0 };
     let positive = Side { offset: 0, counts: vec![count] };
     Owned::Exponential(Exponential { count, sum: sum.unwrap_or(0.0), flags, positive, ..Exponential::default() })
@@ -47,7 +47,7 @@ pub fn exponential(count: u64, sum: Option<f64>) -> Owned {
 
 /// A group and its rows: attribute records, time, value.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub(super) struct Group {
     pub meta: Meta,
     pub rows: Vec<(Vec<u8>, u64, Owned)>,
     /// Of all rows.
@@ -57,7 +57,7 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn new(name: &str, kind: Kind, monotonic: bool) -> Group {
+    pub(super) fn new(name: &str, kind: Kind, monotonic: bool) -> Group {
         let meta = Meta {
             resource: resource(&[("service.name", "api"), ("service.instance.id", "1")]).into(),
             resource_schema_url: "".into(),
@@ -75,33 +75,33 @@ impl Group {
         Group { meta, rows: Vec::new(), start_ns: 0, exemplars: Vec::new() }
     }
 
-    pub fn counter(name: &str) -> Group {
+    pub(super) fn counter(name: &str) -> Group {
         Group::new(name, Kind::Sum, true)
     }
 
-    pub fn gauge(name: &str) -> Group {
+    pub(super) fn gauge(name: &str) -> Group {
         Group::new(name, Kind::Gauge, false)
     }
 
-    pub fn histogram(name: &str, bounds: &[f64]) -> Group {
+    pub(super) fn histogram(name: &str, bounds: &[f64]) -> Group {
         let mut group = Group::new(name, Kind::Histogram, false);
         group.meta.bounds = Some(bounds.into());
         group
     }
 
-    pub fn row(mut self, pairs: &[(&str, &str)], time_ns: u64, value: Owned) -> Group {
+    pub(super) fn row(mut self, pairs: &[(&str, &str)], time_ns: u64, value: Owned) -> Group {
         self.rows.push((records(pairs), time_ns, value));
         self
     }
 
-    pub fn with(mut self, set: impl FnOnce(&mut Meta)) -> Group {
+    pub(super) fn with(mut self, set: impl FnOnce(&mut Meta)) -> Group {
         set(&mut self.meta);
         self
     }
 }
 
 /// Groups, and after how many visits a newer cut overtakes.
-pub struct Fake {
+pub(super) struct Fake {
     pub groups: Vec<Arc<Group>>,
     pub overtaken_after: Cell<u64>,
     /// Rows after which the source itself breaks off.
@@ -109,7 +109,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    pub fn new(groups: Vec<Group>) -> Fake {
+    pub(super) fn new(groups: Vec<Group>) -> Fake {
         Fake {
             groups: groups.into_iter().map(Arc::new).collect(),
             overtaken_after: Cell::new(u64::MAX),
@@ -150,23 +150,23 @@ impl Source for Fake {
 }
 
 /// A style of these.
-pub fn style(format: Format, strategy: Translation, escaping: Escaping) -> Style {
+pub(super) fn style(format: Format, strategy: Translation, escaping: Escaping) -> Style {
     Style::new(strategy, true, Negotiated { format, escaping })
 }
 
 /// Text 0.0.4.
-pub fn plain() -> Style {
+pub(super) fn plain() -> Style {
     Style::new(Translation::default(), true, Negotiated::DEFAULT)
 }
 
 /// Renders everything as text 0.0.4.
-pub fn render(source: Fake, bounds: Bounds) -> (String, Report) {
+pub(super) fn render(source: Fake, bounds: Bounds) -> (String, Report) {
     let (bytes, report) = render_as(source, bounds, plain());
     (String::from_utf8(bytes).unwrap(), report)
 }
 
 /// Renders everything.
-pub fn render_as(source: Fake, bounds: Bounds, style: Style) -> (Vec<u8>, Report) {
+pub(super) fn render_as(source: Fake, bounds: Bounds, style: Style) -> (Vec<u8>, Report) {
     let mut page = Page::new(source, ahash::RandomState::with_seeds(1, 2, 3, 4), bounds, style);
     let mut bytes = Vec::new();
     while let Some(chunk) = page.next() {
@@ -184,7 +184,7 @@ fn strings(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
 }
 
 /// Attribute records of a point.
-pub fn any_records(pairs: &[(&str, Any)]) -> Vec<u8> {
+pub(super) fn any_records(pairs: &[(&str, Any)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (key, value) in pairs {
         put_bytes(&mut out, 0x3a, &pair(key, value.clone()).encode_to_vec());
@@ -193,7 +193,7 @@ pub fn any_records(pairs: &[(&str, Any)]) -> Vec<u8> {
 }
 
 /// Attribute records of strings.
-pub fn records(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn records(pairs: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for pair in strings(pairs) {
         put_bytes(&mut out, 0x3a, &pair.encode_to_vec());
@@ -202,12 +202,12 @@ pub fn records(pairs: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A `Resource` message.
-pub fn resource(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn resource(pairs: &[(&str, &str)]) -> Vec<u8> {
     Resource { attributes: strings(pairs), ..Default::default() }.encode_to_vec()
 }
 
 /// An `InstrumentationScope` message.
-pub fn scope(name: &str, version: &str, pairs: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn scope(name: &str, version: &str, pairs: &[(&str, &str)]) -> Vec<u8> {
     let (name, version) = (name.into(), version.into());
     InstrumentationScope { name, version, attributes: strings(pairs), ..Default::default() }.encode_to_vec()
 }

@@ -6,11 +6,11 @@ use super::parse::{Series, number, unescape, value_end};
 use crate::prometheus::text::{is_label_name, is_metric_name};
 
 /// An exemplar: labels, value, time in seconds.
-pub type Mark = (BTreeMap<String, String>, f64, Option<f64>);
+pub(super) type Mark = (BTreeMap<String, String>, f64, Option<f64>);
 
 /// A family as read.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parsed {
+pub(super) struct Parsed {
     pub kind: String,
     pub help: Option<String>,
     pub unit: Option<String>,
@@ -29,7 +29,7 @@ fn suffixes(kind: &str) -> &'static [&'static str] {
 }
 
 /// Reads a whole page.
-pub fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
+pub(super) fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
     let body = page.strip_suffix("# EOF\n").ok_or("no # EOF at the end")?;
     if !body.is_empty() && !body.ends_with('\n') {
         return Err("the last line does not end".into());

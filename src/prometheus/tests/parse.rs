@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::open_metrics::{family_name, sample};
 
 /// Name and labels.
-pub type Series = (String, BTreeMap<String, String>);
+pub(super) type Series = (String, BTreeMap<String, String>);
 
 /// A family as read.
 #[derive(Debug, Default, PartialEq)]
-pub struct Parsed {
+pub(super) struct Parsed {
     pub kind: String,
     pub help: Option<String>,
     pub samples: Vec<(Series, f64)>,
 }
 
 /// Reads a whole page.
-pub fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
+pub(super) fn parse(page: &str) -> Result<BTreeMap<String, Parsed>, String> {
     let mut families: BTreeMap<String, Parsed> = BTreeMap::new();
     let mut seen: BTreeSet<Series> = BTreeSet::new();
     let (mut open, mut help): (Option<String>, Option<(String, String)>) = (None, None);

@@ -1,5 +1,6 @@
 //! What the deliver thread does while it has nothing to do. Alone in its process, so that CPU time can be told apart: E4.
 
+#[path = "deliver/support.rs"]
 mod deliver_support;
 
 use std::time::{Duration, Instant};

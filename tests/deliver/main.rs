@@ -1,0 +1,11 @@
+//! Delivery: real lanes on their threads, scripted receivers behind them.
+
+mod faults;
+mod grpc;
+mod hold;
+mod http;
+mod support;
+mod tls;
+#[path = "../tls_support/mod.rs"]
+mod tls_support;
+mod writer;

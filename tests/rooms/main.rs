@@ -1,0 +1,29 @@
+//! The rooms without sockets, alone and together in one thread: decode, aggregation, cuts, rows, formats.
+
+mod aggregate;
+mod bounded;
+#[path = "../common/mod.rs"]
+mod common;
+mod corpus;
+mod decode;
+mod effects;
+mod ended;
+mod exemplars;
+mod fuzz_corpora;
+mod ledger_page;
+mod model;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+mod otlp_json_in;
+mod otlp_json_lines;
+mod otlp_json_out;
+#[path = "../otlp_json_support/mod.rs"]
+mod otlp_json_support;
+mod overflow;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+#[path = "../requests/mod.rs"]
+mod requests;
+mod shares;
+mod slices;
+mod summaries;

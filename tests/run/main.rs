@@ -1,0 +1,39 @@
+//! The built binary, run as a process with real clients before it and receivers behind it.
+
+#[path = "../binary/mod.rs"]
+mod binary;
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+mod connections;
+mod corpus;
+mod encodings;
+mod expiry;
+mod formats;
+mod json;
+mod kinds;
+mod ledger;
+mod load;
+mod log;
+mod loops;
+mod malformed;
+mod memory;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+#[path = "../otlp_json_support/mod.rs"]
+mod otlp_json_support;
+mod outputs;
+mod overflow;
+mod pages;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+mod scrape;
+mod secure;
+mod shares;
+mod signals;
+mod slices;
+mod start;
+#[path = "../tls_support/mod.rs"]
+mod tls_support;
+mod totals;
+mod tune;

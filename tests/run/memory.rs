@@ -1,0 +1,205 @@
+//! Memory, seen from outside: resident memory stays within `--memory-limit`, and what was freed goes back to the system.
+//!
+//! About 6 s. `tools/attack --limits 40,256,1024` tries it with all there is.
+
+use crate::binary::process::{Catchment, Http, samples, total, until, wall_ns};
+use crate::common::{attribute, int, number, request_of, sum};
+use catchment::limits::{MEMORY_LIMIT_MIN, MIB};
+use prost::Message;
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A number of the process's status, bytes.
+fn memory(catchment: &Catchment, what: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", catchment.id())).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
+    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+}
+
+/// Metrics `from..to`, one point each, with descriptions of 4,000 bytes.
+fn described(from: usize, to: usize) -> Vec<u8> {
+    let now = wall_ns();
+    let metrics = (from..to).map(|i| {
+        let mut metric = sum(&format!("m{i}"), 1, true, vec![number(&[], now - 1, now, int(1))]);
+        metric.description = format!("{i:04000}");
+        metric
+    });
+    request_of("svc", metrics.collect()).encode_to_vec()
+}
+
+/// Descriptions count: twice the limit of them is sent, at the least limit that there is.
+#[test]
+fn descriptions_do_not_pass_the_limit() {
+    let limit = format!("{}MiB", MEMORY_LIMIT_MIN / MIB);
+    let catchment = Catchment::start(&["--shards", "1", "--interval", "200ms", "--memory-limit", &limit]);
+    let mut http = catchment.http();
+    for from in (0..20_000).step_by(500) {
+        let reply = http.export(&described(from, from + 500)).expect("an answer");
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    let peak = memory(&catchment, "VmHWM");
+    assert!(peak <= MEMORY_LIMIT_MIN / 20 * 21, "{} MiB of {limit}", peak / MIB);
+    assert_eq!(catchment.admin().get("/ledger").json()["balanced"], true);
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
+/// A connection from `from` that has begun a body of 8 MB and brought all but the last megabyte.
+fn begun(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((from, 0)).into()).expect("a loopback address");
+    socket.connect(&to.into()).expect("a listener");
+    let mut stream = TcpStream::from(socket);
+    let head = "POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 8000000\r\n\r\n";
+    // one that is refused meanwhile takes no more
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![0; 7_000_000]));
+    stream
+}
+
+/// Alone an address may have the whole budget for bodies; as soon as another is refused, the slowest bodies of the first are
+/// ended, answered, until it has half, and the other one is served.
+#[test]
+fn who_holds_the_budget_for_bodies_gives_way() {
+    for shards in ["1", "2"] {
+        let catchment = Catchment::start(&["--shards", shards, "--interval", "200ms", "--memory-limit", "96MiB"]);
+        let address = catchment.ports.otlp_http.expect("a door");
+        let mut admin = catchment.admin();
+        let mut held = Vec::new();
+        let full = |admin: &mut Http| {
+            let page = samples(admin.get("/metrics").text());
+            let (taken, limit) =
+                (total(&page, "catchment_body_budget_bytes"), total(&page, "catchment_body_budget_limit_bytes"));
+            (taken, limit)
+        };
+        let (mut taken, limit) = full(&mut admin);
+        for _ in 0..8 {
+            if taken + 8_400_000.0 > limit {
+                break;
+            }
+            held.push(begun([127, 0, 0, 1], address));
+            let before = taken;
+            taken = until("it is held", || {
+                let (taken, _) = full(&mut admin);
+                (taken >= before + 7_000_000.0).then_some(taken)
+            });
+        }
+        assert!(taken > limit * 0.5 && held.len() >= 2, "alone it has {taken} of {limit}");
+        // what another address asks for has no room beside that
+        let begun_at = Instant::now();
+        let mut tries = 0;
+        let mut other = loop {
+            tries += 1;
+            assert!(tries < 50 && begun_at.elapsed() < Duration::from_secs(8), "refused {tries} times");
+            let mut other = begun([127, 0, 0, 2], address);
+            if other.write_all(&vec![0; 1_000_000]).is_ok() {
+                let mut reply = [0; 12];
+                // a body of zeros is no request: it was taken whole and looked at
+                if other.read_exact(&mut reply).is_ok() && reply.ends_with(b"400") {
+                    break other;
+                }
+            }
+        };
+        other.write_all(b"").expect("it is there");
+        // the first one was told
+        let mut told = 0;
+        for stream in &mut held {
+            stream.set_nonblocking(true).expect("a socket");
+            let mut reply = [0; 12];
+            told += usize::from(stream.read(&mut reply).is_ok() && reply.ends_with(b"503"));
+        }
+        assert!(told >= 1, "{told} of {}", held.len());
+        drop(held);
+        assert_eq!(catchment.admin().get("/ledger").json()["balanced"], true);
+        assert_eq!(catchment.terminate().code(), 0);
+    }
+}
+
+/// Where the system has no memory for the process, requests are refused, and it goes on.
+#[test]
+fn no_memory_from_the_system_is_an_answer() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 700000; exec \"$0\" \"$@\""]).arg(env!("CARGO_BIN_EXE_catchment"));
+    command.args(["run", "--shards", "1", "--interval", "200ms", "--memory-limit", "4GiB", "--max-body", "8MiB"]);
+    for door in ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"] {
+        command.args([door, "127.0.0.1:0"]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let catchment = Catchment::spawn(command);
+    let mut http = catchment.http();
+    let value = "v".repeat(3_900);
+    let body = |from: usize| {
+        let now = wall_ns();
+        let keys: Vec<String> = (0..20).map(|key| format!("k{key}")).collect();
+        let points = (from..from + 10).map(|i| {
+            let own = format!("{i}{value}");
+            let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), own.as_str())).collect();
+            number(&pairs, now - 1, now, int(1))
+        });
+        request_of("svc", vec![sum("m", 1, true, points.collect())]).encode_to_vec()
+    };
+    let (mut applied, mut refused) = (0, 0);
+    for from in (0..20_000).step_by(10) {
+        let reply = http.export(&body(from)).expect("an answer");
+        match reply.status {
+            200 => applied += 10,
+            // refused before it is whole, which ends the connection
+            503 => (refused, http) = (refused + 1, catchment.http()),
+            other => panic!("{other}: {reply:?}"),
+        }
+        if refused == 20 {
+            break;
+        }
+    }
+    assert_eq!(refused, 20, "of {applied} points applied");
+    let mut admin = catchment.admin();
+    assert_eq!(admin.get("/readyz").status, 200);
+    let ledger = admin.get("/ledger").json();
+    assert_eq!((&ledger["balanced"], &ledger["received"]), (&true.into(), &applied.into()), "{ledger}");
+    let ended = catchment.terminate();
+    // 1: not even a thread that waits for the destinations to close could be had
+    assert!(ended.code() <= 1 && ended.ledger().ends_with("balanced"), "{ended:?}");
+}
+
+/// After a mass death the process is small again, although nothing else happens in it.
+#[test]
+fn what_died_goes_back_to_the_system() {
+    let catchment = Catchment::start(&[
+        "--shards",
+        "1",
+        "--interval",
+        "100ms",
+        "--expire",
+        "1s",
+        "--memory-limit",
+        "256MiB",
+        "--max-body",
+        "8MiB",
+    ]);
+    let before = memory(&catchment, "VmRSS");
+    let mut http = catchment.http();
+    for from in (0..10_000).step_by(1_000) {
+        let now = wall_ns();
+        let mut all = request_of("svc", Vec::new());
+        let one = all.resource_metrics.pop().expect("one resource");
+        for i in from..from + 1_000 {
+            let point = vec![number(&[], now - 1, now, int(1))];
+            let mut one =
+                request_of("svc", vec![sum("m", 1, true, point)]).resource_metrics.pop().unwrap_or(one.clone());
+            let resource = one.resource.as_mut().expect("a resource");
+            resource.attributes.push(attribute("id", &format!("{i:03800}")));
+            all.resource_metrics.push(one);
+        }
+        assert_eq!(http.export(&all.encode_to_vec()).expect("an answer").status, 200);
+    }
+    let grown = memory(&catchment, "VmHWM") - before;
+    assert!(grown > 40 * MIB, "{} MiB: there is something to give back", grown / MIB);
+    let mut admin = catchment.admin();
+    until("it is given back", || {
+        assert_eq!(admin.get("/readyz").status, 200);
+        let kept = memory(&catchment, "VmRSS").saturating_sub(before);
+        (kept < grown / 3).then_some(())
+    });
+    assert_eq!(catchment.terminate().code(), 0);
+}

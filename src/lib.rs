@@ -8,7 +8,8 @@
 //!  6  telemetry                       own metrics, admin door, log
 //!  5  listen   deliver   capture      doors with sockets | queue, retry, exporters | recorded requests
 //!  4  ingest        flush             staging, routes, commit        | cut, merge, batches
-//!  3  net  series  otlp  prometheus   protocol glue | index, cells, groups | one room per format
+//!  3  net  series  otlp  prometheus   protocol glue | index, groups, slabs | one room per format
+//!     cells                           what the words of a series' cells mean
 //!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
 //!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
 //!     ledger  examples                points counted | one example of what is warned of
@@ -23,6 +24,7 @@
 
 pub mod aggregate;
 pub mod capture;
+pub mod cells;
 #[cfg(not(loom))]
 pub mod cli;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Expiry: a series that had no point for `--expire` dies, in two cuts (protocol and its model: `series::lifecycle`).
+//! Expiry: a series that had no point for `--expire` dies, in two cuts (protocol and its model: `cells::lifecycle`).
 //!
 //! Knows when a series was touched last, by the stamps of its cells; does not know its value. What is idle is marked
 //! while a cut is merged; what is still untouched when the next cut is merged dies.
@@ -9,10 +9,11 @@
 
 use super::directory::Owner;
 use super::merge::Cut;
+use crate::cells::lifecycle::{self, Outcome};
+use crate::cells::shape::{STATE, Shape};
+use crate::cells::stamp::interval_of;
 use crate::ledger::{Note, Tally};
 use crate::model::Temporality;
-use crate::series::cell::{STATE, Shape, interval_of};
-use crate::series::lifecycle::{self, Outcome};
 use crate::series::registry::DeadCell;
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};

@@ -20,13 +20,14 @@ use super::batch::{self, Point, View};
 use super::directory::Owner;
 use super::ended::Mark;
 use crate::aggregate::number::{self, Value};
+use crate::cells::shape::{
+    self as cell, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, ended_flag,
+    reset_flag, value_flag,
+};
+use crate::cells::stamp::{interval_of, points_of};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Kind, Peer, Temporality};
-use crate::series::cell::{
-    self, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, ended_flag, interval_of,
-    points_of, reset_flag, value_flag,
-};
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Chain, Series};
 use crate::sync::cut::{Times, View as Board};
@@ -92,7 +93,7 @@ pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
     words[i].load(Relaxed)
 }
 
-/// A touched cumulative bank: what one core saw of the stream, and where (`series::cell`).
+/// A touched cumulative bank: what one core saw of the stream, and where (`cells::shape`).
 #[derive(Clone, Copy)]
 pub(super) struct Link {
     pub(super) first_start: u64,

@@ -10,9 +10,10 @@ use super::ended::Mark;
 use super::merge::{Cut, get};
 use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
+use crate::cells::shape::{FLAGS, GAUGE_TIME, SUMMARY_TIME, Shape, double_flag, ended_flag, value_flag};
+use crate::cells::stamp::points_of;
 use crate::ledger::{Effect, Tally};
 use crate::series::Series;
-use crate::series::cell::{FLAGS, GAUGE_TIME, SUMMARY_TIME, Shape, double_flag, ended_flag, points_of, value_flag};
 use crate::series::slab::SlabWriter;
 use std::cmp::Ordering;
 

@@ -11,15 +11,16 @@ use super::births::TRIES;
 use super::routes::NONE;
 use super::stage::{self, List, Number, Stage, Target};
 use crate::aggregate::number::{Value, older, step};
+use crate::cells::lifecycle::{self, Touch};
+use crate::cells::shape::{
+    self as cell, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
+    ended_flag, reset_flag, value_flag,
+};
+use crate::cells::stamp::{interval_of, points_of, stamp};
 use crate::examples::{Cause, example};
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::points::NO_RECORDED_VALUE;
-use crate::series::cell::{
-    self, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
-    ended_flag, interval_of, points_of, reset_flag, stamp, value_flag,
-};
-use crate::series::lifecycle::{self, Touch};
 use crate::series::slab::Line;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -333,7 +334,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").
+    /// M7: what a point without a recorded value does to a bank (`cells::shape`, "ended").
     #[cold]
     fn without_value(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
         tally.note(Note::NoRecordedValue, 1);

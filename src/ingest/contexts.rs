@@ -13,10 +13,10 @@
 //! are counted.
 
 use super::routes::{NONE, Table};
+use crate::cells::Shape;
 use crate::model::{Kind, Temporality, TypeHints};
 use crate::otlp::request::{Head, MetricHead};
 use crate::series::Group;
-use crate::series::cell::Shape;
 use crate::series::group::Set;
 use hashbrown::HashTable;
 use std::sync::Arc;

@@ -8,13 +8,12 @@ use super::commit::{get, put, settled};
 use super::regions::{fill_exponential, fill_region};
 use crate::aggregate::explicit;
 use crate::aggregate::number::{newer, older};
+use crate::cells::shape::{FLAGS, Shape, chain_flag, cumulative_region as cr, ended_flag, reset_flag, value_flag};
+use crate::cells::stamp::points_of;
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
-use crate::series::cell::{
-    FLAGS, Shape, chain_flag, cumulative_region as cr, ended_flag, points_of, reset_flag, value_flag,
-};
 use std::sync::atomic::AtomicU64;
 
 impl Ingest {
@@ -169,7 +168,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// M7: what a point without a recorded value does to a bank (`series::cell`, "ended").
+    /// M7: what a point without a recorded value does to a bank (`cells::shape`, "ended").
     #[cold]
     fn histogram_without_value(
         &self,
@@ -201,7 +200,7 @@ impl Ingest {
         let second = older(start, known);
         if second && chained {
             self.without_effect(words, at, 1, Effect::Overlapping, route, tally);
-            // there is no third region (see `series::cell`), but it has a value
+            // there is no third region (see `cells::shape`), but it has a value
             put(words, FLAGS, flags);
             return Comes::WithoutEffect;
         }

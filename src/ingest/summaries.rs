@@ -7,12 +7,12 @@ use super::check::check_summary;
 use super::commit::{get, put, settled};
 use super::{EXPECTED_BYTES, Ingest, MetricWalk, Place, Walked, stage_birth};
 use crate::aggregate::summary::{self, REGION};
+use crate::cells::shape::{FLAGS, SUMMARY_TIME, Shape, ended_flag, value_flag};
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Reject;
 use crate::otlp::attributes;
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
 use crate::otlp::summaries::{SummaryPoint, summary as read};
-use crate::series::cell::{FLAGS, SUMMARY_TIME, Shape, ended_flag, value_flag};
 use crate::wire::Fault;
 use bumpalo::Bump;
 

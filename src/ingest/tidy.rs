@@ -13,8 +13,8 @@ use super::Ingest;
 use super::commit::{get, put};
 use super::overflow::Known;
 use super::routes::NONE;
+use crate::cells::shape::FLAGS;
 use crate::limits::TIDY_PER_TURN;
-use crate::series::cell::FLAGS;
 
 /// Intervals a dead cell rests before it is used again: one for the cut in which it died, one for merges under way.
 const REST: u32 = 2;

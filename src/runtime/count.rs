@@ -5,9 +5,10 @@
 //! `limits::COUNT_RESTARTS_MAX` times; then there is none.
 
 use super::House;
+use crate::cells::Shape;
+use crate::cells::stamp::{interval_of, points_of};
 use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
 use crate::model::Temporality::{Cumulative, Delta};
-use crate::series::cell::{Shape, interval_of, points_of};
 use crate::series::index::Cursor;
 use crate::sync::cut::View;
 use std::sync::atomic::Ordering::Relaxed;

@@ -6,8 +6,9 @@
 //! they call is the product's.
 
 use super::index::{Cursor, Leaf, Lookup, Trie};
-use super::lifecycle::{Outcome, State, Touch, finish_retire, stamp_count, stamp_interval, stamp_word, state, touch};
 use super::value::{CellRef, Dead, Series, lone};
+use crate::cells::lifecycle::{Outcome, State, Touch, finish_retire, state, touch};
+use crate::cells::stamp::{interval_of, points_of, stamp};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::explore;
 use crate::sync::reclaim::Leak;
@@ -59,8 +60,8 @@ impl House {
         loop {
             let line = route.unwrap_or_else(|| self.resolve(core, &mut lines, put));
             let at = line as usize;
-            if touch(&self.stamps[at], stamp_word(OPEN, 0), &self.states[at]) == Touch::Live {
-                self.stamps[at].store(stamp_word(OPEN, 1), Relaxed);
+            if touch(&self.stamps[at], stamp(OPEN, 0), &self.states[at]) == Touch::Live {
+                self.stamps[at].store(stamp(OPEN, 1), Relaxed);
                 return;
             }
             self.stamps[at].store(0, Relaxed);
@@ -92,7 +93,7 @@ impl House {
     /// The owner decides; whether the series died.
     fn decide(&self, series: &Arc<Series>, die: Die) -> bool {
         let mut touched = false;
-        series.each_cell(|cell| touched |= stamp_interval(self.stamps[cell.line as usize].load(Relaxed)) == OPEN);
+        series.each_cell(|cell| touched |= interval_of(self.stamps[cell.line as usize].load(Relaxed)) == OPEN);
         let (mut dead, mut live) = (Vec::new(), 0);
         let places = series.each_cell(|cell| match finish_retire(&self.states[cell.line as usize], touched) {
             Outcome::Dead => dead.push(cell),
@@ -134,7 +135,7 @@ fn model(preemptions: usize, cores: &'static [u16], put: Put, die: Die) {
             found.each_cell(|cell| {
                 let at = cell.line as usize;
                 assert_ne!(state(&house.states[at]), State::Dead, "nobody is left with a dead cell");
-                points += stamp_count(house.stamps[at].load(Relaxed)) as usize;
+                points += points_of(house.stamps[at].load(Relaxed)) as usize;
             });
         }));
         assert_eq!((linked, points), (1, cores.len()), "one series has every point");

@@ -1,12 +1,11 @@
-//! Loom models of expiry in two cuts: `lifecycle` and `sync::cut` as the product runs them, one key, one writer, one
+//! Loom models of expiry in two cuts: `cells::lifecycle` and `sync::cut` as the product runs them, one key, one writer, one
 //! owner.
 //!
 //! The writer's shard adds points through a route it caches; the owner coordinates, merges, retires and unlinks.
 //! The index is one word here: which series the key leads to. The writer may be skipped at any cut.
 
-use super::lifecycle::{
-    Outcome, State, Touch, begin_retire, finish_retire, stamp_count, stamp_interval, stamp_word, state, touch,
-};
+use crate::cells::lifecycle::{Outcome, State, Touch, begin_retire, finish_retire, state, touch};
+use crate::cells::stamp::{interval_of, points_of, stamp};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::cut::{CutBoard, Publish, Times};
 use crate::sync::explore;
@@ -49,17 +48,17 @@ impl House {
         let view = self.board.view(0);
         loop {
             let series = &self.series[writer.route];
-            let stamp = &series.stamps[view.open_bank];
-            if stamp_interval(writer.stamp) != view.open_interval {
-                let fresh = stamp_word(view.open_interval, 0);
-                if ask(stamp, fresh, &series.state) == Touch::Dead {
+            let bank = &series.stamps[view.open_bank];
+            if interval_of(writer.stamp) != view.open_interval {
+                let fresh = stamp(view.open_interval, 0);
+                if ask(bank, fresh, &series.state) == Touch::Dead {
                     writer.route = self.resolve(writer.route);
                     continue;
                 }
                 writer.stamp = fresh;
             }
             writer.stamp += 1;
-            stamp.store(writer.stamp, Ordering::Relaxed);
+            bank.store(writer.stamp, Ordering::Relaxed);
             return;
         }
     }
@@ -125,14 +124,14 @@ impl Owner {
             }
             if let Some(closed) = view.closed {
                 let word = series.stamps[closed.bank].load(Ordering::Relaxed);
-                if stamp_interval(word) == closed.interval {
-                    self.emitted += u64::from(stamp_count(word));
+                if interval_of(word) == closed.interval {
+                    self.emitted += u64::from(points_of(word));
                     touched |= at == 0;
                 }
             }
             if at == 0 {
                 let word = series.stamps[view.open_bank].load(Ordering::Relaxed);
-                touched |= stamp_interval(word) == view.open_interval;
+                touched |= interval_of(word) == view.open_interval;
             }
         }
         touched

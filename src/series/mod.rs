@@ -15,7 +15,6 @@
 //!    shard alone.
 //! 3. Nothing in a slab is a pointer.
 
-pub mod cell;
 #[cfg(all(test, loom))]
 mod death_model;
 pub mod exemplars;
@@ -24,7 +23,6 @@ mod expiry_model;
 pub mod group;
 #[allow(unsafe_code)]
 pub mod index;
-pub mod lifecycle;
 mod names;
 pub mod peers;
 pub mod registry;

@@ -145,6 +145,11 @@ impl SlabWriter {
     }
 }
 
+const _: () = assert!(
+    crate::cells::Shape::CumulativeExplicit(crate::limits::HISTOGRAM_BOUNDS_MAX as u32 + 1).words()
+        <= CHUNK_LINES * LINE_WORDS
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

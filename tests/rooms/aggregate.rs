@@ -465,7 +465,7 @@ fn m14_two_writers_by_turns_are_not_resets() {
                 let newest_is_b = shown > 4000;
                 assert_eq!(start, START + if newest_is_b { 5 } else { 10 });
                 assert_eq!(shown, if newest_is_b { b } else { a }, "whole, whoever it is from");
-                // a core shows of two writers of a histogram the one with the newer start (series::cell)
+                // a core shows of two writers of a histogram the one with the newer start (cells::shape)
                 assert!(time == now - SECOND || kind > 0 && core_a == core_b || interval % 3 == 1);
             }
             assert_eq!(delta, a, "kind {kind}, cores {core_a} and {core_b}: A's increments and nothing else");

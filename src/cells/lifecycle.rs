@@ -1,4 +1,4 @@
-//! The life of a series: live, retiring, dead, and live again if somebody touches it in time.
+//! The life of a cell, and so of its series: live, retiring, dead, and live again if somebody touches it in time.
 //!
 //! Knows one state word and the stamps of cells; does not know what a cell holds, who owns it, or when a series is
 //! idle.
@@ -11,8 +11,7 @@
 //!        └── finish_retire(touched) (owner) ─┘
 //! ```
 //!
-//! A *stamp* is a word in each bank of each cell: the interval's number (see `sync::cut`) above, the points counted in
-//! it below. The cell's only writer stamps the open bank before the first point of an interval goes in.
+//! The cell's only writer stamps the open bank (`stamp`) before the first point of an interval goes in.
 //!
 //! Invariants
 //!  1. A writer adds a point to a cell only if in this interval it stamped the open bank and `touch` then said `Live`.
@@ -20,7 +19,7 @@
 //!     `finish_retire`, during a merge, when no shard changes banks. One that carries its shard's open or just closed
 //!     interval counts as touched.
 //!  3. Dead is for ever, for a cell; its core, which finds it, looks the key up again. A series dies when the owner has
-//!     found all its cells dead and closes the list of them (`value::Series::die`), which fails where a core has put
+//!     found all its cells dead and closes the list of them (`series::Series::die`), which fails where a core has put
 //!     a new one there meanwhile. Whoever finds the list closed takes the leaf out of the index (both may try); nobody
 //!     does so for a dead cell alone.
 //!  4. Between `begin_retire` and `finish_retire` lies one cut at least.
@@ -39,7 +38,7 @@
 //!
 //! Ordering: the two SeqCst fences are the protocol; with anything weaker both sides could miss each other's store.
 //!
-//! Sources: Dekker's handshake; the models are `expiry_model`, and with replaced cells and the index `death_model`.
+//! Sources: Dekker's handshake; the models are `series::expiry_model`, and with replaced cells and the index `series::death_model`.
 
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -73,24 +72,6 @@ pub enum Outcome {
     Dead,
 }
 
-/// A stamp: `count` points in interval `interval`.
-#[inline]
-pub const fn stamp_word(interval: u32, count: u32) -> u64 {
-    (interval as u64) << 32 | count as u64
-}
-
-/// The interval of a stamp.
-#[inline]
-pub const fn stamp_interval(word: u64) -> u32 {
-    (word >> 32) as u32
-}
-
-/// The points of a stamp.
-#[inline]
-pub const fn stamp_count(word: u64) -> u32 {
-    word as u32
-}
-
 /// The state in a word.
 ///
 /// # Panics
@@ -110,7 +91,7 @@ pub fn state(word: &AtomicU64) -> State {
 /// A writer's first touch of a cell in an interval: stamps the open bank, then asks whether the series lives (invariant
 /// 1).
 ///
-/// `new_stamp_word` is `stamp_word(open interval, 0)`; the writer resets the bank's values before or after, as it
+/// `new_stamp_word` is `stamp(open interval, 0)`; the writer resets the bank's values before or after, as it
 /// likes.
 #[inline]
 pub fn touch(stamp: &AtomicU64, new_stamp_word: u64, word: &AtomicU64) -> Touch {
@@ -166,6 +147,7 @@ fn swap(word: &AtomicU64, from: State, to: State) -> bool {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::stamp::{interval_of, stamp};
     use super::*;
 
     fn word(state: State) -> AtomicU64 {
@@ -178,10 +160,10 @@ mod tests {
         for (before, answer, after) in
             [(Live, Touch::Live, Live), (Retiring, Touch::Live, Live), (Dead, Touch::Dead, Dead)]
         {
-            let (stamp, word) = (AtomicU64::new(0), word(before));
-            assert_eq!(touch(&stamp, stamp_word(7, 0), &word), answer);
+            let (bank, word) = (AtomicU64::new(0), word(before));
+            assert_eq!(touch(&bank, stamp(7, 0), &word), answer);
             assert_eq!(state(&word), after, "touch of {before:?}");
-            assert_eq!(stamp_interval(stamp.into_inner()), 7, "stamped whatever the answer");
+            assert_eq!(interval_of(bank.into_inner()), 7, "stamped whatever the answer");
         }
         for (before, answer, after) in [(Live, true, Retiring), (Retiring, false, Retiring), (Dead, false, Dead)] {
             let word = word(before);
@@ -198,13 +180,6 @@ mod tests {
             assert_eq!(finish_retire(&word, touched), answer);
             assert_eq!(state(&word), after, "finish_retire of {before:?}, touched {touched}");
         }
-    }
-
-    #[test]
-    fn stamps_hold_both_halves() {
-        let word = stamp_word(u32::MAX, 3);
-        assert_eq!((stamp_interval(word), stamp_count(word)), (u32::MAX, 3));
-        assert_eq!(stamp_word(1, u32::MAX).wrapping_add(1), stamp_word(2, 0), "the writer stops counting before this");
     }
 
     #[test]

@@ -150,30 +150,8 @@ pub const fn block_words(kind: Kind, buckets: u32) -> usize {
     }
 }
 
-/// A stamp word: the interval's number and the points counted in it.
-#[inline]
-pub const fn stamp(interval: u32, points: u32) -> u64 {
-    (interval as u64) << 32 | points as u64
-}
-
-/// The interval of a stamp word.
-#[inline]
-pub const fn interval_of(stamp: u64) -> u32 {
-    (stamp >> 32) as u32
-}
-
-/// The points of a stamp word.
-#[inline]
-pub const fn points_of(stamp: u64) -> u32 {
-    stamp as u32
-}
-
 const _: () = assert!(Shape::Number.words() == 8, "a delta cell is one cache line");
 const _: () = assert!(Shape::CumulativeNumber.words() <= 24, "a cell of a cumulative sum is three cache lines");
-const _: () = assert!(
-    Shape::CumulativeExplicit(crate::limits::HISTOGRAM_BOUNDS_MAX as u32 + 1).words()
-        <= super::slab::CHUNK_LINES * super::slab::LINE_WORDS
-);
 
 /// Flag: bank `b` holds a value, not only points without effect.
 pub const fn value_flag(bank: usize) -> u64 {

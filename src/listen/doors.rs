@@ -59,13 +59,10 @@ impl Doors {
         self.shop.inflate_left = limits::INFLATE_TURN_BYTES;
         let mut bench = Bench { shop: &mut self.shop, intake, now, peer: Peer::default() };
         bench.end_orphan();
-        bench.shop.export_left_ns = limits::EXPORT_SLICE_NS;
-        let mut more = self.floor.turn(&mut bench, now, |bench| bench.shop.export_left_ns > 0);
-        for _ in 0..limits::GIVE_WAY_PER_TURN_MAX {
-            if !bench.intake.is_wanted() || !self.floor.give_way(&mut bench, now) {
-                break;
-            }
-            more = true;
+        (bench.shop.export_left_ns, bench.shop.calls_left_ns) = (limits::EXPORT_SLICE_NS, limits::CALLS_SLICE_NS);
+        let mut more = self.floor.turn(&mut bench, now, |bench| bench.shop.has_time());
+        if bench.intake.is_wanted() {
+            more |= self.floor.give_way(&mut bench, now, |bench| bench.intake.is_wanted());
         }
         self.count();
         more || self.shop.has_orphan()
@@ -76,9 +73,12 @@ impl Doors {
         self.floor.next_timeout(now)
     }
 
-    /// Ends what takes too long: heads, bodies, calls past their deadline, idle and stalled connections.
+    /// Ends what takes too long: heads, bodies, calls past their deadline, idle and stalled connections. Where these are many,
+    /// `next_timeout` asks for another call at once.
     pub fn on_timers(&mut self, intake: &mut impl Intake, now: Now) {
-        self.floor.on_timers(&mut Bench { shop: &mut self.shop, intake, now, peer: Peer::default() }, now);
+        self.shop.calls_left_ns = limits::TIMERS_SLICE_NS;
+        let mut bench = Bench { shop: &mut self.shop, intake, now, peer: Peer::default() };
+        self.floor.on_timers(&mut bench, now, |bench| bench.shop.calls_left_ns > 0);
         self.count();
     }
 

@@ -13,7 +13,11 @@
 //! 4. Over the limit a newcomer gets the place of another (`make_room`), or is refused. A share a peer binds only then:
 //!    alone a peer may have all.
 //!
-//! Bounds: `connections_max` slots a room; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection and turn.
+//! 5. What is done to all connections (turns, timers, giving way) is done in parts, as `goes_on` has it, and goes on where
+//!    it stopped: many of them are no longer turn of the shard's loop.
+//!
+//! Bounds: `connections_max` slots a room; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection
+//! and turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -53,11 +57,9 @@ pub(super) trait Serve<B> {
     fn stop(&mut self, bench: &mut B) -> Step;
     /// Whether nothing is lost with it: no request is begun, none in hand, no answer under way.
     fn is_idle(&self, wire: &Wire) -> bool;
-    /// How fast the slowest of its bodies comes that have to give way to other peers', bytes a second.
-    fn pace(&self, _: &B) -> Option<u64> {
-        None
-    }
-    /// Ends that body.
+    /// Says how fast each of its bodies comes that has to give way to other peers', bytes a second.
+    fn paces(&self, _: &Wire, _: &B, _: &mut dyn FnMut(u64)) {}
+    /// Ends the slowest of them.
     fn give_way(&mut self, _: &Rc<Wire>, _: &mut B) -> Step {
         Step::Wait
     }
@@ -230,6 +232,14 @@ pub(super) struct Floor<S> {
     reserve: Reserve,
     scratch: Scratch,
     next_look_ns: u64,
+    /// Where the look at all timers that is under way goes on.
+    look_from: Option<usize>,
+    /// Where the next look for bodies that have to give way begins.
+    give_way_from: usize,
+    /// Those found: how fast, and in which slot.
+    slow: Vec<(u64, u32)>,
+    /// Slots that were looked at for them since the last find.
+    fruitless: usize,
     /// Counters of connections.
     pub stats: ConnectionStats,
 }
@@ -268,6 +278,10 @@ impl<S> Floor<S> {
             reserve: Reserve::new()?,
             scratch: Scratch::default(),
             next_look_ns: 0,
+            look_from: None,
+            give_way_from: 0,
+            slow: Vec::new(),
+            fruitless: 0,
             stats: ConnectionStats::default(),
         })
     }
@@ -312,19 +326,46 @@ impl<S> Floor<S> {
         !self.ready.is_empty() || self.entrances.iter().any(|entrance| entrance.ready)
     }
 
-    /// Ends the body that comes slowest of those whose peers have to give way to others; `false` when there is none.
-    pub(super) fn give_way<B>(&mut self, bench: &mut B, now: Now) -> bool
+    /// Ends bodies whose peers have to give way to others, as many as `goes_on` after each: the slowest first of all, or of
+    /// those that `limits::GIVE_WAY_LOOKS_MAX` looks find. `true` when another call may find more.
+    pub(super) fn give_way<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
         S: Serve<B>,
     {
-        let pace = |connection: &Connection<S>| match &connection.phase {
-            Phase::Live(session) => session.pace(bench),
-            Phase::Draining { .. } => None,
-        };
-        let slots = self.slots.iter().enumerate();
-        let slowest = slots.filter_map(|(slot, connection)| Some((pace(connection.as_ref()?)?, slot))).min();
-        let Some((_, slot)) = slowest else { return false };
-        let Some(mut connection) = self.slots[slot].take() else { return false };
+        let (mut looks, mut visited, mut slow) = (0, 0, std::mem::take(&mut self.slow));
+        while visited < self.slots.len() && looks < limits::GIVE_WAY_LOOKS_MAX {
+            let slot = (self.give_way_from + visited) % self.slots.len();
+            visited += 1;
+            looks += 1;
+            let Some(Connection { phase: Phase::Live(session), wire, .. }) = self.slots[slot].as_deref() else {
+                continue;
+            };
+            session.paces(wire, bench, &mut |pace| {
+                looks += 1;
+                slow.push((pace, slot as u32));
+            });
+        }
+        let is_all = visited == self.slots.len();
+        self.give_way_from = if is_all { 0 } else { (self.give_way_from + visited) % self.slots.len() };
+        slow.sort_unstable();
+        let is_found = !slow.is_empty();
+        for (_, slot) in slow.drain(..).take(limits::GIVE_WAY_PER_TURN_MAX) {
+            if !goes_on(bench) {
+                break;
+            }
+            self.end_slowest(slot as usize, bench, now);
+        }
+        self.slow = slow;
+        // round once more without a find is enough
+        self.fruitless = if is_found { 0 } else { self.fruitless + visited };
+        is_found || self.fruitless < self.slots.len()
+    }
+
+    fn end_slowest<B>(&mut self, slot: usize, bench: &mut B, now: Now)
+    where
+        S: Serve<B>,
+    {
+        let Some(mut connection) = self.slots[slot].take() else { return };
         connection.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
         let step = match &mut connection.phase {
             Phase::Live(session) => session.give_way(&connection.wire, bench),
@@ -332,19 +373,19 @@ impl<S> Floor<S> {
         };
         let fate = connection.settle(step, bench, now, &mut self.stats);
         self.after(slot, connection, fate, now);
-        true
     }
 
     /// When `on_timers` wants to be called, at the latest.
     pub(super) fn next_timeout(&self, now: Now) -> Option<Duration> {
-        let look = (self.stats.open > 0).then_some(self.next_look_ns);
+        let look = (self.stats.open > 0).then_some(if self.look_from.is_some() { 0 } else { self.next_look_ns });
         let pause = self.entrances.iter().filter_map(|entrance| entrance.pause_until_ns).min();
         let next_ns = look.into_iter().chain(pause).min()?;
         Some(Duration::from_nanos(next_ns.saturating_sub(now.mono_ns)))
     }
 
-    /// Looks at all connections every `limits::TIMER_STEP`, and resumes accepting.
-    pub(super) fn on_timers<B>(&mut self, bench: &mut B, now: Now)
+    /// Looks at all connections every `limits::TIMER_STEP`, at as many in one call as `goes_on` after each, and resumes
+    /// accepting.
+    pub(super) fn on_timers<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool)
     where
         S: Serve<B>,
     {
@@ -354,14 +395,21 @@ impl<S> Floor<S> {
                 entrance.ready = true;
             }
         }
-        if now.mono_ns < self.next_look_ns {
+        if self.look_from.is_none() && now.mono_ns < self.next_look_ns {
             return;
         }
-        self.next_look_ns = now.mono_ns + limits::TIMER_STEP.as_nanos() as u64;
-        for slot in 0..self.slots.len() {
+        let from = self.look_from.take().unwrap_or_else(|| {
+            self.next_look_ns = now.mono_ns + limits::TIMER_STEP.as_nanos() as u64;
+            0
+        });
+        for slot in from..self.slots.len() {
             let Some(mut connection) = self.slots[slot].take() else { continue };
             let fate = connection.on_timer(bench, now, &mut self.stats);
             self.after(slot, connection, fate, now);
+            if !goes_on(bench) {
+                self.look_from = Some(slot + 1);
+                return;
+            }
         }
     }
 

@@ -108,9 +108,9 @@ impl Session {
         if is_spent { Step::TimedOut } else { Step::Wait }
     }
 
-    /// How fast its body comes, if that has to give way to other peers'.
-    pub(super) fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
-        self.exchange.as_ref().and_then(|exchange| bench.pace(&exchange.state, exchange.started_ns))
+    /// Says how fast its body comes, if it is not whole.
+    pub(super) fn paces<I: Intake>(&self, bench: &Bench<'_, I>, say: impl FnMut(u64)) {
+        self.exchange.iter().filter_map(|exchange| bench.pace(&exchange.state, exchange.started_ns)).for_each(say);
     }
 
     /// Ends that body, and with it the connection.

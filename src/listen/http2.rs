@@ -162,12 +162,12 @@ impl Session {
         step
     }
 
-    /// How fast the slowest of its bodies comes that have to give way to other peers'.
-    pub(super) fn pace<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<u64> {
-        self.slowest(bench).map(|(pace, _)| pace)
+    /// Says how fast each of its bodies comes that is not whole.
+    pub(super) fn paces<I: Intake>(&self, bench: &Bench<'_, I>, say: impl FnMut(u64)) {
+        self.calls.iter().filter_map(|call| bench.pace(&call.state, call.started_ns)).for_each(say);
     }
 
-    /// Ends that body.
+    /// Ends the slowest of them.
     pub(super) fn give_way<I: Intake>(&mut self, bench: &mut Bench<'_, I>) -> Step {
         if let Some((_, index)) = self.slowest(bench) {
             finish(self.calls.swap_remove(index), Err(Fault::NoBudget), bench);

@@ -157,7 +157,7 @@ impl PageServer {
     /// Ends what takes too long.
     pub fn on_timers(&mut self, pages: &mut impl Pages, now: Now) {
         let PageServer { floor, doors, options, flag } = self;
-        floor.on_timers(&mut Bench { pages, doors, options, flag, now }, now);
+        floor.on_timers(&mut Bench { pages, doors, options, flag, now }, now, |_| true);
     }
 
     /// Closes the listeners and the idle connections; pages that are being sent go on.

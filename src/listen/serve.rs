@@ -4,7 +4,8 @@
 //!
 //! Invariants: 1. whatever was reserved for a body is released when its outcome stands, or it is abandoned; 2. in one
 //! turn of the loop at most `limits::INFLATE_TURN_BYTES` are inflated or read as JSON, so a bomb delays others by a slice
-//! at a time; likewise a request of very many points, which the intake takes in slices (`limits::EXPORT_SLICE_NS`);
+//! at a time; likewise a request of very many points, which the intake takes in slices (`limits::EXPORT_SLICE_NS`); and
+//! of very many calls, read, begun or ended, some are left to the next turn (`limits::CALLS_SLICE_NS`);
 //! 3. a body whose points are being applied is brought to its end, even if its connection is gone: a request is applied whole
 //! or not at all.
 
@@ -39,6 +40,8 @@ pub(super) struct Shop {
     pub inflate_left: usize,
     /// Work on requests that may still be done in this turn of the loop, by the intake's estimate, nanoseconds.
     pub export_left_ns: u64,
+    /// Reading, and beginning and ending calls, that may still be done in this turn of the loop, by estimate, nanoseconds.
+    pub calls_left_ns: u64,
     /// A request whose connection went while it was being applied. The intake applies one at a time.
     orphan: Option<Orphan>,
     /// A body of the connection at hand asks for another turn.
@@ -59,6 +62,7 @@ impl Shop {
             spare_transcoding: None,
             inflate_left: 0,
             export_left_ns: 0,
+            calls_left_ns: 0,
             orphan: None,
             is_unfinished: false,
             stats: Stats::default(),
@@ -66,6 +70,16 @@ impl Shop {
             success: GrpcSuccess::default(),
             examples: None,
         }
+    }
+
+    /// Notes work with calls.
+    fn spend(&mut self, ns: u64) {
+        self.calls_left_ns = self.calls_left_ns.saturating_sub(ns);
+    }
+
+    /// Whether this turn of the loop has time for another connection.
+    pub(super) const fn has_time(&self) -> bool {
+        self.export_left_ns > 0 && self.calls_left_ns > 0
     }
 
     /// Whether a request without a connection is still being applied.
@@ -196,6 +210,7 @@ impl<I: Intake> Bench<'_, I> {
         let max_body = self.shop.options.max_body;
         let prefix = if tongue == Tongue::Grpc { grpc::PREFIX_BYTES } else { 0 };
         self.shop.stats.body_bytes += chunk.len() as u64;
+        self.shop.spend(chunk.len() as u64 * limits::READ_NS_PER_KIB / limits::KIB as u64);
         let intake = &mut *self.intake;
         match collect.push(chunk, max_body + prefix, &mut self.shop.pool, |bytes| intake.reserve(peer, bytes)) {
             Err(BodyFault::TooLarge) => return Err(Fault::TooLarge { limit: max_body }),
@@ -217,6 +232,7 @@ impl<I: Intake> Bench<'_, I> {
             return Err(Fault::NoBudget);
         }
         body.call_bytes = limits::CALL_BYTES;
+        self.shop.spend(limits::CALL_NS);
         Ok(())
     }
 
@@ -343,10 +359,11 @@ impl<I: Intake> Bench<'_, I> {
     /// Ends a body and counts its answer.
     pub(super) fn finish(&mut self, input: Input, body: &mut Body, outcome: &Outcome) {
         self.release(body);
+        self.shop.spend(limits::CALL_NS);
         let answer = answer(outcome);
         self.count(input, answer);
         if let (Some(examples), Err(fault)) = (&self.shop.examples, outcome) {
-            examples.show_answer(answer, self.peer, || fault.words());
+            examples.show_answer(answer, body.peer, || fault.words());
         }
     }
 
@@ -358,6 +375,7 @@ impl<I: Intake> Bench<'_, I> {
         } else {
             self.release(body);
         }
+        self.shop.spend(limits::CALL_NS);
         self.count(tongue.input(), Answer::Broken);
     }
 
@@ -376,9 +394,14 @@ impl<I: Intake> Bench<'_, I> {
         self.shop.stats.requests[input as usize][answer as usize] += 1;
     }
 
-    /// How fast a body comes that has to give way to others, bytes a second; nothing for one that is whole or need not.
+    /// Whether bodies of a peer have to give way to others.
+    pub(super) fn gives_way(&self, peer: Peer) -> bool {
+        self.intake.gives_way(peer)
+    }
+
+    /// How fast a body comes, bytes a second; nothing for one that is whole.
     pub(super) fn pace(&self, body: &Body, started_ns: u64) -> Option<u64> {
-        if body.is_whole() || !self.intake.gives_way(body.peer) {
+        if body.is_whole() {
             return None;
         }
         let elapsed_ms = self.now.mono_ns.saturating_sub(started_ns) / 1_000_000 + 1;
@@ -386,7 +409,8 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Why a body that is not whole should not be waited for any longer.
-    pub(super) fn overdue(&self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
+    pub(super) fn overdue(&mut self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
+        self.shop.spend(limits::LOOK_NS);
         if body.is_whole() {
             return None;
         }

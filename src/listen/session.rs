@@ -80,17 +80,22 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
-    fn pace(&self, bench: &Bench<'_, I>) -> Option<u64> {
+    fn paces(&self, wire: &Wire, bench: &Bench<'_, I>, say: &mut dyn FnMut(u64)) {
+        if !bench.gives_way(wire.peer()) {
+            return;
+        }
         match self {
-            Otlp::Sniffing { .. } => None,
-            Otlp::Http1(session) => session.pace(bench),
-            Otlp::Http2(session) => session.pace(bench),
+            Otlp::Sniffing { .. } => {}
+            Otlp::Http1(session) => session.paces(bench, say),
+            Otlp::Http2(session) => session.paces(bench, say),
         }
     }
 
     fn give_way(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, I>) -> Step {
         match self {
             Otlp::Sniffing { .. } => Step::Wait,
+            // those ended before may have been enough
+            _ if !bench.gives_way(wire.peer()) => Step::Wait,
             Otlp::Http1(session) => session.give_way(wire, bench),
             Otlp::Http2(session) => session.give_way(bench),
         }

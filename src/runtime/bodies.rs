@@ -8,6 +8,10 @@
 //!    `limits::PEER_WANTS_FOR`, and gives way: its bodies that are not whole are ended, the one that comes slowest first,
 //!    until it has no more than its share.
 //!
+//! Calls in progress have no share of their own: each HTTP/2 call whose body is waited for holds `limits::CALL_BYTES` here, so
+//! a peer with very many of them holds more than its share of bytes, and gives way (`tests/run/shares.rs`). A request over
+//! HTTP/1.1 is a connection, of which a peer has a share anyway (`listen::floor`).
+//!
 //! So alone a peer may have all, and two that are within their shares never bind each other.
 //!
 //! Progress: wait-free. Ordering: counts and hints, which publish nothing.

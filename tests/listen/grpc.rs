@@ -448,6 +448,91 @@ fn waiting_calls_are_within_the_budget() {
     assert_eq!(server.held(), 0);
 }
 
+/// So many connections with so many calls each that wait for their bodies.
+const CROWD: (usize, u32) = (48, 250);
+
+/// They come while the server looks away, so that all are there at its next turn.
+fn crowd(server: &Server) -> Vec<std::net::TcpStream> {
+    let before = server.stats();
+    let mut crowd: Vec<_> = (0..CROWD.0).map(|_| server.connect()).collect();
+    let open = before.connections.open + CROWD.0 as u64;
+    server.wait("the crowd", |stats| stats.connections.open == open);
+    let calls: Vec<u8> = (0..CROWD.1).flat_map(|call| frame(1, 4, 2 * call + 1, &call_head())).collect();
+    let away = server.shared.stats.lock().unwrap();
+    for stream in &mut crowd {
+        stream.write_all(PREFACE).unwrap();
+        stream.write_all(&calls).unwrap();
+    }
+    drop(away);
+    let all = before.streams + CROWD.0 as u64 * u64::from(CROWD.1);
+    server.wait("its calls", |stats| stats.streams == all);
+    crowd
+}
+
+/// T1, T3: however many calls begin, end by time, give way, or go with their connections at once: each turn of the loop takes
+/// a part of them, and others are served between.
+#[test]
+fn t3_a_crowd_of_calls_is_no_long_turn() {
+    let server = Server::start(Options::default());
+    let all = CROWD.0 as u64 * u64::from(CROWD.1);
+    let check = |what: &str, answer: Answer, ended: u64| {
+        server.wait(what, |stats| stats.requests(Input::OtlpGrpc, answer) == ended);
+        let most = server.shared.turn_calls_max.swap(0, SeqCst);
+        assert!((1..all / 4).contains(&most), "{what}: {most} of {all} in one turn");
+        assert_eq!(server.held(), 0);
+    };
+    let begun = |what: &str| {
+        let most = server.shared.turn_calls_max.swap(0, SeqCst);
+        assert!((1..all / 4).contains(&most), "{what}: {most} of {all} in one turn");
+        assert_eq!(server.held(), all as usize * limits::CALL_BYTES);
+    };
+    let slow = crowd(&server);
+    begun("begun");
+    server.pass(Duration::from_secs(11));
+    check("ended by time", Answer::Timeout, all);
+    drop(slow);
+    server.wait("their end", |stats| stats.connections.open == 0);
+
+    let greedy = crowd(&server);
+    begun("begun by one that is greedy");
+    server.give_way(0);
+    check("given way", Answer::Overloaded, all);
+    server.give_way(usize::MAX);
+    drop(greedy);
+    server.wait("their end", |stats| stats.connections.open == 0);
+
+    let fickle = crowd(&server);
+    begun("begun by ones that leave");
+    let away = server.shared.stats.lock().unwrap();
+    drop(fickle);
+    drop(away);
+    check("gone", Answer::Broken, all);
+}
+
+/// Of the bodies of one that has to give way, the slowest is ended first, and no more of them than it takes; of a call
+/// over HTTP/2 the connection goes on.
+#[test]
+fn the_slowest_call_gives_way_first() {
+    let server = Server::start(Options::default());
+    let mut slow = begin_call(&server, 40_000);
+    push(&server, &mut slow, &[frame(1, 4, 3, &call_head()), data(3, 10_000)].concat());
+    let mut fast = begin_call(&server, 90_000);
+    server.pass(Duration::from_secs(5));
+    for ended in 1..=2 {
+        server.give_way(server.held() - 1);
+        server.wait("an answer", |stats| stats.requests(Input::OtlpGrpc, Answer::Overloaded) == ended);
+        server.give_way(usize::MAX);
+    }
+    push(&server, &mut slow, &frame(1, 4, 5, &call_head()));
+    end_call(&server, &mut fast, 90_000);
+    server.wait("the other's", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 1);
+    assert_eq!(server.bodies().len(), 1);
+    assert_eq!(server.held(), limits::CALL_BYTES);
+    drop((slow, fast));
+    server.wait("their end", |stats| stats.connections.open == 0);
+    assert_eq!(server.held(), 0);
+}
+
 /// RFC 9113, 8.3.1: a Host beside `:authority` names the same, and a target ends; the connection's other calls go on.
 #[test]
 fn a_call_says_whom_it_is_for() {

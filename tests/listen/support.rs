@@ -32,6 +32,10 @@ pub struct Shared {
     /// Who sent them.
     pub peers: Mutex<Vec<Peer>>,
     pub stats: Mutex<Stats>,
+    /// The peer that has to give way, until no more than so many bytes are held.
+    pub greedy: Mutex<Option<(Peer, usize)>>,
+    /// Most calls begun and answers counted in one turn of the loop.
+    pub turn_calls_max: AtomicU64,
     pub idle: AtomicBool,
     pub stop: AtomicBool,
     pub quit: AtomicBool,
@@ -73,6 +77,14 @@ impl Intake for Stub {
     fn release(&mut self, _: Peer, bytes: usize) {
         let held = self.0.held.load(SeqCst);
         self.0.held.store(held.checked_sub(bytes).expect("never more released than reserved"), SeqCst);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.0.greedy.lock().unwrap().is_some_and(|(_, most)| self.0.held.load(SeqCst) > most)
+    }
+
+    fn gives_way(&self, peer: Peer) -> bool {
+        self.0.greedy.lock().unwrap().is_some_and(|(greedy, _)| greedy == peer) && self.is_wanted()
     }
 }
 
@@ -136,6 +148,8 @@ impl Server {
                     more = true;
                 }
                 state.idle.store(doors.idle(), SeqCst);
+                let calls = |stats: &Stats| stats.streams + stats.requests.as_flattened().iter().sum::<u64>();
+                state.turn_calls_max.fetch_max(calls(doors.stats()) - calls(&stats), SeqCst);
                 *stats = doors.stats().clone();
                 drop(stats);
                 state.pause(doors.stats());
@@ -178,6 +192,12 @@ impl Server {
 
     pub fn stats(&self) -> Stats {
         self.shared.stats.lock().unwrap().clone()
+    }
+
+    /// From now on 127.0.0.1 has to give way, until no more than so many bytes are held.
+    pub fn give_way(&self, most: usize) {
+        *self.shared.greedy.lock().unwrap() = Some((std::net::IpAddr::from([127, 0, 0, 1]).into(), most));
+        self.wake();
     }
 
     /// Waits until the doors' counters say so.

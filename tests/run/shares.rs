@@ -1,8 +1,12 @@
-//! One client holds all series and goes on sending new ones; another gets in as they expire (`--peer-share`).
+//! Shares of a peer, against the binary (`--peer-share`): one client holds all series and goes on sending new ones, or all of
+//! the budget for bodies with calls in progress; another gets in.
 
-use crate::binary::process::{Catchment, Http, samples, total, until, wall_ns};
+use crate::binary::process::{Catchment, EXPORT, Http, samples, total, until, wall_ns};
 use crate::common::{gauge, int, number, request_of};
 use prost::Message;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 const LIMIT: usize = 100;
 
@@ -42,4 +46,88 @@ fn a_newcomer_gets_what_frees_up_although_another_asks_for_all_of_it_all_the_tim
     assert_eq!(ended.code(), 0, "{ended:?}");
     assert!(ended.ledger().ends_with("; balanced"), "{ended:?}");
     assert!(ended.stderr.contains("peer_share") && ended.stderr.contains("--peer-share"), "{ended:?}");
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let head = [&(payload.len() as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// A connection with so many calls over HTTP/2 that have brought so many bytes and wait for more.
+fn calls(catchment: &Catchment, count: u32, bytes: usize) -> TcpStream {
+    let mut block = vec![0x83, 0x86, 0x04, EXPORT.len() as u8];
+    block.extend_from_slice(EXPORT.as_bytes());
+    // :authority, content-type
+    block.extend_from_slice(b"\x01\x01x\x0f\x10\x10application/grpc");
+    let mut stream = TcpStream::connect(catchment.ports.otlp_grpc.expect("a door")).expect("a listener");
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").expect("it reads");
+    // the window of a call is the usual one; that of the connection is there once it is told
+    let mut head = [0; 9];
+    loop {
+        stream.read_exact(&mut head).expect("a frame");
+        let mut rest = vec![0; usize::from(head[2])];
+        stream.read_exact(&mut rest).expect("a short one");
+        if head[3] == 8 {
+            break;
+        }
+    }
+    let mut all = Vec::new();
+    for stream in (1..).step_by(2).take(count as usize) {
+        all.extend_from_slice(&frame(1, 4, stream, &block));
+        // of a message of 1 MB
+        let body = [&[0, 0, 0x0f, 0x42, 0x40][..], &vec![0; bytes]].concat();
+        body.chunks(10_000).for_each(|piece| all.extend_from_slice(&frame(0, 0, stream, piece)));
+    }
+    stream.write_all(&all).expect("it reads");
+    stream
+}
+
+/// There is no limit of calls in progress for each peer, as they are within the budget for bodies, which has one: whoever
+/// holds it with calls, large or of no bytes at all, gives way to another as soon as that one is refused.
+#[test]
+fn calls_of_one_client_keep_no_other_out() {
+    for (bytes, shards) in [(5, "1"), (50_000, "1"), (5, "2"), (50_000, "2")] {
+        let arguments = ["--shards", shards, "--interval", "200ms", "--memory-limit", "96MiB", "--max-body", "2MiB"];
+        let catchment = Catchment::start(&arguments);
+        let mut admin = catchment.admin();
+        let mut page = || {
+            let page = samples(admin.get("/metrics").text());
+            let refused = page.iter().filter(|(name, _)| name.contains("overloaded")).map(|(_, n)| n).sum::<f64>();
+            let budget = ["catchment_body_budget_bytes", "catchment_body_budget_limit_bytes"].map(|n| total(&page, n));
+            (budget[0], budget[1], refused)
+        };
+        let mut held = Vec::new();
+        for _ in 0..120 {
+            held.push(calls(&catchment, 250, bytes));
+            let all = held.len() as f64 * 250.0;
+            // each is there, or was refused
+            let (taken, limit, refused) = until("its calls", || {
+                let (taken, limit, refused) = page();
+                (taken >= (all - refused) * (1_024.0 + bytes as f64)).then_some((taken, limit, refused))
+            });
+            if refused > 0.0 {
+                assert!(taken > limit * 0.95, "alone it may have all: {taken} of {limit}");
+                break;
+            }
+        }
+        let (_, limit, refused) = page();
+        assert!(refused > 0.0, "all of it is taken");
+        let door = catchment.ports.otlp_http.expect("a door");
+        let begun = Instant::now();
+        let tries = (1..50).find(|_| {
+            let mut other = Http::connect_as("127.0.0.2", door).expect("a place");
+            // some 400 kB of points
+            let points = (0..10_000).map(|i| number(&[("k", &i.to_string())], 0, wall_ns(), int(1))).collect();
+            other.export(&request_of("other", vec![gauge("g", points)]).encode_to_vec()).is_ok_and(|r| r.status == 200)
+        });
+        assert!(tries.is_some() && begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        let (taken, ..) =
+            until("the first one has its share", || Some(page()).filter(|(taken, ..)| *taken <= limit * 0.51));
+        assert!(taken > limit * 0.3, "no more of its calls are ended than that: {taken} of {limit}");
+        drop(held);
+        until("all is given back", || (page().0 == 0.0).then_some(()));
+        let ended = catchment.terminate();
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        assert!(ended.ledger().ends_with("; balanced"), "{ended:?}");
+    }
 }

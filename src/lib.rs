@@ -1,21 +1,22 @@
 //! Catchment: OpenTelemetry metrics in, exact aggregates out.
 //!
-//! Floors, top to bottom; imports go down only:
+//! Floors, top to bottom. Imports go down only; `tests/house.rs` reads this table and holds it.
 //!
-//! ```text
-//!  8  main.rs  cli                    words in, exit code out; one file per subcommand
-//!  7  runtime                         shards, the loop, pinning, timers, signals, shutdown   | load, tune (stand alone)
-//!  6  telemetry                       own metrics, admin door, log
-//!  5  listen   deliver   capture      doors with sockets | queue, retry, exporters | recorded requests
-//!  4  ingest        flush             staging, routes, commit        | cut, merge, batches
-//!  3  net  series  otlp  prometheus   protocol glue | index, groups, slabs | one room per format
-//!     cells                           what the words of a series' cells mean
-//!  2  wire  aggregate                 varints, tags, readers, writers | arithmetic of every kind
-//!  1  model  sync  clock  files       vocabulary | atomics behind a loom switch | time as a value | files, whole
-//!     ledger  examples                points counted | one example of what is warned of
-//!     units  nearest                  sizes, times and counts as people write them | the word that was meant
-//!  0  limits                          every bound, in one place
-//! ```
+//! | floor | rooms | what they are |
+//! |---|---|---|
+//! | 12 | main cli | words in, exit code out; one file per subcommand |
+//! | 11 | tune | measures the two below it |
+//! | 10 | runtime load | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone |
+//! | 9 | telemetry | own metrics, ledger pages |
+//! | 8 | listen deliver capture | doors with sockets; queue, retry, exporters; recorded requests |
+//! | 7 | ingest flush | staging, routes, commit; cut, merge, batches |
+//! | 6 | series | who exists, who owns: index, groups, slabs |
+//! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
+//! | 4 | net otlp prometheus | protocol glue; one room per format |
+//! | 3 | wire aggregate | varints, tags, readers, writers; arithmetic of every kind |
+//! | 2 | ledger log | points counted; lines for people |
+//! | 1 | model sync clock files units nearest | vocabulary; atomics behind a loom switch; time as a value; files, whole; sizes, times and counts as people write them; the word that was meant |
+//! | 0 | limits | every bound, in one place |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #![warn(missing_docs)]
 // With `--cfg loom` only the rooms that have models, and what they need, are built: cells lie in raw slabs of core's
@@ -40,6 +41,7 @@ pub mod limits;
 #[cfg(not(loom))]
 pub mod listen;
 pub mod load;
+pub mod log;
 pub mod model;
 mod nearest;
 pub mod net;
@@ -62,13 +64,5 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHME
 /// Exit code of bad usage: what is asked for cannot be meant.
 pub const USAGE: u8 = 2;
 
-/// A warning at the start, before the log runs or after, whatever `--log` says.
-pub(crate) fn warn(line: std::fmt::Arguments) {
-    let line = if telemetry::log::is_json() { format!("{line}") } else { format!("catchment: warning: {line}") };
-    telemetry::log::say(tracing::Level::WARN, &line, "");
-}
-
-/// A line for people on standard error: something is wrong. See `telemetry::log::say`, which others use.
-pub(crate) fn tell(line: std::fmt::Arguments) {
-    telemetry::log::say(tracing::Level::ERROR, &line, "");
-}
+/// Exit code of a failure at run time.
+pub const FAILURE: u8 = 1;

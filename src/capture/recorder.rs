@@ -131,11 +131,11 @@ impl Recorder {
                 let end = if full { "; it ended at --capture-limit" } else { "" };
                 let line =
                     format!("catchment: capture {path}: {requests} requests, {bytes} bytes; {dropped} dropped{end}");
-                crate::telemetry::log::say(tracing::Level::INFO, &line, "");
+                crate::log::say(tracing::Level::INFO, &line, "");
                 Ok(summary)
             }
             Err(error) => {
-                crate::tell(format_args!("catchment: capture {path}: {error}; it is not whole"));
+                crate::log::tell(format_args!("catchment: capture {path}: {error}; it is not whole"));
                 Err(error)
             }
         }

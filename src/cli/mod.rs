@@ -5,12 +5,10 @@
 mod pages;
 mod run;
 
+use crate::FAILURE;
 use crate::nearest::nearest;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-
-/// Exit code: a failure at run time.
-pub const FAILURE: u8 = 1;
 
 const ABOUT: &str = "OpenTelemetry metrics in, exact aggregates out";
 
@@ -60,8 +58,8 @@ pub fn main() -> u8 {
                 hide_stray_words(&mut error);
             }
             if error.use_stderr() && run::asks_for_json() {
-                crate::telemetry::log::speak_json();
-                crate::tell(format_args!("{}", error.to_string().trim_end()));
+                crate::log::speak_json();
+                crate::log::tell(format_args!("{}", error.to_string().trim_end()));
             } else {
                 // help and version are printed, and are no failure
                 let _ = error.print();
@@ -149,7 +147,7 @@ fn doubt_variables() {
     for name in strangers(names, &ours).into_iter().take(VARIABLES_NAMED_MAX) {
         let meant = nearest(&name, ours.iter().copied()).map(|meant| format!("; did you mean {meant}?"));
         let meant = meant.unwrap_or_else(|| "; run --help has all there are".into());
-        crate::warn(format_args!("{}: no flag has this variable, so it is ignored{meant}", name.escape_debug()));
+        crate::log::warn(format_args!("{}: no flag has this variable, so it is ignored{meant}", name.escape_debug()));
     }
 }
 
@@ -179,7 +177,7 @@ fn strangers(names: impl Iterator<Item = String>, ours: &[&str]) -> Vec<String> 
 
 fn run(options: run::Options) -> u8 {
     if options.is_json() {
-        crate::telemetry::log::speak_json();
+        crate::log::speak_json();
     }
     doubt_variables();
     // first of all: gone even where the configuration is refused
@@ -190,7 +188,7 @@ fn run(options: run::Options) -> u8 {
         Ok(plan) => crate::runtime::run(plan),
         Err(problems) => {
             for problem in problems {
-                crate::tell(format_args!("catchment: {}", run::Options::named(problem)));
+                crate::log::tell(format_args!("catchment: {}", run::Options::named(problem)));
             }
             crate::USAGE
         }
@@ -198,13 +196,13 @@ fn run(options: run::Options) -> u8 {
 }
 
 fn refused(problem: &str) -> u8 {
-    crate::tell(format_args!("catchment: {problem}"));
+    crate::log::tell(format_args!("catchment: {problem}"));
     crate::USAGE
 }
 
 fn told(result: Result<u8, String>) -> u8 {
     result.unwrap_or_else(|problem| {
-        crate::tell(format_args!("catchment: {problem}"));
+        crate::log::tell(format_args!("catchment: {problem}"));
         FAILURE
     })
 }

@@ -134,7 +134,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
             if terminal { write!(std::io::stderr(), "\r\x1b[2K{line}") } else { writeln!(std::io::stderr(), "{line}") };
     };
     let refused = |problem: String| {
-        crate::tell(format_args!("catchment: {problem}"));
+        crate::log::tell(format_args!("catchment: {problem}"));
         Ok(crate::USAGE)
     };
     let outcome = if options.verify {
@@ -157,7 +157,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     }
     if options.json {
         // the summary has them, too
-        outcome.complaints().iter().for_each(|complaint| crate::tell(format_args!("catchment: {complaint}")));
+        outcome.complaints().iter().for_each(|complaint| crate::log::tell(format_args!("catchment: {complaint}")));
     }
     let text = if options.json { outcome.json() + "\n" } else { outcome.summary() };
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;

@@ -331,7 +331,7 @@ pub fn sink_command(options: &SinkOptions) -> Result<u8, String> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
         .map_err(|error| format!("signals: {error}"))?;
     let sink = Sink::start(options.clone())?;
-    crate::tell(format_args!("sink: OTLP/gRPC and OTLP/HTTP on {0}, totals on http://{0}/totals", sink.address()));
+    crate::log::tell(format_args!("sink: OTLP/gRPC and OTLP/HTTP on {0}, totals on http://{0}/totals", sink.address()));
     signals.forever().next();
     let text = sink.totals().json() + "\n";
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;

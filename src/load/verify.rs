@@ -63,7 +63,7 @@ pub fn send_verified(
     let server = match &options.endpoint {
         Some(_) => {
             if options.sink.is_none() {
-                crate::tell(format_args!(
+                crate::log::tell(format_args!(
                     "the sink listens on {0}: the server needs --out otlp-grpc://{0}",
                     sink.address()
                 ));

@@ -2,8 +2,8 @@
 
 use super::bind::Addresses;
 use super::{Memory, Plan};
-use crate::telemetry::ledger::quoted;
-use crate::telemetry::log;
+use crate::log;
+use crate::log::quoted;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -202,9 +202,9 @@ impl Control {
             let now = clock::now();
             if threads.iter().any(JoinHandle::is_finished) {
                 // a shard never ends by itself: its panic has been printed
-                crate::tell(format_args!("catchment: a shard ended unexpectedly; what it held is lost"));
+                crate::log::tell(format_args!("catchment: a shard ended unexpectedly; what it held is lost"));
                 // the others run on, and hold what they hold
-                return End { code: crate::cli::FAILURE, stuck: true };
+                return End { code: crate::FAILURE, stuck: true };
             }
             let wait = if busy { Duration::ZERO } else { self.wait(now) };
             let signalled;
@@ -451,7 +451,7 @@ impl Control {
         // ORDERING: a flag; publishes nothing
         self.told.store(true, Relaxed);
         if failed {
-            return crate::cli::FAILURE;
+            return crate::FAILURE;
         }
         // nothing switches any more
         let mut count = Count::begin(&self.house);
@@ -463,13 +463,13 @@ impl Control {
         // points of a cut that is not merged are neither in open banks nor emitted
         if self.house.board.all_merged(self.number) && Some(tally.open() as u64) != counted {
             let (open, counted) = (tally.open(), counted.unwrap_or_default());
-            crate::tell(format_args!(
+            crate::log::tell(format_args!(
                 "catchment: the ledger has {open} open points, the cells {counted}: please report this"
             ));
-            return crate::cli::FAILURE;
+            return crate::FAILURE;
         }
         if !ledger.balanced() {
-            return crate::cli::FAILURE;
+            return crate::FAILURE;
         }
         let lost = destinations.iter().any(|(_, row)| row.dropped_total() + row.queued > 0);
         // points that the deadline kept from being merged never became output points: as undelivered as those queued
@@ -564,7 +564,7 @@ impl View {
             scrapes: (counts.scrapes, counts.superseded, counts.scrapes_refused),
             page_cases: counts.left_out,
             capture: self.capture.as_ref().map(capture::Watch::read),
-            log_dropped: crate::telemetry::log::dropped(),
+            log_dropped: crate::log::dropped(),
             resident: clock::resident(),
             uptime: (clock::mono() - self.started.mono_ns) as f64 * 1e-9,
         }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 pub(super) fn say(plan: &Plan, there: &Available) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for doubt in all(plan, there, cores) {
-        crate::warn(format_args!("{doubt}"));
+        crate::log::warn(format_args!("{doubt}"));
     }
 }
 

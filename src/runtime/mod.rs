@@ -50,7 +50,6 @@ use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::allocator;
 use crate::sync::cut::CutBoard;
-use crate::telemetry;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -181,18 +180,18 @@ impl House {
 
 /// Runs until SIGTERM or Ctrl-C; returns the exit code.
 pub fn run(plan: Plan) -> u8 {
-    if let Err(problem) = telemetry::log::start(&plan.log) {
-        crate::tell(format_args!("catchment: {problem}"));
+    if let Err(problem) = crate::log::start(&plan.log) {
+        crate::log::tell(format_args!("catchment: {problem}"));
         return crate::USAGE;
     }
     let code = match start(plan) {
         Ok(code) => code,
         Err(Problem { code, words }) => {
-            crate::tell(format_args!("catchment: {words}"));
+            crate::log::tell(format_args!("catchment: {words}"));
             code
         }
     };
-    telemetry::log::flush(LOG_FLUSH_MAX);
+    crate::log::flush(LOG_FLUSH_MAX);
     code
 }
 
@@ -202,7 +201,7 @@ struct Problem {
 }
 
 fn failure(words: impl std::fmt::Display) -> Problem {
-    Problem { code: crate::cli::FAILURE, words: words.to_string() }
+    Problem { code: crate::FAILURE, words: words.to_string() }
 }
 
 fn usage(words: String) -> Problem {
@@ -346,7 +345,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     }
     // the shards are gone, and their taps with them
     match recorder.map(capture::Recorder::finish) {
-        Some(Err(_)) if code == 0 => Ok(crate::cli::FAILURE),
+        Some(Err(_)) if code == 0 => Ok(crate::FAILURE),
         _ => Ok(code),
     }
 }

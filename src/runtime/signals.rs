@@ -15,7 +15,6 @@ use crate::deliver::Sender;
 use crate::ledger::{self, Tally};
 use crate::limits::{END_GRACE, HURRY, LOG_FLUSH_MAX};
 use crate::sync::row::Row;
-use crate::telemetry;
 use crate::telemetry::ledger::Ledger;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -41,7 +40,7 @@ pub(super) struct Account {
 impl Account {
     /// Ends the process here and now, with the ledger as it stands.
     fn end(&self) -> ! {
-        crate::tell(format_args!(
+        crate::log::tell(format_args!(
             "catchment: the end takes longer than --shutdown-timeout and {END_GRACE:?}; what is left is lost"
         ));
         // ORDERING: a flag; publishes nothing
@@ -53,8 +52,8 @@ impl Account {
             let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
             ledger.say();
         }
-        telemetry::log::flush(LOG_FLUSH_MAX);
-        std::process::exit(crate::cli::FAILURE.into());
+        crate::log::flush(LOG_FLUSH_MAX);
+        std::process::exit(crate::FAILURE.into());
     }
 }
 
@@ -124,7 +123,7 @@ pub(super) fn say_stuck(stuck: &[String], house: &House, now_ns: u64) {
         if stuck.contains(&format!("shard-{number}")) {
             // ORDERING: a time; publishes nothing
             let busy = Duration::from_nanos(now_ns.saturating_sub(beat.load(Relaxed)));
-            crate::tell(format_args!(
+            crate::log::tell(format_args!(
                 "catchment: shard {number} does not end: busy with one turn of its loop for {busy:.1?}; what it holds is lost"
             ));
         }

@@ -2,6 +2,7 @@
 
 use crate::deliver::{DestinationRow, Dropped};
 use crate::ledger::{Effect, Tally};
+use crate::log::quoted;
 use crate::model::{Input, Kind, Reject};
 use std::fmt::Write;
 
@@ -94,7 +95,7 @@ impl Ledger<'_> {
     pub(crate) fn say(&self) {
         let level = if self.balanced() { tracing::Level::INFO } else { tracing::Level::ERROR };
         let fields = format!(",\"ledger\":{}", self.json().trim_end());
-        super::log::say(level, &format_args!("catchment: {}", self.line()), &fields);
+        crate::log::say(level, &format_args!("catchment: {}", self.line()), &fields);
     }
 
     /// The last line at exit.
@@ -132,23 +133,4 @@ fn comma(out: &mut String, first: &mut bool) {
     if !std::mem::replace(first, false) {
         out.push(',');
     }
-}
-
-/// A JSON string.
-pub fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c if (c as u32) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

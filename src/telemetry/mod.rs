@@ -1,9 +1,8 @@
-//! What Catchment says of itself: metrics, ledger, health, banner, log.
+//! What Catchment says of itself: metrics, ledger, health.
 //!
-//! Knows counters and their names; does not know who counts or which door shows it. Pure but for `log`.
+//! Knows counters and their names; does not know who counts or which door shows it. Pure.
 
 pub mod ledger;
-pub mod log;
 #[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]

@@ -58,7 +58,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
     }
     if let Some(at) = capture.torn_at {
         let path = path.display();
-        crate::tell(format_args!("catchment: --capture {path}: its last record, at byte {at}, is not whole"));
+        crate::log::tell(format_args!("catchment: --capture {path}: its last record, at byte {at}, is not whole"));
     }
     Ok(())
 }

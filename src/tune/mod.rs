@@ -79,7 +79,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
         (note, more) => note.or(more.map(String::from)),
     };
     if let Some(note) = &note {
-        crate::tell(format_args!("catchment: {note}"));
+        crate::log::tell(format_args!("catchment: {note}"));
     }
     let mut meter = Meter { plan: &plan, folder: &folder, stop: &stop, rounds: Vec::new(), capture: None };
     if source == Source::Memory {

@@ -49,7 +49,7 @@ pub(super) fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<Strin
         let alone = f64::midpoint(spin(&[a], plan, stop)?, spin(&[b], plan, stop)?);
         let arithmetic = (alone, spin(&[a, b], plan, stop)?);
         rows.iter_mut().zip([own, same, apart, arithmetic]).for_each(|(row, rates)| row.push(rates));
-        crate::tell(format_args!("round {number} of {}", plan.rounds));
+        crate::log::tell(format_args!("round {number} of {}", plan.rounds));
     }
     let mut out = format!("two cores against one, in memory, no sockets; {}\n", plan.traffic());
     let same = format!("both shards the same {HOT_SERIES} series");

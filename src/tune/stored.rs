@@ -36,7 +36,10 @@ pub fn stored_count(path: &Path) -> Result<Option<usize>, String> {
     match read(&text, &Machine::here()).map_err(named)? {
         Found::Count(count) => Ok(Some(count)),
         Found::Elsewhere(why) => {
-            crate::warn(format_args!("--tuning {}: {why}; --shards auto takes the available cores", path.display()));
+            crate::log::warn(format_args!(
+                "--tuning {}: {why}; --shards auto takes the available cores",
+                path.display()
+            ));
             Ok(None)
         }
     }

@@ -1,6 +1,8 @@
 //! The log: `tracing` to standard error, as text or JSON; never a line per point or request. As JSON every line of the
 //! process is an event, the banner, the ledger and refusals too: whoever reads that stream parses each.
 //!
+//! Knows lines and levels; does not know who says them or why.
+//!
 //! ```text
 //!   any thread ─► try_send, or count the line as dropped ─► queue ─► thread "log" ─► standard error
 //! ```
@@ -9,7 +11,6 @@
 //! counted, and told once lines flow again. Bounds: `limits::LOG_LINES_MAX` lines and `LOG_BYTES_MAX` bytes wait; the end
 //! waits for them at most as long as it says.
 
-use super::ledger::quoted;
 use crate::limits::{LOG_BYTES_MAX, LOG_LINES_MAX};
 use std::fmt;
 use std::fs::File;
@@ -152,6 +153,36 @@ pub(crate) fn say(level: Level, line: &dyn fmt::Display, fields: &str) {
     }
 }
 
+/// A warning at the start, before the log runs or after, whatever `--log` says.
+pub(crate) fn warn(line: fmt::Arguments) {
+    let line = if is_json() { format!("{line}") } else { format!("catchment: warning: {line}") };
+    say(Level::WARN, &line, "");
+}
+
+/// A line for people on standard error: something is wrong.
+pub(crate) fn tell(line: fmt::Arguments) {
+    say(Level::ERROR, &line, "");
+}
+
+/// A JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c if (c as u32) < 0x20 => {
+                let _ = fmt::Write::write_fmt(&mut out, format_args!("\\u{:04x}", c as u32));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// An event as `tracing` writes them.
 fn event(level: Level, line: &str, fields: &str) -> String {
     let mut time = String::new();
@@ -223,7 +254,7 @@ pub fn start(filter: &str) -> Result<(), String> {
         std::panic::set_hook(Box::new(|panic| {
             let thread = std::thread::current();
             let trace = std::backtrace::Backtrace::capture();
-            crate::tell(format_args!("thread '{}' {panic}\n{trace}", thread.name().unwrap_or("?")));
+            self::tell(format_args!("thread '{}' {panic}\n{trace}", thread.name().unwrap_or("?")));
         }));
     }
     let registry = tracing_subscriber::registry().with(targets);

@@ -10,8 +10,7 @@
 use super::directory::Owner;
 use super::merge::Cut;
 use crate::cells::lifecycle::{self, Outcome};
-use crate::cells::shape::{STATE, Shape};
-use crate::cells::stamp::interval_of;
+use crate::cells::{Bank, Shape, head};
 use crate::ledger::{Note, Tally};
 use crate::model::Temporality;
 use crate::series::registry::DeadCell;
@@ -19,7 +18,6 @@ use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Times remembered.
 const AGES_MAX: u64 = 1024;
@@ -65,12 +63,12 @@ impl Owner {
     }
 
     /// The intervals in the stamps of both banks, and the state word, of a cell.
+    ///
+    /// ORDERING: the stamps are read Relaxed: the fence in `begin_retire` stands between mark and stamps.
     fn stamps(&self, series: &Series, cell: CellRef, with: impl FnOnce([u32; 2], &std::sync::atomic::AtomicU64)) {
         let shape = Self::shape(series, cell.cumulative);
         if let Some(words) = self.registry.slab(cell.core as usize).run(cell.line, shape.words()) {
-            // ORDERING: Relaxed: the fence in `begin_retire` stands between mark and stamps
-            let stamp = |bank: usize| interval_of(words[shape.bank(bank).start].load(Relaxed));
-            with([stamp(0), stamp(1)], &words[STATE]);
+            with([0, 1].map(|bank| Bank::new(words, shape, bank).interval()), head::state(words));
         }
     }
 

@@ -8,21 +8,18 @@
 use super::batch::Point;
 use super::directory::Owner;
 use super::ended::Mark;
-use super::merge::{Cut, Link, Stands, get, put_chain};
+use super::merge::{Cut, Link, Stands, put_chain};
 use crate::aggregate::explicit::{self, Words};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
-use crate::cells::shape::{FLAGS, Shape, cumulative_region as cr, ended_flag, value_flag};
-use crate::cells::stamp::points_of;
+use crate::cells::cumulative_histogram::{self, Folded, Part, region};
+use crate::cells::{Shape, block};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Kind, Temporality};
+use crate::series::Series;
 use crate::series::slab::SlabWriter;
-use crate::series::{CellRef, Series};
 use std::sync::atomic::AtomicU64;
-
-/// Regions of an owner's block: two value slots, and the chain's last point.
-const CHAIN: usize = 2;
 
 /// The arithmetic of one kind of histogram: an interval's *step*, and the *total* it leads to. What adds returns `true`
 /// where a count would leave 64 bits (M8); nothing is added then.
@@ -216,30 +213,32 @@ impl Owner {
         slab: &mut SlabWriter,
         tally: &mut Tally,
     ) -> Option<Point> {
-        let words = shape_of(series, false).region();
+        let words = block::region_words(series.group.kind, series.group.buckets());
         sums.begin(words);
         let (mut has_delta, mut left_out, mut with_effect, mut mark) = (false, 0, 0, Mark::default());
         let points = self.touched(
             cut,
             series,
             |cumulative| shape_of(series, cumulative),
-            |cell, shape, bank, cells| {
-                let (flags, at) = (get(cells, FLAGS), shape.bank(bank).start);
-                if flags & ended_flag(bank) != 0 {
-                    mark.at(get(cells, at + cr::ENDED));
+            |cell, bank, index| match cumulative_histogram::fold(bank) {
+                Folded::Delta(region) => {
+                    let points = bank.points();
+                    with_effect += points;
+                    match region {
+                        Some(region) => {
+                            has_delta = true;
+                            left_out += u64::from(sums.add(region));
+                        }
+                        None => mark.delta |= points > 0,
+                    }
                 }
-                if !shape.cumulative() {
-                    with_effect += u64::from(points_of(get(cells, at)));
-                }
-                if flags & value_flag(bank) == 0 {
-                    mark.delta |= !shape.cumulative() && points_of(get(cells, at)) > 0;
-                    return;
-                }
-                if shape.cumulative() {
-                    links.push(Link::new(cell, shape, bank, cells));
-                } else {
-                    has_delta = true;
-                    left_out += u64::from(sums.add(region(shape, bank, 0, cells)));
+                Folded::Cumulative { span, ended } => {
+                    if let Some(time) = ended {
+                        mark.at(time);
+                    }
+                    if let Some(span) = span {
+                        links.push(Link { span, cell, bank: index });
+                    }
                 }
             },
         );
@@ -251,14 +250,13 @@ impl Owner {
         }
         if series.block() == 0 {
             // line numbers are kept one higher, so that 0 is "none"
-            series.put_block(slab.allocate(3 * words) + 1);
+            series.put_block(slab.allocate(series.group.block_words()) + 1);
             self.registry.settle_block(&series.group);
         }
-        let block = slab.run(series.block() - 1, 3 * words);
-        let part = |i: usize| &block[i * words..(i + 1) * words];
+        let block = slab.run(series.block() - 1, series.group.block_words());
         Link::sort(links);
-        let newest = self.chain_histograms(cut, series, (links, has_delta), part(CHAIN), sums, tally);
-        let times = self.total_of(cut, series, sums, Came { has_delta, newest }, block, tally);
+        let newest = self.chain_histograms(cut, series, (links, has_delta), block::chain(block, words), sums, tally);
+        let times = self.total_of(cut, series, sums, Came { has_delta, newest }, (block, words), tally);
         let point = times.map(|(start, time)| {
             let base = self.words.len();
             self.words.resize(base + 2 * words, 0);
@@ -268,7 +266,8 @@ impl Owner {
             Point { time, start, words: base as u32, has_delta: true, ..Point::default() }
         });
         if mark.is_set() {
-            let end = |series: &Series| series.end(cut.number, |from, to| explicit::copy(&mut part(to), &part(from)));
+            let slot = |slot: usize| block::slot(block, words, slot);
+            let end = |series: &Series| series.end(cut.number, |from, to| explicit::copy(&mut slot(to), &slot(from)));
             mark.has_delta = has_delta;
             self.end = self.ended(cut, series, mark, point.is_some(), end);
         }
@@ -291,11 +290,10 @@ impl Owner {
         series: &Series,
         sums: &mut impl Arithmetic,
         came: Came<'_>,
-        block: &[AtomicU64],
+        (block, words): (&[AtomicU64], usize),
         tally: &mut Tally,
     ) -> Option<(u64, u64)> {
-        let words = block.len() / 3;
-        let part = |i: usize| &block[i * words..(i + 1) * words];
+        let value = |slot: usize| block::slot(block, words, slot);
         if !came.has_delta && came.newest.is_none() {
             return None;
         }
@@ -308,21 +306,21 @@ impl Owner {
         let times = match came.newest {
             Some((link, shown)) if !series.has_delta() => {
                 sums.total_is(shown);
-                series.put_start(link.newest_start);
-                (link.newest_start, link.newest_time)
+                series.put_start(link.span.newest_start);
+                (link.span.newest_start, link.span.newest_time)
             }
             _ => {
                 if series.newest().is_none() {
                     series.put_start(cut.from);
                 }
-                if sums.total_after(series.newest().map(part)) {
+                if sums.total_after(series.newest().map(value)) {
                     self.leave_out(series, 1, tally);
                     series.put_start(cut.from);
                 }
                 (cut.start_of(series), cut.boundary)
             }
         };
-        series.with_slot(cut.number, |_, slot| sums.put_total(&mut part(slot)));
+        series.with_slot(cut.number, |_, slot| sums.put_total(&mut value(slot)));
         Some(times)
     }
 
@@ -340,11 +338,9 @@ impl Owner {
         let shape = shape_of(series, true);
         let mut newest_of_all = None;
         for link in links {
-            let CellRef { core, line, .. } = link.cell;
-            let Some(cells) = self.registry.slab(core as usize).run(line, shape.words()) else { continue };
-            let part = |i: usize| region(shape, link.bank, i, cells);
-            let newest = part(1);
-            let first = if link.chained { part(0) } else { newest };
+            let Some(bank) = self.bank(link.cell, shape, link.bank) else { continue };
+            let newest = region(bank, Part::Last);
+            let first = if link.span.is_chained { region(bank, Part::First) } else { newest };
             let stands = self.stands(series, link, cut.boundary);
             let left_out = match (stands, series.chain()) {
                 (Stands::Superseded, _) => None,
@@ -358,7 +354,7 @@ impl Owner {
                     Some(sums.add_difference())
                 }
                 (Stands::Behind, Some(chain)) => {
-                    if !newer(link.first_start, chain.start) && sums.follows(first, last) {
+                    if !newer(link.span.first_start, chain.start) && sums.follows(first, last) {
                         Some(sums.add_difference())
                     } else {
                         tally.note(Note::Reset, 1);
@@ -372,24 +368,19 @@ impl Owner {
                 continue;
             }
             let needs_steps = has_delta || series.has_delta() || cut.deltas;
-            if stands == Stands::Baseline && needs_steps && get(first, 0) != 0 {
+            if stands == Stands::Baseline && needs_steps && Words::get(&first, 0) != 0 {
                 self.without_base(series, tally);
             }
             if let Some(left_out) = left_out {
-                let too = link.chained && stands != Stands::Within && sums.add_gained(part(2));
+                let too =
+                    link.span.is_chained && stands != Stands::Within && sums.add_gained(region(bank, Part::Gained));
                 self.leave_out(series, u64::from(left_out) + u64::from(too), tally);
                 explicit::copy(&mut last, &newest);
                 put_chain(cut, series, link, stands, Value::Int(0));
             }
-            series.put_time(link.newest_time);
+            series.put_time(link.span.newest_time);
             newest_of_all = Some((*link, newest));
         }
         newest_of_all
     }
-}
-
-/// Region `i` of a bank.
-fn region(shape: Shape, bank: usize, i: usize, cells: &[AtomicU64]) -> &[AtomicU64] {
-    let (at, range) = (shape.bank(bank).start, shape.region_in_bank(i));
-    &cells[at + range.start..at + range.end]
 }

@@ -20,19 +20,13 @@ use super::batch::{self, Point, View};
 use super::directory::Owner;
 use super::ended::Mark;
 use crate::aggregate::number::{self, Value};
-use crate::cells::shape::{
-    self as cell, FLAGS, Shape, chain_flag, cumulative as c, cumulative_region as cr, double_flag, ended_flag,
-    reset_flag, value_flag,
-};
-use crate::cells::stamp::{interval_of, points_of};
+use crate::cells::{Bank, Shape, Span, cumulative_sum, delta_sum};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Kind, Peer, Temporality};
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Chain, Series};
 use crate::sync::cut::{Times, View as Board};
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of a series' attributes from which on the batch is looked at after each.
 const LONG_BYTES: usize = 4_096;
@@ -87,63 +81,20 @@ impl Cut {
     }
 }
 
-/// ORDERING: a closed bank is quiet; the cut board's Acquire ordered these loads after its last store.
-#[inline]
-pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
-    words[i].load(Relaxed)
-}
-
-/// A touched cumulative bank: what one core saw of the stream, and where (`cells::shape`).
+/// A touched cumulative bank: what one core saw of the stream, and where.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
-    pub(super) first_start: u64,
-    pub(super) first_time: u64,
-    pub(super) last_start: u64,
-    pub(super) last_time: u64,
-    pub(super) newest_start: u64,
-    pub(super) newest_time: u64,
-    /// There was a reset between first and last.
-    reset: bool,
-    /// There are first, last and gained; else there is a newest point, which stands for first and last.
-    pub(super) chained: bool,
+    pub(super) span: Span,
     pub(super) cell: CellRef,
     pub(super) bank: usize,
-    /// Points that are not settled yet.
-    points: u32,
 }
 
 impl Link {
-    /// Reads it.
-    pub(super) fn new(cell: CellRef, shape: Shape, bank: usize, words: &[AtomicU64]) -> Link {
-        let (flags, at) = (get(words, FLAGS), shape.bank(bank).start);
-        let word = |number, region| get(words, at + if shape == Shape::CumulativeNumber { number } else { region });
-        let mut link = Link {
-            first_start: word(c::FIRST_START, cr::FIRST_START),
-            first_time: word(c::FIRST_TIME, cr::FIRST_TIME),
-            last_start: word(c::LAST_START, cr::LAST_START),
-            last_time: word(c::LAST_TIME, cr::LAST_TIME),
-            newest_start: word(c::NEWEST_START, cr::NEWEST_START),
-            newest_time: word(c::NEWEST_TIME, cr::LAST_TIME),
-            reset: flags & reset_flag(bank) != 0,
-            chained: flags & chain_flag(bank) != 0,
-            cell,
-            bank,
-            points: points_of(get(words, at)),
-        };
-        if shape == Shape::CumulativeNumber && flags & ended_flag(bank) != 0 {
-            // the newest time is that of a point without a value
-            link.newest_time = link.last_time;
-        }
-        if !link.chained {
-            (link.first_start, link.last_start) = (link.newest_start, link.newest_start);
-            (link.first_time, link.last_time) = (link.newest_time, link.newest_time);
-        }
-        link
-    }
-
     /// By time; what two cores took alike comes as its longer part first, so that the other adds nothing.
     pub(super) fn sort(links: &mut [Link]) {
-        links.sort_unstable_by_key(|link| (link.first_time, std::cmp::Reverse(link.newest_time), link.cell.core));
+        links.sort_unstable_by_key(|link| {
+            (link.span.first_time, std::cmp::Reverse(link.span.newest_time), link.cell.core)
+        });
     }
 }
 
@@ -361,22 +312,27 @@ impl Owner {
         cut: &Cut,
         series: &Series,
         shape: impl Fn(bool) -> Shape,
-        mut visit: impl FnMut(CellRef, Shape, usize, &[AtomicU64]),
+        mut visit: impl FnMut(CellRef, Bank<'_>, usize),
     ) -> u64 {
         let mut points = 0;
         series.each_cell(|cell| {
             let Some(closed) = cut.cores.get(cell.core as usize).and_then(|core| core.closed) else { return };
-            let shape = shape(cell.cumulative);
-            let Some(words) = self.registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
-            let at = shape.bank(closed.bank).start;
-            let word = get(words, at);
-            if interval_of(word) != closed.interval {
-                return;
+            let Some(bank) = self.bank(cell, shape(cell.cumulative), closed.bank) else { return };
+            if let Some(open) = bank.points_of(closed.interval) {
+                points += open;
+                visit(cell, bank, closed.bank);
             }
-            points += u64::from(points_of(word));
-            visit(cell, shape, closed.bank, words);
         });
         points
+    }
+
+    /// A bank of a cell.
+    ///
+    /// ORDERING: a closed bank is quiet; the cut board's Acquire ordered what is read of it after its last store.
+    #[inline(always)]
+    pub(super) fn bank(&self, cell: CellRef, shape: Shape, bank: usize) -> Option<Bank<'_>> {
+        let words = self.registry.slab(cell.core as usize).run(cell.line, shape.words())?;
+        Some(Bank::new(words, shape, bank))
     }
 
     fn sum(&mut self, cut: &Cut, series: &Series, monotonic: bool, tally: &mut Tally) -> Option<Point> {
@@ -405,32 +361,28 @@ impl Owner {
     ) -> Option<Point> {
         let mut delta: Option<Value> = None;
         let (mut overflows, mut with_effect, mut lost) = (0, 0, 0);
-        let shape_of = |cumulative| if cumulative { Shape::CumulativeNumber } else { Shape::Number };
-        let points = self.touched(cut, series, shape_of, |cell, shape, bank, words| {
-            let at = shape.bank(bank).start;
-            let flags = get(words, FLAGS);
-            let points = u64::from(points_of(get(words, at)));
-            if shape == Shape::Number {
+        let shape_of = |cumulative| if cumulative { Shape::CumulativeSum } else { Shape::DeltaSum };
+        let points = self.touched(cut, series, shape_of, |cell, bank, index| {
+            let points = bank.points();
+            if bank.shape() == Shape::DeltaSum {
                 with_effect += points;
-                if points == get(words, at + cell::NO_VALUES) {
+                let Some(value) = delta_sum::fold(bank) else {
                     mark.delta |= points > 0;
                     return;
-                }
-                let value = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
+                };
                 let (sum, overflow) = delta.unwrap_or(Value::Int(0)).add(value);
                 overflows += u64::from(overflow);
                 delta = Some(if delta.is_none() { value } else { sum });
                 return;
             }
-            let is_ended = flags & ended_flag(bank) != 0;
-            if is_ended {
-                mark.at(get(words, at + c::NEWEST_TIME));
+            let cumulative_sum::Folded { span, ended } = cumulative_sum::fold(bank);
+            if let Some(time) = ended {
+                mark.at(time);
             }
-            if flags & value_flag(bank) != 0 && (flags & chain_flag(bank) != 0 || !is_ended) {
-                links.push(Link::new(cell, shape, bank, words));
-            } else {
+            match span {
+                Some(span) => links.push(Link { span, cell, bank: index }),
                 // a second writer's, whose newest value is not known any more
-                lost += points;
+                None => lost += points,
             }
         });
         tally.emit(points);
@@ -453,8 +405,8 @@ impl Owner {
         overflows += u64::from(overflow);
         let (value, start, time) = match chained {
             Some((_, newest, value)) if !series.has_delta() => {
-                series.put_start(newest.newest_start);
-                (value, newest.newest_start, newest.newest_time)
+                series.put_start(newest.span.newest_start);
+                (value, newest.span.newest_start, newest.span.newest_time)
             }
             _ => {
                 if series.newest().is_none() {
@@ -483,16 +435,8 @@ impl Owner {
         let mut total = Value::Int(0);
         let mut newest = None;
         for link in links {
-            let shape = Shape::CumulativeNumber;
-            let words = self.registry.slab(link.cell.core as usize).run(link.cell.line, shape.words())?;
-            let at = shape.bank(link.bank).start;
-            let double = get(words, FLAGS) & double_flag(link.bank) != 0;
-            let value = |i: usize| Value::from_bits(get(words, at + i), double);
-            let shown = value(c::NEWEST_VALUE);
-            let (first, last, gained) = match link.chained {
-                true => (value(c::FIRST_VALUE), value(c::LAST_VALUE), value(c::GAINED)),
-                false => (shown, shown, Value::from_bits(0, double)),
-            };
+            let bank = self.bank(link.cell, Shape::CumulativeSum, link.bank)?;
+            let cumulative_sum::Values { first, last, gained, newest: shown } = cumulative_sum::values(bank);
             let stands = self.stands(series, link, cut.boundary);
             let step = match (stands, series.chain()) {
                 (Stands::Superseded, _) => None,
@@ -502,7 +446,7 @@ impl Owner {
                     Some((last.sub(chain.value), false))
                 }
                 (Stands::Behind, Some(chain)) => {
-                    let (step, reset) = number::step(chain.value, chain.start, first, link.first_start, monotonic);
+                    let (step, reset) = number::step(chain.value, chain.start, first, link.span.first_start, monotonic);
                     tally.note(Note::Reset, u64::from(reset));
                     Some(step.add(gained))
                 }
@@ -522,7 +466,7 @@ impl Owner {
                 total = sum;
                 put_chain(cut, series, link, stands, last);
             }
-            series.put_time(link.newest_time);
+            series.put_time(link.span.newest_time);
             newest = Some((*link, shown));
         }
         newest.map(|(link, shown)| (total, link, shown))
@@ -530,13 +474,13 @@ impl Owner {
 
     /// Says what became of a link's points, before the chain moves on; `counts`: its increments do.
     pub(super) fn settle(&self, series: &Series, link: &Link, stands: Stands, counts: bool, tally: &mut Tally) {
-        let all = u64::from(link.points);
-        let again = || series.chain().is_some_and(|chain| chain.time == link.first_time);
+        let all = link.span.points;
+        let again = || series.chain().is_some_and(|chain| chain.time == link.span.first_time);
         let (effect, points) = match stands {
             Stands::Superseded => (Effect::Superseded, all),
             _ if !counts => (Effect::Overlapping, all),
             // without a chain they are a second writer's, and all but the newest are gone
-            Stands::Baseline => (Effect::Baseline, if link.chained { all.min(1) } else { all }),
+            Stands::Baseline => (Effect::Baseline, if link.span.is_chained { all.min(1) } else { all }),
             Stands::Within if again() => (Effect::Superseded, all.min(1)),
             _ => (Effect::Superseded, 0),
         };
@@ -572,22 +516,22 @@ impl Owner {
     /// How a link stands to the chain.
     pub(super) fn stands(&self, series: &Series, link: &Link, boundary: u64) -> Stands {
         let Some(chain) = series.chain() else {
-            if self.counts_whole(link.first_start, link.first_time, boundary) {
+            if self.counts_whole(link.span.first_start, link.span.first_time, boundary) {
                 return Stands::Whole;
             }
             return Stands::Baseline;
         };
-        if link.newest_time <= series.time() {
+        if link.span.newest_time <= series.time() {
             return Stands::Superseded;
         }
-        if link.first_time <= chain.time {
-            let one_run = !link.reset && [link.first_start, link.last_start] == [chain.start; 2];
-            return if one_run && chain.time <= link.last_time { Stands::Within } else { Stands::Second };
+        if link.span.first_time <= chain.time {
+            let one_run = !link.span.has_reset && [link.span.first_start, link.span.last_start] == [chain.start; 2];
+            return if one_run && chain.time <= link.span.last_time { Stands::Within } else { Stands::Second };
         }
-        if !number::older(link.first_start, chain.start) {
+        if !number::older(link.span.first_start, chain.start) {
             return Stands::Behind;
         }
-        if chain.cut <= self.idle_since() && number::older(link.last_start, chain.start) {
+        if chain.cut <= self.idle_since() && number::older(link.span.last_start, chain.start) {
             return Stands::Baseline;
         }
         Stands::Second
@@ -643,19 +587,17 @@ fn within(link: &Link, chain: &Chain, first: Value, last: Value, monotonic: bool
     if monotonic {
         return !value.less(first) && !last.less(value);
     }
-    link.first_time == chain.time && !value.less(first) && !first.less(value)
+    link.span.first_time == chain.time && !value.less(first) && !first.less(value)
 }
 
 /// The link's last point is the chain's from now on.
 pub(super) fn put_chain(cut: &Cut, series: &Series, link: &Link, stands: Stands, value: Value) {
     let start = match (stands, series.chain()) {
-        (Stands::Within | Stands::Behind, Some(chain)) => chain.start.max(link.last_start),
-        _ => link.last_start,
+        (Stands::Within | Stands::Behind, Some(chain)) => chain.start.max(link.span.last_start),
+        _ => link.span.last_start,
     };
-    series.put_chain(Chain { start, time: link.last_time, value, cut: cut.number });
+    series.put_chain(Chain { start, time: link.span.last_time, value, cut: cut.number });
 }
 
 /// Series (or places in the directory) between two looks at the clock: some 20 µs.
 const BETWEEN_LOOKS: usize = 256;
-
-const _: () = assert!(cell::HEAD == 2);

@@ -7,18 +7,14 @@
 use super::batch::Point;
 use super::directory::Owner;
 use super::ended::Mark;
-use super::merge::{Cut, get};
+use super::merge::Cut;
 use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
-use crate::cells::shape::{FLAGS, GAUGE_TIME, SUMMARY_TIME, Shape, double_flag, ended_flag, value_flag};
-use crate::cells::stamp::points_of;
+use crate::cells::{self, Shape, block, gauge};
 use crate::ledger::{Effect, Tally};
 use crate::series::Series;
 use crate::series::slab::SlabWriter;
 use std::cmp::Ordering;
-
-/// Words of an owner's block of a summary: two value slots.
-const SUMMARY_BLOCK: usize = 2 * REGION;
 
 impl Owner {
     pub(super) fn gauge(&mut self, cut: &Cut, series: &Series, tally: &mut Tally) -> Option<Point> {
@@ -27,20 +23,18 @@ impl Owner {
         let points = self.touched(
             cut,
             series,
-            |_| Shape::Number,
-            |_, shape, bank, words| {
-                let (flags, at) = (get(words, FLAGS), shape.bank(bank).start);
-                let (bits, time) = (get(words, at + 1), get(words, at + GAUGE_TIME));
-                if flags & ended_flag(bank) != 0 {
+            |_| Shape::Gauge,
+            |_, bank, _| {
+                let gauge::Newest { time, value, is_ended } = gauge::fold(bank);
+                if is_ended {
                     mark.at(time);
                 }
-                let bank_points = u64::from(points_of(get(words, at)));
                 if !is_new(series, time) {
-                    contest.stale += bank_points;
-                } else if flags & value_flag(bank) != 0
-                    && contest.wins(time, bank_points, || bits.cmp(&newest.map_or(0, Value::bits)))
+                    contest.stale += bank.points();
+                } else if let Some(value) = value
+                    && contest.wins(time, bank.points(), || value.bits().cmp(&newest.map_or(0, Value::bits)))
                 {
-                    newest = Some(Value::from_bits(bits, flags & double_flag(bank) != 0));
+                    newest = Some(value);
                 }
             },
         );
@@ -71,17 +65,15 @@ impl Owner {
             cut,
             series,
             |_| Shape::Summary,
-            |_, shape, bank, words| {
-                let (flags, at, range) = (get(words, FLAGS), shape.bank(bank).start, shape.region_in_bank(0));
-                let (time, region) = (get(words, at + SUMMARY_TIME), &words[at + range.start..at + range.end]);
-                if flags & ended_flag(bank) != 0 {
+            |_, bank, _| {
+                let cells::summary::Newest { time, region, is_ended } = cells::summary::fold(bank);
+                if is_ended {
                     mark.at(time);
                 }
-                let bank_points = u64::from(points_of(get(words, at)));
                 if !is_new(series, time) {
-                    contest.stale += bank_points;
-                } else if flags & value_flag(bank) != 0
-                    && contest.wins(time, bank_points, || {
+                    contest.stale += bank.points();
+                } else if let Some(region) = region
+                    && contest.wins(time, bank.points(), || {
                         let held = best.as_slice();
                         summary::larger(&region, &held).cmp(&summary::larger(&held, &region))
                     })
@@ -94,13 +86,13 @@ impl Owner {
         let newest = Some(contest.time).filter(|time| *time != 0 && *time >= mark.time);
         if newest.is_some() && series.block() == 0 {
             // line numbers are kept one higher, so that 0 is "none"
-            series.put_block(slab.allocate(SUMMARY_BLOCK) + 1);
+            series.put_block(slab.allocate(series.group.block_words()) + 1);
             self.registry.settle_block(&series.group);
         }
         let mut point = None;
         if let Some(line) = series.block().checked_sub(1) {
-            let block = slab.run(line, SUMMARY_BLOCK);
-            let part = |slot: usize| &block[slot * REGION..(slot + 1) * REGION];
+            let block = slab.run(line, series.group.block_words());
+            let part = |slot: usize| block::slot(block, REGION, slot);
             if let Some(time) = newest {
                 series.put_time(time);
                 series.put_start(best[summary::START]);

@@ -10,14 +10,13 @@
 //! Bounds: `limits::ROUTES_PER_CELL_MAX` routes a cell, `STREAMS_MAX` streams; series, groups and memory are the registry's.
 
 use super::check::{reject_of, word_at};
-use super::commit::{get, put};
 use super::contexts::StreamKey;
 use super::overflow::is_overflow;
 use super::routes::{NONE, Route};
 use super::stage::{self, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
 use crate::cells::lifecycle::{self, State};
-use crate::cells::shape::{FLAGS, STATE, Shape};
+use crate::cells::{Shape, head};
 use crate::examples::{Cause, example};
 use crate::ledger::{Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, ROUTES_PER_CELL_MAX};
@@ -104,12 +103,12 @@ impl Ingest {
         let there = series.cell_of(self.core, cumulative);
         if let Some(cell) = there
             && !cell.is_gone()
-            && lifecycle::state(&self.slab.run(cell.line, 1)[STATE]) != State::Dead
+            && lifecycle::state(head::state(self.slab.run(cell.line, head::WORDS))) != State::Dead
         {
             return Some(cell.line);
         }
         let line = self.slab.allocate(shape.words());
-        put(self.slab.run(line, shape.words()), FLAGS, u64::from(NONE) << 32);
+        head::put_handle(self.slab.run(line, head::WORDS), NONE);
         let cell = CellRef { core: self.core, cumulative, line };
         // in the place of the dead one, which the owner saw and buries, or in one more
         match series.put_cell(cell) {
@@ -123,16 +122,15 @@ impl Ingest {
     }
 
     fn link_route(&mut self, route: u32, line: u32) {
-        let words = self.slab.run(line, 2);
-        let flags = get(words, FLAGS);
-        self.routes.at_mut(route).sibling = (flags >> 32) as u32;
+        let words = self.slab.run(line, head::WORDS);
+        self.routes.at_mut(route).sibling = head::handle(words);
         self.routes.at_mut(route).cell = line;
-        put(words, FLAGS, flags & u64::from(u32::MAX) | u64::from(route) << 32);
+        head::put_handle(words, route);
     }
 
     /// The routes into a cell, the newest first.
     fn routes_of(&mut self, line: u32) -> impl Iterator<Item = u32> {
-        let first = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
+        let first = head::handle(self.slab.run(line, head::WORDS));
         let routes = &self.routes;
         std::iter::successors(Some(first), |at| routes.get(*at).map(|r| r.sibling)).take_while(|at| *at != NONE)
     }
@@ -164,12 +162,11 @@ impl Ingest {
     }
 
     fn unlink_route(&mut self, route: u32, line: u32) {
-        let words = self.slab.run(line, 2);
-        let flags = get(words, FLAGS);
+        let words = self.slab.run(line, head::WORDS);
         let next = self.routes.at(route).sibling;
-        let mut at = (flags >> 32) as u32;
+        let mut at = head::handle(words);
         if at == route {
-            put(words, FLAGS, flags & u64::from(u32::MAX) | u64::from(next) << 32);
+            head::put_handle(words, next);
             return;
         }
         while let Some(sibling) = self.routes.get(at).map(|r| r.sibling) {

@@ -1,54 +1,27 @@
 //! Commit: staged points go into the cells of this core.
 //!
-//! Knows how each kind's bank is written; does not know bytes of requests beyond the points it is given, nor how a series
-//! comes to be (`births`).
+//! Knows which cell a point goes to; does not know its words (`cells`), bytes of requests beyond the points it is given, nor
+//! how a series comes to be (`births`).
 //!
-//! A bank is reset at its first touch in an interval (`first_touch`), which is also where a series that was about to
+//! A bank is opened at its first touch in an interval, which is also where a series that was about to
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
 use super::Ingest;
 use super::births::TRIES;
 use super::routes::NONE;
 use super::stage::{self, List, Number, Stage, Target};
-use crate::aggregate::number::{Value, older, step};
-use crate::cells::lifecycle::{self, Touch};
-use crate::cells::shape::{
-    self as cell, FLAGS, STATE, Shape, bank_flags, chain_flag, cumulative as c, cumulative_region as cr, double_flag,
-    ended_flag, reset_flag, value_flag,
-};
-use crate::cells::stamp::{interval_of, points_of, stamp};
+use crate::aggregate::number::Value;
+use crate::cells::lifecycle::Touch;
+use crate::cells::{self, Bank, Shape, cumulative_sum, delta_sum, gauge};
 use crate::examples::{Cause, example};
-use crate::ledger::{Effect, Note, Tally};
+use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};
 use crate::otlp::points::NO_RECORDED_VALUE;
-use crate::series::slab::Line;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Points whose cells are on their way into the cache before they are added to. By profile, adding to sums took 11 to 13 %
 /// of all time at 100 k and 1 M series without it, nearly all of it waiting for the cell, and 3 to 5 % with it. Other
 /// distances were not tried.
 const CELLS_AHEAD: usize = 8;
-
-/// ORDERING: a cell has one writer, this core; other threads read its closed bank after the cut (board: Release and
-/// Acquire), so plain loads and stores do.
-#[inline]
-pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
-    words[i].load(Relaxed)
-}
-
-/// ORDERING: see `get`.
-#[inline]
-pub(super) fn put(words: &[AtomicU64], i: usize, value: u64) {
-    words[i].store(value, Relaxed);
-}
-
-/// Points counted in the bank are settled as they come: they are open no more.
-pub(super) fn settled(words: &[AtomicU64], at: usize, points: u64, effect: Effect, tally: &mut Tally) {
-    put(words, at, get(words, at) - points);
-    tally.emit(points);
-    tally.settle(effect, points);
-}
 
 impl Ingest {
     /// Applies what was staged. Cannot fail: single points may still be rejected by limits.
@@ -257,210 +230,50 @@ impl Ingest {
 
     #[inline]
     fn delta_number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
-        // the compiler sees that it lies in the line
-        let which = self.bank & 1;
-        let bank = cell::HEAD + 3 * which;
         let mut words = self.slab.line(self.routes.at(point.route).cell);
-        let mut word = get(words, bank);
-        if interval_of(word) != self.interval {
-            words = match open_delta(words, which, self.interval) {
+        if !delta_sum::is_open(words, self.bank, self.interval) {
+            words = match delta_sum::open(words, self.bank, self.interval) {
                 Touch::Live => words,
                 Touch::Dead => {
-                    let line = self.after_death(point.route, Shape::Number, false, tally)?;
+                    let line = self.after_death(point.route, Shape::DeltaSum, tally)?;
                     self.slab.line(line)
                 }
             };
-            word = get(words, bank);
         }
-        let double = point.flags & stage::DOUBLE != 0;
-        let flags = get(words, FLAGS);
-        if points_of(word) == u32::MAX {
-            return Err(Reject::CellFull);
-        }
-        put(words, bank, word + 1);
-        let was_double = flags & double_flag(which) != 0;
-        if double && was_double {
-            let sum = f64::from_bits(get(words, bank + 1)) + f64::from_bits(point.value);
-            put(words, bank + 1, sum.to_bits());
-            return Ok(());
-        }
-        if !double
-            && !was_double
-            && let Some(sum) = (get(words, bank + 1) as i64).checked_add(point.value as i64)
-        {
-            put(words, bank + 1, sum as u64);
-            return Ok(());
-        }
-        Self::promote(words, bank, which, point, tally);
-        Ok(())
-    }
-
-    /// An int meets a double, or leaves 64 bits: the bank is a double from now on.
-    #[cold]
-    #[inline(never)]
-    fn promote(words: &Line, at: usize, bank: usize, point: &Number, tally: &mut Tally) {
-        let flags = get(words, FLAGS);
-        let old = Value::from_bits(get(words, at + 1), flags & double_flag(bank) != 0);
-        let (sum, overflow) = old.add(Value::from_bits(point.value, point.flags & stage::DOUBLE != 0));
-        tally.note(Note::IntOverflow, u64::from(overflow));
-        put(words, at + 1, sum.as_f64().to_bits());
-        put(words, FLAGS, flags | double_flag(bank));
+        delta_sum::add(words, self.bank, point.value, point.flags & stage::DOUBLE != 0, tally)
     }
 
     /// Gauges, cumulative sums, and points without a recorded value.
     #[inline(never)]
     fn other_number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
-        let shape = if point.flags & stage::CUMULATIVE != 0 { Shape::CumulativeNumber } else { Shape::Number };
-        let at = shape.bank(self.bank).start;
-        let mut line = self.routes.at(point.route).cell;
-        if interval_of(get(self.slab.run(line, shape.words()), at)) != self.interval {
-            line = self.first_touch(point.route, shape, point.flags & stage::GAUGE != 0, tally)?;
-        }
-        let words = self.slab.run(line, shape.words());
-        let word = get(words, at);
-        if points_of(word) == u32::MAX {
-            return Err(Reject::CellFull);
-        }
-        put(words, at, word + 1);
-        if point.flags & stage::NO_VALUE != 0 {
-            self.without_value(words, at, point, tally);
-            return Ok(());
-        }
-        if shape == Shape::Number {
-            self.gauge(words, at, point, tally)
-        } else {
-            self.cumulative(words, at, point, tally)
-        }
+        let shape = match point.flags & (stage::GAUGE | stage::CUMULATIVE) {
+            0 => Shape::DeltaSum,
+            stage::GAUGE => Shape::Gauge,
+            _ => Shape::CumulativeSum,
+        };
+        let line = self.touched(point.route, shape, tally)?;
+        let bank = self.bank_at(line, shape);
+        let has_value = point.flags & stage::NO_VALUE == 0;
+        let value = has_value.then(|| Value::from_bits(point.value, point.flags & stage::DOUBLE != 0));
+        let worth = match shape {
+            Shape::DeltaSum => return delta_sum::add_without_value(bank, tally),
+            Shape::Gauge => gauge::add(bank, point.time, value, tally)?,
+            _ => {
+                let is_monotonic = point.flags & stage::MONOTONIC != 0;
+                let point = cumulative_sum::Point { value, start: point.start, time: point.time, is_monotonic };
+                cumulative_sum::add(bank, &point, tally)?
+            }
+        };
+        self.show_if(worth, point.route);
         Ok(())
     }
 
-    /// M7: what a point without a recorded value does to a bank (`cells::shape`, "ended").
-    #[cold]
-    fn without_value(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
-        tally.note(Note::NoRecordedValue, 1);
-        let newest = match point.flags & (stage::GAUGE | stage::CUMULATIVE) {
-            0 => {
-                put(words, at + cell::NO_VALUES, get(words, at + cell::NO_VALUES) + 1);
-                return;
-            }
-            stage::GAUGE => at + cell::GAUGE_TIME,
-            _ => at + c::NEWEST_TIME,
-        };
-        let before = get(words, newest);
-        if point.time <= before {
-            self.without_effect(words, at, 1, Effect::Superseded, point.route, tally);
-            return;
-        }
-        settled(words, at, 1, Effect::WithEffect, tally);
-        put(words, newest, point.time);
-        let mut flags = get(words, FLAGS);
-        if point.flags & stage::GAUGE != 0 {
-            flags &= !value_flag(self.bank);
-        } else if flags & (ended_flag(self.bank) | chain_flag(self.bank)) == chain_flag(self.bank)
-            && before != get(words, at + c::LAST_TIME)
-        {
-            // the newest value was a second writer's, and its time is no longer known
-            put(words, at + c::NEWEST_START, get(words, at + c::LAST_START));
-            put(words, at + c::NEWEST_VALUE, get(words, at + c::LAST_VALUE));
-        }
-        put(words, FLAGS, flags | ended_flag(self.bank));
-    }
-
-    /// M17: the newest time wins, ties go to the larger bits, and to a value before none.
-    fn gauge(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
-        let flags = get(words, FLAGS);
-        let time = get(words, at + cell::GAUGE_TIME);
-        let has_value = flags & value_flag(self.bank) != 0;
-        let wins_tie = flags & ended_flag(self.bank) != 0 || has_value && point.value > get(words, at + 1);
-        if point.time < time || point.time == time && !wins_tie {
-            self.without_effect(words, at, 1, Effect::Superseded, point.route, tally);
-            return;
-        }
-        put(words, at + 1, point.value);
-        put(words, at + cell::GAUGE_TIME, point.time);
-        let double = if point.flags & stage::DOUBLE != 0 { double_flag(self.bank) } else { 0 };
-        let before = flags & !(double_flag(self.bank) | ended_flag(self.bank));
-        put(words, FLAGS, before | double | value_flag(self.bank));
-    }
-
-    /// M10, M14: a point of a writer with an older start is the newest one and nothing else. At equal times the first
-    /// one stays, but a value goes before none (M7).
-    fn cumulative(&self, words: &[AtomicU64], at: usize, point: &Number, tally: &mut Tally) {
-        let flags = get(words, FLAGS);
-        let value = Value::from_bits(point.value, point.flags & stage::DOUBLE != 0);
-        let newest = get(words, at + c::NEWEST_TIME);
-        if point.time < newest || point.time == newest && flags & ended_flag(self.bank) == 0 {
-            self.without_effect(words, at, 1, Effect::Superseded, point.route, tally);
-            return;
-        }
-        let was_double = flags & double_flag(self.bank) != 0;
-        let chained = flags & chain_flag(self.bank) != 0;
-        let read = |i: usize| if chained { Value::from_bits(get(words, at + i), was_double) } else { Value::Int(0) };
-        let (mut first, mut last, mut gained) = (read(c::FIRST_VALUE), read(c::LAST_VALUE), read(c::GAINED));
-        let mut new_flags = flags & !ended_flag(self.bank) | value_flag(self.bank);
-        let known = get(words, at + c::LAST_START);
-        if older(point.start, known) {
-            if chained {
-                self.without_effect(words, at, 1, Effect::Overlapping, point.route, tally);
-            }
-        } else {
-            if chained {
-                let (step, reset) = step(last, known, value, point.start, monotonic(point));
-                if reset {
-                    tally.note(Note::Reset, 1);
-                    new_flags |= reset_flag(self.bank);
-                }
-                let (sum, overflow) = gained.add(step);
-                tally.note(Note::IntOverflow, u64::from(overflow));
-                gained = sum;
-            } else {
-                self.begin_chain(words, at, point.route, tally);
-                put(words, at + c::FIRST_START, point.start);
-                put(words, at + c::FIRST_TIME, point.time);
-                first = value;
-                new_flags |= chain_flag(self.bank);
-            }
-            last = value;
-            put(words, at + c::LAST_START, known.max(point.start));
-            put(words, at + c::LAST_TIME, point.time);
-        }
-        let double = [value, first, last, gained].into_iter().any(Value::is_double);
-        let bits = |v: Value| if double { v.as_f64().to_bits() } else { v.bits() };
-        put(words, at + c::FIRST_VALUE, bits(first));
-        put(words, at + c::LAST_VALUE, bits(last));
-        put(words, at + c::GAINED, bits(gained));
-        put(words, at + c::NEWEST_START, point.start);
-        put(words, at + c::NEWEST_TIME, point.time);
-        put(words, at + c::NEWEST_VALUE, bits(value));
-        let double = if double { double_flag(self.bank) } else { 0 };
-        put(words, FLAGS, new_flags & !double_flag(self.bank) | double);
-    }
-
-    // ---- points that are settled as they come --------------------------------------------------------------------
-
-    /// The point counted last is the first of the bank's chain: those before it are a second writer's, and add nothing.
+    /// Keeps the route's series as an example of what became of its point, if that is worth one.
     #[inline]
-    pub(super) fn begin_chain(&self, words: &[AtomicU64], at: usize, route: u32, tally: &mut Tally) {
-        let seconds = u64::from(points_of(get(words, at))) - 1;
-        if seconds > 0 {
-            self.without_effect(words, at, seconds, Effect::Overlapping, route, tally);
+    pub(super) fn show_if(&self, worth: Option<Cause>, route: u32) {
+        if let Some(cause) = worth {
+            self.show(cause, route);
         }
-    }
-
-    /// Points of the bank have no effect, and no cut will change that: they are open no more.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn without_effect(
-        &self,
-        words: &[AtomicU64],
-        at: usize,
-        points: u64,
-        effect: Effect,
-        route: u32,
-        tally: &mut Tally,
-    ) {
-        settled(words, at, points, effect, tally);
-        self.show(Cause::Without(effect), route);
     }
 
     /// Keeps the route's series as an example, if one is wanted.
@@ -472,86 +285,47 @@ impl Ingest {
 
     // ---- banks, births and deaths ------------------------------------------------------------------------------
 
-    /// The route's cell with its bank open for this interval.
+    /// The open bank of the cell at `line`.
+    #[inline(always)]
+    pub(super) fn bank_at(&self, line: u32, shape: Shape) -> Bank<'_> {
+        Bank::new(self.slab.run(line, shape.words()), shape, self.bank)
+    }
+
+    /// The line of the route's cell, with its bank open for this interval. A cell whose series is dead is replaced.
     #[inline]
-    pub(super) fn touched(&mut self, route: u32, shape: Shape, at: usize, tally: &mut Tally) -> Result<u32, Reject> {
+    pub(super) fn touched(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
         let line = self.routes.at(route).cell;
-        if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
+        if self.bank_at(line, shape).interval() == self.interval || self.opens(line, shape) {
             return Ok(line);
         }
-        self.first_touch(route, shape, false, tally)
+        self.after_death(route, shape, tally)
     }
 
-    /// Opens the bank of the route's cell for this interval. A cell whose series is dead is replaced.
+    /// Opens the bank of a cell for this interval, if it lives.
     #[inline(never)]
-    fn first_touch(&mut self, route: u32, shape: Shape, gauge: bool, tally: &mut Tally) -> Result<u32, Reject> {
-        let line = self.routes.at(route).cell;
-        match self.open_bank(line, shape, gauge) {
-            Touch::Live => Ok(line),
-            Touch::Dead => self.after_death(route, shape, gauge, tally),
-        }
+    fn opens(&self, line: u32, shape: Shape) -> bool {
+        cells::open(self.slab.run(line, shape.words()), shape, self.bank, self.interval) == Touch::Live
     }
 
-    /// As `first_touch`, of a route whose cell was just found dead, with its bank stamped.
+    /// As `touched`, of a route whose cell was just found dead, with its bank stamped.
     #[cold]
     #[inline(never)]
-    fn after_death(&mut self, route: u32, shape: Shape, gauge: bool, tally: &mut Tally) -> Result<u32, Reject> {
-        let at = shape.bank(self.bank).start;
+    fn after_death(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
         let mut line = self.routes.at(route).cell;
         for _ in 0..TRIES {
-            // the stamp is taken back, or the next point would take the bank for an open one
-            put(self.slab.run(line, shape.words()), at, 0);
+            // or the next point would take the bank for an open one
+            self.bank_at(line, shape).take_stamp_back();
             line = self.resolve_again(route, shape, tally)?;
-            if interval_of(get(self.slab.run(line, shape.words()), at)) == self.interval {
-                // another route has opened it, and its points are in it
-                return Ok(line);
-            }
-            if self.open_bank(line, shape, gauge) == Touch::Live {
+            // another route may have opened it, and its points are in it
+            if self.bank_at(line, shape).interval() == self.interval || self.opens(line, shape) {
                 return Ok(line);
             }
         }
-        put(self.slab.run(line, shape.words()), at, 0);
+        self.bank_at(line, shape).take_stamp_back();
         Err(Reject::Contended)
     }
-
-    /// Resets the bank: stamps it, fences, reads the state of the cell.
-    fn open_bank(&self, line: u32, shape: Shape, gauge: bool) -> Touch {
-        let words = self.slab.run(line, shape.words());
-        let (open, other) = (&words[shape.bank(self.bank)], &words[shape.bank(1 - self.bank)]);
-        // the newest time and start this core knows for the series stand in the newer of the two banks
-        let keep = |kept: &[usize]| kept.iter().for_each(|i| put(open, *i, get(open, *i).max(get(other, *i))));
-        match shape {
-            Shape::Number if gauge => keep(&[cell::GAUGE_TIME]),
-            Shape::Number | Shape::Explicit(_) | Shape::Exponential => {
-                // ORDERING: see `get`
-                open[1..].iter().for_each(|word| word.store(0, Relaxed));
-            }
-            // of these the first point writes everything else
-            Shape::Summary => keep(&[cell::SUMMARY_TIME]),
-            Shape::CumulativeNumber => keep(&[c::NEWEST_TIME, c::LAST_START]),
-            Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => {
-                keep(&[cr::LAST_TIME, cr::LAST_START, cr::ENDED]);
-            }
-        }
-        put(words, FLAGS, get(words, FLAGS) & !bank_flags(self.bank));
-        lifecycle::touch(&open[0], stamp(self.interval, 0), &words[STATE])
-    }
-}
-
-/// `open_bank` of a delta sum's cell.
-#[inline]
-fn open_delta(words: &Line, bank: usize, interval: u32) -> Touch {
-    let at = cell::HEAD + 3 * bank;
-    put(words, at + 1, 0);
-    put(words, at + cell::NO_VALUES, 0);
-    put(words, FLAGS, get(words, FLAGS) & !bank_flags(bank));
-    lifecycle::touch(&words[at], stamp(interval, 0), &words[STATE])
 }
 
 fn kind_of(point: &Number) -> Kind {
     if point.flags & stage::GAUGE != 0 { Kind::Gauge } else { Kind::Sum }
-}
-
-fn monotonic(point: &Number) -> bool {
-    point.flags & stage::MONOTONIC != 0
 }

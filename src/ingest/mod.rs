@@ -35,7 +35,7 @@ mod summaries;
 mod tidy;
 mod walk;
 
-use crate::aggregate::exponential::Exponential;
+use crate::cells::exponential_histogram;
 use crate::limits::GROUPS_MAX;
 use crate::model::{Kind, Peer, Temporality};
 use crate::otlp::attributes;
@@ -91,7 +91,7 @@ pub struct Ingest {
     interval: u32,
     /// The bank that is written.
     bank: usize,
-    scratch: [Exponential; 4],
+    scratch: exponential_histogram::Scratch,
     /// An explicit histogram's point, as it goes into a cell.
     region: Vec<u64>,
     /// Exemplars of the open interval.

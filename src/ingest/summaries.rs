@@ -1,14 +1,13 @@
 //! Summary points: from bytes to their cell (M28).
 //!
-//! Knows the layout of a summary's bank; does not know what makes one valid (`check`), nor how routes are found. Nothing is added:
-//! of the points of an interval the newest stays, whole.
+//! Knows how a point becomes a region; does not know what makes one valid (`check`), how routes are found, nor the words of a
+//! bank (`cells`).
 
 use super::check::check_summary;
-use super::commit::{get, put, settled};
 use super::{EXPECTED_BYTES, Ingest, MetricWalk, Place, Walked, stage_birth};
 use crate::aggregate::summary::{self, REGION};
-use crate::cells::shape::{FLAGS, SUMMARY_TIME, Shape, ended_flag, value_flag};
-use crate::ledger::{Effect, Note, Tally};
+use crate::cells::{self, Shape};
+use crate::ledger::Tally;
 use crate::model::Reject;
 use crate::otlp::attributes;
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
@@ -17,7 +16,6 @@ use crate::wire::Fault;
 use bumpalo::Bump;
 
 use super::contexts::StreamKey;
-use super::histograms::count_point;
 use super::stage::{Stage, Target};
 
 impl Ingest {
@@ -72,37 +70,15 @@ impl Ingest {
     }
 
     pub(super) fn summary(&mut self, route: u32, point: &SummaryPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
-        let shape = Shape::Summary;
-        let at = shape.bank(self.bank).start;
-        let line = self.touched(route, shape, at, tally)?;
-        let words = self.slab.run(line, shape.words());
-        count_point(words, at)?;
-        let flags = get(words, FLAGS);
-        let (value, ended) = (flags & value_flag(self.bank) != 0, flags & ended_flag(self.bank) != 0);
-        let before = get(words, at + SUMMARY_TIME);
-        if point.flags & NO_RECORDED_VALUE != 0 {
-            tally.note(Note::NoRecordedValue, 1);
-            if point.time <= before {
-                self.without_effect(words, at, 1, Effect::Superseded, route, tally);
-            } else {
-                settled(words, at, 1, Effect::WithEffect, tally);
-                put(words, at + SUMMARY_TIME, point.time);
-                put(words, FLAGS, flags & !value_flag(self.bank) | ended_flag(self.bank));
-            }
-            return Ok(());
+        let line = self.touched(route, Shape::Summary, tally)?;
+        let mut region = [0; REGION];
+        let has_value = point.flags & NO_RECORDED_VALUE == 0;
+        if has_value {
+            summary::put(&mut region.as_mut_slice(), point.start, point.count, point.sum, point.quantiles);
         }
-        let mut new = [0; REGION];
-        summary::put(&mut new.as_mut_slice(), point.start, point.count, point.sum, point.quantiles);
-        let range = shape.region_in_bank(0);
-        let mut held = &words[at + range.start..at + range.end];
-        let wins_tie = ended || value && summary::larger(&new.as_slice(), &held);
-        if point.time < before || point.time == before && !wins_tie {
-            self.without_effect(words, at, 1, Effect::Superseded, route, tally);
-            return Ok(());
-        }
-        summary::copy(&mut held, &new.as_slice());
-        put(words, at + SUMMARY_TIME, point.time);
-        put(words, FLAGS, flags & !ended_flag(self.bank) | value_flag(self.bank));
+        let bank = self.bank_at(line, Shape::Summary);
+        let worth = cells::summary::add(bank, point.time, has_value.then_some(&region), tally)?;
+        self.show_if(worth, route);
         Ok(())
     }
 }

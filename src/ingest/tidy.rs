@@ -10,10 +10,9 @@
 //! Bounds: `limits::TIDY_PER_TURN` cells and streams in one go, however many end together.
 
 use super::Ingest;
-use super::commit::{get, put};
 use super::overflow::Known;
 use super::routes::NONE;
-use crate::cells::shape::FLAGS;
+use crate::cells::head;
 use crate::limits::TIDY_PER_TURN;
 
 /// Intervals a dead cell rests before it is used again: one for the cut in which it died, one for merges under way.
@@ -86,13 +85,12 @@ impl Ingest {
 
     /// Removes the routes that still lead into a dead cell.
     fn forget(&mut self, line: u32) {
-        let mut route = (get(self.slab.run(line, 2), FLAGS) >> 32) as u32;
+        let mut route = head::handle(self.slab.run(line, head::WORDS));
         while let Some(next) = self.routes.get(route).map(|r| r.sibling) {
             self.drop_route(route);
             route = next;
         }
-        let words = self.slab.run(line, 2);
-        put(words, FLAGS, get(words, FLAGS) | u64::from(NONE) << 32);
+        head::put_handle(self.slab.run(line, head::WORDS), NONE);
     }
 
     /// Streams that have had no route for `intervals` intervals are freed from now on (`tidy`).

@@ -5,13 +5,11 @@
 //! `limits::COUNT_RESTARTS_MAX` times; then there is none.
 
 use super::House;
-use crate::cells::Shape;
-use crate::cells::stamp::{interval_of, points_of};
+use crate::cells::{Bank, Shape};
 use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
 use crate::model::Temporality::{Cumulative, Delta};
 use crate::series::index::Cursor;
 use crate::sync::cut::View;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// A count under way.
 pub(super) struct Count {
@@ -55,10 +53,7 @@ impl Count {
                 let shape = Shape::of(series.group.kind, temporality, series.group.buckets());
                 let Some(words) = registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
                 let view = views[cell.core as usize];
-                let word = words[shape.bank(view.open_bank).start].load(Relaxed);
-                if interval_of(word) == view.open_interval {
-                    open += u64::from(points_of(word));
-                }
+                open += Bank::new(words, shape, view.open_bank).points_of(view.open_interval).unwrap_or(0);
             });
         });
         self.open += open;

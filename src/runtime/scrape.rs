@@ -7,7 +7,7 @@ use super::House;
 use crate::aggregate::explicit::{HAS_SUM, HEAD};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::{number, summary};
-use crate::cells::Shape;
+use crate::cells::block;
 use crate::flush::{Directory, ListedGroup};
 use crate::model::Kind;
 use crate::otlp::exemplars;
@@ -143,7 +143,7 @@ impl Cut {
         slot: usize,
         buckets: &mut Vec<u64>,
     ) -> Option<(u64, Option<f64>)> {
-        let words = self.slot(shard, series, slot, Shape::Explicit(series.group.buckets()))?;
+        let words = self.slot(shard, series, slot)?;
         // ORDERING: Relaxed; the caller checks the slot's cut number afterwards (series::value, invariant 2)
         let get = |i: usize| words[i].load(Relaxed);
         buckets.clear();
@@ -159,9 +159,7 @@ impl Cut {
         slot: usize,
         quantiles: &mut Vec<(f64, f64)>,
     ) -> Option<(u64, f64)> {
-        let line = series.block().checked_sub(1)?;
-        let words = self.house.registry.slab(shard).run(line, 2 * summary::REGION)?;
-        let region = &words[slot * summary::REGION..(slot + 1) * summary::REGION];
+        let region = self.slot(shard, series, slot)?;
         // ORDERING: as in `histogram`; a number of quantiles that is being overwritten stays within the region
         let pairs = (summary::used(&region) - summary::HEAD) / 2;
         quantiles.clear();
@@ -172,15 +170,16 @@ impl Cut {
 
     /// Reads a slot into `value`, which means nothing if the slot is being overwritten.
     fn exponential(&self, shard: usize, series: &Series, slot: usize, value: &mut Exponential) -> Option<()> {
-        let words = self.slot(shard, series, slot, Shape::Exponential)?;
+        let words = self.slot(shard, series, slot)?;
         value.load(&words);
         Some(())
     }
 
-    fn slot(&self, shard: usize, series: &Series, slot: usize, shape: Shape) -> Option<&[AtomicU64]> {
-        let region = shape.region();
+    /// The region in a slot of the series' block.
+    fn slot(&self, shard: usize, series: &Series, slot: usize) -> Option<&[AtomicU64]> {
+        let group = &series.group;
         let line = series.block().checked_sub(1)?;
-        let words = self.house.registry.slab(shard).run(line, 3 * region)?;
-        Some(&words[slot * region..(slot + 1) * region])
+        let words = self.house.registry.slab(shard).run(line, group.block_words())?;
+        Some(block::slot(words, block::region_words(group.kind, group.buckets()), slot))
     }
 }

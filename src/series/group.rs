@@ -276,7 +276,7 @@ impl Group {
 
     /// Words of the owner's block of each of its series.
     pub fn block_words(&self) -> usize {
-        crate::cells::shape::block_words(self.kind, self.buckets())
+        crate::cells::block::words(self.kind, self.buckets())
     }
 
     /// Buckets of an explicit histogram.

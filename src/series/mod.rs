@@ -1,7 +1,7 @@
 //! Which series exist, and where their numbers lie.
 //!
-//! Knows identities, cells and their two banks; does not know formats, sockets or destinations. Time comes in as
-//! arguments.
+//! Knows identities, and where cells lie and whose they are; does not know what their words mean (`cells`), formats, sockets or
+//! destinations. Time comes in as arguments.
 //!
 //! ```text
 //!   core 0 ── writes ──► cells of core 0 (slab 0) ─┐

@@ -1,0 +1,180 @@
+//! One bank of a cell: its stamp, its flags, and the points counted in it.
+//!
+//! Knows what all shapes have in common; does not know what a shape's other words are. Who holds one may read it, and if it
+//! is the cell's core, and the bank the open one, write it.
+
+use super::shape::{FLAGS, Shape};
+use super::stamp::{interval_of, points_of};
+use crate::examples::Cause;
+use crate::ledger::{Effect, Tally};
+use crate::model::Reject;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Flag: the value is a double.
+pub(super) const DOUBLE: u64 = 1;
+/// Flag: there was a reset between first and last.
+pub(super) const RESET: u64 = 4;
+/// Flag: there is a value, not only points without effect.
+pub(super) const VALUE: u64 = 16;
+/// Flag: there are first, last and gained.
+pub(super) const CHAIN: u64 = 64;
+/// Flag: the newest point had no recorded value.
+pub(super) const ENDED: u64 = 256;
+/// All flags of bank 0; those of bank 1 are one bit higher.
+pub(super) const ALL: u64 = DOUBLE | RESET | VALUE | CHAIN | ENDED;
+
+/// What became of a point: what of it is worth an example, or why it was not added.
+pub type Added = Result<Option<Cause>, Reject>;
+
+/// A bank, in its cell.
+#[derive(Clone, Copy, Debug)]
+pub struct Bank<'a> {
+    cell: &'a [AtomicU64],
+    words: &'a [AtomicU64],
+    shape: Shape,
+    index: usize,
+}
+
+/// ORDERING: a cell has one writer, its core; other threads read a bank of it after the cut that closed it (board: Release
+/// and Acquire), so plain loads and stores do.
+#[inline]
+pub(super) fn get(words: &[AtomicU64], i: usize) -> u64 {
+    words[i].load(Relaxed)
+}
+
+/// ORDERING: see `get`.
+#[inline]
+pub(super) fn put(words: &[AtomicU64], i: usize, value: u64) {
+    words[i].store(value, Relaxed);
+}
+
+impl<'a> Bank<'a> {
+    /// Bank `index` of the cell of this shape that these words are.
+    #[inline(always)]
+    pub fn new(cell: &'a [AtomicU64], shape: Shape, index: usize) -> Bank<'a> {
+        Bank { cell, words: &cell[shape.bank(index)], shape, index }
+    }
+
+    /// The cell's shape.
+    #[inline]
+    pub const fn shape(self) -> Shape {
+        self.shape
+    }
+
+    /// The interval whose bank it is.
+    #[inline]
+    pub fn interval(self) -> u32 {
+        interval_of(self.get(0))
+    }
+
+    /// Its points that are not settled yet.
+    #[inline]
+    pub fn points(self) -> u64 {
+        u64::from(points_of(self.get(0)))
+    }
+
+    /// The points that are not settled yet, if it is the bank of this interval.
+    #[inline]
+    pub fn points_of(self, interval: u32) -> Option<u64> {
+        let stamp = self.get(0);
+        (interval_of(stamp) == interval).then_some(u64::from(points_of(stamp)))
+    }
+
+    /// Nothing was added since it was stamped, and nothing will be: it is no longer of its interval.
+    pub fn take_stamp_back(self) {
+        self.put(0, 0);
+    }
+
+    /// The stamp.
+    #[inline]
+    pub(super) fn stamp(self) -> &'a AtomicU64 {
+        &self.words[0]
+    }
+
+    /// Word `i` of the bank.
+    #[inline]
+    pub(super) fn get(self, i: usize) -> u64 {
+        get(self.words, i)
+    }
+
+    #[inline]
+    pub(super) fn put(self, i: usize, value: u64) {
+        put(self.words, i, value);
+    }
+
+    /// Some of its words.
+    #[inline]
+    pub(super) fn part(self, range: std::ops::Range<usize>) -> &'a [AtomicU64] {
+        &self.words[range]
+    }
+
+    #[inline]
+    pub(super) fn flags(self) -> u64 {
+        get(self.cell, FLAGS) >> self.index & ALL
+    }
+
+    #[inline]
+    pub(super) fn has(self, flag: u64) -> bool {
+        self.flags() & flag != 0
+    }
+
+    #[inline]
+    pub(super) fn put_flags(self, flags: u64) {
+        put(self.cell, FLAGS, get(self.cell, FLAGS) & !(ALL << self.index) | flags << self.index);
+    }
+
+    /// Words `kept` hold the newest time or start that this core knows, wherever it stands.
+    #[inline]
+    pub(super) fn keep(self, other: Bank<'_>, kept: &[usize]) {
+        kept.iter().for_each(|i| self.put(*i, self.get(*i).max(other.get(*i))));
+    }
+
+    /// Empties all words but the stamp.
+    #[inline]
+    pub(super) fn clear(self) {
+        // ORDERING: see `get`
+        self.words[1..].iter().for_each(|word| word.store(0, Relaxed));
+    }
+
+    /// Counts a point.
+    #[inline]
+    pub(super) fn count(self) -> Result<(), Reject> {
+        let stamp = self.get(0);
+        if points_of(stamp) == u32::MAX {
+            return Err(Reject::CellFull);
+        }
+        self.put(0, stamp + 1);
+        Ok(())
+    }
+
+    /// The point counted last was not added after all.
+    #[inline]
+    pub(super) fn take_back(self) {
+        self.put(0, self.get(0) - 1);
+    }
+
+    /// Points counted here are settled as they come: they are open no more.
+    pub(super) fn settle(self, points: u64, effect: Effect, tally: &mut Tally) {
+        self.put(0, self.get(0) - points);
+        tally.emit(points);
+        tally.settle(effect, points);
+    }
+
+    /// Points counted here have no effect, and no cut will change that.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn without_effect(self, points: u64, effect: Effect, tally: &mut Tally) -> Option<Cause> {
+        self.settle(points, effect, tally);
+        Some(Cause::Without(effect))
+    }
+
+    /// The point counted last is the first of the chain: those before it are a second writer's, and add nothing.
+    #[inline]
+    pub(super) fn begin_chain(self, tally: &mut Tally) -> Option<Cause> {
+        match self.points() - 1 {
+            0 => None,
+            seconds => self.without_effect(seconds, Effect::Overlapping, tally),
+        }
+    }
+}

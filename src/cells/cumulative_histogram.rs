@@ -1,0 +1,176 @@
+//! Cumulative histograms of both kinds: the words beside their regions, and how a point comes to them (M10, M14).
+//!
+//! ```text
+//!   1, 2   first start, first time
+//!   3, 4   last start, last time
+//!   5      start of the last point as it came
+//!   6      time of the newest point without a recorded value
+//!   7..    three regions: first, last, gained
+//! ```
+//!
+//! Flags: `RESET`, `VALUE`, `CHAIN`, `ENDED`. There is no third point for the newest of any writer (`shape`): the last region
+//! holds it until the first point of the chain comes. Last start, last time and ended go from bank to bank.
+
+use super::bank::{Bank, CHAIN, ENDED, RESET, VALUE};
+use super::span::Span;
+use crate::aggregate::number::{newer, older};
+use crate::examples::Cause;
+use crate::ledger::{Effect, Note, Tally};
+use std::sync::atomic::AtomicU64;
+
+const FIRST_START: usize = 1;
+const FIRST_TIME: usize = 2;
+const LAST_START: usize = 3;
+const LAST_TIME: usize = 4;
+const NEWEST_START: usize = 5;
+const ENDED_TIME: usize = 6;
+
+/// Times of a point.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// `start_time_unix_nano`
+    pub start: u64,
+    /// `time_unix_nano`
+    pub time: u64,
+}
+
+/// How a point comes to its bank.
+pub(super) enum Comes {
+    /// It has no effect: it is late, or from a writer with an older start, after points of the chain.
+    WithoutEffect(Option<Cause>),
+    /// From a writer with an older start, and there is nothing else.
+    Second,
+    /// The first point of the chain.
+    First(Option<Cause>),
+    /// After another point of the chain; `is_anew`: with a newer start.
+    After { is_anew: bool },
+}
+
+#[inline]
+pub(super) fn open(bank: Bank<'_>, other: Bank<'_>) {
+    bank.keep(other, &[LAST_TIME, LAST_START, ENDED_TIME]);
+}
+
+/// Time of the newest point, with a value or without.
+fn newest(bank: Bank<'_>) -> u64 {
+    bank.get(LAST_TIME).max(bank.get(ENDED_TIME))
+}
+
+/// A point with a value was counted: how it comes, and the words beside the regions for it. At equal times the first one
+/// stays, but a value goes before none (M7): while the flag stands, the newest point is one without.
+pub(super) fn comes(bank: Bank<'_>, Times { start, time }: Times, tally: &mut Tally) -> Comes {
+    let newest = newest(bank);
+    if time < newest || time == newest && !bank.has(ENDED) {
+        return Comes::WithoutEffect(bank.without_effect(1, Effect::Superseded, tally));
+    }
+    let flags = bank.flags() & !ENDED;
+    let is_chained = flags & CHAIN != 0;
+    let known = bank.get(LAST_START);
+    let is_second = older(start, known);
+    if is_second && is_chained {
+        let cause = bank.without_effect(1, Effect::Overlapping, tally);
+        // there is no third region, but it has a value
+        bank.put_flags(flags);
+        return Comes::WithoutEffect(cause);
+    }
+    bank.put(NEWEST_START, start);
+    bank.put(LAST_TIME, time);
+    if !is_chained {
+        bank.put(FIRST_START, start);
+        bank.put(FIRST_TIME, time);
+    }
+    if is_second {
+        bank.put_flags(flags | VALUE);
+        return Comes::Second;
+    }
+    bank.put(LAST_START, known.max(start));
+    bank.put_flags(flags | VALUE | CHAIN);
+    if is_chained {
+        return Comes::After { is_anew: newer(start, known) };
+    }
+    Comes::First(bank.begin_chain(tally))
+}
+
+/// There was a reset between first and last.
+pub(super) fn reset(bank: Bank<'_>, tally: &mut Tally) {
+    tally.note(Note::Reset, 1);
+    bank.put_flags(bank.flags() | RESET);
+}
+
+/// What was gained does not fit 64 bits.
+#[cold]
+pub(super) fn left_out(tally: &mut Tally) -> Option<Cause> {
+    tally.note(Note::CountOverflow, 1);
+    Some(Cause::CountOverflow)
+}
+
+/// A histogram's point without a recorded value was counted (M7; `shape`, "ended"). A delta's bank only knows that.
+#[cold]
+pub(super) fn end(bank: Bank<'_>, time: u64, tally: &mut Tally) -> Option<Cause> {
+    tally.note(Note::NoRecordedValue, 1);
+    if !bank.shape().cumulative() {
+        return None;
+    }
+    if time <= newest(bank) {
+        return bank.without_effect(1, Effect::Superseded, tally);
+    }
+    bank.settle(1, Effect::WithEffect, tally);
+    bank.put(ENDED_TIME, time);
+    bank.put_flags(bank.flags() | ENDED);
+    None
+}
+
+/// What a histogram's bank holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Folded<'a> {
+    /// Of a delta: its region; nothing if no point had a value.
+    Delta(Option<&'a [AtomicU64]>),
+    /// Of a cumulative stream.
+    Cumulative {
+        /// What this core saw; nothing where only points without a value are known.
+        span: Option<Span>,
+        /// The newest point has no recorded value; its time.
+        ended: Option<u64>,
+    },
+}
+
+/// What the bank holds.
+#[inline]
+pub fn fold(bank: Bank<'_>) -> Folded<'_> {
+    let flags = bank.flags();
+    if !bank.shape().cumulative() {
+        return Folded::Delta((flags & VALUE != 0).then(|| region(bank, Part::First)));
+    }
+    let span = (flags & VALUE != 0).then(|| {
+        Span {
+            first_start: bank.get(FIRST_START),
+            first_time: bank.get(FIRST_TIME),
+            last_start: bank.get(LAST_START),
+            last_time: bank.get(LAST_TIME),
+            newest_start: bank.get(NEWEST_START),
+            newest_time: bank.get(LAST_TIME),
+            has_reset: flags & RESET != 0,
+            is_chained: flags & CHAIN != 0,
+            points: bank.points(),
+        }
+        .whole()
+    });
+    Folded::Cumulative { span, ended: (flags & ENDED != 0).then(|| bank.get(ENDED_TIME)) }
+}
+
+/// Which region of a histogram's bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The first point of the chain; a delta's only region.
+    First,
+    /// The last point.
+    Last,
+    /// What was gained from first to last.
+    Gained,
+}
+
+/// A region of a histogram's bank.
+#[inline]
+pub fn region(bank: Bank<'_>, part: Part) -> &[AtomicU64] {
+    bank.part(bank.shape().region_in_bank(part as usize))
+}

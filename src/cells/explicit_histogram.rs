@@ -1,0 +1,50 @@
+//! Histograms with explicit bounds: a delta's points are added; of a cumulative stream first, last and what was gained
+//! (`cumulative_histogram`). Regions are `aggregate::explicit`'s.
+
+use super::bank::{Added, Bank, VALUE};
+use super::cumulative_histogram::{Comes, Part, Times, comes, end, left_out, region, reset};
+use crate::aggregate::explicit;
+use crate::ledger::Tally;
+use crate::model::Reject;
+
+/// Adds a point of these times, as a region, or one without a recorded value.
+pub fn add(bank: Bank<'_>, times: Times, point: Option<&[u64]>, tally: &mut Tally) -> Added {
+    bank.count()?;
+    let Some(point) = point else {
+        return Ok(end(bank, times.time, tally));
+    };
+    let mut first = region(bank, Part::First);
+    if !bank.shape().cumulative() {
+        if explicit::merge(&mut first, &point) {
+            // nothing was added
+            bank.take_back();
+            return Err(Reject::CountOverflow);
+        }
+        bank.put_flags(bank.flags() | VALUE);
+        return Ok(None);
+    }
+    let (mut last, mut gained) = (region(bank, Part::Last), region(bank, Part::Gained));
+    let mut cause = None;
+    match comes(bank, times, tally) {
+        Comes::WithoutEffect(cause) => return Ok(cause),
+        Comes::Second => {}
+        Comes::First(seconds) => {
+            cause = seconds;
+            explicit::copy(&mut first, &point);
+            explicit::clear(&mut gained);
+        }
+        Comes::After { is_anew } => {
+            let is_left_out = if is_anew || !explicit::follows(&point, &last) {
+                reset(bank, tally);
+                explicit::merge(&mut gained, &point)
+            } else {
+                explicit::merge_difference(&mut gained, &point, &last)
+            };
+            if is_left_out {
+                cause = left_out(tally);
+            }
+        }
+    }
+    explicit::copy(&mut last, &point);
+    Ok(cause)
+}

@@ -1,0 +1,65 @@
+//! Gauges: of the points of an interval the newest stays (M17).
+//!
+//! ```text
+//!   1   value
+//!   2   time of the newest point, also of one without a recorded value
+//! ```
+//!
+//! Flags: `DOUBLE`, `VALUE`, `ENDED`. The time goes from bank to bank: a point that is not newer than all this core saw
+//! changes nothing.
+
+use super::bank::{Added, Bank, DOUBLE, ENDED, VALUE};
+use crate::aggregate::number::Value;
+use crate::ledger::{Effect, Note, Tally};
+
+const BITS: usize = 1;
+const TIME: usize = 2;
+
+#[inline]
+pub(super) fn open(bank: Bank<'_>, other: Bank<'_>) {
+    bank.keep(other, &[TIME]);
+}
+
+/// Adds a point, or one without a recorded value. The newest time wins, ties go to the larger bits, and to a value before
+/// none.
+pub fn add(bank: Bank<'_>, time: u64, value: Option<Value>, tally: &mut Tally) -> Added {
+    bank.count()?;
+    let (flags, before) = (bank.flags(), bank.get(TIME));
+    let Some(value) = value else {
+        tally.note(Note::NoRecordedValue, 1);
+        if time <= before {
+            return Ok(bank.without_effect(1, Effect::Superseded, tally));
+        }
+        bank.settle(1, Effect::WithEffect, tally);
+        bank.put(TIME, time);
+        bank.put_flags(flags & !VALUE | ENDED);
+        return Ok(None);
+    };
+    let wins_tie = flags & ENDED != 0 || flags & VALUE != 0 && value.bits() > bank.get(BITS);
+    if time < before || time == before && !wins_tie {
+        return Ok(bank.without_effect(1, Effect::Superseded, tally));
+    }
+    bank.put(BITS, value.bits());
+    bank.put(TIME, time);
+    let double = if value.is_double() { DOUBLE } else { 0 };
+    bank.put_flags(flags & !(DOUBLE | ENDED) | double | VALUE);
+    Ok(None)
+}
+
+/// The newest point of a bank.
+#[derive(Clone, Copy, Debug)]
+pub struct Newest {
+    /// Its time; if there is no value, that of the newest point this core knows.
+    pub time: u64,
+    /// Nothing: no point had an effect, or the newest has no value.
+    pub value: Option<Value>,
+    /// The newest has no recorded value.
+    pub is_ended: bool,
+}
+
+/// What the bank holds.
+#[inline]
+pub fn fold(bank: Bank<'_>) -> Newest {
+    let value = bank.has(VALUE).then(|| Value::from_bits(bank.get(BITS), bank.has(DOUBLE)));
+    Newest { time: bank.get(TIME), value, is_ended: bank.has(ENDED) }
+}

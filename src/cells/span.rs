@@ -1,0 +1,38 @@
+//! What a bank saw of a cumulative stream, in times and starts; values stay in the bank.
+//!
+//! Knows no words: sums and histograms read theirs into it.
+
+/// From the first point to the last of one writer, and the newest of any (`shape`).
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Start of the first point.
+    pub first_start: u64,
+    /// Time of the first point.
+    pub first_time: u64,
+    /// Start of the last point, or an earlier one that was newer.
+    pub last_start: u64,
+    /// Time of the last point.
+    pub last_time: u64,
+    /// Start of the newest point of any writer that has a value.
+    pub newest_start: u64,
+    /// Its time.
+    pub newest_time: u64,
+    /// There was a reset between first and last.
+    pub has_reset: bool,
+    /// There are first, last and gained; else there is a newest point, which stands for first and last.
+    pub is_chained: bool,
+    /// Points that are not settled yet.
+    pub points: u64,
+}
+
+impl Span {
+    /// Without a chain the newest point stands for first and last.
+    #[inline]
+    pub(super) const fn whole(mut self) -> Span {
+        if !self.is_chained {
+            (self.first_start, self.last_start) = (self.newest_start, self.newest_start);
+            (self.first_time, self.last_time) = (self.newest_time, self.newest_time);
+        }
+        self
+    }
+}

@@ -25,9 +25,13 @@ pub const ERROR_MESSAGE_BYTES_MAX: usize = 4 * KIB;
 pub const WIRE_DEPTH_MAX: usize = 64;
 /// Bytes of one number in a JSON request. The longest exact decimal of a double has 1,077.
 pub const JSON_NUMBER_BYTES_MAX: usize = 2_048;
-/// Bytes of a metric name (OpenTelemetry metrics API, instrument name syntax: 255), and of a scope's name, its version, and a
-/// schema URL.
+/// Default of `--max-name`: bytes of a metric name (OpenTelemetry metrics API, instrument name syntax: 255), and of a scope's
+/// name, its version, and a schema URL.
 pub const NAME_BYTES_MAX: usize = 255;
+/// The least that can be asked for: a name that is cut has room for its hash.
+pub const NAME_BYTES_MIN: usize = 64;
+/// The most that can be asked for.
+pub const NAME_BYTES_LIMIT: usize = 4 * KIB;
 /// Bytes of a unit (OpenTelemetry metrics API: 63).
 pub const UNIT_BYTES_MAX: usize = 64;
 /// Bytes of a description; what is beyond is cut off.

@@ -206,7 +206,7 @@ impl Reject {
             Reject::BadExponential => "exponential histogram scale, offsets or counts are out of range",
             Reject::StartAfterTime => "start_time_unix_nano lies after time_unix_nano",
             Reject::EmptyName => "a metric has no name",
-            Reject::LongName => "a metric name is longer than 255 bytes",
+            Reject::LongName => "a metric name is longer than --max-name: shorten it, or raise that",
             Reject::TooManyAttributes => "a point has more attributes than --max-attributes: send fewer, or raise it",
             Reject::SeriesLimit => "series limit reached: raise --series-limit or send fewer distinct attribute sets",
             Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",

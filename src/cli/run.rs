@@ -4,7 +4,7 @@ use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_ou
 use crate::limits::{
     ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
     CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB,
-    PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
+    NAME_BYTES_LIMIT, NAME_BYTES_MIN, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::Temporality;
 use crate::otlp::attributes::Limits;
@@ -146,6 +146,11 @@ pub(super) struct Options {
         env = "CATCHMENT_MEMORY_LIMIT"
     )]
     memory_limit: String,
+    /// Bytes of a metric's name, 64 to 4KiB
+    ///
+    /// Points of a longer one are rejected; a scope's name and version and a schema URL are cut to it and end in their hash
+    #[arg(help_heading = "Limits", long, value_name = "SIZE", default_value = "255", env = "CATCHMENT_MAX_NAME")]
+    max_name: String,
     /// Attributes of a point, resource or scope, 1 to 1024
     ///
     /// A point that has more is rejected; of a resource or scope those with the first keys stay, and one tells of the others
@@ -492,6 +497,11 @@ impl Options {
         if max_body < 1024 {
             note(format!("--max-body {}: give at least 1KiB", self.max_body));
         }
+        let range = NAME_BYTES_MIN..=NAME_BYTES_LIMIT;
+        let name_bytes = size(&self.max_name).ok().filter(|bytes| range.contains(bytes)).unwrap_or_else(|| {
+            note(format!("--max-name {}: give a size from 64 to 4KiB", self.max_name));
+            NAME_BYTES_MIN
+        });
         let attributes = count(&self.max_attributes).ok().filter(|n| (1..=ATTRIBUTES_LIMIT).contains(n));
         let attributes = attributes.unwrap_or_else(|| {
             note(format!("--max-attributes {}: give a number from 1 to {ATTRIBUTES_LIMIT}", self.max_attributes));
@@ -556,7 +566,7 @@ impl Options {
             series_limit,
             peer_share,
             memory_limit,
-            attributes: Limits { attributes, value_bytes },
+            attributes: Limits { attributes, value_bytes, name_bytes },
             max_body,
             expire,
             max_future,

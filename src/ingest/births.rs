@@ -19,7 +19,7 @@ use crate::cells::lifecycle::{self, State};
 use crate::cells::{Shape, head};
 use crate::examples::{Cause, example};
 use crate::ledger::{Note, Tally};
-use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, ROUTES_PER_CELL_MAX};
+use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Kind, Reject, TypeHints};
 use crate::otlp::attributes::{self, Bad};
 use crate::otlp::request::MetricHead;
@@ -326,13 +326,13 @@ impl Ingest {
         let mut cut = 0;
         let resource_id = self.contexts.enter_resource(&context.resource, || {
             let run = collect(context.resource.bytes, (1, 0x0a), limits, &mut cut)?;
-            cut += u64::from(context.resource.schema_url.len() > NAME_BYTES_MAX);
+            cut += u64::from(context.resource.schema_url.len() > limits.name_bytes);
             Ok::<_, Reject>(Set::new(&[], &run, state))
         })?;
         let scope_id = self.contexts.enter_scope(resource_id, &context.scope, || {
             let run = collect(context.scope.bytes, (3, 0x1a), limits, &mut cut)?;
-            cut += u64::from(context.scope.schema_url.len() > NAME_BYTES_MAX);
-            Ok::<_, Reject>(Set::new(&scope_texts(context.scope.bytes, &mut cut), &run, state))
+            cut += u64::from(context.scope.schema_url.len() > limits.name_bytes);
+            Ok::<_, Reject>(Set::new(&scope_texts(context.scope.bytes, limits.name_bytes, &mut cut), &run, state))
         })?;
         tally.note(Note::TextsCut, cut);
         if cut > 0 && stage.cut.is_none() {
@@ -349,13 +349,13 @@ impl Ingest {
         bounds: &[f64],
         of: impl FnOnce(&Registry, &Parts<'_>) -> T,
     ) -> T {
-        let key = &context.key;
+        let (key, name_bytes) = (&context.key, self.options.limits.name_bytes);
         let (resource, scope) = self.contexts.sets(resource, scope);
         let parts = Parts {
             resource,
-            resource_schema_url: &attributes::cut_text(text(context.resource.schema_url), NAME_BYTES_MAX),
+            resource_schema_url: &attributes::cut_text(text(context.resource.schema_url), name_bytes),
             scope,
-            scope_schema_url: &attributes::cut_text(text(context.scope.schema_url), NAME_BYTES_MAX),
+            scope_schema_url: &attributes::cut_text(text(context.scope.schema_url), name_bytes),
             name: text(key.metric.name),
             unit: text(key.metric.unit),
             description: description_of(key.metric.description),
@@ -456,7 +456,7 @@ fn collect(
 }
 
 /// Name and version of a validated scope, as they stand at its head.
-fn scope_texts(message: &[u8], cut: &mut u64) -> Vec<u8> {
+fn scope_texts(message: &[u8], name_bytes: usize, cut: &mut u64) -> Vec<u8> {
     let (mut name, mut version) = (&[][..], &[][..]);
     let mut reader = crate::wire::Reader::new(message);
     while let Ok(field) = reader.field() {
@@ -474,8 +474,8 @@ fn scope_texts(message: &[u8], cut: &mut u64) -> Vec<u8> {
     for (key, bytes) in [(0x0a, name), (0x12, version)] {
         if !bytes.is_empty() {
             let whole = text(bytes);
-            *cut += u64::from(whole.len() > NAME_BYTES_MAX);
-            crate::wire::put_bytes(&mut head, key, attributes::cut_text(whole, NAME_BYTES_MAX).as_bytes());
+            *cut += u64::from(whole.len() > name_bytes);
+            crate::wire::put_bytes(&mut head, key, attributes::cut_text(whole, name_bytes).as_bytes());
         }
     }
     head

@@ -66,7 +66,7 @@ use walk::{MetricWalk, Place, Walked};
 pub struct Options {
     /// Wall time at which the process started, nanoseconds.
     pub started_ns: u64,
-    /// What attributes may be.
+    /// What texts and attributes may be.
     pub limits: attributes::Limits,
 }
 

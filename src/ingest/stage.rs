@@ -122,7 +122,7 @@ pub(super) struct Birth<'a> {
 
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.
 pub(super) struct Stage<'a> {
-    /// What attributes may be.
+    /// What texts and attributes may be.
     pub limits: Limits,
     /// Routes to be made.
     pub births: ArenaVec<'a, Birth<'a>>,
@@ -287,6 +287,7 @@ impl<'a> Stage<'a> {
         let ((resource, name), limits) = (self.current, self.limits);
         let allowed = || match reason {
             Reject::TooManyAttributes => format!(", {} are allowed", limits.attributes),
+            Reject::LongName => format!(", {} bytes are allowed", limits.name_bytes),
             Reject::LongAttribute => format!(", {} bytes of a value are allowed", limits.value_bytes),
             _ => String::new(),
         };

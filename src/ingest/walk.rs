@@ -17,7 +17,7 @@ use super::contexts::StreamKey;
 use super::follow::Follow;
 use super::routes::NONE;
 use super::stage::{List, Stage};
-use crate::limits::{EXPORT_SLICE_NS, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
+use crate::limits::{EXPORT_SLICE_NS, MESSAGE_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
 use crate::model::{Kind, Reject, Temporality, TypeHints};
 use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
 use crate::otlp::schema::Message;
@@ -335,7 +335,7 @@ impl Ingest {
         };
         let refused = if metric.name.is_empty() {
             Some(Reject::EmptyName)
-        } else if metric.name.len() > NAME_BYTES_MAX {
+        } else if metric.name.len() > stage.limits.name_bytes {
             Some(Reject::LongName)
         } else if metric.unit.len() > UNIT_BYTES_MAX {
             Some(Reject::LongUnit)

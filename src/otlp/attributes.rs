@@ -9,21 +9,24 @@
 //! 2. `hash` does not depend on the order of the records; `same` compares contents, never hashes.
 
 use super::schema::{Message, validate};
-use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX};
+use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, NAME_BYTES_MAX};
 use crate::wire::{Fault, Field, Reader, check_utf8, put_header, put_varint, varint_size};
 
-/// What a set may have: `--max-attributes` and `--max-attribute-value`.
+/// What a set may have: `--max-attributes` and `--max-attribute-value`; and what stands beside it: `--max-name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Attributes.
     pub attributes: usize,
     /// Bytes of a value, as it is encoded.
     pub value_bytes: usize,
+    /// Bytes of the name of a metric or scope, of its version, and of a schema URL.
+    pub name_bytes: usize,
 }
 
 impl Limits {
     /// Where nobody says otherwise.
-    pub const DEFAULT: Limits = Limits { attributes: ATTRIBUTES_MAX, value_bytes: ATTRIBUTE_VALUE_BYTES_MAX };
+    pub const DEFAULT: Limits =
+        Limits { attributes: ATTRIBUTES_MAX, value_bytes: ATTRIBUTE_VALUE_BYTES_MAX, name_bytes: NAME_BYTES_MAX };
 
     /// No record up to this length can be over the limits.
     const fn short(self) -> usize {

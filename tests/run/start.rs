@@ -123,6 +123,35 @@ fn send(catchment: &Catchment, resource: usize, attributes: usize, value_bytes: 
     (partial.error_message, partial.rejected_data_points)
 }
 
+/// A metric's name may have what was asked for, up and down; points of a longer one are rejected, and the answer says what is
+/// in force and shows one. A scope's name is cut.
+#[test]
+fn the_limit_of_names_can_be_asked_for() {
+    for (flag, bytes) in [("64", 64), ("1KiB", 1_024)] {
+        let catchment = Catchment::start(&["--max-name", flag, "--interval", "100ms", "--out", "stdout"]);
+        let named = |bytes: usize, scope: usize| {
+            let now = wall_ns();
+            let points = vec![number(&[("k", "a")], now - 1, now, int(1)), number(&[("k", "b")], now - 1, now, int(1))];
+            let mut body = request(vec![sum(&"n".repeat(bytes), 1, true, points)]);
+            body.resource_metrics[0].scope_metrics[0].scope.get_or_insert_default().name = "s".repeat(scope);
+            let reply = catchment.http().export(&body.encode_to_vec()).unwrap();
+            let said = ExportMetricsServiceResponse::decode(&*reply.body).unwrap().partial_success.unwrap_or_default();
+            (said.rejected_data_points, said.error_message)
+        };
+        assert_eq!(named(bytes, bytes), (0, String::new()));
+        let (rejected, told) = named(bytes + 1, 1);
+        let words = ["--max-name".into(), "first: metric \"nnn".into(), format!("{bytes} bytes are allowed")];
+        assert!(rejected == 2 && words.iter().all(|word: &String| told.contains(word)), "{told}");
+        let (rejected, told) = named(1, bytes + 1);
+        assert!(rejected == 0 && told.contains("were cut"), "{told}");
+        let ended = catchment.terminate();
+        assert!(ended.code() == 0 && ended.ledger().contains("received 6 = applied 4 + rejected 2"), "{ended:?}");
+        assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
+        assert!(ended.stdout.contains(&format!("\"{}\"", "n".repeat(bytes))), "whole");
+        assert!(ended.stdout.contains(&format!("\"{}~", "s".repeat(bytes - 17))), "cut, and its hash");
+    }
+}
+
 /// The limits of attributes are what was asked for, up and down; answers name what is in force.
 #[test]
 fn limits_of_attributes_can_be_asked_for() {
@@ -159,6 +188,8 @@ fn limits_of_attributes_can_be_asked_for() {
         assert!(ended.stdout.contains("catchment.attributes.cut"), "the resource says so");
     }
     for (flag, value, remedy) in [
+        ("--max-name", "63", "from 64 to 4KiB"),
+        ("--max-name", "5KiB", "from 64 to 4KiB"),
         ("--max-attributes", "0", "from 1 to 1024"),
         ("--max-attributes", "1025", "from 1 to 1024"),
         ("--max-attribute-value", "63", "from 64 to 64KiB"),

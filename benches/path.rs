@@ -214,7 +214,9 @@ fn walk(requests: &[Vec<u8>], arena: &mut Bump) -> u64 {
             request::each(resource, 2, |scope| {
                 black_box(request::head(scope, arena)?);
                 request::each(scope, 2, |metric| {
-                    let Some((_, data)) = request::metric(metric, arena)?.data else { return Ok(()) };
+                    let Some((_, data)) = request::metric(metric, false, arena)?.and_then(|head| head.data) else {
+                        return Ok(());
+                    };
                     request::each(data, 1, |point| {
                         if let points::Number::Int(value) = points::number(point, None, arena)?.value {
                             sum += value as u64;

@@ -50,10 +50,20 @@ pub const ATTRIBUTE_VALUE_BYTES_MIN: usize = 64;
 pub const ATTRIBUTE_VALUE_BYTES_LIMIT: usize = 64 * KIB;
 /// Resources, scopes, metrics and points of one request, together. A million empty ones take some 30 ms to walk.
 pub const REQUEST_MESSAGES_MAX: u64 = 1_000_000;
-/// Bytes of one message beside those that are counted under it: attributes, texts, buckets, exemplars, unknown fields of a
-/// resource, a scope, a metric or a point, and parts of one that comes in several. What the limits above leave of attributes
-/// is a third of it. Read in one go, which takes up to 30 ms a MiB (nested values).
+/// Bytes of what is read in one go whatever is in it: a point, the data of a metric that come in parts or are set again, a
+/// group that nobody knows. What the limits above leave of a point's attributes is a third of it. Takes up to 20 ms.
 pub const MESSAGE_BYTES_MAX: usize = 3 * MIB / 2;
+/// Fields of a resource, a scope, a metric or its data beside what is counted under it: unknown ones, parts, texts that are
+/// set again. They are looked over in one go, a million in some 5 ms.
+pub const MESSAGE_FIELDS_MAX: usize = 1_000_000;
+/// Bytes of a resource, a scope or a metric beside what is under it, up to which it is read in one go; what has more is read
+/// in steps. Nested values of so many bytes take 2 ms.
+pub const HEAD_BYTES_WHOLE: usize = 64 * KIB;
+/// Bytes of a text there that are looked at in one go: letters of three bytes take 3 ns a byte.
+pub const TEXT_STEP_BYTES: usize = 64 * KIB;
+/// Bytes of an attribute there, as it comes, up to which it is written in one go; one that says less than the limits in more of
+/// them is cut like a long one.
+pub const RECORD_BYTES_WHOLE: usize = 256 * KIB;
 /// Dead cells and idle streams that a shard puts away in one turn of its loop.
 pub const TIDY_PER_TURN: usize = 2_048;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order
@@ -489,6 +499,8 @@ pub const BODIES_MIN: usize = 2;
 /// Least room for series, bytes.
 pub const SERIES_BYTES_MIN: usize = 32 * MIB;
 
+const _: () = assert!(NAME_BYTES_LIMIT < HEAD_BYTES_WHOLE && NAME_BYTES_MAX >= NAME_BYTES_MIN);
+const _: () = assert!(RECORD_BYTES_WHOLE > ATTRIBUTE_VALUE_BYTES_LIMIT + 2 * ATTRIBUTE_KEY_BYTES_MAX);
 const _: () = assert!(TARGET_BYTES_MAX < HEADER_LIST_BYTES_MAX as usize, "a long target is told from a long head");
 const _: () = assert!(HTTP2_FRAME_BYTES as usize <= HTTP1_READ_BYTES_MAX, "the larger one is in CONNECTION_BYTES");
 const _: () = assert!(EXEMPLARS_PER_SERIES_MAX * EXEMPLAR_BYTES_MAX < EXEMPLARS_BYTES_MAX / 64);

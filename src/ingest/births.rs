@@ -22,6 +22,7 @@ use crate::ledger::{Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Kind, Reject, TypeHints};
 use crate::otlp::attributes::{self, Bad};
+use crate::otlp::cut;
 use crate::otlp::request::MetricHead;
 use crate::otlp::schema::Message;
 use crate::series::group::{Entry, Group, Parts, Set};
@@ -326,12 +327,12 @@ impl Ingest {
         let mut cut = 0;
         let resource_id = self.contexts.enter_resource(&context.resource, || {
             let run = collect(context.resource.bytes, (1, 0x0a), limits, &mut cut)?;
-            cut += u64::from(context.resource.schema_url.len() > limits.name_bytes);
+            cut += u64::from(context.resource.is_cut || context.resource.schema_url.len() > limits.name_bytes);
             Ok::<_, Reject>(Set::new(&[], &run, state))
         })?;
         let scope_id = self.contexts.enter_scope(resource_id, &context.scope, || {
             let run = collect(context.scope.bytes, (3, 0x1a), limits, &mut cut)?;
-            cut += u64::from(context.scope.schema_url.len() > limits.name_bytes);
+            cut += u64::from(context.scope.is_cut || context.scope.schema_url.len() > limits.name_bytes);
             Ok::<_, Reject>(Set::new(&scope_texts(context.scope.bytes, limits.name_bytes, &mut cut), &run, state))
         })?;
         tally.note(Note::TextsCut, cut);
@@ -353,9 +354,9 @@ impl Ingest {
         let (resource, scope) = self.contexts.sets(resource, scope);
         let parts = Parts {
             resource,
-            resource_schema_url: &attributes::cut_text(text(context.resource.schema_url), name_bytes),
+            resource_schema_url: &cut::cut_text(text(context.resource.schema_url), name_bytes),
             scope,
-            scope_schema_url: &attributes::cut_text(text(context.scope.schema_url), name_bytes),
+            scope_schema_url: &cut::cut_text(text(context.scope.schema_url), name_bytes),
             name: text(key.metric.name),
             unit: text(key.metric.unit),
             description: description_of(key.metric.description),
@@ -449,7 +450,7 @@ fn collect(
         Ok(Err(Bad::TooMany | Bad::TooLong)) => *cut += 1,
         Err(_) => unreachable!("the message has been validated"),
     }
-    match attributes::normalise_cut(&run, key_byte, limits) {
+    match cut::cut_attributes(message, number as u8, limits) {
         Ok(cut) => Ok(cut),
         Err(_) => unreachable!("the message has been validated"),
     }
@@ -475,7 +476,7 @@ fn scope_texts(message: &[u8], name_bytes: usize, cut: &mut u64) -> Vec<u8> {
         if !bytes.is_empty() {
             let whole = text(bytes);
             *cut += u64::from(whole.len() > name_bytes);
-            crate::wire::put_bytes(&mut head, key, attributes::cut_text(whole, name_bytes).as_bytes());
+            crate::wire::put_bytes(&mut head, key, cut::cut_text(whole, name_bytes).as_bytes());
         }
     }
     head
@@ -493,6 +494,5 @@ pub(super) fn text(bytes: &[u8]) -> &str {
 
 /// A description that has been checked, as much of it as is kept.
 fn description_of(bytes: &[u8]) -> &str {
-    let all = text(bytes);
-    &all[..all.floor_char_boundary(DESCRIPTION_BYTES_MAX)]
+    cut::head_of(bytes, DESCRIPTION_BYTES_MAX)
 }

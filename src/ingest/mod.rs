@@ -651,7 +651,9 @@ enum Found<'a> {
 pub fn explain(fault: &Fault, body: &[u8]) -> String {
     let left = fault.left.min(body.len());
     match fault.kind {
-        FaultKind::TooManyMessages | FaultKind::TooLarge => format!("{fault} (of {} bytes)", body.len()),
+        FaultKind::TooManyMessages | FaultKind::TooManyFields | FaultKind::TooLarge => {
+            format!("{fault} (of {} bytes)", body.len())
+        }
         FaultKind::Truncated => format!("malformed ExportMetricsServiceRequest ({} bytes): {fault}", body.len()),
         _ => format!("malformed ExportMetricsServiceRequest ({} bytes, {left} left there): {fault}", body.len()),
     }

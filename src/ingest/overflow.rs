@@ -57,10 +57,10 @@ pub(crate) fn is_overflow(run: &[u8]) -> bool {
 
 /// The resource of overflow groups: `service.name` = `catchment.overflow`.
 pub(super) const RESOURCE: Head<'static> =
-    Head { bytes: b"\x0a\x24\x0a\x0cservice.name\x12\x14\x0a\x12catchment.overflow", schema_url: &[] };
+    Head { bytes: b"\x0a\x24\x0a\x0cservice.name\x12\x14\x0a\x12catchment.overflow", schema_url: &[], is_cut: false };
 
 /// The scope of overflow groups: its name is `catchment`.
-pub(super) const SCOPE: Head<'static> = Head { bytes: b"\x0a\x09catchment", schema_url: &[] };
+pub(super) const SCOPE: Head<'static> = Head { bytes: b"\x0a\x09catchment", schema_url: &[], is_cut: false };
 
 /// The group of a metric that keeps its name.
 pub(super) const fn named<'a>(key: &StreamKey<'a>) -> StreamKey<'a> {

@@ -18,7 +18,7 @@
 //! its points take `limits::STAGE_SLICE_BYTES`. A large request is read twice.
 
 use super::Ingest;
-use super::stage::{self, Number, Stage};
+use super::stage::{self, Longs, Number, Stage};
 use super::walk::{Place, Walked};
 use crate::ledger::{Note, Tally};
 use crate::limits::{EXPORT_SLICE_NS, KIB, STAGE_KEPT_BYTES_MAX};
@@ -52,6 +52,8 @@ pub struct Sliced {
     receipt: Receipt,
     rejected: Vec<(Kind, Reject, u64, String)>,
     cut: Option<String>,
+    /// Heads that are read in steps.
+    longs: Longs,
     /// Time that its slices took, nanoseconds: for who measures.
     pub spent_ns: u64,
 }
@@ -146,7 +148,9 @@ impl Ingest {
         let (mut at, messages) = part.as_ref().map_or((Place::START, 0), |part| (part.at, part.messages));
         let mut stage = Stage::new(arena, messages, self.options.limits);
         stage.is_dry = part.as_ref().is_some_and(|part| !part.is_applying());
+        stage.longs = part.as_mut().map(|part| std::mem::take(&mut part.longs)).unwrap_or_default();
         let walked = self.walk(body, &mut at, arena, &mut stage);
+        let longs = std::mem::take(&mut stage.longs);
         let cost_ns = stage.cost_ns(self.staged.len());
         let done = match (walked, part.as_mut()) {
             (Err(fault), part) => {
@@ -162,6 +166,7 @@ impl Ingest {
                     receipt: Receipt::default(),
                     rejected: Vec::new(),
                     cut: None,
+                    longs,
                     spent_ns: 0,
                 }));
                 None
@@ -169,11 +174,11 @@ impl Ingest {
             (Ok(walked), Some(part)) if part.phase == Phase::Applying => {
                 let receipt = self.commit(input, &mut stage, tally);
                 part.add(receipt, stage);
-                part.at = at;
+                (part.at, part.longs) = (at, longs);
                 (walked == Walked::All).then(|| Ok(part.answer()))
             }
             (Ok(Walked::Part), Some(part)) => {
-                (part.at, part.messages) = (at, stage.messages);
+                (part.at, part.messages, part.longs) = (at, stage.messages, longs);
                 None
             }
             (Ok(Walked::All), Some(part)) => {

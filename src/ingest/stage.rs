@@ -8,6 +8,7 @@ use crate::examples::example;
 use crate::limits::REQUEST_MESSAGES_MAX;
 use crate::model::{Kind, Reject, TypeHints};
 use crate::otlp::attributes::Limits;
+use crate::otlp::cut::{CutHead, Cutter};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;
 use crate::otlp::summaries::SummaryPoint;
@@ -92,6 +93,18 @@ pub(super) struct Context<'a> {
     pub overflows: bool,
 }
 
+/// A resource, a scope or a metric that is read in steps.
+#[derive(Debug)]
+pub(super) enum Long {
+    /// Not to its end yet.
+    Reading(Box<Cutter>),
+    /// What it says, within the limits.
+    Read(CutHead),
+}
+
+/// Those at hand, by level.
+pub(super) type Longs = [Option<Long>; 3];
+
 /// Which list points were put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
@@ -148,6 +161,8 @@ pub(super) struct Stage<'a> {
     heads: u64,
     /// What points in this slice took that were read and not staged.
     unstaged_ns: u64,
+    /// What was read so far of the resource, scope and metric at hand, if they are long.
+    pub(super) longs: Longs,
     /// Nothing of this slice will be applied: what need not be staged is not.
     pub is_dry: bool,
     /// Bytes of the body read in this slice.
@@ -190,6 +205,7 @@ impl<'a> Stage<'a> {
             messages,
             heads: 0,
             unstaged_ns: 0,
+            longs: Longs::default(),
             is_dry: false,
             walked: 0,
             coded: 0,
@@ -222,6 +238,12 @@ impl<'a> Stage<'a> {
             + self.contexts.len() as u64 * STREAM_NS
             + (self.walked + self.coded * CODED) as u64 * BYTE_NS;
         self.heads * HEAD_NS + numbers as u64 * NUMBER_NS + others + found
+    }
+
+    /// Work of so many nanoseconds was done on heads.
+    #[inline]
+    pub(super) const fn work(&mut self, ns: u64) {
+        self.unstaged_ns += ns;
     }
 
     /// A point was read that is not staged.

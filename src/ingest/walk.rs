@@ -16,9 +16,10 @@ use super::check::{check_head, check_metric};
 use super::contexts::StreamKey;
 use super::follow::Follow;
 use super::routes::NONE;
-use super::stage::{List, Stage};
-use crate::limits::{EXPORT_SLICE_NS, MESSAGE_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
+use super::stage::{List, Long, Stage};
+use crate::limits::{EXPORT_SLICE_NS, HEAD_BYTES_WHOLE, MESSAGE_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
 use crate::model::{Kind, Reject, Temporality, TypeHints};
+use crate::otlp::cut::{Cutter, Root};
 use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
 use crate::otlp::schema::Message;
 use crate::wire::{Fault, check_utf8};
@@ -36,7 +37,7 @@ pub(super) enum Walked {
 /// Where a walk is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    /// Levels that are begun: a resource, a scope of it, a metric of that.
+    /// Levels that are begun: a resource, a scope of it, a metric of that, and its points.
     depth: u8,
     /// All heads were checked before.
     checked: bool,
@@ -54,6 +55,8 @@ pub(super) struct Place {
     /// The heads of the resource and of the scope at hand are checked or known.
     resource_checked: bool,
     scope_checked: bool,
+    /// The texts and metadata of the metric at hand are checked.
+    metric_checked: bool,
     /// Hints: the resource before the one at hand, the scope, the stream, and the last point's route.
     last_resource: u32,
     last_scope: u32,
@@ -75,6 +78,7 @@ impl Place {
         data: DataHead { temporality: 0, monotonic: false, points: 0 },
         resource_checked: false,
         scope_checked: false,
+        metric_checked: false,
         last_resource: NONE,
         last_scope: NONE,
         last_stream: NONE,
@@ -102,25 +106,81 @@ impl HeadPlace {
 
     fn head(self, message: &[u8]) -> Head<'_> {
         let [bytes, schema_url] = self.0.map(|(from, length)| &message[from..from + length]);
-        Head { bytes, schema_url }
+        Head { bytes, schema_url, is_cut: false }
     }
 }
 
-/// The head of a resource or a scope, found again where it was.
+/// A head that is not known is checked, and then written in its one encoding: so many times as much as attributes of a point.
+const HEAD_CODED: usize = 2;
+
+/// Levels of what is read in steps.
+const RESOURCE: usize = 0;
+const SCOPE: usize = 1;
+const METRIC: usize = 2;
+
+/// The head of a resource or a scope, found again where it was; nothing if it is read in steps, and is not at its end.
 fn head_of<'a>(
     message: &'a [u8],
-    place: &mut Option<HeadPlace>,
-    arena: &'a Bump,
+    (level, root): (usize, Root),
+    (place, checked): (&mut Option<HeadPlace>, &mut bool),
+    (arena, room_ns): (&'a Bump, u64),
     stage: &mut Stage<'a>,
-) -> Result<Head<'a>, Fault> {
+) -> Result<Option<Head<'a>>, Fault> {
     if let Some(place) = place {
-        return Ok(place.head(message));
+        return Ok(Some(place.head(message)));
     }
     let before = arena.allocated_bytes();
-    let head = request::head(message, arena)?;
+    let mut head = None;
+    if stage.longs[level].is_none() {
+        head = request::head(message, arena)?;
+        *place = head.as_ref().and_then(|head| HeadPlace::of(head, message));
+    }
+    if head.is_none() {
+        head = long_head(message, (level, root), (arena, room_ns), stage)?;
+        *checked |= head.is_some();
+    }
     stage.joined += arena.allocated_bytes() - before;
-    *place = HeadPlace::of(&head, message);
     Ok(head)
+}
+
+/// As `head_of`, of one that is read in steps.
+#[cold]
+#[inline(never)]
+fn long_head<'a>(
+    message: &'a [u8],
+    (level, root): (usize, Root),
+    (arena, room_ns): (&'a Bump, u64),
+    stage: &mut Stage<'a>,
+) -> Result<Option<Head<'a>>, Fault> {
+    if !read_long(message, (level, root), room_ns, stage)? {
+        return Ok(None);
+    }
+    let Some(Long::Read(cut)) = &stage.longs[level] else { return Ok(None) };
+    Ok(Some(Head {
+        bytes: arena.alloc_slice_copy(&cut.bytes),
+        schema_url: arena.alloc_slice_copy(&cut.schema_url),
+        is_cut: cut.is_cut,
+    }))
+}
+
+/// Reads on in what is long; whether it is at its end.
+fn read_long(message: &[u8], (level, root): (usize, Root), room_ns: u64, stage: &mut Stage<'_>) -> Result<bool, Fault> {
+    let begin = || Long::Reading(Box::new(Cutter::new(root, message.len(), stage.limits)));
+    let mut long = stage.longs[level].take().unwrap_or_else(begin);
+    let mut left_ns = room_ns.max(1);
+    if let Long::Reading(cutter) = &mut long {
+        let is_over = cutter.advance(message, &mut left_ns)?;
+        stage.work(room_ns.max(1) - left_ns);
+        if !is_over {
+            stage.longs[level] = Some(long);
+            return Ok(false);
+        }
+    }
+    if let Long::Reading(cutter) = long {
+        long = Long::Read(cutter.end(message));
+    }
+    stage.longs[level] = Some(long);
+    Ok(true)
 }
 
 /// What is known of the resource at hand.
@@ -141,6 +201,15 @@ pub(super) struct MetricWalk<'a> {
     news: Option<(u32, &'a [u8], TypeHints, usize)>,
     /// The route of the last point, if the walk goes on in the midst of a metric.
     last_route: u32,
+    /// The texts of the metric at hand are checked.
+    is_checked: bool,
+}
+
+impl MetricWalk<'_> {
+    /// Checks the texts of the metric at hand, once.
+    fn check(&mut self, metric: &MetricHead<'_>) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.is_checked, true) { Ok(()) } else { check_metric(metric) }
+    }
 }
 
 impl Ingest {
@@ -182,8 +251,11 @@ impl Ingest {
                 last_scope: NONE,
                 ..*at
             };
+            stage.longs[RESOURCE] = None;
         }
-        let head = head_of(message, &mut at.resource_head, arena, stage).map_err(|f| f.named("ResourceMetrics"))?;
+        let (seen, room) = ((&mut at.resource_head, &mut at.resource_checked), (arena, self.room_ns(stage)));
+        let head = head_of(message, (RESOURCE, Root::Resource), seen, room, stage);
+        let Some(head) = head.map_err(|f| f.named("ResourceMetrics"))? else { return Ok(Walked::Part) };
         // looked for only once there is a metric under it: a million empty ones are not worth a million look-ups
         let mut walk = ResourceWalk { head, found: None };
         let mut scopes = Each::new(message, 2, at.scope);
@@ -218,8 +290,11 @@ impl Ingest {
         if at.depth == 1 {
             stage.count_head()?;
             *at = Place { depth: 2, metric: 0, scope_head: None, scope_checked: at.checked, last_stream: NONE, ..*at };
+            stage.longs[SCOPE] = None;
         }
-        let scope = head_of(message, &mut at.scope_head, arena, stage).map_err(|f| f.named("ScopeMetrics"))?;
+        let (seen, room) = ((&mut at.scope_head, &mut at.scope_checked), (arena, self.room_ns(stage)));
+        let scope = head_of(message, (SCOPE, Root::Scope), seen, room, stage);
+        let Some(scope) = scope.map_err(|f| f.named("ScopeMetrics"))? else { return Ok(Walked::Part) };
         let mut walk = MetricWalk {
             resource: resource.head,
             scope,
@@ -227,6 +302,7 @@ impl Ingest {
             last_stream: at.last_stream,
             news: None,
             last_route: at.last_route,
+            is_checked: false,
         };
         let mut is_looked_for = false;
         let mut metrics = Each::new(message, 2, at.metric);
@@ -239,7 +315,7 @@ impl Ingest {
             let Some(message) = metrics.one()? else { break };
             if !is_looked_for {
                 is_looked_for = true;
-                self.look_for(resource, &mut walk, at)?;
+                self.look_for(resource, &mut walk, at, stage)?;
             }
             if self.metric(message, &mut walk, at, arena, stage)? == Walked::Part {
                 return Ok(Walked::Part);
@@ -261,14 +337,22 @@ impl Ingest {
         resource: &mut ResourceWalk<'_>,
         walk: &mut MetricWalk<'_>,
         at: &mut Place,
+        stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let head = resource.head;
+        let is_first = resource.found.is_none();
         let known = *resource.found.get_or_insert_with(|| self.contexts.resource(at.last_resource, &head));
+        if known.is_none() && is_first {
+            stage.coded += HEAD_CODED * head.bytes.len();
+        }
         if known.is_none() && !at.resource_checked {
             check_head(&head, Message::Resource, "Resource")?;
         }
         at.resource_checked = true;
         walk.scope_id = known.and_then(|resource| self.contexts.scope(resource, at.last_scope, &walk.scope));
+        if walk.scope_id.is_none() {
+            stage.coded += HEAD_CODED * walk.scope.bytes.len();
+        }
         if walk.scope_id.is_none() && !at.scope_checked {
             check_head(&walk.scope, Message::Scope, "InstrumentationScope")?;
         }
@@ -284,39 +368,75 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<Walked, Fault> {
-        let begun = at.depth == 3;
-        if !begun {
+        if at.depth < 3 {
             stage.count_head()?;
             if message.is_empty() {
                 return Ok(Walked::All);
             }
             (at.last_stream, walk.last_route) = (walk.last_stream, NONE);
-            at.point = 0;
+            (at.point, at.metric_checked) = (0, at.checked);
+            stage.longs[METRIC] = None;
         }
         let before = arena.allocated_bytes();
-        let metric = request::metric(message, arena).map_err(|f| f.named("Metric"))?;
+        let Some(metric) = self.metric_head(message, at, arena, stage).map_err(|f| f.named("Metric"))? else {
+            // it is read on in the next slice
+            at.depth = 3;
+            return Ok(Walked::Part);
+        };
         stage.joined += arena.allocated_bytes() - before;
+        walk.is_checked = at.metric_checked;
         stage.current = (walk.resource.bytes, metric.name);
         let Some((kind, data)) = metric.data else {
-            stage.walked += message.len();
-            check_metric(&metric)?;
+            stage.walked += message.len().min(HEAD_BYTES_WHOLE);
+            walk.check(&metric)?;
+            at.depth = 2;
             return Ok(Walked::All);
         };
-        if !begun {
+        if at.depth < 4 {
             at.data = request::data_head(kind, data).map_err(|f| f.named("Metric.data"))?;
             stage.count(at.data.points as u64)?;
-            stage.walked += message.len().saturating_sub(data.len());
+            // what there is more was paid for as it was read
+            stage.walked += message.len().saturating_sub(data.len()).min(HEAD_BYTES_WHOLE);
         }
         let head = at.data;
-        at.depth = 3;
+        at.depth = 4;
         let from = at.point;
         let walked = self.points((kind, data), (metric, head), walk, at, arena, stage)?;
+        at.metric_checked = walk.is_checked;
         stage.points[kind as usize] += points_walked(kind, data, head, from..at.point, walked)?;
         self.described(walk, stage);
         if walked == Walked::All {
             at.depth = 2;
         }
         Ok(walked)
+    }
+
+    /// The head of a metric; nothing if it is read in steps, and is not at its end.
+    #[inline]
+    fn metric_head<'a>(
+        &self,
+        message: &'a [u8],
+        at: &mut Place,
+        arena: &'a Bump,
+        stage: &mut Stage<'a>,
+    ) -> Result<Option<MetricHead<'a>>, Fault> {
+        if stage.longs[METRIC].is_none()
+            && let Some(head) = request::metric(message, at.metric_checked, arena)?
+        {
+            return Ok(Some(head));
+        }
+        if !read_long(message, (METRIC, Root::Metric), self.room_ns(stage), stage)? {
+            return Ok(None);
+        }
+        stage.longs[METRIC] = None;
+        at.metric_checked = true;
+        request::metric(message, true, arena)
+    }
+
+    /// Work that is left to this slice, nanoseconds.
+    #[inline]
+    fn room_ns(&self, stage: &Stage<'_>) -> u64 {
+        self.slice.cost_ns.saturating_sub(stage.cost_ns(self.staged.len()))
     }
 
     fn points<'a>(
@@ -343,7 +463,7 @@ impl Ingest {
             temporality.err()
         };
         if head.points == 0 || refused.is_some() {
-            check_metric(&metric)?;
+            walk.check(&metric)?;
             let from = at.point;
             let walked = self.each_point(data, at, arena, stage, |_, message, stage| {
                 stage.pass();
@@ -439,13 +559,15 @@ impl Ingest {
                 let stream = self.contexts.at_mut(id);
                 stream.used = self.interval;
                 let description = key.metric.description;
-                check_utf8(description).map_err(|f| f.named("Metric.description"))?;
+                if !std::mem::replace(&mut walk.is_checked, true) {
+                    check_utf8(description).map_err(|f| f.named("Metric.description"))?;
+                }
                 let hints = key.metric.hints;
                 if description.len() > stream.described || !stream.hints.say(hints) {
                     walk.news = Some((id, description, hints, self.staged.len() + stage.staged()));
                 }
             }
-            None => check_metric(&key.metric)?,
+            None => walk.check(&key.metric)?,
         }
         Ok(known)
     }

@@ -8,6 +8,7 @@
 //!    have their records by key, since their order says nothing; of one key twice in such a map, nothing is dropped.
 //! 2. `hash` does not depend on the order of the records; `same` compares contents, never hashes.
 
+use super::cut::is_long as is_long_record;
 use super::schema::{Message, validate};
 use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, NAME_BYTES_MAX};
 use crate::wire::{Fault, Field, Reader, check_utf8, put_header, put_varint, varint_size};
@@ -49,106 +50,34 @@ pub enum Bad {
 pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) -> Result<Result<(), Bad>, Fault> {
     let start = out.len();
     let mut reader = Reader::new(run);
-    let mut count = 0;
+    let (mut count, mut is_long) = (0, false);
     while !reader.is_empty() {
         reader.field()?;
         let record = reader.bytes()?;
-        validate(Message::KeyValue, record, 1).map_err(|f| f.named("attributes"))?;
-        put_key_value(record, key_byte, out)?;
         count += 1;
-    }
-    if count > limits.attributes {
-        out.truncate(start);
-        return Ok(Err(Bad::TooMany));
-    }
-    if out.len() - start > limits.short() && Records::new(&out[start..]).any(|record| record.is_long(limits)) {
-        out.truncate(start);
-        return Ok(Err(Bad::TooLong));
-    }
-    if count > 1 && has_duplicate_keys(&out[start..], count) {
-        out.truncate(start);
-        return Ok(Err(Bad::DuplicateKey));
-    }
-    Ok(Ok(()))
-}
-
-/// What a text or value that was cut ends in: sixteen hexadecimal digits of its hash (FNV-1a, 64 bits), the same in every
-/// process, so that what was different stays different.
-fn digits(bytes: &[u8]) -> String {
-    let hash =
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
-    format!("~{hash:016x}")
-}
-
-/// A text of at most `bytes_max`: cut, and ending in the digits of its hash, if it is longer.
-pub fn cut_text(text: &str, bytes_max: usize) -> std::borrow::Cow<'_, str> {
-    if text.len() <= bytes_max {
-        return text.into();
-    }
-    let digits = digits(text.as_bytes());
-    let kept = &text[..text.floor_char_boundary(bytes_max - digits.len())];
-    format!("{kept}{digits}").into()
-}
-
-/// The key under which a set that had too many attributes says how many were left out, and their hash.
-pub const CUT_KEY: &str = "catchment.attributes.cut";
-
-fn put_text_attribute(key: &str, text: &str, key_byte: u8, out: &mut Vec<u8>) {
-    let (mut record, mut any) = (Vec::new(), Vec::new());
-    crate::wire::put_bytes(&mut any, 0x0a, text.as_bytes());
-    crate::wire::put_bytes(&mut record, 0x0a, key.as_bytes());
-    crate::wire::put_bytes(&mut record, 0x12, &any);
-    crate::wire::put_bytes(out, key_byte, &record);
-}
-
-/// Brings a resource's or scope's validated attributes within the limits, where `normalise` would refuse them: long keys
-/// and texts are cut, other long values become a text that tells their size and hash; of a key that stands twice the last
-/// record stays; of too many attributes those with the first keys stay, and one tells of the others.
-pub fn normalise_cut(run: &[u8], key_byte: u8, limits: Limits) -> Result<Vec<u8>, Fault> {
-    let mut records = std::collections::BTreeMap::new();
-    let mut reader = Reader::new(run);
-    while !reader.is_empty() {
-        reader.field()?;
-        let record = reader.bytes()?;
-        let mut one = Vec::new();
-        put_key_value(record, key_byte, &mut one)?;
-        let Some(normal) = Records::new(&one).next() else { continue };
-        if normal.is_long(limits) {
-            let key = String::from_utf8_lossy(normal.key());
-            let key = cut_text(&key, ATTRIBUTE_KEY_BYTES_MAX).into_owned();
-            let value = normal.value();
-            let mut short = Vec::new();
-            match normal.text() {
-                Some(text) => {
-                    let kept = cut_text(text, limits.value_bytes - 4);
-                    put_text_attribute(&key, &kept, key_byte, &mut short);
-                }
-                None if value.len() > limits.value_bytes => {
-                    let said = format!("({} bytes){}", value.len(), digits(value));
-                    put_text_attribute(&key, &said, key_byte, &mut short);
-                }
-                None => {
-                    let mut record = Vec::new();
-                    crate::wire::put_bytes(&mut record, 0x0a, key.as_bytes());
-                    crate::wire::put_bytes(&mut record, 0x12, value);
-                    crate::wire::put_bytes(&mut short, key_byte, &record);
-                }
-            }
-            records.insert(key.into_bytes(), short);
-        } else {
-            records.insert(normal.key().to_vec(), one);
+        // what is refused is checked and not written
+        if record.len() > limits.short() && is_long_record(record, limits).map_err(|f| f.named("attributes"))? {
+            is_long = true;
+            continue;
+        }
+        if record.len() <= limits.short() {
+            validate(Message::KeyValue, record, 1).map_err(|f| f.named("attributes"))?;
+        }
+        if count <= limits.attributes && !is_long {
+            put_key_value(record, key_byte, out)?;
         }
     }
-    let mut out = Vec::new();
-    let kept = if records.len() > limits.attributes { limits.attributes - 1 } else { records.len() };
-    let (mut others, left) = (Vec::new(), records.len() - kept);
-    for (i, record) in records.values().enumerate() {
-        if i < kept { &mut out } else { &mut others }.extend_from_slice(record);
-    }
-    if left > 0 {
-        put_text_attribute(CUT_KEY, &format!("{left}{}", digits(&others)), key_byte, &mut out);
-    }
-    Ok(out)
+    let bad = if count > limits.attributes {
+        Bad::TooMany
+    } else if is_long {
+        Bad::TooLong
+    } else if count > 1 && has_duplicate_keys(&out[start..], count) {
+        Bad::DuplicateKey
+    } else {
+        return Ok(Ok(()));
+    };
+    out.truncate(start);
+    Ok(Err(bad))
 }
 
 fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
@@ -330,7 +259,7 @@ fn put_field(
 
 /// Writes one KeyValue with minimal encoding: key (1), then value (2) when present. Nothing is kept beside `out`, however
 /// deep the value, but for a copy of the map being put in order.
-fn put_key_value(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(super) fn put_key_value(record: &[u8], key_byte: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
     let (mut key, mut value, mut value_parts) = (&[][..], &[][..], 0);
     let mut reader = Reader::new(record);
     while !reader.is_empty() {

@@ -11,6 +11,7 @@
 //!    validated when they are seen for the first time (`attributes::normalise`).
 
 pub mod attributes;
+pub mod cut;
 pub mod exemplars;
 pub mod json_in;
 pub mod json_out;

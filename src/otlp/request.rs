@@ -6,7 +6,9 @@
 //! their merging.
 
 use super::schema::{Message, validate};
-use crate::limits::{KIB, MESSAGE_BYTES_MAX, REQUEST_MESSAGES_MAX};
+use crate::limits::{
+    HEAD_BYTES_WHOLE, KIB, MESSAGE_BYTES_MAX, MESSAGE_FIELDS_MAX, NAME_BYTES_LIMIT, REQUEST_MESSAGES_MAX,
+};
 use crate::model::{Kind, TypeHints};
 use crate::wire::{Fault, FaultKind, Reader, WireType, check_utf8};
 use bumpalo::Bump;
@@ -42,7 +44,7 @@ pub struct Each<'a> {
     number: u32,
     /// Most bytes of one.
     bytes_max: usize,
-    /// What other fields took.
+    /// Other fields.
     own: Own,
 }
 
@@ -109,7 +111,6 @@ impl<'a> Each<'a> {
     /// The next field, whatever it is.
     #[inline]
     fn long(&mut self, mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
-        let before = self.reader.left();
         let field = self.reader.field()?;
         if field.number == self.number {
             self.reader.expect(field, WireType::Bytes)?;
@@ -121,23 +122,26 @@ impl<'a> Each<'a> {
         }
         // what the head scan has checked is not checked again
         self.reader.skip(field, 1)?;
-        self.own.add(before - self.reader.left())
+        self.own.field()
     }
 }
 
-/// What a message takes beside those under it.
+/// What a message has beside those under it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Own {
-    bytes: usize,
+    fields: usize,
     children: u64,
 }
 
 impl Own {
-    /// Bytes more; a fault past the limit.
+    /// A field more; a fault past the limit.
     #[inline]
-    fn add(&mut self, bytes: usize) -> Result<(), Fault> {
-        self.bytes += bytes;
-        check_bytes(self.bytes)
+    fn field(&mut self) -> Result<(), Fault> {
+        self.fields += 1;
+        if self.fields > MESSAGE_FIELDS_MAX {
+            return Err(Fault::new(FaultKind::TooManyFields, 0));
+        }
+        Ok(())
     }
 
     /// A message under it, which a request may have so many of.
@@ -157,7 +161,7 @@ fn check_bytes(bytes: usize) -> Result<(), Fault> {
 }
 
 #[inline]
-fn check_messages(messages: u64) -> Result<(), Fault> {
+pub(super) fn check_messages(messages: u64) -> Result<(), Fault> {
     if messages > REQUEST_MESSAGES_MAX {
         return Err(Fault::new(FaultKind::TooManyMessages, 0));
     }
@@ -171,6 +175,8 @@ pub struct Head<'a> {
     pub bytes: &'a [u8],
     /// `schema_url` (3); not yet validated
     pub schema_url: &'a [u8],
+    /// It was longer, and was cut to the limits
+    pub is_cut: bool,
 }
 
 impl Head<'_> {
@@ -180,10 +186,10 @@ impl Head<'_> {
     }
 }
 
-/// Scans a ResourceMetrics or ScopeMetrics.
-pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
+/// Scans a ResourceMetrics or ScopeMetrics; nothing if it says too much to be read in one go (`cut` reads it).
+pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Option<Head<'a>>, Fault> {
     let mut head = Head::default();
-    let mut parts = 0;
+    let (mut parts, mut bytes) = (0, 0);
     let mut own = Own::default();
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
@@ -211,12 +217,16 @@ pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Head<'a>, Fault> {
             }
             _ => reader.skip(field, 0)?,
         }
-        own.add(before - reader.left())?;
+        own.field()?;
+        bytes += before - reader.left();
+        if bytes > HEAD_BYTES_WHOLE || head.schema_url.len() > NAME_BYTES_LIMIT {
+            return Ok(None);
+        }
     }
     if parts > 1 {
         head.bytes = join(message, 1, arena)?;
     }
-    Ok(head)
+    Ok(Some(head))
 }
 
 fn reader_has_more(reader: &Reader<'_>) -> bool {
@@ -238,12 +248,13 @@ pub struct MetricHead<'a> {
     pub data: Option<(Kind, &'a [u8])>,
 }
 
-/// Scans a Metric.
-pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, Fault> {
+/// Scans a Metric; nothing if it says too much to be checked in one go, unless it is `checked` (`cut` does that).
+pub fn metric<'a>(message: &'a [u8], checked: bool, arena: &'a Bump) -> Result<Option<MetricHead<'a>>, Fault> {
     let mut head = MetricHead::default();
+    let room = if checked { usize::MAX } else { HEAD_BYTES_WHOLE };
     // the member of `data` that was set last: where its first part stands, its field, and the number of its parts
     let (mut from, mut number, mut parts) = (0, 0, 0);
-    let (mut own, mut data_bytes) = (Own::default(), 0);
+    let (mut own, mut own_bytes, mut data_bytes) = (Own::default(), 0, 0);
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let at = message.len() - reader.left();
@@ -252,16 +263,20 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
             1..=3 => {
                 reader.expect(field, WireType::Bytes)?;
                 let text = reader.bytes()?;
+                own.field()?;
+                own_bytes += text.len();
+                if own_bytes > room {
+                    return Ok(None);
+                }
                 let slot = match field.number {
                     1 => &mut head.name,
                     2 => &mut head.description,
                     _ => &mut head.unit,
                 };
-                if !slot.is_empty() {
+                if !slot.is_empty() && !checked {
                     check_utf8(slot).map_err(|f| f.named("Metric"))?;
                 }
                 *slot = text;
-                own.add(message.len() - reader.left() - at)?;
                 continue;
             }
             5 => Kind::Gauge,
@@ -272,14 +287,22 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
             12 => {
                 reader.expect(field, WireType::Bytes)?;
                 let pair = reader.bytes()?;
-                own.add(message.len() - reader.left() - at)?;
-                validate(Message::KeyValue, pair, 1).map_err(|f| f.named("Metric.metadata"))?;
-                head.hints = head.hints.and(type_hint(pair));
+                own.field()?;
+                own_bytes += pair.len();
+                if own_bytes > room {
+                    return Ok(None);
+                }
+                if !checked {
+                    validate(Message::KeyValue, pair, 1).map_err(|f| f.named("Metric.metadata"))?;
+                }
+                if pair.len() <= NAME_BYTES_LIMIT {
+                    head.hints = head.hints.and(type_hint(pair));
+                }
                 continue;
             }
             _ => {
                 reader.skip(field, 0)?;
-                own.add(message.len() - reader.left() - at)?;
+                own.field()?;
                 continue;
             }
         };
@@ -312,7 +335,7 @@ pub fn metric<'a>(message: &'a [u8], arena: &'a Bump) -> Result<MetricHead<'a>, 
     if !matches!(head.data, Some((Kind::Gauge | Kind::Sum, _))) {
         head.hints = TypeHints::NONE;
     }
-    Ok(head)
+    Ok(Some(head))
 }
 
 /// What a validated KeyValue says if it is `prometheus.type`. Its parts may stand in any order, and more than once.
@@ -429,7 +452,6 @@ pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
             check_messages(head.points as u64)?;
             continue;
         }
-        let before = reader.left();
         let field = reader.field()?;
         match field.number {
             1 => {
@@ -448,7 +470,7 @@ pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
             }
             _ => reader.skip(field, 1)?,
         }
-        own.add(before - reader.left())?;
+        own.field()?;
     }
     check_messages(head.points as u64)?;
     Ok(head)
@@ -460,7 +482,7 @@ mod tests {
     use crate::otlp::points;
     use crate::wire::put_bytes;
 
-    const PARTS: usize = 20_000;
+    const PARTS: usize = 15_000;
 
     /// What `read` takes of the arena for each byte of a message of `PARTS` equal records.
     fn arena_per_byte(record: &[u8], read: impl FnOnce(&'static [u8], &'static Bump)) -> usize {
@@ -476,7 +498,7 @@ mod tests {
         let mut part = Vec::new();
         put_bytes(&mut part, 0x0a, &[0x10, 1]);
         let taken = arena_per_byte(&part, |message, arena| {
-            assert_eq!(head(message, arena).unwrap().bytes.len(), 2 * PARTS);
+            assert_eq!(head(message, arena).unwrap().unwrap().bytes.len(), 2 * PARTS);
         });
         assert!(taken <= 8, "resource or scope: {taken}");
         for (key, kind) in [
@@ -489,7 +511,7 @@ mod tests {
             let mut part = Vec::new();
             put_bytes(&mut part, key, &[0x10, 1]);
             let taken = arena_per_byte(&part, |message, arena| {
-                let (got, data) = metric(message, arena).unwrap().data.unwrap();
+                let (got, data) = metric(message, true, arena).unwrap().unwrap().data.unwrap();
                 assert_eq!((got, data.len()), (kind, 2 * PARTS));
             });
             assert!(taken <= 8, "{kind:?}: {taken}");
@@ -526,7 +548,7 @@ mod tests {
         let says = |pairs: &[&[&[u8]]], data: u8| {
             let pairs: Vec<u8> = pairs.iter().flat_map(|pair| field(0x62, &pair.concat())).collect();
             let arena = Bump::new();
-            let of = |parts: [&[u8]; 2]| metric(&parts.concat(), &arena).unwrap().hints;
+            let of = |parts: [&[u8]; 2]| metric(&parts.concat(), false, &arena).unwrap().unwrap().hints;
             let data = field(data, &[]);
             let (before, after) = (of([&pairs, &data]), of([&data, &pairs]));
             assert_eq!(before, after);
@@ -573,7 +595,7 @@ mod tests {
             put_bytes(&mut message, key, &data);
         }
         let arena = Bump::new();
-        let (kind, data) = metric(&message, &arena).unwrap().data.unwrap();
+        let (kind, data) = metric(&message, false, &arena).unwrap().unwrap().data.unwrap();
         assert_eq!((kind, data), (Kind::Sum, &[0x10, 3, 0x18, 1][..]));
     }
 }

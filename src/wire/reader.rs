@@ -24,12 +24,15 @@ pub enum FaultKind {
     BadPacked,
     /// More messages than `limits::REQUEST_MESSAGES_MAX`.
     TooManyMessages,
-    /// A message of more than `limits::MESSAGE_BYTES_MAX`.
+    /// What is read in one go has more than `limits::MESSAGE_BYTES_MAX`.
     TooLarge,
+    /// More fields than `limits::MESSAGE_FIELDS_MAX` in one message.
+    TooManyFields,
 }
 
 const _: () = assert!(crate::limits::REQUEST_MESSAGES_MAX == 1_000_000, "the words below say so");
 const _: () = assert!(crate::limits::MESSAGE_BYTES_MAX == 1_536 * 1_024, "the words below say so");
+const _: () = assert!(crate::limits::MESSAGE_FIELDS_MAX == 1_000_000, "the words below say so");
 
 impl FaultKind {
     /// English for messages to clients.
@@ -44,7 +47,10 @@ impl FaultKind {
             FaultKind::BadGroup => "a group is not closed properly",
             FaultKind::BadPacked => "a packed field has a wrong length",
             FaultKind::TooLarge => {
-                "more than 1.5 MiB in one resource, scope, metric or point, not counting what is under it: send less in it"
+                "more than 1.5 MiB in one point, in data that come in parts, or in a group: send less in it, and data in one part"
+            }
+            FaultKind::TooManyFields => {
+                "more than 1000000 fields in one resource, scope or metric, not counting what is under it: send fewer in it"
             }
             FaultKind::TooManyMessages => {
                 "more than 1000000 resources, scopes, metrics and points in one request: send it in several requests"

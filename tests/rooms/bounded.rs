@@ -2,7 +2,11 @@
 
 use crate::common::*;
 use catchment::ledger::Note;
-use catchment::limits::{MESSAGE_BYTES_MAX, MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX, TIDY_PER_TURN};
+use catchment::limits::{
+    EXPORT_SLICE_NS, KIB, MESSAGE_BYTES_MAX, MESSAGE_FIELDS_MAX, MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX,
+    TIDY_PER_TURN,
+};
+use catchment::model::Input;
 use prost::Message;
 
 const DELTA: i32 = 1;
@@ -111,63 +115,128 @@ fn a_request_has_a_limit_of_messages() {
     assert_eq!((rig.registry.live(), rig.registry.group_count()), (0, 0));
 }
 
+fn field(key: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![key];
+    prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// A request of one point: what stands in the resource, in the scope, in the metric beside it.
+fn whole(resource: &[u8], scope: &[u8], more: &[u8]) -> Vec<u8> {
+    let point = number(&[("k", "v")], START, T, int(1)).encode_to_vec();
+    let data = [&field(0x0a, &point)[..], &[0x10, 1]].concat();
+    let metric = [&field(0x0a, b"m"), more, &field(0x3a, &data)].concat();
+    field(0x0a, &[resource, &field(0x12, &[scope, &field(0x12, &metric)].concat())].concat())
+}
+
 /// What one resource, scope, metric or point may be, not counting what is under it; a request with one that is larger is
 /// refused with words, and changes nothing.
 #[test]
-fn one_message_has_a_limit_of_bytes() {
-    let field = |key: u8, bytes: &[u8]| {
-        let mut out = vec![key];
-        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
-        out.extend_from_slice(bytes);
-        out
-    };
+fn one_message_has_limits() {
     let point = number(&[("k", "v")], START, T, int(1)).encode_to_vec();
-    let metric = |more: &[u8]| {
-        [&field(0x0a, b"m"), more, &field(0x3a, &[&field(0x0a, &point)[..], &[0x10, 1]].concat())].concat()
-    };
-    // an unknown varint, an unknown group, a part of a resource or scope, a text
-    let unknown = |n: usize| [0x78, 1].repeat(n / 2);
-    let group = |n: usize| [&[0x7b][..], &[0x08, 1].repeat(n / 2 - 1), &[0x7c]].concat();
-    let within = |key: u8, bytes: Vec<u8>| field(key, &bytes);
-    let whole = |resource: &[u8], scope: &[u8], metric: &[u8]| {
-        field(0x0a, &[resource, &field(0x12, &[scope, &field(0x12, metric)].concat())].concat())
+    let unknown = |n: usize| [0x78, 1].repeat(n);
+    let of_data = |more: Vec<u8>| {
+        let metric = [field(0x0a, b"m"), field(0x3a, &[&field(0x0a, &point)[..], &[0x10, 1], &more].concat())].concat();
+        field(0x0a, &field(0x12, &field(0x12, &metric)))
     };
     type Make<'a> = Box<dyn Fn(usize) -> Vec<u8> + 'a>;
-    let plain = metric(&[]);
-    let shapes: Vec<(&str, Make<'_>)> = vec![
-        ("of the request", Box::new(|n| [unknown(n), whole(&[], &[], &plain)].concat())),
-        ("of a resource", Box::new(|n| whole(&unknown(n), &[], &plain))),
-        ("a group", Box::new(|n| whole(&group(n), &[], &plain))),
-        ("parts of a resource", Box::new(|n| whole(&[0x0a, 2, 0x10, 0].repeat(n / 4), &[], &plain))),
-        ("parts of a scope", Box::new(|n| whole(&[], &[0x0a, 2, 0x20, 0].repeat(n / 4), &plain))),
-        ("of a metric", Box::new(|n| whole(&[], &[], &metric(&unknown(n))))),
-        ("metadata", Box::new(|n| whole(&[], &[], &metric(&[0x62, 0].repeat(n / 2))))),
-        ("a description", Box::new(|n| whole(&[], &[], &metric(&within(0x12, vec![b'x'; n]))))),
-        ("parts of data", Box::new(|n| whole(&[], &[], &metric(&[0x3a, 2, 0x10, 1].repeat(n / 4))))),
-        ("data set again", Box::new(|n| whole(&[], &[], &metric(&within(0x2a, [0x0a, 0].repeat(n / 2)))))),
-        ("of data", Box::new(|n| whole(&[], &[], &metric(&within(0x3a, unknown(n)))))),
+    // so many bytes
+    let by_bytes: Vec<(&str, Make<'_>)> = vec![
+        ("a group", Box::new(|n| whole(&[&[0x7b][..], &[0x08, 1].repeat(n / 2), &[0x7c]].concat(), &[], &[]))),
+        ("parts of data", Box::new(|n| whole(&[], &[], &[0x3a, 2, 0x10, 1].repeat(n / 4)))),
+        ("data set again", Box::new(|n| whole(&[], &[], &field(0x2a, &[0x0a, 0].repeat(n / 2))))),
         (
             "of a point",
             Box::new(|n| {
-                let points = field(0x0a, &[&point[..], &unknown(n)].concat());
-                whole(&[], &[], &[field(0x0a, b"m"), field(0x3a, &[&points[..], &[0x10, 1]].concat())].concat())
+                let points = field(0x0a, &[&point[..], &unknown(n / 2)].concat());
+                let metric = [field(0x0a, b"m"), field(0x3a, &[&points[..], &[0x10, 1]].concat())].concat();
+                field(0x0a, &field(0x12, &field(0x12, &metric)))
             }),
         ),
     ];
-    for (name, body) in &shapes {
-        let mut rig = Rig::new(1);
-        let fits = rig.send_bytes(0, &body(MESSAGE_BYTES_MAX - 1_000));
-        assert_eq!(fits.as_ref().map(|receipt| receipt.points), Ok(1), "{name}");
-        let (series, routes) = (rig.registry.live(), rig.cores[0].routes());
-        let words = rig.send_bytes(0, &body(MESSAGE_BYTES_MAX + 1_000)).expect_err(name);
-        assert!(words.contains("more than 1.5 MiB"), "{name}: {words}");
-        assert_eq!((rig.registry.live(), rig.cores[0].routes()), (series, routes), "{name}");
+    // so many fields
+    let by_fields: Vec<(&str, Make<'_>)> = vec![
+        ("of the request", Box::new(|n| [unknown(n), whole(&[], &[], &[])].concat())),
+        ("of a resource", Box::new(|n| whole(&unknown(n), &[], &[]))),
+        ("parts of a resource", Box::new(|n| whole(&[0x0a, 2, 0x10, 0].repeat(n), &[], &[]))),
+        ("parts of a scope", Box::new(|n| whole(&[], &[0x0a, 2, 0x20, 0].repeat(n), &[]))),
+        ("of a metric", Box::new(|n| whole(&[], &[], &unknown(n)))),
+        ("metadata", Box::new(|n| whole(&[], &[], &[0x62, 0].repeat(n)))),
+        ("names", Box::new(|n| whole(&[], &[], &[0x0a, 1, b'm'].repeat(n)))),
+        ("of data", Box::new(|n| of_data(unknown(n)))),
+    ];
+    for (shapes, most, said) in [
+        (by_bytes, MESSAGE_BYTES_MAX, "more than 1.5 MiB"),
+        (by_fields, MESSAGE_FIELDS_MAX, "more than 1000000 fields"),
+    ] {
+        for (name, body) in &shapes {
+            let mut rig = Rig::new(1);
+            let fits = rig.send_bytes(0, &body(most - 1_000));
+            assert_eq!(fits.as_ref().map(|receipt| receipt.points), Ok(1), "{name}");
+            let (series, routes) = (rig.registry.live(), rig.cores[0].routes());
+            let words = rig.send_bytes(0, &body(most + 1_000)).expect_err(name);
+            assert!(words.contains(said), "{name}: {words}");
+            assert_eq!((rig.registry.live(), rig.cores[0].routes()), (series, routes), "{name}");
+        }
     }
     // children do not count
     let many =
         request(vec![sum("m", DELTA, true, vec![number(&[("k", "v")], START, T, int(1)); 100_000])]).encode_to_vec();
     assert!(many.len() > 2 * MESSAGE_BYTES_MAX);
     assert_eq!(Rig::new(1).send_bytes(0, &many).unwrap().points, 100_000);
+}
+
+/// Texts of a resource, a scope or a metric that identify nothing or are cut cost no point, however long they are, nor
+/// however much there is of them; what differs at their end stays apart; and they are read in slices like all else.
+#[test]
+fn texts_above_points_may_be_of_any_length() {
+    const LONG: usize = 2 * MIB;
+    let long = |end: &str| "é".repeat(LONG / 2) + end;
+    let value = |any: Vec<u8>| [field(0x0a, b"k"), field(0x12, &any)].concat();
+    let text = |text: String| value(field(0x0a, text.as_bytes()));
+    let deep = |end: &str| {
+        let items = field(0x0a, &field(0x2a, &field(0x0a, &[0x2a, 0]))).repeat(LONG / 8);
+        value(field(0x2a, &[items, field(0x0a, &field(0x0a, end.as_bytes()))].concat()))
+    };
+    let many = |key: u8, end: &str| -> Vec<u8> {
+        let one = |i: usize| field(key, &[field(0x0a, format!("k{i:06}").as_bytes()), vec![0x12, 0]].concat());
+        (0..LONG / 14).rev().flat_map(one).chain(field(key, &[field(0x0a, b"z"), text(end.into())].concat())).collect()
+    };
+    type Make<'a> = Box<dyn Fn(&str) -> Vec<u8> + 'a>;
+    let shapes: Vec<(&str, bool, Make<'_>)> = vec![
+        ("a text of a resource", true, Box::new(|e| whole(&field(0x0a, &field(0x0a, &text(long(e)))), &[], &[]))),
+        ("a value of a resource", true, Box::new(|e| whole(&field(0x0a, &field(0x0a, &deep(e))), &[], &[]))),
+        ("attributes of a resource", true, Box::new(|e| whole(&field(0x0a, &many(0x0a, e)), &[], &[]))),
+        ("its schema URL", true, Box::new(|e| whole(&field(0x1a, long(e).as_bytes()), &[], &[]))),
+        ("a scope's name", true, Box::new(|e| whole(&[], &field(0x0a, &field(0x0a, long(e).as_bytes())), &[]))),
+        ("its version", true, Box::new(|e| whole(&[], &field(0x0a, &field(0x12, long(e).as_bytes())), &[]))),
+        ("a value of a scope", true, Box::new(|e| whole(&[], &field(0x0a, &field(0x1a, &deep(e))), &[]))),
+        ("attributes of a scope", true, Box::new(|e| whole(&[], &field(0x0a, &many(0x1a, e)), &[]))),
+        ("a description", false, Box::new(|e| whole(&[], &[], &field(0x12, long(e).as_bytes())))),
+        ("metadata", false, Box::new(|e| whole(&[], &[], &field(0x62, &text(long(e)))))),
+        ("metadata, nested", false, Box::new(|e| whole(&[], &[], &field(0x62, &deep(e))))),
+    ];
+    for (name, identifies, body) in &shapes {
+        let mut rig = Rig::new(1);
+        for (n, end) in ["a", "b", "a"].into_iter().enumerate() {
+            let (body, mut part, mut slices) = (body(end), None, 0);
+            assert!(body.len() > LONG / 2, "{name}");
+            let receipt = loop {
+                let (done, cost_ns) = rig.cores[0].export_part(Input::OtlpHttp, &body, &mut part, &mut rig.tally);
+                slices += 1;
+                assert!(slices < 1_000 && cost_ns < 2 * EXPORT_SLICE_NS, "{name}: {slices} slices, {cost_ns} ns");
+                if let Some(done) = done {
+                    break done.unwrap();
+                }
+            };
+            assert_eq!((receipt.points, receipt.rejected), (1, 0), "{name}");
+            assert_eq!(receipt.message.is_some(), *identifies && n < 2, "{name}: {receipt:?}");
+            let series = if *identifies { 1 + usize::from(n > 0) } else { 1 };
+            assert_eq!(rig.registry.live(), series, "{name}");
+        }
+        assert!(rig.registry.bytes() < 512 * KIB, "{name}: {} bytes are kept", rig.registry.bytes());
+    }
 }
 
 /// Series that end together are put away a few in each turn of the loop, and all of them in the end.

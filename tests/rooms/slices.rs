@@ -45,6 +45,16 @@ fn of_every_kind(count: u64, time: u64) -> Vec<ExportMetricsServiceRequest> {
             let long = attribute("long", &"x".repeat(5_000));
             one.resource_metrics[0].resource.as_mut().unwrap().attributes.push(long);
         }
+        if i % 17 == 5 {
+            // heads that are read in steps
+            let long = |what: &str| format!("{what}{}", "é".repeat(40_000));
+            let resource = &mut one.resource_metrics[0];
+            resource.resource.as_mut().unwrap().attributes.push(attribute("long", &long("value")));
+            resource.scope_metrics[0].scope.get_or_insert_default().name = long("scope");
+            resource.scope_metrics[0].schema_url = long("url");
+            resource.scope_metrics[0].metrics[1].description = long("description");
+            resource.scope_metrics[0].metrics[2].metadata.push(attribute("long", &long("metadata")));
+        }
         all.push(one);
     }
     all

@@ -1,4 +1,6 @@
 //! Time as a value: rooms below `runtime` are given `Now`, they never ask the OS.
+//!
+//! Knows two numbers; does not know where they come from.
 
 /// One reading of both clocks, taken by `runtime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `catchment load`: a load generator one can trust, against this or any other OTLP server.
 //!
-//! Stands alone: shares no code with the server, its encoder or its ledger, so that neither can vouch for itself.
+//! Knows OTLP as its documents have it; does not know the server: shares no code with the server, its encoder or its ledger, so that neither can vouch for itself.
 //!
 //! ```text
 //!  options ─► payload (builder, shape) ─► sender (pace) ─► outbox ─► socket     one thread, non-blocking, writev

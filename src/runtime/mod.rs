@@ -1,6 +1,7 @@
 //! The running process: threads, the loop of each shard, cuts, signals, start and end.
 //!
-//! Knows every room below and wires them; the only room that spawns, pins, and reads the OS clock.
+//! Knows every room below and wires them; the room that spawns, pins, and reads the OS clock (`tests/house.rs` has the
+//! few threads of others). Does not know bytes of requests, cells, or how a page is written.
 //!
 //! ```text
 //!   shard 0 … n-1   one thread each, pinned: doors ─► ingest ─► cells; switch at a cut; merge and encode in slices

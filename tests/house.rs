@@ -1,0 +1,402 @@
+//! The house's own rules, read from its sources: which room may import which, where `unsafe`, clocks and threads may be,
+//! how long a file may be, what a header says, and that every line of `CONFORMANCE.md` and `THREATS.md` that is cited is
+//! there. Nothing is built: sources are text.
+//!
+//! An exception stands in a table with its number and can only get smaller: one that is no longer needed fails too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Lines of the longest file.
+const LINES_MAX: usize = 800;
+/// Bytes of the largest file in the repository.
+const FILE_BYTES_MAX: u64 = 2 << 20;
+/// Longer files, and how long they may be.
+const LONG_FILES: &[(&str, usize)] = &[("src/runtime/control.rs", 1_050), ("tests/rooms/aggregate.rs", 958)];
+
+/// Imports that do not go down: the file, the room, how often.
+const UPWARD: &[(&str, &str, usize)] = &[("src/flush/expire.rs", "ingest", 1)];
+
+/// Where `unsafe` may be: what these paths begin with.
+const UNSAFE_ROOMS: &[&str] = &["src/sync/", "src/series/index"];
+/// The files that let it into those, and how often.
+const UNSAFE_ALLOWED: &[(&str, usize)] = &[("src/lib.rs", 1), ("src/series/mod.rs", 1)];
+
+/// What reads the system's clock, starts a thread or makes it wait.
+const WORLD: &[&str] =
+    &["Instant::now", "SystemTime::now", "thread::spawn", "thread::Builder", "thread::scope", "thread::sleep"];
+/// Rooms that do: `runtime` for the server, and processes of their own.
+const WORLDLY: &[&str] = &["runtime", "load", "tune"];
+/// Files of other rooms that do, and how often.
+const WORLDLY_FILES: &[(&str, usize)] = &[
+    // the recorder's thread
+    ("src/capture/recorder.rs", 1),
+    // the threads of destinations and of writers, and how long their end is waited for
+    ("src/deliver/mod.rs", 4),
+    // names are resolved by a thread of its own
+    ("src/deliver/transport.rs", 1),
+    // a writer rests
+    ("src/deliver/worker.rs", 1),
+    // the log's thread, and a pipe that is full
+    ("src/log.rs", 2),
+];
+
+struct Source {
+    /// From the repository's root, with `/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The room: the folder or file right under `src`.
+    fn room(&self) -> &str {
+        let inside = self.path.strip_prefix("src/").expect("a source of the library");
+        inside.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    /// How deep the module is: 0 for the crate's root, 1 for a room.
+    fn depth(&self) -> usize {
+        let inside = self.path.strip_prefix("src/").expect("a source of the library").trim_end_matches(".rs");
+        let parts = inside.split('/').count();
+        if inside == "lib" { 0 } else { parts - usize::from(inside.ends_with("/mod")) }
+    }
+
+    /// What is compiled without tests: no comments, and no test modules at the end.
+    fn code(&self) -> String {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let is_tests = |at: usize| {
+            let next = lines.get(at + 1).copied().unwrap_or_default();
+            is_for_tests(lines[at]) && next.contains("mod ") && next.ends_with('{')
+        };
+        let end = (0..lines.len()).find(|at| is_tests(*at)).unwrap_or(lines.len());
+        lines[..end].iter().map(|line| without_comment(line)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// `#[cfg(test)]`, `#[cfg(all(test, …))]`.
+fn is_for_tests(line: &str) -> bool {
+    line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test,")
+}
+
+fn without_comment(line: &str) -> &str {
+    if line.trim_start().starts_with("//") { "" } else { line.split_once(" // ").map_or(line, |(code, _)| code) }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files under a folder of the repository, sorted; what tools put there is passed over.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    const PASSED_OVER: &[&str] = &["target", ".git", "artifacts", "coverage", "node_modules", "__pycache__"];
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_ours = !PASSED_OVER.contains(&path.file_name().unwrap().to_str().unwrap());
+        if path.is_dir() && is_ours {
+            all.extend(files(&path));
+        } else if path.is_file() {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let mut all = Vec::new();
+    for folder in folders {
+        for path in files(&root().join(folder)) {
+            if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+                all.push(Source { path, text });
+            }
+        }
+    }
+    assert!(!all.is_empty());
+    all
+}
+
+/// Sources of the library and the binary that are compiled without tests.
+fn product() -> Vec<Source> {
+    let all = sources(&["src"]);
+    // modules that are declared for tests only: `index.rs` and `mod models;` are `index/models.rs` or `index/models/…`
+    let mut tests = Vec::new();
+    for source in &all {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for pair in lines.windows(2).filter(|pair| is_for_tests(pair[0])) {
+            if let Some(name) = pair[1].strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
+                let folder = source.path.trim_end_matches("mod.rs").trim_end_matches("lib.rs").trim_end_matches(".rs");
+                tests.push(format!("{}/{name}", folder.trim_end_matches('/')));
+            }
+        }
+    }
+    let is_test = |path: &str| {
+        tests
+            .iter()
+            .any(|test| path.strip_prefix(test.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/')))
+    };
+    all.into_iter().filter(|source| !is_test(&source.path)).collect()
+}
+
+/// Rooms and their floors, from the table in `src/lib.rs`.
+fn floors() -> BTreeMap<String, usize> {
+    let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let mut floors = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("//! | ")) {
+        let mut cells = line.split('|').map(str::trim);
+        let (Some(Ok(floor)), Some(rooms)) = (cells.next().map(str::parse::<usize>), cells.next()) else { continue };
+        for room in rooms.split_whitespace() {
+            assert_eq!(floors.insert(room.to_string(), floor), None, "{room} stands on two floors");
+        }
+    }
+    floors
+}
+
+/// Places of `what` in `text` that are not parts of longer words.
+fn words<'a>(text: &'a str, what: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(what)
+        .map(|(at, _)| at)
+        .filter(move |at| !text[..*at].ends_with(is_word) && !text[at + what.len()..].starts_with(is_word))
+}
+
+/// The first names behind each `crate::`: one, or those of a group in braces.
+fn imported(code: &str) -> Vec<String> {
+    let name =
+        |path: &str| -> String { path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let mut names = Vec::new();
+    for at in words(code, "crate") {
+        let Some(rest) = code[at + "crate".len()..].strip_prefix("::") else { continue };
+        let Some(group) = rest.strip_prefix('{') else {
+            names.push(name(rest));
+            continue;
+        };
+        let (mut depth, mut from) = (0, 0);
+        for (place, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                ',' if depth == 0 => {
+                    names.push(name(&group[from..place]));
+                    from = place + 1;
+                }
+                '}' if depth == 0 => {
+                    names.push(name(&group[from..place]));
+                    break;
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Compares what was counted with a table of exceptions: neither more nor fewer.
+fn check_counts(what: &str, counted: &BTreeMap<String, usize>, allowed: &[(&str, usize)]) {
+    let allowed: BTreeMap<String, usize> = allowed.iter().map(|(path, count)| (path.to_string(), *count)).collect();
+    for path in counted.keys().chain(allowed.keys()).collect::<BTreeSet<_>>() {
+        let (is, may) = (counted.get(path).copied().unwrap_or(0), allowed.get(path).copied().unwrap_or(0));
+        assert!(is <= may, "{path}: {is} times {what}, where {may} are excepted");
+        assert!(is >= may, "{path}: {may} times {what} are excepted, and there are {is}: make the exception smaller");
+    }
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let floors = floors();
+    let rooms: BTreeSet<String> = sources(&["src"]).iter().map(|source| source.room().to_string()).collect();
+    let rooms: BTreeSet<&str> = rooms.iter().map(String::as_str).filter(|room| *room != "lib").collect();
+    let known: BTreeSet<&str> = floors.keys().map(String::as_str).collect();
+    assert_eq!(rooms, known, "the rooms, and the table at the top of src/lib.rs");
+}
+
+#[test]
+fn imports_go_down_only() {
+    let floors = floors();
+    let mut upward = BTreeMap::new();
+    for source in product().iter().filter(|source| source.path != "src/lib.rs") {
+        for name in imported(&source.code()).iter().filter(|name| *name != source.room()) {
+            // what stands at the crate's root itself is there for all
+            let is_root = name.chars().all(|c| c.is_uppercase() || c == '_');
+            let floor = floors.get(name).copied();
+            assert!(floor.is_some() || is_root, "{}: crate::{name} is no room", source.path);
+            if floor.is_some_and(|floor| floor >= floors[source.room()]) {
+                *upward.entry(format!("{} to {name}", source.path)).or_default() += 1;
+            }
+        }
+    }
+    let named: Vec<(String, usize)> =
+        UPWARD.iter().map(|(path, room, count)| (format!("{path} to {room}"), *count)).collect();
+    let named: Vec<(&str, usize)> = named.iter().map(|(path, count)| (path.as_str(), *count)).collect();
+    check_counts("an import that does not go down", &upward, &named);
+}
+
+/// Out of a room the way leads through `crate::`, where the walls are checked.
+#[test]
+fn no_path_leaves_a_room_by_super() {
+    for source in product() {
+        let code = source.code();
+        for at in words(&code, "super") {
+            if code[..at].ends_with("super::") {
+                continue;
+            }
+            let steps = code[at..].split("::").take_while(|part| *part == "super").count();
+            let line = code[at..].lines().next().unwrap();
+            assert!(steps < source.depth(), "{}: {line} leaves the room", source.path);
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_its_rooms_only() {
+    let mut allowed = BTreeMap::new();
+    for source in sources(&["src"]) {
+        let code = source.code();
+        let is_room = UNSAFE_ROOMS.iter().any(|room| source.path.starts_with(room));
+        let found = words(&code, "unsafe").next().map(|at| code[at..].lines().next().unwrap());
+        assert!(is_room || found.is_none(), "{}: {}", source.path, found.unwrap_or_default());
+        let count = code.matches("allow(unsafe_code").count() + code.matches("expect(unsafe_code").count();
+        if count > 0 {
+            allowed.insert(source.path, count);
+        }
+    }
+    check_counts("an allowance of unsafe code", &allowed, UNSAFE_ALLOWED);
+    let top = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    assert!(top.lines().any(|line| line.starts_with("#![deny(unsafe_code")), "the crate's root denies it");
+}
+
+#[test]
+fn time_and_threads_are_arguments() {
+    let mut counted = BTreeMap::new();
+    for source in product().into_iter().filter(|source| !WORLDLY.contains(&source.room())) {
+        let code = source.code();
+        // a model's clock is the test's
+        let code = if source.path == "src/sync/mod.rs" { code.replace("std::time::Instant::now", "") } else { code };
+        let count: usize = WORLD.iter().map(|what| words(&code, what).count()).sum();
+        if count > 0 {
+            counted.insert(source.path, count);
+        }
+    }
+    check_counts("a clock or a thread", &counted, WORLDLY_FILES);
+}
+
+#[test]
+fn no_file_is_long_or_large() {
+    let mut long = BTreeMap::new();
+    for source in sources(&["src", "tests", "benches", "tools", "fuzz"]) {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            long.insert(source.path, lines);
+        }
+    }
+    for (path, lines) in &long {
+        let may = LONG_FILES.iter().find(|(long, _)| long == path).map_or(LINES_MAX, |(_, lines)| *lines);
+        assert!(*lines <= may, "{path} has {lines} lines, {may} are the most: something in it wants a file of its own");
+    }
+    for (path, _) in LONG_FILES {
+        assert!(long.contains_key(*path), "{path} has at most {LINES_MAX} lines: it needs no exception");
+    }
+    for path in files(&root()) {
+        let bytes = path.metadata().unwrap().len();
+        assert!(bytes <= FILE_BYTES_MAX, "{}: {bytes} bytes, {FILE_BYTES_MAX} are the most", path.display());
+    }
+}
+
+/// Every file says what it is, and every room what it does not know.
+#[test]
+fn headers_say_what_a_room_does_not_know() {
+    for source in sources(&["src", "tests", "benches", "tools"]) {
+        assert!(source.text.starts_with("//! "), "{}: the first line says what it is", source.path);
+        let is_room = source.path.starts_with("src/")
+            && source.path.trim_end_matches("/mod.rs").matches('/').count() == 1
+            && !matches!(source.path.as_str(), "src/lib.rs" | "src/main.rs");
+        let header: String = source.text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        let says = ["not know", "nows no"].iter().any(|words| header.contains(words));
+        assert!(!is_room || says, "{}: the header says what the room does not know", source.path);
+    }
+}
+
+/// Lines of the documents beside this file, by the letter of their section.
+fn documented() -> BTreeMap<char, BTreeSet<usize>> {
+    let mut known: BTreeMap<char, BTreeSet<usize>> = BTreeMap::new();
+    for document in ["CONFORMANCE.md", "THREATS.md"] {
+        let text = std::fs::read_to_string(root().join("tests").join(document)).unwrap();
+        for line in text.lines() {
+            // a line of a list has one or more, a row of a table one, an invariant is bold
+            let starts: Vec<&str> = match line.get(..2) {
+                Some("- ") => line[2..].split(['.', ';']).chain(line.split("**").skip(1).step_by(2)).collect(),
+                Some("| ") => vec![&line[2..]],
+                _ => vec![],
+            };
+            for (letter, number) in starts.iter().filter_map(|start| citation(start.trim_start().split(' ').next()?)) {
+                known.entry(letter).or_default().insert(number);
+            }
+        }
+    }
+    known
+}
+
+/// `T21` as its letter and number.
+fn citation(word: &str) -> Option<(char, usize)> {
+    let letter = word.chars().next().filter(char::is_ascii_uppercase)?;
+    let digits = &word[1..];
+    let is_number = matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| Some((letter, digits.parse().ok()?))).flatten()
+}
+
+#[test]
+fn the_documents_leave_no_number_out() {
+    let known = documented();
+    assert_eq!(known.keys().collect::<String>(), "EIJMRSTWX");
+    for (letter, numbers) in known {
+        let last = *numbers.last().unwrap();
+        assert!(numbers.iter().copied().eq(1..=last), "{letter}: {numbers:?}");
+    }
+}
+
+/// A line that is cited, in a comment or in a test's name, is there.
+#[test]
+fn citations_point_somewhere() {
+    let known = documented();
+    let (mut cited, mut wrong) = (0, Vec::new());
+    for source in sources(&["src", "tests", "benches", "tools", "fuzz"]) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let name = line
+                .trim_start()
+                .strip_prefix("fn ")
+                .filter(|_| lines[..at].last().is_some_and(|l| l.trim() == "#[test]"));
+            let found: Vec<String> = match (line.split_once("//"), name) {
+                (Some((_, comment)), _) => {
+                    comment.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_string).collect()
+                }
+                (None, Some(name)) => name.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_uppercase).collect(),
+                _ => continue,
+            };
+            for (letter, number) in found.iter().filter_map(|word| citation(word)) {
+                let Some(numbers) = known.get(&letter) else { continue };
+                cited += 1;
+                if !numbers.contains(&number) {
+                    wrong.push(format!("{}:{}: {letter}{number} is no line of {letter}", source.path, at + 1));
+                }
+            }
+        }
+    }
+    assert!(cited > 250, "{cited}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_readers_of_this_file_read_right() {
+    let code = "use crate::{a::{b, c}, d};\ncrate::e::f();\nsubcrate::g; crate_::h; use crate::i as j;";
+    assert_eq!(imported(code), ["a", "d", "e", "i"]);
+    assert_eq!(words("unsafe unsafe_code not_unsafe (unsafe)", "unsafe").collect::<Vec<_>>(), [0, 31]);
+    assert_eq!(["T21", "W3C", "t1", "A", "", "M100"].map(citation), [Some(('T', 21)), None, None, None, None, None]);
+    assert_eq!(without_comment("let a = \"http://b\"; // c"), "let a = \"http://b\";");
+    let source = |text: &str| Source { path: "src/a/b.rs".into(), text: text.into() };
+    assert_eq!(source("a\n#[cfg(all(test, not(loom)))]\nmod tests {\nb").code(), "a");
+    assert_eq!((source("").room(), source("").depth()), ("a", 2));
+}

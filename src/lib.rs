@@ -4,14 +4,15 @@
 //!
 //! | floor | rooms | what they are |
 //! |---|---|---|
-//! | 12 | main cli | words in, exit code out; one file per subcommand |
-//! | 11 | tune | measures the two below it |
-//! | 10 | runtime load | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone |
-//! | 9 | telemetry | own metrics, ledger pages |
-//! | 8 | listen deliver capture | doors with sockets; queue, retry, exporters; recorded requests |
-//! | 7 | ingest flush | staging, routes, commit; cut, merge, batches |
-//! | 6 | series | who exists, who owns: index, groups, slabs |
-//! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
+//! | 13 | main cli | words in, exit code out; one file per subcommand |
+//! | 12 | tune | measures the two below it |
+//! | 11 | runtime load | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone |
+//! | 10 | telemetry | own metrics, ledger pages |
+//! | 9 | listen deliver capture | doors with sockets; queue, retry, exporters; recorded requests |
+//! | 8 | ingest flush | staging, routes, commit; cut, merge, batches |
+//! | 7 | series | who exists, who owns: index, groups, slabs |
+//! | 6 | cells | what the words of a series' cells mean |
+//! | 5 | examples | one example of what is warned of |
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
 //! | 3 | wire aggregate | varints, tags, readers, writers; arithmetic of every kind |
 //! | 2 | ledger log | points counted; lines for people |

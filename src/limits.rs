@@ -166,7 +166,8 @@ pub const INFLATE_TURN_BYTES: usize = 256 * KIB;
 pub const INFLATE_SLICE_BYTES: usize = 128 * KIB;
 /// Time from accepting a connection to its first byte. The header timeout runs from that byte on.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time in which a body may come as slowly as it likes at first, and over which its pace is looked at from then on.
+/// Time in which a body may come as slowly as it likes at first, and over which its pace is looked at from then on; and that a
+/// frame of HTTP/2 may take that belongs to no call in hand.
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Bytes per second that a body has to bring after the grace, in each window of that length.
 pub const BODY_BYTES_PER_SECOND_MIN: u64 = 1_024;

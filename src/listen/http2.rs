@@ -115,7 +115,10 @@ impl Session {
         let State::Open(connection) = &mut self.state else {
             return if past(self.started_ns, header_timeout) { Step::TimedOut } else { Step::Wait };
         };
-        if wire.headers_since_ns().is_some_and(|since_ns| past(since_ns, header_timeout)) {
+        // the frame of a body is under that body's time, as long as somebody waits for it
+        let is_quiet = self.calls.is_empty() && self.goaway_at_ns.is_none();
+        let is_half = is_quiet && wire.frame_since_ns().is_some_and(|since_ns| past(since_ns, limits::BODY_GRACE));
+        if is_half || wire.headers_since_ns().is_some_and(|since_ns| past(since_ns, header_timeout)) {
             let waker = bench.shop.flag.waker();
             self.calm(&mut Context::from_waker(&waker), bench);
             return Step::TimedOut;
@@ -123,7 +126,7 @@ impl Session {
         if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) && self.calls.is_empty() {
             return Step::TimedOut;
         }
-        if self.calls.is_empty() && self.goaway_at_ns.is_none() {
+        if is_quiet {
             if past(self.idle_since_ns, bench.shop.options.idle_timeout) {
                 connection.graceful_shutdown();
                 self.goaway_at_ns = Some(now_ns);

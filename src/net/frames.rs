@@ -66,6 +66,8 @@ pub struct FrameMeter {
     ends_headers: bool,
     /// When the header block being received began; 0 when there is none.
     headers_since_ns: u64,
+    /// When the frame being received began; 0 when there is none.
+    frame_since_ns: u64,
     second: u64,
     calls: u32,
     /// The highest stream that a call was begun on.
@@ -87,6 +89,7 @@ impl Default for FrameMeter {
             payload_left: 0,
             ends_headers: false,
             headers_since_ns: 0,
+            frame_since_ns: 0,
             second: 0,
             calls: 0,
             last_stream: 0,
@@ -126,6 +129,9 @@ impl FrameMeter {
                 continue;
             }
             let have = self.have as usize;
+            if have == 0 {
+                self.frame_since_ns = now_ns.max(1);
+            }
             let take = bytes.len().min(HEAD_BYTES - have);
             self.head[have..have + take].copy_from_slice(&bytes[..take]);
             self.have += take as u8;
@@ -141,6 +147,11 @@ impl FrameMeter {
     /// When the header block that is still incomplete began, nanoseconds; `None` when there is none.
     pub fn headers_since_ns(&self) -> Option<u64> {
         (self.headers_since_ns != 0).then_some(self.headers_since_ns)
+    }
+
+    /// When the frame that is still incomplete began, nanoseconds; `None` when there is none.
+    pub(crate) fn frame_since_ns(&self) -> Option<u64> {
+        (self.frame_since_ns != 0).then_some(self.frame_since_ns)
     }
 
     fn begin_frame(&mut self, now_ns: u64) -> Result<(), Flood> {
@@ -198,6 +209,7 @@ impl FrameMeter {
     }
 
     fn end_frame(&mut self) {
+        self.frame_since_ns = 0;
         if self.ends_headers {
             self.headers_since_ns = 0;
         }
@@ -298,5 +310,24 @@ mod tests {
         assert_eq!(meter.headers_since_ns(), Some(11));
         meter.feed(&whole[20..], 12).unwrap();
         assert_eq!(meter.headers_since_ns(), None);
+    }
+
+    /// T12: nor is any other frame that does not end waited for without end; the next one's time is its own.
+    #[test]
+    fn an_unfinished_frame_is_seen() {
+        let mut meter = started();
+        assert_eq!(meter.frame_since_ns(), None);
+        for (kind, payload) in [(SETTINGS, &[][..]), (PING, &[0; 8]), (DATA, &[0; 100])] {
+            let whole = frame(kind, 0, payload);
+            for at in 1..whole.len() {
+                meter.feed(&whole[..at], 7).unwrap();
+                assert_eq!(meter.frame_since_ns(), Some(7), "{kind} {at}");
+                meter.feed(&whole[at..], 9).unwrap();
+                assert_eq!(meter.frame_since_ns(), None, "{kind} {at}");
+                meter = started();
+            }
+        }
+        meter.feed(&[frame(DATA, 0, &[0; 100]), vec![0]].concat(), 7).unwrap();
+        assert_eq!(meter.frame_since_ns(), Some(7));
     }
 }

@@ -186,6 +186,11 @@ impl Wire {
         self.meter.borrow().as_ref().and_then(|meter| meter.headers_since_ns())
     }
 
+    /// When the HTTP/2 frame that is still incomplete began, nanoseconds.
+    pub(crate) fn frame_since_ns(&self) -> Option<u64> {
+        self.meter.borrow().as_ref().and_then(|meter| meter.frame_since_ns())
+    }
+
     /// Whether the HTTP/1.1 head that was refused last has a target that is too long.
     pub fn is_target_long(&self) -> bool {
         self.heads.borrow().is_target_long()

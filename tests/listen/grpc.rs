@@ -715,6 +715,33 @@ fn t12_who_goes_on_with_slow_calls_is_closed() {
     assert_eq!(server.held(), 0);
 }
 
+/// T12: half a frame, of whatever kind, is no idle connection: it is waited for as long as a body may be slow.
+#[test]
+fn t12_half_a_frame_is_not_waited_for() {
+    let server = Server::start(Options::default());
+    let ping = [PREFACE, &frame(6, 0, 0, &[0; 8])].concat();
+    // its answer is there, and nobody waits for the rest
+    let refused = [PREFACE, &frame(1, 4, 1, &[0x83, 0x86, 0x84]), &frame(0, 0, 1, &[0; 1_000])].concat();
+    let halves = [&PREFACE[..25], &PREFACE[..30], &ping[..ping.len() - 1], &refused[..refused.len() - 500]];
+    let mut closed: Vec<_> = halves.map(|half| (server.connect(), half)).into();
+    for (stream, half) in &mut closed {
+        push(&server, stream, half);
+    }
+    let mut idle = server.connect();
+    push(&server, &mut idle, PREFACE);
+    server.pass(Duration::from_secs(9));
+    // a byte more is no progress
+    push(&server, &mut closed[0].0, &PREFACE[25..26]);
+    server.pass(Duration::from_secs(2));
+    server.wait("their ends", |stats| stats.connections.timed_out == 4);
+    for (stream, half) in &mut closed {
+        assert_eq!(goaway(stream), Some(11), "{half:?}");
+    }
+    drop(closed);
+    assert_eq!(server.wait("one is left", |stats| stats.connections.open == 1).connections.timed_out, 4);
+    push(&server, &mut idle, &ping[PREFACE.len()..]);
+}
+
 /// T12: an unfinished preface, an unfinished header block, a trickling body and an idle connection, each in its time.
 #[test]
 fn t12_slow_clients_are_closed() {

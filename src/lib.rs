@@ -16,7 +16,7 @@
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
 //! | 3 | wire aggregate | varints, tags, readers, writers; arithmetic of every kind |
 //! | 2 | ledger log | points counted; lines for people |
-//! | 1 | model sync clock files units nearest | vocabulary; atomics behind a loom switch; time as a value; files, whole; sizes, times and counts as people write them; the word that was meant |
+//! | 1 | model sync clock files units nearest places | vocabulary; atomics behind a loom switch; time as a value; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
 //! | 0 | limits | every bound, in one place |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #![warn(missing_docs)]
@@ -47,6 +47,7 @@ pub mod model;
 mod nearest;
 pub mod net;
 pub mod otlp;
+mod places;
 pub mod prometheus;
 #[cfg(not(loom))]
 pub mod runtime;

@@ -4,12 +4,16 @@ A row gets a server whose series never expire while it lasts, and does its worst
 the start on. What is sent scales with the limit: several times as much as may be kept.
 """
 import gzip
+import http.client
 import re
 import socket
 import struct
+import threading
 import time
 
 MIB = 1 << 20
+# what may stay of what died, above the start
+KEPT = 32 * MIB
 ROWS = []
 
 
@@ -47,12 +51,14 @@ def one(kit, name, limit, make, more, end):
     with kit.Server(kit.OPTIONS.catchment, *more, limit=limit, is_logged=True) as server:
         server.max_body, server.connections, server.bodies = settings(server.log)
         server.good()
-        begun = time.monotonic()
+        begun, held = time.monotonic(), True
         try:
             with kit.GoodClient(server) as client:
                 said = make(kit, server) or ""
-        except (OSError, AssertionError) as problem:
+        except OSError as problem:
             said = f"{type(problem).__name__}: {problem}"
+        except AssertionError as problem:
+            said, held = str(problem), False
         took = time.monotonic() - begun
         peak, now = 0, 0
         if server.process.poll() is None:
@@ -65,7 +71,7 @@ def one(kit, name, limit, make, more, end):
                     f"{peak / MIB:.1f} MiB, then {now / MIB:.1f}; good {client.sent}, failed {client.failed[:2]} "
                     f"({len(client.failed)}), longest {client.longest * 1000:.0f} ms; balanced {server.balanced}, exit {code}; "
                     f"{took:.1f} s {said}",
-                    0 < peak <= most and code == end and server.balanced and not refused)
+                    held and 0 < peak <= most and code == end and server.balanced and not refused)
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------
@@ -121,14 +127,16 @@ def statuses(seen):
 def fill(kit, server, make, factor=3, each=0.4, most=400):
     """Sends requests of about `each` of the largest size, `make(start, bytes)` gives metrics or a whole body and where the
     next one begins, until `factor` times the limit was sent or nothing more is taken."""
-    seen, sent, start, refused = [], 0, 0, 0
+    seen, sent, start, refused, patience = [], 0, 0, 0, getattr(server, "patience", 6)
     connection = server.connection(timeout=30)
-    while sent < factor * server.limit and len(seen) < most and refused < 6:
+    while sent < factor * server.limit and len(seen) < most and refused < patience:
         body, start = make(start, int(server.max_body * each))
         status, answer = server.post(gzip.compress(body, 1), {"Content-Encoding": "gzip"}, connection)
         seen.append(status)
         sent += len(body)
         refused = refused + 1 if status != 200 or b"limit" in answer else 0
+        if status == 503 and patience > 6:
+            time.sleep(0.05)
     return statuses(seen)
 
 
@@ -510,3 +518,117 @@ def groups_that_come_and_go(kit, server):
         seen.append(fill(kit, server, make, factor=1))
         time.sleep(3.5)
     return f"{seen[-1]}; afterwards {server.memory() / MIB:.0f} MiB"
+
+
+# ---- what died -------------------------------------------------------------------------------------------------------
+
+def die(server, kit, what, bodies):
+    """Sends all, then nothing, until what they made has died and its memory went back: `KEPT` above the start is allowed."""
+    time.sleep(1)
+    before, connection, seen = server.memory(), server.connection(), []
+    for body in bodies:
+        seen.append(server.post(gzip.compress(body, 1), {"Content-Encoding": "gzip"}, connection)[0])
+    top, end = server.memory(), time.monotonic() + 60
+    while server.memory() - before > KEPT and time.monotonic() < end:
+        time.sleep(0.25)
+    kept = server.memory() - before
+    assert kept <= KEPT, f"{what}: {kept / MIB:.1f} MiB of {top / MIB:.1f} are kept"
+    return f"{statuses(seen)}; of {top / MIB:.0f} MiB {kept / MIB:.1f} above the start are kept"
+
+
+def pieces(count, each):
+    return [range(start, min(count, start + each)) for start in range(0, count, each)]
+
+
+@row(more=("--expire", "20s", "--series-limit", "2000000"))
+def a_million_series_that_die(kit, server):
+    make = lambda some: kit.request([kit.metric(b"m", [kit.point(kit.field(7, kit.attribute(b"k", b"%d" % i))) for i in some])])
+    return die(server, kit, "series", map(make, pieces(server.limit // MIB * 1_000, 10_000)))
+
+
+@row(more=("--expire", "2s"))
+def groups_that_die(kit, server):
+    make = lambda some: kit.request([kit.metric(b"n%d" % i, [kit.point()]) for i in some])
+    return die(server, kit, "groups", map(make, pieces(min(80_000, server.limit // MIB * 300), 4_000)))
+
+
+@row(more=("--expire", "20s"))
+def routes_that_die(kit, server):
+    odd = lambda i: kit.point(kit.field(7, kit.attribute(b"k", b"%d" % (i // 8)) + kit.field(15, b"%d" % i)))
+    make = lambda some: kit.request([kit.metric(b"m", [odd(i) for i in some])])
+    return die(server, kit, "routes", map(make, pieces(server.limit // MIB * 1_500, 10_000)))
+
+
+@row(quick=True, more=("--expire", "2s"))
+def histograms_that_die(kit, server):
+    base = kit.histogram([float(i) for i in range(100)], [1] * 101)
+    make = lambda some: kit.request([kit.metric(b"h", [base + kit.field(9, kit.attribute(b"k", b"%d" % i)) for i in some], 9, b"\x10\x01")])
+    return die(server, kit, "histograms", map(make, pieces(server.limit // MIB * 80, 1_000)))
+
+
+# ---- several at once -------------------------------------------------------------------------------------------------
+
+class Part:
+    """The server as one of several attacks sees it: connections are shared out."""
+
+    def __init__(self, server, parts):
+        # who is refused beside the others tries longer
+        self.server, self.connections, self.patience = server, server.connections // parts, 60
+
+    def __getattr__(self, name):
+        return getattr(self.server, name)
+
+
+def together(kit, server, *makes):
+    """All of them at the same time, each in a thread; what they said."""
+    said = [""] * len(makes)
+
+    def go(i):
+        try:
+            said[i] = makes[i](kit, Part(server, len(makes))) or "sent"
+        except (OSError, http.client.HTTPException) as problem:
+            # a connection that gave way to others is no fault; a server that is gone shows in the row
+            said[i] = type(problem).__name__
+
+    threads = [threading.Thread(target=go, args=(i,), daemon=True) for i in range(len(makes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert not any(thread.is_alive() for thread in threads), "an attack does not end"
+    return "; ".join(said)
+
+
+@row(quick=True)
+def several_at_once_histograms_slow_bodies_calls_and_pages(kit, server):
+    rich(kit, server, count=4_000)
+    return together(kit, server, births_of_histograms, bodies_that_take_their_time, calls_that_wait_for_their_bodies,
+                    pages_that_nobody_reads)
+
+
+@row()
+def several_at_once_groups_bombs_json_and_heads(kit, server):
+    return together(kit, server, groups_with_large_resources, bombs_of_gzip, bodies_of_json, heads_that_do_not_end)
+
+
+@row()
+def several_at_once_encodings_short_points_idle_connections_and_answers(kit, server):
+    return together(kit, server, encodings_of_many_series, a_body_full_of_short_points, idle_connections_that_have_sent_much,
+                    answers_that_nobody_reads)
+
+
+@row()
+def several_at_once_all_kinds_of_connections(kit, server):
+    return together(kit, server, bodies_that_take_their_time, frames_that_do_not_end, calls_that_wait_for_their_bodies,
+                    header_lists_that_do_not_end, heads_that_do_not_end, answers_that_nobody_reads)
+
+
+@row()
+def several_at_once_slow_bodies_bombs_windows_and_json(kit, server):
+    return together(kit, server, births_with_long_attributes, bodies_that_take_their_time, bombs_of_gzip,
+                    bodies_of_zstd_with_large_windows, bodies_of_json)
+
+
+@row(more=("--out", "otlp-http://127.0.0.1:1", "--interval", "200ms"), end=3)
+def several_at_once_and_the_destination_is_gone(kit, server):
+    return together(kit, server, a_destination_that_is_gone, bodies_that_take_their_time, births_of_exponential_histograms)

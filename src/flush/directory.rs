@@ -14,6 +14,7 @@ use super::exemplars::Gathering;
 use super::expire::Ages;
 use super::histograms::{Explicit, Exponentials};
 use super::merge::{Cut, Link};
+use crate::places::{self, put};
 use crate::series::registry::Registry;
 use crate::series::{Group as Meta, Series};
 use crate::sync::append::{AppendVec, Appender};
@@ -21,6 +22,9 @@ use crate::sync::published::Published;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Room that is kept for what is about to die, and for names, when much more is no longer needed.
+const RETIRING_KEPT: usize = 1024;
 
 /// A group as scrapes see it.
 pub struct Group {
@@ -232,6 +236,21 @@ impl Owner {
         owned.listed.series.store(reader);
     }
 
+    /// After deaths: gives back what groups took that are no more. Before the series of a cut are walked only.
+    pub(super) fn trim(&mut self) {
+        self.retiring.shrink_to(RETIRING_KEPT);
+        places::trim(&mut self.groups, &mut self.group_free, |owned| owned.listed.is_gone());
+        places::trim(&mut self.resources, &mut self.resource_free, |resource| resource.key.is_none());
+        fn fit<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V, ahash::RandomState>) {
+            if map.capacity() > RETIRING_KEPT && map.capacity() / 4 > map.len() {
+                map.shrink_to(map.len() * 2);
+            }
+        }
+        fit(&mut self.resource_ids);
+        fit(&mut self.scope_ids);
+        fit(&mut self.group_ids);
+    }
+
     fn remove_group(&mut self, group: u32) {
         let owned = &mut self.groups[group as usize];
         // ORDERING: see `is_gone`
@@ -275,20 +294,6 @@ impl Owner {
             self.list = fresh;
             self.listed_gone = 0;
             self.directory.store(reader);
-        }
-    }
-}
-
-/// Puts `new` into a free place, or a new one; returns which.
-fn put<T>(all: &mut Vec<T>, free: &mut Vec<u32>, new: T) -> u32 {
-    match free.pop() {
-        Some(id) => {
-            all[id as usize] = new;
-            id
-        }
-        None => {
-            all.push(new);
-            all.len() as u32 - 1
         }
     }
 }

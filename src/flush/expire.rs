@@ -95,6 +95,7 @@ impl Owner {
     pub(super) fn finish_some(&mut self, cut: &Cut, slab: &mut SlabWriter, tally: &mut Tally, n: usize) -> bool {
         for _ in 0..n {
             let Some((group, series)) = self.retiring.pop() else {
+                self.trim();
                 return false;
             };
             let mut touched = false;

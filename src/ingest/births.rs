@@ -158,7 +158,8 @@ impl Ingest {
 
     pub(super) fn drop_route(&mut self, route: u32) {
         let (stream, tag) = (self.routes.at(route).stream, self.routes.at(route).tag);
-        self.contexts.at_mut(stream).table.remove(tag, route);
+        let routes = &self.routes;
+        self.contexts.at_mut(stream).table.remove(tag, route, |other| routes.at(other).tag);
         self.routes.remove(route);
     }
 

@@ -16,6 +16,7 @@ use super::routes::{NONE, Table};
 use crate::cells::Shape;
 use crate::model::{Kind, Temporality, TypeHints};
 use crate::otlp::request::{Head, MetricHead};
+use crate::places;
 use crate::series::Group;
 use crate::series::group::Set;
 use hashbrown::HashTable;
@@ -172,6 +173,13 @@ fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &Head<'_>) -> bool 
         .is_some_and(|e| e.live && e.parent == parent && *e.bytes == *head.bytes && *e.schema_url == *head.schema_url)
 }
 
+/// A table that is mostly empty becomes smaller.
+fn fit(table: &mut HashTable<u32>, hash: impl Fn(&u32) -> u64) {
+    if table.capacity() / 4 > table.len() {
+        table.shrink_to(table.len() * 2, hash);
+    }
+}
+
 impl Contexts {
     /// No contexts; `state` keys the tables.
     pub(super) fn new(state: ahash::RandomState) -> Contexts {
@@ -302,16 +310,7 @@ impl Contexts {
             children: 0,
             live: true,
         };
-        let id = match free.pop() {
-            Some(id) => {
-                all[id as usize] = new;
-                id
-            }
-            None => {
-                all.push(new);
-                all.len() as u32 - 1
-            }
-        };
+        let id = places::put(all, free, new);
         table.insert_unique(hash, id, |id| all[*id as usize].hash);
         id
     }
@@ -455,16 +454,7 @@ impl Contexts {
             described: key.metric.description.len(),
             hints: key.metric.hints,
         };
-        let id = match self.stream_free.pop() {
-            Some(id) => {
-                self.streams[id as usize] = new;
-                id
-            }
-            None => {
-                self.streams.push(new);
-                self.streams.len() as u32 - 1
-            }
-        };
+        let id = places::put(&mut self.streams, &mut self.stream_free, new);
         self.bytes += self.streams[id as usize].bytes();
         let streams = &self.streams;
         self.stream_table.insert_unique(hash, id, |id| streams[*id as usize].hash);
@@ -520,6 +510,17 @@ impl Contexts {
             entry.remove();
         }
         self.resource_free.push(id);
+    }
+
+    /// After many were removed: gives back what they took.
+    pub(super) fn trim(&mut self) {
+        places::trim(&mut self.streams, &mut self.stream_free, |stream| !stream.live);
+        places::trim(&mut self.scopes, &mut self.scope_free, |scope| !scope.live);
+        places::trim(&mut self.resources, &mut self.resource_free, |resource| !resource.live);
+        let (streams, scopes, resources) = (&self.streams, &self.scopes, &self.resources);
+        fit(&mut self.stream_table, |id| streams[*id as usize].hash);
+        fit(&mut self.scope_table, |id| scopes[*id as usize].hash);
+        fit(&mut self.resource_table, |id| resources[*id as usize].hash);
     }
 
     /// Live streams that have no route and were not used since interval `before`.

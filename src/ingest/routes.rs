@@ -7,12 +7,14 @@
 //! Invariants
 //! 1. A route's bytes have been validated whole before the route was made.
 //! 2. The table of a stream holds exactly the live routes of that stream, each once.
-//! 3. `next` is a hint: any value is safe, for the bytes are compared.
+//! 3. `next` is a hint: any value is safe, for the bytes are compared. It may lead into a chunk that is no more.
+//! 4. A chunk without routes holds no memory. Routes go to the lowest chunk with room, so that the others empty themselves.
 //!
 //! Bounds: one route per distinct byte string that fed a live cell, `limits::ROUTES_PER_CELL_MAX` a cell; freed with the
 //! cell. Their bytes are counted.
 
 use crate::sync::thin::ThinBytes;
+use std::collections::BTreeSet;
 
 /// No route.
 pub(super) const NONE: u32 = u32::MAX;
@@ -26,7 +28,7 @@ pub(super) struct Route {
     pub cell: u32,
     /// Its stream.
     pub stream: u32,
-    /// The next route into the same cell.
+    /// The next route into the same cell; of a free place, the next free one of its chunk.
     pub sibling: u32,
     /// The hash of `bytes` by which the stream's table has it.
     pub tag: u32,
@@ -42,10 +44,26 @@ const CHUNK: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     chunks: Vec<Vec<Route>>,
-    nexts: Vec<Box<[u32; CHUNK]>>,
-    free: Vec<u32>,
+    nexts: Vec<Option<Box<[u32; CHUNK]>>>,
+    /// By chunk.
+    rooms: Vec<Room>,
+    /// Chunks with room, without the empty ones.
+    open: BTreeSet<u32>,
+    /// Chunks without routes.
+    empty: BTreeSet<u32>,
+    live: usize,
     bytes: usize,
 }
+
+/// The free places of a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    live: u32,
+    /// The first free place that was a route's, or `NONE`.
+    free: u32,
+}
+
+const EMPTY_ROOM: Room = Room { live: 0, free: NONE };
 
 /// Bytes of a route beside those it is compared with: itself, its `next`, its slot in a table, and what an allocation adds.
 const ROUTE_BYTES: usize = 60;
@@ -80,48 +98,86 @@ impl Routes {
     /// The route that came after `id` last time; none behind no route.
     #[inline]
     pub(super) fn next(&self, id: u32) -> u32 {
-        self.nexts.get(id as usize / CHUNK).map_or(NONE, |nexts| nexts[id as usize % CHUNK])
+        match self.nexts.get(id as usize / CHUNK) {
+            Some(Some(nexts)) => nexts[id as usize % CHUNK],
+            _ => NONE,
+        }
     }
 
     /// Remembers that `next` came after `id`, which exists.
     #[inline]
     pub(super) fn put_next(&mut self, id: u32, next: u32) {
-        self.nexts[id as usize / CHUNK][id as usize % CHUNK] = next;
+        if let Some(nexts) = &mut self.nexts[id as usize / CHUNK] {
+            nexts[id as usize % CHUNK] = next;
+        }
     }
 
     /// Adds a route.
     pub(super) fn add(&mut self, route: Route) -> u32 {
         self.bytes += ROUTE_BYTES + route.bytes.len();
-        if let Some(id) = self.free.pop() {
-            *self.at_mut(id) = route;
-            return id;
+        self.live += 1;
+        let at = self.open.first().copied().unwrap_or_else(|| self.begin());
+        let (chunk, room) = (&mut self.chunks[at as usize], &mut self.rooms[at as usize]);
+        room.live += 1;
+        let place = match room.free {
+            NONE => {
+                chunk.push(route);
+                chunk.len() - 1
+            }
+            place => {
+                room.free = chunk[place as usize].sibling;
+                chunk[place as usize] = route;
+                place as usize
+            }
+        };
+        if room.live as usize == CHUNK {
+            self.open.remove(&at);
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-            self.nexts.push(Box::new([NONE; CHUNK]));
-        }
-        let id = (self.chunks.len() - 1) * CHUNK + self.chunks.last().map_or(0, Vec::len);
-        assert!(id < NONE as usize, "2^32 routes");
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(route);
-        }
-        id as u32
+        (at as usize * CHUNK + place) as u32
+    }
+
+    /// Gives memory to an empty chunk, or makes a new one.
+    #[cold]
+    fn begin(&mut self) -> u32 {
+        let at = self.empty.pop_first().unwrap_or_else(|| {
+            assert!((self.chunks.len() + 1) * CHUNK < NONE as usize, "2^32 routes");
+            self.chunks.push(Vec::new());
+            self.nexts.push(None);
+            self.rooms.push(EMPTY_ROOM);
+            (self.chunks.len() - 1) as u32
+        });
+        self.chunks[at as usize] = Vec::with_capacity(CHUNK);
+        self.nexts[at as usize] = Some(Box::new([NONE; CHUNK]));
+        self.open.insert(at);
+        at
     }
 
     /// Frees a route: it matches nothing from now on.
     pub(super) fn remove(&mut self, id: u32) {
+        let (at, place) = ((id as usize / CHUNK) as u32, id % CHUNK as u32);
+        let room = self.rooms[at as usize];
         let route = self.at_mut(id);
         let bytes = std::mem::replace(&mut route.bytes, ThinBytes::new(&[])).len();
         route.stream = NONE;
+        route.sibling = room.free;
         self.bytes -= ROUTE_BYTES + bytes;
-        self.put_next(id, NONE);
-        self.free.push(id);
+        self.live -= 1;
+        if room.live > 1 {
+            self.put_next(id, NONE);
+            self.rooms[at as usize] = Room { live: room.live - 1, free: place };
+            self.open.insert(at);
+            return;
+        }
+        (self.chunks[at as usize], self.nexts[at as usize]) = (Vec::new(), None);
+        self.rooms[at as usize] = EMPTY_ROOM;
+        self.open.remove(&at);
+        self.empty.insert(at);
     }
 
     /// More than the caches of a core hold.
     #[inline]
     pub(super) fn are_many(&self) -> bool {
-        self.chunks.len() > 1
+        self.chunks.len() > 1 && self.live > CHUNK / 2
     }
 
     /// Bytes of all routes.
@@ -130,9 +186,8 @@ impl Routes {
     }
 
     /// Live routes.
-    pub(super) fn len(&self) -> usize {
-        let full = self.chunks.len().saturating_sub(1) * CHUNK;
-        full + self.chunks.last().map_or(0, Vec::len) - self.free.len()
+    pub(super) const fn len(&self) -> usize {
+        self.live
     }
 }
 
@@ -147,6 +202,9 @@ pub(super) struct Table {
     /// Slots whose route was taken out: probing goes on behind them.
     removed: usize,
 }
+
+/// A table of so many slots becomes smaller when a sixteenth of them is in use.
+const SHRINK_AT: usize = if cfg!(test) { 64 } else { 1024 };
 
 const EMPTY: u8 = 0;
 const REMOVED: u8 = 1;
@@ -226,8 +284,8 @@ impl Table {
         }
     }
 
-    /// Takes a route out.
-    pub(super) fn remove(&mut self, hash: u32, route: u32) {
+    /// Takes a route out; `hash_of` as in `add`.
+    pub(super) fn remove(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
         let Some(at) = self.slot_of(hash, |other| other == route) else { return };
         self.used -= 1;
         if self.tags[(at + 1) & self.mask()] == EMPTY {
@@ -235,6 +293,9 @@ impl Table {
         } else {
             self.tags[at] = REMOVED;
             self.removed += 1;
+        }
+        if self.tags.len() >= SHRINK_AT && self.used * 16 < self.tags.len() {
+            self.rebuild(hash_of);
         }
     }
 
@@ -256,6 +317,41 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    /// Routes come and go against a model: each is where it was put, and a chunk without routes has no memory.
+    #[test]
+    fn chunks_without_routes_are_given_back_and_used_again_from_below() {
+        let make =
+            |n: u32| Route { bytes: ThinBytes::new(&n.to_le_bytes()), cell: n, stream: 1, sibling: NONE, tag: n };
+        let mut routes = Routes::default();
+        let held = |routes: &Routes| {
+            let chunks = routes.chunks.iter().map(Vec::capacity).sum::<usize>();
+            assert_eq!(chunks, routes.nexts.iter().flatten().count() * CHUNK);
+            chunks
+        };
+        let ids: Vec<u32> = (0..5 * CHUNK as u32).map(|n| routes.add(make(n))).collect();
+        assert_eq!((held(&routes), routes.len()), (5 * CHUNK, 5 * CHUNK));
+        ids.windows(2).for_each(|pair| routes.put_next(pair[0], pair[1]));
+        // one of each ten stays
+        let (stay, go): (Vec<u32>, Vec<u32>) = ids.iter().partition(|id| **id % 10 == 0);
+        go.iter().for_each(|id| routes.remove(*id));
+        assert_eq!(held(&routes), 5 * CHUNK, "each chunk has some");
+        let second: Vec<u32> = (0..CHUNK as u32).map(|n| routes.add(make(n))).collect();
+        assert!(second.iter().all(|id| *id < 2 * CHUNK as u32), "from below");
+        for (n, id) in second.iter().enumerate() {
+            assert_eq!((routes.at(*id).cell, *routes.at(*id).bytes == (n as u32).to_le_bytes()[..]), (n as u32, true));
+        }
+        stay.iter().for_each(|id| {
+            assert_eq!(routes.at(*id).cell, *id);
+            routes.remove(*id);
+        });
+        assert!(held(&routes) <= 2 * CHUNK && routes.len() == CHUNK, "{}", held(&routes));
+        second.iter().for_each(|id| routes.remove(*id));
+        assert_eq!((held(&routes), routes.len(), routes.bytes()), (0, 0, 0));
+        // hints that lead where nothing is
+        assert!(ids.iter().all(|id| routes.next(*id) == NONE && routes.get(*id).is_none()));
+        assert_eq!(routes.add(make(7)), 0, "the lowest");
+    }
+
     proptest! {
         #[test]
         fn the_table_is_a_map(ops in prop::collection::vec((any::<bool>(), 0u32..40, prop_oneof![Just(0u32), 0u32..8, any::<u32>()]), 0..400)) {
@@ -268,14 +364,15 @@ mod tests {
                         model.insert(route, hash);
                     }
                     (false, Some(hash)) => {
-                        table.remove(hash, route);
                         model.remove(&route);
+                        table.remove(hash, route, |other| model[&other]);
                     }
                     _ => {}
                 }
                 prop_assert_eq!(table.len(), model.len());
                 prop_assert!(table.tags.is_empty() || table.tags.contains(&EMPTY));
                 prop_assert!(table.tags.len() <= 128, "it grows with what is in it, not with what was");
+                prop_assert!(table.tags.len() < SHRINK_AT || table.used * 16 + 16 >= table.tags.len(), "and shrinks");
                 prop_assert_eq!(table.tags.iter().filter(|tag| **tag == REMOVED).count(), table.removed);
                 for (route, hash) in &model {
                     prop_assert_eq!(table.find(*hash, |r| r == *route), Some(*route));

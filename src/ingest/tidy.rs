@@ -14,6 +14,7 @@ use super::overflow::Known;
 use super::routes::NONE;
 use crate::cells::head;
 use crate::limits::TIDY_PER_TURN;
+use std::collections::VecDeque;
 
 /// Intervals a dead cell rests before it is used again: one for the cut in which it died, one for merges under way.
 const REST: u32 = 2;
@@ -22,7 +23,7 @@ const REST: u32 = 2;
 #[derive(Default)]
 pub(super) struct Chores {
     /// Freed cells that must wait for a cut: (interval in which they may go, line, words).
-    waiting: std::collections::VecDeque<(u32, u32, u32)>,
+    waiting: VecDeque<(u32, u32, u32)>,
     /// Streams that were idle when they were last looked for, and since when they should be.
     idle: Vec<u32>,
     idle_before: u32,
@@ -78,6 +79,12 @@ impl Ingest {
                 self.overflow = Known::NOTHING;
             }
             left -= 1;
+            if self.chores.idle.is_empty() {
+                self.contexts.trim();
+            }
+        }
+        if self.chores.waiting.is_empty() && self.chores.waiting.capacity() > TIDY_PER_TURN {
+            self.chores.waiting = VecDeque::new();
         }
         self.chores.is_due = left == 0;
         self.hold();

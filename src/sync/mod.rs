@@ -11,6 +11,7 @@
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
 //!  reclaim::Reclaim      who frees what readers may still see: epochs, or what a model can follow
 //!  allocator             what was freed goes back to the system
+//!  pages::Pages          any holders               zeroed words, given back while their addresses stay good
 //! ```
 //!
 //! With `--cfg loom` every atomic, fence and cell below is loom's, so that its models run the very code the product
@@ -23,6 +24,7 @@ pub mod allocator;
 pub mod append;
 pub mod cut;
 pub mod once;
+pub mod pages;
 pub mod published;
 pub mod reclaim;
 pub mod row;

@@ -20,6 +20,11 @@ pub const ERROR_BODY_BYTES_MAX: usize = 64 * KIB;
 /// Bytes of an error message inside a response of ours.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 4 * KIB;
 
+/// Points that a bank counts: of one series on one core in one interval. A bank of deltas that is full goes on, as its points
+/// have had their effect; of the other kinds a point more is rejected. It leaves room for flags in a word: fewer bits would be
+/// reached at the rate of one core (about 12 M points/s) in the default interval.
+pub const BANK_POINTS_MAX: u64 = (1 << 27) - 1;
+
 /// Nesting of AnyValue, groups and unknown fields in a protobuf request; of objects, and of values nobody knows, in a JSON
 /// one.
 pub const WIRE_DEPTH_MAX: usize = 64;

@@ -115,7 +115,7 @@ pub enum Reject {
     GroupLimit,
     /// The memory budget is spent.
     MemoryLimit,
-    /// More points in one interval than a cell can count (2^32 - 1).
+    /// More points in one interval than a cell can count (`limits::BANK_POINTS_MAX`); never of deltas.
     CellFull,
     /// M28: quantiles outside 0 to 1, not rising, or too many; a negative value.
     BadSummary,
@@ -211,7 +211,7 @@ impl Reject {
             Reject::SeriesLimit => "series limit reached: raise --series-limit or send fewer distinct attribute sets",
             Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",
             Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
-            Reject::CellFull => "more than 2^32 points for one series in one interval: shorten --interval",
+            Reject::CellFull => "more than 2^27 points for one series in one interval: shorten --interval",
             Reject::BadSummary => {
                 "summary quantiles must lie in 0 to 1 and rise strictly, at most 32 of them, and their values must not be \
                  negative"

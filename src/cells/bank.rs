@@ -3,37 +3,31 @@
 //! Knows what all shapes have in common; does not know what a shape's other words are. Who holds one may read it, and if it
 //! is the cell's core, and the bank the open one, write it.
 
-use super::shape::{FLAGS, Shape};
-use super::stamp::{interval_of, points_of};
-use crate::examples::Cause;
+use super::shape::Shape;
+use super::stamp::{FLAGS, interval_of, points_of};
 use crate::ledger::{Effect, Tally};
+use crate::limits::BANK_POINTS_MAX;
 use crate::model::Reject;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Flag: the value is a double.
-pub(super) const DOUBLE: u64 = 1;
-/// Flag: there was a reset between first and last.
-pub(super) const RESET: u64 = 4;
-/// Flag: there is a value, not only points without effect.
-pub(super) const VALUE: u64 = 16;
-/// Flag: there are first, last and gained.
-pub(super) const CHAIN: u64 = 64;
-/// Flag: the newest point had no recorded value.
-pub(super) const ENDED: u64 = 256;
-/// All flags of bank 0; those of bank 1 are one bit higher.
-pub(super) const ALL: u64 = DOUBLE | RESET | VALUE | CHAIN | ENDED;
+/// What became of a point: what of it is worth a warning, or why it was not added.
+pub type Added = Result<Option<Loss>, Reject>;
 
-/// What became of a point: what of it is worth an example, or why it was not added.
-pub type Added = Result<Option<Cause>, Reject>;
+/// What a point's series goes without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Points of it have no effect.
+    WithoutEffect(Effect),
+    /// What it gained does not fit 64 bits.
+    CountOverflow,
+}
 
-/// A bank, in its cell.
+/// A bank of a cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Bank<'a> {
-    cell: &'a [AtomicU64],
     words: &'a [AtomicU64],
     shape: Shape,
-    index: usize,
 }
 
 /// ORDERING: a cell has one writer, its core; other threads read a bank of it after the cut that closed it (board: Release
@@ -53,7 +47,7 @@ impl<'a> Bank<'a> {
     /// Bank `index` of the cell of this shape that these words are.
     #[inline(always)]
     pub fn new(cell: &'a [AtomicU64], shape: Shape, index: usize) -> Bank<'a> {
-        Bank { cell, words: &cell[shape.bank(index)], shape, index }
+        Bank { words: &cell[shape.bank(index)], shape }
     }
 
     /// The cell's shape.
@@ -71,14 +65,14 @@ impl<'a> Bank<'a> {
     /// Its points that are not settled yet.
     #[inline]
     pub fn points(self) -> u64 {
-        u64::from(points_of(self.get(0)))
+        points_of(self.get(0))
     }
 
     /// The points that are not settled yet, if it is the bank of this interval.
     #[inline]
     pub fn points_of(self, interval: u32) -> Option<u64> {
         let stamp = self.get(0);
-        (interval_of(stamp) == interval).then_some(u64::from(points_of(stamp)))
+        (interval_of(stamp) == interval).then_some(points_of(stamp))
     }
 
     /// Nothing was added since it was stamped, and nothing will be: it is no longer of its interval.
@@ -111,7 +105,7 @@ impl<'a> Bank<'a> {
 
     #[inline]
     pub(super) fn flags(self) -> u64 {
-        get(self.cell, FLAGS) >> self.index & ALL
+        self.get(0) & FLAGS
     }
 
     #[inline]
@@ -121,7 +115,7 @@ impl<'a> Bank<'a> {
 
     #[inline]
     pub(super) fn put_flags(self, flags: u64) {
-        put(self.cell, FLAGS, get(self.cell, FLAGS) & !(ALL << self.index) | flags << self.index);
+        self.put(0, self.get(0) & !FLAGS | flags);
     }
 
     /// Words `kept` hold the newest time or start that this core knows, wherever it stands.
@@ -141,11 +135,26 @@ impl<'a> Bank<'a> {
     #[inline]
     pub(super) fn count(self) -> Result<(), Reject> {
         let stamp = self.get(0);
-        if points_of(stamp) == u32::MAX {
+        if points_of(stamp) == BANK_POINTS_MAX {
             return Err(Reject::CellFull);
         }
         self.put(0, stamp + 1);
         Ok(())
+    }
+
+    /// Sets the number of its points.
+    #[inline]
+    pub(super) fn put_points(self, points: u64) {
+        self.put(0, self.get(0) & !BANK_POINTS_MAX | points);
+    }
+
+    /// Counts a point of a delta, whose points have had their effect: of a full bank all but one are settled.
+    #[inline]
+    pub(super) fn count_delta(self, tally: &mut Tally) {
+        if self.points() == BANK_POINTS_MAX {
+            self.settle(BANK_POINTS_MAX - 1, Effect::WithEffect, tally);
+        }
+        self.put(0, self.get(0) + 1);
     }
 
     /// The point counted last was not added after all.
@@ -164,14 +173,14 @@ impl<'a> Bank<'a> {
     /// Points counted here have no effect, and no cut will change that.
     #[cold]
     #[inline(never)]
-    pub(super) fn without_effect(self, points: u64, effect: Effect, tally: &mut Tally) -> Option<Cause> {
+    pub(super) fn without_effect(self, points: u64, effect: Effect, tally: &mut Tally) -> Option<Loss> {
         self.settle(points, effect, tally);
-        Some(Cause::Without(effect))
+        Some(Loss::WithoutEffect(effect))
     }
 
     /// The point counted last is the first of the chain: those before it are a second writer's, and add nothing.
     #[inline]
-    pub(super) fn begin_chain(self, tally: &mut Tally) -> Option<Cause> {
+    pub(super) fn begin_chain(self, tally: &mut Tally) -> Option<Loss> {
         match self.points() - 1 {
             0 => None,
             seconds => self.without_effect(seconds, Effect::Overlapping, tally),

@@ -11,10 +11,10 @@
 //! Flags: `RESET`, `VALUE`, `CHAIN`, `ENDED`. There is no third point for the newest of any writer (`shape`): the last region
 //! holds it until the first point of the chain comes. Last start, last time and ended go from bank to bank.
 
-use super::bank::{Bank, CHAIN, ENDED, RESET, VALUE};
+use super::bank::{Bank, Loss};
 use super::span::Span;
+use super::stamp::{CHAIN, ENDED, RESET, VALUE};
 use crate::aggregate::number::{newer, older};
-use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use std::sync::atomic::AtomicU64;
 
@@ -37,11 +37,11 @@ pub struct Times {
 /// How a point comes to its bank.
 pub(super) enum Comes {
     /// It has no effect: it is late, or from a writer with an older start, after points of the chain.
-    WithoutEffect(Option<Cause>),
+    WithoutEffect(Option<Loss>),
     /// From a writer with an older start, and there is nothing else.
     Second,
     /// The first point of the chain.
-    First(Option<Cause>),
+    First(Option<Loss>),
     /// After another point of the chain; `is_anew`: with a newer start.
     After { is_anew: bool },
 }
@@ -99,14 +99,14 @@ pub(super) fn reset(bank: Bank<'_>, tally: &mut Tally) {
 
 /// What was gained does not fit 64 bits.
 #[cold]
-pub(super) fn left_out(tally: &mut Tally) -> Option<Cause> {
+pub(super) fn left_out(tally: &mut Tally) -> Option<Loss> {
     tally.note(Note::CountOverflow, 1);
-    Some(Cause::CountOverflow)
+    Some(Loss::CountOverflow)
 }
 
 /// A histogram's point without a recorded value was counted (M7; `shape`, "ended"). A delta's bank only knows that.
 #[cold]
-pub(super) fn end(bank: Bank<'_>, time: u64, tally: &mut Tally) -> Option<Cause> {
+pub(super) fn end(bank: Bank<'_>, time: u64, tally: &mut Tally) -> Option<Loss> {
     tally.note(Note::NoRecordedValue, 1);
     if !bank.shape().cumulative() {
         return None;
@@ -137,10 +137,15 @@ pub enum Folded<'a> {
 /// What the bank holds.
 #[inline]
 pub fn fold(bank: Bank<'_>) -> Folded<'_> {
-    let flags = bank.flags();
-    if !bank.shape().cumulative() {
-        return Folded::Delta((flags & VALUE != 0).then(|| region(bank, Part::First)));
+    if bank.shape().cumulative() {
+        return fold_cumulative(bank);
     }
+    Folded::Delta(bank.has(VALUE).then(|| region(bank, Part::First)))
+}
+
+#[inline(never)]
+fn fold_cumulative(bank: Bank<'_>) -> Folded<'_> {
+    let flags = bank.flags();
     let span = (flags & VALUE != 0).then(|| {
         Span {
             first_start: bank.get(FIRST_START),

@@ -9,8 +9,9 @@
 //!
 //! Flags: all five. Last start and newest time go from bank to bank. What first, last and newest are: `shape`.
 
-use super::bank::{Added, Bank, CHAIN, DOUBLE, ENDED, RESET, VALUE};
+use super::bank::{Added, Bank, Loss};
 use super::span::Span;
+use super::stamp::{CHAIN, DOUBLE, ENDED, RESET, VALUE};
 use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Effect, Note, Tally};
 
@@ -102,7 +103,7 @@ pub fn add(bank: Bank<'_>, point: &Point, tally: &mut Tally) -> Added {
 
 /// A point without a recorded value was counted (M7; `shape`, "ended").
 #[cold]
-fn end(bank: Bank<'_>, time: u64, tally: &mut Tally) -> Option<crate::examples::Cause> {
+fn end(bank: Bank<'_>, time: u64, tally: &mut Tally) -> Option<Loss> {
     tally.note(Note::NoRecordedValue, 1);
     let (flags, before) = (bank.flags(), bank.get(NEWEST_TIME));
     if time <= before {

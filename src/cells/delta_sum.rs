@@ -6,15 +6,15 @@
 //! ```
 //!
 //! Its cell is one line; the functions that a point passes take it as that, so that no word of it is looked for twice.
-//! Flags: `DOUBLE`.
+//! Flags: `DOUBLE`. A full bank settles its points, which have had their effect, and goes on.
 
-use super::bank::{ALL, Bank, DOUBLE, get, put};
+use super::bank::{Bank, get, put};
 use super::lifecycle::{self, Touch};
-use super::shape::{FLAGS, HEAD, STATE, Shape};
-use super::stamp::{interval_of, points_of, stamp};
+use super::shape::{HEAD, STATE, Shape};
+use super::stamp::{DOUBLE, interval_of, points_of, stamp};
 use crate::aggregate::number::Value;
-use crate::ledger::{Note, Tally};
-use crate::model::Reject;
+use crate::ledger::{Effect, Note, Tally};
+use crate::limits::BANK_POINTS_MAX;
 use std::sync::atomic::AtomicU64;
 
 const SUM: usize = 1;
@@ -41,34 +41,33 @@ pub fn open(cell: &Words, bank: usize, interval: u32) -> Touch {
     let at = place(bank);
     put(cell, at + SUM, 0);
     put(cell, at + NO_VALUES, 0);
-    put(cell, FLAGS, get(cell, FLAGS) & !(ALL << (bank & 1)));
     lifecycle::touch(&cell[at], stamp(interval, 0), &cell[STATE])
 }
 
 /// Adds a point.
 #[inline]
-pub fn add(cell: &Words, bank: usize, bits: u64, is_double: bool, tally: &mut Tally) -> Result<(), Reject> {
+pub fn add(cell: &Words, bank: usize, bits: u64, is_double: bool, tally: &mut Tally) {
     let at = place(bank);
-    let word = get(cell, at);
-    if points_of(word) == u32::MAX {
-        return Err(Reject::CellFull);
+    let mut word = get(cell, at);
+    if points_of(word) == BANK_POINTS_MAX {
+        make_room(Bank::new(cell, Shape::DeltaSum, bank), tally);
+        word = get(cell, at);
     }
     put(cell, at, word + 1);
-    let was_double = get(cell, FLAGS) & (DOUBLE << (bank & 1)) != 0;
+    let was_double = word & DOUBLE != 0;
     if is_double && was_double {
         let sum = f64::from_bits(get(cell, at + SUM)) + f64::from_bits(bits);
         put(cell, at + SUM, sum.to_bits());
-        return Ok(());
+        return;
     }
     if !is_double
         && !was_double
         && let Some(sum) = (get(cell, at + SUM) as i64).checked_add(bits as i64)
     {
         put(cell, at + SUM, sum as u64);
-        return Ok(());
+        return;
     }
     promote(Bank::new(cell, Shape::DeltaSum, bank), Value::from_bits(bits, is_double), tally);
-    Ok(())
 }
 
 /// An int meets a double, or leaves 64 bits: the bank is a double from now on.
@@ -81,17 +80,65 @@ fn promote(bank: Bank<'_>, value: Value, tally: &mut Tally) {
     bank.put_flags(bank.flags() | DOUBLE);
 }
 
+/// The bank is full: settles all but one point with a value, if there is any, and one without.
+#[cold]
+#[inline(never)]
+fn make_room(bank: Bank<'_>, tally: &mut Tally) {
+    let none = bank.get(NO_VALUES);
+    let kept = none.min(1) + (bank.points() - none).min(1);
+    bank.settle(bank.points() - kept, Effect::WithEffect, tally);
+    bank.put(NO_VALUES, none.min(1));
+}
+
 /// Adds a point without a recorded value.
 #[cold]
-pub fn add_without_value(bank: Bank<'_>, tally: &mut Tally) -> Result<(), Reject> {
-    bank.count()?;
+pub fn add_without_value(bank: Bank<'_>, tally: &mut Tally) {
+    if bank.points() == BANK_POINTS_MAX {
+        make_room(bank, tally);
+    }
+    bank.put_points(bank.points() + 1);
     tally.note(Note::NoRecordedValue, 1);
     bank.put(NO_VALUES, bank.get(NO_VALUES) + 1);
-    Ok(())
 }
 
 /// The sum; nothing if no point had a value.
 #[inline]
 pub fn fold(bank: Bank<'_>) -> Option<Value> {
-    (bank.points() != bank.get(NO_VALUES)).then(|| Value::from_bits(bank.get(SUM), bank.has(DOUBLE)))
+    let stamp = bank.get(0);
+    (points_of(stamp) != bank.get(NO_VALUES)).then(|| Value::from_bits(bank.get(SUM), stamp & DOUBLE != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stamp::stamp;
+    use super::*;
+
+    /// A full bank goes on: what was counted is emitted with effect, and the sum, and whether there is one, stay.
+    #[test]
+    fn a_full_bank_of_a_delta_settles_its_points_and_goes_on() {
+        for (values, is_double) in [(true, false), (true, true), (false, false)] {
+            let (cell, mut tally) = (Words::default(), Tally::default());
+            assert_eq!(open(&cell, 1, 7), Touch::Live);
+            let bank = Bank::new(&cell, Shape::DeltaSum, 1);
+            let add = |tally: &mut Tally| match values {
+                true => add(&cell, 1, if is_double { 0.5f64.to_bits() } else { 1 }, is_double, tally),
+                false => add_without_value(bank, tally),
+            };
+            add(&mut tally);
+            // as if the others had come before
+            put(&cell, place(1), stamp(7, BANK_POINTS_MAX as u32) | bank.flags());
+            if !values {
+                bank.put(NO_VALUES, BANK_POINTS_MAX);
+            }
+            add(&mut tally);
+            add(&mut tally);
+            let sum = if is_double { Value::Double(1.5) } else { Value::Int(3) };
+            assert_eq!(fold(bank), values.then_some(sum));
+            assert_eq!((bank.interval(), bank.points()), (7, 3));
+            assert_eq!(tally.settled(Effect::WithEffect), BANK_POINTS_MAX - 1);
+            // a point of the other kind comes after the bank was full
+            add_without_value(bank, &mut tally);
+            assert_eq!((fold(bank), bank.points()), (values.then_some(sum), 4));
+        }
+    }
 }

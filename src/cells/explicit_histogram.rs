@@ -1,15 +1,19 @@
 //! Histograms with explicit bounds: a delta's points are added; of a cumulative stream first, last and what was gained
 //! (`cumulative_histogram`). Regions are `aggregate::explicit`'s.
 
-use super::bank::{Added, Bank, VALUE};
+use super::bank::{Added, Bank};
 use super::cumulative_histogram::{Comes, Part, Times, comes, end, left_out, region, reset};
+use super::stamp::VALUE;
 use crate::aggregate::explicit;
 use crate::ledger::Tally;
 use crate::model::Reject;
 
 /// Adds a point of these times, as a region, or one without a recorded value.
 pub fn add(bank: Bank<'_>, times: Times, point: Option<&[u64]>, tally: &mut Tally) -> Added {
-    bank.count()?;
+    match bank.shape().cumulative() {
+        true => bank.count()?,
+        false => bank.count_delta(tally),
+    }
     let Some(point) = point else {
         return Ok(end(bank, times.time, tally));
     };

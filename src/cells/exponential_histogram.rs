@@ -1,8 +1,9 @@
 //! Exponential histograms: as `explicit_histogram`, with `aggregate::exponential`'s regions, which are read, added at one
 //! scale, and written.
 
-use super::bank::{Added, Bank, VALUE};
+use super::bank::{Added, Bank};
 use super::cumulative_histogram::{Comes, Part, Times, comes, end, left_out, region, reset};
+use super::stamp::VALUE;
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::Tally;
 use crate::model::Reject;
@@ -19,7 +20,10 @@ pub struct Scratch {
 
 /// Adds the scratch's point, of these times, or one without a recorded value.
 pub fn add(bank: Bank<'_>, times: Times, has_value: bool, scratch: &mut Scratch, tally: &mut Tally) -> Added {
-    bank.count()?;
+    match bank.shape().cumulative() {
+        true => bank.count()?,
+        false => bank.count_delta(tally),
+    }
     if !has_value {
         return Ok(end(bank, times.time, tally));
     }

@@ -8,7 +8,8 @@
 //! Flags: `DOUBLE`, `VALUE`, `ENDED`. The time goes from bank to bank: a point that is not newer than all this core saw
 //! changes nothing.
 
-use super::bank::{Added, Bank, DOUBLE, ENDED, VALUE};
+use super::bank::{Added, Bank};
+use super::stamp::{DOUBLE, ENDED, VALUE};
 use crate::aggregate::number::Value;
 use crate::ledger::{Effect, Note, Tally};
 
@@ -62,4 +63,26 @@ pub struct Newest {
 pub fn fold(bank: Bank<'_>) -> Newest {
     let value = bank.has(VALUE).then(|| Value::from_bits(bank.get(BITS), bank.has(DOUBLE)));
     Newest { time: bank.get(TIME), value, is_ended: bank.has(ENDED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Shape;
+    use super::*;
+    use crate::limits::BANK_POINTS_MAX;
+    use crate::model::Reject;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn a_full_bank_of_a_gauge_takes_no_more_and_keeps_what_it_has() {
+        let (cell, mut tally): ([AtomicU64; Shape::Gauge.words()], _) = (Default::default(), Tally::default());
+        crate::cells::open(&cell, Shape::Gauge, 0, 7);
+        let bank = Bank::new(&cell, Shape::Gauge, 0);
+        assert_eq!(add(bank, 5, Some(Value::Double(1.5)), &mut tally), Ok(None));
+        bank.put_points(BANK_POINTS_MAX);
+        assert_eq!(add(bank, 6, Some(Value::Int(2)), &mut tally), Err(Reject::CellFull));
+        let Newest { time, value, is_ended } = fold(bank);
+        assert_eq!((time, value, is_ended), (5, Some(Value::Double(1.5)), false));
+        assert_eq!((bank.interval(), bank.points(), tally.emitted()), (7, BANK_POINTS_MAX, 0));
+    }
 }

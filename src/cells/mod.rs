@@ -41,7 +41,7 @@ pub mod stamp;
 pub mod summary;
 
 #[cfg(not(loom))]
-pub use bank::{Added, Bank};
+pub use bank::{Added, Bank, Loss};
 pub use shape::Shape;
 #[cfg(not(loom))]
 pub use span::Span;
@@ -49,8 +49,8 @@ pub use span::Span;
 #[cfg(not(loom))]
 use {lifecycle::Touch, std::sync::atomic::AtomicU64};
 
-/// Opens bank `index` of a cell for an interval: empties it, but for what goes from bank to bank, stamps it, fences, and
-/// reads the cell's state. A bank of a dead cell must have its stamp taken back.
+/// Opens bank `index` of a cell for an interval: empties it, but for what goes from bank to bank, stamps it, which clears
+/// its flags, fences, and reads the cell's state. A bank of a dead cell must have its stamp taken back.
 #[cfg(not(loom))]
 pub fn open(cell: &[AtomicU64], shape: Shape, index: usize, interval: u32) -> Touch {
     let (bank, other) = (Bank::new(cell, shape, index), Bank::new(cell, shape, 1 - index));
@@ -62,6 +62,5 @@ pub fn open(cell: &[AtomicU64], shape: Shape, index: usize, interval: u32) -> To
         Shape::CumulativeSum => cumulative_sum::open(bank, other),
         Shape::CumulativeExplicit(_) | Shape::CumulativeExponential => cumulative_histogram::open(bank, other),
     }
-    bank.put_flags(0);
     lifecycle::touch(bank.stamp(), stamp::stamp(interval, 0), head::state(cell))
 }

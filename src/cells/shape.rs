@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  0      state (`lifecycle`), written by the cell's core and by the owner of the series
-//!  1      handle (high half, `head`) and flags (low half), written by its core
+//!  1      handle (`head`), written by its core
 //!  2..    bank 0, bank 1
 //!
-//!  bank   stamp (`stamp`), then the words of its shape: one file each
+//!  bank   stamp, flags and count (`stamp`), then the words of its shape: one file each
 //! ```
 //!
 //! *First* to *last* is what the bank saw of one writer of a cumulative stream, the one with the newest start that
@@ -28,8 +28,8 @@ use std::ops::Range;
 
 /// Word of the lifecycle state.
 pub(super) const STATE: usize = 0;
-/// Word of handle and flags.
-pub(super) const FLAGS: usize = 1;
+/// Word of the handle.
+pub(super) const HANDLE: usize = 1;
 /// Words before the first bank.
 pub(super) const HEAD: usize = 2;
 
@@ -97,8 +97,9 @@ impl Shape {
 
     /// Where bank `b` lies.
     pub(super) const fn bank(self, bank: usize) -> Range<usize> {
-        let start = HEAD + bank * self.bank_words();
-        start..start + self.bank_words()
+        let words = self.bank_words();
+        let start = if bank == 0 { HEAD } else { HEAD + words };
+        start..start + words
     }
 
     /// Where region `i` (0 first, 1 last, 2 gained; delta and summary: 0) lies in a bank.

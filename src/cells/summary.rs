@@ -7,7 +7,8 @@
 //!
 //! Flags: `VALUE`, `ENDED`. The time goes from bank to bank.
 
-use super::bank::{Added, Bank, ENDED, VALUE};
+use super::bank::{Added, Bank};
+use super::stamp::{ENDED, VALUE};
 use crate::aggregate::summary::{self, REGION};
 use crate::ledger::{Effect, Note, Tally};
 use std::sync::atomic::AtomicU64;

@@ -220,9 +220,8 @@ impl Owner {
             cut,
             series,
             |cumulative| shape_of(series, cumulative),
-            |cell, bank, index| match cumulative_histogram::fold(bank) {
+            |cell, bank, (index, points)| match cumulative_histogram::fold(bank) {
                 Folded::Delta(region) => {
-                    let points = bank.points();
                     with_effect += points;
                     match region {
                         Some(region) => {

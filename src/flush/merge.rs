@@ -305,14 +305,14 @@ impl Owner {
         }
     }
 
-    /// Calls `visit` with the closed bank of each touched cell; returns the points in them.
+    /// Calls `visit` with the closed bank of each touched cell, its number and its points; returns the points in all.
     #[inline]
     pub(super) fn touched(
         &self,
         cut: &Cut,
         series: &Series,
         shape: impl Fn(bool) -> Shape,
-        mut visit: impl FnMut(CellRef, Bank<'_>, usize),
+        mut visit: impl FnMut(CellRef, Bank<'_>, (usize, u64)),
     ) -> u64 {
         let mut points = 0;
         series.each_cell(|cell| {
@@ -320,7 +320,7 @@ impl Owner {
             let Some(bank) = self.bank(cell, shape(cell.cumulative), closed.bank) else { return };
             if let Some(open) = bank.points_of(closed.interval) {
                 points += open;
-                visit(cell, bank, closed.bank);
+                visit(cell, bank, (closed.bank, open));
             }
         });
         points
@@ -362,8 +362,7 @@ impl Owner {
         let mut delta: Option<Value> = None;
         let (mut overflows, mut with_effect, mut lost) = (0, 0, 0);
         let shape_of = |cumulative| if cumulative { Shape::CumulativeSum } else { Shape::DeltaSum };
-        let points = self.touched(cut, series, shape_of, |cell, bank, index| {
-            let points = bank.points();
+        let points = self.touched(cut, series, shape_of, |cell, bank, (index, points)| {
             if bank.shape() == Shape::DeltaSum {
                 with_effect += points;
                 let Some(value) = delta_sum::fold(bank) else {

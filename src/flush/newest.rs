@@ -24,15 +24,15 @@ impl Owner {
             cut,
             series,
             |_| Shape::Gauge,
-            |_, bank, _| {
+            |_, bank, (_, points)| {
                 let gauge::Newest { time, value, is_ended } = gauge::fold(bank);
                 if is_ended {
                     mark.at(time);
                 }
                 if !is_new(series, time) {
-                    contest.stale += bank.points();
+                    contest.stale += points;
                 } else if let Some(value) = value
-                    && contest.wins(time, bank.points(), || value.bits().cmp(&newest.map_or(0, Value::bits)))
+                    && contest.wins(time, points, || value.bits().cmp(&newest.map_or(0, Value::bits)))
                 {
                     newest = Some(value);
                 }
@@ -65,15 +65,15 @@ impl Owner {
             cut,
             series,
             |_| Shape::Summary,
-            |_, bank, _| {
+            |_, bank, (_, points)| {
                 let cells::summary::Newest { time, region, is_ended } = cells::summary::fold(bank);
                 if is_ended {
                     mark.at(time);
                 }
                 if !is_new(series, time) {
-                    contest.stale += bank.points();
+                    contest.stale += points;
                 } else if let Some(region) = region
-                    && contest.wins(time, bank.points(), || {
+                    && contest.wins(time, points, || {
                         let held = best.as_slice();
                         summary::larger(&region, &held).cmp(&summary::larger(&held, &region))
                     })

@@ -12,7 +12,7 @@ use super::routes::NONE;
 use super::stage::{self, List, Number, Stage, Target};
 use crate::aggregate::number::Value;
 use crate::cells::lifecycle::Touch;
-use crate::cells::{self, Bank, Shape, cumulative_sum, delta_sum, gauge};
+use crate::cells::{self, Bank, Loss, Shape, cumulative_sum, delta_sum, gauge};
 use crate::examples::{Cause, example};
 use crate::ledger::{Note, Tally};
 use crate::model::{Input, Kind, Receipt, Reject};
@@ -240,7 +240,8 @@ impl Ingest {
                 }
             };
         }
-        delta_sum::add(words, self.bank, point.value, point.flags & stage::DOUBLE != 0, tally)
+        delta_sum::add(words, self.bank, point.value, point.flags & stage::DOUBLE != 0, tally);
+        Ok(())
     }
 
     /// Gauges, cumulative sums, and points without a recorded value.
@@ -255,8 +256,11 @@ impl Ingest {
         let bank = self.bank_at(line, shape);
         let has_value = point.flags & stage::NO_VALUE == 0;
         let value = has_value.then(|| Value::from_bits(point.value, point.flags & stage::DOUBLE != 0));
-        let worth = match shape {
-            Shape::DeltaSum => return delta_sum::add_without_value(bank, tally),
+        let loss = match shape {
+            Shape::DeltaSum => {
+                delta_sum::add_without_value(bank, tally);
+                None
+            }
             Shape::Gauge => gauge::add(bank, point.time, value, tally)?,
             _ => {
                 let is_monotonic = point.flags & stage::MONOTONIC != 0;
@@ -264,15 +268,17 @@ impl Ingest {
                 cumulative_sum::add(bank, &point, tally)?
             }
         };
-        self.show_if(worth, point.route);
+        self.show_loss(loss, point.route);
         Ok(())
     }
 
-    /// Keeps the route's series as an example of what became of its point, if that is worth one.
+    /// Keeps the route's series as an example of what it goes without, if it does.
     #[inline]
-    pub(super) fn show_if(&self, worth: Option<Cause>, route: u32) {
-        if let Some(cause) = worth {
-            self.show(cause, route);
+    pub(super) fn show_loss(&self, loss: Option<Loss>, route: u32) {
+        match loss {
+            None => {}
+            Some(Loss::WithoutEffect(effect)) => self.show(Cause::Without(effect), route),
+            Some(Loss::CountOverflow) => self.show(Cause::CountOverflow, route),
         }
     }
 

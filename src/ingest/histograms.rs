@@ -26,9 +26,9 @@ impl Ingest {
             region.resize(shape.region_words(), 0);
             fill_region(&mut region, point);
         }
-        let worth = explicit_histogram::add(self.bank_at(line, shape), times, has_value.then_some(&region), tally);
+        let loss = explicit_histogram::add(self.bank_at(line, shape), times, has_value.then_some(&region), tally);
         self.region = region;
-        self.show_if(worth?, route);
+        self.show_loss(loss?, route);
         Ok(())
     }
 
@@ -46,8 +46,8 @@ impl Ingest {
             fill_exponential(&mut self.scratch.point, point);
         }
         let bank = Bank::new(self.slab.run(line, shape.words()), shape, self.bank);
-        let worth = exponential_histogram::add(bank, times, has_value, &mut self.scratch, tally)?;
-        self.show_if(worth, route);
+        let loss = exponential_histogram::add(bank, times, has_value, &mut self.scratch, tally)?;
+        self.show_loss(loss, route);
         Ok(())
     }
 }

@@ -77,8 +77,8 @@ impl Ingest {
             summary::put(&mut region.as_mut_slice(), point.start, point.count, point.sum, point.quantiles);
         }
         let bank = self.bank_at(line, Shape::Summary);
-        let worth = cells::summary::add(bank, point.time, has_value.then_some(&region), tally)?;
-        self.show_if(worth, route);
+        let loss = cells::summary::add(bank, point.time, has_value.then_some(&region), tally)?;
+        self.show_loss(loss, route);
         Ok(())
     }
 }

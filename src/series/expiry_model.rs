@@ -125,7 +125,7 @@ impl Owner {
             if let Some(closed) = view.closed {
                 let word = series.stamps[closed.bank].load(Ordering::Relaxed);
                 if interval_of(word) == closed.interval {
-                    self.emitted += u64::from(points_of(word));
+                    self.emitted += points_of(word);
                     touched |= at == 0;
                 }
             }

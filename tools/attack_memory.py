@@ -320,6 +320,16 @@ def bombs_of_gzip(kit, server):
     packed_everywhere(server, bomb, "gzip")
 
 
+@row(quick=True)
+def heads_that_are_cut(kit, server):
+    # what is kept of each while its points are read
+    attributes = lambda number: b"".join(
+        kit.field(number, kit.attribute(b"%03d" % i, b"v" * 4_000)) for i in range(130, 0, -1))
+    points = kit.metric(b"m", [kit.fixed(3, kit.NOW) + kit.fixed(6, 1)] * 100_000)
+    body = kit.field(1, kit.field(1, attributes(1)) + kit.field(2, kit.field(1, attributes(3)) + points))
+    packed_everywhere(server, gzip.compress(body, 1), "gzip")
+
+
 @row()
 def bodies_of_zstd_with_large_windows(kit, server):
     # a frame with a window of 8 MiB: raw blocks of 128 KiB, and one of RLE that makes the rest

@@ -243,12 +243,19 @@ pub enum Root {
 pub struct CutHead {
     /// The Resource or InstrumentationScope message.
     pub bytes: Vec<u8>,
-    /// The attributes in it.
-    pub run: Vec<u8>,
+    /// Where in it the attributes begin.
+    run_from: usize,
     /// The schema URL.
     pub schema_url: Vec<u8>,
     /// Something was cut.
     pub is_cut: bool,
+}
+
+#[cfg(test)]
+impl CutHead {
+    fn run(&self) -> &[u8] {
+        &self.bytes[self.run_from..]
+    }
 }
 
 const NAME: usize = 0;
@@ -587,7 +594,14 @@ impl Cutter {
 
     /// What was read, once it is at its end.
     pub fn end(mut self, message: &[u8]) -> CutHead {
+        let [name, version, schema_url] = self.texts.map(|text| text.cut(message, self.limits.name_bytes));
         let mut head = CutHead::default();
+        for (key, text) in [(0x0a, &name), (0x12, &version)] {
+            if !text.is_empty() {
+                put_bytes(&mut head.bytes, key, text.as_bytes());
+            }
+        }
+        head.run_from = head.bytes.len();
         let (limits, key_byte) = (self.limits, self.root.key_byte());
         if self.others.0 > 0
             && let Some((_, (_, hash))) = self.kept.pop_last()
@@ -595,24 +609,17 @@ impl Cutter {
             self.leave_out(hash);
         }
         for (record, _) in self.kept.values() {
-            head.run.extend_from_slice(record);
+            head.bytes.extend_from_slice(record);
         }
         match self.twice {
             // who reads it is to find that
-            Some(record) if !self.is_cut => head.run.extend_from_slice(&record),
+            Some(record) if !self.is_cut => head.bytes.extend_from_slice(&record),
             _ => {}
         }
         if self.others.0 > 0 {
             let said = format!("{}{}", self.others.0, digits(self.others.1));
-            put_text_attribute(CUT_KEY, &said, key_byte, &mut head.run);
+            put_text_attribute(CUT_KEY, &said, key_byte, &mut head.bytes);
         }
-        let [name, version, schema_url] = self.texts.map(|text| text.cut(message, limits.name_bytes));
-        for (key, text) in [(0x0a, &name), (0x12, &version)] {
-            if !text.is_empty() {
-                put_bytes(&mut head.bytes, key, text.as_bytes());
-            }
-        }
-        head.bytes.extend_from_slice(&head.run);
         head.schema_url = schema_url.into_owned().into_bytes();
         head.is_cut = self.is_cut || self.texts.iter().any(|text| text.bytes > limits.name_bytes);
         head
@@ -662,7 +669,8 @@ fn put_text_attribute(key: &str, text: &str, key_byte: u8, out: &mut Vec<u8>) {
 pub fn cut_attributes(message: &[u8], field: u8, limits: Limits) -> Result<Vec<u8>, Fault> {
     let mut cutter = Cutter::new(Root::Inner(field), message.len(), limits);
     while !cutter.advance(message, &mut u64::MAX.clone())? {}
-    Ok(cutter.end(message).run)
+    let mut head = cutter.end(message);
+    Ok(head.bytes.split_off(head.run_from))
 }
 
 /// Faults unless a KeyValue is well-formed; whether it is over the limits.

@@ -3,7 +3,9 @@
 
 use crate::binary::backend::Backend;
 use crate::binary::process::{Catchment, Http, samples, total, until, wall_ns};
-use crate::common::{int, number, request, sum};
+use crate::common::{attribute, int, number, request, sum};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -51,6 +53,29 @@ fn apply_a_part(catchment: &Catchment, count: usize) -> (TcpStream, usize) {
         }
     }
     panic!("each is applied in one piece, or faster than anyone can look");
+}
+
+/// A resource, a scope and a description of many megabytes cost no point, and what is shown is cut.
+#[test]
+fn heads_of_any_length_are_taken() {
+    let catchment = Catchment::start(&["--shards", "1", "--interval", "100ms", "--out", "stdout"]);
+    let long = "\u{8a9e}".repeat(1 << 20);
+    let mut body = request(vec![sum("m", 1, true, vec![number(&[], wall_ns() - 1, wall_ns(), int(1))])]);
+    let resource = &mut body.resource_metrics[0];
+    resource.resource = Some(Resource { attributes: vec![attribute("long", &long)], ..Resource::default() });
+    resource.scope_metrics[0].scope.get_or_insert_default().name = long.clone();
+    resource.scope_metrics[0].metrics[0].description = long;
+    let mut http = catchment.http();
+    for times in 0..2 {
+        let reply = http.export(&body.encode_to_vec()).unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let said = ExportMetricsServiceResponse::decode(&*reply.body).unwrap().partial_success.unwrap_or_default();
+        assert_eq!((said.rejected_data_points, said.error_message.contains("were cut")), (0, times == 0), "{said:?}");
+    }
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().contains("received 2 = applied 2 + rejected 0") && ended.ledger().ends_with("balanced"));
+    assert!(ended.stdout.lines().all(|line| line.len() < 20_000), "cut");
 }
 
 /// Small requests are answered while a large one is decoded and applied, and no turn of the loop takes long.

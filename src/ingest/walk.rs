@@ -55,6 +55,10 @@ pub(super) struct Place {
     /// The heads of the resource and of the scope at hand are checked or known.
     resource_checked: bool,
     scope_checked: bool,
+    /// What it takes to write them in their one encoding, if they are not known, is in the account: once, and not in each
+    /// slice, whose room it may be.
+    resource_coded: bool,
+    scope_coded: bool,
     /// The texts and metadata of the metric at hand are checked.
     metric_checked: bool,
     /// Hints: the resource before the one at hand, the scope, the stream, and the last point's route.
@@ -78,6 +82,8 @@ impl Place {
         data: DataHead { temporality: 0, monotonic: false, points: 0 },
         resource_checked: false,
         scope_checked: false,
+        resource_coded: false,
+        scope_coded: false,
         metric_checked: false,
         last_resource: NONE,
         last_scope: NONE,
@@ -248,6 +254,7 @@ impl Ingest {
                 scope: 0,
                 resource_head: None,
                 resource_checked: at.checked,
+                resource_coded: false,
                 last_scope: NONE,
                 ..*at
             };
@@ -289,7 +296,8 @@ impl Ingest {
     ) -> Result<Walked, Fault> {
         if at.depth == 1 {
             stage.count_head()?;
-            *at = Place { depth: 2, metric: 0, scope_head: None, scope_checked: at.checked, last_stream: NONE, ..*at };
+            let (scope_checked, scope_coded) = (at.checked, false);
+            *at = Place { depth: 2, metric: 0, scope_head: None, scope_checked, scope_coded, last_stream: NONE, ..*at };
             stage.longs[SCOPE] = None;
         }
         let (seen, room) = ((&mut at.scope_head, &mut at.scope_checked), (arena, self.room_ns(stage)));
@@ -340,9 +348,8 @@ impl Ingest {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let head = resource.head;
-        let is_first = resource.found.is_none();
         let known = *resource.found.get_or_insert_with(|| self.contexts.resource(at.last_resource, &head));
-        if known.is_none() && is_first {
+        if known.is_none() && !std::mem::replace(&mut at.resource_coded, true) {
             stage.coded += HEAD_CODED * head.bytes.len();
         }
         if known.is_none() && !at.resource_checked {
@@ -350,7 +357,7 @@ impl Ingest {
         }
         at.resource_checked = true;
         walk.scope_id = known.and_then(|resource| self.contexts.scope(resource, at.last_scope, &walk.scope));
-        if walk.scope_id.is_none() {
+        if walk.scope_id.is_none() && !std::mem::replace(&mut at.scope_coded, true) {
             stage.coded += HEAD_CODED * walk.scope.bytes.len();
         }
         if walk.scope_id.is_none() && !at.scope_checked {

@@ -158,6 +158,29 @@ fn slices_give_what_one_go_gives() {
     }
 }
 
+/// A large resource, or scope, that nobody knows is paid for once, and not by each slice: it would leave room for one metric
+/// in each.
+#[test]
+fn a_large_head_takes_no_slice_for_each_of_its_metrics() {
+    let value = "v".repeat(4_000);
+    let keys: Vec<String> = (0..127).map(|i| format!("k{i}")).collect();
+    let metrics = (0..2_000).map(|i| sum(&format!("m{i}"), DELTA, true, vec![number(&[], START, T, int(1))]));
+    let body = request_of("large", metrics.collect());
+    for is_scope in [false, true] {
+        let mut rig = Rig::new(1);
+        let mut body = body.clone();
+        let one = &mut body.resource_metrics[0];
+        let attributes = match is_scope {
+            true => &mut one.scope_metrics[0].scope.get_or_insert_default().attributes,
+            false => &mut one.resource.as_mut().unwrap().attributes,
+        };
+        attributes.extend(keys.iter().map(|key| attribute(key, &value)));
+        let (receipt, slices) = send(&mut rig, &body.encode_to_vec(), |_| {});
+        assert_eq!(receipt.unwrap(), Receipt { points: 2_000, ..Receipt::default() });
+        assert!((2..40).contains(&slices), "{slices} slices, in the scope {is_scope}");
+    }
+}
+
 /// A request whose very last message is wrong changes nothing, however many slices were read before.
 #[test]
 fn a_fault_at_the_end_leaves_nothing_behind() {

@@ -41,6 +41,9 @@ const WORLDLY_FILES: &[(&str, usize)] = &[
     ("src/log.rs", 2),
 ];
 
+/// What the generator may share with the server: nothing that a byte of OTLP passes.
+const GENERATORS_GROUND: &[&str] = &["files", "limits", "log", "units"];
+
 struct Source {
     /// From the repository's root, with `/`.
     path: String,
@@ -232,6 +235,78 @@ fn imports_go_down_only() {
         UPWARD.iter().map(|(path, room, count)| (format!("{path} to {room}"), *count)).collect();
     let named: Vec<(&str, usize)> = named.iter().map(|(path, count)| (path.as_str(), *count)).collect();
     check_counts("an import that does not go down", &upward, &named);
+}
+
+/// The generator and the sink stand alone: an error of the server's readers and writers is not hidden by a second user.
+#[test]
+fn the_generator_shares_nothing_with_the_server() {
+    for source in sources(&["src/load"]) {
+        for name in imported(&source.text) {
+            let is_ground = GENERATORS_GROUND.contains(&name.as_str());
+            let is_root = name.chars().all(|c| c.is_uppercase() || c == '_');
+            assert!(name == "load" || is_ground || is_root, "{}: crate::{name} is the server's", source.path);
+        }
+    }
+}
+
+/// The files of `room` that each of its files names, by their paths as modules.
+fn named_in(room: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let all: Vec<(String, String)> = product()
+        .iter()
+        .filter(|source| source.room() == room)
+        .map(|source| {
+            let path = source.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+            (path.replace('/', "::"), source.code())
+        })
+        .collect();
+    let files: BTreeSet<&str> = all.iter().map(|(path, _)| path.as_str()).collect();
+    // the longest beginning of a path that is a file
+    let file_of = |path: &str| {
+        let ends = path.match_indices("::").map(|(at, _)| at).chain([path.len()]);
+        ends.map(|end| &path[..end]).filter(|start| files.contains(start)).last().map(str::to_string)
+    };
+    let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, code) in &all {
+        let own = named.entry(file.clone()).or_default();
+        let is_path = |c: &char| c.is_alphanumeric() || matches!(c, '_' | ':');
+        let starts = ["crate", "super"].iter().flat_map(|start| words(code, start));
+        // a module's own children are named without a beginning
+        let children = files.iter().filter_map(|path| path.strip_prefix(&format!("{file}::")));
+        let children = children.filter(|child| !child.contains("::"));
+        let starts = starts.chain(children.flat_map(|child| words(code, child)));
+        for at in starts.filter(|at| !code[..*at].ends_with("::")) {
+            let path: String = code[at..].chars().take_while(is_path).collect();
+            let path = path.trim_end_matches(':');
+            let ups = path.split("::").take_while(|part| *part == "super").count();
+            let rest: Vec<&str> = path.split("::").skip(ups).collect();
+            let base: Vec<&str> = file.split("::").collect();
+            let full = match path.strip_prefix("crate::") {
+                Some(full) => full.to_string(),
+                None if ups > 0 => [&base[..base.len().saturating_sub(ups)], &rest[..]].concat().join("::"),
+                // only what is used as a path, not a word that is also a child's name
+                None if code[at..].starts_with(&format!("{}::", rest[0])) => format!("{file}::{path}"),
+                None => continue,
+            };
+            own.extend(file_of(&full).filter(|of| of != file));
+        }
+    }
+    named
+}
+
+/// No file of the generator needs one that needs it.
+#[test]
+fn the_generators_files_go_in_no_circle() {
+    let mut left = named_in("load");
+    assert!(left.len() > 20 && left["load::send::sender"].contains("load::send::outbox"), "{left:?}");
+    assert!(left["load"].contains("load::send") && left["load::send"].contains("load::send::sender"), "{left:?}");
+    // what needs nothing that is left is taken away, until nothing is left
+    while let Some(free) = left.iter().find(|(_, needs)| needs.is_empty()).map(|(file, _)| file.clone()) {
+        left.remove(&free);
+        for needs in left.values_mut() {
+            needs.remove(&free);
+        }
+    }
+    assert!(left.is_empty(), "a circle, and what needs it: {left:#?}");
 }
 
 /// Out of a room the way leads through `crate::`, where the walls are checked.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 /// Bytes of the dynamic table, the protocol's default.
-pub(super) const TABLE_BYTES: usize = 4_096;
+pub(crate) const TABLE_BYTES: usize = 4_096;
 const STRING_BYTES_MAX: usize = 64 * 1024;
 const ENTRY_OVERHEAD_BYTES: usize = 32;
 
@@ -19,7 +19,7 @@ VVVWWVTUOQVWWVWTQQVVXWWWPTPQRQQSRRUUTTVSVWVVWWWWWXWWWWWVZ";
 const LENGTH_MAX: usize = 30;
 
 /// A decoder's state for one direction of one connection.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     dynamic: VecDeque<(Vec<u8>, Vec<u8>)>,
     dynamic_bytes: usize,
     limit_bytes: usize,
@@ -48,7 +48,7 @@ impl Default for Decoder {
 
 impl Decoder {
     /// Reads one whole header block and shows each field.
-    pub(super) fn decode(&mut self, mut block: &[u8], mut field: impl FnMut(&[u8], &[u8])) -> Result<(), &'static str> {
+    pub(crate) fn decode(&mut self, mut block: &[u8], mut field: impl FnMut(&[u8], &[u8])) -> Result<(), &'static str> {
         while let Some(&byte) = block.first() {
             if byte & 0x80 != 0 {
                 let index = integer(&mut block, 7)?;
@@ -157,7 +157,7 @@ fn integer(block: &mut &[u8], bits: u32) -> Result<usize, &'static str> {
 
 /// The header block of calls that all have the same fields, as SDKs send it: whole the first time, for the server's
 /// table, and from then on a byte a field (RFC 7541 sections 6.1 and 6.2.1).
-pub(super) struct Repeated {
+pub(crate) struct Repeated {
     fields: Vec<(&'static str, String)>,
     /// Bytes that the fields take in the server's table.
     table_bytes: usize,
@@ -168,14 +168,14 @@ pub(super) struct Repeated {
 
 impl Repeated {
     /// A block of these fields, at most 64.
-    pub(super) fn new(fields: Vec<(&'static str, String)>) -> Repeated {
+    pub(crate) fn new(fields: Vec<(&'static str, String)>) -> Repeated {
         assert!(fields.len() <= 64, "an index takes one byte");
         let table_bytes = fields.iter().map(|(name, value)| name.len() + value.len() + ENTRY_OVERHEAD_BYTES).sum();
         Repeated { fields, table_bytes, entered: false, refused: false, block: Vec::new() }
     }
 
     /// The server keeps a table of so many bytes.
-    pub(super) fn table(&mut self, bytes: usize) {
+    pub(crate) fn table(&mut self, bytes: usize) {
         if bytes < self.table_bytes && !self.refused {
             // the table is given up: emptied with the next block, and never used again (section 6.3)
             (self.refused, self.entered) = (true, false);
@@ -185,7 +185,7 @@ impl Repeated {
     }
 
     /// The block of the next call.
-    pub(super) fn next(&mut self) -> &[u8] {
+    pub(crate) fn next(&mut self) -> &[u8] {
         match (self.refused, self.entered) {
             (true, true) => {
                 self.block.clear();
@@ -214,7 +214,7 @@ impl Repeated {
 }
 
 /// Appends a literal field without indexing and without Huffman coding: what every decoder must take.
-pub(super) fn literal(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn literal(out: &mut Vec<u8>, name: &str, value: &str) {
     field(out, 0x00, name, value);
 }
 
@@ -227,7 +227,7 @@ fn field(out: &mut Vec<u8>, kind: u8, name: &str, value: &str) {
             out.push(string.len() as u8);
         } else {
             out.push(127);
-            super::shape::varint(out, string.len() as u64 - 127);
+            super::bytes::varint(out, string.len() as u64 - 127);
         }
         out.extend_from_slice(string.as_bytes());
     }

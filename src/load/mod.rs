@@ -1,66 +1,58 @@
 //! `catchment load`: a load generator one can trust, against this or any other OTLP server.
 //!
-//! Knows OTLP as its documents have it; does not know the server: shares no code with the server, its encoder or its ledger, so that neither can vouch for itself.
+//! Knows OTLP as its documents have it; does not know the server: neither its encoder and decoders nor its sessions and
+//! its ledger, so that neither side can vouch for the other. Varints, protobuf, JSON, HPACK, frames and messages are
+//! written a second time here. Shared is only the ground (`limits`, `units`, `files`, `log`): words of flags, files and
+//! lines for people, none of which an OTLP byte passes. `tests/house.rs` holds both, and that no file here needs one that
+//! needs it.
 //!
 //! ```text
-//!  options ─► payload (builder, shape) ─► sender (pace) ─► outbox ─► socket     one thread, non-blocking, writev
-//!  (preset)     │ patcher, text, compress    │  ▲
-//!               ▼ per send                   ▼  │ answers
-//!             expected, series          http2 / http1 / raw (flight)            bytes in, bytes out
-//!                        report ◄── tally, latency
+//!  options ─► payload ─────────► send ─► socket           built before the first byte leaves; one thread, non-blocking
+//!  (preset)     │ expected, series │ tally, latencies
+//!               ▼                  ▼
+//!             verify ◄── sink    report ─► mod: the subcommand
 //!
-//!  sink (sink_session, json_in) ─► totals      `catchment sink`: the counting backend, one thread a connection
-//!  verify: series against totals               `catchment load --verify`: the real server between the two
+//!  bytes  frames  hpack  messages  words                  what both the generator and the sink stand on
 //! ```
+//!
+//! | folder | job |
+//! |---|---|
+//! | `payload` | what is sent, and exact totals of it |
+//! | `send` | how it is sent, and what came of it |
+//! | `sink` | `catchment sink`: the counting backend, one thread a connection |
+//! | `verify` | `catchment load --verify`: the real server between the two, series against totals |
 //!
 //! Invariants: 1. payloads are built before the first byte is sent, and only fixed-width fields change after;
 //! 2. same seed, same bytes; 3. expected totals are exact, and a run that was not acknowledged whole says so;
 //! 4. the run says what limited it.
 
-mod builder;
-mod compress;
-mod expected;
-mod flight;
+mod bytes;
+mod frames;
 mod hpack;
-mod http1;
-mod http2;
-mod json_in;
-mod latency;
 pub mod messages;
 mod options;
-mod outbox;
-mod pace;
-mod patcher;
 mod payload;
 mod preset;
-mod random;
 mod report;
-mod sender;
-mod series;
-mod shape;
+mod send;
 mod sink;
-mod sink_session;
-mod text;
-mod totals;
 mod verify;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
-pub use expected::{Expected, MetricTotal, decimal};
-pub use latency::Latencies;
-pub use options::{Compression, Encoding, Endpoint, Options, Scheme, Settled, traffic};
-pub use pace::Pace;
-pub use payload::{GRPC_PREFIX_BYTES, Order, Plan, Settings};
+pub use options::{Options, traffic};
+pub use payload::{Compression, Encoding, Expected, GRPC_PREFIX_BYTES, MetricTotal, Mix, Order, Plan, SeriesTotals};
+pub use payload::{Settings, Shape};
 pub use preset::Preset;
-pub use report::{Limit, Outcome, Tally, live_line, terminal_line};
-pub use series::{Difference, SeriesTotals};
-pub use shape::{Mix, Shape};
-pub use sink::{Sink, SinkOptions, sink_command};
-pub use totals::{Exponential, Held, Totals};
-pub use verify::{Verified, send_verified};
+pub use report::{Outcome, live_line, terminal_line};
+pub use send::{Endpoint, Latencies, Limit, Pace, Scheme, Settled, Tally};
+pub use sink::{Exponential, Held, Sink, SinkOptions, Totals, sink_command};
+pub use verify::{Difference, Verified};
+pub use words::decimal;
 
-use sender::{Clock, Sender};
+use send::{Clock, Sender};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -107,6 +99,21 @@ fn send_prepared(
     let limit = tally.limit(pace.mean_rate(tally.elapsed_ns));
     let (expected, series) = plan.into_totals();
     Ok(Outcome { tally, expected, limit, series, verified: None })
+}
+
+/// Sends as [`send`] does, and checks what reached a sink. Errors say what did not start.
+pub fn send_verified(
+    options: &Options,
+    stop: &AtomicBool,
+    tick: impl FnMut(&Tally, Option<f64>),
+) -> Result<Outcome, String> {
+    let send = |options: &Options| {
+        let mut outcome = send(options, stop, tick)?;
+        let series = outcome.series.take();
+        Ok((outcome, series))
+    };
+    let (outcome, verified) = verify::verified(options, stop, send)?;
+    Ok(Outcome { verified: Some(verified), ..outcome })
 }
 
 /// The subcommand: live line on standard error, summary or JSON on standard output. Ctrl-C, SIGTERM

@@ -15,7 +15,7 @@ struct Line {
 const ALL_KINDS: &str = "delta-sum,cumulative-sum,delta-sum-double,cumulative-sum-double,gauge,gauge-double,\
 delta-histogram,cumulative-histogram,delta-exponential-histogram,cumulative-exponential-histogram,summary";
 
-pub(super) fn options(words: &str) -> Options {
+pub(crate) fn options(words: &str) -> Options {
     Line::try_parse_from(std::iter::once("load").chain(words.split_whitespace())).unwrap().options
 }
 
@@ -155,7 +155,7 @@ fn expected_totals_are_what_the_bytes_say() {
                     plan.patch(request, 10_000 * (export + 1));
                     let message = &plan.payload(request)[GRPC_PREFIX_BYTES..];
                     if json {
-                        totals.take(&json_in::request(message).unwrap());
+                        totals.take(&sink::json_in::request(message).unwrap());
                     } else {
                         let length = u32::from_be_bytes(plan.payload(request)[1..5].try_into().unwrap());
                         assert_eq!(length as usize, message.len());

@@ -3,12 +3,14 @@
 //! Deliberately does not know what is sent when, nor totals.
 //! Layout: OTLP 1.x metrics.proto, fields in ascending order of their numbers.
 
-use super::payload::{GRPC_PREFIX_BYTES, Request, Run, SCOPE_NAME, SCOPE_VERSION, resource_attributes};
-use super::shape::{Layout, bytes_field, head, varint_field};
+use super::request::Request;
+use super::run::{GRPC_PREFIX_BYTES, Run, SCOPE_NAME, SCOPE_VERSION, resource_attributes};
+use super::shape::Layout;
+use crate::load::bytes::{bytes_field, head, varint_field};
 
 /// A request while it is built: metrics of the open resource wait for the length of what encloses them.
 #[derive(Default)]
-pub(super) struct Open {
+pub(crate) struct Open {
     done: Vec<u8>,
     resource: Option<usize>,
     metrics: Vec<u8>,
@@ -20,7 +22,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Appends one metric's points, closing the resource before it where another one begins.
-    pub(super) fn metric(&mut self, mut run: Run, name: &str, layout: &Layout, ids: &[u32]) {
+    pub(crate) fn metric(&mut self, mut run: Run, name: &str, layout: &Layout, ids: &[u32]) {
         let resource = run.resource as usize;
         if self.resource != Some(resource) {
             self.close_resource();
@@ -82,7 +84,7 @@ impl Open {
     }
 
     /// The request, framed for gRPC.
-    pub(super) fn finish(mut self, start_ns: u64) -> Request {
+    pub(crate) fn finish(mut self, start_ns: u64) -> Request {
         self.close_resource();
         let mut bytes = vec![0; GRPC_PREFIX_BYTES];
         bytes[1..].copy_from_slice(&(self.done.len() as u32).to_be_bytes());

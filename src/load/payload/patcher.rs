@@ -4,16 +4,16 @@
 //! Invariant: what is added to the total is exactly what the bytes then say.
 
 use super::expected::MetricTotal;
-use super::payload::Run;
 use super::random::Random;
+use super::run::Run;
 use super::series::SeriesTotals;
 use super::shape::{
-    EXPONENTIAL_BASE, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, Shape, get, get_varint4, put,
-    put_varint4,
+    EXPONENTIAL_BASE, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, Shape, get_varint4, put_varint4,
 };
+use crate::load::bytes::{get, put};
 
 /// Writes times and values of one run of points and adds them to the totals.
-pub(super) struct Patcher<'a> {
+pub(crate) struct Patcher<'a> {
     pub layout: &'a Layout,
     pub shape: Shape,
     /// Times of the last send but one and of the last send.
@@ -26,7 +26,7 @@ pub(super) struct Patcher<'a> {
 
 impl Patcher<'_> {
     /// A point that begins: start time, empty state.
-    pub(super) fn bear(&mut self, point: &mut [u8]) {
+    pub(crate) fn bear(&mut self, point: &mut [u8]) {
         if let Some(start) = self.layout.start {
             put(point, start, self.previous_ns);
         }
@@ -58,7 +58,7 @@ impl Patcher<'_> {
     }
 
     /// Replaces the share of points that is due by new series.
-    pub(super) fn churn(
+    pub(crate) fn churn(
         &mut self,
         points: &mut [u8],
         run: &mut Run,
@@ -83,7 +83,7 @@ impl Patcher<'_> {
     }
 
     /// Begins the share of points that is due anew, as a process that starts again does: cumulative kinds only.
-    pub(super) fn reset(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
+    pub(crate) fn reset(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
         if self.shape.temporality() != Some(2) {
             return;
         }
@@ -96,7 +96,7 @@ impl Patcher<'_> {
 
     /// All points of a run, the share that is due of them late: stamped before the last send. A late delta adds all the
     /// same; any other late point repeats what it said then, so it must change nothing.
-    pub(super) fn points_some_late(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
+    pub(crate) fn points_some_late(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
         let stride = self.layout.stride();
         let mut late: Vec<(usize, Vec<u8>)> = Vec::new();
         for _ in 0..due(&mut run.owed.late, share, run.count) {
@@ -145,7 +145,7 @@ impl Patcher<'_> {
     }
 
     /// All points of a run. Kinds are told apart here, once, and not in the loop.
-    pub(super) fn points(&mut self, points: &mut [u8], count: u32) {
+    pub(crate) fn points(&mut self, points: &mut [u8], count: u32) {
         self.total.points += u64::from(count);
         match self.shape {
             Shape::DeltaSum => self.numbers::<true>(points, |_, draw| {

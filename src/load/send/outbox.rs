@@ -5,14 +5,14 @@
 //! still point into that request's payload: it may be patched only at 0.
 //! Bounds: [`SLICES_MAX`] slices in one `writev`; the sender stops queueing at [`QUEUE_BYTES`].
 
-use super::payload::Plan;
+use crate::load::payload::Plan;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 
 /// Slices handed to one `writev`.
 const SLICES_MAX: usize = 64;
 /// The sender queues no further request once so many bytes wait.
-pub(super) const QUEUE_BYTES: usize = 256 * 1024;
+pub(crate) const QUEUE_BYTES: usize = 256 * 1024;
 const SCRATCH: u32 = u32::MAX;
 
 struct Slice {
@@ -23,7 +23,7 @@ struct Slice {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     scratch: Vec<u8>,
     slices: VecDeque<Slice>,
     bytes: usize,
@@ -31,12 +31,12 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Bytes that wait.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Queues small bytes, which are copied. `write` appends to the given buffer.
-    pub(super) fn small(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn small(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let from = self.scratch.len() as u32;
         write(&mut self.scratch);
         let to = self.scratch.len() as u32;
@@ -49,14 +49,14 @@ impl Outbox {
     }
 
     /// Queues `from..to` of the payload of `request`.
-    pub(super) fn payload(&mut self, request: usize, from: usize, to: usize, queued: &mut [u32]) {
+    pub(crate) fn payload(&mut self, request: usize, from: usize, to: usize, queued: &mut [u32]) {
         queued[request] += 1;
         self.bytes += to - from;
         self.slices.push_back(Slice { source: request as u32, from: from as u32, to: to as u32 });
     }
 
     /// Forgets everything, for a connection that was lost.
-    pub(super) fn clear(&mut self, queued: &mut [u32]) {
+    pub(crate) fn clear(&mut self, queued: &mut [u32]) {
         for slice in self.slices.drain(..).filter(|slice| slice.source != SCRATCH) {
             queued[slice.source as usize] -= 1;
         }
@@ -65,7 +65,7 @@ impl Outbox {
     }
 
     /// Writes until nothing waits (`true`) or the socket takes no more (`false`); adds what was written to `written`.
-    pub(super) fn flush(
+    pub(crate) fn flush(
         &mut self,
         socket: &mut impl Write,
         plan: &Plan,

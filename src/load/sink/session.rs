@@ -5,11 +5,11 @@
 //! 2. answers leave in the order of the requests' ends, when the client's connection window has room for them.
 //! Bounds: frames of [`FRAME_BYTES_MAX`], bodies of the sink's bound, heads of 64 KiB.
 
-use super::hpack::{Decoder, literal};
-use super::http2::frame_head;
-use super::messages::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
-use super::report::quoted;
-use super::sink::{BODY_BYTES_MAX, Reply, Shared};
+use super::counting::{BODY_BYTES_MAX, Reply, Shared};
+use crate::load::frames::frame_head;
+use crate::load::hpack::{Decoder, literal};
+use crate::load::messages::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use crate::load::words::quoted;
 use prost::Message;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Write};

@@ -6,18 +6,19 @@
 //! Layout: fields in ascending order of their numbers (OTLP 1.x metrics.proto), as prost and the Go library write them.
 
 use super::random::mix;
+use crate::load::bytes::{bytes_field, fixed64, get, head, varint, varint_field};
 
 /// Bounds of the explicit histograms that are sent.
-pub(super) const HISTOGRAM_BOUNDS: [f64; 14] =
+pub(crate) const HISTOGRAM_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Positive buckets of the exponential histograms that are sent.
-pub(super) const EXPONENTIAL_BUCKETS: usize = 20;
+pub(crate) const EXPONENTIAL_BUCKETS: usize = 20;
 /// Scale of the exponential histograms that are sent.
-pub(super) const EXPONENTIAL_SCALE: i32 = 3;
+pub(crate) const EXPONENTIAL_SCALE: i32 = 3;
 /// What every bucket of a cumulative exponential histogram starts from: varints of 2^21 to 2^28 - 1 are four bytes wide.
-pub(super) const EXPONENTIAL_BASE: u64 = 1 << 21;
+pub(crate) const EXPONENTIAL_BASE: u64 = 1 << 21;
 /// Quantiles of the summaries that are sent, and what they say.
-pub(super) const SUMMARY_QUANTILES: [(f64, f64); 2] = [(0.5, 0.25), (0.99, 2.0)];
+pub(crate) const SUMMARY_QUANTILES: [(f64, f64); 2] = [(0.5, 0.25), (0.99, 2.0)];
 /// Hexadecimal digits of the identity.
 pub(crate) const IDENTITY_DIGITS: usize = 8;
 
@@ -349,52 +350,6 @@ impl Attribute {
 /// The number in the digits of attribute `index`.
 fn facet(index: usize, id: u32, values: u32) -> u32 {
     if values == 0 { id } else { (mix(u64::from(id)) >> (index * 7 % 40)) as u32 % values }
-}
-
-/// Appends a base-128 varint.
-pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value > 127 {
-        out.push(value as u8 | 128);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Appends the tag and length of a length-delimited field.
-pub(crate) fn head(out: &mut Vec<u8>, field: u32, bytes: usize) {
-    varint(out, u64::from(field << 3 | 2));
-    varint(out, bytes as u64);
-}
-
-/// Appends a varint field.
-pub(crate) fn varint_field(out: &mut Vec<u8>, field: u32, value: u64) {
-    varint(out, u64::from(field << 3));
-    varint(out, value);
-}
-
-/// Appends a length-delimited field.
-pub(crate) fn bytes_field(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    head(out, field, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-/// Appends a fixed64 field and says where its eight bytes begin.
-fn fixed64(out: &mut Vec<u8>, field: u32, bits: u64) -> usize {
-    varint(out, u64::from(field << 3 | 1));
-    out.extend_from_slice(&bits.to_le_bytes());
-    out.len() - 8
-}
-
-/// Writes eight bytes, little-endian.
-#[inline]
-pub(crate) fn put(point: &mut [u8], offset: usize, bits: u64) {
-    point[offset..offset + 8].copy_from_slice(&bits.to_le_bytes());
-}
-
-/// Reads eight bytes, little-endian.
-#[inline]
-pub(crate) fn get(point: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(point[offset..offset + 8].try_into().expect("eight bytes"))
 }
 
 /// A varint of exactly four bytes: 2^21 to 2^28 - 1.

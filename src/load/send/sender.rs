@@ -13,12 +13,12 @@
 use super::flight::{Answer, Flight, Verdict};
 use super::http1::Http1;
 use super::http2::Http2;
-use super::options::{Compression, Encoding, Scheme, Settled};
 use super::outbox::{Outbox, QUEUE_BYTES};
 use super::pace::Pace;
-use super::payload::Plan;
-use super::report::Tally;
+use super::settled::{Scheme, Settled};
+use super::tally::Tally;
 use crate::limits::LOAD_SILENCE_MAX;
+use crate::load::payload::{Compression, Encoding, Plan};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read};
@@ -41,13 +41,13 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Starts now.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         Clock { started: Instant::now(), wall_ns: wall }
     }
 
     /// The wall clock at the start.
-    pub(super) fn wall_start_ns(&self) -> u64 {
+    pub(crate) fn wall_start_ns(&self) -> u64 {
         self.wall_ns
     }
 
@@ -139,7 +139,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Connections to the endpoint, none of them open yet.
-    pub(super) fn new(settled: Settled, plan: Plan, clock: Clock) -> Result<Self, String> {
+    pub(crate) fn new(settled: Settled, plan: Plan, clock: Clock) -> Result<Self, String> {
         let address = settled.endpoint.resolve()?;
         let requests = plan.requests();
         let shared = requests < settled.connections && settled.settings.mix.is_delta();
@@ -186,13 +186,13 @@ impl Sender {
     }
 
     /// Connections that will be open: fewer than asked for where there are not enough requests to go round.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.len()
     }
 
     /// Sends until the run is over or `stop` is set. `tick` is called about once a second with the counts and, where
     /// it can be known, the share of the part that is done.
-    pub(super) fn run(
+    pub(crate) fn run(
         mut self,
         stop: &AtomicBool,
         mut tick: impl FnMut(&Tally, Option<f64>),
@@ -628,8 +628,8 @@ fn thread_cpu_ns() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::options;
     use super::*;
+    use crate::load::tests::options;
 
     /// A turn that queues as many requests as one turn may, and so writes none of them, must say that it did
     /// something: else the loop waits 20 ms with requests in hand, and small calls crawl.

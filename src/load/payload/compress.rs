@@ -2,8 +2,8 @@
 //!
 //! Deliberately does not know what is in it.
 
-use super::options::Compression;
-use super::payload::GRPC_PREFIX_BYTES;
+use super::run::GRPC_PREFIX_BYTES;
+use super::settings::Compression;
 use std::io::Write;
 
 /// Level 1 of both: what clients that compress at all use on this path, and the least that the generator spends.
@@ -17,7 +17,7 @@ pub(crate) enum Compressor {
 
 impl Compressor {
     /// The state of `compression`, if it is any.
-    pub(super) fn new(compression: Compression) -> Result<Option<Compressor>, String> {
+    pub(crate) fn new(compression: Compression) -> Result<Option<Compressor>, String> {
         Ok(match compression {
             Compression::None => None,
             Compression::Gzip => Some(Compressor::Gzip),
@@ -29,7 +29,7 @@ impl Compressor {
     }
 
     /// Compresses the message behind the gRPC frame of `payload`, and puts a frame that says so before it.
-    pub(super) fn pack(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn pack(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         let message = &payload[GRPC_PREFIX_BYTES..];
         out.clear();
         out.extend_from_slice(&[1, 0, 0, 0, 0]);

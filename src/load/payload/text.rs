@@ -6,13 +6,13 @@
 //! the spaces behind it, so the text is whole JSON at any moment between two renderings.
 //! Format: OTLP 1.x, JSON mapping: lowerCamelCase, 64-bit integers as strings, enums as numbers.
 
-use super::messages::{Data, ExportMetricsServiceRequest, KeyValue, Value};
-use super::payload::{GRPC_PREFIX_BYTES, Run};
-use super::report::quoted;
+use super::run::{GRPC_PREFIX_BYTES, Run};
 use super::shape::{
-    Attribute, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, SUMMARY_QUANTILES, Shape, get,
-    get_varint4,
+    Attribute, EXPONENTIAL_BUCKETS, EXPONENTIAL_SCALE, HISTOGRAM_BOUNDS, Layout, SUMMARY_QUANTILES, Shape, get_varint4,
 };
+use crate::load::bytes::get;
+use crate::load::messages::{Data, ExportMetricsServiceRequest, KeyValue, Value};
+use crate::load::words::quoted;
 use prost::Message;
 
 /// Widths of tokens: a 64-bit integer in quotes, a double that is a multiple of 2^-10, a bucket's count in quotes.
@@ -47,7 +47,7 @@ pub(crate) struct TextLayout {
 
 impl TextLayout {
     /// The text of a point that `layout` describes.
-    pub(super) fn new(shape: Shape, layout: &Layout, attributes: &[Attribute]) -> Self {
+    pub(crate) fn new(shape: Shape, layout: &Layout, attributes: &[Attribute]) -> Self {
         let mut out = TextLayout { template: b"{\"attributes\":[".to_vec(), slots: Vec::new(), digits: Vec::new() };
         for (index, (attribute, (offset, digits))) in attributes.iter().zip(layout.digits()).enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -102,7 +102,7 @@ impl TextLayout {
     }
 
     /// Writes `points`, of `stride` bytes each, over their text.
-    pub(super) fn render(&self, points: &[u8], stride: usize, text: &mut [u8]) {
+    pub(crate) fn render(&self, points: &[u8], stride: usize, text: &mut [u8]) {
         for (point, out) in points.chunks_exact(stride).zip(text.chunks_exact_mut(self.template.len())) {
             for &(from, to, length) in &self.digits {
                 out[to..to + length].copy_from_slice(&point[from..from + length]);
@@ -151,7 +151,7 @@ pub(crate) struct Text {
 
 impl Text {
     /// The text around the points of `request`, which are left to the first rendering.
-    pub(super) fn new(request: &[u8], runs: &[Run], layouts: &[Option<TextLayout>]) -> Self {
+    pub(crate) fn new(request: &[u8], runs: &[Run], layouts: &[Option<TextLayout>]) -> Self {
         let request = ExportMetricsServiceRequest::decode(&request[GRPC_PREFIX_BYTES..]).expect("what was just built");
         let mut text = Text { bytes: vec![0; GRPC_PREFIX_BYTES], runs: Vec::new() };
         text.word("{\"resourceMetrics\":[");
@@ -196,7 +196,7 @@ impl Text {
     }
 
     /// The points of run `number`.
-    pub(super) fn run(&mut self, number: usize, layout: &TextLayout, count: usize) -> &mut [u8] {
+    pub(crate) fn run(&mut self, number: usize, layout: &TextLayout, count: usize) -> &mut [u8] {
         &mut self.bytes[self.runs[number]..][..count * layout.template.len()]
     }
 

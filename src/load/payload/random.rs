@@ -5,49 +5,49 @@
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one addition and three mixes a draw.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// A sequence for one occasion of a run: `(seed, a, b)` always begins at the same place, whatever was drawn before.
-    pub(super) fn at(seed: u64, a: u64, b: u64) -> Self {
+    pub(crate) fn at(seed: u64, a: u64, b: u64) -> Self {
         Random(mix(mix(mix(seed ^ 0x9e37_79b9_7f4a_7c15) ^ a) ^ b.rotate_left(32)))
     }
 
     /// The next 64 bits.
     #[inline]
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `bound` (which must not be 0), by multiplication; the bias is under 2^-32 for the sizes here.
     #[inline]
-    pub(super) fn below(&mut self, bound: u32) -> u32 {
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
         (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
     /// A number in 0..1.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
 /// The finishing mix of SplitMix64: a bijection on 64 bits.
 #[inline]
-pub(super) fn mix(mut z: u64) -> u64 {
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
 /// Zipf's law over `0..n` with exponent 1: rank `k` is drawn in proportion to `1 / (k + 1)`.
-pub(super) struct Zipf {
+pub(crate) struct Zipf {
     cumulated: Vec<f64>,
 }
 
 impl Zipf {
     /// The law over `n` ranks; `n` must not be 0.
-    pub(super) fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         assert!(n > 0, "Zipf's law needs at least one rank");
         let mut sum = 0.0;
         let cumulated = (0..n)
@@ -60,7 +60,7 @@ impl Zipf {
     }
 
     /// One rank.
-    pub(super) fn draw(&self, random: &mut Random) -> usize {
+    pub(crate) fn draw(&self, random: &mut Random) -> usize {
         let whole = *self.cumulated.last().expect("at least one rank");
         let at = random.unit() * whole;
         self.cumulated.partition_point(|&c| c <= at).min(self.cumulated.len() - 1)

@@ -13,11 +13,14 @@
 //! process, unless it is killed by SIGKILL.
 //! Bounds: `limits::VERIFY_*`.
 
-use super::options::{Encoding, Options, Settled};
-use super::report::{Outcome, Tally};
-use super::series::{Difference, SeriesTotals};
-use super::sink::{Sink, SinkOptions};
-use super::totals::Totals;
+mod difference;
+
+pub use difference::Difference;
+
+use super::options::Options;
+use super::payload::{Encoding, SeriesTotals};
+use super::send::Settled;
+use super::sink::{Sink, SinkOptions, Totals};
 use crate::limits::{VERIFY_QUIET, VERIFY_SERVER_TIMEOUT};
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::process::CommandExt;
@@ -49,12 +52,13 @@ impl Verified {
     }
 }
 
-/// Sends as [`super::send`] does, and checks what reached a sink. Errors say what did not start.
-pub fn send_verified(
+/// Checks what reached a sink of what `send` sends; gives what that gave, too, which has the totals of the series.
+/// Errors say what did not start.
+pub(crate) fn verified<O>(
     options: &Options,
     stop: &AtomicBool,
-    tick: impl FnMut(&Tally, Option<f64>),
-) -> Result<Outcome, String> {
+    send: impl FnOnce(&Options) -> Result<(O, Option<SeriesTotals>), String>,
+) -> Result<(O, Verified), String> {
     let mut options = options.clone();
     // Contradictions first: a server is started for a run that can be.
     let settled = options.settle()?;
@@ -77,8 +81,8 @@ pub fn send_verified(
         }
     };
     let own = server.is_some();
-    let mut outcome = super::send(&options, stop, tick)?;
-    let series = outcome.series.take().ok_or("totals of the series were not kept")?;
+    let (outcome, series) = send(&options)?;
+    let series = series.ok_or("totals of the series were not kept")?;
     let complaint = server.map(Server::end).transpose()?.flatten();
     let deadline = Instant::now() + if own { Duration::ZERO } else { options.settle };
     let mut balance = Balance::drawn(&series, &sink.totals());
@@ -98,8 +102,7 @@ pub fn send_verified(
         std::thread::sleep(LOOK);
     }
     let Balance { points: delivered_points, difference, .. } = balance;
-    outcome.verified = Some(Verified { delivered_points, difference, untracked: series.untracked, complaint });
-    Ok(outcome)
+    Ok((outcome, Verified { delivered_points, difference, untracked: series.untracked, complaint }))
 }
 
 /// What was sent against what a sink holds after so many requests.

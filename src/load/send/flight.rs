@@ -2,7 +2,7 @@
 //!
 //! Deliberately does not know how the bytes travelled.
 
-use super::messages::{ExportMetricsServiceResponse, Status};
+use crate::load::messages::{ExportMetricsServiceResponse, Status};
 use prost::Message;
 
 /// Bytes read of a body that is plain text.
@@ -10,7 +10,7 @@ const TEXT_BYTES_MAX: usize = 1_024;
 
 /// A request that was begun and not yet answered.
 #[derive(Debug, Default)]
-pub(super) struct Flight {
+pub(crate) struct Flight {
     /// HTTP/2 stream; 0 elsewhere.
     pub stream: u32,
     /// Which request of the plan.
@@ -33,7 +33,7 @@ pub(super) struct Flight {
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Success; so many points were rejected singly.
     Accepted {
         /// `partial_success.rejected_data_points`.
@@ -47,7 +47,7 @@ pub(super) enum Verdict {
 
 /// An answered request.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The request.
     pub flight: Flight,
     /// What became of it.
@@ -55,12 +55,12 @@ pub(super) struct Answer {
 }
 
 /// Whether a refusal with this status of HTTP comes from something that knows no OTLP, at least not here.
-pub(super) fn is_strange(status: u32) -> bool {
+pub(crate) fn is_strange(status: u32) -> bool {
     matches!(status, 0..400 | 404 | 405)
 }
 
 /// The message of a google.rpc.Status, in either encoding; else the body as text, as a proxy has it.
-pub(super) fn message(body: &[u8]) -> String {
+pub(crate) fn message(body: &[u8]) -> String {
     let json = serde_json::from_slice::<serde_json::Value>(body).ok();
     let json = json.and_then(|status| Some(status["message"].as_str()?.to_owned()));
     let message = json.or_else(|| Status::decode(body).ok().map(|status| status.message));
@@ -69,7 +69,7 @@ pub(super) fn message(body: &[u8]) -> String {
 }
 
 /// What stands in `grpc-message`: bytes, of which some are percent-encoded.
-pub(super) fn percent_decoded(value: &[u8]) -> String {
+pub(crate) fn percent_decoded(value: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some((&byte, after)) = rest.split_first() {
@@ -84,7 +84,7 @@ pub(super) fn percent_decoded(value: &[u8]) -> String {
 
 /// Reads an `ExportMetricsServiceResponse`, and why it rejected what it did. A success with a body that cannot be read is
 /// no success.
-pub(super) fn accepted(body: &[u8], said: &mut String) -> Verdict {
+pub(crate) fn accepted(body: &[u8], said: &mut String) -> Verdict {
     if body.is_empty() {
         return Verdict::Accepted { rejected: 0 };
     }
@@ -99,7 +99,7 @@ pub(super) fn accepted(body: &[u8], said: &mut String) -> Verdict {
 }
 
 /// Reads the same as JSON: 64-bit integers are strings or numbers.
-pub(super) fn accepted_json(body: &[u8], said: &mut String) -> Verdict {
+pub(crate) fn accepted_json(body: &[u8], said: &mut String) -> Verdict {
     if body.is_empty() {
         return Verdict::Accepted { rejected: 0 };
     }

@@ -6,6 +6,7 @@
 //! their last value (also of series that were dropped).
 
 use super::shape::Shape;
+use crate::load::words::decimal;
 use std::fmt::Write;
 
 /// The total of one metric over all resources and series.
@@ -80,30 +81,5 @@ impl Expected {
             write!(out, "{comma}\"{}\":{}", metric.name, metric.json()).expect("strings take everything");
         }
         out + "}"
-    }
-}
-
-/// Units of 2^-10 as an exact decimal.
-pub fn decimal(units: i128) -> String {
-    let (whole, rest) = (units.unsigned_abs() >> 10, units.unsigned_abs() & 1023);
-    let sign = if units < 0 { "-" } else { "" };
-    if rest == 0 {
-        return format!("{sign}{whole}");
-    }
-    let fraction = format!("{:010}", rest * 9_765_625);
-    format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_are_exact() {
-        for (units, text) in
-            [(0, "0"), (1024, "1"), (1, "0.0009765625"), (-512, "-0.5"), (1536, "1.5"), (-(3 << 10), "-3")]
-        {
-            assert_eq!(decimal(units), text);
-        }
     }
 }

@@ -6,14 +6,14 @@
 
 use super::flight::{Answer, Flight, Verdict, accepted, accepted_json, is_strange, message};
 use super::outbox::Outbox;
-use super::payload::GRPC_PREFIX_BYTES;
+use crate::load::payload::GRPC_PREFIX_BYTES;
 use std::collections::VecDeque;
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// One connection's state.
-pub(super) struct Http1 {
+pub(crate) struct Http1 {
     /// Everything of a request's head up to the value of Content-Length.
     head: String,
     json: bool,
@@ -24,7 +24,7 @@ pub(super) struct Http1 {
 
 impl Http1 {
     /// A connection to `authority`, posting to `path`.
-    pub(super) fn new(authority: &str, path: &str, json: bool, encoding: Option<&str>) -> Self {
+    pub(crate) fn new(authority: &str, path: &str, json: bool, encoding: Option<&str>) -> Self {
         let encoding = encoding.map_or(String::new(), |encoding| format!("content-encoding: {encoding}\r\n"));
         let kind = if json { "application/json" } else { "application/x-protobuf" };
         let head = format!(
@@ -35,22 +35,22 @@ impl Http1 {
     }
 
     /// Requests begun and not answered.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
     /// Whether a request may begin now.
-    pub(super) fn can_start(&self) -> bool {
+    pub(crate) fn can_start(&self) -> bool {
         !self.leaving
     }
 
     /// Whether the server closes and nothing is in flight any more.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.leaving && self.flights.is_empty()
     }
 
     /// Queues a request with the flight's payload, of so many bytes with the gRPC frame, which stays behind.
-    pub(super) fn start(&mut self, flight: Flight, bytes: usize, outbox: &mut Outbox, queued: &mut [u32]) {
+    pub(crate) fn start(&mut self, flight: Flight, bytes: usize, outbox: &mut Outbox, queued: &mut [u32]) {
         outbox.small(|out| {
             out.extend_from_slice(self.head.as_bytes());
             out.extend_from_slice((bytes - GRPC_PREFIX_BYTES).to_string().as_bytes());
@@ -61,7 +61,7 @@ impl Http1 {
     }
 
     /// Takes what came in and hands over finished requests. An error ends the connection.
-    pub(super) fn receive(&mut self, bytes: &[u8], answers: &mut Vec<Answer>) -> Result<(), String> {
+    pub(crate) fn receive(&mut self, bytes: &[u8], answers: &mut Vec<Answer>) -> Result<(), String> {
         self.inbound.extend_from_slice(bytes);
         let mut inbound = std::mem::take(&mut self.inbound);
         let mut used = 0;
@@ -89,7 +89,7 @@ impl Http1 {
     }
 
     /// All requests that were not answered, when the connection is lost.
-    pub(super) fn abandon(&mut self) -> Vec<Flight> {
+    pub(crate) fn abandon(&mut self) -> Vec<Flight> {
         self.flights.drain(..).collect()
     }
 }

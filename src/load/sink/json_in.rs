@@ -4,7 +4,7 @@
 //! nothing with the server's reader. Unknown keys are ignored; 64-bit integers are strings or numbers.
 //! Left out: exemplars, as in the messages.
 
-use super::messages as otlp;
+use crate::load::messages as otlp;
 use serde_json::Value;
 
 type Read<T> = Result<T, String>;

@@ -8,9 +8,8 @@
 //! million series fall together with a chance of 2^-89.
 //! Bounds: none on series: the run that orders them bounds them.
 
-use super::expected::decimal;
-use super::messages::{self as otlp, Data, ExportMetricsServiceRequest, KeyValue, Number};
-use super::report::quoted;
+use crate::load::messages::{self as otlp, Data, ExportMetricsServiceRequest, KeyValue, Number};
+use crate::load::words::{decimal, quoted};
 use prost::Message;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher};

@@ -8,8 +8,9 @@
 //! Bounds: a response message of [`BODY_BYTES_MAX`], a header block of 64 KiB, one partial inbound frame of 16 KiB.
 
 use super::flight::{Answer, Flight, Verdict, accepted, is_strange, percent_decoded};
-use super::hpack::{Decoder, Repeated};
 use super::outbox::Outbox;
+use crate::load::frames::frame_head;
+use crate::load::hpack::{Decoder, Repeated};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEAD_BYTES: usize = 9;
@@ -46,7 +47,7 @@ struct Cutting {
 }
 
 /// One connection's state.
-pub(super) struct Http2 {
+pub(crate) struct Http2 {
     /// The HEADERS block of every call.
     block: Repeated,
     next_stream: u32,
@@ -66,7 +67,7 @@ pub(super) struct Http2 {
 
 impl Http2 {
     /// A connection to `authority`, with messages compressed so.
-    pub(super) fn new(authority: &str, encoding: Option<&'static str>) -> Self {
+    pub(crate) fn new(authority: &str, encoding: Option<&'static str>) -> Self {
         let mut fields = vec![
             (":method", "POST".into()),
             (":scheme", "http".into()),
@@ -98,7 +99,7 @@ impl Http2 {
     }
 
     /// Queues what opens a connection.
-    pub(super) fn open(&mut self, outbox: &mut Outbox) {
+    pub(crate) fn open(&mut self, outbox: &mut Outbox) {
         outbox.small(|out| {
             out.extend_from_slice(PREFACE);
             frame_head(out, 6, SETTINGS, 0, 0);
@@ -107,12 +108,12 @@ impl Http2 {
     }
 
     /// Requests begun and not answered.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
     /// Whether a request may begin now.
-    pub(super) fn can_start(&self) -> bool {
+    pub(crate) fn can_start(&self) -> bool {
         self.settled
             && !self.leaving
             && self.cutting.is_none()
@@ -121,17 +122,17 @@ impl Http2 {
     }
 
     /// Whether the server has asked us to leave (or stream numbers have run out) and nothing is in flight any more.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.leaving && self.flights.is_empty()
     }
 
     /// The request that waits for a window to open: not all of it is queued.
-    pub(super) fn cutting(&self) -> Option<usize> {
+    pub(crate) fn cutting(&self) -> Option<usize> {
         self.cutting.as_ref().map(|cutting| self.flights[cutting.flight].request)
     }
 
     /// Begins a call with the `bytes` of the flight's payload.
-    pub(super) fn start(&mut self, mut flight: Flight, bytes: usize, outbox: &mut Outbox) {
+    pub(crate) fn start(&mut self, mut flight: Flight, bytes: usize, outbox: &mut Outbox) {
         debug_assert!(self.can_start());
         flight.stream = self.next_stream;
         flight.window = self.stream_window;
@@ -147,7 +148,7 @@ impl Http2 {
     }
 
     /// Queues as many DATA frames of the request that was begun as the windows allow. Says whether it queued any.
-    pub(super) fn cut(&mut self, outbox: &mut Outbox, queued: &mut [u32]) -> bool {
+    pub(crate) fn cut(&mut self, outbox: &mut Outbox, queued: &mut [u32]) -> bool {
         let Some(cutting) = &mut self.cutting else { return false };
         let flight = &mut self.flights[cutting.flight];
         let before = cutting.sent;
@@ -170,7 +171,7 @@ impl Http2 {
     }
 
     /// Takes what came in; queues what must be answered and hands over finished calls. An error ends the connection.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
         outbox: &mut Outbox,
@@ -202,7 +203,7 @@ impl Http2 {
     }
 
     /// All requests that were not answered, when the connection is lost.
-    pub(super) fn abandon(&mut self) -> Vec<Flight> {
+    pub(crate) fn abandon(&mut self) -> Vec<Flight> {
         self.cutting = None;
         std::mem::take(&mut self.flights)
     }
@@ -357,13 +358,6 @@ impl Http2 {
         }
         Some(self.flights.remove(index))
     }
-}
-
-/// Appends the nine bytes that open a frame.
-pub(crate) fn frame_head(out: &mut Vec<u8>, length: usize, kind: u8, flags: u8, stream: u32) {
-    out.extend_from_slice(&(length as u32).to_be_bytes()[1..]);
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
 }
 
 /// The frame without its padding.

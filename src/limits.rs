@@ -267,15 +267,21 @@ pub const MARGIN_BYTES_MAX: usize = 32 * MIB;
 /// And the part of the memory limit that it is otherwise, and of what series take, which comes on top: tables grow by
 /// doubling.
 pub const MARGIN_PART: usize = 16;
+/// The system is asked for that in pieces of so many bytes.
+pub const PROBE_BYTES: usize = 8 * MIB;
+/// Or in larger ones, so that there are no more than this.
+pub const PROBES_MAX: usize = 32;
 /// Bytes of a body's buffer from which on the system is asked there.
 pub const MARGIN_ASKED_BYTES: usize = 64 * KIB;
+/// Bytes that have to be free there for a scrape, besides its memory for colliding rows.
+pub const PAGE_ROOM_BYTES: usize = 4 * MIB;
 /// Retry advice when the system has no memory, milliseconds.
 pub const NO_MEMORY_RETRY_MS: u64 = 5_000;
 /// Bodies ended in one turn of a shard's loop because their peer gives way.
 pub const GIVE_WAY_PER_TURN_MAX: usize = 256;
 /// Connections and calls looked at for that: with more of them, the slowest of these are ended, and then of the next ones.
 pub const GIVE_WAY_LOOKS_MAX: usize = 4_096;
-/// Stack of the thread that waits for delivery to close, bytes.
+/// Stack of the thread that waits for delivery to close, and of the one that ends the process late, bytes.
 pub const CLOSING_STACK_BYTES: usize = 256 * KIB;
 /// Smallest `--memory-limit`, bytes: what `auto` takes of a container of 64 MiB.
 pub const MEMORY_LIMIT_MIN: usize = 40 * MIB;

@@ -11,6 +11,7 @@
 //! is, `signals` has the last word.
 
 use super::bind::{ADMIN, SCRAPE};
+use super::closing::Closing;
 use super::count::Count;
 use super::losses::{self, AtDoors, Losses, REFUSALS};
 use super::signals::{self, Account};
@@ -20,9 +21,7 @@ use crate::clock::Now;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
-use crate::limits::{
-    CLOSING_STACK_BYTES, CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX, SCRAPE_MAX, SCRAPES_MAX,
-};
+use crate::limits::{CUT_LATE_AFTER, HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX, PAGE_ROOM_BYTES, SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{Abort, Body, Options as PageOptions, Page, PageServer, PageStream, Pages};
 use crate::prometheus;
 use crate::sync::cut::{Publish, Times};
@@ -37,7 +36,6 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -135,6 +133,7 @@ pub(super) struct Control {
     /// Wall time of the next cut.
     next: u64,
     losses: Losses,
+    closing: Closing,
     /// The ledger has been told.
     told: Arc<AtomicBool>,
 }
@@ -190,6 +189,7 @@ impl Control {
             late_noted: 0,
             next: next_boundary(parts.started.wall_ns, interval_ns),
             losses: Losses::default(),
+            closing: Closing::prepare()?,
             told,
         })
     }
@@ -424,18 +424,12 @@ impl Control {
         self.house.wake_all();
         // both may be stuck, and the process ends all the same
         let latest = deadline.max(Instant::now()) + LAST_JOIN_MAX;
-        let (closed, is_closed) = channel();
-        // a small stack: where the system sets a wall there may be no room for a large one
-        let closing = std::thread::Builder::new().name("closing".into()).stack_size(CLOSING_STACK_BYTES);
-        let closing = closing.spawn(move || {
-            delivery.shutdown(deadline);
-            let _ = closed.send(());
-        });
+        self.closing.begin(delivery, deadline);
         let stuck = signals::join(threads, latest);
         signals::say_stuck(&stuck, &self.house, clock::mono());
         let left = latest.saturating_duration_since(Instant::now());
-        // a panic there has been printed; a writer in its pipe is left behind, and what it has is in the ledger as queued
-        let broken = closing.is_err() || is_closed.recv_timeout(left) == Err(RecvTimeoutError::Disconnected);
+        // a writer in its pipe is left behind, and what it has is in the ledger as queued
+        let broken = self.closing.is_broken(left);
         End { code: self.account(broken || !stuck.is_empty()), stuck: !stuck.is_empty() }
     }
 
@@ -592,6 +586,9 @@ impl View {
         let Some(place) = Place::take(&self.counts, self.memory.page_merge) else {
             return text(503, format!("{SCRAPES_MAX} scrapes are under way already; try again in a second\n"));
         };
+        if !self.house.has_room_left(place.merge_bytes + PAGE_ROOM_BYTES) {
+            return text(503, "the system has no memory for this process (ulimit -v); try again later\n".into());
+        }
         let board = &self.house.board;
         let published = board.published();
         let number = if board.all_merged(published) { published } else { published.saturating_sub(1) };

@@ -19,6 +19,7 @@ mod banner;
 mod bind;
 mod bodies;
 pub mod clock;
+mod closing;
 mod control;
 mod count;
 mod descriptors;
@@ -41,7 +42,7 @@ use crate::flush;
 use crate::ingest;
 use crate::limits::{
     GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MARGIN_BYTES_MAX, MARGIN_PART, MIB,
-    PEER_WANTS_FOR,
+    PEER_WANTS_FOR, PROBE_BYTES, PROBES_MAX,
 };
 use crate::model::Temporality;
 use crate::net::hops::Hops;
@@ -150,8 +151,30 @@ struct House {
     holding: Vec<AtomicBool>,
     /// Bytes of bodies being read or inflated.
     bodies: bodies::Bodies,
-    /// The system sets this process a wall (`ulimit -v`): so much has to be free there before a request is taken on, bytes.
-    margin: Option<usize>,
+    /// The system sets this process a wall (`ulimit -v`): what has to be free there before a request is taken on.
+    margin: Option<Margin>,
+}
+
+/// Memory that must be free where the system sets a wall.
+struct Margin {
+    /// Whatever there is already.
+    bytes: usize,
+    /// What the queues of destinations may come to hold besides.
+    sender: deliver::Sender,
+    queues: Vec<usize>,
+}
+
+impl Margin {
+    fn new(plan: &Plan, memory: &Memory, sender: &deliver::Sender) -> Margin {
+        let bytes = MARGIN_BYTES_MAX.min(memory.limit / MARGIN_PART);
+        Margin { bytes, sender: sender.clone(), queues: plan.outs.iter().map(|out| out.queue_bytes).collect() }
+    }
+
+    fn bytes(&self, registry: &Registry) -> usize {
+        let unfilled = |(d, most): (usize, &usize)| most.saturating_sub(self.sender.queue_bytes(d));
+        let queues: usize = self.queues.iter().enumerate().map(unfilled).sum();
+        self.bytes + queues + registry.bytes() / MARGIN_PART + registry.to_come()
+    }
 }
 
 impl House {
@@ -170,13 +193,25 @@ impl House {
     /// Whether the system would give `bytes` and the margin beside them, which it is asked where it sets a wall: a failed
     /// allocation further in would end the process.
     fn has_room(&self, bytes: usize) -> bool {
-        let Some(margin) = self.margin else { return true };
-        let bytes = bytes + margin + self.registry.bytes() / MARGIN_PART;
-        let mut probe: Vec<u8> = Vec::new();
-        let granted = probe.try_reserve_exact(bytes).is_ok();
-        std::hint::black_box(&mut probe);
-        granted
+        let Some(margin) = &self.margin else { return true };
+        is_given(bytes + margin.bytes(&self.registry))
     }
+
+    /// Whether the system would give `bytes` of the margin.
+    fn has_room_left(&self, bytes: usize) -> bool {
+        self.margin.is_none() || is_given(bytes)
+    }
+}
+
+/// Whether so much memory could be had now, in pieces: the allocator has what it reserved and did not use, and larger ones do
+/// not fit there.
+fn is_given(bytes: usize) -> bool {
+    let piece = PROBE_BYTES.max(bytes / PROBES_MAX);
+    let mut pieces: [Vec<u8>; PROBES_MAX + 1] = std::array::from_fn(|_| Vec::new());
+    let count = bytes.div_ceil(piece).min(pieces.len());
+    let given = pieces[..count].iter_mut().all(|probe| probe.try_reserve_exact(piece).is_ok());
+    std::hint::black_box(&mut pieces);
+    given
 }
 
 /// Runs until SIGTERM or Ctrl-C; returns the exit code.
@@ -272,7 +307,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         drained: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         holding: (0..plan.shards).map(|_| AtomicBool::new(false)).collect(),
         bodies: bodies::Bodies::new(memory.bodies, plan.peer_share),
-        margin: machine::has_wall().then_some(MARGIN_BYTES_MAX.min(memory.limit / MARGIN_PART)),
+        margin: machine::has_wall().then(|| Margin::new(&plan, &memory, &sender)),
     });
 
     let flush_options = flush::Options {

@@ -90,11 +90,16 @@ impl Intake for Core {
             let refusal = Refusal::Overloaded { why, retry_after_ms: RETRY_AFTER_END_MS };
             return Exported { end: Some(Err(refusal)), cost_ns: 0 };
         }
-        if part.is_none() && !self.house.has_room(0) {
+        let is_applying = part.as_ref().is_some_and(|part| part.is_applying());
+        let has_room = self.house.has_room(0);
+        if !has_room && !is_applying {
+            *part = None;
             let why = "the system has no memory for this process (ulimit -v): raise it, or lower --memory-limit".into();
             let refusal = Refusal::Overloaded { why, retry_after_ms: NO_MEMORY_RETRY_MS };
             return Exported { end: Some(Err(refusal)), cost_ns: 0 };
         }
+        // what has begun is brought to its end, but makes nothing new
+        self.house.registry.be_short(!has_room);
         let before = clock::mono();
         let spent_ns = part.as_ref().map_or(0, |part| part.spent_ns);
         self.ingest.accept_until(now.wall_ns.saturating_add(self.future_ns));

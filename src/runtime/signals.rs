@@ -11,9 +11,9 @@
 //! `limits::END_GRACE` of the first signal, within a second and that grace of the second one.
 
 use super::House;
-use crate::deliver::Sender;
+use crate::deliver;
 use crate::ledger::{self, Tally};
-use crate::limits::{END_GRACE, HURRY, LOG_FLUSH_MAX};
+use crate::limits::{CLOSING_STACK_BYTES, END_GRACE, HURRY, LOG_FLUSH_MAX};
 use crate::sync::row::Row;
 use crate::telemetry::ledger::Ledger;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -22,6 +22,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(2);
 #[derive(Clone)]
 pub(super) struct Account {
     pub rows: Vec<Arc<Row<{ ledger::WORDS }>>>,
-    pub sender: Sender,
+    pub sender: deliver::Sender,
     /// The ledger has been told.
     pub told: Arc<AtomicBool>,
 }
@@ -72,6 +73,7 @@ pub(super) fn follow(
     signals.add_signal(SIGTERM)?;
     signals.add_signal(SIGINT)?;
     control.set_nonblocking(true)?;
+    let ends = last_word(account.clone())?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut within = Some(timeout);
         for signal in signals.forever() {
@@ -89,15 +91,34 @@ pub(super) fn follow(
             }
             // full: it has been told often enough
             let _ = control.write(&[0]);
-            let (left, account) = (within.take().unwrap_or(HURRY).saturating_add(END_GRACE), account.clone());
-            // without a thread for it, the control thread has the last word
-            let _ = std::thread::Builder::new().name("last-word".into()).spawn(move || {
-                std::thread::sleep(left);
-                account.end()
-            });
+            let left = within.take().unwrap_or(HURRY).saturating_add(END_GRACE);
+            if let Some(end) = Instant::now().checked_add(left) {
+                let _ = ends.send(end);
+            }
         }
     })?;
     Ok(())
+}
+
+/// Starts the timer, which ends the process at the earliest of the times that it is told. Now, as at the end there may be
+/// no memory for a thread.
+fn last_word(account: Account) -> io::Result<Sender<Instant>> {
+    let (ends, told) = channel::<Instant>();
+    std::thread::Builder::new().name("last-word".into()).stack_size(CLOSING_STACK_BYTES).spawn(move || {
+        let Ok(mut end) = told.recv() else { return };
+        loop {
+            match told.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(other) => end = end.min(other),
+                Err(RecvTimeoutError::Timeout) => account.end(),
+                // no signal is followed any more; the last one counts
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(end.saturating_duration_since(Instant::now()));
+                    account.end()
+                }
+            }
+        }
+    })?;
+    Ok(ends)
 }
 
 /// Waits for threads until the deadline; the names of those that run on.

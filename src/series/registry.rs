@@ -23,7 +23,7 @@ use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 impl Leaf for Series {
     fn hash(&self) -> u64 {
@@ -73,6 +73,11 @@ const BEYOND: usize = 16;
 
 /// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists, its name's entry.
 const GROUP_BYTES: usize = 576;
+
+/// Bytes that lists and tables may take for a series when they double, at its birth, at a cut or when it ends.
+const SERIES_TO_COME: usize = 64;
+/// And for a group.
+const GROUP_TO_COME: usize = 256;
 
 /// Bytes of a family of histograms.
 const FAMILY_BYTES: usize = 128;
@@ -125,6 +130,8 @@ pub struct Registry {
     peers: Peers,
     live: AtomicUsize,
     owed: AtomicUsize,
+    /// The system has no memory: nothing is let in.
+    short: AtomicBool,
     /// Bytes of groups, and of attributes longer than most.
     texts: AtomicUsize,
     /// By core, bytes of its routes and contexts.
@@ -162,6 +169,7 @@ impl Registry {
             peers: Peers::new(Shares::default()),
             live: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
+            short: AtomicBool::new(false),
             texts: AtomicUsize::new(0),
             held: (0..n).map(|_| AtomicUsize::new(0)).collect(),
             slabs: slabs.into(),
@@ -305,7 +313,8 @@ impl Registry {
         }
         let (limit, bytes) = (self.options.memory_limit, self.bytes());
         let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len() + parts.description.len();
-        if bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND) {
+        let is_spent = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
+        if is_spent || self.is_short() {
             self.refuse_memory(maker);
             return Err(Full::Memory);
         }
@@ -411,9 +420,29 @@ impl Registry {
         self.held[core].store(bytes, Relaxed);
     }
 
-    /// Whether `memory_limit` is spent.
+    /// Whether `memory_limit` is spent, or the system's memory.
     pub fn is_spent(&self) -> bool {
-        self.bytes() >= self.options.memory_limit
+        self.is_short() || self.bytes() >= self.options.memory_limit
+    }
+
+    /// Bytes that what is there may take at the next cut: blocks, and lists and tables that double.
+    pub(crate) fn to_come(&self) -> usize {
+        // ORDERING: as in `live`
+        self.owed.load(Relaxed) + self.live() * SERIES_TO_COME + self.group_count() * GROUP_TO_COME
+    }
+
+    /// The system has no memory, or has some again: until then nothing is let in.
+    pub(crate) fn be_short(&self, short: bool) {
+        // mostly nothing changes, and the line stays with all who read it
+        if self.is_short() != short {
+            // ORDERING: as in `live`
+            self.short.store(short, Relaxed);
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        // ORDERING: as in `live`
+        self.short.load(Relaxed)
     }
 
     /// The owner takes the block of a series of this group from its slab, or the series dies without one.
@@ -476,7 +505,7 @@ impl Registry {
         if !self.peers.may(Shared::Series, maker, self.live()) {
             return Err(Full::Share);
         }
-        if self.bytes() >= self.options.memory_limit {
+        if self.is_spent() {
             self.refuse_memory(maker);
             return Err(Full::Memory);
         }

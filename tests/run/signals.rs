@@ -1,6 +1,11 @@
 //! Signals that do not end the process, and what it says while it ends.
 
-use crate::binary::process::{Catchment, Folder, Http, until};
+use crate::binary::process::{Catchment, Folder, Http, until, wall_ns};
+use crate::common::{int, number, request_of, sum};
+use prost::Message;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A closed terminal, a rotation, a signal that means nothing: the process goes on, to files where they now are.
@@ -61,4 +66,52 @@ fn what_ends_is_not_ready_and_keeps_its_doors_open_for_the_delay() {
     let ended = Catchment::start(&["--shutdown-delay", "300ms", "--shutdown-timeout", "5s"]).terminate();
     assert_eq!(ended.code(), 0, "{ended:?}");
     assert!(begun.elapsed() >= Duration::from_millis(300), "the delay is over by itself");
+}
+
+/// A pipe with a name that nobody reads; whoever opens it to write is kept by the second value from waiting there already.
+fn unread(folder: &Folder, name: &str, is_open: bool) -> (PathBuf, Option<File>) {
+    let path = folder.path(name);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let open = is_open.then(|| File::options().read(true).write(true).open(&path).unwrap());
+    (path, open)
+}
+
+/// Whatever holds a thread, the process ends within `--shutdown-timeout` and two seconds, tells its ledger once, and its
+/// exit code says what was lost.
+#[test]
+fn the_end_waits_for_nobody_longer_than_it_says() {
+    let folder = Folder::new();
+    for (name, is_open, flag, code, says) in [
+        // the thread of a destination waits for a reader before the first byte
+        ("closed", false, "--out", 3, "queued"),
+        // it waits in the middle of a line
+        ("open", true, "--out", 3, "queued"),
+        // the recording's thread waits, and the last step of the end for it: the timer ends the process
+        ("capture", true, "--capture", 1, "the end takes longer than --shutdown-timeout"),
+    ] {
+        let (path, _open) = unread(&folder, name, is_open);
+        let to = if flag == "--out" { format!("file:{}", path.display()) } else { path.display().to_string() };
+        let flags = ["--interval", "100ms", "--shards", "1", "--shutdown-timeout", "1s", flag, &to];
+        let catchment = Catchment::start(&flags);
+        let mut http = catchment.http();
+        // more than a pipe holds
+        let now = wall_ns();
+        let value = "v".repeat(3_000);
+        for from in (0..100).step_by(10) {
+            let points = (from..from + 10).map(|i| number(&[("k", &format!("{i}{value}"))], now - 1, now, int(1)));
+            let body = request_of("svc", vec![sum("m", 1, true, points.collect())]).encode_to_vec();
+            assert_eq!(http.export(&body).unwrap().status, 200, "{name}");
+        }
+        let mut admin = catchment.admin();
+        until("a cut of it", || (admin.get("/ledger").json()["open"] == 0).then_some(()));
+        let begun = Instant::now();
+        let ended = catchment.terminate();
+        let took = begun.elapsed();
+        assert_eq!(ended.code(), code, "{name}: {ended:?}");
+        // a second for a machine that has other things to do
+        assert!(took < Duration::from_secs(1 + 2 + 1), "{name}: {took:?}");
+        assert!(ended.stderr.contains(says), "{name}: {ended:?}");
+        assert_eq!(ended.stderr.matches("ledger: received 100 ").count(), 1, "{name}: {ended:?}");
+        assert!(ended.stderr.contains("balanced"), "{name}: {ended:?}");
+    }
 }

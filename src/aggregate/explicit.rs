@@ -8,6 +8,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Word of the number of values.
+pub const COUNT: usize = 0;
+/// Word of their sum, bits of a double.
+pub const SUM: usize = 1;
+/// Word of the minimum, bits of a double.
+pub const MIN: usize = 2;
+/// Word of the maximum, bits of a double.
+pub const MAX: usize = 3;
+/// Word of the flags.
+pub const FLAGS: usize = 4;
 /// Words before the buckets.
 pub const HEAD: usize = 5;
 /// The region has a sum.
@@ -117,11 +127,11 @@ pub fn merge_gained(into: &mut impl Words, from: &impl Words) -> bool {
 }
 
 fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
-    let count = from.get(0);
-    let before = into.get(0);
+    let count = from.get(COUNT);
+    let before = into.get(COUNT);
     if count == 0 {
         if before == 0 {
-            into.set(4, without_values(into.get(4), from.get(4)));
+            into.set(FLAGS, without_values(into.get(FLAGS), from.get(FLAGS)));
         }
         return false;
     }
@@ -129,18 +139,18 @@ fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
         for i in 0..from.len() {
             into.set(i, from.get(i));
         }
-        into.set(4, from.get(4) & flags);
+        into.set(FLAGS, from.get(FLAGS) & flags);
         return false;
     }
     let (total, overflow) = before.overflowing_add(count);
     if overflow {
         return true;
     }
-    into.set(0, total);
-    into.set(1, (f64::from_bits(into.get(1)) + f64::from_bits(from.get(1))).to_bits());
-    into.set(2, f64::from_bits(into.get(2)).min(f64::from_bits(from.get(2))).to_bits());
-    into.set(3, f64::from_bits(into.get(3)).max(f64::from_bits(from.get(3))).to_bits());
-    into.set(4, into.get(4) & from.get(4) & flags);
+    into.set(COUNT, total);
+    into.set(SUM, (f64::from_bits(into.get(SUM)) + f64::from_bits(from.get(SUM))).to_bits());
+    into.set(MIN, f64::from_bits(into.get(MIN)).min(f64::from_bits(from.get(MIN))).to_bits());
+    into.set(MAX, f64::from_bits(into.get(MAX)).max(f64::from_bits(from.get(MAX))).to_bits());
+    into.set(FLAGS, into.get(FLAGS) & from.get(FLAGS) & flags);
     for i in HEAD..from.len() {
         // no bucket overflows where their sum, the count, does not
         into.set(i, into.get(i) + from.get(i));
@@ -150,26 +160,26 @@ fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
 
 /// Whether `newer` can follow `older` in one cumulative stream without a reset: no bucket fell.
 pub fn follows(newer: &impl Words, older: &impl Words) -> bool {
-    newer.get(0) >= older.get(0) && (HEAD..newer.len()).all(|i| newer.get(i) >= older.get(i))
+    newer.get(COUNT) >= older.get(COUNT) && (HEAD..newer.len()).all(|i| newer.get(i) >= older.get(i))
 }
 
 /// Adds to `into` what `newer` has more than `older` (which it follows). Minimum and maximum of a difference are
 /// unknown (M22). Returns `true` if a count would overflow; nothing is added then.
 pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) -> bool {
-    let count = newer.get(0) - older.get(0);
-    let both = newer.get(4) & older.get(4) | if older.get(0) == 0 { newer.get(4) } else { 0 };
+    let count = newer.get(COUNT) - older.get(COUNT);
+    let both = newer.get(FLAGS) & older.get(FLAGS) | if older.get(COUNT) == 0 { newer.get(FLAGS) } else { 0 };
     let flags = settled(count, both & HAS_SUM);
     if count == 0 {
-        if into.get(0) == 0 {
-            into.set(4, without_values(into.get(4), flags));
+        if into.get(COUNT) == 0 {
+            into.set(FLAGS, without_values(into.get(FLAGS), flags));
         }
         return false;
     }
-    let Some(total) = into.get(0).checked_add(count) else { return true };
-    into.set(4, if into.get(0) == 0 { flags } else { into.get(4) & flags });
-    into.set(0, total);
-    let difference = f64::from_bits(newer.get(1)) - f64::from_bits(older.get(1));
-    into.set(1, (f64::from_bits(into.get(1)) + difference).to_bits());
+    let Some(total) = into.get(COUNT).checked_add(count) else { return true };
+    into.set(FLAGS, if into.get(COUNT) == 0 { flags } else { into.get(FLAGS) & flags });
+    into.set(COUNT, total);
+    let difference = f64::from_bits(newer.get(SUM)) - f64::from_bits(older.get(SUM));
+    into.set(SUM, (f64::from_bits(into.get(SUM)) + difference).to_bits());
     for i in HEAD..newer.len() {
         // as in `merge`
         into.set(i, into.get(i) + (newer.get(i) - older.get(i)));

@@ -8,14 +8,22 @@
 //! huge gap between offsets never allocates. Scales lie in -11..=20 (M25: below -11 every double is in one of two
 //! buckets; SDKs start at 20).
 
-use super::explicit::{GAINED_FLAGS, HAS_SUM, Words, settled, without_values};
+use super::explicit::{COUNT, FLAGS, GAINED_FLAGS, HAS_SUM, MAX, MIN, SUM, Words, settled, without_values};
 use crate::limits::EXPONENTIAL_BUCKETS_MAX;
 
 /// Lowest scale.
 pub const SCALE_MIN: i32 = -11;
 /// Highest scale.
 pub const SCALE_MAX: i32 = 20;
-/// Words before the buckets: count, sum, min, max, flags, zero count, zero threshold, scale, two offset/length pairs.
+/// Word of the zero bucket's count, behind those that an explicit region has too.
+pub const ZERO_COUNT: usize = 5;
+/// Word of the zero bucket's width, bits of a double.
+pub const ZERO_THRESHOLD: usize = 6;
+/// Word of the scale.
+pub const SCALE: usize = 7;
+/// Words of the two sides: offset (high half), number of buckets (low half).
+const SIDES: usize = 8;
+/// Words before the buckets.
 pub const HEAD: usize = 10;
 /// Words of a region.
 pub const REGION: usize = HEAD + 2 * EXPONENTIAL_BUCKETS_MAX;
@@ -386,16 +394,16 @@ impl Exponential {
     /// Reads a region.
     pub fn load(&mut self, region: &impl Words) {
         self.clear();
-        self.count = region.get(0);
-        self.sum = f64::from_bits(region.get(1));
-        self.min = f64::from_bits(region.get(2));
-        self.max = f64::from_bits(region.get(3));
-        self.flags = region.get(4);
-        self.zero_count = region.get(5);
-        self.zero_threshold = f64::from_bits(region.get(6));
-        self.scale = region.get(7) as i32;
+        self.count = region.get(COUNT);
+        self.sum = f64::from_bits(region.get(SUM));
+        self.min = f64::from_bits(region.get(MIN));
+        self.max = f64::from_bits(region.get(MAX));
+        self.flags = region.get(FLAGS);
+        self.zero_count = region.get(ZERO_COUNT);
+        self.zero_threshold = f64::from_bits(region.get(ZERO_THRESHOLD));
+        self.scale = region.get(SCALE) as i32;
         for (side, head, from) in
-            [(&mut self.positive, 8, HEAD), (&mut self.negative, 9, HEAD + EXPONENTIAL_BUCKETS_MAX)]
+            [(&mut self.positive, SIDES, HEAD), (&mut self.negative, SIDES + 1, HEAD + EXPONENTIAL_BUCKETS_MAX)]
         {
             let word = region.get(head);
             side.offset = (word >> 32) as i32;
@@ -406,15 +414,17 @@ impl Exponential {
 
     /// Writes a region. Both sides fit (`fit`, `merge`).
     pub fn store(&self, region: &mut impl Words) {
-        region.set(0, self.count);
-        region.set(1, self.sum.to_bits());
-        region.set(2, self.min.to_bits());
-        region.set(3, self.max.to_bits());
-        region.set(4, self.flags);
-        region.set(5, self.zero_count);
-        region.set(6, self.zero_threshold.to_bits());
-        region.set(7, self.scale as u32 as u64);
-        for (side, head, from) in [(&self.positive, 8, HEAD), (&self.negative, 9, HEAD + EXPONENTIAL_BUCKETS_MAX)] {
+        region.set(COUNT, self.count);
+        region.set(SUM, self.sum.to_bits());
+        region.set(MIN, self.min.to_bits());
+        region.set(MAX, self.max.to_bits());
+        region.set(FLAGS, self.flags);
+        region.set(ZERO_COUNT, self.zero_count);
+        region.set(ZERO_THRESHOLD, self.zero_threshold.to_bits());
+        region.set(SCALE, self.scale as u32 as u64);
+        for (side, head, from) in
+            [(&self.positive, SIDES, HEAD), (&self.negative, SIDES + 1, HEAD + EXPONENTIAL_BUCKETS_MAX)]
+        {
             assert!(side.counts.len() <= EXPONENTIAL_BUCKETS_MAX, "a side that was not fitted");
             region.set(head, (side.offset as u32 as u64) << 32 | side.counts.len() as u64);
             for (i, count) in side.counts.iter().enumerate() {
@@ -422,6 +432,13 @@ impl Exponential {
             }
         }
     }
+}
+
+/// Offset and counts of a side of a region: 0 the positive one, 1 the negative.
+pub fn side(region: &[u64], which: usize) -> (i32, &[u64]) {
+    let head = region[SIDES + which];
+    let from = HEAD + which * EXPONENTIAL_BUCKETS_MAX;
+    ((head >> 32) as i32, &region[from..from + head as u32 as usize])
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //!   7..    three regions: first, last, gained
 //! ```
 //!
-//! Flags: `RESET`, `VALUE`, `CHAIN`, `ENDED`. There is no third point for the newest of any writer (`shape`): the last region
-//! holds it until the first point of the chain comes. Last start, last time and ended go from bank to bank.
+//! Flags: `RESET`, `VALUE`, `CHAIN`, `ENDED`. There is no third point for the newest of any writer (`shape`): the last
+//! region holds it until the first point of the chain comes. Last start, last time and ended go from bank to bank.
 
 use super::bank::{Bank, Loss};
 use super::span::Span;

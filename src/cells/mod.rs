@@ -1,7 +1,7 @@
 //! What the words of cells mean: layout, first touch, and `add` and `fold` of each shape.
 //!
-//! Knows the words of every shape, banks and stamps; must not know series, routes, cuts or formats. Words come in as slices,
-//! wherever they lie; who may write them, and when a closed bank may be read, is the caller's to know.
+//! Knows the words of every shape, banks and stamps; must not know series, routes, cuts or formats. Words come in as
+//! slices, wherever they lie; who may write them, and when a closed bank may be read, is the caller's to know.
 //!
 //! ```text
 //!   open  ─► add, add, …        the cell's core, in the open bank of an interval

@@ -5,9 +5,9 @@
 //!   interval   flags   points that are not settled yet
 //! ```
 //!
-//! A bank belongs to the interval in its stamp. The writer writes it at its first touch in a new one (`lifecycle::touch`), which
-//! clears the flags, and counts each point there; so merge only reads, and which of the two banks is newer is a comparison of
-//! stamps. Flags lie here and not in the head, so that a bank is read whole from its own words.
+//! A bank belongs to the interval in its stamp. The writer writes it at its first touch in a new one (`lifecycle::touch`),
+//! which clears the flags, and counts each point there; so merge only reads, and which of the two banks is newer is a
+//! comparison of stamps. Flags lie here and not in the head, so that a bank is read whole from its own words.
 
 use crate::limits::BANK_POINTS_MAX;
 

@@ -8,11 +8,11 @@
 //! 2. No empty resource, scope or metric is written (E12).
 
 use super::directory::{Owned, Owner};
-use crate::aggregate::explicit::{self, HAS_MAX, HAS_MIN, HAS_SUM};
+use crate::aggregate::explicit::{self, COUNT, FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, MAX, MIN, SUM};
 use crate::aggregate::exponential as exp;
 use crate::aggregate::number::Value;
 use crate::aggregate::summary;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX, EXPONENTIAL_BUCKETS_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX};
 use crate::model::{Kind, Temporality};
 use crate::otlp::points::NO_RECORDED_VALUE;
 use crate::wire::{field_size, put_bytes, put_fixed64, put_header, put_uint, put_varint, varint_size, zigzag};
@@ -382,18 +382,18 @@ fn other_size(owned: &Owned, point: &Point, cumulative: bool, words: &[u64]) -> 
         Kind::Histogram => {
             let region = region(owned, point, cumulative, words);
             let buckets = region.len() - explicit::HEAD;
-            9 + count_size(region) + extras(region[4]) + field_size(8 * buckets) + optional(8 * (buckets - 1))
+            9 + count_size(region) + extras(region[FLAGS]) + field_size(8 * buckets) + optional(8 * (buckets - 1))
         }
         Kind::ExponentialHistogram => {
             let region = region(owned, point, cumulative, words);
-            let scale = zigzag(region[7] as i32);
+            let scale = zigzag(region[exp::SCALE] as i32);
             9 + count_size(region)
-                + extras(region[4])
+                + extras(region[FLAGS])
                 + if scale == 0 { 0 } else { 1 + varint_size(scale) }
-                + if region[5] == 0 { 0 } else { 9 }
-                + side_field(side(region, 0))
-                + side_field(side(region, 1))
-                + if region[6] == 0 { 0 } else { 9 }
+                + if region[exp::ZERO_COUNT] == 0 { 0 } else { 9 }
+                + side_field(exp::side(region, 0))
+                + side_field(exp::side(region, 1))
+                + if region[exp::ZERO_THRESHOLD] == 0 { 0 } else { 9 }
         }
     }
 }
@@ -429,7 +429,7 @@ fn quantile_size(pair: &[u64]) -> usize {
 }
 
 const fn count_size(region: &[u64]) -> usize {
-    if region[0] == 0 { 0 } else { 9 }
+    if region[COUNT] == 0 { 0 } else { 9 }
 }
 
 const fn extras(flags: u64) -> usize {
@@ -443,13 +443,6 @@ fn region<'a>(owned: &Owned, point: &Point, cumulative: bool, words: &'a [u64]) 
     };
     let at = point.words as usize + if cumulative { 0 } else { length };
     &words[at..at + length]
-}
-
-/// Offset and counts of a side of an exponential region.
-fn side(region: &[u64], which: usize) -> (i32, &[u64]) {
-    let head = region[8 + which];
-    let from = exp::HEAD + which * EXPONENTIAL_BUCKETS_MAX;
-    ((head >> 32) as i32, &region[from..from + head as u32 as usize])
 }
 
 fn side_size((offset, counts): (i32, &[u64])) -> usize {
@@ -523,11 +516,11 @@ fn put_other(out: &mut Vec<u8>, owned: &Owned, point: &Point, attributes: &[u8],
         }
         Kind::Histogram => {
             let region = region(owned, point, cumulative, words);
-            if region[0] != 0 {
-                put_fixed64(out, 0x21, region[0]);
+            if region[COUNT] != 0 {
+                put_fixed64(out, 0x21, region[COUNT]);
             }
-            if region[4] & HAS_SUM != 0 {
-                put_fixed64(out, 0x29, region[1]);
+            if region[FLAGS] & HAS_SUM != 0 {
+                put_fixed64(out, 0x29, region[SUM]);
             }
             let counts = &region[explicit::HEAD..];
             put_header(out, 0x32, 8 * counts.len());
@@ -542,24 +535,24 @@ fn put_other(out: &mut Vec<u8>, owned: &Owned, point: &Point, attributes: &[u8],
         }
         Kind::ExponentialHistogram => {
             let region = region(owned, point, cumulative, words);
-            if region[0] != 0 {
-                put_fixed64(out, 0x21, region[0]);
+            if region[COUNT] != 0 {
+                put_fixed64(out, 0x21, region[COUNT]);
             }
-            if region[4] & HAS_SUM != 0 {
-                put_fixed64(out, 0x29, region[1]);
+            if region[FLAGS] & HAS_SUM != 0 {
+                put_fixed64(out, 0x29, region[SUM]);
             }
-            let scale = zigzag(region[7] as i32);
+            let scale = zigzag(region[exp::SCALE] as i32);
             if scale != 0 {
                 put_uint(out, 0x30, scale);
             }
-            if region[5] != 0 {
-                put_fixed64(out, 0x39, region[5]);
+            if region[exp::ZERO_COUNT] != 0 {
+                put_fixed64(out, 0x39, region[exp::ZERO_COUNT]);
             }
-            put_side(out, 0x42, side(region, 0));
-            put_side(out, 0x4a, side(region, 1));
+            put_side(out, 0x42, exp::side(region, 0));
+            put_side(out, 0x4a, exp::side(region, 1));
             put_extremes(out, region, 0x61, 0x69);
-            if region[6] != 0 {
-                put_fixed64(out, 0x71, region[6]);
+            if region[exp::ZERO_THRESHOLD] != 0 {
+                put_fixed64(out, 0x71, region[exp::ZERO_THRESHOLD]);
             }
         }
     }
@@ -583,11 +576,11 @@ fn put_ended(out: &mut Vec<u8>, owned: &Owned, attributes: &[u8], kind: Kind) {
 }
 
 fn put_extremes(out: &mut Vec<u8>, region: &[u64], min_key: u8, max_key: u8) {
-    if region[4] & HAS_MIN != 0 {
-        put_fixed64(out, min_key, region[2]);
+    if region[FLAGS] & HAS_MIN != 0 {
+        put_fixed64(out, min_key, region[MIN]);
     }
-    if region[4] & HAS_MAX != 0 {
-        put_fixed64(out, max_key, region[3]);
+    if region[FLAGS] & HAS_MAX != 0 {
+        put_fixed64(out, max_key, region[MAX]);
     }
 }
 

@@ -10,9 +10,8 @@
 use super::directory::Owner;
 use super::merge::Cut;
 use crate::cells::lifecycle::{self, Outcome};
-use crate::cells::{Bank, Shape, head};
+use crate::cells::{Bank, head};
 use crate::ledger::{Note, Tally};
-use crate::model::Temporality;
 use crate::series::registry::DeadCell;
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
@@ -57,16 +56,11 @@ impl Owner {
         self.ages.idle_since
     }
 
-    fn shape(series: &Series, cumulative: bool) -> Shape {
-        let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
-        Shape::of(series.group.kind, temporality, series.group.buckets())
-    }
-
     /// The intervals in the stamps of both banks, and the state word, of a cell.
     ///
     /// ORDERING: the stamps are read Relaxed: the fence in `begin_retire` stands between mark and stamps.
     fn stamps(&self, series: &Series, cell: CellRef, with: impl FnOnce([u32; 2], &std::sync::atomic::AtomicU64)) {
-        let shape = Self::shape(series, cell.cumulative);
+        let shape = series.shape(cell.cumulative);
         if let Some(words) = self.registry.slab(cell.core as usize).run(cell.line, shape.words()) {
             with([0, 1].map(|bank| Bank::new(words, shape, bank).interval()), head::state(words));
         }
@@ -121,7 +115,7 @@ impl Owner {
                 if !dies {
                     series.mark_gone(cell);
                 }
-                let words = Self::shape(&series, cell.cumulative).words() as u32;
+                let words = series.shape(cell.cumulative).words() as u32;
                 self.registry.bury(cell.core as usize, DeadCell { line: cell.line, words });
             }
             if dies {

@@ -12,11 +12,11 @@ use super::merge::{Cut, Link, Stands, put_chain};
 use crate::aggregate::explicit::{self, Words};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
+use crate::cells::block;
 use crate::cells::cumulative_histogram::{self, Folded, Part, region};
-use crate::cells::{Shape, block};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
-use crate::model::{Kind, Temporality};
+use crate::model::Kind;
 use crate::series::Series;
 use crate::series::slab::SlabWriter;
 use std::sync::atomic::AtomicU64;
@@ -174,11 +174,6 @@ struct Came<'a> {
     newest: Option<(Link, &'a [AtomicU64])>,
 }
 
-fn shape_of(series: &Series, cumulative: bool) -> Shape {
-    let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
-    Shape::of(series.group.kind, temporality, series.group.buckets())
-}
-
 impl Owner {
     pub(super) fn histogram(
         &mut self,
@@ -219,7 +214,7 @@ impl Owner {
         let points = self.touched(
             cut,
             series,
-            |cumulative| shape_of(series, cumulative),
+            |cumulative| series.shape(cumulative),
             |cell, bank, (index, points)| match cumulative_histogram::fold(bank) {
                 Folded::Delta(region) => {
                     with_effect += points;
@@ -334,7 +329,7 @@ impl Owner {
         sums: &mut impl Arithmetic,
         tally: &mut Tally,
     ) -> Option<(Link, &[AtomicU64])> {
-        let shape = shape_of(series, true);
+        let shape = series.shape(true);
         let mut newest_of_all = None;
         for link in links {
             let Some(bank) = self.bank(link.cell, shape, link.bank) else { continue };
@@ -367,7 +362,7 @@ impl Owner {
                 continue;
             }
             let needs_steps = has_delta || series.has_delta() || cut.deltas;
-            if stands == Stands::Baseline && needs_steps && Words::get(&first, 0) != 0 {
+            if stands == Stands::Baseline && needs_steps && Words::get(&first, explicit::COUNT) != 0 {
                 self.without_base(series, tally);
             }
             if let Some(left_out) = left_out {

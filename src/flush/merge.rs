@@ -14,7 +14,7 @@
 //! What had an effect is said of a whole bank, in its points, as a core keeps no more of them than this: all of a bank
 //! whose newest point is not newer than the newest known are superseded, all of a second writer's overlap. Of a bank that
 //! sets a base its first point is a baseline, and of one that begins with the chain's last point, sent again, that point
-//! is superseded; the others count. What a core can judge alone, it has judged (`ingest::commit`).
+//! is superseded; the others count. What a core can judge alone, it has judged (`cells`).
 
 use super::batch::{self, Point, View};
 use super::directory::Owner;

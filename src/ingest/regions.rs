@@ -8,11 +8,11 @@ use crate::aggregate::exponential::{Exponential, Side};
 use crate::otlp::points::{Buckets, ExponentialPoint, HistogramPoint};
 
 pub(super) fn fill_region(region: &mut [u64], point: &HistogramPoint<'_>) {
-    region[0] = point.count;
-    region[1] = point.sum.unwrap_or(0.0).to_bits();
-    region[2] = point.min.unwrap_or(0.0).to_bits();
-    region[3] = point.max.unwrap_or(0.0).to_bits();
-    region[4] = flags_of(point.count, point.sum, point.min, point.max);
+    region[explicit::COUNT] = point.count;
+    region[explicit::SUM] = point.sum.unwrap_or(0.0).to_bits();
+    region[explicit::MIN] = point.min.unwrap_or(0.0).to_bits();
+    region[explicit::MAX] = point.max.unwrap_or(0.0).to_bits();
+    region[explicit::FLAGS] = flags_of(point.count, point.sum, point.min, point.max);
     // one bucket has them all, also those of a point with bounds that goes to an overflow group without
     if point.counts.is_empty() || region.len() == explicit::HEAD + 1 {
         region[explicit::HEAD] = point.count;

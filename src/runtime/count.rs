@@ -5,9 +5,8 @@
 //! `limits::COUNT_RESTARTS_MAX` times; then there is none.
 
 use super::House;
-use crate::cells::{Bank, Shape};
+use crate::cells::Bank;
 use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
-use crate::model::Temporality::{Cumulative, Delta};
 use crate::series::index::Cursor;
 use crate::sync::cut::View;
 
@@ -49,8 +48,7 @@ impl Count {
         let (registry, views, mut open) = (&house.registry, &self.views, 0);
         let at_end = registry.trie(self.owner).walk(&mut self.cursor, COUNT_SERIES_PER_STEP, |series| {
             series.each_cell(|cell| {
-                let temporality = if cell.cumulative { Cumulative } else { Delta };
-                let shape = Shape::of(series.group.kind, temporality, series.group.buckets());
+                let shape = series.shape(cell.cumulative);
                 let Some(words) = registry.slab(cell.core as usize).run(cell.line, shape.words()) else { return };
                 let view = views[cell.core as usize];
                 open += Bank::new(words, shape, view.open_bank).points_of(view.open_interval).unwrap_or(0);

@@ -4,7 +4,7 @@
 //! breaks the page off (`Overtaken`).
 
 use super::House;
-use crate::aggregate::explicit::{HAS_SUM, HEAD};
+use crate::aggregate::explicit::{COUNT, FLAGS, HAS_SUM, HEAD, SUM};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::{number, summary};
 use crate::cells::block;
@@ -148,7 +148,7 @@ impl Cut {
         let get = |i: usize| words[i].load(Relaxed);
         buckets.clear();
         buckets.extend((HEAD..words.len()).map(get));
-        Some((get(0), (get(4) & HAS_SUM != 0).then(|| f64::from_bits(get(1)))))
+        Some((get(COUNT), (get(FLAGS) & HAS_SUM != 0).then(|| f64::from_bits(get(SUM)))))
     }
 
     /// Count and sum of a slot; the quantiles go into `quantiles`.

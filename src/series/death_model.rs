@@ -1,9 +1,9 @@
 //! Loom models of the death of a series, in the product's own code: life cycle, list of cells, and index together.
 //!
 //! A cut is being merged: the owner has marked the series' one cell at the cut before and now decides about it. Meanwhile
-//! the cell's core adds a point through its route, and another core one through the index. The slabs, and the two
-//! loops of `ingest::commit` (first touch, cell in series) and `flush::expire` (decision), are written anew here; what
-//! they call is the product's.
+//! the cell's core adds a point through its route, and another core one through the index. The slabs, and the loops of
+//! `ingest` (first touch in `commit`, cell in series in `births`) and of `flush::expire` (decision), are written here
+//! again; what they call is the product's.
 
 use super::index::{Cursor, Leaf, Lookup, Trie};
 use super::value::{CellRef, Dead, Series, lone};

@@ -25,6 +25,8 @@
 
 use super::group::Group;
 use crate::aggregate::number::Value;
+use crate::cells::Shape;
+use crate::model::Temporality;
 use crate::sync::atomic::{
     AtomicU64, Ordering,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -188,6 +190,13 @@ impl Series {
             chain: Once::new(),
             owned: std::array::from_fn(|i| AtomicU64::new(word(i))),
         }
+    }
+
+    /// Shape of its cells that take input of this temporality.
+    #[inline]
+    pub fn shape(&self, cumulative: bool) -> Shape {
+        let temporality = if cumulative { Temporality::Cumulative } else { Temporality::Delta };
+        Shape::of(self.group.kind, temporality, self.group.buckets())
     }
 
     /// The places, in the order they were added.

@@ -173,6 +173,8 @@ impl Margin {
     fn bytes(&self, registry: &Registry) -> usize {
         let unfilled = |(d, most): (usize, &usize)| most.saturating_sub(self.sender.queue_bytes(d));
         let queues: usize = self.queues.iter().enumerate().map(unfilled).sum();
+        // a cut is no larger than what it is of, and without requests there is nothing for the one behind it
+        let queues = queues.min(registry.bytes());
         self.bytes + queues + registry.bytes() / MARGIN_PART + registry.to_come()
     }
 }

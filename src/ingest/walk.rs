@@ -183,7 +183,7 @@ fn read_long(message: &[u8], (level, root): (usize, Root), room_ns: u64, stage: 
         }
     }
     if let Long::Reading(cutter) = long {
-        long = Long::Read(cutter.end(message));
+        long = Long::Read(cutter.end(message)?);
     }
     stage.longs[level] = Some(long);
     Ok(true)

@@ -12,15 +12,16 @@
 //! 3. The hash is the same in every process.
 //!
 //! Bounds: a step takes the work it is given and at most one field or `limits::TEXT_STEP_BYTES` of a text more; a record of up to
-//! `limits::RECORD_BYTES_WHOLE` is written in one go. Kept are `Limits::attributes` records within the limits, and a frame for each of
-//! `limits::WIRE_DEPTH_MAX` levels.
+//! `limits::RECORD_BYTES_WHOLE` is written in one go, and at the end `Limits::attributes` of up to `limits::RECORD_BYTES_LATE`: those
+//! are not written before it is known that they stay, because a record may have two bytes. Kept are `Limits::attributes`
+//! records within the limits, and a frame for each of `limits::WIRE_DEPTH_MAX` levels.
 
 use super::attributes::{Limits, Records, put_key_value};
 use super::request::check_messages;
-use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, RECORD_BYTES_WHOLE, TEXT_STEP_BYTES, WIRE_DEPTH_MAX};
+use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, RECORD_BYTES_LATE, RECORD_BYTES_WHOLE, TEXT_STEP_BYTES, WIRE_DEPTH_MAX};
 use crate::wire::{Fault, FaultKind, Field, Reader, WireType, check_utf8, put_bytes, varint_size};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The key under which a set that had too many attributes says how many were left out, and their hash.
 pub const CUT_KEY: &str = "catchment.attributes.cut";
@@ -262,6 +263,32 @@ const NAME: usize = 0;
 const VERSION: usize = 1;
 const SCHEMA_URL: usize = 2;
 
+/// Bytes of the message, or others.
+#[derive(Debug)]
+enum Bytes {
+    There(Range<usize>),
+    Own(Vec<u8>),
+}
+
+impl Bytes {
+    fn of<'a>(&'a self, message: &'a [u8]) -> &'a [u8] {
+        match self {
+            Bytes::There(range) => &message[range.clone()],
+            Bytes::Own(bytes) => bytes,
+        }
+    }
+}
+
+/// A KeyValue: as it comes, or as it leaves.
+type Record = Bytes;
+
+#[derive(Debug)]
+struct Kept {
+    key: Bytes,
+    record: Record,
+    hash: u64,
+}
+
 /// Reads a message in steps.
 #[derive(Debug)]
 pub struct Cutter {
@@ -274,10 +301,11 @@ pub struct Cutter {
     texts: [Text; 3],
     /// Attributes so far.
     count: usize,
-    /// Those that are kept by key, as they leave, with their hash.
-    kept: BTreeMap<Vec<u8>, (Vec<u8>, u64)>,
+    /// Those that are kept, in no order, and their places by key.
+    kept: Vec<Kept>,
+    by_key: Vec<u32>,
     /// A record whose key stood twice.
-    twice: Option<Vec<u8>>,
+    twice: Option<Record>,
     is_cut: bool,
     /// The attributes that are left out: how many, and the sum of their hashes.
     others: (u64, u64),
@@ -297,7 +325,8 @@ impl Cutter {
             children: 0,
             texts: [Text::default(); 3],
             count: 0,
-            kept: BTreeMap::new(),
+            kept: Vec::new(),
+            by_key: Vec::new(),
             twice: None,
             is_cut: false,
             others: (0, 0),
@@ -543,27 +572,50 @@ impl Cutter {
         self.count += 1;
         self.is_cut |= is_long || self.count > self.limits.attributes;
         let (hash, _) = pair(record);
-        let key = record.key.cut(message, ATTRIBUTE_KEY_BYTES_MAX);
-        let is_full = self.kept.len() == self.limits.attributes;
-        if is_full && self.kept.last_key_value().is_some_and(|(last, _)| last.as_slice() < key.as_bytes()) {
+        let key = match record.key.cut(message, ATTRIBUTE_KEY_BYTES_MAX) {
+            Cow::Owned(cut) => Bytes::Own(cut.into_bytes()),
+            Cow::Borrowed(_) => Bytes::There(record.key.from..record.key.from + record.key.bytes),
+        };
+        let found = self.place_of(key.of(message), message);
+        if found == Err(self.limits.attributes) {
             self.leave_out(hash);
             return Ok(());
         }
-        let mut out = Vec::new();
-        if is_long {
-            self.put_long(&key, record, message, &mut out)?;
-        } else {
+        let written = if is_long {
+            let mut out = Vec::new();
+            self.put_long(head_of(key.of(message), usize::MAX), record, message, &mut out)?;
+            Bytes::Own(out)
+        } else if raw.len() > RECORD_BYTES_LATE {
+            let mut out = Vec::new();
             put_key_value(raw, key_byte, &mut out)?;
-        }
-        if let Some((before, _)) = self.kept.insert(key.into_owned().into_bytes(), (out, hash)) {
-            self.twice = Some(before);
-        }
-        if self.kept.len() > self.limits.attributes
-            && let Some((_, (_, hash))) = self.kept.pop_last()
-        {
-            self.leave_out(hash);
+            Bytes::Own(out)
+        } else {
+            Bytes::There(record.from..record.end)
+        };
+        let new = Kept { key, record: written, hash };
+        match found {
+            Ok(at) => {
+                let before = std::mem::replace(&mut self.kept[self.by_key[at] as usize], new);
+                self.twice = Some(before.record);
+            }
+            Err(at) if self.kept.len() < self.limits.attributes => {
+                self.by_key.insert(at, self.kept.len() as u32);
+                self.kept.push(new);
+            }
+            // the last one leaves its place
+            Err(at) => {
+                let Some(place) = self.by_key.pop() else { return Ok(()) };
+                self.by_key.insert(at, place);
+                let before = std::mem::replace(&mut self.kept[place as usize], new);
+                self.leave_out(before.hash);
+            }
         }
         Ok(())
+    }
+
+    /// Where a key is among those that are kept, or belongs.
+    fn place_of(&self, key: &[u8], message: &[u8]) -> Result<usize, usize> {
+        self.by_key.binary_search_by(|place| self.kept[*place as usize].key.of(message).cmp(key))
     }
 
     const fn leave_out(&mut self, hash: u64) {
@@ -593,7 +645,7 @@ impl Cutter {
     }
 
     /// What was read, once it is at its end.
-    pub fn end(mut self, message: &[u8]) -> CutHead {
+    pub fn end(mut self, message: &[u8]) -> Result<CutHead, Fault> {
         let [name, version, schema_url] = self.texts.map(|text| text.cut(message, self.limits.name_bytes));
         let mut head = CutHead::default();
         for (key, text) in [(0x0a, &name), (0x12, &version)] {
@@ -604,17 +656,18 @@ impl Cutter {
         head.run_from = head.bytes.len();
         let (limits, key_byte) = (self.limits, self.root.key_byte());
         if self.others.0 > 0
-            && let Some((_, (_, hash))) = self.kept.pop_last()
+            && let Some(place) = self.by_key.pop()
         {
-            self.leave_out(hash);
+            self.leave_out(self.kept[place as usize].hash);
         }
-        for (record, _) in self.kept.values() {
-            head.bytes.extend_from_slice(record);
-        }
-        match self.twice {
-            // who reads it is to find that
-            Some(record) if !self.is_cut => head.bytes.extend_from_slice(&record),
-            _ => {}
+        // who reads it is to find that one stood twice
+        let twice = self.twice.as_ref().filter(|_| !self.is_cut);
+        let kept = self.by_key.iter().map(|place| &self.kept[*place as usize].record);
+        for record in kept.chain(twice) {
+            match record {
+                Bytes::Own(written) => head.bytes.extend_from_slice(written),
+                Bytes::There(_) => put_key_value(record.of(message), key_byte, &mut head.bytes)?,
+            }
         }
         if self.others.0 > 0 {
             let said = format!("{}{}", self.others.0, digits(self.others.1));
@@ -622,7 +675,7 @@ impl Cutter {
         }
         head.schema_url = schema_url.into_owned().into_bytes();
         head.is_cut = self.is_cut || self.texts.iter().any(|text| text.bytes > limits.name_bytes);
-        head
+        Ok(head)
     }
 }
 
@@ -669,7 +722,7 @@ fn put_text_attribute(key: &str, text: &str, key_byte: u8, out: &mut Vec<u8>) {
 pub fn cut_attributes(message: &[u8], field: u8, limits: Limits) -> Result<Vec<u8>, Fault> {
     let mut cutter = Cutter::new(Root::Inner(field), message.len(), limits);
     while !cutter.advance(message, &mut u64::MAX.clone())? {}
-    let mut head = cutter.end(message);
+    let mut head = cutter.end(message)?;
     Ok(head.bytes.split_off(head.run_from))
 }
 

@@ -28,7 +28,7 @@ fn read(root: Root, message: &[u8], limits: Limits, step_ns: u64) -> Result<CutH
     let mut cutter = Cutter::new(root, message.len(), limits);
     for _ in 0..=2 * message.len() + 2 {
         if cutter.advance(message, &mut step_ns.clone()).map_err(|fault| fault.kind)? {
-            return Ok(cutter.end(message));
+            return cutter.end(message).map_err(|fault| fault.kind);
         }
     }
     panic!("it has no end");
@@ -295,7 +295,7 @@ fn a_step_takes_what_it_is_given() {
         assert!(steps < 1_000);
     }
     assert!(steps > 20, "{steps}");
-    let said = Records::new(cutter.end(&message).run()).next().unwrap().text().unwrap().to_owned();
+    let said = Records::new(cutter.end(&message).unwrap().run()).next().unwrap().text().unwrap().to_owned();
     assert!(said.starts_with("(800004 bytes)~"), "{said}");
 }
 

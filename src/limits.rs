@@ -69,8 +69,9 @@ pub const TEXT_STEP_BYTES: usize = 64 * KIB;
 /// Bytes of an attribute there, as it comes, up to which it is written in one go; one that says less than the limits in more of
 /// them is cut like a long one.
 pub const RECORD_BYTES_WHOLE: usize = 256 * KIB;
-/// Bytes of an attribute there up to which it is written only at the end, if it stays.
-pub const RECORD_BYTES_LATE: usize = KIB;
+/// Bytes of the attributes there that are written only at the end, if they stay: one is among them if so many of its size
+/// are no more. Takes up to 20 ms.
+pub const RECORDS_BYTES_LATE: usize = 512 * KIB;
 /// Dead cells and idle streams that a shard puts away in one turn of its loop.
 pub const TIDY_PER_TURN: usize = 2_048;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order

@@ -12,13 +12,13 @@
 //! 3. The hash is the same in every process.
 //!
 //! Bounds: a step takes the work it is given and at most one field or `limits::TEXT_STEP_BYTES` of a text more; a record of up to
-//! `limits::RECORD_BYTES_WHOLE` is written in one go, and at the end `Limits::attributes` of up to `limits::RECORD_BYTES_LATE`: those
-//! are not written before it is known that they stay, because a record may have two bytes. Kept are `Limits::attributes`
+//! `limits::RECORD_BYTES_WHOLE` is written in one go, and at the end `limits::RECORDS_BYTES_LATE` of short ones: those are not
+//! written before it is known that they stay, because a record may have two bytes. Kept are `Limits::attributes`
 //! records within the limits, and a frame for each of `limits::WIRE_DEPTH_MAX` levels.
 
 use super::attributes::{Limits, Records, put_key_value};
 use super::request::check_messages;
-use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, RECORD_BYTES_LATE, RECORD_BYTES_WHOLE, TEXT_STEP_BYTES, WIRE_DEPTH_MAX};
+use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, RECORD_BYTES_WHOLE, RECORDS_BYTES_LATE, TEXT_STEP_BYTES, WIRE_DEPTH_MAX};
 use crate::wire::{Fault, FaultKind, Field, Reader, WireType, check_utf8, put_bytes, varint_size};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -585,7 +585,7 @@ impl Cutter {
             let mut out = Vec::new();
             self.put_long(head_of(key.of(message), usize::MAX), record, message, &mut out)?;
             Bytes::Own(out)
-        } else if raw.len() > RECORD_BYTES_LATE {
+        } else if raw.len() > RECORDS_BYTES_LATE / self.limits.attributes {
             let mut out = Vec::new();
             put_key_value(raw, key_byte, &mut out)?;
             Bytes::Own(out)

@@ -55,7 +55,8 @@ struct HistogramParts {
     exponential: Option<Box<Exponential>>,
     count: u64,
     sum: Option<f64>,
-    newest_ns: u64,
+    /// Cut and time of what changed it last.
+    newest: (u32, u64),
     rows: u64,
     overflowed: u64,
 }
@@ -132,14 +133,14 @@ impl Merger {
 
 impl Merged {
     fn new(fingerprint: u64, labels: &[u8], kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>) -> Self {
-        let time_ns = row.time_ns;
+        let (time_ns, newest) = (row.time_ns, (row.cut, row.time_ns));
         let parts = match row.value {
             Value::Int(value) => Parts::Number(NumberParts::new(Number::Int(value), kind, time_ns)),
             Value::Double(value) => Parts::Number(NumberParts::new(Number::Double(value), kind, time_ns)),
             Value::Histogram { count, sum, buckets } => {
-                Parts::Histogram(vec![HistogramParts::new(bounds, buckets, count, sum, time_ns)])
+                Parts::Histogram(vec![HistogramParts::new(bounds, buckets, count, sum, newest)])
             }
-            Value::Exponential(value) => Parts::Histogram(vec![HistogramParts::exponential(value, time_ns)]),
+            Value::Exponential(value) => Parts::Histogram(vec![HistogramParts::exponential(value, newest)]),
             Value::Summary { count, sum, quantiles } => {
                 Parts::Summary { time_ns, count, sum, quantiles: quantiles.into() }
             }
@@ -157,16 +158,16 @@ impl Merged {
     }
 
     fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>, losses: &mut Losses) {
-        let time = row.time_ns;
+        let (time, newest) = (row.time_ns, (row.cut, row.time_ns));
         self.start_ns = self.start_ns.min(row.start_ns);
         match (&mut self.parts, row.value) {
             (Parts::Number(parts), Value::Int(value)) => parts.add(Number::Int(value), kind, time),
             (Parts::Number(parts), Value::Double(value)) => parts.add(Number::Double(value), kind, time),
             (Parts::Histogram(parts), Value::Histogram { count, sum, buckets }) => {
-                return add_histogram(parts, HistogramParts::new(bounds, buckets, count, sum, time), losses);
+                return add_histogram(parts, HistogramParts::new(bounds, buckets, count, sum, newest), losses);
             }
             (Parts::Histogram(parts), Value::Exponential(value)) => {
-                return add_histogram(parts, HistogramParts::exponential(value, time), losses);
+                return add_histogram(parts, HistogramParts::exponential(value, newest), losses);
             }
             (Parts::Summary { time_ns, count, sum, quantiles }, Value::Summary { count: c, sum: s, quantiles: q }) => {
                 if (time, c, s.to_bits()) > (*time_ns, *count, sum.to_bits()) {
@@ -183,8 +184,8 @@ impl Merged {
         match &self.parts {
             Parts::Number(parts) => Shown::Number(parts.total()),
             Parts::Histogram(parts) => {
-                // ties: more counts, then more buckets, so that the order of rows does not matter
-                let newest = |part: &&HistogramParts| (part.newest_ns, part.count, part.buckets.len());
+                // a delta has no time but its cut; ties: more counts, then more buckets, so that the order of rows does not matter
+                let newest = |part: &&HistogramParts| (part.newest, part.count, part.buckets.len());
                 let shown = parts.iter().max_by_key(newest).expect("a row has at least one part");
                 losses.merged += shown.rows - 1;
                 losses.overflow += parts.iter().map(|part| part.overflowed).sum::<u64>();
@@ -252,16 +253,16 @@ fn bits(value: Number) -> u64 {
 }
 
 impl HistogramParts {
-    fn new(bounds: Option<&Arc<[f64]>>, buckets: &[u64], count: u64, sum: Option<f64>, newest_ns: u64) -> Self {
+    fn new(bounds: Option<&Arc<[f64]>>, buckets: &[u64], count: u64, sum: Option<f64>, newest: (u32, u64)) -> Self {
         // without buckets to show, all bounds are the same
         let bounds = bounds.filter(|bounds| !bounds.is_empty() && buckets.len() == bounds.len() + 1).cloned();
         let buckets = if bounds.is_some() { buckets.to_vec() } else { Vec::new() };
-        HistogramParts { bounds, buckets, exponential: None, count, sum, newest_ns, rows: 1, overflowed: 0 }
+        HistogramParts { bounds, buckets, exponential: None, count, sum, newest, rows: 1, overflowed: 0 }
     }
 
-    fn exponential(value: &Exponential, newest_ns: u64) -> Self {
+    fn exponential(value: &Exponential, newest: (u32, u64)) -> Self {
         let exponential = Some(Box::new(value.clone()));
-        HistogramParts { exponential, ..HistogramParts::new(None, &[], value.count, None, newest_ns) }
+        HistogramParts { exponential, ..HistogramParts::new(None, &[], value.count, None, newest) }
     }
 
     fn bytes(&self) -> usize {
@@ -287,7 +288,7 @@ fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &
     let Some(part) = parts.iter_mut().find(|part| part.same_bounds(&row)) else {
         parts.push(row);
         if parts.len() > limits::PAGE_BOUNDS_MAX {
-            let oldest = (0..parts.len()).min_by_key(|&i| parts[i].newest_ns).expect("there are parts");
+            let oldest = (0..parts.len()).min_by_key(|&i| parts[i].newest).expect("there are parts");
             losses.bounds += parts.swap_remove(oldest).rows;
         }
         return;
@@ -297,7 +298,7 @@ fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &
             part.overflowed += 1;
             return;
         }
-        part.newest_ns = part.newest_ns.max(row.newest_ns);
+        part.newest = part.newest.max(row.newest);
         (part.count, part.rows) = (mine.count, part.rows + 1);
         return;
     }
@@ -311,6 +312,6 @@ fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &
         *bucket = bucket.saturating_add(*more);
     }
     part.sum = part.sum.zip(row.sum).map(|(a, b)| a + b);
-    part.newest_ns = part.newest_ns.max(row.newest_ns);
+    part.newest = part.newest.max(row.newest);
     part.rows += 1;
 }

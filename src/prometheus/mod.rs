@@ -177,8 +177,10 @@ pub struct Row<'a> {
     /// Attributes as records one after the other: a one-byte key, a varint length, a `KeyValue` message. Valid protobuf
     /// and UTF-8, each attribute key once.
     pub attributes: &'a [u8],
-    /// Time of the newest point.
+    /// Time of the newest point; 0 for deltas of sums and histograms.
     pub time_ns: u64,
+    /// The cut that changed it last.
+    pub cut: u32,
     /// Start of the running total, since the epoch; 0 if there is none or it is not known.
     pub start_ns: u64,
     /// The value.

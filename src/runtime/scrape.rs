@@ -119,7 +119,7 @@ impl Source for Cut {
             let time_ns = series.time();
             let shown = exemplars.iter().filter(|_| cut == self.number).flat_map(|all| all.of(series));
             let shown: Vec<Exemplar<'_>> = shown.filter_map(exemplar).collect();
-            let row = Row { attributes: &series.attributes, time_ns, start_ns, value, exemplars: &shown };
+            let row = Row { attributes: &series.attributes, time_ns, cut, start_ns, value, exemplars: &shown };
             if visit(row).is_break() {
                 return Ok(Progress::More);
             }

@@ -205,3 +205,32 @@ fn exemplars_of(request: &ExportMetricsServiceRequest) -> Vec<(String, Vec<Exemp
     };
     each_point(request).into_iter().map(|(name, _, point)| (name, of(point))).collect()
 }
+
+/// A client that deploys other bounds is seen on the page at once, although the old series has more counts and lives on; of
+/// deltas, which say no time that counts, the cut decides.
+#[test]
+fn m24_the_page_shows_the_histogram_whose_bounds_came_last() {
+    for shards in ["1", "2"] {
+        let catchment = Catchment::start(&["--shards", shards, "--interval", "100ms"]);
+        let mut http = catchment.http();
+        let mut send = |counts: &[u64], bounds: &[f64]| {
+            let point = histogram_point(&[("k", "v")], wall_ns(), counts, bounds, 1.0);
+            let request = request_of("shop", vec![histogram("latency", 1, vec![point])]).encode_to_vec();
+            assert_eq!(http.export(&request).unwrap().status, 200);
+        };
+        let wait = |count: f64| {
+            until("the count", || (page(&catchment).1.get("latency_count") == Some(&count)).then_some(()));
+        };
+        send(&[100, 0, 0], &[1.0, 2.0]);
+        wait(100.0);
+        for count in [10.0, 20.0, 30.0] {
+            send(&[10, 0], &[1.0]);
+            wait(count);
+        }
+        send(&[1, 0, 0], &[1.0, 2.0]);
+        wait(101.0);
+        drop(http);
+        let ended = catchment.terminate();
+        assert!(ended.code() == 0 && ended.ledger().contains("balanced"), "{ended:?}");
+    }
+}

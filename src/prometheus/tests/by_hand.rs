@@ -57,7 +57,7 @@ impl Source for &Block {
         for attributes in self.bytes[*cursor * self.row_bytes..].chunks_exact(self.row_bytes) {
             let value = Value::Int(*cursor as i64 * 1_000);
             *cursor += 1;
-            if visit(Row { attributes, time_ns: 1, start_ns: 1, value, exemplars: &[] }).is_break() {
+            if visit(Row { attributes, time_ns: 1, cut: 1, start_ns: 1, value, exemplars: &[] }).is_break() {
                 return Ok(Progress::More);
             }
         }

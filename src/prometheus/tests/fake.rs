@@ -141,7 +141,7 @@ impl Source for Fake {
             let Some((attributes, time_ns, value)) = group.rows.get(*cursor) else { return Ok(Progress::Done) };
             *cursor += 1;
             let (time_ns, start_ns, value) = (*time_ns, group.start_ns, value.value());
-            if visit(Row { attributes, time_ns, start_ns, value, exemplars: &group.exemplars }).is_break() {
+            if visit(Row { attributes, time_ns, cut: 1, start_ns, value, exemplars: &group.exemplars }).is_break() {
                 return Ok(if *cursor == group.rows.len() { Progress::Done } else { Progress::More });
             }
         }

@@ -177,6 +177,8 @@ pub struct Transcoder {
     point: Point,
     at: usize,
     is_begun: bool,
+    /// The value at hand is that of a key that nobody knows.
+    is_passing: bool,
     /// Bytes that a length took last, by depth.
     widths: [u8; STACK_MAX + 1],
 }
@@ -185,7 +187,7 @@ impl Default for Transcoder {
     fn default() -> Self {
         let stack = Vec::with_capacity(STACK_MAX);
         let widths = [1; STACK_MAX + 1];
-        Transcoder { stack, objects: 0, point: Point::default(), at: 0, is_begun: false, widths }
+        Transcoder { stack, objects: 0, point: Point::default(), at: 0, is_begun: false, is_passing: false, widths }
     }
 }
 
@@ -236,7 +238,7 @@ impl Transcoder {
     /// Begins a text.
     pub fn begin(&mut self) {
         self.stack.clear();
-        (self.objects, self.at, self.is_begun) = (0, 0, false);
+        (self.objects, self.at, self.is_begun, self.is_passing) = (0, 0, false, false);
     }
 
     /// Bytes of the text that were read.
@@ -268,7 +270,7 @@ impl Transcoder {
     /// Where the text is, for a fault.
     fn place(&self) -> &'static str {
         match self.stack.last() {
-            Some(frame) if frame.fresh && frame.what == What::Object => frame.message.name,
+            Some(frame) if (frame.fresh || self.is_passing) && frame.what == What::Object => frame.message.name,
             Some(frame) => frame.field.name,
             None => REQUEST.name,
         }
@@ -372,7 +374,12 @@ impl Transcoder {
         } else {
             find(frame.message, key.bytes, frame.next.into())
         };
-        let Some(at) = found else { return from.skip() };
+        let Some(at) = found else {
+            self.is_passing = true;
+            from.skip()?;
+            self.is_passing = false;
+            return Ok(());
+        };
         let field = &frame.message.fields[at];
         (frame.field, frame.next) = (field, at as u8 + 1);
         match from.peek() {

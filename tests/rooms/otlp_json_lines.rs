@@ -429,6 +429,15 @@ fn r11_malformed_texts() {
     assert_eq!((fault.field, fault.at), ("timeUnixNano", at));
     let said = format!("malformed OTLP/JSON: an integer has a fraction, at timeUnixNano near byte {at}");
     assert_eq!(fault.to_string(), said);
+    // in what a key holds that nobody knows, it is the message; after it, the next key
+    let nested = format!(r#""timeUnixNano":1,"a":{}"#, "[".repeat(100));
+    for (inside, field) in [
+        (r#""timeUnixNano":1,"a":tru"#, "NumberDataPoint"),
+        (nested.as_str(), "NumberDataPoint"),
+        (r#""a":[1],"timeUnixNano":1.5"#, "timeUnixNano"),
+    ] {
+        assert_eq!(bytes(in_point(inside).as_bytes()).unwrap_err().field, field, "{inside}");
+    }
 }
 
 /// Budget and limit: nothing is taken that was not granted, and a text that becomes more than the limit is refused.

@@ -232,6 +232,8 @@ impl Server {
         socket.bind(&SocketAddr::new(peer.parse().unwrap(), 0).into()).unwrap();
         socket.connect(&self.address.into()).unwrap();
         let stream = TcpStream::from(socket);
+        // what was written is there, and does not wait for the doors to have read what was before
+        stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream

@@ -206,10 +206,10 @@ fn exemplars_of(request: &ExportMetricsServiceRequest) -> Vec<(String, Vec<Exemp
     each_point(request).into_iter().map(|(name, _, point)| (name, of(point))).collect()
 }
 
-/// A client that deploys other bounds is seen on the page at once, although the old series has more counts and lives on; of
+/// M21: a client that deploys other bounds is seen on the page at once, although the old series has more counts and lives on; of
 /// deltas, which say no time that counts, the cut decides.
 #[test]
-fn m24_the_page_shows_the_histogram_whose_bounds_came_last() {
+fn m21_the_page_shows_the_histogram_whose_bounds_came_last() {
     for shards in ["1", "2"] {
         let catchment = Catchment::start(&["--shards", shards, "--interval", "100ms"]);
         let mut http = catchment.http();

@@ -1,8 +1,10 @@
 //! Instances that send to each other: a chain passes, a circle is cut.
 
-use crate::binary::backend::Backend;
+use crate::binary::backend::{Backend, Received};
 use crate::binary::process::{Catchment, samples, total, until, wall_ns};
-use crate::common::{int, number, request, sum};
+use crate::common::{Any, int, number, request, sum};
+use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use prost::Message;
 
 const POINTS: u64 = 50;
@@ -58,8 +60,15 @@ fn a_chain_passes() {
     let edge = Catchment::start(&["--shards", "1", "--interval", "200ms", "--out", &out]);
     send(&edge);
     send(&gateway);
-    backend.wait("all points", |received| received.points == 2 * POINTS);
+    // where both come in one interval they leave as one
+    let sum = |point: &Any| match point {
+        Any::Number(NumberDataPoint { value: Some(Value::AsInt(value)), .. }) => *value,
+        _ => panic!("an integer: {point:?}"),
+    };
+    let all = |received: &Received| received.series.values().flatten().map(sum).sum::<i64>();
+    backend.wait("all that was sent", |received| all(received) == 2 * POINTS as i64);
     for catchment in [edge, gateway, top] {
         assert_eq!(catchment.terminate().code(), 0);
     }
+    assert_eq!(backend.with(all), 2 * POINTS as i64, "and no more");
 }

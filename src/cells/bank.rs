@@ -4,8 +4,8 @@
 //! is the cell's core, and the bank the open one, write it.
 
 use super::shape::Shape;
-use super::stamp::{FLAGS, interval_of, points_of};
-use crate::ledger::{Effect, Tally};
+use super::stamp::{ENDED, FLAGS, VALUE, interval_of, points_of};
+use crate::ledger::{Effect, Note, Tally};
 use crate::limits::BANK_POINTS_MAX;
 use crate::model::Reject;
 use std::sync::atomic::AtomicU64;
@@ -176,6 +176,21 @@ impl<'a> Bank<'a> {
     pub(super) fn without_effect(self, points: u64, effect: Effect, tally: &mut Tally) -> Option<Loss> {
         self.settle(points, effect, tally);
         Some(Loss::WithoutEffect(effect))
+    }
+
+    /// The point counted last, of a shape that keeps its newest point, had no recorded value (M7); word `time_at` holds the
+    /// newest time.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_newest(self, time_at: usize, time: u64, tally: &mut Tally) -> Option<Loss> {
+        tally.note(Note::NoRecordedValue, 1);
+        if time <= self.get(time_at) {
+            return self.without_effect(1, Effect::Superseded, tally);
+        }
+        self.settle(1, Effect::WithEffect, tally);
+        self.put(time_at, time);
+        self.put_flags(self.flags() & !VALUE | ENDED);
+        None
     }
 
     /// The point counted last is the first of the chain: those before it are a second writer's, and add nothing.

@@ -11,7 +11,7 @@
 use super::bank::{Added, Bank};
 use super::stamp::{DOUBLE, ENDED, VALUE};
 use crate::aggregate::number::Value;
-use crate::ledger::{Effect, Note, Tally};
+use crate::ledger::{Effect, Tally};
 
 const BITS: usize = 1;
 const TIME: usize = 2;
@@ -27,14 +27,7 @@ pub fn add(bank: Bank<'_>, time: u64, value: Option<Value>, tally: &mut Tally) -
     bank.count()?;
     let (flags, before) = (bank.flags(), bank.get(TIME));
     let Some(value) = value else {
-        tally.note(Note::NoRecordedValue, 1);
-        if time <= before {
-            return Ok(bank.without_effect(1, Effect::Superseded, tally));
-        }
-        bank.settle(1, Effect::WithEffect, tally);
-        bank.put(TIME, time);
-        bank.put_flags(flags & !VALUE | ENDED);
-        return Ok(None);
+        return Ok(bank.end_newest(TIME, time, tally));
     };
     let wins_tie = flags & ENDED != 0 || flags & VALUE != 0 && value.bits() > bank.get(BITS);
     if time < before || time == before && !wins_tie {

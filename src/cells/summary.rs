@@ -10,7 +10,7 @@
 use super::bank::{Added, Bank};
 use super::stamp::{ENDED, VALUE};
 use crate::aggregate::summary::{self, REGION};
-use crate::ledger::{Effect, Note, Tally};
+use crate::ledger::{Effect, Tally};
 use std::sync::atomic::AtomicU64;
 
 const TIME: usize = 1;
@@ -29,14 +29,7 @@ pub fn add(bank: Bank<'_>, time: u64, point: Option<&[u64; REGION]>, tally: &mut
     bank.count()?;
     let (flags, before) = (bank.flags(), bank.get(TIME));
     let Some(point) = point else {
-        tally.note(Note::NoRecordedValue, 1);
-        if time <= before {
-            return Ok(bank.without_effect(1, Effect::Superseded, tally));
-        }
-        bank.settle(1, Effect::WithEffect, tally);
-        bank.put(TIME, time);
-        bank.put_flags(flags & !VALUE | ENDED);
-        return Ok(None);
+        return Ok(bank.end_newest(TIME, time, tally));
     };
     let (mut held, point) = (region(bank), point.as_slice());
     let wins_tie = flags & ENDED != 0 || flags & VALUE != 0 && summary::larger(&point, &held);

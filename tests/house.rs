@@ -293,20 +293,48 @@ fn named_in(room: &str) -> BTreeMap<String, BTreeSet<String>> {
     named
 }
 
-/// No file of the generator needs one that needs it.
+/// How many files of a room are still in circles, or between two of them.
+const CIRCLES: &[(&str, usize)] = &[
+    ("capture", 2),
+    ("cells", 10),
+    ("cli", 3),
+    ("deliver", 20),
+    ("flush", 8),
+    ("ingest", 13),
+    ("listen", 8),
+    ("net", 3),
+    ("otlp", 9),
+    ("prometheus", 16),
+    ("runtime", 16),
+    ("series", 5),
+    ("tune", 11),
+];
+
+/// No file needs one that needs it.
 #[test]
-fn the_generators_files_go_in_no_circle() {
-    let mut left = named_in("load");
-    assert!(left.len() > 20 && left["load::send::sender"].contains("load::send::outbox"), "{left:?}");
-    assert!(left["load"].contains("load::send") && left["load::send"].contains("load::send::sender"), "{left:?}");
-    // what needs nothing that is left is taken away, until nothing is left
-    while let Some(free) = left.iter().find(|(_, needs)| needs.is_empty()).map(|(file, _)| file.clone()) {
-        left.remove(&free);
-        for needs in left.values_mut() {
-            needs.remove(&free);
+fn files_of_a_room_go_in_no_circle() {
+    let load = named_in("load");
+    assert!(load.len() > 20 && load["load::send::sender"].contains("load::send::outbox"), "{load:?}");
+    assert!(load["load"].contains("load::send") && load["load::send"].contains("load::send::sender"), "{load:?}");
+    let mut circles = BTreeMap::new();
+    for room in floors().keys() {
+        let mut left = named_in(room);
+        // what needs nothing that is left, and what nothing that is left needs, is taken away, until nothing changes
+        loop {
+            let needed: BTreeSet<String> = left.values().flatten().cloned().collect();
+            let free = |(file, needs): (&String, &BTreeSet<String>)| needs.is_empty() || !needed.contains(file);
+            let Some(file) = left.iter().find(|entry| free(*entry)).map(|(file, _)| file.clone()) else { break };
+            left.remove(&file);
+            for needs in left.values_mut() {
+                needs.remove(&file);
+            }
+        }
+        if !left.is_empty() {
+            println!("{room}: {} in circles or between them: {left:#?}", left.len());
+            circles.insert(room.clone(), left.len());
         }
     }
-    assert!(left.is_empty(), "a circle, and what needs it: {left:#?}");
+    check_counts("files in circles", &circles, CIRCLES);
 }
 
 /// Out of a room the way leads through `crate::`, where the walls are checked.

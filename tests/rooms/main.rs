@@ -10,6 +10,7 @@ mod effects;
 mod ended;
 mod exemplars;
 mod fuzz_corpora;
+mod golden;
 mod ledger_page;
 mod model;
 #[path = "../oracle/mod.rs"]

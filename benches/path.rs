@@ -13,7 +13,7 @@ use bumpalo::Bump;
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Input, Temporality};
+use catchment::model::{Door, Temporality};
 use catchment::otlp::attributes::Limits;
 use catchment::otlp::{points, request};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
@@ -60,7 +60,7 @@ impl Core {
 
     fn send(&mut self, requests: &[Vec<u8>]) {
         for request in requests {
-            let receipt = self.ingest.export(Input::OtlpGrpc, request, &mut self.tally).expect("well-formed");
+            let receipt = self.ingest.export(Door::OtlpGrpc.into(), request, &mut self.tally).expect("well-formed");
             assert_eq!(receipt.rejected, 0);
         }
     }

@@ -10,7 +10,7 @@
 //! 2. No term is computed from the others: each is counted where it happens.
 //! 3. A point is emitted as soon as its effect is settled: when it comes, if it can have none any more, else at the cut.
 
-use crate::model::{Input, Kind, Reject};
+use crate::model::{Door, Kind, Origin, Reject};
 use crate::sync::row::{Row, RowWriter};
 use std::sync::Arc;
 
@@ -163,9 +163,8 @@ impl Note {
     ];
 }
 
-const KINDS: usize = 5;
-const INPUTS: usize = 2;
-const CELLS: usize = KINDS * INPUTS;
+const KINDS: usize = Kind::ALL.len();
+const CELLS: usize = KINDS * Door::COUNT;
 /// Words of a row.
 pub const WORDS: usize = 3 * CELLS + Reject::COUNT + 2 + Effect::COUNT + Note::COUNT;
 
@@ -190,8 +189,8 @@ impl Default for Tally {
     }
 }
 
-const fn at(input: Input, kind: Kind) -> usize {
-    input as usize * KINDS + kind as usize
+const fn at(door: Door, kind: Kind) -> usize {
+    door as usize * KINDS + kind as usize
 }
 
 impl Tally {
@@ -212,21 +211,21 @@ impl Tally {
 
     /// Points came in.
     #[inline]
-    pub fn receive(&mut self, input: Input, kind: Kind, points: u64) {
-        self.words[RECEIVED + at(input, kind)] += points;
+    pub fn receive(&mut self, origin: Origin, kind: Kind, points: u64) {
+        self.words[RECEIVED + at(origin.door, kind)] += points;
     }
 
     /// Points were applied; they are open until a merge emits them.
     #[inline]
-    pub fn apply(&mut self, input: Input, kind: Kind, points: u64) {
-        self.words[APPLIED + at(input, kind)] += points;
+    pub fn apply(&mut self, origin: Origin, kind: Kind, points: u64) {
+        self.words[APPLIED + at(origin.door, kind)] += points;
         self.words[OPEN] = self.words[OPEN].wrapping_add(points);
     }
 
     /// Points were rejected.
     #[inline]
-    pub fn reject(&mut self, input: Input, kind: Kind, reason: Reject, points: u64) {
-        self.words[REJECTED_BY + at(input, kind)] += points;
+    pub fn reject(&mut self, origin: Origin, kind: Kind, reason: Reject, points: u64) {
+        self.words[REJECTED_BY + at(origin.door, kind)] += points;
         self.words[REJECTED + reason as usize] += points;
     }
 
@@ -256,19 +255,19 @@ impl Tally {
         *word = (*word).max(value);
     }
 
-    /// Points received of one input and kind.
-    pub const fn received(&self, input: Input, kind: Kind) -> u64 {
-        self.words[RECEIVED + at(input, kind)]
+    /// Points received of one door and kind.
+    pub const fn received(&self, door: Door, kind: Kind) -> u64 {
+        self.words[RECEIVED + at(door, kind)]
     }
 
-    /// Points applied of one input and kind.
-    pub const fn applied(&self, input: Input, kind: Kind) -> u64 {
-        self.words[APPLIED + at(input, kind)]
+    /// Points applied of one door and kind.
+    pub const fn applied(&self, door: Door, kind: Kind) -> u64 {
+        self.words[APPLIED + at(door, kind)]
     }
 
-    /// Points rejected of one input and kind.
-    pub const fn rejected_by(&self, input: Input, kind: Kind) -> u64 {
-        self.words[REJECTED_BY + at(input, kind)]
+    /// Points rejected of one door and kind.
+    pub const fn rejected_by(&self, door: Door, kind: Kind) -> u64 {
+        self.words[REJECTED_BY + at(door, kind)]
     }
 
     /// Points rejected for one reason.
@@ -359,9 +358,9 @@ mod tests {
     #[test]
     fn a_balance_holds_and_a_corrupt_counter_is_seen() {
         let mut tally = Tally::default();
-        tally.receive(Input::OtlpGrpc, Kind::Sum, 10);
-        tally.apply(Input::OtlpGrpc, Kind::Sum, 7);
-        tally.reject(Input::OtlpGrpc, Kind::Sum, Reject::NoTime, 3);
+        tally.receive(Door::OtlpGrpc.into(), Kind::Sum, 10);
+        tally.apply(Door::OtlpGrpc.into(), Kind::Sum, 7);
+        tally.reject(Door::OtlpGrpc.into(), Kind::Sum, Reject::NoTime, 3);
         let mut other = Tally::default();
         other.emit(5);
         let without = Tally::sum([tally.clone(), other.clone()]);

@@ -234,25 +234,28 @@ impl Reject {
     }
 }
 
-/// The door a request came in by.
+/// The door a request came in by: the protocol that it was sent in. Its number stands in captures and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum Input {
+pub enum Door {
     /// OTLP over gRPC, whatever the port.
     OtlpGrpc = 0,
     /// OTLP over HTTP, protobuf.
     OtlpHttp = 1,
 }
 
-impl Input {
-    /// Both inputs.
-    pub const ALL: [Input; 2] = [Input::OtlpGrpc, Input::OtlpHttp];
+impl Door {
+    /// Number of doors.
+    pub const COUNT: usize = Self::ALL.len();
+    /// All doors, in the order of their numbers. Rows of the ledger and of a shard's own numbers have a place for each of
+    /// these.
+    pub const ALL: [Door; 2] = [Door::OtlpGrpc, Door::OtlpHttp];
 
     /// The label value in metrics and in the ledger.
     pub const fn word(self) -> &'static str {
         match self {
-            Input::OtlpGrpc => "otlp_grpc",
-            Input::OtlpHttp => "otlp_http",
+            Door::OtlpGrpc => "otlp_grpc",
+            Door::OtlpHttp => "otlp_http",
         }
     }
 }
@@ -290,13 +293,42 @@ impl std::fmt::Display for Peer {
     }
 }
 
-/// Where a request comes from.
+/// Whose data a request brings, by number. There is only one tenant as long as nobody names others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tenant(u16);
+
+impl Tenant {
+    /// Whose data it is where nobody says.
+    pub const DEFAULT: Tenant = Tenant(0);
+
+    /// The tenant of this number.
+    pub const fn new(number: u16) -> Tenant {
+        Tenant(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// Where a request comes from: what its door knows of it before it is read. It goes with the request from the door to the
+/// ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The door it came in by.
-    pub door: Input,
+    pub door: Door,
     /// Who sent it.
     pub peer: Peer,
+    /// Whose data it brings.
+    pub tenant: Tenant,
+}
+
+impl From<Door> for Origin {
+    /// By this door, from nobody in particular.
+    fn from(door: Door) -> Origin {
+        Origin { door, peer: Peer::default(), tenant: Tenant::DEFAULT }
+    }
 }
 
 /// How a request was answered.
@@ -377,6 +409,15 @@ pub enum Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is counted by door or kind has its place by number.
+    #[test]
+    fn doors_and_kinds_stand_at_their_numbers() {
+        assert!(Door::ALL.iter().enumerate().all(|(at, door)| *door as usize == at));
+        assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
+        let words: std::collections::BTreeSet<&str> = Door::ALL.iter().map(|door| door.word()).collect();
+        assert_eq!(words.len(), Door::COUNT);
+    }
 
     #[test]
     fn a_host_is_one_peer() {

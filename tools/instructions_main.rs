@@ -10,7 +10,7 @@ mod common;
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Input, Temporality};
+use catchment::model::{Door, Temporality};
 use catchment::otlp::attributes::Limits;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
@@ -108,7 +108,7 @@ fn main() {
     let made: Vec<Vec<Vec<u8>>> = (0..4).map(|n| requests(workload, T + n, if shuffled { n + 1 } else { 0 })).collect();
     for pass in 0..passes {
         for request in &made[pass as usize % made.len()] {
-            let receipt = ingest.export(Input::OtlpGrpc, request, &mut tally).expect("well-formed");
+            let receipt = ingest.export(Door::OtlpGrpc.into(), request, &mut tally).expect("well-formed");
             assert_eq!(receipt.rejected, 0);
         }
         let cut = pass as u32 + 1;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `body` is the request as the shard applied it: after decompression, without gRPC's prefix. `at` is nanoseconds since
-//! the process started, `door` the number of its `Input`. The CRC-32 (that of gzip) covers at, door and body. Records of
+//! the process started, `door` the number of its `Door`. The CRC-32 (that of gzip) covers at, door and body. Records of
 //! several shards lie in the order in which they were queued.
 //!
 //! Invariants
@@ -24,7 +24,7 @@ mod recorder;
 pub use recorder::{Progress, Recorder, Summary, Tap, Watch};
 
 use crate::limits::{CAPTURE_FILE_BYTES_MAX, CAPTURE_LIMIT_MIN};
-use crate::model::Input;
+use crate::model::Door;
 use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"CATCHCAP";
@@ -40,7 +40,7 @@ const _: () = assert!(CAPTURE_LIMIT_MIN > FILE_HEAD_BYTES + RECORD_HEAD_BYTES);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// The door it came by.
-    pub input: Input,
+    pub door: Door,
     /// Nanoseconds since the recording process started.
     pub at_ns: u64,
     /// The request, not compressed.
@@ -56,7 +56,7 @@ impl Recorded {
     fn crc(&self) -> u32 {
         let mut crc = flate2::Crc::new();
         crc.update(&self.at_ns.to_le_bytes());
-        crc.update(&[self.input as u8]);
+        crc.update(&[self.door as u8]);
         crc.update(&self.body);
         crc.sum()
     }
@@ -67,7 +67,7 @@ impl Recorded {
         head[..4].copy_from_slice(&(self.body.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&self.crc().to_le_bytes());
         head[8..16].copy_from_slice(&self.at_ns.to_le_bytes());
-        head[16] = self.input as u8;
+        head[16] = self.door as u8;
         head
     }
 }
@@ -125,14 +125,14 @@ pub fn parse(bytes: &[u8]) -> Result<Capture, String> {
         };
         let word = |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
         let length = word(0) as usize;
-        let input = Input::ALL.into_iter().find(|input| *input as u8 == head[16]);
-        let input = input.ok_or_else(|| format!("record at byte {at}: door {} does not exist", head[16]))?;
+        let door = Door::ALL.into_iter().find(|door| *door as u8 == head[16]);
+        let door = door.ok_or_else(|| format!("record at byte {at}: door {} does not exist", head[16]))?;
         let Some((body, tail)) = tail.split_at_checked(length) else {
             capture.torn_at = Some(at);
             break;
         };
         let at_ns = u64::from(word(8)) | u64::from(word(12)) << 32;
-        let recorded = Recorded { input, at_ns, body: body.to_vec() };
+        let recorded = Recorded { door, at_ns, body: body.to_vec() };
         if recorded.crc() != word(4) {
             return Err(format!("record at byte {at}: its CRC does not fit, the file is damaged; record it anew"));
         }
@@ -147,8 +147,8 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<Recorded> {
-        let one = |input, at_ns, body: &[u8]| Recorded { input, at_ns, body: body.to_vec() };
-        vec![one(Input::OtlpGrpc, 7, b"abc"), one(Input::OtlpHttp, u64::MAX, b""), one(Input::OtlpGrpc, 9, &[0; 999])]
+        let one = |door, at_ns, body: &[u8]| Recorded { door, at_ns, body: body.to_vec() };
+        vec![one(Door::OtlpGrpc, 7, b"abc"), one(Door::OtlpHttp, u64::MAX, b""), one(Door::OtlpGrpc, 9, &[0; 999])]
     }
 
     fn file(requests: &[Recorded]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use super::{FILE_HEAD_BYTES, Recorded, file_head};
 use crate::limits::{CAPTURE_QUEUE_BYTES, CAPTURE_QUEUE_REQUESTS};
-use crate::model::Input;
+use crate::model::Origin;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -30,14 +30,14 @@ pub struct Tap {
 
 impl Tap {
     /// Copies a request into the queue, or drops and counts it. Never waits.
-    pub fn record(&self, input: Input, at_ns: u64, body: &[u8]) {
+    pub fn record(&self, origin: Origin, at_ns: u64, body: &[u8]) {
         // ORDERING: counts and a flag; the channel carries what is published
         if self.shared.ended.load(Relaxed) {
             return;
         }
         let bytes = body.len();
         if self.shared.queued_bytes.fetch_add(bytes, Relaxed) + bytes <= CAPTURE_QUEUE_BYTES
-            && self.sender.try_send(Recorded { input, at_ns, body: body.to_vec() }).is_ok()
+            && self.sender.try_send(Recorded { door: origin.door, at_ns, body: body.to_vec() }).is_ok()
         {
             return;
         }
@@ -177,6 +177,7 @@ fn write(mut file: BufWriter<File>, limit: usize, queue: &Receiver<Recorded>, sh
 mod tests {
     use super::*;
     use crate::capture::read;
+    use crate::model::Door;
 
     fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("catchment-capture-{}-{name}", std::process::id()));
@@ -190,7 +191,7 @@ mod tests {
         let path = folder.join("capture");
         let (recorder, tap) = Recorder::start(&path, 12 + 3 * (17 + 10)).unwrap();
         for i in 0..5 {
-            tap.record(Input::OtlpHttp, i, &[i as u8; 10]);
+            tap.record(Door::OtlpHttp.into(), i, &[i as u8; 10]);
         }
         drop(tap);
         let summary = recorder.finish().unwrap();
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), summary.bytes);
         let capture = read(&path).unwrap();
         assert_eq!(capture.torn_at, None);
-        let want = |i: u64| Recorded { input: Input::OtlpHttp, at_ns: i, body: vec![i as u8; 10] };
+        let want = |i: u64| Recorded { door: Door::OtlpHttp, at_ns: i, body: vec![i as u8; 10] };
         assert_eq!(capture.requests, [want(0), want(1), want(2)]);
         std::fs::remove_dir_all(folder).unwrap();
     }
@@ -208,8 +209,8 @@ mod tests {
     fn what_the_queue_has_no_room_for_is_counted() {
         let folder = folder("queue");
         let (recorder, tap) = Recorder::start(&folder.join("capture"), usize::MAX).unwrap();
-        tap.record(Input::OtlpGrpc, 1, &vec![0; CAPTURE_QUEUE_BYTES + 1]);
-        tap.record(Input::OtlpGrpc, 2, b"kept");
+        tap.record(Door::OtlpGrpc.into(), 1, &vec![0; CAPTURE_QUEUE_BYTES + 1]);
+        tap.record(Door::OtlpGrpc.into(), 2, b"kept");
         drop(tap);
         let summary = recorder.finish().unwrap();
         assert_eq!((summary.requests, summary.dropped, summary.full), (1, 1, false));

@@ -15,7 +15,7 @@ use crate::cells::lifecycle::Touch;
 use crate::cells::{self, Bank, Loss, Shape, cumulative_sum, delta_sum, gauge};
 use crate::examples::{Cause, example};
 use crate::ledger::{Note, Tally};
-use crate::model::{Input, Kind, Receipt, Reject};
+use crate::model::{Kind, Origin, Receipt, Reject};
 use crate::otlp::points::NO_RECORDED_VALUE;
 
 /// Points whose cells are on their way into the cache before they are added to. By profile, adding to sums took 11 to 13 %
@@ -25,7 +25,7 @@ const CELLS_AHEAD: usize = 8;
 
 impl Ingest {
     /// Applies what was staged. Cannot fail: single points may still be rejected by limits.
-    pub(super) fn commit(&mut self, input: Input, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
+    pub(super) fn commit(&mut self, origin: Origin, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
         self.contexts.begin();
@@ -118,7 +118,7 @@ impl Ingest {
         for (_, reason, _, example) in &stage.rejected {
             self.registry.examples().put(Cause::Rejected(*reason), example, self.peer);
         }
-        Self::settle(input, stage, numbers, rejected, tally)
+        Self::settle(origin, stage, numbers, rejected, tally)
     }
 
     /// What this core holds for finding series again counts towards the memory limit.
@@ -178,12 +178,12 @@ impl Ingest {
     }
 
     /// Writes the request's counts into the tally, and the receipt.
-    fn settle(input: Input, stage: &Stage<'_>, numbers: [u64; 2], refused: [u64; 5], tally: &mut Tally) -> Receipt {
+    fn settle(origin: Origin, stage: &Stage<'_>, numbers: [u64; 2], refused: [u64; 5], tally: &mut Tally) -> Receipt {
         let mut points = 0;
         for kind in Kind::ALL {
             let i = kind as usize;
             points += stage.points[i];
-            tally.receive(input, kind, stage.points[i]);
+            tally.receive(origin, kind, stage.points[i]);
             let listed = match kind {
                 Kind::Gauge => numbers[0],
                 Kind::Sum => numbers[1],
@@ -191,7 +191,7 @@ impl Ingest {
                 Kind::ExponentialHistogram => stage.exponentials.len() as u64,
                 Kind::Summary => stage.summaries.len() as u64,
             };
-            tally.apply(input, kind, listed - refused[i]);
+            tally.apply(origin, kind, listed - refused[i]);
         }
         tally.note(Note::Lookups, stage.lookups);
         tally.note(Note::Predicted, stage.predicted);
@@ -200,7 +200,7 @@ impl Ingest {
         tally.note(Note::SumDropped, stage.sums_dropped);
         let mut receipt = Receipt { points, rejected: 0, message: None };
         for (kind, reason, n, _) in &stage.rejected {
-            tally.reject(input, *kind, *reason, *n);
+            tally.reject(origin, *kind, *reason, *n);
             receipt.rejected += n;
         }
         if receipt.rejected > 0 || stage.cut.is_some() {

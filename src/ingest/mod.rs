@@ -141,8 +141,8 @@ impl Ingest {
         self.latest = latest;
     }
 
-    /// What is exported from now on comes from this peer.
-    pub fn comes_from(&mut self, peer: Peer) {
+    /// What is exported now comes from this peer.
+    fn comes_from(&mut self, peer: Peer) {
         if peer != self.peer {
             self.peer = peer;
             self.maker_slot = Peers::slot_of(self.registry.state().hash_one(peer));

@@ -22,7 +22,7 @@ use super::stage::{self, Longs, Number, Stage};
 use super::walk::{Place, Walked};
 use crate::ledger::{Note, Tally};
 use crate::limits::{EXPORT_SLICE_NS, KIB, STAGE_KEPT_BYTES_MAX};
-use crate::model::{Input, Kind, Receipt, Reject};
+use crate::model::{Kind, Origin, Receipt, Reject};
 use crate::wire::Fault;
 use bumpalo::Bump;
 
@@ -77,10 +77,10 @@ impl Sliced {
 
 impl Ingest {
     /// Decodes, checks and applies one request. A fault refuses it whole.
-    pub fn export(&mut self, input: Input, body: &[u8], tally: &mut Tally) -> Result<Receipt, Fault> {
+    pub fn export(&mut self, origin: Origin, body: &[u8], tally: &mut Tally) -> Result<Receipt, Fault> {
         let mut part = None;
         loop {
-            if let (Some(result), _) = self.export_part(input, body, &mut part, tally) {
+            if let (Some(result), _) = self.export_part(origin, body, &mut part, tally) {
                 return result;
             }
         }
@@ -90,7 +90,7 @@ impl Ingest {
     /// about what the slice took, nanoseconds.
     pub fn export_part(
         &mut self,
-        input: Input,
+        origin: Origin,
         body: &[u8],
         part: &mut Option<Box<Sliced>>,
         tally: &mut Tally,
@@ -103,9 +103,10 @@ impl Ingest {
             }
             (self.applying, part.phase) = (true, Phase::Applying);
         }
+        self.comes_from(origin.peer);
         let mut arena = std::mem::take(&mut self.arena);
         self.staged.clear();
-        let done = self.slice(input, body, part, &arena, tally);
+        let done = self.slice(origin, body, part, &arena, tally);
         // what a large request took is not kept for the small ones behind it
         if arena.allocated_bytes() > STAGE_KEPT_BYTES_MAX {
             arena = Bump::new();
@@ -139,7 +140,7 @@ impl Ingest {
 
     fn slice(
         &mut self,
-        input: Input,
+        origin: Origin,
         body: &[u8],
         part: &mut Option<Box<Sliced>>,
         arena: &Bump,
@@ -157,7 +158,7 @@ impl Ingest {
                 debug_assert!(part.is_none_or(|part| !part.is_applying()), "what was sound is sound: {fault}");
                 Some(Err(fault))
             }
-            (Ok(Walked::All), None) => Some(Ok(self.commit(input, &mut stage, tally))),
+            (Ok(Walked::All), None) => Some(Ok(self.commit(origin, &mut stage, tally))),
             (Ok(Walked::Part), None) => {
                 *part = Some(Box::new(Sliced {
                     phase: Phase::Reading,
@@ -172,7 +173,7 @@ impl Ingest {
                 None
             }
             (Ok(walked), Some(part)) if part.phase == Phase::Applying => {
-                let receipt = self.commit(input, &mut stage, tally);
+                let receipt = self.commit(origin, &mut stage, tally);
                 part.add(receipt, stage);
                 (part.at, part.longs) = (at, longs);
                 (walked == Walked::All).then(|| Ok(part.answer()))

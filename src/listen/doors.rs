@@ -15,7 +15,7 @@ use super::Intake;
 use super::floor::Floor;
 use super::serve::{Bench, Shop};
 use super::session::Otlp;
-use super::{Door, Options, Stats};
+use super::{Options, Stats};
 use crate::clock::Now;
 use crate::examples::Examples;
 use crate::limits;
@@ -34,11 +34,11 @@ impl Doors {
     /// The OS's own: registering a listener, or no descriptor left to keep in reserve.
     pub fn new(
         options: Options,
-        listeners: Vec<(TcpListener, Door)>,
+        listeners: Vec<TcpListener>,
         registry: Registry,
         token_base: usize,
     ) -> io::Result<Self> {
-        let listeners = listeners.into_iter().map(|(listener, _)| (listener, 0)).collect();
+        let listeners = listeners.into_iter().map(|listener| (listener, 0)).collect();
         let floor = Floor::new(listeners, registry, token_base, options.connections_max, Otlp::begin)?;
         Ok(Doors { floor, shop: Shop::new(options) })
     }

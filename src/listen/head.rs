@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use super::Options;
 use super::answer::{Dress, Fault};
 use crate::clock::Now;
-use crate::model::Input;
+use crate::model::Door;
 use crate::net::grpc;
 use crate::net::inflate::Coding;
 
@@ -26,11 +26,11 @@ pub(super) enum Tongue {
 }
 
 impl Tongue {
-    /// The input that the request is counted for.
-    pub(super) fn input(self) -> Input {
+    /// The door that the request is counted for.
+    pub(super) fn door(self) -> Door {
         match self {
-            Tongue::Grpc => Input::OtlpGrpc,
-            Tongue::Http(_) => Input::OtlpHttp,
+            Tongue::Grpc => Door::OtlpGrpc,
+            Tongue::Http(_) => Door::OtlpHttp,
         }
     }
 }

@@ -213,7 +213,7 @@ impl Session {
 
     fn answer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, outcome: Outcome) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.finish(exchange.tongue.input(), &mut exchange.state, &outcome);
+            bench.finish(exchange.tongue.door(), &mut exchange.state, &outcome);
             let Tongue::Http(dress) = exchange.tongue else {
                 unreachable!("HTTP/1.1 has no trailers, so judge never says gRPC")
             };

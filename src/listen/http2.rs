@@ -374,7 +374,7 @@ fn keep<I: Intake>(mut call: Call, bench: &mut Bench<'_, I>) -> Option<Call> {
 
 /// Answers and ends a call.
 fn finish<I: Intake>(mut call: Call, outcome: Outcome, bench: &mut Bench<'_, I>) {
-    bench.finish(call.tongue.input(), &mut call.state, &outcome);
+    bench.finish(call.tongue.door(), &mut call.state, &outcome);
     let sent = match (call.tongue, &outcome) {
         (Tongue::Grpc, Ok(receipt)) => {
             let message = bench.shop.success.message(receipt);

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 pub use crate::model::Answer;
 pub use crate::net::accept::bind;
-use crate::{limits, model::Input, net::hops::Hops};
+use crate::{limits, model::Door, net::hops::Hops};
 pub use doors::Doors;
 pub use intake::{Exported, Intake};
 
@@ -77,15 +77,6 @@ impl Default for Options {
     }
 }
 
-/// What a listener was opened for. Every listener takes every protocol; the name is for logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Port 4317 by custom.
-    OtlpGrpc,
-    /// Port 4318 by custom.
-    OtlpHttp,
-}
-
 /// Connections of one set of listeners, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionStats {
@@ -112,8 +103,8 @@ pub struct ConnectionStats {
 pub struct Stats {
     /// Connections and bytes.
     pub connections: ConnectionStats,
-    /// Requests by input and answer.
-    pub requests: [[u64; Answer::COUNT]; 2],
+    /// Requests by door and answer.
+    pub requests: [[u64; Answer::COUNT]; Door::COUNT],
     /// HTTP/2 streams opened.
     pub streams: u64,
     /// Bytes of bodies as they came, gRPC prefixes included.
@@ -125,8 +116,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Requests of one input with one answer.
-    pub fn requests(&self, input: Input, answer: Answer) -> u64 {
-        self.requests[input as usize][answer as usize]
+    /// Requests of one door with one answer.
+    pub fn requests(&self, door: Door, answer: Answer) -> u64 {
+        self.requests[door as usize][answer as usize]
     }
 }

@@ -20,7 +20,7 @@ use super::{Exported, Intake};
 use crate::clock::Now;
 use crate::examples::Examples;
 use crate::ingest::Sliced;
-use crate::model::{Input, Origin, Peer};
+use crate::model::{Door, Origin, Peer, Tenant};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate, InflateFault, Progress, work};
@@ -272,7 +272,7 @@ impl<I: Intake> Bench<'_, I> {
         } else {
             plain
         };
-        let origin = Origin { door: tongue.input(), peer: state.peer };
+        let origin = Origin { door: tongue.door(), peer: state.peer, tenant: Tenant::DEFAULT };
         let Exported { end, cost_ns } = self.intake.export(origin, message, &mut state.sliced, self.now);
         self.shop.export_left_ns = self.shop.export_left_ns.saturating_sub(cost_ns);
         match end {
@@ -357,11 +357,11 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Ends a body and counts its answer.
-    pub(super) fn finish(&mut self, input: Input, body: &mut Body, outcome: &Outcome) {
+    pub(super) fn finish(&mut self, door: Door, body: &mut Body, outcome: &Outcome) {
         self.release(body);
         self.shop.spend(limits::CALL_NS);
         let answer = answer(outcome);
-        self.count(input, answer);
+        self.count(door, answer);
         if let (Some(examples), Err(fault)) = (&self.shop.examples, outcome) {
             examples.show_answer(answer, body.peer, || fault.words());
         }
@@ -376,7 +376,7 @@ impl<I: Intake> Bench<'_, I> {
             self.release(body);
         }
         self.shop.spend(limits::CALL_NS);
-        self.count(tongue.input(), Answer::Broken);
+        self.count(tongue.door(), Answer::Broken);
     }
 
     /// Goes on with a request without a connection, by one slice.
@@ -390,8 +390,8 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Counts an answer.
-    pub(super) fn count(&mut self, input: Input, answer: Answer) {
-        self.shop.stats.requests[input as usize][answer as usize] += 1;
+    pub(super) fn count(&mut self, door: Door, answer: Answer) {
+        self.shop.stats.requests[door as usize][answer as usize] += 1;
     }
 
     /// Whether bodies of a peer have to give way to others.

@@ -5,7 +5,8 @@
 
 use super::Plan;
 use crate::files;
-use crate::listen::{Door, bind as listen_at};
+use crate::listen::bind as listen_at;
+use crate::model::Door;
 use mio::net::TcpListener;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,7 +28,7 @@ pub(super) struct Addresses {
 /// Bound listeners.
 pub(super) struct Bound {
     pub addresses: Addresses,
-    pub per_shard: Vec<Vec<(TcpListener, Door)>>,
+    pub per_shard: Vec<Vec<TcpListener>>,
     pub pages: Vec<(TcpListener, u8)>,
 }
 
@@ -75,7 +76,7 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
         for shard in &mut bound.per_shard {
             let listener = listen_at(address, true).map_err(fail)?;
             address = listener.local_addr().map_err(fail)?;
-            shard.push((listener, door));
+            shard.push(listener);
         }
         match door {
             Door::OtlpGrpc => bound.addresses.otlp_grpc = Some(address),

@@ -22,7 +22,7 @@ use crate::limits::{
     GIVE_BACK_CUTS, GIVE_BACK_FALL_BYTES, GIVE_BACK_LOOK_BYTES, MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS, SLICE,
     SOCKETS_TO_MERGE,
 };
-use crate::listen::{self, Door, Doors, Exported, Intake};
+use crate::listen::{self, Doors, Exported, Intake};
 use crate::model::{Origin, Peer, Refusal};
 use crate::net::hops::Hops;
 use crate::series::peers::Peers;
@@ -49,7 +49,7 @@ pub(super) struct Parts {
     pub number: usize,
     pub house: Arc<House>,
     pub poll: mio::Poll,
-    pub listeners: Vec<(TcpListener, Door)>,
+    pub listeners: Vec<TcpListener>,
     pub ingest: Ingest,
     pub owner: Owner,
     pub outlet: Queues,
@@ -103,8 +103,7 @@ impl Intake for Core {
         let before = clock::mono();
         let spent_ns = part.as_ref().map_or(0, |part| part.spent_ns);
         self.ingest.accept_until(now.wall_ns.saturating_add(self.future_ns));
-        self.ingest.comes_from(origin.peer);
-        let (end, cost_ns) = self.ingest.export_part(origin.door, body, part, &mut self.book.tally);
+        let (end, cost_ns) = self.ingest.export_part(origin, body, part, &mut self.book.tally);
         self.book.publish();
         let spent_ns = spent_ns + clock::mono() - before;
         if let Some(part) = part {
@@ -114,7 +113,7 @@ impl Intake for Core {
             self.watch.request(spent_ns);
         }
         if let (Some(tap), Some(Ok(_))) = (&self.capture, &end) {
-            tap.record(origin.door, now.mono_ns, body);
+            tap.record(origin, now.mono_ns, body);
         }
         let refused = |fault| Refusal::Malformed(ingest::explain(&fault, body));
         Exported { end: end.map(|end| end.map_err(refused)), cost_ns }

@@ -3,7 +3,7 @@
 use crate::deliver::{DestinationRow, Dropped};
 use crate::ledger::{Effect, Tally};
 use crate::log::quoted;
-use crate::model::{Input, Kind, Reject};
+use crate::model::{Door, Kind, Reject};
 use std::fmt::Write;
 
 /// Everything the page shows.
@@ -23,7 +23,7 @@ impl Ledger<'_> {
     }
 
     /// The object: `received`, `applied`, `rejected`, `open`, `emitted` and its `effects` in input points,
-    /// `destinations` in output points, `balanced`, and the same by input and kind under `by`.
+    /// `destinations` in output points, `balanced`, and the same by door and kind under `by`.
     pub fn json(&self) -> String {
         let t = self.tally;
         let mut out = String::with_capacity(1024);
@@ -70,9 +70,9 @@ impl Ledger<'_> {
         }
         out.push_str("\"by\":{");
         let mut first = true;
-        for input in Input::ALL {
+        for door in Door::ALL {
             comma(&mut out, &mut first);
-            let _ = write!(out, "\"{}\":{{", input.word());
+            let _ = write!(out, "\"{}\":{{", door.word());
             let mut first = true;
             for kind in Kind::ALL {
                 comma(&mut out, &mut first);
@@ -80,9 +80,9 @@ impl Ledger<'_> {
                     out,
                     "\"{}\":{{\"received\":{},\"applied\":{},\"rejected\":{}}}",
                     kind.word(),
-                    t.received(input, kind),
-                    t.applied(input, kind),
-                    t.rejected_by(input, kind)
+                    t.received(door, kind),
+                    t.applied(door, kind),
+                    t.rejected_by(door, kind)
                 );
             }
             out.push('}');

@@ -5,7 +5,7 @@ use crate::capture::Progress;
 use crate::deliver::{DestinationRow, Dropped, StatsRow};
 use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
-use crate::model::{Input, Kind, Reject};
+use crate::model::{Door, Kind, Reject};
 use crate::prometheus::WarningReason;
 use crate::prometheus::text::{Type, Writer};
 use crate::series::index::IndexStats;
@@ -58,20 +58,20 @@ impl Facts {
     }
 
     fn points(&self, w: &mut Writer<'_>, total: &Tally) {
-        type Read = fn(&Tally, Input, Kind) -> u64;
+        type Read = fn(&Tally, Door, Kind) -> u64;
         let families: [(&str, &str, Read); 3] = [
-            ("catchment_points_received_total", "Points received", |t, i, k| t.received(i, k)),
-            ("catchment_points_applied_total", "Points applied", |t, i, k| t.applied(i, k)),
-            ("catchment_points_refused_total", "Points rejected singly, by input and kind", |t, i, k| {
-                t.rejected_by(i, k)
+            ("catchment_points_received_total", "Points received", |t, door, kind| t.received(door, kind)),
+            ("catchment_points_applied_total", "Points applied", |t, door, kind| t.applied(door, kind)),
+            ("catchment_points_refused_total", "Points rejected singly, by input and kind", |t, door, kind| {
+                t.rejected_by(door, kind)
             }),
         ];
         for (name, help, read) in families {
             w.family(name, help, Type::Counter);
-            for input in Input::ALL {
+            for door in Door::ALL {
                 for kind in Kind::ALL {
-                    let labels = [("input", input.word()), ("kind", kind.word())];
-                    w.sample(name, &labels, read(total, input, kind));
+                    let labels = [("input", door.word()), ("kind", kind.word())];
+                    w.sample(name, &labels, read(total, door, kind));
                 }
             }
         }
@@ -89,10 +89,10 @@ impl Facts {
 
     fn requests(&self, w: &mut Writer<'_>) {
         w.family("catchment_requests_answered_total", "Requests by input and answer", Type::Counter);
-        for input in Input::ALL {
+        for door in Door::ALL {
             for answer in Answer::ALL {
-                let n: u64 = self.seen.iter().map(|seen| seen.requests(input, answer)).sum();
-                let labels = [("input", input.word()), ("answer", answer.word())];
+                let n: u64 = self.seen.iter().map(|seen| seen.requests(door, answer)).sum();
+                let labels = [("input", door.word()), ("answer", answer.word())];
                 w.sample("catchment_requests_answered_total", &labels, n);
             }
         }

@@ -1,14 +1,14 @@
 //! What a shard's loop and doors look like from outside: a row of words, published whole after every turn.
 
 use crate::listen::{Answer, Stats};
-use crate::model::Input;
+use crate::model::Door;
 use crate::sync::row::{Row, RowWriter};
 use std::sync::Arc;
 
 /// Buckets of a time histogram: bucket `i` holds up to 2^i µs.
 pub const BUCKETS: usize = 24;
 const HISTOGRAM: usize = BUCKETS + 2;
-const DOORS: usize = 12 + 2 * Answer::COUNT + 4;
+const DOORS: usize = 12 + Door::COUNT * Answer::COUNT + 4;
 const TURNS: usize = DOORS;
 const REQUESTS: usize = TURNS + HISTOGRAM;
 const EXTRA: usize = REQUESTS + HISTOGRAM;
@@ -103,14 +103,14 @@ impl Seen {
         self.words[7..12].iter().sum()
     }
 
-    /// Requests of one input with one answer.
-    pub fn requests(&self, input: Input, answer: Answer) -> u64 {
-        self.words[12 + input as usize * Answer::COUNT + answer as usize]
+    /// Requests of one door with one answer.
+    pub fn requests(&self, door: Door, answer: Answer) -> u64 {
+        self.words[12 + door as usize * Answer::COUNT + answer as usize]
     }
 
     /// Requests with one answer.
     pub fn answered(&self, answer: Answer) -> u64 {
-        Input::ALL.iter().map(|input| self.requests(*input, answer)).sum()
+        Door::ALL.iter().map(|door| self.requests(*door, answer)).sum()
     }
 
     /// Streams, body bytes, decompressed bytes, protocol errors.

@@ -13,7 +13,7 @@ use crate::flush::{self, Outlet, Owner, View, Work};
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
 use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
-use crate::model::Input;
+use crate::model::Door;
 use crate::otlp::attributes::Limits;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
@@ -158,7 +158,7 @@ pub(super) fn worker(work: &str) -> Result<u8, String> {
     let parts = parts.min(requests.len()).max(1);
     let share = |shard: usize| {
         let mine = requests.iter().enumerate().filter(|(at, _)| at % parts == (first + shard) % parts);
-        mine.map(|(_, recorded)| Request::new(recorded.input, recorded.body.clone())).collect::<Vec<_>>()
+        mine.map(|(_, recorded)| Request::new(recorded.door, recorded.body.clone())).collect::<Vec<_>>()
     };
     let shares: Vec<Vec<Request>> = (0..cores.len()).map(share).collect();
     drop(requests);
@@ -171,16 +171,16 @@ pub(super) fn worker(work: &str) -> Result<u8, String> {
 
 /// A request that can be sent again.
 struct Request {
-    input: Input,
+    door: Door,
     body: Vec<u8>,
     times: Vec<u32>,
     points: u64,
 }
 
 impl Request {
-    fn new(input: Input, body: Vec<u8>) -> Request {
+    fn new(door: Door, body: Vec<u8>) -> Request {
         let (times, points) = times::offsets(&body);
-        Request { input, body, times, points }
+        Request { door, body, times, points }
     }
 }
 
@@ -320,7 +320,7 @@ impl Core {
 
     fn send(&mut self, request: &mut Request) -> Result<(), String> {
         times::advance(&mut request.body, &request.times, PASS_NS);
-        match self.ingest.export(request.input, &request.body, &mut self.tally) {
+        match self.ingest.export(request.door.into(), &request.body, &mut self.tally) {
             Ok(_) => Ok(()),
             Err(fault) => Err(format!("a recorded request is malformed: {}", ingest::explain(&fault, &request.body))),
         }

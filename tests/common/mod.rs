@@ -4,7 +4,7 @@
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Input, Receipt, Temporality};
+use catchment::model::{Door, Origin, Peer, Receipt, Temporality};
 use catchment::otlp::attributes::Limits;
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
@@ -46,6 +46,8 @@ pub struct Rig {
     pub owners: Vec<Owner>,
     pub tally: Tally,
     pub cut: u32,
+    /// Who sends.
+    pub peer: Peer,
     /// Where the window of the next cut begins.
     pub from: u64,
     pub expire_ns: u64,
@@ -87,6 +89,7 @@ impl Rig {
             registry,
             tally: Tally::default(),
             cut: 1,
+            peer: Peer::default(),
             from: START,
             expire_ns,
         }
@@ -98,8 +101,8 @@ impl Rig {
 
     pub fn send_bytes(&mut self, core: usize, body: &[u8]) -> Result<Receipt, String> {
         let n = self.cores.len();
-        let result =
-            self.cores[core % n].export(Input::OtlpGrpc, body, &mut self.tally).map_err(|fault| fault.to_string());
+        let origin = Origin { peer: self.peer, ..Door::OtlpGrpc.into() };
+        let result = self.cores[core % n].export(origin, body, &mut self.tally).map_err(|fault| fault.to_string());
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         result
     }

@@ -8,7 +8,7 @@ use crate::support::*;
 use bytes::Bytes;
 use catchment::limits;
 use catchment::listen::{Answer, Options};
-use catchment::model::{Input, Peer};
+use catchment::model::{Door, Peer};
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
@@ -118,13 +118,13 @@ fn r1_r25_messages_arrive_whole() {
                 assert_eq!((reply.http, reply.grpc()), (200, 0), "{size} {headers:?}");
                 assert_eq!(reply.headers["content-type"], "application/grpc");
                 assert_eq!(reply.body, [0; 5]);
-                let (input, seen) = server.shared.bodies.lock().unwrap().pop().unwrap();
-                assert_eq!(input, Input::OtlpGrpc);
+                let (door, seen) = server.shared.bodies.lock().unwrap().pop().unwrap();
+                assert_eq!(door, Door::OtlpGrpc);
                 assert!(seen == message, "{size} bytes");
             }
         }
     });
-    let stats = server.wait("all answers", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 35);
+    let stats = server.wait("all answers", |stats| stats.requests(Door::OtlpGrpc, Answer::Ok) == 35);
     assert_eq!((stats.streams, stats.connections.accepted, server.held()), (35, 1, 0));
 }
 
@@ -203,7 +203,7 @@ fn r14_http_over_http2() {
         assert_eq!((reply.http, Status::decode(reply.body.as_slice()).unwrap().code), (400, 3));
         assert_eq!(call(&send, "/v1/traces", &[protobuf], &[b"x"]).await.http, 404);
     });
-    assert_eq!(server.bodies(), [(Input::OtlpHttp, b"x".to_vec())]);
+    assert_eq!(server.bodies(), [(Door::OtlpHttp, b"x".to_vec())]);
 }
 
 /// R2: over the limit before or after decompression is RESOURCE_EXHAUSTED without RetryInfo.
@@ -294,7 +294,7 @@ fn r25_deadlines_and_resets() {
         assert!(reply.await.is_err());
         assert_eq!(export(&send, b"z").await.grpc(), 0);
     });
-    server.wait("the reset", |stats| stats.requests(Input::OtlpGrpc, Answer::Broken) == 1);
+    server.wait("the reset", |stats| stats.requests(Door::OtlpGrpc, Answer::Broken) == 1);
     assert_eq!(server.bodies().len(), 3);
     assert_eq!(server.held(), 0);
 }
@@ -441,7 +441,7 @@ fn waiting_calls_are_within_the_budget() {
         stream.write_all(&frame(1, 4, 2 * call + 1, &call_head())).unwrap();
     }
     server.wait("all calls", |stats| stats.streams == 11);
-    assert_eq!(server.stats().requests(Input::OtlpGrpc, Answer::Overloaded), 1);
+    assert_eq!(server.stats().requests(Door::OtlpGrpc, Answer::Overloaded), 1);
     assert_eq!(server.held(), 10 * limits::CALL_BYTES);
     drop(stream);
     server.wait("all gone", |stats| stats.connections.open == 0);
@@ -476,7 +476,7 @@ fn t3_a_crowd_of_calls_is_no_long_turn() {
     let server = Server::start(Options::default());
     let all = CROWD.0 as u64 * u64::from(CROWD.1);
     let check = |what: &str, answer: Answer, ended: u64| {
-        server.wait(what, |stats| stats.requests(Input::OtlpGrpc, answer) == ended);
+        server.wait(what, |stats| stats.requests(Door::OtlpGrpc, answer) == ended);
         let most = server.shared.turn_calls_max.swap(0, SeqCst);
         assert!((1..all / 4).contains(&most), "{what}: {most} of {all} in one turn");
         assert_eq!(server.held(), 0);
@@ -520,12 +520,12 @@ fn the_slowest_call_gives_way_first() {
     server.pass(Duration::from_secs(5));
     for ended in 1..=2 {
         server.give_way(server.held() - 1);
-        server.wait("an answer", |stats| stats.requests(Input::OtlpGrpc, Answer::Overloaded) == ended);
+        server.wait("an answer", |stats| stats.requests(Door::OtlpGrpc, Answer::Overloaded) == ended);
         server.give_way(usize::MAX);
     }
     push(&server, &mut slow, &frame(1, 4, 5, &call_head()));
     end_call(&server, &mut fast, 90_000);
-    server.wait("the other's", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 1);
+    server.wait("the other's", |stats| stats.requests(Door::OtlpGrpc, Answer::Ok) == 1);
     assert_eq!(server.bodies().len(), 1);
     assert_eq!(server.held(), limits::CALL_BYTES);
     drop((slow, fast));
@@ -587,7 +587,7 @@ fn t12_a_slow_caller_is_closed() {
     stream.write_all(&sent).unwrap();
     server.wait("the call", |stats| stats.connections.wire_bytes_in == sent.len() as u64 && stats.streams == 1);
     server.pass(Duration::from_secs(12));
-    server.wait("its end", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 1);
+    server.wait("its end", |stats| stats.requests(Door::OtlpGrpc, Answer::Timeout) == 1);
     server.pass(Duration::from_secs(3));
     server.wait("the close", |stats| stats.connections.timed_out == 1);
     assert_eq!(goaway(&mut stream), Some(0));
@@ -645,11 +645,11 @@ fn t12_a_call_that_stops_is_not_waited_for() {
         push(&server, &mut steady, &data(1, 6_000));
         server.pass(Duration::from_secs(5));
     }
-    server.wait("its end", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 1);
+    server.wait("its end", |stats| stats.requests(Door::OtlpGrpc, Answer::Timeout) == 1);
     assert_eq!(goaway(&mut stopped), Some(0));
     assert!(server.held() > 100_000, "the other one goes on");
     end_call(&server, &mut steady, 100_000 + 7 * 6_000);
-    server.wait("the other's", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 1);
+    server.wait("the other's", |stats| stats.requests(Door::OtlpGrpc, Answer::Ok) == 1);
     assert_eq!((server.bodies().len(), server.held()), (1, 0));
 }
 
@@ -662,9 +662,9 @@ fn t12_a_call_that_does_not_end_is_not_waited_for() {
         server.pass(Duration::from_secs(5));
         push(&server, &mut stream, &data(1, 12_000));
     }
-    assert_eq!(server.stats().requests(Input::OtlpGrpc, Answer::Timeout), 0);
+    assert_eq!(server.stats().requests(Door::OtlpGrpc, Answer::Timeout), 0);
     server.pass(Duration::from_secs(1));
-    server.wait("its end", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 1);
+    server.wait("its end", |stats| stats.requests(Door::OtlpGrpc, Answer::Timeout) == 1);
     assert_eq!(server.held(), 0);
     server.pass(Duration::from_secs(3));
     assert_eq!(goaway(&mut stream), Some(0));
@@ -686,9 +686,9 @@ fn t12_slow_calls_leave_the_others_alone() {
             push(&server, &mut stream, &[frame(1, 4, 5, &call_head()), data(5, 1)].concat());
         }
     }
-    server.wait("their ends", |stats| stats.requests(Input::OtlpGrpc, Answer::Timeout) == 2);
+    server.wait("their ends", |stats| stats.requests(Door::OtlpGrpc, Answer::Timeout) == 2);
     end_call(&server, &mut stream, sent);
-    server.wait("the answer", |stats| stats.requests(Input::OtlpGrpc, Answer::Ok) == 1);
+    server.wait("the answer", |stats| stats.requests(Door::OtlpGrpc, Answer::Ok) == 1);
     server.pass(Duration::from_secs(3));
     assert_eq!(goaway(&mut stream), Some(0));
     assert_eq!(server.held(), 0);
@@ -705,13 +705,13 @@ fn t12_who_goes_on_with_slow_calls_is_closed() {
         push(&server, &mut stream, &data(1, 12_000));
         if round == 4 {
             let told = server.stats();
-            assert_eq!((told.requests(Input::OtlpGrpc, Answer::Timeout), told.connections.timed_out), (1, 0));
+            assert_eq!((told.requests(Door::OtlpGrpc, Answer::Timeout), told.connections.timed_out), (1, 0));
             push(&server, &mut stream, &[frame(1, 4, 5, &call_head()), data(5, 1)].concat());
         }
     }
     server.pass(Duration::from_secs(2));
     server.wait("the close", |stats| stats.connections.timed_out == 1);
-    assert_eq!(server.stats().requests(Input::OtlpGrpc, Answer::Broken), 1);
+    assert_eq!(server.stats().requests(Door::OtlpGrpc, Answer::Broken), 1);
     assert_eq!(server.held(), 0);
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::*;
 use catchment::limits::ZSTD_STATE_BYTES;
 use catchment::listen::{Answer, Options};
-use catchment::model::{Input, Peer};
+use catchment::model::{Door, Peer};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 
@@ -29,12 +29,12 @@ fn r1_r5_r6_success_is_an_empty_answer() {
             assert_eq!(reply.status, 200, "{size}");
             assert_eq!(reply.header("content-type"), Some("application/x-protobuf"));
             assert!(reply.body.is_empty());
-            let (input, seen) = server.shared.bodies.lock().unwrap().pop().unwrap();
-            assert_eq!(input, Input::OtlpHttp);
+            let (door, seen) = server.shared.bodies.lock().unwrap().pop().unwrap();
+            assert_eq!(door, Door::OtlpHttp);
             assert!(seen == body, "{size} bytes");
         }
     }
-    server.wait("fifteen requests", |stats| stats.requests(Input::OtlpHttp, Answer::Ok) == 15);
+    server.wait("fifteen requests", |stats| stats.requests(Door::OtlpHttp, Answer::Ok) == 15);
     assert_eq!(server.held(), 0);
 }
 
@@ -50,7 +50,7 @@ fn r6_r13_json_in_json_out() {
         let reply = post(&server, "/v1/metrics", headers, &body);
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{headers:?}");
         assert_eq!(reply.body, b"{}");
-        assert_eq!(server.shared.bodies.lock().unwrap().pop().unwrap(), (Input::OtlpHttp, wire.clone()));
+        assert_eq!(server.shared.bodies.lock().unwrap().pop().unwrap(), (Door::OtlpHttp, wire.clone()));
     }
     let reply = post(&server, "/v1/metrics", &[json], b"{}");
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"{}"[..]), "R5");

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use catchment::clock::Now;
 use catchment::ingest::Sliced;
-use catchment::listen::{self, Door, Doors, Options, Stats};
+use catchment::listen::{self, Doors, Options, Stats};
 use catchment::listen::{Exported, Intake};
-use catchment::model::{Input, Origin, Peer, Receipt, Refusal};
+use catchment::model::{Door, Origin, Peer, Receipt, Refusal, Tenant};
 
 /// Longest wait for anything observable.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ pub struct Shared {
     pub budget: AtomicUsize,
     pub held: AtomicUsize,
     pub held_max: AtomicUsize,
-    pub bodies: Mutex<Vec<(Input, Vec<u8>)>>,
+    pub bodies: Mutex<Vec<(Door, Vec<u8>)>>,
     /// Who sent them.
     pub peers: Mutex<Vec<Peer>>,
     pub stats: Mutex<Stats>,
@@ -90,6 +90,7 @@ impl Intake for Stub {
 
 impl Stub {
     fn end(&self, origin: Origin, body: &[u8]) -> Result<Receipt, Refusal> {
+        assert_eq!(origin.tenant, Tenant::DEFAULT, "nobody said whose data it is");
         if body.starts_with(b"bad") {
             return Err(Refusal::Malformed("wire type 7 at byte 0".into()));
         }
@@ -122,7 +123,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let shared = Arc::new(Shared { time_ns: 1.into(), budget: usize::MAX.into(), ..Shared::default() });
-        let listeners = vec![(listener, Door::OtlpGrpc)];
+        let listeners = vec![listener];
         let registry = poll.registry().try_clone().unwrap();
         let state = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
@@ -214,7 +215,7 @@ impl Server {
         }
     }
 
-    pub fn bodies(&self) -> Vec<(Input, Vec<u8>)> {
+    pub fn bodies(&self) -> Vec<(Door, Vec<u8>)> {
         self.shared.bodies.lock().unwrap().clone()
     }
 

@@ -6,7 +6,7 @@ use catchment::limits::{
     EXPORT_SLICE_NS, KIB, MESSAGE_BYTES_MAX, MESSAGE_FIELDS_MAX, MIB, REQUEST_MESSAGES_MAX, ROUTES_PER_CELL_MAX,
     TIDY_PER_TURN,
 };
-use catchment::model::Input;
+use catchment::model::Door;
 use prost::Message;
 
 const DELTA: i32 = 1;
@@ -223,7 +223,7 @@ fn texts_above_points_may_be_of_any_length() {
             let (body, mut part, mut slices) = (body(end), None, 0);
             assert!(body.len() > LONG / 2, "{name}");
             let receipt = loop {
-                let (done, cost_ns) = rig.cores[0].export_part(Input::OtlpHttp, &body, &mut part, &mut rig.tally);
+                let (done, cost_ns) = rig.cores[0].export_part(Door::OtlpHttp.into(), &body, &mut part, &mut rig.tally);
                 slices += 1;
                 assert!(slices < 1_000 && cost_ns < 2 * EXPORT_SLICE_NS, "{name}: {slices} slices, {cost_ns} ns");
                 if let Some(done) = done {

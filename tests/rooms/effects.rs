@@ -166,7 +166,7 @@ fn an_example_is_kept_of_what_had_no_effect() {
     let mut rig = Rig::new(2);
     let shown = |rig: &Rig, effect| rig.registry.examples().take(Cause::Without(effect));
     let of = |name: &str, start, time| sum(name, CUMULATIVE, true, vec![number(&[], start, time, int(7))]);
-    rig.cores[0].comes_from("192.0.2.7".parse::<std::net::IpAddr>().unwrap().into());
+    rig.peer = "192.0.2.7".parse::<std::net::IpAddr>().unwrap().into();
     rig.send(0, &request_of("shop", vec![of("a", START + 5, T), of("a", START + 5, T)]));
     rig.send(0, &request_of("shop", vec![of("b\n", START + 5, T), of("b\n", START + 2, T + 1)]));
     assert_eq!(shown(&rig, Effect::Superseded), "metric \"a\" of service \"shop\" from 192.0.2.7");
@@ -186,7 +186,7 @@ fn an_example_is_kept_of_what_had_no_effect() {
 #[test]
 fn an_example_is_kept_of_what_overflowed() {
     let mut rig = Rig::with(2, 1, 300 * SECOND);
-    rig.cores[0].comes_from("192.0.2.7".parse::<std::net::IpAddr>().unwrap().into());
+    rig.peer = "192.0.2.7".parse::<std::net::IpAddr>().unwrap().into();
     for n in ["1", "2"] {
         let point = number(&[("n", n)], START, T, int(1));
         rig.send(0, &request_of("shop", vec![sum("orders", DELTA, true, vec![point])]));

@@ -2,14 +2,14 @@
 
 use catchment::deliver::DestinationRow;
 use catchment::ledger::{Effect, Tally};
-use catchment::model::{Input, Kind, Reject};
+use catchment::model::{Door, Kind, Reject};
 use catchment::telemetry::ledger::Ledger;
 
 fn tally() -> Tally {
     let mut tally = Tally::default();
-    tally.receive(Input::OtlpGrpc, Kind::Sum, 10);
-    tally.apply(Input::OtlpGrpc, Kind::Sum, 7);
-    tally.reject(Input::OtlpGrpc, Kind::Sum, Reject::NoTime, 3);
+    tally.receive(Door::OtlpGrpc.into(), Kind::Sum, 10);
+    tally.apply(Door::OtlpGrpc.into(), Kind::Sum, 7);
+    tally.reject(Door::OtlpGrpc.into(), Kind::Sum, Reject::NoTime, 3);
     tally.emit(5);
     tally.settle(Effect::WithEffect, 4);
     tally.settle(Effect::Overlapping, 1);
@@ -40,18 +40,18 @@ fn corrupt_counters_are_seen_wherever_they_are() {
 
     type Spoil = fn(&mut Tally);
     let spoils: [(&str, Spoil); 6] = [
-        ("received twice", |t| t.receive(Input::OtlpHttp, Kind::Gauge, 1)),
-        ("applied, not received", |t| t.apply(Input::OtlpHttp, Kind::Gauge, 1)),
-        ("rejected, not received", |t| t.reject(Input::OtlpHttp, Kind::Gauge, Reject::NoValue, 1)),
+        ("received twice", |t| t.receive(Door::OtlpHttp.into(), Kind::Gauge, 1)),
+        ("applied, not received", |t| t.apply(Door::OtlpHttp.into(), Kind::Gauge, 1)),
+        ("rejected, not received", |t| t.reject(Door::OtlpHttp.into(), Kind::Gauge, Reject::NoValue, 1)),
         ("counted in the wrong half", |t| {
-            t.receive(Input::OtlpGrpc, Kind::Sum, 1);
+            t.receive(Door::OtlpGrpc.into(), Kind::Sum, 1);
             t.emit(1);
             t.settle(Effect::WithEffect, 1);
         }),
         ("an effect without a point", |t| t.settle(Effect::Superseded, 1)),
         ("a point without an effect", |t| {
-            t.receive(Input::OtlpGrpc, Kind::Sum, 1);
-            t.apply(Input::OtlpGrpc, Kind::Sum, 1);
+            t.receive(Door::OtlpGrpc.into(), Kind::Sum, 1);
+            t.apply(Door::OtlpGrpc.into(), Kind::Sum, 1);
             t.emit(1);
         }),
     ];

@@ -63,12 +63,12 @@ fn newcomer_beside_attacker(cores: usize, full: Full, shares: Shares, every: u64
     for round in 0..ROUNDS {
         let now = START + round * 10 * SECOND;
         for core in 0..cores {
-            rig.cores[core].comes_from(attacker);
+            rig.peer = attacker;
             rig.send(core, &made("attacker", round, per_round, full, now));
         }
         if round >= 2 && round % every == 0 {
             for core in 0..cores {
-                rig.cores[core].comes_from(newcomer);
+                rig.peer = newcomer;
                 // the same ten each time
                 let receipt = rig.send(core, &made("newcomer", u64::MAX, 10, full, now));
                 exports += 1;
@@ -117,7 +117,7 @@ fn alone_a_peer_may_have_all_and_what_frees_up_again() {
         for round in 0..ROUNDS {
             let now = START + round * 10 * SECOND;
             for core in 0..2 {
-                rig.cores[core].comes_from(peer("192.0.2.1"));
+                rig.peer = peer("192.0.2.1");
                 rig.send(core, &made("only", round, LIMIT / 8, full, now));
             }
             rig.cut(now + 1);
@@ -127,7 +127,7 @@ fn alone_a_peer_may_have_all_and_what_frees_up_again() {
         assert!(rig.tally.noted(catchment::ledger::Note::SeriesExpired) > 200);
     }
     let mut rig = Rig::new(1);
-    rig.cores[0].comes_from(peer("192.0.2.1"));
+    rig.peer = peer("192.0.2.1");
     for round in 0..10 {
         assert_eq!(rig.send(0, &made("only", round, 10_000, Full::Groups, START)).rejected, 0);
     }
@@ -138,23 +138,23 @@ fn alone_a_peer_may_have_all_and_what_frees_up_again() {
 fn deltas_of_who_is_bound_overflow() {
     let mut rig = rig(1, Full::Series, Shares::default());
     let (attacker, newcomer) = two(&rig);
-    rig.cores[0].comes_from(attacker);
+    rig.peer = attacker;
     rig.send(0, &made("attacker", 0, LIMIT, Full::Series, START));
     rig.cut(START + 1);
     // three quarters of them expire, and the newcomer wants
     for round in 1..=9 {
-        rig.cores[0].comes_from(attacker);
+        rig.peer = attacker;
         rig.send(0, &made("attacker", 0, LIMIT * 3 / 4, Full::Series, START + round * SECOND));
-        rig.cores[0].comes_from(newcomer);
+        rig.peer = newcomer;
         rig.send(0, &made("newcomer", u64::MAX, 1, Full::Series, START + round * SECOND));
         rig.cut(START + round * 10 * SECOND);
     }
     assert!(rig.registry.live() < LIMIT, "there is room");
-    rig.cores[0].comes_from(newcomer);
+    rig.peer = newcomer;
     let more = made("newcomer", 1, LIMIT, Full::Series, START + SECOND);
     assert!(rig.send(0, &more).rejected > 0, "until it is full, and the newcomer wants more");
     rig.cut(START + 100 * SECOND);
-    rig.cores[0].comes_from(attacker);
+    rig.peer = attacker;
     let deltas = (0..20).map(|i| number(&[("k", &format!("new.{i}"))], START, START, int(3))).collect();
     let receipt = rig.send(0, &request_of("attacker", vec![sum("d", DELTA, true, deltas)]));
     assert_eq!(receipt.rejected, 0);

@@ -4,7 +4,7 @@
 use crate::common::*;
 use catchment::ingest::{Slice, Sliced};
 use catchment::ledger::Note;
-use catchment::model::{Input, Kind, Receipt, Reject};
+use catchment::model::{Door, Kind, Receipt, Reject};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
@@ -88,7 +88,7 @@ fn gathered(all: &[ExportMetricsServiceRequest]) -> ExportMetricsServiceRequest 
 fn send(rig: &mut Rig, body: &[u8], mut between: impl FnMut(&mut Rig)) -> (Result<Receipt, String>, usize) {
     let mut part = None;
     for slices in 1..1_000_000 {
-        let (end, _) = rig.cores[0].export_part(Input::OtlpHttp, body, &mut part, &mut rig.tally);
+        let (end, _) = rig.cores[0].export_part(Door::OtlpHttp.into(), body, &mut part, &mut rig.tally);
         assert!(rig.tally.balanced(), "after each slice: {:?}", rig.tally);
         if let Some(end) = end {
             assert!(part.is_none() && !rig.cores[0].is_applying());
@@ -106,8 +106,7 @@ fn seen(rig: &mut Rig, boundary: u64) -> (Vec<String>, Vec<u64>) {
         out.delta.iter().chain(&out.cumulative).flat_map(each_point).map(|point| format!("{point:?}")).collect();
     points.sort();
     let tally = &rig.tally;
-    let of_kind =
-        |kind| [Input::OtlpGrpc, Input::OtlpHttp].map(|i| (tally.received(i, kind), tally.rejected_by(i, kind)));
+    let of_kind = |kind| Door::ALL.map(|door| (tally.received(door, kind), tally.rejected_by(door, kind)));
     let mut counts: Vec<u64> = Kind::ALL.iter().flat_map(|kind| of_kind(*kind)).flat_map(|(a, b)| [a, b]).collect();
     for note in [Note::SeriesBorn, Note::TextsCut, Note::SumDropped, Note::Reset] {
         counts.push(tally.noted(note));
@@ -249,7 +248,7 @@ fn one_request_in_slices_is_applied_at_a_time() {
             if ended[i] {
                 continue;
             }
-            let (end, _) = rig.cores[0].export_part(Input::OtlpGrpc, &bodies[i], &mut parts[i], &mut rig.tally);
+            let (end, _) = rig.cores[0].export_part(Door::OtlpGrpc.into(), &bodies[i], &mut parts[i], &mut rig.tally);
             ended[i] = end.is_some_and(|end| end.unwrap().points == 20);
             let applying = parts.iter().flatten().filter(|part| part.is_applying()).count();
             assert!(applying <= 1);
@@ -325,7 +324,7 @@ fn a_point_that_is_larger_than_a_slice_ends() {
     for body in [one.clone(), one.repeat(20)] {
         let mut part = None;
         let end = (0..1_000).find_map(|_| {
-            let (end, _) = rig.cores[0].export_part(Input::OtlpHttp, &body, &mut part, &mut rig.tally);
+            let (end, _) = rig.cores[0].export_part(Door::OtlpHttp.into(), &body, &mut part, &mut rig.tally);
             end
         });
         let receipt = end.expect("it has an end").unwrap();

@@ -106,8 +106,8 @@ fn m30_a_new_summary_beyond_the_limit_is_rejected_and_a_known_one_goes_on() {
     assert_eq!(rig.tally.rejected(Reject::SeriesLimit), 1);
     assert_eq!(summaries(&rig.cut(T + SECOND).cumulative)[0].count, 2);
     assert_eq!(rig.tally.noted(Note::Overflowed), 0);
-    let input = catchment::model::Input::OtlpGrpc;
-    assert_eq!((rig.tally.applied(input, Kind::Summary), rig.tally.rejected_by(input, Kind::Summary)), (2, 1));
+    let door = catchment::model::Door::OtlpGrpc;
+    assert_eq!((rig.tally.applied(door, Kind::Summary), rig.tally.rejected_by(door, Kind::Summary)), (2, 1));
 }
 
 #[test]

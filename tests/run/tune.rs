@@ -147,7 +147,7 @@ fn small_capture(folder: &Folder) -> String {
     let (recorder, tap) = catchment::capture::Recorder::start(&path, 1 << 20).unwrap();
     let points = vec![number(&[("k", "v")], START, START + 1, int(3))];
     let body = request_of("svc", vec![sum("m", 1, true, points)]).encode_to_vec();
-    tap.record(catchment::model::Input::OtlpHttp, 1, &body);
+    tap.record(catchment::model::Door::OtlpHttp.into(), 1, &body);
     drop(tap);
     assert_eq!(recorder.finish().unwrap().requests, 1);
     path.display().to_string()

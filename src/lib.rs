@@ -16,7 +16,7 @@
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
 //! | 3 | wire aggregate | varints, tags, readers, writers; arithmetic of every kind |
 //! | 2 | ledger log | points counted; lines for people |
-//! | 1 | model sync clock files units nearest places | vocabulary; atomics behind a loom switch; time as a value; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
+//! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
 //! | 0 | limits | every bound, in one place |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #![warn(missing_docs)]
@@ -27,6 +27,7 @@
 pub mod aggregate;
 pub mod capture;
 pub mod cells;
+pub mod chance;
 #[cfg(not(loom))]
 pub mod cli;
 pub mod clock;

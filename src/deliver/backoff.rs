@@ -1,30 +1,12 @@
 //! When to try again: exponential back-off with jitter, or what the server says, clamped (E1, E4).
 //!
-//! Does not know: clocks, requests. Randomness is a seed.
+//! Does not know: clocks, requests. Chance is an argument.
 //!
 //! Invariants: a wait is never longer than ten times the longest back-off; without advice it lies between half of the
 //! exponential step and the whole of it.
 
+use crate::chance::Chance;
 use std::time::Duration;
-
-/// Chance from a seed: SplitMix64. Jitter needs no better.
-pub(super) struct Jitter(u64);
-
-impl Jitter {
-    pub(super) fn new(seed: u64) -> Self {
-        Jitter(seed)
-    }
-
-    /// Uniform in `0..=max_ns`, near enough.
-    fn below(&mut self, max_ns: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        z % (max_ns.saturating_add(1)).max(1)
-    }
-}
 
 /// The wait before try number `tries + 1`, ns. A server's advice of zero is no advice: it would have us spin.
 pub(super) fn wait_ns(
@@ -32,7 +14,7 @@ pub(super) fn wait_ns(
     advice: Option<Duration>,
     first: Duration,
     longest: Duration,
-    jitter: &mut Jitter,
+    chance: &mut Chance,
 ) -> u64 {
     let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let clamp = nanos(longest).saturating_mul(10);
@@ -42,9 +24,9 @@ pub(super) fn wait_ns(
         // never earlier than told; a little later, so that not all clients come back at once
         Some(advice) if !advice.is_zero() => {
             let told = nanos(advice);
-            told.saturating_add(jitter.below(nanos(first) / 2)).min(clamp)
+            told.saturating_add(chance.up_to(nanos(first) / 2)).min(clamp)
         }
-        _ => step / 2 + jitter.below(step - step / 2),
+        _ => step / 2 + chance.up_to(step - step / 2),
     }
 }
 
@@ -59,23 +41,23 @@ mod tests {
     #[test]
     fn grows_with_jitter_to_the_longest() {
         for seed in 0..200 {
-            let mut jitter = Jitter::new(seed);
+            let mut chance = Chance::new(seed);
             for tries in 1..100 {
                 let step = (500u64 << (tries - 1).min(20)).min(30_000) * 1_000_000;
-                let wait = wait_ns(tries, None, FIRST, LONGEST, &mut jitter);
+                let wait = wait_ns(tries, None, FIRST, LONGEST, &mut chance);
                 assert!((step / 2..=step).contains(&wait), "try {tries}: {wait}");
             }
         }
         let waits: std::collections::HashSet<u64> =
-            (0..100).map(|seed| wait_ns(1, None, FIRST, LONGEST, &mut Jitter::new(seed))).collect();
+            (0..100).map(|seed| wait_ns(1, None, FIRST, LONGEST, &mut Chance::new(seed))).collect();
         assert!(waits.len() > 90, "jitter must tell clients apart");
     }
 
     /// E4: advice is a floor, clamped to ten times the longest back-off.
     #[test]
     fn advice_is_kept_and_clamped() {
-        let mut jitter = Jitter::new(1);
-        let mut wait = |advice| wait_ns(1, Some(Duration::from_secs(advice)), FIRST, LONGEST, &mut jitter);
+        let mut chance = Chance::new(1);
+        let mut wait = |advice| wait_ns(1, Some(Duration::from_secs(advice)), FIRST, LONGEST, &mut chance);
         assert!((7_000_000_000..=7_250_000_000).contains(&wait(7)));
         assert_eq!(wait(301), 300_000_000_000);
         assert_eq!(wait(u64::MAX), 300_000_000_000);

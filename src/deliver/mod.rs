@@ -72,10 +72,10 @@ pub use stats::StatsRow;
 pub use tls::Tls;
 pub use writer::check_files;
 
-use crate::clock::Now;
+use crate::chance::Chance;
+use crate::clock::Clock;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, DESTINATIONS_MAX, IN_FLIGHT_MAX};
 use crate::net::hops::Hops;
-use backoff::Jitter;
 use exporter::Exporter;
 use queue::{Bell, PollBell, Port, Shared};
 use transport::Names;
@@ -94,7 +94,7 @@ pub struct Options {
     /// Requests in flight to a destination that does not say otherwise, 1 to 64.
     pub in_flight: usize,
     /// Reads both clocks; the room never asks the OS itself.
-    pub clock: fn() -> Now,
+    pub clock: &'static dyn Clock,
     /// Seed of the jitter; should differ between processes.
     pub seed: u64,
     /// Every core has a shard: delivery works in short pieces (`pace`).
@@ -105,7 +105,7 @@ pub struct Options {
 
 impl Options {
     /// The defaults of `limits`, with the clock and the seed of the caller.
-    pub fn new(clock: fn() -> Now, seed: u64) -> Self {
+    pub fn new(clock: &'static dyn Clock, seed: u64) -> Self {
         Options {
             backoff_first: BACKOFF_FIRST,
             backoff_max: BACKOFF_MAX,
@@ -121,7 +121,7 @@ impl Options {
 /// The threads; stops them. Dropped without `shutdown`, they go on until the process ends.
 pub struct Handle {
     shared: Arc<Shared>,
-    clock: fn() -> Now,
+    clock: &'static dyn Clock,
     worker: Option<JoinHandle<io::Result<worker::Left>>>,
     writers: Vec<(JoinHandle<()>, mpsc::Receiver<()>)>,
 }
@@ -185,8 +185,8 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
                 continue;
             }
         };
-        let jitter = Jitter::new(options.seed ^ number as u64);
-        let writer = Writer { port: port.clone(), shared: shared.clone(), sink, options, jitter };
+        let chance = Chance::new(options.seed ^ number as u64);
+        let writer = Writer { port: port.clone(), shared: shared.clone(), sink, options, chance };
         handle.writers.push(spawn_writer(writer, &port)?);
     }
     if !network.is_empty() {
@@ -233,7 +233,7 @@ impl Handle {
     /// Producers should have stopped: what is offered later stays queued. May be called again with an earlier deadline.
     pub fn stop(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
-        let stop_at = (self.clock)().mono_ns.saturating_add(left.as_nanos() as u64).min(u64::MAX - 1);
+        let stop_at = self.clock.mono_ns().saturating_add(left.as_nanos() as u64).min(u64::MAX - 1);
         self.shared.stop_at.store(stop_at, Ordering::Release);
         self.shared.ring_all();
     }

@@ -32,7 +32,7 @@ use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
 use super::Options;
-use super::backoff::{Jitter, wait_ns};
+use super::backoff::wait_ns;
 use super::destination::{Compression, Destination};
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::ledger::Dropped;
@@ -40,6 +40,7 @@ use super::outcome::{Outcome, UNREADABLE, Why};
 use super::pace::Pace;
 use super::queue::{Encoded, PollBell, Port, Shared};
 use super::warn::Warner;
+use crate::chance::Chance;
 use crate::clock::Now;
 use crate::limits::{IN_FLIGHT_LIMIT, MAX_BODY_BYTES_DEFAULT, SPLIT_BYTES_MIN};
 use crate::otlp::split::halves;
@@ -132,7 +133,7 @@ pub(super) struct Lane {
     first_token: usize,
     /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
-    jitter: Jitter,
+    chance: Chance,
     warner: Warner,
     woken: Arc<Woken>,
     waker: Waker,
@@ -156,7 +157,7 @@ impl Lane {
             slots: (0..in_flight).map(|_| None).collect(),
             first_token: 1 + number * TOKENS_EACH,
             quiet_until_ns: 0,
-            jitter: Jitter::new(options.seed ^ (number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
+            chance: Chance::new(options.seed ^ (number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
             warner: Warner::default(),
             waker: Waker::from(woken.clone()),
             woken,
@@ -167,9 +168,9 @@ impl Lane {
     /// Moves this destination as far as it goes now, or until its piece of time is over.
     fn turn(&mut self, registry: &mio::Registry, options: &Options, pace: &Pace) {
         self.exporter.new_turn();
-        let begun = (options.clock)().mono_ns;
+        let begun = options.clock.mono_ns();
         for _ in 0..ROUNDS_MAX {
-            let now = (options.clock)();
+            let now = options.clock.now();
             if pace.is_over(now.mono_ns - begun) {
                 self.woken.0.store(true, Ordering::Relaxed);
                 break;
@@ -399,7 +400,7 @@ impl Lane {
             .unwrap_or("check that the destination runs and can be reached; the data is kept and tried again");
         self.warner.failed(&self.port.name, &why.what, remedy, now.mono_ns);
         let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
-        let wait = wait_ns(held.tries, after, options.backoff_first, options.backoff_max, &mut self.jitter);
+        let wait = wait_ns(held.tries, after, options.backoff_first, options.backoff_max, &mut self.chance);
         let until_ns = now.mono_ns.saturating_add(wait);
         if after.is_some_and(|after| !after.is_zero()) {
             self.port.stats.throttled.add(1);
@@ -452,7 +453,7 @@ pub(super) fn run(
     let mut events = Events::with_capacity(EVENTS);
     let mut pace = Pace::new(options.cores_are_shared);
     loop {
-        let now = (options.clock)();
+        let now = options.clock.now();
         let stop_at = shared.stop_at();
         if stop_at.is_some_and(|at| now.mono_ns >= at || lanes.iter().all(Lane::is_empty)) {
             return Ok(lanes.into_iter().map(|lane| (lane.first_token / TOKENS_EACH, lane.count_left())).collect());
@@ -476,11 +477,11 @@ pub(super) fn run(
                 lane.exporter.on_event(token % TOKENS_EACH, event);
             }
         }
-        let begun = (options.clock)().mono_ns;
+        let begun = options.clock.mono_ns();
         for lane in &mut lanes {
             lane.turn(poll.registry(), options, &pace);
         }
-        let spent = (options.clock)().mono_ns - begun;
+        let spent = options.clock.mono_ns() - begun;
         if let Some(rest) = pace.rest(spent, stop_at.is_some() || lanes.iter().any(Lane::is_pressed)) {
             std::thread::sleep(rest);
         }

@@ -22,11 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Options;
-use super::backoff::{Jitter, wait_ns};
+use super::backoff::wait_ns;
 use super::destination::{Destination, Target};
 use super::ledger::Dropped;
 use super::queue::{Encoded, Port, Shared};
 use super::warn::Warner;
+use crate::chance::Chance;
 use crate::files;
 use crate::otlp::json_out::write_json;
 
@@ -132,7 +133,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Sink,
     pub(super) options: Options,
-    pub(super) jitter: Jitter,
+    pub(super) chance: Chance,
 }
 
 impl Writer {
@@ -144,7 +145,7 @@ impl Writer {
         let mut reopened = 0;
         loop {
             let stop_at = self.shared.stop_at();
-            let now_ns = (self.options.clock)().mono_ns;
+            let now_ns = self.options.clock.mono_ns();
             let asked = self.shared.reopened();
             if std::mem::replace(&mut reopened, asked) != asked && self.sink.path.is_some() && self.sink.open.is_some()
             {
@@ -191,7 +192,7 @@ impl Writer {
         if let Err(error) = write_json(&batch.bytes, line) {
             let text = format!("an encoded request cannot be written as JSON: {error}");
             port.stats.message(&text);
-            warner.failed(&port.name, &text, "this is a bug: report it", (self.options.clock)().mono_ns);
+            warner.failed(&port.name, &text, "this is a bug: report it", self.options.clock.mono_ns());
             return Some(Some((Dropped::Malformed, batch.points)));
         }
         line.push(b'\n');
@@ -205,7 +206,7 @@ impl Writer {
                     return Some(None);
                 }
                 Err(error) => {
-                    let now_ns = (self.options.clock)().mono_ns;
+                    let now_ns = self.options.clock.mono_ns();
                     self.sink.reset();
                     port.stats.tries_retryable.add(1);
                     port.stats.message(&error.to_string());
@@ -215,7 +216,7 @@ impl Writer {
                         break;
                     }
                     let wait =
-                        wait_ns(tries, None, self.options.backoff_first, self.options.backoff_max, &mut self.jitter);
+                        wait_ns(tries, None, self.options.backoff_first, self.options.backoff_max, &mut self.chance);
                     if !self.pause(wait) {
                         *torn = written > 0;
                         return None;
@@ -252,9 +253,9 @@ impl Writer {
 
     /// Waits, at most until the deadline; false if that came first.
     fn pause(&self, wait_ns: u64) -> bool {
-        let until = (self.options.clock)().mono_ns.saturating_add(wait_ns);
+        let until = self.options.clock.mono_ns().saturating_add(wait_ns);
         loop {
-            let now = (self.options.clock)().mono_ns;
+            let now = self.options.clock.mono_ns();
             if self.shared.stop_at().is_some_and(|at| now >= at) {
                 return false;
             }

@@ -1,10 +1,27 @@
 //! The OS clock and what the machine has: the only place that asks, with `machine`.
 
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
 
 static START: OnceLock<Instant> = OnceLock::new();
+
+/// The system's clocks, for rooms that are given a `Clock`.
+pub static SYSTEM: System = System;
+
+/// See `SYSTEM`.
+#[derive(Debug)]
+pub struct System;
+
+impl Clock for System {
+    fn now(&self) -> Now {
+        now()
+    }
+
+    fn mono_ns(&self) -> u64 {
+        mono()
+    }
+}
 
 /// Both clocks.
 pub fn now() -> Now {

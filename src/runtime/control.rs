@@ -825,7 +825,7 @@ pub(super) mod tests {
             directory: crate::flush::Owner::new(shard, flush, house.registry.clone()).1,
         });
         let windows = windows.collect();
-        let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(clock::now, 1)).unwrap();
+        let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(&clock::SYSTEM, 1)).unwrap();
         let started = Now { mono_ns: 1, wall_ns: 1 };
         let pages = Vec::new();
         let parts =

@@ -287,7 +287,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         hops: Some(hops),
         cores_are_shared: plan.shards >= cores,
         in_flight: memory.in_flight,
-        ..deliver::Options::new(clock::now, seed)
+        ..deliver::Options::new(&clock::SYSTEM, seed)
     };
     let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
 

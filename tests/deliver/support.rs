@@ -7,22 +7,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-use catchment::clock::Now;
+use catchment::clock::{Clock, Now};
 use catchment::deliver::{Destination, DestinationRow, Encoded, Options, Sender, StatsRow, parse_out};
 
 /// The longest any test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The OS clocks.
-pub fn clock() -> Now {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Now { mono_ns: START.get_or_init(Instant::now).elapsed().as_nanos() as u64, wall_ns: wall.as_nanos() as u64 }
+#[derive(Debug)]
+pub struct OsClock;
+
+impl Clock for OsClock {
+    fn now(&self) -> Now {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Now { mono_ns: START.get_or_init(Instant::now).elapsed().as_nanos() as u64, wall_ns: wall.as_nanos() as u64 }
+    }
 }
 
 /// Short back-off.
 pub fn options() -> Options {
-    let mut options = Options::new(clock, 42);
+    let mut options = Options::new(&OsClock, 42);
     options.backoff_first = Duration::from_millis(4);
     options.backoff_max = Duration::from_millis(100);
     options

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use catchment::clock::Now;
+use catchment::clock::{ManualClock, Now};
 use catchment::deliver::{Compression, Dropped, Encoded, Offer, Options, Target, parse_out, start};
 use catchment::model::Temporality;
 
@@ -97,11 +96,10 @@ fn what_cannot_be_written_is_counted() {
 /// A file that was moved or removed is opened anew before the next line, and on request at once; a line is in one file.
 #[test]
 fn a_file_that_was_moved_or_removed_is_opened_anew() {
-    static TIME: AtomicU64 = AtomicU64::new(1);
+    static TIME: ManualClock = ManualClock::new(Now::at(1), 0);
     let path = path("rotated");
     let destination = parse_out(&format!("file:{}", path.display())).unwrap();
-    let at = || Now::at(TIME.load(Relaxed));
-    let (sender, handle) = start(vec![destination], Options { clock: at, ..options() }).unwrap();
+    let (sender, handle) = start(vec![destination], Options { clock: &TIME, ..options() }).unwrap();
     let mut points = 0;
     let mut line = |url: &str| {
         assert_eq!(sender.offer(0, request(url, 1)), Offer::Queued);
@@ -113,7 +111,7 @@ fn a_file_that_was_moved_or_removed_is_opened_anew() {
             urls.iter().map(|url| format!("{{\"resourceMetrics\":[{{\"schemaUrl\":\"{url}\"}}]}}\n")).collect();
         assert_eq!(std::fs::read_to_string(path).unwrap(), lines, "{}", path.display());
     };
-    let second = || TIME.fetch_add(1_000_000_001, Relaxed);
+    let second = || TIME.advance(1_000_000_001);
     let old = path.with_extension("1");
     line("a");
     second();

@@ -7,7 +7,7 @@
 //! | 13 | main cli | words in, exit code out; one file per subcommand |
 //! | 12 | tune | measures the two below it |
 //! | 11 | runtime load | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone |
-//! | 10 | telemetry | own metrics, ledger pages |
+//! | 10 | config telemetry | what is asked for, settled; own metrics, ledger pages |
 //! | 9 | listen deliver capture | doors with sockets; queue, retry, exporters; recorded requests |
 //! | 8 | ingest flush | staging, routes, commit; cut, merge, batches |
 //! | 7 | series | who exists, who owns: index, groups, slabs |
@@ -31,6 +31,8 @@ pub mod chance;
 #[cfg(not(loom))]
 pub mod cli;
 pub mod clock;
+#[cfg(not(loom))]
+pub mod config;
 pub mod deliver;
 pub mod examples;
 mod files;

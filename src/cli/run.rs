@@ -1,5 +1,6 @@
 //! `catchment run`: flags as typed, then one fallible step to a settled plan.
 
+use crate::config::{Pin, Plan};
 use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_out};
 use crate::limits::{
     ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
@@ -9,7 +10,7 @@ use crate::limits::{
 use crate::model::Temporality;
 use crate::otlp::attributes::Limits;
 use crate::prometheus::Translation;
-use crate::runtime::{Pin, Plan, clock};
+use crate::runtime::clock;
 use crate::series::peers;
 use crate::units::{count, duration, part_of, size};
 use clap::{Args, ValueEnum};

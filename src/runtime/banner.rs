@@ -1,7 +1,8 @@
 //! The first lines a user sees: what listens where, where results go, limits in force, what to try next.
 
+use super::Memory;
 use super::bind::Addresses;
-use super::{Memory, Plan};
+use crate::config::Plan;
 use crate::log;
 use crate::log::quoted;
 use std::fmt::Write;

@@ -3,7 +3,7 @@
 //! A fixed port is first bound once without `SO_REUSEPORT`, so that a port in use is an error and two instances never
 //! share one silently. Port 0: the first shard's port goes to the others.
 
-use super::Plan;
+use crate::config::Plan;
 use crate::files;
 use crate::listen::bind as listen_at;
 use crate::model::Door;

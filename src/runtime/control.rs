@@ -15,9 +15,10 @@ use super::closing::Closing;
 use super::count::Count;
 use super::losses::{self, AtDoors, Losses, REFUSALS};
 use super::signals::{self, Account};
-use super::{DRAINING, House, LAST_CUT, Memory, Plan, QUITTING, clock, scrape};
+use super::{DRAINING, House, LAST_CUT, Memory, QUITTING, clock, scrape};
 use crate::capture;
 use crate::clock::Now;
+use crate::config::Plan;
 use crate::deliver::{self, DestinationRow, Sender};
 use crate::flush::Directory;
 use crate::ledger::{self, Tally};
@@ -752,11 +753,10 @@ impl PageStream for Stream {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::ledger::Book;
-    use crate::model::Temporality;
-    use crate::runtime::{Pin, RUNNING};
+    use crate::runtime::RUNNING;
     use crate::series::registry::{self, Registry};
     use crate::series::slab::SlabWriter;
     use crate::sync::cut::{CutBoard, Due, Switch};
@@ -766,42 +766,9 @@ pub(super) mod tests {
     const SHARDS: usize = 3;
     const INTERVAL: Duration = Duration::from_secs(10);
 
-    /// Without doors and destinations.
-    pub(in super::super) fn plan() -> Plan {
-        Plan {
-            shards: SHARDS,
-            shards_free: false,
-            connections: 10,
-            connections_free: true,
-            pin: Pin::Off,
-            otlp_grpc: None,
-            otlp_http: None,
-            prometheus: None,
-            translation: prometheus::Translation::default(),
-            created: true,
-            admin: None,
-            allowed_hosts: Vec::new(),
-            outs: Vec::new(),
-            interval: INTERVAL,
-            temporality: Temporality::Cumulative,
-            series_limit: 10,
-            peer_share: 5_000,
-            memory_limit: None,
-            max_body: 1 << 20,
-            attributes: crate::otlp::attributes::Limits::DEFAULT,
-            expire: INTERVAL * 3,
-            max_future: INTERVAL,
-            shutdown_timeout: INTERVAL,
-            shutdown_delay: Duration::ZERO,
-            log: "error".into(),
-            capture: None,
-            ports_file: None,
-        }
-    }
-
     /// A process of three shards none of which runs: the test does what they would do.
     fn control() -> Control {
-        let mut plan = plan();
+        let mut plan = Plan { shards: SHARDS, ..Plan::sample() };
         let slabs = (0..SHARDS).map(|_| SlabWriter::new().1).collect();
         let options = registry::Options { series_limit: 10, group_limit: 10, memory_limit: usize::MAX };
         let poll = mio::Poll::new().unwrap();

@@ -6,7 +6,7 @@
 //!
 //! Destinations count twice: one connection is closed while the next is made, and names are looked up meanwhile.
 
-use super::Plan;
+use crate::config::Plan;
 use crate::limits::{PAGE_CONNECTIONS_MAX, PROCESS_DESCRIPTORS, SHARD_DESCRIPTORS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -53,7 +53,7 @@ mod tests {
 
     fn plan(shards: usize, outs: &[&str]) -> Plan {
         let outs = outs.iter().map(|out| parse_out(out).unwrap()).collect();
-        let base = super::super::control::tests::plan();
+        let base = Plan::sample();
         Plan { shards, connections: CONNECTIONS_DEFAULT, connections_free: true, outs, ..base }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Does not know: what is wrong in any case; that is refused where it is read. Bounds: a line each.
 
-use super::Plan;
 use super::machine::Available;
+use crate::config::Plan;
 use crate::deliver::Target;
 use crate::limits::MIB;
 use std::net::SocketAddr;
@@ -67,7 +67,6 @@ fn all(plan: &Plan, there: &Available, cores: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::control::tests::plan;
     use super::super::machine::Source;
     use super::*;
     use crate::deliver::parse_out;
@@ -79,7 +78,7 @@ mod tests {
     fn what_can_hardly_be_meant_is_doubted() {
         let there = Available { bytes: 2 * GIB, source: Source::Machine };
         let check = |change: &dyn Fn(&mut Plan), wanted: &[&[&str]]| {
-            let mut plan = plan();
+            let mut plan = Plan::sample();
             change(&mut plan);
             let found = all(&plan, &there, 3);
             assert_eq!(found.len(), wanted.len(), "{found:?}");

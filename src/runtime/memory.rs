@@ -7,7 +7,7 @@
 //! What was typed is kept where `--memory-limit` was typed, and else shrinks last: `auto` starts wherever it is.
 //! A value that is its default counts as not typed.
 
-use super::Plan;
+use crate::config::Plan;
 use crate::deliver::Destination;
 use crate::limits::*;
 
@@ -202,7 +202,7 @@ mod tests {
             connections: CONNECTIONS_DEFAULT,
             connections_free: true,
             outs,
-            ..super::super::control::tests::plan()
+            ..Plan::sample()
         }
     }
 

@@ -36,7 +36,8 @@ pub use bind::remove_ports;
 pub use memory::Memory;
 
 use crate::capture;
-use crate::deliver::{self, Destination};
+use crate::config::{Pin, Plan};
+use crate::deliver;
 use crate::files;
 use crate::flush;
 use crate::ingest;
@@ -46,88 +47,15 @@ use crate::limits::{
 };
 use crate::model::Temporality;
 use crate::net::hops::Hops;
-use crate::otlp::attributes;
 use crate::series::peers::Shares;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::allocator;
 use crate::sync::cut::CutBoard;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-
-/// `--pin`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// Pin, and fail if that cannot be done.
-    On,
-    /// Leave it to the scheduler.
-    Off,
-    /// Pin when every shard can have a core of its own.
-    Auto,
-}
-
-/// What to run: settled, checked options.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Shards.
-    pub shards: usize,
-    /// Nobody has asked for that number: fewer will do where memory is short.
-    pub shards_free: bool,
-    /// Connections on the OTLP doors, over all shards.
-    pub connections: usize,
-    /// Nobody has asked for that number.
-    pub connections_free: bool,
-    /// Pinning.
-    pub pin: Pin,
-    /// OTLP/gRPC door.
-    pub otlp_grpc: Option<SocketAddr>,
-    /// OTLP/HTTP door.
-    pub otlp_http: Option<SocketAddr>,
-    /// Scrape door.
-    pub prometheus: Option<SocketAddr>,
-    /// How names are translated there.
-    pub translation: crate::prometheus::Translation,
-    /// Whether OpenMetrics pages have `_created` series.
-    pub created: bool,
-    /// Admin door.
-    pub admin: Option<SocketAddr>,
-    /// Names that the scrape and admin doors go by.
-    pub allowed_hosts: Vec<String>,
-    /// Destinations.
-    pub outs: Vec<Destination>,
-    /// Interval between cuts.
-    pub interval: Duration,
-    /// Temporality of destinations that ask for none.
-    pub temporality: Temporality,
-    /// Live series.
-    pub series_limit: usize,
-    /// What a peer may have of what is live while others are refused, in hundredths of a percent.
-    pub peer_share: u32,
-    /// Bytes; `None`: three quarters of what there is.
-    pub memory_limit: Option<usize>,
-    /// What attributes of points, resources and scopes may be.
-    pub attributes: attributes::Limits,
-    /// Bytes of one request.
-    pub max_body: usize,
-    /// Idle time after which a series is forgotten.
-    pub expire: Duration,
-    /// How far ahead of our clock points may be dated.
-    pub max_future: Duration,
-    /// Time to deliver what is left at the end.
-    pub shutdown_timeout: Duration,
-    /// Time between the signal and the end's beginning, in which `/readyz` says so.
-    pub shutdown_delay: Duration,
-    /// Log filter.
-    pub log: String,
-    /// Where to record requests, and how many bytes of them.
-    pub capture: Option<(PathBuf, usize)>,
-    /// Where to write the bound addresses.
-    pub ports_file: Option<PathBuf>,
-}
 
 /// Phases of the process.
 const RUNNING: u8 = 0;

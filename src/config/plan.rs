@@ -1,0 +1,115 @@
+//! The settled plan: what to run, every value checked.
+
+use crate::deliver::Destination;
+use crate::model::Temporality;
+use crate::otlp::attributes;
+use crate::prometheus::Translation;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `--pin`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// Pin, and fail if that cannot be done.
+    On,
+    /// Leave it to the scheduler.
+    Off,
+    /// Pin when every shard can have a core of its own.
+    Auto,
+}
+
+/// What to run: settled, checked options.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Shards.
+    pub shards: usize,
+    /// Nobody has asked for that number: fewer will do where memory is short.
+    pub shards_free: bool,
+    /// Connections on the OTLP doors, over all shards.
+    pub connections: usize,
+    /// Nobody has asked for that number.
+    pub connections_free: bool,
+    /// Pinning.
+    pub pin: Pin,
+    /// OTLP/gRPC door.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP/HTTP door.
+    pub otlp_http: Option<SocketAddr>,
+    /// Scrape door.
+    pub prometheus: Option<SocketAddr>,
+    /// How names are translated there.
+    pub translation: Translation,
+    /// Whether OpenMetrics pages have `_created` series.
+    pub created: bool,
+    /// Admin door.
+    pub admin: Option<SocketAddr>,
+    /// Names that the scrape and admin doors go by.
+    pub allowed_hosts: Vec<String>,
+    /// Destinations.
+    pub outs: Vec<Destination>,
+    /// Interval between cuts.
+    pub interval: Duration,
+    /// Temporality of destinations that ask for none.
+    pub temporality: Temporality,
+    /// Live series.
+    pub series_limit: usize,
+    /// What a peer may have of what is live while others are refused, in hundredths of a percent.
+    pub peer_share: u32,
+    /// Bytes; `None`: three quarters of what there is.
+    pub memory_limit: Option<usize>,
+    /// What attributes of points, resources and scopes may be.
+    pub attributes: attributes::Limits,
+    /// Bytes of one request.
+    pub max_body: usize,
+    /// Idle time after which a series is forgotten.
+    pub expire: Duration,
+    /// How far ahead of our clock points may be dated.
+    pub max_future: Duration,
+    /// Time to deliver what is left at the end.
+    pub shutdown_timeout: Duration,
+    /// Time between the signal and the end's beginning, in which `/readyz` says so.
+    pub shutdown_delay: Duration,
+    /// Log filter.
+    pub log: String,
+    /// Where to record requests, and how many bytes of them.
+    pub capture: Option<(PathBuf, usize)>,
+    /// Where to write the bound addresses.
+    pub ports_file: Option<PathBuf>,
+}
+
+#[cfg(test)]
+impl Plan {
+    /// Without doors and destinations.
+    pub(crate) fn sample() -> Plan {
+        Plan {
+            shards: 3,
+            shards_free: false,
+            connections: 10,
+            connections_free: true,
+            pin: Pin::Off,
+            otlp_grpc: None,
+            otlp_http: None,
+            prometheus: None,
+            translation: Translation::default(),
+            created: true,
+            admin: None,
+            allowed_hosts: Vec::new(),
+            outs: Vec::new(),
+            interval: Duration::from_secs(10),
+            temporality: Temporality::Cumulative,
+            series_limit: 10,
+            peer_share: 5_000,
+            memory_limit: None,
+            max_body: 1 << 20,
+            attributes: attributes::Limits::DEFAULT,
+            expire: Duration::from_secs(30),
+            max_future: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(10),
+            shutdown_delay: Duration::ZERO,
+            log: "error".into(),
+            capture: None,
+            ports_file: None,
+        }
+    }
+}

@@ -66,8 +66,16 @@ pub mod wire;
 /// Version and commit, as `--version` shows them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CATCHMENT_COMMIT"), ")");
 
-/// Exit code of bad usage: what is asked for cannot be meant.
-pub const USAGE: u8 = 2;
+// The exit codes of every command; they stand here because `load` uses them, and it imports no room of the server's.
+
+/// Exit code where all went well.
+pub const SUCCESS: u8 = 0;
 
 /// Exit code of a failure at run time.
 pub const FAILURE: u8 = 1;
+
+/// Exit code of bad usage: what is asked for cannot be meant.
+pub const USAGE: u8 = 2;
+
+/// Exit code where some points did not arrive: dropped, not delivered, or not acknowledged.
+pub const INCOMPLETE: u8 = 3;

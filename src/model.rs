@@ -406,6 +406,20 @@ pub enum Refusal {
     },
 }
 
+/// Number of a settled plan: of the plan that the process starts with, and of each that takes its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlanNumber(u32);
+
+impl PlanNumber {
+    /// Of the plan that the process starts with.
+    pub const FIRST: PlanNumber = PlanNumber(0);
+
+    /// As a number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

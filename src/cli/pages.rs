@@ -76,8 +76,8 @@ impl Man {
 fn write(bytes: &[u8]) -> Result<u8, String> {
     match io::stdout().lock().write_all(bytes) {
         // `catchment man | head` has what it wanted
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(crate::SUCCESS),
         Err(error) => Err(format!("standard output cannot be written: {error}")),
-        Ok(()) => Ok(0),
+        Ok(()) => Ok(crate::SUCCESS),
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::{
     CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB,
     NAME_BYTES_LIMIT, NAME_BYTES_MIN, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
-use crate::model::Temporality;
+use crate::model::{PlanNumber, Temporality};
 use crate::otlp::attributes::Limits;
 use crate::prometheus::Translation;
 use crate::runtime::clock;
@@ -540,6 +540,7 @@ impl Options {
             TemporalityWord::Delta => Temporality::Delta,
         };
         let plan = Plan {
+            number: PlanNumber::FIRST,
             shards,
             shards_free: self.shards == "auto",
             connections,

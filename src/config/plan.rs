@@ -1,7 +1,7 @@
 //! The settled plan: what to run, every value checked.
 
 use crate::deliver::Destination;
-use crate::model::Temporality;
+use crate::model::{PlanNumber, Temporality};
 use crate::otlp::attributes;
 use crate::prometheus::Translation;
 use std::net::SocketAddr;
@@ -22,6 +22,8 @@ pub enum Pin {
 /// What to run: settled, checked options.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// Which one of this process it is.
+    pub number: PlanNumber,
     /// Shards.
     pub shards: usize,
     /// Nobody has asked for that number: fewer will do where memory is short.
@@ -83,6 +85,7 @@ impl Plan {
     /// Without doors and destinations.
     pub(crate) fn sample() -> Plan {
         Plan {
+            number: PlanNumber::FIRST,
             shards: 3,
             shards_free: false,
             connections: 10,

@@ -168,7 +168,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     }
     let text = if options.json { outcome.json() + "\n" } else { outcome.summary() };
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;
-    Ok(if outcome.is_exact() { 0 } else { 3 })
+    Ok(if outcome.is_exact() { crate::SUCCESS } else { crate::INCOMPLETE })
 }
 
 /// Columns of the terminal, as it is now; 80 where it does not say.

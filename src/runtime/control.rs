@@ -469,7 +469,7 @@ impl Control {
         let lost = destinations.iter().any(|(_, row)| row.dropped_total() + row.queued > 0);
         // points that the deadline kept from being merged never became output points: as undelivered as those queued
         let unmerged = !destinations.is_empty() && tally.open() > 0;
-        if lost || unmerged { UNDELIVERED } else { 0 }
+        if lost || unmerged { crate::INCOMPLETE } else { crate::SUCCESS }
     }
 
     /// A second signal: the user is in a hurry. What is not delivered by now is told in the ledger and by the exit code.
@@ -477,9 +477,6 @@ impl Control {
         self.signalled(events)
     }
 }
-
-/// Exit code: some output points were dropped or not delivered.
-const UNDELIVERED: u8 = 3;
 
 /// The window of the cut made `now`, `elapsed` after the one at `before`. Boundaries are multiples of the interval while
 /// the wall clock behaves, and rise, also where it is set back by an interval at most; set back by more they follow it,

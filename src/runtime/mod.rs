@@ -311,7 +311,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     }
     // the shards are gone, and their taps with them
     match recorder.map(capture::Recorder::finish) {
-        Some(Err(_)) if code == 0 => Ok(crate::FAILURE),
+        Some(Err(_)) if code == crate::SUCCESS => Ok(crate::FAILURE),
         _ => Ok(code),
     }
 }

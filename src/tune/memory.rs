@@ -150,7 +150,7 @@ pub(super) fn worker(work: &str) -> Result<u8, String> {
         serde_json::from_value(work["cores"].clone()).map_err(|error| format!("--worker: {error}"))?;
     let Some(path) = work["capture"].as_str() else {
         super::print(&json!({ "steps_per_s": super::scaling::arithmetic(&cores, duration)? }).to_string())?;
-        return Ok(0);
+        return Ok(crate::SUCCESS);
     };
     let (parts, first) = (number("parts")?.max(1) as usize, number("first")? as usize);
     let requests = capture::read(Path::new(path))?.requests;
@@ -166,7 +166,7 @@ pub(super) fn worker(work: &str) -> Result<u8, String> {
     let answer = json!({ "points_per_s": measured.points_per_s, "rss_bytes": measured.rss_bytes,
         "cpu_s_per_million_points": measured.cpu_s_per_million_points });
     super::print(&answer.to_string())?;
-    Ok(0)
+    Ok(crate::SUCCESS)
 }
 
 /// A request that can be sent again.

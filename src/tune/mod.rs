@@ -71,7 +71,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let folder = child::Folder::new()?;
     if plan.scaling {
         print(&scaling::measure(&plan, &folder, &stop)?)?;
-        return Ok(0);
+        return Ok(crate::SUCCESS);
     }
     let (source, note) = plan.source();
     let note = match (note, plan.left_out(source)) {
@@ -109,7 +109,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let charts = plan.charts.iter().map(|path| write_chart(&report, path));
     let saved = plan.save.iter().map(|path| stored::save(&report, path));
     let problems: Vec<String> = std::iter::once(printed).chain(charts).chain(saved).filter_map(Result::err).collect();
-    if problems.is_empty() { Ok(0) } else { Err(problems.join("\ncatchment: ")) }
+    if problems.is_empty() { Ok(crate::SUCCESS) } else { Err(problems.join("\ncatchment: ")) }
 }
 
 struct Meter<'a> {

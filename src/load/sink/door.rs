@@ -129,5 +129,5 @@ pub fn sink_command(options: &SinkOptions) -> Result<u8, String> {
     signals.forever().next();
     let text = sink.totals().json() + "\n";
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))?;
-    Ok(0)
+    Ok(crate::SUCCESS)
 }

@@ -11,10 +11,10 @@ mod common;
 
 use bumpalo::Bump;
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, Temporality};
-use catchment::otlp::attributes::Limits;
 use catchment::otlp::{points, request};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;

@@ -133,7 +133,7 @@ pub fn example(resource: &[u8], name: &[u8]) -> String {
             continue;
         }
         let Ok(bytes) = reader.bytes() else { break };
-        let record = crate::otlp::attributes::Record { bytes };
+        let record = crate::identity::attributes::Record { bytes };
         if record.key() == b"service.name"
             && let Some(service) = record.text()
         {

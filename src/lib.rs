@@ -14,8 +14,8 @@
 //! | 6 | cells | what the words of a series' cells mean |
 //! | 5 | examples | one example of what is warned of |
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
-//! | 3 | wire aggregate | varints, tags, readers, writers; arithmetic of every kind |
-//! | 2 | ledger log | points counted; lines for people |
+//! | 3 | identity aggregate | attribute sets, group keys, what says who a series is; arithmetic of every kind |
+//! | 2 | wire ledger log | varints, tags, readers, writers; points counted; lines for people |
 //! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
 //! | 0 | limits | every bound, in one place |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
@@ -38,6 +38,7 @@ pub mod examples;
 mod files;
 #[cfg(not(loom))]
 pub mod flush;
+pub mod identity;
 #[cfg(not(loom))]
 pub mod ingest;
 pub mod ledger;

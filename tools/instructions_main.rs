@@ -8,10 +8,10 @@
 mod common;
 
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, Temporality};
-use catchment::otlp::attributes::Limits;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
 use catchment::sync::cut::{Closed, Times, View as Board};

@@ -2,13 +2,13 @@
 
 use crate::config::{Pin, Plan};
 use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_out};
+use crate::identity::attributes::Limits;
 use crate::limits::{
     ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
     CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB,
     NAME_BYTES_LIMIT, NAME_BYTES_MIN, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::{PlanNumber, Temporality};
-use crate::otlp::attributes::Limits;
 use crate::prometheus::Translation;
 use crate::runtime::clock;
 use crate::series::peers;

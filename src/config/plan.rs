@@ -1,8 +1,8 @@
 //! The settled plan: what to run, every value checked.
 
 use crate::deliver::Destination;
+use crate::identity::attributes;
 use crate::model::{PlanNumber, Temporality};
-use crate::otlp::attributes;
 use crate::prometheus::Translation;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -301,8 +301,9 @@ impl Owner {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::identity::{Parts, Set};
     use crate::model::Kind;
-    use crate::series::group::{Entry, Parts, Set};
+    use crate::series::group::Entry;
     use crate::series::peers::Maker;
     use crate::series::registry::Options as Limits;
     use crate::series::slab::SlabWriter;

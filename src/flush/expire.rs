@@ -11,6 +11,7 @@ use super::directory::Owner;
 use super::merge::Cut;
 use crate::cells::lifecycle::{self, Outcome};
 use crate::cells::{Bank, head};
+use crate::identity::overflow::is_overflow;
 use crate::ledger::{Note, Tally};
 use crate::series::registry::DeadCell;
 use crate::series::slab::SlabWriter;
@@ -134,7 +135,7 @@ impl Owner {
             (_, 0) => self.registry.settle_block(&series.group),
             (words, line) => slab.release(line - 1, words),
         }
-        self.registry.remove(series, !crate::ingest::is_overflow(&series.attributes));
+        self.registry.remove(series, !is_overflow(&series.attributes));
         self.live -= 1;
         self.groups[group as usize].dead += 1;
         self.compact(group);

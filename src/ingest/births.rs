@@ -11,21 +11,23 @@
 
 use super::check::{reject_of, word_at};
 use super::contexts::StreamKey;
-use super::overflow::is_overflow;
 use super::routes::{NONE, Route};
 use super::stage::{self, Stage, Target};
 use super::{Ingest, STREAMS_MAX};
 use crate::cells::lifecycle::{self, State};
 use crate::cells::{Shape, head};
 use crate::examples::{Cause, example};
+use crate::identity::attributes::{Bad, Limits};
+use crate::identity::overflow::is_overflow;
+use crate::identity::{Parts, Set};
 use crate::ledger::{Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, DESCRIPTION_BYTES_MAX, ROUTES_PER_CELL_MAX};
 use crate::model::{Kind, Reject, TypeHints};
-use crate::otlp::attributes::{self, Bad};
+use crate::otlp::attributes;
 use crate::otlp::cut;
 use crate::otlp::request::MetricHead;
 use crate::otlp::schema::Message;
-use crate::series::group::{Entry, Group, Parts, Set};
+use crate::series::group::{Entry, Group};
 use crate::series::index::WARM_MAX;
 use crate::series::registry::{Full, Registry};
 use crate::series::{CellRef, Series};
@@ -424,12 +426,7 @@ pub(super) const fn refusal(full: Full) -> Reject {
 
 /// Gathers and normalises the attribute records (field `number`) of a validated message; what is over the limits is cut, and
 /// counted: a long text of a resource or scope never costs its points.
-fn collect(
-    message: &[u8],
-    (number, key_byte): (u32, u8),
-    limits: attributes::Limits,
-    cut: &mut u64,
-) -> Result<Vec<u8>, Reject> {
+fn collect(message: &[u8], (number, key_byte): (u32, u8), limits: Limits, cut: &mut u64) -> Result<Vec<u8>, Reject> {
     debug_assert!(
         crate::otlp::schema::validate(if number == 1 { Message::Resource } else { Message::Scope }, message, 1).is_ok()
     );

@@ -4,9 +4,9 @@
 
 use super::routes::NONE;
 use super::stage::{self, Number};
+use crate::identity::attributes::Bad;
 use crate::limits::{HISTOGRAM_BOUNDS_MAX, SUMMARY_QUANTILES_MAX};
 use crate::model::Reject;
-use crate::otlp::attributes::Bad;
 use crate::otlp::points::{self, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE, NumberPoint};
 use crate::otlp::request::{Head, MetricHead};
 use crate::otlp::schema::{Message, validate};

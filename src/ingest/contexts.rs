@@ -14,11 +14,11 @@
 
 use super::routes::{NONE, Table};
 use crate::cells::Shape;
+use crate::identity::Set;
 use crate::model::{Kind, Temporality, TypeHints};
 use crate::otlp::request::{Head, MetricHead};
 use crate::places;
 use crate::series::Group;
-use crate::series::group::Set;
 use hashbrown::HashTable;
 use std::sync::Arc;
 

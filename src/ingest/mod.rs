@@ -36,6 +36,7 @@ mod tidy;
 mod walk;
 
 use crate::cells::exponential_histogram;
+use crate::identity::attributes::Limits;
 use crate::limits::GROUPS_MAX;
 use crate::model::{Kind, Peer, Temporality};
 use crate::otlp::attributes;
@@ -53,7 +54,6 @@ use contexts::{Contexts, StreamKey};
 use exemplars::Open;
 use follow::{EXPECTED_BYTES, Follow};
 use misses::{Lags, MISSES_MAX, Miss, Misses};
-pub(crate) use overflow::is_overflow;
 use routes::{NONE, Routes};
 pub use slices::{Slice, Sliced};
 use stage::{Birth, Context, Number, Stage, Target};
@@ -67,7 +67,7 @@ pub struct Options {
     /// Wall time at which the process started, nanoseconds.
     pub started_ns: u64,
     /// What texts and attributes may be.
-    pub limits: attributes::Limits,
+    pub limits: Limits,
 }
 
 /// One core's side of the aggregation.
@@ -414,12 +414,7 @@ impl Ingest {
             }
             if let Err(reason) = check_histogram(&mut point, stream.is_some(), ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(
-                        run,
-                        HISTOGRAM_ATTRIBUTES_KEY,
-                        attributes::Limits::DEFAULT,
-                        &mut Vec::new(),
-                    )?;
+                    let _ = attributes::normalise(run, HISTOGRAM_ATTRIBUTES_KEY, Limits::DEFAULT, &mut Vec::new())?;
                 }
                 stage.reject(key.kind, reason, 1);
                 return Ok(());
@@ -464,12 +459,7 @@ impl Ingest {
                 .map_err(|f| f.named("ExponentialHistogramDataPoint"))?;
             if let Err(reason) = check_exponential(&mut point, ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(
-                        run,
-                        EXPONENTIAL_ATTRIBUTES_KEY,
-                        attributes::Limits::DEFAULT,
-                        &mut Vec::new(),
-                    )?;
+                    let _ = attributes::normalise(run, EXPONENTIAL_ATTRIBUTES_KEY, Limits::DEFAULT, &mut Vec::new())?;
                 }
                 stage.reject(key.kind, reason, 1);
                 return Ok(());
@@ -623,8 +613,7 @@ fn walk_number<'a>(
         }
         Err(reason) => {
             if let Attributes::Run(run) = point.attributes {
-                let _ =
-                    attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, attributes::Limits::DEFAULT, &mut Vec::new())?;
+                let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, Limits::DEFAULT, &mut Vec::new())?;
             }
             stage.reject(kind, reason, 1);
             Ok(None)

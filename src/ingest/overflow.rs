@@ -9,19 +9,17 @@
 //!
 //! Deltas only: a cumulative point adds what it has gained since the one before it, which is the very state that is
 //! limited.
-//!
-//! Source: OpenTelemetry metrics SDK specification, "Overflow attribute".
 
 use super::Ingest;
 use super::births::{bounds_of, refusal, text};
 use super::contexts::{Contexts, StreamKey};
 use super::routes::NONE;
 use crate::examples::Cause;
+use crate::identity::{self, Parts, Set};
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Reject, Temporality, TypeHints};
-use crate::otlp::points::{EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY};
 use crate::otlp::request::{Head, MetricHead};
-use crate::series::group::{Entry, Parts, Set};
+use crate::series::group::Entry;
 use crate::series::peers::Maker;
 use crate::series::registry::{Full, Registry};
 
@@ -30,29 +28,6 @@ pub(super) fn can_overflow(reason: Reject, kind: Kind, temporality: Temporality)
     matches!(reason, Reject::SeriesLimit | Reject::GroupLimit | Reject::MemoryLimit | Reject::PeerShare)
         && temporality == Temporality::Delta
         && matches!(kind, Kind::Sum | Kind::Histogram | Kind::ExponentialHistogram)
-}
-
-/// The only record of an overflow series, behind the key of its field: `otel.metric.overflow` = true.
-const RECORD: &[u8] = b"\x1a\x0a\x14otel.metric.overflow\x12\x02\x10\x01";
-
-const fn run_of(key_byte: u8) -> [u8; 1 + RECORD.len()] {
-    let mut run = [key_byte; 1 + RECORD.len()];
-    run.split_at_mut(1).1.copy_from_slice(RECORD);
-    run
-}
-
-/// The attributes of an overflow series, as a run of this kind.
-pub(super) const fn overflow_run(kind: Kind) -> &'static [u8] {
-    match kind {
-        Kind::Histogram => const { &run_of(HISTOGRAM_ATTRIBUTES_KEY) },
-        Kind::ExponentialHistogram => const { &run_of(EXPONENTIAL_ATTRIBUTES_KEY) },
-        _ => const { &run_of(NUMBER_ATTRIBUTES_KEY) },
-    }
-}
-
-/// Whether the run is that of an overflow series, which is outside the limit: each group has one.
-pub(crate) fn is_overflow(run: &[u8]) -> bool {
-    run.get(1..).is_some_and(|record| record == RECORD)
 }
 
 /// The resource of overflow groups: `service.name` = `catchment.overflow`.
@@ -110,7 +85,7 @@ impl Ingest {
         if !can_overflow(reason, s.kind, s.temporality) {
             return Err(reason);
         }
-        let run = overflow_run(s.kind);
+        let run = identity::overflow::run(s.kind);
         let tag = self.registry.state().hash_one(run) as u32;
         let route = match self.find(stream, tag, run) {
             Some(route) => route,
@@ -202,9 +177,9 @@ fn stream_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::attributes::Limits;
     use crate::otlp::attributes;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
-    use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
     use opentelemetry_proto::tonic::resource::v1::Resource;
     use prost::Message;
 
@@ -219,14 +194,10 @@ mod tests {
         assert_eq!(RESOURCE.bytes, resource.encode_to_vec());
         let scope = InstrumentationScope { name: "catchment".into(), ..Default::default() };
         assert_eq!(SCOPE.bytes, scope.encode_to_vec());
-        let attributes = vec![pair("otel.metric.overflow", Value::BoolValue(true))];
-        let point = NumberDataPoint { attributes, ..Default::default() };
-        assert_eq!(overflow_run(Kind::Sum), point.encode_to_vec());
         for kind in [Kind::Sum, Kind::Histogram, Kind::ExponentialHistogram] {
-            let run = overflow_run(kind);
-            assert!(attributes::is_normal(run, run[0], attributes::Limits::DEFAULT) && is_overflow(run), "{kind:?}");
+            let run = identity::overflow::run(kind);
+            assert!(attributes::is_normal(run, run[0], Limits::DEFAULT), "{kind:?}");
         }
-        assert!(attributes::is_normal(RESOURCE.bytes, 0x0a, attributes::Limits::DEFAULT));
-        assert!(!is_overflow(&[]) && !is_overflow(&overflow_run(Kind::Sum)[..27]));
+        assert!(attributes::is_normal(RESOURCE.bytes, 0x0a, Limits::DEFAULT));
     }
 }

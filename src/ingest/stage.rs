@@ -5,9 +5,9 @@
 use super::contexts::StreamKey;
 use super::misses::Miss;
 use crate::examples::example;
+use crate::identity::attributes::Limits;
 use crate::limits::REQUEST_MESSAGES_MAX;
 use crate::model::{Kind, Reject, TypeHints};
-use crate::otlp::attributes::Limits;
 use crate::otlp::cut::{CutHead, Cutter};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::request::Head;

@@ -7,6 +7,7 @@ use super::check::check_summary;
 use super::{EXPECTED_BYTES, Ingest, MetricWalk, Place, Walked, stage_birth};
 use crate::aggregate::summary::{self, REGION};
 use crate::cells::{self, Shape};
+use crate::identity::attributes::Limits;
 use crate::ledger::Tally;
 use crate::model::Reject;
 use crate::otlp::attributes;
@@ -36,12 +37,7 @@ impl Ingest {
                 read(message, ingest.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
             if let Err(reason) = check_summary(&point, ingest.latest) {
                 if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(
-                        run,
-                        NUMBER_ATTRIBUTES_KEY,
-                        attributes::Limits::DEFAULT,
-                        &mut Vec::new(),
-                    )?;
+                    let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, Limits::DEFAULT, &mut Vec::new())?;
                 }
                 stage.reject(key.kind, reason, 1);
                 return Ok(());

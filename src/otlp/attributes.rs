@@ -1,50 +1,13 @@
-//! Attribute sets: checked, brought to one encoding, compared and hashed regardless of order.
+//! Attributes as OTLP's messages have them: checked, and brought to the one encoding of `identity::attributes`.
 //!
 //! Knows `common.proto` KeyValue and AnyValue; does not know where a set belongs. A *run* is the concatenation of the
 //! `repeated KeyValue attributes` records of one message, each with its key byte (which differs by message) and length.
-//!
-//! Invariants
-//! 1. A normalised run has minimal varints, known fields only, one value each, and no key twice. Maps inside its values
-//!    have their records by key, since their order says nothing; of one key twice in such a map, nothing is dropped.
-//! 2. `hash` does not depend on the order of the records; `same` compares contents, never hashes.
 
 use super::cut::is_long as is_long_record;
 use super::schema::{Message, validate};
-use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, NAME_BYTES_MAX};
+use crate::identity::attributes::{Bad, FEW, Limits, Record, Records, has_duplicate_keys, sort_by_key};
+use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::wire::{Fault, Field, Reader, check_utf8, put_header, put_varint, varint_size};
-
-/// What a set may have: `--max-attributes` and `--max-attribute-value`; and what stands beside it: `--max-name`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Attributes.
-    pub attributes: usize,
-    /// Bytes of a value, as it is encoded.
-    pub value_bytes: usize,
-    /// Bytes of the name of a metric or scope, of its version, and of a schema URL.
-    pub name_bytes: usize,
-}
-
-impl Limits {
-    /// Where nobody says otherwise.
-    pub const DEFAULT: Limits =
-        Limits { attributes: ATTRIBUTES_MAX, value_bytes: ATTRIBUTE_VALUE_BYTES_MAX, name_bytes: NAME_BYTES_MAX };
-
-    /// No record up to this length can be over the limits.
-    const fn short(self) -> usize {
-        if self.value_bytes < ATTRIBUTE_KEY_BYTES_MAX { self.value_bytes } else { ATTRIBUTE_KEY_BYTES_MAX }
-    }
-}
-
-/// What is wrong with a well-formed set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bad {
-    /// The same key twice (M5).
-    DuplicateKey,
-    /// More than `Limits::attributes`.
-    TooMany,
-    /// A key over `limits::ATTRIBUTE_KEY_BYTES_MAX`, or a value over `Limits::value_bytes`.
-    TooLong,
-}
 
 /// Validates the run (wire faults) and appends its normalised form to `out`.
 pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) -> Result<Result<(), Bad>, Fault> {
@@ -80,23 +43,6 @@ pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) ->
     Ok(Err(bad))
 }
 
-fn has_duplicate_keys(run: &[u8], count: usize) -> bool {
-    if count <= FEW {
-        // a handful: compare each with each, nothing allocated
-        let mut outer = Records::new(run);
-        while let Some(a) = outer.next() {
-            let mut inner = Records { reader: outer.reader };
-            if inner.any(|b| b.key() == a.key()) {
-                return true;
-            }
-        }
-        return false;
-    }
-    let mut keys: Vec<&[u8]> = Records::new(run).map(|r| r.key()).collect();
-    keys.sort_unstable();
-    keys.windows(2).any(|pair| pair[0] == pair[1])
-}
-
 /// Whether `count` records of an exemplar, normalised, are not too many and have no key twice.
 pub(super) fn are_acceptable(run: &[u8], count: usize) -> bool {
     let is_long = |record: Record<'_>| record.is_long(Limits::DEFAULT);
@@ -129,10 +75,6 @@ pub fn is_normal(run: &[u8], key_byte: u8, limits: Limits) -> bool {
     }
     left.is_empty()
 }
-
-/// Records whose keys are compared each with each.
-const FEW: usize = 16;
-const _: () = assert!(FEW <= ATTRIBUTES_MAX, "what is called normal is not too many");
 
 /// The key of a plain record of valid texts at the head of a run, and the run behind it.
 fn split_plain(run: &[u8], key_byte: u8, limits: Limits) -> Option<(&[u8], &[u8])> {
@@ -362,135 +304,6 @@ fn put_items(list: &[u8], is_array: bool, out: &mut Vec<u8>) -> Result<(), Fault
         }
     }
     Ok(())
-}
-
-/// Brings the records of a map, normalised, from `start` on, into the order of their keys, those of one key into that of
-/// their bytes. Where they stand in it already, nothing is allocated; else each is moved once a level, and levels are few.
-fn sort_by_key(out: &mut Vec<u8>, start: usize) {
-    fn rank<'a>(record: &Record<'a>) -> (&'a [u8], &'a [u8]) {
-        (record.key(), record.bytes)
-    }
-    let map = &out[start..];
-    if Records::new(map).is_sorted_by_key(|record| rank(&record)) {
-        return;
-    }
-    // places rather than records: a record may take no more than two bytes
-    let mut places: Vec<u32> = Vec::new();
-    let mut records = Records::new(map);
-    let mut place = 0;
-    while records.next().is_some() {
-        places.push(place as u32);
-        place = map.len() - records.reader.left();
-    }
-    let at = |place: &u32| Records::new(&map[*place as usize..]).next();
-    places.sort_unstable_by(|a, b| at(a).as_ref().map(rank).cmp(&at(b).as_ref().map(rank)));
-    let mut ordered = Vec::with_capacity(map.len());
-    for record in places.iter().filter_map(at) {
-        put_header(&mut ordered, 0x0a, record.bytes.len());
-        ordered.extend_from_slice(record.bytes);
-    }
-    debug_assert_eq!(ordered.len(), map.len(), "the same records");
-    out.truncate(start);
-    out.extend_from_slice(&ordered);
-}
-
-/// One KeyValue of a normalised run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record<'a> {
-    /// The KeyValue message's bytes.
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    /// The key.
-    pub fn key(&self) -> &'a [u8] {
-        let mut reader = Reader::new(self.bytes);
-        match reader.field() {
-            Ok(field) if field.number == 1 => reader.bytes().unwrap_or(&[]),
-            _ => &[],
-        }
-    }
-
-    /// The AnyValue message's bytes.
-    pub fn value(&self) -> &'a [u8] {
-        let mut reader = Reader::new(self.bytes);
-        while let Ok(field) = reader.field() {
-            match (field.number, reader.bytes()) {
-                (2, Ok(value)) => return value,
-                (_, Ok(_)) => {}
-                _ => break,
-            }
-        }
-        &[]
-    }
-
-    /// The value, if it is a text.
-    pub fn text(&self) -> Option<&'a str> {
-        let mut reader = Reader::new(self.value());
-        let field = reader.field().ok().filter(|field| field.number == 1)?;
-        let text = reader.bytes().ok().filter(|_| field.number == 1)?;
-        std::str::from_utf8(text).ok()
-    }
-
-    fn is_long(self, limits: Limits) -> bool {
-        self.bytes.len() > limits.short()
-            && (self.key().len() > ATTRIBUTE_KEY_BYTES_MAX || self.value().len() > limits.value_bytes)
-    }
-}
-
-/// Iterates the records of a normalised run.
-#[derive(Clone, Debug)]
-pub struct Records<'a> {
-    reader: Reader<'a>,
-}
-
-impl<'a> Records<'a> {
-    /// Over `run`.
-    pub const fn new(run: &'a [u8]) -> Self {
-        Records { reader: Reader::new(run) }
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Record<'a>;
-
-    fn next(&mut self) -> Option<Record<'a>> {
-        if self.reader.is_empty() {
-            return None;
-        }
-        self.reader.field().ok()?;
-        Some(Record { bytes: self.reader.bytes().ok()? })
-    }
-}
-
-/// A hash of the set that does not depend on the order of its records.
-pub fn hash(run: &[u8], state: &ahash::RandomState) -> u64 {
-    Records::new(run).fold(0u64, |sum, record| sum.wrapping_add(state.hash_one(record.bytes)))
-}
-
-/// The same set, in whatever order.
-pub fn same(a: &[u8], b: &[u8]) -> bool {
-    if a == b {
-        return true;
-    }
-    if a.len() != b.len() {
-        return false;
-    }
-    sorted(a) == sorted(b)
-}
-
-fn sorted(run: &[u8]) -> Vec<Record<'_>> {
-    let mut records: Vec<_> = Records::new(run).collect();
-    records.sort_unstable();
-    records
-}
-
-/// Appends the records of `run` in the order of their bytes: the set's one canonical form.
-pub fn put_sorted(run: &[u8], out: &mut Vec<u8>) {
-    for record in sorted(run) {
-        put_varint(out, record.bytes.len() as u64);
-        out.extend_from_slice(record.bytes);
-    }
 }
 
 #[cfg(test)]

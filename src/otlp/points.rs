@@ -9,6 +9,8 @@
 
 use super::request;
 use super::schema::{Message, validate};
+use crate::identity::attributes::key_byte;
+use crate::model::Kind;
 use crate::wire::{Fault, FaultKind, Field, Reader, WireType, unzigzag};
 use bumpalo::Bump;
 
@@ -135,11 +137,11 @@ pub(super) fn finish_attributes<'a>(
 }
 
 /// Key byte of `NumberDataPoint.attributes` (7), also of a summary point's and of an exemplar's filtered attributes.
-pub const NUMBER_ATTRIBUTES_KEY: u8 = 0x3a;
+pub const NUMBER_ATTRIBUTES_KEY: u8 = key_byte(Kind::Sum);
 /// Key byte of `HistogramDataPoint.attributes` (9).
-pub const HISTOGRAM_ATTRIBUTES_KEY: u8 = 0x4a;
+pub const HISTOGRAM_ATTRIBUTES_KEY: u8 = key_byte(Kind::Histogram);
 /// Key byte of `ExponentialHistogramDataPoint.attributes` (1).
-pub const EXPONENTIAL_ATTRIBUTES_KEY: u8 = 0x0a;
+pub const EXPONENTIAL_ATTRIBUTES_KEY: u8 = key_byte(Kind::ExponentialHistogram);
 
 /// Key byte of `NumberDataPoint.exemplars` (5).
 pub const EXEMPLARS_KEY: u8 = 0x2a;

@@ -401,7 +401,7 @@ pub fn check_point(kind: Kind, message: &[u8], arena: &Bump) -> Result<(), Fault
         Kind::Summary => return validate(Message::SummaryPoint, message, 2),
     };
     if let points::Attributes::Run(run) = run {
-        let _ = super::attributes::normalise(run, key, super::attributes::Limits::DEFAULT, &mut Vec::new())?;
+        let _ = super::attributes::normalise(run, key, crate::identity::attributes::Limits::DEFAULT, &mut Vec::new())?;
     }
     Ok(())
 }

@@ -1,114 +1,16 @@
-//! Groups: resource, scope and metric, what a series has in common with its siblings.
+//! Groups: resource, scope and metric, what a series has in common with its siblings, and who feeds it.
 //!
-//! Knows the identity of a metric (metrics data model, "identity of a stream", without temporality, which belongs to
-//! the input, and with the bounds of explicit histograms, which may not be mixed). Does not know its series.
+//! Knows what a group says, and how many streams feed it; does not know its series, nor what tells it from others
+//! (`identity`).
 
+use crate::identity::{GroupKey, Parts, Set};
 use crate::model::{Kind, TypeHints};
-use crate::otlp::attributes;
 use crate::sync::published::Published;
-use crate::wire::put_varint;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU8, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
-
-/// A resource or a scope: attributes checked and normalised, held once for all its groups.
-#[derive(Debug)]
-pub struct Set {
-    /// The message as it leaves: a normalised run; in a scope name and version go before it.
-    pub run: Arc<[u8]>,
-    /// The same with the records sorted, where that is another order.
-    sorted: Option<Box<[u8]>>,
-    hash: u64,
-}
-
-impl Set {
-    /// Of a normalised run, behind `head` (a scope's name and version, or nothing).
-    pub fn new(head: &[u8], run: &[u8], state: &ahash::RandomState) -> Arc<Set> {
-        let mut sorted = Vec::with_capacity(head.len() + run.len());
-        sorted.extend_from_slice(head);
-        attributes::put_sorted(run, &mut sorted);
-        let whole: Arc<[u8]> = [head, run].concat().into();
-        let hash = state.hash_one(&*sorted);
-        Arc::new(Set { sorted: (*sorted != *whole).then(|| sorted.into()), run: whole, hash })
-    }
-
-    fn canonical(&self) -> &[u8] {
-        self.sorted.as_deref().unwrap_or(&self.run)
-    }
-
-    /// Bytes it takes.
-    pub fn bytes(&self) -> usize {
-        size_of::<Set>() + self.run.len() + self.sorted.as_ref().map_or(0, |sorted| sorted.len())
-    }
-}
-
-impl PartialEq for Set {
-    fn eq(&self, other: &Set) -> bool {
-        std::ptr::eq(self, other) || self.hash == other.hash && self.canonical() == other.canonical()
-    }
-}
-
-/// Everything that identifies a group: two are the same exactly if these are.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupKey {
-    /// Its hash, keyed per process.
-    pub hash: u64,
-    /// All but resource and scope, in a canonical encoding.
-    pub rest: Box<[u8]>,
-    /// Resource.
-    pub resource: Arc<Set>,
-    /// Scope.
-    pub scope: Arc<Set>,
-}
-
-/// The parts of a group, checked and normalised.
-#[derive(Clone, Copy, Debug)]
-pub struct Parts<'a> {
-    /// Resource attributes.
-    pub resource: &'a Arc<Set>,
-    /// `ResourceMetrics.schema_url`
-    pub resource_schema_url: &'a str,
-    /// `InstrumentationScope.name`, `.version` and attributes
-    pub scope: &'a Arc<Set>,
-    /// `ScopeMetrics.schema_url`
-    pub scope_schema_url: &'a str,
-    /// `Metric.name`
-    pub name: &'a str,
-    /// `Metric.unit`
-    pub unit: &'a str,
-    /// `Metric.description`, not identifying
-    pub description: &'a str,
-    /// What the sender says of the type, not identifying
-    pub hints: TypeHints,
-    /// Data kind.
-    pub kind: Kind,
-    /// `Sum.is_monotonic`
-    pub monotonic: bool,
-    /// Bounds of an explicit histogram.
-    pub bounds: &'a [f64],
-}
-
-impl Parts<'_> {
-    /// The canonical key.
-    pub fn key(&self, state: &ahash::RandomState) -> GroupKey {
-        let mut out = Vec::with_capacity(256);
-        let text = |out: &mut Vec<u8>, s: &str| {
-            put_varint(out, s.len() as u64);
-            out.extend_from_slice(s.as_bytes());
-        };
-        text(&mut out, self.resource_schema_url);
-        text(&mut out, self.scope_schema_url);
-        text(&mut out, self.name);
-        text(&mut out, self.unit);
-        out.push(self.kind as u8);
-        out.push(u8::from(self.monotonic));
-        self.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
-        let hash = state.hash_one((self.resource.hash, self.scope.hash, &*out));
-        GroupKey { hash, rest: out.into(), resource: self.resource.clone(), scope: self.scope.clone() }
-    }
-}
 
 /// How a group is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,18 +162,13 @@ impl Group {
 
     /// Of an explicit histogram with bounds, the hash of its family.
     pub fn family(&self, state: &ahash::RandomState) -> Option<u64> {
-        let rest = self.key.rest.split_at_checked(self.key.rest.len().wrapping_sub(8 * self.bounds.len()))?.0;
         let is_one = self.kind == Kind::Histogram && !self.bounds.is_empty();
-        is_one.then(|| state.hash_one((self.key.resource.hash, self.key.scope.hash, rest)))
+        is_one.then(|| self.key.hash_without(self.bounds.len(), state))
     }
 
     /// Whether it is this metric with bounds, where `key` is one of a histogram without.
     pub fn is_with_bounds(&self, key: &GroupKey) -> bool {
-        self.kind == Kind::Histogram
-            && self.key.rest.len() == key.rest.len() + 8 * self.bounds.len()
-            && self.key.rest.starts_with(&key.rest)
-            && self.key.resource == key.resource
-            && self.key.scope == key.scope
+        self.kind == Kind::Histogram && self.key.is_with_bounds(self.bounds.len(), key)
     }
 
     /// Words of the owner's block of each of its series.

@@ -31,5 +31,5 @@ mod value;
 #[cfg(all(test, loom))]
 mod value_models;
 
-pub use group::{Group, GroupKey};
+pub use group::Group;
 pub use value::{CellRef, Chain, Dead, ReadValue, Series};

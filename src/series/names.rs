@@ -7,8 +7,9 @@
 //!
 //! Bounds: `limits::OVERFLOW_GROUPS_MAX` names that overflow groups keep, and an entry for each group at most; what it takes is counted with the group.
 
-use super::group::{Group, Parts};
+use super::group::Group;
 use super::index::{Leaf, Lookup, Trie};
+use crate::identity::Parts;
 use crate::limits::OVERFLOW_GROUPS_MAX;
 use crate::model::Kind;
 use std::sync::Arc;

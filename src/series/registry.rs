@@ -10,13 +10,14 @@
 //!    a burst of births will take at the cut counts at once.
 
 use super::exemplars::{LastShown, Reservoir};
-use super::group::{Entry, Family, Group, GroupKey, Parts};
+use super::group::{Entry, Family, Group};
 use super::index::{Leaf, Lookup, Trie};
 use super::names::{self, Names};
 use super::peers::{Maker, Peers, Shared, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
 use crate::examples::Examples;
+use crate::identity::{GroupKey, Parts, attributes};
 use crate::limits::OVERFLOW_KEY_BYTES_MAX;
 use crate::model::Kind;
 use crate::sync::published::Published;
@@ -381,9 +382,8 @@ impl Registry {
 
     fn known(&self, group: &Arc<Group>, run: &[u8]) -> Option<Arc<Series>> {
         let hash = self.hash(group, run);
-        self.tries[self.owner(hash)].get(hash, |series| {
-            Arc::ptr_eq(&series.group, group) && crate::otlp::attributes::same(&series.attributes, run)
-        })
+        self.tries[self.owner(hash)]
+            .get(hash, |series| Arc::ptr_eq(&series.group, group) && attributes::same(&series.attributes, run))
     }
 
     /// A stream that fed the group is gone.
@@ -466,7 +466,7 @@ impl Registry {
         let (mut full, mut made) = (Full::Series, false);
         let found = self.tries[owner].get_or_insert(
             hash,
-            |series| Arc::ptr_eq(&series.group, group) && crate::otlp::attributes::same(&series.attributes, run),
+            |series| Arc::ptr_eq(&series.group, group) && attributes::same(&series.attributes, run),
             || {
                 if limited && let Err(reason) = self.admit_series(maker) {
                     full = reason;
@@ -526,7 +526,7 @@ impl Registry {
 
     /// The identity hash of a set of attributes in a group.
     pub fn hash(&self, group: &Group, run: &[u8]) -> u64 {
-        let set = crate::otlp::attributes::hash(run, &self.state);
+        let set = attributes::hash(run, &self.state);
         self.state.hash_one((group.key.hash, set))
     }
 

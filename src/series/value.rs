@@ -628,8 +628,8 @@ impl Series {
 #[cfg(test)]
 pub(super) fn lone() -> Series {
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
-    let none = super::group::Set::new(&[], &[], &state);
-    let parts = super::group::Parts {
+    let none = crate::identity::Set::new(&[], &[], &state);
+    let parts = crate::identity::Parts {
         resource: &none,
         resource_schema_url: "",
         scope: &none,

@@ -2,10 +2,10 @@
 #![allow(dead_code)]
 
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, Origin, Peer, Receipt, Temporality};
-use catchment::otlp::attributes::Limits;
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;

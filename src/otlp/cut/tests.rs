@@ -1,7 +1,8 @@
 //! Heads read in steps mean what they mean read in one go, however they are encoded.
 
 use super::*;
-use crate::otlp::attributes::{self, Bad};
+use crate::identity::attributes::{Bad, put_sorted};
+use crate::otlp::attributes;
 use crate::otlp::schema::{Message, validate};
 use crate::wire::{put_uint, put_varint};
 use proptest::prelude::*;
@@ -124,7 +125,7 @@ fn encode(value: &Nested, next: &mut dyn FnMut() -> u8) -> Vec<u8> {
 /// The records of a run in the order of their bytes.
 fn sorted(run: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    attributes::put_sorted(run, &mut out);
+    put_sorted(run, &mut out);
     out
 }
 

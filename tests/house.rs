@@ -38,6 +38,9 @@ const WORLDLY_FILES: &[(&str, usize)] = &[
     ("src/log.rs", 2),
 ];
 
+/// Where sockets of the system are waited for. What else has sockets, the doors above all, asks a `net::network::Network`.
+const SOCKETS: &[&str] = &["src/net/sockets.rs", "src/runtime/", "src/deliver/", "src/load/"];
+
 /// What the generator may share with the server: nothing that a byte of OTLP passes.
 const GENERATORS_GROUND: &[&str] = &["files", "limits", "log", "units"];
 
@@ -377,6 +380,18 @@ fn time_and_threads_are_arguments() {
         }
     }
     check_counts("a clock or a thread", &counted, WORLDLY_FILES);
+}
+
+/// The doors and the sessions behind them run over any network, one in memory among them.
+#[test]
+fn sockets_of_the_system_are_waited_for_in_their_places_only() {
+    for source in product() {
+        let may = SOCKETS.iter().any(|path| source.path.starts_with(path));
+        assert!(may || words(&source.code(), "mio").next().is_none(), "{}: mio, where a Network is asked", source.path);
+    }
+    for path in SOCKETS {
+        assert!(product().iter().any(|source| source.path.starts_with(path)), "{path} is gone");
+    }
 }
 
 #[test]

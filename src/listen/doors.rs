@@ -8,9 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::Registry;
-use mio::net::TcpListener;
-
 use super::Intake;
 use super::floor::Floor;
 use super::serve::{Bench, Shop};
@@ -20,26 +17,22 @@ use crate::clock::Now;
 use crate::examples::Examples;
 use crate::limits;
 use crate::model::Peer;
+use crate::net::network::{Network, Readiness};
 
 /// Listeners, connections and calls of one shard.
-pub struct Doors {
-    floor: Floor<Otlp>,
+pub struct Doors<N: Network> {
+    floor: Floor<Otlp<N::Socket>, N>,
     shop: Shop,
 }
 
-impl Doors {
+impl<N: Network> Doors<N> {
     /// Opens the doors. Events with tokens from `token_base` on belong to them.
     ///
     /// # Errors
-    /// The OS's own: registering a listener, or no descriptor left to keep in reserve.
-    pub fn new(
-        options: Options,
-        listeners: Vec<TcpListener>,
-        registry: Registry,
-        token_base: usize,
-    ) -> io::Result<Self> {
+    /// The network's own, from watching a listener; the OS's: or no descriptor left to keep in reserve.
+    pub fn new(options: Options, listeners: Vec<N::Listener>, network: N, token_base: usize) -> io::Result<Self> {
         let listeners = listeners.into_iter().map(|listener| (listener, 0)).collect();
-        let floor = Floor::new(listeners, registry, token_base, options.connections_max, Otlp::begin)?;
+        let floor = Floor::new(listeners, network, token_base, options.connections_max, Otlp::begin)?;
         Ok(Doors { floor, shop: Shop::new(options) })
     }
 
@@ -49,7 +42,7 @@ impl Doors {
     }
 
     /// Notes what an event says. Events of others (tokens below the base) are not looked at.
-    pub fn on_event(&mut self, event: &mio::event::Event) {
+    pub fn on_event(&mut self, event: Readiness) {
         self.floor.on_event(event);
     }
 

@@ -24,14 +24,12 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
-
 use super::ConnectionStats;
 use crate::clock::Now;
 use crate::limits;
 use crate::model::Peer;
 use crate::net::accept::{Accepted, Reserve};
+use crate::net::network::{Network, Readiness, Socket};
 use crate::net::wire::{Discarded, Scratch, Wire};
 
 /// What a session wants next.
@@ -47,20 +45,20 @@ pub(super) enum Step {
     TimedOut,
 }
 
-/// One connection's protocol.
-pub(super) trait Serve<B> {
+/// One connection's protocol, over sockets `T`.
+pub(super) trait Serve<B, T> {
     /// Reads, answers, writes, as far as it goes without blocking.
-    fn drive(&mut self, wire: &Rc<Wire>, bench: &mut B) -> Step;
+    fn drive(&mut self, wire: &Rc<Wire<T>>, bench: &mut B) -> Step;
     /// Looks at the clock.
-    fn on_timer(&mut self, wire: &Rc<Wire>, bench: &mut B) -> Step;
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, bench: &mut B) -> Step;
     /// Finishes what is begun and takes nothing new.
     fn stop(&mut self, bench: &mut B) -> Step;
     /// Whether nothing is lost with it: no request is begun, none in hand, no answer under way.
-    fn is_idle(&self, wire: &Wire) -> bool;
+    fn is_idle(&self, wire: &Wire<T>) -> bool;
     /// Says how fast each of its bodies comes that has to give way to other peers', bytes a second.
-    fn paces(&self, _: &Wire, _: &B, _: &mut dyn FnMut(u64)) {}
+    fn paces(&self, _: &Wire<T>, _: &B, _: &mut dyn FnMut(u64)) {}
     /// Ends the slowest of them.
-    fn give_way(&mut self, _: &Rc<Wire>, _: &mut B) -> Step {
+    fn give_way(&mut self, _: &Rc<Wire<T>>, _: &mut B) -> Step {
         Step::Wait
     }
     /// The connection is gone: gives back what unfinished requests hold.
@@ -73,8 +71,8 @@ pub(super) trait Busy {
     fn in_flight(&self) -> usize;
 }
 
-struct Entrance {
-    listener: TcpListener,
+struct Entrance<L> {
+    listener: L,
     room: u8,
     ready: bool,
     pause_until_ns: Option<u64>,
@@ -85,9 +83,9 @@ enum Phase<S> {
     Draining { since_ns: u64, discard_left: usize, is_shut: bool },
 }
 
-struct Connection<S> {
+struct Connection<S, T> {
     phase: Phase<S>,
-    wire: Rc<Wire>,
+    wire: Rc<Wire<T>>,
     room: u8,
     peer: Peer,
     /// When a byte came or went last.
@@ -104,10 +102,10 @@ enum Fate {
     Drop,
 }
 
-impl<S> Connection<S> {
+impl<S, T: Socket> Connection<S, T> {
     fn turn<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B>,
+        S: Serve<B, T>,
     {
         self.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
         let step = match &mut self.phase {
@@ -119,7 +117,7 @@ impl<S> Connection<S> {
 
     fn on_timer<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B>,
+        S: Serve<B, T>,
     {
         let stalled_ns = self.wire.write_blocked_since_ns().map_or(0, |since_ns| now.mono_ns.saturating_sub(since_ns));
         let is_stalled = stalled_ns > limits::WRITE_STALL_TIMEOUT.as_nanos() as u64;
@@ -138,7 +136,7 @@ impl<S> Connection<S> {
 
     fn stop<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B>,
+        S: Serve<B, T>,
     {
         match &mut self.phase {
             Phase::Live(session) => {
@@ -151,7 +149,7 @@ impl<S> Connection<S> {
 
     fn is_idle<B>(&self) -> bool
     where
-        S: Serve<B>,
+        S: Serve<B, T>,
     {
         match &self.phase {
             Phase::Live(session) => !self.is_queued && self.wire.is_flushed() && session.is_idle(&self.wire),
@@ -161,7 +159,7 @@ impl<S> Connection<S> {
 
     fn settle<B>(&mut self, step: Step, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B>,
+        S: Serve<B, T>,
     {
         if step == Step::TimedOut {
             stats.timed_out += 1;
@@ -215,13 +213,13 @@ impl<S> Connection<S> {
 }
 
 /// Listeners and connections.
-pub(super) struct Floor<S> {
+pub(super) struct Floor<S, N: Network> {
     make: fn(usize, Now) -> S,
-    registry: Registry,
+    network: N,
     base: usize,
-    entrances: Vec<Entrance>,
+    entrances: Vec<Entrance<N::Listener>>,
     entrance_count: usize,
-    slots: Vec<Option<Box<Connection<S>>>>,
+    slots: Vec<Option<Box<Connection<S, N::Socket>>>>,
     free: Vec<u32>,
     ready: VecDeque<u32>,
     connections_max: usize,
@@ -244,25 +242,25 @@ pub(super) struct Floor<S> {
     pub stats: ConnectionStats,
 }
 
-impl<S> Floor<S> {
-    /// Registers `listeners` with tokens from `base` on; the number beside each says which room its connections are in,
+impl<S, N: Network> Floor<S, N> {
+    /// Watches `listeners` with tokens from `base` on; the number beside each says which room its connections are in,
     /// and `connections_max` is for each room. `make` begins a session at the listener of this index.
     ///
     /// # Errors
-    /// The OS's own, from registering or from opening the spare descriptor.
+    /// The network's own, from watching, or the OS's from opening the spare descriptor.
     pub(super) fn new(
-        mut listeners: Vec<(TcpListener, u8)>,
-        registry: Registry,
+        mut listeners: Vec<(N::Listener, u8)>,
+        network: N,
         base: usize,
         connections_max: usize,
         make: fn(usize, Now) -> S,
     ) -> io::Result<Self> {
         for (index, (listener, _)) in listeners.iter_mut().enumerate() {
-            registry.register(listener, Token(base + index), Interest::READABLE)?;
+            network.watch_listener(listener, base + index)?;
         }
         Ok(Floor {
             make,
-            registry,
+            network,
             base,
             entrance_count: listeners.len(),
             entrances: listeners
@@ -287,8 +285,8 @@ impl<S> Floor<S> {
     }
 
     /// Notes what an event says; work follows in `turn`.
-    pub(super) fn on_event(&mut self, event: &mio::event::Event) {
-        let Some(index) = event.token().0.checked_sub(self.base) else { return };
+    pub(super) fn on_event(&mut self, event: Readiness) {
+        let Some(index) = event.token.checked_sub(self.base) else { return };
         if index < self.entrance_count {
             if let Some(entrance) = self.entrances.get_mut(index) {
                 entrance.ready = true;
@@ -309,7 +307,7 @@ impl<S> Floor<S> {
     /// done without waiting.
     pub(super) fn turn<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         self.accept_all(bench, now);
         for _ in 0..self.ready.len() {
@@ -330,7 +328,7 @@ impl<S> Floor<S> {
     /// those that `limits::GIVE_WAY_LOOKS_MAX` looks find. `true` when another call may find more.
     pub(super) fn give_way<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         let (mut looks, mut visited, mut slow) = (0, 0, std::mem::take(&mut self.slow));
         while visited < self.slots.len() && looks < limits::GIVE_WAY_LOOKS_MAX {
@@ -363,7 +361,7 @@ impl<S> Floor<S> {
 
     fn end_slowest<B>(&mut self, slot: usize, bench: &mut B, now: Now)
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         let Some(mut connection) = self.slots[slot].take() else { return };
         connection.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
@@ -387,7 +385,7 @@ impl<S> Floor<S> {
     /// accepting.
     pub(super) fn on_timers<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool)
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         for entrance in &mut self.entrances {
             if entrance.pause_until_ns.is_some_and(|until_ns| until_ns <= now.mono_ns) {
@@ -416,7 +414,7 @@ impl<S> Floor<S> {
     /// Closes the listeners and asks every session to finish.
     pub(super) fn stop<B>(&mut self, bench: &mut B, now: Now)
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         // Connections that wait in the kernel are reset with the listener: their clients go elsewhere at once.
         self.entrances.clear();
@@ -443,7 +441,7 @@ impl<S> Floor<S> {
 
     fn accept_all<B>(&mut self, bench: &mut B, now: Now)
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         for index in 0..self.entrances.len() {
             if self.entrances[index].pause_until_ns.is_some() {
@@ -453,8 +451,8 @@ impl<S> Floor<S> {
                 if !self.entrances[index].ready {
                     break;
                 }
-                match self.reserve.accept(&self.entrances[index].listener, now.mono_ns) {
-                    Accepted::Stream(stream, peer) => self.admit(index, stream, peer, bench, now),
+                match self.reserve.accept(&self.network, &self.entrances[index].listener, now.mono_ns) {
+                    Accepted::Socket(socket, peer) => self.admit(index, socket, peer, bench, now),
                     Accepted::Nobody => self.entrances[index].ready = false,
                     Accepted::Pause { until_ns } => {
                         self.stats.accept_pauses += 1;
@@ -466,9 +464,9 @@ impl<S> Floor<S> {
         }
     }
 
-    fn admit<B>(&mut self, entrance: usize, stream: TcpStream, peer: Peer, bench: &mut B, now: Now)
+    fn admit<B>(&mut self, entrance: usize, socket: N::Socket, peer: Peer, bench: &mut B, now: Now)
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         let room = self.entrances[entrance].room;
         let open = self.rooms.get(&room).copied().unwrap_or_default();
@@ -476,7 +474,7 @@ impl<S> Floor<S> {
             self.stats.refused += 1;
             return;
         }
-        let mut wire = Wire::new(stream, self.scratch.clone(), peer);
+        let mut wire = Wire::new(socket, self.scratch.clone(), peer);
         let slot = match self.free.pop() {
             Some(slot) => slot as usize,
             None => {
@@ -484,8 +482,8 @@ impl<S> Floor<S> {
                 self.slots.len() - 1
             }
         };
-        let token = Token(self.base + self.entrance_count + slot);
-        if self.registry.register(wire.socket_mut(), token, Interest::READABLE | Interest::WRITABLE).is_err() {
+        let token = self.base + self.entrance_count + slot;
+        if self.network.watch(wire.socket_mut(), token).is_err() {
             self.stats.refused += 1;
             self.free.push(slot as u32);
             return;
@@ -511,7 +509,7 @@ impl<S> Floor<S> {
     /// Closes a connection, so that one of `peer` has its place; `false` when none has to go.
     fn make_room<B>(&mut self, room: u8, peer: Peer, bench: &mut B, now: Now) -> bool
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         let Some(slot) = self.whom_to_close(room, peer, now) else { return false };
         let Some(mut connection) = self.slots[slot].take() else { return false };
@@ -540,7 +538,7 @@ impl<S> Floor<S> {
     /// for `limits::IDLE_YIELDS_AFTER`, but never one of another peer that has no more than the newcomer's.
     fn whom_to_close<B>(&self, room: u8, peer: Peer, now: Now) -> Option<usize>
     where
-        S: Serve<B>,
+        S: Serve<B, N::Socket>,
     {
         let count = |peer| self.peers.get(&(room, peer)).copied().unwrap_or_default();
         let own = count(peer);
@@ -563,7 +561,7 @@ impl<S> Floor<S> {
         chosen.map(|(slot, _)| slot)
     }
 
-    fn after(&mut self, slot: usize, mut connection: Box<Connection<S>>, fate: Fate, now: Now) {
+    fn after(&mut self, slot: usize, mut connection: Box<Connection<S, N::Socket>>, fate: Fate, now: Now) {
         let (bytes_in, bytes_out) = (connection.wire.bytes_in(), connection.wire.bytes_out());
         if (connection.seen_in, connection.seen_out) != (bytes_in, bytes_out) {
             connection.active_ns = now.mono_ns;

@@ -25,6 +25,7 @@ use super::serve::{Bench, Body};
 use crate::net::host;
 use crate::net::http1::{Http1, give_body};
 use crate::net::inflate::Coding;
+use crate::net::network::Socket;
 use crate::net::wire::Wire;
 
 /// A whole, short body.
@@ -57,18 +58,18 @@ struct Exchange {
 }
 
 /// The session.
-pub(super) struct Session {
-    http: Http1<Short>,
+pub(super) struct Session<T: Socket> {
+    http: Http1<Short, T>,
     exchange: Option<Exchange>,
     patience: Patience,
 }
 
-impl Session {
-    pub(super) fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
+impl<T: Socket> Session<T> {
+    pub(super) fn new(wire: Rc<Wire<T>>, now_ns: u64) -> Self {
         Session { http: Http1::new(wire), exchange: None, patience: Patience::new(now_ns) }
     }
 
-    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
@@ -94,7 +95,7 @@ impl Session {
     }
 
     /// Looks at the clock.
-    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
         if let Some(exchange) = &mut self.exchange {
             if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &mut exchange.state) {
                 self.answer(wire, bench, Err(fault));
@@ -114,7 +115,7 @@ impl Session {
     }
 
     /// Ends that body, and with it the connection.
-    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
         self.answer(wire, bench, Err(Fault::NoBudget));
         self.http.graceful_shutdown();
         Step::Again
@@ -146,7 +147,7 @@ impl Session {
     }
 
     /// Takes the next request from the desk; `true` when it was refused by its head alone.
-    fn begin<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> bool {
+    fn begin<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> bool {
         let Some(request) = self.http.take_request() else { return false };
         // hyper begins a request only when the one before is over
         self.abandon(bench);
@@ -171,7 +172,7 @@ impl Session {
     }
 
     /// Takes what there is of the body; `true` when an answer went out.
-    fn advance<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, context: &mut Context<'_>) -> bool {
+    fn advance<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>, context: &mut Context<'_>) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
         loop {
             // a body that is whole is not polled again
@@ -211,7 +212,7 @@ impl Session {
         }
     }
 
-    fn answer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>, outcome: Outcome) {
+    fn answer<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>, outcome: Outcome) {
         if let Some(mut exchange) = self.exchange.take() {
             bench.finish(exchange.tongue.door(), &mut exchange.state, &outcome);
             let Tongue::Http(dress) = exchange.tongue else {

@@ -33,6 +33,7 @@ use super::serve::{Bench, Body};
 use crate::limits;
 use crate::net::host;
 use crate::net::inflate::Coding;
+use crate::net::network::Socket;
 use crate::net::wire::{Transport, Wire};
 
 struct Call {
@@ -46,22 +47,22 @@ struct Call {
     started_ns: u64,
 }
 
-enum State {
-    Shaking(Handshake<Transport, Bytes>),
-    Open(Connection<Transport, Bytes>),
+enum State<T: Socket> {
+    Shaking(Handshake<Transport<T>, Bytes>),
+    Open(Connection<Transport<T>, Bytes>),
 }
 
 /// The session.
-pub(super) struct Session {
-    state: State,
+pub(super) struct Session<T: Socket> {
+    state: State<T>,
     calls: Vec<Call>,
     started_ns: u64,
     idle_since_ns: u64,
     goaway_at_ns: Option<u64>,
 }
 
-impl Session {
-    pub(super) fn new(wire: Rc<Wire>, now_ns: u64) -> Self {
+impl<T: Socket> Session<T> {
+    pub(super) fn new(wire: Rc<Wire<T>>, now_ns: u64) -> Self {
         let handshake = Builder::new()
             .initial_window_size(limits::HTTP2_WINDOW_BYTES)
             .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
@@ -81,7 +82,7 @@ impl Session {
         }
     }
 
-    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
         let waker = bench.shop.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
@@ -108,7 +109,7 @@ impl Session {
     }
 
     /// Looks at the clock.
-    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
         let now_ns = bench.now.mono_ns;
         let past = |since_ns: u64, limit: Duration| now_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
         let header_timeout = bench.shop.options.header_timeout;
@@ -197,7 +198,7 @@ impl Session {
     }
 
     /// Whether no call is begun.
-    pub(super) fn is_idle(&self, wire: &Wire) -> bool {
+    pub(super) fn is_idle(&self, wire: &Wire<T>) -> bool {
         matches!(self.state, State::Open(_)) && self.calls.is_empty() && wire.headers_since_ns().is_none()
     }
 

@@ -42,7 +42,7 @@ mod status;
 use std::time::Duration;
 
 pub use crate::model::Answer;
-pub use crate::net::accept::bind;
+pub use crate::net::sockets::bind;
 use crate::{limits, model::Door, net::hops::Hops};
 pub use doors::Doors;
 pub use intake::{Exported, Intake};

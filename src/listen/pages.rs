@@ -24,8 +24,6 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use mio::Registry;
-use mio::net::TcpListener;
 
 use super::ConnectionStats;
 use super::answer::{TEXT, page_to_bad_head};
@@ -35,6 +33,7 @@ use crate::clock::Now;
 use crate::limits;
 use crate::net::host;
 use crate::net::http1::{Http1, give_body};
+use crate::net::network::{Network, Readiness, Socket};
 use crate::net::wake::Flag;
 use crate::net::wire::Wire;
 
@@ -111,35 +110,30 @@ impl Default for Options {
 }
 
 /// Listeners and connections. Used like [`super::Doors`].
-pub struct PageServer {
-    floor: Floor<Session>,
+pub struct PageServer<N: Network> {
+    floor: Floor<Session<N::Socket>, N>,
     doors: Vec<Entrance>,
     options: Options,
     flag: Flag,
 }
 
-impl PageServer {
+impl<N: Network> PageServer<N> {
     /// Opens the doors; each listener's number is given to [`Pages::page`].
     ///
     /// # Errors
-    /// The OS's own: registering a listener, or no descriptor left to keep in reserve.
-    pub fn new(
-        options: Options,
-        listeners: Vec<(TcpListener, u8)>,
-        registry: Registry,
-        token_base: usize,
-    ) -> io::Result<Self> {
-        let entrance = |(listener, number): &(TcpListener, u8)| {
-            let is_near = listener.local_addr()?.ip().to_canonical().is_loopback();
+    /// The network's own, from watching a listener; the OS's: or no descriptor left to keep in reserve.
+    pub fn new(options: Options, listeners: Vec<(N::Listener, u8)>, network: N, token_base: usize) -> io::Result<Self> {
+        let entrance = |(listener, number): &(N::Listener, u8)| {
+            let is_near = network.address(listener)?.ip().to_canonical().is_loopback();
             Ok(Entrance { number: *number, is_picky: is_near || !options.allowed_hosts.is_empty() })
         };
         let doors = listeners.iter().map(entrance).collect::<io::Result<_>>()?;
-        let floor = Floor::new(listeners, registry, token_base, options.connections_max, Session::begin)?;
+        let floor = Floor::new(listeners, network, token_base, options.connections_max, Session::begin)?;
         Ok(PageServer { floor, doors, options, flag: Flag::default() })
     }
 
     /// Notes what an event says.
-    pub fn on_event(&mut self, event: &mio::event::Event) {
+    pub fn on_event(&mut self, event: Readiness) {
         self.floor.on_event(event);
     }
 
@@ -187,22 +181,22 @@ struct Bench<'a, P> {
     now: Now,
 }
 
-struct Session {
+struct Session<T: Socket> {
     entrance: usize,
     begun_ns: u64,
-    open: Option<(Http1<Content>, Patience)>,
+    open: Option<(Http1<Content<T>, T>, Patience)>,
     /// Held a second time by a stream that is under way.
     sending: Rc<()>,
 }
 
-impl Session {
+impl<T: Socket> Session<T> {
     fn begin(entrance: usize, now: Now) -> Self {
         Session { entrance, begun_ns: now.mono_ns, open: None, sending: Rc::default() }
     }
 }
 
-impl<P: Pages> Serve<Bench<'_, P>> for Session {
-    fn drive(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, P>) -> Step {
+impl<P: Pages, T: Socket> Serve<Bench<'_, P>, T> for Session<T> {
+    fn drive(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, P>) -> Step {
         let now_ns = bench.now.mono_ns;
         let (http, patience) =
             self.open.get_or_insert_with(|| (Http1::new(Rc::clone(wire)), Patience::new(self.begun_ns)));
@@ -231,7 +225,7 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
         Step::Wait
     }
 
-    fn on_timer(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, P>) -> Step {
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, P>) -> Step {
         // a page under way is not idle: a reader that takes nothing has `limits::WRITE_STALL_TIMEOUT`
         if Rc::strong_count(&self.sending) > 1 || wire.is_write_blocked() {
             return Step::Wait;
@@ -254,7 +248,7 @@ impl<P: Pages> Serve<Bench<'_, P>> for Session {
         }
     }
 
-    fn is_idle(&self, _: &Wire) -> bool {
+    fn is_idle(&self, _: &Wire<T>) -> bool {
         let is_head_begun = self.open.as_ref().is_some_and(|(_, patience)| patience.is_head_begun());
         Rc::strong_count(&self.sending) == 1 && !is_head_begun
     }
@@ -266,14 +260,14 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const FOREIGN_NAME: &str = "this door does not go by the name in the Host header: ask for localhost or an address, or start the \
                             server with --allowed-host and this name";
 
-fn answer(
+fn answer<T: Socket>(
     pages: &mut impl Pages,
     door: u8,
     allowed: Option<&[String]>,
     request: &Request<Incoming>,
-    wire: &Rc<Wire>,
+    wire: &Rc<Wire<T>>,
     sending: &Rc<()>,
-) -> Response<Content> {
+) -> Response<Content<T>> {
     let uri = request.uri();
     let refusal = match host::check(request.version(), uri, request.headers()) {
         Err(words) => Some((StatusCode::BAD_REQUEST, words)),
@@ -357,11 +351,11 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     joined
 }
 
-enum Content {
+enum Content<T> {
     Full(Bytes),
     Stream {
         stream: Box<dyn PageStream>,
-        wire: Rc<Wire>,
+        wire: Rc<Wire<T>>,
         gzipper: Option<Box<GzEncoder<Vec<u8>>>>,
         over: bool,
         _sending: Rc<()>,
@@ -375,7 +369,7 @@ fn zip(gzipper: &mut GzEncoder<Vec<u8>>, piece: &Bytes) -> Bytes {
     Bytes::from(std::mem::take(gzipper.get_mut()))
 }
 
-impl http_body::Body for Content {
+impl<T: Socket> http_body::Body for Content<T> {
     type Data = Bytes;
     type Error = Abort;
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::net::network::Socket;
 use crate::net::wire::Wire;
 
 /// The two times of one connection.
@@ -28,13 +29,13 @@ impl Patience {
     }
 
     /// A request is answered; bytes from here on are the next head.
-    pub(super) fn on_answer(&mut self, wire: &Wire, now_ns: u64) {
+    pub(super) fn on_answer<S: Socket>(&mut self, wire: &Wire<S>, now_ns: u64) {
         self.idle_since_ns = now_ns;
         self.read_before = wire.bytes_in();
     }
 
     /// Looks, between requests, whether a head has begun; answers that still flow out count as life.
-    pub(super) fn note(&mut self, wire: &Wire, now_ns: u64) {
+    pub(super) fn note<S: Socket>(&mut self, wire: &Wire<S>, now_ns: u64) {
         if self.head_since_ns.is_none() && wire.bytes_in() > self.read_before {
             self.head_since_ns = Some(now_ns);
         }

@@ -10,24 +10,25 @@ use super::floor::{Busy, Serve, Step};
 use super::serve::Bench;
 use super::{http1, http2};
 use crate::clock::Now;
+use crate::net::network::Socket;
 use crate::net::wire::{Sniffed, Wire};
 
 /// The session of one connection.
-pub(super) enum Otlp {
+pub(super) enum Otlp<T: Socket> {
     Sniffing { since_ns: u64, first_byte_ns: Option<u64> },
-    Http1(Box<http1::Session>),
-    Http2(Box<http2::Session>),
+    Http1(Box<http1::Session<T>>),
+    Http2(Box<http2::Session<T>>),
 }
 
-impl Otlp {
+impl<T: Socket> Otlp<T> {
     /// A session that has seen nothing yet.
     pub(super) fn begin(_: usize, now: Now) -> Self {
         Otlp::Sniffing { since_ns: now.mono_ns, first_byte_ns: None }
     }
 }
 
-impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
-    fn drive(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, I>) -> Step {
+impl<I: Intake, T: Socket> Serve<Bench<'_, I>, T> for Otlp<T> {
+    fn drive(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, I>) -> Step {
         let now_ns = bench.now.mono_ns;
         bench.peer = wire.peer();
         if let Otlp::Sniffing { first_byte_ns, .. } = self {
@@ -49,7 +50,7 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
-    fn on_timer(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, I>) -> Step {
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, I>) -> Step {
         match self {
             Otlp::Sniffing { since_ns, first_byte_ns } => {
                 let (since_ns, limit) = match first_byte_ns {
@@ -72,7 +73,7 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
-    fn is_idle(&self, wire: &Wire) -> bool {
+    fn is_idle(&self, wire: &Wire<T>) -> bool {
         match self {
             Otlp::Sniffing { first_byte_ns, .. } => first_byte_ns.is_none(),
             Otlp::Http1(session) => session.is_idle(),
@@ -80,7 +81,7 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
-    fn paces(&self, wire: &Wire, bench: &Bench<'_, I>, say: &mut dyn FnMut(u64)) {
+    fn paces(&self, wire: &Wire<T>, bench: &Bench<'_, I>, say: &mut dyn FnMut(u64)) {
         if !bench.gives_way(wire.peer()) {
             return;
         }
@@ -91,7 +92,7 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
         }
     }
 
-    fn give_way(&mut self, wire: &Rc<Wire>, bench: &mut Bench<'_, I>) -> Step {
+    fn give_way(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, I>) -> Step {
         match self {
             Otlp::Sniffing { .. } => Step::Wait,
             // those ended before may have been enough
@@ -110,7 +111,7 @@ impl<I: Intake> Serve<Bench<'_, I>> for Otlp {
     }
 }
 
-impl Busy for Otlp {
+impl<T: Socket> Busy for Otlp<T> {
     fn in_flight(&self) -> usize {
         match self {
             Otlp::Sniffing { .. } => 0,

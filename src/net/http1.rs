@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 
+use super::network::Socket;
 use super::wire::{Transport, Wire};
 use crate::limits;
 
@@ -63,7 +64,7 @@ impl<B> Future for Waiting<B> {
 /// hyper's own answer to a head that it refuses has no body. Gives it one, while it is still corked: `body` is told the
 /// status and gives the type and the content. `false` when there is no such answer. To hyper a target that is too long
 /// is a malformed one: here it gets its own status.
-pub fn give_body(wire: &Wire, body: impl FnOnce(u16) -> (HeaderValue, Bytes)) -> bool {
+pub fn give_body<S: Socket>(wire: &Wire<S>, body: impl FnOnce(u16) -> (HeaderValue, Bytes)) -> bool {
     const LENGTH: &[u8] = b"content-length: 0\r\n";
     const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\n";
     const TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\n";
@@ -94,22 +95,24 @@ pub fn give_body(wire: &Wire, body: impl FnOnce(u16) -> (HeaderValue, Bytes)) ->
 }
 
 /// A connection and its desk.
-pub struct Http1<B>
+pub struct Http1<B, S>
 where
+    S: Socket,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    connection: Pin<Box<http1::Connection<Transport, Clerk<B>>>>,
+    connection: Pin<Box<http1::Connection<Transport<S>, Clerk<B>>>>,
     desk: Rc<RefCell<Desk<B>>>,
 }
 
-impl<B> Http1<B>
+impl<B, S> Http1<B, S>
 where
+    S: Socket,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Begins a session on `wire`.
-    pub fn new(wire: Rc<Wire>) -> Self {
+    pub fn new(wire: Rc<Wire<S>>) -> Self {
         let desk = Rc::new(RefCell::new(Desk { request: None, answer: None }));
         let connection = http1::Builder::new()
             .header_read_timeout(None)

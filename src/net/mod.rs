@@ -4,6 +4,8 @@
 //! no clock: time is an argument.
 //!
 //! ```text
+//!  network  what is asked of a network, the system's or a test's
+//!  sockets  the system's: TCP, and `mio` to tell which sockets are ready
 //!  accept   listeners that outlive a full file table
 //!  wire     one socket as tokio and hyper see it: readiness, one turn's share, corked writes
 //!  frames   nine-byte HTTP/2 frame heads, counted by type and second
@@ -32,6 +34,8 @@ pub mod hops;
 pub mod host;
 pub mod http1;
 pub mod inflate;
+pub mod network;
+pub mod sockets;
 pub mod unzstd;
 pub mod wake;
 pub mod wire;

@@ -16,15 +16,14 @@
 //! Reading goes straight into the session's buffer (`sync::spare`); the scratch is for what is thrown away.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use mio::net::TcpStream;
-
 use super::frames::{Flood, FrameMeter};
 use super::heads::{HeadMeter, POISON};
+use super::network::{Readiness, Socket};
 use crate::limits;
 use crate::model::Peer;
 use crate::sync::spare;
@@ -66,8 +65,8 @@ pub enum Discarded {
 }
 
 /// One socket with its readiness.
-pub struct Wire {
-    socket: TcpStream,
+pub struct Wire<S> {
+    socket: S,
     peer: Peer,
     scratch: Scratch,
     readable: Cell<bool>,
@@ -88,9 +87,9 @@ pub struct Wire {
     flood: Cell<Option<Flood>>,
 }
 
-impl Wire {
+impl<S: Socket> Wire<S> {
     /// Wraps a connected, non-blocking socket.
-    pub fn new(socket: TcpStream, scratch: Scratch, peer: Peer) -> Self {
+    pub fn new(socket: S, scratch: Scratch, peer: Peer) -> Self {
         Wire {
             socket,
             peer,
@@ -118,21 +117,20 @@ impl Wire {
         self.peer
     }
 
-    /// The socket, to register it.
-    pub fn socket_mut(&mut self) -> &mut TcpStream {
+    /// The socket, so that its network watches it.
+    pub fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
     }
 
     /// Takes what one event says.
-    pub fn on_event(&self, event: &mio::event::Event) {
-        if event.is_read_closed() || event.is_error() {
+    pub fn on_event(&self, event: Readiness) {
+        if event.ended {
             self.end_announced.set(true);
+        }
+        if event.readable {
             self.readable.set(true);
         }
-        if event.is_readable() {
-            self.readable.set(true);
-        }
-        if event.is_writable() || event.is_write_closed() || event.is_error() {
+        if event.writable {
             self.writable.set(true);
         }
     }
@@ -220,7 +218,8 @@ impl Wire {
         while left > 0 {
             let mut scratch = self.scratch.0.borrow_mut();
             let want = left.min(scratch.len());
-            match (&self.socket).read(&mut scratch[..want]) {
+            let mut buffer = tokio::io::ReadBuf::new(&mut scratch[..want]);
+            match spare::into_tokio(&mut buffer, want, |spare| self.socket.receive(spare)) {
                 Ok(0) => return Discarded::End,
                 Ok(n) => left -= n,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
@@ -273,7 +272,7 @@ impl Wire {
     /// Says to the peer that nothing more will come.
     pub fn shutdown_write(&self) {
         // A peer that is gone already is the usual failure, and the socket is closed soon after.
-        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        let _ = self.socket.end_sending();
     }
 
     /// Reads once with `recv`, which is given the most it may take; the number of bytes, 0 at the end.
@@ -343,7 +342,7 @@ impl Wire {
             return Poll::Pending;
         }
         loop {
-            match (&self.socket).write(bytes) {
+            match self.socket.send(bytes) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
                     self.write_blocked_since_ns.set(0);
@@ -368,16 +367,19 @@ fn is_retry(fault: &io::Error) -> bool {
 }
 
 /// The side of a `Wire` that a session owns.
-pub struct Transport(pub Rc<Wire>);
+pub struct Transport<S>(pub Rc<Wire<S>>);
 
-impl tokio::io::AsyncRead for Transport {
+impl<S: Socket> tokio::io::AsyncRead for Transport<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match self.0.read(buffer.remaining(), |max| spare::recv_tokio(&self.0.socket, buffer, max)) {
+        match self
+            .0
+            .read(buffer.remaining(), |max| spare::into_tokio(buffer, max, |spare| self.0.socket.receive(spare)))
+        {
             Poll::Ready(Ok(_)) if self.0.meter(&buffer.filled()[before..]) => Poll::Ready(Ok(())),
             Poll::Ready(Ok(_)) => {
                 // a flood: what came is not passed on, the session is closed
@@ -390,7 +392,7 @@ impl tokio::io::AsyncRead for Transport {
     }
 }
 
-impl tokio::io::AsyncWrite for Transport {
+impl<S: Socket> tokio::io::AsyncWrite for Transport<S> {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.write(bytes)
     }
@@ -416,7 +418,7 @@ impl tokio::io::AsyncWrite for Transport {
     }
 }
 
-impl hyper::rt::Read for Transport {
+impl<S: Socket> hyper::rt::Read for Transport<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -442,11 +444,13 @@ impl hyper::rt::Read for Transport {
                 at + n
             }
         };
-        self.0.read(room, |max| spare::recv_hyper(&self.0.socket, &mut buffer, max, look)).map_ok(drop)
+        self.0
+            .read(room, |max| spare::into_hyper(&mut buffer, max, |spare| self.0.socket.receive(spare), look))
+            .map_ok(drop)
     }
 }
 
-impl hyper::rt::Write for Transport {
+impl<S: Socket> hyper::rt::Write for Transport<S> {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.write(bytes)
     }
@@ -473,7 +477,7 @@ impl hyper::rt::Write for Transport {
 }
 
 /// Writes slices one after the other until one is not taken whole: they mostly end in the cork anyway.
-fn write_first(wire: &Wire, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+fn write_first<S: Socket>(wire: &Wire<S>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
     let mut total = 0;
     for slice in slices.iter().filter(|slice| !slice.is_empty()) {
         match wire.write(slice) {

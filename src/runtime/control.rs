@@ -117,7 +117,7 @@ struct View {
 
 pub(super) struct Control {
     poll: mio::Poll,
-    server: PageServer,
+    server: PageServer<mio::Registry>,
     signals: mio::net::UnixStream,
     view: View,
     house: Arc<House>,
@@ -283,7 +283,7 @@ impl Control {
     }
 
     fn serve(&mut self, events: &mio::Events, now: Now) -> bool {
-        events.iter().filter(|e| e.token().0 >= PAGES).for_each(|event| self.server.on_event(event));
+        events.iter().filter(|e| e.token().0 >= PAGES).for_each(|event| self.server.on_event(event.into()));
         let busy = self.server.turn(&mut self.view, now);
         if self.server.next_timeout(now) == Some(Duration::ZERO) {
             self.server.on_timers(&mut self.view, now);

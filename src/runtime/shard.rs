@@ -167,7 +167,7 @@ struct Shard {
     number: usize,
     house: Arc<House>,
     poll: mio::Poll,
-    doors: Doors,
+    doors: Doors<mio::Registry>,
     core: Core,
     owner: Owner,
     outlet: Queues,
@@ -337,7 +337,7 @@ impl Shard {
                 tracing::error!(shard = self.number, %error, "poll failed");
             }
             let now = clock::now();
-            events.iter().filter(|event| event.token() != WAKE).for_each(|event| self.doors.on_event(event));
+            events.iter().filter(|event| event.token() != WAKE).for_each(|event| self.doors.on_event(event.into()));
             if !busy && events.is_empty() {
                 self.tide.idle(now.mono_ns);
             }

@@ -75,7 +75,7 @@ fn with_doors(
         let (mut stub, mut more) = (Stub(count), true);
         while !end.load(SeqCst) {
             poll.poll(&mut events, more.then_some(Duration::ZERO)).unwrap();
-            events.iter().for_each(|event| server.on_event(event));
+            events.iter().for_each(|event| server.on_event(event.into()));
             let now = Now::at(clock.load(SeqCst));
             more = server.turn(&mut stub, now);
             if server.next_timeout(now).is_some_and(|left| left.is_zero()) {

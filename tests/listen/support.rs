@@ -137,7 +137,7 @@ impl Server {
                 // held for the turn: who has an answer finds it counted
                 let mut stats = state.stats.lock().unwrap();
                 for event in &events {
-                    doors.on_event(event);
+                    doors.on_event(event.into());
                 }
                 if state.stop.load(SeqCst) && !stopped {
                     stopped = true;

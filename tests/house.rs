@@ -302,7 +302,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("otlp", 9),
     ("prometheus", 7),
     ("runtime", 10),
-    ("series", 3),
     ("tune", 6),
 ];
 

@@ -1,4 +1,4 @@
 //! Operations on the index against a `HashMap`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| catchment::series::index::fuzz_ops(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catchment::series::index::fuzz::fuzz_ops(data));

@@ -16,7 +16,7 @@
 //!
 //! Invariants
 //!  1. The tag of a link says what it points at: 0 a leaf from `Arc::into_raw`, whose count the trie owns, or nothing;
-//!     1 a boxed `Branch`; 2 a boxed `Collision`. What touches a count or frees uses that very pointer (`Held`, `Link`),
+//!     1 a boxed `Branch`; 2 a boxed `Collision`. What touches a count or frees uses that very pointer (`LeafRef`, `Link`),
 //!     never one made of a reference. All are aligned to 8, so that tag and frozen bit find room.
 //!  2. What is reached under a guard stays allocated until the guard is gone: a part is unlinked by one successful
 //!     compare-and-swap, and its winner retires exactly what the replacement no longer holds, once.
@@ -29,7 +29,7 @@
 //!
 //! Progress: `get` and `walk` are wait-free: at most 18 levels, nothing is ever tried again. `get_or_insert` and
 //! `remove` are lock-free: a failed compare-and-swap means that another one succeeded; whoever meets a frozen link
-//! finishes that branch's replacement himself and starts over. See `reclaim` on pinning.
+//! finishes that branch's replacement itself and starts over. See `reclaim` on pinning.
 //!
 //! Ordering: a link is published by a Release compare-and-swap and followed after an Acquire load; that is all the
 //! structure needs. The fence before pruning only makes it unlikely that two removers each leave the branch to the
@@ -50,36 +50,25 @@
 //! Sources: Bagwell, Ideal hash trees (2001); Prokopec et al., Ctries (2012) and Cache-tries (2018), for freezing; Go's
 //! `internal/sync.HashTrieMap`, for the tests.
 
-mod fuzz;
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(all(test, loom))]
 mod models;
 mod node;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-#[doc(hidden)]
-pub use fuzz::fuzz_ops;
-
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::reclaim::{Epoch, Reclaim};
 use core::sync::atomic::AtomicUsize;
-use node::{Branch, Collision, Held, Link, Place, Plan, Slot, Target, drop_box, drop_count};
+use node::{
+    BRANCHES_DEEP_MAX, Branch, Collision, FROZEN, Insertion, LeafRef, Link, Node, Place, ROOT_BITS, Slot, TAG,
+    TAG_BRANCH, TAG_COLLISION, WAYS, drop_box, drop_count, index, order,
+};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-/// Bits of the hash that choose the shard; the trie looks at them last.
-const SHARD_BITS: u32 = 8;
-/// Bits that choose the link of the root.
-const ROOT_BITS: u32 = if cfg!(loom) { 1 } else { 13 };
-/// Bits that choose the link of a branch.
-const BRANCH_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
-/// Links of a branch.
-const WAYS: usize = 1 << BRANCH_BITS;
-/// Branches below one another, at most.
-const BRANCHES_DEEP_MAX: usize = ((64 - ROOT_BITS) / BRANCH_BITS) as usize;
-
-const _: () = assert!((64 - ROOT_BITS).is_multiple_of(BRANCH_BITS), "the path uses the hash up exactly");
 const _: () = assert!(
     16 * (size_of::<Slot>() << ROOT_BITS) <= crate::limits::MIB || cfg!(loom),
     "an empty index of 16 shards stays at 1 MiB"
@@ -87,11 +76,6 @@ const _: () = assert!(
 
 /// Hashes whose paths are brought into the cache together: as many lines as a core has on their way at once, about.
 pub const WARM_MAX: usize = 16;
-
-const TAG: usize = 3;
-const TAG_BRANCH: usize = 1;
-const TAG_COLLISION: usize = 2;
-const FROZEN: usize = 4;
 
 /// What the trie holds, in an `Arc`.
 pub trait Leaf: Send + Sync + 'static {
@@ -178,13 +162,13 @@ impl<T: Leaf> Trie<T, Epoch> {
             for (order, slots) in &mut paths {
                 let Some((trie, here)) = slots.take() else { continue };
                 match trie.follow(Link::of(&here[index(*order, depth)]), &guard) {
-                    Target::Branch(branch) => {
+                    Node::Branch(branch) => {
                         crate::sync::prefetch(branch);
                         *slots = Some((trie, &branch.slots));
                         ended = false;
                     }
-                    Target::Leaf(leaf) => crate::sync::prefetch(&*leaf),
-                    Target::Nothing | Target::Collision(_) => {}
+                    Node::Leaf(leaf) => crate::sync::prefetch(&*leaf),
+                    Node::Nothing | Node::Collision(_) => {}
                 }
             }
             if ended {
@@ -213,10 +197,10 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         let mut slots = &self.root[..];
         for depth in 0.. {
             match self.follow(Link::of(&slots[index(order(hash), depth)]), &guard) {
-                Target::Nothing => return None,
-                Target::Branch(branch) => slots = &branch.slots,
-                Target::Leaf(leaf) => return (leaf.hash() == hash && same(&leaf)).then(|| self.share(leaf, &guard)),
-                Target::Collision(found) => {
+                Node::Nothing => return None,
+                Node::Branch(branch) => slots = &branch.slots,
+                Node::Leaf(leaf) => return (leaf.hash() == hash && same(&leaf)).then(|| self.share(leaf, &guard)),
+                Node::Collision(found) => {
                     return self.find(found, hash, &mut same, &guard).map(|leaf| self.share(leaf, &guard));
                 }
             }
@@ -237,7 +221,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         let guard = self.reclaim.pin();
         let mut make = Some(make);
         let mut fresh: Option<Arc<T>> = None;
-        let mut at = Place::root(self, hash);
+        let mut at = Place::root(&self.root, hash);
         loop {
             let seen = Link::of(at.slot());
             if seen.is_frozen() {
@@ -246,14 +230,14 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             }
             let target = self.follow(seen, &guard);
             match target {
-                Target::Branch(branch) => {
+                Node::Branch(branch) => {
                     at.descend(seen, branch);
                     continue;
                 }
-                Target::Leaf(leaf) if leaf.hash() == hash && same(&leaf) => {
+                Node::Leaf(leaf) if leaf.hash() == hash && same(&leaf) => {
                     return Lookup::Found(self.share(leaf, &guard));
                 }
-                Target::Collision(found) => {
+                Node::Collision(found) => {
                     if let Some(leaf) = self.find(found, hash, &mut same, &guard) {
                         return Lookup::Found(self.share(leaf, &guard));
                     }
@@ -270,7 +254,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             // them before they are written. Relaxed on failure: the link is loaded again.
             if seen.swap(at.slot(), plan.link) {
                 self.inserted(&plan, &at);
-                if let Target::Collision(_) = target
+                if let Node::Collision(_) = target
                     && plan.collided
                 {
                     // SAFETY: invariant 2: this swap unlinked it, the new array holds its leaves. (One of another hash
@@ -288,7 +272,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
     pub fn remove(&self, leaf: &Arc<T>) -> bool {
         let guard = self.reclaim.pin();
         let wanted = Arc::as_ptr(leaf);
-        let mut at = Place::root(self, leaf.hash());
+        let mut at = Place::root(&self.root, leaf.hash());
         loop {
             let seen = Link::of(at.slot());
             if seen.is_frozen() {
@@ -296,18 +280,18 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
                 continue;
             }
             match self.follow(seen, &guard) {
-                Target::Nothing => return false,
-                Target::Branch(branch) => {
+                Node::Nothing => return false,
+                Node::Branch(branch) => {
                     at.descend(seen, branch);
                     continue;
                 }
-                Target::Leaf(found) if !std::ptr::eq(found.pointer(), wanted) => return false,
-                Target::Leaf(_) => {
+                Node::Leaf(found) if !std::ptr::eq(found.pointer(), wanted) => return false,
+                Node::Leaf(_) => {
                     if !seen.swap(at.slot(), Link::NOTHING) {
                         continue;
                     }
                 }
-                Target::Collision(old) => {
+                Node::Collision(old) => {
                     let Some(rest) = old.without(wanted.cast_mut().cast()) else { return false };
                     if !seen.swap(at.slot(), rest) {
                         // SAFETY: never published; its leaves belong to `old`.
@@ -390,16 +374,16 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
 
     /// What `link` points at, for as long as the guard lives.
     #[inline]
-    fn follow<'g>(&'g self, link: Link, _guard: &'g R::Guard) -> Target<'g, T> {
+    fn follow<'g>(&'g self, link: Link, _guard: &'g R::Guard) -> Node<'g, T> {
         let pointer = link.pointer();
         match link.0.addr() & TAG {
-            _ if pointer.is_null() => Target::Nothing,
+            _ if pointer.is_null() => Node::Nothing,
             // SAFETY: invariants 1 and 2: what the tag says, alive under the guard.
-            TAG_BRANCH => Target::Branch(unsafe { &*pointer.cast::<Branch>() }),
+            TAG_BRANCH => Node::Branch(unsafe { &*pointer.cast::<Branch>() }),
             // SAFETY: as above.
-            TAG_COLLISION => Target::Collision(unsafe { &*pointer.cast::<Collision>() }),
+            TAG_COLLISION => Node::Collision(unsafe { &*pointer.cast::<Collision>() }),
             // SAFETY: as above.
-            _ => Target::Leaf(unsafe { Held::new(pointer) }),
+            _ => Node::Leaf(unsafe { LeafRef::new(pointer) }),
         }
     }
 
@@ -410,17 +394,17 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         hash: u64,
         same: &mut impl FnMut(&T) -> bool,
         _guard: &'g R::Guard,
-    ) -> Option<Held<'g, T>> {
+    ) -> Option<LeafRef<'g, T>> {
         if collision.hash != hash {
             return None;
         }
         // SAFETY: invariants 1, 2 and 5: leaves held by the trie, alive under the guard.
-        collision.leaves.iter().map(|leaf| unsafe { Held::new(*leaf) }).find(|leaf| same(leaf))
+        collision.leaves.iter().map(|leaf| unsafe { LeafRef::new(*leaf) }).find(|leaf| same(leaf))
     }
 
     /// A count of the caller's own on a leaf found under its guard.
     #[inline]
-    fn share(&self, leaf: Held<'_, T>, _guard: &R::Guard) -> Arc<T> {
+    fn share(&self, leaf: LeafRef<'_, T>, _guard: &R::Guard) -> Arc<T> {
         let pointer = leaf.pointer();
         // SAFETY: invariants 1 and 2: it came from `Arc::into_raw`, and the trie's count is not dropped under the
         // guard.
@@ -431,24 +415,24 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
     }
 
     /// What shall stand where `at` is, so that `fresh` is there beside what stands there now. Publishes nothing.
-    fn plan(&self, at: &Place<'_>, seen: Link, target: Target<'_, T>, fresh: *const T) -> Plan {
+    fn plan(&self, at: &Place<'_>, seen: Link, target: Node<'_, T>, fresh: *const T) -> Insertion {
         let leaf = Link::leaf(fresh);
         let hash = at.hash;
         let (occupant_hash, collision) = match target {
-            Target::Nothing => return Plan { link: leaf, leaf, branches: 0, collided: false },
-            Target::Leaf(other) if other.hash() == hash => {
+            Node::Nothing => return Insertion { link: leaf, leaf, branches: 0, collided: false },
+            Node::Leaf(other) if other.hash() == hash => {
                 let link = Link::collision(hash, vec![seen.pointer(), leaf.pointer()]);
-                return Plan { link, leaf, branches: 0, collided: true };
+                return Insertion { link, leaf, branches: 0, collided: true };
             }
-            Target::Leaf(other) => (other.hash(), None),
-            Target::Collision(others) => (others.hash, Some(others)),
-            Target::Branch(_) => unreachable!("descended into"),
+            Node::Leaf(other) => (other.hash(), None),
+            Node::Collision(others) => (others.hash, Some(others)),
+            Node::Branch(_) => unreachable!("descended into"),
         };
         if let Some(others) = collision
             && occupant_hash == hash
         {
             let leaves = others.leaves.iter().copied().chain([leaf.pointer()]).collect();
-            return Plan { link: Link::collision(hash, leaves), leaf, branches: 0, collided: true };
+            return Insertion { link: Link::collision(hash, leaves), leaf, branches: 0, collided: true };
         }
         let (mine, theirs) = (order(hash), order(occupant_hash));
         let fork = (at.depth + 1..)
@@ -458,11 +442,11 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         for depth in (at.depth + 1..fork).rev() {
             link = Link::branch([(index(mine, depth), link)]);
         }
-        Plan { link, leaf, branches: fork - at.depth, collided: false }
+        Insertion { link, leaf, branches: fork - at.depth, collided: false }
     }
 
     /// Counts an insertion.
-    fn inserted(&self, plan: &Plan, at: &Place<'_>) {
+    fn inserted(&self, plan: &Insertion, at: &Place<'_>) {
         let c = &self.counters;
         c.entries.fetch_add(1, Ordering::Relaxed);
         let depth = at.depth + plan.branches + 1;
@@ -483,7 +467,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
     fn help<'g>(&'g self, at: &Place<'g>, guard: &'g R::Guard) -> Place<'g> {
         let (holder, held, branch) = at.path().next_back().expect("invariant 3: the root is never frozen");
         self.replace(holder, held, branch, guard);
-        Place::root(self, at.hash)
+        Place::root(&self.root, at.hash)
     }
 
     /// Takes out the branches along a path that hold one leaf or none, from below.
@@ -540,18 +524,18 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         depth: usize,
         on_path: bool,
         cursor: &mut Cursor,
-        step: &mut impl FnMut(&mut Cursor, Held<'_, T>) -> bool,
+        step: &mut impl FnMut(&mut Cursor, LeafRef<'_, T>) -> bool,
         guard: &R::Guard,
     ) -> bool {
         let first = if on_path { index(cursor.order, depth) } else { 0 };
         slots.iter().enumerate().skip(first).all(|(at, slot)| match self.follow(Link::of(slot), guard) {
-            Target::Nothing => true,
-            Target::Leaf(leaf) => step(cursor, leaf),
-            Target::Branch(branch) => {
+            Node::Nothing => true,
+            Node::Leaf(leaf) => step(cursor, leaf),
+            Node::Branch(branch) => {
                 self.walk_slots(&branch.slots, depth + 1, on_path && at == first, cursor, step, guard)
             }
             // SAFETY: invariants 1, 2 and 5: leaves held by the trie, alive under the guard, in the order of a cursor.
-            Target::Collision(found) => found.leaves.iter().all(|leaf| step(cursor, unsafe { Held::new(*leaf) })),
+            Node::Collision(found) => found.leaves.iter().all(|leaf| step(cursor, unsafe { LeafRef::new(*leaf) })),
         })
     }
 }
@@ -569,21 +553,6 @@ impl<T: Leaf, R: Reclaim> std::fmt::Debug for Trie<T, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Trie").field("stats", &self.stats()).finish_non_exhaustive()
     }
-}
-
-/// The hash as the trie reads it: ascending in a walk, the shard's bits last.
-#[inline]
-const fn order(hash: u64) -> u64 {
-    hash.rotate_left(SHARD_BITS)
-}
-
-/// The link that an order takes at a depth; the root is depth 0.
-#[inline]
-const fn index(order: u64, depth: usize) -> usize {
-    if depth == 0 {
-        return (order >> (64 - ROOT_BITS)) as usize;
-    }
-    (order >> (64 - ROOT_BITS - depth as u32 * BRANCH_BITS)) as usize & (WAYS - 1)
 }
 
 #[cfg(not(loom))]

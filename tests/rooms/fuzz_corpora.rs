@@ -37,7 +37,7 @@ fn requests_of_the_corpus_mean_what_prost_reads() {
 
 #[test]
 fn index_operations_of_the_corpus_match_a_map() {
-    let played = play("index", catchment::series::index::fuzz_ops);
+    let played = play("index", catchment::series::index::fuzz::fuzz_ops);
     assert!(played >= 12, "only {played} files");
 }
 

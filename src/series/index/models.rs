@@ -1,6 +1,7 @@
 //! Loom models of the trie: two-way nodes, a root of two links, reclamation that adds no ordering.
 
-use super::{BRANCH_BITS, Cursor, Leaf, Lookup, ROOT_BITS, SHARD_BITS, Trie};
+use super::node::{BRANCH_BITS, ROOT_BITS, SHARD_BITS};
+use super::{Cursor, Leaf, Lookup, Trie};
 use crate::sync::UnsafeCell;
 use crate::sync::explore;
 use crate::sync::reclaim::Leak;

@@ -1,14 +1,29 @@
 //! What the trie is made of: tagged links, branches, collisions, and a place on a path.
 //!
-//! Knows pointers and tags; does not know when anything may be freed: `index` does. The invariants are those of
+//! Knows pointers, tags and which link a hash takes; does not know when anything may be freed: `index` does. The invariants are those of
 //! `index`.
 
-use super::{BRANCHES_DEEP_MAX, FROZEN, Leaf, TAG, TAG_BRANCH, TAG_COLLISION, Trie, WAYS, index, order};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::reclaim::Reclaim;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+/// Bits of the hash that choose the shard; the trie looks at them last.
+pub(super) const SHARD_BITS: u32 = 8;
+/// Bits that choose the link of the root.
+pub(super) const ROOT_BITS: u32 = if cfg!(loom) { 1 } else { 13 };
+/// Bits that choose the link of a branch.
+pub(super) const BRANCH_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
+/// Links of a branch.
+pub(super) const WAYS: usize = 1 << BRANCH_BITS;
+/// Branches below one another, at most.
+pub(super) const BRANCHES_DEEP_MAX: usize = ((64 - ROOT_BITS) / BRANCH_BITS) as usize;
+
+const _: () = assert!((64 - ROOT_BITS).is_multiple_of(BRANCH_BITS), "the path uses the hash up exactly");
+pub(super) const TAG: usize = 3;
+pub(super) const TAG_BRANCH: usize = 1;
+pub(super) const TAG_COLLISION: usize = 2;
+pub(super) const FROZEN: usize = 4;
 
 /// A place for a link, changed by compare-and-swap only.
 pub(super) type Slot = AtomicPtr<u8>;
@@ -17,7 +32,7 @@ pub(super) type Slot = AtomicPtr<u8>;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link(pub(super) *mut u8);
 
-/// Sixteen links.
+/// `WAYS` links.
 pub(super) struct Branch {
     pub(super) slots: [Slot; WAYS],
 }
@@ -29,28 +44,28 @@ pub(super) struct Collision {
 }
 
 /// What a link points at.
-pub(super) enum Target<'g, T> {
+pub(super) enum Node<'g, T> {
     Nothing,
-    Leaf(Held<'g, T>),
+    Leaf(LeafRef<'g, T>),
     Branch(&'g Branch),
     Collision(&'g Collision),
 }
 
 /// A leaf that stays allocated for `'g`, by its pointer from `Arc::into_raw`: a reference may touch the leaf alone, not
 /// the counts before it.
-pub(super) struct Held<'g, T> {
+pub(super) struct LeafRef<'g, T> {
     pointer: NonNull<T>,
     lent: PhantomData<&'g T>,
 }
 
-impl<T> Held<'_, T> {
+impl<T> LeafRef<'_, T> {
     /// # Safety
     ///
     /// `pointer` comes from `Arc::<T>::into_raw`, and a count of it stays for the lifetime that the caller chooses.
     #[inline]
     pub(super) unsafe fn new(pointer: *mut u8) -> Self {
         // SAFETY: the caller's promise: no leaf lies at null.
-        Held { pointer: unsafe { NonNull::new_unchecked(pointer.cast()) }, lent: PhantomData }
+        LeafRef { pointer: unsafe { NonNull::new_unchecked(pointer.cast()) }, lent: PhantomData }
     }
 
     #[inline]
@@ -59,7 +74,7 @@ impl<T> Held<'_, T> {
     }
 }
 
-impl<T> std::ops::Deref for Held<'_, T> {
+impl<T> std::ops::Deref for LeafRef<'_, T> {
     type Target = T;
 
     #[inline]
@@ -69,22 +84,22 @@ impl<T> std::ops::Deref for Held<'_, T> {
     }
 }
 
-impl<T> Clone for Held<'_, T> {
+impl<T> Clone for LeafRef<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Held<'_, T> {}
+impl<T> Copy for LeafRef<'_, T> {}
 
-impl<T> Clone for Target<'_, T> {
+impl<T> Clone for Node<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Target<'_, T> {}
+impl<T> Copy for Node<'_, T> {}
 
 /// A link made ready for one insertion, with what it would count.
-pub(super) struct Plan {
+pub(super) struct Insertion {
     pub(super) link: Link,
     pub(super) leaf: Link,
     pub(super) branches: usize,
@@ -92,19 +107,19 @@ pub(super) struct Plan {
 }
 
 /// A branch on a path: the slot that held it, the link seen there, the branch.
-pub(super) type Step<'g> = (&'g Slot, Link, &'g Branch);
+pub(super) type PathStep<'g> = (&'g Slot, Link, &'g Branch);
 
 /// Where a thread is on the path of one hash.
 pub(super) struct Place<'g> {
     pub(super) hash: u64,
     pub(super) depth: usize,
     slots: &'g [Slot],
-    path: [Option<Step<'g>>; BRANCHES_DEEP_MAX],
+    path: [Option<PathStep<'g>>; BRANCHES_DEEP_MAX],
 }
 
 impl<'g> Place<'g> {
-    pub(super) fn root<T: Leaf, R: Reclaim>(trie: &'g Trie<T, R>, hash: u64) -> Self {
-        Place { hash, depth: 0, slots: &trie.root, path: [None; BRANCHES_DEEP_MAX] }
+    pub(super) fn root(slots: &'g [Slot], hash: u64) -> Self {
+        Place { hash, depth: 0, slots, path: [None; BRANCHES_DEEP_MAX] }
     }
 
     pub(super) fn slot(&self) -> &'g Slot {
@@ -119,7 +134,7 @@ impl<'g> Place<'g> {
     }
 
     /// The branches entered, from the root down.
-    pub(super) fn path(&self) -> impl DoubleEndedIterator<Item = Step<'g>> + '_ {
+    pub(super) fn path(&self) -> impl DoubleEndedIterator<Item = PathStep<'g>> + '_ {
         self.path[..self.depth].iter().flatten().copied()
     }
 }
@@ -236,7 +251,7 @@ impl Link {
     }
 }
 
-impl Plan {
+impl Insertion {
     /// Frees what was made for an insertion that did not happen.
     ///
     /// # Safety
@@ -275,6 +290,21 @@ impl Collision {
             _ => Link::collision(self.hash, rest),
         })
     }
+}
+
+/// The hash as the trie reads it: ascending in a walk, the shard's bits last.
+#[inline]
+pub(super) const fn order(hash: u64) -> u64 {
+    hash.rotate_left(SHARD_BITS)
+}
+
+/// The link that an order takes at a depth; the root is depth 0.
+#[inline]
+pub(super) const fn index(order: u64, depth: usize) -> usize {
+    if depth == 0 {
+        return (order >> (64 - ROOT_BITS)) as usize;
+    }
+    (order >> (64 - ROOT_BITS - depth as u32 * BRANCH_BITS)) as usize & (WAYS - 1)
 }
 
 /// # Safety

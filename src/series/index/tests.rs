@@ -1,6 +1,8 @@
 //! Promises of the trie, over the real epoch.
 
-use super::{Cursor, IndexStats, Leaf, Lookup, Trie, fuzz_ops, order};
+use super::fuzz::fuzz_ops;
+use super::node::order;
+use super::{Cursor, IndexStats, Leaf, Lookup, Trie};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -300,7 +300,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("listen", 7),
     ("net", 3),
     ("otlp", 9),
-    ("prometheus", 7),
     ("runtime", 10),
     ("tune", 6),
 ];

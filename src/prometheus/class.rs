@@ -8,22 +8,24 @@ use std::sync::Arc;
 use crate::aggregate::explicit::HAS_SUM;
 use crate::aggregate::exponential::Exponential;
 use crate::prometheus::any::next_attribute;
-use crate::prometheus::gather::{Family, Member};
-use crate::prometheus::histogram::{Face, Lines};
-use crate::prometheus::ink::Ink;
-use crate::prometheus::joint::{OWN_PREFIX, Prefixes};
+use crate::prometheus::exemplar;
+use crate::prometheus::gather::{Family, FamilyMember};
+use crate::prometheus::histogram::{LineStyle, Lines};
+use crate::prometheus::label_encoding::LabelEncoding;
 use crate::prometheus::labels::Labels;
-use crate::prometheus::merge::{MERGED_ROW_BYTES, Merger, Shown};
-use crate::prometheus::message::{self, Beside, Messages};
-use crate::prometheus::name::{INFO, Naming, Place};
-use crate::prometheus::page::{Bounds, Style};
+use crate::prometheus::merge::{MERGED_ROW_BYTES, MergedValue, Merger};
+use crate::prometheus::message::{self, Annotations, Messages};
+use crate::prometheus::name::{INFO, LabelPlace, Naming};
+use crate::prometheus::negotiate::Format;
 use crate::prometheus::report::{Report, WarningReason};
+use crate::prometheus::scope_join::{OWN_PREFIX, Prefixes};
+use crate::prometheus::source::{Meta, Overtaken, Progress, Row, Source, Value};
+use crate::prometheus::style::{Bounds, Style};
 use crate::prometheus::text::{Number, Type, is_metric_name, put_family, put_head, put_number, put_seconds};
-use crate::prometheus::{Format, Meta, Overtaken, Progress, Row, Source, Value, exemplar};
 use crate::wire::{Reader, put_bytes, put_varint};
 
 /// What is at hand while writing: the chunk being filled, scratch space, the report.
-pub(super) struct Desk {
+pub(super) struct PageWriter {
     pub bounds: Bounds,
     pub style: Style,
     pub report: Report,
@@ -39,9 +41,9 @@ pub(super) struct Desk {
     scratch: Vec<u8>,
 }
 
-impl Desk {
+impl PageWriter {
     pub(super) fn new(keys: ahash::RandomState, bounds: Bounds, style: Style) -> Self {
-        Desk {
+        PageWriter {
             bounds,
             style,
             report: Report::default(),
@@ -50,7 +52,7 @@ impl Desk {
             metrics: Vec::new(),
             metric: Vec::new(),
             messages: Messages::default(),
-            labels: Labels::new(keys.clone(), style.naming, style.ink()),
+            labels: Labels::new(keys.clone(), style.naming, style.encoding()),
             keys,
             lines: Lines::default(),
             scratch: Vec::new(),
@@ -87,10 +89,10 @@ impl Desk {
 }
 
 /// The family being written.
-pub(super) struct Open<G> {
+pub(super) struct OpenFamily<G> {
     title: Title,
     /// Members not begun, by descending prefix.
-    members: Vec<Member<G>>,
+    members: Vec<FamilyMember<G>>,
     class: Option<Class<G>>,
 }
 
@@ -100,7 +102,7 @@ struct Title {
     help: Arc<str>,
     unit: Option<Box<str>>,
     quoted: bool,
-    told: Told,
+    shown_as: OpenMetricsType,
     /// While it is not known whether OpenMetrics may have it as what it is told to be: the member and the source's
     /// cursor in it.
     check: Option<(usize, usize)>,
@@ -111,44 +113,49 @@ struct Title {
 impl Title {
     /// What the family is called in its header.
     fn base(&self) -> &str {
-        let suffix = match self.told {
-            Told::Counter => "_total",
-            Told::Info => INFO,
-            Told::Plain | Told::StateSet => "",
+        let suffix = match self.shown_as {
+            OpenMetricsType::Counter => "_total",
+            OpenMetricsType::Info => INFO,
+            OpenMetricsType::Plain | OpenMetricsType::StateSet => "",
         };
         self.name.strip_suffix(suffix).unwrap_or(&self.name)
     }
 
     /// One step of finding out whether the family may be what it is told to be. Read and written is one cut, so that
     /// what is found holds.
-    fn check<S: Source>(&mut self, members: &[Member<S::Group>], source: &S, desk: &Desk) -> Result<(), Overtaken> {
+    fn check<S: Source>(
+        &mut self,
+        members: &[FamilyMember<S::Group>],
+        source: &S,
+        writer: &PageWriter,
+    ) -> Result<(), Overtaken> {
         let Some((member, cursor)) = &mut self.check else { return Ok(()) };
-        let Some(Member { group, .. }) = members.get(*member) else {
+        let Some(FamilyMember { group, .. }) = members.get(*member) else {
             self.check = None;
             return Ok(());
         };
-        let (mut left, mut fits) = (desk.bounds.rows_per_step, true);
+        let (mut left, mut fits) = (writer.bounds.rows_per_step, true);
         let progress = source.rows(group, cursor, &mut |row| {
             left -= 1;
-            fits = self.told.takes(&self.name, &row, desk.style.naming);
+            fits = self.shown_as.takes(&self.name, &row, writer.style.naming);
             if fits && left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         if !fits {
-            (self.told, self.check) = (Told::Plain, None);
+            (self.shown_as, self.check) = (OpenMetricsType::Plain, None);
         } else if progress == Progress::Done {
             self.check = Some((*member + 1, 0));
         }
         Ok(())
     }
 
-    fn face(&self, open_metrics: bool) -> Face<'_> {
-        Face { name: &self.name, quoted: self.quoted, is_summary: self.kind == Type::Summary, open_metrics }
+    fn line_style(&self, open_metrics: bool) -> LineStyle<'_> {
+        LineStyle { name: &self.name, quoted: self.quoted, is_summary: self.kind == Type::Summary, open_metrics }
     }
 }
 
 /// What OpenMetrics has a family as; other formats do not ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum OpenMetricsType {
     /// Its TYPE, by its whole name; a counter as `unknown`.
     Plain,
     /// A counter, without `_total` in its name.
@@ -159,7 +166,7 @@ pub(super) enum Told {
     StateSet,
 }
 
-impl Told {
+impl OpenMetricsType {
     /// Whether a row may be in such a family.
     fn takes(self, name: &str, row: &Row<'_>, naming: Naming) -> bool {
         let value = match row.value {
@@ -169,15 +176,15 @@ impl Told {
             _ => return true,
         };
         match self {
-            Told::Plain | Told::Counter => true,
-            Told::Info => value == 1.0,
-            Told::StateSet => {
+            OpenMetricsType::Plain | OpenMetricsType::Counter => true,
+            OpenMetricsType::Info => value == 1.0,
+            OpenMetricsType::StateSet => {
                 let mut attributes = Reader::new(row.attributes);
                 (value == 0.0 || value == 1.0)
                     && std::iter::from_fn(|| next_attribute(&mut attributes)).any(|attribute| {
                         !attribute.is_empty()
                             && std::str::from_utf8(attribute.key)
-                                .is_ok_and(|key| naming.label_name(key, Place::Point(Type::Gauge)) == name)
+                                .is_ok_and(|key| naming.label_name(key, LabelPlace::Point(Type::Gauge)) == name)
                     })
             }
         }
@@ -231,41 +238,49 @@ struct Collisions {
     per_pass: usize,
 }
 
-impl<G: Clone> Open<G> {
-    /// Begins a settled family. `told`: what OpenMetrics may show it as; `Plain` elsewhere.
-    pub(super) fn new(name: Arc<str>, family: Family<G>, told: Told) -> Self {
+impl<G: Clone> OpenFamily<G> {
+    /// Begins a settled family. `shown_as`: what OpenMetrics may show it as; `Plain` elsewhere.
+    pub(super) fn new(name: Arc<str>, family: Family<G>, shown_as: OpenMetricsType) -> Self {
         let Family { kind, help, unit, mut members, .. } = family;
         members.reverse();
         let quoted = !is_metric_name(&name);
-        let check = matches!(told, Told::Info | Told::StateSet).then_some((0, 0));
-        Open { title: Title { name, kind, help, unit, quoted, told, check, written: false }, members, class: None }
+        let check = matches!(shown_as, OpenMetricsType::Info | OpenMetricsType::StateSet).then_some((0, 0));
+        OpenFamily {
+            title: Title { name, kind, help, unit, quoted, shown_as, check, written: false },
+            members,
+            class: None,
+        }
     }
 
     /// One step.
-    pub(super) fn advance<S: Source<Group = G>>(&mut self, source: &S, desk: &mut Desk) -> Result<Progress, Overtaken> {
-        let Open { title, members, class } = self;
-        if desk.lines.pending() {
-            let face = title.face(desk.style.format.is_open_metrics());
-            desk.lines.put(&mut desk.out, face, desk.bounds.chunk_bytes);
+    pub(super) fn advance<S: Source<Group = G>>(
+        &mut self,
+        source: &S,
+        writer: &mut PageWriter,
+    ) -> Result<Progress, Overtaken> {
+        let OpenFamily { title, members, class } = self;
+        if writer.lines.pending() {
+            let line_style = title.line_style(writer.style.format.is_open_metrics());
+            writer.lines.put(&mut writer.out, line_style, writer.bounds.chunk_bytes);
             return Ok(Progress::More);
         }
         if title.check.is_some() {
-            title.check(members, source, desk)?;
+            title.check(members, source, writer)?;
             return Ok(Progress::More);
         }
         match class {
             Some(open) => {
-                if open.advance(source, desk, title)? == Progress::Done {
+                if open.advance(source, writer, title)? == Progress::Done {
                     *class = None;
                 }
                 Ok(Progress::More)
             }
             None => {
-                *class = next_class(members, source, desk, title);
+                *class = next_class(members, source, writer, title);
                 if class.is_some() {
                     return Ok(Progress::More);
                 }
-                desk.end_message(&title.name, &title.help, title.kind, title.unit.as_deref());
+                writer.end_message(&title.name, &title.help, title.kind, title.unit.as_deref());
                 Ok(Progress::Done)
             }
         }
@@ -273,13 +288,13 @@ impl<G: Clone> Open<G> {
 }
 
 fn next_class<S: Source>(
-    members: &mut Vec<Member<S::Group>>,
+    members: &mut Vec<FamilyMember<S::Group>>,
     source: &S,
-    desk: &mut Desk,
+    writer: &mut PageWriter,
     title: &Title,
 ) -> Option<Class<S::Group>> {
     let first = members.pop()?;
-    let prefix = desk.prefixes[first.prefix as usize].clone();
+    let prefix = writer.prefixes[first.prefix as usize].clone();
     let mut one_metric = true;
     let mut groups = vec![first.group];
     while let Some(next) = members.pop_if(|next| next.prefix == first.prefix) {
@@ -287,11 +302,11 @@ fn next_class<S: Source>(
         groups.push(next.group);
     }
     let mut head = Vec::new();
-    if desk.style.ink() == Ink::Text {
+    if writer.style.encoding() == LabelEncoding::Text {
         put_head(&mut head, &title.name, "", title.quoted, &prefix);
     }
     let labels_at = head.len().saturating_sub(prefix.len() - usize::from(!title.quoted));
-    desk.labels.begin_class(Place::Point(title.kind), source.meta(&groups[0]));
+    writer.labels.begin_class(LabelPlace::Point(title.kind), source.meta(&groups[0]));
     let mode = if one_metric { Mode::Scan } else { Mode::Fingerprint(Vec::new()) };
     Some(Class { groups, prefix, head, labels_at, mode, label_bytes: 0, at: 0, cursor: 0 })
 }
@@ -300,17 +315,17 @@ impl<G: Clone> Class<G> {
     fn advance<S: Source<Group = G>>(
         &mut self,
         source: &S,
-        desk: &mut Desk,
+        writer: &mut PageWriter,
         title: &mut Title,
     ) -> Result<Progress, Overtaken> {
         let Class { groups, prefix, head, labels_at, mode, label_bytes, at, cursor } = self;
         let labels_at = *labels_at;
-        let limit = desk.bounds.rows_per_step;
+        let limit = writer.bounds.rows_per_step;
         let mut walk =
             |visit: &mut dyn FnMut(&Meta, Row<'_>) -> ControlFlow<()>| walk(groups, at, cursor, source, limit, visit);
         let next_mode = match mode {
             Mode::Scan => {
-                let labels = &mut desk.labels;
+                let labels = &mut writer.labels;
                 let progress = walk(&mut |_, row| {
                     labels.scan(row.attributes);
                     if labels.ambiguous() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -322,7 +337,7 @@ impl<G: Clone> Class<G> {
                 }
             }
             Mode::Fingerprint(fingerprints) => {
-                let Desk { labels, scratch, keys, .. } = desk;
+                let PageWriter { labels, scratch, keys, .. } = writer;
                 let progress = walk(&mut |_, row| {
                     scratch.clear();
                     labels.put(scratch, row.attributes);
@@ -335,17 +350,17 @@ impl<G: Clone> Class<G> {
                 }
                 let mean = *label_bytes / fingerprints.len().max(1) + MERGED_ROW_BYTES;
                 let collisions =
-                    Collisions::find(std::mem::take(fingerprints), (desk.bounds.merge_bytes / mean).max(1));
+                    Collisions::find(std::mem::take(fingerprints), (writer.bounds.merge_bytes / mean).max(1));
                 if collisions.doubles.is_empty() {
                     Mode::Stream
                 } else {
-                    let merger = Merger::new(desk.bounds.merge_bytes);
+                    let merger = Merger::new(writer.bounds.merge_bytes);
                     Mode::Merge { collisions, first_pass: true, merger, row: 0 }
                 }
             }
             Mode::Stream => {
                 return walk(&mut |meta, row| {
-                    let mut writer = RowWriter { desk, title, prefix, head, labels_at };
+                    let mut writer = RowWriter { writer, title, prefix, head, labels_at };
                     writer.row(meta, row)
                 });
             }
@@ -360,24 +375,24 @@ impl<G: Clone> Class<G> {
                     }
                     if !fits(&row.value, title.kind) {
                         let cases = u64::from(*first_pass);
-                        desk.report.warn(WarningReason::WrongKind, cases, &title.name, &meta.name);
+                        writer.report.warn(WarningReason::WrongKind, cases, &title.name, &meta.name);
                         return ControlFlow::Continue(());
                     }
-                    let mut text = std::mem::take(&mut desk.scratch);
+                    let mut text = std::mem::take(&mut writer.scratch);
                     text.clear();
-                    desk.labels.put(&mut text, row.attributes);
-                    let fingerprint = known.unwrap_or_else(|| desk.keys.hash_one(text.as_slice()));
+                    writer.labels.put(&mut text, row.attributes);
+                    let fingerprint = known.unwrap_or_else(|| writer.keys.hash_one(text.as_slice()));
                     let mut flow = ControlFlow::Continue(());
                     if collisions.doubles.binary_search(&fingerprint).is_ok() {
                         if pass.contains(&fingerprint) {
                             merger.take(fingerprint, &text, meta.kind, meta.bounds.as_ref(), &row);
                         }
                     } else if *first_pass {
-                        let (shown, beside) = (shown(&row.value, meta), beside(&row));
-                        let mut writer = RowWriter { desk, title, prefix, head, labels_at };
-                        flow = writer.put(|out, _| out.extend_from_slice(&text), shown, beside);
+                        let (shown, annotations) = (shown(&row.value, meta), annotations(&row));
+                        let mut writer = RowWriter { writer, title, prefix, head, labels_at };
+                        flow = writer.put(|out, _| out.extend_from_slice(&text), shown, annotations);
                     }
-                    desk.scratch = text;
+                    writer.scratch = text;
                     flow
                 })?;
                 if progress == Progress::More {
@@ -390,9 +405,12 @@ impl<G: Clone> Class<G> {
                 let Merger { rows, losses, .. } = merger;
                 for row in rows.iter().skip(*next).take(limit) {
                     *next += 1;
-                    let mut writer = RowWriter { desk, title, prefix, head, labels_at };
-                    let beside = Beside { start_ns: row.start_ns, exemplars: &[] };
-                    if writer.put(|out, _| out.extend_from_slice(&row.labels), row.shown(losses), beside).is_break() {
+                    let mut writer = RowWriter { writer, title, prefix, head, labels_at };
+                    let annotations = Annotations { start_ns: row.start_ns, exemplars: &[] };
+                    if writer
+                        .put(|out, _| out.extend_from_slice(&row.labels), row.shown(losses), annotations)
+                        .is_break()
+                    {
                         return Ok(Progress::More);
                     }
                 }
@@ -401,13 +419,13 @@ impl<G: Clone> Class<G> {
                 }
                 let losses = *losses;
                 collisions.forget(merger);
-                desk.report.warn(WarningReason::Merged, losses.merged, &title.name, "");
-                desk.report.warn(WarningReason::BoundsConflict, losses.bounds, &title.name, "");
-                desk.report.warn(WarningReason::CountOverflow, losses.overflow, &title.name, "");
+                writer.report.warn(WarningReason::Merged, losses.merged, &title.name, "");
+                writer.report.warn(WarningReason::BoundsConflict, losses.bounds, &title.name, "");
+                writer.report.warn(WarningReason::CountOverflow, losses.overflow, &title.name, "");
                 if collisions.doubles.is_empty() {
                     return Ok(Progress::Done);
                 }
-                let merger = Merger::new(desk.bounds.merge_bytes);
+                let merger = Merger::new(writer.bounds.merge_bytes);
                 Mode::Merge { collisions: std::mem::take(collisions), first_pass: false, merger, row: 0 }
             }
         };
@@ -477,25 +495,25 @@ const fn fits(value: &Value<'_>, kind: Type) -> bool {
     )
 }
 
-fn shown<'a>(value: &Value<'a>, meta: &'a Meta) -> Shown<'a> {
+fn shown<'a>(value: &Value<'a>, meta: &'a Meta) -> MergedValue<'a> {
     match *value {
-        Value::Int(value) => Shown::Number(Number::Int(value)),
-        Value::Double(value) => Shown::Number(Number::Double(value)),
+        Value::Int(value) => MergedValue::Number(Number::Int(value)),
+        Value::Double(value) => MergedValue::Number(Number::Double(value)),
         Value::Histogram { count, sum, buckets } => {
-            Shown::Histogram { bounds: meta.bounds.as_ref(), buckets, count, sum }
+            MergedValue::Histogram { bounds: meta.bounds.as_ref(), buckets, count, sum }
         }
-        Value::Exponential(value) => Shown::Exponential(value),
-        Value::Summary { count, sum, quantiles } => Shown::Summary { quantiles, count, sum },
+        Value::Exponential(value) => MergedValue::Exponential(value),
+        Value::Summary { count, sum, quantiles } => MergedValue::Summary { quantiles, count, sum },
     }
 }
 
-const fn beside<'a>(row: &Row<'a>) -> Beside<'a> {
-    Beside { start_ns: row.start_ns, exemplars: row.exemplars }
+const fn annotations<'a>(row: &Row<'a>) -> Annotations<'a> {
+    Annotations { start_ns: row.start_ns, exemplars: row.exemplars }
 }
 
 /// Writes rows of one class.
 struct RowWriter<'a> {
-    desk: &'a mut Desk,
+    writer: &'a mut PageWriter,
     title: &'a mut Title,
     prefix: &'a [u8],
     head: &'a [u8],
@@ -506,10 +524,10 @@ impl RowWriter<'_> {
     #[inline]
     fn row(&mut self, meta: &Meta, row: Row<'_>) -> ControlFlow<()> {
         if !fits(&row.value, self.title.kind) {
-            self.desk.report.warn(WarningReason::WrongKind, 1, &self.title.name, &meta.name);
+            self.writer.report.warn(WarningReason::WrongKind, 1, &self.title.name, &meta.name);
             return ControlFlow::Continue(());
         }
-        self.put(|out, labels| labels.put(out, row.attributes), shown(&row.value, meta), beside(&row))
+        self.put(|out, labels| labels.put(out, row.attributes), shown(&row.value, meta), annotations(&row))
     }
 
     /// Writes one row; breaks when the chunk is full.
@@ -517,42 +535,43 @@ impl RowWriter<'_> {
     fn put(
         &mut self,
         put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
-        shown: Shown<'_>,
-        beside: Beside<'_>,
+        shown: MergedValue<'_>,
+        annotations: Annotations<'_>,
     ) -> ControlFlow<()> {
-        let shows = match self.desk.style.format {
-            Format::Protobuf => self.put_message(put_labels, shown, beside),
+        let shows = match self.writer.style.format {
+            Format::Protobuf => self.put_message(put_labels, shown, annotations),
             format => {
                 // in text a start is a series of its own, which not everyone wants to store
-                let beside = if self.desk.style.created { beside } else { Beside { start_ns: 0, ..beside } };
-                self.put_text(put_labels, shown, beside, format.is_open_metrics())
+                let annotations =
+                    if self.writer.style.created { annotations } else { Annotations { start_ns: 0, ..annotations } };
+                self.put_text(put_labels, shown, annotations, format.is_open_metrics())
             }
         };
         match shows {
-            Ok(()) => self.desk.report.series += 1,
-            Err(reason) => self.desk.report.warn(reason, 1, &self.title.name, ""),
+            Ok(()) => self.writer.report.series += 1,
+            Err(reason) => self.writer.report.warn(reason, 1, &self.title.name, ""),
         }
-        if self.desk.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.writer.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     #[inline]
     fn put_text(
         &mut self,
         put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
-        shown: Shown<'_>,
-        beside: Beside<'_>,
+        shown: MergedValue<'_>,
+        annotations: Annotations<'_>,
         open_metrics: bool,
     ) -> Result<(), WarningReason> {
-        let is_counter = open_metrics && self.title.told == Told::Counter;
-        if is_counter && matches!(&shown, Shown::Number(number) if !is_count(number)) {
+        let is_counter = open_metrics && self.title.shown_as == OpenMetricsType::Counter;
+        if is_counter && matches!(&shown, MergedValue::Number(number) if !is_count(number)) {
             return Err(WarningReason::NotACounter);
         }
         self.open_family(open_metrics);
-        let Desk { out, labels, lines, bounds, style, .. } = &mut *self.desk;
+        let PageWriter { out, labels, lines, bounds, style, .. } = &mut *self.writer;
         let title = &*self.title;
-        if let Shown::Number(number) = shown {
+        if let MergedValue::Number(number) = shown {
             // rows that became one may have added up
-            let is_flag = matches!(title.told, Told::Info | Told::StateSet);
+            let is_flag = matches!(title.shown_as, OpenMetricsType::Info | OpenMetricsType::StateSet);
             let number = if is_flag { Number::Uint(u64::from(number.double() != 0.0)) } else { number };
             let start = out.len() + self.labels_at;
             out.extend_from_slice(self.head);
@@ -564,15 +583,15 @@ impl RowWriter<'_> {
             out.extend_from_slice(b"} ");
             put_number(out, number);
             if is_counter {
-                if let Some(exemplar) = exemplar::newest(beside.exemplars) {
+                if let Some(exemplar) = exemplar::newest(annotations.exemplars) {
                     exemplar.put_text(out, style.naming);
                 }
-                if beside.start_ns > 0 {
+                if annotations.start_ns > 0 {
                     out.push(b'\n');
                     put_head(out, title.base(), "_created", title.quoted, b"");
                     out.extend_from_within(start..end);
                     out.extend_from_slice(b"} ");
-                    put_seconds(out, beside.start_ns);
+                    put_seconds(out, annotations.start_ns);
                 }
             }
             out.push(b'\n');
@@ -583,46 +602,48 @@ impl RowWriter<'_> {
         put_labels(text, labels);
         settle_prefix(text, 0, self.prefix.len(), false);
         match shown {
-            Shown::Histogram { bounds, buckets, count, sum } => lines.histogram(bounds, buckets, count, sum),
-            Shown::Exponential(value) => lines.histogram(None, &[], value.count, sum_of(value)),
-            Shown::Summary { quantiles, count, sum } => lines.summary(quantiles, count, sum),
-            Shown::Number(_) => unreachable!("written above"),
+            MergedValue::Histogram { bounds, buckets, count, sum } => lines.histogram(bounds, buckets, count, sum),
+            MergedValue::Exponential(value) => lines.histogram(None, &[], value.count, sum_of(value)),
+            MergedValue::Summary { quantiles, count, sum } => lines.summary(quantiles, count, sum),
+            MergedValue::Number(_) => unreachable!("written above"),
         }
         if open_metrics {
-            lines.beside(beside, style.naming);
+            lines.annotations(annotations, style.naming);
         }
-        lines.put(out, title.face(open_metrics), bounds.chunk_bytes);
+        lines.put(out, title.line_style(open_metrics), bounds.chunk_bytes);
         Ok(())
     }
 
     fn put_message(
         &mut self,
         put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
-        shown: Shown<'_>,
-        beside: Beside<'_>,
+        shown: MergedValue<'_>,
+        annotations: Annotations<'_>,
     ) -> Result<(), WarningReason> {
-        let Desk { metric, labels, messages, style, .. } = &mut *self.desk;
+        let PageWriter { metric, labels, messages, style, .. } = &mut *self.writer;
         let (kind, naming) = (self.title.kind, style.naming);
         metric.clear();
         metric.extend_from_slice(self.prefix);
         put_labels(metric, labels);
         settle_prefix(metric, 0, self.prefix.len(), false);
         match shown {
-            Shown::Number(number) => messages.put_number(metric, kind, number.double(), beside, naming),
-            Shown::Histogram { bounds, buckets, count, sum } => {
-                messages.put_histogram(metric, (bounds, buckets), (count, sum), beside, naming);
+            MergedValue::Number(number) => messages.put_number(metric, kind, number.double(), annotations, naming),
+            MergedValue::Histogram { bounds, buckets, count, sum } => {
+                messages.put_histogram(metric, (bounds, buckets), (count, sum), annotations, naming);
             }
-            Shown::Exponential(value) => messages.put_native(metric, value, beside, naming)?,
-            Shown::Summary { quantiles, count, sum } => messages.put_summary(metric, (count, sum), quantiles, beside),
+            MergedValue::Exponential(value) => messages.put_native(metric, value, annotations, naming)?,
+            MergedValue::Summary { quantiles, count, sum } => {
+                messages.put_summary(metric, (count, sum), quantiles, annotations)
+            }
         }
-        self.desk.put_metric();
+        self.writer.put_metric();
         if !self.title.written {
             self.title.written = true;
-            self.desk.report.families += 1;
+            self.writer.report.families += 1;
         }
-        if self.desk.metrics.len() >= self.desk.bounds.chunk_bytes {
+        if self.writer.metrics.len() >= self.writer.bounds.chunk_bytes {
             let Title { name, help, kind, unit, .. } = &*self.title;
-            self.desk.end_message(name, help, *kind, unit.as_deref());
+            self.writer.end_message(name, help, *kind, unit.as_deref());
         }
         Ok(())
     }
@@ -633,18 +654,21 @@ impl RowWriter<'_> {
             return;
         }
         self.title.written = true;
-        self.desk.report.families += 1;
+        self.writer.report.families += 1;
         let title = &*self.title;
         let words = match title.kind {
-            Type::Gauge if title.told == Told::Info => "info",
-            Type::Gauge if title.told == Told::StateSet => "stateset",
-            Type::Counter if open_metrics && title.told != Told::Counter => "unknown",
+            Type::Gauge if title.shown_as == OpenMetricsType::Info => "info",
+            Type::Gauge if title.shown_as == OpenMetricsType::StateSet => "stateset",
+            Type::Counter if open_metrics && title.shown_as != OpenMetricsType::Counter => "unknown",
             Type::Unknown if open_metrics => "unknown",
             kind => kind.word(),
         };
         // neither infos nor state sets have a unit
-        let unit = title.unit.as_deref().filter(|_| !matches!(title.told, Told::Info | Told::StateSet));
-        put_family(&mut self.desk.out, title.base(), words, unit, &title.help, open_metrics);
+        let unit = title
+            .unit
+            .as_deref()
+            .filter(|_| !matches!(title.shown_as, OpenMetricsType::Info | OpenMetricsType::StateSet));
+        put_family(&mut self.writer.out, title.base(), words, unit, &title.help, open_metrics);
     }
 }
 

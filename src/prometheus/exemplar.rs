@@ -13,8 +13,8 @@
 use crate::aggregate::number::Value;
 use crate::limits::EXEMPLAR_CODE_POINTS_MAX;
 use crate::prometheus::any::{next_attribute, put_text};
-use crate::prometheus::ink::Ink;
-use crate::prometheus::name::{Naming, Place};
+use crate::prometheus::label_encoding::LabelEncoding;
+use crate::prometheus::name::{LabelPlace, Naming};
 use crate::prometheus::text::{Number, put_number, put_seconds};
 use crate::wire::{Reader, put_bytes, put_fixed64, put_uint};
 
@@ -46,7 +46,7 @@ impl Exemplar<'_> {
     pub(super) fn put_text(&self, out: &mut Vec<u8>, naming: Naming) {
         out.extend_from_slice(b" # {");
         let start = out.len();
-        self.put_labels(out, naming, Ink::Text);
+        self.put_labels(out, naming, LabelEncoding::Text);
         if out.len() > start {
             // the first label's comma
             out.remove(start);
@@ -65,19 +65,19 @@ impl Exemplar<'_> {
 
     /// Appends the inside of an `io.prometheus.client.Exemplar`.
     pub(super) fn put_message(&self, out: &mut Vec<u8>, naming: Naming) {
-        self.put_labels(out, naming, Ink::Message);
+        self.put_labels(out, naming, LabelEncoding::Message);
         put_fixed64(out, 0x11, self.double().to_bits());
         put_timestamp(out, 0x1a, self.time_ns);
     }
 
-    fn put_labels(&self, out: &mut Vec<u8>, naming: Naming, ink: Ink) {
+    fn put_labels(&self, out: &mut Vec<u8>, naming: Naming, encoding: LabelEncoding) {
         let mut left = EXEMPLAR_CODE_POINTS_MAX;
         for (name, id) in [("trace_id", self.trace_id), ("span_id", self.span_id)] {
             if id.iter().any(|byte| *byte != 0) {
                 let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
                 if let Some(rest) = left.checked_sub(name.len() + hex.len()) {
                     left = rest;
-                    ink.put(out, &ink.opening(name), hex.as_bytes());
+                    encoding.put(out, &encoding.opening(name), hex.as_bytes());
                 }
             }
         }
@@ -87,7 +87,7 @@ impl Exemplar<'_> {
                 let mut text = Vec::new();
                 put_text(&mut text, attribute.kind, attribute.payload);
                 let key = String::from_utf8_lossy(attribute.key);
-                (naming.label_name(&key, Place::Exemplar), attribute.key.to_vec(), text)
+                (naming.label_name(&key, LabelPlace::Exemplar), attribute.key.to_vec(), text)
             })
             .filter(|(name, ..)| name != "trace_id" && name != "span_id")
             .collect();
@@ -99,7 +99,7 @@ impl Exemplar<'_> {
                 && let Some(rest) = left.checked_sub(size)
             {
                 left = rest;
-                ink.put(out, &ink.opening(&same[0].0), &text);
+                encoding.put(out, &encoding.opening(&same[0].0), &text);
             }
         }
     }

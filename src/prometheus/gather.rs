@@ -11,13 +11,13 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 
 use crate::model::TypeHints;
-use crate::prometheus::ink::Ink;
-use crate::prometheus::joint::Prefixes;
+use crate::prometheus::label_encoding::LabelEncoding;
 use crate::prometheus::name::{Naming, metric_type};
 use crate::prometheus::report::{Report, WarningReason};
+use crate::prometheus::scope_join::Prefixes;
+use crate::prometheus::source::{Meta, Source};
 use crate::prometheus::target::{put_scope, target};
 use crate::prometheus::text::Type;
-use crate::prometheus::{Meta, Source};
 
 /// What a gauge is said to be. Where two differ the lower one is right of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ impl Hint {
 }
 
 /// A group within its family.
-pub(super) struct Member<G> {
+pub(super) struct FamilyMember<G> {
     /// Place of its prefix.
     pub prefix: u32,
     pub kind: Type,
@@ -70,7 +70,7 @@ pub(super) struct Family<G> {
     type_conflict: bool,
     /// What the gauges among the members are said to be.
     hint: Option<Hint>,
-    pub members: Vec<Member<G>>,
+    pub members: Vec<FamilyMember<G>>,
 }
 
 /// `target_info` of one job and instance.
@@ -82,7 +82,7 @@ pub(super) struct TargetInfo {
 /// Everything but the rows.
 pub(super) struct Directory<G> {
     naming: Naming,
-    ink: Ink,
+    encoding: LabelEncoding,
     /// Keyed hashes of all family names: whether a name is taken, in 8 bytes each.
     names: HashSet<u64, ahash::RandomState>,
     pub families: BTreeMap<Arc<str>, Family<G>>,
@@ -96,10 +96,10 @@ pub(super) struct Directory<G> {
 }
 
 impl<G: Clone> Directory<G> {
-    pub(super) fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
+    pub(super) fn new(keys: ahash::RandomState, naming: Naming, encoding: LabelEncoding) -> Self {
         Directory {
             naming,
-            ink,
+            encoding,
             names: HashSet::with_hasher(keys.clone()),
             families: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -128,7 +128,7 @@ impl<G: Clone> Directory<G> {
         let description = meta.description.clone();
         let born_ns = meta.born_ns;
         let unit_of = meta.unit.clone();
-        let member = Member { prefix, kind, group };
+        let member = FamilyMember { prefix, kind, group };
         // most groups of a family have the unit of the one before
         let unit = match self.families.get(name.as_str()) {
             Some(family) if family.unit_of == unit_of => None,
@@ -182,12 +182,12 @@ impl<G: Clone> Directory<G> {
         {
             return *prefix;
         }
-        let target = target(&meta.resource, self.ink);
+        let target = target(&meta.resource, self.encoding);
         let mut labels = target.labels.clone();
         if target.named && target.others {
             self.add_target(target.labels.into(), meta, report);
         }
-        put_scope(&mut labels, &meta.scope, &meta.scope_schema_url, self.naming, self.ink);
+        put_scope(&mut labels, &meta.scope, &meta.scope_schema_url, self.naming, self.encoding);
         let prefix = match self.prefix_places.get(labels.as_slice()) {
             Some(&prefix) => prefix,
             None => {
@@ -237,7 +237,7 @@ pub(super) fn base_of(name: &str, kind: Type) -> &str {
 }
 
 impl<G> Family<G> {
-    fn add(&mut self, member: Member<G>, description: Arc<str>, born_ns: u64, unit: Option<Box<str>>) {
+    fn add(&mut self, member: FamilyMember<G>, description: Arc<str>, born_ns: u64, unit: Option<Box<str>>) {
         if let Some(unit) = unit {
             self.unit_conflict |= self.unit.as_ref().is_some_and(|known| *known != unit);
             // the longer one says more, and does not depend on the order of groups

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::prometheus::exemplar::by_bucket;
-use crate::prometheus::message::Beside;
+use crate::prometheus::message::Annotations;
 use crate::prometheus::name::Naming;
 use crate::prometheus::text::{Number, put_bound, put_head, put_number, put_seconds, put_uint};
 
@@ -68,7 +68,7 @@ pub(super) struct Lines {
 
 /// What the lines of a family have in common.
 #[derive(Clone, Copy)]
-pub(super) struct Face<'a> {
+pub(super) struct LineStyle<'a> {
     pub name: &'a str,
     /// The name needs quotes.
     pub quoted: bool,
@@ -100,10 +100,10 @@ impl Lines {
     }
 
     /// What OpenMetrics has besides, for the row begun last.
-    pub(super) fn beside(&mut self, beside: Beside<'_>, naming: Naming) {
-        self.created_ns = beside.start_ns;
+    pub(super) fn annotations(&mut self, annotations: Annotations<'_>, naming: Naming) {
+        self.created_ns = annotations.start_ns;
         let bounds = self.bounds.values.as_deref().unwrap_or(&[]);
-        for (bucket, exemplar) in by_bucket(beside.exemplars, &bounds[..self.bounds.ends.len()]) {
+        for (bucket, exemplar) in by_bucket(annotations.exemplars, &bounds[..self.bounds.ends.len()]) {
             let start = self.exemplar_text.len();
             exemplar.put_text(&mut self.exemplar_text, naming);
             self.exemplars.push((bucket, start..self.exemplar_text.len()));
@@ -130,26 +130,26 @@ impl Lines {
     }
 
     /// Writes lines until `out` is `full` or none are left.
-    pub(super) fn put(&mut self, out: &mut Vec<u8>, face: Face<'_>, full: usize) {
-        let lines = if face.is_summary { self.quantiles.len() } else { self.bounds.ends.len() + 1 };
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, line_style: LineStyle<'_>, full: usize) {
+        let lines = if line_style.is_summary { self.quantiles.len() } else { self.bounds.ends.len() + 1 };
         while self.pending && out.len() < full {
             match self.at.checked_sub(lines) {
-                None if face.is_summary => self.put_quantile(out, face),
-                None => self.put_bucket(out, face),
+                None if line_style.is_summary => self.put_quantile(out, line_style),
+                None => self.put_bucket(out, line_style),
                 Some(0) => {
                     if let Some(sum) = self.sum {
-                        self.put_plain(out, face, "_sum", Number::Double(sum));
+                        self.put_plain(out, line_style, "_sum", Number::Double(sum));
                     }
                 }
                 Some(1) => {
                     // in OpenMetrics a histogram has both or neither; its count is that of +Inf
-                    if self.sum.is_some() || face.is_summary || !face.open_metrics {
-                        self.put_plain(out, face, "_count", Number::Uint(self.count));
+                    if self.sum.is_some() || line_style.is_summary || !line_style.open_metrics {
+                        self.put_plain(out, line_style, "_count", Number::Uint(self.count));
                     }
-                    self.pending = face.open_metrics && self.created_ns > 0;
+                    self.pending = line_style.open_metrics && self.created_ns > 0;
                 }
                 Some(_) => {
-                    put_head(out, face.name, "_created", face.quoted, &self.labels);
+                    put_head(out, line_style.name, "_created", line_style.quoted, &self.labels);
                     out.extend_from_slice(b"} ");
                     put_seconds(out, self.created_ns);
                     out.push(b'\n');
@@ -160,8 +160,8 @@ impl Lines {
         }
     }
 
-    fn put_bucket(&mut self, out: &mut Vec<u8>, face: Face<'_>) {
-        put_head(out, face.name, "_bucket", face.quoted, &self.labels);
+    fn put_bucket(&mut self, out: &mut Vec<u8>, line_style: LineStyle<'_>) {
+        put_head(out, line_style.name, "_bucket", line_style.quoted, &self.labels);
         out.extend_from_slice(b",le=\"");
         if let Some(&end) = self.bounds.ends.get(self.at) {
             let start = if self.at == 0 { 0 } else { self.bounds.ends[self.at - 1] };
@@ -180,9 +180,9 @@ impl Lines {
         out.push(b'\n');
     }
 
-    fn put_quantile(&mut self, out: &mut Vec<u8>, face: Face<'_>) {
+    fn put_quantile(&mut self, out: &mut Vec<u8>, line_style: LineStyle<'_>) {
         let (quantile, value) = self.quantiles[self.at];
-        put_head(out, face.name, "", face.quoted, &self.labels);
+        put_head(out, line_style.name, "", line_style.quoted, &self.labels);
         out.extend_from_slice(b",quantile=\"");
         put_bound(out, quantile);
         out.extend_from_slice(b"\"} ");
@@ -190,8 +190,8 @@ impl Lines {
         out.push(b'\n');
     }
 
-    fn put_plain(&self, out: &mut Vec<u8>, face: Face<'_>, suffix: &str, value: Number) {
-        put_head(out, face.name, suffix, face.quoted, &self.labels);
+    fn put_plain(&self, out: &mut Vec<u8>, line_style: LineStyle<'_>, suffix: &str, value: Number) {
+        put_head(out, line_style.name, suffix, line_style.quoted, &self.labels);
         out.extend_from_slice(b"} ");
         put_number(out, value);
         out.push(b'\n');
@@ -209,7 +209,7 @@ mod tests {
         let (mut text, mut parts) = (Vec::new(), 0);
         while lines.pending() {
             let mut out = Vec::new();
-            lines.put(&mut out, Face { name: "h", quoted: false, is_summary: summary, open_metrics: false }, full);
+            lines.put(&mut out, LineStyle { name: "h", quoted: false, is_summary: summary, open_metrics: false }, full);
             text.extend_from_slice(&out);
             parts += 1;
         }

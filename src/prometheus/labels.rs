@@ -5,7 +5,7 @@
 //!
 //! Rows of a metric nearly always have the same keys in the same order. What follows from the keys (names, order,
 //! which are joined) is a *shape*, worked out once; a row with a known shape only copies its values. A row that meets its
-//! scope's labels (see `joint`) is worked out anew each time, and always looked at for collisions.
+//! scope's labels (see `scope_join`) is worked out again each time, and always looked at for collisions.
 //!
 //! Scan: rows of one metric differ in their attributes. They stay different as labels if every label name comes from
 //! one key and one type of value, every type is one whose text tells values apart, and nobody leaves a label out (an
@@ -17,22 +17,22 @@
 use crate::limits;
 use hashbrown::HashMap;
 
-use crate::prometheus::Meta;
 use crate::prometheus::any::{AnyKind, Attribute, next_attribute};
-use crate::prometheus::ink::Ink;
-use crate::prometheus::joint::{Joint, OWN_PREFIX, Prefixes};
-use crate::prometheus::name::{Naming, Place};
+use crate::prometheus::label_encoding::LabelEncoding;
+use crate::prometheus::name::{LabelPlace, Naming};
+use crate::prometheus::scope_join::{OWN_PREFIX, Prefixes, ScopeJoin};
+use crate::prometheus::source::Meta;
 use crate::wire::Reader;
 
 /// An attribute of the row at hand, as places in the row's bytes.
 #[derive(Clone, Copy)]
-struct Place32 {
+struct AttributeRange {
     start: u32,
     end: u32,
     kind: AnyKind,
 }
 
-struct Shape {
+struct KeyShape {
     keys: Vec<(Box<[u8]>, AnyKind)>,
     labels: Vec<Label>,
     /// An attribute is called like a label of a scope.
@@ -53,13 +53,13 @@ struct Label {
 /// Turns attributes into labels.
 pub(super) struct Labels {
     naming: Naming,
-    ink: Ink,
-    place: Place,
-    joint: Joint,
-    shapes: Vec<Shape>,
+    encoding: LabelEncoding,
+    place: LabelPlace,
+    scope_join: ScopeJoin,
+    shapes: Vec<KeyShape>,
     /// The shape of the row before.
     last: usize,
-    values: Vec<Place32>,
+    values: Vec<AttributeRange>,
     scratch: Vec<u8>,
     class: u64,
     names: HashMap<Box<str>, (Box<[u8]>, AnyKind), ahash::RandomState>,
@@ -69,12 +69,12 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    pub(super) fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
+    pub(super) fn new(keys: ahash::RandomState, naming: Naming, encoding: LabelEncoding) -> Self {
         Labels {
             naming,
-            ink,
-            place: Place::Target,
-            joint: Joint::new(keys.clone(), naming, ink),
+            encoding,
+            place: LabelPlace::Target,
+            scope_join: ScopeJoin::new(keys.clone(), naming, encoding),
             shapes: Vec::new(),
             last: 0,
             values: Vec::new(),
@@ -89,16 +89,16 @@ impl Labels {
 
     /// All prefixes of the page.
     pub(super) fn know(&mut self, prefixes: Prefixes) {
-        self.joint.know(prefixes);
+        self.scope_join.know(prefixes);
     }
 
     /// A class begins, of a family of this type; `meta` is one of its groups'.
-    pub(super) fn begin_class(&mut self, place: Place, meta: &Meta) {
-        self.joint.begin(meta);
+    pub(super) fn begin_class(&mut self, place: LabelPlace, meta: &Meta) {
+        self.scope_join.begin(meta);
         self.begin(place);
     }
 
-    fn begin(&mut self, place: Place) {
+    fn begin(&mut self, place: LabelPlace) {
         if self.place != place {
             self.place = place;
             self.shapes.clear();
@@ -131,23 +131,23 @@ impl Labels {
         if self.shapes[shape].meets_scope && self.put_joint(out, attributes) {
             return;
         }
-        let Labels { shapes, values, scratch, ink, .. } = self;
+        let Labels { shapes, values, scratch, encoding, .. } = self;
         let value = |source: u32| {
             let value = values[source as usize];
             (value.kind, &attributes[value.start as usize..value.end as usize])
         };
-        put_labels(out, *ink, &shapes[shape].labels, value, scratch);
+        put_labels(out, *encoding, &shapes[shape].labels, value, scratch);
     }
 
     /// Appends the row's labels with their own prefix, if the row has one.
     #[cold]
     fn put_joint(&mut self, out: &mut Vec<u8>, attributes: &[u8]) -> bool {
-        let Some((prefix, rest)) = self.joint.prefix(&attributes_of(attributes)) else { return false };
+        let Some((prefix, rest)) = self.scope_join.prefix(&attributes_of(attributes)) else { return false };
         out.push(OWN_PREFIX);
         out.extend_from_slice(&prefix);
-        let labels = labels_of(&rest, self.place, self.naming, self.ink);
+        let labels = labels_of(&rest, self.place, self.naming, self.encoding);
         let value = |source: u32| (rest[source as usize].kind, rest[source as usize].payload);
-        put_labels(out, self.ink, &labels, value, &mut self.scratch);
+        put_labels(out, self.encoding, &labels, value, &mut self.scratch);
         true
     }
 
@@ -166,7 +166,7 @@ impl Labels {
             // an empty payload may lie anywhere, so its place is not looked at
             let start = if attribute.payload.is_empty() { 0 } else { attribute.payload.as_ptr().addr() - origin };
             let end = start + attribute.payload.len();
-            self.values.push(Place32 { start: start as u32, end: end as u32, kind: attribute.kind });
+            self.values.push(AttributeRange { start: start as u32, end: end as u32, kind: attribute.kind });
         }
         let known = as_predicted && self.shapes.get(self.last).is_some_and(|s| s.keys.len() == self.values.len());
         if known { self.last } else { self.other_shape(attributes) }
@@ -175,7 +175,7 @@ impl Labels {
     #[inline(never)]
     fn other_shape(&mut self, attributes: &[u8]) -> usize {
         let row = attributes_of(attributes);
-        let same = |shape: &Shape| {
+        let same = |shape: &KeyShape| {
             shape.keys.len() == row.len()
                 && shape.keys.iter().zip(&row).all(|((key, kind), a)| *kind == a.kind && **key == *a.key)
         };
@@ -187,10 +187,10 @@ impl Labels {
                 }
                 let naming = self.naming;
                 let meets = |a: &Attribute<'_>| naming.scope_labels_met(&String::from_utf8_lossy(a.key)).is_some();
-                let meets_scope = matches!(self.place, Place::Point(_)) && row.iter().any(meets);
-                self.shapes.push(Shape {
+                let meets_scope = matches!(self.place, LabelPlace::Point(_)) && row.iter().any(meets);
+                self.shapes.push(KeyShape {
                     meets_scope,
-                    labels: labels_of(&row, self.place, self.naming, self.ink),
+                    labels: labels_of(&row, self.place, self.naming, self.encoding),
                     keys: row.iter().map(|a| (a.key.into(), a.kind)).collect(),
                     scanned: 0,
                 });
@@ -234,7 +234,7 @@ fn attributes_of(records: &[u8]) -> Vec<Attribute<'_>> {
 #[inline]
 fn put_labels<'a>(
     out: &mut Vec<u8>,
-    ink: Ink,
+    encoding: LabelEncoding,
     labels: &[Label],
     value: impl Fn(u32) -> (AnyKind, &'a [u8]),
     scratch: &mut Vec<u8>,
@@ -245,15 +245,15 @@ fn put_labels<'a>(
             if payload.is_empty() && !matches!(kind, AnyKind::Array | AnyKind::Map) {
                 continue;
             }
-            ink.put_value(out, &label.open, kind, payload, scratch);
+            encoding.put_value(out, &label.open, kind, payload, scratch);
         } else {
-            ink.put_joined(out, &label.open, label.sources.iter().map(|&source| value(source)), scratch);
+            encoding.put_joined(out, &label.open, label.sources.iter().map(|&source| value(source)), scratch);
         }
     }
 }
 
 /// The labels that these attributes become, by name.
-fn labels_of(row: &[Attribute<'_>], place: Place, naming: Naming, ink: Ink) -> Vec<Label> {
+fn labels_of(row: &[Attribute<'_>], place: LabelPlace, naming: Naming, encoding: LabelEncoding) -> Vec<Label> {
     let name = |a: &Attribute<'_>| naming.label_name(&String::from_utf8_lossy(a.key), place);
     let mut named: Vec<(String, u32)> = row.iter().enumerate().map(|(i, a)| (name(a), i as u32)).collect();
     named.sort_by(|(a, i), (b, j)| a.cmp(b).then_with(|| row[*i as usize].key.cmp(row[*j as usize].key)));
@@ -262,7 +262,7 @@ fn labels_of(row: &[Attribute<'_>], place: Place, naming: Naming, ink: Ink) -> V
         match labels.last_mut() {
             Some(label) if *label.name == *name => label.sources.push(source),
             _ => {
-                let open = ink.opening(&name).into();
+                let open = encoding.opening(&name).into();
                 labels.push(Label { open, name: name.into(), sources: vec![source] });
             }
         }
@@ -277,8 +277,9 @@ mod tests {
     use crate::prometheus::text::Type;
 
     fn labels() -> Labels {
-        let mut labels = Labels::new(ahash::RandomState::with_seeds(1, 2, 3, 4), Naming::default(), Ink::Text);
-        labels.begin(Place::Point(Type::Gauge));
+        let mut labels =
+            Labels::new(ahash::RandomState::with_seeds(1, 2, 3, 4), Naming::default(), LabelEncoding::Text);
+        labels.begin(LabelPlace::Point(Type::Gauge));
         labels
     }
 
@@ -305,7 +306,7 @@ mod tests {
                 labels.scan(&records(row));
             }
             assert_eq!(labels.ambiguous(), ambiguous, "{rows:?}");
-            labels.begin(Place::Point(Type::Gauge));
+            labels.begin(LabelPlace::Point(Type::Gauge));
             assert!(!labels.ambiguous(), "forgotten with the next class");
             for row in rows {
                 labels.scan(&records(row));

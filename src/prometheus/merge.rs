@@ -18,14 +18,14 @@ use hashbrown::HashTable;
 
 use crate::aggregate::exponential::Exponential;
 use crate::model::Kind;
+use crate::prometheus::source::{Row, Value};
 use crate::prometheus::text::Number;
-use crate::prometheus::{Row, Value};
 
 /// Bytes counted for a row besides its labels, buckets and quantiles.
 pub(super) const MERGED_ROW_BYTES: usize = 192;
 
 /// A row made of one or more.
-pub(super) struct Merged {
+pub(super) struct MergedRow {
     fingerprint: u64,
     /// Attribute labels.
     pub labels: Box<[u8]>,
@@ -62,7 +62,7 @@ struct HistogramParts {
 }
 
 /// What a merged row shows.
-pub(super) enum Shown<'a> {
+pub(super) enum MergedValue<'a> {
     Number(Number),
     Histogram { bounds: Option<&'a Arc<[f64]>>, buckets: &'a [u64], count: u64, sum: Option<f64> },
     Exponential(&'a Exponential),
@@ -71,7 +71,7 @@ pub(super) enum Shown<'a> {
 
 /// What became of the rows given to a merger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Losses {
+pub(super) struct MergeLosses {
     /// Rows that vanished into another.
     pub merged: u64,
     /// Rows left out for their bounds.
@@ -83,15 +83,15 @@ pub(super) struct Losses {
 /// Gathers the rows of some fingerprints.
 pub(super) struct Merger {
     index: HashTable<u32>,
-    pub rows: Vec<Merged>,
+    pub rows: Vec<MergedRow>,
     bytes: usize,
     bytes_max: usize,
-    pub losses: Losses,
+    pub losses: MergeLosses,
 }
 
 impl Merger {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Merger { index: HashTable::new(), rows: Vec::new(), bytes: 0, bytes_max, losses: Losses::default() }
+        Merger { index: HashTable::new(), rows: Vec::new(), bytes: 0, bytes_max, losses: MergeLosses::default() }
     }
 
     /// Whether rows of this fingerprint were taken.
@@ -122,7 +122,7 @@ impl Merger {
         if self.bytes >= self.bytes_max && !self.holds(fingerprint) {
             return;
         }
-        let merged = Merged::new(fingerprint, labels, kind, bounds, row);
+        let merged = MergedRow::new(fingerprint, labels, kind, bounds, row);
         self.bytes += merged.bytes();
         let Merger { index, rows, .. } = self;
         let place = u32::try_from(rows.len()).expect("fewer rows than bytes");
@@ -131,7 +131,7 @@ impl Merger {
     }
 }
 
-impl Merged {
+impl MergedRow {
     fn new(fingerprint: u64, labels: &[u8], kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>) -> Self {
         let (time_ns, newest) = (row.time_ns, (row.cut, row.time_ns));
         let parts = match row.value {
@@ -145,7 +145,7 @@ impl Merged {
                 Parts::Summary { time_ns, count, sum, quantiles: quantiles.into() }
             }
         };
-        Merged { fingerprint, labels: labels.into(), start_ns: row.start_ns, parts }
+        MergedRow { fingerprint, labels: labels.into(), start_ns: row.start_ns, parts }
     }
 
     fn bytes(&self) -> usize {
@@ -157,7 +157,7 @@ impl Merged {
         MERGED_ROW_BYTES + self.labels.len() + inside
     }
 
-    fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>, losses: &mut Losses) {
+    fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>, losses: &mut MergeLosses) {
         let (time, newest) = (row.time_ns, (row.cut, row.time_ns));
         self.start_ns = self.start_ns.min(row.start_ns);
         match (&mut self.parts, row.value) {
@@ -180,9 +180,9 @@ impl Merged {
     }
 
     /// What to write; settles what is lost to other bounds.
-    pub(super) fn shown(&self, losses: &mut Losses) -> Shown<'_> {
+    pub(super) fn shown(&self, losses: &mut MergeLosses) -> MergedValue<'_> {
         match &self.parts {
-            Parts::Number(parts) => Shown::Number(parts.total()),
+            Parts::Number(parts) => MergedValue::Number(parts.total()),
             Parts::Histogram(parts) => {
                 // a delta has no time but its cut; ties: more counts, then more buckets, so that the order of rows does not matter
                 let newest = |part: &&HistogramParts| (part.newest, part.count, part.buckets.len());
@@ -191,12 +191,14 @@ impl Merged {
                 losses.overflow += parts.iter().map(|part| part.overflowed).sum::<u64>();
                 losses.bounds += parts.iter().map(|part| part.rows).sum::<u64>() - shown.rows;
                 if let Some(value) = &shown.exponential {
-                    return Shown::Exponential(value);
+                    return MergedValue::Exponential(value);
                 }
                 let HistogramParts { bounds, buckets, count, sum, .. } = shown;
-                Shown::Histogram { bounds: bounds.as_ref(), buckets, count: *count, sum: *sum }
+                MergedValue::Histogram { bounds: bounds.as_ref(), buckets, count: *count, sum: *sum }
             }
-            Parts::Summary { count, sum, quantiles, .. } => Shown::Summary { quantiles, count: *count, sum: *sum },
+            Parts::Summary { count, sum, quantiles, .. } => {
+                MergedValue::Summary { quantiles, count: *count, sum: *sum }
+            }
         }
     }
 }
@@ -284,7 +286,7 @@ impl HistogramParts {
     }
 }
 
-fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &mut Losses) {
+fn add_histogram(parts: &mut Vec<HistogramParts>, row: HistogramParts, losses: &mut MergeLosses) {
     let Some(part) = parts.iter_mut().find(|part| part.same_bounds(&row)) else {
         parts.push(row);
         if parts.len() > limits::PAGE_BOUNDS_MAX {

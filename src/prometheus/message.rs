@@ -50,9 +50,9 @@ pub(super) fn put_family(out: &mut Vec<u8>, name: &str, help: &str, kind: Type, 
     }
 }
 
-/// What is beside a row's value.
+/// What is shown beside a row's value.
 #[derive(Clone, Copy)]
-pub(super) struct Beside<'a> {
+pub(super) struct Annotations<'a> {
     /// Start of the running total; 0 if not known.
     pub start_ns: u64,
     pub exemplars: &'a [Exemplar<'a>],
@@ -68,20 +68,27 @@ pub(super) struct Messages {
 
 impl Messages {
     /// Appends `gauge`, `untyped` or `counter`.
-    pub(super) fn put_number(&mut self, out: &mut Vec<u8>, kind: Type, value: f64, beside: Beside<'_>, naming: Naming) {
+    pub(super) fn put_number(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: Type,
+        value: f64,
+        annotations: Annotations<'_>,
+        naming: Naming,
+    ) {
         let inside = &mut self.inside;
         inside.clear();
         put_fixed64(inside, 0x09, value.to_bits());
         if kind != Type::Counter {
             return put_bytes(out, if kind == Type::Unknown { 0x2a } else { 0x12 }, inside);
         }
-        if let Some(exemplar) = newest(beside.exemplars) {
+        if let Some(exemplar) = newest(annotations.exemplars) {
             self.part.clear();
             exemplar.put_message(&mut self.part, naming);
             put_bytes(inside, 0x12, &self.part);
         }
-        if beside.start_ns > 0 {
-            put_timestamp(inside, 0x1a, beside.start_ns);
+        if annotations.start_ns > 0 {
+            put_timestamp(inside, 0x1a, annotations.start_ns);
         }
         put_bytes(out, 0x1a, inside);
     }
@@ -92,7 +99,7 @@ impl Messages {
         out: &mut Vec<u8>,
         (count, sum): (u64, f64),
         quantiles: &[(f64, f64)],
-        beside: Beside<'_>,
+        annotations: Annotations<'_>,
     ) {
         let inside = &mut self.inside;
         inside.clear();
@@ -104,8 +111,8 @@ impl Messages {
             put_fixed64(&mut self.part, 0x11, value.to_bits());
             put_bytes(inside, 0x1a, &self.part);
         }
-        if beside.start_ns > 0 {
-            put_timestamp(inside, 0x22, beside.start_ns);
+        if annotations.start_ns > 0 {
+            put_timestamp(inside, 0x22, annotations.start_ns);
         }
         put_bytes(out, 0x22, inside);
     }
@@ -116,7 +123,7 @@ impl Messages {
         out: &mut Vec<u8>,
         (bounds, buckets): (Option<&Arc<[f64]>>, &[u64]),
         (count, sum): (u64, Option<f64>),
-        beside: Beside<'_>,
+        annotations: Annotations<'_>,
         naming: Naming,
     ) {
         let Messages { inside, part, .. } = self;
@@ -127,7 +134,7 @@ impl Messages {
         }
         let bounds: &[f64] = bounds.filter(|bounds| buckets.len() == bounds.len() + 1).map_or(&[], |bounds| &**bounds);
         let finite = &bounds[..bounds.partition_point(|bound| *bound < f64::INFINITY)];
-        let exemplars = by_bucket(beside.exemplars, finite);
+        let exemplars = by_bucket(annotations.exemplars, finite);
         let mut cumulative: u64 = 0;
         for (at, bound) in finite.iter().copied().chain([f64::INFINITY]).enumerate() {
             cumulative = if at < finite.len() { cumulative.saturating_add(buckets[at]).min(count) } else { count };
@@ -141,8 +148,8 @@ impl Messages {
             }
             put_bytes(inside, 0x1a, part);
         }
-        if beside.start_ns > 0 {
-            put_timestamp(inside, 0x7a, beside.start_ns);
+        if annotations.start_ns > 0 {
+            put_timestamp(inside, 0x7a, annotations.start_ns);
         }
         put_bytes(out, 0x3a, inside);
     }
@@ -152,7 +159,7 @@ impl Messages {
         &mut self,
         out: &mut Vec<u8>,
         value: &Exponential,
-        beside: Beside<'_>,
+        annotations: Annotations<'_>,
         naming: Naming,
     ) -> Result<(), WarningReason> {
         if value.flags & HAS_SUM == 0 {
@@ -182,10 +189,10 @@ impl Messages {
         put_uint(inside, 0x38, scaled.zero_count);
         put_side(inside, part, 0x4a, 0x50, &scaled.negative);
         put_side(inside, part, 0x62, 0x68, &scaled.positive);
-        if beside.start_ns > 0 {
-            put_timestamp(inside, 0x7a, beside.start_ns);
+        if annotations.start_ns > 0 {
+            put_timestamp(inside, 0x7a, annotations.start_ns);
         }
-        for exemplar in beside.exemplars.iter().filter(|e| !e.double().is_nan() && e.time_ns > 0) {
+        for exemplar in annotations.exemplars.iter().filter(|e| !e.double().is_nan() && e.time_ns > 0) {
             part.clear();
             exemplar.put_message(part, naming);
             // field 16 has a key of two bytes

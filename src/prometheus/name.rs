@@ -95,26 +95,26 @@ impl Naming {
             tokens.push("per");
             tokens.extend(per);
         }
-        let told = if unit == "1" { "ratio".into() } else { self.escaping.escape(&tokens.join("_")) };
-        let before = base.strip_suffix(told.as_str())?;
-        (!told.is_empty() && before.len() > 1 && before.ends_with('_')).then_some(told)
+        let shown_as = if unit == "1" { "ratio".into() } else { self.escaping.escape(&tokens.join("_")) };
+        let before = base.strip_suffix(shown_as.as_str())?;
+        (!shown_as.is_empty() && before.len() > 1 && before.ends_with('_')).then_some(shown_as)
     }
 
     /// The label name of an attribute key that stands alone; a reserved name gets `exported_` (see the room's header).
     /// Never empty, never `__…`.
-    pub fn label_name(self, key: &str, place: Place) -> String {
+    pub fn label_name(self, key: &str, place: LabelPlace) -> String {
         let label = self.plain_label_name(key);
         let escaped = self.escaping.escape_label(&label);
         let scope = self.escaping.escape_label("otel_scope_");
         let taken = |name: &str| match place {
             _ if name == "job" || name == "instance" || name.starts_with("__") => true,
-            Place::Point(kind) => {
+            LabelPlace::Point(kind) => {
                 name.starts_with("otel_scope_")
                     || name.starts_with(&scope)
                     || (kind == Type::Histogram && name == "le")
                     || (kind == Type::Summary && name == "quantile")
             }
-            Place::Target | Place::Exemplar => false,
+            LabelPlace::Target | LabelPlace::Exemplar => false,
         };
         if taken(&label) || taken(&escaped) { format!("exported_{escaped}") } else { escaped }
     }
@@ -314,7 +314,7 @@ fn move_to_end<'a>(tokens: &mut Vec<&'a str>, word: &'a str) {
 
 /// Whose labels are being named, and so which names are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum LabelPlace {
     /// A point of a metric of this type.
     Point(Type),
     /// `target_info`.
@@ -405,7 +405,7 @@ mod tests {
 
         let naming = Naming::default();
         let label =
-            |key: &str, want: &str| assert_eq!(naming.label_name(key, Place::Point(Type::Gauge)), want, "{key}");
+            |key: &str, want: &str| assert_eq!(naming.label_name(key, LabelPlace::Point(Type::Gauge)), want, "{key}");
         label("label:with:colons", "label_with_colons");
         label("label!with&special$chars)", "label_with_special_chars_");
         label("label_with_foreign_characters_字符", "label_with_foreign_characters_");
@@ -422,15 +422,15 @@ mod tests {
     fn x11_x12_reserved_labels_are_exported() {
         let naming = Naming::default();
         let scope_label_name = |key| naming.scope_label_name(key);
-        let check = |key: &str, place: Place, want: &str| assert_eq!(naming.label_name(key, place), want);
-        check("job", Place::Point(Type::Gauge), "exported_job");
-        check("instance", Place::Target, "exported_instance");
-        check("otel.scope.name", Place::Point(Type::Counter), "exported_otel_scope_name");
-        check("otel_scope_anything", Place::Point(Type::Counter), "exported_otel_scope_anything");
-        check("otel.scope.name", Place::Target, "otel_scope_name");
-        check("le", Place::Point(Type::Histogram), "exported_le");
-        check("quantile", Place::Point(Type::Summary), "exported_quantile");
-        check("le", Place::Point(Type::Summary), "le");
+        let check = |key: &str, place: LabelPlace, want: &str| assert_eq!(naming.label_name(key, place), want);
+        check("job", LabelPlace::Point(Type::Gauge), "exported_job");
+        check("instance", LabelPlace::Target, "exported_instance");
+        check("otel.scope.name", LabelPlace::Point(Type::Counter), "exported_otel_scope_name");
+        check("otel_scope_anything", LabelPlace::Point(Type::Counter), "exported_otel_scope_anything");
+        check("otel.scope.name", LabelPlace::Target, "otel_scope_name");
+        check("le", LabelPlace::Point(Type::Histogram), "exported_le");
+        check("quantile", LabelPlace::Point(Type::Summary), "exported_quantile");
+        check("le", LabelPlace::Point(Type::Summary), "le");
         assert_eq!(scope_label_name("name"), None);
         assert_eq!(scope_label_name(".name"), None, "conflicts are seen after escaping");
         assert_eq!(scope_label_name("schema.url"), None);
@@ -472,7 +472,7 @@ mod tests {
         let check = |strategy: Translation, escaping: Escaping, metric: &str, label: &str| {
             let naming = Naming { strategy, escaping };
             assert_eq!(naming.metric_name("foo.bar", "By", Kind::Sum, true).as_deref(), Some(metric));
-            assert_eq!(naming.label_name("a.b_c", Place::Point(Type::Counter)), label);
+            assert_eq!(naming.label_name("a.b_c", LabelPlace::Point(Type::Counter)), label);
         };
         use Translation::*;
         check(NoTranslation, Escaping::AllowUtf8, "foo.bar", "a.b_c");
@@ -507,7 +507,7 @@ mod tests {
                     "",
                     "U__otel__scope__name",
                 ] {
-                    let label = naming.label_name(key, Place::Point(Type::Histogram));
+                    let label = naming.label_name(key, LabelPlace::Point(Type::Histogram));
                     let scope_labels = [Some("otel_scope_name".into()), naming.scope_label_name("x.y")];
                     let is_free = !["job", "instance", "le", ""].contains(&label.as_str())
                         && !label.starts_with("__")

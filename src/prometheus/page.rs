@@ -10,70 +10,28 @@
 //!   sorted. No fingerprint twice: stream. Else rows of unique fingerprints are streamed and the others merged, as many
 //!   identities at once as fit [`Bounds::merge_bytes`], in as many passes as that takes.
 
-use crate::limits;
 use std::collections::btree_map;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::prometheus::class::{Desk, Open, Told};
+use crate::prometheus::class::{OpenFamily, OpenMetricsType, PageWriter};
 use crate::prometheus::gather::{Directory, Family, Hint, Names, TargetInfo, base_of};
-use crate::prometheus::ink::Ink;
-use crate::prometheus::message::Beside;
+use crate::prometheus::label_encoding::LabelEncoding;
+use crate::prometheus::message::Annotations;
 use crate::prometheus::message::Messages;
 use crate::prometheus::name::INFO;
+use crate::prometheus::negotiate::Format;
 use crate::prometheus::report::{Report, WarningReason};
+use crate::prometheus::source::{Overtaken, Progress, Source};
+use crate::prometheus::style::{Bounds, Style};
 use crate::prometheus::target::put_target_info;
 use crate::prometheus::text::{Type, put_family, put_head};
-use crate::prometheus::{Format, Naming, Negotiated, Overtaken, Progress, Source, Translation};
 
 const TARGET_INFO: &str = "target_info";
 const TARGET_HELP: &str = "Target metadata";
 /// Without the suffix that the type `info` adds.
 const TARGET: &str = "target";
-
-/// How a page is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// The format.
-    pub format: Format,
-    /// How names are made.
-    pub naming: Naming,
-    /// OpenMetrics has `_created` series.
-    pub created: bool,
-}
-
-impl Style {
-    /// What the operator chose and the scraper asked for.
-    pub const fn new(strategy: Translation, created: bool, negotiated: Negotiated) -> Self {
-        Style { format: negotiated.format, naming: Naming { strategy, escaping: negotiated.escaping }, created }
-    }
-
-    pub(super) fn ink(self) -> Ink {
-        if self.format == Format::Protobuf { Ink::Message } else { Ink::Text }
-    }
-}
-
-/// How much at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Bytes after which a chunk is handed out.
-    pub chunk_bytes: usize,
-    /// Bytes of colliding rows held at once.
-    pub merge_bytes: usize,
-    /// Rows, groups or merged rows one step visits.
-    pub rows_per_step: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Bounds {
-            chunk_bytes: limits::PAGE_CHUNK_BYTES,
-            merge_bytes: limits::PAGE_MERGE_BYTES,
-            rows_per_step: limits::PAGE_ROWS_PER_STEP,
-        }
-    }
-}
 
 /// What one step brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +49,14 @@ pub enum Step {
 /// A page being rendered.
 pub struct Page<S: Source> {
     source: S,
-    desk: Desk,
+    writer: PageWriter,
     phase: Phase<S::Group>,
-    taken: Taken,
+    taken: TakenNames,
 }
 
 /// Which names families have, and what follows for others.
 #[derive(Default)]
-struct Taken {
+struct TakenNames {
     /// Histograms and summaries met so far, ascending: their suffixed names are taken.
     suffixed: Vec<(Arc<str>, Type)>,
     /// All family names, once all groups are gathered.
@@ -112,7 +70,7 @@ struct Taken {
 enum Phase<G> {
     Gather { groups: std::vec::IntoIter<G>, directory: Directory<G> },
     Targets { targets: btree_map::IntoIter<Box<[u8]>, TargetInfo>, families: btree_map::IntoIter<Arc<str>, Family<G>> },
-    Families { families: btree_map::IntoIter<Arc<str>, Family<G>>, open: Option<Open<G>> },
+    Families { families: btree_map::IntoIter<Arc<str>, Family<G>>, open: Option<OpenFamily<G>> },
     Over,
 }
 
@@ -124,15 +82,15 @@ impl<S: Source> Page<S> {
         let groups = source.groups().into_iter();
         Page {
             source,
-            phase: Phase::Gather { groups, directory: Directory::new(keys.clone(), style.naming, style.ink()) },
-            desk: Desk::new(keys, bounds, style),
-            taken: Taken::default(),
+            phase: Phase::Gather { groups, directory: Directory::new(keys.clone(), style.naming, style.encoding()) },
+            writer: PageWriter::new(keys, bounds, style),
+            taken: TakenNames::default(),
         }
     }
 
     /// What was left out, joined or chosen so far.
     pub fn report(&self) -> &Report {
-        &self.desk.report
+        &self.writer.report
     }
 
     /// The next chunk; `None` at the end. Works on until there is one: see `step` for slices.
@@ -151,66 +109,66 @@ impl<S: Source> Page<S> {
     /// Works a little: at most one chunk or `rows_per_step` visits.
     pub fn step(&mut self) -> Step {
         if matches!(self.phase, Phase::Over) {
-            let rest = std::mem::take(&mut self.desk.out);
+            let rest = std::mem::take(&mut self.writer.out);
             return if rest.is_empty() { Step::End } else { Step::Chunk(Bytes::from(rest)) };
         }
         match self.advance() {
-            Ok(()) if self.desk.is_full() => {
-                let empty = Vec::with_capacity(self.desk.out.capacity().min(2 * self.desk.bounds.chunk_bytes));
-                Step::Chunk(Bytes::from(std::mem::replace(&mut self.desk.out, empty)))
+            Ok(()) if self.writer.is_full() => {
+                let empty = Vec::with_capacity(self.writer.out.capacity().min(2 * self.writer.bounds.chunk_bytes));
+                Step::Chunk(Bytes::from(std::mem::replace(&mut self.writer.out, empty)))
             }
             Ok(()) => Step::Working,
             Err(Overtaken) => {
                 self.phase = Phase::Over;
-                self.desk.out = Vec::new();
+                self.writer.out = Vec::new();
                 Step::Overtaken
             }
         }
     }
 
     fn advance(&mut self) -> Result<(), Overtaken> {
-        let Page { source, desk, phase, taken } = self;
+        let Page { source, writer, phase, taken } = self;
         match phase {
             Phase::Gather { groups, directory } => {
-                for group in groups.take(desk.bounds.rows_per_step) {
-                    directory.add(source, group, &mut desk.report);
+                for group in groups.take(writer.bounds.rows_per_step) {
+                    directory.add(source, group, &mut writer.report);
                 }
                 if groups.as_slice().is_empty() {
-                    desk.know(std::mem::take(&mut directory.prefixes), directory.take_prefix_places());
+                    writer.know(std::mem::take(&mut directory.prefixes), directory.take_prefix_places());
                     let targets = std::mem::take(&mut directory.targets);
                     let families = std::mem::take(&mut directory.families);
                     taken.names = Some(directory.take_names());
                     if !targets.is_empty() {
-                        desk.report.families += 1;
+                        writer.report.families += 1;
                         taken.targets = true;
-                        taken.target = open_targets(desk, taken);
+                        taken.target = open_targets(writer, taken);
                     }
                     *phase = Phase::Targets { targets: targets.into_iter(), families: families.into_iter() };
                 }
             }
             Phase::Targets { targets, families } => {
-                for (labels, target) in targets.take(desk.bounds.rows_per_step) {
-                    put_target(desk, &labels, &target);
-                    if desk.is_full() {
+                for (labels, target) in targets.take(writer.bounds.rows_per_step) {
+                    put_target(writer, &labels, &target);
+                    if writer.is_full() {
                         return Ok(());
                     }
                 }
                 if targets.len() == 0 {
-                    desk.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
+                    writer.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
                     *phase = Phase::Families { families: std::mem::take(families), open: None };
                 }
             }
             Phase::Families { families, open } => match open {
                 Some(family) => {
-                    if family.advance(source, desk)? == Progress::Done {
+                    if family.advance(source, writer)? == Progress::Done {
                         *open = None;
                     }
                 }
                 None => match families.next() {
-                    Some((name, family)) => *open = open_family(name, family, source, desk, taken),
+                    Some((name, family)) => *open = open_family(name, family, source, writer, taken),
                     None => {
-                        if desk.style.format.is_open_metrics() {
-                            desk.out.extend_from_slice(b"# EOF\n");
+                        if writer.style.format.is_open_metrics() {
+                            writer.out.extend_from_slice(b"# EOF\n");
                         }
                         *phase = Phase::Over;
                     }
@@ -223,43 +181,43 @@ impl<S: Source> Page<S> {
 }
 
 /// Writes the header of `target_info`; whether it is the family `target`, of type `info`.
-fn open_targets(desk: &mut Desk, taken: &Taken) -> bool {
-    let open_metrics = desk.style.format.is_open_metrics();
+fn open_targets(writer: &mut PageWriter, taken: &TakenNames) -> bool {
+    let open_metrics = writer.style.format.is_open_metrics();
     let as_info = open_metrics && !taken.is_name(TARGET);
-    match desk.style.format {
+    match writer.style.format {
         Format::Protobuf => {}
-        _ if as_info => put_family(&mut desk.out, TARGET, "info", None, TARGET_HELP, true),
-        _ => put_family(&mut desk.out, TARGET_INFO, Type::Gauge.word(), None, TARGET_HELP, open_metrics),
+        _ if as_info => put_family(&mut writer.out, TARGET, "info", None, TARGET_HELP, true),
+        _ => put_family(&mut writer.out, TARGET_INFO, Type::Gauge.word(), None, TARGET_HELP, open_metrics),
     }
     as_info
 }
 
-fn put_target(desk: &mut Desk, labels: &[u8], target: &TargetInfo) {
-    let (naming, ink) = (desk.style.naming, desk.style.ink());
-    match ink {
-        Ink::Text => {
-            put_head(&mut desk.out, TARGET_INFO, "", false, b"");
-            let mut text = std::mem::take(&mut desk.metric);
+fn put_target(writer: &mut PageWriter, labels: &[u8], target: &TargetInfo) {
+    let (naming, encoding) = (writer.style.naming, writer.style.encoding());
+    match encoding {
+        LabelEncoding::Text => {
+            put_head(&mut writer.out, TARGET_INFO, "", false, b"");
+            let mut text = std::mem::take(&mut writer.metric);
             text.clear();
-            put_target_info(&mut text, labels, &target.resource, naming, ink);
-            desk.out.extend_from_slice(text.strip_prefix(b",").unwrap_or(&text));
-            desk.out.extend_from_slice(b"} 1\n");
-            desk.metric = text;
+            put_target_info(&mut text, labels, &target.resource, naming, encoding);
+            writer.out.extend_from_slice(text.strip_prefix(b",").unwrap_or(&text));
+            writer.out.extend_from_slice(b"} 1\n");
+            writer.metric = text;
         }
-        Ink::Message => {
-            desk.metric.clear();
-            put_target_info(&mut desk.metric, labels, &target.resource, naming, ink);
-            let beside = Beside { start_ns: 0, exemplars: &[] };
-            Messages::default().put_number(&mut desk.metric, Type::Gauge, 1.0, beside, naming);
-            desk.put_metric();
-            if desk.metrics.len() >= desk.bounds.chunk_bytes {
-                desk.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
+        LabelEncoding::Message => {
+            writer.metric.clear();
+            put_target_info(&mut writer.metric, labels, &target.resource, naming, encoding);
+            let annotations = Annotations { start_ns: 0, exemplars: &[] };
+            Messages::default().put_number(&mut writer.metric, Type::Gauge, 1.0, annotations, naming);
+            writer.put_metric();
+            if writer.metrics.len() >= writer.bounds.chunk_bytes {
+                writer.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
             }
         }
     }
 }
 
-impl Taken {
+impl TakenNames {
     fn is_name(&self, name: &str) -> bool {
         self.names.as_ref().is_some_and(|names| names.contains(name))
     }
@@ -312,30 +270,33 @@ fn open_family<S: Source>(
     name: Arc<str>,
     mut family: Family<S::Group>,
     source: &S,
-    desk: &mut Desk,
-    taken: &mut Taken,
-) -> Option<Open<S::Group>> {
-    let open_metrics = desk.style.format.is_open_metrics();
+    writer: &mut PageWriter,
+    taken: &mut TakenNames,
+) -> Option<OpenFamily<S::Group>> {
+    let open_metrics = writer.style.format.is_open_metrics();
     if &*name == TARGET_INFO || taken.is_suffixed(&name, open_metrics) {
         let metric = source.meta(&family.members[0].group).name.clone();
-        desk.report.warn(WarningReason::NameTaken, 1, &name, &metric);
+        writer.report.warn(WarningReason::NameTaken, 1, &name, &metric);
         return None;
     }
-    family.settle(&name, source, &mut desk.report);
+    family.settle(&name, source, &mut writer.report);
     if matches!(family.kind, Type::Histogram | Type::Summary) {
         // families come by name, so this stays sorted
         taken.suffixed.push((name.clone(), family.kind));
     }
-    let told = match family.kind {
-        _ if !open_metrics => Told::Plain,
-        Type::Counter if taken.is_counter(&name) => Told::Counter,
-        Type::Gauge if family.is_said(Hint::Info) && taken.is_info(&name) => Told::Info,
-        Type::Gauge if family.is_said(Hint::StateSet) => Told::StateSet,
-        _ => Told::Plain,
+    let shown_as = match family.kind {
+        _ if !open_metrics => OpenMetricsType::Plain,
+        Type::Counter if taken.is_counter(&name) => OpenMetricsType::Counter,
+        Type::Gauge if family.is_said(Hint::Info) && taken.is_info(&name) => OpenMetricsType::Info,
+        Type::Gauge if family.is_said(Hint::StateSet) => OpenMetricsType::StateSet,
+        _ => OpenMetricsType::Plain,
     };
     // UNIT is how the name that is shown ends; for a counter of protobuf that is the one without `_total`
-    let base =
-        if told == Told::Counter || desk.style.ink() == Ink::Message { base_of(&name, family.kind) } else { &name };
+    let base = if shown_as == OpenMetricsType::Counter || writer.style.encoding() == LabelEncoding::Message {
+        base_of(&name, family.kind)
+    } else {
+        &name
+    };
     family.unit = family.unit.filter(|unit| base.strip_suffix(&**unit).is_some_and(|before| before.ends_with('_')));
-    Some(Open::new(name, family, told))
+    Some(OpenFamily::new(name, family, shown_as))
 }

@@ -7,8 +7,8 @@
 //! Invariant: the prefix is canonical: the same job, instance and scope labels are the same bytes.
 
 use crate::prometheus::any::{Attribute, key_value, messages, put_text};
-use crate::prometheus::ink::Ink;
-use crate::prometheus::name::{Naming, Place};
+use crate::prometheus::label_encoding::LabelEncoding;
+use crate::prometheus::name::{LabelPlace, Naming};
 use crate::wire::{Reader, WireType};
 
 /// What a resource says of its target.
@@ -26,7 +26,7 @@ const NAME: &[u8] = b"service.name";
 const INSTANCE: &[u8] = b"service.instance.id";
 
 /// Job and instance of a `Resource`.
-pub(super) fn target(resource: &[u8], ink: Ink) -> Target {
+pub(super) fn target(resource: &[u8], encoding: LabelEncoding) -> Target {
     let (mut namespace, mut name, mut instance) = (Vec::new(), Vec::new(), Vec::new());
     for attribute in messages(resource).map(key_value) {
         let text = match attribute.key {
@@ -44,9 +44,9 @@ pub(super) fn target(resource: &[u8], ink: Ink) -> Target {
             namespace.push(b'/');
         }
         namespace.extend_from_slice(&name);
-        ink.put(&mut labels, &ink.opening("job"), &namespace);
+        encoding.put(&mut labels, &encoding.opening("job"), &namespace);
     }
-    ink.put(&mut labels, &ink.opening("instance"), &instance);
+    encoding.put(&mut labels, &encoding.opening("instance"), &instance);
     let others = messages(resource).map(key_value).any(|a| !a.is_empty() && !is_used(a.key, !name.is_empty()));
     Target { labels, named: !name.is_empty() || !instance.is_empty(), others }
 }
@@ -57,23 +57,29 @@ fn is_used(key: &[u8], has_name: bool) -> bool {
 }
 
 /// Appends the labels of `target_info`, job and instance first.
-pub(super) fn put_target_info(out: &mut Vec<u8>, target_labels: &[u8], resource: &[u8], naming: Naming, ink: Ink) {
+pub(super) fn put_target_info(
+    out: &mut Vec<u8>,
+    target_labels: &[u8],
+    resource: &[u8],
+    naming: Naming,
+    encoding: LabelEncoding,
+) {
     out.extend_from_slice(target_labels);
     let has_name = messages(resource).map(key_value).any(|a| a.key == NAME && !a.is_empty());
     let named = messages(resource)
         .map(key_value)
         .filter(|a| !is_used(a.key, has_name))
-        .map(|a| (naming.label_name(&String::from_utf8_lossy(a.key), Place::Target), a))
+        .map(|a| (naming.label_name(&String::from_utf8_lossy(a.key), LabelPlace::Target), a))
         .collect();
     for (label, value) in joined(named) {
-        ink.put(out, &ink.opening(&label), &value);
+        encoding.put(out, &encoding.opening(&label), &value);
     }
 }
 
 /// Appends the scope's labels (X11).
-pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str, naming: Naming, ink: Ink) {
+pub(super) fn put_scope(out: &mut Vec<u8>, scope: &[u8], schema_url: &str, naming: Naming, encoding: LabelEncoding) {
     for (label, value) in scope_labels(scope, schema_url, naming) {
-        ink.put(out, &ink.opening(&label), &value);
+        encoding.put(out, &encoding.opening(&label), &value);
     }
 }
 
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     fn x12_job_and_instance() {
         let check = |pairs: &[(&str, &str)], want: &str, named: bool, others: bool| {
-            let target = target(&resource(pairs), Ink::Text);
+            let target = target(&resource(pairs), LabelEncoding::Text);
             assert_eq!(String::from_utf8(target.labels).unwrap(), format!(",{want}"));
             assert_eq!((target.named, target.others), (named, others), "{pairs:?}");
         };
@@ -159,7 +165,13 @@ mod tests {
         let check = |pairs: &[(&str, &str)], want: &str| {
             let resource = resource(pairs);
             let mut out = Vec::new();
-            put_target_info(&mut out, &target(&resource, Ink::Text).labels, &resource, Naming::default(), Ink::Text);
+            put_target_info(
+                &mut out,
+                &target(&resource, LabelEncoding::Text).labels,
+                &resource,
+                Naming::default(),
+                LabelEncoding::Text,
+            );
             assert_eq!(String::from_utf8(out).unwrap(), format!(",{want}"));
         };
         check(
@@ -176,7 +188,7 @@ mod tests {
     fn x11_scope_labels_and_dropped_conflicts() {
         let check = |name: &str, version: &str, url: &str, pairs: &[(&str, &str)], want: &str| {
             let mut out = Vec::new();
-            put_scope(&mut out, &scope(name, version, pairs), url, Naming::default(), Ink::Text);
+            put_scope(&mut out, &scope(name, version, pairs), url, Naming::default(), LabelEncoding::Text);
             assert_eq!(String::from_utf8(out).unwrap(), want);
         };
         check("m", "1", "", &[], r#",otel_scope_name="m",otel_scope_version="1""#);

@@ -216,7 +216,7 @@ pub(super) fn put_seconds(out: &mut Vec<u8>, time_ns: u64) {
     }
 }
 
-/// `name{labels`, or `{"name",labels` where the name needs quotes. `labels` are in text ink and begin with a comma.
+/// `name{labels`, or `{"name",labels` where the name needs quotes. `labels` are in text encoding and begin with a comma.
 #[inline]
 pub(super) fn put_head(out: &mut Vec<u8>, name: &str, suffix: &str, quoted: bool, labels: &[u8]) {
     if quoted {

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use crate::aggregate::explicit::HAS_SUM;
-use crate::aggregate::exponential::Side;
+use crate::aggregate::exponential::{Exponential, Side};
 use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
 use crate::prometheus::*;

@@ -4,10 +4,10 @@ mod clashes;
 mod client_model;
 mod fake;
 mod formats;
-mod joints;
 mod open_metrics;
 mod pages;
 mod parse;
 mod round_trip;
+mod scope_joins;
 
 pub(super) use fake::{records, resource, scope};

@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::prometheus::Meta;
 use crate::prometheus::any::{Attribute, put_text};
-use crate::prometheus::ink::Ink;
+use crate::prometheus::label_encoding::LabelEncoding;
 use crate::prometheus::name::Naming;
+use crate::prometheus::source::Meta;
 use crate::prometheus::target::{scope_labels, target};
 
 /// The first byte of a row's labels that come with a prefix of their own. No label begins with it.
@@ -28,9 +28,9 @@ pub(super) const OWN_PREFIX: u8 = 0;
 pub(super) type Prefixes = HashMap<Arc<[u8]>, u32, ahash::RandomState>;
 
 /// The scope of the class at hand.
-pub(super) struct Joint {
+pub(super) struct ScopeJoin {
     naming: Naming,
-    ink: Ink,
+    encoding: LabelEncoding,
     prefixes: Prefixes,
     meta: Option<Meta>,
     /// Of `meta`, once it was asked for.
@@ -43,9 +43,9 @@ struct Scope {
     labels: Vec<(String, Vec<u8>)>,
 }
 
-impl Joint {
-    pub(super) fn new(keys: ahash::RandomState, naming: Naming, ink: Ink) -> Self {
-        Joint { naming, ink, prefixes: HashMap::with_hasher(keys), meta: None, scope: None }
+impl ScopeJoin {
+    pub(super) fn new(keys: ahash::RandomState, naming: Naming, encoding: LabelEncoding) -> Self {
+        ScopeJoin { naming, encoding, prefixes: HashMap::with_hasher(keys), meta: None, scope: None }
     }
 
     /// All prefixes of the page.
@@ -61,13 +61,13 @@ impl Joint {
 
     /// The prefix of a row with these attributes, if it is not its class's, and the attributes that are not in it.
     pub(super) fn prefix<'a>(&mut self, row: &[Attribute<'a>]) -> Option<(Vec<u8>, Vec<Attribute<'a>>)> {
-        let (meta, naming, ink) = (self.meta.as_ref()?, self.naming, self.ink);
+        let (meta, naming, encoding) = (self.meta.as_ref()?, self.naming, self.encoding);
         let scope = self.scope.get_or_insert_with(|| {
             let mut labels = scope_labels(&meta.scope, &meta.scope_schema_url, naming);
             if labels.iter().any(|(_, value)| value.contains(&b';')) {
                 labels.clear();
             }
-            Scope { target: target(&meta.resource, ink).labels, labels }
+            Scope { target: target(&meta.resource, encoding).labels, labels }
         });
         let place = |attribute: &Attribute<'_>| {
             let names = naming.scope_labels_met(&String::from_utf8_lossy(attribute.key))?;
@@ -94,7 +94,7 @@ impl Joint {
                 text.push(b';');
                 put_text(&mut text, attribute.kind, attribute.payload);
             }
-            ink.put(&mut prefix, &ink.opening(name), &text);
+            encoding.put(&mut prefix, &encoding.opening(name), &text);
         }
         (!self.prefixes.contains_key(prefix.as_slice())).then_some((prefix, rest))
     }

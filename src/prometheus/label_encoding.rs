@@ -1,9 +1,9 @@
 //! How one label is put down: as text, or as a `LabelPair` message.
 //!
-//! Knows bytes of names and values; does not know where they come from. Labels in either ink lie one after the other
+//! Knows bytes of names and values; does not know where they come from. Labels in either encoding lie one after the other
 //! and are the same bytes whenever they are the same labels, which is what rows are compared by.
 //!
-//! | ink | opening, made once a name | then |
+//! | encoding | opening, made once a name | then |
 //! |---|---|---|
 //! | text | `,name="` or `,"na.me"="` | value, escaped, `"` |
 //! | message | `name` field | `Metric.label` around it and the `value` field |
@@ -16,7 +16,7 @@ use crate::wire::{field_size, put_bytes, put_header};
 
 /// Text or messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(super) enum LabelEncoding {
     Text,
     Message,
 }
@@ -27,22 +27,22 @@ const METRIC_LABEL: u8 = 0x0a;
 const NAME: u8 = 0x0a;
 const VALUE: u8 = 0x12;
 
-impl Ink {
+impl LabelEncoding {
     /// What comes before a label's value.
     pub(super) fn opening(self, name: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(name.len() + 6);
         match self {
-            Ink::Text if is_label_name(name) => {
+            LabelEncoding::Text if is_label_name(name) => {
                 out.push(b',');
                 out.extend_from_slice(name.as_bytes());
                 out.extend_from_slice(b"=\"");
             }
-            Ink::Text => {
+            LabelEncoding::Text => {
                 out.extend_from_slice(b",\"");
                 put_escaped(&mut out, name.as_bytes());
                 out.extend_from_slice(b"\"=\"");
             }
-            Ink::Message => put_bytes(&mut out, NAME, name.as_bytes()),
+            LabelEncoding::Message => put_bytes(&mut out, NAME, name.as_bytes()),
         }
         out
     }
@@ -51,12 +51,12 @@ impl Ink {
     #[inline]
     pub(super) fn put(self, out: &mut Vec<u8>, opening: &[u8], value: &[u8]) {
         match self {
-            Ink::Text => {
+            LabelEncoding::Text => {
                 out.extend_from_slice(opening);
                 put_escaped(out, value);
                 out.push(b'"');
             }
-            Ink::Message => {
+            LabelEncoding::Message => {
                 put_header(out, METRIC_LABEL, opening.len() + field_size(value.len()));
                 out.extend_from_slice(opening);
                 put_bytes(out, VALUE, value);
@@ -76,12 +76,12 @@ impl Ink {
     ) {
         match (self, kind) {
             (_, AnyKind::String) => self.put(out, opening, payload),
-            (Ink::Text, _) => {
+            (LabelEncoding::Text, _) => {
                 out.extend_from_slice(opening);
                 put_label_value(out, kind, payload, scratch);
                 out.push(b'"');
             }
-            (Ink::Message, _) => {
+            (LabelEncoding::Message, _) => {
                 scratch.clear();
                 put_text(scratch, kind, payload);
                 self.put(out, opening, scratch);
@@ -116,7 +116,7 @@ mod tests {
     fn x4_names_that_need_it_are_quoted() {
         let check = |name: &str, value: &str, want: &str| {
             let mut out = Vec::new();
-            Ink::Text.put(&mut out, &Ink::Text.opening(name), value.as_bytes());
+            LabelEncoding::Text.put(&mut out, &LabelEncoding::Text.opening(name), value.as_bytes());
             assert_eq!(String::from_utf8(out).unwrap(), want);
         };
         check("a", "x\\y\"z\nw", r#",a="x\\y\"z\nw""#);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn messages_are_label_pairs() {
         let mut out = Vec::new();
-        Ink::Message.put(&mut out, &Ink::Message.opening("ab"), b"c");
+        LabelEncoding::Message.put(&mut out, &LabelEncoding::Message.opening("ab"), b"c");
         assert_eq!(out, b"\x0a\x07\x0a\x02ab\x12\x01c");
     }
 }

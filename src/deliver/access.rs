@@ -5,14 +5,11 @@
 //!
 //! Bounds: `ACCESS_FILE_BYTES_MAX` of each file of certificates or keys.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::destination::{Destination, Target};
 use super::headers::{Headers, Secret};
 use super::tls::{self, Identity, Roots, Tls};
-use crate::files;
 
 /// Options for all network destinations.
 #[derive(Clone, Debug, Default)]
@@ -25,19 +22,6 @@ pub struct Access {
     pub key: Option<PathBuf>,
     /// `--out-header`, each.
     pub headers: Vec<Secret>,
-}
-
-/// Files that one destination names itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnAccess {
-    /// `?ca=`
-    pub ca: Option<PathBuf>,
-    /// `?cert=`
-    pub cert: Option<PathBuf>,
-    /// `?key=`
-    pub key: Option<PathBuf>,
-    /// `?headers=`
-    pub headers: Option<PathBuf>,
 }
 
 impl Access {
@@ -126,20 +110,4 @@ impl Access {
         (no_network && !self.headers.is_empty())
             .then(|| "--out-header: no --out takes headers: give an otlp-… destination, or leave it out".to_owned())
     }
-}
-
-/// A whole file of at most `bytes_max`.
-pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
-    read_bytes(path, bytes_max).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The same; the error does not repeat the path.
-pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| files::unread(&error))?;
-    if bytes.len() > bytes_max {
-        return Err(format!("is larger than {bytes_max} bytes, the most that is read: make it smaller"));
-    }
-    Ok(bytes)
 }

@@ -16,7 +16,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::access::OwnAccess;
 use super::headers::Headers;
 use super::tls::{self, Tls};
 use crate::limits::{
@@ -119,6 +118,19 @@ impl Target {
     pub fn is_secure(&self) -> bool {
         self.endpoint().is_some_and(|endpoint| endpoint.secure)
     }
+}
+
+/// Files that one destination names itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnAccess {
+    /// `?ca=`
+    pub ca: Option<PathBuf>,
+    /// `?cert=`
+    pub cert: Option<PathBuf>,
+    /// `?key=`
+    pub key: Option<PathBuf>,
+    /// `?headers=`
+    pub headers: Option<PathBuf>,
 }
 
 /// One `--out`.

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use mio::{Registry, Token};
 
-use super::outcome::{Outcome, Why};
+use super::outcome::Outcome;
 use super::stats::Stats;
+use super::why::Why;
 use crate::clock::Now;
 use crate::net::hops::{self, Hops};
 

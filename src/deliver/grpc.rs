@@ -27,13 +27,14 @@ use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
-use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::headers::Headers;
-use super::outcome::{self, Outcome, Why};
+use super::options::USER_AGENT_VALUE;
+use super::outcome::{self, Outcome};
 use super::stream::{Ready, Stream};
 use super::transport::{Dial, Names};
+use super::why::Why;
 use crate::limits::{HEADER_LIST_BYTES_MAX, HTTP2_WINDOW_BYTES, RESPONSE_BYTES_MAX};
 
 const PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";

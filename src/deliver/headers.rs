@@ -15,7 +15,7 @@ use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
 
-use super::access::{read_bytes, read_file};
+use super::reading::{read_bytes, read_file};
 use crate::limits::{OUT_HEADERS_BYTES_MAX, OUT_HEADERS_MAX};
 
 /// A text that is never shown.

@@ -27,13 +27,14 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 
-use super::USER_AGENT_VALUE;
 use super::destination::Endpoint;
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::headers::Headers;
-use super::outcome::{self, Outcome, Why};
+use super::options::USER_AGENT_VALUE;
+use super::outcome::{self, Outcome};
 use super::stream::{Ready, Stream};
 use super::transport::{Dial, Names};
+use super::why::Why;
 use crate::limits::{ERROR_BODY_BYTES_MAX, HEADER_LIST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// Fields in the head of an answer.

@@ -15,11 +15,13 @@
 //! | `queue` | the seam to the encoder: `Sender`, `Encoded`, `Store` |
 //! | `hold` | where a shard's requests wait while a queue is full |
 //! | `ledger`, `stats` | points, exactly; everything else |
-//! | `worker` | the loop, slots, retries, shutdown |
-//! | `access`, `headers`, `tls` | authorities, client certificates, headers: read before anything starts |
+//! | `start`, `options` | what runs, and how it ends |
+//! | `worker` | the loop over all lanes, its rests (`pace`) and its end |
+//! | `lane` | one destination: slots, retries, parts |
+//! | `access`, `headers`, `tls`, `reading` | authorities, client certificates, headers: read before anything starts |
 //! | `exporter`, `grpc`, `http` | protocols |
 //! | `stream`, `transport` | a mio socket with or without TLS, and the way to one |
-//! | `outcome`, `backoff` | what an answer means; when to try again |
+//! | `outcome`, `why`, `backoff` | what an answer means, in words too; when to try again |
 //! | `writer` | stdout and files |
 //! | `warn` | rate-limited log lines |
 //!
@@ -30,7 +32,7 @@
 //! 3. One destination that hangs or refuses never slows another: own queue, slots, connections, resolver; writers have
 //!    threads of their own.
 //!
-//! Seams for what comes later: `Store` (disk buffer), `Port::settle` (dead letters), `worker::Lane::fill` (breaker).
+//! Seams for what comes later: `Store` (disk buffer), `Port::settle` (dead letters), `lane::Lane::fill` (breaker).
 //!
 //! Bounds: `DESTINATIONS_MAX` destinations, `queue_bytes` each, `in_flight` calls each, and the limits of each file.
 //!
@@ -44,232 +46,31 @@ mod grpc;
 mod headers;
 mod hold;
 mod http;
+mod lane;
 mod ledger;
+mod options;
 mod outcome;
 mod pace;
 mod queue;
+mod reading;
+mod start;
 mod stats;
 mod stream;
 mod tls;
 mod transport;
 mod warn;
+mod why;
 mod worker;
 mod writer;
 
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-pub use access::{Access, OwnAccess};
-pub use destination::{Compression, Destination, Endpoint, Target, name_apart, parse_out};
+pub use access::Access;
+pub use destination::{Compression, Destination, Endpoint, OwnAccess, Target, name_apart, parse_out};
 pub use headers::{Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
+pub use options::Options;
 pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
+pub use start::{Handle, start};
 pub use stats::StatsRow;
 pub use tls::Tls;
 pub use writer::check_files;
-
-use crate::chance::Chance;
-use crate::clock::Clock;
-use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, DESTINATIONS_MAX, IN_FLIGHT_MAX};
-use crate::net::hops::Hops;
-use exporter::Exporter;
-use queue::{Bell, PollBell, Port, Shared};
-use transport::Names;
-use writer::{Sink, Writer};
-
-/// `User-Agent` of every request (E13).
-const USER_AGENT_VALUE: &str = concat!("catchment/", env!("CARGO_PKG_VERSION"));
-
-/// How the room behaves, for all destinations.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// First wait between tries (`limits::BACKOFF_FIRST`); tests make it short.
-    pub backoff_first: Duration,
-    /// Longest wait between tries; server advice is clamped to ten times this.
-    pub backoff_max: Duration,
-    /// Requests in flight to a destination that does not say otherwise, 1 to 64.
-    pub in_flight: usize,
-    /// Reads both clocks; the room never asks the OS itself.
-    pub clock: &'static dyn Clock,
-    /// Seed of the jitter; should differ between processes.
-    pub seed: u64,
-    /// Every core has a shard: delivery works in short pieces (`pace`).
-    pub cores_are_shared: bool,
-    /// Names this instance, and those it heard of, in every request.
-    pub hops: Option<&'static Hops>,
-}
-
-impl Options {
-    /// The defaults of `limits`, with the clock and the seed of the caller.
-    pub fn new(clock: &'static dyn Clock, seed: u64) -> Self {
-        Options {
-            backoff_first: BACKOFF_FIRST,
-            backoff_max: BACKOFF_MAX,
-            in_flight: IN_FLIGHT_MAX,
-            clock,
-            seed,
-            cores_are_shared: false,
-            hops: None,
-        }
-    }
-}
-
-/// The threads; stops them. Dropped without `shutdown`, they go on until the process ends.
-pub struct Handle {
-    shared: Arc<Shared>,
-    clock: &'static dyn Clock,
-    worker: Option<JoinHandle<io::Result<worker::Left>>>,
-    writers: Vec<(JoinHandle<()>, mpsc::Receiver<()>)>,
-}
-
-/// Starts delivery: the deliver thread if there is a network destination, and one thread per `stdout` or `file:`.
-/// Destinations keep their order; names that stand twice are made unique (`name_apart`).
-///
-/// # Errors
-/// What the system says when it gives no thread, poll or waker; `InvalidInput` for more than `DESTINATIONS_MAX`
-/// destinations, `in_flight` outside 1 to 64, or a destination with TLS that `Access::apply` has not seen.
-pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result<(Sender, Handle)> {
-    name_apart(&mut destinations);
-    if destinations.len() > DESTINATIONS_MAX {
-        let what = format!("{} destinations: at most {DESTINATIONS_MAX} can be given with --out", destinations.len());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    if !(1..=worker::TOKENS_EACH).contains(&options.in_flight) {
-        let what = format!("{} requests in flight: between 1 and {} can be", options.in_flight, worker::TOKENS_EACH);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    if let Some(bare) = destinations.iter().find(|one| one.target.is_secure() && one.tls.is_none()) {
-        let what = format!("{}: TLS without authorities: `Access::apply` puts them in", bare.name);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    for destination in &destinations {
-        if let Some(endpoint) = destination.target.endpoint()
-            && !(endpoint.secure || endpoint.is_loopback() || destination.headers.is_empty())
-        {
-            let remedy = "write otlp-grpcs:// or otlp-https://, or give headers with ?headers=FILE where they belong";
-            tracing::warn!(destination = %destination.name, remedy, "headers go there without TLS: others can read them");
-        }
-    }
-    let poll = mio::Poll::new()?;
-    let waker = mio::Waker::new(poll.registry(), worker::BELL)?;
-    let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
-    let mut ports: Vec<Arc<Port>> = Vec::new();
-    for destination in &destinations {
-        let bell = match destination.target {
-            Target::OtlpGrpc(_) | Target::OtlpHttp { .. } => Bell::Poll(bell.clone()),
-            Target::Stdout | Target::File(_) => Bell::Thread(OnceLock::new()),
-        };
-        ports.push(Arc::new(Port {
-            name: destination.name.clone(),
-            store: Box::new(MemoryQueue::new(destination.queue_bytes)),
-            ledger: ledger::Ledger::new(),
-            stats: stats::Stats::new(),
-            bell,
-        }));
-    }
-    let shared = Shared::new(ports);
-    let mut handle = Handle { shared: shared.clone(), clock: options.clock, worker: None, writers: Vec::new() };
-    let mut network = Vec::new();
-    for (number, destination) in destinations.into_iter().enumerate() {
-        let port = shared.ports[number].clone();
-        let sink = match &destination.target {
-            Target::Stdout => Sink::stdout(),
-            Target::File(path) => Sink::file(path),
-            Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => {
-                let names = Names::new(endpoint, destination.tls.clone(), &bell)?;
-                network.push((number, destination, names));
-                continue;
-            }
-        };
-        let chance = Chance::new(options.seed ^ number as u64);
-        let writer = Writer { port: port.clone(), shared: shared.clone(), sink, options, chance };
-        handle.writers.push(spawn_writer(writer, &port)?);
-    }
-    if !network.is_empty() {
-        let shared = shared.clone();
-        let thread = std::thread::Builder::new().name("deliver".into());
-        handle.worker = Some(thread.spawn(move || {
-            // made here: connections and their futures never leave this thread
-            let lanes = network.into_iter().map(|(number, destination, names)| {
-                let in_flight = destination.in_flight.unwrap_or(options.in_flight);
-                let headers = &destination.headers;
-                let exporter: Box<dyn Exporter> = match &destination.target {
-                    Target::OtlpHttp { endpoint, path } => {
-                        Box::new(http::Http::new(endpoint, path, headers.clone(), names, in_flight))
-                    }
-                    Target::OtlpGrpc(endpoint) => {
-                        Box::new(grpc::Grpc::new(endpoint, headers, names, in_flight, destination.connections))
-                    }
-                    Target::Stdout | Target::File(_) => unreachable!("writers have their own threads"),
-                };
-                worker::Lane::new(destination, number, shared.ports[number].clone(), exporter, &options)
-            });
-            let lanes = lanes.collect();
-            worker::run(poll, &bell, &shared, lanes, &options)
-        })?);
-    }
-    Ok((Sender::new(shared), handle))
-}
-
-fn spawn_writer(writer: Writer, port: &Port) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
-    let (done, is_done) = mpsc::channel();
-    let thread = std::thread::Builder::new().name("write".into()).spawn(move || {
-        writer.run();
-        // the receiver is gone when shutdown gave up on this thread
-        let _ = done.send(());
-    })?;
-    if let Bell::Thread(bell) = &port.bell {
-        let _ = bell.set(thread.thread().clone());
-    }
-    Ok((thread, is_done))
-}
-
-impl Handle {
-    /// Delivers what is queued until the deadline (an OS instant, which is set against `Options::clock`), then stops.
-    /// Producers should have stopped: what is offered later stays queued. May be called again with an earlier deadline.
-    pub fn stop(&self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let stop_at = self.clock.mono_ns().saturating_add(left.as_nanos() as u64).min(u64::MAX - 1);
-        self.shared.stop_at.store(stop_at, Ordering::Release);
-        self.shared.ring_all();
-    }
-
-    /// Whether all threads have ended, after `stop`.
-    pub fn is_stopped(&self) -> bool {
-        self.writers.iter().all(|(thread, _)| thread.is_finished())
-            && self.worker.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Stops at the deadline as `stop` does, and waits for it; what is left still counts as queued. A writer blocked in its
-    /// pipe past the deadline is left behind; it dies with the process.
-    pub fn shutdown(self, deadline: Instant) -> Vec<DestinationRow> {
-        self.stop(deadline);
-        for (thread, is_done) in self.writers {
-            let left = deadline.saturating_duration_since(Instant::now());
-            // a moment of grace: a writer that is not blocked sees the deadline by itself
-            if is_done.recv_timeout(left + Duration::from_millis(100)).is_ok() {
-                thread.join().expect("the writer thread has a bug");
-            }
-        }
-        let mut counted = Vec::new();
-        if let Some(worker) = self.worker {
-            match worker.join().expect("the deliver thread has a bug") {
-                Ok(points) => counted = points,
-                Err(error) => tracing::error!(%error, "the deliver thread could not poll"),
-            }
-        }
-        let rows = self.shared.rows();
-        for (number, points) in counted {
-            // an offer after the count can only add
-            assert!(rows[number].queued >= points, "points queued that the ledger does not know");
-            if rows[number].queued != points {
-                tracing::debug!(destination = %self.shared.ports[number].name, "offered during shutdown");
-            }
-        }
-        rows
-    }
-}

@@ -19,6 +19,7 @@ use http::{HeaderMap, StatusCode};
 use prost::Message;
 
 use super::destination::DEFAULT_PATH;
+use super::why::Why;
 use crate::limits::{ERROR_BODY_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// Bytes of `grpc-status-details-bin` that are looked at.
@@ -26,19 +27,6 @@ pub(super) const DETAILS_BYTES_MAX: usize = ERROR_BODY_BYTES_MAX;
 
 /// The message of a success whose body is something else; the status alone decides (THREATS, faults of backends).
 pub(super) const UNREADABLE: &str = "the answer is no ExportMetricsServiceResponse; its status says success";
-
-/// What went wrong, and what to do about it where that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Why {
-    pub(super) what: String,
-    pub(super) remedy: Option<&'static str>,
-}
-
-impl From<String> for Why {
-    fn from(what: String) -> Self {
-        Why { what, remedy: None }
-    }
-}
 
 /// How one try ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,8 +25,8 @@ use std::task::{Context, Poll, ready};
 use mio::net::TcpStream;
 use tokio::io::ReadBuf;
 
-use super::outcome::Why;
 use super::tls::{self, Tls};
+use super::why::Why;
 use crate::limits::{KIB, READ_TURN_BYTES, WRITE_TURN_BYTES};
 
 /// Scratch for reads into buffers that are not initialised.

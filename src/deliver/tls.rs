@@ -20,8 +20,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
-use super::access::read_file;
-use super::outcome::Why;
+use super::reading::read_file;
+use super::why::Why;
 use crate::limits::ACCESS_FILE_BYTES_MAX;
 
 /// How sessions with one destination are begun.

@@ -21,10 +21,10 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::destination::Endpoint;
-use super::outcome::Why;
 use super::queue::PollBell;
 use super::stream::{Ready, Stream};
 use super::tls::{self, Tls};
+use super::why::Why;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 
 /// Addresses kept of one name.

@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Options;
 use super::backoff::wait_ns;
 use super::destination::{Destination, Target};
 use super::ledger::Dropped;
+use super::options::Options;
 use super::queue::{Encoded, Port, Shared};
 use super::warn::Warner;
 use crate::chance::Chance;

@@ -1,0 +1,446 @@
+//! One network destination: takes batches from its queue, gives them to its exporter and decides on retries.
+//!
+//! Does not know: protocols (see `exporter`), other destinations, who calls its turns (see `worker`), files (see `writer`).
+//!
+//! ```text
+//!  queue ─► slot (packed once) ─► exporter ─► outcome ─► settle: delivered | dropped{reason}
+//!             ▲                                 │
+//!             └────── wait: back-off, advice ◄──┘ retry: the same bytes
+//! ```
+//!
+//! Invariants:
+//! 1. A batch popped is in exactly one slot until `Port::settle`; at exit what is in slots and queue still counts as
+//!    queued, and the ledger's `queued` equals the points counted there.
+//! 2. A retry sends the same bytes, packed once (E7).
+//! 3. Destinations share nothing but the thread's time, and a turn of one is bounded (`ROUNDS_MAX`, read budgets).
+//! 4. While a destination has told us to wait, nothing is started there (E4).
+//! 5. A batch that is too large is sent in parts, one after the other in the same slot, each settled by itself; the
+//!    batch's bytes are released with the last one (E9).
+//!
+//! Progress: a turn never blocks; it is due at `next_ns`, at an event, or when the bell rings.
+//! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy, or its parts, which together
+//! are about as large. Of a batch with 413 all the way down to `SPLIT_BYTES_MIN` one path of halves is tried.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::backoff::wait_ns;
+use super::destination::{Compression, Destination};
+use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
+use super::ledger::Dropped;
+use super::options::Options;
+use super::outcome::{Outcome, UNREADABLE};
+use super::pace::Pace;
+use super::queue::{Encoded, Port};
+use super::warn::Warner;
+use super::why::Why;
+use crate::chance::Chance;
+use crate::clock::Now;
+use crate::limits::{IN_FLIGHT_LIMIT, MAX_BODY_BYTES_DEFAULT, SPLIT_BYTES_MIN};
+use crate::otlp::split::halves;
+
+/// Tokens of one destination's connections.
+pub(super) const TOKENS_EACH: usize = IN_FLIGHT_LIMIT;
+/// Rounds in one turn of a destination: polling again because polling moved something.
+const ROUNDS_MAX: usize = 64;
+/// See `Compression::Zstd`.
+const ZSTD_LEVEL: i32 = 1;
+/// Set by wakers inside `h2` and `hyper`; everything runs on this thread, so a flag is enough.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A batch on its way.
+struct Held {
+    batch: Arc<Encoded>,
+    /// What is sent now: all of the batch, unless that was too large.
+    part: Encoded,
+    /// Parts that come after it, the next one last.
+    rest: Vec<Encoded>,
+    job: Job,
+    /// Tries of this part that have begun.
+    tries: u32,
+    /// The destination may have taken it already.
+    ambiguous: bool,
+    stage: Stage,
+}
+
+impl Held {
+    /// Points without an outcome.
+    fn points(&self) -> u64 {
+        self.part.points + self.rest.iter().map(|part| part.points).sum::<u64>()
+    }
+
+    /// Halves the part; false if it is a single point, or nothing that can be halved.
+    fn split(&mut self) -> bool {
+        let Some([(first, points), (second, others)]) = halves(&self.part.bytes) else { return false };
+        if points + others != self.part.points {
+            // a part whose points are not those it was queued with: better whole than wrong
+            return false;
+        }
+        self.part = Encoded { bytes: first.into(), points };
+        self.rest.push(Encoded { bytes: second.into(), points: others });
+        true
+    }
+}
+
+/// What goes out, and what it is packed with: once for all tries (E7).
+fn pack(compression: Compression, bytes: &Bytes) -> (Option<&'static str>, Bytes) {
+    const FITS: &str = "a vector takes every byte";
+    match compression {
+        Compression::None => (None, bytes.clone()),
+        Compression::Gzip => {
+            let sink = Vec::with_capacity(bytes.len() / 4 + 64);
+            let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
+            let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
+            (Some("gzip"), Bytes::from(packed.expect(FITS)))
+        }
+        Compression::Zstd => (Some("zstd"), zstd::bulk::compress(bytes, ZSTD_LEVEL).expect(FITS).into()),
+    }
+}
+
+enum Stage {
+    /// With the exporter until this time, ns.
+    Flying { until_ns: u64 },
+    /// Tried again at this time, ns.
+    Waiting { until_ns: u64 },
+}
+
+/// One network destination.
+pub(super) struct Lane {
+    destination: Destination,
+    port: Arc<Port>,
+    exporter: Box<dyn Exporter>,
+    slots: Vec<Option<Held>>,
+    first_token: usize,
+    /// The server asked for silence until then, ns; 0 when it did not (E4).
+    quiet_until_ns: u64,
+    chance: Chance,
+    warner: Warner,
+    woken: Arc<Woken>,
+    waker: Waker,
+    done: Vec<Done>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        destination: Destination,
+        number: usize,
+        port: Arc<Port>,
+        exporter: Box<dyn Exporter>,
+        options: &Options,
+    ) -> Self {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let in_flight = destination.in_flight.unwrap_or(options.in_flight);
+        Lane {
+            destination,
+            port,
+            exporter,
+            slots: (0..in_flight).map(|_| None).collect(),
+            first_token: 1 + number * TOKENS_EACH,
+            quiet_until_ns: 0,
+            chance: Chance::new(options.seed ^ (number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
+            warner: Warner::default(),
+            waker: Waker::from(woken.clone()),
+            woken,
+            done: Vec::new(),
+        }
+    }
+
+    /// Number of the destination.
+    pub(super) fn number(&self) -> usize {
+        self.first_token / TOKENS_EACH
+    }
+
+    /// The loop saw an event with this token; `false` if it belongs to another destination.
+    pub(super) fn on_event(&mut self, token: usize, event: &mio::event::Event) -> bool {
+        let Some(connection) = token.checked_sub(self.first_token).filter(|at| *at < TOKENS_EACH) else { return false };
+        self.exporter.on_event(connection, event);
+        true
+    }
+
+    /// Moves this destination as far as it goes now, or until its piece of time is over.
+    pub(super) fn turn(&mut self, registry: &mio::Registry, options: &Options, pace: &Pace) {
+        self.exporter.new_turn();
+        let begun = options.clock.mono_ns();
+        for _ in 0..ROUNDS_MAX {
+            let now = options.clock.now();
+            if pace.is_over(now.mono_ns - begun) {
+                self.woken.0.store(true, Ordering::Relaxed);
+                break;
+            }
+            self.woken.0.store(false, Ordering::Relaxed);
+            self.expire(now, options);
+            self.fill(now);
+            let mut context = Context::from_waker(&self.waker);
+            let turn =
+                Turn { registry, first_token: self.first_token, now, stats: &self.port.stats, hops: options.hops };
+            let mut done = std::mem::take(&mut self.done);
+            self.exporter.poll(&mut context, &turn, &mut done);
+            let moved = !done.is_empty();
+            for (slot, outcome) in done.drain(..) {
+                self.settle(slot, outcome, now, options);
+            }
+            self.done = done;
+            if !moved && !self.woken.0.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        let held = self.slots.iter().filter(|slot| slot.is_some()).count();
+        self.port.stats.in_flight.set(held as u64);
+    }
+
+    /// Ends tries that took too long and starts those whose wait is over.
+    fn expire(&mut self, now: Now, options: &Options) {
+        for at in 0..self.slots.len() {
+            if let Some(Held { stage: Stage::Flying { until_ns }, .. }) = &self.slots[at]
+                && now.mono_ns >= *until_ns
+            {
+                self.port.stats.tries_timed_out.add(1);
+                let timeout = self.destination.timeout;
+                let (sent, why) = match self.exporter.cancel(at) {
+                    Cancelled::Unsent(Some(Why { what, remedy })) => {
+                        (false, Why { what: format!("not sent within {timeout:?}: {what}"), remedy })
+                    }
+                    Cancelled::Unsent(None) => (false, format!("not sent within {timeout:?}").into()),
+                    Cancelled::Sent => (true, format!("no answer within {timeout:?}").into()),
+                };
+                self.retry(at, &why, None, sent, now, options);
+            }
+            self.launch(at, now);
+        }
+    }
+
+    /// Starts a try whose wait is over.
+    fn launch(&mut self, at: usize, now: Now) {
+        let Some(held) = &mut self.slots[at] else { return };
+        let Stage::Waiting { until_ns } = held.stage else { return };
+        if now.mono_ns < until_ns.max(self.quiet_until_ns) {
+            return;
+        }
+        held.stage = Stage::Flying { until_ns: now.mono_ns + self.destination.timeout.as_nanos() as u64 };
+        if held.tries > 0 {
+            self.port.stats.retries.add(1);
+        }
+        if held.ambiguous {
+            self.port.stats.resent_ambiguous.add(1);
+        }
+        held.tries = held.tries.saturating_add(1);
+        self.exporter.start(at, held.job.clone());
+    }
+
+    /// Takes batches into free slots.
+    fn fill(&mut self, now: Now) {
+        if now.mono_ns < self.quiet_until_ns {
+            return;
+        }
+        // over: no timer of it is left behind, or the loop would spin on a time that has passed
+        self.quiet_until_ns = 0;
+        for at in 0..self.slots.len() {
+            while self.slots[at].is_none() {
+                let Some(batch) = self.port.store.pop() else { return };
+                // nothing has been tried yet: it is due at once
+                let stage = Stage::Waiting { until_ns: now.mono_ns };
+                let part = Encoded { bytes: batch.bytes.clone(), points: batch.points };
+                let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
+                self.slots[at] = Some(Held { batch, part, rest: Vec::new(), job, tries: 0, ambiguous: false, stage });
+                if self.prepare(at, now) {
+                    self.launch(at, now);
+                }
+            }
+        }
+    }
+
+    /// Packs the part that comes next, split until it is within what receivers take; false if nothing was left of it.
+    fn prepare(&mut self, at: usize, now: Now) -> bool {
+        while let Some(held) = &mut self.slots[at] {
+            if held.part.bytes.len() <= MAX_BODY_BYTES_DEFAULT {
+                let (encoding, body) = pack(self.destination.compression, &held.part.bytes);
+                held.job = Job { body, encoding, timeout: self.destination.timeout };
+                (held.tries, held.ambiguous) = (0, false);
+                held.stage = Stage::Waiting { until_ns: now.mono_ns };
+                return true;
+            }
+            if !held.split() {
+                self.port.stats.requests_too_large.add(1);
+                let error = format!("a request of {} bytes is over the limit of 64 MiB", held.part.bytes.len());
+                self.warner.note(&self.port.name, &error, "send fewer points per request", now.mono_ns);
+                let lost = (Dropped::TooLarge, held.part.points);
+                self.leave(at, Some(lost));
+                continue;
+            }
+            self.port.stats.requests_split.add(1);
+        }
+        false
+    }
+
+    /// The part has its outcome: the next one is its turn, or the batch is done.
+    fn finish(&mut self, at: usize, lost: Option<(Dropped, u64)>, now: Now) {
+        self.leave(at, lost);
+        self.prepare(at, now);
+    }
+
+    /// Settles the part, and takes the next one if there is one.
+    fn leave(&mut self, at: usize, lost: Option<(Dropped, u64)>) {
+        let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
+        self.port.leave(&held.part, lost);
+        match held.rest.pop() {
+            Some(next) => held.part = next,
+            None => {
+                self.port.store.release(held.batch.bytes.len());
+                self.slots[at] = None;
+            }
+        }
+    }
+
+    fn settle(&mut self, at: usize, outcome: Outcome, now: Now, options: &Options) {
+        let stats = &self.port.stats;
+        let name = &self.port.name;
+        match outcome {
+            Outcome::Delivered { rejected, message } => {
+                let points = self.slots[at].as_ref().expect("an outcome belongs to a held batch").part.points;
+                let rejected = rejected.min(points);
+                self.warner.recovered(name);
+                if message == UNREADABLE {
+                    stats.requests_ok.add(1);
+                    stats.answers_unreadable.add(1);
+                    stats.message(&message);
+                } else if rejected > 0 || !message.is_empty() {
+                    stats.requests_partial.add(1);
+                    let text = format!("{rejected} of {points} points rejected: {message}");
+                    stats.message(&text);
+                    self.warner.note(
+                        name,
+                        &text,
+                        "see the destination's message; these points are not retried",
+                        now.mono_ns,
+                    );
+                } else {
+                    stats.requests_ok.add(1);
+                }
+                let lost = (rejected > 0).then_some((Dropped::RejectedByDestination, rejected));
+                self.finish(at, lost, now);
+            }
+            Outcome::Refused(Why { what, remedy }) => {
+                stats.requests_refused.add(1);
+                let remedy = remedy.unwrap_or("check the destination's address and what it accepts");
+                self.drop_part(at, Dropped::Refused, &what, remedy, now);
+            }
+            Outcome::TooLarge(what) => self.too_large(at, &what, now),
+            Outcome::ResponseTooLarge => {
+                stats.responses_too_large.add(1);
+                let what = "the answer is over the limit of 4 MiB";
+                self.drop_part(at, Dropped::ResponseTooLarge, what, "check what listens at that address", now);
+            }
+            Outcome::Retry { what, after } => {
+                stats.tries_retryable.add(1);
+                self.retry(at, &what.into(), after, false, now, options);
+            }
+            Outcome::Disconnected(why) => {
+                stats.tries_disconnected.add(1);
+                self.retry(at, &why, None, true, now, options);
+            }
+            Outcome::Unconnected(why) => {
+                stats.tries_unconnected.add(1);
+                self.retry(at, &why, None, false, now, options);
+            }
+        }
+    }
+
+    /// The destination takes no request of this size (413): it gets two smaller ones, down to single points.
+    fn too_large(&mut self, at: usize, what: &str, now: Now) {
+        let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
+        let bytes = held.part.bytes.len();
+        if bytes <= SPLIT_BYTES_MIN {
+            return self.drop_batch(at, what, now);
+        }
+        if !held.split() {
+            self.port.stats.requests_too_large.add(1);
+            let what = format!("{what}: {bytes} bytes that cannot be split further");
+            let remedy = "let the destination take larger requests; these points are dropped";
+            return self.drop_part(at, Dropped::TooLarge, &what, remedy, now);
+        }
+        self.port.stats.requests_split.add(1);
+        self.port.stats.message(what);
+        let what = format!("{what}: a request of {bytes} bytes is sent as smaller ones");
+        self.warner.note(&self.port.name, &what, "let the destination take requests of 2 MiB", now.mono_ns);
+        self.prepare(at, now);
+    }
+
+    /// Nothing is small enough for it: the parts that are left are not tried.
+    fn drop_batch(&mut self, at: usize, what: &str, now: Now) {
+        self.port.stats.requests_too_large.add(1);
+        let what = format!("{what}: even a request of at most {SPLIT_BYTES_MIN} bytes");
+        self.port.stats.message(&what);
+        let remedy = "check the destination's address and its limit of request bodies; these points are dropped";
+        self.warner.failed(&self.port.name, &what, remedy, now.mono_ns);
+        while let Some(held) = &self.slots[at] {
+            let lost = (Dropped::TooLarge, held.part.points);
+            self.leave(at, Some(lost));
+        }
+    }
+
+    fn drop_part(&mut self, at: usize, reason: Dropped, what: &str, remedy: &str, now: Now) {
+        let held = self.slots[at].as_ref().expect("an outcome belongs to a held batch");
+        self.port.stats.message(what);
+        self.warner.failed(&self.port.name, what, remedy, now.mono_ns);
+        self.finish(at, Some((reason, held.part.points)), now);
+    }
+
+    fn retry(&mut self, at: usize, why: &Why, after: Option<Duration>, sent: bool, now: Now, options: &Options) {
+        self.port.stats.message(&why.what);
+        let remedy = why
+            .remedy
+            .unwrap_or("check that the destination runs and can be reached; the data is kept and tried again");
+        self.warner.failed(&self.port.name, &why.what, remedy, now.mono_ns);
+        let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
+        let wait = wait_ns(held.tries, after, options.backoff_first, options.backoff_max, &mut self.chance);
+        let until_ns = now.mono_ns.saturating_add(wait);
+        if after.is_some_and(|after| !after.is_zero()) {
+            self.port.stats.throttled.add(1);
+            self.quiet_until_ns = self.quiet_until_ns.max(until_ns);
+        }
+        held.ambiguous |= sent;
+        held.stage = Stage::Waiting { until_ns };
+    }
+
+    /// When this destination wants its next turn without an event, ns.
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        if self.woken.0.load(Ordering::Relaxed) || self.exporter.is_starved() {
+            return Some(0);
+        }
+        let timers = self.slots.iter().flatten().map(|held| match held.stage {
+            Stage::Flying { until_ns } => until_ns,
+            Stage::Waiting { until_ns } => until_ns.max(self.quiet_until_ns),
+        });
+        // batches that wait in the queue want to be taken when the silence ends
+        let quiet = (self.quiet_until_ns > 0 && self.port.store.bytes() > 0).then_some(self.quiet_until_ns);
+        let free = self.slots.iter().any(Option::is_none);
+        timers.chain(quiet.filter(|_| free)).chain(self.exporter.next_ns()).min()
+    }
+
+    /// Nearly as much waits as may.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.port.store.bytes() > self.destination.queue_bytes / 8 * 7
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.port.store.bytes() == 0
+    }
+
+    /// Invariant 1, at exit: counts the points still held, which the ledger calls queued.
+    pub(super) fn count_left(mut self) -> u64 {
+        let held: u64 = self.slots.iter_mut().filter_map(Option::take).map(|held| held.points()).sum();
+        let queued: u64 = std::iter::from_fn(|| self.port.store.pop()).map(|batch| batch.points).sum();
+        held + queued
+    }
+}

@@ -1,0 +1,25 @@
+//! Small files that somebody else wrote: certificates, keys, headers. Read whole, up to a bound.
+//!
+//! Does not know what is in them.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::files;
+
+/// A whole file of at most `bytes_max`.
+pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    read_bytes(path, bytes_max).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The same; the error does not repeat the path.
+pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| files::unread(&error))?;
+    if bytes.len() > bytes_max {
+        return Err(format!("is larger than {bytes_max} bytes, the most that is read: make it smaller"));
+    }
+    Ok(bytes)
+}

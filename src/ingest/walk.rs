@@ -19,6 +19,7 @@ use super::routes::NONE;
 use super::stage::{List, Long, Stage};
 use crate::limits::{EXPORT_SLICE_NS, HEAD_BYTES_WHOLE, MESSAGE_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
 use crate::model::{Kind, Reject, Temporality, TypeHints};
+use crate::otlp::check::check_point;
 use crate::otlp::cut::{Cutter, Root};
 use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
 use crate::otlp::schema::Message;
@@ -474,7 +475,7 @@ impl Ingest {
             let from = at.point;
             let walked = self.each_point(data, at, arena, stage, |_, message, stage| {
                 stage.pass();
-                request::check_point(kind, message, arena)
+                check_point(kind, message, arena)
             })?;
             if let Some(reason) = refused {
                 stage.reject(kind, reason, points_walked(kind, data, head, from..at.point, walked)?);

@@ -16,8 +16,8 @@
 //! written before it is known that they stay, because a record may have two bytes. Kept are `Limits::attributes`
 //! records within the limits, and a frame for each of `limits::WIRE_DEPTH_MAX` levels.
 
-use super::attributes::put_key_value;
-use super::request::check_messages;
+use super::message::check_messages;
+use super::minimal::put_key_value;
 use crate::identity::attributes::{Limits, Records};
 use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, RECORD_BYTES_WHOLE, RECORDS_BYTES_LATE, TEXT_STEP_BYTES, WIRE_DEPTH_MAX};
 use crate::wire::{Fault, FaultKind, Field, Reader, WireType, check_utf8, put_bytes, varint_size};

@@ -6,6 +6,7 @@
 //! there. No allocation for an exemplar whose filtered attributes are few, plain and minimal, as every SDK writes them.
 
 use super::attributes;
+use super::minimal::put_record;
 use crate::aggregate::number::Value;
 use crate::wire::{Reader, put_bytes, put_fixed64};
 
@@ -69,7 +70,7 @@ fn normalise_into(message: &[u8], out: &mut Vec<u8>) -> Option<(u64, Value)> {
             5 => trace_id = reader.bytes().ok()?,
             6 => value = Some(Value::Int(reader.fixed64().ok()? as i64)),
             7 => {
-                attributes::put_record(reader.bytes().ok()?, ATTRIBUTES_KEY, out).ok()?;
+                put_record(reader.bytes().ok()?, ATTRIBUTES_KEY, out).ok()?;
                 attributes += 1;
             }
             _ => reader.skip(field, 1).ok()?,

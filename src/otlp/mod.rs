@@ -11,11 +11,15 @@
 //!    validated when they are seen for the first time (`attributes::normalise`).
 
 pub mod attributes;
+pub mod check;
 pub mod cut;
+pub mod data;
 pub mod exemplars;
 pub mod json_in;
 pub mod json_out;
 mod json_schema;
+pub mod message;
+mod minimal;
 pub mod points;
 pub mod request;
 pub mod schema;

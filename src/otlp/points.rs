@@ -7,7 +7,7 @@
 //! Bounds: no allocation where the records of the point lie together and repeated scalars are packed, as every
 //! serialiser writes them.
 
-use super::request;
+use super::message::join;
 use super::schema::{Message, validate};
 use crate::identity::attributes::key_byte;
 use crate::model::Kind;
@@ -544,7 +544,7 @@ pub fn exponential<'a>(
     }
     for (number, side, (part, parts)) in [(8, &mut point.positive, sides[0]), (9, &mut point.negative, sides[1])] {
         if parts > 0 {
-            *side = buckets(if parts > 1 { request::join(message, number, arena)? } else { part }, arena)?;
+            *side = buckets(if parts > 1 { join(message, number, arena)? } else { part }, arena)?;
         }
     }
     point.attributes =

@@ -5,168 +5,16 @@
 //! scan skips children by their length. Split parts are joined in the caller's arena, which is how protobuf defines
 //! their merging.
 
+use super::check::check_data;
+use super::message::{OwnFields, check_bytes, join};
 use super::schema::{Message, validate};
-use crate::limits::{
-    HEAD_BYTES_WHOLE, KIB, MESSAGE_BYTES_MAX, MESSAGE_FIELDS_MAX, NAME_BYTES_LIMIT, REQUEST_MESSAGES_MAX,
-};
+use crate::limits::{HEAD_BYTES_WHOLE, NAME_BYTES_LIMIT};
 use crate::model::{Kind, TypeHints};
-use crate::wire::{Fault, FaultKind, Reader, WireType, check_utf8};
+use crate::wire::{Fault, Reader, WireType, check_utf8};
 use bumpalo::Bump;
 
-/// The parts of a message that stands as field `number` more than once, one after the other, which is how protobuf
-/// merges them: copied once, whatever their number.
-#[cold]
-#[inline(never)]
-pub(super) fn join<'a>(message: &'a [u8], number: u32, arena: &'a Bump) -> Result<&'a [u8], Fault> {
-    let mut bytes = 0;
-    each(message, number, |part| {
-        bytes += part.len();
-        Ok(())
-    })?;
-    let mut all = bumpalo::collections::Vec::with_capacity_in(bytes, arena);
-    each(message, number, |part| {
-        all.extend_from_slice(part);
-        Ok(())
-    })?;
-    Ok(all.into_bump_slice())
-}
-
-/// Calls `visit` with each length-delimited field `number` of `message`; skips the rest.
-#[inline]
-pub fn each<'a>(message: &'a [u8], number: u32, visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
-    Each::new(message, number, 0).within(message.len(), visit)
-}
-
-/// A walk over the length-delimited fields of one number of a message, which can be left and taken up again.
-pub struct Each<'a> {
-    reader: Reader<'a>,
-    bytes: usize,
-    number: u32,
-    /// Most bytes of one.
-    bytes_max: usize,
-    /// Other fields.
-    own: Own,
-}
-
-impl<'a> Each<'a> {
-    /// Over the fields `number` of `message` from byte `from` on, where a field begins.
-    #[inline]
-    pub fn new(message: &'a [u8], number: u32, from: usize) -> Each<'a> {
-        let mut reader = Reader::new(message);
-        reader.advance(from.min(message.len()));
-        Each { reader, bytes: message.len(), number, bytes_max: usize::MAX, own: Own::default() }
-    }
-
-    /// A longer one is a fault.
-    #[inline]
-    #[must_use]
-    pub const fn up_to(mut self, bytes_max: usize) -> Each<'a> {
-        self.bytes_max = bytes_max;
-        self
-    }
-
-    /// The byte at which the next field begins.
-    #[inline]
-    pub const fn at(&self) -> usize {
-        self.bytes - self.reader.left()
-    }
-
-    /// Nothing is left.
-    #[inline]
-    pub const fn is_over(&self) -> bool {
-        self.reader.is_empty()
-    }
-
-    /// The next one; nothing at the end.
-    #[inline]
-    pub fn one(&mut self) -> Result<Option<&'a [u8]>, Fault> {
-        let mut found = None;
-        while found.is_none() && !self.reader.is_empty() {
-            if let Some(bytes) = self.reader.short((self.number << 3 | 2) as u8) {
-                return Ok(Some(bytes));
-            }
-            self.long(|bytes| {
-                found = Some(bytes);
-                Ok(())
-            })?;
-        }
-        Ok(found)
-    }
-
-    /// Calls `visit` with each one that begins within the next `bytes`.
-    #[inline]
-    pub fn within(&mut self, bytes: usize, mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
-        let end = self.reader.left().saturating_sub(bytes);
-        let key = (self.number << 3 | 2) as u8;
-        while self.reader.left() > end {
-            if let Some(bytes) = self.reader.short(key) {
-                visit(bytes)?;
-                continue;
-            }
-            self.long(&mut visit)?;
-        }
-        Ok(())
-    }
-
-    /// The next field, whatever it is.
-    #[inline]
-    fn long(&mut self, mut visit: impl FnMut(&'a [u8]) -> Result<(), Fault>) -> Result<(), Fault> {
-        let field = self.reader.field()?;
-        if field.number == self.number {
-            self.reader.expect(field, WireType::Bytes)?;
-            let bytes = self.reader.bytes()?;
-            if bytes.len() > self.bytes_max {
-                return Err(Fault::new(FaultKind::TooLarge, self.reader.left()));
-            }
-            return visit(bytes);
-        }
-        // what the head scan has checked is not checked again
-        self.reader.skip(field, 1)?;
-        self.own.field()
-    }
-}
-
-/// What a message has beside those under it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Own {
-    fields: usize,
-    children: u64,
-}
-
-impl Own {
-    /// A field more; a fault past the limit.
-    #[inline]
-    fn field(&mut self) -> Result<(), Fault> {
-        self.fields += 1;
-        if self.fields > MESSAGE_FIELDS_MAX {
-            return Err(Fault::new(FaultKind::TooManyFields, 0));
-        }
-        Ok(())
-    }
-
-    /// A message under it, which a request may have so many of.
-    #[inline]
-    fn child(&mut self) -> Result<(), Fault> {
-        self.children += 1;
-        check_messages(self.children)
-    }
-}
-
-#[inline]
-fn check_bytes(bytes: usize) -> Result<(), Fault> {
-    if bytes > MESSAGE_BYTES_MAX {
-        return Err(Fault::new(FaultKind::TooLarge, 0));
-    }
-    Ok(())
-}
-
-#[inline]
-pub(super) fn check_messages(messages: u64) -> Result<(), Fault> {
-    if messages > REQUEST_MESSAGES_MAX {
-        return Err(Fault::new(FaultKind::TooManyMessages, 0));
-    }
-    Ok(())
-}
+pub use super::data::{DataHead, data_head};
+pub use super::message::{Each, each};
 
 /// ResourceMetrics or ScopeMetrics without their children (field 2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +38,7 @@ impl Head<'_> {
 pub fn head<'a>(message: &'a [u8], arena: &'a Bump) -> Result<Option<Head<'a>>, Fault> {
     let mut head = Head::default();
     let (mut parts, mut bytes) = (0, 0);
-    let mut own = Own::default();
+    let mut own = OwnFields::default();
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let before = reader.left();
@@ -254,7 +102,7 @@ pub fn metric<'a>(message: &'a [u8], checked: bool, arena: &'a Bump) -> Result<O
     let room = if checked { usize::MAX } else { HEAD_BYTES_WHOLE };
     // the member of `data` that was set last: where its first part stands, its field, and the number of its parts
     let (mut from, mut number, mut parts) = (0, 0, 0);
-    let (mut own, mut own_bytes, mut data_bytes) = (Own::default(), 0, 0);
+    let (mut own, mut own_bytes, mut data_bytes) = (OwnFields::default(), 0, 0);
     let mut reader = Reader::new(message);
     while !reader.is_empty() {
         let at = message.len() - reader.left();
@@ -376,104 +224,6 @@ fn fields<'a>(message: &'a [u8], mut visit: impl FnMut(u32, &'a [u8])) -> Result
         }
     }
     Ok(())
-}
-
-/// Faults unless the points of a `data` member that is not used are well-formed; changes nothing.
-#[cold]
-pub fn check_data(kind: Kind, data: &[u8], arena: &Bump) -> Result<(), Fault> {
-    if kind == Kind::Summary {
-        return validate(Message::Summary, data, 1);
-    }
-    data_head(kind, data)?;
-    each(data, 1, |message| check_point(kind, message, arena))
-}
-
-/// Faults unless a point that is not used is well-formed; changes nothing.
-#[cold]
-pub fn check_point(kind: Kind, message: &[u8], arena: &Bump) -> Result<(), Fault> {
-    use super::points;
-    let (run, key) = match kind {
-        Kind::Gauge | Kind::Sum => (points::number(message, None, arena)?.attributes, points::NUMBER_ATTRIBUTES_KEY),
-        Kind::Histogram => (points::histogram(message, None, arena)?.attributes, points::HISTOGRAM_ATTRIBUTES_KEY),
-        Kind::ExponentialHistogram => {
-            (points::exponential(message, None, arena)?.attributes, points::EXPONENTIAL_ATTRIBUTES_KEY)
-        }
-        Kind::Summary => return validate(Message::SummaryPoint, message, 2),
-    };
-    if let points::Attributes::Run(run) = run {
-        let _ = super::attributes::normalise(run, key, crate::identity::attributes::Limits::DEFAULT, &mut Vec::new())?;
-    }
-    Ok(())
-}
-
-/// What a Sum, Gauge, Histogram or ExponentialHistogram says beside its points.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DataHead {
-    /// `aggregation_temporality` (2), as it came
-    pub temporality: i32,
-    /// `is_monotonic` (3) of a Sum
-    pub monotonic: bool,
-    /// number of points
-    pub points: usize,
-}
-
-/// Bytes of points that are skipped between two looks at their number.
-const SKIP_BYTES: usize = 256 * KIB;
-
-/// Skips a run of points whose lengths take one or two bytes, as nearly all do; `false` when there was none.
-#[inline]
-fn skip_points(reader: &mut Reader<'_>, points: &mut usize) -> bool {
-    let whole = &reader.rest()[..reader.left().min(SKIP_BYTES)];
-    let mut at = 0;
-    while let Some([0x0a, a, b]) = whole[at..].first_chunk::<3>() {
-        let end = match (*a, *b) {
-            (a, _) if a < 0x80 => at + 2 + a as usize,
-            (a, b) if b < 0x80 => at + 3 + (a as usize & 0x7f | (b as usize) << 7),
-            _ => break,
-        };
-        if end > whole.len() {
-            break;
-        }
-        *points += 1;
-        at = end;
-    }
-    reader.advance(at);
-    at > 0
-}
-
-/// Scans a data member; its points are skipped by their length.
-#[inline]
-pub fn data_head(kind: Kind, data: &[u8]) -> Result<DataHead, Fault> {
-    let mut head = DataHead::default();
-    let mut own = Own::default();
-    let mut reader = Reader::new(data);
-    while !reader.is_empty() {
-        if skip_points(&mut reader, &mut head.points) {
-            check_messages(head.points as u64)?;
-            continue;
-        }
-        let field = reader.field()?;
-        match field.number {
-            1 => {
-                reader.expect(field, WireType::Bytes)?;
-                reader.bytes()?;
-                head.points += 1;
-                continue;
-            }
-            2 if kind != Kind::Gauge && kind != Kind::Summary => {
-                reader.expect(field, WireType::Varint)?;
-                head.temporality = reader.varint()? as i32;
-            }
-            3 if kind == Kind::Sum => {
-                reader.expect(field, WireType::Varint)?;
-                head.monotonic = reader.varint()? != 0;
-            }
-            _ => reader.skip(field, 1)?,
-        }
-        own.field()?;
-    }
-    check_messages(head.points as u64)?;
-    Ok(head)
 }
 
 #[cfg(test)]

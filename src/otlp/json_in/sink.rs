@@ -2,7 +2,7 @@
 //!
 //! Does not know JSON. Invariant: `need` comes before every write, so that no write allocates by itself.
 
-use super::FaultKind as K;
+use super::fault::FaultKind as K;
 use crate::limits::GUNZIP_STEP_BYTES;
 use crate::wire::varint_size;
 

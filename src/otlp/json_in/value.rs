@@ -2,7 +2,7 @@
 //!
 //! Does not know which message they are in.
 
-use super::FaultKind as K;
+use super::fault::FaultKind as K;
 use super::number::{digits, double, integer};
 use super::sink::Sink;
 use super::text::{Cursor, Raw, number_end, stretch, unescape};

@@ -1,7 +1,7 @@
 //! The first lines a user sees: what listens where, where results go, limits in force, what to try next.
 
-use super::Memory;
 use super::bind::Addresses;
+use super::memory::Memory;
 use crate::config::Plan;
 use crate::log;
 use crate::log::quoted;

@@ -4,7 +4,7 @@
 //! else between two. A shard that switches banks meanwhile makes the count begin anew, at most
 //! `limits::COUNT_RESTARTS_MAX` times; then there is none.
 
-use super::House;
+use super::shared::Shared;
 use crate::cells::Bank;
 use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
 use crate::series::index::Cursor;
@@ -19,33 +19,33 @@ pub(super) struct Count {
     restarts: u32,
 }
 
-fn views(house: &House) -> Vec<View> {
-    (0..house.board.shards()).map(|shard| house.board.view(shard)).collect()
+fn views(shared: &Shared) -> Vec<View> {
+    (0..shared.board.shards()).map(|shard| shared.board.view(shard)).collect()
 }
 
 impl Count {
-    pub(super) fn begin(house: &House) -> Count {
-        Count { views: views(house), owner: 0, cursor: Cursor::default(), open: 0, restarts: 0 }
+    pub(super) fn begin(shared: &Shared) -> Count {
+        Count { views: views(shared), owner: 0, cursor: Cursor::default(), open: 0, restarts: 0 }
     }
 
     /// Counts a slice; `Some` at the end, with nothing in it if banks were switched all the time.
-    pub(super) fn step(&mut self, house: &House) -> Option<Option<u64>> {
-        if self.owner < house.registry.cores() {
-            self.slice(house);
+    pub(super) fn step(&mut self, shared: &Shared) -> Option<Option<u64>> {
+        if self.owner < shared.registry.cores() {
+            self.slice(shared);
         }
-        let views = views(house);
+        let views = views(shared);
         if views != self.views {
             if self.restarts == COUNT_RESTARTS_MAX {
                 return Some(None);
             }
-            *self = Count { views, restarts: self.restarts + 1, ..Count::begin(house) };
+            *self = Count { views, restarts: self.restarts + 1, ..Count::begin(shared) };
             return None;
         }
-        (self.owner >= house.registry.cores()).then_some(Some(self.open))
+        (self.owner >= shared.registry.cores()).then_some(Some(self.open))
     }
 
-    fn slice(&mut self, house: &House) {
-        let (registry, views, mut open) = (&house.registry, &self.views, 0);
+    fn slice(&mut self, shared: &Shared) {
+        let (registry, views, mut open) = (&shared.registry, &self.views, 0);
         let at_end = registry.trie(self.owner).walk(&mut self.cursor, COUNT_SERIES_PER_STEP, |series| {
             series.each_cell(|cell| {
                 let shape = series.shape(cell.cumulative);

@@ -3,7 +3,7 @@
 //! Knows directories and value slots; does not know the page's format. A value that a second cut has overwritten
 //! breaks the page off (`Overtaken`).
 
-use super::House;
+use super::shared::Shared;
 use crate::aggregate::explicit::{COUNT, FLAGS, HAS_SUM, HEAD, SUM};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::{number, summary};
@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 
 /// One cut of all shards.
 pub(super) struct Cut {
-    pub house: Arc<House>,
+    pub shared: Arc<Shared>,
     pub directories: Vec<Directory>,
     pub number: u32,
     /// By shard, the exemplars of the cut, as long as their owner keeps them: a slow page does not.
@@ -179,7 +179,7 @@ impl Cut {
     fn slot(&self, shard: usize, series: &Series, slot: usize) -> Option<&[AtomicU64]> {
         let group = &series.group;
         let line = series.block().checked_sub(1)?;
-        let words = self.house.registry.slab(shard).run(line, group.block_words())?;
+        let words = self.shared.registry.slab(shard).run(line, group.block_words())?;
         Some(block::slot(words, block::region_words(group.kind, group.buckets()), slot))
     }
 }

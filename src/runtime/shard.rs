@@ -10,9 +10,9 @@
 //! A full queue pauses nobody: what is encoded waits beside it (`deliver::Hold`) until the next merge of this shard.
 
 use super::bodies::Asked;
-use super::control::Window;
+use super::clock;
 use super::outlet::Queues;
-use super::{DRAINING, House, LAST_CUT, QUITTING, RUNNING, clock};
+use super::shared::{DRAINING, LAST_CUT, QUITTING, RUNNING, Readings, Shared};
 use crate::capture::Tap;
 use crate::clock::Now;
 use crate::flush::{Directory, Owner, Work};
@@ -47,7 +47,7 @@ const HOLD_LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Parts {
     pub number: usize,
-    pub house: Arc<House>,
+    pub house: Arc<Shared>,
     pub poll: mio::Poll,
     pub listeners: Vec<TcpListener>,
     pub ingest: Ingest,
@@ -64,7 +64,7 @@ pub(super) struct Parts {
 
 /// What the doors hand bodies to.
 struct Core {
-    house: Arc<House>,
+    house: Arc<Shared>,
     ingest: Ingest,
     book: Book,
     watch: Watch,
@@ -165,7 +165,7 @@ pub(super) struct Seed {
 
 struct Shard {
     number: usize,
-    house: Arc<House>,
+    house: Arc<Shared>,
     poll: mio::Poll,
     doors: Doors<mio::Registry>,
     core: Core,
@@ -261,10 +261,10 @@ impl Share {
 
 impl Seed {
     /// The shard, and what others see of it.
-    pub(super) fn new(parts: Parts, directory: Directory) -> (Seed, Window) {
+    pub(super) fn new(parts: Parts, directory: Directory) -> (Seed, Readings) {
         let (book, row) = Book::new();
         let (watch, seen) = Watch::new();
-        (Seed { parts, book, watch }, Window { row, seen, directory })
+        (Seed { parts, book, watch }, Readings { ledger: row, watch: seen, directory })
     }
 
     /// The thread: pins itself, opens the doors, runs until the process quits.

@@ -10,18 +10,15 @@
 //! Progress: waits for nobody. Bounds: the process ends within `--shutdown-delay`, `--shutdown-timeout` and
 //! `limits::END_GRACE` of the first signal, within a second and that grace of the second one.
 
-use super::House;
+use super::account::Account;
+use super::shared::Shared;
 use crate::deliver;
-use crate::ledger::{self, Tally};
 use crate::limits::{CLOSING_STACK_BYTES, END_GRACE, HURRY, LOG_FLUSH_MAX};
-use crate::sync::row::Row;
-use crate::telemetry::ledger::Ledger;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,33 +26,14 @@ use std::time::{Duration, Instant};
 /// Distance of two looks at threads that should end.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// What is needed to say how things stand.
-#[derive(Clone)]
-pub(super) struct Account {
-    pub rows: Vec<Arc<Row<{ ledger::WORDS }>>>,
-    pub sender: deliver::Sender,
-    /// The ledger has been told.
-    pub told: Arc<AtomicBool>,
-}
-
-impl Account {
-    /// Ends the process here and now, with the ledger as it stands.
-    fn end(&self) -> ! {
-        crate::log::tell(format_args!(
-            "catchment: the end takes longer than --shutdown-timeout and {END_GRACE:?}; what is left is lost"
-        ));
-        // ORDERING: a flag; publishes nothing
-        if !self.told.load(Relaxed) {
-            let tally = Tally::sum(self.rows.iter().map(|row| Tally::from_words(row.read())));
-            let rows =
-                (0..self.sender.destinations()).map(|d| (self.sender.name(d).to_string(), self.sender.ledger(d)));
-            let destinations: Vec<_> = rows.collect();
-            let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
-            ledger.say();
-        }
-        crate::log::flush(LOG_FLUSH_MAX);
-        std::process::exit(crate::FAILURE.into());
-    }
+/// Ends the process here and now, with the ledger as it stands.
+fn end_now(account: &Account) -> ! {
+    crate::log::tell(format_args!(
+        "catchment: the end takes longer than --shutdown-timeout and {END_GRACE:?}; what is left is lost"
+    ));
+    account.tell_once();
+    crate::log::flush(LOG_FLUSH_MAX);
+    std::process::exit(crate::FAILURE.into());
 }
 
 /// From here on these end nothing; `follow` heeds them. Those that end the process do so at once until then.
@@ -68,18 +46,19 @@ pub(super) fn follow(
     mut signals: Signals,
     mut control: UnixStream,
     timeout: Duration,
+    sender: deliver::Sender,
     account: Account,
 ) -> io::Result<()> {
     signals.add_signal(SIGTERM)?;
     signals.add_signal(SIGINT)?;
     control.set_nonblocking(true)?;
-    let ends = last_word(account.clone())?;
+    let ends = last_word(account)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut within = Some(timeout);
         for signal in signals.forever() {
             match signal {
                 SIGHUP => {
-                    account.sender.reopen_files();
+                    sender.reopen_files();
                     tracing::info!("SIGHUP: file: destinations are opened anew; nothing else is read again");
                     continue;
                 }
@@ -109,11 +88,11 @@ fn last_word(account: Account) -> io::Result<Sender<Instant>> {
         loop {
             match told.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(other) => end = end.min(other),
-                Err(RecvTimeoutError::Timeout) => account.end(),
+                Err(RecvTimeoutError::Timeout) => end_now(&account),
                 // no signal is followed any more; the last one counts
                 Err(RecvTimeoutError::Disconnected) => {
                     std::thread::sleep(end.saturating_duration_since(Instant::now()));
-                    account.end()
+                    end_now(&account)
                 }
             }
         }
@@ -139,8 +118,8 @@ pub(super) fn join(threads: Vec<JoinHandle<()>>, deadline: Instant) -> Vec<Strin
 }
 
 /// Says which shards do not end.
-pub(super) fn say_stuck(stuck: &[String], house: &House, now_ns: u64) {
-    for (number, beat) in house.heartbeats.iter().enumerate() {
+pub(super) fn say_stuck(stuck: &[String], shared: &Shared, now_ns: u64) {
+    for (number, beat) in shared.heartbeats.iter().enumerate() {
         if stuck.contains(&format!("shard-{number}")) {
             // ORDERING: a time; publishes nothing
             let busy = Duration::from_nanos(now_ns.saturating_sub(beat.load(Relaxed)));

@@ -1,0 +1,145 @@
+//! The control thread: makes cuts, serves the scrape page and the admin door, follows signals, ends the process.
+//!
+//! ```text
+//!   timer ─► publish cut ─► wake shards ─► (late? skip) ─► all merged ─► next
+//!   SIGTERM ─► ready no more ─► drain ─► last cut ─► deliver ─► ledger ─► exit code
+//! ```
+//!
+//! | file | job |
+//! |---|---|
+//! | `schedule` | when cuts are made, in numbers |
+//! | `pages`, `scrapes`, `verify` | what the scrape and the admin door answer |
+//! | `turns` | one turn of the loop |
+//! | `shutdown` | the end |
+//!
+//! Progress: never holds anything a shard waits for. Bounds: those of its files. What was left at the end is said, and which
+//! shard is stuck; where this thread is, `signals` has the last word.
+
+mod pages;
+mod schedule;
+mod scrapes;
+mod shutdown;
+mod turns;
+mod verify;
+
+pub(super) use shutdown::End;
+pub(super) use turns::WAKE;
+
+use super::account::Account;
+use super::clock;
+use super::closing::Closing;
+use super::losses::Losses;
+use super::memory::Memory;
+use super::shared::{Readings, Shared};
+use super::signals;
+use crate::capture;
+use crate::clock::Now;
+use crate::config::Plan;
+use crate::deliver::{self, Sender};
+use crate::listen::pages::{Options as PageOptions, PageServer};
+use mio::net::TcpListener;
+use pages::StatusPages;
+use schedule::{CutCounts, Schedule};
+use scrapes::Scrapes;
+use shutdown::Shutdown;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use turns::{PAGES, SIGNALS, Turned, Turns};
+use verify::Turn;
+
+pub(super) struct Parts<'a> {
+    pub plan: &'a Plan,
+    pub shared: Arc<Shared>,
+    pub poll: mio::Poll,
+    pub pages: Vec<(TcpListener, u8)>,
+    pub shards: Vec<Readings>,
+    pub sender: Sender,
+    pub started: Now,
+    pub memory: Memory,
+    pub capture: Option<capture::Watch>,
+    /// What is followed: once in a process.
+    pub signals: Option<signal_hook::iterator::Signals>,
+}
+
+pub(super) struct Control {
+    turns: Turns,
+    shutdown: Shutdown,
+}
+
+impl Control {
+    pub(super) fn new(parts: Parts<'_>) -> io::Result<Control> {
+        let (read, write) = std::os::unix::net::UnixStream::pair()?;
+        let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
+        let account = Account::new(rows, parts.sender.clone());
+        let shutdown = Shutdown {
+            timeout: parts.plan.shutdown_timeout,
+            delay: parts.plan.shutdown_delay,
+            closing: Closing::prepare()?,
+        };
+        if let Some(caught) = parts.signals {
+            let within = shutdown.delay.saturating_add(shutdown.timeout);
+            signals::follow(caught, write, within, parts.sender.clone(), account.clone())?;
+        }
+        read.set_nonblocking(true)?;
+        let mut signals = mio::net::UnixStream::from_std(read);
+        parts.poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+        let page_options = PageOptions {
+            connections_max: parts.memory.connections_max.1,
+            allowed_hosts: parts.plan.allowed_hosts.clone(),
+            ..PageOptions::default()
+        };
+        let server = PageServer::new(page_options, parts.pages, parts.poll.registry().try_clone()?, PAGES)?;
+        let pages = StatusPages {
+            shared: parts.shared.clone(),
+            shards: parts.shards,
+            sender: parts.sender,
+            account,
+            scrapes: Scrapes::new(parts.memory.page_merge, parts.plan.translation, parts.plan.created),
+            verifying: Turn::default(),
+            cuts: CutCounts::default(),
+            started_ns: parts.started.mono_ns,
+            series_limit: parts.plan.series_limit,
+            connections: parts.plan.connections,
+            bodies_bytes_max: parts.memory.bodies,
+            capture: parts.capture,
+            stopping: false,
+        };
+        let turns = Turns {
+            poll: parts.poll,
+            events: mio::Events::with_capacity(EVENTS),
+            server,
+            signals,
+            pages,
+            shared: parts.shared,
+            schedule: Schedule::new(parts.started, parts.plan.interval.as_nanos() as u64),
+            losses: Losses::default(),
+        };
+        Ok(Control { turns, shutdown })
+    }
+
+    /// Runs until a signal.
+    pub(super) fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
+        let mut busy = false;
+        loop {
+            if threads.iter().any(JoinHandle::is_finished) {
+                // a shard never ends by itself: its panic has been printed
+                crate::log::tell(format_args!("catchment: a shard ended unexpectedly; what it held is lost"));
+                // the others run on, and hold what they hold
+                return End { code: crate::FAILURE, stuck: true };
+            }
+            let wait = if busy { Duration::ZERO } else { self.turns.wait(clock::now()) };
+            match self.turns.turn(wait) {
+                Turned::Signalled => return self.shutdown.end(self.turns, threads, delivery),
+                turned => busy = turned == Turned::Busy,
+            }
+        }
+    }
+}
+
+/// Events of one wait.
+const EVENTS: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! What the scrape and the admin door answer.
+//!
+//! Does not know: sockets, when cuts are made. Bounds: those of `scrapes` and `verify`; all other pages are short.
+
+use super::schedule::CutCounts;
+use super::scrapes::Scrapes;
+use super::verify::Turn;
+use crate::capture;
+use crate::deliver::Sender;
+use crate::listen::pages::{Body, Page, Pages};
+use crate::runtime::account::Account;
+use crate::runtime::bind::{ADMIN, SCRAPE};
+use crate::runtime::clock;
+use crate::runtime::losses::{AtDoors, REFUSALS};
+use crate::runtime::shared::{Readings, Shared};
+use crate::telemetry::metrics::Facts;
+use crate::telemetry::watch::Seen;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A shard that has not turned its loop for this long is not ready.
+pub(super) const READY_WITHIN_NS: u64 = 2_000_000_000;
+
+/// What the pages are made from.
+pub(super) struct StatusPages {
+    pub shared: Arc<Shared>,
+    pub shards: Vec<Readings>,
+    pub sender: Sender,
+    pub account: Account,
+    pub scrapes: Scrapes,
+    /// One ledger at a time is verified.
+    pub verifying: Turn,
+    pub cuts: CutCounts,
+    /// When the process started, on the monotonic clock.
+    pub started_ns: u64,
+    pub series_limit: usize,
+    /// `--connections`
+    pub connections: usize,
+    /// What bodies may take.
+    pub bodies_bytes_max: usize,
+    pub capture: Option<capture::Watch>,
+    /// A signal has come: whoever balances load should send nothing more.
+    pub stopping: bool,
+}
+
+impl StatusPages {
+    /// Connections that were closed for want of a place, and pauses for want of descriptors.
+    pub(super) fn at_doors(&self) -> AtDoors {
+        let seen = self.seen();
+        seen.fold(AtDoors { connections: self.connections, ..AtDoors::default() }, |all, seen| AtDoors {
+            refused: all.refused + seen.refused(),
+            paused: all.paused + seen.paused(),
+            answered: std::array::from_fn(|i| all.answered[i] + seen.answered(REFUSALS[i])),
+            ..all
+        })
+    }
+
+    fn seen(&self) -> impl Iterator<Item = Seen> {
+        self.shards.iter().map(|shard| Seen::read(&shard.watch))
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let registry = &self.shared.registry;
+        let scrapes = self.scrapes.counts();
+        Facts {
+            tallies: self.account.tallies(),
+            seen: self.seen().collect(),
+            index: (0..registry.cores()).map(|owner| registry.trie(owner).stats()).collect(),
+            slab_bytes: (0..registry.cores()).map(|core| registry.slab(core).bytes()).collect(),
+            destinations: (0..self.sender.destinations())
+                .map(|d| {
+                    let s = &self.sender;
+                    (s.name(d).to_string(), s.ledger(d), s.stats(d), s.queue_bytes(d))
+                })
+                .collect(),
+            series: (registry.live(), self.series_limit, registry.group_count()),
+            // ORDERING: for the page only
+            bodies: (self.shared.bodies.taken(), self.bodies_bytes_max),
+            cuts: (self.cuts.published, self.cuts.postponed, self.cuts.skipped),
+            scrapes: (scrapes.begun, scrapes.superseded, scrapes.refused),
+            page_cases: scrapes.left_out,
+            capture: self.capture.as_ref().map(capture::Watch::read),
+            log_dropped: crate::log::dropped(),
+            resident: clock::resident(),
+            uptime: (clock::mono() - self.started_ns) as f64 * 1e-9,
+        }
+    }
+
+    /// Shards whose loop does not run yet, or has not turned in time.
+    fn stuck(&self, now: u64) -> Vec<usize> {
+        // ORDERING: a time; publishes nothing
+        let late = |at: u64| at == 0 || now.saturating_sub(at) > READY_WITHIN_NS;
+        let beats = self.shared.heartbeats.iter().enumerate();
+        beats.filter(|(_, beat)| late(beat.load(Relaxed))).map(|(shard, _)| shard).collect()
+    }
+
+    pub(super) fn ready(&self, now: u64) -> Page {
+        if self.stopping {
+            return text(503, "not ready: stopping\n".into());
+        }
+        match self.stuck(now) {
+            stuck if stuck.is_empty() => text(200, "ready\n".into()),
+            stuck => text(503, format!("not ready: shards {stuck:?} have not turned their loop within 2 s\n")),
+        }
+    }
+
+    fn scrape(&self, accept: &str) -> Page {
+        self.scrapes.page(&self.shared, &self.shards, accept).unwrap_or_else(|words| text(503, words))
+    }
+
+    /// The ledger, once the open points are counted in the cells.
+    fn verified(&self) -> Page {
+        let busy = || text(503, "the ledger is being verified for another; try again in a second\n".into());
+        self.verifying.page(&self.shared, &self.account).unwrap_or_else(busy)
+    }
+
+    fn admin(&mut self, path: &str, query: &str) -> Page {
+        match path {
+            "/metrics" => Page {
+                status: 200,
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                body: Body::Full(self.facts().page().into()),
+            },
+            "/ledger" if query.split('&').any(|part| part == "verify=1") => self.verified(),
+            "/ledger" => {
+                let json = self.account.json(None);
+                Page { status: 200, content_type: "application/json", body: Body::Full(json.into()) }
+            }
+            "/healthz" => text(200, "ok\n".into()),
+            "/readyz" => self.ready(clock::mono()),
+            "/" => text(200, "catchment admin: /metrics /ledger (?verify=1) /healthz /readyz\n".into()),
+            _ => text(404, "not found; there are /metrics /ledger /healthz /readyz\n".into()),
+        }
+    }
+}
+
+fn text(status: u16, words: String) -> Page {
+    Page { status, content_type: "text/plain; charset=utf-8", body: Body::Full(words.into()) }
+}
+
+impl Pages for StatusPages {
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page {
+        if method != "GET" && method != "HEAD" {
+            return text(405, "only GET\n".into());
+        }
+        match (door, path) {
+            (SCRAPE, "/metrics") => self.scrape(accept),
+            (SCRAPE, _) => text(404, "the scrape page is at /metrics\n".into()),
+            (ADMIN, _) => self.admin(path, query),
+            _ => text(404, "not found\n".into()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One turn of the control thread: signals, pages, cuts, and a look at what was lost.
+//!
+//! Does not know: how the process ends. Progress: never holds anything a shard waits for.
+
+use super::pages::StatusPages;
+use super::schedule::{Schedule, Woken};
+use crate::clock::Now;
+use crate::listen::pages::PageServer;
+use crate::runtime::clock;
+use crate::runtime::losses::Losses;
+use crate::runtime::shared::Shared;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Token of the waker.
+pub(in crate::runtime) const WAKE: mio::Token = mio::Token(0);
+/// Token of the stream on which signals come.
+pub(super) const SIGNALS: mio::Token = mio::Token(1);
+/// Tokens of pages begin here.
+pub(super) const PAGES: usize = 2;
+/// Longest wait for events.
+const POLL_MAX: Duration = Duration::from_millis(500);
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// There is no more to do now.
+    Idle,
+    /// There is more to do at once.
+    Busy,
+    /// A signal came that ends the process.
+    Signalled,
+}
+
+/// What the thread works with.
+pub(super) struct Turns {
+    pub poll: mio::Poll,
+    pub events: mio::Events,
+    pub server: PageServer<mio::Registry>,
+    pub signals: mio::net::UnixStream,
+    pub pages: StatusPages,
+    pub shared: Arc<Shared>,
+    pub schedule: Schedule,
+    pub losses: Losses,
+}
+
+impl Turns {
+    /// Waits for events at most so long, and works on them.
+    pub(super) fn turn(&mut self, longest: Duration) -> Turned {
+        self.poll(longest);
+        if self.signalled() {
+            return Turned::Signalled;
+        }
+        let now = clock::now();
+        let busy = self.serve(now);
+        self.cuts(now);
+        if self.losses.is_time(now.mono_ns) {
+            self.look_at_losses(now.mono_ns, false);
+        }
+        if busy { Turned::Busy } else { Turned::Idle }
+    }
+
+    /// How long nothing will be due.
+    pub(super) fn wait(&self, now: Now) -> Duration {
+        let wait = self.schedule.wait(&self.shared.board, now, POLL_MAX);
+        self.server.next_timeout(now).map_or(wait, |timer| timer.min(wait))
+    }
+
+    pub(super) fn poll(&mut self, wait: Duration) {
+        if let Err(error) = self.poll.poll(&mut self.events, Some(wait))
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "poll failed");
+        }
+    }
+
+    /// Whether a signal came that ends the process.
+    pub(super) fn signalled(&mut self) -> bool {
+        if !self.events.iter().any(|event| event.token() == SIGNALS) {
+            return false;
+        }
+        let mut bytes = [0; 64];
+        matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
+    }
+
+    /// Whether there is more to do at once.
+    pub(super) fn serve(&mut self, now: Now) -> bool {
+        self.events.iter().filter(|e| e.token().0 >= PAGES).for_each(|event| self.server.on_event(event.into()));
+        let busy = self.server.turn(&mut self.pages, now);
+        if self.server.next_timeout(now) == Some(Duration::ZERO) {
+            self.server.on_timers(&mut self.pages, now);
+        }
+        busy
+    }
+
+    /// Publishes a cut that is due, and skips shards that are late for the last one.
+    pub(super) fn cuts(&mut self, now: Now) {
+        let woken = self.schedule.turn(&self.shared.board, now);
+        self.wake(woken);
+    }
+
+    /// Publishes a cut now; whether it could be.
+    pub(super) fn cut(&mut self, now: Now) -> bool {
+        let woken = self.schedule.cut(&self.shared.board, now);
+        self.wake(woken);
+        woken == Woken::Shards
+    }
+
+    /// Skips shards that are late for the last cut.
+    pub(super) fn skip_late(&mut self, now: Now) {
+        let woken = self.schedule.skip_late(&self.shared.board, now);
+        self.wake(woken);
+    }
+
+    fn wake(&mut self, woken: Woken) {
+        self.pages.cuts = self.schedule.counts();
+        match woken {
+            Woken::Shards => self.shared.wake_all(),
+            Woken::Nobody => {}
+        }
+    }
+
+    /// The last cut, if there is one, is merged.
+    pub(super) fn is_merged(&self) -> bool {
+        self.shared.board.all_merged(self.schedule.number())
+    }
+
+    /// Says what was lost since the last look; at the end, whatever was not said.
+    pub(super) fn look_at_losses(&mut self, now_ns: u64, ending: bool) {
+        let (tally, examples) = (self.pages.account.tally(), self.shared.registry.examples());
+        self.losses.look(&tally, examples, &self.pages.account.destinations(), now_ns, ending);
+        self.losses.look_at_doors(&self.pages.at_doors(), examples, now_ns, ending);
+    }
+}

@@ -1,0 +1,217 @@
+//! The start: from a plan to running threads, and what their end means for the exit code.
+//!
+//! Does not know: what any of them does. Whatever can be refused is refused before the first thread of a shard runs.
+
+use super::banner;
+use super::bind;
+use super::bodies;
+use super::clock;
+use super::control;
+use super::descriptors;
+use super::doubts;
+use super::machine;
+use super::margin::Margin;
+use super::memory;
+use super::outlet;
+use super::shard;
+use super::shared::Shared;
+use super::signals;
+use crate::capture;
+use crate::config::{Pin, Plan};
+use crate::deliver;
+use crate::files;
+use crate::flush;
+use crate::ingest;
+use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
+use crate::model::Temporality;
+use crate::net::hops::Hops;
+use crate::series::peers::Shares;
+use crate::series::registry::{self, Registry};
+use crate::series::slab::SlabWriter;
+use crate::sync::allocator;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs until SIGTERM or Ctrl-C; returns the exit code.
+pub fn run(plan: Plan) -> u8 {
+    if let Err(problem) = crate::log::start(&plan.log) {
+        crate::log::tell(format_args!("catchment: {problem}"));
+        return crate::USAGE;
+    }
+    let code = match start(plan) {
+        Ok(code) => code,
+        Err(Problem { code, words }) => {
+            crate::log::tell(format_args!("catchment: {words}"));
+            code
+        }
+    };
+    crate::log::flush(LOG_FLUSH_MAX);
+    code
+}
+
+struct Problem {
+    code: u8,
+    words: String,
+}
+
+fn failure(words: impl std::fmt::Display) -> Problem {
+    Problem { code: crate::FAILURE, words: words.to_string() }
+}
+
+fn usage(words: String) -> Problem {
+    Problem { code: crate::USAGE, words }
+}
+
+fn start(mut plan: Plan) -> Result<u8, Problem> {
+    let started = clock::now();
+    let signals = signals::catch().map_err(failure)?;
+    let few = descriptors::settle(&mut plan, descriptors::raise()).map_err(usage)?;
+    let there = machine::available(Path::new("/"));
+    doubts::say(&plan, &there);
+    let limit = plan.memory_limit.unwrap_or(there.share());
+    let auto = plan.memory_limit.is_none();
+    let (memory, shrunk) = memory::settle(&mut plan, limit, auto).map_err(usage)?;
+    allocator::give_back_after(if memory.limit <= GIVE_BACK_AT_ONCE_BYTES { 0 } else { GIVE_BACK_AFTER_MS });
+    let shrunk = match plan.memory_limit {
+        _ if shrunk.is_empty() => None,
+        Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),
+        None => Some(format!("to fit {} ({} MiB): {}", there.source, there.bytes / MIB, shrunk.join(", "))),
+    };
+    let shrunk: Vec<String> = few.into_iter().chain(shrunk).collect();
+    let doors = bind::bind(&plan).map_err(failure)?;
+    let addresses = doors.addresses;
+
+    let (mut writers, mut slabs) = (Vec::new(), Vec::new());
+    for _ in 0..plan.shards {
+        let (writer, slab) = SlabWriter::new();
+        writers.push(writer);
+        slabs.push(slab);
+    }
+    let options =
+        registry::Options { series_limit: plan.series_limit, group_limit: GROUPS_MAX, memory_limit: memory.series };
+    let binds = PEER_WANTS_FOR.as_nanos().div_ceil(plan.interval.as_nanos().max(1));
+    let shares = Shares { share: plan.peer_share, binds: u32::try_from(binds).unwrap_or(u32::MAX).max(2) };
+    let registry = Arc::new(Registry::new(options, slabs).share_by(shares));
+
+    let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
+    let seed = registry.state().hash_one(started.wall_ns);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // lives as long as the process; another at every start
+    let id = RandomState::new().hash_one((started.wall_ns, std::process::id()));
+    let hops: &'static Hops = Box::leak(Box::new(Hops::new(id, plan.interval)));
+    let delivery_options = deliver::Options {
+        hops: Some(hops),
+        cores_are_shared: plan.shards >= cores,
+        in_flight: memory.in_flight,
+        ..deliver::Options::new(&clock::SYSTEM, seed)
+    };
+    let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
+
+    let mut polls = Vec::new();
+    let mut wakers = Vec::new();
+    for _ in 0..plan.shards {
+        let poll = mio::Poll::new().map_err(failure)?;
+        wakers.push(mio::Waker::new(poll.registry(), shard::WAKE).map_err(failure)?);
+        polls.push(poll);
+    }
+    let control_poll = mio::Poll::new().map_err(failure)?;
+    let control_waker = mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?;
+    let bodies = bodies::Bodies::new(memory.bodies, plan.peer_share);
+    let margin = machine::has_wall().then(|| Margin::new(&plan, &memory, &sender));
+    let shared = Arc::new(Shared::new(registry.clone(), wakers, control_waker, plan.shards, bodies, margin));
+
+    let flush_options = flush::Options {
+        started_ns: started.wall_ns,
+        expire_ns: plan.expire.as_nanos() as u64,
+        interval_ns: plan.interval.as_nanos() as u64,
+    };
+    let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
+    let cores = pins(&plan)?;
+    let (recorder, tap) = match &plan.capture {
+        Some((path, limit)) => {
+            let told = |error| usage(format!("--capture {}: {}", path.display(), files::unwritten(path, &error)));
+            let (recorder, tap) = capture::Recorder::start(path, *limit).map_err(told)?;
+            (Some(recorder), Some(tap))
+        }
+        None => (None, None),
+    };
+    let mut shards = Vec::new();
+    let mut readings = Vec::new();
+    for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
+        let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
+        let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
+        let parts = shard::Parts {
+            number: i,
+            house: shared.clone(),
+            poll,
+            listeners,
+            ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
+            owner,
+            outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
+            capture: tap.clone(),
+            max_body: plan.max_body,
+            hops,
+            connections_max: plan.connections.div_ceil(plan.shards),
+            interval_ns: plan.interval.as_nanos() as u64,
+            future_ns: u64::try_from(plan.max_future.as_nanos()).unwrap_or(u64::MAX),
+            sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
+        };
+        let (seed, read) = shard::Seed::new(parts, directory);
+        readings.push(read);
+        shards.push(seed);
+    }
+    drop(tap);
+    let control = control::Control::new(control::Parts {
+        plan: &plan,
+        shared,
+        poll: control_poll,
+        pages: doors.pages,
+        shards: readings,
+        sender,
+        started,
+        memory,
+        capture: recorder.as_ref().map(capture::Recorder::watch),
+        signals: Some(signals),
+    })
+    .map_err(failure)?;
+    let mut threads = Vec::new();
+    for (i, shard) in shards.into_iter().enumerate() {
+        let core = cores.get(i).copied();
+        let thread = std::thread::Builder::new().name(format!("shard-{i}"));
+        threads.push(thread.spawn(move || shard.run(core)).map_err(failure)?);
+    }
+    if let Some(path) = &plan.ports_file {
+        bind::write_ports(path, &addresses).map_err(|error| usage(bind::no_ports(path, &error)))?;
+    }
+    banner::say(&plan, &addresses, &memory, &shrunk, !cores.is_empty());
+    let control::End { code, stuck } = control.run(threads, delivery);
+    if stuck {
+        // a recording ends when every shard has; who is stuck ends with the process
+        return Ok(code);
+    }
+    // the shards are gone, and their taps with them
+    match recorder.map(capture::Recorder::finish) {
+        Some(Err(_)) if code == crate::SUCCESS => Ok(crate::FAILURE),
+        _ => Ok(code),
+    }
+}
+
+/// The core of each shard; empty when shards are not pinned.
+fn pins(plan: &Plan) -> Result<Vec<core_affinity::CoreId>, Problem> {
+    if plan.pin == Pin::Off {
+        return Ok(Vec::new());
+    }
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if cores.len() < plan.shards {
+        return match plan.pin {
+            Pin::On => Err(failure(format_args!(
+                "--pin on: {} shards, but this process may use only {} cores; lower --shards or use --pin auto",
+                plan.shards,
+                cores.len()
+            ))),
+            _ => Ok(Vec::new()),
+        };
+    }
+    Ok(cores.into_iter().take(plan.shards).collect())
+}

@@ -57,7 +57,7 @@ pub enum Note {
     Reset,
     /// Integer sums promoted to double on overflow (M31).
     IntOverflow,
-    /// Histogram steps left out, and totals begun anew, because a count would leave 64 bits (M8).
+    /// Histogram steps left out, and totals restarted, because a count would leave 64 bits (M8).
     CountOverflow,
     /// Points flagged as "no recorded value" (M7).
     NoRecordedValue,
@@ -126,7 +126,7 @@ impl Note {
         ),
         ("resets", "Resets of cumulative series"),
         ("int_overflows", "Integer sums promoted to double because they left 64 bits"),
-        ("count_overflows", "Steps of histograms left out, and totals begun anew, because a count would leave 64 bits"),
+        ("count_overflows", "Steps of histograms left out, and totals restarted, because a count would leave 64 bits"),
         ("points_no_recorded_value", "Points flagged as having no recorded value"),
         ("point_sums_dropped", "Histogram points taken without their sum, which was NaN or infinite"),
         ("exemplars", "Exemplars of applied points; the newest four of a series and interval are kept"),

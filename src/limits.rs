@@ -75,7 +75,7 @@ pub const RECORDS_BYTES_LATE: usize = 512 * KIB;
 /// Dead cells and idle streams that a shard puts away in one turn of its loop.
 pub const TIDY_PER_TURN: usize = 2_048;
 /// Encodings of one series' attributes that a core remembers for each cell: clients have one; one whose maps have no order
-/// has as many as there are orders. What is beyond is looked up anew for each point; at each cut the oldest of a full cell
+/// has as many as there are orders. What is beyond is looked up again for each point; at each cut the oldest of a full cell
 /// goes.
 pub const ROUTES_PER_CELL_MAX: usize = 8;
 /// Cells in which the oldest route goes, at one cut.
@@ -196,7 +196,7 @@ pub const SCRAPES_MAX: usize = 4;
 pub const SCRAPE_MAX: Duration = Duration::from_secs(60);
 /// Series that one step of a count of open points visits.
 pub const COUNT_SERIES_PER_STEP: usize = 1_024;
-/// Times such a count begins anew because banks were switched.
+/// Times such a count is begun again because banks were switched.
 pub const COUNT_RESTARTS_MAX: u32 = 8;
 /// Distance of two looks at all timers: timeouts come up to this much late.
 pub const TIMER_STEP: Duration = Duration::from_millis(500);
@@ -254,7 +254,7 @@ pub const HTTP2_RESET_STREAM_DURATION: Duration = Duration::from_secs(5);
 pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 * KIB;
 
 /// `--memory-limit` up to which freed memory goes back to the system at once, bytes: what waits to be used again would be
-/// a large part of it. At 40 MiB bodies that end and begin anew peak at 34 MiB so, and at 48 with the delay (measured);
+/// a large part of it. At 40 MiB bodies that end and begin again peak at 34 MiB so, and at 48 with the delay (measured);
 /// it costs a fault for each page that is used again.
 pub const GIVE_BACK_AT_ONCE_BYTES: usize = 128 * MIB;
 /// Above it, the time that freed memory waits to be used again, milliseconds.
@@ -320,7 +320,7 @@ pub const PAGE_BOUNDS_MAX: usize = 8;
 pub const PAGE_WARNINGS_MAX: usize = 32;
 /// Bytes of a name shown in a warning.
 pub const PAGE_NAME_BYTES_SHOWN: usize = 256;
-/// Sets of attribute keys remembered while a page is made; past it all are forgotten and learned anew.
+/// Sets of attribute keys remembered while a page is made; past it all are forgotten and learned again.
 pub const PAGE_SHAPES_MAX: usize = 16;
 /// Label names remembered while one class of a page is scanned.
 pub const PAGE_LABEL_NAMES_MAX: usize = 4_096;

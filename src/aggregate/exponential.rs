@@ -535,7 +535,7 @@ mod tests {
             let step = newer.difference(&older).expect("no count falls");
             prop_assert_eq!((step.count, step.zero_count, step.positive.total()), (1 + more, more, 1));
             let again = of(3 + more, bound(other), at + 1, &[3, 6]);
-            prop_assert_eq!(again.difference(&newer).map(|step| step.count), Some(1), "the bound worked out anew");
+            prop_assert_eq!(again.difference(&newer).map(|step| step.count), Some(1), "the bound worked out again");
             prop_assert_eq!(merged(&older, &newer).positive, Side { offset: at as i32 + 1, counts: vec![6, 9] });
             let fell = of(2, bound(units), at + 1, &[3, 5]);
             prop_assert_eq!(fell.difference(&older), None);

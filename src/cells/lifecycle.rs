@@ -1,11 +1,11 @@
-//! The life of a cell, and so of its series: live, retiring, dead, and live again if somebody touches it in time.
+//! The life of a cell, and so of its series: live, retiring, dead. A retiring cell is live again if a point comes in time.
 //!
 //! Knows one state word and the stamps of cells; does not know what a cell holds, who owns it, or when a series is
 //! idle.
 //!
 //! ```text
 //!               begin_retire (owner, at cut n)          finish_retire(untouched) (owner, at cut n + 1 or later)
-//!      live ────────────────────────────► retiring ────────────────────────────────► dead: unlink, resolve anew
+//!      live ────────────────────────────► retiring ────────────────────────────────► dead: unlink, look up again
 //!        ▲                                   │
 //!        └── touch (any writer) ─────────────┤
 //!        └── finish_retire(touched) (owner) ─┘
@@ -18,17 +18,18 @@
 //!  2. The owner reads the stamps of all cells of a series, open banks and closed, after `begin_retire` and before
 //!     `finish_retire`, during a merge, when no shard changes banks. One that carries its shard's open or just closed
 //!     interval counts as touched.
-//!  3. Dead is for ever, for a cell; its core, which finds it, looks the key up again. A series dies when the owner has
-//!     found all its cells dead and closes the list of them (`series::Series::die`), which fails where a core has put
-//!     a new one there meanwhile. Whoever finds the list closed takes the leaf out of the index (both may try); nobody
-//!     does so for a dead cell alone.
+//!  3. A dead cell stays dead. The core that finds its cell dead looks the key up again. A series dies when the owner
+//!     has found all its cells dead and closes their list (`series::Series::die`); closing fails if a core has added a
+//!     new cell in the meantime. Both the owner and a core that finds the list closed may take the leaf out of the
+//!     index. A dead cell alone is no reason to take it out.
 //!  4. Between `begin_retire` and `finish_retire` lies one cut at least.
 //!
-//! Why no point is lost: stamp, fence, state on the writer's side stands against state, fence, stamps on the owner's.
-//! Of the two at least one sees the other's store. Sees the writer `retiring`, it takes the series back and the owner's
-//! last step fails; sees the owner the stamp, it does not take that step. Otherwise the writer sees `dead`, and by
-//! invariant 1 adds nothing. The cells of a dead series thus hold no point that was not merged, and by invariant 3 one key
-//! has one series that takes points: the one in the index, whose cells the owner visits.
+//! Why no point is lost: the writer stores the stamp, fences, and reads the state; the owner stores the state, fences,
+//! and reads the stamps. At least one of them sees the other's store. If the writer sees `retiring`, it sets the state
+//! back to live and the owner's last step fails. If the owner sees the stamp, it does not take the last step. In the
+//! remaining case the writer sees `dead`, and by invariant 1 adds nothing. So the cells of a dead series hold no point
+//! that was not merged, and by invariant 3 each key has one series that takes points: the one in the index, whose cells
+//! the owner visits.
 //!
 //! A dead cell may still be stamped (with a count of 0) by a writer that holds an old route. So a cell is reused one
 //! cut later at the earliest, and only by its own core, after that core has dropped its routes to it.
@@ -59,7 +60,7 @@ pub enum State {
 pub enum Touch {
     /// Points may be added until the next switch.
     Live,
-    /// Nothing may be added: drop the route and resolve anew.
+    /// Nothing may be added: drop the route and look the key up again.
     Dead,
 }
 

@@ -12,7 +12,7 @@ use crate::limits::EXEMPLAR_BYTES_MAX;
 use crate::model::Reject;
 use crate::otlp::exemplars::{each, normalise};
 use crate::otlp::points::NO_RECORDED_VALUE;
-use crate::series::exemplars::{Kept, Reservoir};
+use crate::series::exemplars::{KeptExemplar, Reservoir};
 use std::sync::Arc;
 
 /// Field number of `exemplars` in a NumberDataPoint.
@@ -83,8 +83,9 @@ impl Ingest {
             scratch.clear();
             // its one encoding is not longer
             let read = if exemplar.len() <= EXEMPLAR_BYTES_MAX { normalise(exemplar, scratch) } else { None };
-            let taken =
-                read.is_some_and(|(time, value)| kept.offer(line, Kept { time, bits: value.bits(), message: scratch }));
+            let taken = read.is_some_and(|(time, value)| {
+                kept.offer(line, KeptExemplar { time, bits: value.bits(), message: scratch })
+            });
             tally.note(Note::Exemplars, 1);
             tally.note(Note::ExemplarsDropped, u64::from(!taken));
         });

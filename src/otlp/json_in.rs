@@ -36,7 +36,7 @@ mod text;
 mod value;
 
 use super::json_out::write_json;
-use super::json_schema::{Field, KEY_VALUE, Kind, Message, NUMBER_DATA_POINT, REQUEST, Shape};
+use super::json_schema::{FieldKind, FieldSchema, FieldShape, KEY_VALUE, MessageSchema, NUMBER_DATA_POINT, REQUEST};
 use super::points::FIXED;
 use crate::limits::WIRE_DEPTH_MAX;
 use FaultKind as K;
@@ -69,9 +69,9 @@ enum What {
 struct Frame {
     what: What,
     /// The object's, or that of the list's elements.
-    message: &'static Message,
+    message: &'static MessageSchema,
     /// The field that was read last, or whose list it is.
-    field: &'static Field,
+    field: &'static FieldSchema,
     /// Where the next key is looked for first: clients keep an order.
     next: u8,
     /// Nothing came yet.
@@ -230,7 +230,7 @@ impl Transcoder {
         Ok(Progress::More)
     }
 
-    fn push(&mut self, what: What, message: &'static Message, field: &'static Field, start: usize) {
+    fn push(&mut self, what: What, message: &'static MessageSchema, field: &'static FieldSchema, start: usize) {
         let width = self.widths[self.stack.len()];
         self.objects += usize::from(what == What::Object);
         self.stack.push(Frame { what, message, field, next: 0, fresh: true, width, start, seen: 0 });
@@ -239,8 +239,8 @@ impl Transcoder {
     /// Begins a message, whose brace is next.
     fn open(
         &mut self,
-        message: &'static Message,
-        field: &'static Field,
+        message: &'static MessageSchema,
+        field: &'static FieldSchema,
         from: &mut Cursor<'_>,
         to: &mut Sink<'_>,
     ) -> Result<(), K> {
@@ -316,11 +316,11 @@ impl Transcoder {
         }
         let is_first = frame.seen & (1 << at) == 0;
         frame.seen |= 1 << at;
-        if field.shape == Shape::Repeated {
+        if field.shape == FieldShape::Repeated {
             return self.begin_list(field, from, to);
         }
         match field.kind {
-            Kind::Message(message) => self.open(message, field, from, to),
+            FieldKind::Message(message) => self.open(message, field, from, to),
             _ if std::ptr::eq(frame.message, &NUMBER_DATA_POINT) && field.number != 8 => {
                 let bits = value::bits(field.kind, from, to)?;
                 match field.number {
@@ -330,18 +330,18 @@ impl Transcoder {
                 }
                 Ok(())
             }
-            _ => value::put(field, is_first && field.shape == Shape::Plain, from, to),
+            _ => value::put(field, is_first && field.shape == FieldShape::Plain, from, to),
         }
     }
 
-    fn begin_list(&mut self, field: &'static Field, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+    fn begin_list(&mut self, field: &'static FieldSchema, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
         if from.peek() != Some(b'[') {
             return Err(K::Kind("a list"));
         }
         from.at += 1;
         let (what, message) = match field.kind {
-            Kind::Message(message) => (What::Messages, message),
-            Kind::Text => (What::Texts, &REQUEST),
+            FieldKind::Message(message) => (What::Messages, message),
+            FieldKind::Text => (What::Texts, &REQUEST),
             _ => (What::Packed, &REQUEST),
         };
         if what == What::Packed {
@@ -410,7 +410,7 @@ fn has_next(frame: &mut Frame, from: &mut Cursor<'_>, end: u8) -> Result<bool, K
 
 /// Where the field called `name` stands in the table, looked for from `from` on.
 #[inline]
-fn find(message: &'static Message, name: &[u8], from: usize) -> Option<usize> {
+fn find(message: &'static MessageSchema, name: &[u8], from: usize) -> Option<usize> {
     let fields = message.fields;
     let from = from.min(fields.len());
     let is_it = |at: &usize| fields[*at].name.as_bytes() == name;

@@ -21,7 +21,7 @@
 use std::fmt;
 use std::io::Write as _;
 
-use super::json_schema::{EIGHT, Field, Kind, LENGTH, Message, REQUEST, Shape, VARINT};
+use super::json_schema::{EIGHT, FieldKind, FieldSchema, FieldShape, LENGTH, MessageSchema, REQUEST, VARINT};
 use crate::limits::WIRE_DEPTH_MAX;
 
 /// Why bytes are not a request.
@@ -97,7 +97,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(message: &'static Message, bytes: &'a [u8]) -> Self {
+    fn new(message: &'static MessageSchema, bytes: &'a [u8]) -> Self {
         Walk { bytes, at: 0, message: message.name }
     }
 
@@ -189,21 +189,21 @@ impl<'a> Walk<'a> {
 }
 
 /// Where a field stands in the table; the tables are short and searched from where the last one stood.
-fn find(message: &'static Message, number: u32, from: usize) -> Option<usize> {
+fn find(message: &'static MessageSchema, number: u32, from: usize) -> Option<usize> {
     let fields = message.fields;
     let from = from.min(fields.len());
     (from..fields.len()).chain(0..from).find(|at| fields[*at].number == number)
 }
 
-fn check_wire(field: &Field, record: &Record<'_>, message: &'static Message) -> Result<(), Error> {
-    let packed = field.shape == Shape::Repeated && record.wire == LENGTH && field.kind.wire() != LENGTH;
+fn check_wire(field: &FieldSchema, record: &Record<'_>, message: &'static MessageSchema) -> Result<(), Error> {
+    let packed = field.shape == FieldShape::Repeated && record.wire == LENGTH && field.kind.wire() != LENGTH;
     if record.wire == field.kind.wire() || packed {
         return Ok(());
     }
     Err(Error { fault: Fault::WrongWireType, message: message.name, offset: record.offset })
 }
 
-fn write_message(message: &'static Message, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+fn write_message(message: &'static MessageSchema, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     let Some(depth) = depth.checked_sub(1) else {
         return Err(Error { fault: Fault::TooDeep, message: message.name, offset: 0 });
     };
@@ -215,28 +215,28 @@ fn write_message(message: &'static Message, bytes: &[u8], depth: usize, out: &mu
 }
 
 /// Each field's records stand together, each singular field and the oneof at most once.
-fn is_in_order(message: &'static Message, bytes: &[u8]) -> Result<bool, Error> {
+fn is_in_order(message: &'static MessageSchema, bytes: &[u8]) -> Result<bool, Error> {
     let mut walk = Walk::new(message, bytes);
     let (mut seen, mut one_of_seen, mut last) = (0u64, false, usize::MAX);
     while let Some(record) = walk.next()? {
         let Some(at) = find(message, record.number, last) else { continue };
         let field = &message.fields[at];
         check_wire(field, &record, message)?;
-        if at == last && field.shape == Shape::Repeated {
+        if at == last && field.shape == FieldShape::Repeated {
             continue;
         }
-        if seen & (1 << at) != 0 || (field.shape == Shape::OneOf && one_of_seen) {
+        if seen & (1 << at) != 0 || (field.shape == FieldShape::OneOf && one_of_seen) {
             return Ok(false);
         }
         seen |= 1 << at;
-        one_of_seen |= field.shape == Shape::OneOf;
+        one_of_seen |= field.shape == FieldShape::OneOf;
         last = at;
     }
     Ok(true)
 }
 
 /// The first way.
-fn write_in_order(message: &'static Message, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+fn write_in_order(message: &'static MessageSchema, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     let mut walk = Walk::new(message, bytes);
     let mut open: Option<usize> = None;
     let mut last = 0;
@@ -246,8 +246,8 @@ fn write_in_order(message: &'static Message, bytes: &[u8], depth: usize, out: &m
         let Some(at) = find(message, record.number, last) else { continue };
         last = at;
         let field = &message.fields[at];
-        let default = field.shape == Shape::Plain && is_default(&record.payload);
-        if default || is_empty_pack(field, &record) || matches!(field.kind, Kind::Absent) {
+        let default = field.shape == FieldShape::Plain && is_default(&record.payload);
+        if default || is_empty_pack(field, &record) || matches!(field.kind, FieldKind::Absent) {
             continue;
         }
         if open == Some(at) {
@@ -257,7 +257,7 @@ fn write_in_order(message: &'static Message, bytes: &[u8], depth: usize, out: &m
                 out.push(b']');
             }
             write_key(field, &mut first_key, out);
-            if field.shape == Shape::Repeated {
+            if field.shape == FieldShape::Repeated {
                 out.push(b'[');
                 open = Some(at);
             }
@@ -272,14 +272,14 @@ fn write_in_order(message: &'static Message, bytes: &[u8], depth: usize, out: &m
 }
 
 /// The second way: one scan per field of the table.
-fn write_gathered(message: &'static Message, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+fn write_gathered(message: &'static MessageSchema, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     // the oneof member that wins, and where its last unbroken run begins
     let mut winner: Option<(usize, usize)> = None;
     let mut walk = Walk::new(message, bytes);
     while let Some(record) = walk.next()? {
         let Some(at) = find(message, record.number, 0) else { continue };
         check_wire(&message.fields[at], &record, message)?;
-        if message.fields[at].shape == Shape::OneOf && winner.is_none_or(|(member, _)| member != at) {
+        if message.fields[at].shape == FieldShape::OneOf && winner.is_none_or(|(member, _)| member != at) {
             winner = Some((at, record.offset));
         }
     }
@@ -287,8 +287,8 @@ fn write_gathered(message: &'static Message, bytes: &[u8], depth: usize, out: &m
     out.push(b'{');
     for (at, field) in message.fields.iter().enumerate() {
         let from = match (field.shape, winner) {
-            (Shape::OneOf, Some((member, from))) if member == at => from,
-            (Shape::OneOf, _) => continue,
+            (FieldShape::OneOf, Some((member, from))) if member == at => from,
+            (FieldShape::OneOf, _) => continue,
             _ => 0,
         };
         let mut walk = Walk::new(message, bytes);
@@ -299,7 +299,7 @@ fn write_gathered(message: &'static Message, bytes: &[u8], depth: usize, out: &m
             if record.number != field.number || record.offset < from {
                 continue;
             }
-            if field.shape == Shape::Repeated {
+            if field.shape == FieldShape::Repeated {
                 if is_empty_pack(field, &record) {
                     continue;
                 }
@@ -313,7 +313,7 @@ fn write_gathered(message: &'static Message, bytes: &[u8], depth: usize, out: &m
                 write_elements(field, &record, depth, message, out)?;
                 continue;
             }
-            if let (Kind::Message(_), Payload::Bytes(part)) = (field.kind, record.payload) {
+            if let (FieldKind::Message(_), Payload::Bytes(part)) = (field.kind, record.payload) {
                 // messages one after the other are their merge
                 merged.extend_from_slice(part);
             }
@@ -323,8 +323,9 @@ fn write_gathered(message: &'static Message, bytes: &[u8], depth: usize, out: &m
             out.push(b']');
         }
         let Some(record) = value else { continue };
-        let payload = if matches!(field.kind, Kind::Message(_)) { Payload::Bytes(&merged) } else { record.payload };
-        if field.shape == Shape::Plain && is_default(&payload) || matches!(field.kind, Kind::Absent) {
+        let payload =
+            if matches!(field.kind, FieldKind::Message(_)) { Payload::Bytes(&merged) } else { record.payload };
+        if field.shape == FieldShape::Plain && is_default(&payload) || matches!(field.kind, FieldKind::Absent) {
             continue;
         }
         write_key(field, &mut first_key, out);
@@ -342,11 +343,11 @@ fn is_default(payload: &Payload<'_>) -> bool {
     }
 }
 
-fn is_empty_pack(field: &Field, record: &Record<'_>) -> bool {
+fn is_empty_pack(field: &FieldSchema, record: &Record<'_>) -> bool {
     field.kind.wire() != LENGTH && matches!(record.payload, Payload::Bytes([]))
 }
 
-fn write_key(field: &Field, first: &mut bool, out: &mut Vec<u8>) {
+fn write_key(field: &FieldSchema, first: &mut bool, out: &mut Vec<u8>) {
     if !std::mem::take(first) {
         out.push(b',');
     }
@@ -357,10 +358,10 @@ fn write_key(field: &Field, first: &mut bool, out: &mut Vec<u8>) {
 
 /// What one record holds: a value, or the elements of a packed repeated field with commas between them.
 fn write_elements(
-    field: &Field,
+    field: &FieldSchema,
     record: &Record<'_>,
     depth: usize,
-    message: &'static Message,
+    message: &'static MessageSchema,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let packed = match record.payload {
@@ -380,35 +381,39 @@ fn write_elements(
 }
 
 fn write_value(
-    kind: Kind,
+    kind: FieldKind,
     payload: Payload<'_>,
     depth: usize,
-    message: &'static Message,
+    message: &'static MessageSchema,
     offset: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     match (kind, payload) {
-        (Kind::Message(inner), Payload::Bytes(bytes)) => return write_message(inner, bytes, depth, out),
-        (Kind::Text, Payload::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+        (FieldKind::Message(inner), Payload::Bytes(bytes)) => return write_message(inner, bytes, depth, out),
+        (FieldKind::Text, Payload::Bytes(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => write_text(text, out),
             Err(_) => return Err(Error { fault: Fault::NotUtf8, message: message.name, offset }),
         },
-        (Kind::Base64, Payload::Bytes(bytes)) => write_base64(bytes, out),
-        (Kind::Hex(_), Payload::Bytes(bytes)) => {
+        (FieldKind::Base64, Payload::Bytes(bytes)) => write_base64(bytes, out),
+        (FieldKind::Hex(_), Payload::Bytes(bytes)) => {
             const DIGITS: &[u8; 16] = b"0123456789abcdef";
             out.push(b'"');
             out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
             out.push(b'"');
         }
-        (Kind::Bool, Payload::Number(number)) => out.extend_from_slice(if number != 0 { b"true" } else { b"false" }),
-        (Kind::Double, Payload::Number(number)) => write_double(f64::from_bits(number), out),
-        (Kind::Uint64 | Kind::Fixed64, Payload::Number(number)) => write_display(format_args!("\"{number}\""), out),
-        (Kind::Int64 | Kind::Sfixed64, Payload::Number(number)) => {
+        (FieldKind::Bool, Payload::Number(number)) => {
+            out.extend_from_slice(if number != 0 { b"true" } else { b"false" })
+        }
+        (FieldKind::Double, Payload::Number(number)) => write_double(f64::from_bits(number), out),
+        (FieldKind::Uint64 | FieldKind::Fixed64, Payload::Number(number)) => {
+            write_display(format_args!("\"{number}\""), out)
+        }
+        (FieldKind::Int64 | FieldKind::Sfixed64, Payload::Number(number)) => {
             write_display(format_args!("\"{}\"", number as i64), out);
         }
-        (Kind::Uint32, Payload::Number(number)) => write_display(format_args!("{}", number as u32), out),
-        (Kind::Enum, Payload::Number(number)) => write_display(format_args!("{}", number as i32), out),
-        (Kind::Sint32, Payload::Number(number)) => {
+        (FieldKind::Uint32, Payload::Number(number)) => write_display(format_args!("{}", number as u32), out),
+        (FieldKind::Enum, Payload::Number(number)) => write_display(format_args!("{}", number as i32), out),
+        (FieldKind::Sint32, Payload::Number(number)) => {
             let number = number as u32;
             write_display(format_args!("{}", (number >> 1) as i32 ^ -((number & 1) as i32)), out);
         }

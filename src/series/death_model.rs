@@ -20,7 +20,7 @@ const OPEN: u32 = 2;
 /// Lines: the old cell's, and of each core those it takes new.
 const LINES: usize = 5;
 
-struct House {
+struct Model {
     index: Trie<Series, Leak>,
     states: [AtomicU64; LINES],
     /// Of the open bank; the closed one was merged before.
@@ -36,22 +36,22 @@ const fn cell(core: u16, line: u32) -> CellRef {
     CellRef { core, cumulative: false, line }
 }
 
-impl House {
-    fn new() -> (Arc<House>, Arc<Series>) {
-        let house = House {
+impl Model {
+    fn new() -> (Arc<Model>, Arc<Series>) {
+        let model = Model {
             index: Trie::new(),
             states: std::array::from_fn(|line| {
                 AtomicU64::new(if line == 0 { State::Retiring } else { State::Live } as u64)
             }),
             stamps: std::array::from_fn(|_| AtomicU64::new(0)),
         };
-        let (house, series) = (Arc::new(house), Arc::new(lone()));
+        let (model, series) = (Arc::new(model), Arc::new(lone()));
         series.put_cell(cell(0, 0)).unwrap();
         assert!(matches!(
-            house.index.get_or_insert(series.hash, |_| true, || Some(series.clone())),
+            model.index.get_or_insert(series.hash, |_| true, || Some(series.clone())),
             Lookup::Inserted(_)
         ));
-        (house, series)
+        (model, series)
     }
 
     /// A point of a core, through its route if it has one.
@@ -117,25 +117,25 @@ fn model(preemptions: usize, cores: &'static [u16], put: Put, die: Die) {
     let ends = Arc::new([const { core::sync::atomic::AtomicU64::new(0) }; 2]);
     let counted = ends.clone();
     explore(preemptions, move || {
-        let (house, series) = House::new();
+        let (model, series) = Model::new();
         let writers: Vec<_> = cores
             .iter()
             .map(|core| {
-                let house = house.clone();
-                thread::spawn(move || house.point(*core, (*core == 0).then_some(0), put))
+                let model = model.clone();
+                thread::spawn(move || model.point(*core, (*core == 0).then_some(0), put))
             })
             .collect();
-        let died = house.decide(&series, die);
+        let died = model.decide(&series, die);
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         counted[usize::from(died)].fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         let (mut linked, mut points, mut at) = (0, 0, Cursor::default());
-        assert!(house.index.walk(&mut at, usize::MAX, |found| {
+        assert!(model.index.walk(&mut at, usize::MAX, |found| {
             linked += 1;
             assert_eq!(Arc::ptr_eq(found, &series), !died, "a series that died is not in the index, one that lives is");
             found.each_cell(|cell| {
                 let at = cell.line as usize;
-                assert_ne!(state(&house.states[at]), State::Dead, "nobody is left with a dead cell");
-                points += points_of(house.stamps[at].load(Relaxed)) as usize;
+                assert_ne!(state(&model.states[at]), State::Dead, "nobody is left with a dead cell");
+                points += points_of(model.stamps[at].load(Relaxed)) as usize;
             });
         }));
         assert_eq!((linked, points), (1, cores.len()), "one series has every point");

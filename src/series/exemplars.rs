@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 /// An exemplar that is kept; the order is that of invariant 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kept<'a> {
+pub struct KeptExemplar<'a> {
     /// `time_unix_nano`
     pub time: u64,
     /// Bits of the value.
@@ -42,13 +42,13 @@ pub struct Kept<'a> {
 /// The newest of some exemplars, in a fixed place.
 #[derive(Debug, Default)]
 pub struct Newest<'a> {
-    all: [Kept<'a>; EXEMPLARS_PER_SERIES_MAX],
+    all: [KeptExemplar<'a>; EXEMPLARS_PER_SERIES_MAX],
     count: usize,
 }
 
 impl<'a> Newest<'a> {
     /// Keeps it if it is one of them.
-    pub fn offer(&mut self, kept: Kept<'a>) {
+    pub fn offer(&mut self, kept: KeptExemplar<'a>) {
         if self.all[..self.count].contains(&kept) {
             return;
         }
@@ -61,7 +61,7 @@ impl<'a> Newest<'a> {
     }
 
     /// In their order, oldest first.
-    pub fn sorted(&mut self) -> &[Kept<'a>] {
+    pub fn sorted(&mut self) -> &[KeptExemplar<'a>] {
         self.all[..self.count].sort_unstable();
         &self.all[..self.count]
     }
@@ -130,9 +130,9 @@ impl Reservoir {
         self.bytes.len() + self.entries.len() * size_of::<Entry>() + self.heads.len() * (size_of::<Head>() + 1)
     }
 
-    fn at(&self, entry: &Entry) -> Kept<'_> {
+    fn at(&self, entry: &Entry) -> KeptExemplar<'_> {
         let (from, to) = (entry.at as usize, (entry.at + entry.length) as usize);
-        Kept { time: entry.time, bits: entry.bits, message: &self.bytes[from..to] }
+        KeptExemplar { time: entry.time, bits: entry.bits, message: &self.bytes[from..to] }
     }
 
     fn first(&self, line: u32) -> u32 {
@@ -140,7 +140,7 @@ impl Reservoir {
     }
 
     /// Keeps it for the cell at `line` if it is one of the newest there; `false` if there is no room for it.
-    pub fn offer(&mut self, line: u32, new: Kept<'_>) -> bool {
+    pub fn offer(&mut self, line: u32, new: KeptExemplar<'_>) -> bool {
         let (first, mut count, mut least) = (self.first(line), 0, NONE);
         let mut place = first;
         while let Some(entry) = self.entries.get(place as usize) {
@@ -160,7 +160,7 @@ impl Reservoir {
         if self.at(&self.entries[least as usize]) < new { self.replace(least, new) } else { true }
     }
 
-    fn add(&mut self, line: u32, first: u32, new: Kept<'_>) -> bool {
+    fn add(&mut self, line: u32, first: u32, new: KeptExemplar<'_>) -> bool {
         if self.size() + new.message.len() + size_of::<Entry>() + size_of::<Head>() > EXEMPLARS_BYTES_MAX {
             return false;
         }
@@ -177,7 +177,7 @@ impl Reservoir {
         true
     }
 
-    fn replace(&mut self, place: u32, new: Kept<'_>) -> bool {
+    fn replace(&mut self, place: u32, new: KeptExemplar<'_>) -> bool {
         let length = new.message.len();
         if length > self.entries[place as usize].room as usize {
             let room = length.next_power_of_two();
@@ -198,7 +198,7 @@ impl Reservoir {
     }
 
     /// What is kept of the cell at `line`, in no order.
-    pub fn of(&self, line: u32) -> impl Iterator<Item = Kept<'_>> {
+    pub fn of(&self, line: u32) -> impl Iterator<Item = KeptExemplar<'_>> {
         let mut place = self.first(line);
         std::iter::from_fn(move || {
             let entry = self.entries.get(place as usize)?;
@@ -240,7 +240,7 @@ impl Shown {
 
     /// Adds those of a series, which has none yet, as fields with this one-byte key; their place, or nothing if there is
     /// no room.
-    pub fn add(&mut self, series: &Arc<Series>, key: u8, all: &[Kept<'_>]) -> Option<u32> {
+    pub fn add(&mut self, series: &Arc<Series>, key: u8, all: &[KeptExemplar<'_>]) -> Option<u32> {
         let length: usize = all.iter().map(|kept| field_size(kept.message.len())).sum();
         let table = self.series.len() * (size_of::<(Arc<Series>, u32, u32)>() + size_of::<u32>() + 1);
         if self.bytes.len() + length + table > EXEMPLARS_BYTES_MAX {
@@ -306,7 +306,7 @@ mod tests {
             let mut reservoir = Reservoir::default();
             let mut model: BTreeMap<u32, BTreeSet<(u64, u64, Vec<u8>)>> = BTreeMap::new();
             for (line, time, bits, message) in offers {
-                let kept = Kept { time, bits, message: &message };
+                let kept = KeptExemplar { time, bits, message: &message };
                 prop_assert!(reservoir.offer(line, kept), "there is room");
                 model.entry(line).or_default().insert((time, bits, message));
             }
@@ -328,7 +328,7 @@ mod tests {
     fn a_full_reservoir_says_so_and_keeps_what_it_has() {
         let mut reservoir = Reservoir::default();
         let message = vec![1; 1000];
-        let kept = |time| Kept { time, bits: 0, message: &message };
+        let kept = |time| KeptExemplar { time, bits: 0, message: &message };
         let fits = (0..).take_while(|line| reservoir.offer(*line, kept(1))).count() as u32;
         assert!(reservoir.size() <= EXEMPLARS_BYTES_MAX && reservoir.size() + 1100 > EXEMPLARS_BYTES_MAX);
         assert_eq!(reservoir.of(0).collect::<Vec<_>>(), [kept(1)]);

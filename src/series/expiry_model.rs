@@ -22,7 +22,7 @@ struct Series {
     stamps: [AtomicU64; 2],
 }
 
-struct House {
+struct Model {
     board: CutBoard,
     series: [Series; SERIES],
     index: AtomicUsize,
@@ -31,9 +31,9 @@ struct House {
 /// How a writer asks whether a series lives: the product's `touch`, or a broken one.
 type Ask = fn(&AtomicU64, u64, &AtomicU64) -> Touch;
 
-impl House {
+impl Model {
     fn new() -> Arc<Self> {
-        Arc::new(House {
+        Arc::new(Model {
             board: CutBoard::new(1),
             series: std::array::from_fn(|_| Series {
                 state: AtomicU64::new(State::Live as u64),
@@ -91,7 +91,7 @@ struct Writer {
 
 /// The owner's side, and what it has merged.
 struct Owner {
-    house: Arc<House>,
+    model: Arc<Model>,
     emitted: u64,
     retiring: bool,
     unlinked: bool,
@@ -100,8 +100,8 @@ struct Owner {
 impl Owner {
     /// One cut: publish, skip whoever is late, merge, take one step of expiry.
     fn cut(&mut self, number: u32) {
-        let house = self.house.clone();
-        let board = &house.board;
+        let model = self.model.clone();
+        let board = &model.board;
         assert_eq!(board.publish(number, Times::at(u64::from(number))), Publish::Published);
         board.skip_late(number);
         // The writer may have switched without having counted it yet.
@@ -116,9 +116,9 @@ impl Owner {
 
     /// Merges what the writer closed; whether the first series was touched (invariant 2 of `lifecycle`).
     fn merge(&mut self) -> bool {
-        let view = self.house.board.view(0);
+        let view = self.model.board.view(0);
         let mut touched = false;
-        for (at, series) in self.house.series.iter().enumerate() {
+        for (at, series) in self.model.series.iter().enumerate() {
             if at == 0 && self.unlinked {
                 continue;
             }
@@ -139,11 +139,11 @@ impl Owner {
 
     /// Every series that was not touched is idle enough here.
     fn expire(&mut self, touched: bool) {
-        let series = &self.house.series[0];
+        let series = &self.model.series[0];
         if self.retiring {
             self.retiring = false;
             if finish_retire(&series.state, touched) == Outcome::Dead {
-                let index = &self.house.index;
+                let index = &self.model.index;
                 let _ = index.compare_exchange(0, NOWHERE, Ordering::AcqRel, Ordering::Acquire);
                 self.unlinked = true;
             }
@@ -158,32 +158,32 @@ fn model(turns: &'static [bool], cuts: u32, ask: Ask, expect: fn(&Owner)) {
     let died = Arc::new([const { core::sync::atomic::AtomicU64::new(0) }; 2]);
     let counted = died.clone();
     explore(2, move || {
-        let house = House::new();
+        let model = Model::new();
         let writer = {
-            let house = house.clone();
+            let model = model.clone();
             thread::spawn(move || {
                 let mut state = Writer::default();
                 for point in turns {
                     if *point {
-                        house.point(&mut state, ask);
+                        model.point(&mut state, ask);
                     }
-                    house.turn();
+                    model.turn();
                 }
             })
         };
-        let mut owner = Owner { house, emitted: 0, retiring: false, unlinked: false };
+        let mut owner = Owner { model, emitted: 0, retiring: false, unlinked: false };
         for number in 1..=cuts {
             owner.cut(number);
         }
         writer.join().unwrap();
         expect(&owner);
         let (dead, leads_to) =
-            (state(&owner.house.series[0].state) == State::Dead, owner.house.index.load(Ordering::Acquire));
+            (state(&owner.model.series[0].state) == State::Dead, owner.model.index.load(Ordering::Acquire));
         assert_eq!(dead, leads_to != 0, "the key leads to a series that takes points, or nowhere");
         assert_eq!(dead, owner.unlinked);
         counted[usize::from(dead)].fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         // Shutdown: one more cut that the writer's shard is in time for.
-        let board = &owner.house.board;
+        let board = &owner.model.board;
         assert_eq!(board.publish(cuts + 1, Times::at(0)), Publish::Published);
         board.try_switch(0, cuts + 1);
         owner.merge();

@@ -147,7 +147,7 @@ impl Group {
         }
     }
 
-    /// Counts a stream that feeds it; `false` when it is gone and must be looked up anew.
+    /// Counts a stream that feeds it; `false` when it is gone and must be looked up again.
     pub fn enter(&self) -> bool {
         // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
         self.users.fetch_update(AcqRel, Acquire, |users| (users != GONE).then(|| users + 1)).is_ok()

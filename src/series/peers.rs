@@ -59,7 +59,7 @@ pub enum Shared {
 }
 
 /// Of one kind of things.
-struct Kept {
+struct ByPeer {
     /// By slot, what is live.
     live: Box<[AtomicU32]>,
     /// Slot and interval of the peer that wanted last, packed; 0: nobody.
@@ -68,10 +68,10 @@ struct Kept {
     wanted: AtomicU64,
 }
 
-impl Kept {
-    fn new() -> Kept {
+impl ByPeer {
+    fn new() -> ByPeer {
         let live = (0..PEERS_MAX).map(|_| AtomicU32::new(0)).collect();
-        Kept { live, wants: AtomicU64::new(0), wanted: AtomicU64::new(0) }
+        ByPeer { live, wants: AtomicU64::new(0), wanted: AtomicU64::new(0) }
     }
 }
 
@@ -88,13 +88,13 @@ const _: () = assert!(PEERS_MAX < 1 << 15, "a slot is packed beside a mark");
 /// What is known of all peers.
 pub struct Peers {
     shares: Shares,
-    kept: [Kept; 2],
+    kept: [ByPeer; 2],
 }
 
 impl Peers {
     /// Nobody has anything.
     pub fn new(shares: Shares) -> Peers {
-        Peers { shares, kept: [Kept::new(), Kept::new()] }
+        Peers { shares, kept: [ByPeer::new(), ByPeer::new()] }
     }
 
     /// The slot of a peer of this hash.

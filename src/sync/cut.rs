@@ -1,6 +1,7 @@
-//! The cut: every shard closes its interval once, at its own time, and nobody waits for the one that does not.
+//! The cut: every shard closes its interval once, when it gets to it. A shard that is late is skipped; the others do not
+//! wait for it.
 //!
-//! Knows numbers of cuts, shards and banks; does not know what a bank holds, clocks, or how anybody is woken.
+//! Knows numbers of cuts, shards and banks; does not know what a bank holds, clocks, or how threads are woken.
 //!
 //! ```text
 //!   coordinator:  publish(n) ─► … 1 s … ─► skip_late(n)           publish(n + 1) only after the last merge_done,
@@ -200,14 +201,14 @@ impl CutBoard {
         if !self.all_merged(before) {
             return Publish::Postponed;
         }
-        // ORDERING: Relaxed: published by the Release below; nobody counts down before he has seen the number.
+        // ORDERING: Relaxed: published by the Release below; a shard counts down only after it has seen the number.
         for (word, ns) in self.times.iter().zip([times.boundary_ns, times.from_ns, times.mono_ns]) {
             word.store(ns, Ordering::Relaxed);
         }
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);
         self.unmerged.store(self.slots.len(), Ordering::Relaxed);
-        // ORDERING: Release publishes all these, and hands on all merges that `all_merged` acquired: whoever switches
-        // after he saw this number writes into the bank that those merges read.
+        // ORDERING: Release publishes all these, and hands on all merges that `all_merged` acquired: a shard that
+        // switches after it saw this number writes into the bank that those merges read.
         self.number.store(number, Ordering::Release);
         Publish::Published
     }
@@ -291,7 +292,7 @@ impl CutBoard {
     /// If not all have closed, or the shard merged this cut already.
     pub fn merge_done(&self, shard: usize, number: u32) -> bool {
         assert!(self.all_closed(number), "shard {shard} merges cut {number} when all have closed it");
-        // ORDERING: Relaxed: only this shard reads it in earnest; others for diagnosis.
+        // ORDERING: Relaxed: only this shard acts on it; others read it for diagnosis.
         let before = self.slots[shard].merged.swap(number, Ordering::Relaxed);
         assert!(before < number, "shard {shard} merges cut {number} once");
         // ORDERING: AcqRel: hands this shard's reads of closed banks, and those counted before, to `all_merged`.

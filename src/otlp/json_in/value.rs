@@ -6,36 +6,40 @@ use super::fault::FaultKind as K;
 use super::number::{digits, double, integer};
 use super::sink::Sink;
 use super::text::{Cursor, Raw, number_end, stretch, unescape};
-use crate::otlp::json_schema::{EIGHT, Field, Kind, VARINT};
+use crate::otlp::json_schema::{EIGHT, FieldKind, FieldSchema, VARINT};
 use crate::wire::{put_varint, varint_size, zigzag};
 
 /// The bits of a number, enum or bool, as its record holds them.
-pub(super) fn bits(kind: Kind, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<u64, K> {
+pub(super) fn bits(kind: FieldKind, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<u64, K> {
     Ok(match kind {
-        Kind::Bool => match from.peek() {
+        FieldKind::Bool => match from.peek() {
             Some(b't') if from.literal(b"true") => 1,
             Some(b'f') if from.literal(b"false") => 0,
             _ => return Err(K::Kind("true or false")),
         },
-        Kind::Double => match from.peek() {
+        FieldKind::Double => match from.peek() {
             Some(b'"') => text_number(from, to, text_double)?.to_bits(),
             Some(b'-' | b'0'..=b'9') => in_place(from, double)?.to_bits(),
             _ => return Err(K::Kind("a number")),
         },
-        Kind::Uint64 | Kind::Fixed64 => match short_integer(from) {
+        FieldKind::Uint64 | FieldKind::Fixed64 => match short_integer(from) {
             Some(bits) => bits,
             None => within(long_integer(from, to)?, 0, u64::MAX.into())? as u64,
         },
-        Kind::Int64 | Kind::Sfixed64 => within(any_integer(from, to)?, i64::MIN.into(), i64::MAX.into())? as i64 as u64,
-        Kind::Uint32 => within(any_integer(from, to)?, 0, u32::MAX.into())? as u64,
-        Kind::Sint32 => zigzag(within(any_integer(from, to)?, i32::MIN.into(), i32::MAX.into())? as i32),
-        Kind::Enum if from.peek() == Some(b'"') => {
+        FieldKind::Int64 | FieldKind::Sfixed64 => {
+            within(any_integer(from, to)?, i64::MIN.into(), i64::MAX.into())? as i64 as u64
+        }
+        FieldKind::Uint32 => within(any_integer(from, to)?, 0, u32::MAX.into())? as u64,
+        FieldKind::Sint32 => zigzag(within(any_integer(from, to)?, i32::MIN.into(), i32::MAX.into())? as i32),
+        FieldKind::Enum if from.peek() == Some(b'"') => {
             return Err(K::Kind("the integer of the enum, not its name,"));
         }
-        Kind::Enum | Kind::Absent => {
+        FieldKind::Enum | FieldKind::Absent => {
             within(any_integer(from, to)?, i32::MIN.into(), i32::MAX.into())? as i32 as i64 as u64
         }
-        Kind::Message(_) | Kind::Text | Kind::Base64 | Kind::Hex(_) => unreachable!("it has no bits"),
+        FieldKind::Message(_) | FieldKind::Text | FieldKind::Base64 | FieldKind::Hex(_) => {
+            unreachable!("it has no bits")
+        }
     })
 }
 
@@ -116,8 +120,8 @@ fn text_double(text: &[u8]) -> Result<f64, K> {
 }
 
 /// One record of a singular scalar, or of a list of texts. A default value is left out where `may_omit` says so.
-pub(super) fn put(field: &Field, may_omit: bool, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
-    if matches!(field.kind, Kind::Text | Kind::Base64 | Kind::Hex(_)) {
+pub(super) fn put(field: &FieldSchema, may_omit: bool, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+    if matches!(field.kind, FieldKind::Text | FieldKind::Base64 | FieldKind::Hex(_)) {
         if from.peek() != Some(b'"') {
             return Err(K::Kind("a string"));
         }
@@ -135,14 +139,14 @@ pub(super) fn put(field: &Field, may_omit: bool, from: &mut Cursor<'_>, to: &mut
 
 /// One element of a packed list.
 #[inline]
-pub(super) fn put_packed(kind: Kind, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+pub(super) fn put_packed(kind: FieldKind, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
     let bits = bits(kind, from, to)?;
     to.need(10)?;
     put_bits(kind, bits, to.out);
     Ok(())
 }
 
-fn put_bits(kind: Kind, bits: u64, out: &mut Vec<u8>) {
+fn put_bits(kind: FieldKind, bits: u64, out: &mut Vec<u8>) {
     match kind.wire() {
         EIGHT => out.extend_from_slice(&bits.to_le_bytes()),
         VARINT => put_varint(out, bits),
@@ -150,7 +154,7 @@ fn put_bits(kind: Kind, bits: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn put_text(field: &Field, raw: Raw<'_>, may_omit: bool, to: &mut Sink<'_>) -> Result<(), K> {
+fn put_text(field: &FieldSchema, raw: Raw<'_>, may_omit: bool, to: &mut Sink<'_>) -> Result<(), K> {
     to.need(11 + raw.bytes.len())?;
     let begin = to.out.len();
     to.out.push(field.key());
@@ -163,8 +167,8 @@ fn put_text(field: &Field, raw: Raw<'_>, may_omit: bool, to: &mut Sink<'_>) -> R
         to.out.extend_from_slice(raw.bytes);
     }
     match field.kind {
-        Kind::Hex(bytes) => from_hex(to.out, start, bytes)?,
-        Kind::Base64 => from_base64(to.out, start)?,
+        FieldKind::Hex(bytes) => from_hex(to.out, start, bytes)?,
+        FieldKind::Base64 => from_base64(to.out, start)?,
         _ => {}
     }
     if may_omit && to.out.len() == start {

@@ -7,7 +7,7 @@ use loom::thread;
 use std::sync::Arc;
 
 /// Two shards with two banks each; a bank is one word, interval above and count below, as a cell's stamp.
-struct House {
+struct Model {
     board: CutBoard,
     banks: [[AtomicU64; 2]; 2],
     /// What merges took, and how many merges ran: only sums after the threads are joined, so loom need not see them.
@@ -15,9 +15,9 @@ struct House {
     lasts: core::sync::atomic::AtomicU32,
 }
 
-impl House {
+impl Model {
     fn new() -> Arc<Self> {
-        Arc::new(House {
+        Arc::new(Model {
             board: CutBoard::new(2),
             banks: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
             emitted: Default::default(),
@@ -92,31 +92,31 @@ impl House {
 
 fn model(preemptions: usize, points: [u64; 2], cuts: u32, skip: bool) {
     explore(preemptions, move || {
-        let house = House::new();
+        let model = Model::new();
         let shards: Vec<_> = (0..2)
             .map(|shard| {
-                let house = house.clone();
+                let model = model.clone();
                 thread::spawn(move || {
                     for _ in 0..points[shard] {
-                        house.point(shard);
-                        house.turn(shard);
+                        model.point(shard);
+                        model.turn(shard);
                     }
                 })
             })
             .collect();
         let mut next = 1;
         for _ in 0..cuts {
-            match house.board.publish(next, Times::at(u64::from(next) * 10)) {
+            match model.board.publish(next, Times::at(u64::from(next) * 10)) {
                 Publish::Postponed => assert!(next > 1, "nothing to wait for before the first cut"),
                 Publish::Published => next += 1,
             }
-            if skip && next > 1 && house.board.skip_late(next - 1).last {
-                house.last();
+            if skip && next > 1 && model.board.skip_late(next - 1).last {
+                model.last();
             }
         }
         shards.into_iter().for_each(|shard| shard.join().unwrap());
-        house.shut_down(cuts);
-        let emitted = house.emitted.load(core::sync::atomic::Ordering::Relaxed);
+        model.shut_down(cuts);
+        let emitted = model.emitted.load(core::sync::atomic::Ordering::Relaxed);
         assert_eq!(emitted, points[0] + points[1], "every point is in exactly one interval");
     });
 }
@@ -140,48 +140,48 @@ fn loom_cut_is_postponed_while_a_merge_runs() {
 /// looks at it, and from then on refuses what comes. Whatever was accepted is out when the last cut is merged.
 fn last_cut(preemptions: usize, ordinary_first: bool, look: fn(&AtomicU8) -> bool) {
     explore(preemptions, move || {
-        let house = House::new();
+        let model = Model::new();
         let phase = Arc::new(AtomicU8::new(0));
         let shards: Vec<_> = (0..2)
             .map(|shard| {
-                let (house, phase) = (house.clone(), phase.clone());
+                let (model, phase) = (model.clone(), phase.clone());
                 thread::spawn(move || {
                     let (mut accepted, mut closed) = (0, false);
                     for _ in 0..2 {
                         if !closed {
-                            house.point(shard);
+                            model.point(shard);
                             accepted += 1;
                         }
-                        let before = house.board.view(shard).number;
-                        house.turn(shard);
-                        closed |= house.board.view(shard).number > before && look(&phase);
+                        let before = model.board.view(shard).number;
+                        model.turn(shard);
+                        closed |= model.board.view(shard).number > before && look(&phase);
                     }
                     (accepted, closed)
                 })
             })
             .collect();
         let mut number = 0;
-        if ordinary_first && house.board.publish(1, Times::at(10)) == Publish::Published {
+        if ordinary_first && model.board.publish(1, Times::at(10)) == Publish::Published {
             number = 1;
         }
         phase.store(1, Ordering::Release);
-        if house.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)) == Publish::Published {
+        if model.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)) == Publish::Published {
             number += 1;
         }
         let ends: Vec<(u64, bool)> = shards.into_iter().map(|shard| shard.join().unwrap()).collect();
-        let finish = || (0..2).for_each(|shard| house.turn(shard));
+        let finish = || (0..2).for_each(|shard| model.turn(shard));
         (0..2).for_each(|_| finish());
         if number == u32::from(ordinary_first) {
             // it was postponed: the coordinator publishes it once the merge before is done
-            assert_eq!(house.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)), Publish::Published);
+            assert_eq!(model.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)), Publish::Published);
             (0..2).for_each(|_| finish());
         } else {
             for (shard, (_, closed)) in ends.iter().enumerate() {
-                let switched = house.board.view(shard).number;
+                let switched = model.board.view(shard).number;
                 assert!(!closed || switched > 0, "only a switch closes a shard");
             }
         }
-        let emitted = house.emitted.load(core::sync::atomic::Ordering::Relaxed);
+        let emitted = model.emitted.load(core::sync::atomic::Ordering::Relaxed);
         assert_eq!(
             emitted,
             ends.iter().map(|(accepted, _)| accepted).sum::<u64>(),
@@ -212,32 +212,32 @@ fn loom_cut_a_shard_that_goes_on_after_the_last_one_is_caught() {
 #[should_panic(expected = "every point is in exactly one interval")]
 fn loom_cut_merging_a_skipped_shard_is_caught() {
     explore(2, || {
-        let house = House::new();
+        let model = Model::new();
         let writer = {
-            let house = house.clone();
+            let model = model.clone();
             thread::spawn(move || {
-                house.point(1);
-                house.turn(1);
-                house.point(1);
+                model.point(1);
+                model.turn(1);
+                model.point(1);
             })
         };
-        house.board.publish(1, Times::at(10));
-        house.board.try_switch(0, 1);
-        if house.board.skip_late(1).last {
+        model.board.publish(1, Times::at(10));
+        model.board.try_switch(0, 1);
+        if model.board.skip_late(1).last {
             // Broken: takes the open bank of the shard that was skipped.
-            house.emit(house.banks[1][0].load(Ordering::Relaxed), 1);
-            house.board.merge_done(0, 1);
+            model.emit(model.banks[1][0].load(Ordering::Relaxed), 1);
+            model.board.merge_done(0, 1);
         }
         writer.join().unwrap();
         for shard in [1, 0] {
-            house.turn(shard);
-            house.turn(shard);
+            model.turn(shard);
+            model.turn(shard);
         }
-        if house.board.publish(2, Times::at(20)) == Publish::Published {
-            (0..2).for_each(|shard| house.turn(shard));
-            (0..2).for_each(|shard| house.turn(shard));
+        if model.board.publish(2, Times::at(20)) == Publish::Published {
+            (0..2).for_each(|shard| model.turn(shard));
+            (0..2).for_each(|shard| model.turn(shard));
         }
-        let emitted = house.emitted.load(core::sync::atomic::Ordering::Relaxed);
+        let emitted = model.emitted.load(core::sync::atomic::Ordering::Relaxed);
         assert_eq!(emitted, 2, "every point is in exactly one interval");
     });
 }

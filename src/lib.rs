@@ -9,10 +9,10 @@
 //! | 11 | runtime load | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone |
 //! | 10 | config telemetry | what is asked for, settled; own metrics, ledger pages |
 //! | 9 | listen deliver capture | doors with sockets; queue, retry, exporters; recorded requests |
-//! | 8 | ingest flush | staging, routes, commit; cut, merge, batches |
-//! | 7 | series | who exists, who owns: index, groups, slabs |
-//! | 6 | cells | what the words of a series' cells mean |
-//! | 5 | examples | one example of what is warned of |
+//! | 8 | ingest flush | staging, commit; cut, merge, batches |
+//! | 7 | resolve | raw bytes to routes to cells, one core's |
+//! | 6 | series | who exists, who owns: index, groups, slabs |
+//! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
 //! | 3 | identity aggregate | attribute sets, group keys, what says who a series is; arithmetic of every kind |
 //! | 2 | wire ledger log | varints, tags, readers, writers; points counted; lines for people |
@@ -53,6 +53,8 @@ pub mod net;
 pub mod otlp;
 mod places;
 pub mod prometheus;
+#[cfg(not(loom))]
+mod resolve;
 #[cfg(not(loom))]
 pub mod runtime;
 pub mod series;

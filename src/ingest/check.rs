@@ -2,15 +2,14 @@
 //!
 //! Knows the rules and which reason a point is rejected for; does not know routes or cells.
 
-use super::routes::NONE;
 use super::stage::{self, Number};
 use crate::identity::attributes::Bad;
 use crate::limits::{HISTOGRAM_BOUNDS_MAX, SUMMARY_QUANTILES_MAX};
 use crate::model::Reject;
 use crate::otlp::points::{self, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE, NumberPoint};
-use crate::otlp::request::{Head, MetricHead};
 use crate::otlp::schema::{Message, validate};
 use crate::otlp::summaries::SummaryPoint;
+use crate::resolve::{EnvelopeKey, NONE};
 use crate::wire::{Fault, check_utf8};
 
 pub(super) fn reject_of(bad: Bad) -> Reject {
@@ -21,15 +20,13 @@ pub(super) fn reject_of(bad: Bad) -> Reject {
     }
 }
 
-pub(super) fn check_head(head: &Head<'_>, message: Message, name: &'static str) -> Result<(), Fault> {
+pub(super) fn check_head(head: &EnvelopeKey<'_>, message: Message, name: &'static str) -> Result<(), Fault> {
     validate(message, head.bytes, 1).map_err(|f| f.named(name))?;
     check_utf8(head.schema_url).map_err(|f| f.named("schema_url")).map(drop)
 }
 
-pub(super) fn check_metric(metric: &MetricHead<'_>) -> Result<(), Fault> {
-    for (text, field) in
-        [(metric.name, "Metric.name"), (metric.description, "Metric.description"), (metric.unit, "Metric.unit")]
-    {
+pub(super) fn check_metric((name, description, unit): (&[u8], &[u8], &[u8])) -> Result<(), Fault> {
+    for (text, field) in [(name, "Metric.name"), (description, "Metric.description"), (unit, "Metric.unit")] {
         check_utf8(text).map_err(|f| f.named(field))?;
     }
     Ok(())

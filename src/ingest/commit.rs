@@ -7,9 +7,7 @@
 //! expire is taken back, and where a dead one is found out and resolved anew.
 
 use super::Ingest;
-use super::births::TRIES;
-use super::routes::NONE;
-use super::stage::{self, List, Number, Stage, Target};
+use super::stage::{self, List, Number, Stage};
 use crate::aggregate::number::Value;
 use crate::cells::lifecycle::Touch;
 use crate::cells::{self, Bank, Loss, Shape, cumulative_sum, delta_sum, gauge};
@@ -17,6 +15,8 @@ use crate::examples::{Cause, example};
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Origin, Receipt, Reject};
 use crate::otlp::points::NO_RECORDED_VALUE;
+use crate::resolve::{NONE, Target};
+use crate::series::slab::SlabWriter;
 
 /// Points whose cells are on their way into the cache before they are added to. By profile, adding to sums took 11 to 13 %
 /// of all time at 100 k and 1 M series without it, nearly all of it waiting for the cell, and 3 to 5 % with it. Other
@@ -28,9 +28,10 @@ impl Ingest {
     pub(super) fn commit(&mut self, origin: Origin, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
         let mut rejected = [0u64; 5];
         let mut gauges = 0;
-        self.contexts.begin();
-        for (stream, description, hints) in &stage.descriptions {
-            self.describe(*stream, description, *hints);
+        self.resolver.begin();
+        let encoding = self.encoding();
+        for (stream, about) in &stage.descriptions {
+            self.resolver.describe(*stream, about, &encoding);
         }
         let staged = std::mem::take(&mut self.staged);
         let (mut number, mut histogram, mut exponential, mut summary, mut exemplars) = (0, 0, 0, 0, 0);
@@ -47,12 +48,14 @@ impl Ingest {
                         let done = match point.flags & (stage::BIRTH | stage::EXEMPLARS) {
                             0 => self.numbered(point, tally),
                             stage::EXEMPLARS => self.with_exemplars(point, number + at, stage, &mut exemplars, tally),
-                            _ => self.born(point.route, stage, tally).and_then(|route| {
-                                let after = staged[number..to].get(at + 1).filter(|p| p.flags & stage::BIRTH == 0);
-                                before = self.link_between(before, route, after.map(|p| p.route));
-                                let point = Number { route, flags: point.flags & !stage::BIRTH, ..*point };
-                                self.with_exemplars(&point, number + at, stage, &mut exemplars, tally)
-                            }),
+                            _ => self.resolver.born(point.route, &mut stage.pending, &encoding, tally).and_then(
+                                |route| {
+                                    let after = staged[number..to].get(at + 1).filter(|p| p.flags & stage::BIRTH == 0);
+                                    before = self.resolver.link_between(before, route, after.map(|p| p.route));
+                                    let point = Number { route, flags: point.flags & !stage::BIRTH, ..*point };
+                                    self.with_exemplars(&point, number + at, stage, &mut exemplars, tally)
+                                },
+                            ),
                         };
                         before = if point.flags & stage::BIRTH == 0 { point.route } else { before };
                         if let Err(reason) = done {
@@ -70,7 +73,12 @@ impl Ingest {
                     for i in std::mem::replace(&mut histogram, to)..to {
                         let (target, point) = stage.histograms[i];
                         let is_bare = point.flags & NO_RECORDED_VALUE != 0 && point.bounds.is_empty();
-                        let to = if is_bare { self.with_bounds(target, stage, tally) } else { None }.unwrap_or(target);
+                        let to = if is_bare {
+                            self.resolver.with_bounds(target, &mut stage.pending, &encoding, tally)
+                        } else {
+                            None
+                        }
+                        .unwrap_or(target);
                         let done = self.route_to(to, stage, tally).and_then(|route| {
                             self.histogram(route, &point, tally).map(|()| route).or_else(|reason| {
                                 let route = self.instead(route, reason, tally)?;
@@ -113,27 +121,18 @@ impl Ingest {
         }
         let numbers = [gauges, staged.len() as u64 - gauges];
         self.staged = staged;
-        self.contexts.begin();
-        self.hold();
+        self.resolver.end();
         for (_, reason, _, example) in &stage.rejected {
-            self.registry.examples().put(Cause::Rejected(*reason), example, self.peer);
+            self.resolver.registry().examples().put(Cause::Rejected(*reason), example, self.resolver.peer());
         }
         Self::settle(origin, stage, numbers, rejected, tally)
-    }
-
-    /// What this core holds for finding series again counts towards the memory limit.
-    pub(super) fn hold(&self) {
-        self.registry.hold(self.core as usize, self.routes.bytes() + self.contexts.bytes());
     }
 
     /// Brings the cell of a staged point into the cache.
     #[inline]
     fn prefetch_cell(&self, point: &Number) {
-        if self.routes.are_many()
-            && point.flags & stage::BIRTH == 0
-            && let Some(route) = self.routes.get(point.route)
-        {
-            self.slab.prefetch(route.cell);
+        if point.flags & stage::BIRTH == 0 {
+            self.resolver.prefetch_cell(point.route);
         }
     }
 
@@ -143,37 +142,20 @@ impl Ingest {
         rejected[kind as usize] += 1;
         match of {
             Target::Birth(at) => {
-                let context = stage.contexts[stage.births[at as usize].context as usize];
-                let of = || example(context.resource.bytes, context.key.metric.name);
-                stage.reject_as(kind, reason, 1, of);
+                let (resource, name) = stage.pending.metric_of(at);
+                stage.reject_as(kind, reason, 1, || example(resource, name));
             }
             Target::Route(route) => {
-                let group = &self.contexts.at(self.routes.at(route).stream).group;
+                let group = self.resolver.group(route);
                 stage.reject_as(kind, reason, 1, || example(&group.resource, group.name.as_bytes()));
             }
         }
     }
 
-    /// Puts a new route between the ones that stood beside its point, where they are of its stream, so that the next
-    /// export finds it by its place. Returns it.
-    #[cold]
-    fn link_between(&mut self, before: u32, route: u32, after: Option<u32>) -> u32 {
-        let stream = self.routes.at(route).stream;
-        if let Some(after) = after
-            && self.routes.get(after).is_some_and(|r| r.stream == stream)
-        {
-            self.routes.put_next(route, after);
-        }
-        if before != route && self.routes.get(before).is_some_and(|r| r.stream == stream) {
-            self.routes.put_next(before, route);
-        }
-        route
-    }
-
     fn route_to(&mut self, target: Target, stage: &mut Stage<'_>, tally: &mut Tally) -> Result<u32, Reject> {
         match target {
             Target::Route(route) => Ok(route),
-            Target::Birth(at) => self.born(at, stage, tally),
+            Target::Birth(at) => self.resolver.born(at, &mut stage.pending, &self.encoding(), tally),
         }
     }
 
@@ -195,16 +177,16 @@ impl Ingest {
         }
         tally.note(Note::Lookups, stage.lookups);
         tally.note(Note::Predicted, stage.predicted);
-        tally.note(Note::RouteHits, stage.lookups.saturating_sub(stage.births.len() as u64));
-        tally.note(Note::RouteMisses, stage.births.len() as u64);
+        tally.note(Note::RouteHits, stage.lookups.saturating_sub(stage.pending.births() as u64));
+        tally.note(Note::RouteMisses, stage.pending.births() as u64);
         tally.note(Note::SumDropped, stage.sums_dropped);
         let mut receipt = Receipt { points, rejected: 0, message: None };
         for (kind, reason, n, _) in &stage.rejected {
             tally.reject(origin, *kind, *reason, *n);
             receipt.rejected += n;
         }
-        if receipt.rejected > 0 || stage.cut.is_some() {
-            receipt.message = Some(stage::message(&stage.rejected, stage.cut.as_deref()));
+        if receipt.rejected > 0 || stage.pending.cut().is_some() {
+            receipt.message = Some(stage::message(&stage.rejected, stage.pending.cut().map(String::as_str)));
         }
         receipt
     }
@@ -230,13 +212,13 @@ impl Ingest {
 
     #[inline]
     fn delta_number(&mut self, point: &Number, tally: &mut Tally) -> Result<(), Reject> {
-        let mut words = self.slab.line(self.routes.at(point.route).cell);
+        let mut words = self.resolver.slab().line(self.resolver.cell(point.route));
         if !delta_sum::is_open(words, self.bank, self.interval) {
             words = match delta_sum::open(words, self.bank, self.interval) {
                 Touch::Live => words,
                 Touch::Dead => {
                     let line = self.after_death(point.route, Shape::DeltaSum, tally)?;
-                    self.slab.line(line)
+                    self.resolver.slab().line(line)
                 }
             };
         }
@@ -277,16 +259,9 @@ impl Ingest {
     pub(super) fn show_loss(&self, loss: Option<Loss>, route: u32) {
         match loss {
             None => {}
-            Some(Loss::WithoutEffect(effect)) => self.show(Cause::Without(effect), route),
-            Some(Loss::CountOverflow) => self.show(Cause::CountOverflow, route),
+            Some(Loss::WithoutEffect(effect)) => self.resolver.show(Cause::Without(effect), route),
+            Some(Loss::CountOverflow) => self.resolver.show(Cause::CountOverflow, route),
         }
-    }
-
-    /// Keeps the route's series as an example, if one is wanted.
-    #[cold]
-    pub(super) fn show(&self, cause: Cause, route: u32) {
-        let group = &self.contexts.at(self.routes.at(route).stream).group;
-        self.registry.examples().show(cause, &group.resource, group.name.as_bytes(), self.peer);
     }
 
     // ---- banks, births and deaths ------------------------------------------------------------------------------
@@ -294,13 +269,13 @@ impl Ingest {
     /// The open bank of the cell at `line`.
     #[inline(always)]
     pub(super) fn bank_at(&self, line: u32, shape: Shape) -> Bank<'_> {
-        Bank::new(self.slab.run(line, shape.words()), shape, self.bank)
+        Bank::new(self.resolver.slab().run(line, shape.words()), shape, self.bank)
     }
 
     /// The line of the route's cell, with its bank open for this interval. A cell whose series is dead is replaced.
     #[inline]
     pub(super) fn touched(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
-        let line = self.routes.at(route).cell;
+        let line = self.resolver.cell(route);
         if self.bank_at(line, shape).interval() == self.interval || self.opens(line, shape) {
             return Ok(line);
         }
@@ -310,25 +285,34 @@ impl Ingest {
     /// Opens the bank of a cell for this interval, if it lives.
     #[inline(never)]
     fn opens(&self, line: u32, shape: Shape) -> bool {
-        cells::open(self.slab.run(line, shape.words()), shape, self.bank, self.interval) == Touch::Live
+        cells::open(self.resolver.slab().run(line, shape.words()), shape, self.bank, self.interval) == Touch::Live
     }
 
     /// As `touched`, of a route whose cell was just found dead, with its bank stamped.
     #[cold]
     #[inline(never)]
     fn after_death(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
-        let mut line = self.routes.at(route).cell;
-        for _ in 0..TRIES {
-            // or the next point would take the bank for an open one
-            self.bank_at(line, shape).take_stamp_back();
-            line = self.resolve_again(route, shape, tally)?;
+        // or the next point would take the bank for an open one
+        self.bank_at(self.resolver.cell(route), shape).take_stamp_back();
+        let (encoding, index, interval) = (self.encoding(), self.bank, self.interval);
+        self.resolver.after_death(route, &encoding, tally, |slab: &SlabWriter, line| {
+            let cell = slab.run(line, shape.words());
+            let bank = Bank::new(cell, shape, index);
             // another route may have opened it, and its points are in it
-            if self.bank_at(line, shape).interval() == self.interval || self.opens(line, shape) {
-                return Ok(line);
+            let is_open = bank.interval() == interval || cells::open(cell, shape, index, interval) == Touch::Live;
+            if !is_open {
+                bank.take_stamp_back();
             }
-        }
-        self.bank_at(line, shape).take_stamp_back();
-        Err(Reject::Contended)
+            is_open
+        })
+    }
+
+    /// The route of a known series died, and its series may not come back: where a new one's point goes.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn instead(&mut self, route: u32, reason: Reject, tally: &mut Tally) -> Result<u32, Reject> {
+        let encoding = self.encoding();
+        self.resolver.instead(route, reason, &encoding, tally)
     }
 }
 

@@ -77,7 +77,7 @@ impl Ingest {
         if message.is_empty() || flags & NO_RECORDED_VALUE != 0 {
             return;
         }
-        let line = self.routes.at(route).cell;
+        let line = self.resolver.cell(route);
         let Open { kept, scratch, .. } = &mut self.exemplars;
         each(message, number, |exemplar| {
             scratch.clear();
@@ -101,7 +101,7 @@ impl Ingest {
         open.held = !open.kept.is_empty();
         let next = Reservoir::begin(open.kept.interval(), &open.kept);
         let closed = std::mem::replace(&mut open.kept, next);
-        self.registry.close_exemplars(self.core as usize, Arc::new(closed));
+        self.resolver.registry().close_exemplars(self.resolver.core(), Arc::new(closed));
     }
 
     /// The interval stays open after all, because this core was skipped: takes back what `close_exemplars` handed over. A
@@ -109,7 +109,7 @@ impl Ingest {
     pub fn reopen_exemplars(&mut self) {
         let open = &mut self.exemplars;
         if std::mem::replace(&mut open.closed, false) && open.held {
-            open.kept = (*self.registry.exemplars(self.core as usize)).clone();
+            open.kept = (*self.resolver.registry().exemplars(self.resolver.core())).clone();
         }
     }
 }

@@ -17,7 +17,7 @@ impl Ingest {
         point: &HistogramPoint<'_>,
         tally: &mut Tally,
     ) -> Result<(), Reject> {
-        let shape = self.contexts.at(self.routes.at(route).stream).shape;
+        let shape = self.resolver.shape(route);
         let line = self.touched(route, shape, tally)?;
         let times = Times { start: point.start, time: point.time };
         let mut region = std::mem::take(&mut self.region);
@@ -38,14 +38,14 @@ impl Ingest {
         point: &ExponentialPoint<'_>,
         tally: &mut Tally,
     ) -> Result<(), Reject> {
-        let shape = self.contexts.at(self.routes.at(route).stream).shape;
+        let shape = self.resolver.shape(route);
         let line = self.touched(route, shape, tally)?;
         let times = Times { start: point.start, time: point.time };
         let has_value = point.flags & NO_RECORDED_VALUE == 0;
         if has_value {
             fill_exponential(&mut self.scratch.point, point);
         }
-        let bank = Bank::new(self.slab.run(line, shape.words()), shape, self.bank);
+        let bank = Bank::new(self.resolver.slab().run(line, shape.words()), shape, self.bank);
         let loss = exponential_histogram::add(bank, times, has_value, &mut self.scratch, tally)?;
         self.show_loss(loss, route);
         Ok(())

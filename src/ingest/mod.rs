@@ -18,47 +18,36 @@
 //! Bounds: a large request comes in slices (`slices`); what one stages lies in an arena that dies with it. A request has at
 //! most `limits::REQUEST_MESSAGES_MAX` messages.
 
-mod births;
 mod check;
 mod commit;
-mod contexts;
+mod encoding;
 mod exemplars;
-mod follow;
 mod histograms;
-mod misses;
-mod overflow;
 mod regions;
-mod routes;
 mod slices;
 mod stage;
 mod summaries;
-mod tidy;
 mod walk;
 
 use crate::cells::exponential_histogram;
 use crate::identity::attributes::Limits;
-use crate::limits::GROUPS_MAX;
-use crate::model::{Kind, Peer, Temporality};
+use crate::model::{Kind, Temporality};
 use crate::otlp::attributes;
 use crate::otlp::points::{
     self, Attributes, EXEMPLARS_KEY, EXPONENTIAL_ATTRIBUTES_KEY, HISTOGRAM_ATTRIBUTES_KEY, NUMBER_ATTRIBUTES_KEY,
 };
-use crate::series::peers::{Maker, Peers};
+use crate::resolve::{EXPECTED_BYTES, Lags, Lookup, Prediction, Resolver, StreamKey, Target, Waiting};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::wire::{Fault, FaultKind};
 use bumpalo::Bump;
 
 use check::{check_exponential, check_histogram, check_number, reject_of};
-use contexts::{Contexts, StreamKey};
+use encoding::Otlp;
 use exemplars::Open;
-use follow::{EXPECTED_BYTES, Follow};
-use misses::{Lags, MISSES_MAX, Miss, Misses};
-use routes::{NONE, Routes};
 pub use slices::{Slice, Sliced};
-use stage::{Birth, Context, Number, Stage, Target};
+use stage::{Number, Stage, Staged};
 use std::sync::Arc;
-use tidy::Chores;
 use walk::{MetricWalk, Place, Walked};
 
 /// Options of one core's ingest.
@@ -72,19 +61,11 @@ pub struct Options {
 
 /// One core's side of the aggregation.
 pub struct Ingest {
-    core: u16,
     options: Options,
     /// The latest time that a point may have, nanoseconds.
     latest: u64,
-    /// Who sends, and the slot of that peer.
-    peer: Peer,
-    maker_slot: u16,
-    /// Streams of overflow groups.
-    overflow: overflow::Known,
-    registry: Arc<Registry>,
-    slab: SlabWriter,
-    contexts: Contexts,
-    routes: Routes,
+    /// From bytes to cells.
+    resolver: Resolver,
     arena: Bump,
     staged: Vec<Number>,
     /// Number of the interval that is open on this core.
@@ -96,10 +77,6 @@ pub struct Ingest {
     region: Vec<u64>,
     /// Exemplars of the open interval.
     exemplars: Open,
-    /// What is to be put away.
-    chores: Chores,
-    /// Cells that have as many routes as they may have, and were asked for one more.
-    crowded: Vec<u32>,
     /// A request that came in slices is being applied.
     applying: bool,
     /// How large these are.
@@ -109,18 +86,10 @@ pub struct Ingest {
 impl Ingest {
     /// For `core`, whose slab this is. The first interval is number 1, bank 0.
     pub fn new(core: usize, options: Options, registry: Arc<Registry>, slab: SlabWriter) -> Ingest {
-        let state = registry.state().clone();
         Ingest {
-            core: core as u16,
             options,
             latest: u64::MAX,
-            peer: Peer::default(),
-            overflow: overflow::Known::NOTHING,
-            maker_slot: Peers::slot_of(state.hash_one(Peer::default())),
-            registry,
-            slab,
-            contexts: Contexts::new(state),
-            routes: Routes::default(),
+            resolver: Resolver::new(core, registry, slab),
             arena: Bump::new(),
             staged: Vec::new(),
             interval: 1,
@@ -128,8 +97,6 @@ impl Ingest {
             scratch: Default::default(),
             region: Vec::new(),
             exemplars: Open::new(),
-            chores: Chores::default(),
-            crowded: Vec::new(),
             applying: false,
             slice: Slice::default(),
         }
@@ -141,19 +108,6 @@ impl Ingest {
         self.latest = latest;
     }
 
-    /// What is exported now comes from this peer.
-    fn comes_from(&mut self, peer: Peer) {
-        if peer != self.peer {
-            self.peer = peer;
-            self.maker_slot = Peers::slot_of(self.registry.state().hash_one(peer));
-        }
-    }
-
-    /// Who makes what is born now.
-    fn maker(&self) -> Maker {
-        Maker { slot: self.maker_slot, interval: self.interval }
-    }
-
     /// Requests are taken in slices of this size from now on.
     pub const fn slice_by(&mut self, slice: Slice) {
         self.slice = slice;
@@ -161,12 +115,12 @@ impl Ingest {
 
     /// The slab, for the owner's own blocks (the owner of a shard runs on the same thread).
     pub fn slab_mut(&mut self) -> &mut SlabWriter {
-        &mut self.slab
+        self.resolver.slab_mut()
     }
 
     /// The slab.
     pub fn slab(&self) -> &SlabWriter {
-        &self.slab
+        self.resolver.slab()
     }
 
     /// Wall time at which the process started, nanoseconds.
@@ -181,14 +135,33 @@ impl Ingest {
 
     /// Routes held.
     pub fn routes(&self) -> usize {
-        self.routes.len()
+        self.resolver.routes()
     }
 
-    /// The bytes that probably come next.
-    #[inline]
-    fn expected(&self, stream: Option<u32>, guess: u32) -> Option<&[u8]> {
-        let route = self.routes.get(guess)?;
-        (Some(route.stream) == stream).then_some(&*route.bytes)
+    /// How the resolver reads what comes.
+    const fn encoding(&self) -> Otlp {
+        Otlp(self.options.limits)
+    }
+
+    /// Switches to the other bank: the interval `number` is open from now on. Called between two requests, or two slices.
+    /// Begins to put away what died.
+    pub fn switch(&mut self, number: u32) {
+        debug_assert!(number > self.interval, "intervals rise");
+        self.close_exemplars();
+        self.exemplars.begin(number);
+        self.interval = number;
+        self.bank = 1 - self.bank;
+        self.resolver.switch(number);
+    }
+
+    /// Goes on putting away what died; `true` when there is more to do in this interval.
+    pub fn tidy(&mut self) -> bool {
+        self.resolver.tidy()
+    }
+
+    /// Streams that have had no route for `intervals` intervals are freed from now on (`tidy`).
+    pub fn sweep(&mut self, intervals: u32) {
+        self.resolver.sweep(intervals);
     }
 
     fn numbers<'a>(
@@ -210,22 +183,16 @@ impl Ingest {
             key,
             mode,
             pending: None,
-            follow: self.follow(stream, walk),
-            misses: Misses {
-                all: std::mem::take(&mut stage.ring),
-                block: stream.map_or(1, |id| self.contexts.at(id).block.max(1)),
-                ..Misses::default()
-            },
+            prediction: self.predict(stream, walk),
+            waiting: self.resolver.waiting(stream, std::mem::take(&mut stage.ring)),
         };
         let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
             ingest.one_number(message, &mut numbers, walk, arena, stage)
         })?;
-        if let Some(stream) = stream {
-            self.contexts.at_mut(stream).block = numbers.misses.block;
-        }
+        self.resolver.remember(stream, &numbers.waiting);
         self.resolve(Lags::NONE, &mut numbers, walk, arena, stage)?;
-        stage.ring = numbers.misses.all;
-        at.last_route = numbers.follow.last;
+        at.last_route = numbers.prediction.last();
+        stage.ring = numbers.waiting.into_room();
         Ok(walked)
     }
 
@@ -238,63 +205,57 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let Numbers { key, mode, follow, misses, .. } = numbers;
-        let stream = follow.stream;
-        let guessing = misses.may_guess();
-        let expected = if guessing { self.expected(stream, follow.guess) } else { None };
+        let Numbers { key, mode, prediction, waiting, .. } = numbers;
+        let stream = prediction.stream();
+        let guessing = waiting.may_guess();
+        let expected = if guessing { self.resolver.expected(prediction) } else { None };
         let by_bytes = match points::fixed_layout(message) {
             Some((point, rest)) if stream.is_some() => {
                 check_number(&point, *mode, self.latest).ok().map(|staged| (staged, rest))
             }
             _ => None,
         };
-        let miss = match by_bytes {
-            Some((staged, rest)) if expected == Some(rest) => Found::Expected(staged),
-            Some((staged, run)) if run.first() != Some(&EXEMPLARS_KEY) => {
-                Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: false })
+        let found = match by_bytes {
+            Some((number, rest)) if expected == Some(rest) => Found::Expected(number),
+            Some((number, raw)) if raw.first() != Some(&EXEMPLARS_KEY) => {
+                Found::Other(Lookup::new(Staged { number, message, walked: false }, raw))
             }
             _ => match walk_number(message, expected, (key.kind, *mode, self.latest), arena, stage)? {
                 None => return Ok(()),
-                Some((staged, Attributes::Expected)) => {
-                    stage.with_exemplars(&staged, self.staged.len(), message);
-                    Found::Expected(staged)
+                Some((number, Attributes::Expected)) => {
+                    stage.with_exemplars(&number, self.staged.len(), message);
+                    Found::Expected(number)
                 }
-                Some((staged, Attributes::Run(run))) => {
-                    Found::Miss(Miss { staged, run, message, tag: 0, route: NONE, walked: true })
+                Some((number, Attributes::Run(raw))) => {
+                    Found::Other(Lookup::new(Staged { number, message, walked: true }, raw))
                 }
             },
         };
-        let mut miss = match miss {
-            Found::Expected(staged) => {
+        let lookup = match found {
+            Found::Expected(number) => {
                 stage.predicted += 1;
-                self.staged.push(Number { route: follow.guess, ..staged });
-                follow.step(follow.guess, &self.routes, message.len().saturating_sub(points::FIXED));
-                misses.hit();
+                self.staged.push(Number { route: prediction.guess(), ..number });
+                self.resolver.came(prediction, message.len().saturating_sub(points::FIXED));
+                waiting.hit();
                 return Ok(());
             }
-            Found::Miss(miss) => miss,
+            Found::Other(lookup) => lookup,
         };
         stage.lookups += 1;
-        if guessing && let Some(route) = self.skipped_to(follow, miss.run) {
-            misses.hit();
-            stage.with_exemplars(&miss.staged, self.staged.len(), message);
-            self.staged.push(Number { route, ..miss.staged });
+        if guessing && let Some(route) = self.resolver.skipped_to(prediction, lookup.raw) {
+            waiting.hit();
+            stage.with_exemplars(&lookup.point.number, self.staged.len(), message);
+            self.staged.push(Number { route, ..lookup.point.number });
             return Ok(());
         }
-        miss.tag = self.registry.state().hash_one(miss.run) as u32;
-        if let Some(stream) = stream {
-            self.contexts.at(stream).table.prefetch(miss.tag);
-        }
-        if let Some(behind) = misses.push(miss, arena) {
+        if let Some(behind) = self.resolver.begin_look_up(stream, lookup, waiting, arena) {
             self.resolve(behind, numbers, walk, arena, stage)?;
-            numbers.misses.resolved();
+            numbers.waiting.resolved();
         }
         Ok(())
     }
 
-    /// Looks up points whose route was not predicted, in steps, so that their cache misses overlap with each other and
-    /// with the work on the points behind them: the table's slot, the route, then its bytes and cell, then the
-    /// comparison. `behind` says how many of the last points each step leaves for later.
+    /// Looks up points whose route was not predicted, in steps (`Resolver::advance`).
     fn resolve<'a>(
         &mut self,
         behind: Lags,
@@ -303,28 +264,9 @@ impl Ingest {
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let misses = &mut numbers.misses;
-        if let Some(stream) = numbers.follow.stream {
-            let table = &self.contexts.at(stream).table;
-            while misses.looked + behind.look < misses.pushed {
-                let miss = &mut misses.all[misses.looked % MISSES_MAX];
-                miss.route = table.find(miss.tag, |_| true).unwrap_or(NONE);
-                self.routes.prefetch(miss.route);
-                misses.looked += 1;
-            }
-            while misses.fetched + behind.fetch < misses.pushed {
-                let miss = &misses.all[misses.fetched % MISSES_MAX];
-                if let Some(route) = self.routes.get(miss.route) {
-                    self.slab.prefetch(route.cell);
-                    route.bytes.prefetch(miss.run.len());
-                }
-                misses.fetched += 1;
-            }
-        }
-        while numbers.misses.done + behind.compare < numbers.misses.pushed {
-            let miss = numbers.misses.all[numbers.misses.done % MISSES_MAX];
-            numbers.misses.done += 1;
-            self.resolve_one(miss, numbers, walk, arena, stage)?;
+        self.resolver.advance(numbers.prediction.stream(), &mut numbers.waiting, behind);
+        while let Some(lookup) = numbers.waiting.next(behind) {
+            self.resolve_one(lookup, numbers, walk, arena, stage)?;
         }
         Ok(())
     }
@@ -332,21 +274,16 @@ impl Ingest {
     #[inline]
     fn resolve_one<'a>(
         &mut self,
-        miss: Miss<'a>,
+        lookup: Lookup<'a, Staged<'a>>,
         numbers: &mut Numbers<'a>,
         walk: &mut MetricWalk<'a>,
         arena: &'a Bump,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
-        let Numbers { key, mode, follow, pending, .. } = numbers;
-        let Miss { mut staged, mut run, message, tag, route, walked } = miss;
-        let stream = follow.stream;
-        let mut found = match (stream, self.routes.get(route)) {
-            (Some(_), Some(known)) if *known.bytes == *run => Some(route),
-            // another route with the same tag
-            (Some(stream), Some(_)) => self.find(stream, tag, run),
-            _ => None,
-        };
+        let Numbers { key, mode, prediction, pending, .. } = numbers;
+        let stream = prediction.stream();
+        let mut found = self.resolver.known(stream, &lookup);
+        let (Staged { mut number, message, walked }, mut raw) = (lookup.point, lookup.raw);
         if found.is_none() && !walked {
             // new, or of a layout that only looked fixed
             let Some((point, Attributes::Run(attributes))) =
@@ -355,35 +292,28 @@ impl Ingest {
                 stage.lookups -= 1;
                 return Ok(());
             };
-            staged = point;
-            if let Some(stream) = stream.filter(|_| attributes != run) {
-                found = self.find(stream, self.registry.state().hash_one(attributes) as u32, attributes);
+            number = point;
+            if let Some(stream) = stream.filter(|_| attributes != raw) {
+                found = self.resolver.find(stream, attributes);
             }
-            run = attributes;
+            raw = attributes;
         }
         match found {
             Some(route) => {
-                self.learn(follow, route);
-                stage.with_exemplars(&staged, self.staged.len(), message);
-                self.staged.push(Number { route, ..staged });
+                self.resolver.learn(prediction, route);
+                stage.with_exemplars(&number, self.staged.len(), message);
+                self.staged.push(Number { route, ..number });
             }
             None => {
-                if let Some(route) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, key, walk, pending, arena, stage)? {
-                    // what follows it most often came in its place, or before
-                    follow.may_skip = true;
-                    stage.with_exemplars(&staged, self.staged.len(), message);
-                    let flags = staged.flags | stage::BIRTH;
-                    self.staged.push(Number { route, flags, ..staged });
+                if let Some(route) = stage_birth(raw, key, walk, pending, arena, stage)? {
+                    prediction.came_new();
+                    stage.with_exemplars(&number, self.staged.len(), message);
+                    let flags = number.flags | stage::BIRTH;
+                    self.staged.push(Number { route, flags, ..number });
                 }
             }
         }
         Ok(())
-    }
-
-    /// The route of `run` in the stream.
-    #[inline]
-    fn find(&self, stream: u32, tag: u32, run: &[u8]) -> Option<u32> {
-        self.contexts.at(stream).table.find(tag, |id| *self.routes.at(id).bytes == *run)
     }
 
     fn histograms<'a>(
@@ -399,9 +329,9 @@ impl Ingest {
         let mut first = true;
         let mut stream = None;
         let mut pending = None;
-        let mut follow = Follow::new(None, NONE);
+        let mut prediction = Prediction::none();
         let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
-            let mut point = points::histogram(message, ingest.expected(stream, follow.guess), arena)
+            let mut point = points::histogram(message, ingest.resolver.expected(&prediction), arena)
                 .map_err(|f| f.named("HistogramDataPoint"))?;
             if first || point.bounds != key.bounds {
                 // another set of bounds is another stream (M21); the points of one metric nearly always share one
@@ -409,8 +339,8 @@ impl Ingest {
                 key.bounds = point.bounds;
                 pending = None;
                 stream = ingest.stream(walk, &key, stage)?;
-                follow = ingest.follow(stream, walk);
-                point = points::histogram(message, ingest.expected(stream, follow.guess), arena)?;
+                prediction = ingest.predict(stream, walk);
+                point = points::histogram(message, ingest.resolver.expected(&prediction), arena)?;
             }
             if let Err(reason) = check_histogram(&mut point, stream.is_some(), ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
@@ -422,23 +352,23 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.add_histogram(Target::Route(follow.guess), point);
-                    follow.step(follow.guess, &ingest.routes, EXPECTED_BYTES);
+                    stage.add_histogram(Target::Route(prediction.guess()), point);
+                    ingest.resolver.came(&mut prediction, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = ingest.look_up(&mut follow, run) {
+            if let Some(route) = ingest.resolver.look_up(&mut prediction, run) {
                 stage.add_histogram(Target::Route(route), point);
                 return Ok(());
             }
-            if let Some(birth) = stage_birth(run, HISTOGRAM_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
+            if let Some(birth) = stage_birth(run, &key, walk, &mut pending, arena, stage)? {
                 stage.add_histogram(Target::Birth(birth), point);
             }
             Ok(())
         })?;
-        at.last_route = follow.last;
+        at.last_route = prediction.last();
         Ok(walked)
     }
 
@@ -453,9 +383,9 @@ impl Ingest {
     ) -> Result<Walked, Fault> {
         let stream = self.stream(walk, &key, stage)?;
         let mut pending = None;
-        let mut follow = self.follow(stream, walk);
+        let mut prediction = self.predict(stream, walk);
         let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
-            let mut point = points::exponential(message, ingest.expected(stream, follow.guess), arena)
+            let mut point = points::exponential(message, ingest.resolver.expected(&prediction), arena)
                 .map_err(|f| f.named("ExponentialHistogramDataPoint"))?;
             if let Err(reason) = check_exponential(&mut point, ingest.latest, &mut stage.sums_dropped) {
                 if let Attributes::Run(run) = point.attributes {
@@ -467,131 +397,51 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.add_exponential(Target::Route(follow.guess), point);
-                    follow.step(follow.guess, &ingest.routes, EXPECTED_BYTES);
+                    stage.add_exponential(Target::Route(prediction.guess()), point);
+                    ingest.resolver.came(&mut prediction, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = ingest.look_up(&mut follow, run) {
+            if let Some(route) = ingest.resolver.look_up(&mut prediction, run) {
                 stage.add_exponential(Target::Route(route), point);
                 return Ok(());
             }
-            if let Some(birth) = stage_birth(run, EXPONENTIAL_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
+            if let Some(birth) = stage_birth(run, &key, walk, &mut pending, arena, stage)? {
                 stage.add_exponential(Target::Birth(birth), point);
             }
             Ok(())
         })?;
-        at.last_route = follow.last;
+        at.last_route = prediction.last();
         Ok(walked)
-    }
-
-    /// The route after the predicted one, if it is that: a point that left its place is most often followed by what
-    /// followed it before. Tried once between two right predictions, and behind a point that is new.
-    #[inline]
-    fn skipped_to(&mut self, follow: &mut Follow, run: &[u8]) -> Option<u32> {
-        if !std::mem::replace(&mut follow.may_skip, false) {
-            return None;
-        }
-        let stream = follow.stream?;
-        let skipped = self.routes.next(follow.guess);
-        match self.routes.get(skipped) {
-            Some(route) if route.stream == stream && *route.bytes == *run => {
-                self.put_after(follow, skipped);
-                follow.skip(skipped, &self.routes);
-                Some(skipped)
-            }
-            _ => None,
-        }
-    }
-
-    /// Finds the route of `run` in the stream when it is not the predicted one.
-    #[inline]
-    fn look_up(&mut self, follow: &mut Follow, run: &[u8]) -> Option<u32> {
-        let stream = follow.stream?;
-        if let Some(route) = self.skipped_to(follow, run) {
-            return Some(route);
-        }
-        let tag = self.registry.state().hash_one(run) as u32;
-        let found = self.find(stream, tag, run)?;
-        self.learn(follow, found);
-        Some(found)
-    }
-
-    /// Remembers that `found` came here, and goes on behind it.
-    #[inline]
-    fn learn(&mut self, follow: &mut Follow, found: u32) {
-        self.put_after(follow, found);
-        follow.last = found;
-        follow.turn(self.routes.next(found));
-    }
-
-    /// Remembers that `found` came after the last route.
-    #[inline]
-    fn put_after(&mut self, follow: &Follow, found: u32) {
-        match (follow.last, follow.stream) {
-            (NONE, Some(stream)) => self.contexts.at_mut(stream).first = found,
-            (NONE, None) => {}
-            (last, _) => self.routes.put_next(last, found),
-        }
     }
 }
 
 /// Stages the birth of a route: its attributes are validated here, so that commit cannot fault. Its place in
-/// `Stage.births`; nothing if the attributes are not acceptable.
+/// `Stage.pending`; nothing if the attributes are not acceptable.
 #[cold]
 #[inline(never)]
 fn stage_birth<'a>(
-    run: &'a [u8],
-    key_byte: u8,
+    raw: &'a [u8],
     key: &StreamKey<'a>,
     walk: &MetricWalk<'a>,
-    pending: &mut Option<u32>,
+    context: &mut Option<u32>,
     arena: &'a Bump,
     stage: &mut Stage<'a>,
 ) -> Result<Option<u32>, Fault> {
-    // the same series again, one behind the other: it is born once
-    if let (Some(context), Some(last)) = (*pending, stage.births.last())
-        && last.context == context
-        && last.raw == run
-    {
-        return Ok(Some(stage.births.len() as u32 - 1));
+    if let Some(birth) = stage.pending.again(*context, raw) {
+        return Ok(Some(birth));
     }
-    stage.coded += run.len();
-    let mut normal = run;
-    if !attributes::is_normal(run, key_byte, stage.limits) {
-        let mut other = Vec::with_capacity(run.len());
-        if let Err(bad) = attributes::normalise(run, key_byte, stage.limits, &mut other)? {
+    stage.coded += raw.len();
+    let of = (&walk.resource, &walk.scope, key);
+    match stage.pending.add(raw, of, context, &Otlp(stage.limits), arena)? {
+        Ok(birth) => Ok(Some(birth)),
+        Err(bad) => {
             stage.reject(key.kind, reject_of(bad), 1);
-            return Ok(None);
-        }
-        if other != run {
-            normal = arena.alloc_slice_copy(&other);
+            Ok(None)
         }
     }
-    let context = match *pending {
-        Some(context) => context,
-        None => {
-            // a metric that comes again, one behind the other, is one stream, and keeps its longest description
-            let is_again = stage.contexts.last_mut().is_some_and(|last| {
-                let again = last.resource.is_in_place_of(&walk.resource)
-                    && last.scope.is_in_place_of(&walk.scope)
-                    && last.key.is_same_stream(key);
-                if again && last.key.metric.description.len() < key.metric.description.len() {
-                    last.key.metric.description = key.metric.description;
-                }
-                again
-            });
-            if !is_again {
-                let (resource, scope) = (walk.resource, walk.scope);
-                stage.contexts.push(Context { resource, scope, key: *key, stream: NONE, overflows: false });
-            }
-            *pending.insert(stage.contexts.len() as u32 - 1)
-        }
-    };
-    stage.births.push(Birth { context, raw: run, normal, hash: None, route: NONE });
-    Ok(Some(stage.births.len() as u32 - 1))
 }
 
 /// Walks a number point; nothing if it is rejected.
@@ -625,15 +475,15 @@ fn walk_number<'a>(
 struct Numbers<'a> {
     key: StreamKey<'a>,
     mode: u32,
-    /// Where the stream stands in `Stage.contexts`, once something is to be born in it.
+    /// Where the stream stands in `Stage.pending`, once something is to be born in it.
     pending: Option<u32>,
-    follow: Follow,
-    misses: Misses<'a>,
+    prediction: Prediction,
+    waiting: Waiting<'a, Staged<'a>>,
 }
 
 enum Found<'a> {
     Expected(Number),
-    Miss(Miss<'a>),
+    Other(Lookup<'a, Staged<'a>>),
 }
 
 /// Turns a fault into words for the client: what, in which field, near which byte.
@@ -647,6 +497,3 @@ pub fn explain(fault: &Fault, body: &[u8]) -> String {
         _ => format!("malformed ExportMetricsServiceRequest ({} bytes, {left} left there): {fault}", body.len()),
     }
 }
-
-/// Streams one core may hold: each group in both temporalities.
-const STREAMS_MAX: usize = 2 * GROUPS_MAX;

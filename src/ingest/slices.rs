@@ -103,7 +103,7 @@ impl Ingest {
             }
             (self.applying, part.phase) = (true, Phase::Applying);
         }
-        self.comes_from(origin.peer);
+        self.resolver.comes_from(origin.peer);
         let mut arena = std::mem::take(&mut self.arena);
         self.staged.clear();
         let done = self.slice(origin, body, part, &arena, tally);
@@ -203,7 +203,7 @@ impl Sliced {
                 None => self.rejected.push((kind, reason, n, example)),
             }
         }
-        self.cut = self.cut.take().or(stage.cut);
+        self.cut = self.cut.take().or(stage.pending.into_cut());
     }
 
     fn answer(&mut self) -> Receipt {

@@ -2,16 +2,14 @@
 //!
 //! Knows points and why they were rejected; does not know cells.
 
-use super::contexts::StreamKey;
-use super::misses::Miss;
 use crate::examples::example;
 use crate::identity::attributes::Limits;
 use crate::limits::REQUEST_MESSAGES_MAX;
-use crate::model::{Kind, Reject, TypeHints};
+use crate::model::{Kind, Reject};
 use crate::otlp::cut::{CutHead, Cutter};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
-use crate::otlp::request::Head;
 use crate::otlp::summaries::SummaryPoint;
+use crate::resolve::{About, Lookup, Pending, Target};
 use crate::wire::{Fault, FaultKind};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
@@ -31,6 +29,15 @@ pub(super) struct Number {
     pub time: u64,
 }
 
+/// A number whose route is looked up.
+#[derive(Clone, Copy)]
+pub(super) struct Staged<'a> {
+    pub(super) number: Number,
+    pub(super) message: &'a [u8],
+    /// Its attributes were found by a walk, and are not only what would be them if they were known.
+    pub(super) walked: bool,
+}
+
 /// `Number.flags`: the value is a double.
 pub(super) const DOUBLE: u32 = 1;
 /// `Number.flags`: the point has no recorded value.
@@ -42,7 +49,7 @@ pub(super) const CUMULATIVE: u32 = 8;
 /// `Number.flags`: monotonic.
 pub(super) const MONOTONIC: u32 = 16;
 
-/// `Number.flags`: it has no route yet; `route` is the place in `Stage.births`.
+/// `Number.flags`: it has no route yet; `route` is the place in `Stage.pending`.
 pub(super) const BIRTH: u32 = 32;
 
 /// `Number.flags`: it has exemplars; the message is in `Stage.exemplars`.
@@ -69,30 +76,6 @@ const BYTE_NS: u64 = 1;
 /// attributes that are put into their one encoding so many times as much.
 const CODED: usize = 8;
 
-/// Where a point goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    /// To a route that was there.
-    Route(u32),
-    /// To the route of `Stage.births` at this place.
-    Birth(u32),
-}
-
-/// The stream of points that had no route.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Context<'a> {
-    /// Resource part.
-    pub resource: Head<'a>,
-    /// Scope part.
-    pub scope: Head<'a>,
-    /// The rest.
-    pub key: StreamKey<'a>,
-    /// Set once it is resolved.
-    pub stream: u32,
-    /// The stream is that of an overflow group.
-    pub overflows: bool,
-}
-
 /// A resource, a scope or a metric that is read in steps.
 #[derive(Debug)]
 pub(super) enum Long {
@@ -118,41 +101,24 @@ pub(super) enum List {
     Summaries,
 }
 
-/// A route that must be made for a point.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Birth<'a> {
-    /// Index into `Stage.contexts`.
-    pub context: u32,
-    /// Attributes as they came.
-    pub raw: &'a [u8],
-    /// Attributes normalised.
-    pub normal: &'a [u8],
-    /// The series' hash, once its group is known.
-    pub hash: Option<u64>,
-    /// Its route, once it is made.
-    pub route: u32,
-}
-
 /// One request under examination. What has no lifetime lives in `Ingest::staged`.
 pub(super) struct Stage<'a> {
     /// What texts and attributes may be.
     pub limits: Limits,
     /// Routes to be made.
-    pub births: ArenaVec<'a, Birth<'a>>,
-    /// Their streams.
-    pub contexts: ArenaVec<'a, Context<'a>>,
+    pub(super) pending: Pending<'a>,
     /// Room for points on their way through a look-up, one metric after the other.
-    pub(super) ring: &'a mut [Miss<'a>],
+    pub(super) ring: &'a mut [Lookup<'a, Staged<'a>>],
     /// Streams whose description is longer than any before, or whose type nobody knows, as was not said before.
-    pub descriptions: ArenaVec<'a, (u32, &'a [u8], TypeHints)>,
+    pub(super) descriptions: ArenaVec<'a, (u32, About<'a>)>,
     /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
     pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.
-    pub histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
+    pub(super) histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
     /// Exponential histograms in their order.
-    pub exponentials: ArenaVec<'a, (Target, ExponentialPoint<'a>)>,
+    pub(super) exponentials: ArenaVec<'a, (Target, ExponentialPoint<'a>)>,
     /// Summaries in their order.
-    pub summaries: ArenaVec<'a, (Target, SummaryPoint<'a>)>,
+    pub(super) summaries: ArenaVec<'a, (Target, SummaryPoint<'a>)>,
     /// The order of the lists' points among each other: up to which place of which list, one after the other.
     pub runs: ArenaVec<'a, (List, usize)>,
     /// Resources, scopes, metrics and points so far.
@@ -176,8 +142,6 @@ pub(super) struct Stage<'a> {
     pub points: [u64; 5],
     /// Rejected points by kind and reason, and what the first one was of; small and mostly empty.
     pub rejected: Vec<(Kind, Reject, u64, String)>,
-    /// What was cut, for the answer: the first one.
-    pub cut: Option<String>,
     /// Resource and name of the metric being walked.
     pub current: (&'a [u8], &'a [u8]),
     /// Points looked up.
@@ -193,8 +157,7 @@ impl<'a> Stage<'a> {
     pub(super) fn new(arena: &'a Bump, messages: u64, limits: Limits) -> Stage<'a> {
         Stage {
             limits,
-            births: ArenaVec::new_in(arena),
-            contexts: ArenaVec::new_in(arena),
+            pending: Pending::new(arena),
             ring: &mut [],
             descriptions: ArenaVec::new_in(arena),
             exemplars: ArenaVec::new_in(arena),
@@ -212,7 +175,6 @@ impl<'a> Stage<'a> {
             joined: arena.allocated_bytes(),
             points: [0; 5],
             rejected: Vec::new(),
-            cut: None,
             current: (&[], &[]),
             lookups: 0,
             predicted: 0,
@@ -234,8 +196,8 @@ impl<'a> Stage<'a> {
             + self.exponentials.len() as u64 * EXPONENTIAL_NS
             + self.summaries.len() as u64 * SUMMARY_NS;
         let found = self.lookups * LOOKUP_NS
-            + self.births.len() as u64 * BIRTH_NS
-            + self.contexts.len() as u64 * STREAM_NS
+            + self.pending.births() as u64 * BIRTH_NS
+            + self.pending.streams() as u64 * STREAM_NS
             + (self.walked + self.coded * CODED) as u64 * BYTE_NS;
         self.heads * HEAD_NS + numbers as u64 * NUMBER_NS + others + found
     }

@@ -4,7 +4,7 @@
 //! bank (`cells`).
 
 use super::check::check_summary;
-use super::{EXPECTED_BYTES, Ingest, MetricWalk, Place, Walked, stage_birth};
+use super::{Ingest, MetricWalk, Place, Walked, stage_birth};
 use crate::aggregate::summary::{self, REGION};
 use crate::cells::{self, Shape};
 use crate::identity::attributes::Limits;
@@ -13,11 +13,11 @@ use crate::model::Reject;
 use crate::otlp::attributes;
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
 use crate::otlp::summaries::{SummaryPoint, summary as read};
+use crate::resolve::{EXPECTED_BYTES, StreamKey, Target};
 use crate::wire::Fault;
 use bumpalo::Bump;
 
-use super::contexts::StreamKey;
-use super::stage::{Stage, Target};
+use super::stage::Stage;
 
 impl Ingest {
     pub(super) fn summaries<'a>(
@@ -31,10 +31,10 @@ impl Ingest {
     ) -> Result<Walked, Fault> {
         let stream = self.stream(walk, &key, stage)?;
         let mut pending = None;
-        let mut follow = self.follow(stream, walk);
+        let mut prediction = self.predict(stream, walk);
         let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
             let point =
-                read(message, ingest.expected(stream, follow.guess), arena).map_err(|f| f.named("SummaryDataPoint"))?;
+                read(message, ingest.resolver.expected(&prediction), arena).map_err(|f| f.named("SummaryDataPoint"))?;
             if let Err(reason) = check_summary(&point, ingest.latest) {
                 if let Attributes::Run(run) = point.attributes {
                     let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, Limits::DEFAULT, &mut Vec::new())?;
@@ -45,23 +45,23 @@ impl Ingest {
             let run = match point.attributes {
                 Attributes::Expected => {
                     stage.predicted += 1;
-                    stage.add_summary(Target::Route(follow.guess), point);
-                    follow.step(follow.guess, &ingest.routes, EXPECTED_BYTES);
+                    stage.add_summary(Target::Route(prediction.guess()), point);
+                    ingest.resolver.came(&mut prediction, EXPECTED_BYTES);
                     return Ok(());
                 }
                 Attributes::Run(run) => run,
             };
             stage.lookups += 1;
-            if let Some(route) = ingest.look_up(&mut follow, run) {
+            if let Some(route) = ingest.resolver.look_up(&mut prediction, run) {
                 stage.add_summary(Target::Route(route), point);
                 return Ok(());
             }
-            if let Some(birth) = stage_birth(run, NUMBER_ATTRIBUTES_KEY, &key, walk, &mut pending, arena, stage)? {
+            if let Some(birth) = stage_birth(run, &key, walk, &mut pending, arena, stage)? {
                 stage.add_summary(Target::Birth(birth), point);
             }
             Ok(())
         })?;
-        at.last_route = follow.last;
+        at.last_route = prediction.last();
         Ok(walked)
     }
 

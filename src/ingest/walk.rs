@@ -13,16 +13,14 @@
 
 use super::Ingest;
 use super::check::{check_head, check_metric};
-use super::contexts::StreamKey;
-use super::follow::Follow;
-use super::routes::NONE;
 use super::stage::{List, Long, Stage};
 use crate::limits::{EXPORT_SLICE_NS, HEAD_BYTES_WHOLE, MESSAGE_BYTES_MAX, STAGE_SLICE_BYTES, UNIT_BYTES_MAX};
-use crate::model::{Kind, Reject, Temporality, TypeHints};
+use crate::model::{Kind, Reject, Temporality};
 use crate::otlp::check::check_point;
 use crate::otlp::cut::{Cutter, Root};
 use crate::otlp::request::{self, DataHead, Each, Head, MetricHead};
 use crate::otlp::schema::Message;
+use crate::resolve::{About, EnvelopeKey, NONE, Prediction, StreamKey};
 use crate::wire::{Fault, check_utf8};
 use bumpalo::Bump;
 
@@ -102,7 +100,7 @@ struct HeadPlace([(usize, usize); 2]);
 
 impl HeadPlace {
     /// Nothing if they came in parts and were joined elsewhere.
-    fn of(head: &Head<'_>, message: &[u8]) -> Option<HeadPlace> {
+    fn of(head: &EnvelopeKey<'_>, message: &[u8]) -> Option<HeadPlace> {
         let place = |part: &[u8]| {
             let from = part.as_ptr().addr().wrapping_sub(message.as_ptr().addr());
             let is_inside = from <= message.len() && part.len() <= message.len() - from;
@@ -111,9 +109,9 @@ impl HeadPlace {
         Some(HeadPlace([place(head.bytes)?, place(head.schema_url)?]))
     }
 
-    fn head(self, message: &[u8]) -> Head<'_> {
+    fn head(self, message: &[u8]) -> EnvelopeKey<'_> {
         let [bytes, schema_url] = self.0.map(|(from, length)| &message[from..from + length]);
-        Head { bytes, schema_url, is_cut: false }
+        EnvelopeKey { bytes, schema_url, is_cut: false }
     }
 }
 
@@ -132,14 +130,17 @@ fn head_of<'a>(
     (place, checked): (&mut Option<HeadPlace>, &mut bool),
     (arena, room_ns): (&'a Bump, u64),
     stage: &mut Stage<'a>,
-) -> Result<Option<Head<'a>>, Fault> {
+) -> Result<Option<EnvelopeKey<'a>>, Fault> {
     if let Some(place) = place {
         return Ok(Some(place.head(message)));
     }
     let before = arena.allocated_bytes();
     let mut head = None;
     if stage.longs[level].is_none() {
-        head = request::head(message, arena)?;
+        head = request::head(message, arena)?.map(|head| {
+            let Head { bytes, schema_url, is_cut } = head;
+            EnvelopeKey { bytes, schema_url, is_cut }
+        });
         *place = head.as_ref().and_then(|head| HeadPlace::of(head, message));
     }
     if head.is_none() {
@@ -158,12 +159,12 @@ fn long_head<'a>(
     (level, root): (usize, Root),
     (arena, room_ns): (&'a Bump, u64),
     stage: &mut Stage<'a>,
-) -> Result<Option<Head<'a>>, Fault> {
+) -> Result<Option<EnvelopeKey<'a>>, Fault> {
     if !read_long(message, (level, root), room_ns, stage)? {
         return Ok(None);
     }
     let Some(Long::Read(cut)) = &stage.longs[level] else { return Ok(None) };
-    Ok(Some(Head {
+    Ok(Some(EnvelopeKey {
         bytes: arena.alloc_slice_copy(&cut.bytes),
         schema_url: arena.alloc_slice_copy(&cut.schema_url),
         is_cut: cut.is_cut,
@@ -192,20 +193,19 @@ fn read_long(message: &[u8], (level, root): (usize, Root), room_ns: u64, stage: 
 
 /// What is known of the resource at hand.
 struct ResourceWalk<'a> {
-    head: Head<'a>,
+    head: EnvelopeKey<'a>,
     /// It was looked for; what was found.
     found: Option<Option<u32>>,
 }
 
 /// What is known of the metric at hand.
 pub(super) struct MetricWalk<'a> {
-    pub(super) resource: Head<'a>,
-    pub(super) scope: Head<'a>,
+    pub(super) resource: EnvelopeKey<'a>,
+    pub(super) scope: EnvelopeKey<'a>,
     scope_id: Option<u32>,
     last_stream: u32,
-    /// A stream, its description and what is said of its type, one of which is news, and how many points were staged
-    /// before it.
-    news: Option<(u32, &'a [u8], TypeHints, usize)>,
+    /// A stream, what came with it that is news, and how many points were staged before it.
+    news: Option<(u32, About<'a>, usize)>,
     /// The route of the last point, if the walk goes on in the midst of a metric.
     last_route: u32,
     /// The texts of the metric at hand are checked.
@@ -213,9 +213,9 @@ pub(super) struct MetricWalk<'a> {
 }
 
 impl MetricWalk<'_> {
-    /// Checks the texts of the metric at hand, once.
-    fn check(&mut self, metric: &MetricHead<'_>) -> Result<(), Fault> {
-        if std::mem::replace(&mut self.is_checked, true) { Ok(()) } else { check_metric(metric) }
+    /// Checks name, description and unit of the metric at hand, once.
+    fn check(&mut self, texts: (&[u8], &[u8], &[u8])) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.is_checked, true) { Ok(()) } else { check_metric(texts) }
     }
 }
 
@@ -349,7 +349,7 @@ impl Ingest {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let head = resource.head;
-        let known = *resource.found.get_or_insert_with(|| self.contexts.resource(at.last_resource, &head));
+        let known = *resource.found.get_or_insert_with(|| self.resolver.resource(at.last_resource, &head));
         if known.is_none() && !std::mem::replace(&mut at.resource_coded, true) {
             stage.coded += HEAD_CODED * head.bytes.len();
         }
@@ -357,7 +357,7 @@ impl Ingest {
             check_head(&head, Message::Resource, "Resource")?;
         }
         at.resource_checked = true;
-        walk.scope_id = known.and_then(|resource| self.contexts.scope(resource, at.last_scope, &walk.scope));
+        walk.scope_id = known.and_then(|resource| self.resolver.scope(resource, at.last_scope, &walk.scope));
         if walk.scope_id.is_none() && !std::mem::replace(&mut at.scope_coded, true) {
             stage.coded += HEAD_CODED * walk.scope.bytes.len();
         }
@@ -396,7 +396,7 @@ impl Ingest {
         stage.current = (walk.resource.bytes, metric.name);
         let Some((kind, data)) = metric.data else {
             stage.walked += message.len().min(HEAD_BYTES_WHOLE);
-            walk.check(&metric)?;
+            walk.check((metric.name, metric.description, metric.unit))?;
             at.depth = 2;
             return Ok(Walked::All);
         };
@@ -471,7 +471,7 @@ impl Ingest {
             temporality.err()
         };
         if head.points == 0 || refused.is_some() {
-            walk.check(&metric)?;
+            walk.check((metric.name, metric.description, metric.unit))?;
             let from = at.point;
             let walked = self.each_point(data, at, arena, stage, |_, message, stage| {
                 stage.pass();
@@ -483,7 +483,9 @@ impl Ingest {
             return Ok(walked);
         }
         let key = StreamKey {
-            metric: MetricHead { data: None, ..metric },
+            name: metric.name,
+            unit: metric.unit,
+            about: About { description: metric.description, hints: metric.hints },
             kind,
             temporality: temporality.unwrap_or(Temporality::Cumulative),
             monotonic: head.monotonic,
@@ -534,14 +536,8 @@ impl Ingest {
     }
 
     /// The order that a stream's points probably come in, from its beginning, or from where the walk was left.
-    pub(super) fn follow(&self, stream: Option<u32>, walk: &mut MetricWalk<'_>) -> Follow {
-        let mut follow = Follow::new(stream, stream.map_or(NONE, |id| self.contexts.at(id).first));
-        let last = std::mem::replace(&mut walk.last_route, NONE);
-        if self.routes.get(last).is_some_and(|route| Some(route.stream) == stream) {
-            follow.last = last;
-            follow.turn(self.routes.next(last));
-        }
-        follow
+    pub(super) fn predict(&self, stream: Option<u32>, walk: &mut MetricWalk<'_>) -> Prediction {
+        self.resolver.predict(stream, std::mem::replace(&mut walk.last_route, NONE))
     }
 
     /// Whether enough is staged for one go.
@@ -560,22 +556,18 @@ impl Ingest {
         stage: &mut Stage<'a>,
     ) -> Result<Option<u32>, Fault> {
         self.described(walk, stage);
-        let known = walk.scope_id.and_then(|scope| self.contexts.stream(scope, walk.last_stream, key));
+        let known = walk.scope_id.and_then(|scope| self.resolver.stream(scope, walk.last_stream, key));
         match known {
             Some(id) => {
                 walk.last_stream = id;
-                let stream = self.contexts.at_mut(id);
-                stream.used = self.interval;
-                let description = key.metric.description;
                 if !std::mem::replace(&mut walk.is_checked, true) {
-                    check_utf8(description).map_err(|f| f.named("Metric.description"))?;
+                    check_utf8(key.about.description).map_err(|f| f.named("Metric.description"))?;
                 }
-                let hints = key.metric.hints;
-                if description.len() > stream.described || !stream.hints.say(hints) {
-                    walk.news = Some((id, description, hints, self.staged.len() + stage.staged()));
+                if self.resolver.is_news(id, &key.about) {
+                    walk.news = Some((id, key.about, self.staged.len() + stage.staged()));
                 }
             }
-            None => walk.check(&key.metric)?,
+            None => walk.check((key.name, key.about.description, key.unit))?,
         }
         Ok(known)
     }
@@ -584,10 +576,10 @@ impl Ingest {
     /// of it was staged.
     #[inline]
     fn described<'a>(&self, walk: &mut MetricWalk<'a>, stage: &mut Stage<'a>) {
-        if let Some((stream, description, hints, before)) = walk.news.take()
+        if let Some((stream, about, before)) = walk.news.take()
             && self.staged.len() + stage.staged() > before
         {
-            stage.descriptions.push((stream, description, hints));
+            stage.descriptions.push((stream, about));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::sync::thin::ThinBytes;
 use std::collections::BTreeSet;
 
 /// No route.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// One way into a cell.
 #[derive(Debug)]

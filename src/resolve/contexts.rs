@@ -9,14 +9,14 @@
 //! 1. The parts of a context have been validated and found acceptable before it was made.
 //! 2. `next` and `first` are hints: the bytes are compared.
 //!
-//! Bounds: `limits::GROUPS_MAX` streams a core, twice; a context is freed when nothing lies under it any more. Their bytes
+//! Bounds: `STREAMS_MAX` streams a core; a context is freed when nothing lies under it any more. Their bytes
 //! are counted.
 
 use super::routes::{NONE, Table};
 use crate::cells::Shape;
 use crate::identity::Set;
+use crate::limits::GROUPS_MAX;
 use crate::model::{Kind, Temporality, TypeHints};
-use crate::otlp::request::{Head, MetricHead};
 use crate::places;
 use crate::series::Group;
 use hashbrown::HashTable;
@@ -39,19 +39,55 @@ pub(super) struct Envelope {
     live: bool,
 }
 
-/// How a stream is told from its siblings.
+/// A resource or a scope as its front end has it: bytes by which it is found again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StreamKey<'a> {
-    /// Name and unit; the description, and what is said of its type, which identify nothing.
-    pub metric: MetricHead<'a>,
+pub(crate) struct EnvelopeKey<'a> {
+    /// Its message.
+    pub bytes: &'a [u8],
+    /// Its schema URL.
+    pub schema_url: &'a [u8],
+    /// It was longer, and was cut to the limits.
+    pub is_cut: bool,
+}
+
+impl EnvelopeKey<'_> {
+    /// Whether both are the same bytes of one request: they lie in the same place.
+    pub(super) fn is_in_place_of(&self, other: &EnvelopeKey<'_>) -> bool {
+        std::ptr::eq(self.bytes, other.bytes) && std::ptr::eq(self.schema_url, other.schema_url)
+    }
+}
+
+/// How a stream is told from its siblings, and what comes with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamKey<'a> {
+    /// The metric's name.
+    pub name: &'a [u8],
+    /// Its unit.
+    pub unit: &'a [u8],
     /// Data kind.
     pub kind: Kind,
     /// Input temporality; gauges have `Cumulative`.
     pub temporality: Temporality,
-    /// `Sum.is_monotonic`
+    /// Of a sum, that it only grows.
     pub monotonic: bool,
-    /// Bounds of an explicit histogram, packed.
+    /// Bounds of an explicit histogram: doubles, little-endian, one behind the other.
     pub bounds: &'a [u8],
+    /// What identifies nothing.
+    pub about: About<'a>,
+}
+
+/// What comes with a metric and identifies nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    /// Its description.
+    pub description: &'a [u8],
+    /// What is said of its type.
+    pub hints: TypeHints,
+}
+
+impl About<'_> {
+    /// Nothing is said.
+    pub(crate) const NOTHING: About<'static> = About { description: &[], hints: TypeHints::NONE };
 }
 
 impl StreamKey<'_> {
@@ -60,11 +96,20 @@ impl StreamKey<'_> {
         self.kind == other.kind
             && self.temporality == other.temporality
             && self.monotonic == other.monotonic
-            && self.metric.name == other.metric.name
-            && self.metric.unit == other.metric.unit
+            && self.name == other.name
+            && self.unit == other.unit
             && self.bounds == other.bounds
     }
+
+    /// The bounds as numbers.
+    pub(super) fn bounds(&self) -> Vec<f64> {
+        let (bounds, _) = self.bounds.as_chunks::<8>();
+        bounds.iter().map(|bound| f64::from_le_bytes(*bound)).collect()
+    }
 }
+
+/// Streams that one core may hold: each group in both temporalities.
+pub(super) const STREAMS_MAX: usize = 2 * GROUPS_MAX;
 
 /// One metric of one scope in one temporality.
 #[derive(Debug)]
@@ -72,9 +117,9 @@ pub(super) struct Stream {
     hash: u64,
     /// The scope it is of.
     pub scope: u32,
-    /// `Metric.name`
+    /// The metric's name.
     pub name: Box<[u8]>,
-    /// `Metric.unit`
+    /// Its unit.
     pub unit: Box<[u8]>,
     bounds: Box<[u8]>,
     next: u32,
@@ -83,7 +128,7 @@ pub(super) struct Stream {
     pub kind: Kind,
     /// Input temporality.
     pub temporality: Temporality,
-    /// `Sum.is_monotonic`
+    /// Of a sum, that it only grows.
     pub monotonic: bool,
     /// Shape of its cells.
     pub shape: Shape,
@@ -114,8 +159,8 @@ impl Stream {
             && self.kind == key.kind
             && self.temporality == key.temporality
             && self.monotonic == key.monotonic
-            && *self.name == *key.metric.name
-            && *self.unit == *key.metric.unit
+            && *self.name == *key.name
+            && *self.unit == *key.unit
             && *self.bounds == *key.bounds
     }
 }
@@ -144,7 +189,7 @@ pub(super) struct Contexts {
 /// Where the bytes of a head lie, which stay where they are as long as their request: equal places have equal bytes.
 type Place = (usize, usize, usize, usize);
 
-fn place(head: &Head<'_>) -> Place {
+fn place(head: &EnvelopeKey<'_>) -> Place {
     (head.bytes.as_ptr().addr(), head.bytes.len(), head.schema_url.as_ptr().addr(), head.schema_url.len())
 }
 
@@ -168,7 +213,7 @@ impl Stream {
     }
 }
 
-fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &Head<'_>) -> bool {
+fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &EnvelopeKey<'_>) -> bool {
     all.get(id as usize)
         .is_some_and(|e| e.live && e.parent == parent && *e.bytes == *head.bytes && *e.schema_url == *head.schema_url)
 }
@@ -209,20 +254,20 @@ impl Contexts {
         self.bytes
     }
 
-    fn head_hash(&self, parent: u32, head: &Head<'_>) -> u64 {
+    fn head_hash(&self, parent: u32, head: &EnvelopeKey<'_>) -> u64 {
         self.state.hash_one((parent, head.bytes, head.schema_url))
     }
 
     fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u64 {
         // all that `is` compares: what differs in nothing else must not share one hash
-        let MetricHead { name, unit, .. } = key.metric;
+        let StreamKey { name, unit, .. } = *key;
         let kind = (key.kind as u8, key.temporality as u8, key.monotonic);
         self.state.hash_one((scope, name, unit, key.bounds, kind))
     }
 
     /// The resource with these bytes; `last` is the one before it in this request.
     #[inline]
-    pub(super) fn resource(&mut self, last: u32, head: &Head<'_>) -> Option<u32> {
+    pub(super) fn resource(&mut self, last: u32, head: &EnvelopeKey<'_>) -> Option<u32> {
         let guess = self.resources.get(last as usize).map_or(self.first_resource, |r| r.next);
         if envelope_is(&self.resources, guess, NONE, head) {
             return Some(guess);
@@ -238,7 +283,7 @@ impl Contexts {
 
     /// The scope with these bytes in `resource`; `last` is the one before it there.
     #[inline]
-    pub(super) fn scope(&mut self, resource: u32, last: u32, head: &Head<'_>) -> Option<u32> {
+    pub(super) fn scope(&mut self, resource: u32, last: u32, head: &EnvelopeKey<'_>) -> Option<u32> {
         let guess = match self.scopes.get(last as usize) {
             Some(last) => last.next,
             None => self.resources[resource as usize].first,
@@ -296,7 +341,7 @@ impl Contexts {
         free: &mut Vec<u32>,
         table: &mut HashTable<u32>,
         (hash, parent): (u64, u32),
-        head: &Head<'_>,
+        head: &EnvelopeKey<'_>,
         set: Arc<Set>,
     ) -> u32 {
         let new = Envelope {
@@ -362,7 +407,7 @@ impl Contexts {
     /// one is entered. Invariant 1 is the caller's.
     pub(super) fn enter_resource<E>(
         &mut self,
-        head: &Head<'_>,
+        head: &EnvelopeKey<'_>,
         set: impl FnOnce() -> Result<Arc<Set>, E>,
     ) -> Result<u32, E> {
         let place = place(head);
@@ -391,7 +436,7 @@ impl Contexts {
     pub(super) fn enter_scope<E>(
         &mut self,
         resource: u32,
-        head: &Head<'_>,
+        head: &EnvelopeKey<'_>,
         set: impl FnOnce() -> Result<Arc<Set>, E>,
     ) -> Result<u32, E> {
         let place = place(head);
@@ -436,8 +481,8 @@ impl Contexts {
         let new = Stream {
             hash,
             scope: scope_id,
-            name: key.metric.name.into(),
-            unit: key.metric.unit.into(),
+            name: key.name.into(),
+            unit: key.unit.into(),
             bounds: key.bounds.into(),
             next: NONE,
             live: true,
@@ -451,8 +496,8 @@ impl Contexts {
             newest: NONE,
             block: 1,
             used: 0,
-            described: key.metric.description.len(),
-            hints: key.metric.hints,
+            described: key.about.description.len(),
+            hints: key.about.hints,
         };
         let id = places::put(&mut self.streams, &mut self.stream_free, new);
         self.bytes += self.streams[id as usize].bytes();

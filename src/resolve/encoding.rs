@@ -1,0 +1,50 @@
+//! How a front end's bytes are read when something is born of them.
+//!
+//! Knows what is asked of a front end; does not know one.
+
+use super::contexts::EnvelopeKey;
+use crate::identity::attributes::Bad;
+use crate::model::{Kind, Reject};
+use std::borrow::Cow;
+
+/// A front end's encoding of attributes and texts. Bytes that were read once and are equal mean the same.
+pub(crate) trait Encoding {
+    /// What is wrong with bytes that are no message of it.
+    type Fault: std::fmt::Debug;
+
+    /// Reads the attributes of a point of this kind: as a normalised run (`identity::attributes`), which is appended to `out`
+    /// unless it is `raw` itself.
+    fn attributes(&self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) -> Result<Result<Run, Bad>, Self::Fault>;
+
+    /// What a resource, whose bytes were found sound, says.
+    fn resource(&self, key: &EnvelopeKey<'_>) -> Result<Said, Reject>;
+
+    /// What a scope, whose bytes were found sound, says.
+    fn scope(&self, key: &EnvelopeKey<'_>) -> Result<Said, Reject>;
+
+    /// A schema URL, which was found sound, as much of it as is kept.
+    fn schema_url<'a>(&self, text: &'a [u8]) -> Cow<'a, str>;
+
+    /// A description, which was found sound, as much of it as is kept.
+    fn description<'a>(&self, text: &'a [u8]) -> &'a str;
+}
+
+/// Where the normalised run of some attributes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// The bytes are it.
+    Raw,
+    /// It was written.
+    Written,
+}
+
+/// What a resource or a scope says.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// A scope's name and version, encoded; of a resource nothing.
+    pub head: Vec<u8>,
+    /// Its attributes, normalised.
+    pub run: Vec<u8>,
+    /// Texts and attributes that were over the limits, and cut.
+    pub cut: u64,
+}

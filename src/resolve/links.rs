@@ -1,0 +1,216 @@
+//! Which routes lead into which cell of this core.
+//!
+//! Knows routes, and the cells of this core's slab by their lines; does not know what a cell holds but for its head, nor
+//! how a series comes to be.
+//!
+//! The head of a cell has the newest route into it; each route has the one before it.
+//!
+//! Bounds: `limits::ROUTES_PER_CELL_MAX` routes a cell, but for a request that makes one more: the oldest goes at the next cut.
+
+use super::birthplace::Birthplace;
+use super::contexts::Contexts;
+use super::routes::{NONE, Route, Routes};
+use crate::cells::lifecycle::{self, State};
+use crate::cells::{Shape, head};
+use crate::identity::overflow::is_overflow;
+use crate::ledger::{Note, Tally};
+use crate::limits::{CROWDED_CELLS_MAX, ROUTES_PER_CELL_MAX};
+use crate::model::Reject;
+use crate::series::registry::Full;
+use crate::series::slab::SlabWriter;
+use crate::series::{CellRef, Group, Series};
+use crate::sync::thin::ThinBytes;
+use std::sync::Arc;
+
+/// Tries to find a live series before the point is given up; each try means that another thread killed one.
+pub(super) const TRIES: usize = 64;
+
+/// Routes, and the cells they lead to.
+pub(super) struct Links {
+    routes: Routes,
+    slab: SlabWriter,
+    /// Cells that have as many routes as they may have, and were asked for one more.
+    crowded: Vec<u32>,
+}
+
+impl Links {
+    /// None; cells lie in `slab`.
+    pub(super) fn new(slab: SlabWriter) -> Links {
+        Links { routes: Routes::default(), slab, crowded: Vec::new() }
+    }
+
+    /// All routes.
+    #[inline]
+    pub(super) const fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// All routes, for their order: what a route leads to is changed here alone.
+    #[inline]
+    pub(super) const fn routes_mut(&mut self) -> &mut Routes {
+        &mut self.routes
+    }
+
+    /// The cells.
+    #[inline]
+    pub(super) const fn slab(&self) -> &SlabWriter {
+        &self.slab
+    }
+
+    /// The cells.
+    pub(super) const fn slab_mut(&mut self) -> &mut SlabWriter {
+        &mut self.slab
+    }
+
+    /// The cell of this core for the series, made where it is missing. Its bank is not yet open.
+    pub(super) fn cell_for(
+        &mut self,
+        here: &Birthplace,
+        (group, hash, run): (&Arc<Group>, u64, &ThinBytes),
+        shape: Shape,
+        tally: &mut Tally,
+    ) -> Result<u32, Reject> {
+        let registry = here.registry();
+        debug_assert_eq!(hash, registry.hash(group, run), "a series has one hash");
+        let limited = !is_overflow(run);
+        for _ in 0..TRIES {
+            let (series, is_new) = registry.series(group, hash, run, limited, here.maker()).map_err(refusal)?;
+            tally.note(Note::SeriesBorn, u64::from(is_new));
+            if let Some(line) = self.cell_in(here, &series, shape) {
+                return Ok(line);
+            }
+            // dead and not yet unlinked: help, then look again
+            registry.remove(&series, limited);
+            tally.note(Note::RouteMisses, 1);
+        }
+        Err(Reject::Contended)
+    }
+
+    /// This core's live cell in `series`; nothing if the series is dead.
+    fn cell_in(&mut self, here: &Birthplace, series: &Series, shape: Shape) -> Option<u32> {
+        let cumulative = shape.cumulative();
+        let there = series.cell_of(here.core(), cumulative);
+        if let Some(cell) = there
+            && !cell.is_gone()
+            && lifecycle::state(head::state(self.head(cell.line))) != State::Dead
+        {
+            return Some(cell.line);
+        }
+        let line = self.slab.allocate(shape.words());
+        head::put_handle(self.head(line), NONE);
+        let cell = CellRef { core: here.core(), cumulative, line };
+        // in the place of the dead one, which the owner saw and buries, or in one more
+        match series.put_cell(cell) {
+            Ok(()) => Some(line),
+            Err(_) => {
+                // never seen by anyone else
+                self.slab.release(line, shape.words());
+                None
+            }
+        }
+    }
+
+    fn head(&self, line: u32) -> &[std::sync::atomic::AtomicU64] {
+        self.slab.run(line, head::WORDS)
+    }
+
+    /// The routes into a cell, the newest first.
+    pub(super) fn routes_of(&self, line: u32) -> impl Iterator<Item = u32> {
+        let first = head::handle(self.head(line));
+        let routes = &self.routes;
+        std::iter::successors(Some(first), |at| routes.get(*at).map(|r| r.sibling)).take_while(|at| *at != NONE)
+    }
+
+    /// The cell has all the routes that it may have.
+    pub(super) fn is_full(&self, line: u32) -> bool {
+        self.routes_of(line).nth(ROUTES_PER_CELL_MAX - 1).is_some()
+    }
+
+    /// Adds a route into the cell at `line`.
+    pub(super) fn add(&mut self, bytes: ThinBytes, (stream, tag): (u32, u32), line: u32) -> u32 {
+        let route = self.routes.add(Route { bytes, cell: line, stream, sibling: NONE, tag });
+        self.link(route, line);
+        route
+    }
+
+    fn link(&mut self, route: u32, line: u32) {
+        let words = self.slab.run(line, head::WORDS);
+        self.routes.at_mut(route).sibling = head::handle(words);
+        self.routes.at_mut(route).cell = line;
+        head::put_handle(words, route);
+    }
+
+    fn unlink(&mut self, route: u32) {
+        let line = self.routes.at(route).cell;
+        let words = self.slab.run(line, head::WORDS);
+        let next = self.routes.at(route).sibling;
+        let mut at = head::handle(words);
+        if at == route {
+            head::put_handle(words, next);
+            return;
+        }
+        while let Some(sibling) = self.routes.get(at).map(|r| r.sibling) {
+            if sibling == route {
+                self.routes.at_mut(at).sibling = next;
+                return;
+            }
+            at = sibling;
+        }
+    }
+
+    /// The route leads into the cell at `line` from now on.
+    pub(super) fn lead_to(&mut self, route: u32, line: u32) {
+        self.unlink(route);
+        if self.is_full(line) {
+            self.note_crowded(line);
+        }
+        self.link(route, line);
+    }
+
+    /// At the next cut the oldest route of this cell goes. Not at once: points of this request may be on their way to it.
+    #[cold]
+    pub(super) fn note_crowded(&mut self, line: u32) {
+        if self.crowded.len() < CROWDED_CELLS_MAX && self.crowded.last() != Some(&line) {
+            self.crowded.push(line);
+        }
+    }
+
+    /// Makes room for one more route in the cells that have all they may have, so that a client's new encoding is
+    /// remembered in the end.
+    pub(super) fn thin_out(&mut self, contexts: &mut Contexts) {
+        for line in std::mem::take(&mut self.crowded) {
+            let too_many: Vec<u32> = self.routes_of(line).skip(ROUTES_PER_CELL_MAX - 1).collect();
+            for route in too_many {
+                self.unlink(route);
+                self.drop_route(route, contexts);
+            }
+        }
+    }
+
+    /// Removes the routes that still lead into a dead cell.
+    pub(super) fn forget(&mut self, line: u32, contexts: &mut Contexts) {
+        let mut route = head::handle(self.head(line));
+        while let Some(next) = self.routes.get(route).map(|r| r.sibling) {
+            self.drop_route(route, contexts);
+            route = next;
+        }
+        head::put_handle(self.head(line), NONE);
+    }
+
+    fn drop_route(&mut self, route: u32, contexts: &mut Contexts) {
+        let (stream, tag) = (self.routes.at(route).stream, self.routes.at(route).tag);
+        let routes = &self.routes;
+        contexts.at_mut(stream).table.remove(tag, route, |other| routes.at(other).tag);
+        self.routes.remove(route);
+    }
+}
+
+/// What a full registry means to a point.
+pub(super) const fn refusal(full: Full) -> Reject {
+    match full {
+        Full::Series => Reject::SeriesLimit,
+        Full::Groups => Reject::GroupLimit,
+        Full::Memory => Reject::MemoryLimit,
+        Full::Share => Reject::PeerShare,
+    }
+}

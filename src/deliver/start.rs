@@ -92,7 +92,7 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
             }
         };
         let chance = Chance::new(options.seed ^ number as u64);
-        let writer = Writer { port: port.clone(), shared: shared.clone(), sink, options, chance };
+        let writer = Writer::new(port.clone(), shared.clone(), sink, options, chance);
         handle.writers.push(spawn_writer(writer, &port)?);
     }
     if !network.is_empty() {

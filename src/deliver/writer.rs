@@ -8,7 +8,10 @@
 //!    Where the file was moved or removed, a line begun in the old one is written whole to the new one.
 //! 2. A batch is settled after its line has left the process; nothing is buffered here.
 //!
-//! Progress: parks when the queue is empty. Blocks in `write`. Bounds: `TRIES` tries per line; one line in memory; a file
+//! `turn` writes what can be written and says when the next one is due: whoever calls it may be this thread, or a run that
+//! simulates it.
+//!
+//! Progress: `run` parks when the queue is empty; a turn blocks in `write` alone. Bounds: `TRIES` tries per line; one line in memory; a file
 //! that was moved or removed is noticed before the first line that comes `LOOK_NS` after the last look.
 //!
 //! Source: OpenTelemetry "File Exporter" (JSON lines), opentelemetry-proto OTLP/JSON.
@@ -128,142 +131,228 @@ pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<String>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
+/// Serves one `stdout` or `file:` destination.
 pub(super) struct Writer {
-    pub(super) port: Arc<Port>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) sink: Sink,
-    pub(super) options: Options,
-    pub(super) chance: Chance,
+    port: Arc<Port>,
+    shared: Arc<Shared>,
+    sink: Sink,
+    options: Options,
+    chance: Chance,
+    warner: Warner,
+    /// Buffer of a line.
+    line: Vec<u8>,
+    /// The line under way.
+    under_way: Option<UnderWay>,
+    /// The last line was given up in its middle.
+    torn: bool,
+    /// How often files were to be opened anew, as of the last look.
+    reopened: u64,
+}
+
+/// A line that is not out yet.
+struct UnderWay {
+    batch: Arc<Encoded>,
+    /// Bytes of it that are.
+    written: usize,
+    /// Tries that have begun.
+    tries: u32,
+    wait: Wait,
+}
+
+/// What a line waits for before it goes on.
+#[derive(Clone, Copy)]
+enum Wait {
+    Nothing,
+    /// Tried again at this time, ns.
+    Retry {
+        until_ns: u64,
+    },
+    /// Looked at again at this time, ns: the pipe is full.
+    Room {
+        until_ns: u64,
+    },
+}
+
+/// When a writer's next turn is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    /// At this time, ns.
+    At(u64),
+    /// When something is queued, or delivery is stopped.
+    WhenRung,
+    /// Never: it has stopped.
+    Never,
 }
 
 impl Writer {
-    /// Serves the queue until stopped and empty, or until the deadline.
+    pub(super) fn new(port: Arc<Port>, shared: Arc<Shared>, sink: Sink, options: Options, chance: Chance) -> Writer {
+        Writer {
+            port,
+            shared,
+            sink,
+            options,
+            chance,
+            warner: Warner::default(),
+            line: Vec::new(),
+            under_way: None,
+            torn: false,
+            reopened: 0,
+        }
+    }
+
+    /// The thread: serves the queue until stopped and empty, or until the deadline.
     pub(super) fn run(mut self) {
-        let mut line = Vec::new();
-        let mut torn = false;
-        let mut warner = Warner::default();
-        let mut reopened = 0;
         loop {
-            let stop_at = self.shared.stop_at();
-            let now_ns = self.options.clock.mono_ns();
-            let asked = self.shared.reopened();
-            if std::mem::replace(&mut reopened, asked) != asked && self.sink.path.is_some() && self.sink.open.is_some()
-            {
-                self.sink.reset();
-                // what fails now fails at the next line, which says so
-                torn &= !self.sink.open().unwrap_or(false);
-            }
-            if stop_at.is_some_and(|at| now_ns >= at) {
-                return;
-            }
-            let Some(batch) = self.port.store.pop() else {
-                if stop_at.is_some() {
-                    return;
-                }
-                std::thread::park_timeout(PARK);
-                continue;
+            let longest = match self.turn() {
+                Due::Now => continue,
+                Due::Never => return,
+                Due::WhenRung => PARK,
+                Due::At(at) => Duration::from_nanos(at.saturating_sub(self.options.clock.mono_ns())),
             };
-            self.port.stats.in_flight.set(1);
-            if self.sink.has_moved(now_ns) {
-                tracing::info!(destination = %self.port.name, "the file was moved or removed: opened anew");
-                self.sink.reset();
+            let now_ns = self.options.clock.mono_ns();
+            let stops_in = self.shared.stop_at().map_or(u64::MAX, |at| at.saturating_sub(now_ns));
+            std::thread::park_timeout(longest.min(Duration::from_nanos(stops_in)));
+        }
+    }
+
+    /// Writes at most one line, as far as it goes; blocks only where `write` does.
+    pub(super) fn turn(&mut self) -> Due {
+        let now_ns = self.options.clock.mono_ns();
+        let stop_at = self.shared.stop_at();
+        if self.under_way.is_none() {
+            self.reopen();
+        }
+        if stop_at.is_some_and(|at| now_ns >= at) {
+            if let Some(UnderWay { wait: Wait::Room { .. }, .. }) = self.under_way {
+                self.failed(&io::ErrorKind::WouldBlock.into());
             }
-            let lost = self.write_batch(&batch, &mut line, &mut torn, &mut warner);
+            // what is under way stays queued
             self.port.stats.in_flight.set(0);
-            if let Some(lost) = lost {
-                self.port.settle(&batch, lost);
+            return Due::Never;
+        }
+        let Some(under_way) = &mut self.under_way else {
+            let Some(batch) = self.port.store.pop() else {
+                return if stop_at.is_some() { Due::Never } else { Due::WhenRung };
+            };
+            return self.begin(batch, now_ns);
+        };
+        match under_way.wait {
+            Wait::Retry { until_ns } | Wait::Room { until_ns } if now_ns < until_ns => return Due::At(until_ns),
+            Wait::Retry { .. } => {
+                under_way.tries += 1;
+                self.port.stats.retries.add(1);
             }
+            Wait::Room { .. } | Wait::Nothing => {}
+        }
+        under_way.wait = Wait::Nothing;
+        match self.write_on() {
+            Ok(()) => {
+                self.torn = false;
+                self.port.stats.requests_ok.add(1);
+                self.warner.recovered(&self.port.name);
+                self.finish(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait(|until_ns| Wait::Room { until_ns }, FULL_PIPE_WAIT_NS)
+            }
+            Err(error) => self.try_again(&error),
         }
     }
 
-    /// Writes one batch; says what was lost of it, or `None` if the deadline came first.
-    fn write_batch(
-        &mut self,
-        batch: &Encoded,
-        line: &mut Vec<u8>,
-        torn: &mut bool,
-        warner: &mut Warner,
-    ) -> Option<Option<(Dropped, u64)>> {
-        let port = self.port.clone();
-        line.clear();
-        if *torn {
-            line.push(b'\n');
+    /// Opens the file anew if that was asked for since the last look.
+    fn reopen(&mut self) {
+        let asked = self.shared.reopened();
+        if std::mem::replace(&mut self.reopened, asked) != asked && self.sink.path.is_some() && self.sink.open.is_some()
+        {
+            self.sink.reset();
+            // what fails now fails at the next line, which says so
+            self.torn &= !self.sink.open().unwrap_or(false);
         }
-        if let Err(error) = write_json(&batch.bytes, line) {
+    }
+
+    /// Takes a batch on: its line is ready to be written.
+    fn begin(&mut self, batch: Arc<Encoded>, now_ns: u64) -> Due {
+        self.port.stats.in_flight.set(1);
+        if self.sink.has_moved(now_ns) {
+            tracing::info!(destination = %self.port.name, "the file was moved or removed: opened anew");
+            self.sink.reset();
+        }
+        self.line.clear();
+        if self.torn {
+            self.line.push(b'\n');
+        }
+        let made = write_json(&batch.bytes, &mut self.line);
+        self.line.push(b'\n');
+        let points = batch.points;
+        self.under_way = Some(UnderWay { batch, written: 0, tries: 1, wait: Wait::Nothing });
+        if let Err(error) = made {
             let text = format!("an encoded request cannot be written as JSON: {error}");
-            port.stats.message(&text);
-            warner.failed(&port.name, &text, "this is a bug: report it", self.options.clock.mono_ns());
-            return Some(Some((Dropped::Malformed, batch.points)));
+            self.port.stats.message(&text);
+            let now_ns = self.options.clock.mono_ns();
+            self.warner.failed(&self.port.name, &text, "this is a bug: report it", now_ns);
+            return self.finish(Some((Dropped::Malformed, points)));
         }
-        line.push(b'\n');
-        let mut written = 0;
-        for tries in 1..=TRIES {
-            match self.write_on(line, &mut written, *torn) {
-                Ok(()) => {
-                    *torn = false;
-                    port.stats.requests_ok.add(1);
-                    warner.recovered(&port.name);
-                    return Some(None);
-                }
-                Err(error) => {
-                    let now_ns = self.options.clock.mono_ns();
-                    self.sink.reset();
-                    port.stats.tries_retryable.add(1);
-                    port.stats.message(&error.to_string());
-                    let remedy = "check that the file can be written and the disk has room";
-                    warner.failed(&port.name, &error.to_string(), remedy, now_ns);
-                    if tries == TRIES || error.kind() == io::ErrorKind::BrokenPipe {
-                        break;
-                    }
-                    let wait =
-                        wait_ns(tries, None, self.options.backoff_first, self.options.backoff_max, &mut self.chance);
-                    if !self.pause(wait) {
-                        *torn = written > 0;
-                        return None;
-                    }
-                    port.stats.retries.add(1);
-                }
-            }
-        }
-        // a newline alone leaves nothing torn
-        *torn = written > 0 || *torn;
-        port.stats.requests_refused.add(1);
-        Some(Some((Dropped::IoError, batch.points)))
+        Due::Now
     }
 
-    /// `torn`: the line begins with the end of the one before, which another file does not need.
-    fn write_on(&mut self, line: &[u8], written: &mut usize, torn: bool) -> io::Result<()> {
-        if self.sink.open()? {
-            *written = usize::from(torn);
+    /// The batch has its outcome.
+    fn finish(&mut self, lost: Option<(Dropped, u64)>) -> Due {
+        let done = self.under_way.take().expect("an outcome belongs to a line");
+        self.port.stats.in_flight.set(0);
+        self.port.settle(&done.batch, lost);
+        Due::Now
+    }
+
+    /// After an error: the line waits for its next try, or is given up.
+    fn try_again(&mut self, error: &io::Error) -> Due {
+        self.failed(error);
+        let line = self.under_way.as_ref().expect("an error belongs to a line");
+        let (tries, points) = (line.tries, line.batch.points);
+        if tries == TRIES || error.kind() == io::ErrorKind::BrokenPipe {
+            // a newline alone leaves nothing torn
+            self.torn |= line.written > 0;
+            self.port.stats.requests_refused.add(1);
+            return self.finish(Some((Dropped::IoError, points)));
         }
-        while *written < line.len() {
-            match self.sink.write(&line[*written..]) {
+        let wait = wait_ns(tries, None, self.options.backoff_first, self.options.backoff_max, &mut self.chance);
+        self.wait(|until_ns| Wait::Retry { until_ns }, wait)
+    }
+
+    /// Notes an error; the file is opened anew at the next try.
+    fn failed(&mut self, error: &io::Error) {
+        let text = error.to_string();
+        self.sink.reset();
+        self.port.stats.tries_retryable.add(1);
+        self.port.stats.message(&text);
+        let remedy = "check that the file can be written and the disk has room";
+        self.warner.failed(&self.port.name, &text, remedy, self.options.clock.mono_ns());
+    }
+
+    fn wait(&mut self, of: impl FnOnce(u64) -> Wait, wait_ns: u64) -> Due {
+        let until_ns = self.options.clock.mono_ns().saturating_add(wait_ns);
+        self.under_way.as_mut().expect("a wait belongs to a line").wait = of(until_ns);
+        Due::At(until_ns)
+    }
+
+    /// Writes the line from where it is.
+    fn write_on(&mut self) -> io::Result<()> {
+        let line = self.under_way.as_mut().expect("there is a line to write");
+        if self.sink.open()? {
+            // where the line begins with the end of the one before, another file does not need that
+            line.written = usize::from(self.torn);
+        }
+        while line.written < self.line.len() {
+            match self.sink.write(&self.line[line.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
-                    *written += n;
+                    line.written += n;
                     self.port.stats.bytes_sent.add(n as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.pause(FULL_PIPE_WAIT_NS) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
-    }
-
-    /// Waits, at most until the deadline; false if that came first.
-    fn pause(&self, wait_ns: u64) -> bool {
-        let until = self.options.clock.mono_ns().saturating_add(wait_ns);
-        loop {
-            let now = self.options.clock.mono_ns();
-            if self.shared.stop_at().is_some_and(|at| now >= at) {
-                return false;
-            }
-            if now >= until {
-                return true;
-            }
-            let stop_in = self.shared.stop_at().map_or(u64::MAX, |at| at.saturating_sub(now));
-            std::thread::park_timeout(Duration::from_nanos((until - now).min(stop_in)));
-        }
     }
 }

@@ -1,9 +1,9 @@
 //! From the encoder to the queues: each encoded request is shared by all destinations that want its view.
 
+use crate::clock::Clock;
 use crate::deliver::{Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, View};
 use crate::model::Temporality;
-use crate::runtime::clock;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(super) struct Queues {
     hold: Hold,
     views: Vec<Temporality>,
+    clock: &'static dyn Clock,
     /// When encoding began. `flush` asks `wants` right before it encodes a view, and gives it to `take` right after.
     begun_ns: Cell<u64>,
     encode_ns: u64,
@@ -18,8 +19,8 @@ pub(super) struct Queues {
 
 impl Queues {
     /// `held_max`: bytes that may wait for each destination whose queue is full.
-    pub(super) fn new(sender: Sender, views: Vec<Temporality>, held_max: usize) -> Queues {
-        Queues { hold: Hold::new(sender, held_max), views, begun_ns: Cell::new(0), encode_ns: 0 }
+    pub(super) fn new(sender: Sender, views: Vec<Temporality>, held_max: usize, clock: &'static dyn Clock) -> Queues {
+        Queues { hold: Hold::new(sender, held_max), views, clock, begun_ns: Cell::new(0), encode_ns: 0 }
     }
 
     /// Time spent encoding since the last call, nanoseconds.
@@ -41,12 +42,12 @@ impl Queues {
 
 impl Outlet for Queues {
     fn wants(&self, view: View) -> bool {
-        self.begun_ns.set(clock::mono());
+        self.begun_ns.set(self.clock.mono_ns());
         self.views.contains(&view.0)
     }
 
     fn take(&mut self, view: View, request: Vec<u8>, points: u64) {
-        self.encode_ns += clock::mono() - self.begun_ns.get();
+        self.encode_ns += self.clock.mono_ns() - self.begun_ns.get();
         let batch = Arc::new(Encoded { bytes: request.into(), points });
         for (d, temporality) in self.views.iter().enumerate() {
             if *temporality == view.0 {

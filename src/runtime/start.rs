@@ -14,6 +14,7 @@ use super::margin::Margin;
 use super::memory;
 use super::outlet;
 use super::shard;
+use super::shard_thread;
 use super::shared::Shared;
 use super::signals;
 use crate::capture;
@@ -112,7 +113,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let mut wakers = Vec::new();
     for _ in 0..plan.shards {
         let poll = mio::Poll::new().map_err(failure)?;
-        wakers.push(mio::Waker::new(poll.registry(), shard::WAKE).map_err(failure)?);
+        wakers.push(mio::Waker::new(poll.registry(), shard_thread::WAKE).map_err(failure)?);
         polls.push(poll);
     }
     let control_poll = mio::Poll::new().map_err(failure)?;
@@ -143,12 +144,11 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
         let parts = shard::Parts {
             number: i,
-            house: shared.clone(),
-            poll,
-            listeners,
+            clock: &clock::SYSTEM,
+            shared: shared.clone(),
             ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
             owner,
-            outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max),
+            outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max, &clock::SYSTEM),
             capture: tap.clone(),
             max_body: plan.max_body,
             hops,
@@ -159,7 +159,7 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
         };
         let (seed, read) = shard::Seed::new(parts, directory);
         readings.push(read);
-        shards.push(seed);
+        shards.push((seed, poll, listeners));
     }
     drop(tap);
     let control = control::Control::new(control::Parts {
@@ -176,10 +176,10 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     })
     .map_err(failure)?;
     let mut threads = Vec::new();
-    for (i, shard) in shards.into_iter().enumerate() {
+    for (i, (seed, poll, listeners)) in shards.into_iter().enumerate() {
         let core = cores.get(i).copied();
         let thread = std::thread::Builder::new().name(format!("shard-{i}"));
-        threads.push(thread.spawn(move || shard.run(core)).map_err(failure)?);
+        threads.push(thread.spawn(move || shard_thread::run(seed, poll, listeners, core)).map_err(failure)?);
     }
     if let Some(path) = &plan.ports_file {
         bind::write_ports(path, &addresses).map_err(|error| usage(bind::no_ports(path, &error)))?;

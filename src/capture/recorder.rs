@@ -1,6 +1,6 @@
 //! The writing side: shards hand copies over without waiting, one thread writes.
 
-use super::{FILE_HEAD_BYTES, Recorded, file_head};
+use super::format::{FILE_HEAD_BYTES, Recorded, file_head};
 use crate::limits::{CAPTURE_QUEUE_BYTES, CAPTURE_QUEUE_REQUESTS};
 use crate::model::Origin;
 use std::fs::File;

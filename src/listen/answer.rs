@@ -12,10 +12,9 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use prost::Message;
 
-use super::Answer;
 use super::status::{Detail, ExportResponse, PartialSuccess, Status, shrink};
 use crate::limits;
-use crate::model::{Receipt, Refusal};
+use crate::model::{Answer, Receipt, Refusal};
 use crate::net::grpc::{self, Code};
 use crate::otlp::json_in;
 

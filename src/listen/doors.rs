@@ -8,11 +8,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Intake;
 use super::floor::Floor;
+use super::intake::Intake;
+use super::options::Options;
 use super::serve::{Bench, Shop};
 use super::session::Otlp;
-use super::{Options, Stats};
+use super::stats::{ConnectionStats, Stats};
 use crate::clock::Now;
 use crate::examples::Examples;
 use crate::limits;
@@ -93,6 +94,6 @@ impl<N: Network> Doors<N> {
 
     fn count(&mut self) {
         let floods = self.shop.stats.connections.floods;
-        self.shop.stats.connections = super::ConnectionStats { floods, ..self.floor.stats };
+        self.shop.stats.connections = ConnectionStats { floods, ..self.floor.stats };
     }
 }

@@ -24,7 +24,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::ConnectionStats;
+use super::stats::ConnectionStats;
 use crate::clock::Now;
 use crate::limits;
 use crate::model::Peer;

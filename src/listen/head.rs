@@ -6,8 +6,8 @@
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 
-use super::Options;
 use super::answer::{Dress, Fault};
+use super::options::Options;
 use crate::clock::Now;
 use crate::model::Door;
 use crate::net::grpc;

@@ -16,10 +16,10 @@ use http_body::Body as _;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::Intake;
 use super::answer::{Fault, Outcome, over_http, to_bad_head};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
+use super::intake::Intake;
 use super::patience::Patience;
 use super::serve::{Bench, Body};
 use crate::net::host;

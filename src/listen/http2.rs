@@ -25,10 +25,10 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request, Response, StatusCode};
 
-use super::Intake;
 use super::answer::{Dress, Fault, GRPC, Outcome, over_http, trailers_only};
 use super::floor::Step;
 use super::head::{Take, Tongue, judge};
+use super::intake::Intake;
 use super::serve::{Bench, Body};
 use crate::limits;
 use crate::net::host;

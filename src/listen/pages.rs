@@ -25,10 +25,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::ConnectionStats;
 use super::answer::{TEXT, page_to_bad_head};
 use super::floor::{Floor, Serve, Step};
 use super::patience::Patience;
+use super::stats::ConnectionStats;
 use crate::clock::Now;
 use crate::limits;
 use crate::net::host;

@@ -15,15 +15,17 @@ use std::time::Duration;
 
 use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
 use super::head::{Take, Tongue};
-use super::{Answer, Options, Stats};
-use super::{Exported, Intake};
+use super::intake::{Exported, Intake};
+use super::options::Options;
+use super::stats::Stats;
 use crate::clock::Now;
 use crate::examples::Examples;
 use crate::ingest::Sliced;
-use crate::model::{Door, Origin, Peer, Tenant};
+use crate::model::{Answer, Door, Origin, Peer, Tenant};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
-use crate::net::inflate::{Coding, Inflate, InflateFault, Progress, work};
+use crate::net::inflate::{Coding, Inflate};
+use crate::net::members::{InflateFault, Progress, work};
 use crate::net::wake::Flag;
 use crate::otlp::json_in::{self, FaultKind, Transcoder};
 

@@ -5,8 +5,8 @@
 use crate::limits;
 use std::rc::Rc;
 
-use super::Intake;
 use super::floor::{Busy, Serve, Step};
+use super::intake::Intake;
 use super::serve::Bench;
 use super::{http1, http2};
 use crate::clock::Now;

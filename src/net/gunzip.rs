@@ -3,10 +3,10 @@
 //! Does not know where bytes come from. The gzip frame (RFC 1952) is read here and the deflate stream inside by
 //! `flate2`: its gzip decoder would build a new state of some 50 KiB for each body.
 //!
-//! Invariants: those of `inflate`.
+//! Invariants: those of `members`.
 //! Bounds: `limits::BODY_MEMBERS_MAX` members a body; a state for each body that takes more than one turn, and one kept to use again.
 
-use super::inflate::{InflateFault, Members};
+use super::members::{InflateFault, Members};
 use crate::limits;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -129,7 +129,7 @@ fn head_bytes(input: &[u8]) -> Result<usize, InflateFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inflate::{Progress, advance};
+    use super::super::members::{Progress, advance};
     use super::*;
     use flate2::{Compression, GzBuilder, write::GzEncoder};
     use std::io::Write;

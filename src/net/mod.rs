@@ -15,7 +15,7 @@
 //!  wake     the one waker of a shard
 //!  http1    hyper's HTTP/1.1 connection, its request and answer passed over a desk
 //!  body     chunks into one slice; buffers that are used again
-//!  inflate  compressed bodies into a byte budget: gunzip and unzstd
+//!  inflate  compressed bodies into a byte budget: gunzip and unzstd, over members
 //!  grpc     five-byte prefix, timeouts, percent and base64 words
 //! ```
 //!
@@ -34,6 +34,7 @@ pub mod hops;
 pub mod host;
 pub mod http1;
 pub mod inflate;
+pub mod members;
 pub mod network;
 pub mod sockets;
 pub mod unzstd;

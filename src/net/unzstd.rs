@@ -3,11 +3,11 @@
 //! Does not know where bytes come from. Frames (RFC 8878) are read by the reference library; here is what it may cost: the
 //! window is capped, frames are counted, and a call makes about as many bytes as it is allowed.
 //!
-//! Invariants: those of `inflate`.
+//! Invariants: those of `members`.
 //! Bounds: `limits::BODY_MEMBERS_MAX` frames a body; a window of `limits::ZSTD_WINDOW_LOG_MAX` bits, which is what the
 //! RFC asks every decoder to take and nobody to exceed; `limits::ZSTD_STATE_BYTES` a decoder.
 
-use super::inflate::{InflateFault, Members};
+use super::members::{InflateFault, Members};
 use crate::limits;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
@@ -90,7 +90,7 @@ impl Members for Unzstd {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inflate::{Progress, advance};
+    use super::super::members::{Progress, advance};
     use super::*;
     use std::io::Write;
 

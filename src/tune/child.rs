@@ -1,6 +1,7 @@
 //! Children: confined to cores, ended with this process, their answers read with a time limit.
 
-use super::{Stop, machine};
+use super::machine;
+use super::stop::Stop;
 use crate::limits::TUNE_CHILD_TIMEOUT;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

@@ -20,6 +20,7 @@
 
 mod chart;
 mod child;
+mod command;
 mod machine;
 mod memory;
 mod options;
@@ -27,162 +28,17 @@ mod png;
 mod replay;
 pub mod report;
 mod scaling;
+mod seen;
+mod server;
 mod sockets;
+mod stdout;
+mod stop;
 mod stored;
-mod times;
-
-pub use options::Options;
-pub use stored::stored_count;
-
-use options::{Plan, Source};
-use report::{Report, Round};
-use std::io::{IsTerminal, Write};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-/// Ctrl-C or SIGTERM.
-#[derive(Clone)]
-struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    fn register() -> Result<Stop, String> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| format!("signals: {error}"))?;
-        }
-        Ok(Stop(stop))
-    }
-
-    /// An error once the user has had enough.
-    fn check(&self) -> Result<(), String> {
-        // ORDERING: a flag; publishes nothing
-        if self.0.load(Relaxed) { Err("stopped; the children are gone, nothing was saved".into()) } else { Ok(()) }
-    }
-}
-
-/// The subcommand: progress on standard error, the table or JSON on standard output.
-pub fn command(options: &Options) -> Result<u8, String> {
-    if let Some(work) = &options.worker {
-        return memory::worker(work);
-    }
-    let plan = options.settle()?;
-    let stop = Stop::register()?;
-    let folder = child::Folder::new()?;
-    if plan.scaling {
-        print(&scaling::measure(&plan, &folder, &stop)?)?;
-        return Ok(crate::SUCCESS);
-    }
-    let (source, note) = plan.source();
-    let note = match (note, plan.left_out(source)) {
-        (Some(note), Some(more)) => Some(format!("{note}; {more}")),
-        (note, more) => note.or(more.map(String::from)),
-    };
-    if let Some(note) = &note {
-        crate::log::tell(format_args!("catchment: {note}"));
-    }
-    let mut meter = Meter { plan: &plan, folder: &folder, stop: &stop, rounds: Vec::new(), capture: None };
-    if source == Source::Memory {
-        meter.capture = Some(memory::recording(&plan, &folder, "recording", &stop)?);
-    }
-    let max = plan.max(source);
-    meter.measure(&powers(max))?;
-    let near = neighbours(report::recommend(&meter.rounds).0, max, &meter.counts());
-    meter.measure(&near)?;
-    let (recommended, why) = report::recommend(&meter.rounds);
-    let why = if source == Source::Sockets && recommended == max && max < plan.cores.len() {
-        format!("{why}; more could not be measured here, as the generator needs the other cores")
-    } else {
-        why
-    };
-    let report = Report {
-        machine: machine::Machine::here(),
-        source: source.label().into(),
-        traffic: plan.traffic(),
-        note,
-        rounds: std::mem::take(&mut meter.rounds),
-        recommended,
-        why,
-    };
-    // first of all what cannot be had again; then every file, whichever fails
-    let printed = print(&if plan.json { report.json() + "\n" } else { report.table() });
-    let charts = plan.charts.iter().map(|path| write_chart(&report, path));
-    let saved = plan.save.iter().map(|path| stored::save(&report, path));
-    let problems: Vec<String> = std::iter::once(printed).chain(charts).chain(saved).filter_map(Result::err).collect();
-    if problems.is_empty() { Ok(crate::SUCCESS) } else { Err(problems.join("\ncatchment: ")) }
-}
-
-struct Meter<'a> {
-    plan: &'a Plan,
-    folder: &'a child::Folder,
-    stop: &'a Stop,
-    rounds: Vec<Round>,
-    capture: Option<std::path::PathBuf>,
-}
-
-impl Meter<'_> {
-    fn counts(&self) -> Vec<usize> {
-        self.rounds.iter().map(|round| round.shards).collect()
-    }
-
-    /// Measures these counts, interleaved.
-    fn measure(&mut self, counts: &[usize]) -> Result<(), String> {
-        let terminal = std::io::stderr().is_terminal();
-        for number in 1..=self.plan.rounds {
-            for &shards in counts {
-                self.stop.check()?;
-                let round = match &self.capture {
-                    Some(capture) => memory::round(self.plan, capture, shards, self.stop)?,
-                    None => sockets::round(self.plan, self.folder, shards, self.stop)?,
-                };
-                let line = format!(
-                    "round {number} of {}: {shards} {}, {} points/s",
-                    self.plan.rounds,
-                    if shards == 1 { "shard" } else { "shards" },
-                    report::human(round.points_per_s)
-                );
-                let (before, after) = if terminal { ("\r\x1b[2K", "") } else { ("", "\n") };
-                // progress that cannot be shown is no reason to stop
-                let _ = write!(std::io::stderr(), "{before}{line}{after}");
-                self.rounds.push(round);
-            }
-        }
-        if terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[2K");
-        }
-        Ok(())
-    }
-}
-
-/// 1, 2, 4 … and `max`.
-fn powers(max: usize) -> Vec<usize> {
-    let mut counts: Vec<usize> = std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n < max).collect();
-    counts.push(max);
-    counts
-}
-
-/// The counts around `knee` that have not been measured: beside it, and halfway to the powers of two around it.
-fn neighbours(knee: usize, max: usize, measured: &[usize]) -> Vec<usize> {
-    let mut counts = vec![knee.saturating_sub(1), knee + 1, knee - knee / 4, knee + knee / 2];
-    counts.sort_unstable();
-    counts.dedup();
-    counts.retain(|n| (1..=max).contains(n) && !measured.contains(n));
-    counts
-}
-
-fn write_chart(report: &Report, path: &Path) -> Result<(), String> {
-    let picture = chart::draw(report);
-    let bytes = match path.extension().and_then(|e| e.to_str()) {
-        Some("svg") => chart::svg(&picture).into_bytes(),
-        _ => png::png(&picture),
-    };
-    let told = |error| format!("--chart {}: {}", path.display(), crate::files::unwritten(path, &error));
-    crate::files::write(path, &bytes).map_err(told)
-}
-
-fn print(text: &str) -> Result<(), String> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
-}
-
 #[cfg(test)]
 mod tests;
+mod times;
+mod worker;
+
+pub use command::command;
+pub use options::Options;
+pub use stored::stored_count;

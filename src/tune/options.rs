@@ -1,11 +1,12 @@
 //! The command line of `catchment tune`: as typed, then settled.
 
-use super::{machine, memory};
+use super::machine;
+use crate::capture;
 use crate::files;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
 use crate::load::Preset;
 use crate::units::{count, duration};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where points come from while a round is measured.
@@ -125,7 +126,7 @@ impl Options {
             let told = |error| format!("--save {}: {}", path.display(), files::unwritten(path, &error));
             files::replaceable(path).map_err(told)?;
         }
-        plan.capture.as_deref().map_or(Ok(()), memory::check)
+        plan.capture.as_deref().map_or(Ok(()), check_capture)
     }
 
     /// Checks every flag.
@@ -180,6 +181,19 @@ impl Options {
         crate::load::traffic(&plan.load_flags(0, 1)?)?;
         Ok(plan)
     }
+}
+
+/// Whether a capture can be replayed; says where it is torn.
+fn check_capture(path: &Path) -> Result<(), String> {
+    let capture = capture::read(path)?;
+    if capture.requests.is_empty() {
+        return Err(format!("--capture {}: there is no request in it", path.display()));
+    }
+    if let Some(at) = capture.torn_at {
+        let path = path.display();
+        crate::log::tell(format_args!("catchment: --capture {path}: its last record, at byte {at}, is not whole"));
+    }
+    Ok(())
 }
 
 impl Plan {

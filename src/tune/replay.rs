@@ -2,8 +2,9 @@
 //!
 //! One thread for each core it has: it writes a request to every connection of its own, then reads every answer.
 
-use super::sockets::Seen;
-use super::{Stop, machine, times};
+use super::seen::Seen;
+use super::stop::Stop;
+use super::{machine, times};
 use crate::capture;
 use crate::load::Latencies;
 use std::io::{BufRead, BufReader, Read, Write};

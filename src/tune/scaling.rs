@@ -4,17 +4,15 @@
 //! Beside it, what the machine itself gives for a second core: two processes of one shard each, which share its memory
 //! alone, and two of plain arithmetic, which share nothing.
 
-use super::Stop;
 use super::child::{Child, Folder};
-use super::machine;
 use super::memory::{self, Job};
 use super::options::Plan;
 use super::report::{human, median};
+use super::stop::Stop;
 use crate::capture;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Series that both shards hit with every request, where they hit the same.
 const HOT_SERIES: usize = 100;
@@ -81,18 +79,4 @@ fn spin(cores: &[usize], plan: &Plan, stop: &Stop) -> Result<f64, String> {
         answer["steps_per_s"].as_f64().ok_or_else(|| "the arithmetic did not say its rate".to_owned())
     };
     children.into_iter().map(rate).sum()
-}
-
-/// Multiplies and adds in registers; steps per second.
-pub(super) fn arithmetic(cores: &[usize], duration: Duration) -> Result<f64, String> {
-    machine::confine(cores)?;
-    const CHUNK: u64 = 1 << 20;
-    let (begun, mut state, mut steps) = (Instant::now(), 1_u64, 0);
-    while begun.elapsed() < duration {
-        for _ in 0..CHUNK {
-            state = std::hint::black_box(state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
-        }
-        steps += CHUNK;
-    }
-    Ok(steps as f64 / begun.elapsed().as_secs_f64())
 }

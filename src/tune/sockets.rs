@@ -4,21 +4,14 @@
 //! name would send them; other kinds have resources of their own. For a capture the replayer takes their place.
 
 use super::child::{Child, Folder};
-use super::memory::{INTERVAL, server_arguments};
 use super::options::Plan;
 use super::report::Round;
-use super::{Stop, machine, replay};
+use super::seen::Seen;
+use super::server::{INTERVAL, server_arguments};
+use super::stop::Stop;
+use super::{machine, replay};
 use crate::limits::TUNE_CONNECTIONS_PER_SHARD;
-use serde_json::Value;
 use std::time::Duration;
-
-/// What the clients of a round saw.
-pub(super) struct Seen {
-    pub acknowledged: u64,
-    pub points_per_s: f64,
-    pub p99_us: f64,
-    pub generator_limited: bool,
-}
 
 /// Starts a server, warms it up, measures.
 pub(super) fn round(plan: &Plan, folder: &Folder, shards: usize, stop: &Stop) -> Result<Round, String> {
@@ -81,17 +74,4 @@ fn load(
         seen.add(&child.answer(plan.duration, stop)?)?;
     }
     Ok(seen)
-}
-
-impl Seen {
-    /// Adds what one generator says; latency is that of the slowest one.
-    fn add(&mut self, answer: &Value) -> Result<(), String> {
-        let number =
-            |value: &Value, what: &str| value.as_f64().ok_or_else(|| format!("the generator did not say {what}"));
-        self.acknowledged += number(&answer["acknowledged_points"], "acknowledged_points")? as u64;
-        self.points_per_s += number(&answer["points_per_s"], "points_per_s")?;
-        self.p99_us = self.p99_us.max(number(&answer["latency_us"]["p99"], "latency_us.p99")?);
-        self.generator_limited &= answer["limited_by"] == "generator";
-        Ok(())
-    }
 }

@@ -1,9 +1,10 @@
 //! Promises of the report: rounds in, the same words, numbers and picture out.
 
+use super::command::{neighbours, powers};
 use super::machine::Machine;
-use super::options::Source;
+use super::options::{Options, Source};
 use super::report::{Report, Round, recommend};
-use super::{chart, neighbours, png, powers, times};
+use super::{chart, png, times};
 use clap::Parser;
 use std::path::Path;
 
@@ -173,7 +174,7 @@ fn a_replay_moves_times_on() {
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
-    options: super::Options,
+    options: Options,
 }
 
 #[test]

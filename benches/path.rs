@@ -10,12 +10,14 @@
 mod common;
 
 use bumpalo::Bump;
-use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, Temporality};
+use catchment::otlp::encode::{Encoder, Request};
 use catchment::otlp::{points, request};
+use catchment::rows::Rows;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
 use catchment::sync::cut::{Closed, Times, View as Board};
@@ -67,7 +69,7 @@ impl Core {
 
     /// Cuts and merges; returns what is given out, counted.
     fn flush(&mut self, view: Option<Temporality>) -> Count {
-        self.flush_into(Count { view, points: 0, bytes: 0, kept: None })
+        self.flush_into(Count { view, ..Count::default() })
     }
 
     fn flush_into(&mut self, mut out: Count) -> Count {
@@ -83,7 +85,9 @@ impl Core {
     }
 }
 
+#[derive(Default)]
 struct Count {
+    encoder: Encoder,
     view: Option<Temporality>,
     points: u64,
     bytes: usize,
@@ -92,16 +96,19 @@ struct Count {
 }
 
 impl Outlet for Count {
-    fn wants(&self, view: View) -> bool {
-        self.view == Some(view.0)
+    fn wants(&self, view: Temporality) -> bool {
+        self.view == Some(view)
     }
 
-    fn take(&mut self, _: View, request: Vec<u8>, points: u64) {
+    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
+        let Request { bytes: request, points } = self.encoder.encode(rows, view)?;
+        let written = Written { points, bytes: request.len() as u64 };
         self.points += points;
         self.bytes += request.len();
         if let Some(kept) = &mut self.kept {
             kept.push(request);
         }
+        Some(written)
     }
 }
 
@@ -356,7 +363,7 @@ fn forms(c: &mut Criterion) {
     let mut core = Core::new();
     core.send(&requests(Shape::Delta, series, T));
     let view = Some(Temporality::Cumulative);
-    let out = core.flush_into(Count { view, points: 0, bytes: 0, kept: Some(Vec::new()) });
+    let out = core.flush_into(Count { view, kept: Some(Vec::new()), ..Count::default() });
     assert_eq!(out.points, series as u64, "checksum");
     let encoded = out.kept.unwrap_or_default();
     group.throughput(throughput(series, &encoded));

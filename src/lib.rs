@@ -14,8 +14,8 @@
 //! | 6 | series | who exists, who owns: index, groups, slabs |
 //! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
-//! | 3 | identity aggregate | attribute sets, group keys, what says who a series is; arithmetic of every kind |
-//! | 2 | wire ledger log | varints, tags, readers, writers; points counted; lines for people |
+//! | 3 | identity rows | attribute sets, group keys, what says who a series is; what a cut gives of each series, for any format to write |
+//! | 2 | wire aggregate ledger log | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people |
 //! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
 //! | 0 | limits | every bound, in one place |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
@@ -55,6 +55,7 @@ mod places;
 pub mod prometheus;
 #[cfg(not(loom))]
 mod resolve;
+pub mod rows;
 #[cfg(not(loom))]
 pub mod runtime;
 pub mod series;

@@ -5,7 +5,9 @@
 
 mod common;
 
-use catchment::flush::{Outlet, View, Work};
+use catchment::flush::{Outlet, Work, Written};
+use catchment::model::Temporality;
+use catchment::rows::Rows;
 use catchment::sync::cut::{Closed, Times, View as Board};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
@@ -154,10 +156,10 @@ fn steady(make: Make, n: usize, shuffled: bool) -> Vec<u64> {
 struct Nowhere;
 
 impl Outlet for Nowhere {
-    fn wants(&self, _: View) -> bool {
+    fn wants(&self, _: Temporality) -> bool {
         false
     }
-    fn take(&mut self, _: View, _: Vec<u8>, _: u64) {
+    fn take(&mut self, _: Temporality, _: &impl Rows) -> Option<Written> {
         unreachable!("nobody wants it");
     }
 }

@@ -7,11 +7,13 @@
 #[allow(unused_imports)]
 mod common;
 
-use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, Temporality};
+use catchment::otlp::encode::{Encoder, Request};
+use catchment::rows::Rows;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
 use catchment::sync::cut::{Closed, Times, View as Board};
@@ -29,16 +31,24 @@ const SERIES: usize = 5_000;
 const OF_A_METRIC: usize = 50;
 const T: u64 = START + 5 * SECOND;
 
-struct Count(u64, u64);
+#[derive(Default)]
+struct Count {
+    points: u64,
+    bytes: u64,
+    encoder: Encoder,
+}
 
 impl Outlet for Count {
-    fn wants(&self, view: View) -> bool {
-        view.0 == Temporality::Delta
+    fn wants(&self, view: Temporality) -> bool {
+        view == Temporality::Delta
     }
 
-    fn take(&mut self, _: View, request: Vec<u8>, points: u64) {
-        self.0 += points;
-        self.1 += request.len() as u64;
+    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
+        let Request { bytes, points } = self.encoder.encode(rows, view)?;
+        let written = Written { points, bytes: bytes.len() as u64 };
+        self.points += written.points;
+        self.bytes += written.bytes;
+        Some(written)
     }
 }
 
@@ -102,7 +112,7 @@ fn main() {
     let mut ingest =
         Ingest::new(0, IngestOptions { started_ns: START, limits: Limits::DEFAULT }, registry.clone(), writer);
     let mut owner = Owner::new(0, flush, registry).0;
-    let (mut tally, mut out) = (Tally::default(), Count(0, 0));
+    let (mut tally, mut out) = (Tally::default(), Count::default());
     let shuffled = workload == "shuffled";
     // two orders by turns and a few times: made before the first is sent, however many passes there are
     let made: Vec<Vec<Vec<u8>>> = (0..4).map(|n| requests(workload, T + n, if shuffled { n + 1 } else { 0 })).collect();
@@ -123,5 +133,5 @@ fn main() {
         while owner.step(ingest.slab_mut(), &mut tally, &mut out, || true) == Work::More {}
     }
     assert!(tally.balanced());
-    println!("{SERIES} {} {}", out.0, out.1);
+    println!("{SERIES} {} {}", out.points, out.bytes);
 }

@@ -48,6 +48,54 @@ pub(super) const fn without_values(a: u64, b: u64) -> u64 {
     if all & NO_SUM != 0 { NO_SUM } else { all & HAS_SUM }
 }
 
+/// A region that is only read: what it counted, and its buckets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region<'a>(&'a [u64]);
+
+impl<'a> Region<'a> {
+    /// Of these words: `HEAD`, and one a bucket.
+    #[inline]
+    pub const fn new(words: &'a [u64]) -> Region<'a> {
+        Region(words)
+    }
+
+    /// Number of values.
+    #[inline]
+    pub const fn count(self) -> u64 {
+        self.0[COUNT]
+    }
+
+    /// Their sum, where every merged point had one.
+    #[inline]
+    pub const fn sum(self) -> Option<f64> {
+        value(self.0, HAS_SUM, SUM)
+    }
+
+    /// Their minimum, likewise.
+    #[inline]
+    pub const fn min(self) -> Option<f64> {
+        value(self.0, HAS_MIN, MIN)
+    }
+
+    /// Their maximum, likewise.
+    #[inline]
+    pub const fn max(self) -> Option<f64> {
+        value(self.0, HAS_MAX, MAX)
+    }
+
+    /// Values in each bucket.
+    #[inline]
+    pub fn buckets(self) -> &'a [u64] {
+        &self.0[HEAD..]
+    }
+}
+
+/// The double in a word of a region, if the flag is set.
+#[inline]
+pub(super) const fn value(words: &[u64], flag: u64, word: usize) -> Option<f64> {
+    if words[FLAGS] & flag == 0 { None } else { Some(f64::from_bits(words[word])) }
+}
+
 /// Memory of words with one writer at a time.
 pub trait Words {
     /// Number of words.

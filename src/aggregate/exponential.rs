@@ -8,7 +8,9 @@
 //! huge gap between offsets never allocates. Scales lie in -11..=20 (M25: below -11 every double is in one of two
 //! buckets; SDKs start at 20).
 
-use super::explicit::{COUNT, FLAGS, GAINED_FLAGS, HAS_SUM, MAX, MIN, SUM, Words, settled, without_values};
+use super::explicit::{
+    self, COUNT, FLAGS, GAINED_FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, MAX, MIN, SUM, Words, settled, without_values,
+};
 use crate::limits::EXPONENTIAL_BUCKETS_MAX;
 
 /// Lowest scale.
@@ -434,11 +436,77 @@ impl Exponential {
     }
 }
 
-/// Offset and counts of a side of a region: 0 the positive one, 1 the negative.
-pub fn side(region: &[u64], which: usize) -> (i32, &[u64]) {
-    let head = region[SIDES + which];
-    let from = HEAD + which * EXPONENTIAL_BUCKETS_MAX;
-    ((head >> 32) as i32, &region[from..from + head as u32 as usize])
+/// A region that is only read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region<'a>(&'a [u64]);
+
+impl<'a> Region<'a> {
+    /// Of these `REGION` words, or of as many as are in use.
+    #[inline]
+    pub const fn new(words: &'a [u64]) -> Region<'a> {
+        Region(words)
+    }
+
+    /// Number of values.
+    #[inline]
+    pub const fn count(self) -> u64 {
+        self.0[COUNT]
+    }
+
+    /// Their sum, where every merged point had one.
+    #[inline]
+    pub const fn sum(self) -> Option<f64> {
+        explicit::value(self.0, HAS_SUM, SUM)
+    }
+
+    /// Their minimum, likewise.
+    #[inline]
+    pub const fn min(self) -> Option<f64> {
+        explicit::value(self.0, HAS_MIN, MIN)
+    }
+
+    /// Their maximum, likewise.
+    #[inline]
+    pub const fn max(self) -> Option<f64> {
+        explicit::value(self.0, HAS_MAX, MAX)
+    }
+
+    /// Scale.
+    #[inline]
+    pub const fn scale(self) -> i32 {
+        self.0[SCALE] as i32
+    }
+
+    /// Values in the zero bucket.
+    #[inline]
+    pub const fn zero_count(self) -> u64 {
+        self.0[ZERO_COUNT]
+    }
+
+    /// Width of the zero bucket.
+    #[inline]
+    pub const fn zero_threshold(self) -> f64 {
+        f64::from_bits(self.0[ZERO_THRESHOLD])
+    }
+
+    /// Offset and counts of the positive buckets.
+    #[inline]
+    pub fn positive(self) -> (i32, &'a [u64]) {
+        self.side(0)
+    }
+
+    /// Offset and counts of the negative buckets.
+    #[inline]
+    pub fn negative(self) -> (i32, &'a [u64]) {
+        self.side(1)
+    }
+
+    #[inline]
+    fn side(self, which: usize) -> (i32, &'a [u64]) {
+        let head = self.0[SIDES + which];
+        let from = HEAD + which * EXPONENTIAL_BUCKETS_MAX;
+        ((head >> 32) as i32, &self.0[from..from + head as u32 as usize])
+    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,37 @@ pub fn forget_values(region: &mut impl Words) {
     }
 }
 
+/// A region that is only read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region<'a>(&'a [u64]);
+
+impl<'a> Region<'a> {
+    /// Of these `REGION` words.
+    #[inline]
+    pub const fn new(words: &'a [u64]) -> Region<'a> {
+        Region(words)
+    }
+
+    /// Number of values.
+    #[inline]
+    pub const fn count(self) -> u64 {
+        self.0[COUNT]
+    }
+
+    /// Their sum.
+    #[inline]
+    pub const fn sum(self) -> f64 {
+        f64::from_bits(self.0[SUM])
+    }
+
+    /// Each quantile and its value.
+    #[inline]
+    pub fn quantiles(self) -> impl Iterator<Item = (f64, f64)> + 'a {
+        let pairs = self.0[HEAD..used(&self.0)].chunks_exact(2);
+        pairs.map(|pair| (f64::from_bits(pair[0]), f64::from_bits(pair[1])))
+    }
+}
+
 /// Quantile and value at place `i`.
 pub fn quantile(region: &impl Words, i: usize) -> (f64, f64) {
     (f64::from_bits(region.get(HEAD + 2 * i)), f64::from_bits(region.get(HEAD + 2 * i + 1)))

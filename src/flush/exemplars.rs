@@ -9,7 +9,7 @@
 use super::batch::Point;
 use super::directory::Owner;
 use crate::ledger::{Note, Tally};
-use crate::model::Kind;
+use crate::otlp::encode::exemplars_key;
 use crate::series::Series;
 use crate::series::exemplars::{LastShown, Newest, Reservoir, Shown};
 use crate::series::registry::Registry;
@@ -51,7 +51,7 @@ impl Gathering {
         if all.is_empty() {
             return (0, 0);
         }
-        match self.shown.add(series, field_key(series.group.kind), all) {
+        match self.shown.add(series, exemplars_key(series.group.kind), all) {
             Some(place) => (place + 1, self.shown.fields(place).len()),
             None => {
                 tally.note(Note::ExemplarsDropped, all.len() as u64);
@@ -80,15 +80,6 @@ impl Gathering {
         let newest = Arc::new(std::mem::take(&mut self.shown));
         self.last = LastShown { newest: newest.clone(), before: std::mem::replace(&mut self.last.newest, newest) };
         registry.show_exemplars(owner, Arc::new(self.last.clone()));
-    }
-}
-
-/// Key byte of `exemplars` in a point of this kind.
-const fn field_key(kind: Kind) -> u8 {
-    match kind {
-        Kind::Gauge | Kind::Sum | Kind::Summary => 0x2a,
-        Kind::Histogram => 0x42,
-        Kind::ExponentialHistogram => 0x5a,
     }
 }
 

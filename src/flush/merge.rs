@@ -16,7 +16,7 @@
 //! sets a base its first point is a baseline, and of one that begins with the chain's last point, sent again, that point
 //! is superseded; the others count. What a core can judge alone, it has judged (`cells`).
 
-use super::batch::{self, Point, View};
+use super::batch::{self, Point, Staged};
 use super::directory::Owner;
 use super::ended::Mark;
 use crate::aggregate::number::{self, Value};
@@ -24,6 +24,7 @@ use crate::cells::{Bank, Shape, Span, cumulative_sum, delta_sum};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Kind, Peer, Temporality};
+use crate::rows::Rows;
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Chain, Series};
 use crate::sync::cut::{Times, View as Board};
@@ -31,12 +32,21 @@ use crate::sync::cut::{Times, View as Board};
 /// Bytes of a series' attributes from which on the batch is looked at after each.
 const LONG_BYTES: usize = 4_096;
 
-/// Takes encoded requests. `view` tells which destinations want them.
+/// Takes the rows of a cut, some at a time, for destinations that want one view of them.
 pub trait Outlet {
     /// Whether anybody wants this view.
-    fn wants(&self, view: View) -> bool;
-    /// One encoded `ExportMetricsServiceRequest` of `points` data points.
-    fn take(&mut self, view: View, request: Vec<u8>, points: u64);
+    fn wants(&self, view: Temporality) -> bool;
+    /// Rows of which somebody wants this view: what came of them; nothing if the view has no points.
+    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written>;
+}
+
+/// What some rows became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Points written.
+    pub points: u64,
+    /// Bytes they take.
+    pub bytes: u64,
 }
 
 /// What is left of a cut.
@@ -163,11 +173,11 @@ impl Owner {
         &mut self,
         slab: &mut SlabWriter,
         tally: &mut Tally,
-        outlet: &mut dyn Outlet,
+        outlet: &mut impl Outlet,
         mut more: impl FnMut() -> bool,
     ) -> Work {
         let Some(mut cut) = self.cut.take() else { return Work::Done };
-        cut.deltas = outlet.wants(View(Temporality::Delta));
+        cut.deltas = outlet.wants(Temporality::Delta);
         while !cut.linked {
             cut.linked = self.welcome();
             if !more() {
@@ -545,7 +555,7 @@ impl Owner {
     // ---- handing out -------------------------------------------------------------------------------------------
 
     /// The next view of the batch that somebody wants, from place `from` on; without one the batch is emptied.
-    fn next_view(&mut self, from: usize, outlet: &dyn Outlet) -> Option<usize> {
+    fn next_view(&mut self, from: usize, outlet: &impl Outlet) -> Option<usize> {
         let next = (from..VIEWS.len()).find(|view| outlet.wants(VIEWS[*view])).filter(|_| !self.batch.is_empty());
         if next.is_none() {
             self.batch.clear();
@@ -558,26 +568,24 @@ impl Owner {
     fn hand_out(
         &mut self,
         view: usize,
-        (from, to): (u64, u64),
+        window: (u64, u64),
         tally: &mut Tally,
-        outlet: &mut dyn Outlet,
+        outlet: &mut impl Outlet,
     ) -> Option<usize> {
         let wanted = VIEWS[view];
         if outlet.wants(wanted) {
-            let mut batch = std::mem::take(&mut self.batch);
-            if let Some((request, points)) = batch.encode(wanted, self, from, to) {
+            let rows = Staged::of(self, window);
+            if let Some(Written { points, bytes }) = outlet.take(wanted, &rows) {
                 tally.note(Note::Encoded, points);
-                tally.note(Note::EncodedBytes, request.len() as u64);
-                outlet.take(wanted, request, points);
+                tally.note(Note::EncodedBytes, bytes);
             }
-            self.batch = batch;
         }
         self.next_view(view + 1, outlet)
     }
 }
 
-/// The views of a batch, in the order in which they are encoded.
-const VIEWS: [View; 2] = [View(Temporality::Cumulative), View(Temporality::Delta)];
+/// The views of a batch, in the order in which they are handed out.
+const VIEWS: [Temporality; 2] = [Temporality::Cumulative, Temporality::Delta];
 
 /// Whether the chain's last point can be one of the link's own. Of a sum that may fall only its very first point can
 /// be told.

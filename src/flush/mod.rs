@@ -1,16 +1,15 @@
-//! From cells to batches: what one shard owns, merged at a cut and encoded for its destinations.
+//! From cells to rows: what one shard owns, merged at a cut and handed out in batches.
 //!
-//! Knows closed banks, series values and OTLP's output; does not know sockets, queues or who takes a batch.
+//! Knows closed banks and series values; does not know how a row is written, or who takes it.
 //!
 //! ```text
 //!   cut n: every core closed a bank ─► owner walks resource ► scope ► group ► series
-//!            cells' closed banks ─► value of cut n (for scrapes) + staged point ─► batch ─► encode once per view
+//!            cells' closed banks ─► value of cut n (for scrapes) + staged point ─► batch ─► rows, once per view
 //! ```
 //!
 //! Invariants
 //! 1. Each closed bank is read by exactly one owner at exactly one cut, so each applied point is emitted once.
-//! 2. A batch is encoded when its sizes are all known: nothing is patched afterwards, lengths are minimal.
-//! 3. A point in a batch refers to its series by place; lists are compacted only between cuts.
+//! 2. A point in a batch refers to its series by place; lists are compacted only between cuts.
 //!
 //! Progress: wait-free; `step` returns when the caller's `more` says that the slice is over.
 //!
@@ -25,9 +24,8 @@ mod histograms;
 mod merge;
 mod newest;
 
-pub use batch::View;
 pub use directory::{Directory, Group as ListedGroup, Owner};
-pub use merge::{Outlet, Work};
+pub use merge::{Outlet, Work, Written};
 
 /// Options of one owner.
 #[derive(Clone, Copy, Debug)]

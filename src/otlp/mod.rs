@@ -1,5 +1,5 @@
-//! OTLP's messages as bytes: what they must look like, and how to read the parts aggregation needs without building
-//! a tree.
+//! OTLP's messages as bytes: what they must look like, how to read the parts aggregation needs without building a tree,
+//! and how rows are written.
 //!
 //! Knows `opentelemetry/proto/{collector/metrics,metrics,resource,common}/v1` (OTLP 1.9); does not know series,
 //! routes or sockets. Pure: same bytes, same result.
@@ -14,6 +14,7 @@ pub mod attributes;
 pub mod check;
 pub mod cut;
 pub mod data;
+pub mod encode;
 pub mod exemplars;
 pub mod json_in;
 pub mod json_out;

@@ -1,26 +1,26 @@
-//! From the encoder to the queues: each encoded request is shared by all destinations that want its view.
+//! From rows to the queues: each view is encoded once, and shared by all destinations that want it.
 
 use crate::clock::Clock;
 use crate::deliver::{Encoded, Hold, Offer, Sender};
-use crate::flush::{Outlet, View};
+use crate::flush::{Outlet, Written};
 use crate::model::Temporality;
-use std::cell::Cell;
+use crate::otlp::encode::Encoder;
+use crate::rows::Rows;
 use std::sync::Arc;
 
 /// One shard's way to the queues.
 pub(super) struct Queues {
     hold: Hold,
     views: Vec<Temporality>,
+    encoder: Encoder,
     clock: &'static dyn Clock,
-    /// When encoding began. `flush` asks `wants` right before it encodes a view, and gives it to `take` right after.
-    begun_ns: Cell<u64>,
     encode_ns: u64,
 }
 
 impl Queues {
     /// `held_max`: bytes that may wait for each destination whose queue is full.
     pub(super) fn new(sender: Sender, views: Vec<Temporality>, held_max: usize, clock: &'static dyn Clock) -> Queues {
-        Queues { hold: Hold::new(sender, held_max), views, clock, begun_ns: Cell::new(0), encode_ns: 0 }
+        Queues { hold: Hold::new(sender, held_max), views, encoder: Encoder::default(), clock, encode_ns: 0 }
     }
 
     /// Time spent encoding since the last call, nanoseconds.
@@ -41,21 +41,25 @@ impl Queues {
 }
 
 impl Outlet for Queues {
-    fn wants(&self, view: View) -> bool {
-        self.begun_ns.set(self.clock.mono_ns());
-        self.views.contains(&view.0)
+    fn wants(&self, view: Temporality) -> bool {
+        self.views.contains(&view)
     }
 
-    fn take(&mut self, view: View, request: Vec<u8>, points: u64) {
-        self.encode_ns += self.clock.mono_ns() - self.begun_ns.get();
-        let batch = Arc::new(Encoded { bytes: request.into(), points });
+    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
+        let begun_ns = self.clock.mono_ns();
+        let request = self.encoder.encode(rows, view);
+        self.encode_ns += self.clock.mono_ns() - begun_ns;
+        let request = request?;
+        let written = Written { points: request.points, bytes: request.bytes.len() as u64 };
+        let batch = Arc::new(Encoded { bytes: request.bytes.into(), points: request.points });
         for (d, temporality) in self.views.iter().enumerate() {
-            if *temporality == view.0 {
+            if *temporality == view {
                 // each outcome is counted there, and slows nobody else
                 match self.hold.offer(d, batch.clone()) {
                     Offer::Queued | Offer::Held | Offer::Full => {}
                 }
             }
         }
+        Some(written)
     }
 }

@@ -7,12 +7,13 @@ use super::machine;
 use super::server::INTERVAL;
 use super::{stdout, times};
 use crate::capture;
-use crate::flush::{self, Outlet, Owner, View, Work};
+use crate::flush::{self, Outlet, Owner, Work, Written};
 use crate::identity::attributes::Limits;
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
 use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
-use crate::model::Door;
+use crate::model::{Door, Temporality};
+use crate::rows::Rows;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -95,11 +96,13 @@ struct Done {
 struct Nowhere;
 
 impl Outlet for Nowhere {
-    fn wants(&self, _: View) -> bool {
+    fn wants(&self, _: Temporality) -> bool {
         false
     }
 
-    fn take(&mut self, _: View, _: Vec<u8>, _: u64) {}
+    fn take(&mut self, _: Temporality, _: &impl Rows) -> Option<Written> {
+        None
+    }
 }
 
 fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Result<Measured, String> {

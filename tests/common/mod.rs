@@ -1,11 +1,13 @@
 //! What the integration tests share: an aggregation of several cores in one thread, and builders of requests.
 #![allow(dead_code)]
 
-use catchment::flush::{Options as FlushOptions, Outlet, Owner, View, Work};
+use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, Origin, Peer, Receipt, Temporality};
+use catchment::otlp::encode::{Encoder, Request};
+use catchment::rows::Rows;
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
@@ -26,16 +28,22 @@ pub struct Out {
 }
 
 impl Outlet for Out {
-    fn wants(&self, _: View) -> bool {
+    fn wants(&self, _: Temporality) -> bool {
         true
     }
 
-    fn take(&mut self, view: View, request: Vec<u8>, points: u64) {
+    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
+        let Request { bytes: request, points } = Encoder::default().encode(rows, view)?;
         let decoded = ExportMetricsServiceRequest::decode(&*request).expect("what we encode decodes");
         assert_eq!(each_point(&decoded).len() as u64, points, "points are counted right");
         assert_eq!(decoded.encode_to_vec().len(), request.len(), "the encoding is minimal");
         self.bytes.extend_from_slice(&request);
-        if view.0 == Temporality::Cumulative { self.cumulative.push(decoded) } else { self.delta.push(decoded) }
+        if view == Temporality::Cumulative {
+            self.cumulative.push(decoded)
+        } else {
+            self.delta.push(decoded)
+        }
+        Some(Written { points, bytes: request.len() as u64 })
     }
 }
 

@@ -104,7 +104,7 @@ pub fn parse(bytes: &[u8]) -> Result<Capture, String> {
         );
     }
     if head[8..] != VERSION.to_le_bytes() {
-        return Err("this capture is of another version; record it anew with this catchment".into());
+        return Err("this capture is of another version; record it again with this catchment".into());
     }
     let mut capture = Capture::default();
     while !rest.is_empty() {
@@ -124,7 +124,7 @@ pub fn parse(bytes: &[u8]) -> Result<Capture, String> {
         let at_ns = u64::from(word(8)) | u64::from(word(12)) << 32;
         let recorded = Recorded { door, at_ns, body: body.to_vec() };
         if recorded.crc() != word(4) {
-            return Err(format!("record at byte {at}: its CRC does not fit, the file is damaged; record it anew"));
+            return Err(format!("record at byte {at}: its CRC does not fit, the file is damaged; record it again"));
         }
         capture.requests.push(recorded);
         rest = tail;

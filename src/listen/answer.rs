@@ -33,7 +33,7 @@ const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
 
 /// Encoding of bodies over HTTP, as the request has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dress {
+pub(super) enum BodyFormat {
     /// `application/x-protobuf`
     Protobuf,
     /// `application/json`
@@ -42,7 +42,7 @@ pub(super) enum Dress {
 
 /// Why a request got no receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RequestFault {
     /// Another path.
     Path,
     /// Another HTTP method.
@@ -85,10 +85,10 @@ pub(super) enum Fault {
 }
 
 /// What became of a request.
-pub(super) type Outcome = Result<Receipt, Fault>;
+pub(super) type RequestOutcome = Result<Receipt, RequestFault>;
 
 /// How a fault is said.
-struct Saying<'a> {
+struct FaultReply<'a> {
     http: StatusCode,
     code: Code,
     message: Cow<'a, str>,
@@ -96,72 +96,76 @@ struct Saying<'a> {
     answer: Answer,
 }
 
-impl Fault {
-    fn saying(&self) -> Saying<'_> {
+impl RequestFault {
+    fn reply(&self) -> FaultReply<'_> {
         use Answer as A;
         use StatusCode as S;
         let (http, code, answer, message) = match self {
-            Fault::Path => {
+            RequestFault::Path => {
                 (S::NOT_FOUND, Code::NotFound, A::Unsupported, "only metrics are served here: POST /v1/metrics".into())
             }
-            Fault::Method => (S::METHOD_NOT_ALLOWED, Code::Unimplemented, A::Unsupported, "use the method POST".into()),
-            Fault::MediaType => (
+            RequestFault::Method => {
+                (S::METHOD_NOT_ALLOWED, Code::Unimplemented, A::Unsupported, "use the method POST".into())
+            }
+            RequestFault::MediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,
                 Code::InvalidArgument,
                 A::Unsupported,
                 "content type must be application/x-protobuf or application/json, or application/grpc over HTTP/2"
                     .into(),
             ),
-            Fault::Json(fault) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, fault.to_string().into()),
-            Fault::Encoding => (
+            RequestFault::Json(fault) => {
+                (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, fault.to_string().into())
+            }
+            RequestFault::Encoding => (
                 S::UNSUPPORTED_MEDIA_TYPE,
                 Code::Unimplemented,
                 A::Unsupported,
                 "encoding must be identity, gzip or zstd, once".into(),
             ),
-            Fault::GrpcMethod => (
+            RequestFault::GrpcMethod => (
                 S::NOT_FOUND,
                 Code::Unimplemented,
                 A::Unsupported,
                 "only opentelemetry.proto.collector.metrics.v1.MetricsService/Export is served here".into(),
             ),
-            Fault::Framing(what) => (S::BAD_REQUEST, Code::Internal, A::Malformed, (*what).into()),
-            Fault::Head(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
-            Fault::TargetTooLong => {
+            RequestFault::Framing(what) => (S::BAD_REQUEST, Code::Internal, A::Malformed, (*what).into()),
+            RequestFault::Head(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
+            RequestFault::TargetTooLong => {
                 (S::URI_TOO_LONG, Code::InvalidArgument, A::TooLarge, "the target of a request may have 8 KiB".into())
             }
-            Fault::HeadTooLarge => (
+            RequestFault::HeadTooLarge => (
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 Code::ResourceExhausted,
                 A::TooLarge,
                 "the head of a request may have 16 KiB and 100 fields".into(),
             ),
-            Fault::TooLarge { limit } => (
+            RequestFault::TooLarge { limit } => (
                 S::PAYLOAD_TOO_LARGE,
                 Code::ResourceExhausted,
                 A::TooLarge,
                 format!("request is larger than --max-body ({limit} bytes): send smaller batches or raise it").into(),
             ),
-            Fault::NoBudget => (
+            RequestFault::NoBudget => (
                 S::SERVICE_UNAVAILABLE,
                 Code::Unavailable,
                 A::Overloaded,
                 "memory budget for request bodies is spent: retry, or raise --memory-limit".into(),
             ),
-            Fault::Inflate(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
-            Fault::Refused(Refusal::Malformed(what)) => {
+            RequestFault::Inflate(what) => (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, (*what).into()),
+            RequestFault::Refused(Refusal::Malformed(what)) => {
                 (S::BAD_REQUEST, Code::InvalidArgument, A::Malformed, what.as_str().into())
             }
-            Fault::Refused(Refusal::Overloaded { why, .. }) => {
+            RequestFault::Refused(Refusal::Overloaded { why, .. }) => {
                 (S::SERVICE_UNAVAILABLE, Code::Unavailable, A::Overloaded, why.as_str().into())
             }
-            Fault::Deadline => (
+            RequestFault::Deadline => (
                 S::GATEWAY_TIMEOUT,
                 Code::DeadlineExceeded,
                 A::Timeout,
                 "grpc-timeout ran out before the request was whole; nothing was applied".into(),
             ),
-            Fault::Loop => (
+            RequestFault::Loop => (
                 S::BAD_REQUEST,
                 Code::FailedPrecondition,
                 A::Unsupported,
@@ -169,13 +173,13 @@ impl Fault {
                  through must go"
                     .into(),
             ),
-            Fault::Slow => (
+            RequestFault::Slow => (
                 S::REQUEST_TIMEOUT,
                 Code::DeadlineExceeded,
                 A::Timeout,
                 "the body came slower than 1024 bytes per second; nothing was applied".into(),
             ),
-            Fault::Long => (
+            RequestFault::Long => (
                 S::REQUEST_TIMEOUT,
                 Code::DeadlineExceeded,
                 A::Timeout,
@@ -183,32 +187,36 @@ impl Fault {
             ),
         };
         let detail = match self {
-            Fault::NoBudget => Detail::Retry { after_ms: limits::BUDGET_RETRY_MS },
-            Fault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => Detail::Retry { after_ms: *retry_after_ms },
-            Fault::Refused(Refusal::Malformed(_)) | Fault::Inflate(_) | Fault::Json(_) => Detail::BadRequest,
+            RequestFault::NoBudget => Detail::Retry { after_ms: limits::BUDGET_RETRY_MS },
+            RequestFault::Refused(Refusal::Overloaded { retry_after_ms, .. }) => {
+                Detail::Retry { after_ms: *retry_after_ms }
+            }
+            RequestFault::Refused(Refusal::Malformed(_)) | RequestFault::Inflate(_) | RequestFault::Json(_) => {
+                Detail::BadRequest
+            }
             _ => Detail::None,
         };
         let message = match message {
             Cow::Borrowed(text) => shrink(text, limits::ERROR_MESSAGE_BYTES_MAX).into(),
             owned => owned,
         };
-        Saying { http, code, message, detail, answer }
+        FaultReply { http, code, message, detail, answer }
     }
 }
 
-impl Fault {
+impl RequestFault {
     /// What the client is told.
     pub(super) fn words(&self) -> String {
-        self.saying().message.into_owned()
+        self.reply().message.into_owned()
     }
 }
 
 /// The label of an outcome.
-pub(super) fn answer(outcome: &Outcome) -> Answer {
+pub(super) fn answer(outcome: &RequestOutcome) -> Answer {
     match outcome {
         Ok(receipt) if is_partial(receipt) => Answer::Partial,
         Ok(_) => Answer::Ok,
-        Err(fault) => fault.saying().answer,
+        Err(fault) => fault.reply().answer,
     }
 }
 
@@ -234,37 +242,37 @@ fn receipt_bytes(receipt: &Receipt, prefix: usize) -> Vec<u8> {
 }
 
 /// The answer over HTTP, either version.
-pub(super) fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
-    let content_type = match dress {
-        Dress::Protobuf => PROTOBUF,
-        Dress::Json => JSON,
+pub(super) fn over_http(outcome: &RequestOutcome, format: BodyFormat) -> Response<Bytes> {
+    let content_type = match format {
+        BodyFormat::Protobuf => PROTOBUF,
+        BodyFormat::Json => JSON,
     };
     let mut response = Response::new(Bytes::new());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     match outcome {
         // R6: unset is 0 bytes, or an object without members
         Ok(receipt) => {
-            *response.body_mut() = match (dress, is_partial(receipt)) {
-                (Dress::Protobuf, false) => Bytes::new(),
-                (Dress::Protobuf, true) => receipt_bytes(receipt, 0).into(),
-                (Dress::Json, false) => Bytes::from_static(b"{}"),
-                (Dress::Json, true) => partial(receipt).to_json().into(),
+            *response.body_mut() = match (format, is_partial(receipt)) {
+                (BodyFormat::Protobuf, false) => Bytes::new(),
+                (BodyFormat::Protobuf, true) => receipt_bytes(receipt, 0).into(),
+                (BodyFormat::Json, false) => Bytes::from_static(b"{}"),
+                (BodyFormat::Json, true) => partial(receipt).to_json().into(),
             }
         }
         Err(fault) => {
-            let saying = fault.saying();
-            let status = Status::new(saying.code, &saying.message, saying.detail);
-            *response.status_mut() = saying.http;
-            *response.body_mut() = match dress {
-                Dress::Protobuf => status.encode_to_vec().into(),
-                Dress::Json => status.to_json(saying.detail).into(),
+            let reply = fault.reply();
+            let status = Status::new(reply.code, &reply.message, reply.detail);
+            *response.status_mut() = reply.http;
+            *response.body_mut() = match format {
+                BodyFormat::Protobuf => status.encode_to_vec().into(),
+                BodyFormat::Json => status.to_json(reply.detail).into(),
             };
-            if let Detail::Retry { after_ms } = saying.detail {
+            if let Detail::Retry { after_ms } = reply.detail {
                 response.headers_mut().insert(RETRY_AFTER, after_ms.div_ceil(1_000).max(1).into());
             }
             match fault {
-                Fault::Method => drop(response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"))),
-                Fault::Encoding => drop(response.headers_mut().insert(ACCEPT_ENCODING, ENCODINGS)),
+                RequestFault::Method => drop(response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"))),
+                RequestFault::Encoding => drop(response.headers_mut().insert(ACCEPT_ENCODING, ENCODINGS)),
                 _ => {}
             }
         }
@@ -276,20 +284,20 @@ pub(super) fn over_http(outcome: &Outcome, dress: Dress) -> Response<Bytes> {
 /// has, so it is protobuf.
 pub(super) fn to_bad_head(status: u16) -> (HeaderValue, Bytes) {
     let fault = bad_head(status);
-    let saying = fault.saying();
-    (PROTOBUF, Status::new(saying.code, &saying.message, saying.detail).encode_to_vec().into())
+    let reply = fault.reply();
+    (PROTOBUF, Status::new(reply.code, &reply.message, reply.detail).encode_to_vec().into())
 }
 
 /// The same for who reads pages: in words.
 pub(super) fn page_to_bad_head(status: u16) -> (HeaderValue, Bytes) {
-    (TEXT, format!("{}\n", bad_head(status).saying().message).into())
+    (TEXT, format!("{}\n", bad_head(status).reply().message).into())
 }
 
-fn bad_head(status: u16) -> Fault {
+fn bad_head(status: u16) -> RequestFault {
     match status {
-        414 => Fault::TargetTooLong,
-        431 => Fault::HeadTooLarge,
-        _ => Fault::Head("the head of the request is malformed, or could be read in two ways (RFC 9112)"),
+        414 => RequestFault::TargetTooLong,
+        431 => RequestFault::HeadTooLarge,
+        _ => RequestFault::Head("the head of the request is malformed, or could be read in two ways (RFC 9112)"),
     }
 }
 
@@ -325,19 +333,19 @@ impl GrpcSuccess {
 }
 
 /// A gRPC failure: headers that end the stream.
-pub(super) fn trailers_only(fault: &Fault) -> HeaderMap {
-    let saying = fault.saying();
+pub(super) fn trailers_only(fault: &RequestFault) -> HeaderMap {
+    let reply = fault.reply();
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, GRPC);
-    headers.insert(GRPC_STATUS, (saying.code as u16).into());
-    let message = shrink(&saying.message, limits::ERROR_MESSAGE_BYTES_MAX / 4);
+    headers.insert(GRPC_STATUS, (reply.code as u16).into());
+    let message = shrink(&reply.message, limits::ERROR_MESSAGE_BYTES_MAX / 4);
     headers.extend(HeaderValue::try_from(grpc::percent_encode(message)).ok().map(|value| (GRPC_MESSAGE, value)));
-    if saying.detail != Detail::None {
-        let status = Status::new(saying.code, message, saying.detail);
+    if reply.detail != Detail::None {
+        let status = Status::new(reply.code, message, reply.detail);
         let value = HeaderValue::try_from(grpc::base64(&status.encode_to_vec())).ok();
         headers.extend(value.map(|value| (GRPC_DETAILS, value)));
     }
-    if *fault == Fault::Encoding {
+    if *fault == RequestFault::Encoding {
         headers.insert(GRPC_ACCEPT_ENCODING, ENCODINGS);
     }
     headers

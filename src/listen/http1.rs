@@ -3,7 +3,7 @@
 //! Does not know sockets or gRPC. Invariants: 1. one exchange at a time; 2. a request that is refused before its body
 //! is whole is answered at once; hyper closes the connection behind the answer; 3. what hyper refuses by itself gets
 //! the body that it leaves out (R12).
-//! Bounds: see `net::http1`, `serve`.
+//! Bounds: see `net::http1`, `service`.
 
 use crate::limits;
 use std::convert::Infallible;
@@ -16,12 +16,12 @@ use http_body::Body as _;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::answer::{Fault, Outcome, over_http, to_bad_head};
-use super::floor::Step;
-use super::head::{Take, Tongue, judge};
+use super::answer::{RequestFault, RequestOutcome, over_http, to_bad_head};
+use super::connections::Next;
+use super::head::{BodyTerms, Protocol, read_head};
 use super::intake::Intake;
-use super::patience::Patience;
-use super::serve::{Bench, Body};
+use super::service::{RequestBody, Serving};
+use super::timeouts::Timeouts;
 use crate::net::host;
 use crate::net::http1::{Http1, give_body};
 use crate::net::inflate::Coding;
@@ -29,9 +29,9 @@ use crate::net::network::Socket;
 use crate::net::wire::Wire;
 
 /// A whole, short body.
-pub(super) struct Short(Bytes);
+pub(super) struct ShortBody(Bytes);
 
-impl http_body::Body for Short {
+impl http_body::Body for ShortBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -50,89 +50,89 @@ impl http_body::Body for Short {
 }
 
 struct Exchange {
-    tongue: Tongue,
-    take: Take,
+    protocol: Protocol,
+    terms: BodyTerms,
     body: Incoming,
-    state: Body,
+    state: RequestBody,
     started_ns: u64,
 }
 
 /// The session.
-pub(super) struct Session<T: Socket> {
-    http: Http1<Short, T>,
+pub(super) struct Http1Session<T: Socket> {
+    http: Http1<ShortBody, T>,
     exchange: Option<Exchange>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
-impl<T: Socket> Session<T> {
+impl<T: Socket> Http1Session<T> {
     pub(super) fn new(wire: Rc<Wire<T>>, now_ns: u64) -> Self {
-        Session { http: Http1::new(wire), exchange: None, patience: Patience::new(now_ns) }
+        Http1Session { http: Http1::new(wire), exchange: None, timeouts: Timeouts::new(now_ns) }
     }
 
-    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
-        let waker = bench.shop.flag.waker();
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+        let waker = serving.service.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
-            bench.shop.flag.take();
+            serving.service.flag.take();
             if let Poll::Ready(end) = self.http.poll(&mut context) {
                 if end.is_err_and(|fault| fault.is_parse()) {
-                    bench.shop.stats.protocol_errors += 1;
+                    serving.service.stats.protocol_errors += 1;
                     give_body(wire, to_bad_head);
                 }
-                self.abandon(bench);
-                return Step::Close;
+                self.abandon(serving);
+                return Next::Close;
             }
-            let answered = self.begin(wire, bench) || self.advance(wire, bench, &mut context);
-            if !answered && !bench.shop.flag.take() {
+            let answered = self.begin(wire, serving) || self.advance(wire, serving, &mut context);
+            if !answered && !serving.service.flag.take() {
                 if self.exchange.is_none() {
-                    self.patience.note(wire, bench.now.mono_ns);
+                    self.timeouts.note(wire, serving.now.mono_ns);
                 }
-                return Step::Wait;
+                return Next::Wait;
             }
         }
         wire.set_hungry();
-        Step::Wait
+        Next::Wait
     }
 
     /// Looks at the clock.
-    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
         if let Some(exchange) = &mut self.exchange {
-            if let Some(fault) = bench.overdue(exchange.take, exchange.started_ns, &mut exchange.state) {
-                self.answer(wire, bench, Err(fault));
+            if let Some(fault) = serving.overdue(exchange.terms, exchange.started_ns, &mut exchange.state) {
+                self.answer(wire, serving, Err(fault));
                 self.http.graceful_shutdown();
-                return Step::Again;
+                return Next::Again;
             }
-            return Step::Wait;
+            return Next::Wait;
         }
-        let options = &bench.shop.options;
-        let is_spent = self.patience.is_spent(bench.now.mono_ns, options.header_timeout, options.idle_timeout);
-        if is_spent { Step::TimedOut } else { Step::Wait }
+        let options = &serving.service.options;
+        let is_spent = self.timeouts.is_spent(serving.now.mono_ns, options.header_timeout, options.idle_timeout);
+        if is_spent { Next::TimedOut } else { Next::Wait }
     }
 
     /// Says how fast its body comes, if it is not whole.
-    pub(super) fn paces<I: Intake>(&self, bench: &Bench<'_, I>, say: impl FnMut(u64)) {
-        self.exchange.iter().filter_map(|exchange| bench.pace(&exchange.state, exchange.started_ns)).for_each(say);
+    pub(super) fn paces<I: Intake>(&self, serving: &Serving<'_, I>, say: impl FnMut(u64)) {
+        self.exchange.iter().filter_map(|exchange| serving.pace(&exchange.state, exchange.started_ns)).for_each(say);
     }
 
     /// Ends that body, and with it the connection.
-    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
-        self.answer(wire, bench, Err(Fault::NoBudget));
+    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+        self.answer(wire, serving, Err(RequestFault::NoBudget));
         self.http.graceful_shutdown();
-        Step::Again
+        Next::Again
     }
 
     /// Finishes the request in hand and takes no other.
-    pub(super) fn stop(&mut self) -> Step {
+    pub(super) fn stop(&mut self) -> Next {
         if self.is_idle() {
-            return Step::Close;
+            return Next::Close;
         }
         self.http.graceful_shutdown();
-        Step::Again
+        Next::Again
     }
 
     /// Whether no request is begun.
     pub(super) fn is_idle(&self) -> bool {
-        self.exchange.is_none() && !self.patience.is_head_begun()
+        self.exchange.is_none() && !self.timeouts.is_head_begun()
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -140,31 +140,36 @@ impl<T: Socket> Session<T> {
     }
 
     /// Ends what is unfinished, without an answer.
-    pub(super) fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
+    pub(super) fn abandon<I: Intake>(&mut self, serving: &mut Serving<'_, I>) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.abandon(exchange.tongue, exchange.take, &mut exchange.state);
+            serving.abandon(exchange.protocol, exchange.terms, &mut exchange.state);
         }
     }
 
-    /// Takes the next request from the desk; `true` when it was refused by its head alone.
-    fn begin<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> bool {
+    /// Takes the next request from hyper; `true` when it was refused by its head alone.
+    fn begin<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> bool {
         let Some(request) = self.http.take_request() else { return false };
         // hyper begins a request only when the one before is over
-        self.abandon(bench);
+        self.abandon(serving);
         let (head, body) = request.into_parts();
-        let (tongue, verdict) =
-            judge(&head.method, head.uri.path(), &head.headers, false, &bench.shop.options, bench.now);
-        let verdict = host::check(head.version, &head.uri, &head.headers).map_err(Fault::Head).and(verdict);
-        self.patience.on_request();
-        let (take, refused) = match verdict {
-            Ok(take) => (take, None),
-            Err(fault) => (Take { coding: Coding::Identity, deadline_ns: u64::MAX }, Some(fault)),
+        let (protocol, verdict) =
+            read_head(&head.method, head.uri.path(), &head.headers, false, &serving.service.options, serving.now);
+        let verdict = host::check(head.version, &head.uri, &head.headers).map_err(RequestFault::Head).and(verdict);
+        self.timeouts.on_request();
+        let (terms, refused) = match verdict {
+            Ok(terms) => (terms, None),
+            Err(fault) => (BodyTerms { coding: Coding::Identity, deadline_ns: u64::MAX }, Some(fault)),
         };
-        self.exchange =
-            Some(Exchange { tongue, take, body, state: Body::of(bench.peer), started_ns: bench.now.mono_ns });
+        self.exchange = Some(Exchange {
+            protocol,
+            terms,
+            body,
+            state: RequestBody::of(serving.peer),
+            started_ns: serving.now.mono_ns,
+        });
         match refused {
             Some(fault) => {
-                self.answer(wire, bench, Err(fault));
+                self.answer(wire, serving, Err(fault));
                 true
             }
             None => false,
@@ -172,7 +177,7 @@ impl<T: Socket> Session<T> {
     }
 
     /// Takes what there is of the body; `true` when an answer went out.
-    fn advance<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>, context: &mut Context<'_>) -> bool {
+    fn advance<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>, context: &mut Context<'_>) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
         loop {
             // a body that is whole is not polled again
@@ -185,41 +190,41 @@ impl<T: Socket> Session<T> {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(chunk) = frame.into_data() else { continue };
-                    if let Err(fault) = bench.collect(exchange.tongue, &mut exchange.state, chunk) {
-                        self.answer(wire, bench, Err(fault));
+                    if let Err(fault) = serving.collect(exchange.protocol, &mut exchange.state, chunk) {
+                        self.answer(wire, serving, Err(fault));
                         return true;
                     }
                 }
                 Poll::Ready(Some(Err(fault))) if is_malformed(&fault) => {
-                    bench.shop.stats.protocol_errors += 1;
-                    self.answer(wire, bench, Err(Fault::Head("the chunked coding of the body is malformed")));
+                    serving.service.stats.protocol_errors += 1;
+                    self.answer(wire, serving, Err(RequestFault::Head("the chunked coding of the body is malformed")));
                     return true;
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    self.abandon(bench);
+                    self.abandon(serving);
                     return true;
                 }
                 Poll::Ready(None) => {
-                    let outcome = bench.export(exchange.tongue, exchange.take, &mut exchange.state);
+                    let outcome = serving.export(exchange.protocol, exchange.terms, &mut exchange.state);
                     let Some(outcome) = outcome else {
                         wire.set_hungry();
                         return false;
                     };
-                    self.answer(wire, bench, outcome);
+                    self.answer(wire, serving, outcome);
                     return true;
                 }
             }
         }
     }
 
-    fn answer<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>, outcome: Outcome) {
+    fn answer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>, outcome: RequestOutcome) {
         if let Some(mut exchange) = self.exchange.take() {
-            bench.finish(exchange.tongue.door(), &mut exchange.state, &outcome);
-            let Tongue::Http(dress) = exchange.tongue else {
-                unreachable!("HTTP/1.1 has no trailers, so judge never says gRPC")
+            serving.finish(exchange.protocol.door(), &mut exchange.state, &outcome);
+            let Protocol::Http(format) = exchange.protocol else {
+                unreachable!("HTTP/1.1 has no trailers, so read_head never says gRPC")
             };
-            self.http.answer(over_http(&outcome, dress).map(Short));
-            self.patience.on_answer(wire, bench.now.mono_ns);
+            self.http.answer(over_http(&outcome, format).map(ShortBody));
+            self.timeouts.on_answer(wire, serving.now.mono_ns);
         }
     }
 }

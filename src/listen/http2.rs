@@ -12,7 +12,7 @@
 //! Not kept: R12 for what `h2` answers by itself. 431 to a header list over the limit has no body, and faults of the
 //! protocol end the stream or the connection; it tells nobody, so there is nothing to add a body to.
 //!
-//! Bounds: `limits::STREAMS_PER_CONNECTION_MAX` calls, each a body within `serve`'s budget; windows and frames of
+//! Bounds: `limits::STREAMS_PER_CONNECTION_MAX` calls, each a body within `service`'s budget; windows and frames of
 //! `limits`; `h2`'s own counters for resets that wait to be accepted, and for CONTINUATION (derived from the header list).
 
 use std::rc::Rc;
@@ -25,11 +25,11 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request, Response, StatusCode};
 
-use super::answer::{Dress, Fault, GRPC, Outcome, over_http, trailers_only};
-use super::floor::Step;
-use super::head::{Take, Tongue, judge};
+use super::answer::{BodyFormat, GRPC, RequestFault, RequestOutcome, over_http, trailers_only};
+use super::connections::Next;
+use super::head::{BodyTerms, Protocol, read_head};
 use super::intake::Intake;
-use super::serve::{Bench, Body};
+use super::service::{RequestBody, Serving};
 use crate::limits;
 use crate::net::host;
 use crate::net::inflate::Coding;
@@ -37,13 +37,13 @@ use crate::net::network::Socket;
 use crate::net::wire::{Transport, Wire};
 
 struct Call {
-    tongue: Tongue,
-    take: Take,
+    protocol: Protocol,
+    terms: BodyTerms,
     body: RecvStream,
     respond: SendResponse<Bytes>,
     /// The request's own map, emptied, for an answer in the same turn; a call that waits has none.
     headers: HeaderMap,
-    state: Body,
+    state: RequestBody,
     started_ns: u64,
 }
 
@@ -53,7 +53,7 @@ enum State<T: Socket> {
 }
 
 /// The session.
-pub(super) struct Session<T: Socket> {
+pub(super) struct Http2Session<T: Socket> {
     state: State<T>,
     calls: Vec<Call>,
     started_ns: u64,
@@ -61,7 +61,7 @@ pub(super) struct Session<T: Socket> {
     goaway_at_ns: Option<u64>,
 }
 
-impl<T: Socket> Session<T> {
+impl<T: Socket> Http2Session<T> {
     pub(super) fn new(wire: Rc<Wire<T>>, now_ns: u64) -> Self {
         let handshake = Builder::new()
             .initial_window_size(limits::HTTP2_WINDOW_BYTES)
@@ -73,7 +73,7 @@ impl<T: Socket> Session<T> {
             .reset_stream_duration(limits::HTTP2_RESET_STREAM_DURATION)
             .max_send_buffer_size(limits::HTTP2_SEND_BUFFER_BYTES)
             .handshake(Transport(wire));
-        Session {
+        Http2Session {
             state: State::Shaking(handshake),
             calls: Vec::new(),
             started_ns: now_ns,
@@ -82,117 +82,117 @@ impl<T: Socket> Session<T> {
         }
     }
 
-    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
-        let waker = bench.shop.flag.waker();
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+        let waker = serving.service.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
-            bench.shop.flag.take();
-            bench.shop.is_unfinished = false;
-            match self.round(&mut context, bench) {
-                Step::Wait => {}
-                step => return step,
+            serving.service.flag.take();
+            serving.service.is_unfinished = false;
+            match self.round(&mut context, serving) {
+                Next::Wait => {}
+                next => return next,
             }
-            if bench.shop.is_unfinished {
+            if serving.service.is_unfinished {
                 wire.set_hungry();
             }
             if let Some(flood) = wire.flood() {
-                bench.shop.stats.connections.floods[flood as usize] += 1;
-                self.calm(&mut context, bench);
-                return Step::Close;
+                serving.service.stats.connections.floods[flood as usize] += 1;
+                self.calm(&mut context, serving);
+                return Next::Close;
             }
-            if !bench.shop.flag.take() {
-                return Step::Wait;
+            if !serving.service.flag.take() {
+                return Next::Wait;
             }
         }
         wire.set_hungry();
-        Step::Wait
+        Next::Wait
     }
 
     /// Looks at the clock.
-    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, bench: &mut Bench<'_, I>) -> Step {
-        let now_ns = bench.now.mono_ns;
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+        let now_ns = serving.now.mono_ns;
         let past = |since_ns: u64, limit: Duration| now_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
-        let header_timeout = bench.shop.options.header_timeout;
+        let header_timeout = serving.service.options.header_timeout;
         let State::Open(connection) = &mut self.state else {
-            return if past(self.started_ns, header_timeout) { Step::TimedOut } else { Step::Wait };
+            return if past(self.started_ns, header_timeout) { Next::TimedOut } else { Next::Wait };
         };
         // the frame of a body is under that body's time, as long as somebody waits for it
         let is_quiet = self.calls.is_empty() && self.goaway_at_ns.is_none();
         let is_half = is_quiet && wire.frame_since_ns().is_some_and(|since_ns| past(since_ns, limits::BODY_GRACE));
         if is_half || wire.headers_since_ns().is_some_and(|since_ns| past(since_ns, header_timeout)) {
-            let waker = bench.shop.flag.waker();
-            self.calm(&mut Context::from_waker(&waker), bench);
-            return Step::TimedOut;
+            let waker = serving.service.flag.waker();
+            self.calm(&mut Context::from_waker(&waker), serving);
+            return Next::TimedOut;
         }
         if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) && self.calls.is_empty() {
-            return Step::TimedOut;
+            return Next::TimedOut;
         }
         if is_quiet {
-            if past(self.idle_since_ns, bench.shop.options.idle_timeout) {
+            if past(self.idle_since_ns, serving.service.options.idle_timeout) {
                 connection.graceful_shutdown();
                 self.goaway_at_ns = Some(now_ns);
-                return Step::Again;
+                return Next::Again;
             }
-            return Step::Wait;
+            return Next::Wait;
         }
-        let mut step = Step::Wait;
+        let mut next = Next::Wait;
         let (mut is_slow, mut is_heedless) = (false, false);
         let mut index = 0;
         while index < self.calls.len() {
             let call = &mut self.calls[index];
-            match bench.overdue(call.take, call.started_ns, &mut call.state) {
+            match serving.overdue(call.terms, call.started_ns, &mut call.state) {
                 Some(fault) => {
                     let call = self.calls.swap_remove(index);
                     let is_late = |at_ns| call.started_ns > at_ns + limits::LINGER.as_nanos() as u64;
-                    if matches!(fault, Fault::Slow | Fault::Long) {
+                    if matches!(fault, RequestFault::Slow | RequestFault::Long) {
                         is_slow = true;
                         is_heedless |= self.goaway_at_ns.is_some_and(is_late);
                     }
-                    finish(call, Err(fault), bench);
-                    step = Step::Again;
+                    finish(call, Err(fault), serving);
+                    next = Next::Again;
                 }
                 None => index += 1,
             }
         }
         if is_heedless {
             // it was told to go, and began further calls that are slow
-            return Step::TimedOut;
+            return Next::TimedOut;
         }
         if is_slow {
             connection.graceful_shutdown();
             self.goaway_at_ns.get_or_insert(now_ns);
         }
         self.note_idle(now_ns);
-        step
+        next
     }
 
     /// Says how fast each of its bodies comes that is not whole.
-    pub(super) fn paces<I: Intake>(&self, bench: &Bench<'_, I>, say: impl FnMut(u64)) {
-        self.calls.iter().filter_map(|call| bench.pace(&call.state, call.started_ns)).for_each(say);
+    pub(super) fn paces<I: Intake>(&self, serving: &Serving<'_, I>, say: impl FnMut(u64)) {
+        self.calls.iter().filter_map(|call| serving.pace(&call.state, call.started_ns)).for_each(say);
     }
 
     /// Ends the slowest of them.
-    pub(super) fn give_way<I: Intake>(&mut self, bench: &mut Bench<'_, I>) -> Step {
-        if let Some((_, index)) = self.slowest(bench) {
-            finish(self.calls.swap_remove(index), Err(Fault::NoBudget), bench);
-            self.note_idle(bench.now.mono_ns);
+    pub(super) fn give_way<I: Intake>(&mut self, serving: &mut Serving<'_, I>) -> Next {
+        if let Some((_, index)) = self.slowest(serving) {
+            finish(self.calls.swap_remove(index), Err(RequestFault::NoBudget), serving);
+            self.note_idle(serving.now.mono_ns);
         }
-        Step::Again
+        Next::Again
     }
 
-    fn slowest<I: Intake>(&self, bench: &Bench<'_, I>) -> Option<(u64, usize)> {
+    fn slowest<I: Intake>(&self, serving: &Serving<'_, I>) -> Option<(u64, usize)> {
         let calls = self.calls.iter().enumerate();
-        calls.filter_map(|(index, call)| Some((bench.pace(&call.state, call.started_ns)?, index))).min()
+        calls.filter_map(|(index, call)| Some((serving.pace(&call.state, call.started_ns)?, index))).min()
     }
 
     /// GOAWAY; calls in hand are finished.
-    pub(super) fn stop(&mut self, now_ns: u64) -> Step {
+    pub(super) fn stop(&mut self, now_ns: u64) -> Next {
         match &mut self.state {
-            State::Shaking(_) => Step::Close,
+            State::Shaking(_) => Next::Close,
             State::Open(connection) => {
                 connection.graceful_shutdown();
                 self.goaway_at_ns.get_or_insert(now_ns);
-                Step::Again
+                Next::Again
             }
         }
     }
@@ -207,62 +207,62 @@ impl<T: Socket> Session<T> {
     }
 
     /// Ends what is unfinished, without an answer.
-    pub(super) fn abandon<I: Intake>(&mut self, bench: &mut Bench<'_, I>) {
+    pub(super) fn abandon<I: Intake>(&mut self, serving: &mut Serving<'_, I>) {
         for mut call in self.calls.drain(..) {
-            bench.abandon(call.tongue, call.take, &mut call.state);
+            serving.abandon(call.protocol, call.terms, &mut call.state);
         }
     }
 
     /// Reads all frames there are, takes new calls, and looks at every call once.
-    fn round<I: Intake>(&mut self, context: &mut Context<'_>, bench: &mut Bench<'_, I>) -> Step {
+    fn round<I: Intake>(&mut self, context: &mut Context<'_>, serving: &mut Serving<'_, I>) -> Next {
         if let State::Shaking(handshake) = &mut self.state {
             match std::pin::Pin::new(handshake).poll(context) {
-                Poll::Pending => return Step::Wait,
+                Poll::Pending => return Next::Wait,
                 Poll::Ready(Ok(connection)) => self.state = State::Open(connection),
                 Poll::Ready(Err(_)) => {
-                    bench.shop.stats.protocol_errors += 1;
-                    return Step::Close;
+                    serving.service.stats.protocol_errors += 1;
+                    return Next::Close;
                 }
             }
         }
-        let State::Open(connection) = &mut self.state else { return Step::Wait };
+        let State::Open(connection) = &mut self.state else { return Next::Wait };
         let had = self.calls.len();
         loop {
             match connection.poll_accept(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    if let Some(call) = begin(request, respond, bench)
-                        && let Some(call) = advance(call, context, bench)
-                        && let Some(call) = keep(call, bench)
+                    if let Some(call) = begin(request, respond, serving)
+                        && let Some(call) = advance(call, context, serving)
+                        && let Some(call) = keep(call, serving)
                     {
                         self.calls.push(call);
                     }
-                    self.idle_since_ns = bench.now.mono_ns;
+                    self.idle_since_ns = serving.now.mono_ns;
                 }
                 Poll::Ready(end) => {
                     if let Some(Err(fault)) = end
                         && !fault.is_io()
                     {
-                        bench.shop.stats.protocol_errors += 1;
+                        serving.service.stats.protocol_errors += 1;
                     }
-                    self.abandon(bench);
-                    return Step::Close;
+                    self.abandon(serving);
+                    return Next::Close;
                 }
             }
         }
         // Calls begun in this round were looked at when they began, and the waker tells of what came since.
         for index in (0..had.min(self.calls.len())).rev() {
             let call = self.calls.swap_remove(index);
-            if let Some(call) = advance(call, context, bench) {
+            if let Some(call) = advance(call, context, serving) {
                 let last = self.calls.len();
                 self.calls.push(call);
                 self.calls.swap(index, last);
             }
         }
         if had > 0 {
-            self.note_idle(bench.now.mono_ns);
+            self.note_idle(serving.now.mono_ns);
         }
-        Step::Wait
+        Next::Wait
     }
 
     fn note_idle(&mut self, now_ns: u64) {
@@ -272,8 +272,8 @@ impl<T: Socket> Session<T> {
     }
 
     /// GOAWAY ENHANCE_YOUR_CALM, and out.
-    fn calm<I: Intake>(&mut self, context: &mut Context<'_>, bench: &mut Bench<'_, I>) {
-        self.abandon(bench);
+    fn calm<I: Intake>(&mut self, context: &mut Context<'_>, serving: &mut Serving<'_, I>) {
+        self.abandon(serving);
         if let State::Open(connection) = &mut self.state {
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             // Whether the frame still gets out is up to the socket; the connection is closed in any case.
@@ -286,35 +286,36 @@ impl<T: Socket> Session<T> {
 fn begin<I: Intake>(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    bench: &mut Bench<'_, I>,
+    serving: &mut Serving<'_, I>,
 ) -> Option<Call> {
-    bench.shop.stats.streams += 1;
+    serving.service.stats.streams += 1;
     let (head, body) = request.into_parts();
-    let (tongue, verdict) = judge(&head.method, head.uri.path(), &head.headers, true, &bench.shop.options, bench.now);
-    let verdict = host::check(head.version, &head.uri, &head.headers).map_err(Fault::Head).and(verdict);
+    let (protocol, verdict) =
+        read_head(&head.method, head.uri.path(), &head.headers, true, &serving.service.options, serving.now);
+    let verdict = host::check(head.version, &head.uri, &head.headers).map_err(RequestFault::Head).and(verdict);
     let target_bytes = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let verdict = if target_bytes > limits::TARGET_BYTES_MAX { Err(Fault::TargetTooLong) } else { verdict };
+    let verdict = if target_bytes > limits::TARGET_BYTES_MAX { Err(RequestFault::TargetTooLong) } else { verdict };
     let is_continue_expected = is_continue_expected(&head.headers);
     // as `h2` answers a list of too many bytes
-    let (tongue, verdict) = if head.headers.len() > limits::HEADERS_MAX {
-        (Tongue::Http(Dress::Protobuf), Err(Fault::HeadTooLarge))
+    let (protocol, verdict) = if head.headers.len() > limits::HEADERS_MAX {
+        (Protocol::Http(BodyFormat::Protobuf), Err(RequestFault::HeadTooLarge))
     } else {
-        (tongue, verdict)
+        (protocol, verdict)
     };
     let mut headers = head.headers;
     headers.clear();
     let mut call = Call {
-        tongue,
-        take: Take { coding: Coding::Identity, deadline_ns: u64::MAX },
+        protocol,
+        terms: BodyTerms { coding: Coding::Identity, deadline_ns: u64::MAX },
         body,
         respond,
         headers,
-        state: Body::of(bench.peer),
-        started_ns: bench.now.mono_ns,
+        state: RequestBody::of(serving.peer),
+        started_ns: serving.now.mono_ns,
     };
     match verdict {
-        Ok(take) => {
-            call.take = take;
+        Ok(terms) => {
+            call.terms = terms;
             // RFC 9110, 10.1.1: the client may wait for this before it sends the body
             if is_continue_expected && !call.body.is_end_stream() {
                 let mut response = Response::new(());
@@ -325,7 +326,7 @@ fn begin<I: Intake>(
             Some(call)
         }
         Err(fault) => {
-            finish(call, Err(fault), bench);
+            finish(call, Err(fault), serving);
             None
         }
     }
@@ -336,7 +337,7 @@ fn is_continue_expected(headers: &HeaderMap) -> bool {
 }
 
 /// Takes what there is of a body. Gives the call back while it is not whole, or not inflated.
-fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Bench<'_, I>) -> Option<Call> {
+fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, serving: &mut Serving<'_, I>) -> Option<Call> {
     loop {
         // a body that is whole is not polled again
         let data = if call.state.is_whole() { Poll::Ready(None) } else { call.body.poll_data(context) };
@@ -345,18 +346,20 @@ fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Ben
             Poll::Ready(Some(Ok(chunk))) => {
                 // Fails only when the stream is gone, which the next poll tells.
                 let _ = call.body.flow_control().release_capacity(chunk.len());
-                if let Err(fault) = bench.collect(call.tongue, &mut call.state, chunk) {
-                    finish(call, Err(fault), bench);
+                if let Err(fault) = serving.collect(call.protocol, &mut call.state, chunk) {
+                    finish(call, Err(fault), serving);
                     return None;
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                bench.abandon(call.tongue, call.take, &mut call.state);
+                serving.abandon(call.protocol, call.terms, &mut call.state);
                 return None;
             }
             Poll::Ready(None) => {
-                let Some(outcome) = bench.export(call.tongue, call.take, &mut call.state) else { return Some(call) };
-                finish(call, outcome, bench);
+                let Some(outcome) = serving.export(call.protocol, call.terms, &mut call.state) else {
+                    return Some(call);
+                };
+                finish(call, outcome, serving);
                 return None;
             }
         }
@@ -364,31 +367,31 @@ fn advance<I: Intake>(mut call: Call, context: &mut Context<'_>, bench: &mut Ben
 }
 
 /// Makes a call ready to wait: without the room of its head, and with what it takes on the account of bodies.
-fn keep<I: Intake>(mut call: Call, bench: &mut Bench<'_, I>) -> Option<Call> {
+fn keep<I: Intake>(mut call: Call, serving: &mut Serving<'_, I>) -> Option<Call> {
     call.headers = HeaderMap::new();
-    if let Err(fault) = bench.wait_for(&mut call.state) {
-        finish(call, Err(fault), bench);
+    if let Err(fault) = serving.wait_for(&mut call.state) {
+        finish(call, Err(fault), serving);
         return None;
     }
     Some(call)
 }
 
 /// Answers and ends a call.
-fn finish<I: Intake>(mut call: Call, outcome: Outcome, bench: &mut Bench<'_, I>) {
-    bench.finish(call.tongue.door(), &mut call.state, &outcome);
-    let sent = match (call.tongue, &outcome) {
-        (Tongue::Grpc, Ok(receipt)) => {
-            let message = bench.shop.success.message(receipt);
-            let trailers = bench.shop.success.trailers();
+fn finish<I: Intake>(mut call: Call, outcome: RequestOutcome, serving: &mut Serving<'_, I>) {
+    serving.finish(call.protocol.door(), &mut call.state, &outcome);
+    let sent = match (call.protocol, &outcome) {
+        (Protocol::Grpc, Ok(receipt)) => {
+            let message = serving.service.success.message(receipt);
+            let trailers = serving.service.success.trailers();
             succeed(&mut call, message, trailers)
         }
-        (Tongue::Grpc, Err(fault)) => {
+        (Protocol::Grpc, Err(fault)) => {
             let mut response = Response::new(());
             *response.headers_mut() = trailers_only(fault);
             call.respond.send_response(response, true).map(drop)
         }
-        (Tongue::Http(dress), outcome) => {
-            let (mut head, body) = over_http(outcome, dress).into_parts();
+        (Protocol::Http(format), outcome) => {
+            let (mut head, body) = over_http(outcome, format).into_parts();
             head.headers.insert(CONTENT_LENGTH, body.len().into());
             let respond = &mut call.respond;
             respond

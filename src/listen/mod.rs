@@ -4,23 +4,23 @@
 //! thread. Starts no threads and asks no clock; the shard's loop calls in with events and `Now`.
 //!
 //! ```text
-//!  doors    one per shard: OTLP over gRPC and HTTP, both protocols on every port
-//!  floor    what all doors share: listeners, connections, turns, timers, draining
-//!  session  first bytes → HTTP/1.1 or HTTP/2
-//!  http1    OTLP over HTTP/1.1
-//!  http2    gRPC and OTLP over HTTP/2
-//!  head     what a request's head asks for, or why it is refused
-//!  serve    a whole body → intake → outcome
-//!  intake   who takes bodies, in slices where they are large
-//!  answer   an outcome → status, headers, body, trailers
-//!  status   google.rpc.Status and the details in it
-//!  patience head and idle times of an HTTP/1.1 connection
-//!  pages    GET pages for the admin and scrape doors
-//!  options  what can be set
-//!  stats    what is counted
+//!  doors        one per shard: OTLP over gRPC and HTTP, both protocols on every port
+//!  connections  what all doors share: listeners, connections, turns, timers, draining
+//!  session      first bytes → HTTP/1.1 or HTTP/2
+//!  http1        OTLP over HTTP/1.1
+//!  http2        gRPC and OTLP over HTTP/2
+//!  head         what a request's head asks for, or why it is refused
+//!  service      a whole body → intake → outcome
+//!  intake       who takes bodies, in slices where they are large
+//!  answer       an outcome → status, headers, body, trailers
+//!  status       google.rpc.Status and the details in it
+//!  timeouts     head and idle times of an HTTP/1.1 connection
+//!  pages        GET pages for the admin and scrape doors
+//!  options      what can be set
+//!  stats        what is counted
 //! ```
 //!
-//! Rules of the house (P):
+//! Rules:
 //! 1. A call whose `grpc-timeout` ran out before its body was whole is *not* applied, and answered DEADLINE_EXCEEDED.
 //!    A body that is whole is applied and answered whatever the time.
 //! 2. A body never waits for budget: it grows its reservation or is refused retryably.
@@ -29,19 +29,19 @@
 //!    to its end.
 
 mod answer;
+mod connections;
 mod doors;
-mod floor;
 mod head;
 mod http1;
 mod http2;
 mod intake;
 mod options;
 pub mod pages;
-mod patience;
-mod serve;
+mod service;
 mod session;
 mod stats;
 mod status;
+mod timeouts;
 
 pub use crate::model::Answer;
 pub use crate::net::sockets::bind;

@@ -7,7 +7,7 @@
 //! slow reader costs one chunk of memory and a long page stalls nobody; 2. a stream that aborts breaks the connection
 //! off without the last chunk, so that half a page is never taken for a whole one; 3. a page is gzipped where the
 //! request asks for it, a stream chunk by chunk, with one deflate state a connection while it lasts.
-//! Bounds: as `floor` and `net::http1`; `Options::connections_max` connections at each door, so that none starves another.
+//! Bounds: as `connections` and `net::http1`; `Options::connections_max` connections at each door, so that none starves another.
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -26,9 +26,9 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::answer::{TEXT, page_to_bad_head};
-use super::floor::{Floor, Serve, Step};
-use super::patience::Patience;
+use super::connections::{Connections, Next, Session};
 use super::stats::ConnectionStats;
+use super::timeouts::Timeouts;
 use crate::clock::Now;
 use crate::limits;
 use crate::net::host;
@@ -111,8 +111,8 @@ impl Default for Options {
 
 /// Listeners and connections. Used like [`super::Doors`].
 pub struct PageServer<N: Network> {
-    floor: Floor<Session<N::Socket>, N>,
-    doors: Vec<Entrance>,
+    connections: Connections<PageSession<N::Socket>, N>,
+    doors: Vec<PageDoor>,
     options: Options,
     flag: Flag,
 }
@@ -123,137 +123,138 @@ impl<N: Network> PageServer<N> {
     /// # Errors
     /// The network's own, from watching a listener; the OS's: or no descriptor left to keep in reserve.
     pub fn new(options: Options, listeners: Vec<(N::Listener, u8)>, network: N, token_base: usize) -> io::Result<Self> {
-        let entrance = |(listener, number): &(N::Listener, u8)| {
+        let door = |(listener, number): &(N::Listener, u8)| {
             let is_near = network.address(listener)?.ip().to_canonical().is_loopback();
-            Ok(Entrance { number: *number, is_picky: is_near || !options.allowed_hosts.is_empty() })
+            Ok(PageDoor { number: *number, is_picky: is_near || !options.allowed_hosts.is_empty() })
         };
-        let doors = listeners.iter().map(entrance).collect::<io::Result<_>>()?;
-        let floor = Floor::new(listeners, network, token_base, options.connections_max, Session::begin)?;
-        Ok(PageServer { floor, doors, options, flag: Flag::default() })
+        let doors = listeners.iter().map(door).collect::<io::Result<_>>()?;
+        let connections =
+            Connections::new(listeners, network, token_base, options.connections_max, PageSession::begin)?;
+        Ok(PageServer { connections, doors, options, flag: Flag::default() })
     }
 
     /// Notes what an event says.
     pub fn on_event(&mut self, event: Readiness) {
-        self.floor.on_event(event);
+        self.connections.on_event(event);
     }
 
     /// Accepts, reads and answers. `true` when there is more to do at once.
     pub fn turn(&mut self, pages: &mut impl Pages, now: Now) -> bool {
-        let PageServer { floor, doors, options, flag } = self;
-        floor.turn(&mut Bench { pages, doors, options, flag, now }, now, |_| true)
+        let PageServer { connections, doors, options, flag } = self;
+        connections.turn(&mut PageTurn { pages, doors, options, flag, now }, now, |_| true)
     }
 
     /// Time until `on_timers` should be called, `None` when no timer runs.
     pub fn next_timeout(&self, now: Now) -> Option<Duration> {
-        self.floor.next_timeout(now)
+        self.connections.next_timeout(now)
     }
 
     /// Ends what takes too long.
     pub fn on_timers(&mut self, pages: &mut impl Pages, now: Now) {
-        let PageServer { floor, doors, options, flag } = self;
-        floor.on_timers(&mut Bench { pages, doors, options, flag, now }, now, |_| true);
+        let PageServer { connections, doors, options, flag } = self;
+        connections.on_timers(&mut PageTurn { pages, doors, options, flag, now }, now, |_| true);
     }
 
     /// Closes the listeners and the idle connections; pages that are being sent go on.
     pub fn stop_accepting(&mut self, pages: &mut impl Pages, now: Now) {
-        let PageServer { floor, doors, options, flag } = self;
-        floor.stop(&mut Bench { pages, doors, options, flag, now }, now);
+        let PageServer { connections, doors, options, flag } = self;
+        connections.stop(&mut PageTurn { pages, doors, options, flag, now }, now);
     }
 
     /// Connections and bytes.
     pub fn stats(&self) -> &ConnectionStats {
-        &self.floor.stats
+        &self.connections.stats
     }
 }
 
 #[derive(Clone, Copy)]
-struct Entrance {
+struct PageDoor {
     number: u8,
     /// Names have to be allowed here.
     is_picky: bool,
 }
 
-struct Bench<'a, P> {
+struct PageTurn<'a, P> {
     pages: &'a mut P,
-    doors: &'a [Entrance],
+    doors: &'a [PageDoor],
     options: &'a Options,
     flag: &'a Flag,
     now: Now,
 }
 
-struct Session<T: Socket> {
-    entrance: usize,
+struct PageSession<T: Socket> {
+    listener: usize,
     begun_ns: u64,
-    open: Option<(Http1<Content<T>, T>, Patience)>,
+    open: Option<(Http1<Content<T>, T>, Timeouts)>,
     /// Held a second time by a stream that is under way.
     sending: Rc<()>,
 }
 
-impl<T: Socket> Session<T> {
-    fn begin(entrance: usize, now: Now) -> Self {
-        Session { entrance, begun_ns: now.mono_ns, open: None, sending: Rc::default() }
+impl<T: Socket> PageSession<T> {
+    fn begin(listener: usize, now: Now) -> Self {
+        PageSession { listener, begun_ns: now.mono_ns, open: None, sending: Rc::default() }
     }
 }
 
-impl<P: Pages, T: Socket> Serve<Bench<'_, P>, T> for Session<T> {
-    fn drive(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, P>) -> Step {
-        let now_ns = bench.now.mono_ns;
-        let (http, patience) =
-            self.open.get_or_insert_with(|| (Http1::new(Rc::clone(wire)), Patience::new(self.begun_ns)));
-        let waker = bench.flag.waker();
+impl<P: Pages, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
+    fn drive(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> Next {
+        let now_ns = turn.now.mono_ns;
+        let (http, timeouts) =
+            self.open.get_or_insert_with(|| (Http1::new(Rc::clone(wire)), Timeouts::new(self.begun_ns)));
+        let waker = turn.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
-            bench.flag.take();
+            turn.flag.take();
             if let Poll::Ready(end) = http.poll(&mut context) {
                 if end.is_err_and(|fault| fault.is_parse()) {
                     give_body(wire, page_to_bad_head);
                 }
-                return Step::Close;
+                return Next::Close;
             }
             if let Some(request) = http.take_request() {
-                patience.on_request();
-                let door = bench.doors[self.entrance];
-                let allowed = door.is_picky.then_some(bench.options.allowed_hosts.as_slice());
-                http.answer(answer(bench.pages, door.number, allowed, &request, wire, &self.sending));
-                patience.on_answer(wire, now_ns);
-            } else if !bench.flag.take() {
-                patience.note(wire, now_ns);
-                return Step::Wait;
+                timeouts.on_request();
+                let door = turn.doors[self.listener];
+                let allowed = door.is_picky.then_some(turn.options.allowed_hosts.as_slice());
+                http.answer(answer(turn.pages, door.number, allowed, &request, wire, &self.sending));
+                timeouts.on_answer(wire, now_ns);
+            } else if !turn.flag.take() {
+                timeouts.note(wire, now_ns);
+                return Next::Wait;
             }
         }
         wire.set_hungry();
-        Step::Wait
+        Next::Wait
     }
 
-    fn on_timer(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, P>) -> Step {
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> Next {
         // a page under way is not idle: a reader that takes nothing has `limits::WRITE_STALL_TIMEOUT`
         if Rc::strong_count(&self.sending) > 1 || wire.is_write_blocked() {
-            return Step::Wait;
+            return Next::Wait;
         }
-        let Options { header_timeout, idle_timeout, .. } = *bench.options;
+        let Options { header_timeout, idle_timeout, .. } = *turn.options;
         let is_spent = match &self.open {
-            Some((_, patience)) => patience.is_spent(bench.now.mono_ns, header_timeout, idle_timeout),
-            None => Patience::new(self.begun_ns).is_spent(bench.now.mono_ns, header_timeout, idle_timeout),
+            Some((_, timeouts)) => timeouts.is_spent(turn.now.mono_ns, header_timeout, idle_timeout),
+            None => Timeouts::new(self.begun_ns).is_spent(turn.now.mono_ns, header_timeout, idle_timeout),
         };
-        if is_spent { Step::TimedOut } else { Step::Wait }
+        if is_spent { Next::TimedOut } else { Next::Wait }
     }
 
-    fn stop(&mut self, _: &mut Bench<'_, P>) -> Step {
+    fn stop(&mut self, _: &mut PageTurn<'_, P>) -> Next {
         match &mut self.open {
             Some((http, _)) => {
                 http.graceful_shutdown();
-                Step::Again
+                Next::Again
             }
-            None => Step::Close,
+            None => Next::Close,
         }
     }
 
     fn is_idle(&self, _: &Wire<T>) -> bool {
-        let is_head_begun = self.open.as_ref().is_some_and(|(_, patience)| patience.is_head_begun());
+        let is_head_begun = self.open.as_ref().is_some_and(|(_, timeouts)| timeouts.is_head_begun());
         Rc::strong_count(&self.sending) == 1 && !is_head_begun
     }
 
-    fn abandon(&mut self, _: &mut Bench<'_, P>) {}
+    fn abandon(&mut self, _: &mut PageTurn<'_, P>) {}
 }
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");

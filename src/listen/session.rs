@@ -5,118 +5,122 @@
 use crate::limits;
 use std::rc::Rc;
 
-use super::floor::{Busy, Serve, Step};
+use super::connections::{InFlight, Next, Session};
 use super::intake::Intake;
-use super::serve::Bench;
+use super::service::Serving;
 use super::{http1, http2};
 use crate::clock::Now;
 use crate::net::network::Socket;
 use crate::net::wire::{Sniffed, Wire};
 
 /// The session of one connection.
-pub(super) enum Otlp<T: Socket> {
+pub(super) enum OtlpSession<T: Socket> {
     Sniffing { since_ns: u64, first_byte_ns: Option<u64> },
-    Http1(Box<http1::Session<T>>),
-    Http2(Box<http2::Session<T>>),
+    Http1(Box<http1::Http1Session<T>>),
+    Http2(Box<http2::Http2Session<T>>),
 }
 
-impl<T: Socket> Otlp<T> {
+impl<T: Socket> OtlpSession<T> {
     /// A session that has seen nothing yet.
     pub(super) fn begin(_: usize, now: Now) -> Self {
-        Otlp::Sniffing { since_ns: now.mono_ns, first_byte_ns: None }
+        OtlpSession::Sniffing { since_ns: now.mono_ns, first_byte_ns: None }
     }
 }
 
-impl<I: Intake, T: Socket> Serve<Bench<'_, I>, T> for Otlp<T> {
-    fn drive(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, I>) -> Step {
-        let now_ns = bench.now.mono_ns;
-        bench.peer = wire.peer();
-        if let Otlp::Sniffing { first_byte_ns, .. } = self {
+impl<I: Intake, T: Socket> Session<Serving<'_, I>, T> for OtlpSession<T> {
+    fn drive(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> Next {
+        let now_ns = serving.now.mono_ns;
+        serving.peer = wire.peer();
+        if let OtlpSession::Sniffing { first_byte_ns, .. } = self {
             match wire.sniff() {
-                Sniffed::Nothing => return Step::Wait,
+                Sniffed::Nothing => return Next::Wait,
                 Sniffed::Unclear => {
                     first_byte_ns.get_or_insert(now_ns);
-                    return Step::Wait;
+                    return Next::Wait;
                 }
-                Sniffed::Closed => return Step::Close,
-                Sniffed::Http1 => *self = Otlp::Http1(Box::new(http1::Session::new(Rc::clone(wire), now_ns))),
-                Sniffed::Http2 => *self = Otlp::Http2(Box::new(http2::Session::new(Rc::clone(wire), now_ns))),
+                Sniffed::Closed => return Next::Close,
+                Sniffed::Http1 => {
+                    *self = OtlpSession::Http1(Box::new(http1::Http1Session::new(Rc::clone(wire), now_ns)))
+                }
+                Sniffed::Http2 => {
+                    *self = OtlpSession::Http2(Box::new(http2::Http2Session::new(Rc::clone(wire), now_ns)))
+                }
             }
         }
         match self {
-            Otlp::Sniffing { .. } => Step::Wait,
-            Otlp::Http1(session) => session.drive(wire, bench),
-            Otlp::Http2(session) => session.drive(wire, bench),
+            OtlpSession::Sniffing { .. } => Next::Wait,
+            OtlpSession::Http1(session) => session.drive(wire, serving),
+            OtlpSession::Http2(session) => session.drive(wire, serving),
         }
     }
 
-    fn on_timer(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, I>) -> Step {
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> Next {
         match self {
-            Otlp::Sniffing { since_ns, first_byte_ns } => {
+            OtlpSession::Sniffing { since_ns, first_byte_ns } => {
                 let (since_ns, limit) = match first_byte_ns {
-                    Some(at_ns) => (*at_ns, bench.shop.options.header_timeout),
+                    Some(at_ns) => (*at_ns, serving.service.options.header_timeout),
                     None => (*since_ns, limits::FIRST_BYTE_TIMEOUT),
                 };
-                let late = bench.now.mono_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
-                if late { Step::TimedOut } else { Step::Wait }
+                let late = serving.now.mono_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
+                if late { Next::TimedOut } else { Next::Wait }
             }
-            Otlp::Http1(session) => session.on_timer(wire, bench),
-            Otlp::Http2(session) => session.on_timer(wire, bench),
+            OtlpSession::Http1(session) => session.on_timer(wire, serving),
+            OtlpSession::Http2(session) => session.on_timer(wire, serving),
         }
     }
 
-    fn stop(&mut self, bench: &mut Bench<'_, I>) -> Step {
+    fn stop(&mut self, serving: &mut Serving<'_, I>) -> Next {
         match self {
-            Otlp::Sniffing { .. } => Step::Close,
-            Otlp::Http1(session) => session.stop(),
-            Otlp::Http2(session) => session.stop(bench.now.mono_ns),
+            OtlpSession::Sniffing { .. } => Next::Close,
+            OtlpSession::Http1(session) => session.stop(),
+            OtlpSession::Http2(session) => session.stop(serving.now.mono_ns),
         }
     }
 
     fn is_idle(&self, wire: &Wire<T>) -> bool {
         match self {
-            Otlp::Sniffing { first_byte_ns, .. } => first_byte_ns.is_none(),
-            Otlp::Http1(session) => session.is_idle(),
-            Otlp::Http2(session) => session.is_idle(wire),
+            OtlpSession::Sniffing { first_byte_ns, .. } => first_byte_ns.is_none(),
+            OtlpSession::Http1(session) => session.is_idle(),
+            OtlpSession::Http2(session) => session.is_idle(wire),
         }
     }
 
-    fn paces(&self, wire: &Wire<T>, bench: &Bench<'_, I>, say: &mut dyn FnMut(u64)) {
-        if !bench.gives_way(wire.peer()) {
+    fn paces(&self, wire: &Wire<T>, serving: &Serving<'_, I>, say: &mut dyn FnMut(u64)) {
+        if !serving.gives_way(wire.peer()) {
             return;
         }
         match self {
-            Otlp::Sniffing { .. } => {}
-            Otlp::Http1(session) => session.paces(bench, say),
-            Otlp::Http2(session) => session.paces(bench, say),
+            OtlpSession::Sniffing { .. } => {}
+            OtlpSession::Http1(session) => session.paces(serving, say),
+            OtlpSession::Http2(session) => session.paces(serving, say),
         }
     }
 
-    fn give_way(&mut self, wire: &Rc<Wire<T>>, bench: &mut Bench<'_, I>) -> Step {
+    fn give_way(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> Next {
         match self {
-            Otlp::Sniffing { .. } => Step::Wait,
+            OtlpSession::Sniffing { .. } => Next::Wait,
             // those ended before may have been enough
-            _ if !bench.gives_way(wire.peer()) => Step::Wait,
-            Otlp::Http1(session) => session.give_way(wire, bench),
-            Otlp::Http2(session) => session.give_way(bench),
+            _ if !serving.gives_way(wire.peer()) => Next::Wait,
+            OtlpSession::Http1(session) => session.give_way(wire, serving),
+            OtlpSession::Http2(session) => session.give_way(serving),
         }
     }
 
-    fn abandon(&mut self, bench: &mut Bench<'_, I>) {
+    fn abandon(&mut self, serving: &mut Serving<'_, I>) {
         match self {
-            Otlp::Sniffing { .. } => {}
-            Otlp::Http1(session) => session.abandon(bench),
-            Otlp::Http2(session) => session.abandon(bench),
+            OtlpSession::Sniffing { .. } => {}
+            OtlpSession::Http1(session) => session.abandon(serving),
+            OtlpSession::Http2(session) => session.abandon(serving),
         }
     }
 }
 
-impl<T: Socket> Busy for Otlp<T> {
+impl<T: Socket> InFlight for OtlpSession<T> {
     fn in_flight(&self) -> usize {
         match self {
-            Otlp::Sniffing { .. } => 0,
-            Otlp::Http1(session) => session.in_flight(),
-            Otlp::Http2(session) => session.in_flight(),
+            OtlpSession::Sniffing { .. } => 0,
+            OtlpSession::Http1(session) => session.in_flight(),
+            OtlpSession::Http2(session) => session.in_flight(),
         }
     }
 }

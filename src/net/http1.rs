@@ -1,9 +1,9 @@
-//! One HTTP/1.1 connection: `hyper` speaks the protocol, requests and answers cross a desk.
+//! One HTTP/1.1 connection: `hyper` speaks the protocol, requests and answers are handed over in a cell.
 //!
-//! Does not know what is asked or answered. hyper's service is a future; ours parks the request on the desk and waits
+//! Does not know what is asked or answered. hyper's service is a future; ours leaves the request in the cell and waits
 //! until the owner of the connection, which has everything at hand that an answer needs, has put one there.
 //!
-//! Invariants: 1. one request at a time lies on the desk (hyper does not begin the next before the answer is out);
+//! Invariants: 1. one request at a time is in the cell (hyper does not begin the next before the answer is out);
 //! 2. hyper's own timers are off: `header_read_timeout` would also close idle keep-alive connections, and SDKs export
 //! every 60 s.
 //! Bounds: heads of `limits::HEADER_LIST_BYTES_MAX` bytes and `limits::HEADERS_MAX` fields; a read buffer of `limits::HTTP1_READ_BYTES_MAX`.
@@ -27,30 +27,31 @@ use super::network::Socket;
 use super::wire::{Transport, Wire};
 use crate::limits;
 
-struct Desk<B> {
+/// What is handed over: a request to the owner of the connection, an answer to hyper.
+struct Handover<B> {
     request: Option<Request<Incoming>>,
     answer: Option<Response<B>>,
 }
 
-struct Clerk<B>(Rc<RefCell<Desk<B>>>);
+struct HandoverService<B>(Rc<RefCell<Handover<B>>>);
 
-impl<B> Service<Request<Incoming>> for Clerk<B> {
+impl<B> Service<Request<Incoming>> for HandoverService<B> {
     type Response = Response<B>;
     type Error = Infallible;
-    type Future = Waiting<B>;
+    type Future = PendingAnswer<B>;
 
-    fn call(&self, request: Request<Incoming>) -> Waiting<B> {
-        let mut desk = self.0.borrow_mut();
-        desk.request = Some(request);
-        desk.answer = None;
-        Waiting(Rc::clone(&self.0))
+    fn call(&self, request: Request<Incoming>) -> PendingAnswer<B> {
+        let mut handover = self.0.borrow_mut();
+        handover.request = Some(request);
+        handover.answer = None;
+        PendingAnswer(Rc::clone(&self.0))
     }
 }
 
-/// Waits for the answer on the desk. Needs no waker: who puts it there polls the connection next.
-struct Waiting<B>(Rc<RefCell<Desk<B>>>);
+/// Waits for the answer. Needs no waker: who hands it over polls the connection next.
+struct PendingAnswer<B>(Rc<RefCell<Handover<B>>>);
 
-impl<B> Future for Waiting<B> {
+impl<B> Future for PendingAnswer<B> {
     type Output = Result<Response<B>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
@@ -94,15 +95,15 @@ pub fn give_body<S: Socket>(wire: &Wire<S>, body: impl FnOnce(u16) -> (HeaderVal
     found
 }
 
-/// A connection and its desk.
+/// A connection, and what is handed over with it.
 pub struct Http1<B, S>
 where
     S: Socket,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    connection: Pin<Box<http1::Connection<Transport<S>, Clerk<B>>>>,
-    desk: Rc<RefCell<Desk<B>>>,
+    connection: Pin<Box<http1::Connection<Transport<S>, HandoverService<B>>>>,
+    handover: Rc<RefCell<Handover<B>>>,
 }
 
 impl<B, S> Http1<B, S>
@@ -113,14 +114,14 @@ where
 {
     /// Begins a session on `wire`.
     pub fn new(wire: Rc<Wire<S>>) -> Self {
-        let desk = Rc::new(RefCell::new(Desk { request: None, answer: None }));
+        let handover = Rc::new(RefCell::new(Handover { request: None, answer: None }));
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_headers(limits::HEADERS_MAX)
             .max_header_size(limits::HEADER_LIST_BYTES_MAX as usize)
             .max_buf_size(limits::HTTP1_READ_BYTES_MAX)
-            .serve_connection(Transport(wire), Clerk(Rc::clone(&desk)));
-        Http1 { connection: Box::pin(connection), desk }
+            .serve_connection(Transport(wire), HandoverService(Rc::clone(&handover)));
+        Http1 { connection: Box::pin(connection), handover }
     }
 
     /// Drives the connection. `Ready` when it is over; the reason only matters to those who count.
@@ -130,12 +131,12 @@ where
 
     /// The request that came in since the last look.
     pub fn take_request(&mut self) -> Option<Request<Incoming>> {
-        self.desk.borrow_mut().request.take()
+        self.handover.borrow_mut().request.take()
     }
 
-    /// Puts the answer to the request taken last on the desk. The connection has to be polled then.
+    /// Answers the request taken last. The connection has to be polled then.
     pub fn answer(&mut self, answer: Response<B>) {
-        self.desk.borrow_mut().answer = Some(answer);
+        self.handover.borrow_mut().answer = Some(answer);
     }
 
     /// No request after the present one.

@@ -13,7 +13,7 @@
 //!  host     whom a request is for, refused where that is a matter of opinion
 //!  hops     which instances a request came through, so that none goes in a circle
 //!  wake     the one waker of a shard
-//!  http1    hyper's HTTP/1.1 connection, its request and answer passed over a desk
+//!  http1    hyper's HTTP/1.1 connection, its requests handed out and answers handed in
 //!  body     chunks into one slice; buffers that are used again
 //!  inflate  compressed bodies into a byte budget: gunzip and unzstd, over members
 //!  grpc     five-byte prefix, timeouts, percent and base64 words

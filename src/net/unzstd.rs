@@ -33,7 +33,7 @@ impl Unzstd {
 
     /// Begins a body.
     pub fn begin(&mut self) {
-        // a decoder that cannot begin anew says so at the first step
+        // a decoder that cannot begin again says so at the first step
         let _ = self.decoder.reinit();
         (self.at, self.quiet, self.frames, self.in_frame) = (0, 0, 0, false);
     }

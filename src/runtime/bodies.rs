@@ -10,7 +10,7 @@
 //!
 //! Calls in progress have no share of their own: each HTTP/2 call whose body is waited for holds `limits::CALL_BYTES` here, so
 //! a peer with very many of them holds more than its share of bytes, and gives way (`tests/run/shares.rs`). A request over
-//! HTTP/1.1 is a connection, of which a peer has a share anyway (`listen::floor`).
+//! HTTP/1.1 is a connection, of which a peer has a share anyway (`listen::connections`).
 //!
 //! So alone a peer may have all, and two that are within their shares never bind each other.
 //!

@@ -1,6 +1,6 @@
 //! What all doors of a shard share: listeners, connections in numbered slots, turns, timers, draining.
 //!
-//! Does not know what is served; that is the session's (`Serve`) business, and `B` is what the session gets to work
+//! Does not know what is served; that is the session's (`Session`) business, and `B` is what the session gets to work
 //! with. Single-threaded.
 //!
 //! Invariants:
@@ -34,7 +34,7 @@ use crate::net::wire::{Discarded, Scratch, Wire};
 
 /// What a session wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Next {
     /// Events or time.
     Wait,
     /// Another turn soon.
@@ -46,34 +46,34 @@ pub(super) enum Step {
 }
 
 /// One connection's protocol, over sockets `T`.
-pub(super) trait Serve<B, T> {
+pub(super) trait Session<B, T> {
     /// Reads, answers, writes, as far as it goes without blocking.
-    fn drive(&mut self, wire: &Rc<Wire<T>>, bench: &mut B) -> Step;
+    fn drive(&mut self, wire: &Rc<Wire<T>>, serving: &mut B) -> Next;
     /// Looks at the clock.
-    fn on_timer(&mut self, wire: &Rc<Wire<T>>, bench: &mut B) -> Step;
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, serving: &mut B) -> Next;
     /// Finishes what is begun and takes nothing new.
-    fn stop(&mut self, bench: &mut B) -> Step;
+    fn stop(&mut self, serving: &mut B) -> Next;
     /// Whether nothing is lost with it: no request is begun, none in hand, no answer under way.
     fn is_idle(&self, wire: &Wire<T>) -> bool;
     /// Says how fast each of its bodies comes that has to give way to other peers', bytes a second.
     fn paces(&self, _: &Wire<T>, _: &B, _: &mut dyn FnMut(u64)) {}
     /// Ends the slowest of them.
-    fn give_way(&mut self, _: &Rc<Wire<T>>, _: &mut B) -> Step {
-        Step::Wait
+    fn give_way(&mut self, _: &Rc<Wire<T>>, _: &mut B) -> Next {
+        Next::Wait
     }
     /// The connection is gone: gives back what unfinished requests hold.
-    fn abandon(&mut self, bench: &mut B);
+    fn abandon(&mut self, serving: &mut B);
 }
 
 /// What can be asked of a session at any time.
-pub(super) trait Busy {
+pub(super) trait InFlight {
     /// Requests that are not answered yet.
     fn in_flight(&self) -> usize;
 }
 
-struct Entrance<L> {
+struct Entry<L> {
     listener: L,
-    room: u8,
+    group: u8,
     ready: bool,
     pause_until_ns: Option<u64>,
 }
@@ -86,7 +86,7 @@ enum Phase<S> {
 struct Connection<S, T> {
     phase: Phase<S>,
     wire: Rc<Wire<T>>,
-    room: u8,
+    group: u8,
     peer: Peer,
     /// When a byte came or went last.
     active_ns: u64,
@@ -103,45 +103,45 @@ enum Fate {
 }
 
 impl<S, T: Socket> Connection<S, T> {
-    fn turn<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    fn turn<B>(&mut self, serving: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B, T>,
+        S: Session<B, T>,
     {
         self.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
-        let step = match &mut self.phase {
-            Phase::Live(session) => session.drive(&self.wire, bench),
+        let next = match &mut self.phase {
+            Phase::Live(session) => session.drive(&self.wire, serving),
             Phase::Draining { .. } => return self.drain(now),
         };
-        self.settle(step, bench, now, stats)
+        self.settle(next, serving, now, stats)
     }
 
-    fn on_timer<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    fn on_timer<B>(&mut self, serving: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B, T>,
+        S: Session<B, T>,
     {
         let stalled_ns = self.wire.write_blocked_since_ns().map_or(0, |since_ns| now.mono_ns.saturating_sub(since_ns));
         let is_stalled = stalled_ns > limits::WRITE_STALL_TIMEOUT.as_nanos() as u64;
         self.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
-        let step = match &mut self.phase {
+        let next = match &mut self.phase {
             Phase::Live(session) if is_stalled => {
-                session.abandon(bench);
+                session.abandon(serving);
                 stats.timed_out += 1;
                 return Fate::Drop;
             }
-            Phase::Live(session) => session.on_timer(&self.wire, bench),
+            Phase::Live(session) => session.on_timer(&self.wire, serving),
             Phase::Draining { .. } => return self.drain(now),
         };
-        self.settle(step, bench, now, stats)
+        self.settle(next, serving, now, stats)
     }
 
-    fn stop<B>(&mut self, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    fn stop<B>(&mut self, serving: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B, T>,
+        S: Session<B, T>,
     {
         match &mut self.phase {
             Phase::Live(session) => {
-                let step = session.stop(bench);
-                self.settle(step, bench, now, stats)
+                let next = session.stop(serving);
+                self.settle(next, serving, now, stats)
             }
             Phase::Draining { .. } => Fate::Keep,
         }
@@ -149,7 +149,7 @@ impl<S, T: Socket> Connection<S, T> {
 
     fn is_idle<B>(&self) -> bool
     where
-        S: Serve<B, T>,
+        S: Session<B, T>,
     {
         match &self.phase {
             Phase::Live(session) => !self.is_queued && self.wire.is_flushed() && session.is_idle(&self.wire),
@@ -157,25 +157,25 @@ impl<S, T: Socket> Connection<S, T> {
         }
     }
 
-    fn settle<B>(&mut self, step: Step, bench: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    fn settle<B>(&mut self, next: Next, serving: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
-        S: Serve<B, T>,
+        S: Session<B, T>,
     {
-        if step == Step::TimedOut {
+        if next == Next::TimedOut {
             stats.timed_out += 1;
         }
         let Phase::Live(session) = &mut self.phase else { return Fate::Keep };
-        match step {
-            Step::Wait | Step::Again => match self.wire.flush_out() {
+        match next {
+            Next::Wait | Next::Again => match self.wire.flush_out() {
                 Err(_) => {
-                    session.abandon(bench);
+                    session.abandon(serving);
                     Fate::Drop
                 }
-                Ok(_) if step == Step::Again || self.wire.is_hungry() => Fate::Queue,
+                Ok(_) if next == Next::Again || self.wire.is_hungry() => Fate::Queue,
                 Ok(_) => Fate::Keep,
             },
-            Step::Close | Step::TimedOut => {
-                session.abandon(bench);
+            Next::Close | Next::TimedOut => {
+                session.abandon(serving);
                 self.phase =
                     Phase::Draining { since_ns: now.mono_ns, discard_left: limits::LINGER_BYTES_MAX, is_shut: false };
                 self.drain(now)
@@ -213,12 +213,12 @@ impl<S, T: Socket> Connection<S, T> {
 }
 
 /// Listeners and connections.
-pub(super) struct Floor<S, N: Network> {
+pub(super) struct Connections<S, N: Network> {
     make: fn(usize, Now) -> S,
     network: N,
     base: usize,
-    entrances: Vec<Entrance<N::Listener>>,
-    entrance_count: usize,
+    entries: Vec<Entry<N::Listener>>,
+    entry_count: usize,
     slots: Vec<Option<Box<Connection<S, N::Socket>>>>,
     free: Vec<u32>,
     ready: VecDeque<u32>,
@@ -226,7 +226,7 @@ pub(super) struct Floor<S, N: Network> {
     /// Connections of each peer in each room.
     peers: HashMap<(u8, Peer), usize>,
     /// Connections in each room.
-    rooms: HashMap<u8, usize>,
+    groups: HashMap<u8, usize>,
     reserve: Reserve,
     scratch: Scratch,
     next_look_ns: u64,
@@ -242,7 +242,7 @@ pub(super) struct Floor<S, N: Network> {
     pub stats: ConnectionStats,
 }
 
-impl<S, N: Network> Floor<S, N> {
+impl<S, N: Network> Connections<S, N> {
     /// Watches `listeners` with tokens from `base` on; the number beside each says which room its connections are in,
     /// and `connections_max` is for each room. `make` begins a session at the listener of this index.
     ///
@@ -258,21 +258,21 @@ impl<S, N: Network> Floor<S, N> {
         for (index, (listener, _)) in listeners.iter_mut().enumerate() {
             network.watch_listener(listener, base + index)?;
         }
-        Ok(Floor {
+        Ok(Connections {
             make,
             network,
             base,
-            entrance_count: listeners.len(),
-            entrances: listeners
+            entry_count: listeners.len(),
+            entries: listeners
                 .into_iter()
-                .map(|(listener, room)| Entrance { listener, room, ready: true, pause_until_ns: None })
+                .map(|(listener, group)| Entry { listener, group, ready: true, pause_until_ns: None })
                 .collect(),
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
             connections_max,
             peers: HashMap::new(),
-            rooms: HashMap::new(),
+            groups: HashMap::new(),
             reserve: Reserve::new()?,
             scratch: Scratch::default(),
             next_look_ns: 0,
@@ -287,13 +287,13 @@ impl<S, N: Network> Floor<S, N> {
     /// Notes what an event says; work follows in `turn`.
     pub(super) fn on_event(&mut self, event: Readiness) {
         let Some(index) = event.token.checked_sub(self.base) else { return };
-        if index < self.entrance_count {
-            if let Some(entrance) = self.entrances.get_mut(index) {
-                entrance.ready = true;
+        if index < self.entry_count {
+            if let Some(entry) = self.entries.get_mut(index) {
+                entry.ready = true;
             }
             return;
         }
-        let slot = index - self.entrance_count;
+        let slot = index - self.entry_count;
         if let Some(Some(connection)) = self.slots.get_mut(slot) {
             connection.wire.on_event(event);
             if !connection.is_queued {
@@ -305,30 +305,30 @@ impl<S, N: Network> Floor<S, N> {
 
     /// Accepts, and drives every connection that is ready once, or as many as `goes_on` after each. `true` when more can be
     /// done without waiting.
-    pub(super) fn turn<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
+    pub(super) fn turn<B>(&mut self, serving: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
-        self.accept_all(bench, now);
+        self.accept_all(serving, now);
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
             let slot = slot as usize;
             let Some(mut connection) = self.slots[slot].take() else { continue };
             connection.is_queued = false;
-            let fate = connection.turn(bench, now, &mut self.stats);
+            let fate = connection.turn(serving, now, &mut self.stats);
             self.after(slot, connection, fate, now);
-            if !goes_on(bench) {
+            if !goes_on(serving) {
                 break;
             }
         }
-        !self.ready.is_empty() || self.entrances.iter().any(|entrance| entrance.ready)
+        !self.ready.is_empty() || self.entries.iter().any(|entry| entry.ready)
     }
 
     /// Ends bodies whose peers have to give way to others, as many as `goes_on` after each: the slowest first of all, or of
     /// those that `limits::GIVE_WAY_LOOKS_MAX` looks find. `true` when another call may find more.
-    pub(super) fn give_way<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
+    pub(super) fn give_way<B>(&mut self, serving: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
         let (mut looks, mut visited, mut slow) = (0, 0, std::mem::take(&mut self.slow));
         while visited < self.slots.len() && looks < limits::GIVE_WAY_LOOKS_MAX {
@@ -338,7 +338,7 @@ impl<S, N: Network> Floor<S, N> {
             let Some(Connection { phase: Phase::Live(session), wire, .. }) = self.slots[slot].as_deref() else {
                 continue;
             };
-            session.paces(wire, bench, &mut |pace| {
+            session.paces(wire, serving, &mut |pace| {
                 looks += 1;
                 slow.push((pace, slot as u32));
             });
@@ -348,10 +348,10 @@ impl<S, N: Network> Floor<S, N> {
         slow.sort_unstable();
         let is_found = !slow.is_empty();
         for (_, slot) in slow.drain(..).take(limits::GIVE_WAY_PER_TURN_MAX) {
-            if !goes_on(bench) {
+            if !goes_on(serving) {
                 break;
             }
-            self.end_slowest(slot as usize, bench, now);
+            self.end_slowest(slot as usize, serving, now);
         }
         self.slow = slow;
         // round once more without a find is enough
@@ -359,38 +359,38 @@ impl<S, N: Network> Floor<S, N> {
         is_found || self.fruitless < self.slots.len()
     }
 
-    fn end_slowest<B>(&mut self, slot: usize, bench: &mut B, now: Now)
+    fn end_slowest<B>(&mut self, slot: usize, serving: &mut B, now: Now)
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
         let Some(mut connection) = self.slots[slot].take() else { return };
         connection.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
-        let step = match &mut connection.phase {
-            Phase::Live(session) => session.give_way(&connection.wire, bench),
-            Phase::Draining { .. } => Step::Wait,
+        let next = match &mut connection.phase {
+            Phase::Live(session) => session.give_way(&connection.wire, serving),
+            Phase::Draining { .. } => Next::Wait,
         };
-        let fate = connection.settle(step, bench, now, &mut self.stats);
+        let fate = connection.settle(next, serving, now, &mut self.stats);
         self.after(slot, connection, fate, now);
     }
 
     /// When `on_timers` wants to be called, at the latest.
     pub(super) fn next_timeout(&self, now: Now) -> Option<Duration> {
         let look = (self.stats.open > 0).then_some(if self.look_from.is_some() { 0 } else { self.next_look_ns });
-        let pause = self.entrances.iter().filter_map(|entrance| entrance.pause_until_ns).min();
+        let pause = self.entries.iter().filter_map(|entry| entry.pause_until_ns).min();
         let next_ns = look.into_iter().chain(pause).min()?;
         Some(Duration::from_nanos(next_ns.saturating_sub(now.mono_ns)))
     }
 
     /// Looks at all connections every `limits::TIMER_STEP`, at as many in one call as `goes_on` after each, and resumes
     /// accepting.
-    pub(super) fn on_timers<B>(&mut self, bench: &mut B, now: Now, goes_on: impl Fn(&B) -> bool)
+    pub(super) fn on_timers<B>(&mut self, serving: &mut B, now: Now, goes_on: impl Fn(&B) -> bool)
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
-        for entrance in &mut self.entrances {
-            if entrance.pause_until_ns.is_some_and(|until_ns| until_ns <= now.mono_ns) {
-                entrance.pause_until_ns = None;
-                entrance.ready = true;
+        for entry in &mut self.entries {
+            if entry.pause_until_ns.is_some_and(|until_ns| until_ns <= now.mono_ns) {
+                entry.pause_until_ns = None;
+                entry.ready = true;
             }
         }
         if self.look_from.is_none() && now.mono_ns < self.next_look_ns {
@@ -402,9 +402,9 @@ impl<S, N: Network> Floor<S, N> {
         });
         for slot in from..self.slots.len() {
             let Some(mut connection) = self.slots[slot].take() else { continue };
-            let fate = connection.on_timer(bench, now, &mut self.stats);
+            let fate = connection.on_timer(serving, now, &mut self.stats);
             self.after(slot, connection, fate, now);
-            if !goes_on(bench) {
+            if !goes_on(serving) {
                 self.look_from = Some(slot + 1);
                 return;
             }
@@ -412,15 +412,15 @@ impl<S, N: Network> Floor<S, N> {
     }
 
     /// Closes the listeners and asks every session to finish.
-    pub(super) fn stop<B>(&mut self, bench: &mut B, now: Now)
+    pub(super) fn stop<B>(&mut self, serving: &mut B, now: Now)
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
         // Connections that wait in the kernel are reset with the listener: their clients go elsewhere at once.
-        self.entrances.clear();
+        self.entries.clear();
         for slot in 0..self.slots.len() {
             let Some(mut connection) = self.slots[slot].take() else { continue };
-            let fate = connection.stop(bench, now, &mut self.stats);
+            let fate = connection.stop(serving, now, &mut self.stats);
             self.after(slot, connection, fate, now);
         }
     }
@@ -428,7 +428,7 @@ impl<S, N: Network> Floor<S, N> {
     /// Whether no request is unanswered and no answer unsent.
     pub(super) fn is_idle(&self) -> bool
     where
-        S: Busy,
+        S: InFlight,
     {
         self.slots.iter().flatten().all(|connection| {
             let in_flight = match &connection.phase {
@@ -439,38 +439,38 @@ impl<S, N: Network> Floor<S, N> {
         })
     }
 
-    fn accept_all<B>(&mut self, bench: &mut B, now: Now)
+    fn accept_all<B>(&mut self, serving: &mut B, now: Now)
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
-        for index in 0..self.entrances.len() {
-            if self.entrances[index].pause_until_ns.is_some() {
-                self.entrances[index].ready = false;
+        for index in 0..self.entries.len() {
+            if self.entries[index].pause_until_ns.is_some() {
+                self.entries[index].ready = false;
             }
             for _ in 0..limits::ACCEPTS_PER_TURN_MAX {
-                if !self.entrances[index].ready {
+                if !self.entries[index].ready {
                     break;
                 }
-                match self.reserve.accept(&self.network, &self.entrances[index].listener, now.mono_ns) {
-                    Accepted::Socket(socket, peer) => self.admit(index, socket, peer, bench, now),
-                    Accepted::Nobody => self.entrances[index].ready = false,
+                match self.reserve.accept(&self.network, &self.entries[index].listener, now.mono_ns) {
+                    Accepted::Socket(socket, peer) => self.admit(index, socket, peer, serving, now),
+                    Accepted::Nobody => self.entries[index].ready = false,
                     Accepted::Pause { until_ns } => {
                         self.stats.accept_pauses += 1;
-                        self.entrances[index].ready = false;
-                        self.entrances[index].pause_until_ns = Some(until_ns);
+                        self.entries[index].ready = false;
+                        self.entries[index].pause_until_ns = Some(until_ns);
                     }
                 }
             }
         }
     }
 
-    fn admit<B>(&mut self, entrance: usize, socket: N::Socket, peer: Peer, bench: &mut B, now: Now)
+    fn admit<B>(&mut self, entry: usize, socket: N::Socket, peer: Peer, serving: &mut B, now: Now)
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
-        let room = self.entrances[entrance].room;
-        let open = self.rooms.get(&room).copied().unwrap_or_default();
-        if open >= self.connections_max && !self.make_room(room, peer, bench, now) {
+        let group = self.entries[entry].group;
+        let open = self.groups.get(&group).copied().unwrap_or_default();
+        if open >= self.connections_max && !self.make_room(group, peer, serving, now) {
             self.stats.refused += 1;
             return;
         }
@@ -482,21 +482,21 @@ impl<S, N: Network> Floor<S, N> {
                 self.slots.len() - 1
             }
         };
-        let token = self.base + self.entrance_count + slot;
+        let token = self.base + self.entry_count + slot;
         if self.network.watch(wire.socket_mut(), token).is_err() {
             self.stats.refused += 1;
             self.free.push(slot as u32);
             return;
         }
         self.stats.open += 1;
-        *self.rooms.entry(room).or_default() += 1;
-        *self.peers.entry((room, peer)).or_default() += 1;
+        *self.groups.entry(group).or_default() += 1;
+        *self.peers.entry((group, peer)).or_default() += 1;
         self.stats.accepted += 1;
-        let phase = Phase::Live((self.make)(entrance, now));
+        let phase = Phase::Live((self.make)(entry, now));
         let connection = Connection {
             phase,
             wire: Rc::new(wire),
-            room,
+            group,
             peer,
             active_ns: now.mono_ns,
             is_queued: false,
@@ -507,17 +507,17 @@ impl<S, N: Network> Floor<S, N> {
     }
 
     /// Closes a connection, so that one of `peer` has its place; `false` when none has to go.
-    fn make_room<B>(&mut self, room: u8, peer: Peer, bench: &mut B, now: Now) -> bool
+    fn make_room<B>(&mut self, group: u8, peer: Peer, serving: &mut B, now: Now) -> bool
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
-        let Some(slot) = self.whom_to_close(room, peer, now) else { return false };
+        let Some(slot) = self.whom_to_close(group, peer, now) else { return false };
         let Some(mut connection) = self.slots[slot].take() else { return false };
         if connection.is_idle() {
             // says goodbye as its protocol has it, and looks once more whether a request has come
-            let mut fate = connection.stop(bench, now, &mut self.stats);
+            let mut fate = connection.stop(serving, now, &mut self.stats);
             if !matches!(fate, Fate::Drop) {
-                fate = connection.turn(bench, now, &mut self.stats);
+                fate = connection.turn(serving, now, &mut self.stats);
             }
             if !matches!(fate, Fate::Drop) && !connection.is_idle() {
                 // which is answered, and then the connection closes
@@ -526,7 +526,7 @@ impl<S, N: Network> Floor<S, N> {
             }
         }
         if let Phase::Live(session) = &mut connection.phase {
-            session.abandon(bench);
+            session.abandon(serving);
         }
         self.stats.refused += 1;
         self.after(slot, connection, Fate::Drop, now);
@@ -536,16 +536,16 @@ impl<S, N: Network> Floor<S, N> {
     /// Who has most gives to who would still have less: the connection that is idle longest, or else the one without
     /// progress for longest. Where nobody has more than his share, the one that is idle longest goes once it has been so
     /// for `limits::IDLE_YIELDS_AFTER`, but never one of another peer that has no more than the newcomer's.
-    fn whom_to_close<B>(&self, room: u8, peer: Peer, now: Now) -> Option<usize>
+    fn whom_to_close<B>(&self, group: u8, peer: Peer, now: Now) -> Option<usize>
     where
-        S: Serve<B, N::Socket>,
+        S: Session<B, N::Socket>,
     {
-        let count = |peer| self.peers.get(&(room, peer)).copied().unwrap_or_default();
+        let count = |peer| self.peers.get(&(group, peer)).copied().unwrap_or_default();
         let own = count(peer);
-        let most = self.peers.iter().filter(|((at, _), _)| *at == room).max_by_key(|(_, count)| **count);
+        let most = self.peers.iter().filter(|((at, _), _)| *at == group).max_by_key(|(_, count)| **count);
         let greedy = most.filter(|(_, count)| **count >= own + 2).map(|((_, peer), _)| *peer);
         let here = self.slots.iter().enumerate().filter_map(|(slot, connection)| Some((slot, connection.as_ref()?)));
-        let here = here.filter(|(_, connection)| connection.room == room);
+        let here = here.filter(|(_, connection)| connection.group == group);
         let chosen = match greedy {
             Some(greedy) => here
                 .filter(|(_, connection)| connection.peer == greedy)
@@ -578,12 +578,12 @@ impl<S, N: Network> Floor<S, N> {
             }
             Fate::Drop => {
                 self.stats.open -= 1;
-                let (room, peer) = (connection.room, connection.peer);
-                self.rooms.entry(room).and_modify(|count| *count -= 1);
-                if let Some(count) = self.peers.get_mut(&(room, peer)) {
+                let (group, peer) = (connection.group, connection.peer);
+                self.groups.entry(group).and_modify(|count| *count -= 1);
+                if let Some(count) = self.peers.get_mut(&(group, peer)) {
                     *count -= 1;
                     if *count == 0 {
-                        self.peers.remove(&(room, peer));
+                        self.peers.remove(&(group, peer));
                     }
                 }
                 self.free.push(slot as u32);

@@ -13,8 +13,8 @@ use crate::limits;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Dress, Fault, GrpcSuccess, Outcome, answer};
-use super::head::{Take, Tongue};
+use super::answer::{BodyFormat, GrpcSuccess, RequestFault, RequestOutcome, answer};
+use super::head::{BodyTerms, Protocol};
 use super::intake::{Exported, Intake};
 use super::options::Options;
 use super::stats::Stats;
@@ -30,7 +30,7 @@ use crate::net::wake::Flag;
 use crate::otlp::json_in::{self, FaultKind, Transcoder};
 
 /// What the sessions of one shard share.
-pub(super) struct Shop {
+pub(super) struct Service {
     pub options: Options,
     pub pool: Pool,
     /// Kept to be used again.
@@ -55,9 +55,9 @@ pub(super) struct Shop {
     pub examples: Option<Arc<Examples>>,
 }
 
-impl Shop {
+impl Service {
     pub(super) fn new(options: Options) -> Self {
-        Shop {
+        Service {
             options,
             pool: Pool::default(),
             spares: [None, None],
@@ -92,9 +92,9 @@ impl Shop {
 
 /// A request that nobody waits for.
 struct Orphan {
-    tongue: Tongue,
-    take: Take,
-    body: Body,
+    protocol: Protocol,
+    terms: BodyTerms,
+    body: RequestBody,
 }
 
 /// A compressed body on its way through the turns.
@@ -108,9 +108,9 @@ struct Inflating {
 
 impl Inflating {
     /// A state and a buffer, both used before if there are such; `None` when the budget has no room for them.
-    fn begin(coding: Coding, peer: Peer, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
-        let (plain, reserved) = buffer(coding.state_bytes(), peer, shop, intake)?;
-        let spare = shop.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.coding == coding));
+    fn begin(coding: Coding, peer: Peer, service: &mut Service, intake: &mut impl Intake) -> Option<Box<Self>> {
+        let (plain, reserved) = buffer(coding.state_bytes(), peer, service, intake)?;
+        let spare = service.spares.iter_mut().find_map(|spare| spare.take_if(|spare| spare.coding == coding));
         let mut work = match spare {
             Some(work) => work,
             None => match Inflate::new(coding) {
@@ -130,8 +130,8 @@ impl Inflating {
 }
 
 /// A buffer, used before if there is one that the budget has room for, and what was reserved for it and a state.
-fn buffer(state_bytes: usize, peer: Peer, shop: &mut Shop, intake: &mut impl Intake) -> Option<(Vec<u8>, usize)> {
-    let used = shop.pool.take();
+fn buffer(state_bytes: usize, peer: Peer, service: &mut Service, intake: &mut impl Intake) -> Option<(Vec<u8>, usize)> {
+    let used = service.pool.take();
     let reserved = state_bytes + used.capacity();
     if intake.reserve(peer, reserved) {
         return Some((used, reserved));
@@ -149,9 +149,9 @@ struct Transcoding {
 
 impl Transcoding {
     /// As `Inflating::begin`; the state is small and a shard's own.
-    fn begin(peer: Peer, shop: &mut Shop, intake: &mut impl Intake) -> Option<Box<Self>> {
-        let (protobuf, reserved) = buffer(0, peer, shop, intake)?;
-        let mut work = shop.spare_transcoding.take().unwrap_or_default();
+    fn begin(peer: Peer, service: &mut Service, intake: &mut impl Intake) -> Option<Box<Self>> {
+        let (protobuf, reserved) = buffer(0, peer, service, intake)?;
+        let mut work = service.spare_transcoding.take().unwrap_or_default();
         work.transcoder.begin();
         (work.protobuf, work.reserved) = (protobuf, reserved);
         Some(work)
@@ -160,7 +160,7 @@ impl Transcoding {
 
 /// The body of one request, in the making.
 #[derive(Default)]
-pub(super) struct Body {
+pub(super) struct RequestBody {
     peer: Peer,
     collect: Collect,
     inflating: Option<Box<Inflating>>,
@@ -175,10 +175,10 @@ pub(super) struct Body {
     window: Option<(u64, usize)>,
 }
 
-impl Body {
+impl RequestBody {
     /// Nothing yet of a request of this peer.
-    pub(super) fn of(peer: Peer) -> Body {
-        Body { peer, ..Body::default() }
+    pub(super) fn of(peer: Peer) -> RequestBody {
+        RequestBody { peer, ..RequestBody::default() }
     }
 
     /// Bytes that came.
@@ -197,67 +197,77 @@ impl Body {
 }
 
 /// What a session has at hand while it is driven.
-pub(super) struct Bench<'a, I> {
-    pub shop: &'a mut Shop,
+pub(super) struct Serving<'a, I> {
+    pub service: &'a mut Service,
     pub intake: &'a mut I,
     pub now: Now,
     /// Whose connection is driven.
     pub peer: Peer,
 }
 
-impl<I: Intake> Bench<'_, I> {
+impl<I: Intake> Serving<'_, I> {
     /// Takes a chunk of a body.
-    pub(super) fn collect(&mut self, tongue: Tongue, body: &mut Body, chunk: bytes::Bytes) -> Result<(), Fault> {
+    pub(super) fn collect(
+        &mut self,
+        protocol: Protocol,
+        body: &mut RequestBody,
+        chunk: bytes::Bytes,
+    ) -> Result<(), RequestFault> {
         let (collect, peer) = (&mut body.collect, body.peer);
-        let max_body = self.shop.options.max_body;
-        let prefix = if tongue == Tongue::Grpc { grpc::PREFIX_BYTES } else { 0 };
-        self.shop.stats.body_bytes += chunk.len() as u64;
-        self.shop.spend(chunk.len() as u64 * limits::READ_NS_PER_KIB / limits::KIB as u64);
+        let max_body = self.service.options.max_body;
+        let prefix = if protocol == Protocol::Grpc { grpc::PREFIX_BYTES } else { 0 };
+        self.service.stats.body_bytes += chunk.len() as u64;
+        self.service.spend(chunk.len() as u64 * limits::READ_NS_PER_KIB / limits::KIB as u64);
         let intake = &mut *self.intake;
-        match collect.push(chunk, max_body + prefix, &mut self.shop.pool, |bytes| intake.reserve(peer, bytes)) {
-            Err(BodyFault::TooLarge) => return Err(Fault::TooLarge { limit: max_body }),
-            Err(BodyFault::NoBudget) => return Err(Fault::NoBudget),
+        match collect.push(chunk, max_body + prefix, &mut self.service.pool, |bytes| intake.reserve(peer, bytes)) {
+            Err(BodyFault::TooLarge) => return Err(RequestFault::TooLarge { limit: max_body }),
+            Err(BodyFault::NoBudget) => return Err(RequestFault::NoBudget),
             Ok(()) => {}
         }
-        if tongue == Tongue::Grpc
+        if protocol == Protocol::Grpc
             && let Some(prefix) = collect.first_five().and_then(grpc::prefix)
             && prefix.length as usize > max_body
         {
-            return Err(Fault::TooLarge { limit: max_body });
+            return Err(RequestFault::TooLarge { limit: max_body });
         }
         Ok(())
     }
 
     /// Puts a call whose body is waited for on the account.
-    pub(super) fn wait_for(&mut self, body: &mut Body) -> Result<(), Fault> {
+    pub(super) fn wait_for(&mut self, body: &mut RequestBody) -> Result<(), RequestFault> {
         if !self.intake.reserve(body.peer, limits::CALL_BYTES) {
-            return Err(Fault::NoBudget);
+            return Err(RequestFault::NoBudget);
         }
         body.call_bytes = limits::CALL_BYTES;
-        self.shop.spend(limits::CALL_NS);
+        self.service.spend(limits::CALL_NS);
         Ok(())
     }
 
     /// Applies a whole body; `None` when it takes another turn.
-    pub(super) fn export(&mut self, tongue: Tongue, take: Take, state: &mut Body) -> Option<Outcome> {
-        if !state.is_whole() && take.deadline_ns < self.now.mono_ns {
-            return Some(Err(Fault::Deadline));
+    pub(super) fn export(
+        &mut self,
+        protocol: Protocol,
+        terms: BodyTerms,
+        state: &mut RequestBody,
+    ) -> Option<RequestOutcome> {
+        if !state.is_whole() && terms.deadline_ns < self.now.mono_ns {
+            return Some(Err(RequestFault::Deadline));
         }
-        if self.shop.export_left_ns == 0 {
+        if self.service.export_left_ns == 0 {
             state.is_put_off = true;
-            self.shop.is_unfinished = true;
+            self.service.is_unfinished = true;
             return None;
         }
         let collect = &state.collect;
-        let (body, is_packed) = match tongue {
-            Tongue::Http(_) => (collect.bytes(), take.coding != Coding::Identity && collect.received() > 0),
-            Tongue::Grpc => match unframe(collect.bytes(), take.coding != Coding::Identity) {
+        let (body, is_packed) = match protocol {
+            Protocol::Http(_) => (collect.bytes(), terms.coding != Coding::Identity && collect.received() > 0),
+            Protocol::Grpc => match unframe(collect.bytes(), terms.coding != Coding::Identity) {
                 Ok(message) => message,
                 Err(fault) => return Some(Err(fault)),
             },
         };
         let plain = if is_packed {
-            match self.inflate(body, (take.coding, state.peer), &mut state.inflating) {
+            match self.inflate(body, (terms.coding, state.peer), &mut state.inflating) {
                 Ok(Progress::Done) => state.inflating.as_ref().map_or(&[][..], |work| &work.plain),
                 Ok(Progress::More) => return None,
                 Err(fault) => return Some(Err(fault)),
@@ -265,7 +275,7 @@ impl<I: Intake> Bench<'_, I> {
         } else {
             body
         };
-        let message = if tongue == Tongue::Http(Dress::Json) {
+        let message = if protocol == Protocol::Http(BodyFormat::Json) {
             match self.transcode(plain, state.peer, &mut state.transcoding) {
                 Ok(Progress::Done) => state.transcoding.as_ref().map_or(&[][..], |work| &work.protobuf),
                 Ok(Progress::More) => return None,
@@ -274,16 +284,16 @@ impl<I: Intake> Bench<'_, I> {
         } else {
             plain
         };
-        let origin = Origin { door: tongue.door(), peer: state.peer, tenant: Tenant::DEFAULT };
+        let origin = Origin { door: protocol.door(), peer: state.peer, tenant: Tenant::DEFAULT };
         let Exported { end, cost_ns } = self.intake.export(origin, message, &mut state.sliced, self.now);
-        self.shop.export_left_ns = self.shop.export_left_ns.saturating_sub(cost_ns);
+        self.service.export_left_ns = self.service.export_left_ns.saturating_sub(cost_ns);
         match end {
             Some(end) => {
-                self.shop.stats.decompressed_bytes += plain.len() as u64;
-                Some(end.map_err(Fault::Refused))
+                self.service.stats.decompressed_bytes += plain.len() as u64;
+                Some(end.map_err(RequestFault::Refused))
             }
             None => {
-                self.shop.is_unfinished = true;
+                self.service.is_unfinished = true;
                 None
             }
         }
@@ -295,10 +305,10 @@ impl<I: Intake> Bench<'_, I> {
         body: &[u8],
         (coding, peer): (Coding, Peer),
         state: &mut Option<Box<Inflating>>,
-    ) -> Result<Progress, Fault> {
+    ) -> Result<Progress, RequestFault> {
         let begun = match state.take() {
             Some(work) => work,
-            None => Inflating::begin(coding, peer, self.shop, self.intake).ok_or(Fault::NoBudget)?,
+            None => Inflating::begin(coding, peer, self.service, self.intake).ok_or(RequestFault::NoBudget)?,
         };
         let Inflating { inflate, plain, reserved, is_done, .. } = &mut **state.insert(begun);
         if *is_done {
@@ -309,29 +319,34 @@ impl<I: Intake> Bench<'_, I> {
             *reserved += if granted { bytes } else { 0 };
             granted
         };
-        let limit = self.shop.options.max_body;
-        let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
+        let limit = self.service.options.max_body;
+        let slice = limits::INFLATE_SLICE_BYTES.min(self.service.inflate_left);
         let (taken, made) = (inflate.position(), plain.len());
         let progress = inflate.advance(body, plain, limit, slice, grow);
         let done = work(inflate.position() - taken, plain.len() - made);
-        self.shop.inflate_left = self.shop.inflate_left.saturating_sub(done);
+        self.service.inflate_left = self.service.inflate_left.saturating_sub(done);
         match progress {
             Ok(progress) => {
                 *is_done = progress == Progress::Done;
-                self.shop.is_unfinished |= !*is_done;
+                self.service.is_unfinished |= !*is_done;
                 Ok(progress)
             }
-            Err(InflateFault::TooLarge) => Err(Fault::TooLarge { limit }),
-            Err(InflateFault::NoBudget) => Err(Fault::NoBudget),
-            Err(InflateFault::Corrupt(what)) => Err(Fault::Inflate(what)),
+            Err(InflateFault::TooLarge) => Err(RequestFault::TooLarge { limit }),
+            Err(InflateFault::NoBudget) => Err(RequestFault::NoBudget),
+            Err(InflateFault::Corrupt(what)) => Err(RequestFault::Inflate(what)),
         }
     }
 
     /// Goes on transcoding `text`.
-    fn transcode(&mut self, text: &[u8], peer: Peer, state: &mut Option<Box<Transcoding>>) -> Result<Progress, Fault> {
+    fn transcode(
+        &mut self,
+        text: &[u8],
+        peer: Peer,
+        state: &mut Option<Box<Transcoding>>,
+    ) -> Result<Progress, RequestFault> {
         let begun = match state.take() {
             Some(work) => work,
-            None => Transcoding::begin(peer, self.shop, self.intake).ok_or(Fault::NoBudget)?,
+            None => Transcoding::begin(peer, self.service, self.intake).ok_or(RequestFault::NoBudget)?,
         };
         let Transcoding { transcoder, protobuf, reserved } = &mut **state.insert(begun);
         let mut grow = |bytes| {
@@ -339,61 +354,61 @@ impl<I: Intake> Bench<'_, I> {
             *reserved += if granted { bytes } else { 0 };
             granted
         };
-        let limit = self.shop.options.max_body;
-        let slice = limits::INFLATE_SLICE_BYTES.min(self.shop.inflate_left);
+        let limit = self.service.options.max_body;
+        let slice = limits::INFLATE_SLICE_BYTES.min(self.service.inflate_left);
         let before = transcoder.position();
         let progress = transcoder.advance(text, protobuf, limit, slice, &mut grow);
-        self.shop.inflate_left = self.shop.inflate_left.saturating_sub(transcoder.position() - before);
+        self.service.inflate_left = self.service.inflate_left.saturating_sub(transcoder.position() - before);
         match progress {
             Ok(json_in::Progress::Done) => Ok(Progress::Done),
             Ok(json_in::Progress::More) => {
-                self.shop.is_unfinished = true;
+                self.service.is_unfinished = true;
                 Ok(Progress::More)
             }
             Err(fault) => Err(match fault.kind {
-                FaultKind::TooLarge => Fault::TooLarge { limit },
-                FaultKind::NoBudget => Fault::NoBudget,
-                _ => Fault::Json(fault),
+                FaultKind::TooLarge => RequestFault::TooLarge { limit },
+                FaultKind::NoBudget => RequestFault::NoBudget,
+                _ => RequestFault::Json(fault),
             }),
         }
     }
 
     /// Ends a body and counts its answer.
-    pub(super) fn finish(&mut self, door: Door, body: &mut Body, outcome: &Outcome) {
+    pub(super) fn finish(&mut self, door: Door, body: &mut RequestBody, outcome: &RequestOutcome) {
         self.release(body);
-        self.shop.spend(limits::CALL_NS);
+        self.service.spend(limits::CALL_NS);
         let answer = answer(outcome);
         self.count(door, answer);
-        if let (Some(examples), Err(fault)) = (&self.shop.examples, outcome) {
+        if let (Some(examples), Err(fault)) = (&self.service.examples, outcome) {
             examples.show_answer(answer, body.peer, || fault.words());
         }
     }
 
     /// Ends a body that nobody waits for any more; one that is being applied goes on without its connection.
-    pub(super) fn abandon(&mut self, tongue: Tongue, take: Take, body: &mut Body) {
+    pub(super) fn abandon(&mut self, protocol: Protocol, terms: BodyTerms, body: &mut RequestBody) {
         if body.is_applying() {
-            debug_assert!(self.shop.orphan.is_none(), "one at a time is applied");
-            self.shop.orphan = Some(Orphan { tongue, take, body: std::mem::take(body) });
+            debug_assert!(self.service.orphan.is_none(), "one at a time is applied");
+            self.service.orphan = Some(Orphan { protocol, terms, body: std::mem::take(body) });
         } else {
             self.release(body);
         }
-        self.shop.spend(limits::CALL_NS);
-        self.count(tongue.door(), Answer::Broken);
+        self.service.spend(limits::CALL_NS);
+        self.count(protocol.door(), Answer::Broken);
     }
 
     /// Goes on with a request without a connection, by one slice.
     pub(super) fn end_orphan(&mut self) {
-        let Some(mut orphan) = self.shop.orphan.take() else { return };
-        self.shop.export_left_ns = limits::EXPORT_SLICE_NS;
-        match self.export(orphan.tongue, orphan.take, &mut orphan.body) {
+        let Some(mut orphan) = self.service.orphan.take() else { return };
+        self.service.export_left_ns = limits::EXPORT_SLICE_NS;
+        match self.export(orphan.protocol, orphan.terms, &mut orphan.body) {
             Some(_) => self.release(&mut orphan.body),
-            None => self.shop.orphan = Some(orphan),
+            None => self.service.orphan = Some(orphan),
         }
     }
 
     /// Counts an answer.
     pub(super) fn count(&mut self, door: Door, answer: Answer) {
-        self.shop.stats.requests[door as usize][answer as usize] += 1;
+        self.service.stats.requests[door as usize][answer as usize] += 1;
     }
 
     /// Whether bodies of a peer have to give way to others.
@@ -402,7 +417,7 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// How fast a body comes, bytes a second; nothing for one that is whole.
-    pub(super) fn pace(&self, body: &Body, started_ns: u64) -> Option<u64> {
+    pub(super) fn pace(&self, body: &RequestBody, started_ns: u64) -> Option<u64> {
         if body.is_whole() {
             return None;
         }
@@ -411,16 +426,21 @@ impl<I: Intake> Bench<'_, I> {
     }
 
     /// Why a body that is not whole should not be waited for any longer.
-    pub(super) fn overdue(&mut self, take: Take, started_ns: u64, body: &mut Body) -> Option<Fault> {
-        self.shop.spend(limits::LOOK_NS);
+    pub(super) fn overdue(
+        &mut self,
+        terms: BodyTerms,
+        started_ns: u64,
+        body: &mut RequestBody,
+    ) -> Option<RequestFault> {
+        self.service.spend(limits::LOOK_NS);
         if body.is_whole() {
             return None;
         }
-        if take.deadline_ns < self.now.mono_ns {
-            return Some(Fault::Deadline);
+        if terms.deadline_ns < self.now.mono_ns {
+            return Some(RequestFault::Deadline);
         }
         if self.now.mono_ns.saturating_sub(started_ns) > limits::BODY_TIME_MAX.as_nanos() as u64 {
-            return Some(Fault::Long);
+            return Some(RequestFault::Long);
         }
         let received = body.received();
         let window_bytes = limits::BODY_GRACE.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
@@ -434,23 +454,23 @@ impl<I: Intake> Bench<'_, I> {
         }
         // only the first window may begin as slowly as it likes
         let is_slow = body.window.is_some() || came <= over.as_secs() * limits::BODY_BYTES_PER_SECOND_MIN;
-        is_slow.then_some(Fault::Slow)
+        is_slow.then_some(RequestFault::Slow)
     }
 
-    fn release(&mut self, body: &mut Body) {
+    fn release(&mut self, body: &mut RequestBody) {
         debug_assert!(!body.is_applying(), "invariant 3");
         (body.sliced, body.is_put_off) = (None, false);
-        let mut reserved = body.collect.finish(&mut self.shop.pool) + std::mem::take(&mut body.call_bytes);
+        let mut reserved = body.collect.finish(&mut self.service.pool) + std::mem::take(&mut body.call_bytes);
         if let Some(mut work) = body.inflating.take() {
             reserved += std::mem::take(&mut work.reserved);
-            self.shop.pool.put(std::mem::take(&mut work.plain));
+            self.service.pool.put(std::mem::take(&mut work.plain));
             let at = usize::from(work.coding == Coding::Zstd);
-            self.shop.spares[at] = Some(work);
+            self.service.spares[at] = Some(work);
         }
         if let Some(mut work) = body.transcoding.take() {
             reserved += std::mem::take(&mut work.reserved);
-            self.shop.pool.put(std::mem::take(&mut work.protobuf));
-            self.shop.spare_transcoding = Some(work);
+            self.service.pool.put(std::mem::take(&mut work.protobuf));
+            self.service.spare_transcoding = Some(work);
         }
         if reserved > 0 {
             self.intake.release(body.peer, reserved);
@@ -459,16 +479,16 @@ impl<I: Intake> Bench<'_, I> {
 }
 
 /// The one message of a unary call, and whether it is compressed.
-fn unframe(bytes: &[u8], may_be_packed: bool) -> Result<(&[u8], bool), Fault> {
+fn unframe(bytes: &[u8], may_be_packed: bool) -> Result<(&[u8], bool), RequestFault> {
     let Some((head, message)) = bytes.split_first_chunk() else {
-        return Err(Fault::Framing("the call has no whole gRPC message"));
+        return Err(RequestFault::Framing("the call has no whole gRPC message"));
     };
-    let prefix = grpc::prefix(*head).ok_or(Fault::Framing("the compressed flag is neither 0 nor 1"))?;
+    let prefix = grpc::prefix(*head).ok_or(RequestFault::Framing("the compressed flag is neither 0 nor 1"))?;
     if prefix.length as usize != message.len() {
-        return Err(Fault::Framing("a unary call has one message, of the length that its prefix says"));
+        return Err(RequestFault::Framing("a unary call has one message, of the length that its prefix says"));
     }
     if prefix.compressed && !may_be_packed {
-        return Err(Fault::Framing("the compressed flag is set but grpc-encoding is not"));
+        return Err(RequestFault::Framing("the compressed flag is set but grpc-encoding is not"));
     }
     Ok((message, prefix.compressed))
 }

@@ -10,17 +10,17 @@ use crate::net::network::Socket;
 use crate::net::wire::Wire;
 
 /// The two times of one connection.
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     head_since_ns: Option<u64>,
     idle_since_ns: u64,
     read_before: u64,
     written_before: u64,
 }
 
-impl Patience {
+impl Timeouts {
     /// A connection whose first head begins now.
     pub(super) fn new(now_ns: u64) -> Self {
-        Patience { head_since_ns: Some(now_ns), idle_since_ns: now_ns, read_before: 0, written_before: 0 }
+        Timeouts { head_since_ns: Some(now_ns), idle_since_ns: now_ns, read_before: 0, written_before: 0 }
     }
 
     /// A head is whole.

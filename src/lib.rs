@@ -15,7 +15,7 @@
 //! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
 //! | 4 | net otlp prometheus | protocol glue; one room per format |
 //! | 3 | identity rows | attribute sets, group keys, what says who a series is; what a cut gives of each series, for any format to write |
-//! | 2 | wire aggregate ledger log | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people |
+//! | 2 | wire aggregate ledger log problem | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people; what is wrong with a setting |
 //! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
 //! | 0 | limits | every bound, in one place |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
@@ -52,6 +52,7 @@ mod nearest;
 pub mod net;
 pub mod otlp;
 mod places;
+pub mod problem;
 pub mod prometheus;
 #[cfg(not(loom))]
 mod resolve;

@@ -10,7 +10,34 @@
 //! count   = number [ "k" | "M" | "G" ]                            in any case; powers of 1000; a whole number in the end
 //! ```
 
+use std::fmt;
 use std::time::Duration;
+
+/// A text that cannot be read as what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// The text.
+    pub given: String,
+    /// What is wrong, behind it: `is no size`.
+    pub fault: &'static str,
+    /// What can be written.
+    pub examples: &'static str,
+}
+
+impl Unread {
+    fn new(given: &str, fault: &'static str, examples: &'static str) -> Unread {
+        Unread { given: given.to_owned(), fault, examples }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unread { given, fault, examples } = self;
+        write!(f, "'{given}' {fault}; write {examples}")
+    }
+}
+
+impl std::error::Error for Unread {}
 
 /// A number at the start of a text: its digits, the power of ten they are multiplied by, and what follows.
 fn number(text: &str) -> Option<(u128, i32, &str)> {
@@ -63,8 +90,8 @@ fn scaled(value: u128, power: i32, unit: u64) -> Option<(u64, bool)> {
 /// `250ms`, `10s`, `5m`, `1h`; units can be joined (`1m30s`).
 ///
 /// # Errors
-/// A sentence with the text and what can be written.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+/// The text, and what can be written.
+pub(crate) fn duration(text: &str) -> Result<Duration, Unread> {
     let read = || {
         let mut rest = text.trim();
         let mut total = 0u64;
@@ -87,14 +114,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             }
         }
     };
-    read().ok_or_else(|| format!("'{text}' is no duration; write 250ms, 10s, 5m or 1h"))
+    read().ok_or_else(|| Unread::new(text, "is no duration", "250ms, 10s, 5m or 1h"))
 }
 
 /// `65536`, `64KiB`, `64MB`, `2g`: K, M, G and T are powers of 1024, with or without `B` or `iB`.
 ///
 /// # Errors
-/// A sentence with the text and what can be written.
-pub(crate) fn size(text: &str) -> Result<usize, String> {
+/// The text, and what can be written.
+pub(crate) fn size(text: &str) -> Result<usize, Unread> {
     let read = || {
         let (value, power, unit) = number(text.trim())?;
         let unit = unit.trim_start().to_ascii_lowercase();
@@ -110,11 +137,11 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         let (bytes, exact) = scaled(value, power, unit)?;
         usize::try_from(bytes).ok().filter(|_| exact || unit > 1)
     };
-    read().ok_or_else(|| format!("'{text}' is no size; write 65536, 64KiB, 64MiB or 2GiB"))
+    read().ok_or_else(|| Unread::new(text, "is no size", "65536, 64KiB, 64MiB or 2GiB"))
 }
 
 /// `50%`, more than 0 and at most 100, as a part of `whole`; `None` where there is no `%`.
-pub(crate) fn part_of(text: &str, whole: usize) -> Option<Result<usize, String>> {
+pub(crate) fn part_of(text: &str, whole: usize) -> Option<Result<usize, Unread>> {
     let percent = text.trim().strip_suffix('%')?;
     let read = || match number(percent)? {
         (value, power, "") => {
@@ -123,7 +150,7 @@ pub(crate) fn part_of(text: &str, whole: usize) -> Option<Result<usize, String>>
         }
         _ => None,
     };
-    Some(read().ok_or_else(|| format!("'{text}' is no part of the memory; write 1% to 100%")))
+    Some(read().ok_or_else(|| Unread::new(text, "is no part of the memory", "1% to 100%")))
 }
 
 fn unit_of_count(unit: &str) -> Option<u64> {
@@ -139,23 +166,23 @@ fn unit_of_count(unit: &str) -> Option<u64> {
 /// `1000000`, `1_000_000`, `1M`, `1e6`: a whole number.
 ///
 /// # Errors
-/// A sentence with the text and what can be written.
-pub(crate) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+/// The text, and what can be written.
+pub(crate) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, Unread> {
     let read = || {
         let (value, power, unit) = number(text.trim())?;
         let (count, exact) = scaled(value, power, unit_of_count(unit.trim_start())?)?;
         T::try_from(count).ok().filter(|_| exact)
     };
-    read().ok_or_else(|| format!("'{text}' is no number of them; write 1000, 10k, 1M or 1e6"))
+    read().ok_or_else(|| Unread::new(text, "is no number of them", "1000, 10k, 1M or 1e6"))
 }
 
 /// A [`count`] that is not 0.
 ///
 /// # Errors
-/// A sentence with the text and what can be written.
-pub(crate) fn positive(text: &str) -> Result<u64, String> {
+/// The text, and what can be written.
+pub(crate) fn positive(text: &str) -> Result<u64, Unread> {
     match count(text)? {
-        0 => Err(format!("'{text}' is too few; write 1 or more")),
+        0 => Err(Unread::new(text, "is too few", "1 or more")),
         count => Ok(count),
     }
 }
@@ -163,8 +190,8 @@ pub(crate) fn positive(text: &str) -> Result<u64, String> {
 /// What [`count`] reads, and fractions: `0.25`, `1.5k`.
 ///
 /// # Errors
-/// A sentence with the text and what can be written.
-pub(crate) fn decimal(text: &str) -> Result<f64, String> {
+/// The text, and what can be written.
+pub(crate) fn decimal(text: &str) -> Result<f64, Unread> {
     let read = || {
         let trimmed = text.trim();
         let (_, _, unit) = number(trimmed)?;
@@ -172,7 +199,7 @@ pub(crate) fn decimal(text: &str) -> Result<f64, String> {
         let value = digits.parse::<f64>().ok()? * unit_of_count(unit.trim_start())? as f64;
         value.is_finite().then_some(value)
     };
-    read().ok_or_else(|| format!("'{text}' is no number; write 1000, 0.25, 10k, 1M or 1e6"))
+    read().ok_or_else(|| Unread::new(text, "is no number", "1000, 0.25, 10k, 1M or 1e6"))
 }
 
 #[cfg(test)]
@@ -195,7 +222,10 @@ mod tests {
             assert_eq!(duration(text), Ok(want), "{text}");
         }
         for bad in ["", "10", "s", "10x", "-1s", "-5s", "1e400s", "10 s 5", "1.s", "1..2s", "1.2.3s", "99999999999h"] {
-            assert_eq!(duration(bad).unwrap_err(), format!("'{bad}' is no duration; write 250ms, 10s, 5m or 1h"));
+            assert_eq!(
+                duration(bad).unwrap_err().to_string(),
+                format!("'{bad}' is no duration; write 250ms, 10s, 5m or 1h")
+            );
         }
     }
 
@@ -212,7 +242,10 @@ mod tests {
         }
         for bad in ["", "MiB", "1XB", "1.5", "1iB", "1bb", "99999999999999999999", "9999999999TiB", "50%", "1__0", "_1"]
         {
-            assert_eq!(size(bad).unwrap_err(), format!("'{bad}' is no size; write 65536, 64KiB, 64MiB or 2GiB"));
+            assert_eq!(
+                size(bad).unwrap_err().to_string(),
+                format!("'{bad}' is no size; write 65536, 64KiB, 64MiB or 2GiB")
+            );
         }
     }
 
@@ -223,7 +256,7 @@ mod tests {
         assert_eq!(part_of("100%", 7), Some(Ok(7)));
         assert_eq!(part_of("50", 1000), None);
         for bad in ["%", "0%", "101%", "1M%", "-1%", "half%"] {
-            assert!(part_of(bad, 1000).unwrap().unwrap_err().contains("1% to 100%"), "{bad}");
+            assert!(part_of(bad, 1000).unwrap().unwrap_err().to_string().contains("1% to 100%"), "{bad}");
         }
     }
 
@@ -238,11 +271,11 @@ mod tests {
             texts.iter().for_each(|text| assert_eq!(count(text), Ok(wanted), "{text}"));
         }
         for bad in ["", "many", "-1", "1.5", "1MiB", "1e", "1e99", "1e-1", "18446744073709551616", "0x10", "1e+-2"] {
-            let why = count::<u64>(bad).unwrap_err();
+            let why = count::<u64>(bad).unwrap_err().to_string();
             assert_eq!(why, format!("'{bad}' is no number of them; write 1000, 10k, 1M or 1e6"));
         }
         assert!(count::<u32>("5G").is_err() && count::<u32>("4G").is_ok());
-        assert!(positive("0").unwrap_err().contains("1 or more"));
+        assert!(positive("0").unwrap_err().to_string().contains("1 or more"));
         assert_eq!(positive("2k"), Ok(2_000));
     }
 
@@ -253,7 +286,7 @@ mod tests {
             assert_eq!(decimal(text), Ok(want), "{text}");
         }
         for bad in ["", "inf", "NaN", "-1", "1e999", "x"] {
-            assert!(decimal(bad).unwrap_err().contains("is no number"), "{bad}");
+            assert!(decimal(bad).unwrap_err().to_string().contains("is no number"), "{bad}");
         }
     }
 }

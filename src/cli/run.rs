@@ -9,6 +9,7 @@ use crate::limits::{
     NAME_BYTES_LIMIT, NAME_BYTES_MIN, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::{PlanNumber, Temporality};
+use crate::problem::Problem;
 use crate::prometheus::Translation;
 use crate::runtime::clock;
 use crate::series::peers;
@@ -429,7 +430,7 @@ impl Options {
                     }
                     outs.push(out);
                 }
-                Err(why) => note(why),
+                Err(problem) => note(problem.to_string()),
             }
         }
         name_apart(&mut outs);
@@ -444,25 +445,25 @@ impl Options {
         if outs.len() == urls.len()
             && let Err(all) = access.apply(&mut outs)
         {
-            all.into_iter().for_each(&mut note);
+            all.into_iter().for_each(|problem| note(problem.to_string()));
         }
         if outs.len() > DESTINATIONS_MAX {
             note(format!("--out: {} destinations, at most {DESTINATIONS_MAX} can be given", outs.len()));
         }
-        let mut time = |flag: &str, text: &str| {
+        let mut time = |key: &'static str, text: &str| {
             duration(text).unwrap_or_else(|why| {
-                note(format!("{flag} {why}"));
+                note(Problem::unread(key, why).to_string());
                 Duration::ZERO
             })
         };
-        let interval = time("--interval", &self.interval);
+        let interval = time("interval", &self.interval);
         let expire = match &self.expire {
-            Some(text) => time("--expire", text),
+            Some(text) => time("expire", text),
             None => EXPIRE_DEFAULT.max(interval * 2),
         };
-        let max_future = time("--max-future", &self.max_future);
-        let shutdown_timeout = time("--shutdown-timeout", &self.shutdown_timeout);
-        let shutdown_delay = time("--shutdown-delay", &self.shutdown_delay);
+        let max_future = time("max-future", &self.max_future);
+        let shutdown_timeout = time("shutdown-timeout", &self.shutdown_timeout);
+        let shutdown_delay = time("shutdown-delay", &self.shutdown_delay);
         if shutdown_delay > SHUTDOWN_DELAY_MAX {
             note(format!("--shutdown-delay {}: give at most 1h", self.shutdown_delay));
         }
@@ -580,7 +581,8 @@ impl Options {
         };
         if problems.is_empty() {
             // last of all, as it makes the files
-            check_files(&plan.outs)?;
+            let told = |all: Vec<Problem>| all.iter().map(Problem::to_string).collect::<Vec<_>>();
+            check_files(&plan.outs).map_err(told)?;
             return Ok(plan);
         }
         Err(problems)

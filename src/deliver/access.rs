@@ -5,11 +5,12 @@
 //!
 //! Bounds: `ACCESS_FILE_BYTES_MAX` of each file of certificates or keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::destination::{Destination, Target};
 use super::headers::{Headers, Secret};
 use super::tls::{self, Identity, Roots, Tls};
+use crate::problem::{Flaw, Problem};
 
 /// Options for all network destinations.
 #[derive(Clone, Debug, Default)]
@@ -28,14 +29,14 @@ impl Access {
     /// Reads what the destinations need and puts it into them. All problems at once, each with option, file and remedy.
     ///
     /// # Errors
-    /// A sentence for each problem; no secret is repeated.
-    pub fn apply(&self, destinations: &mut [Destination]) -> Result<(), Vec<String>> {
+    /// Each; no secret is repeated.
+    pub fn apply(&self, destinations: &mut [Destination]) -> Result<(), Vec<Problem>> {
         let mut problems = Vec::new();
-        let headers = Headers::from_options(&self.headers).unwrap_or_else(|error| {
-            problems.push(error);
+        let headers = Headers::from_options(&self.headers).unwrap_or_else(|problem| {
+            problems.push(problem);
             Headers::default()
         });
-        if let Some(option) = self.is_idle(destinations) {
+        if let Some(option) = self.idle(destinations) {
             problems.push(option);
         }
         let mut roots = Roots::default();
@@ -46,14 +47,14 @@ impl Access {
             let name = &destination.name;
             let own = match destination.access.headers.as_deref().map(Headers::from_file).transpose() {
                 Ok(own) => own.unwrap_or_default(),
-                Err(error) => {
-                    problems.push(format!("--out {name}: headers: {error}"));
+                Err(flaw) => {
+                    problems.push(Problem::new("out", name, flaw.of("headers")));
                     Headers::default()
                 }
             };
             match own.over(&headers) {
                 Ok(all) => destination.headers = all,
-                Err(error) => problems.push(format!("--out {name}: --out-header and ?headers= together: {error}")),
+                Err(flaw) => problems.push(Problem::new("out", name, flaw.of("--out-header and ?headers= together"))),
             }
             if destination.target.is_secure() {
                 match self.tls(destination, &mut roots) {
@@ -68,46 +69,53 @@ impl Access {
     }
 
     /// The error names the option whose file it is about.
-    fn tls(&self, destination: &Destination, roots: &mut Roots) -> Result<Tls, String> {
+    fn tls(&self, destination: &Destination, roots: &mut Roots) -> Result<Tls, Problem> {
         let (own, name) = (&destination.access, &destination.name);
-        let told = |of_all: Option<&str>, error: String| match of_all {
-            Some(option) => format!("{option} {error}"),
-            None => format!("--out {name}: {error}"),
+        let wrong = |flaw: Flaw| Problem::new("out", name, flaw);
+        // of a file for all destinations, or one of this one's
+        let in_file = |of_all: Option<&'static str>, path: &Path, flaw: Flaw| match of_all {
+            Some(key) => Problem::new(key, path.display().to_string(), flaw),
+            None => wrong(flaw.of(path.display())),
         };
-        let of_all = (own.ca.is_none() && self.ca.is_some()).then_some("--out-ca");
-        let roots = roots.get(own.ca.as_deref().or(self.ca.as_deref())).map_err(|error| told(of_all, error))?;
+        let of_all = (own.ca.is_none() && self.ca.is_some()).then_some("out-ca");
+        let authorities = own.ca.as_deref().or(self.ca.as_deref());
+        let roots = roots.get(authorities).map_err(|flaw| match authorities {
+            Some(path) => in_file(of_all, path, flaw),
+            None => wrong(flaw),
+        })?;
         let (cert, key, cert_option, key_option) = match (&own.cert, &own.key) {
-            (None, None) => (&self.cert, &self.key, Some("--out-cert"), Some("--out-key")),
+            (None, None) => (&self.cert, &self.key, Some("out-cert"), Some("out-key")),
             _ => (&own.cert, &own.key, None, None),
         };
         let identity = match (cert, key) {
             (None, None) => None,
             (Some(cert), Some(key)) => {
-                let chain = tls::certificates(cert).map_err(|error| told(cert_option, error))?;
-                Some(Identity::load(chain, cert, key).map_err(|error| told(key_option, error))?)
+                let chain = tls::certificates(cert).map_err(|flaw| in_file(cert_option, cert, flaw))?;
+                Some(Identity::load(chain, cert, key).map_err(|flaw| in_file(key_option, key, flaw))?)
             }
             (Some(_), None) => {
-                let error = "a client certificate without its key: give --out-key FILE (or ?key=) too";
-                return Err(told(None, error.into()));
+                let flaw = Flaw::new("a client certificate without its key");
+                return Err(wrong(flaw.remedy("give --out-key FILE (or ?key=) too")));
             }
             (None, Some(_)) => {
-                let error = "a key without its certificate: give --out-cert FILE (or ?cert=) too";
-                return Err(told(None, error.into()));
+                let flaw = Flaw::new("a key without its certificate");
+                return Err(wrong(flaw.remedy("give --out-cert FILE (or ?cert=) too")));
             }
         };
         let alpn: &[u8] = if matches!(destination.target, Target::OtlpGrpc(_)) { b"h2" } else { b"http/1.1" };
-        Tls::new(roots, identity, alpn).map_err(|error| told(None, error))
+        Tls::new(roots, identity, alpn).map_err(wrong)
     }
 
     /// An option that no destination makes use of: a slip, and one that could leave data unprotected.
-    fn is_idle(&self, destinations: &[Destination]) -> Option<String> {
-        let has_tls = [("--out-ca", &self.ca), ("--out-cert", &self.cert), ("--out-key", &self.key)];
+    fn idle(&self, destinations: &[Destination]) -> Option<Problem> {
+        let has_tls = [("out-ca", &self.ca), ("out-cert", &self.cert), ("out-key", &self.key)];
         let given = has_tls.into_iter().find(|(_, file)| file.is_some()).map(|(option, _)| option);
         if let Some(option) = given.filter(|_| !destinations.iter().any(|one| one.target.is_secure())) {
-            return Some(format!("{option}: no --out uses TLS: write otlp-grpcs:// or otlp-https://, or leave it out"));
+            let remedy = "write otlp-grpcs:// or otlp-https://, or leave it out";
+            return Some(Problem::bare(option, Flaw::new("no --out uses TLS").remedy(remedy)));
         }
         let no_network = !destinations.iter().any(|one| one.target.is_network());
-        (no_network && !self.headers.is_empty())
-            .then(|| "--out-header: no --out takes headers: give an otlp-… destination, or leave it out".to_owned())
+        let flaw = || Flaw::new("no --out takes headers").remedy("give an otlp-… destination, or leave it out");
+        (no_network && !self.headers.is_empty()).then(|| Problem::bare("out-header", flaw()))
     }
 }

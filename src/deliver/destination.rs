@@ -24,7 +24,8 @@ use crate::limits::{
 };
 use crate::model::Temporality;
 use crate::nearest::nearest;
-use crate::units::{count, duration, size};
+use crate::problem::{Flaw, Problem};
+use crate::units::{Unread, count, duration, size};
 
 /// Smallest `?queue=`: two of the largest batches, so that a full queue is never one batch alone.
 pub(super) const QUEUE_BYTES_MIN: usize = 2 * BATCH_BYTES_MAX;
@@ -183,18 +184,21 @@ const SCHEMES: &str =
     "otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or otlp-https://, stdout or file:PATH";
 const OPTIONS: &str = "temporality, compression, queue, timeout, in-flight, connections, headers, ca, cert, key";
 
+/// The setting that all this is about.
+const KEY: &str = "out";
+
 /// Parses one `--out`.
 ///
 /// # Errors
-/// A sentence that names the option, the given value and the remedy.
-pub fn parse_out(url: &str) -> Result<Destination, String> {
+/// What is wrong with it, what may be given, and the remedy.
+pub fn parse_out(url: &str) -> Result<Destination, Problem> {
     refuse_credentials(url)?;
     let (address, query) = match url.split_once('?') {
         Some((address, query)) => (address, Some(query)),
         None => (url, None),
     };
     let (target, name) =
-        parse_target(address).map_err(|error| if url.contains('@') { credentials() } else { error })?;
+        parse_target(address).map_err(|problem| if url.contains('@') { credentials() } else { problem })?;
     let loopback = target.endpoint().is_none_or(Endpoint::is_loopback);
     let mut destination = Destination {
         name,
@@ -214,18 +218,19 @@ pub fn parse_out(url: &str) -> Result<Destination, String> {
     let query = query.unwrap_or("");
     let options = Some(query).filter(|query| !query.is_empty() && query.split('&').all(is_ours));
     let shown = without_path(address) + &options.map(|query| format!("?{query}")).unwrap_or_default();
+    let wrong = |flaw: Flaw| Problem::new(KEY, &shown, flaw);
     let mut seen: Vec<&str> = Vec::new();
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let Some((key, value)) = option.split_once('=') else {
             let option = if is_ours(option) { option } else { "NAME" };
-            return Err(format!("--out {shown}: an option has no value: write {option}=VALUE"));
+            return Err(wrong(Flaw::new("an option has no value").remedy(format!("write {option}=VALUE"))));
         };
         if seen.contains(&key) {
-            return Err(format!("--out {shown}: option `{key}` stands twice: keep one"));
+            return Err(wrong(Flaw::new(format!("option `{key}` stands twice")).remedy("keep one")));
         }
         seen.push(key);
-        fits(&destination.target, key).map_err(|error| format!("--out {shown}: {error}"))?;
-        set_option(&mut destination, key, value).map_err(|error| format!("--out {shown}: {error}"))?;
+        fits(&destination.target, key).map_err(wrong)?;
+        set_option(&mut destination, key, value).map_err(wrong)?;
     }
     Ok(destination)
 }
@@ -262,42 +267,50 @@ pub fn name_apart(destinations: &mut [Destination]) {
 }
 
 /// `user:password@` in what should be a URL, wherever: refused before anything could repeat it.
-fn refuse_credentials(url: &str) -> Result<(), String> {
+fn refuse_credentials(url: &str) -> Result<(), Problem> {
     let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     if authority.contains('@') { Err(credentials()) } else { Ok(()) }
 }
 
-fn credentials() -> String {
-    "--out: credentials in a URL end up in logs and process lists: remove what stands before the @, and give them with \
-     --out-header authorization=@FILE or ?headers=FILE"
-        .to_owned()
+fn credentials() -> Problem {
+    let remedy =
+        "remove what stands before the @, and give them with --out-header authorization=@FILE or ?headers=FILE";
+    Problem::bare(KEY, Flaw::new("credentials in a URL end up in logs and process lists").remedy(remedy))
 }
 
 /// Whether a target has use for this option.
-fn fits(target: &Target, key: &str) -> Result<(), String> {
+fn fits(target: &Target, key: &str) -> Result<(), Flaw> {
     match key {
         "compression" | "timeout" | "in-flight" | "headers" if !target.is_network() => {
-            Err(format!("option `{key}` is for otlp-… destinations: remove it"))
+            Err(Flaw::new(format!("option `{key}` is for otlp-… destinations")).remedy("remove it"))
         }
         "ca" | "cert" | "key" if !target.is_secure() => {
-            Err(format!("option `{key}` is for TLS: write otlp-grpcs:// or otlp-https://, or remove it"))
+            let remedy = "write otlp-grpcs:// or otlp-https://, or remove it";
+            Err(Flaw::new(format!("option `{key}` is for TLS")).remedy(remedy))
         }
         "connections" if !matches!(target, Target::OtlpGrpc(_)) => {
-            Err("option `connections` is for gRPC: HTTP/1.1 has one for each request in flight, so write in-flight"
-                .into())
+            let remedy = "HTTP/1.1 has one for each request in flight, so write in-flight";
+            Err(Flaw::new("option `connections` is for gRPC").remedy(remedy))
         }
         _ => Ok(()),
     }
 }
 
-fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(), String> {
+/// A value that cannot be read, of an option.
+fn unread(key: &str, Unread { given, fault, examples }: Unread) -> Flaw {
+    Flaw::new(format!("{key}='{given}' {fault}")).allowed(format!("write {examples}"))
+}
+
+fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(), Flaw> {
+    let unknown = |remedy: &str| Flaw::new(format!("{key}=`{value}` is unknown")).remedy(remedy);
+    let outside = |remedy: String| Flaw::new(format!("{key}=`{value}` is out of range")).remedy(remedy);
     match key {
         "temporality" => {
             destination.temporality = Some(match value {
                 "delta" => Temporality::Delta,
                 "cumulative" => Temporality::Cumulative,
-                _ => return Err(format!("temporality=`{value}` is unknown: write delta or cumulative")),
+                _ => return Err(unknown("write delta or cumulative")),
             });
         }
         "compression" => {
@@ -305,23 +318,20 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
                 "gzip" => Compression::Gzip,
                 "zstd" => Compression::Zstd,
                 "none" => Compression::None,
-                _ => return Err(format!("compression=`{value}` is unknown: write zstd, gzip or none")),
+                _ => return Err(unknown("write zstd, gzip or none")),
             };
         }
         "queue" => {
-            let bytes = size(value).map_err(|why| format!("queue={why}"))?;
+            let bytes = size(value).map_err(|why| unread(key, why))?;
             if !(QUEUE_BYTES_MIN..=QUEUE_BYTES_MAX).contains(&bytes) {
-                return Err(format!(
-                    "queue=`{value}` is out of range: write between {}MiB and 1024GiB",
-                    QUEUE_BYTES_MIN / MIB
-                ));
+                return Err(outside(format!("write between {}MiB and 1024GiB", QUEUE_BYTES_MIN / MIB)));
             }
             destination.queue_bytes = bytes;
         }
         "timeout" => {
-            let timeout = duration(value).map_err(|why| format!("timeout={why}"))?;
+            let timeout = duration(value).map_err(|why| unread(key, why))?;
             if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout) {
-                return Err(format!("timeout=`{value}` is out of range: write between 100ms and 5m"));
+                return Err(outside("write between 100ms and 5m".into()));
             }
             destination.timeout = timeout;
         }
@@ -335,35 +345,39 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
         _ => {
             let meant =
                 nearest(key, OPTIONS.split(", ")).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-            return Err(format!("option `{key}` is unknown: {meant}the options are {OPTIONS}"));
+            return Err(
+                Flaw::new(format!("option `{key}` is unknown")).remedy(format!("{meant}the options are {OPTIONS}"))
+            );
         }
     }
     Ok(())
 }
 
-fn parse_count(key: &str, value: &str, max: usize) -> Result<usize, String> {
+fn parse_count(key: &str, value: &str, max: usize) -> Result<usize, Flaw> {
     let read = count(value).ok().filter(|read| (1..=max).contains(read));
-    read.ok_or_else(|| format!("{key}=`{value}` is no number of them: write a number from 1 to {max}"))
+    let flaw = || Flaw::new(format!("{key}=`{value}` is no number of them"));
+    read.ok_or_else(|| flaw().remedy(format!("write a number from 1 to {max}")))
 }
 
-fn parse_path(key: &str, value: &str) -> Result<PathBuf, String> {
+fn parse_path(key: &str, value: &str) -> Result<PathBuf, Flaw> {
     if value.is_empty() || value.contains('\0') {
-        return Err(format!("{key} has no path: write {key}=FILE"));
+        return Err(Flaw::new(format!("{key} has no path")).remedy(format!("write {key}=FILE")));
     }
     Ok(PathBuf::from(value))
 }
 
-fn parse_target(address: &str) -> Result<(Target, String), String> {
+fn parse_target(address: &str) -> Result<(Target, String), Problem> {
     if address == "stdout" {
         return Ok((Target::Stdout, "stdout".to_owned()));
     }
     if let Some(path) = address.strip_prefix("file:") {
         if path.is_empty() || path.contains('\0') {
-            return Err(format!("--out {address}: file has no path: write file:PATH"));
+            return Err(Problem::new(KEY, address, Flaw::new("file has no path").remedy("write file:PATH")));
         }
         return Ok((Target::File(PathBuf::from(path)), format!("file:{path}")));
     }
     let shown = without_path(address);
+    let wrong = |flaw: Flaw| Problem::new(KEY, &shown, flaw);
     let (scheme, rest) = address.split_once("://").unwrap_or_default();
     // HTTP without TLS has a port of OTLP's own, with TLS the one of the web (E15: a URL is used as given)
     let (http, secure, default_port) = match scheme {
@@ -371,21 +385,21 @@ fn parse_target(address: &str) -> Result<(Target, String), String> {
         "otlp-grpcs" => (false, true, 4317),
         "otlp-http" => (true, false, 4318),
         "otlp-https" => (true, true, 443),
-        "https" => return Err(format!("--out {shown}: for OTLP over TLS write otlp-{shown}")),
+        "https" => return Err(wrong(Flaw::outside(format!("for OTLP over TLS write otlp-{shown}")))),
         _ => {
             let meant = meant(&shown).map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
-            return Err(format!("--out {shown}: `{shown}` is no destination: {meant}write {SCHEMES}"));
+            let flaw = Flaw::new(format!("`{shown}` is no destination"));
+            return Err(wrong(flaw.remedy(format!("{meant}write {SCHEMES}"))));
         }
     };
     let (authority, path) = match rest.find(['/', '#']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
-    let endpoint =
-        parse_authority(authority, default_port, secure).map_err(|error| format!("--out {shown}: {error}"))?;
+    let endpoint = parse_authority(authority, default_port, secure).map_err(wrong)?;
     if !http {
         if !(path.is_empty() || path == "/") {
-            return Err(format!("--out {shown}: {scheme} takes no path: remove it"));
+            return Err(wrong(Flaw::new(format!("{scheme} takes no path")).remedy("remove it")));
         }
         let name = format!("{scheme}://{}", endpoint.authority());
         return Ok((Target::OtlpGrpc(endpoint), name));
@@ -393,7 +407,7 @@ fn parse_target(address: &str) -> Result<(Target, String), String> {
     // E15: a base endpoint appends v1/metrics; a URL with a path is used as given
     let path = if path.is_empty() || path == "/" { DEFAULT_PATH } else { path };
     if path.parse::<http::uri::PathAndQuery>().is_err() || path.contains('#') {
-        return Err(format!("--out {shown}: the path has characters that a URL cannot have: percent-encode them"));
+        return Err(wrong(Flaw::new("the path has characters that a URL cannot have").remedy("percent-encode them")));
     }
     let name = without_path(&format!("{scheme}://{}{path}", endpoint.authority()));
     Ok((Target::OtlpHttp { endpoint, path: path.to_owned() }, name))
@@ -425,18 +439,18 @@ fn meant(address: &str) -> Option<String> {
     (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| format!("{scheme}://{address}"))
 }
 
-fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<Endpoint, String> {
+fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<Endpoint, Flaw> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let Some((host, after)) = rest.split_once(']') else {
-            return Err(format!("host `{authority}` has no closing bracket: write [ADDRESS]:PORT"));
+            return Err(Flaw::new(format!("host `{authority}` has no closing bracket")).remedy("write [ADDRESS]:PORT"));
         };
         if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(format!("`{host}` is no IPv6 address: write [ADDRESS]:PORT"));
+            return Err(Flaw::new(format!("`{host}` is no IPv6 address")).remedy("write [ADDRESS]:PORT"));
         }
         match after.strip_prefix(':') {
             Some(port) => (host, Some(port)),
             None if after.is_empty() => (host, None),
-            None => return Err(format!("`{after}` after the bracket: write [ADDRESS]:PORT")),
+            None => return Err(Flaw::new(format!("`{after}` after the bracket")).remedy("write [ADDRESS]:PORT")),
         }
     } else {
         match authority.split_once(':') {
@@ -445,13 +459,13 @@ fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<E
         }
     };
     if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte)) {
-        return Err(format!("host `{host}` is no name and no address: write HOST:PORT"));
+        return Err(Flaw::new(format!("host `{host}` is no name and no address")).remedy("write HOST:PORT"));
     }
     let port = match port {
         None => default_port,
         Some(text) => match text.parse::<u16>() {
             Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => port,
-            _ => return Err(format!("port `{text}` is no port: write a number from 1 to 65535")),
+            _ => return Err(Flaw::new(format!("port `{text}` is no port")).remedy("write a number from 1 to 65535")),
         },
     };
     if secure {
@@ -461,6 +475,6 @@ fn parse_authority(authority: &str, default_port: u16, secure: bool) -> Result<E
     // what requests are made of (invariant 1)
     match endpoint.authority().parse::<http::uri::Authority>() {
         Ok(_) => Ok(endpoint),
-        Err(_) => Err(format!("host `{host}` is no name and no address: write HOST:PORT")),
+        Err(_) => Err(Flaw::new(format!("host `{host}` is no name and no address")).remedy("write HOST:PORT")),
     }
 }

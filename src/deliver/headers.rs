@@ -15,8 +15,9 @@ use std::path::Path;
 
 use http::{HeaderName, HeaderValue};
 
-use super::reading::{read_bytes, read_file};
+use super::reading::read_file;
 use crate::limits::{OUT_HEADERS_BYTES_MAX, OUT_HEADERS_MAX};
+use crate::problem::{Flaw, Problem};
 
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +57,9 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// The setting that this is about.
+const KEY: &str = "out-header";
+
 /// Names set by us, of the connection, or that mean something to a proxy which we do not have.
 const RESERVED: [&str; 18] = [
     "accept-encoding",
@@ -82,37 +86,38 @@ impl Headers {
     /// The headers of `--out-header`, in the order they were given.
     ///
     /// # Errors
-    /// A sentence about the first that cannot be sent; it repeats no value.
-    pub(super) fn from_options(options: &[Secret]) -> Result<Headers, String> {
+    /// The first that cannot be sent; it repeats no value.
+    pub(super) fn from_options(options: &[Secret]) -> Result<Headers, Problem> {
         let mut headers = Headers::default();
         for (number, Secret(text)) in (1..).zip(options) {
             let added = headers.add(text, true);
-            added.map_err(|error| format!("--out-header (number {number}): {error}"))?;
+            added.map_err(|flaw| Problem::new(KEY, format!("(number {number})"), flaw))?;
         }
-        headers.check().map_err(|error| format!("--out-header: {error}"))
+        headers.check().map_err(|flaw| Problem::bare(KEY, flaw))
     }
 
     /// The headers of a file: a NAME=VALUE a line; empty lines, and lines that begin with `#`, are skipped.
     ///
     /// # Errors
-    /// A sentence with the line's number; it repeats no value.
-    pub(super) fn from_file(path: &Path) -> Result<Headers, String> {
-        let text = read_file(path, OUT_HEADERS_BYTES_MAX)?;
-        let text = String::from_utf8(text).map_err(|_| format!("{} is no UTF-8 text", path.display()))?;
+    /// What is wrong, with the line's number; it repeats no value.
+    pub(super) fn from_file(path: &Path) -> Result<Headers, Flaw> {
+        let shown = path.display();
+        let text = read_file(path, OUT_HEADERS_BYTES_MAX).map_err(|flaw| flaw.of(&shown))?;
+        let text = String::from_utf8(text).map_err(|_| Flaw::predicate("is no UTF-8 text").of(&shown))?;
         let mut headers = Headers::default();
         for (number, line) in (1..).zip(text.lines().map(str::trim)) {
             if !line.is_empty() && !line.starts_with('#') {
-                headers.add(line, false).map_err(|error| format!("{}, line {number}: {error}", path.display()))?;
+                headers.add(line, false).map_err(|flaw| flaw.of(format_args!("{shown}, line {number}")))?;
             }
         }
-        headers.check().map_err(|error| format!("{}: {error}", path.display()))
+        headers.check().map_err(|flaw| flaw.of(&shown))
     }
 
     /// These, and of `base` those whose name is not among them.
     ///
     /// # Errors
-    /// A sentence, when these are too many or too long together.
-    pub(super) fn over(mut self, base: &Headers) -> Result<Headers, String> {
+    /// When these are too many or too long together.
+    pub(super) fn over(mut self, base: &Headers) -> Result<Headers, Flaw> {
         let missing: Vec<_> =
             base.0.iter().filter(|(name, _)| self.0.iter().all(|(own, _)| own != name)).cloned().collect();
         self.0.extend(missing);
@@ -129,31 +134,30 @@ impl Headers {
         self.0.iter()
     }
 
-    fn add(&mut self, text: &str, files: bool) -> Result<(), String> {
+    fn add(&mut self, text: &str, files: bool) -> Result<(), Flaw> {
         let Some((name, value)) = text.split_once('=') else {
-            return Err("there is no `=`: write NAME=VALUE".to_owned());
+            return Err(Flaw::new("there is no `=`").remedy("write NAME=VALUE"));
         };
         let name = name.trim();
         let name: HeaderName = name.parse().map_err(|_| {
-            "what stands before the `=` is no header name (it is not repeated here: it may hold a secret): write \
-             NAME=VALUE, with `=` and not `:`"
-                .to_owned()
+            let fault = "what stands before the `=` is no header name (it is not repeated here: it may hold a secret)";
+            Flaw::new(fault).remedy("write NAME=VALUE, with `=` and not `:`")
         })?;
         if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("grpc-") {
-            return Err(format!("`{name}` is set by Catchment itself, or by no client: leave it out"));
+            let fault = format!("`{name}` is set by Catchment itself, or by no client");
+            return Err(Flaw::new(fault).remedy("leave it out"));
         }
         if self.0.iter().any(|(other, _)| *other == name) {
-            return Err(format!("`{name}` stands twice: keep one"));
+            return Err(Flaw::new(format!("`{name}` stands twice")).remedy("keep one"));
         }
         let from_file = value.strip_prefix('@').filter(|_| files);
         let value = match from_file {
             Some(path) => {
                 // what stands there could be a secret that begins with an @: it is not repeated either
-                let text = read_bytes(Path::new(path), OUT_HEADERS_BYTES_MAX).map_err(|error| {
-                    format!(
-                        "`{name}`: the file that stands after the @ (not shown here) {error}: write NAME=@FILE; a \
-                         value that begins with an @ itself is given in a file"
-                    )
+                let text = read_file(Path::new(path), OUT_HEADERS_BYTES_MAX).map_err(|flaw| {
+                    let fault = format!("`{name}`: the file that stands after the @ (not shown here) {flaw}");
+                    let remedy = "write NAME=@FILE; a value that begins with an @ itself is given in a file";
+                    Flaw::new(fault).remedy(remedy)
                 })?;
                 String::from_utf8(text).unwrap_or_default()
             }
@@ -163,22 +167,19 @@ impl Headers {
         let text = Some(value.trim()).filter(|text| text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         let value = text.and_then(|text| HeaderValue::from_str(text).ok()).filter(|value| !value.is_empty());
         let mut value = value.ok_or_else(|| {
-            format!(
-                "`{name}`: the value (not shown here) is empty or not printable ASCII on one line: write NAME=VALUE"
-            )
+            let fault = format!("`{name}`: the value (not shown here) is empty or not printable ASCII on one line");
+            Flaw::new(fault).remedy("write NAME=VALUE")
         })?;
         value.set_sensitive(true);
         self.0.push((name, value));
         Ok(())
     }
 
-    fn check(self) -> Result<Headers, String> {
+    fn check(self) -> Result<Headers, Flaw> {
         let bytes: usize = self.0.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if self.0.len() > OUT_HEADERS_MAX || bytes > OUT_HEADERS_BYTES_MAX {
-            return Err(format!(
-                "{} headers of {bytes} bytes: at most {OUT_HEADERS_MAX} of {OUT_HEADERS_BYTES_MAX} bytes together can be sent",
-                self.0.len()
-            ));
+            let most = format!("at most {OUT_HEADERS_MAX} of {OUT_HEADERS_BYTES_MAX} bytes together can be sent");
+            return Err(Flaw::new(format!("{} headers of {bytes} bytes", self.0.len())).remedy(most));
         }
         Ok(self)
     }
@@ -191,7 +192,8 @@ mod tests {
     const CANARY: &str = "canary-5up3r-s3cret";
 
     fn parse(texts: &[&str]) -> Result<Headers, String> {
-        Headers::from_options(&texts.iter().map(|text| Secret::from(*text)).collect::<Vec<_>>())
+        let options: Vec<_> = texts.iter().map(|text| Secret::from(*text)).collect();
+        Headers::from_options(&options).map_err(|problem| problem.to_string())
     }
 
     /// T21: neither what is kept nor what is refused shows a value.
@@ -250,9 +252,11 @@ mod tests {
         std::fs::write(&path, lines).unwrap();
         let full = Headers::from_file(&path).unwrap();
         assert!(full.clone().over(&Headers::default()).is_ok());
-        assert!(full.over(&parse(&["authorization=one-more"]).unwrap()).unwrap_err().contains("at most 32"));
+        assert!(
+            full.over(&parse(&["authorization=one-more"]).unwrap()).unwrap_err().to_string().contains("at most 32")
+        );
         std::fs::write(&path, format!("a=1\nb {CANARY}\n")).unwrap();
-        let error = Headers::from_file(&path).unwrap_err();
+        let error = Headers::from_file(&path).unwrap_err().to_string();
         assert!(error.contains("line 2") && !error.contains(CANARY), "{error}");
         std::fs::remove_dir_all(&folder).unwrap();
     }

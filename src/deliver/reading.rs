@@ -7,19 +7,16 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::files;
+use crate::problem::Flaw;
 
-/// A whole file of at most `bytes_max`.
-pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
-    read_bytes(path, bytes_max).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The same; the error does not repeat the path.
-pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+/// A whole file of at most `bytes_max`; what is wrong does not repeat the path.
+pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Flaw> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| files::unread(&error))?;
+    read.map_err(|error| Flaw::new(files::unread(&error)))?;
     if bytes.len() > bytes_max {
-        return Err(format!("is larger than {bytes_max} bytes, the most that is read: make it smaller"));
+        let fault = format!("is larger than {bytes_max} bytes, the most that is read");
+        return Err(Flaw::new(fault).remedy("make it smaller"));
     }
     Ok(bytes)
 }

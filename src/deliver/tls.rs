@@ -23,6 +23,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use super::reading::read_file;
 use super::why::Why;
 use crate::limits::ACCESS_FILE_BYTES_MAX;
+use crate::problem::Flaw;
 
 /// How sessions with one destination are begun.
 #[derive(Clone)]
@@ -60,11 +61,11 @@ impl PartialEq for Tls {
 impl Eq for Tls {}
 
 impl Tls {
-    pub(super) fn new(roots: Arc<RootCertStore>, identity: Option<Identity>, alpn: &[u8]) -> Result<Tls, String> {
+    pub(super) fn new(roots: Arc<RootCertStore>, identity: Option<Identity>, alpn: &[u8]) -> Result<Tls, Flaw> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot start: {error}"))?
+            .map_err(|error| Flaw::new(format!("TLS cannot start: {error}")))?
             .with_root_certificates(roots);
         let asked = Arc::new(Asked::default());
         let mut config = match identity {
@@ -72,10 +73,8 @@ impl Tls {
             Some(Identity { chain, key, cert_path, key_path }) => {
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     let (cert, key) = (cert_path.display(), key_path.display());
-                    format!(
-                        "the client certificate {cert} and the key {key} cannot be used together: {}",
-                        plain(&error)
-                    )
+                    let both = format!("the client certificate {cert} and the key {key}");
+                    Flaw::new(format!("{both} cannot be used together: {}", plain(&error)))
                 })?
             }
         };
@@ -85,7 +84,7 @@ impl Tls {
 
     /// A session that has not said anything yet.
     pub(super) fn session(&self, host: &str) -> Result<rustls::ClientConnection, String> {
-        let name = server_name(host)?;
+        let name = server_name(host).map_err(|flaw| flaw.to_string())?;
         rustls::ClientConnection::new(self.0.clone(), name).map_err(|error| format!("TLS cannot start: {error}"))
     }
 
@@ -101,9 +100,9 @@ impl Tls {
 }
 
 /// A host as a certificate has it.
-pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(host.to_owned())
-        .map_err(|_| format!("host `{host}` is no name that a certificate can have: write a DNS name or an address"))
+pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, Flaw> {
+    let flaw = || Flaw::new(format!("host `{host}` is no name that a certificate can have"));
+    ServerName::try_from(host.to_owned()).map_err(|_| flaw().remedy("write a DNS name or an address"))
 }
 
 /// Authorities, read once for each source.
@@ -111,7 +110,7 @@ pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
 pub(super) struct Roots(Vec<(Option<PathBuf>, Arc<RootCertStore>)>);
 
 impl Roots {
-    pub(super) fn get(&mut self, file: Option<&Path>) -> Result<Arc<RootCertStore>, String> {
+    pub(super) fn get(&mut self, file: Option<&Path>) -> Result<Arc<RootCertStore>, Flaw> {
         if let Some((_, known)) = self.0.iter().find(|(source, _)| source.as_deref() == file) {
             return Ok(known.clone());
         }
@@ -124,39 +123,38 @@ impl Roots {
     }
 }
 
-fn roots_of_file(path: &Path) -> Result<RootCertStore, String> {
+fn roots_of_file(path: &Path) -> Result<RootCertStore, Flaw> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
         store.add(certificate).map_err(|error| {
-            format!("{} holds a certificate that cannot be an authority: {}", path.display(), plain(&error))
+            Flaw::predicate(format!("holds a certificate that cannot be an authority: {}", plain(&error)))
         })?;
     }
     Ok(store)
 }
 
-fn roots_of_system() -> Result<RootCertStore, String> {
+fn roots_of_system() -> Result<RootCertStore, Flaw> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
     let (added, ignored) = store.add_parsable_certificates(found.certs);
     if added == 0 {
         let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-        return Err(format!(
-            "no certificate authority was found on this system{why}, so no server could be trusted: install the \
-             system's ca-certificates, set SSL_CERT_FILE, or give --out-ca FILE"
-        ));
+        let fault = format!("no certificate authority was found on this system{why}, so no server could be trusted");
+        let remedy = "install the system's ca-certificates, set SSL_CERT_FILE, or give --out-ca FILE";
+        return Err(Flaw::new(fault).remedy(remedy));
     }
     tracing::debug!(added, ignored, "authorities of the system");
     Ok(store)
 }
 
-/// The certificates of a PEM file, one at least.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a PEM file, one at least; what is wrong goes on from the path.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Flaw> {
     let pem = read_file(path, ACCESS_FILE_BYTES_MAX)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!("{} holds no certificate: give a PEM file (-----BEGIN CERTIFICATE-----)", path.display())),
-        Err(error) => Err(format!("{} is no PEM file of certificates: {error}", path.display())),
+        Ok(_) => Err(Flaw::predicate("holds no certificate").remedy("give a PEM file (-----BEGIN CERTIFICATE-----)")),
+        Err(error) => Err(Flaw::predicate(format!("is no PEM file of certificates: {error}"))),
     }
 }
 
@@ -169,14 +167,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The key that goes with the chain of the file `cert`.
-    pub(super) fn load(chain: Vec<CertificateDer<'static>>, cert: &Path, key: &Path) -> Result<Identity, String> {
+    /// The key that goes with the chain of the file `cert`; what is wrong goes on from the path of the key.
+    pub(super) fn load(chain: Vec<CertificateDer<'static>>, cert: &Path, key: &Path) -> Result<Identity, Flaw> {
         let pem = read_file(key, ACCESS_FILE_BYTES_MAX)?;
         let parsed = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-            format!(
-                "{} holds no private key that is not encrypted: give a PEM file (-----BEGIN PRIVATE KEY-----)",
-                key.display()
-            )
+            let flaw = Flaw::predicate("holds no private key that is not encrypted");
+            flaw.remedy("give a PEM file (-----BEGIN PRIVATE KEY-----)")
         })?;
         Ok(Identity { chain, key: parsed, cert_path: cert.to_owned(), key_path: key.to_owned() })
     }

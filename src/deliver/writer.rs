@@ -33,6 +33,7 @@ use super::warn::Warner;
 use crate::chance::Chance;
 use crate::files;
 use crate::otlp::json_out::write_json;
+use crate::problem::{Flaw, Problem};
 
 /// Tries of one line.
 pub(super) const TRIES: u32 = 4;
@@ -114,8 +115,8 @@ fn open_file(path: &Path) -> io::Result<File> {
 /// tried.
 ///
 /// # Errors
-/// A sentence for each that cannot be written.
-pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<String>> {
+/// Each that cannot be written.
+pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     for path in
         destinations.iter().filter_map(|one| if let Target::File(path) = &one.target { Some(path) } else { None })
@@ -125,7 +126,8 @@ pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<String>> {
             _ => open_file(path),
         };
         if let Err(error) = opened {
-            problems.push(format!("--out file:{}: {}", path.display(), files::unwritten(path, &error)));
+            let flaw = Flaw::new(files::unwritten(path, &error));
+            problems.push(Problem::new("out", format!("file:{}", path.display()), flaw));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }

@@ -285,9 +285,10 @@ fn t21_files_that_cannot_be_used_are_named() {
     let (cert, key) = (file("client.pem", &one.pem), file("other.key", &other.key_pem));
     let problem = |url: &str, access: &Access| {
         let problems = access.apply(&mut [parse_out(url).unwrap()]).unwrap_err();
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(!problems[0].contains("PRIVATE KEY-----\n"), "{problems:?}");
-        problems.into_iter().next().unwrap()
+        problems[0].clone()
     };
     let with = |ca: Option<&Path>, cert: Option<&Path>, key: Option<&Path>| {
         let own = |path: Option<&Path>| path.map(Path::to_owned);

@@ -276,7 +276,7 @@ fn bad_destinations_say_what_to_do() {
         ("https://h/x", "write otlp-https://h/…"),
         ("otlp-grpc://h?queue=8MiB&queue=9MiB", "twice"),
     ] {
-        let error = parse_out(url).expect_err(url);
+        let error = parse_out(url).expect_err(url).to_string();
         assert!(error.contains(words), "{url}: {error}");
     }
     // T21: a path can be a token, so no name and no error repeats one; the default path is none
@@ -294,7 +294,7 @@ fn bad_destinations_say_what_to_do() {
         "otlp-http://h/hunter2?colour=red",
         "otlp-htp://h/hunter2",
     ] {
-        let error = parse_out(url).unwrap_err();
+        let error = parse_out(url).unwrap_err().to_string();
         assert!(error.starts_with("--out ") && !error.contains("hunter2") && error.contains("/…"), "{url}: {error}");
     }
     for (url, name) in [
@@ -314,7 +314,7 @@ fn bad_destinations_say_what_to_do() {
         "https://user:hunter2@h",
         "nonsense://hunter2@h?timeout=never",
     ] {
-        let error = parse_out(url).unwrap_err();
+        let error = parse_out(url).unwrap_err().to_string();
         assert!(error.contains("before the @") && !error.contains("hunter2"), "{error}");
     }
     for url in [
@@ -325,7 +325,7 @@ fn bad_destinations_say_what_to_do() {
         "http://h:4318?token=hunter2",
         "h:4318?token=hunter2",
     ] {
-        let error = parse_out(url).unwrap_err();
+        let error = parse_out(url).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }
 }

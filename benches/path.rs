@@ -14,7 +14,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, Temporality};
+use catchment::model::{Door, Epoch, Flushed, PlanNumber, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::otlp::{points, request};
 use catchment::rows::Rows;
@@ -46,7 +46,13 @@ impl Core {
         let (writer, slab) = SlabWriter::new();
         let options = RegistryOptions { series_limit: 4_000_000, group_limit: 100_000, memory_limit: usize::MAX };
         let registry = Arc::new(Registry::new(options, vec![slab]));
-        let flush = FlushOptions { started_ns: START, expire_ns: 300 * SECOND, interval_ns: 10 * SECOND };
+        let flush = FlushOptions {
+            plan: PlanNumber::FIRST,
+            epoch: Epoch::FIRST,
+            started_ns: START,
+            expire_ns: 300 * SECOND,
+            interval_ns: 10 * SECOND,
+        };
         Core {
             ingest: Ingest::new(
                 0,
@@ -100,8 +106,8 @@ impl Outlet for Count {
         self.view == Some(view)
     }
 
-    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
-        let Request { bytes: request, points } = self.encoder.encode(rows, view)?;
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
+        let Request { bytes: request, points } = self.encoder.encode(rows, flushed.view)?;
         let written = Written { points, bytes: request.len() as u64 };
         self.points += points;
         self.bytes += request.len();

@@ -420,6 +420,44 @@ impl PlanNumber {
     }
 }
 
+/// Number of a start of the process. What is numbered from its first cut on is told apart by it from what an earlier
+/// process numbered so; as long as nothing outlives the process there is only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(u32);
+
+impl Epoch {
+    /// Of a process that knows of none before it.
+    pub const FIRST: Epoch = Epoch(0);
+
+    /// As a number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// Which batch this is: what stays with encoded points from the cut to whoever keeps or takes them.
+///
+/// Batches of one plan, epoch, cut, shard, tenant and view are numbered from 0 without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flushed {
+    /// The settled plan under which it was made.
+    pub plan: PlanNumber,
+    /// The start of the process that made it.
+    pub epoch: Epoch,
+    /// The cut, counted from 1.
+    pub cut: u32,
+    /// The shard that owns its series.
+    pub shard: u16,
+    /// Which one of those that differ in nothing else.
+    pub number: u32,
+    /// Whose data it is.
+    pub tenant: Tenant,
+    /// The view of its points.
+    pub view: Temporality,
+    /// When the cut was made, wall clock, nanoseconds since 1970.
+    pub boundary_ns: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@
 mod common;
 
 use catchment::flush::{Outlet, Work, Written};
-use catchment::model::Temporality;
+use catchment::model::{Flushed, Temporality};
 use catchment::rows::Rows;
 use catchment::sync::cut::{Closed, Times, View as Board};
 use common::*;
@@ -159,7 +159,7 @@ impl Outlet for Nowhere {
     fn wants(&self, _: Temporality) -> bool {
         false
     }
-    fn take(&mut self, _: Temporality, _: &impl Rows) -> Option<Written> {
+    fn take(&mut self, _: Flushed, _: &impl Rows) -> Option<Written> {
         unreachable!("nobody wants it");
     }
 }

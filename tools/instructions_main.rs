@@ -11,7 +11,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, Temporality};
+use catchment::model::{Door, Epoch, Flushed, PlanNumber, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
@@ -43,8 +43,8 @@ impl Outlet for Count {
         view == Temporality::Delta
     }
 
-    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
-        let Request { bytes, points } = self.encoder.encode(rows, view)?;
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
+        let Request { bytes, points } = self.encoder.encode(rows, flushed.view)?;
         let written = Written { points, bytes: bytes.len() as u64 };
         self.points += written.points;
         self.bytes += written.bytes;
@@ -108,7 +108,13 @@ fn main() {
     let options = RegistryOptions { series_limit: 1_000_000, group_limit: 100_000, memory_limit: usize::MAX };
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
     let registry = Arc::new(Registry::with_state(options, vec![slab], state));
-    let flush = FlushOptions { started_ns: START, expire_ns: 300 * SECOND, interval_ns: 10 * SECOND };
+    let flush = FlushOptions {
+        plan: PlanNumber::FIRST,
+        epoch: Epoch::FIRST,
+        started_ns: START,
+        expire_ns: 300 * SECOND,
+        interval_ns: 10 * SECOND,
+    };
     let mut ingest =
         Ingest::new(0, IngestOptions { started_ns: START, limits: Limits::DEFAULT }, registry.clone(), writer);
     let mut owner = Owner::new(0, flush, registry).0;

@@ -94,3 +94,43 @@ impl Hold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::ledger::Ledger;
+    use crate::deliver::queue::{Bell, MemoryQueue, Port, Shared};
+    use crate::deliver::stats::Stats;
+    use crate::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
+    use std::sync::OnceLock;
+
+    /// A buffer, or whoever comes to a queue's other end, can tell that none is missing.
+    #[test]
+    fn batches_leave_the_queue_and_the_line_beside_it_in_order_with_their_numbers_and_their_cuts_boundary() {
+        let batch = |cut: u32, number: u32| {
+            let (plan, epoch, tenant) = (PlanNumber::FIRST, Epoch::FIRST, Tenant::DEFAULT);
+            let (view, boundary_ns) = (Temporality::Delta, 1_000 * u64::from(cut));
+            let flushed = Flushed { plan, epoch, cut, shard: 3, number, tenant, view, boundary_ns };
+            Arc::new(Encoded { bytes: vec![0; 100].into(), points: 1, flushed })
+        };
+        let port = Arc::new(Port {
+            name: "queue".into(),
+            store: Box::new(MemoryQueue::new(2 * (100 + ITEM_OVERHEAD_BYTES))),
+            ledger: Ledger::new(),
+            stats: Stats::new(),
+            bell: Bell::Thread(OnceLock::new()),
+        });
+        let mut hold = Hold::new(Sender::new(Shared::new(vec![port.clone()])), 10_000);
+        let offered = (1..3).flat_map(|cut| (0..4).map(move |number| (cut, number)));
+        let outcomes: Vec<Offer> = offered.clone().map(|(cut, number)| hold.offer(0, batch(cut, number))).collect();
+        assert_eq!(outcomes[..3], [Offer::Queued, Offer::Queued, Offer::Held]);
+        for (cut, number) in offered {
+            hold.advance_all();
+            let popped = port.store.pop().expect("none is missing");
+            let Flushed { cut: found, number: place, boundary_ns, shard, .. } = popped.flushed;
+            assert_eq!((found, place, boundary_ns, shard), (cut, number, 1_000 * u64::from(cut), 3));
+            port.settle(&popped, None);
+        }
+        assert!(hold.is_empty() && port.store.pop().is_none());
+    }
+}

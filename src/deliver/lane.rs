@@ -87,8 +87,9 @@ impl Held {
             // a part whose points are not those it was queued with: better whole than wrong
             return false;
         }
-        self.part = Encoded { bytes: first.into(), points };
-        self.rest.push(Encoded { bytes: second.into(), points: others });
+        let flushed = self.part.flushed;
+        self.part = Encoded { bytes: first.into(), points, flushed };
+        self.rest.push(Encoded { bytes: second.into(), points: others, flushed });
         true
     }
 }
@@ -250,7 +251,7 @@ impl Lane {
                 let Some(batch) = self.port.store.pop() else { return };
                 // nothing has been tried yet: it is due at once
                 let stage = Stage::Waiting { until_ns: now.mono_ns };
-                let part = Encoded { bytes: batch.bytes.clone(), points: batch.points };
+                let part = Encoded { bytes: batch.bytes.clone(), points: batch.points, flushed: batch.flushed };
                 let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
                 self.slots[at] = Some(Held { batch, part, rest: Vec::new(), job, tries: 0, ambiguous: false, stage });
                 if self.prepare(at, now) {

@@ -24,6 +24,7 @@ use crossbeam::utils::CachePadded;
 
 use super::ledger::{DestinationRow, Dropped, Ledger};
 use super::stats::{Stats, StatsRow};
+use crate::model::Flushed;
 
 /// Bytes accounted for a batch on top of its own: queue slot, `Arc`, allocator.
 pub const ITEM_OVERHEAD_BYTES: usize = 128;
@@ -34,6 +35,8 @@ pub struct Encoded {
     pub bytes: Bytes,
     /// Data points in it.
     pub points: u64,
+    /// Which batch it is.
+    pub flushed: Flushed,
 }
 
 impl fmt::Debug for Encoded {

@@ -302,7 +302,7 @@ impl Owner {
 mod tests {
     use super::*;
     use crate::identity::{Parts, Set};
-    use crate::model::Kind;
+    use crate::model::{Epoch, Kind, PlanNumber};
     use crate::series::group::Entry;
     use crate::series::peers::Maker;
     use crate::series::registry::Options as Limits;
@@ -317,7 +317,9 @@ mod tests {
         let registry = Arc::new(Registry::new(limits, vec![slab]));
         let state = registry.state().clone();
         let resource = Set::new(&[], b"r", &state);
-        let (mut owner, _) = Owner::new(0, Options { started_ns: 1, expire_ns: 1, interval_ns: 1 }, registry.clone());
+        let (plan, epoch) = (PlanNumber::FIRST, Epoch::FIRST);
+        let options = Options { plan, epoch, started_ns: 1, expire_ns: 1, interval_ns: 1 };
+        let (mut owner, _) = Owner::new(0, options, registry.clone());
         let add = |owner: &mut Owner, scope: u32, name: u32| {
             let parts = Parts {
                 resource: &resource,

@@ -23,7 +23,7 @@ use crate::aggregate::number::{self, Value};
 use crate::cells::{Bank, Shape, Span, cumulative_sum, delta_sum};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
-use crate::model::{Kind, Peer, Temporality};
+use crate::model::{Flushed, Kind, Peer, Temporality, Tenant};
 use crate::rows::Rows;
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Chain, Series};
@@ -36,8 +36,9 @@ const LONG_BYTES: usize = 4_096;
 pub trait Outlet {
     /// Whether anybody wants this view.
     fn wants(&self, view: Temporality) -> bool;
-    /// Rows of which somebody wants this view: what came of them; nothing if the view has no points.
-    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written>;
+    /// Rows of which somebody wants the view: what came of them; nothing if it has no points, and the next batch takes its
+    /// number.
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written>;
 }
 
 /// What some rows became.
@@ -79,6 +80,8 @@ pub(super) struct Cut {
     walked: bool,
     /// The batch is being encoded: the place of the view that is next.
     handing: Option<usize>,
+    /// Batches handed out in each view.
+    handed: [u32; VIEWS.len()],
 }
 
 impl Cut {
@@ -148,6 +151,7 @@ impl Owner {
             linked: false,
             walked: false,
             handing: None,
+            handed: [0; VIEWS.len()],
         });
     }
 
@@ -195,7 +199,7 @@ impl Owner {
         }
         loop {
             if let Some(view) = cut.handing {
-                cut.handing = self.hand_out(view, (cut.from, cut.boundary), tally, outlet);
+                cut.handing = self.hand_out(&mut cut, view, tally, outlet);
             } else if cut.walked {
                 break;
             } else {
@@ -565,17 +569,22 @@ impl Owner {
     }
 
     /// Encodes one view of the batch; returns the next.
-    fn hand_out(
-        &mut self,
-        view: usize,
-        window: (u64, u64),
-        tally: &mut Tally,
-        outlet: &mut impl Outlet,
-    ) -> Option<usize> {
+    fn hand_out(&mut self, cut: &mut Cut, view: usize, tally: &mut Tally, outlet: &mut impl Outlet) -> Option<usize> {
         let wanted = VIEWS[view];
         if outlet.wants(wanted) {
-            let rows = Staged::of(self, window);
-            if let Some(Written { points, bytes }) = outlet.take(wanted, &rows) {
+            let flushed = Flushed {
+                plan: self.options.plan,
+                epoch: self.options.epoch,
+                cut: cut.number,
+                shard: self.shard as u16,
+                number: cut.handed[view],
+                tenant: Tenant::DEFAULT,
+                view: wanted,
+                boundary_ns: cut.boundary,
+            };
+            let rows = Staged::of(self, (cut.from, cut.boundary));
+            if let Some(Written { points, bytes }) = outlet.take(flushed, &rows) {
+                cut.handed[view] += 1;
                 tally.note(Note::Encoded, points);
                 tally.note(Note::EncodedBytes, bytes);
             }

@@ -27,9 +27,15 @@ mod newest;
 pub use directory::{Directory, Group as ListedGroup, Owner};
 pub use merge::{Outlet, Work, Written};
 
+use crate::model::{Epoch, PlanNumber};
+
 /// Options of one owner.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// The settled plan.
+    pub plan: PlanNumber,
+    /// This start of the process.
+    pub epoch: Epoch,
     /// Wall time at which the process started, nanoseconds.
     pub started_ns: u64,
     /// `--expire`, nanoseconds.

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::deliver::{Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, Written};
-use crate::model::Temporality;
+use crate::model::{Flushed, Temporality};
 use crate::otlp::encode::Encoder;
 use crate::rows::Rows;
 use std::sync::Arc;
@@ -45,15 +45,15 @@ impl Outlet for Queues {
         self.views.contains(&view)
     }
 
-    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
         let begun_ns = self.clock.mono_ns();
-        let request = self.encoder.encode(rows, view);
+        let request = self.encoder.encode(rows, flushed.view);
         self.encode_ns += self.clock.mono_ns() - begun_ns;
         let request = request?;
         let written = Written { points: request.points, bytes: request.bytes.len() as u64 };
-        let batch = Arc::new(Encoded { bytes: request.bytes.into(), points: request.points });
+        let batch = Arc::new(Encoded { bytes: request.bytes.into(), points: request.points, flushed });
         for (d, temporality) in self.views.iter().enumerate() {
-            if *temporality == view {
+            if *temporality == flushed.view {
                 // each outcome is counted there, and slows nobody else
                 match self.hold.offer(d, batch.clone()) {
                     Offer::Queued | Offer::Held | Offer::Full => {}

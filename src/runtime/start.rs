@@ -24,7 +24,7 @@ use crate::files;
 use crate::flush;
 use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
-use crate::model::Temporality;
+use crate::model::{Epoch, Temporality};
 use crate::net::hops::Hops;
 use crate::series::peers::Shares;
 use crate::series::registry::{self, Registry};
@@ -123,6 +123,8 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let shared = Arc::new(Shared::new(registry.clone(), wakers, control_waker, plan.shards, bodies, margin));
 
     let flush_options = flush::Options {
+        plan: plan.number,
+        epoch: Epoch::FIRST,
         started_ns: started.wall_ns,
         expire_ns: plan.expire.as_nanos() as u64,
         interval_ns: plan.interval.as_nanos() as u64,

@@ -12,7 +12,7 @@ use crate::identity::attributes::Limits;
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
 use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
-use crate::model::{Door, Temporality};
+use crate::model::{Door, Epoch, Flushed, PlanNumber, Temporality};
 use crate::rows::Rows;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
@@ -100,7 +100,7 @@ impl Outlet for Nowhere {
         false
     }
 
-    fn take(&mut self, _: Temporality, _: &impl Rows) -> Option<Written> {
+    fn take(&mut self, _: Flushed, _: &impl Rows) -> Option<Written> {
         None
     }
 }
@@ -118,6 +118,8 @@ fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Re
     for (shard, ((requests, slab), core)) in shares.into_iter().zip(writers).zip(cores.iter().copied()).enumerate() {
         let (registry, shared) = (registry.clone(), shared.clone());
         let flush = flush::Options {
+            plan: PlanNumber::FIRST,
+            epoch: Epoch::FIRST,
             started_ns,
             expire_ns: EXPIRE_DEFAULT.as_nanos() as u64,
             interval_ns: INTERVAL.as_nanos() as u64,

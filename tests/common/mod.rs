@@ -5,7 +5,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, Origin, Peer, Receipt, Temporality};
+use catchment::model::{Door, Epoch, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::series::peers::Shares;
@@ -25,6 +25,8 @@ pub struct Out {
     pub cumulative: Vec<ExportMetricsServiceRequest>,
     pub delta: Vec<ExportMetricsServiceRequest>,
     pub bytes: Vec<u8>,
+    /// Which ones they were, in the order in which they came.
+    pub flushed: Vec<Flushed>,
 }
 
 impl Outlet for Out {
@@ -32,13 +34,14 @@ impl Outlet for Out {
         true
     }
 
-    fn take(&mut self, view: Temporality, rows: &impl Rows) -> Option<Written> {
-        let Request { bytes: request, points } = Encoder::default().encode(rows, view)?;
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
+        let Request { bytes: request, points } = Encoder::default().encode(rows, flushed.view)?;
         let decoded = ExportMetricsServiceRequest::decode(&*request).expect("what we encode decodes");
         assert_eq!(each_point(&decoded).len() as u64, points, "points are counted right");
         assert_eq!(decoded.encode_to_vec().len(), request.len(), "the encoding is minimal");
         self.bytes.extend_from_slice(&request);
-        if view == Temporality::Cumulative {
+        self.flushed.push(flushed);
+        if flushed.view == Temporality::Cumulative {
             self.cumulative.push(decoded)
         } else {
             self.delta.push(decoded)
@@ -84,7 +87,13 @@ impl Rig {
     pub fn shared(cores: usize, limits: RegistryOptions, shares: Shares, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
         let registry = Arc::new(Registry::new(limits, slabs).share_by(shares));
-        let options = FlushOptions { started_ns: START, expire_ns, interval_ns: 10 * SECOND };
+        let options = FlushOptions {
+            plan: PlanNumber::FIRST,
+            epoch: Epoch::FIRST,
+            started_ns: START,
+            expire_ns,
+            interval_ns: 10 * SECOND,
+        };
         Rig {
             cores: writers
                 .into_iter()

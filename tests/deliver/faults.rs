@@ -31,7 +31,7 @@ fn request(points: u64, description: usize) -> Arc<Encoded> {
     let scope = ScopeMetrics { metrics: (0..points).map(metric).collect(), ..Default::default() };
     let resource = ResourceMetrics { scope_metrics: vec![scope], ..Default::default() };
     let bytes = ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec();
-    Arc::new(Encoded { bytes: bytes.into(), points })
+    Arc::new(Encoded { bytes: bytes.into(), points, flushed: flushed() })
 }
 
 /// The times of its points.
@@ -139,7 +139,7 @@ fn e9_413_leads_to_smaller_requests() {
     // two points that are small enough, one that is not whatever one does
     let (small, large) = (request(2, 10), request(1, LIMIT));
     let joined = [&small.bytes[..], &large.bytes[..]].concat();
-    let _ = sender.offer(0, Arc::new(Encoded { bytes: joined.into(), points: 3 }));
+    let _ = sender.offer(0, Arc::new(Encoded { bytes: joined.into(), points: 3, flushed: flushed() }));
     wait_row(&sender, 0, |row| row.queued == 0);
     let row = sender.ledger(0);
     assert_eq!((row.delivered, row.dropped(Dropped::TooLarge)), (39, 1), "{row:?}");
@@ -153,7 +153,7 @@ fn e9_413_leads_to_smaller_requests() {
 fn e9_413_for_what_cannot_be_split_is_counted() {
     let server = HttpServer::new(|_, _| Reply::new(413, "", vec![]));
     let (sender, handle) = start(vec![server.destination()], options()).unwrap();
-    let miscounted = Arc::new(Encoded { bytes: request(4, 1_000).bytes.clone(), points: 9 });
+    let miscounted = Arc::new(Encoded { bytes: request(4, 1_000).bytes.clone(), points: 9, flushed: flushed() });
     for (offered, dropped) in [(batch(5, 2_000), 5), (miscounted, 14)] {
         let _ = sender.offer(0, offered);
         wait_row(&sender, 0, |row| row.dropped(Dropped::TooLarge) == dropped);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use catchment::clock::{Clock, Now};
 use catchment::deliver::{Destination, DestinationRow, Encoded, Options, Sender, StatsRow, parse_out};
+use catchment::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
 
 /// The longest any test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,10 +34,24 @@ pub fn options() -> Options {
     options
 }
 
+/// Which batch it is, where that does not matter.
+pub fn flushed() -> Flushed {
+    Flushed {
+        plan: PlanNumber::FIRST,
+        epoch: Epoch::FIRST,
+        cut: 1,
+        shard: 0,
+        number: 0,
+        tenant: Tenant::DEFAULT,
+        view: Temporality::Cumulative,
+        boundary_ns: 1_000,
+    }
+}
+
 /// A batch of so many points, whose bytes are deterministic and are not protobuf.
 pub fn batch(points: u64, bytes: usize) -> Arc<Encoded> {
     let bytes: Vec<u8> = (0..bytes).map(|n| (n * 31 + points as usize) as u8).collect();
-    Arc::new(Encoded { bytes: bytes.into(), points })
+    Arc::new(Encoded { bytes: bytes.into(), points, flushed: flushed() })
 }
 
 pub fn http_destination(address: SocketAddr) -> Destination {

@@ -20,7 +20,11 @@ fn path(name: &str) -> std::path::PathBuf {
 /// A request whose resource has this schema URL.
 fn request(url: &str, points: u64) -> Arc<Encoded> {
     let inner = [&[0x1a, url.len() as u8], url.as_bytes()].concat();
-    Arc::new(Encoded { bytes: [&[0x0a, inner.len() as u8], inner.as_slice()].concat().into(), points })
+    Arc::new(Encoded {
+        bytes: [&[0x0a, inner.len() as u8], inner.as_slice()].concat().into(),
+        points,
+        flushed: flushed(),
+    })
 }
 
 /// One line per request, appended, mode 0644, and there as soon as the points count as delivered.
@@ -87,7 +91,7 @@ fn what_cannot_be_written_is_counted() {
     let _ = sender.offer(0, request("u", 4));
     wait_row(&sender, 0, |row| row.dropped(Dropped::IoError) == 4);
     assert_eq!(sender.stats(0).retries, 3);
-    let _ = sender.offer(0, Arc::new(Encoded { bytes: b"\x0a\x05x".as_slice().into(), points: 3 }));
+    let _ = sender.offer(0, Arc::new(Encoded { bytes: b"\x0a\x05x".as_slice().into(), points: 3, flushed: flushed() }));
     wait_row(&sender, 0, |row| row.dropped(Dropped::Malformed) == 3);
     let row = handle.shutdown(Instant::now() + PATIENCE)[0];
     assert!(row.balances() && row.queued == 0);

@@ -9,6 +9,7 @@ mod decode;
 mod effects;
 mod ended;
 mod exemplars;
+mod flushed;
 mod fuzz_corpora;
 mod golden;
 mod ledger_page;

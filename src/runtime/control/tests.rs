@@ -6,6 +6,7 @@ use super::*;
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{Body, Page, Pages};
+use crate::model::{Epoch, PlanNumber};
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::bodies::Bodies;
 use crate::runtime::count::Count;
@@ -27,7 +28,13 @@ fn control() -> Control {
     let waker = mio::Waker::new(poll.registry(), WAKE).unwrap();
     let bodies = Bodies::new(memory.bodies, 5_000);
     let shared = Arc::new(Shared::new(registry, Vec::new(), waker, SHARDS, bodies, None));
-    let flush = crate::flush::Options { started_ns: 1, expire_ns: 1, interval_ns: 1 };
+    let flush = crate::flush::Options {
+        plan: PlanNumber::FIRST,
+        epoch: Epoch::FIRST,
+        started_ns: 1,
+        expire_ns: 1,
+        interval_ns: 1,
+    };
     let shards = (0..SHARDS).map(|shard| Readings {
         ledger: Book::new().1,
         watch: Watch::new().1,

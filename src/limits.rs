@@ -13,6 +13,8 @@ pub const MIB: usize = 1024 * KIB;
 
 /// Default of `--max-body`: bytes of one request, before and after decompression (OTLP specification, 64 MiB).
 pub const MAX_BODY_BYTES_DEFAULT: usize = 64 * MIB;
+/// Smallest `--max-body`.
+pub const MAX_BODY_BYTES_MIN: usize = KIB;
 /// Bytes of one response we send or accept (OTLP specification, 4 MiB).
 pub const RESPONSE_BYTES_MAX: usize = 4 * MIB;
 /// Bytes kept of an error body from a backend.

@@ -140,11 +140,11 @@ pub fn variable(key: &str) -> String {
 }
 
 /// A setting as the words begin with it: its flag, and first its variable if it was given there.
-pub struct Place<'a>(pub &'a At, pub &'a str);
+pub struct Heading<'a>(pub &'a At, pub &'a str);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Heading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place(at, key) = self;
+        let Heading(at, key) = self;
         match at {
             At::Flag => write!(f, "--{key}"),
             At::Variable => write!(f, "{} (--{key})", variable(key)),
@@ -154,7 +154,7 @@ impl fmt::Display for Place<'_> {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Place(&self.at, self.key).fmt(f)?;
+        Heading(&self.at, self.key).fmt(f)?;
         match &self.given {
             Given::Nothing => {}
             Given::Plain(text) => write!(f, " {text}")?,

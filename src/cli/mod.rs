@@ -2,11 +2,15 @@
 //!
 //! Knows flags, environment variables and their defaults; does not know how anything is done.
 
+mod origin;
 mod pages;
 mod run;
 
 use crate::FAILURE;
+use crate::config;
+use crate::deliver::check_files;
 use crate::nearest::nearest;
+use crate::problem::Heading;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -120,11 +124,9 @@ fn explain(error: &mut clap::Error) {
         }
         return;
     }
-    let named = run::Options::named(flag.to_owned());
-    if named != flag {
-        let whole = word.replacen(flag, &named, 1);
-        error.insert(ContextKind::InvalidArg, ContextValue::String(whole));
-    }
+    let Some(key) = flag.strip_prefix("--") else { return };
+    let whole = word.replacen(flag, &Heading(&origin::of(key), key).to_string(), 1);
+    error.insert(ContextKind::InvalidArg, ContextValue::String(whole));
 }
 
 /// `--out-header authorization=Bearer TOKEN` without quotes leaves the token as a word that belongs to no flag: it is a
@@ -184,11 +186,14 @@ fn run(options: run::Options) -> u8 {
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
         return refused(&problem);
     }
-    match options.settle() {
+    let settled = config::settle(&options.settings(), &run::surroundings());
+    // last of all, as it makes the files
+    let checked = settled.and_then(|plan| check_files(&plan.outs).map(|()| plan));
+    match checked {
         Ok(plan) => crate::runtime::run(plan),
         Err(problems) => {
             for problem in problems {
-                crate::log::tell(format_args!("catchment: {}", run::Options::named(problem)));
+                crate::log::tell(format_args!("catchment: {problem}"));
             }
             crate::USAGE
         }

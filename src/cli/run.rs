@@ -1,26 +1,19 @@
-//! `catchment run`: flags as typed, then one fallible step to a settled plan.
+//! `catchment run`: its flags, and the settings that they make.
+//!
+//! Does not know: what a setting may be; `config` settles on a plan.
 
-use crate::config::{Pin, Plan};
-use crate::deliver::{Access, Endpoint, Secret, check_files, name_apart, parse_out};
-use crate::identity::attributes::Limits;
-use crate::limits::{
-    ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
-    CONNECTIONS_MAX, DESTINATIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MEMORY_LIMIT_MIN, MIB,
-    NAME_BYTES_LIMIT, NAME_BYTES_MIN, PEER_SHARE_DEFAULT, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
-};
-use crate::model::{PlanNumber, Temporality};
-use crate::problem::Problem;
-use crate::prometheus::Translation;
+use super::origin;
+use crate::config::{Settings, Surroundings};
+use crate::limits::{ATTRIBUTES_MAX, PEER_SHARE_DEFAULT, SERIES_LIMIT_DEFAULT};
 use crate::runtime::clock;
-use crate::series::peers;
-use crate::units::{count, duration, part_of, size};
 use clap::{Args, ValueEnum};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Flags of `catchment run`, as typed.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Options {
     /// Where OTLP/gRPC is taken in; port 0 takes a free one
@@ -77,7 +70,7 @@ pub(super) struct Options {
         hide_env_values = true,
         value_delimiter = '\n'
     )]
-    out_headers: Vec<Secret>,
+    out_headers: Vec<String>,
     /// Authorities (PEM) that destinations with TLS are checked against, in place of the system's
     #[arg(help_heading = "Outputs", long, value_name = "FILE", env = "CATCHMENT_OUT_CA")]
     out_ca: Option<PathBuf>,
@@ -92,7 +85,7 @@ pub(super) struct Options {
     interval: String,
     /// Temporality of destinations that do not ask for one
     #[arg(help_heading = "Outputs", long, value_enum, default_value = "cumulative", env = "CATCHMENT_TEMPORALITY")]
-    temporality: TemporalityWord,
+    temporality: TemporalityFlag,
     /// Where the scrape page is (/metrics; text, OpenMetrics or protobuf, as the scraper asks)
     #[arg(
         help_heading = "Outputs",
@@ -111,7 +104,7 @@ pub(super) struct Options {
         default_value = "UnderscoreEscapingWithSuffixes",
         env = "CATCHMENT_PROMETHEUS_TRANSLATION"
     )]
-    prometheus_translation: TranslationWord,
+    prometheus_translation: TranslationFlag,
     /// `_created` series on OpenMetrics pages: starts of counters and histograms
     ///
     /// A Prometheus that is not told to take them as such (--enable-feature=created-timestamp-zero-ingestion)
@@ -124,11 +117,11 @@ pub(super) struct Options {
         default_value = "off",
         env = "CATCHMENT_PROMETHEUS_CREATED"
     )]
-    prometheus_created: Switch,
+    prometheus_created: SwitchFlag,
     /// Live series over all shards
     ///
     /// Past it, delta sums and histograms go to the overflow series of their metric, the rest is rejected
-    #[arg(help_heading = "Limits", long, value_name = "N", default_value_t = crate::limits::SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
+    #[arg(help_heading = "Limits", long, value_name = "N", default_value_t = SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
     series_limit: String,
     /// What one client may have of all live series and groups while a limit refuses others
     ///
@@ -160,7 +153,7 @@ pub(super) struct Options {
         help_heading = "Limits",
         long,
         value_name = "N",
-        default_value_t = crate::limits::ATTRIBUTES_MAX.to_string(),
+        default_value_t = ATTRIBUTES_MAX.to_string(),
         env = "CATCHMENT_MAX_ATTRIBUTES"
     )]
     max_attributes: String,
@@ -195,7 +188,7 @@ pub(super) struct Options {
     ///
     /// `auto` pins when every shard can have a core of its own
     #[arg(help_heading = "Operation", long, value_enum, default_value = "auto", env = "CATCHMENT_PIN")]
-    pin: PinWord,
+    pin: PinFlag,
     /// With --shards auto: take the number that `catchment tune --save FILE` found
     ///
     /// A result of another processor or core count is ignored with a warning
@@ -247,7 +240,7 @@ pub(super) struct Options {
     log: String,
     /// How it is logged, on standard error
     #[arg(help_heading = "Operation", long, value_enum, default_value = "text", env = "CATCHMENT_LOG_FORMAT")]
-    log_format: LogWord,
+    log_format: LogFormatFlag,
     /// Record the requests that are applied to this file, for `catchment tune --capture`
     ///
     /// It holds what clients sent
@@ -285,27 +278,27 @@ Look at it while it runs:
   curl 127.0.0.1:9465/ledger         what came in, and what became of it";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
+enum SwitchFlag {
     On,
     Off,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum PinWord {
+enum PinFlag {
     On,
     Off,
     Auto,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TemporalityWord {
+enum TemporalityFlag {
     Cumulative,
     Delta,
 }
 
 /// The names that the OpenTelemetry specification has.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TranslationWord {
+enum TranslationFlag {
     /// foo.bar in By becomes foo_bar_bytes_total
     #[value(name = "UnderscoreEscapingWithSuffixes")]
     EscapedSuffixed,
@@ -321,29 +314,15 @@ enum TranslationWord {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogWord {
+enum LogFormatFlag {
     Text,
     Json,
 }
 
 impl Options {
-    /// Names the environment variable where `problem` begins with a flag that nobody typed.
-    pub(super) fn named(problem: String) -> String {
-        let typed = |flag: &str| {
-            std::env::args_os().any(|word| word.to_str().is_some_and(|word| word.split('=').next() == Some(flag)))
-        };
-        let flag = problem.split([' ', ':']).next().filter(|word| word.starts_with("--"));
-        let Some(flag) = flag.filter(|flag| !typed(flag)) else { return problem };
-        let variable = format!("CATCHMENT{}", flag[1..].replace('-', "_").to_uppercase());
-        match std::env::var_os(&variable) {
-            Some(value) if !value.is_empty() => format!("{variable} ({flag}){}", &problem[flag.len()..]),
-            _ => problem,
-        }
-    }
-
     /// `--log-format json`
     pub(super) fn is_json(&self) -> bool {
-        matches!(self.log_format, LogWord::Json)
+        matches!(self.log_format, LogFormatFlag::Json)
     }
 
     /// `--ports-file`
@@ -351,242 +330,82 @@ impl Options {
         self.ports_file.as_deref()
     }
 
-    /// Checks every flag; all problems at once, each with flag, given value and remedy.
-    pub(super) fn settle(self) -> Result<Plan, Vec<String>> {
-        let mut problems = Vec::new();
-        let mut note = |problem: String| problems.push(problem);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = match self.shards.as_str() {
-            "auto" => {
-                let tuned = self.tuning.as_deref().map_or(Ok(None), crate::tune::stored_count);
-                let tuned = tuned.unwrap_or_else(|why| {
-                    note(why);
-                    None
-                });
-                tuned.unwrap_or(cores.min(SHARDS_MAX))
-            }
-            text => count(text).ok().filter(|n| (1..=SHARDS_MAX).contains(n)).unwrap_or_else(|| {
-                note(format!("--shards {text}: give a number from 1 to {SHARDS_MAX}, or auto"));
-                1
-            }),
-        };
-        let connections = match self.connections.as_str() {
-            "auto" => CONNECTIONS_DEFAULT,
-            text => count(text).ok().filter(|n| (1..=CONNECTIONS_MAX).contains(n)).unwrap_or_else(|| {
-                note(format!("--connections {text}: give a number from 1 to {CONNECTIONS_MAX}, or auto"));
-                1
-            }),
-        };
-        let mut door = |flag: &str, text: &str| match address(text) {
-            Ok(address) => address,
-            Err(why) => {
-                note(format!("{flag} {text}: {why}"));
-                None
-            }
-        };
-        let otlp_grpc = door("--otlp-grpc", &self.otlp_grpc);
-        let otlp_http = door("--otlp-http", &self.otlp_http);
-        let prometheus = door("--prometheus", &self.prometheus);
-        let admin = door("--admin", &self.admin);
-        let allowed_hosts: Vec<String> = self.allowed_hosts.into_iter().filter(|name| !name.is_empty()).collect();
-        for name in &allowed_hosts {
-            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-                note(format!(
-                    "--allowed-host {name}: give a name alone, without scheme, port and path, such as gateway.internal"
-                ));
-            }
+    /// The settings, each with where it was given.
+    pub(super) fn settings(self) -> Settings {
+        let mut settings = Settings::default();
+        let mut add = |key: &'static str, text: OsString| settings.add(key, origin::of(key), text);
+        for (key, text) in [
+            ("shards", self.shards),
+            ("connections", self.connections),
+            ("otlp-grpc", self.otlp_grpc),
+            ("otlp-http", self.otlp_http),
+            ("prometheus", self.prometheus),
+            ("admin", self.admin),
+            ("interval", self.interval),
+            ("max-future", self.max_future),
+            ("shutdown-timeout", self.shutdown_timeout),
+            ("shutdown-delay", self.shutdown_delay),
+            ("series-limit", self.series_limit),
+            ("peer-share", self.peer_share),
+            ("max-body", self.max_body),
+            ("max-name", self.max_name),
+            ("max-attributes", self.max_attributes),
+            ("max-attribute-value", self.max_attribute_value),
+            ("capture-limit", self.capture_limit),
+            ("memory-limit", self.memory_limit),
+            ("log", self.log),
+        ] {
+            add(key, text.into());
         }
-        if self.otlp_grpc == "off" && self.otlp_http == "off" {
-            note("--otlp-grpc off --otlp-http off: nothing could come in; leave one of them on".into());
+        for (key, word) in [
+            ("pin", word(&self.pin)),
+            ("prometheus-created", word(&self.prometheus_created)),
+            ("prometheus-translation", word(&self.prometheus_translation)),
+            ("temporality", word(&self.temporality)),
+        ] {
+            add(key, word.into());
         }
-        let mut outs = Vec::new();
-        // several blanks between two, or at the end, are as good as one; nothing at all is not
-        let mut urls: Vec<&str> = self.outs.iter().map(String::as_str).filter(|url| !url.is_empty()).collect();
-        if urls.is_empty() && !self.outs.is_empty() {
-            urls.push("");
+        for (key, path) in [
+            ("out-ca", self.out_ca),
+            ("out-cert", self.out_cert),
+            ("out-key", self.out_key),
+            ("tuning", self.tuning),
+            ("capture", self.capture),
+            ("ports-file", self.ports_file),
+        ] {
+            path.into_iter().for_each(|path| add(key, path.into()));
         }
-        let doors = [
-            ("--otlp-grpc", &self.otlp_grpc, otlp_grpc),
-            ("--otlp-http", &self.otlp_http, otlp_http),
-            ("--prometheus", &self.prometheus, prometheus),
-            ("--admin", &self.admin, admin),
-        ];
-        for url in &urls {
-            match parse_out(url) {
-                Ok(out) => {
-                    let own = |(_, text, address): &(_, &String, _)| {
-                        out.target.endpoint().is_some_and(|endpoint| is_own_door(endpoint, text, *address))
-                    };
-                    if let Some((flag, text, _)) = doors.iter().find(|door| own(door)) {
-                        let what = match *flag {
-                            "--otlp-grpc" | "--otlp-http" => "what leaves would come in again",
-                            _ => "which takes no metrics",
-                        };
-                        note(format!(
-                            "--out {}: this is the own door {flag} {text}, {what}: give the backend's address, or \
-                             another port to the door",
-                            out.name
-                        ));
-                    }
-                    outs.push(out);
-                }
-                Err(problem) => note(problem.to_string()),
-            }
-        }
-        name_apart(&mut outs);
-        if urls.is_empty() && self.prometheus == "off" {
-            note(
-                "--prometheus off: nothing would leave, as there is no --out: leave the scrape page on, or give a \
-                 destination, such as --out stdout"
-                    .into(),
-            );
-        }
-        let access = Access { ca: self.out_ca, cert: self.out_cert, key: self.out_key, headers: self.out_headers };
-        if outs.len() == urls.len()
-            && let Err(all) = access.apply(&mut outs)
-        {
-            all.into_iter().for_each(|problem| note(problem.to_string()));
-        }
-        if outs.len() > DESTINATIONS_MAX {
-            note(format!("--out: {} destinations, at most {DESTINATIONS_MAX} can be given", outs.len()));
-        }
-        let mut time = |key: &'static str, text: &str| {
-            duration(text).unwrap_or_else(|why| {
-                note(Problem::unread(key, why).to_string());
-                Duration::ZERO
-            })
-        };
-        let interval = time("interval", &self.interval);
-        let expire = match &self.expire {
-            Some(text) => time("expire", text),
-            None => EXPIRE_DEFAULT.max(interval * 2),
-        };
-        let max_future = time("max-future", &self.max_future);
-        let shutdown_timeout = time("shutdown-timeout", &self.shutdown_timeout);
-        let shutdown_delay = time("shutdown-delay", &self.shutdown_delay);
-        if shutdown_delay > SHUTDOWN_DELAY_MAX {
-            note(format!("--shutdown-delay {}: give at most 1h", self.shutdown_delay));
-        }
-        if duration(&self.interval).is_ok() {
-            if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
-                note(format!("--interval {}: give a duration from 100ms to 1h", self.interval));
-            }
-            if let Some(text) = self.expire.as_ref().filter(|text| duration(text).is_ok_and(|given| given < interval)) {
-                note(format!(
-                    "--expire {text}: must not be shorter than --interval ({}); the default is 5m",
-                    self.interval
-                ));
-            }
-        }
-        let series_limit = count(&self.series_limit).unwrap_or_else(|why| {
-            note(format!("--series-limit {why}"));
-            1
-        });
-        if !(1..=u32::MAX as usize).contains(&series_limit) {
-            note(format!("--series-limit {}: give a number from 1 to {}", self.series_limit, u32::MAX));
-        }
-        let peer_share = match part_of(&self.peer_share, peers::WHOLE as usize) {
-            Some(Ok(share)) => share as u32,
-            _ => {
-                note(format!("--peer-share '{}': write 1% to 100%", self.peer_share));
-                peers::WHOLE
-            }
-        };
-        let max_body = size(&self.max_body).unwrap_or_else(|why| {
-            note(format!("--max-body {why}"));
-            usize::MAX
-        });
-        if max_body < 1024 {
-            note(format!("--max-body {}: give at least 1KiB", self.max_body));
-        }
-        let range = NAME_BYTES_MIN..=NAME_BYTES_LIMIT;
-        let name_bytes = size(&self.max_name).ok().filter(|bytes| range.contains(bytes)).unwrap_or_else(|| {
-            note(format!("--max-name {}: give a size from 64 to 4KiB", self.max_name));
-            NAME_BYTES_MIN
-        });
-        let attributes = count(&self.max_attributes).ok().filter(|n| (1..=ATTRIBUTES_LIMIT).contains(n));
-        let attributes = attributes.unwrap_or_else(|| {
-            note(format!("--max-attributes {}: give a number from 1 to {ATTRIBUTES_LIMIT}", self.max_attributes));
-            1
-        });
-        let range = ATTRIBUTE_VALUE_BYTES_MIN..=ATTRIBUTE_VALUE_BYTES_LIMIT;
-        let value_bytes = size(&self.max_attribute_value).ok().filter(|bytes| range.contains(bytes));
-        let value_bytes = value_bytes.unwrap_or_else(|| {
-            note(format!("--max-attribute-value {}: give a size from 64 to 64KiB", self.max_attribute_value));
-            ATTRIBUTE_VALUE_BYTES_MIN
-        });
-        let capture_limit = size(&self.capture_limit).unwrap_or_else(|why| {
-            note(format!("--capture-limit {why}"));
-            CAPTURE_LIMIT_MIN
-        });
-        if capture_limit < CAPTURE_LIMIT_MIN {
-            note(format!("--capture-limit {}: give at least 4KiB", self.capture_limit));
-        }
-        let memory_limit = match self.memory_limit.as_str() {
-            "auto" => None,
-            text => match part_of(text, clock::memory_of_machine()).unwrap_or_else(|| size(text)) {
-                Ok(bytes) if bytes >= MEMORY_LIMIT_MIN => Some(bytes),
-                Ok(_) => {
-                    note(format!("--memory-limit {text}: give at least {}MiB, or auto", MEMORY_LIMIT_MIN / MIB));
-                    None
-                }
-                Err(why) => {
-                    note(format!("--memory-limit {why}, 50%, or auto"));
-                    None
-                }
-            },
-        };
-        let temporality = match self.temporality {
-            TemporalityWord::Cumulative => Temporality::Cumulative,
-            TemporalityWord::Delta => Temporality::Delta,
-        };
-        let plan = Plan {
-            number: PlanNumber::FIRST,
-            shards,
-            shards_free: self.shards == "auto",
-            connections,
-            connections_free: self.connections == "auto",
-            pin: match self.pin {
-                PinWord::On => Pin::On,
-                PinWord::Off => Pin::Off,
-                PinWord::Auto => Pin::Auto,
-            },
-            otlp_grpc,
-            otlp_http,
-            prometheus,
-            created: self.prometheus_created == Switch::On,
-            translation: match self.prometheus_translation {
-                TranslationWord::EscapedSuffixed => Translation::UnderscoreEscapingWithSuffixes,
-                TranslationWord::EscapedPlain => Translation::UnderscoreEscapingWithoutSuffixes,
-                TranslationWord::Utf8Suffixed => Translation::NoUtf8EscapingWithSuffixes,
-                TranslationWord::Utf8Plain => Translation::NoTranslation,
-            },
-            admin,
-            allowed_hosts,
-            outs,
-            interval,
-            temporality,
-            series_limit,
-            peer_share,
-            memory_limit,
-            attributes: Limits { attributes, value_bytes, name_bytes },
-            max_body,
-            expire,
-            max_future,
-            shutdown_timeout,
-            shutdown_delay,
-            log: self.log,
-            capture: self.capture.map(|path| (path, capture_limit)),
-            ports_file: self.ports_file,
-        };
-        if problems.is_empty() {
-            // last of all, as it makes the files
-            let told = |all: Vec<Problem>| all.iter().map(Problem::to_string).collect::<Vec<_>>();
-            check_files(&plan.outs).map_err(told)?;
-            return Ok(plan);
-        }
-        Err(problems)
+        self.expire.into_iter().for_each(|text| add("expire", text.into()));
+        self.outs.into_iter().for_each(|url| add("out", url.into()));
+        self.out_headers.into_iter().for_each(|header| add("out-header", header.into()));
+        self.allowed_hosts.into_iter().for_each(|name| add("allowed-host", name.into()));
+        settings
     }
+}
+
+/// The word of a flag that takes one of a few.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// This machine.
+pub(super) fn surroundings() -> Surroundings<'static> {
+    Surroundings {
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_bytes: clock::memory_of_machine(),
+        look_up: &look_up,
+        is_of_this_machine: &is_of_this_machine,
+        tuned_shards: &crate::tune::stored_count,
+    }
+}
+
+fn look_up(text: &str) -> io::Result<Option<SocketAddr>> {
+    Ok(text.to_socket_addrs()?.next())
+}
+
+/// An address that an interface of this machine has can be bound.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Whether `--log-format json` is asked for, where the other flags cannot be read.
@@ -597,56 +416,10 @@ pub(super) fn asks_for_json() -> bool {
     typed || std::env::var_os("CATCHMENT_LOG_FORMAT").is_some_and(|value| value == "json")
 }
 
-/// Whether a connection to `endpoint` would end at the door that `text` asked for. No name is looked up but `localhost`.
-fn is_own_door(endpoint: &Endpoint, text: &str, door: Option<SocketAddr>) -> bool {
-    let Some(door) = door.filter(|door| door.port() == endpoint.port) else { return false };
-    let as_written = text.rsplit_once(':').map_or(text, |(host, _)| host);
-    if endpoint.host.eq_ignore_ascii_case(as_written) {
-        return true;
-    }
-    let bound = door.ip().to_canonical();
-    let is_own = |host: IpAddr| {
-        let host = match host.to_canonical() {
-            // to connect to no address in particular is to connect to loopback
-            IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            host => host,
-        };
-        // a door on every interface; `[::]` takes IPv4 as well, where the system has it so
-        let everywhere = bound.is_unspecified() && (bound.is_ipv6() || host.is_ipv4());
-        host == bound || (everywhere && is_of_this_machine(host))
-    };
-    if endpoint.host.eq_ignore_ascii_case("localhost") {
-        return [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into_iter().any(is_own);
-    }
-    endpoint.host.parse().is_ok_and(is_own)
-}
-
-/// An address that an interface of this machine has can be bound.
-fn is_of_this_machine(address: IpAddr) -> bool {
-    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
-}
-
-fn address(text: &str) -> Result<Option<SocketAddr>, String> {
-    if text == "off" {
-        return Ok(None);
-    }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let bare = rest.split('/').next().unwrap_or("");
-        return Err(format!("a door is an address, not a URL: leave out {scheme}://, as in {bare}"));
-    }
-    if text.starts_with(':') && !text.starts_with("::") {
-        return Err(format!(
-            "there is no host: write 127.0.0.1{text} for this machine alone, 0.0.0.0{text} for every interface"
-        ));
-    }
-    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; give HOST:PORT, or off"))?;
-    found.next().map(Some).ok_or_else(|| "this name has no address; give HOST:PORT, or off".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::parse_out;
     use clap::Parser;
 
     /// Each flag stands under a heading, has a first line that fits one, and examples can be pasted as they are: they parse,
@@ -681,42 +454,5 @@ mod tests {
             parsed += 1;
         }
         assert!(parsed >= 5);
-    }
-
-    #[test]
-    fn an_own_door_is_known_however_it_is_written() {
-        for (door, url, want) in [
-            ("127.0.0.1:4317", "otlp-grpc://localhost", true),
-            ("127.0.0.1:4317", "otlp-grpc://LOCALHOST:4317", true),
-            ("127.0.0.1:4317", "otlp-grpc://0.0.0.0", true),
-            ("127.0.0.1:4318", "otlp-http://127.0.0.1/v1/other", true),
-            ("127.0.0.1:4317", "otlp-grpcs://127.0.0.1", true),
-            ("[::1]:4317", "otlp-grpc://[::1]", true),
-            ("[::1]:4317", "otlp-grpc://[0:0:0:0:0:0:0:1]:4317", true),
-            ("[::1]:4317", "otlp-grpc://localhost", true),
-            ("0.0.0.0:4317", "otlp-grpc://127.0.0.1", true),
-            ("0.0.0.0:4317", "otlp-grpc://127.0.0.9", true),
-            ("[::]:4317", "otlp-grpc://127.0.0.1", true),
-            ("[::]:4317", "otlp-grpc://[::1]", true),
-            ("127.0.0.1:4317", "otlp-grpc://127.0.0.1:4320", false),
-            ("127.0.0.1:4317", "otlp-http://127.0.0.1", false),
-            ("127.0.0.1:4317", "otlp-grpc://backend", false),
-            // another address of loopback is another door, and one of documentation is nobody's (RFC 5737)
-            ("127.0.0.1:4317", "otlp-grpc://127.0.0.2", false),
-            ("0.0.0.0:4317", "otlp-grpc://192.0.2.1", false),
-            ("0.0.0.0:4317", "otlp-grpc://[::1]", false),
-            ("127.0.0.1:0", "otlp-grpc://127.0.0.1:1", false),
-            ("off", "otlp-grpc://localhost", false),
-            ("127.0.0.1:4317", "stdout", false),
-        ] {
-            let out = parse_out(url).unwrap();
-            let bound = address(door).unwrap();
-            let own = out.target.endpoint().is_some_and(|endpoint| is_own_door(endpoint, door, bound));
-            assert_eq!(own, want, "{door} {url}");
-        }
-        // a name is its own address, whatever it stands for
-        let out = parse_out("otlp-grpc://Gateway.internal").unwrap();
-        let bound = "10.0.0.1:4317".parse().ok();
-        assert!(is_own_door(out.target.endpoint().unwrap(), "gateway.internal:4317", bound));
     }
 }

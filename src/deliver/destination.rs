@@ -13,6 +13,7 @@
 //!
 //! Source: OTLP specification 1.x, "OTLP/HTTP Request" and the exporter specification's "Endpoint URLs for OTLP/HTTP" (E15).
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ impl Endpoint {
 }
 
 /// Where requests go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Target {
     /// OTLP over gRPC.
     OtlpGrpc(Endpoint),
@@ -99,6 +100,21 @@ pub enum Target {
     Stdout,
     /// One line of OTLP/JSON per request, appended to a file.
     File(PathBuf),
+}
+
+/// A path that is not the default one may be a token (T21).
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::OtlpGrpc(endpoint) => f.debug_tuple("OtlpGrpc").field(endpoint).finish(),
+            Target::OtlpHttp { endpoint, path } => {
+                let path = if path == DEFAULT_PATH { path } else { "/…" };
+                f.debug_struct("OtlpHttp").field("endpoint", endpoint).field("path", &path).finish()
+            }
+            Target::Stdout => f.write_str("Stdout"),
+            Target::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
 }
 
 impl Target {

@@ -6,6 +6,7 @@
 use super::machine::Machine;
 use super::report::Report;
 use crate::limits::{SHARDS_MAX, TUNING_FILE_BYTES_MAX};
+use crate::problem::{Flaw, Problem};
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
@@ -28,8 +29,11 @@ pub(super) enum Found {
 
 /// The count in the file, if it was measured on this machine; warns if not. An error is a file that cannot be read, or is no
 /// tuning result.
-pub fn stored_count(path: &Path) -> Result<Option<usize>, String> {
-    let named = |why: String| format!("--tuning {}: {why}; make it with catchment tune --save", path.display());
+pub fn stored_count(path: &Path) -> Result<Option<usize>, Problem> {
+    let named = |why: String| {
+        let flaw = Flaw::new(why).allowed("make it with catchment tune --save");
+        Problem::new("tuning", path.display().to_string(), flaw)
+    };
     let mut text = String::new();
     let opened = std::fs::File::open(path).and_then(|file| file.take(TUNING_FILE_BYTES_MAX).read_to_string(&mut text));
     opened.map_err(|error| named(crate::files::unread(&error)))?;

@@ -1,0 +1,60 @@
+//! Where aggregates are pushed to, with what every destination needs to be reached.
+//!
+//! Does not know: what a URL means; `deliver` reads it.
+
+use super::doors::Door;
+use super::reading::Reading;
+use super::settings::Setting;
+use super::surroundings::Surroundings;
+use crate::deliver::{Access, Destination, name_apart, parse_out};
+use crate::limits::DESTINATIONS_MAX;
+use crate::problem::{Flaw, Problem};
+
+/// Reads every destination, and the files that they need.
+pub(super) fn destinations(
+    reading: &mut Reading<'_>,
+    doors: &[&Door<'_>],
+    scrapes: bool,
+    around: &Surroundings<'_>,
+) -> Vec<Destination> {
+    let mut outs = Vec::new();
+    // several blanks between two, or at the end, are as good as one; nothing at all is not
+    let given = reading.settings.all("out");
+    let mut urls: Vec<&Setting> = given.iter().filter(|url| !url.text.is_empty()).collect();
+    if urls.is_empty() {
+        urls.extend(given.first());
+    }
+    for url in &urls {
+        match parse_out(&url.text()) {
+            Ok(out) => {
+                if let Some(problem) = doors.iter().find_map(|door| door.refuses(&out, around)) {
+                    reading.problems.push(problem.at(url.at.clone()));
+                }
+                outs.push(out);
+            }
+            Err(problem) => reading.problems.push(problem.at(url.at.clone())),
+        }
+    }
+    name_apart(&mut outs);
+    if urls.is_empty() && !scrapes {
+        let flaw = Flaw::new("nothing would leave, as there is no --out");
+        let remedy = "leave the scrape page on, or give a destination, such as --out stdout";
+        reading.note(Problem::new("prometheus", "off", flaw.remedy(remedy)));
+    }
+    let access = Access {
+        ca: reading.path("out-ca"),
+        cert: reading.path("out-cert"),
+        key: reading.path("out-key"),
+        headers: reading.settings.all("out-header").iter().map(|header| header.text().into_owned().into()).collect(),
+    };
+    if outs.len() == urls.len()
+        && let Err(all) = access.apply(&mut outs)
+    {
+        all.into_iter().for_each(|problem| reading.note(problem));
+    }
+    if outs.len() > DESTINATIONS_MAX {
+        let fault = format!("{} destinations, at most {DESTINATIONS_MAX} can be given", outs.len());
+        reading.note(Problem::bare("out", Flaw::new(fault)));
+    }
+    outs
+}

@@ -17,4 +17,4 @@ mod format;
 mod recorder;
 
 pub use format::{Capture, FILE_HEAD_BYTES, RECORD_HEAD_BYTES, Recorded, parse, read};
-pub use recorder::{Progress, Recorder, Summary, Tap, Watch};
+pub use recorder::{CaptureProgress, CaptureSummary, CaptureWatch, Recorder, Tap};

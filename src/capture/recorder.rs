@@ -48,7 +48,7 @@ impl Tap {
 
 /// A recording as it stands, for the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct CaptureProgress {
     /// Requests in the file.
     pub requests: u64,
     /// Requests that the queue had no room for.
@@ -59,20 +59,20 @@ pub struct Progress {
 
 /// Where a recording's progress is read.
 #[derive(Clone)]
-pub struct Watch(Arc<Shared>);
+pub struct CaptureWatch(Arc<Shared>);
 
-impl Watch {
+impl CaptureWatch {
     /// As it stands.
-    pub fn read(&self) -> Progress {
+    pub fn read(&self) -> CaptureProgress {
         // ORDERING: for the page only
         let Shared { requests, dropped, ended, .. } = &*self.0;
-        Progress { requests: requests.load(Relaxed), dropped: dropped.load(Relaxed), runs: !ended.load(Relaxed) }
+        CaptureProgress { requests: requests.load(Relaxed), dropped: dropped.load(Relaxed), runs: !ended.load(Relaxed) }
     }
 }
 
 /// What became of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct CaptureSummary {
     /// Requests in the file.
     pub requests: u64,
     /// Bytes of the file.
@@ -87,7 +87,7 @@ pub struct Summary {
 pub struct Recorder {
     path: PathBuf,
     shared: Arc<Shared>,
-    thread: JoinHandle<io::Result<Summary>>,
+    thread: JoinHandle<io::Result<CaptureSummary>>,
 }
 
 impl Recorder {
@@ -114,20 +114,20 @@ impl Recorder {
     }
 
     /// To read its progress.
-    pub fn watch(&self) -> Watch {
-        Watch(Arc::clone(&self.shared))
+    pub fn watch(&self) -> CaptureWatch {
+        CaptureWatch(Arc::clone(&self.shared))
     }
 
     /// Waits for what is queued, once every tap is gone; logs and returns what became of it.
-    pub fn finish(self) -> io::Result<Summary> {
+    pub fn finish(self) -> io::Result<CaptureSummary> {
         let written =
             self.thread.join().map_err(|_| io::Error::other("the thread that writes the capture panicked"))?;
         let dropped = self.shared.dropped.load(Relaxed);
         let path = self.path.display();
         match written {
             Ok(summary) => {
-                let summary = Summary { dropped, ..summary };
-                let Summary { requests, bytes, full, .. } = summary;
+                let summary = CaptureSummary { dropped, ..summary };
+                let CaptureSummary { requests, bytes, full, .. } = summary;
                 let end = if full { "; it ended at --capture-limit" } else { "" };
                 let line =
                     format!("catchment: capture {path}: {requests} requests, {bytes} bytes; {dropped} dropped{end}");
@@ -142,8 +142,13 @@ impl Recorder {
     }
 }
 
-fn write(mut file: BufWriter<File>, limit: usize, queue: &Receiver<Recorded>, shared: &Shared) -> io::Result<Summary> {
-    let mut summary = Summary { bytes: FILE_HEAD_BYTES as u64, ..Summary::default() };
+fn write(
+    mut file: BufWriter<File>,
+    limit: usize,
+    queue: &Receiver<Recorded>,
+    shared: &Shared,
+) -> io::Result<CaptureSummary> {
+    let mut summary = CaptureSummary { bytes: FILE_HEAD_BYTES as u64, ..CaptureSummary::default() };
     loop {
         let recorded = match queue.try_recv() {
             Ok(recorded) => recorded,

@@ -30,7 +30,7 @@ use crate::limits;
 use crate::model::Peer;
 use crate::net::accept::{Accepted, Reserve};
 use crate::net::network::{Network, Readiness, Socket};
-use crate::net::wire::{Discarded, Scratch, Wire};
+use crate::net::wire::{Discarded, ReadScratch, Wire};
 
 /// What a session wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +228,7 @@ pub(super) struct Connections<S, N: Network> {
     /// Connections in each room.
     groups: HashMap<u8, usize>,
     reserve: Reserve,
-    scratch: Scratch,
+    scratch: ReadScratch,
     next_look_ns: u64,
     /// Where the look at all timers that is under way goes on.
     look_from: Option<usize>,
@@ -274,7 +274,7 @@ impl<S, N: Network> Connections<S, N> {
             peers: HashMap::new(),
             groups: HashMap::new(),
             reserve: Reserve::new()?,
-            scratch: Scratch::default(),
+            scratch: ReadScratch::default(),
             next_look_ns: 0,
             look_from: None,
             give_way_from: 0,

@@ -1,6 +1,6 @@
 //! Pages for the admin and scrape doors, over HTTP/1.1.
 //!
-//! Does not know what is on them: a [`Pages`] makes them, synchronously, in the thread that turns the server. Takes no
+//! Does not know what is on them: a [`PageMaker`] makes them, synchronously, in the thread that turns the server. Takes no
 //! request bodies.
 //!
 //! Invariants: 1. a stream is pulled only while the socket takes more, at most `limits::READ_TURN_BYTES` a turn, so a
@@ -59,7 +59,7 @@ pub trait PageStream {
 }
 
 /// What a page holds.
-pub enum Body {
+pub enum PageBody {
     /// All of it.
     Full(Bytes),
     /// Piece by piece, in chunked coding.
@@ -67,21 +67,21 @@ pub enum Body {
 }
 
 /// An answer.
-pub struct Page {
+pub struct PageResponse {
     /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed, 503 to come
     /// again in a second.
     pub status: u16,
     /// Content-Type.
     pub content_type: &'static str,
     /// The content.
-    pub body: Body,
+    pub body: PageBody,
 }
 
 /// Who makes the pages.
-pub trait Pages {
+pub trait PageMaker {
     /// Answers one request. `path` and `query` are as they were sent, not decoded; `accept` is empty when absent, its
     /// lines joined with commas when there are several. For HEAD the body is left out by the server.
-    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page;
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse;
 }
 
 /// What can be set.
@@ -118,7 +118,7 @@ pub struct PageServer<N: Network> {
 }
 
 impl<N: Network> PageServer<N> {
-    /// Opens the doors; each listener's number is given to [`Pages::page`].
+    /// Opens the doors; each listener's number is given to [`PageMaker::page`].
     ///
     /// # Errors
     /// The network's own, from watching a listener; the OS's: or no descriptor left to keep in reserve.
@@ -139,7 +139,7 @@ impl<N: Network> PageServer<N> {
     }
 
     /// Accepts, reads and answers. `true` when there is more to do at once.
-    pub fn turn(&mut self, pages: &mut impl Pages, now: Now) -> bool {
+    pub fn turn(&mut self, pages: &mut impl PageMaker, now: Now) -> bool {
         let PageServer { connections, doors, options, flag } = self;
         connections.turn(&mut PageTurn { pages, doors, options, flag, now }, now, |_| true)
     }
@@ -150,13 +150,13 @@ impl<N: Network> PageServer<N> {
     }
 
     /// Ends what takes too long.
-    pub fn on_timers(&mut self, pages: &mut impl Pages, now: Now) {
+    pub fn on_timers(&mut self, pages: &mut impl PageMaker, now: Now) {
         let PageServer { connections, doors, options, flag } = self;
         connections.on_timers(&mut PageTurn { pages, doors, options, flag, now }, now, |_| true);
     }
 
     /// Closes the listeners and the idle connections; pages that are being sent go on.
-    pub fn stop_accepting(&mut self, pages: &mut impl Pages, now: Now) {
+    pub fn stop_accepting(&mut self, pages: &mut impl PageMaker, now: Now) {
         let PageServer { connections, doors, options, flag } = self;
         connections.stop(&mut PageTurn { pages, doors, options, flag, now }, now);
     }
@@ -196,7 +196,7 @@ impl<T: Socket> PageSession<T> {
     }
 }
 
-impl<P: Pages, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
+impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
     fn drive(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> Next {
         let now_ns = turn.now.mono_ns;
         let (http, timeouts) =
@@ -262,7 +262,7 @@ const FOREIGN_NAME: &str = "this door does not go by the name in the Host header
                             server with --allowed-host and this name";
 
 fn answer<T: Socket>(
-    pages: &mut impl Pages,
+    pages: &mut impl PageMaker,
     door: u8,
     allowed: Option<&[String]>,
     request: &Request<Incoming>,
@@ -288,14 +288,14 @@ fn answer<T: Socket>(
     let page = pages.page(door, request.method().as_str(), uri.path(), uri.query().unwrap_or_default(), &accept);
     let gzipper = || GzEncoder::new(Vec::new(), Compression::new(limits::PAGE_GZIP_LEVEL));
     let (content, zipped) = match page.body {
-        Body::Full(bytes) if gzip && bytes.len() >= limits::PAGE_GZIP_BYTES_MIN => {
+        PageBody::Full(bytes) if gzip && bytes.len() >= limits::PAGE_GZIP_BYTES_MIN => {
             let mut gzipper = gzipper();
             // writing to memory does not fail
             let _ = gzipper.write_all(&bytes);
             (Content::Full(gzipper.finish().unwrap_or_default().into()), true)
         }
-        Body::Full(bytes) => (Content::Full(bytes), false),
-        Body::Stream(stream) => {
+        PageBody::Full(bytes) => (Content::Full(bytes), false),
+        PageBody::Stream(stream) => {
             let gzipper = gzip.then(|| Box::new(gzipper()));
             (
                 Content::Stream { stream, wire: Rc::clone(wire), gzipper, over: false, _sending: Rc::clone(sending) },

@@ -25,7 +25,7 @@ use crate::model::{Answer, Door, Origin, Peer, Tenant};
 use crate::net::body::{BodyFault, Collect, Pool};
 use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate};
-use crate::net::members::{InflateFault, Progress, work};
+use crate::net::members::{InflateFault, InflateProgress, work};
 use crate::net::wake::Flag;
 use crate::otlp::json_in::{self, FaultKind, Transcoder};
 
@@ -268,8 +268,8 @@ impl<I: Intake> Serving<'_, I> {
         };
         let plain = if is_packed {
             match self.inflate(body, (terms.coding, state.peer), &mut state.inflating) {
-                Ok(Progress::Done) => state.inflating.as_ref().map_or(&[][..], |work| &work.plain),
-                Ok(Progress::More) => return None,
+                Ok(InflateProgress::Done) => state.inflating.as_ref().map_or(&[][..], |work| &work.plain),
+                Ok(InflateProgress::More) => return None,
                 Err(fault) => return Some(Err(fault)),
             }
         } else {
@@ -277,8 +277,8 @@ impl<I: Intake> Serving<'_, I> {
         };
         let message = if protocol == Protocol::Http(BodyFormat::Json) {
             match self.transcode(plain, state.peer, &mut state.transcoding) {
-                Ok(Progress::Done) => state.transcoding.as_ref().map_or(&[][..], |work| &work.protobuf),
-                Ok(Progress::More) => return None,
+                Ok(InflateProgress::Done) => state.transcoding.as_ref().map_or(&[][..], |work| &work.protobuf),
+                Ok(InflateProgress::More) => return None,
                 Err(fault) => return Some(Err(fault)),
             }
         } else {
@@ -305,14 +305,14 @@ impl<I: Intake> Serving<'_, I> {
         body: &[u8],
         (coding, peer): (Coding, Peer),
         state: &mut Option<Box<Inflating>>,
-    ) -> Result<Progress, RequestFault> {
+    ) -> Result<InflateProgress, RequestFault> {
         let begun = match state.take() {
             Some(work) => work,
             None => Inflating::begin(coding, peer, self.service, self.intake).ok_or(RequestFault::NoBudget)?,
         };
         let Inflating { inflate, plain, reserved, is_done, .. } = &mut **state.insert(begun);
         if *is_done {
-            return Ok(Progress::Done);
+            return Ok(InflateProgress::Done);
         }
         let grow = |bytes| {
             let granted = self.intake.reserve(peer, bytes);
@@ -327,7 +327,7 @@ impl<I: Intake> Serving<'_, I> {
         self.service.inflate_left = self.service.inflate_left.saturating_sub(done);
         match progress {
             Ok(progress) => {
-                *is_done = progress == Progress::Done;
+                *is_done = progress == InflateProgress::Done;
                 self.service.is_unfinished |= !*is_done;
                 Ok(progress)
             }
@@ -343,7 +343,7 @@ impl<I: Intake> Serving<'_, I> {
         text: &[u8],
         peer: Peer,
         state: &mut Option<Box<Transcoding>>,
-    ) -> Result<Progress, RequestFault> {
+    ) -> Result<InflateProgress, RequestFault> {
         let begun = match state.take() {
             Some(work) => work,
             None => Transcoding::begin(peer, self.service, self.intake).ok_or(RequestFault::NoBudget)?,
@@ -360,10 +360,10 @@ impl<I: Intake> Serving<'_, I> {
         let progress = transcoder.advance(text, protobuf, limit, slice, &mut grow);
         self.service.inflate_left = self.service.inflate_left.saturating_sub(transcoder.position() - before);
         match progress {
-            Ok(json_in::Progress::Done) => Ok(Progress::Done),
+            Ok(json_in::Progress::Done) => Ok(InflateProgress::Done),
             Ok(json_in::Progress::More) => {
                 self.service.is_unfinished = true;
-                Ok(Progress::More)
+                Ok(InflateProgress::More)
             }
             Err(fault) => Err(match fault.kind {
                 FaultKind::TooLarge => RequestFault::TooLarge { limit },

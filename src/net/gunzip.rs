@@ -129,7 +129,7 @@ fn head_bytes(input: &[u8]) -> Result<usize, InflateFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::members::{Progress, advance};
+    use super::super::members::{InflateProgress, advance};
     use super::*;
     use flate2::{Compression, GzBuilder, write::GzEncoder};
     use std::io::Write;
@@ -148,8 +148,8 @@ mod tests {
             let (mut state, mut output) = (Gunzip::default(), Vec::new());
             let sliced = loop {
                 match advance(&mut state, input, &mut output, limit, slice, |_| true) {
-                    Ok(Progress::More) => {}
-                    Ok(Progress::Done) => break Ok(output),
+                    Ok(InflateProgress::More) => {}
+                    Ok(InflateProgress::Done) => break Ok(output),
                     Err(fault) => break Err(fault),
                 }
             };
@@ -166,7 +166,8 @@ mod tests {
         grow: impl FnMut(usize) -> bool,
     ) -> Result<(), InflateFault> {
         state.begin();
-        advance(state, input, output, limit, usize::MAX, grow).map(|progress| assert_eq!(progress, Progress::Done))
+        advance(state, input, output, limit, usize::MAX, grow)
+            .map(|progress| assert_eq!(progress, InflateProgress::Done))
     }
 
     /// A slice ends near its size, whatever the input.
@@ -174,7 +175,7 @@ mod tests {
     fn slices_are_short() {
         let bomb = zip(&vec![0; 10_000_000]);
         let (mut state, mut output, mut slices) = (Gunzip::default(), Vec::new(), 0);
-        while advance(&mut state, &bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
+        while advance(&mut state, &bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == InflateProgress::More {
             slices += 1;
             assert!(output.len() <= slices * (100_000 + limits::GUNZIP_STEP_BYTES));
         }
@@ -250,7 +251,7 @@ mod tests {
         let body = hollow(10_000, &[b'x'; 40]);
         let (mut state, mut output, mut before) = (Gunzip::default(), Vec::new(), 0);
         let slice = limits::INFLATE_SLICE_BYTES;
-        while advance(&mut state, &body, &mut output, 1000, slice, |_| true).unwrap() == Progress::More {
+        while advance(&mut state, &body, &mut output, 1000, slice, |_| true).unwrap() == InflateProgress::More {
             assert!(state.at - before <= slice / limits::INFLATE_INPUT_WEIGHT + limits::INFLATE_INPUT_STEP_BYTES);
             before = state.at;
         }

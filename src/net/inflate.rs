@@ -3,7 +3,7 @@
 //! Does not know where bytes come from; `gunzip` and `unzstd` know the formats, `members` how a body is gone through.
 
 use super::gunzip::Gunzip;
-use super::members::{InflateFault, Members, Progress, advance};
+use super::members::{InflateFault, InflateProgress, Members, advance};
 use super::unzstd::Unzstd;
 use crate::limits::{INFLATE_STATE_BYTES, ZSTD_STATE_BYTES};
 
@@ -74,7 +74,7 @@ impl Inflate {
         limit: usize,
         slice: usize,
         grow: impl FnMut(usize) -> bool,
-    ) -> Result<Progress, InflateFault> {
+    ) -> Result<InflateProgress, InflateFault> {
         match self {
             Inflate::Gzip(state) => advance(state, input, output, limit, slice, grow),
             Inflate::Zstd(state) => advance(state, input, output, limit, slice, grow),

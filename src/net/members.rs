@@ -21,7 +21,7 @@ pub enum InflateFault {
 
 /// How far inflating came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum InflateProgress {
     /// All of it is out.
     Done,
     /// The slice is over, the body is not.
@@ -64,17 +64,17 @@ pub(super) fn advance(
     limit: usize,
     slice: usize,
     mut grow: impl FnMut(usize) -> bool,
-) -> Result<Progress, InflateFault> {
+) -> Result<InflateProgress, InflateFault> {
     let (begun_at, begun_with) = (state.position(), output.len());
     loop {
         if state.is_between() {
             if state.is_at_end(input) {
-                return Ok(Progress::Done);
+                return Ok(InflateProgress::Done);
             }
             state.begin_member(input, output.len())?;
         }
         if work(state.position() - begun_at, output.len() - begun_with) >= slice {
-            return Ok(Progress::More);
+            return Ok(InflateProgress::More);
         }
         if output.len() == output.capacity() {
             let more = GUNZIP_STEP_BYTES.max(output.len()).min(limit + 1 - output.len());

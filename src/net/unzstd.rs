@@ -90,7 +90,7 @@ impl Members for Unzstd {
 
 #[cfg(test)]
 mod tests {
-    use super::super::members::{Progress, advance};
+    use super::super::members::{InflateProgress, advance};
     use super::*;
     use std::io::Write;
 
@@ -104,8 +104,8 @@ mod tests {
             state.begin();
             loop {
                 match advance(state, input, &mut output, limit, slice, |_| true) {
-                    Ok(Progress::More) => {}
-                    Ok(Progress::Done) => break Ok(output),
+                    Ok(InflateProgress::More) => {}
+                    Ok(InflateProgress::Done) => break Ok(output),
                     Err(fault) => break Err(fault),
                 }
             }
@@ -150,7 +150,7 @@ mod tests {
         assert!(output.len() <= 1_000_000);
         let (mut output, mut slices) = (Vec::new(), 0);
         state.begin();
-        while advance(&mut state, &bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == Progress::More {
+        while advance(&mut state, &bomb, &mut output, 10_000_000, 100_000, |_| true).unwrap() == InflateProgress::More {
             slices += 1;
             assert!(output.len() <= slices * (100_000 + limits::GUNZIP_STEP_BYTES));
         }
@@ -181,7 +181,7 @@ mod tests {
         let body = hollow(80_000);
         let (mut state, mut output, mut before) = (Unzstd::new().unwrap(), Vec::new(), 0);
         let slice = limits::INFLATE_SLICE_BYTES;
-        while advance(&mut state, &body, &mut output, 1000, slice, |_| true).unwrap() == Progress::More {
+        while advance(&mut state, &body, &mut output, 1000, slice, |_| true).unwrap() == InflateProgress::More {
             assert!(state.at - before <= slice / limits::INFLATE_INPUT_WEIGHT + limits::INFLATE_INPUT_STEP_BYTES);
             before = state.at;
         }

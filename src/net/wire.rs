@@ -30,11 +30,11 @@ use crate::sync::spare;
 
 /// The read buffer that all wires of a shard share.
 #[derive(Clone)]
-pub struct Scratch(Rc<RefCell<Box<[u8]>>>);
+pub struct ReadScratch(Rc<RefCell<Box<[u8]>>>);
 
-impl Default for Scratch {
+impl Default for ReadScratch {
     fn default() -> Self {
-        Scratch(Rc::new(RefCell::new(vec![0; limits::READ_SCRATCH_BYTES].into_boxed_slice())))
+        ReadScratch(Rc::new(RefCell::new(vec![0; limits::READ_SCRATCH_BYTES].into_boxed_slice())))
     }
 }
 
@@ -68,7 +68,7 @@ pub enum Discarded {
 pub struct Wire<S> {
     socket: S,
     peer: Peer,
-    scratch: Scratch,
+    scratch: ReadScratch,
     readable: Cell<bool>,
     writable: Cell<bool>,
     end_announced: Cell<bool>,
@@ -89,7 +89,7 @@ pub struct Wire<S> {
 
 impl<S: Socket> Wire<S> {
     /// Wraps a connected, non-blocking socket.
-    pub fn new(socket: S, scratch: Scratch, peer: Peer) -> Self {
+    pub fn new(socket: S, scratch: ReadScratch, peer: Peer) -> Self {
         Wire {
             socket,
             peer,

@@ -5,7 +5,7 @@
 use crate::deliver::{DestinationRow, Sender};
 use crate::ledger::{self, Tally};
 use crate::sync::row::Row;
-use crate::telemetry::ledger::Ledger;
+use crate::telemetry::ledger::LedgerPage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -39,14 +39,14 @@ impl Account {
 
     /// The ledger's page.
     pub(super) fn json(&self, verified_open: Option<u64>) -> String {
-        Ledger { tally: &self.tally(), destinations: &self.destinations(), verified_open }.json()
+        LedgerPage { tally: &self.tally(), destinations: &self.destinations(), verified_open }.json()
     }
 
     /// Tells the ledger as it stands, unless that was done before.
     pub(super) fn tell_once(&self) {
         // ORDERING: a flag; publishes nothing
         if !self.told.load(Relaxed) {
-            Ledger { tally: &self.tally(), destinations: &self.destinations(), verified_open: None }.say();
+            LedgerPage { tally: &self.tally(), destinations: &self.destinations(), verified_open: None }.say();
         }
     }
 

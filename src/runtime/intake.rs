@@ -12,7 +12,7 @@ use crate::limits::{MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS};
 use crate::listen::{Exported, Intake};
 use crate::model::{Origin, Peer, Refusal};
 use crate::series::peers::Peers;
-use crate::telemetry::watch::Watch;
+use crate::telemetry::shard_stats::ShardStats;
 use std::sync::Arc;
 
 /// What the doors hand bodies to.
@@ -20,7 +20,7 @@ pub(super) struct ShardIntake {
     pub(super) shared: Arc<Shared>,
     pub(super) ingest: Ingest,
     pub(super) book: Book,
-    pub(super) watch: Watch,
+    pub(super) stats: ShardStats,
     /// Applied requests are recorded.
     pub(super) capture: Option<Tap>,
     /// How far ahead of our clock points may be dated, nanoseconds.
@@ -64,7 +64,7 @@ impl Intake for ShardIntake {
             part.spent_ns = spent_ns;
         }
         if end.is_some() {
-            self.watch.request(spent_ns);
+            self.stats.request(spent_ns);
         }
         if let (Some(tap), Some(Ok(_))) = (&self.capture, &end) {
             tap.record(origin, now.mono_ns, body);

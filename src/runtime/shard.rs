@@ -28,7 +28,7 @@ use crate::net::hops::Hops;
 use crate::net::network::{Network, Readiness};
 use crate::series::peers::Peers;
 use crate::sync::cut::{Due, Switch};
-use crate::telemetry::watch::Watch;
+use crate::telemetry::shard_stats::ShardStats;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -62,7 +62,7 @@ pub(super) struct Parts {
 pub(super) struct Seed {
     parts: Parts,
     book: Book,
-    watch: Watch,
+    stats: ShardStats,
 }
 
 /// Whether a shard goes on.
@@ -96,8 +96,8 @@ impl Seed {
     /// The shard, and what others see of it.
     pub(super) fn new(parts: Parts, directory: Directory) -> (Seed, Readings) {
         let (book, row) = Book::new();
-        let (watch, seen) = Watch::new();
-        (Seed { parts, book, watch }, Readings { ledger: row, watch: seen, directory })
+        let (stats, seen) = ShardStats::new();
+        (Seed { parts, book, stats }, Readings { ledger: row, stats: seen, directory })
     }
 
     /// The shard's number.
@@ -110,7 +110,7 @@ impl Seed {
     /// # Errors
     /// The network's own.
     pub(super) fn open<N: Network>(self, listeners: Vec<N::Listener>, network: N) -> io::Result<Shard<N>> {
-        let Seed { parts, book, watch } = self;
+        let Seed { parts, book, stats } = self;
         let options = listen::Options {
             max_body: parts.max_body,
             hops: Some(parts.hops),
@@ -130,7 +130,7 @@ impl Seed {
                 shared: parts.shared,
                 ingest: parts.ingest,
                 book,
-                watch,
+                stats,
                 capture: parts.capture,
                 future_ns: parts.future_ns,
                 peer,
@@ -260,7 +260,7 @@ impl<N: Network> Shard<N> {
                 self.intake.book.publish();
                 if work == Work::Done {
                     self.advance_held();
-                    self.intake.watch.live(self.owner.live() as u64);
+                    self.intake.stats.live(self.owner.live() as u64);
                     self.give_back.after_merge(self.shared.registry.bytes());
                     if self.shared.board.merge_done(self.number, cut.number) {
                         let _ = self.shared.control.wake();
@@ -298,8 +298,8 @@ impl<N: Network> Shard<N> {
         tally.note(Note::TurnsOver1Ms, u64::from(spent > 1_000_000));
         tally.note_max(Note::TurnMaxNs, spent);
         self.intake.book.publish();
-        self.intake.watch.turn(spent);
-        self.intake.watch.publish(self.doors.stats(), self.intake.ingest.routes() as u64);
+        self.intake.stats.turn(spent);
+        self.intake.stats.publish(self.doors.stats(), self.intake.ingest.routes() as u64);
         self.beat(now.mono_ns + spent);
     }
 

@@ -9,7 +9,7 @@ use crate::ledger;
 use crate::series::registry::Registry;
 use crate::sync::cut::CutBoard;
 use crate::sync::row::Row;
-use crate::telemetry::watch;
+use crate::telemetry::shard_stats;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
@@ -95,7 +95,7 @@ pub(super) struct Readings {
     /// Points counted.
     pub ledger: Arc<Row<{ ledger::WORDS }>>,
     /// What the loop and the doors count.
-    pub watch: Arc<Row<{ watch::WORDS }>>,
+    pub stats: Arc<Row<{ shard_stats::WORDS }>>,
     /// The series that the shard owns.
     pub directory: Directory,
 }

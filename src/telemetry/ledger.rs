@@ -7,7 +7,7 @@ use crate::model::{Door, Kind, Reject};
 use std::fmt::Write;
 
 /// Everything the page shows.
-pub struct Ledger<'a> {
+pub struct LedgerPage<'a> {
     /// The sum of all shards' rows.
     pub tally: &'a Tally,
     /// Destinations by name.
@@ -16,7 +16,7 @@ pub struct Ledger<'a> {
     pub verified_open: Option<u64>,
 }
 
-impl Ledger<'_> {
+impl LedgerPage<'_> {
     /// Every balance holds.
     pub fn balanced(&self) -> bool {
         self.tally.balanced() && self.destinations.iter().all(|(_, row)| row.balances())

@@ -1,7 +1,7 @@
 //! Catchment's own metrics, as a scrape page of the admin door.
 
-use super::watch::{BUCKETS, Seen};
-use crate::capture::Progress;
+use super::shard_stats::{BUCKETS, ShardSnapshot};
+use crate::capture::CaptureProgress;
 use crate::deliver::{DestinationRow, Dropped, StatsRow};
 use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
@@ -15,7 +15,7 @@ pub struct Facts {
     /// Rows of the ledger, by shard.
     pub tallies: Vec<Tally>,
     /// Loops and doors, by shard.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<ShardSnapshot>,
     /// Indexes, by shard.
     pub index: Vec<IndexStats>,
     /// Cell memory, by shard.
@@ -33,7 +33,7 @@ pub struct Facts {
     /// What scrape pages left out, joined or chose, by reason.
     pub page_cases: [u64; WarningReason::COUNT],
     /// The recording of requests, if there is one.
-    pub capture: Option<Progress>,
+    pub capture: Option<CaptureProgress>,
     /// Lines of the log that were dropped.
     pub log_dropped: u64,
     /// Resident bytes, if the system tells.
@@ -114,7 +114,7 @@ impl Facts {
             w.sample(name, &[], self.seen.iter().map(|seen| seen.connections()[i]).sum::<u64>());
         }
         w.family("catchment_floods_total", "Connections closed for flooding control frames", Type::Counter);
-        w.sample("catchment_floods_total", &[], self.seen.iter().map(Seen::floods).sum::<u64>());
+        w.sample("catchment_floods_total", &[], self.seen.iter().map(ShardSnapshot::floods).sum::<u64>());
         let names = [
             ("catchment_streams_total", "HTTP/2 streams opened"),
             ("catchment_body_bytes_total", "Bytes of bodies as they came"),
@@ -128,13 +128,13 @@ impl Facts {
     }
 
     fn shards(&self, w: &mut Writer<'_>) {
-        type Read = fn(&Seen) -> (&[u64], u64, u64);
+        type Read = fn(&ShardSnapshot) -> (&[u64], u64, u64);
         let histograms: [(&str, &str, Read); 2] = [
-            ("catchment_request_seconds", "Time from a whole body to its answer", Seen::request_times),
+            ("catchment_request_seconds", "Time from a whole body to its answer", ShardSnapshot::request_times),
             (
                 "catchment_loop_turn_seconds",
                 "Time of one turn of a shard's event loop, waiting not counted",
-                Seen::turns,
+                ShardSnapshot::turns,
             ),
         ];
         for (name, help, read) in histograms {
@@ -193,9 +193,9 @@ impl Facts {
         for (shard, bytes) in self.slab_bytes.iter().enumerate() {
             w.sample("catchment_cell_bytes", &[("shard", &shard.to_string())], *bytes as u64);
         }
-        let families: [(&str, &str, fn(&Seen) -> u64); 2] = [
-            ("catchment_series_owned", "Series that this shard merges", Seen::live),
-            ("catchment_routes", "Routes in this shard's own memory", Seen::routes),
+        let families: [(&str, &str, fn(&ShardSnapshot) -> u64); 2] = [
+            ("catchment_series_owned", "Series that this shard merges", ShardSnapshot::live),
+            ("catchment_routes", "Routes in this shard's own memory", ShardSnapshot::routes),
         ];
         for (name, help, read) in families {
             w.family(name, help, Type::Gauge);
@@ -278,7 +278,7 @@ impl Facts {
             w.family(name, help, Type::Gauge);
             w.sample(name, &[], value as u64);
         }
-        if let Some(Progress { requests, dropped, runs }) = self.capture {
+        if let Some(CaptureProgress { requests, dropped, runs }) = self.capture {
             for (name, help, kind, value) in [
                 ("catchment_capture_requests_total", "Requests in the capture", Type::Counter, requests),
                 (

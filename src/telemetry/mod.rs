@@ -6,4 +6,4 @@ pub mod ledger;
 #[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]
-pub mod watch;
+pub mod shard_stats;

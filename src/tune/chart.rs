@@ -2,7 +2,7 @@
 //!
 //! A picture is a list of strokes, discs and texts; `svg` and `png` draw the same list.
 
-use super::report::{Report, human, rows};
+use super::report::{TuneReport, human, rows};
 use std::fmt::Write;
 
 pub(super) const WIDTH: usize = 720;
@@ -25,14 +25,14 @@ pub(super) enum Anchor {
     End,
 }
 
-pub(super) enum Part {
+pub(super) enum ChartPart {
     Line { from: (f64, f64), to: (f64, f64), width: f64, colour: [u8; 3] },
     Disc { at: (f64, f64), radius: f64, colour: [u8; 3] },
     Text { at: (f64, f64), anchor: Anchor, colour: [u8; 3], words: String },
 }
 
 /// Draws a report.
-pub(super) fn draw(report: &Report) -> Vec<Part> {
+pub(super) fn draw(report: &TuneReport) -> Vec<ChartPart> {
     let rows = rows(&report.rounds);
     let most = rows.iter().map(|row| row.shards).max().unwrap_or(1);
     let one = rows.first().map_or(0.0, |row| row.points_per_s / row.shards as f64);
@@ -48,30 +48,30 @@ pub(super) fn draw(report: &Report) -> Vec<Part> {
     };
     let y = |rate: f64| BOTTOM - (BOTTOM - TOP) * rate / top;
     let mut parts = Vec::new();
-    let text = |at, anchor, colour, words: &str| Part::Text { at, anchor, colour, words: words.to_owned() };
+    let text = |at, anchor, colour, words: &str| ChartPart::Text { at, anchor, colour, words: words.to_owned() };
     parts.push(text((24.0, 30.0), Anchor::Start, INK, "Throughput by number of shards"));
     parts.push(text((24.0, 52.0), Anchor::Start, GREY, &format!("{}; {}", report.traffic, report.source)));
     for i in 0..=(top / step).round() as usize {
         let rate = i as f64 * step;
-        parts.push(Part::Line { from: (LEFT, y(rate)), to: (RIGHT, y(rate)), width: 1.0, colour: PALE });
+        parts.push(ChartPart::Line { from: (LEFT, y(rate)), to: (RIGHT, y(rate)), width: 1.0, colour: PALE });
         parts.push(text((LEFT - 10.0, y(rate) + 5.0), Anchor::End, GREY, &human(rate)));
     }
     // ideal: as far as it stays in the picture
     let end = (top / one.max(f64::MIN_POSITIVE)).min(most as f64);
-    parts.push(Part::Line { from: (x(1.0), y(one)), to: (x(end), y(one * end)), width: 1.5, colour: GREY });
+    parts.push(ChartPart::Line { from: (x(1.0), y(one)), to: (x(end), y(one * end)), width: 1.5, colour: GREY });
     for pair in rows.windows(2) {
         let at = |i: usize| (x(pair[i].shards as f64), y(pair[i].points_per_s));
-        parts.push(Part::Line { from: at(0), to: at(1), width: 2.5, colour: BLUE });
+        parts.push(ChartPart::Line { from: at(0), to: at(1), width: 2.5, colour: BLUE });
     }
     for round in &report.rounds {
-        parts.push(Part::Disc { at: (x(round.shards as f64), y(round.points_per_s)), radius: 2.5, colour: GREY });
+        parts.push(ChartPart::Disc { at: (x(round.shards as f64), y(round.points_per_s)), radius: 2.5, colour: GREY });
     }
     let mut last = f64::MIN;
     for row in &rows {
         let chosen = row.shards == report.recommended;
         let at = (x(row.shards as f64), y(row.points_per_s));
         let (radius, colour) = if chosen { (6.0, RED) } else { (4.0, BLUE) };
-        parts.push(Part::Disc { at, radius, colour });
+        parts.push(ChartPart::Disc { at, radius, colour });
         // labels that would run into each other are left out, never that of the recommended count
         if chosen || at.0 - last > 44.0 {
             last = at.0;
@@ -98,7 +98,7 @@ fn nice(least: f64) -> f64 {
 }
 
 /// As SVG.
-pub(super) fn svg(parts: &[Part]) -> String {
+pub(super) fn svg(parts: &[ChartPart]) -> String {
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
@@ -106,7 +106,7 @@ pub(super) fn svg(parts: &[Part]) -> String {
     );
     for part in parts {
         let _ = match part {
-            Part::Line { from, to, width, colour } => writeln!(
+            ChartPart::Line { from, to, width, colour } => writeln!(
                 out,
                 "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{}\" stroke-width=\"{width}\"/>",
                 from.0,
@@ -115,14 +115,14 @@ pub(super) fn svg(parts: &[Part]) -> String {
                 to.1,
                 hex(*colour)
             ),
-            Part::Disc { at, radius, colour } => writeln!(
+            ChartPart::Disc { at, radius, colour } => writeln!(
                 out,
                 "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{}\"/>",
                 at.0,
                 at.1,
                 hex(*colour)
             ),
-            Part::Text { at, anchor, colour, words } => {
+            ChartPart::Text { at, anchor, colour, words } => {
                 let anchor = match anchor {
                     Anchor::Start => "start",
                     Anchor::Middle => "middle",

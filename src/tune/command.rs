@@ -2,8 +2,8 @@
 
 use super::child::Folder;
 use super::machine::Machine;
-use super::options::{Options, Plan, Source};
-use super::report::{Report, Round, human, recommend};
+use super::options::{Options, PointSource, TunePlan};
+use super::report::{Round, TuneReport, human, recommend};
 use super::stop::Stop;
 use super::{chart, memory, png, scaling, sockets, stdout, stored, worker};
 use std::io::{IsTerminal, Write};
@@ -30,7 +30,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
         crate::log::tell(format_args!("catchment: {note}"));
     }
     let mut meter = Meter { plan: &plan, folder: &folder, stop: &stop, rounds: Vec::new(), capture: None };
-    if source == Source::Memory {
+    if source == PointSource::Memory {
         meter.capture = Some(memory::recording(&plan, &folder, "recording", &stop)?);
     }
     let max = plan.max(source);
@@ -38,12 +38,12 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let near = neighbours(recommend(&meter.rounds).0, max, &meter.counts());
     meter.measure(&near)?;
     let (recommended, why) = recommend(&meter.rounds);
-    let why = if source == Source::Sockets && recommended == max && max < plan.cores.len() {
+    let why = if source == PointSource::Sockets && recommended == max && max < plan.cores.len() {
         format!("{why}; more could not be measured here, as the generator needs the other cores")
     } else {
         why
     };
-    let report = Report {
+    let report = TuneReport {
         machine: Machine::here(),
         source: source.label().into(),
         traffic: plan.traffic(),
@@ -61,7 +61,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
 }
 
 struct Meter<'a> {
-    plan: &'a Plan,
+    plan: &'a TunePlan,
     folder: &'a Folder,
     stop: &'a Stop,
     rounds: Vec<Round>,
@@ -118,7 +118,7 @@ pub(super) fn neighbours(knee: usize, max: usize, measured: &[usize]) -> Vec<usi
     counts
 }
 
-fn write_chart(report: &Report, path: &Path) -> Result<(), String> {
+fn write_chart(report: &TuneReport, path: &Path) -> Result<(), String> {
     let picture = chart::draw(report);
     let bytes = match path.extension().and_then(|e| e.to_str()) {
         Some("svg") => chart::svg(&picture).into_bytes(),

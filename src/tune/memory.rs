@@ -4,7 +4,7 @@
 //! n-th request, as if clients were spread evenly.
 
 use super::child::{Child, Folder};
-use super::options::Plan;
+use super::options::TunePlan;
 use super::report::Round;
 use super::server::server_arguments;
 use super::stop::Stop;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a round's process is asked to do.
-pub(super) struct Job<'a> {
+pub(super) struct ReplayJob<'a> {
     pub capture: &'a Path,
     /// The core of each shard.
     pub cores: &'a [usize],
@@ -27,7 +27,7 @@ pub(super) struct Job<'a> {
 
 /// Requests to replay: those of `--capture`, or a recording of the generator's, made over the real door, in a file of this
 /// name.
-pub(super) fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -> Result<PathBuf, String> {
+pub(super) fn recording(plan: &TunePlan, folder: &Folder, name: &str, stop: &Stop) -> Result<PathBuf, String> {
     if let Some(path) = &plan.capture {
         return Ok(path.clone());
     }
@@ -54,10 +54,10 @@ pub(super) fn recording(plan: &Plan, folder: &Folder, name: &str, stop: &Stop) -
 }
 
 /// One round of so many shards.
-pub(super) fn round(plan: &Plan, capture: &Path, shards: usize, stop: &Stop) -> Result<Round, String> {
+pub(super) fn round(plan: &TunePlan, capture: &Path, shards: usize, stop: &Stop) -> Result<Round, String> {
     // more shards than cores take turns on them
     let cores: Vec<usize> = (0..shards).map(|shard| plan.cores[shard % plan.cores.len()]).collect();
-    let job = Job { capture, cores: &cores, parts: shards, first: 0, duration: plan.duration };
+    let job = ReplayJob { capture, cores: &cores, parts: shards, first: 0, duration: plan.duration };
     let measured = run(&job, &plan.cores, stop)?;
     Ok(Round {
         shards,
@@ -70,12 +70,12 @@ pub(super) fn round(plan: &Plan, capture: &Path, shards: usize, stop: &Stop) -> 
 }
 
 /// Runs a job in a child.
-pub(super) fn run(job: &Job<'_>, cores: &[usize], stop: &Stop) -> Result<Measured, String> {
+pub(super) fn run(job: &ReplayJob<'_>, cores: &[usize], stop: &Stop) -> Result<Measured, String> {
     answer(start(job, cores)?, job.duration, stop)
 }
 
 /// Starts a job in a child.
-pub(super) fn start(job: &Job<'_>, cores: &[usize]) -> Result<Child, String> {
+pub(super) fn start(job: &ReplayJob<'_>, cores: &[usize]) -> Result<Child, String> {
     let work = json!({ "capture": job.capture, "cores": job.cores, "parts": job.parts, "first": job.first,
         "ms": job.duration.as_millis() as u64 });
     Child::start("the replay", &["tune".to_owned(), "--worker".into(), work.to_string()], cores)

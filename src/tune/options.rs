@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Where points come from while a round is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Source {
+pub enum PointSource {
     /// Sockets where server and generator can have cores of their own, else memory.
     Auto,
     /// The real server, and the generator on the other cores.
@@ -20,13 +20,13 @@ pub enum Source {
     Memory,
 }
 
-impl Source {
+impl PointSource {
     /// How a report calls it.
     pub const fn label(self) -> &'static str {
         match self {
-            Source::Auto => "auto",
-            Source::Sockets => "sockets",
-            Source::Memory => "in process",
+            PointSource::Auto => "auto",
+            PointSource::Sockets => "sockets",
+            PointSource::Memory => "in process",
         }
     }
 }
@@ -50,8 +50,8 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     pub duration: String,
     /// Where points come from
-    #[arg(long, value_enum, default_value_t = Source::Auto)]
-    pub source: Source,
+    #[arg(long, value_enum, default_value_t = PointSource::Auto)]
+    pub source: PointSource,
     /// Your own traffic: requests recorded by `catchment run --capture FILE`
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
@@ -92,11 +92,11 @@ Close what else runs on the machine first. Exit codes: 0 measured; 1 a failure, 
 
 /// Settled options.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct TunePlan {
     max: Option<usize>,
     pub rounds: usize,
     pub duration: Duration,
-    source: Source,
+    source: PointSource,
     pub capture: Option<PathBuf>,
     pub preset: Option<Preset>,
     pub series: Option<usize>,
@@ -130,7 +130,7 @@ impl Options {
     }
 
     /// Checks every flag.
-    pub fn settle(&self) -> Result<Plan, String> {
+    pub fn settle(&self) -> Result<TunePlan, String> {
         if let Some(max) = self.max.filter(|max| !(1..=SHARDS_MAX).contains(max)) {
             return Err(format!("--max {max}: give a number from 1 to {SHARDS_MAX}"));
         }
@@ -151,7 +151,7 @@ impl Options {
             }
         }
         let cores = machine::cores();
-        if let (Some(max), Source::Sockets) = (self.max, self.source)
+        if let (Some(max), PointSource::Sockets) = (self.max, self.source)
             && max >= cores.len()
         {
             return Err(format!(
@@ -160,10 +160,10 @@ impl Options {
                 cores.len()
             ));
         }
-        if self.source == Source::Sockets && cores.len() < 2 {
+        if self.source == PointSource::Sockets && cores.len() < 2 {
             return Err("--source sockets: the generator needs a core of its own, and there is one; use memory".into());
         }
-        let plan = Plan {
+        let plan = TunePlan {
             max: self.max,
             rounds: self.rounds,
             duration,
@@ -196,34 +196,34 @@ fn check_capture(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-impl Plan {
+impl TunePlan {
     /// The source to use, and what to say about it. A generator core outruns a shard, and no more than one.
-    pub fn source(&self) -> (Source, Option<String>) {
+    pub fn source(&self) -> (PointSource, Option<String>) {
         let (cores, half) = (self.cores.len(), self.cores.len() / 2);
         let wanted = self.max.unwrap_or(if cores < 4 { cores } else { half });
         match self.source {
-            Source::Auto if wanted <= half => (Source::Sockets, None),
-            Source::Auto => {
+            PointSource::Auto if wanted <= half => (PointSource::Sockets, None),
+            PointSource::Auto => {
                 let note = format!(
                     "{cores} cores are too few for a server of up to {wanted} shards and a generator that outruns it: \
                      recorded requests are replayed inside one process instead, without sockets and kernel"
                 );
-                (Source::Memory, Some(note))
+                (PointSource::Memory, Some(note))
             }
             source => (source, None),
         }
     }
 
     /// What a measurement from this source leaves out of the traffic that was asked for.
-    pub fn left_out(&self, source: Source) -> Option<&'static str> {
+    pub fn left_out(&self, source: PointSource) -> Option<&'static str> {
         let churns = self.preset == Some(Preset::Churn);
-        (churns && source == Source::Memory)
+        (churns && source == PointSource::Memory)
             .then_some("one export is recorded and replayed: series that come and go are measured over sockets only")
     }
 
     /// Most shards to try.
-    pub fn max(&self, source: Source) -> usize {
-        let most = if source == Source::Sockets { (self.cores.len() / 2).max(1) } else { self.cores.len() };
+    pub fn max(&self, source: PointSource) -> usize {
+        let most = if source == PointSource::Sockets { (self.cores.len() / 2).max(1) } else { self.cores.len() };
         self.max.unwrap_or(most).min(SHARDS_MAX)
     }
 

@@ -1,6 +1,6 @@
 //! The chart as PNG: a small canvas, glyphs of a rasterised font, and the four chunks that a PNG needs (RFC 2083).
 
-use super::chart::{Anchor, HEIGHT, Part, WIDTH};
+use super::chart::{Anchor, ChartPart, HEIGHT, WIDTH};
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster};
 use std::io::Write;
@@ -71,18 +71,18 @@ impl Canvas {
 }
 
 /// Draws and encodes.
-pub(super) fn png(parts: &[Part]) -> Vec<u8> {
+pub(super) fn png(parts: &[ChartPart]) -> Vec<u8> {
     let mut canvas = Canvas { pixels: vec![255; W * H * 3] };
     let scale = |(x, y): (f64, f64)| (x * SCALE as f64, y * SCALE as f64);
     for part in parts {
         match part {
-            Part::Line { from, to, width, colour } => {
+            ChartPart::Line { from, to, width, colour } => {
                 canvas.capsule(scale(*from), scale(*to), width * SCALE as f64 / 2.0, *colour);
             }
-            Part::Disc { at, radius, colour } => {
+            ChartPart::Disc { at, radius, colour } => {
                 canvas.capsule(scale(*at), scale(*at), radius * SCALE as f64, *colour);
             }
-            Part::Text { at, anchor, colour, words } => canvas.text(scale(*at), *anchor, *colour, words),
+            ChartPart::Text { at, anchor, colour, words } => canvas.text(scale(*at), *anchor, *colour, words),
         }
     }
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());

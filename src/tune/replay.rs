@@ -2,7 +2,7 @@
 //!
 //! One thread for each core it has: it writes a request to every connection of its own, then reads every answer.
 
-use super::seen::Seen;
+use super::seen::ClientsSeen;
 use super::stop::Stop;
 use super::{machine, times};
 use crate::capture;
@@ -47,7 +47,7 @@ impl Clients {
     }
 
     /// Sends everything over and over for `duration`, and once at least.
-    pub(super) fn run(&self, address: &str, duration: Duration, stop: &Stop) -> Result<Seen, String> {
+    pub(super) fn run(&self, address: &str, duration: Duration, stop: &Stop) -> Result<ClientsSeen, String> {
         let threads = self.cores.len();
         let each = self.connections.div_ceil(threads);
         let results: Vec<_> = std::thread::scope(|scope| {
@@ -59,7 +59,7 @@ impl Clients {
             let running: Vec<_> = self.cores.iter().enumerate().map(start).collect();
             running.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
-        let mut seen = Seen { acknowledged: 0, points_per_s: 0.0, p99_us: 0.0, generator_limited: true };
+        let mut seen = ClientsSeen { acknowledged: 0, points_per_s: 0.0, p99_us: 0.0, generator_limited: true };
         for result in results {
             let one = result.map_err(|_| "a client panicked".to_owned())??;
             seen.acknowledged += one.acknowledged;
@@ -78,7 +78,7 @@ fn client(
     address: &str,
     duration: Duration,
     stop: &Stop,
-) -> Result<Seen, String> {
+) -> Result<ClientsSeen, String> {
     machine::confine(&[core])?;
     let failed = |error: std::io::Error| format!("replay to {address}: {error}");
     let open = || -> std::io::Result<BufReader<TcpStream>> {
@@ -120,7 +120,7 @@ fn client(
     }
     let wall = begun.elapsed().as_secs_f64().max(1e-9);
     let busy = (machine::thread_cpu_ns() - cpu) as f64 / 1e9 / wall;
-    Ok(Seen {
+    Ok(ClientsSeen {
         acknowledged,
         points_per_s: acknowledged as f64 / wall,
         p99_us: latencies.quantile_ns(0.99) as f64 / 1e3,

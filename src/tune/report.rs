@@ -26,7 +26,7 @@ pub struct Round {
 
 /// Everything there is to say.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct TuneReport {
     pub(super) machine: Machine,
     pub(super) source: String,
     pub(super) traffic: String,
@@ -37,7 +37,7 @@ pub struct Report {
 }
 
 /// The medians of a count's rounds.
-pub(super) struct Row {
+pub(super) struct ReportRow {
     pub shards: usize,
     pub points_per_s: f64,
     pub cpu: f64,
@@ -56,7 +56,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// One row a count, fewest shards first. Efficiency: throughput of a shard, of what one shard alone has.
-pub(super) fn rows(rounds: &[Round]) -> Vec<Row> {
+pub(super) fn rows(rounds: &[Round]) -> Vec<ReportRow> {
     let mut counts: Vec<usize> = rounds.iter().map(|round| round.shards).collect();
     counts.sort_unstable();
     counts.dedup();
@@ -65,7 +65,7 @@ pub(super) fn rows(rounds: &[Round]) -> Vec<Row> {
         let mine = || rounds.iter().filter(move |round| round.shards == shards);
         let points_per_s = median(mine().map(|round| round.points_per_s));
         let p99: Vec<f64> = mine().filter_map(|round| round.p99_us).collect();
-        Row {
+        ReportRow {
             shards,
             points_per_s,
             cpu: median(mine().map(|round| round.cpu_s_per_million_points)),
@@ -120,7 +120,7 @@ fn shards(n: usize) -> String {
     format!("{n} {}", if n == 1 { "shard" } else { "shards" })
 }
 
-impl Report {
+impl TuneReport {
     /// For people.
     pub fn table(&self) -> String {
         let Machine { processor, cores } = &self.machine;

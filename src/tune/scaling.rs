@@ -5,8 +5,8 @@
 //! alone, and two of plain arithmetic, which share nothing.
 
 use super::child::{Child, Folder};
-use super::memory::{self, Job};
-use super::options::Plan;
+use super::memory::{self, ReplayJob};
+use super::options::TunePlan;
 use super::report::{human, median};
 use super::stop::Stop;
 use crate::capture;
@@ -18,7 +18,7 @@ use std::path::Path;
 const HOT_SERIES: usize = 100;
 
 /// Measures, and says it in words.
-pub(super) fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<String, String> {
+pub(super) fn measure(plan: &TunePlan, folder: &Folder, stop: &Stop) -> Result<String, String> {
     let [a, b, ..] = plan.cores[..] else { return Err("--scaling needs two cores".into()) };
     let whole = memory::recording(plan, folder, "whole", stop)?;
     if capture::read(&whole)?.requests.len() < 2 {
@@ -30,7 +30,7 @@ pub(super) fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<Strin
     (hot.capture, hot.preset, hot.series) = (None, None, Some(HOT_SERIES));
     let hot = memory::recording(&hot, folder, "hot", stop)?;
     let start = |capture: &Path, parts, cores: &[usize], first| {
-        memory::start(&Job { capture, cores, parts, first, duration: plan.duration }, &plan.cores)
+        memory::start(&ReplayJob { capture, cores, parts, first, duration: plan.duration }, &plan.cores)
     };
     let rate = |child| memory::answer(child, plan.duration, stop).map(|measured| measured.points_per_s);
     // rates of each round: the mean of either core alone, and both together
@@ -68,7 +68,7 @@ pub(super) fn measure(plan: &Plan, folder: &Folder, stop: &Stop) -> Result<Strin
 }
 
 /// Steps per second of one process on each core at the same time, added up.
-fn spin(cores: &[usize], plan: &Plan, stop: &Stop) -> Result<f64, String> {
+fn spin(cores: &[usize], plan: &TunePlan, stop: &Stop) -> Result<f64, String> {
     let start = |core: &usize| {
         let work = json!({ "cores": [core], "ms": plan.duration.as_millis() as u64 }).to_string();
         Child::start("the arithmetic", &["tune".to_owned(), "--worker".into(), work], &[*core])

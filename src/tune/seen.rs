@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 /// What the clients of a round saw.
-pub(super) struct Seen {
+pub(super) struct ClientsSeen {
     pub acknowledged: u64,
     pub points_per_s: f64,
     pub p99_us: f64,
     pub generator_limited: bool,
 }
 
-impl Seen {
+impl ClientsSeen {
     /// Adds what one generator says; latency is that of the slowest one.
     pub(super) fn add(&mut self, answer: &Value) -> Result<(), String> {
         let number =

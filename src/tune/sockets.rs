@@ -4,9 +4,9 @@
 //! name would send them; other kinds have resources of their own. For a capture the replayer takes their place.
 
 use super::child::{Child, Folder};
-use super::options::Plan;
+use super::options::TunePlan;
 use super::report::Round;
-use super::seen::Seen;
+use super::seen::ClientsSeen;
 use super::server::{INTERVAL, server_arguments};
 use super::stop::Stop;
 use super::{machine, replay};
@@ -14,7 +14,7 @@ use crate::limits::TUNE_CONNECTIONS_PER_SHARD;
 use std::time::Duration;
 
 /// Starts a server, warms it up, measures.
-pub(super) fn round(plan: &Plan, folder: &Folder, shards: usize, stop: &Stop) -> Result<Round, String> {
+pub(super) fn round(plan: &TunePlan, folder: &Folder, shards: usize, stop: &Stop) -> Result<Round, String> {
     let (own, others) = plan.cores.split_at(shards);
     let generators = &others[..others.len().min(shards)];
     let ports = folder.path("ports");
@@ -53,13 +53,13 @@ pub(super) fn round(plan: &Plan, folder: &Folder, shards: usize, stop: &Stop) ->
 }
 
 fn load(
-    plan: &Plan,
+    plan: &TunePlan,
     endpoint: &str,
     cores: &[usize],
     shards: usize,
     more: &[String],
     stop: &Stop,
-) -> Result<Seen, String> {
+) -> Result<ClientsSeen, String> {
     let connections = (shards * TUNE_CONNECTIONS_PER_SHARD).div_ceil(cores.len());
     let start = |(number, core): (usize, &usize)| {
         let mut arguments: Vec<String> = ["load", "--json", "--endpoint", endpoint].map(String::from).into();
@@ -69,7 +69,7 @@ fn load(
         Child::start("the generator", &arguments, &[*core])
     };
     let children = cores.iter().enumerate().map(start).collect::<Result<Vec<_>, _>>()?;
-    let mut seen = Seen { acknowledged: 0, points_per_s: 0.0, p99_us: 0.0, generator_limited: true };
+    let mut seen = ClientsSeen { acknowledged: 0, points_per_s: 0.0, p99_us: 0.0, generator_limited: true };
     for child in children {
         seen.add(&child.answer(plan.duration, stop)?)?;
     }

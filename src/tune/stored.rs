@@ -4,7 +4,7 @@
 //! what a server does depends on nothing that its command line does not name.
 
 use super::machine::Machine;
-use super::report::Report;
+use super::report::TuneReport;
 use crate::limits::{SHARDS_MAX, TUNING_FILE_BYTES_MAX};
 use crate::problem::{Flaw, Problem};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Writes it, whole or not at all.
-pub(super) fn save(report: &Report, path: &Path) -> Result<(), String> {
+pub(super) fn save(report: &TuneReport, path: &Path) -> Result<(), String> {
     let text = report.json() + "\n";
     let told = |error| format!("--save {}: {}", path.display(), crate::files::unwritten(path, &error));
     crate::files::replace(path, text.as_bytes()).map_err(told)

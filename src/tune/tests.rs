@@ -2,8 +2,8 @@
 
 use super::command::{neighbours, powers};
 use super::machine::Machine;
-use super::options::{Options, Source};
-use super::report::{Report, Round, recommend};
+use super::options::{Options, PointSource};
+use super::report::{Round, TuneReport, recommend};
 use super::{chart, png, times};
 use clap::Parser;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn round(shards: usize, million: f64) -> Round {
 }
 
 /// Three rounds of each count as they were recorded on an eight-core machine: 4 shards reach 97 % of what 8 do.
-fn report() -> Report {
+fn report() -> TuneReport {
     let mut rounds = Vec::new();
     for noise in [0.98, 1.0, 1.03] {
         for (shards, million) in [(1, 5.0), (2, 9.6), (4, 17.2), (8, 17.7)] {
@@ -32,7 +32,7 @@ fn report() -> Report {
         rounds.push(Round { generator_limited: true, ..round(6, 17.5 * noise) });
     }
     let (recommended, why) = recommend(&rounds);
-    Report {
+    TuneReport {
         machine: Machine { processor: "Example 9000 <8 cores>".into(), cores: 16 },
         source: "sockets".into(),
         traffic: "preset gateway".into(),
@@ -60,8 +60,8 @@ fn the_report_of_recorded_rounds_is_golden() {
     golden("tune.txt", &report.table());
     golden("tune.json", &(report.json() + "\n"));
     golden("tune.svg", &chart::svg(&chart::draw(&report)));
-    let in_process = Report {
-        source: Source::Memory.label().into(),
+    let in_process = TuneReport {
+        source: PointSource::Memory.label().into(),
         note: Some("too few cores".into()),
         rounds: report.rounds.iter().map(|round| Round { p99_us: None, ..round.clone() }).collect(),
         ..report

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use catchment::clock::Now;
 use catchment::limits;
 use catchment::listen;
-use catchment::listen::pages::{Abort, Body, Options, Page, PageServer, PageStream, Pages};
+use catchment::listen::pages::{Abort, Options, PageBody, PageMaker, PageResponse, PageServer, PageStream};
 
 struct Count {
     left: usize,
@@ -32,18 +32,18 @@ impl PageStream for Count {
 
 struct Stub(Arc<AtomicUsize>);
 
-impl Pages for Stub {
-    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page {
-        let stream = |left, abort_at| Body::Stream(Box::new(Count { left, abort_at, pulled: Arc::clone(&self.0) }));
+impl PageMaker for Stub {
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse {
+        let stream = |left, abort_at| PageBody::Stream(Box::new(Count { left, abort_at, pulled: Arc::clone(&self.0) }));
         let (status, body) = match path {
-            _ if !matches!(method, "GET" | "HEAD") => (405, Body::Full(Bytes::from_static(b"only GET"))),
+            _ if !matches!(method, "GET" | "HEAD") => (405, PageBody::Full(Bytes::from_static(b"only GET"))),
             "/stream" => (200, stream(query.parse().unwrap(), usize::MAX)),
             "/abort" => (200, stream(1_000, 500)),
-            "/" => (200, Body::Full(format!("{door} {method} {query} {accept}").into())),
-            "/busy" => (503, Body::Full(Bytes::from_static(b"busy"))),
-            _ => (404, Body::Full(Bytes::new())),
+            "/" => (200, PageBody::Full(format!("{door} {method} {query} {accept}").into())),
+            "/busy" => (503, PageBody::Full(Bytes::from_static(b"busy"))),
+            _ => (404, PageBody::Full(Bytes::new())),
         };
-        Page { status, content_type: "text/plain", body }
+        PageResponse { status, content_type: "text/plain", body }
     }
 }
 

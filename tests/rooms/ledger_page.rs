@@ -3,7 +3,7 @@
 use catchment::deliver::DestinationRow;
 use catchment::ledger::{Effect, Tally};
 use catchment::model::{Door, Kind, Reject};
-use catchment::telemetry::ledger::Ledger;
+use catchment::telemetry::ledger::LedgerPage;
 
 fn tally() -> Tally {
     let mut tally = Tally::default();
@@ -17,7 +17,7 @@ fn tally() -> Tally {
 }
 
 fn balanced(tally: &Tally, destinations: &[(String, DestinationRow)]) -> bool {
-    let ledger = Ledger { tally, destinations, verified_open: None };
+    let ledger = LedgerPage { tally, destinations, verified_open: None };
     let json: serde_json::Value = serde_json::from_str(&ledger.json()).unwrap();
     let says = json["balanced"].as_bool().unwrap();
     assert_eq!(ledger.balanced(), says);

@@ -58,7 +58,7 @@ pub(super) struct Parts<'a> {
     pub sender: Sender,
     pub started: Now,
     pub memory: Memory,
-    pub capture: Option<capture::Watch>,
+    pub capture: Option<capture::CaptureWatch>,
     /// What is followed: once in a process.
     pub signals: Option<signal_hook::iterator::Signals>,
 }

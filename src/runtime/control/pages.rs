@@ -7,14 +7,14 @@ use super::scrapes::Scrapes;
 use super::verify::Turn;
 use crate::capture;
 use crate::deliver::Sender;
-use crate::listen::pages::{Body, Page, Pages};
+use crate::listen::pages::{PageBody, PageMaker, PageResponse};
 use crate::runtime::account::Account;
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::clock;
 use crate::runtime::losses::{AtDoors, REFUSALS};
 use crate::runtime::shared::{Readings, Shared};
 use crate::telemetry::metrics::Facts;
-use crate::telemetry::watch::Seen;
+use crate::telemetry::shard_stats::ShardSnapshot;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -38,7 +38,7 @@ pub(super) struct StatusPages {
     pub connections: usize,
     /// What bodies may take.
     pub bodies_bytes_max: usize,
-    pub capture: Option<capture::Watch>,
+    pub capture: Option<capture::CaptureWatch>,
     /// A signal has come: whoever balances load should send nothing more.
     pub stopping: bool,
 }
@@ -55,8 +55,8 @@ impl StatusPages {
         })
     }
 
-    fn seen(&self) -> impl Iterator<Item = Seen> {
-        self.shards.iter().map(|shard| Seen::read(&shard.watch))
+    fn seen(&self) -> impl Iterator<Item = ShardSnapshot> {
+        self.shards.iter().map(|shard| ShardSnapshot::read(&shard.stats))
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -79,7 +79,7 @@ impl StatusPages {
             cuts: (self.cuts.published, self.cuts.postponed, self.cuts.skipped),
             scrapes: (scrapes.begun, scrapes.superseded, scrapes.refused),
             page_cases: scrapes.left_out,
-            capture: self.capture.as_ref().map(capture::Watch::read),
+            capture: self.capture.as_ref().map(capture::CaptureWatch::read),
             log_dropped: crate::log::dropped(),
             resident: clock::resident(),
             uptime: (clock::mono() - self.started_ns) as f64 * 1e-9,
@@ -94,7 +94,7 @@ impl StatusPages {
         beats.filter(|(_, beat)| late(beat.load(Relaxed))).map(|(shard, _)| shard).collect()
     }
 
-    pub(super) fn ready(&self, now: u64) -> Page {
+    pub(super) fn ready(&self, now: u64) -> PageResponse {
         if self.stopping {
             return text(503, "not ready: stopping\n".into());
         }
@@ -104,27 +104,27 @@ impl StatusPages {
         }
     }
 
-    fn scrape(&self, accept: &str) -> Page {
+    fn scrape(&self, accept: &str) -> PageResponse {
         self.scrapes.page(&self.shared, &self.shards, accept).unwrap_or_else(|words| text(503, words))
     }
 
     /// The ledger, once the open points are counted in the cells.
-    fn verified(&self) -> Page {
+    fn verified(&self) -> PageResponse {
         let busy = || text(503, "the ledger is being verified for another; try again in a second\n".into());
         self.verifying.page(&self.shared, &self.account).unwrap_or_else(busy)
     }
 
-    fn admin(&mut self, path: &str, query: &str) -> Page {
+    fn admin(&mut self, path: &str, query: &str) -> PageResponse {
         match path {
-            "/metrics" => Page {
+            "/metrics" => PageResponse {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
-                body: Body::Full(self.facts().page().into()),
+                body: PageBody::Full(self.facts().page().into()),
             },
             "/ledger" if query.split('&').any(|part| part == "verify=1") => self.verified(),
             "/ledger" => {
                 let json = self.account.json(None);
-                Page { status: 200, content_type: "application/json", body: Body::Full(json.into()) }
+                PageResponse { status: 200, content_type: "application/json", body: PageBody::Full(json.into()) }
             }
             "/healthz" => text(200, "ok\n".into()),
             "/readyz" => self.ready(clock::mono()),
@@ -134,12 +134,12 @@ impl StatusPages {
     }
 }
 
-fn text(status: u16, words: String) -> Page {
-    Page { status, content_type: "text/plain; charset=utf-8", body: Body::Full(words.into()) }
+fn text(status: u16, words: String) -> PageResponse {
+    PageResponse { status, content_type: "text/plain; charset=utf-8", body: PageBody::Full(words.into()) }
 }
 
-impl Pages for StatusPages {
-    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> Page {
+impl PageMaker for StatusPages {
+    fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse {
         if method != "GET" && method != "HEAD" {
             return text(405, "only GET\n".into());
         }

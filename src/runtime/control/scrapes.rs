@@ -4,7 +4,7 @@
 //! `limits::SCRAPE_MAX` of time for one while all of them are taken.
 
 use crate::limits::{PAGE_ROOM_BYTES, SCRAPE_MAX, SCRAPES_MAX};
-use crate::listen::pages::{Abort, Body, Page, PageStream};
+use crate::listen::pages::{Abort, PageBody, PageResponse, PageStream};
 use crate::prometheus;
 use crate::runtime::clock;
 use crate::runtime::scrape;
@@ -49,7 +49,7 @@ impl Scrapes {
     ///
     /// # Errors
     /// Words, where there is no place or no memory for it.
-    pub(super) fn page(&self, shared: &Arc<Shared>, shards: &[Readings], accept: &str) -> Result<Page, String> {
+    pub(super) fn page(&self, shared: &Arc<Shared>, shards: &[Readings], accept: &str) -> Result<PageResponse, String> {
         let Some(place) = Place::take(&self.counts, self.merge_bytes) else {
             return Err(format!("{SCRAPES_MAX} scrapes are under way already; try again in a second\n"));
         };
@@ -72,10 +72,10 @@ impl Scrapes {
         let style = prometheus::Style::new(self.translation, self.created, negotiated);
         let bounds = prometheus::Bounds { merge_bytes: place.merge_bytes, ..prometheus::Bounds::default() };
         let page = prometheus::Page::new(source, keys, bounds, style);
-        Ok(Page {
+        Ok(PageResponse {
             status: 200,
             content_type: negotiated.content_type(),
-            body: Body::Stream(Box::new(Stream { page, place })),
+            body: PageBody::Stream(Box::new(Stream { page, place })),
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::runtime::count::Count;
 use crate::runtime::losses;
 use crate::runtime::shared::{DRAINING, LAST_CUT, QUITTING, Shared};
 use crate::runtime::signals;
-use crate::telemetry::ledger::Ledger;
+use crate::telemetry::ledger::LedgerPage;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -152,7 +152,7 @@ fn account(turns: &mut Turns, failed: bool) -> u8 {
     let tally = turns.pages.account.tally();
     let destinations = turns.pages.account.destinations();
     losses::say_undelivered(&tally, &destinations);
-    let ledger = Ledger { tally: &tally, destinations: &destinations, verified_open: None };
+    let ledger = LedgerPage { tally: &tally, destinations: &destinations, verified_open: None };
     ledger.say();
     turns.pages.account.mark_told();
     if failed {

@@ -5,14 +5,14 @@ use super::scrapes::Place;
 use super::*;
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
-use crate::listen::pages::{Body, Page, Pages};
+use crate::listen::pages::{PageBody, PageMaker, PageResponse};
 use crate::model::{Epoch, PlanNumber};
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::bodies::Bodies;
 use crate::runtime::count::Count;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
-use crate::telemetry::watch::Watch;
+use crate::telemetry::shard_stats::ShardStats;
 use std::sync::atomic::Ordering::Relaxed;
 
 const SHARDS: usize = 3;
@@ -37,7 +37,7 @@ fn control() -> Control {
     };
     let shards = (0..SHARDS).map(|shard| Readings {
         ledger: Book::new().1,
-        watch: Watch::new().1,
+        stats: ShardStats::new().1,
         directory: crate::flush::Owner::new(shard, flush, shared.registry.clone()).1,
     });
     let shards = shards.collect();
@@ -55,7 +55,7 @@ fn readiness_names_the_shards_that_do_not_turn() {
     let mut control = control();
     let check = |control: &Control, now: u64, status: u16, shards: &str| {
         let page = control.turns.pages.ready(now);
-        let Body::Full(words) = page.body else { panic!("a short page") };
+        let PageBody::Full(words) = page.body else { panic!("a short page") };
         let words = std::str::from_utf8(&words).unwrap();
         assert_eq!(page.status, status, "{words}");
         assert!(words.contains(shards), "{words}");
@@ -76,7 +76,7 @@ fn readiness_names_the_shards_that_do_not_turn() {
     check(&control, 6 + READY_WITHIN_NS, 503, "stopping");
 }
 
-fn get(control: &mut Control, door: u8, path: &str, query: &str) -> Page {
+fn get(control: &mut Control, door: u8, path: &str, query: &str) -> PageResponse {
     control.turns.pages.page(door, "GET", path, query, "")
 }
 
@@ -84,7 +84,7 @@ fn get(control: &mut Control, door: u8, path: &str, query: &str) -> Page {
 #[test]
 fn a_scrape_too_many_is_refused_and_counted() {
     let mut control = control();
-    let mut pages: Vec<Page> = (0..SCRAPES_MAX).map(|_| get(&mut control, SCRAPE, "/metrics", "")).collect();
+    let mut pages: Vec<PageResponse> = (0..SCRAPES_MAX).map(|_| get(&mut control, SCRAPE, "/metrics", "")).collect();
     assert!(pages.iter().all(|page| page.status == 200));
     assert!(control.turns.pages.scrapes.counts().merge_lent < control.turns.pages.scrapes.merge_bytes);
     assert_eq!(get(&mut control, SCRAPE, "/metrics", "").status, 503);
@@ -117,7 +117,7 @@ fn a_ledger_is_verified_for_one_at_a_time() {
     let page = ask(&mut control);
     assert_eq!((page.status, ask(&mut control).status), (200, 503));
     assert_eq!(get(&mut control, ADMIN, "/ledger", "").status, 200);
-    let Body::Stream(mut stream) = page.body else { panic!("made as it is read") };
+    let PageBody::Stream(mut stream) = page.body else { panic!("made as it is read") };
     let mut json = Vec::new();
     while let Some(piece) = stream.next() {
         json.extend_from_slice(&piece.unwrap());

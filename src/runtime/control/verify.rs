@@ -2,7 +2,7 @@
 //!
 //! Does not know: how they are counted, or who asks. Bounds: those of `count`.
 
-use crate::listen::pages::{Abort, Body, Page, PageStream};
+use crate::listen::pages::{Abort, PageBody, PageResponse, PageStream};
 use crate::runtime::account::Account;
 use crate::runtime::count::Count;
 use crate::runtime::shared::Shared;
@@ -16,13 +16,13 @@ pub(super) struct Turn(Rc<()>);
 
 impl Turn {
     /// The page, made as it is read; `None` while another is under way.
-    pub(super) fn page(&self, shared: &Arc<Shared>, account: &Account) -> Option<Page> {
+    pub(super) fn page(&self, shared: &Arc<Shared>, account: &Account) -> Option<PageResponse> {
         if Rc::strong_count(&self.0) > 1 {
             return None;
         }
         let count = Count::begin(shared);
         let verify = Verify { count, shared: shared.clone(), account: account.clone(), turn: Some(self.0.clone()) };
-        Some(Page { status: 200, content_type: "application/json", body: Body::Stream(Box::new(verify)) })
+        Some(PageResponse { status: 200, content_type: "application/json", body: PageBody::Stream(Box::new(verify)) })
     }
 }
 

@@ -16,7 +16,7 @@ const EXTRA: usize = REQUESTS + HISTOGRAM;
 pub const WORDS: usize = EXTRA + 2;
 
 /// The shard's side.
-pub struct Watch {
+pub struct ShardStats {
     words: [u64; WORDS],
     row: RowWriter<WORDS>,
 }
@@ -26,11 +26,11 @@ fn bucket(ns: u64) -> usize {
     ((64 - (us - 1).leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
-impl Watch {
-    /// A watch and its row.
-    pub fn new() -> (Watch, Arc<Row<WORDS>>) {
+impl ShardStats {
+    /// Nothing yet, and the row it is published in.
+    pub fn new() -> (ShardStats, Arc<Row<WORDS>>) {
         let (row, reader) = Row::new();
-        (Watch { words: [0; WORDS], row }, reader)
+        (ShardStats { words: [0; WORDS], row }, reader)
     }
 
     fn time(&mut self, at: usize, ns: u64) {
@@ -72,15 +72,15 @@ impl Watch {
     }
 }
 
-/// A snapshot of a watch.
-pub struct Seen {
+/// A shard as it was when its row was read.
+pub struct ShardSnapshot {
     words: [u64; WORDS],
 }
 
-impl Seen {
+impl ShardSnapshot {
     /// Reads a row.
-    pub fn read(row: &Row<WORDS>) -> Seen {
-        Seen { words: row.read() }
+    pub fn read(row: &Row<WORDS>) -> ShardSnapshot {
+        ShardSnapshot { words: row.read() }
     }
 
     /// Connections: open, accepted, refused, accept pauses, timed out, bytes in, bytes out.

@@ -1,6 +1,6 @@
 //! The house's own rules, read from its sources: which room may import which, where `unsafe`, clocks and threads may be,
-//! how long a file may be, what a header says, and that every line of `CONFORMANCE.md` and `THREATS.md` that is cited is
-//! there. Nothing is built: sources are text.
+//! how long a file may be, what a header says, that types have names of their own, and that every line of
+//! `CONFORMANCE.md` and `THREATS.md` that is cited is there. Nothing is built: sources are text.
 //!
 //! An exception stands in a table with its number and can only get smaller: one that is no longer needed fails too.
 
@@ -470,6 +470,86 @@ fn citation(word: &str) -> Option<(char, usize)> {
     is_number.then(|| Some((letter, digits.parse().ok()?))).flatten()
 }
 
+/// Names of types that may stand for several, and why.
+const SHARED_NAMES: &[(&str, &str)] = &[("Options", "every room has its own"), ("Stats", "every room has its own")];
+
+/// Names that still stand for several types: each but one of them wants a name of its own.
+const SHARED_NAMES_LEFT: &[&str] = &[
+    "Cursor",
+    "Cut",
+    "Directory",
+    "Due",
+    "Epoch",
+    "Exemplar",
+    "Family",
+    "Fault",
+    "FaultKind",
+    "Folded",
+    "Group",
+    "Handle",
+    "Link",
+    "Lookup",
+    "Names",
+    "Newest",
+    "Number",
+    "Outcome",
+    "Parts",
+    "Place",
+    "Point",
+    "Progress",
+    "Region",
+    "Row",
+    "Shared",
+    "Sink",
+    "Source",
+    "Staged",
+    "Stream",
+    "Target",
+    "Times",
+    "Turn",
+    "Turned",
+    "Type",
+    "Value",
+    "Words",
+    "Writer",
+];
+
+/// The types of a file that others can name: public ones, of the crate or of a room.
+fn named_types(code: &str) -> Vec<String> {
+    let named = |line: &str| {
+        let rest = line.trim_start().strip_prefix("pub")?;
+        // how far it may be seen
+        let rest = if rest.starts_with('(') { rest.split_once(')')?.1 } else { rest };
+        let rest = rest.strip_prefix(' ')?;
+        let rest = rest.strip_prefix("unsafe ").unwrap_or(rest);
+        let (what, rest) = rest.split_once(' ')?;
+        let name = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        ["struct", "enum", "union", "trait", "type"].contains(&what).then_some(name)
+    };
+    code.lines().filter_map(named).collect()
+}
+
+/// No two types of one name: who meets one in a file that imports several rooms need not look where it is from. The
+/// generator and the sink are judged by themselves, as they share nothing with the server.
+#[test]
+fn types_have_names_of_their_own() {
+    let mut named: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
+    for source in product() {
+        for name in named_types(&source.code()) {
+            named.entry((source.room() == "load", name)).or_default().push(source.path.clone());
+        }
+    }
+    assert!(named.len() > 300, "{}", named.len());
+    named.retain(|_, paths| paths.len() > 1);
+    let several: BTreeSet<&str> = named.keys().map(|(_, name)| name.as_str()).collect();
+    let excepted: BTreeSet<&str> =
+        SHARED_NAMES.iter().map(|(name, _)| *name).chain(SHARED_NAMES_LEFT.iter().copied()).collect();
+    let new: Vec<_> = named.iter().filter(|((_, name), _)| !excepted.contains(name.as_str())).collect();
+    assert!(new.is_empty(), "types of one name: {new:#?}");
+    let gone: Vec<_> = excepted.difference(&several).collect();
+    assert!(gone.is_empty(), "no longer shared, take them out of SHARED_NAMES_LEFT: {gone:?}");
+}
+
 #[test]
 fn the_documents_leave_no_number_out() {
     let known = documented();
@@ -518,6 +598,9 @@ fn the_readers_of_this_file_read_right() {
     assert_eq!(imported(code), ["a", "d", "e", "i"]);
     assert_eq!(paths("super::{a, b::{c,\n D}, e::f} + g"), ["super::a", "super::b::c", "super::b::D", "super::e::f"]);
     assert_eq!((paths("crate::a::b(c)"), paths("super::x;")), (vec!["crate::a::b".into()], vec!["super::x".into()]));
+    let code =
+        "pub struct A<T>;\n    pub(in crate::b) enum B {\nstruct C;\npub fn d() {\npub(super) unsafe trait E: F {";
+    assert_eq!(named_types(code), ["A", "B", "E"]);
     assert_eq!(words("unsafe unsafe_code not_unsafe (unsafe)", "unsafe").collect::<Vec<_>>(), [0, 31]);
     assert_eq!(["T21", "W3C", "t1", "A", "", "M100"].map(citation), [Some(('T', 21)), None, None, None, None, None]);
     assert_eq!(without_comment("let a = \"http://b\"; // c"), "let a = \"http://b\";");

@@ -12,7 +12,10 @@ mod exemplars;
 mod flushed;
 mod fuzz_corpora;
 mod golden;
+mod histograms;
 mod ledger_page;
+mod limits;
+mod lives;
 mod model;
 #[path = "../oracle/mod.rs"]
 mod oracle;
@@ -29,3 +32,4 @@ mod requests;
 mod shares;
 mod slices;
 mod summaries;
+mod writers;

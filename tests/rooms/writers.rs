@@ -1,0 +1,149 @@
+//! Several writers of one cumulative series (conformance M14), on the aggregation without sockets.
+
+use crate::common::*;
+use catchment::ledger::{Effect, Note};
+
+const DELTA: i32 = 1;
+const CUMULATIVE: i32 = 2;
+const T: u64 = START + 10 * SECOND;
+
+#[test]
+fn m14_two_writers_of_one_cumulative_series_are_reported_and_not_counted_twice() {
+    let mut rig = Rig::new(2);
+    let point = |start, time, v| request(vec![sum("m", CUMULATIVE, true, vec![number(&[], start, time, int(v))])]);
+    rig.send(0, &point(START + 5, T, 100));
+    rig.send(1, &point(START + 2, T + 1, 500));
+    let out = rig.cut(T + 10);
+    assert_eq!(values(&out.cumulative), [500.0], "the newest whole point wins");
+    assert_eq!(values(&out.delta), [100.0], "the second writer's history is not added");
+    assert_eq!(rig.tally.settled(Effect::Overlapping), 1);
+}
+
+/// Cumulative kinds, each with its points in the same words: (start, time, how much it has counted).
+const CUMULATIVES: [fn(u64, u64, u64) -> opentelemetry_proto::tonic::metrics::v1::Metric; 3] = [
+    |start, time, n| sum("m", CUMULATIVE, true, vec![number(&[], start, time, int(n as i64))]),
+    |start, time, n| {
+        let mut point = histogram_point(&[], time, &[n, 0], &[1.0], n as f64);
+        point.start_time_unix_nano = start;
+        histogram("m", CUMULATIVE, vec![point])
+    },
+    |start, time, n| exponential("m", CUMULATIVE, vec![exponential_point(&[], start, time, 0, 0, &[n])]),
+];
+
+/// (start, time, value or count) of all points.
+fn counted(
+    requests: &[opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest],
+) -> Vec<(u64, u64, u64)> {
+    let all = requests.iter().flat_map(each_point).map(|(_, _, point)| match point {
+        Any::Number(p) => (p.start_time_unix_nano, p.time_unix_nano, values(requests)[0] as u64),
+        Any::Histogram(p) => (p.start_time_unix_nano, p.time_unix_nano, p.count),
+        // one value more lies in the zero bucket
+        Any::Exponential(p) => (p.start_time_unix_nano, p.time_unix_nano, p.count - p.zero_count),
+        Any::Summary(_) => unreachable!("none leaves"),
+    });
+    all.collect()
+}
+
+#[test]
+fn m14_two_writers_by_turns_are_not_resets() {
+    for (kind, point) in CUMULATIVES.into_iter().enumerate() {
+        for (core_a, core_b) in [(0, 0), (0, 1)] {
+            let mut rig = Rig::new(2);
+            let (mut delta, mut now, mut a, mut b) = (0, T, 100, 5000);
+            for interval in 0..10 {
+                // every third interval one of them is silent, and who comes first changes
+                for turn in 0..4 {
+                    now += SECOND;
+                    let is_a = (turn + interval) % 2 == 0;
+                    if interval % 3 == 1 && is_a != (interval % 2 == 0) {
+                        continue;
+                    }
+                    if is_a {
+                        a += 7;
+                        rig.send(core_a, &request(vec![point(START + 10, now, a)]));
+                    } else {
+                        b += 11;
+                        rig.send(core_b, &request(vec![point(START + 5, now, b)]));
+                    }
+                }
+                now += SECOND;
+                let out = rig.cut(now);
+                delta += counted(&out.delta)[0].2;
+                let (start, time, shown) = counted(&out.cumulative)[0];
+                let newest_is_b = shown > 4000;
+                assert_eq!(start, START + if newest_is_b { 5 } else { 10 });
+                assert_eq!(shown, if newest_is_b { b } else { a }, "whole, whoever it is from");
+                // a core shows of two writers of a histogram the one with the newer start (cells::shape)
+                assert!(time == now - SECOND || kind > 0 && core_a == core_b || interval % 3 == 1);
+            }
+            assert_eq!(delta, a, "kind {kind}, cores {core_a} and {core_b}: A's increments and nothing else");
+            assert_eq!(rig.tally.noted(Note::Reset), 0);
+            assert!(rig.tally.settled(Effect::Overlapping) > 0);
+        }
+    }
+}
+
+#[test]
+fn m14_a_writer_silent_for_expire_gives_way_to_one_with_an_older_start() {
+    for point in CUMULATIVES {
+        let mut rig = Rig::with(1, 1_000_000, 60 * SECOND);
+        let mut deltas = Vec::new();
+        for i in 0..10u64 {
+            // the process begins anew, and its clock was set back meanwhile
+            let (start, n) = if i == 0 { (START + 10, 100) } else { (START + 5, 10 * i) };
+            rig.send(0, &request(vec![point(start, T + i * 10 * SECOND, n)]));
+            deltas.push(counted(&rig.cut(T + (i * 10 + 1) * SECOND).delta)[0].2);
+        }
+        assert_eq!(deltas, [100, 0, 0, 0, 0, 0, 0, 10, 10, 10], "a second writer, a baseline, the only writer");
+        assert_eq!(rig.tally.settled(Effect::Baseline), 1);
+    }
+}
+
+#[test]
+fn m14_one_writer_on_two_connections_counts_once() {
+    // (core, time, value)
+    let check = |points: &[(usize, u64, u64)], want: u64, overlapping: u64| {
+        for (kind, point) in CUMULATIVES.into_iter().enumerate() {
+            let mut rig = Rig::new(2);
+            for (core, time, n) in points {
+                rig.send(*core, &request(vec![point(START + 10, T + time, *n)]));
+            }
+            let out = rig.cut(T + 100);
+            assert_eq!(counted(&out.delta)[0].2, want, "kind {kind}: {points:?}");
+            let newest = points.iter().max_by_key(|(_, time, _)| *time).map(|(_, time, n)| (START + 10, T + time, *n));
+            assert_eq!(counted(&out.cumulative).first().copied(), newest, "the newest whole point");
+            assert_eq!(rig.tally.settled(Effect::Overlapping), overlapping, "kind {kind}: {points:?}");
+            // whatever it was, what comes behind is counted
+            rig.send(0, &request(vec![point(START + 10, T + 200, 1000)]));
+            assert_eq!(counted(&rig.cut(T + 300).delta)[0].2, 1000 - want);
+        }
+    };
+    // an export is sent again on another connection, which the writer keeps
+    check(&[(0, 1, 5), (1, 1, 5), (1, 2, 8), (1, 3, 12)], 12, 0);
+    check(&[(1, 1, 5), (0, 1, 5), (0, 2, 8), (0, 3, 12)], 12, 0);
+    // by turns
+    check(&[(0, 1, 5), (1, 2, 8), (0, 3, 12), (1, 4, 20)], 20, 0);
+    check(&[(0, 1, 5), (1, 2, 8), (1, 3, 12), (0, 4, 20)], 20, 0);
+    // values between which the chain's cannot lie: another writer
+    check(&[(0, 1, 5), (0, 3, 12), (1, 2, 30), (1, 4, 40)], 12, 2);
+}
+
+#[test]
+fn m14_a_reset_between_is_another_writer_and_a_sum_that_may_fall_is_told_by_its_first_point() {
+    let point = |monotonic, time, v| {
+        request(vec![sum("m", CUMULATIVE, monotonic, vec![number(&[], START + 10, T + time, int(v))])])
+    };
+    let check = |monotonic, points: &[(usize, u64, i64)], want: f64, overlapping: u64| {
+        let mut rig = Rig::new(2);
+        // deltas join it, so that increments show in a sum that may fall, too
+        rig.send(0, &request(vec![sum("m", DELTA, monotonic, vec![number(&[], T, T, int(0))])]));
+        for (core, time, v) in points {
+            rig.send(*core, &point(monotonic, *time, *v));
+        }
+        assert_eq!(values(&rig.cut(T + 100).cumulative), [want], "{points:?}");
+        assert_eq!(rig.tally.settled(Effect::Overlapping), overlapping, "{points:?}");
+    };
+    check(true, &[(0, 1, 5), (0, 3, 12), (1, 2, 8), (1, 4, 3), (1, 5, 40)], 12.0, 3);
+    check(false, &[(0, 1, 5), (1, 1, 5), (1, 2, 3), (1, 3, 12)], 12.0, 0);
+    check(false, &[(0, 1, 5), (0, 3, 8), (1, 2, 6), (1, 4, 12)], 8.0, 2);
+}

@@ -10,7 +10,7 @@
 //! 2. `hash` does not depend on the order of the records; `same` compares contents, never hashes.
 
 use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, NAME_BYTES_MAX};
-use crate::model::Kind;
+use crate::model::{Kind, Reject};
 use crate::wire::{Reader, put_header, put_varint};
 
 /// The key byte of the attributes of a series of this kind: that of its point's message, so that they leave as they lie.
@@ -56,6 +56,16 @@ pub enum Bad {
     TooMany,
     /// A key over `limits::ATTRIBUTE_KEY_BYTES_MAX`, or a value over `Limits::value_bytes`.
     TooLong,
+}
+
+impl From<Bad> for Reject {
+    fn from(bad: Bad) -> Reject {
+        match bad {
+            Bad::DuplicateKey => Reject::DuplicateAttribute,
+            Bad::TooMany => Reject::TooManyAttributes,
+            Bad::TooLong => Reject::LongAttribute,
+        }
+    }
 }
 
 /// Records whose keys are compared each with each.

@@ -2,8 +2,7 @@
 //!
 //! Knows the rules and which reason a point is rejected for; does not know routes or cells.
 
-use super::stage::{self, Number};
-use crate::identity::attributes::Bad;
+use super::stage::{self, StagedNumber};
 use crate::limits::{HISTOGRAM_BOUNDS_MAX, SUMMARY_QUANTILES_MAX};
 use crate::model::Reject;
 use crate::otlp::points::{self, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE, NumberPoint};
@@ -11,14 +10,6 @@ use crate::otlp::schema::{Message, validate};
 use crate::otlp::summaries::SummaryPoint;
 use crate::resolve::{EnvelopeKey, NONE};
 use crate::wire::{Fault, check_utf8};
-
-pub(super) fn reject_of(bad: Bad) -> Reject {
-    match bad {
-        Bad::DuplicateKey => Reject::DuplicateAttribute,
-        Bad::TooMany => Reject::TooManyAttributes,
-        Bad::TooLong => Reject::LongAttribute,
-    }
-}
 
 pub(super) fn check_head(head: &EnvelopeKey<'_>, message: Message, name: &'static str) -> Result<(), Fault> {
     validate(message, head.bytes, 1).map_err(|f| f.named(name))?;
@@ -36,8 +27,8 @@ pub(super) fn check_metric((name, description, unit): (&[u8], &[u8], &[u8])) -> 
 const WIRE_BUCKETS_MAX: usize = 65_536;
 
 #[inline]
-pub(super) fn check_number(point: &NumberPoint<'_>, mode: u32, latest: u64) -> Result<Number, Reject> {
-    let mut staged = Number { route: NONE, flags: mode, value: 0, start: point.start, time: point.time };
+pub(super) fn check_number(point: &NumberPoint<'_>, mode: u32, latest: u64) -> Result<StagedNumber, Reject> {
+    let mut staged = StagedNumber { route: NONE, flags: mode, value: 0, start: point.start, time: point.time };
     check_time(point.time, latest)?;
     // M7 spares the value, not the times
     if point.start > point.time && mode & stage::GAUGE == 0 {

@@ -2,7 +2,6 @@
 //!
 //! Knows messages that were found sound; does not know what becomes of what they say.
 
-use super::check::reject_of;
 use crate::identity::attributes::{Bad, Limits, key_byte};
 use crate::limits::DESCRIPTION_BYTES_MAX;
 use crate::model::{Kind, Reject};
@@ -76,7 +75,7 @@ fn collect(message: &[u8], (number, key_byte): (u32, u8), limits: Limits, cut: &
     let mut out = Vec::new();
     match attributes::normalise(&run, key_byte, limits, &mut out) {
         Ok(Ok(())) => return Ok(out),
-        Ok(Err(bad @ Bad::DuplicateKey)) => return Err(reject_of(bad)),
+        Ok(Err(bad @ Bad::DuplicateKey)) => return Err(bad.into()),
         Ok(Err(Bad::TooMany | Bad::TooLong)) => *cut += 1,
         Err(_) => unreachable!("the message has been validated"),
     }

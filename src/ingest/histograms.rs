@@ -1,53 +1,161 @@
-//! How a histogram's point goes to its cell.
+//! Points of histograms, explicit and exponential: from bytes to what is staged, and from there to a cell.
 //!
-//! Knows points of both kinds and how they become regions (`regions`); does not know the words of a bank (`cells`).
+//! Knows how both are read and added; does not know what makes one valid (`check`), how its route is found (`points`), nor
+//! the words of a bank (`cells`).
 
-use super::Ingest;
-use super::regions::{fill_exponential, fill_region};
-use crate::cells::cumulative_histogram::Times;
-use crate::cells::{Bank, explicit_histogram, exponential_histogram};
-use crate::ledger::Tally;
-use crate::model::Reject;
-use crate::otlp::points::{ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
+use super::check::{check_exponential, check_histogram};
+use super::kind::PointKind;
+use super::listed::Listed;
+use super::open::{Applying, OpenInterval};
+use super::stage::{Room, Stage};
+use crate::model::{Kind, Reject};
+use crate::otlp::points::{self, Attributes, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
+use crate::resolve::Target;
+use crate::wire::Fault;
+use bumpalo::Bump;
 
-impl Ingest {
-    pub(super) fn histogram(
-        &mut self,
-        route: u32,
-        point: &HistogramPoint<'_>,
-        tally: &mut Tally,
-    ) -> Result<(), Reject> {
-        let shape = self.resolver.shape(route);
-        let line = self.touched(route, shape, tally)?;
-        let times = Times { start: point.start, time: point.time };
-        let mut region = std::mem::take(&mut self.region);
-        let has_value = point.flags & NO_RECORDED_VALUE == 0;
-        if has_value {
-            region.resize(shape.region_words(), 0);
-            fill_region(&mut region, point);
-        }
-        let loss = explicit_histogram::add(self.bank_at(line, shape), times, has_value.then_some(&region), tally);
-        self.region = region;
-        self.show_loss(loss?, route);
-        Ok(())
+/// Explicit histograms.
+#[derive(Clone, Copy)]
+pub(super) struct ExplicitHistograms;
+
+impl PointKind for ExplicitHistograms {
+    type Read<'a> = HistogramPoint<'a>;
+    type Checked = ();
+    type Staged<'a> = HistogramPoint<'a>;
+    const MESSAGE: &'static str = "HistogramDataPoint";
+    const HAS_BOUNDS: bool = true;
+
+    #[inline]
+    fn read<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -> Result<HistogramPoint<'a>, Fault> {
+        points::histogram(message, expected, arena)
     }
 
-    pub(super) fn exponential(
-        &mut self,
-        route: u32,
-        point: &ExponentialPoint<'_>,
-        tally: &mut Tally,
+    #[inline]
+    fn attributes<'a>(point: &Self::Read<'a>) -> Attributes<'a> {
+        point.attributes
+    }
+
+    #[inline]
+    fn bounds<'a>(point: &Self::Read<'a>) -> &'a [u8] {
+        point.bounds
+    }
+
+    #[inline]
+    fn check(
+        self,
+        point: &mut HistogramPoint<'_>,
+        known: bool,
+        latest: u64,
+        sums_dropped: &mut u64,
     ) -> Result<(), Reject> {
-        let shape = self.resolver.shape(route);
-        let line = self.touched(route, shape, tally)?;
-        let times = Times { start: point.start, time: point.time };
-        let has_value = point.flags & NO_RECORDED_VALUE == 0;
-        if has_value {
-            fill_exponential(&mut self.scratch.point, point);
-        }
-        let bank = Bank::new(self.resolver.slab().run(line, shape.words()), shape, self.bank);
-        let loss = exponential_histogram::add(bank, times, has_value, &mut self.scratch, tally)?;
-        self.show_loss(loss, route);
-        Ok(())
+        check_histogram(point, known, latest, sums_dropped)
+    }
+
+    #[inline(always)]
+    fn staged<'a>(point: Self::Read<'a>, (): ()) -> Self::Staged<'a> {
+        point
+    }
+
+    #[inline]
+    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: HistogramPoint<'a>, _: &'a [u8]) {
+        stage.add_histogram(target, point);
+    }
+
+    fn room<'s, 'a>(stage: &'s mut Stage<'a>) -> &'s mut Room<'a, HistogramPoint<'a>> {
+        &mut stage.histogram_room
+    }
+}
+
+impl<'a> Listed<'a> for HistogramPoint<'a> {
+    const KIND: Kind = Kind::Histogram;
+    const EXEMPLARS: u32 = 8;
+
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, HistogramPoint<'a>)] {
+        &stage.histograms
+    }
+
+    fn has_value(&self) -> bool {
+        self.flags & NO_RECORDED_VALUE == 0
+    }
+
+    fn exemplars(&self) -> &'a [u8] {
+        self.exemplars
+    }
+
+    fn may_mean_one_with_bounds(&self) -> bool {
+        !self.has_value() && self.bounds.is_empty()
+    }
+
+    #[inline]
+    fn add(&self, open: &mut OpenInterval, to: &mut Applying<'_>, route: u32) -> Result<(), Reject> {
+        open.add_histogram(to, route, self)
+    }
+}
+
+/// Exponential histograms.
+#[derive(Clone, Copy)]
+pub(super) struct ExponentialHistograms;
+
+impl PointKind for ExponentialHistograms {
+    type Read<'a> = ExponentialPoint<'a>;
+    type Checked = ();
+    type Staged<'a> = ExponentialPoint<'a>;
+    const MESSAGE: &'static str = "ExponentialHistogramDataPoint";
+
+    #[inline]
+    fn read<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -> Result<ExponentialPoint<'a>, Fault> {
+        points::exponential(message, expected, arena)
+    }
+
+    #[inline]
+    fn attributes<'a>(point: &Self::Read<'a>) -> Attributes<'a> {
+        point.attributes
+    }
+
+    #[inline]
+    fn check(
+        self,
+        point: &mut ExponentialPoint<'_>,
+        _: bool,
+        latest: u64,
+        sums_dropped: &mut u64,
+    ) -> Result<(), Reject> {
+        check_exponential(point, latest, sums_dropped)
+    }
+
+    #[inline(always)]
+    fn staged<'a>(point: Self::Read<'a>, (): ()) -> Self::Staged<'a> {
+        point
+    }
+
+    #[inline]
+    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: ExponentialPoint<'a>, _: &'a [u8]) {
+        stage.add_exponential(target, point);
+    }
+
+    fn room<'s, 'a>(stage: &'s mut Stage<'a>) -> &'s mut Room<'a, ExponentialPoint<'a>> {
+        &mut stage.exponential_room
+    }
+}
+
+impl<'a> Listed<'a> for ExponentialPoint<'a> {
+    const KIND: Kind = Kind::ExponentialHistogram;
+    const EXEMPLARS: u32 = 11;
+
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, ExponentialPoint<'a>)] {
+        &stage.exponentials
+    }
+
+    fn has_value(&self) -> bool {
+        self.flags & NO_RECORDED_VALUE == 0
+    }
+
+    fn exemplars(&self) -> &'a [u8] {
+        self.exemplars
+    }
+
+    #[inline]
+    fn add(&self, open: &mut OpenInterval, to: &mut Applying<'_>, route: u32) -> Result<(), Reject> {
+        open.add_exponential(to, route, self)
     }
 }

@@ -1,4 +1,4 @@
-//! A request, whole or in slices: read all of it first, then apply it, and give others their turn in between.
+//! One core's front end: a request, whole or in slices. Read all of it first, then apply it, and give others their turn in between.
 //!
 //! Knows what is kept of a request between two turns of the loop; does not know bytes (`walk`) nor cells (`commit`).
 //!
@@ -17,36 +17,29 @@
 //! Bounds: a slice is what `limits::EXPORT_SLICE_NS` says, by estimate, and at most `walk`'s chunk or one message more;
 //! its points take `limits::STAGE_SLICE_BYTES`. A large request is read twice.
 
-use super::Ingest;
-use super::stage::{self, Longs, Number, Stage};
-use super::walk::{Place, Walked};
+use super::commit::Commit;
+use super::encoding::Otlp;
+use super::exemplars::OpenExemplars;
+use super::open::{Applying, OpenInterval};
+use super::position::{Position, Walked};
+use super::stage::{self, Longs, Slice, Stage, StagedNumber};
+use super::walk::RequestWalk;
+use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
-use crate::limits::{EXPORT_SLICE_NS, KIB, STAGE_KEPT_BYTES_MAX};
+use crate::limits::STAGE_KEPT_BYTES_MAX;
 use crate::model::{Kind, Origin, Receipt, Reject};
+use crate::resolve::Resolver;
+use crate::series::registry::Registry;
+use crate::series::slab::SlabWriter;
 use crate::wire::Fault;
 use bumpalo::Bump;
-
-/// How large slices are.
-#[derive(Clone, Copy, Debug)]
-pub struct Slice {
-    /// What they take, by estimate, nanoseconds.
-    pub cost_ns: u64,
-    /// Bytes of points that are read between two looks at that.
-    pub chunk_bytes: usize,
-}
-
-impl Default for Slice {
-    /// A chunk has a hundred points as they are sent; the smallest ones that can be series of their own are some 700.
-    fn default() -> Slice {
-        Slice { cost_ns: EXPORT_SLICE_NS, chunk_bytes: 16 * KIB }
-    }
-}
+use std::sync::Arc;
 
 /// What is kept of a request between two of its slices.
 #[derive(Debug)]
 pub struct Sliced {
     phase: Phase,
-    at: Place,
+    at: Position,
     /// Counted while it is read first.
     messages: u64,
     receipt: Receipt,
@@ -75,7 +68,119 @@ impl Sliced {
     }
 }
 
+/// Options of one core's ingest.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Wall time at which the process started, nanoseconds.
+    pub started_ns: u64,
+    /// What texts and attributes may be.
+    pub limits: Limits,
+}
+
+/// One core's side of the aggregation.
+pub struct Ingest {
+    options: Options,
+    /// The latest time that a point may have, nanoseconds.
+    latest: u64,
+    /// How large slices are.
+    slice: Slice,
+    resolver: Resolver,
+    open: OpenInterval,
+    exemplars: OpenExemplars,
+    arena: Bump,
+    /// Room for the numbers of a request; empty between two.
+    numbers: Vec<StagedNumber>,
+    /// A request that came in slices is being applied.
+    applying: bool,
+}
+
 impl Ingest {
+    /// For `core`, whose slab this is. The first interval is number 1, bank 0.
+    pub fn new(core: usize, options: Options, registry: Arc<Registry>, slab: SlabWriter) -> Ingest {
+        Ingest {
+            options,
+            latest: u64::MAX,
+            slice: Slice::default(),
+            resolver: Resolver::new(core, registry, slab),
+            open: OpenInterval::first(),
+            exemplars: OpenExemplars::first(),
+            arena: Bump::new(),
+            numbers: Vec::new(),
+            applying: false,
+        }
+    }
+
+    /// Points may be dated up to `latest`, nanoseconds of the wall clock, from now on; before the first call whenever they
+    /// like.
+    pub const fn accept_until(&mut self, latest: u64) {
+        self.latest = latest;
+    }
+
+    /// Requests are taken in slices of this size from now on.
+    pub const fn slice_by(&mut self, slice: Slice) {
+        self.slice = slice;
+    }
+
+    /// The slab, for the owner's own blocks (the owner of a shard runs on the same thread).
+    pub fn slab_mut(&mut self) -> &mut SlabWriter {
+        self.resolver.slab_mut()
+    }
+
+    /// The slab.
+    pub fn slab(&self) -> &SlabWriter {
+        self.resolver.slab()
+    }
+
+    /// Wall time at which the process started, nanoseconds.
+    pub fn started_ns(&self) -> u64 {
+        self.options.started_ns
+    }
+
+    /// Number and bank of the open interval.
+    pub fn open(&self) -> (u32, usize) {
+        (self.open.number(), self.open.bank())
+    }
+
+    /// Routes held.
+    pub fn routes(&self) -> usize {
+        self.resolver.routes()
+    }
+
+    /// How the resolver reads what comes.
+    const fn encoding(&self) -> Otlp {
+        Otlp(self.options.limits)
+    }
+
+    /// Switches to the other bank: the interval `number` is open from now on. Called between two requests, or two slices.
+    /// Begins to put away what died.
+    pub fn switch(&mut self, number: u32) {
+        self.close_exemplars();
+        self.exemplars.begin(number);
+        self.open.switch(number);
+        self.resolver.switch(number);
+    }
+
+    /// Hands over the exemplars of the open interval. Called before the board says that the interval is closed, and then
+    /// either `switch` or `reopen_exemplars` follows before the next request.
+    pub fn close_exemplars(&mut self) {
+        self.exemplars.close(&self.resolver);
+    }
+
+    /// The interval stays open after all, because this core was skipped: takes back what `close_exemplars` handed over.
+    pub fn reopen_exemplars(&mut self) {
+        self.exemplars.reopen(&self.resolver);
+    }
+
+    /// Goes on putting away what died; `true` when there is more to do in this interval.
+    pub fn tidy(&mut self) -> bool {
+        self.resolver.tidy()
+    }
+
+    /// Streams that have had no route for `intervals` intervals are freed from now on (`tidy`).
+    pub fn sweep(&mut self, intervals: u32) {
+        self.resolver.sweep(intervals);
+    }
+
     /// Decodes, checks and applies one request. A fault refuses it whole.
     pub fn export(&mut self, origin: Origin, body: &[u8], tally: &mut Tally) -> Result<Receipt, Fault> {
         let mut part = None;
@@ -105,7 +210,6 @@ impl Ingest {
         }
         self.resolver.comes_from(origin.peer);
         let mut arena = std::mem::take(&mut self.arena);
-        self.staged.clear();
         let done = self.slice(origin, body, part, &arena, tally);
         // what a large request took is not kept for the small ones behind it
         if arena.allocated_bytes() > STAGE_KEPT_BYTES_MAX {
@@ -113,8 +217,8 @@ impl Ingest {
         }
         arena.reset();
         self.arena = arena;
-        if self.staged.capacity() * size_of::<Number>() > STAGE_KEPT_BYTES_MAX {
-            self.staged = Vec::new();
+        if self.numbers.capacity() * size_of::<StagedNumber>() > STAGE_KEPT_BYTES_MAX {
+            self.numbers = Vec::new();
         }
         if done.0.is_some()
             && let Some(part) = part.take()
@@ -146,13 +250,16 @@ impl Ingest {
         arena: &Bump,
         tally: &mut Tally,
     ) -> (Option<Result<Receipt, Fault>>, u64) {
-        let (mut at, messages) = part.as_ref().map_or((Place::START, 0), |part| (part.at, part.messages));
-        let mut stage = Stage::new(arena, messages, self.options.limits);
+        let (mut at, messages) = part.as_ref().map_or((Position::START, 0), |part| (part.at, part.messages));
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
+        let mut stage = Stage::new(arena, messages, self.options.limits, numbers);
         stage.is_dry = part.as_ref().is_some_and(|part| !part.is_applying());
         stage.longs = part.as_mut().map(|part| std::mem::take(&mut part.longs)).unwrap_or_default();
-        let walked = self.walk(body, &mut at, arena, &mut stage);
+        let walked =
+            RequestWalk::new(&mut self.resolver, &mut stage, arena, self.latest, self.slice).walk(body, &mut at);
         let longs = std::mem::take(&mut stage.longs);
-        let cost_ns = stage.cost_ns(self.staged.len());
+        let cost_ns = stage.cost_ns();
         let done = match (walked, part.as_mut()) {
             (Err(fault), part) => {
                 debug_assert!(part.is_none_or(|part| !part.is_applying()), "what was sound is sound: {fault}");
@@ -174,7 +281,7 @@ impl Ingest {
             }
             (Ok(walked), Some(part)) if part.phase == Phase::Applying => {
                 let receipt = self.commit(origin, &mut stage, tally);
-                part.add(receipt, stage);
+                part.add(receipt, &mut stage);
                 (part.at, part.longs) = (at, longs);
                 (walked == Walked::All).then(|| Ok(part.answer()))
             }
@@ -184,26 +291,32 @@ impl Ingest {
             }
             (Ok(Walked::All), Some(part)) => {
                 // its messages are counted, and within their limit
-                (part.phase, part.at, part.messages) = (Phase::Read, Place::AGAIN, 0);
+                (part.phase, part.at, part.messages) = (Phase::Read, Position::AGAIN, 0);
                 None
             }
         };
+        self.numbers = stage.numbers;
         (done, cost_ns)
+    }
+
+    fn commit(&mut self, origin: Origin, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
+        let to = Applying { encoding: self.encoding(), resolver: &mut self.resolver, tally };
+        Commit::new(&mut self.open, &mut self.exemplars, to).apply(origin, stage)
     }
 }
 
 impl Sliced {
     /// A slice was applied.
-    fn add(&mut self, receipt: Receipt, stage: Stage<'_>) {
+    fn add(&mut self, receipt: Receipt, stage: &mut Stage<'_>) {
         self.receipt.points += receipt.points;
         self.receipt.rejected += receipt.rejected;
-        for (kind, reason, n, example) in stage.rejected {
+        for (kind, reason, n, example) in std::mem::take(&mut stage.rejected) {
             match self.rejected.iter_mut().find(|(k, r, ..)| (*k, *r) == (kind, reason)) {
                 Some((_, _, count, _)) => *count += n,
                 None => self.rejected.push((kind, reason, n, example)),
             }
         }
-        self.cut = self.cut.take().or(stage.pending.into_cut());
+        self.cut = self.cut.take().or(stage.pending.take_cut());
     }
 
     fn answer(&mut self) -> Receipt {

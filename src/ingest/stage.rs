@@ -4,7 +4,7 @@
 
 use crate::examples::example;
 use crate::identity::attributes::Limits;
-use crate::limits::REQUEST_MESSAGES_MAX;
+use crate::limits::{EXPORT_SLICE_NS, KIB, REQUEST_MESSAGES_MAX, STAGE_SLICE_BYTES};
 use crate::model::{Kind, Reject};
 use crate::otlp::cut::{CutHead, Cutter};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
@@ -16,7 +16,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 /// A number on its way to its cell. Points are applied in the order in which they came.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Number {
+pub(super) struct StagedNumber {
     /// Its route, or its birth.
     pub route: u32,
     /// Mode and flags.
@@ -29,36 +29,57 @@ pub(super) struct Number {
     pub time: u64,
 }
 
-/// A number whose route is looked up.
+/// A point whose route is looked up.
 #[derive(Clone, Copy)]
-pub(super) struct Staged<'a> {
-    pub(super) number: Number,
-    pub(super) message: &'a [u8],
+pub(super) struct Unrouted<'a, P> {
+    /// As it is staged.
+    pub point: P,
+    /// Its message.
+    pub message: &'a [u8],
     /// Its attributes were found by a walk, and are not only what would be them if they were known.
-    pub(super) walked: bool,
+    pub walked: bool,
 }
 
-/// `Number.flags`: the value is a double.
+/// Points on their way through a look-up.
+pub(super) type Room<'a, P> = &'a mut [Lookup<'a, Unrouted<'a, P>>];
+
+/// How large slices of a request are.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// What they take, by estimate, nanoseconds.
+    pub cost_ns: u64,
+    /// Bytes of points that are read between two looks at that.
+    pub chunk_bytes: usize,
+}
+
+impl Default for Slice {
+    /// A chunk has a hundred points as they are sent; the smallest ones that can be series of their own are some 700.
+    fn default() -> Slice {
+        Slice { cost_ns: EXPORT_SLICE_NS, chunk_bytes: 16 * KIB }
+    }
+}
+
+/// `StagedNumber.flags`: the value is a double.
 pub(super) const DOUBLE: u32 = 1;
-/// `Number.flags`: the point has no recorded value.
+/// `StagedNumber.flags`: the point has no recorded value.
 pub(super) const NO_VALUE: u32 = 2;
-/// `Number.flags`: a gauge.
+/// `StagedNumber.flags`: a gauge.
 pub(super) const GAUGE: u32 = 4;
-/// `Number.flags`: a cumulative sum.
+/// `StagedNumber.flags`: a cumulative sum.
 pub(super) const CUMULATIVE: u32 = 8;
-/// `Number.flags`: monotonic.
+/// `StagedNumber.flags`: monotonic.
 pub(super) const MONOTONIC: u32 = 16;
 
-/// `Number.flags`: it has no route yet; `route` is the place in `Stage.pending`.
+/// `StagedNumber.flags`: it has no route yet; `route` is the place in `Stage.pending`.
 pub(super) const BIRTH: u32 = 32;
 
-/// `Number.flags`: it has exemplars; the message is in `Stage.exemplars`.
+/// `StagedNumber.flags`: it has exemplars; the message is in `Stage.exemplars`.
 pub(super) const EXEMPLARS: u32 = 64;
 
 /// What reading and applying takes, about, nanoseconds: a resource, a scope or a metric whose stream is known.
 const HEAD_NS: u64 = 200;
 /// A number whose route was predicted.
-pub(super) const NUMBER_NS: u64 = 100;
+const NUMBER_NS: u64 = 100;
 /// A histogram of few buckets; what more of them take goes by their bytes.
 const HISTOGRAM_NS: u64 = 300;
 /// An exponential histogram: all its buckets are read and written.
@@ -91,7 +112,7 @@ pub(super) type Longs = [Option<Long>; 3];
 /// Which list points were put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
-    /// `Ingest::staged`
+    /// `Stage.numbers`
     Numbers,
     /// `Stage.histograms`
     Histograms,
@@ -101,17 +122,27 @@ pub(super) enum List {
     Summaries,
 }
 
-/// One request under examination. What has no lifetime lives in `Ingest::staged`.
+impl List {
+    /// How many there are.
+    pub(super) const COUNT: usize = 4;
+}
+
+/// One request, or a slice of it, under examination.
 pub(super) struct Stage<'a> {
     /// What texts and attributes may be.
     pub limits: Limits,
     /// Routes to be made.
     pub(super) pending: Pending<'a>,
     /// Room for points on their way through a look-up, one metric after the other.
-    pub(super) ring: &'a mut [Lookup<'a, Staged<'a>>],
+    pub(super) number_room: Room<'a, StagedNumber>,
+    pub(super) histogram_room: Room<'a, HistogramPoint<'a>>,
+    pub(super) exponential_room: Room<'a, ExponentialPoint<'a>>,
+    pub(super) summary_room: Room<'a, SummaryPoint<'a>>,
     /// Streams whose description is longer than any before, or whose type nobody knows, as was not said before.
     pub(super) descriptions: ArenaVec<'a, (u32, About<'a>)>,
-    /// Numbers with exemplars: place in `Ingest::staged`, rising, and the point's message.
+    /// Numbers in their order.
+    pub(super) numbers: Vec<StagedNumber>,
+    /// Numbers with exemplars: place in `numbers`, rising, and the point's message.
     pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.
     pub(super) histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
@@ -153,13 +184,17 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Nothing yet, of a request of which so many messages were counted before.
-    pub(super) fn new(arena: &'a Bump, messages: u64, limits: Limits) -> Stage<'a> {
+    /// Nothing yet, of a request of which so many messages were counted before; numbers are put into `numbers`, which is empty.
+    pub(super) fn new(arena: &'a Bump, messages: u64, limits: Limits, numbers: Vec<StagedNumber>) -> Stage<'a> {
         Stage {
             limits,
             pending: Pending::new(arena),
-            ring: &mut [],
+            number_room: &mut [],
+            histogram_room: &mut [],
+            exponential_room: &mut [],
+            summary_room: &mut [],
             descriptions: ArenaVec::new_in(arena),
+            numbers,
             exemplars: ArenaVec::new_in(arena),
             histograms: ArenaVec::new_in(arena),
             exponentials: ArenaVec::new_in(arena),
@@ -182,15 +217,23 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Points staged that are no numbers.
+    /// Points staged.
     #[inline]
     pub(super) fn staged(&self) -> usize {
-        self.histograms.len() + self.exponentials.len() + self.summaries.len()
+        self.numbers.len() + self.histograms.len() + self.exponentials.len() + self.summaries.len()
     }
 
-    /// About what this slice costs to read and to apply, with so many numbers staged, nanoseconds.
+    /// Whether enough is staged for one go.
     #[inline]
-    pub(super) fn cost_ns(&self, numbers: usize) -> u64 {
+    pub(super) fn is_full(&self, slice: Slice, arena: &Bump) -> bool {
+        let cost_ns = self.cost_ns();
+        // never before something was done: each slice comes further
+        cost_ns >= slice.cost_ns || cost_ns > 0 && arena.allocated_bytes() > self.joined + STAGE_SLICE_BYTES
+    }
+
+    /// About what this slice costs to read and to apply, nanoseconds.
+    #[inline]
+    pub(super) fn cost_ns(&self) -> u64 {
         let others = self.unstaged_ns
             + self.histograms.len() as u64 * HISTOGRAM_NS
             + self.exponentials.len() as u64 * EXPONENTIAL_NS
@@ -199,7 +242,7 @@ impl<'a> Stage<'a> {
             + self.pending.births() as u64 * BIRTH_NS
             + self.pending.streams() as u64 * STREAM_NS
             + (self.walked + self.coded * CODED) as u64 * BYTE_NS;
-        self.heads * HEAD_NS + numbers as u64 * NUMBER_NS + others + found
+        self.heads * HEAD_NS + self.numbers.len() as u64 * NUMBER_NS + others + found
     }
 
     /// Work of so many nanoseconds was done on heads.
@@ -249,20 +292,37 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// The next points of the request are those in `list`, up to place `to`.
-    pub(super) fn ran(&mut self, list: List, to: usize) {
+    /// The points of a metric of this kind were staged: they are the next ones of the request.
+    pub(super) fn ran(&mut self, kind: Kind) {
+        let (list, to) = match kind {
+            Kind::Gauge | Kind::Sum => (List::Numbers, self.numbers.len()),
+            Kind::Histogram => (List::Histograms, self.histograms.len()),
+            Kind::ExponentialHistogram => (List::Exponentials, self.exponentials.len()),
+            Kind::Summary => (List::Summaries, self.summaries.len()),
+        };
         match self.runs.last_mut() {
             Some((last, end)) if *last == list => *end = to,
             _ => self.runs.push((list, to)),
         }
     }
 
-    /// The number staged next, at place `at`, has exemplars in its message, if it says so.
-    #[inline]
-    pub(super) fn with_exemplars(&mut self, staged: &Number, at: usize, message: &'a [u8]) {
-        if staged.flags & EXEMPLARS != 0 {
-            self.exemplars.push((at as u32, message));
+    /// So many numbers come, as they were counted. Room is made once, and not by doubling: clearing pages twice would cost
+    /// more than the points.
+    pub(super) fn reserve_numbers(&mut self, points: usize) {
+        self.numbers.reserve(points.min((EXPORT_SLICE_NS / NUMBER_NS) as usize));
+    }
+
+    /// Stages a number's point, whose exemplars, if it has any, are in its message.
+    #[inline(always)]
+    pub(super) fn add_number(&mut self, target: Target, point: StagedNumber, message: &'a [u8]) {
+        if point.flags & EXEMPLARS != 0 {
+            self.exemplars.push((self.numbers.len() as u32, message));
         }
+        let (route, birth) = match target {
+            Target::Route(route) => (route, 0),
+            Target::Birth(birth) => (birth, BIRTH),
+        };
+        self.numbers.push(StagedNumber { route, flags: point.flags | birth, ..point });
     }
 
     /// Counts rejected points of the metric being walked.

@@ -1,80 +1,79 @@
-//! Summary points: from bytes to their cell (M28).
+//! Summary points: from bytes to what is staged, and from there to a cell (M28).
 //!
-//! Knows how a point becomes a region; does not know what makes one valid (`check`), how routes are found, nor the words of a
-//! bank (`cells`).
+//! Knows how one is read and added; does not know what makes one valid (`check`), how its route is found (`points`), nor the
+//! words of a bank (`cells`).
 
 use super::check::check_summary;
-use super::{Ingest, MetricWalk, Place, Walked, stage_birth};
-use crate::aggregate::summary::{self, REGION};
-use crate::cells::{self, Shape};
-use crate::identity::attributes::Limits;
-use crate::ledger::Tally;
-use crate::model::Reject;
-use crate::otlp::attributes;
-use crate::otlp::points::{Attributes, NO_RECORDED_VALUE, NUMBER_ATTRIBUTES_KEY};
-use crate::otlp::summaries::{SummaryPoint, summary as read};
-use crate::resolve::{EXPECTED_BYTES, StreamKey, Target};
+use super::kind::PointKind;
+use super::listed::Listed;
+use super::open::{Applying, OpenInterval};
+use super::stage::{Room, Stage};
+use crate::model::{Kind, Reject};
+use crate::otlp::points::{Attributes, NO_RECORDED_VALUE};
+use crate::otlp::summaries::{SummaryPoint, summary};
+use crate::resolve::Target;
 use crate::wire::Fault;
 use bumpalo::Bump;
 
-use super::stage::Stage;
+/// Summaries.
+#[derive(Clone, Copy)]
+pub(super) struct Summaries;
 
-impl Ingest {
-    pub(super) fn summaries<'a>(
-        &mut self,
-        data: &'a [u8],
-        key: StreamKey<'a>,
-        walk: &mut MetricWalk<'a>,
-        at: &mut Place,
-        arena: &'a Bump,
-        stage: &mut Stage<'a>,
-    ) -> Result<Walked, Fault> {
-        let stream = self.stream(walk, &key, stage)?;
-        let mut pending = None;
-        let mut prediction = self.predict(stream, walk);
-        let walked = self.each_point(data, at, arena, stage, |ingest, message, stage| {
-            let point =
-                read(message, ingest.resolver.expected(&prediction), arena).map_err(|f| f.named("SummaryDataPoint"))?;
-            if let Err(reason) = check_summary(&point, ingest.latest) {
-                if let Attributes::Run(run) = point.attributes {
-                    let _ = attributes::normalise(run, NUMBER_ATTRIBUTES_KEY, Limits::DEFAULT, &mut Vec::new())?;
-                }
-                stage.reject(key.kind, reason, 1);
-                return Ok(());
-            }
-            let run = match point.attributes {
-                Attributes::Expected => {
-                    stage.predicted += 1;
-                    stage.add_summary(Target::Route(prediction.guess()), point);
-                    ingest.resolver.came(&mut prediction, EXPECTED_BYTES);
-                    return Ok(());
-                }
-                Attributes::Run(run) => run,
-            };
-            stage.lookups += 1;
-            if let Some(route) = ingest.resolver.look_up(&mut prediction, run) {
-                stage.add_summary(Target::Route(route), point);
-                return Ok(());
-            }
-            if let Some(birth) = stage_birth(run, &key, walk, &mut pending, arena, stage)? {
-                stage.add_summary(Target::Birth(birth), point);
-            }
-            Ok(())
-        })?;
-        at.last_route = prediction.last();
-        Ok(walked)
+impl PointKind for Summaries {
+    type Read<'a> = SummaryPoint<'a>;
+    type Checked = ();
+    type Staged<'a> = SummaryPoint<'a>;
+    const MESSAGE: &'static str = "SummaryDataPoint";
+
+    #[inline]
+    fn read<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -> Result<SummaryPoint<'a>, Fault> {
+        summary(message, expected, arena)
     }
 
-    pub(super) fn summary(&mut self, route: u32, point: &SummaryPoint<'_>, tally: &mut Tally) -> Result<(), Reject> {
-        let line = self.touched(route, Shape::Summary, tally)?;
-        let mut region = [0; REGION];
-        let has_value = point.flags & NO_RECORDED_VALUE == 0;
-        if has_value {
-            summary::put(&mut region.as_mut_slice(), point.start, point.count, point.sum, point.quantiles);
-        }
-        let bank = self.bank_at(line, Shape::Summary);
-        let loss = cells::summary::add(bank, point.time, has_value.then_some(&region), tally)?;
-        self.show_loss(loss, route);
-        Ok(())
+    #[inline]
+    fn attributes<'a>(point: &Self::Read<'a>) -> Attributes<'a> {
+        point.attributes
+    }
+
+    #[inline]
+    fn check(self, point: &mut SummaryPoint<'_>, _: bool, latest: u64, _: &mut u64) -> Result<(), Reject> {
+        check_summary(point, latest)
+    }
+
+    #[inline(always)]
+    fn staged<'a>(point: Self::Read<'a>, (): ()) -> Self::Staged<'a> {
+        point
+    }
+
+    #[inline]
+    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: SummaryPoint<'a>, _: &'a [u8]) {
+        stage.add_summary(target, point);
+    }
+
+    fn room<'s, 'a>(stage: &'s mut Stage<'a>) -> &'s mut Room<'a, SummaryPoint<'a>> {
+        &mut stage.summary_room
+    }
+}
+
+impl<'a> Listed<'a> for SummaryPoint<'a> {
+    const KIND: Kind = Kind::Summary;
+    /// A summary has none.
+    const EXEMPLARS: u32 = 0;
+
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, SummaryPoint<'a>)] {
+        &stage.summaries
+    }
+
+    fn has_value(&self) -> bool {
+        self.flags & NO_RECORDED_VALUE == 0
+    }
+
+    fn exemplars(&self) -> &'a [u8] {
+        &[]
+    }
+
+    #[inline]
+    fn add(&self, open: &mut OpenInterval, to: &mut Applying<'_>, route: u32) -> Result<(), Reject> {
+        open.add_summary(to, route, self)
     }
 }

@@ -74,8 +74,8 @@ impl<'a, P: Copy> Waiting<'a, P> {
     }
 
     /// The room, for the next one.
-    pub(crate) fn into_room(self) -> &'a mut [Lookup<'a, P>] {
-        self.all
+    pub(crate) fn take_room(&mut self) -> &'a mut [Lookup<'a, P>] {
+        std::mem::take(&mut self.all)
     }
 
     /// Whether the next point may be the one that the order says.

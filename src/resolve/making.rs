@@ -12,7 +12,6 @@ use super::links::{Links, refusal};
 use super::routes::NONE;
 use crate::cells::Shape;
 use crate::examples::example;
-use crate::identity::attributes::Bad;
 use crate::identity::{GroupKey, Parts, Set};
 use crate::ledger::{Note, Tally};
 use crate::model::{Kind, Reject};
@@ -26,15 +25,6 @@ pub(super) struct Making<'r, E> {
     pub(super) links: &'r mut Links,
     pub(super) contexts: &'r mut Contexts,
     pub(super) encoding: &'r E,
-}
-
-/// Why attributes are refused.
-pub(super) const fn reject_of(bad: Bad) -> Reject {
-    match bad {
-        Bad::DuplicateKey => Reject::DuplicateAttribute,
-        Bad::TooMany => Reject::TooManyAttributes,
-        Bad::TooLong => Reject::LongAttribute,
-    }
 }
 
 impl<E: Encoding> Making<'_, E> {
@@ -57,7 +47,7 @@ impl<E: Encoding> Making<'_, E> {
         match self.encoding.attributes(kind, raw, &mut written) {
             Ok(Ok(Run::Raw)) => Ok(raw.clone()),
             Ok(Ok(Run::Written)) => Ok(ThinBytes::new(&written)),
-            Ok(Err(bad)) => Err(reject_of(bad)),
+            Ok(Err(bad)) => Err(bad.into()),
             Err(fault) => unreachable!("a route's bytes have been validated: {fault:?}"),
         }
     }

@@ -97,8 +97,8 @@ impl Overflow {
         } else {
             contexts.aside(|contexts| {
                 // both messages are in their normal form
-                let resource = || Ok(Set::new(&[], RESOURCE.bytes, registry.state()));
-                let scope = || Ok(Set::new(SCOPE.bytes, &[], registry.state()));
+                let resource = || Ok::<_, Reject>(Set::new(&[], RESOURCE.bytes, registry.state()));
+                let scope = || Ok::<_, Reject>(Set::new(SCOPE.bytes, &[], registry.state()));
                 let resource = contexts.enter_resource(&RESOURCE, resource)?;
                 let place = (resource, contexts.enter_scope(resource, &SCOPE, scope)?);
                 stream_in(place, key, has_name, contexts, here)

@@ -81,8 +81,8 @@ impl<'a> Pending<'a> {
     }
 
     /// As `cut`, at the end.
-    pub(crate) fn into_cut(self) -> Option<String> {
-        self.cut
+    pub(crate) fn take_cut(&mut self) -> Option<String> {
+        self.cut.take()
     }
 
     /// Resource and name of the metric that a birth is of.

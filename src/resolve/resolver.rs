@@ -191,18 +191,6 @@ impl Resolver {
         }
     }
 
-    /// Finds the route of `raw` in the stream when it is not the predicted one.
-    #[inline]
-    pub(crate) fn look_up(&mut self, prediction: &mut Prediction, raw: &[u8]) -> Option<u32> {
-        let stream = prediction.stream()?;
-        if let Some(route) = self.skipped_to(prediction, raw) {
-            return Some(route);
-        }
-        let found = self.find(stream, raw)?;
-        self.learn(prediction, found);
-        Some(found)
-    }
-
     /// The route of `raw` in the stream.
     #[inline]
     pub(crate) fn find(&self, stream: u32, raw: &[u8]) -> Option<u32> {

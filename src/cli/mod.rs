@@ -200,7 +200,7 @@ fn run(options: run::Options) -> u8 {
     }
 }
 
-fn refused(problem: &str) -> u8 {
+fn refused(problem: &impl std::fmt::Display) -> u8 {
     crate::log::tell(format_args!("catchment: {problem}"));
     crate::USAGE
 }

@@ -7,6 +7,7 @@ use crate::config::Plan;
 use crate::files;
 use crate::listen::bind as listen_at;
 use crate::model::Door;
+use crate::problem::{Flaw, Problem};
 use mio::net::TcpListener;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -37,38 +38,37 @@ pub(super) const SCRAPE: u8 = 0;
 /// Number of the admin door among the pages.
 pub(super) const ADMIN: u8 = 1;
 
-fn in_use(flag: &str, address: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "{flag} {address}: the address is in use; stop the other process, or give another port ({flag} {} takes \
-             a free one)",
+/// What is wrong with a door that cannot be bound.
+fn unbound(key: &'static str, address: SocketAddr, error: &io::Error) -> Problem {
+    let everywhere = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let flaw = match error.kind() {
+        io::ErrorKind::AddrInUse => Flaw::new("the address is in use").allowed(format!(
+            "stop the other process, or give another port (--{key} {} takes a free one)",
             SocketAddr::new(address.ip(), 0)
-        ),
-        io::ErrorKind::AddrNotAvailable => format!(
-            "{flag} {address}: no interface of this machine has this address; give one that it has, or {} for all of them",
-            SocketAddr::new(
-                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() },
-                address.port()
-            )
-        ),
+        )),
+        io::ErrorKind::AddrNotAvailable => Flaw::new("no interface of this machine has this address").allowed(format!(
+            "give one that it has, or {} for all of them",
+            SocketAddr::new(everywhere, address.port())
+        )),
         io::ErrorKind::PermissionDenied => {
-            format!("{flag} {address}: this user may not listen there; give a port from 1024 on")
+            Flaw::new("this user may not listen there").allowed("give a port from 1024 on")
         }
-        _ => format!("{flag} {address}: {error}"),
-    }
+        _ => Flaw::new(error.to_string()),
+    };
+    Problem::new(key, address.to_string(), flaw)
 }
 
-pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
+pub(super) fn bind(plan: &Plan) -> Result<Bound, Problem> {
     let mut bound = Bound {
         addresses: Addresses::default(),
         per_shard: (0..plan.shards).map(|_| Vec::new()).collect(),
         pages: Vec::new(),
     };
-    for (flag, wanted, door) in
-        [("--otlp-grpc", plan.otlp_grpc, Door::OtlpGrpc), ("--otlp-http", plan.otlp_http, Door::OtlpHttp)]
+    for (key, wanted, door) in
+        [("otlp-grpc", plan.otlp_grpc, Door::OtlpGrpc), ("otlp-http", plan.otlp_http, Door::OtlpHttp)]
     {
         let Some(wanted) = wanted else { continue };
-        let fail = |error: io::Error| in_use(flag, wanted, &error);
+        let fail = |error: io::Error| unbound(key, wanted, &error);
         if wanted.port() != 0 {
             drop(listen_at(wanted, false).map_err(fail)?);
         }
@@ -83,9 +83,9 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
             Door::OtlpHttp => bound.addresses.otlp_http = Some(address),
         }
     }
-    for (flag, wanted, number) in [("--prometheus", plan.prometheus, SCRAPE), ("--admin", plan.admin, ADMIN)] {
+    for (key, wanted, number) in [("prometheus", plan.prometheus, SCRAPE), ("admin", plan.admin, ADMIN)] {
         let Some(wanted) = wanted else { continue };
-        let fail = |error: io::Error| in_use(flag, wanted, &error);
+        let fail = |error: io::Error| unbound(key, wanted, &error);
         let listener = listen_at(wanted, false).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         if number == SCRAPE {
@@ -101,16 +101,16 @@ pub(super) fn bind(plan: &Plan) -> Result<Bound, String> {
 /// Removes a ports file of an earlier run, so that nobody takes it for this one's.
 ///
 /// # Errors
-/// Words with the flag, when there is a file that cannot be removed, what is there is no regular file, or none could be
+/// When there is a file that cannot be removed, what is there is no regular file, or none could be
 /// written.
-pub fn remove_ports(path: &Path) -> Result<(), String> {
+pub fn remove_ports(path: &Path) -> Result<(), Problem> {
     let removed = files::regular(path).and_then(|there| if there { std::fs::remove_file(path) } else { Ok(()) });
     removed.and_then(|()| files::replaceable(path)).map_err(|error| no_ports(path, &error))
 }
 
-/// Words for a ports file that cannot be written.
-pub(super) fn no_ports(path: &Path, error: &io::Error) -> String {
-    format!("--ports-file {}: {}", path.display(), files::unwritten(path, error))
+/// What is wrong with a ports file that cannot be written.
+pub(super) fn no_ports(path: &Path, error: &io::Error) -> Problem {
+    Problem::new("ports-file", path.display().to_string(), Flaw::new(files::unwritten(path, error)))
 }
 
 /// Writes the addresses whole.

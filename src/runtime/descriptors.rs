@@ -8,6 +8,7 @@
 
 use crate::config::Plan;
 use crate::limits::{PAGE_CONNECTIONS_MAX, PROCESS_DESCRIPTORS, SHARD_DESCRIPTORS};
+use crate::problem::{Flaw, Problem};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit of descriptors to the hard one; the limit that is then in force.
@@ -28,18 +29,18 @@ fn most(plan: &Plan, limit: usize) -> usize {
 /// Lowers connections that nobody has asked for to what fits; what was lowered, for the banner.
 ///
 /// # Errors
-/// Words, where that many were asked for and do not fit.
-pub(super) fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, String> {
+/// Where that many were asked for and do not fit.
+pub(super) fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, Problem> {
     let most = most(plan, limit);
     if plan.connections <= most {
         return Ok(None);
     }
     if !plan.connections_free {
-        return Err(format!(
-            "--connections {}: this process may have {limit} descriptors open (ulimit -Hn), which leaves {most} for \
-             connections: raise the limit (LimitNOFILE= of systemd, --ulimit nofile= of docker), or give at most {most}",
-            plan.connections
-        ));
+        let fault =
+            format!("this process may have {limit} descriptors open (ulimit -Hn), which leaves {most} for connections");
+        let remedy =
+            format!("raise the limit (LimitNOFILE= of systemd, --ulimit nofile= of docker), or give at most {most}");
+        return Err(Problem::new("connections", plan.connections.to_string(), Flaw::new(fault).remedy(remedy)));
     }
     plan.connections = most;
     Ok(Some(format!("to fit {limit} descriptors (ulimit -Hn): --connections {most}")))
@@ -81,7 +82,7 @@ mod tests {
         let asked = |connections| Plan { connections, connections_free: false, ..plan(1, &[]) };
         let mut fits = asked(9_000);
         assert!(settle(&mut fits, 10_000).unwrap().is_none() && fits.connections == 9_000);
-        let words = settle(&mut asked(5_000), 4_096).unwrap_err();
+        let words = settle(&mut asked(5_000), 4_096).unwrap_err().to_string();
         for part in ["--connections 5000", "4096 descriptors", "at most 3992"] {
             assert!(words.contains(part), "{part} in {words}");
         }

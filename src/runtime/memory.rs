@@ -10,6 +10,7 @@
 use crate::config::Plan;
 use crate::deliver::Destination;
 use crate::limits::*;
+use crate::problem::{Flaw, Given, Problem};
 
 /// The memory budget as a sum: what each part may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +148,8 @@ impl Shape {
 /// shrunk, for the banner.
 ///
 /// # Errors
-/// Words, where the limit was typed and what else was typed does not fit into it.
-pub(super) fn settle(plan: &mut Plan, limit: usize, auto: bool) -> Result<(Memory, Vec<String>), String> {
+/// Where the limit was typed and what else was typed does not fit into it.
+pub(super) fn settle(plan: &mut Plan, limit: usize, auto: bool) -> Result<(Memory, Vec<String>), Problem> {
     let asked = plan.shards;
     let counts = |free: bool| std::iter::successors(Some(asked), move |n| (free && *n > 1).then_some(n / 2));
     let shapes = |free: bool, typed: bool| {
@@ -168,12 +169,12 @@ pub(super) fn settle(plan: &mut Plan, limit: usize, auto: bool) -> Result<(Memor
             let flags = least.apply(&mut plan.clone()).join(", ");
             let flags =
                 if smallest < needed { format!("; with {flags}, {}MiB would do", mib(smallest)) } else { "".into() };
-            return Err(format!(
-                "--memory-limit, given as {} MiB, is too small for the rest of what was asked for: at least {}MiB are \
-                 needed{flags}; or leave it out, and what fits is taken",
-                limit / MIB,
+            let flaw = Flaw::predicate("is too small for the rest of what was asked for").remedy(format!(
+                "at least {}MiB are needed{flags}; or leave it out, and what fits is taken",
                 mib(needed)
             ));
+            let given = Given::Settled(format!("{} MiB", limit / MIB));
+            return Err(Problem { given, ..Problem::bare("memory-limit", flaw) });
         }
     };
     let memory = shape.divide(plan, limit).1;
@@ -260,7 +261,7 @@ mod tests {
         check(&memory, &small);
         assert!(memory.limit == 64 * MIB && (1..=2).contains(&small.shards) && !said.is_empty(), "{said:?}");
         let mut big = plan(2, &["otlp-grpc://h:1?queue=128MiB"]);
-        let words = settle(&mut big, 100 * MIB, false).unwrap_err();
+        let words = settle(&mut big, 100 * MIB, false).unwrap_err().to_string();
         for part in ["--memory-limit, given as 100 MiB", "MiB are needed", "?queue=8MiB", "would do"] {
             assert!(words.contains(part), "{part} in {words}");
         }
@@ -275,7 +276,7 @@ mod tests {
         let (memory, _) = settle(&mut typed, 1024 * MIB, false).unwrap();
         check(&memory, &typed);
         assert!(typed.connections == 4_000 && memory.connections > 4_000 * CONNECTION_BYTES / 4);
-        let words = settle(&mut many(false), 256 * MIB, false).unwrap_err();
+        let words = settle(&mut many(false), 256 * MIB, false).unwrap_err().to_string();
         assert!(words.contains("--connections 64"), "{words}");
         let mut shrunk = many(false);
         let (_, said) = settle(&mut shrunk, 256 * MIB, true).unwrap();

@@ -26,6 +26,7 @@ use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
 use crate::model::{Epoch, Temporality};
 use crate::net::hops::Hops;
+use crate::problem::{Flaw, Problem};
 use crate::series::peers::Shares;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -42,7 +43,7 @@ pub fn run(plan: Plan) -> u8 {
     }
     let code = match start(plan) {
         Ok(code) => code,
-        Err(Problem { code, words }) => {
+        Err(Failed { code, words }) => {
             crate::log::tell(format_args!("catchment: {words}"));
             code
         }
@@ -51,20 +52,21 @@ pub fn run(plan: Plan) -> u8 {
     code
 }
 
-struct Problem {
+/// Why nothing runs.
+struct Failed {
     code: u8,
     words: String,
 }
 
-fn failure(words: impl std::fmt::Display) -> Problem {
-    Problem { code: crate::FAILURE, words: words.to_string() }
+fn failure(words: impl std::fmt::Display) -> Failed {
+    Failed { code: crate::FAILURE, words: words.to_string() }
 }
 
-fn usage(words: String) -> Problem {
-    Problem { code: crate::USAGE, words }
+fn usage(problem: Problem) -> Failed {
+    Failed { code: crate::USAGE, words: problem.to_string() }
 }
 
-fn start(mut plan: Plan) -> Result<u8, Problem> {
+fn start(mut plan: Plan) -> Result<u8, Failed> {
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
     let few = descriptors::settle(&mut plan, descriptors::raise()).map_err(usage)?;
@@ -133,7 +135,10 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
     let cores = pins(&plan)?;
     let (recorder, tap) = match &plan.capture {
         Some((path, limit)) => {
-            let told = |error| usage(format!("--capture {}: {}", path.display(), files::unwritten(path, &error)));
+            let told = |error| {
+                let flaw = Flaw::new(files::unwritten(path, &error));
+                usage(Problem::new("capture", path.display().to_string(), flaw))
+            };
             let (recorder, tap) = capture::Recorder::start(path, *limit).map_err(told)?;
             (Some(recorder), Some(tap))
         }
@@ -200,18 +205,18 @@ fn start(mut plan: Plan) -> Result<u8, Problem> {
 }
 
 /// The core of each shard; empty when shards are not pinned.
-fn pins(plan: &Plan) -> Result<Vec<core_affinity::CoreId>, Problem> {
+fn pins(plan: &Plan) -> Result<Vec<core_affinity::CoreId>, Failed> {
     if plan.pin == Pin::Off {
         return Ok(Vec::new());
     }
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     if cores.len() < plan.shards {
         return match plan.pin {
-            Pin::On => Err(failure(format_args!(
-                "--pin on: {} shards, but this process may use only {} cores; lower --shards or use --pin auto",
-                plan.shards,
-                cores.len()
-            ))),
+            Pin::On => {
+                let (shards, cores) = (plan.shards, cores.len());
+                let flaw = Flaw::new(format!("{shards} shards, but this process may use only {cores} cores"));
+                Err(failure(Problem::new("pin", "on", flaw.allowed("lower --shards or use --pin auto"))))
+            }
             _ => Ok(Vec::new()),
         };
     }

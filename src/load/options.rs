@@ -82,7 +82,7 @@ pub struct Options {
     #[arg(long, value_name = "SERIES", value_parser = decimal, help_heading = "Shape")]
     pub churn_rate: Option<f64>,
 
-    /// Share of the cumulative points that begin anew at every export, as after a restart [default: 0]
+    /// Share of the cumulative points that start over at every export, as after a restart [default: 0]
     #[arg(long, value_name = "SHARE", value_parser = decimal, help_heading = "Shape")]
     pub resets: Option<f64>,
 
@@ -324,7 +324,7 @@ impl Options {
             }
         }
         if of.prepared == Some(0) {
-            return Err("--prepared must be at least 1: leave it out to compress each send anew".into());
+            return Err("--prepared must be at least 1: leave it out to compress each send by itself".into());
         }
         let series = of.series.unwrap_or(SERIES_DEFAULT);
         let settings = Settings {

@@ -18,7 +18,7 @@ pub enum Preset {
     /// delta-exponential-histogram=1, summary=1)
     Gateway,
     /// Pods that come and go: one series in a hundred is another one at each export, and one counter in a hundred
-    /// begins anew (--series 50000 --metrics 10 --churn 0.01 --resets 0.01 --connections 8 --kind delta-sum=6,
+    /// starts over (--series 50000 --metrics 10 --churn 0.01 --resets 0.01 --connections 8 --kind delta-sum=6,
     /// cumulative-sum=3, delta-histogram=1)
     Churn,
     /// A few hundred series that everyone feeds, drawn from a thousand by Zipf's law, over many connections: what

@@ -173,7 +173,7 @@ fn expected_totals_are_what_the_bytes_say() {
     }
 }
 
-/// What is late or begins anew is what it says: times that go back, starts that move on, in about the share asked for.
+/// What is late or starts over is what it says: times that go back, starts that move on, in about the share asked for.
 #[test]
 fn late_points_and_resets_are_in_the_bytes() {
     let mut plan = plan("--series 1000 --metrics 1 --kind cumulative-sum --late 0.1 --resets 0.05");

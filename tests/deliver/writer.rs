@@ -97,7 +97,7 @@ fn what_cannot_be_written_is_counted() {
     assert!(row.balances() && row.queued == 0);
 }
 
-/// A file that was moved or removed is opened anew before the next line, and on request at once; a line is in one file.
+/// A file that was moved or removed is opened again before the next line, and on request at once; a line is in one file.
 #[test]
 fn a_file_that_was_moved_or_removed_is_opened_anew() {
     static TIME: ManualClock = ManualClock::new(Now::at(1), 0);
@@ -137,7 +137,7 @@ fn a_file_that_was_moved_or_removed_is_opened_anew() {
     sender.reopen_files();
     let deadline = Instant::now() + PATIENCE;
     while !path.exists() {
-        assert!(Instant::now() < deadline, "the file is not opened anew");
+        assert!(Instant::now() < deadline, "the file is not opened again");
         std::thread::yield_now();
     }
     line("f");

@@ -593,7 +593,7 @@ impl Model {
                 }
                 let total = series.total.take().unwrap_or_default().add(&step);
                 if total.is_none() {
-                    // M8: it begins anew
+                    // M8: it starts over
                     self.counts.count_overflows += 1;
                     series.start = self.last_boundary;
                 }

@@ -82,7 +82,7 @@ fn m8_counts_that_leave_64_bits_are_left_out_or_begin_again_and_are_counted() {
         rig.send(core, &both(DELTA, T, T, n));
     }
     cut(&mut rig, &mut notes, T + 10, (START, u64::MAX), u64::MAX, 1);
-    // the total does not fit: it begins anew
+    // the total does not fit: it starts over
     rig.send(0, &both(DELTA, T, T, 7));
     cut(&mut rig, &mut notes, T + 20, (T + 10, 7), 7, 1);
     rig.send(0, &both(DELTA, T, T, 2));

@@ -32,7 +32,7 @@ fn an_idle_series_dies_in_two_cuts_and_comes_back_as_a_new_one() {
         send(&mut rig, 7);
         let out = rig.cut(T + 100 * SECOND);
         let twice = 2.0;
-        assert_eq!(values(&out.cumulative), [6.0 + 8.0 + 7.0 * twice, 7.0 * twice], "a=1 goes on, a=2 began anew");
+        assert_eq!(values(&out.cumulative), [6.0 + 8.0 + 7.0 * twice, 7.0 * twice], "a=1 goes on, a=2 started over");
         assert_eq!(numbers(&out.cumulative)[1].2, T + 80 * SECOND, "with a new start (M16)");
         assert_eq!(rig.registry.live(), 3);
         // a long time of coming and going leaves nothing behind

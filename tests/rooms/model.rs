@@ -23,7 +23,7 @@ enum Turn {
     Grow,
     /// The value falls, the start stays.
     Fall,
-    /// The process began anew.
+    /// The process was started again.
     NewStart,
     /// Somebody else with an older start.
     OldStart,

@@ -89,7 +89,7 @@ fn m14_a_writer_silent_for_expire_gives_way_to_one_with_an_older_start() {
         let mut rig = Rig::with(1, 1_000_000, 60 * SECOND);
         let mut deltas = Vec::new();
         for i in 0..10u64 {
-            // the process begins anew, and its clock was set back meanwhile
+            // the process is started again, and its clock was set back meanwhile
             let (start, n) = if i == 0 { (START + 10, 100) } else { (START + 5, 10 * i) };
             rig.send(0, &request(vec![point(start, T + i * 10 * SECOND, n)]));
             deltas.push(counted(&rig.cut(T + (i * 10 + 1) * SECOND).delta)[0].2);

@@ -96,7 +96,7 @@ fn what_comes_back_while_it_expires_is_counted_to_the_unit() {
     });
     cumulative.with(|received| {
         for (key, got) in &received.series {
-            // a total that begins anew after a death: the newest of each start
+            // a total that starts over after a death: the newest of each start
             let mut newest = std::collections::BTreeMap::new();
             for point in got {
                 let Any::Number(n) = point else { panic!("a sum") };

@@ -129,7 +129,7 @@ fn x7_x13_x16_starts_are_those_sent_and_a_reset_moves_them() {
     let page = text_of(&scrape(&mut scraper, OPEN_METRICS, &[]));
     assert!(page.contains(&created(&first)), "{page}");
     assert!(page.contains("# TYPE foo_bar counter\n"));
-    // a counter that begins anew, with a newer start
+    // a counter that starts over, with a newer start
     let again = cumulative_request(start + 500_000_000, 2, now + 1);
     assert_eq!(catchment.http().export(&again).unwrap().status, 200);
     let exemplar = format!(" # {{trace_id=\"{}\",span_id=\"{}\"}} 3 ", "ab".repeat(16), "01".repeat(8));

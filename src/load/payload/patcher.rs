@@ -82,7 +82,7 @@ impl Patcher<'_> {
         }
     }
 
-    /// Begins the share of points that is due anew, as a process that starts again does: cumulative kinds only.
+    /// Starts the share of points that is due over, as a process that is started again does: cumulative kinds only.
     pub(crate) fn reset(&mut self, points: &mut [u8], run: &mut Run, share: f32) {
         if self.shape.temporality() != Some(2) {
             return;

@@ -19,9 +19,9 @@ pub enum Encoding {
 pub enum Compression {
     /// As they are
     None,
-    /// gzip, each send anew (see --prepared): this costs the generator far more than the network
+    /// gzip, each send by itself (see --prepared): this costs the generator far more than the network
     Gzip,
-    /// zstd, each send anew (see --prepared)
+    /// zstd, each send by itself (see --prepared)
     Zstd,
 }
 
@@ -61,7 +61,7 @@ pub struct Settings {
     pub churn: f64,
     /// Series that are born, and as many that die, in a second.
     pub churn_per_s: f64,
-    /// Share of the cumulative points that begin anew at each export.
+    /// Share of the cumulative points that start over at each export.
     pub resets: f64,
     /// Share of the points that come late at each export.
     pub late: f64,

@@ -145,13 +145,13 @@ impl Exponential {
     }
 }
 
-struct Series {
+struct SeriesSeen {
     metric: usize,
     time_ns: u64,
     held: Held,
 }
 
-struct Metric {
+struct MetricSeen {
     name: String,
     distribution: bool,
     points: u64,
@@ -169,9 +169,9 @@ pub struct Totals {
     pub empty_points: u64,
     /// Values that are no multiple of 2^-10, or not finite.
     pub inexact_values: u64,
-    metrics: Vec<Metric>,
+    metrics: Vec<MetricSeen>,
     names: HashMap<String, usize>,
-    series: HashMap<u128, Series>,
+    series: HashMap<u128, SeriesSeen>,
     keys: [ahash::RandomState; 2],
 }
 
@@ -263,10 +263,10 @@ impl Totals {
     /// One JSON object; `totals` reads like `expected` of `catchment load --json`.
     pub fn json(&self) -> String {
         let held = self.held();
-        let by_name = |metric: &Metric| {
+        let by_name = |metric: &MetricSeen| {
             format!("{}:{}", quoted(&metric.name), held[metric.name.as_str()].json(metric.distribution))
         };
-        let mut metrics: Vec<&Metric> = self.metrics.iter().collect();
+        let mut metrics: Vec<&MetricSeen> = self.metrics.iter().collect();
         metrics.sort_by(|a, b| a.name.cmp(&b.name));
         let totals: Vec<String> = metrics.iter().map(|metric| by_name(metric)).collect();
         let points: Vec<String> =
@@ -353,7 +353,7 @@ impl Totals {
         };
         match self.series.entry(key) {
             std::collections::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Series { metric, time_ns, held });
+                vacant.insert(SeriesSeen { metric, time_ns, held });
             }
             std::collections::hash_map::Entry::Occupied(mut occupied) => {
                 let series = occupied.get_mut();
@@ -371,7 +371,7 @@ impl Totals {
         if let Some(&index) = self.names.get(name) {
             return index;
         }
-        self.metrics.push(Metric { name: name.to_owned(), distribution, points: 0 });
+        self.metrics.push(MetricSeen { name: name.to_owned(), distribution, points: 0 });
         self.names.insert(name.to_owned(), self.metrics.len() - 1);
         self.metrics.len() - 1
     }

@@ -502,7 +502,6 @@ const SHARED_NAMES_LEFT: &[&str] = &[
     "Shared",
     "Sink",
     "Source",
-    "Staged",
     "Stream",
     "Target",
     "Times",

@@ -13,26 +13,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub(super) const OFF: &str = "off";
 
 /// A door: what was asked for, and the address it came to.
-pub(super) struct Door<'a> {
+pub(super) struct DoorSetting<'a> {
     setting: &'a Setting,
     pub address: Option<SocketAddr>,
     /// Metrics are taken there.
     takes_metrics: bool,
 }
 
-impl<'a> Door<'a> {
+impl<'a> DoorSetting<'a> {
     pub(super) fn read(
         reading: &mut Reading<'a>,
         around: &Surroundings<'_>,
         key: &'static str,
         takes_metrics: bool,
-    ) -> Door<'a> {
+    ) -> DoorSetting<'a> {
         let setting = reading.one(key);
         let address = address(&setting.text(), around).unwrap_or_else(|flaw| {
             reading.wrong(setting, flaw);
             None
         });
-        Door { setting, address, takes_metrics }
+        DoorSetting { setting, address, takes_metrics }
     }
 
     pub(super) fn is_off(&self) -> bool {

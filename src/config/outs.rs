@@ -2,7 +2,7 @@
 //!
 //! Does not know: what a URL means; `deliver` reads it.
 
-use super::doors::Door;
+use super::doors::DoorSetting;
 use super::reading::Reading;
 use super::settings::Setting;
 use super::surroundings::Surroundings;
@@ -13,7 +13,7 @@ use crate::problem::{Flaw, Problem};
 /// Reads every destination, and the files that they need.
 pub(super) fn destinations(
     reading: &mut Reading<'_>,
-    doors: &[&Door<'_>],
+    doors: &[&DoorSetting<'_>],
     scrapes: bool,
     around: &Surroundings<'_>,
 ) -> Vec<Destination> {

@@ -2,7 +2,7 @@
 //!
 //! Does not know: where settings come from.
 
-use super::doors::{Door, OFF, allowed_hosts};
+use super::doors::{DoorSetting, OFF, allowed_hosts};
 use super::outs::destinations;
 use super::plan::{Pin, Plan};
 use super::reading::{AUTO, Reading};
@@ -44,10 +44,10 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     let mut reading = Reading { settings, problems: Vec::new() };
     let shards = shards(&mut reading, around);
     let connections = reading.number_or_auto("connections", 1..=CONNECTIONS_MAX);
-    let otlp_grpc = Door::read(&mut reading, around, "otlp-grpc", true);
-    let otlp_http = Door::read(&mut reading, around, "otlp-http", true);
-    let prometheus = Door::read(&mut reading, around, "prometheus", false);
-    let admin = Door::read(&mut reading, around, "admin", false);
+    let otlp_grpc = DoorSetting::read(&mut reading, around, "otlp-grpc", true);
+    let otlp_http = DoorSetting::read(&mut reading, around, "otlp-http", true);
+    let prometheus = DoorSetting::read(&mut reading, around, "prometheus", false);
+    let admin = DoorSetting::read(&mut reading, around, "admin", false);
     let allowed_hosts = allowed_hosts(&mut reading);
     if otlp_grpc.is_off() && otlp_http.is_off() {
         let flaw = Flaw::new("nothing could come in").allowed("leave one of them on");

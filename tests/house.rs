@@ -316,7 +316,7 @@ fn named_in(room: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// How many files of a room are still in circles, or between two of them.
-const CIRCLES: &[(&str, usize)] = &[("flush", 8)];
+const CIRCLES: &[(&str, usize)] = &[];
 
 /// No file needs one that needs it.
 #[test]

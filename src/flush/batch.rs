@@ -2,54 +2,14 @@
 //!
 //! Knows which of a cut's points go together; does not know how rows are written, or where they go.
 
-use super::directory::{Owned, Owner};
 use super::exemplars::Gathering;
+use super::point::StagedPoint;
+use super::tree::Tree;
 use crate::aggregate::number::Value;
 use crate::aggregate::{explicit, exponential as exp, summary};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX};
 use crate::model::{Kind, Temporality};
 use crate::rows::{self, Metric, Row, Rows};
-
-/// A staged point: both views of one series' value at a cut.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Point {
-    /// Place in its group's list.
-    pub series: u32,
-    /// Where its histogram regions begin in `Owner::words`: cumulative, then delta.
-    pub words: u32,
-    /// Where its exemplars are (`exemplars::Gathering`); 0: nowhere.
-    pub exemplars: u32,
-    /// Point time.
-    pub time: u64,
-    /// Start of the cumulative view.
-    pub start: u64,
-    /// Bits of the cumulative value (or the gauge).
-    pub value: u64,
-    /// Bits of the delta value.
-    pub delta: u64,
-    /// `value` is a double.
-    pub double: bool,
-    /// `delta` is a double.
-    pub delta_double: bool,
-    /// There is a delta.
-    pub has_delta: bool,
-    /// No recorded value: the series ended (M7).
-    pub ended: bool,
-}
-
-impl Point {
-    /// A number.
-    pub(super) fn number(value: Value, delta: Option<Value>) -> Point {
-        Point {
-            value: value.bits(),
-            double: value.is_double(),
-            delta: delta.map_or(0, Value::bits),
-            delta_double: delta.is_some_and(Value::is_double),
-            has_delta: delta.is_some(),
-            ..Point::default()
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Section {
@@ -64,7 +24,9 @@ struct Section {
 #[derive(Default)]
 pub(super) struct Batch {
     sections: Vec<Section>,
-    points: Vec<Point>,
+    points: Vec<StagedPoint>,
+    /// Regions of values that are no numbers.
+    words: Vec<u64>,
     bytes: usize,
 }
 
@@ -81,7 +43,7 @@ impl Batch {
     }
 
     /// Adds a point to the group entered last.
-    pub(super) fn push(&mut self, point: Point, attributes: usize) {
+    pub(super) fn push(&mut self, point: StagedPoint, attributes: usize) {
         self.points.push(point);
         self.bytes += attributes + 40;
         if let Some(last) = self.sections.last_mut() {
@@ -94,13 +56,18 @@ impl Batch {
         self.bytes += bytes;
     }
 
+    /// Where merging puts regions of points that are pushed next.
+    pub(super) fn words(&mut self) -> &mut Vec<u64> {
+        &mut self.words
+    }
+
     /// No points.
     pub(super) fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
 
     /// As large as a request may be.
-    pub(super) fn full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.points.len() >= BATCH_POINTS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
@@ -108,33 +75,31 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.sections.clear();
         self.points.clear();
+        self.words.clear();
         self.bytes = 0;
     }
 }
 
 /// A batch and what its points refer to.
-pub(super) struct Staged<'a> {
+pub(super) struct BatchRows<'a> {
     batch: &'a Batch,
-    groups: &'a [Owned],
-    words: &'a [u64],
+    tree: &'a Tree,
     exemplars: &'a Gathering,
     /// Start and time of what the cut added.
     window: (u64, u64),
 }
 
-impl<'a> Staged<'a> {
-    /// The batch of this owner.
-    pub(super) fn of(owner: &'a Owner, window: (u64, u64)) -> Staged<'a> {
-        let Owner { batch, groups, words, exemplars, .. } = owner;
-        Staged { batch, groups, words, exemplars, window }
+impl<'a> BatchRows<'a> {
+    pub(super) fn new(batch: &'a Batch, tree: &'a Tree, exemplars: &'a Gathering, window: (u64, u64)) -> BatchRows<'a> {
+        BatchRows { batch, tree, exemplars, window }
     }
 
     /// A view of a point, of a metric whose regions have so many words.
     #[inline(always)]
-    fn value(&self, kind: Kind, length: usize, is_delta: bool, point: &Point) -> rows::Value<'a> {
+    fn value(&self, kind: Kind, length: usize, is_delta: bool, point: &StagedPoint) -> rows::Value<'a> {
         let region = || {
             let from = point.words as usize + if is_delta { length } else { 0 };
-            &self.words[from..from + length]
+            &self.batch.words[from..from + length]
         };
         match kind {
             Kind::Summary if point.ended => rows::Value::Ended(Some(summary::Region::new(region()))),
@@ -151,15 +116,15 @@ impl<'a> Staged<'a> {
     }
 }
 
-impl Rows for Staged<'_> {
+impl Rows for BatchRows<'_> {
     fn metrics(&self) -> usize {
         self.batch.sections.len()
     }
 
     fn metric(&self, number: usize) -> Metric<'_> {
         let Section { resource, scope, group, .. } = self.batch.sections[number];
-        let owned = &self.groups[group as usize];
-        let meta = &owned.listed.meta;
+        let owned = self.tree.group(group);
+        let meta = owned.meta();
         Metric {
             resource_number: resource,
             resource: &meta.resource,
@@ -179,15 +144,15 @@ impl Rows for Staged<'_> {
     #[inline(always)]
     fn each(&self, number: usize, view: Temporality, mut visit: impl FnMut(Row<'_>)) {
         let Section { group, from, to, .. } = self.batch.sections[number];
-        let owned = &self.groups[group as usize];
-        let meta = &owned.listed.meta;
+        let owned = self.tree.group(group);
+        let meta = owned.meta();
         let (kind, length) = (meta.kind, region_words(meta.kind, meta.buckets()));
         let is_delta = self.metric(number).temporality(view) == Some(Temporality::Delta);
         for point in &self.batch.points[from as usize..to as usize] {
             if is_delta && !point.has_delta {
                 continue;
             }
-            let Some(series) = owned.series.get(point.series as usize) else { continue };
+            let Some(series) = owned.series().get(point.series as usize) else { continue };
             let (start_ns, time_ns) = if is_delta { self.window } else { (point.start, point.time) };
             let value = self.value(kind, length, is_delta, point);
             let exemplars = if point.exemplars == 0 { &[] } else { self.exemplars.fields(point.exemplars) };
@@ -208,7 +173,7 @@ const fn region_words(kind: Kind, buckets: u32) -> usize {
 
 /// Bytes that a point of this kind takes beside its attributes and one value, about: counts and bounds, packed counts, which
 /// are mostly few and small, quantiles.
-pub(super) const fn more(kind: Kind, buckets: u32) -> usize {
+pub(super) const fn more_bytes(kind: Kind, buckets: u32) -> usize {
     match kind {
         Kind::Gauge | Kind::Sum => 0,
         Kind::Histogram => 40 + 16 * buckets as usize,

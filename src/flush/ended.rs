@@ -1,6 +1,6 @@
 //! The end of a series (M7): when points without a recorded value are all that is new.
 //!
-//! Knows marks and series; does not know how a point without a value is encoded (`batch`).
+//! Knows marks and series; does not know how a point without a value is written.
 //!
 //! Rules, by kind of stream:
 //! - *Gauge, summary*: the newest point wins, whole. Has it no value, the series ends; at equal times the value wins, on
@@ -18,9 +18,8 @@
 //! had and zeros in them, so that receivers that spread a histogram over several series find them all. Scrapes show
 //! ended series no more.
 
-use super::batch::Point;
-use super::directory::Owner;
-use super::merge::Cut;
+use super::interval::Interval;
+use super::point::StagedPoint;
 use crate::series::Series;
 
 /// What points without a recorded value said in an interval.
@@ -46,35 +45,32 @@ impl Mark {
     }
 }
 
-impl Owner {
-    /// Ends the series if the mark says so; `leaves`: with a value of this cut. The point that says so, if it ended now.
-    /// `end` marks the series.
-    #[cold]
-    pub(super) fn ended(
-        &self,
-        cut: &Cut,
-        series: &Series,
-        mark: Mark,
-        leaves: bool,
-        end: impl FnOnce(&Series),
-    ) -> Option<Point> {
-        if mark.has_delta || series.newest().is_none() {
-            return None;
-        }
-        let newer = mark.time > series.time();
-        if newer {
-            series.put_time(mark.time);
-        }
-        let says_so = newer || mark.delta && !leaves;
-        if series.is_ended() || !says_so {
-            return None;
-        }
-        end(series);
-        let (time, start) = if newer && !series.has_delta() {
-            (mark.time, series.start())
-        } else {
-            (cut.boundary, cut.start_of(series))
-        };
-        Some(Point { time, start, has_delta: true, ended: true, ..Point::default() })
+/// Ends the series if the mark says so; `leaves`: with a value of this cut. The point that says so, if it ended now.
+/// `end` marks the series.
+#[cold]
+pub(super) fn ended(
+    interval: &Interval,
+    series: &Series,
+    mark: Mark,
+    leaves: bool,
+    end: impl FnOnce(&Series),
+) -> Option<StagedPoint> {
+    if mark.has_delta || series.newest().is_none() {
+        return None;
     }
+    let newer = mark.time > series.time();
+    if newer {
+        series.put_time(mark.time);
+    }
+    let says_so = newer || mark.delta && !leaves;
+    if series.is_ended() || !says_so {
+        return None;
+    }
+    end(series);
+    let (time, start) = if newer && !series.has_delta() {
+        (mark.time, series.start())
+    } else {
+        (interval.boundary_ns, interval.start_of(series))
+    };
+    Some(StagedPoint { time, start, has_delta: true, ended: true, ..StagedPoint::default() })
 }

@@ -6,14 +6,12 @@
 //!
 //! Bounds: one `Shown` a cut, at most `limits::EXEMPLARS_BYTES_MAX`; what has no room is counted.
 
-use super::batch::Point;
-use super::directory::Owner;
 use crate::ledger::{Note, Tally};
 use crate::otlp::encode::exemplars_key;
 use crate::series::Series;
 use crate::series::exemplars::{LastShown, Newest, Reservoir, Shown};
 use crate::series::registry::Registry;
-use crate::sync::cut::View as Board;
+use crate::sync::cut::View as CoreView;
 use std::sync::Arc;
 
 /// The exemplars of the cut being merged.
@@ -28,10 +26,10 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Begins with what the cores closed.
-    pub(super) fn begin(&mut self, cut: u32, cores: &[Board], registry: &Registry) {
+    pub(super) fn begin(&mut self, cut: u32, cores: &[CoreView], registry: &Registry) {
         self.closed.clear();
-        self.closed.extend(cores.iter().enumerate().map(|(core, board)| {
-            let closed = board.closed?;
+        self.closed.extend(cores.iter().enumerate().map(|(core, view)| {
+            let closed = view.closed?;
             let reservoir = registry.exemplars(core);
             (reservoir.interval() == closed.interval && !reservoir.is_empty()).then_some(reservoir)
         }));
@@ -40,7 +38,8 @@ impl Gathering {
     }
 
     /// Gathers those of a series: where they are, one higher, and their bytes; (0, 0) if it has none.
-    fn of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
+    #[cold]
+    pub(super) fn of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
         let mut newest = Newest::default();
         series.each_cell(|cell| {
             if let Some(Some(reservoir)) = self.closed.get(cell.core as usize) {
@@ -80,15 +79,5 @@ impl Gathering {
         let newest = Arc::new(std::mem::take(&mut self.shown));
         self.last = LastShown { newest: newest.clone(), before: std::mem::replace(&mut self.last.newest, newest) };
         registry.show_exemplars(owner, Arc::new(self.last.clone()));
-    }
-}
-
-impl Owner {
-    /// Adds those of a series that leaves to its point.
-    #[cold]
-    pub(super) fn add_exemplars(&mut self, series: &Arc<Series>, point: &mut Point, tally: &mut Tally) {
-        let (place, bytes) = self.exemplars.of(series, tally);
-        point.exemplars = place;
-        self.batch.add_bytes(bytes);
     }
 }

@@ -1,14 +1,13 @@
 //! Histograms at a cut: the closed banks of a series become its value, for both kinds alike.
 //!
-//! Knows which regions are added when (conformance M8 to M24, and the chain in `merge`); what adding is for a kind of
+//! Knows which regions are added when (conformance M8 to M24, and the chain in `chain`); what adding is for a kind of
 //! histogram lies behind `Arithmetic`. A step of one core that would take a count past 64 bits is left out, and a total
-//! that would pass them begins anew at the cut before, with the step; both are counted (`CountOverflow`). No allocation for a series in steady state: an owner keeps one of each kind, and
-//! their memory.
+//! that would pass them begins anew at the cut before, with the step; both are counted (`CountOverflow`). No allocation for a series in steady state: memory for one of each kind is kept.
 
-use super::batch::Point;
-use super::directory::Owner;
-use super::ended::Mark;
-use super::merge::{Cut, Link, Stands, put_chain};
+use super::chain::{CoreSpan, Stands, put_chain, settle, stands};
+use super::ended::{Mark, ended};
+use super::merging::Merging;
+use super::point::StagedPoint;
 use crate::aggregate::explicit::{self, Words};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
@@ -23,7 +22,7 @@ use std::sync::atomic::AtomicU64;
 
 /// The arithmetic of one kind of histogram: an interval's *step*, and the *total* it leads to. What adds returns `true`
 /// where a count would leave 64 bits (M8); nothing is added then.
-pub(super) trait Arithmetic {
+trait Arithmetic {
     /// Empties the step; regions have so many words.
     fn begin(&mut self, words: usize);
     /// Adds a delta's region to the step.
@@ -46,7 +45,7 @@ pub(super) trait Arithmetic {
 
 /// Explicit bounds: regions as they are.
 #[derive(Default)]
-pub(super) struct Explicit {
+struct Explicit {
     step: Vec<u64>,
     difference: Vec<u64>,
     total: Vec<u64>,
@@ -108,7 +107,7 @@ impl Arithmetic for Explicit {
 
 /// Exponential buckets: regions are read, added at one scale, and written.
 #[derive(Default)]
-pub(super) struct Exponentials {
+struct Exponentials {
     step: Exponential,
     difference: Exponential,
     total: Exponential,
@@ -171,210 +170,208 @@ impl Arithmetic for Exponentials {
 struct Came<'a> {
     has_delta: bool,
     /// The newest whole point.
-    newest: Option<(Link, &'a [AtomicU64])>,
+    newest: Option<(CoreSpan, &'a [AtomicU64])>,
 }
 
-impl Owner {
-    pub(super) fn histogram(
+/// Memory for merging histograms.
+#[derive(Default)]
+pub(super) struct Histograms {
+    explicit: Explicit,
+    exponentials: Exponentials,
+    /// Cumulative banks of the series being merged.
+    spans: Vec<CoreSpan>,
+}
+
+impl Histograms {
+    /// The merged point; `end`: a second one, if the series ended. Its regions are added to `words`.
+    pub(super) fn merge(
         &mut self,
-        cut: &Cut,
+        merging: Merging<'_>,
         series: &Series,
-        slab: &mut SlabWriter,
+        (slab, words): (&mut SlabWriter, &mut Vec<u64>),
+        end: &mut Option<StagedPoint>,
         tally: &mut Tally,
-    ) -> Option<Point> {
-        let mut links = std::mem::take(&mut self.links);
-        links.clear();
-        let point = if series.group.kind == Kind::Histogram {
-            let mut sums = std::mem::take(&mut self.explicit);
-            let point = self.histogram_of(cut, series, &mut sums, &mut links, slab, tally);
-            self.explicit = sums;
-            point
+    ) -> Option<StagedPoint> {
+        let Histograms { explicit, exponentials, spans } = self;
+        spans.clear();
+        if series.group.kind == Kind::Histogram {
+            value_of(merging, series, explicit, spans, (slab, words), end, tally)
         } else {
-            let mut sums = std::mem::take(&mut self.exponentials);
-            let point = self.histogram_of(cut, series, &mut sums, &mut links, slab, tally);
-            self.exponentials = sums;
-            point
-        };
-        self.links = links;
-        point
+            value_of(merging, series, exponentials, spans, (slab, words), end, tally)
+        }
     }
+}
 
-    fn histogram_of(
-        &mut self,
-        cut: &Cut,
-        series: &Series,
-        sums: &mut impl Arithmetic,
-        links: &mut Vec<Link>,
-        slab: &mut SlabWriter,
-        tally: &mut Tally,
-    ) -> Option<Point> {
-        let words = block::region_words(series.group.kind, series.group.buckets());
-        sums.begin(words);
-        let (mut has_delta, mut left_out, mut with_effect, mut mark) = (false, 0, 0, Mark::default());
-        let points = self.touched(
-            cut,
-            series,
-            |cumulative| series.shape(cumulative),
-            |cell, bank, (index, points)| match cumulative_histogram::fold(bank) {
-                Folded::Delta(region) => {
-                    with_effect += points;
-                    match region {
-                        Some(region) => {
-                            has_delta = true;
-                            left_out += u64::from(sums.add(region));
-                        }
-                        None => mark.delta |= points > 0,
+fn value_of(
+    merging: Merging<'_>,
+    series: &Series,
+    sums: &mut impl Arithmetic,
+    spans: &mut Vec<CoreSpan>,
+    (slab, staged): (&mut SlabWriter, &mut Vec<u64>),
+    end: &mut Option<StagedPoint>,
+    tally: &mut Tally,
+) -> Option<StagedPoint> {
+    let interval = merging.interval;
+    let words = block::region_words(series.group.kind, series.group.buckets());
+    sums.begin(words);
+    let (mut has_delta, mut left_out, mut with_effect, mut mark) = (false, 0, 0, Mark::default());
+    let points = merging.touched(
+        series,
+        |cumulative| series.shape(cumulative),
+        |cell, bank, (index, points)| match cumulative_histogram::fold(bank) {
+            Folded::Delta(region) => {
+                with_effect += points;
+                match region {
+                    Some(region) => {
+                        has_delta = true;
+                        left_out += u64::from(sums.add(region));
                     }
+                    None => mark.delta |= points > 0,
                 }
-                Folded::Cumulative { span, ended } => {
-                    if let Some(time) = ended {
-                        mark.at(time);
-                    }
-                    if let Some(span) = span {
-                        links.push(Link { span, cell, bank: index });
-                    }
-                }
-            },
-        );
-        tally.emit(points);
-        tally.settle(Effect::WithEffect, with_effect);
-        self.leave_out(series, left_out, tally);
-        if !has_delta && links.is_empty() && (!mark.is_set() || series.block() == 0) {
-            return None;
-        }
-        if series.block() == 0 {
-            // line numbers are kept one higher, so that 0 is "none"
-            series.put_block(slab.allocate(series.group.block_words()) + 1);
-            self.registry.settle_block(&series.group);
-        }
-        let block = slab.run(series.block() - 1, series.group.block_words());
-        Link::sort(links);
-        let newest = self.chain_histograms(cut, series, (links, has_delta), block::chain(block, words), sums, tally);
-        let times = self.total_of(cut, series, sums, Came { has_delta, newest }, (block, words), tally);
-        let point = times.map(|(start, time)| {
-            let base = self.words.len();
-            self.words.resize(base + 2 * words, 0);
-            let (total, step) = self.words[base..].split_at_mut(words);
-            sums.put_total(&mut &mut *total);
-            sums.put_step(&mut &mut *step);
-            Point { time, start, words: base as u32, has_delta: true, ..Point::default() }
-        });
-        if mark.is_set() {
-            let slot = |slot: usize| block::slot(block, words, slot);
-            let end = |series: &Series| series.end(cut.number, |from, to| explicit::copy(&mut slot(to), &slot(from)));
-            mark.has_delta = has_delta;
-            self.end = self.ended(cut, series, mark, point.is_some(), end);
-        }
-        point
-    }
-
-    /// So many steps were left out, or totals begun anew.
-    #[inline]
-    fn leave_out(&self, series: &Series, steps: u64, tally: &mut Tally) {
-        if steps > 0 {
-            tally.note(Note::CountOverflow, steps);
-            self.show(series, Cause::CountOverflow);
-        }
-    }
-
-    /// Writes the series' value after this cut's step into its block; its start and time, if anything had an effect.
-    fn total_of(
-        &self,
-        cut: &Cut,
-        series: &Series,
-        sums: &mut impl Arithmetic,
-        came: Came<'_>,
-        (block, words): (&[AtomicU64], usize),
-        tally: &mut Tally,
-    ) -> Option<(u64, u64)> {
-        let value = |slot: usize| block::slot(block, words, slot);
-        if !came.has_delta && came.newest.is_none() {
-            return None;
-        }
-        if came.has_delta {
-            series.put_has_delta();
-        }
-        if series.has_delta() && series.chain().is_some() {
-            series.put_mixed();
-        }
-        let times = match came.newest {
-            Some((link, shown)) if !series.has_delta() => {
-                sums.total_is(shown);
-                series.put_start(link.span.newest_start);
-                (link.span.newest_start, link.span.newest_time)
             }
-            _ => {
-                if series.newest().is_none() {
-                    series.put_start(cut.from);
+            Folded::Cumulative { span, ended } => {
+                if let Some(time) = ended {
+                    mark.at(time);
                 }
-                if sums.total_after(series.newest().map(value)) {
-                    self.leave_out(series, 1, tally);
-                    series.put_start(cut.from);
+                if let Some(span) = span {
+                    spans.push(CoreSpan { span, cell, bank: index });
                 }
-                (cut.start_of(series), cut.boundary)
             }
-        };
-        series.with_slot(cut.number, |_, slot| sums.put_total(&mut value(slot)));
-        Some(times)
+        },
+    );
+    tally.emit(points);
+    tally.settle(Effect::WithEffect, with_effect);
+    leave_out(merging, series, left_out, tally);
+    if !has_delta && spans.is_empty() && (!mark.is_set() || series.block() == 0) {
+        return None;
     }
+    merging.settle_block(series, slab);
+    let block = slab.run(series.block() - 1, series.group.block_words());
+    CoreSpan::sort(spans);
+    let newest = chain(merging, series, (spans, has_delta), block::chain(block, words), sums, tally);
+    let times = total_of(merging, series, sums, Came { has_delta, newest }, (block, words), tally);
+    let point = times.map(|(start, time)| {
+        let base = staged.len();
+        staged.resize(base + 2 * words, 0);
+        let (total, step) = staged[base..].split_at_mut(words);
+        sums.put_total(&mut &mut *total);
+        sums.put_step(&mut &mut *step);
+        StagedPoint { time, start, words: base as u32, has_delta: true, ..StagedPoint::default() }
+    });
+    if mark.is_set() {
+        let slot = |slot: usize| block::slot(block, words, slot);
+        let put_end = |series: &Series| series.end(interval.cut, |from, to| explicit::copy(&mut slot(to), &slot(from)));
+        mark.has_delta = has_delta;
+        *end = ended(interval, series, mark, point.is_some(), put_end);
+    }
+    point
+}
 
-    /// As `merge`'s `chain`: adds what the links contribute to the step; returns the newest whole point, if any link
-    /// had an effect. `last` is the chain's last point.
-    fn chain_histograms(
-        &self,
-        cut: &Cut,
-        series: &Series,
-        (links, has_delta): (&[Link], bool),
-        mut last: &[AtomicU64],
-        sums: &mut impl Arithmetic,
-        tally: &mut Tally,
-    ) -> Option<(Link, &[AtomicU64])> {
-        let shape = series.shape(true);
-        let mut newest_of_all = None;
-        for link in links {
-            let Some(bank) = self.bank(link.cell, shape, link.bank) else { continue };
-            let newest = region(bank, Part::Last);
-            let first = if link.span.is_chained { region(bank, Part::First) } else { newest };
-            let stands = self.stands(series, link, cut.boundary);
-            let left_out = match (stands, series.chain()) {
-                (Stands::Superseded, _) => None,
-                (Stands::Whole, _) => Some(sums.add_gained(first)),
-                (Stands::Baseline, _) => {
-                    // nothing more than itself
-                    sums.follows(first, first);
+/// So many steps were left out, or totals begun anew.
+#[inline]
+fn leave_out(merging: Merging<'_>, series: &Series, steps: u64, tally: &mut Tally) {
+    if steps > 0 {
+        tally.note(Note::CountOverflow, steps);
+        merging.show(series, Cause::CountOverflow);
+    }
+}
+
+/// Writes the series' value after this cut's step into its block; its start and time, if anything had an effect.
+fn total_of(
+    merging: Merging<'_>,
+    series: &Series,
+    sums: &mut impl Arithmetic,
+    came: Came<'_>,
+    (block, words): (&[AtomicU64], usize),
+    tally: &mut Tally,
+) -> Option<(u64, u64)> {
+    let interval = merging.interval;
+    let value = |slot: usize| block::slot(block, words, slot);
+    if !came.has_delta && came.newest.is_none() {
+        return None;
+    }
+    if came.has_delta {
+        series.put_has_delta();
+    }
+    if series.has_delta() && series.chain().is_some() {
+        series.put_mixed();
+    }
+    let times = match came.newest {
+        Some((seen, shown)) if !series.has_delta() => {
+            sums.total_is(shown);
+            series.put_start(seen.span.newest_start);
+            (seen.span.newest_start, seen.span.newest_time)
+        }
+        _ => {
+            if series.newest().is_none() {
+                series.put_start(interval.from_ns);
+            }
+            if sums.total_after(series.newest().map(value)) {
+                leave_out(merging, series, 1, tally);
+                series.put_start(interval.from_ns);
+            }
+            (interval.start_of(series), interval.boundary_ns)
+        }
+    };
+    series.with_slot(interval.cut, |_, slot| sums.put_total(&mut value(slot)));
+    Some(times)
+}
+
+/// As `chain` of sums: adds what the spans contribute to the step; returns the newest whole point, if any seen
+/// had an effect. `last` is the chain's last point.
+fn chain<'a>(
+    merging: Merging<'a>,
+    series: &Series,
+    (spans, has_delta): (&[CoreSpan], bool),
+    mut last: &[AtomicU64],
+    sums: &mut impl Arithmetic,
+    tally: &mut Tally,
+) -> Option<(CoreSpan, &'a [AtomicU64])> {
+    let interval = merging.interval;
+    let shape = series.shape(true);
+    let mut newest_of_all = None;
+    for seen in spans {
+        let Some(bank) = merging.bank(seen.cell, shape, seen.bank) else { continue };
+        let newest = region(bank, Part::Last);
+        let first = if seen.span.is_chained { region(bank, Part::First) } else { newest };
+        let stands = stands(interval, series, seen);
+        let left_out = match (stands, series.chain()) {
+            (Stands::Superseded, _) => None,
+            (Stands::Whole, _) => Some(sums.add_gained(first)),
+            (Stands::Baseline, _) => {
+                // nothing more than itself
+                sums.follows(first, first);
+                Some(sums.add_difference())
+            }
+            (Stands::Within, _) if sums.follows(last, first) && sums.follows(newest, last) => {
+                Some(sums.add_difference())
+            }
+            (Stands::Behind, Some(chain)) => {
+                if !newer(seen.span.first_start, chain.start) && sums.follows(first, last) {
                     Some(sums.add_difference())
+                } else {
+                    tally.note(Note::Reset, 1);
+                    Some(sums.add_gained(first))
                 }
-                (Stands::Within, _) if sums.follows(last, first) && sums.follows(newest, last) => {
-                    Some(sums.add_difference())
-                }
-                (Stands::Behind, Some(chain)) => {
-                    if !newer(link.span.first_start, chain.start) && sums.follows(first, last) {
-                        Some(sums.add_difference())
-                    } else {
-                        tally.note(Note::Reset, 1);
-                        Some(sums.add_gained(first))
-                    }
-                }
-                (Stands::Second | Stands::Within | Stands::Behind, _) => None,
-            };
-            self.settle(series, link, stands, left_out.is_some(), tally);
-            if stands == Stands::Superseded {
-                continue;
             }
-            let needs_steps = has_delta || series.has_delta() || cut.deltas;
-            if stands == Stands::Baseline && needs_steps && Words::get(&first, explicit::COUNT) != 0 {
-                self.without_base(series, tally);
-            }
-            if let Some(left_out) = left_out {
-                let too =
-                    link.span.is_chained && stands != Stands::Within && sums.add_gained(region(bank, Part::Gained));
-                self.leave_out(series, u64::from(left_out) + u64::from(too), tally);
-                explicit::copy(&mut last, &newest);
-                put_chain(cut, series, link, stands, Value::Int(0));
-            }
-            series.put_time(link.span.newest_time);
-            newest_of_all = Some((*link, newest));
+            (Stands::Second | Stands::Within | Stands::Behind, _) => None,
+        };
+        settle(merging, series, seen, stands, left_out.is_some(), tally);
+        if stands == Stands::Superseded {
+            continue;
         }
-        newest_of_all
+        let needs_steps = has_delta || series.has_delta() || interval.wants_deltas;
+        if stands == Stands::Baseline && needs_steps && Words::get(&first, explicit::COUNT) != 0 {
+            merging.without_base(series, tally);
+        }
+        if let Some(left_out) = left_out {
+            let too = seen.span.is_chained && stands != Stands::Within && sums.add_gained(region(bank, Part::Gained));
+            leave_out(merging, series, u64::from(left_out) + u64::from(too), tally);
+            explicit::copy(&mut last, &newest);
+            put_chain(interval, series, seen, stands, Value::Int(0));
+        }
+        series.put_time(seen.span.newest_time);
+        newest_of_all = Some((*seen, newest));
     }
+    newest_of_all
 }

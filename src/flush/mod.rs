@@ -7,6 +7,17 @@
 //!            cells' closed banks ─► value of cut n (for scrapes) + staged point ─► batch ─► rows, once per view
 //! ```
 //!
+//! | file | job |
+//! |---|---|
+//! | `owner` | the order of things, in slices |
+//! | `tree`, `walk` | what is owned; where the walk over it is |
+//! | `interval`, `merging` | what of a cut the arithmetic may look at |
+//! | `merge`, `sums`, `histograms`, `newest` | the arithmetic: one series becomes one point in both views |
+//! | `chain`, `ended` | what sums and histograms have in common; the end of a series |
+//! | `exemplars` | those of the cut |
+//! | `retire` | the death of series that nobody feeds |
+//! | `point`, `batch` | points that are staged, and read as rows |
+//!
 //! Invariants
 //! 1. Each closed bank is read by exactly one owner at exactly one cut, so each applied point is emitted once.
 //! 2. A point in a batch refers to its series by place; lists are compacted only between cuts.
@@ -16,30 +27,20 @@
 //! Bounds: a batch holds `limits::BATCH_POINTS_MAX` points and about `limits::BATCH_BYTES_MAX` bytes.
 
 mod batch;
-mod directory;
+mod chain;
 mod ended;
 mod exemplars;
-mod expire;
 mod histograms;
+mod interval;
 mod merge;
+mod merging;
 mod newest;
+mod owner;
+mod point;
+mod retire;
+mod sums;
+mod tree;
+mod walk;
 
-pub use directory::{Directory, Group as ListedGroup, Owner};
-pub use merge::{Outlet, Work, Written};
-
-use crate::model::{Epoch, PlanNumber};
-
-/// Options of one owner.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// The settled plan.
-    pub plan: PlanNumber,
-    /// This start of the process.
-    pub epoch: Epoch,
-    /// Wall time at which the process started, nanoseconds.
-    pub started_ns: u64,
-    /// `--expire`, nanoseconds.
-    pub expire_ns: u64,
-    /// `--interval`, nanoseconds.
-    pub interval_ns: u64,
-}
+pub use owner::{Options, Outlet, Owner, Work, Written};
+pub use tree::{Directory, ListedGroup};

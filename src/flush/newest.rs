@@ -4,10 +4,9 @@
 //! value before none. A point that was the newest when it came had an effect, whatever came after it; a bank that is no
 //! newer than the series, or loses the tie for the newest, is superseded with all its points.
 
-use super::batch::Point;
-use super::directory::Owner;
-use super::ended::Mark;
-use super::merge::Cut;
+use super::ended::{Mark, ended};
+use super::merging::Merging;
+use super::point::StagedPoint;
 use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
 use crate::cells::{self, Shape, block, gauge};
@@ -16,53 +15,65 @@ use crate::series::Series;
 use crate::series::slab::SlabWriter;
 use std::cmp::Ordering;
 
-impl Owner {
-    pub(super) fn gauge(&mut self, cut: &Cut, series: &Series, tally: &mut Tally) -> Option<Point> {
-        let mut newest: Option<Value> = None;
-        let (mut contest, mut mark) = (Contest::default(), Mark::default());
-        let points = self.touched(
-            cut,
-            series,
-            |_| Shape::Gauge,
-            |_, bank, (_, points)| {
-                let gauge::Newest { time, value, is_ended } = gauge::fold(bank);
-                if is_ended {
-                    mark.at(time);
-                }
-                if !is_new(series, time) {
-                    contest.stale += points;
-                } else if let Some(value) = value
-                    && contest.wins(time, points, || value.bits().cmp(&newest.map_or(0, Value::bits)))
-                {
-                    newest = Some(value);
-                }
-            },
-        );
-        self.settle_newest(series, points, &contest, tally);
-        let time = contest.time;
-        if let Some(value) = newest.filter(|_| time >= mark.time) {
-            series.put_time(time);
-            series.put_value(cut.number, value);
-            return Some(Point { time, start: 0, ..Point::number(value, None) });
-        }
-        if mark.is_set() {
-            self.end = self.ended(cut, series, mark, false, |series| series.end_number(cut.number));
-        }
-        None
+/// The newest gauge; `end`: the end of the series, if it ended.
+pub(super) fn gauge(
+    merging: Merging<'_>,
+    series: &Series,
+    end: &mut Option<StagedPoint>,
+    tally: &mut Tally,
+) -> Option<StagedPoint> {
+    let mut newest: Option<Value> = None;
+    let (mut contest, mut mark) = (Contest::default(), Mark::default());
+    let points = merging.touched(
+        series,
+        |_| Shape::Gauge,
+        |_, bank, (_, points)| {
+            let gauge::Newest { time, value, is_ended } = gauge::fold(bank);
+            if is_ended {
+                mark.at(time);
+            }
+            if !is_new(series, time) {
+                contest.stale += points;
+            } else if let Some(value) = value
+                && contest.wins(time, points, || value.bits().cmp(&newest.map_or(0, Value::bits)))
+            {
+                newest = Some(value);
+            }
+        },
+    );
+    settle(merging, series, points, &contest, tally);
+    let time = contest.time;
+    if let Some(value) = newest.filter(|_| time >= mark.time) {
+        series.put_time(time);
+        series.put_value(merging.interval.cut, value);
+        return Some(StagedPoint { time, start: 0, ..StagedPoint::number(value, None) });
     }
+    if mark.is_set() {
+        *end = ended(merging.interval, series, mark, false, |series| series.end_number(merging.interval.cut));
+    }
+    None
+}
 
-    pub(super) fn summary(
+/// Memory for merging summaries.
+#[derive(Default)]
+pub(super) struct Summaries {
+    newest: Vec<u64>,
+}
+
+impl Summaries {
+    /// The newest summary; `end`: that of a series which ended. Its region is added to `words`.
+    pub(super) fn merge(
         &mut self,
-        cut: &Cut,
+        merging: Merging<'_>,
         series: &Series,
-        slab: &mut SlabWriter,
+        (slab, words): (&mut SlabWriter, &mut Vec<u64>),
+        end: &mut Option<StagedPoint>,
         tally: &mut Tally,
-    ) -> Option<Point> {
-        let mut best = std::mem::take(&mut self.summary);
+    ) -> Option<StagedPoint> {
+        let best = &mut self.newest;
         best.resize(REGION, 0);
         let (mut contest, mut mark) = (Contest::default(), Mark::default());
-        let points = self.touched(
-            cut,
+        let points = merging.touched(
             series,
             |_| Shape::Summary,
             |_, bank, (_, points)| {
@@ -82,12 +93,10 @@ impl Owner {
                 }
             },
         );
-        self.settle_newest(series, points, &contest, tally);
+        settle(merging, series, points, &contest, tally);
         let newest = Some(contest.time).filter(|time| *time != 0 && *time >= mark.time);
-        if newest.is_some() && series.block() == 0 {
-            // line numbers are kept one higher, so that 0 is "none"
-            series.put_block(slab.allocate(series.group.block_words()) + 1);
-            self.registry.settle_block(&series.group);
+        if newest.is_some() {
+            merging.settle_block(series, slab);
         }
         let mut point = None;
         if let Some(line) = series.block().checked_sub(1) {
@@ -96,40 +105,39 @@ impl Owner {
             if let Some(time) = newest {
                 series.put_time(time);
                 series.put_start(best[summary::START]);
-                series.with_slot(cut.number, |_, slot| summary::copy(&mut part(slot), &best.as_slice()));
-                let words = self.stage_summary(&best);
-                point = Some(Point { time, start: series.start(), words, ..Point::default() });
+                series.with_slot(merging.interval.cut, |_, slot| summary::copy(&mut part(slot), &best.as_slice()));
+                let words = stage(best, words);
+                point = Some(StagedPoint { time, start: series.start(), words, ..StagedPoint::default() });
             } else if mark.is_set() {
-                let end = self.ended(cut, series, mark, false, |series| {
-                    series.end(cut.number, |from, to| {
+                let ending = ended(merging.interval, series, mark, false, |series| {
+                    series.end(merging.interval.cut, |from, to| {
                         summary::copy(&mut part(to), &part(from));
                         summary::copy(&mut best.as_mut_slice(), &part(from));
                     });
                 });
-                self.end = end.map(|end| {
+                *end = ending.map(|end| {
                     summary::forget_values(&mut best.as_mut_slice());
-                    Point { words: self.stage_summary(&best), ..end }
+                    StagedPoint { words: stage(best, words), ..end }
                 });
             }
         }
-        self.summary = best;
         point
     }
+}
 
-    /// Says what became of the points of an interval.
-    fn settle_newest(&self, series: &Series, points: u64, contest: &Contest, tally: &mut Tally) {
-        let superseded = contest.stale + contest.tied;
-        tally.emit(points);
-        tally.settle(Effect::WithEffect, points - superseded);
-        self.without_effect(series, Effect::Superseded, superseded, tally);
-    }
+/// Puts a region where the batch finds it.
+fn stage(region: &[u64], words: &mut Vec<u64>) -> u32 {
+    let base = words.len() as u32;
+    words.extend_from_slice(region);
+    base
+}
 
-    /// Puts a region where the batch finds it.
-    fn stage_summary(&mut self, region: &[u64]) -> u32 {
-        let base = self.words.len() as u32;
-        self.words.extend_from_slice(region);
-        base
-    }
+/// Says what became of the points of an interval.
+fn settle(merging: Merging<'_>, series: &Series, points: u64, contest: &Contest, tally: &mut Tally) {
+    let superseded = contest.stale + contest.tied;
+    tally.emit(points);
+    tally.settle(Effect::WithEffect, points - superseded);
+    merging.without_effect(series, Effect::Superseded, superseded, tally);
 }
 
 /// The newest bank of an interval so far, of those that have a value, and the points that others lose to it.

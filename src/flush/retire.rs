@@ -7,23 +7,26 @@
 //!
 //! Bounds: times of at most `AGES_MAX` cuts are remembered, evenly over `--expire`; both steps are taken in slices.
 
-use super::directory::Owner;
-use super::merge::Cut;
+use super::interval::Interval;
+use super::tree::Tree;
 use crate::cells::lifecycle::{self, Outcome};
 use crate::cells::{Bank, head};
 use crate::identity::overflow::is_overflow;
 use crate::ledger::{Note, Tally};
-use crate::series::registry::DeadCell;
+use crate::series::registry::{DeadCell, Registry};
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Times remembered.
 const AGES_MAX: u64 = 1024;
+/// Room that is kept for what is about to die, when much more is no longer needed.
+const RETIRING_KEPT: usize = 1024;
 
 /// Which cut lies `--expire` back.
-pub(super) struct Ages {
+struct Ages {
     expire_ns: u64,
     cuts: VecDeque<(u32, u64)>,
     /// Series not touched after this cut are idle; 0: none can be.
@@ -31,7 +34,7 @@ pub(super) struct Ages {
 }
 
 impl Ages {
-    pub(super) fn new(expire_ns: u64) -> Ages {
+    fn new(expire_ns: u64) -> Ages {
         Ages { expire_ns, cuts: VecDeque::new(), idle_since: 0 }
     }
 
@@ -47,9 +50,21 @@ impl Ages {
     }
 }
 
-impl Owner {
-    pub(super) fn note_time(&mut self, number: u32, mono: u64) {
-        self.ages.note(number, mono);
+/// What is about to die.
+pub(super) struct Retirement {
+    ages: Ages,
+    /// Marked at the cut before, with their groups.
+    retiring: Vec<(u32, Arc<Series>)>,
+}
+
+impl Retirement {
+    pub(super) fn new(expire_ns: u64) -> Retirement {
+        Retirement { ages: Ages::new(expire_ns), retiring: Vec::new() }
+    }
+
+    /// A cut was made at this time, monotonic clock.
+    pub(super) fn note_cut(&mut self, number: u32, mono_ns: u64) {
+        self.ages.note(number, mono_ns);
     }
 
     /// What was not touched after this cut is idle; 0: nothing can be.
@@ -57,53 +72,50 @@ impl Owner {
         self.ages.idle_since
     }
 
-    /// The intervals in the stamps of both banks, and the state word, of a cell.
-    ///
-    /// ORDERING: the stamps are read Relaxed: the fence in `begin_retire` stands between mark and stamps.
-    fn stamps(&self, series: &Series, cell: CellRef, with: impl FnOnce([u32; 2], &std::sync::atomic::AtomicU64)) {
-        let shape = series.shape(cell.cumulative);
-        if let Some(words) = self.registry.slab(cell.core as usize).run(cell.line, shape.words()) {
-            with([0, 1].map(|bank| Bank::new(words, shape, bank).interval()), head::state(words));
-        }
-    }
-
     /// Marks the series if nobody touched it for `--expire`. An interval `n + 1` is open after cut `n`.
-    pub(super) fn retire_if_idle(&mut self, group: u32, series: &Arc<Series>) {
+    pub(super) fn mark_if_idle(&mut self, registry: &Registry, group: u32, series: &Arc<Series>) {
         if self.ages.idle_since == 0 {
             return;
         }
         let mut idle = true;
         series.each_cell(|cell| {
-            self.stamps(series, cell, |stamps, _| idle &= stamps[0].max(stamps[1]) <= self.ages.idle_since);
+            stamps(registry, series, cell, |stamps, _| idle &= stamps[0].max(stamps[1]) <= self.ages.idle_since);
         });
         if !idle {
             return;
         }
         let mut begun = false;
-        series.each_cell(|cell| self.stamps(series, cell, |_, state| begun |= lifecycle::begin_retire(state)));
+        series.each_cell(|cell| stamps(registry, series, cell, |_, state| begun |= lifecycle::begin_retire(state)));
         if begun {
             self.retiring.push((group, series.clone()));
         }
     }
 
     /// Decides about what was marked at the cut before; `false` when nothing is left to decide.
-    pub(super) fn finish_some(&mut self, cut: &Cut, slab: &mut SlabWriter, tally: &mut Tally, n: usize) -> bool {
+    pub(super) fn decide_some(
+        &mut self,
+        interval: &Interval,
+        (registry, tree): (&Registry, &mut Tree),
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+        n: usize,
+    ) -> bool {
         for _ in 0..n {
             let Some((group, series)) = self.retiring.pop() else {
-                self.trim();
+                self.retiring.shrink_to(RETIRING_KEPT);
+                tree.trim();
                 return false;
             };
             let mut touched = false;
             series.each_cell(|cell| {
-                let Some(core) = cut.cores.get(cell.core as usize) else { return };
-                let now = |interval| {
-                    interval == core.open_interval || core.closed.is_some_and(|closed| interval == closed.interval)
-                };
-                self.stamps(&series, cell, |stamps, _| touched |= stamps.into_iter().any(now));
+                let Some(core) = interval.cores.get(cell.core as usize) else { return };
+                let now =
+                    |stamp| stamp == core.open_interval || core.closed.is_some_and(|closed| stamp == closed.interval);
+                stamps(registry, &series, cell, |stamps, _| touched |= stamps.into_iter().any(now));
             });
             let (mut dead, mut live) = (Vec::new(), 0);
             let places = series.each_cell(|cell| {
-                self.stamps(&series, cell, |_, state| match lifecycle::finish_retire(state, touched) {
+                stamps(registry, &series, cell, |_, state| match lifecycle::finish_retire(state, touched) {
                     Outcome::Dead => dead.push(cell),
                     Outcome::BackToLive => live += 1,
                 });
@@ -117,27 +129,36 @@ impl Owner {
                     series.mark_gone(cell);
                 }
                 let words = series.shape(cell.cumulative).words() as u32;
-                self.registry.bury(cell.core as usize, DeadCell { line: cell.line, words });
+                registry.bury(cell.core as usize, DeadCell { line: cell.line, words });
             }
             if dies {
-                self.bury_series(group, &series, slab);
+                bury(&series, registry, slab);
+                tree.bury(group);
                 tally.note(Note::SeriesExpired, 1);
             }
         }
         true
     }
+}
 
-    fn bury_series(&mut self, group: u32, series: &Arc<Series>, slab: &mut SlabWriter) {
-        let block = series.block();
-        series.put_dead();
-        match (series.group.block_words(), block) {
-            (0, _) => {}
-            (_, 0) => self.registry.settle_block(&series.group),
-            (words, line) => slab.release(line - 1, words),
-        }
-        self.registry.remove(series, !is_overflow(&series.attributes));
-        self.live -= 1;
-        self.groups[group as usize].dead += 1;
-        self.compact(group);
+/// The intervals in the stamps of both banks, and the state word, of a cell.
+///
+/// ORDERING: the stamps are read Relaxed: the fence in `begin_retire` stands between mark and stamps.
+fn stamps(registry: &Registry, series: &Series, cell: CellRef, with: impl FnOnce([u32; 2], &AtomicU64)) {
+    let shape = series.shape(cell.cumulative);
+    if let Some(words) = registry.slab(cell.core as usize).run(cell.line, shape.words()) {
+        with([0, 1].map(|bank| Bank::new(words, shape, bank).interval()), head::state(words));
     }
+}
+
+/// Takes a dead series out of the index, and gives its block back.
+fn bury(series: &Arc<Series>, registry: &Registry, slab: &mut SlabWriter) {
+    let block = series.block();
+    series.put_dead();
+    match (series.group.block_words(), block) {
+        (0, _) => {}
+        (_, 0) => registry.settle_block(&series.group),
+        (words, line) => slab.release(line - 1, words),
+    }
+    registry.remove(series, !is_overflow(&series.attributes));
 }

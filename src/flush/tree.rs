@@ -8,34 +8,27 @@
 //!    series leaves all lists, in constant time, and its scope and resource with their last group.
 //! 2. Resources and scopes are told apart by their bytes and schema URL, groups by their number.
 
-use super::Options;
-use super::batch::{Batch, Point};
-use super::exemplars::Gathering;
-use super::expire::Ages;
-use super::histograms::{Explicit, Exponentials};
-use super::merge::{Cut, Link};
 use crate::places::{self, put};
-use crate::series::registry::Registry;
-use crate::series::{Group as Meta, Series};
+use crate::series::{Group, Series};
 use crate::sync::append::{AppendVec, Appender};
 use crate::sync::published::Published;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Room that is kept for what is about to die, and for names, when much more is no longer needed.
-const RETIRING_KEPT: usize = 1024;
+/// Room that is kept for names when much more is no longer needed.
+const NAMES_KEPT: usize = 1024;
 
 /// A group as scrapes see it.
-pub struct Group {
+pub struct ListedGroup {
     /// Identity and texts.
-    pub meta: Arc<Meta>,
+    pub meta: Arc<Group>,
     gone: AtomicBool,
     /// Its series on this shard; dead ones are marked.
     pub series: Published<AppendVec<Arc<Series>>>,
 }
 
-impl Group {
+impl ListedGroup {
     /// Nothing of it is left on this shard.
     pub fn is_gone(&self) -> bool {
         // ORDERING: a hint for scrapes: a group without series shows nothing either way
@@ -44,22 +37,34 @@ impl Group {
 }
 
 /// All groups of one shard, read by any thread.
-pub type Directory = Arc<Published<AppendVec<Arc<Group>>>>;
+pub type Directory = Arc<Published<AppendVec<Arc<ListedGroup>>>>;
 
 /// The owner's side of a group.
-pub(super) struct Owned {
-    pub listed: Arc<Group>,
-    pub series: Appender<Arc<Series>>,
-    pub dead: usize,
+pub(super) struct OwnedGroup {
+    listed: Arc<ListedGroup>,
+    series: Appender<Arc<Series>>,
+    dead: usize,
     resource: u32,
     scope: u32,
     /// Its place in its scope's list.
     place: u32,
     /// The description as it is for the cut being merged, so that sizes and bytes agree.
-    pub description: Arc<Box<str>>,
+    description: Arc<Box<str>>,
 }
 
-impl Owned {
+impl OwnedGroup {
+    /// Identity and texts.
+    #[inline]
+    pub(super) fn meta(&self) -> &Arc<Group> {
+        &self.listed.meta
+    }
+
+    /// Its series, by place; dead ones are marked.
+    #[inline]
+    pub(super) fn series(&self) -> &Appender<Arc<Series>> {
+        &self.series
+    }
+
     /// `Metric.description` of the cut being merged.
     pub(super) fn description(&self) -> &str {
         &self.description
@@ -67,14 +72,14 @@ impl Owned {
 }
 
 #[derive(Default)]
-pub(super) struct Scope {
-    pub groups: Vec<u32>,
+struct OwnedScope {
+    groups: Vec<u32>,
     key: Option<(u32, Bytes, Text)>,
 }
 
 #[derive(Default)]
-pub(super) struct Resource {
-    pub scopes: Vec<Scope>,
+struct OwnedResource {
+    scopes: Vec<OwnedScope>,
     /// Places of scopes without groups.
     scope_free: Vec<u32>,
     key: Option<(Bytes, Text)>,
@@ -85,62 +90,39 @@ pub(super) struct Resource {
 type Bytes = Arc<[u8]>;
 type Text = Arc<str>;
 
-/// One shard's side of all series it owns.
-pub struct Owner {
-    pub(super) shard: usize,
-    pub(super) options: Options,
-    pub(super) registry: Arc<Registry>,
-    pub(super) resources: Vec<Resource>,
+/// All series that one shard owns.
+pub(super) struct Tree {
+    resources: Vec<OwnedResource>,
     resource_ids: HashMap<(Bytes, Text), u32, ahash::RandomState>,
     scope_ids: HashMap<(u32, Bytes, Text), u32, ahash::RandomState>,
     group_ids: HashMap<u32, u32, ahash::RandomState>,
-    pub(super) groups: Vec<Owned>,
+    groups: Vec<OwnedGroup>,
     group_free: Vec<u32>,
     /// What free places hold instead of their group.
-    nobody: Arc<Group>,
+    nobody: Arc<ListedGroup>,
     resource_free: Vec<u32>,
-    list: Appender<Arc<Group>>,
+    list: Appender<Arc<ListedGroup>>,
     listed_gone: usize,
     directory: Directory,
-    pub(super) batch: Batch,
-    pub(super) cut: Option<Cut>,
-    /// Wall time at which the process started, or the earliest a window began since.
-    pub(super) started: u64,
-    pub(super) explicit: Explicit,
-    pub(super) exponentials: Exponentials,
-    /// Cumulative banks of the series being merged.
-    pub(super) links: Vec<Link>,
-    pub(super) words: Vec<u64>,
-    /// The summary being merged.
-    pub(super) summary: Vec<u64>,
-    /// The end of the series being merged, if it ended.
-    pub(super) end: Option<Point>,
-    pub(super) exemplars: Gathering,
-    pub(super) retiring: Vec<(u32, Arc<Series>)>,
-    pub(super) ages: Ages,
     /// Series linked and alive.
-    pub(super) live: usize,
+    live: usize,
 }
 
-impl Owner {
-    /// For `shard`, and the directory that scrapes read.
-    pub fn new(shard: usize, options: Options, registry: Arc<Registry>) -> (Owner, Directory) {
+impl Tree {
+    /// Empty, with keyed hashes, and the directory that scrapes read.
+    pub(super) fn new(state: &ahash::RandomState) -> (Tree, Directory) {
         let (list, reader) = AppendVec::new();
         let directory = Arc::new(Published::new(reader));
-        let state = registry.state().clone();
-        let nobody = Arc::new(Group {
-            meta: Meta::nobody(&state),
+        let nobody = Arc::new(ListedGroup {
+            meta: Group::nobody(state),
             gone: AtomicBool::new(true),
             series: Published::new(AppendVec::new().1),
         });
-        let owner = Owner {
-            shard,
-            options,
-            registry,
+        let tree = Tree {
             resources: Vec::new(),
             resource_ids: HashMap::with_hasher(state.clone()),
             scope_ids: HashMap::with_hasher(state.clone()),
-            group_ids: HashMap::with_hasher(state),
+            group_ids: HashMap::with_hasher(state.clone()),
             groups: Vec::new(),
             group_free: Vec::new(),
             nobody,
@@ -148,26 +130,32 @@ impl Owner {
             list,
             listed_gone: 0,
             directory: directory.clone(),
-            batch: Batch::default(),
-            cut: None,
-            started: options.started_ns,
-            explicit: Explicit::default(),
-            exponentials: Exponentials::default(),
-            links: Vec::new(),
-            words: Vec::new(),
-            summary: Vec::new(),
-            end: None,
-            exemplars: Gathering::default(),
-            retiring: Vec::new(),
-            ages: Ages::new(options.expire_ns),
             live: 0,
         };
-        (owner, directory)
+        (tree, directory)
     }
 
     /// Series linked and alive.
-    pub const fn live(&self) -> usize {
+    pub(super) const fn live(&self) -> usize {
         self.live
+    }
+
+    /// The group at a place.
+    #[inline]
+    pub(super) fn group(&self, place: u32) -> &OwnedGroup {
+        &self.groups[place as usize]
+    }
+
+    /// Places of the groups of a scope; nothing if the resource, or its scope, is the last one's next.
+    pub(super) fn scope(&self, resource: usize, scope: usize) -> Option<Option<&[u32]>> {
+        let scopes = &self.resources.get(resource)?.scopes;
+        Some(scopes.get(scope).map(|scope| &*scope.groups))
+    }
+
+    /// The group's description from now on is the one it has now.
+    pub(super) fn settle_description(&mut self, place: u32) {
+        let owned = &mut self.groups[place as usize];
+        owned.description = owned.listed.meta.description.load();
     }
 
     /// Links a newborn series into its group.
@@ -180,35 +168,35 @@ impl Owner {
         self.live += 1;
     }
 
-    fn add_group(&mut self, meta: &Arc<Meta>) -> u32 {
+    fn add_group(&mut self, meta: &Arc<Group>) -> u32 {
         let key = (meta.resource.clone(), meta.resource_schema_url.clone());
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
             None => {
-                let new = Resource { key: Some(key.clone()), ..Resource::default() };
+                let new = OwnedResource { key: Some(key.clone()), ..OwnedResource::default() };
                 let id = put(&mut self.resources, &mut self.resource_free, new);
                 self.resource_ids.insert(key, id);
                 id
             }
         };
-        let Resource { scopes, scope_free, .. } = &mut self.resources[resource as usize];
+        let OwnedResource { scopes, scope_free, .. } = &mut self.resources[resource as usize];
         let key = (resource, meta.scope.clone(), meta.scope_schema_url.clone());
         let scope = match self.scope_ids.get(&key) {
             Some(id) => *id,
             None => {
-                let id = put(scopes, scope_free, Scope { groups: Vec::new(), key: Some(key.clone()) });
+                let id = put(scopes, scope_free, OwnedScope { groups: Vec::new(), key: Some(key.clone()) });
                 self.scope_ids.insert(key, id);
                 id
             }
         };
         let (series, reader) = AppendVec::new();
         let listed =
-            Arc::new(Group { meta: meta.clone(), gone: AtomicBool::new(false), series: Published::new(reader) });
+            Arc::new(ListedGroup { meta: meta.clone(), gone: AtomicBool::new(false), series: Published::new(reader) });
         self.list.push(listed.clone());
         let description = meta.description.load();
         let resource_of = &mut self.resources[resource as usize];
         let siblings = &mut resource_of.scopes[scope as usize].groups;
-        let owned = Owned { listed, series, dead: 0, resource, scope, place: siblings.len() as u32, description };
+        let owned = OwnedGroup { listed, series, dead: 0, resource, scope, place: siblings.len() as u32, description };
         let id = put(&mut self.groups, &mut self.group_free, owned);
         siblings.push(id);
         resource_of.groups += 1;
@@ -216,9 +204,15 @@ impl Owner {
         id
     }
 
-    /// Replaces a list of series that is mostly dead, and takes a group without series out. Before the series of a
-    /// cut are walked only: places of groups and series change.
-    pub(super) fn compact(&mut self, group: u32) {
+    /// A series of the group is dead. Before the series of a cut are walked only: places of groups and series change.
+    pub(super) fn bury(&mut self, group: u32) {
+        self.live -= 1;
+        self.groups[group as usize].dead += 1;
+        self.compact(group);
+    }
+
+    /// Replaces a list of series that is mostly dead, and takes a group without series out.
+    fn compact(&mut self, group: u32) {
         let owned = &mut self.groups[group as usize];
         if owned.dead == owned.series.len() {
             self.remove_group(group);
@@ -238,11 +232,10 @@ impl Owner {
 
     /// After deaths: gives back what groups took that are no more. Before the series of a cut are walked only.
     pub(super) fn trim(&mut self) {
-        self.retiring.shrink_to(RETIRING_KEPT);
         places::trim(&mut self.groups, &mut self.group_free, |owned| owned.listed.is_gone());
         places::trim(&mut self.resources, &mut self.resource_free, |resource| resource.key.is_none());
         fn fit<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V, ahash::RandomState>) {
-            if map.capacity() > RETIRING_KEPT && map.capacity() / 4 > map.len() {
+            if map.capacity() > NAMES_KEPT && map.capacity() / 4 > map.len() {
                 map.shrink_to(map.len() * 2);
             }
         }
@@ -299,32 +292,40 @@ impl Owner {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::identity::{Parts, Set};
-    use crate::model::{Epoch, Kind, PlanNumber};
+    use crate::model::Kind;
     use crate::series::group::Entry;
     use crate::series::peers::Maker;
-    use crate::series::registry::Options as Limits;
+    use crate::series::registry::{Options as Limits, Registry};
     use crate::series::slab::SlabWriter;
     use crate::sync::thin::ThinBytes;
 
-    /// What is left is found at its place, and what is gone leaves nothing, in whatever order groups come and go.
-    #[test]
-    fn groups_and_scopes_that_go_leave_nothing() {
-        let (_writer, slab) = SlabWriter::new();
-        let limits = Limits { series_limit: 1_000, group_limit: 1_000, memory_limit: usize::MAX };
-        let registry = Arc::new(Registry::new(limits, vec![slab]));
-        let state = registry.state().clone();
-        let resource = Set::new(&[], b"r", &state);
-        let (plan, epoch) = (PlanNumber::FIRST, Epoch::FIRST);
-        let options = Options { plan, epoch, started_ns: 1, expire_ns: 1, interval_ns: 1 };
-        let (mut owner, _) = Owner::new(0, options, registry.clone());
-        let add = |owner: &mut Owner, scope: u32, name: u32| {
+    /// Makes series; names tell groups apart.
+    pub(in super::super) struct Nursery {
+        registry: Registry,
+        resource: Arc<Set>,
+    }
+
+    impl Nursery {
+        pub(in super::super) fn new() -> Nursery {
+            let limits = Limits { series_limit: 1_000, group_limit: 1_000, memory_limit: usize::MAX };
+            let registry = Registry::new(limits, vec![SlabWriter::new().1]);
+            let resource = Set::new(&[], b"r", registry.state());
+            Nursery { registry, resource }
+        }
+
+        pub(in super::super) fn tree(&self) -> Tree {
+            Tree::new(self.registry.state()).0
+        }
+
+        /// Adds a series; the place of its group.
+        pub(in super::super) fn add(&self, tree: &mut Tree, scope: u32, name: u32) -> u32 {
             let parts = Parts {
-                resource: &resource,
+                resource: &self.resource,
                 resource_schema_url: "",
-                scope: &Set::new(&[], &scope.to_le_bytes(), &state),
+                scope: &Set::new(&[], &scope.to_le_bytes(), self.registry.state()),
                 scope_schema_url: "",
                 name: &name.to_string(),
                 unit: "",
@@ -334,31 +335,39 @@ mod tests {
                 monotonic: true,
                 bounds: &[],
             };
-            let group = registry.group(&parts, Entry::Limited, Maker { slot: 0, interval: 1 }).unwrap();
-            owner.link(Arc::new(Series::new(registry.hash(&group, b""), group.clone(), ThinBytes::new(b""), 0)));
-            owner.group_ids[&group.id]
-        };
-        let last = add(&mut owner, 0, 0);
+            let group = self.registry.group(&parts, Entry::Limited, Maker { slot: 0, interval: 1 }).unwrap();
+            tree.link(Arc::new(Series::new(self.registry.hash(&group, b""), group.clone(), ThinBytes::new(b""), 0)));
+            tree.group_ids[&group.id]
+        }
+    }
+
+    /// What is left is found at its place, and what is gone leaves nothing, in whatever order groups come and go.
+    #[test]
+    fn groups_and_scopes_that_go_leave_nothing() {
+        let nursery = Nursery::new();
+        let mut tree = nursery.tree();
+        let add = |tree: &mut Tree, scope, name| nursery.add(tree, scope, name);
+        let last = add(&mut tree, 0, 0);
         let mut there = Vec::new();
         for round in 1..500u32 {
-            there.push(add(&mut owner, round % 100, round));
+            there.push(add(&mut tree, round % 100, round));
             if there.len() > 20 {
                 let gone = there.swap_remove(round as usize * 7 % there.len());
-                owner.remove_group(gone);
+                tree.remove_group(gone);
             }
-            let resource = &owner.resources[0];
+            let resource = &tree.resources[0];
             assert_eq!(resource.groups, there.len() + 1);
             assert!(resource.scopes.len() <= 22, "{} scopes", resource.scopes.len());
-            assert_eq!(owner.scope_ids.len(), resource.scopes.len() - resource.scope_free.len());
+            assert_eq!(tree.scope_ids.len(), resource.scopes.len() - resource.scope_free.len());
             for (at, scope) in resource.scopes.iter().enumerate() {
                 for (place, group) in scope.groups.iter().enumerate() {
-                    let owned = &owner.groups[*group as usize];
+                    let owned = &tree.groups[*group as usize];
                     assert_eq!((owned.scope as usize, owned.place as usize), (at, place));
                 }
             }
         }
-        there.into_iter().chain([last]).for_each(|group| owner.remove_group(group));
-        assert!(owner.resource_ids.is_empty() && owner.scope_ids.is_empty() && owner.group_ids.is_empty());
-        assert_eq!(owner.resource_free, [0]);
+        there.into_iter().chain([last]).for_each(|group| tree.remove_group(group));
+        assert!(tree.resource_ids.is_empty() && tree.scope_ids.is_empty() && tree.group_ids.is_empty());
+        assert_eq!(tree.resource_free, [0]);
     }
 }

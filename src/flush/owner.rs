@@ -1,0 +1,339 @@
+//! One shard's side of what it owns, at work: cuts are merged in slices, and what comes of them is handed out in batches.
+//!
+//! Knows in which order the parts do their work; does not know what any of them does.
+
+use super::batch::{self, Batch, BatchRows};
+use super::exemplars::Gathering;
+use super::interval::Interval;
+use super::merge::Merge;
+use super::merging::Merging;
+use super::retire::Retirement;
+use super::tree::{Directory, Tree};
+use super::walk::{Next, Stretch, Walk};
+use crate::ledger::{Note, Tally};
+use crate::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
+use crate::rows::Rows;
+use crate::series::registry::Registry;
+use crate::series::slab::SlabWriter;
+use crate::sync::cut::{Times, View as CoreView};
+use std::sync::Arc;
+
+/// Bytes of a series' attributes from which on the batch is looked at after each.
+const LONG_BYTES: usize = 4_096;
+
+/// Series (or places in the tree) between two looks at the clock: some 20 µs.
+const BETWEEN_LOOKS: usize = 256;
+
+/// The views of a batch, in the order in which they are handed out.
+const VIEWS: [Temporality; 2] = [Temporality::Cumulative, Temporality::Delta];
+
+/// Options of one owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The settled plan.
+    pub plan: PlanNumber,
+    /// This start of the process.
+    pub epoch: Epoch,
+    /// Wall time at which the process started, nanoseconds.
+    pub started_ns: u64,
+    /// `--expire`, nanoseconds.
+    pub expire_ns: u64,
+    /// `--interval`, nanoseconds.
+    pub interval_ns: u64,
+}
+
+/// Takes the rows of a cut, some at a time, for destinations that want one view of them.
+pub trait Outlet {
+    /// Whether anybody wants this view.
+    fn wants(&self, view: Temporality) -> bool;
+    /// Rows of which somebody wants the view: what came of them; nothing if it has no points, and the next batch takes its
+    /// number.
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written>;
+}
+
+/// What some rows became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Points written.
+    pub points: u64,
+    /// Bytes they take.
+    pub bytes: u64,
+}
+
+/// What is left of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The slice is over, the cut is not.
+    More,
+    /// The cut is merged and handed out.
+    Done,
+}
+
+/// A cut being merged, and how far it is.
+struct Merged {
+    interval: Interval,
+    /// Newborn series have been linked.
+    is_linked: bool,
+    /// What the cut before marked as retiring has been decided.
+    is_settled: bool,
+    walk: Walk,
+    /// Every series has been merged.
+    is_walked: bool,
+    /// The batch is being handed out: the place of the view that is next.
+    handing: Option<usize>,
+    /// Batches handed out in each view.
+    handed: [u32; VIEWS.len()],
+}
+
+/// One shard's side of all series it owns.
+pub struct Owner {
+    shard: usize,
+    options: Options,
+    registry: Arc<Registry>,
+    tree: Tree,
+    merge: Merge,
+    exemplars: Gathering,
+    retirement: Retirement,
+    batch: Batch,
+    /// Wall time at which the process started, or the earliest a window began since.
+    started_ns: u64,
+    merged: Option<Merged>,
+}
+
+impl Owner {
+    /// For `shard`, and the directory that scrapes read.
+    pub fn new(shard: usize, options: Options, registry: Arc<Registry>) -> (Owner, Directory) {
+        let (tree, directory) = Tree::new(registry.state());
+        let owner = Owner {
+            shard,
+            options,
+            registry,
+            tree,
+            merge: Merge::default(),
+            exemplars: Gathering::default(),
+            retirement: Retirement::new(options.expire_ns),
+            batch: Batch::default(),
+            started_ns: options.started_ns,
+            merged: None,
+        };
+        (owner, directory)
+    }
+
+    /// Series linked and alive.
+    pub const fn live(&self) -> usize {
+        self.tree.live()
+    }
+
+    /// Whether a cut is being merged.
+    pub const fn busy(&self) -> bool {
+        self.merged.is_some()
+    }
+
+    /// Begins to merge cut `number`, made at `times`; `cores` is the board's view of every core.
+    pub fn begin(&mut self, number: u32, times: Times, cores: Vec<CoreView>) {
+        assert!(self.merged.is_none(), "a cut is merged before the next begins");
+        self.retirement.note_cut(number, times.mono_ns);
+        // a wall clock that steps behind the start of the process must not make every new stream an old one
+        self.started_ns = self.started_ns.min(times.from_ns);
+        self.exemplars.begin(number, &cores, &self.registry);
+        let interval = Interval {
+            cut: number,
+            from_ns: times.from_ns,
+            boundary_ns: times.boundary_ns,
+            cores,
+            wants_deltas: false,
+            started_ns: self.started_ns,
+            expire_ns: self.options.expire_ns,
+            idle_since: self.retirement.idle_since(),
+        };
+        self.merged = Some(Merged {
+            interval,
+            is_linked: false,
+            is_settled: false,
+            walk: Walk::default(),
+            is_walked: false,
+            handing: None,
+            handed: [0; VIEWS.len()],
+        });
+    }
+
+    /// Links newborn series, a few hundred at most; `true` when there are no more. Also called between cuts, so that
+    /// births neither pile up nor wait for one.
+    pub fn welcome(&mut self) -> bool {
+        for _ in 0..BETWEEN_LOOKS {
+            match self.registry.next_birth(self.shard) {
+                Some(series) => self.tree.link(series),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// Merges and hands out until the cut is done or `more` says no; `more` is asked every few hundred series.
+    pub fn step(
+        &mut self,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+        outlet: &mut impl Outlet,
+        more: impl FnMut() -> bool,
+    ) -> Work {
+        let Some(mut merged) = self.merged.take() else { return Work::Done };
+        merged.interval.wants_deltas = outlet.wants(Temporality::Delta);
+        let work = self.advance(&mut merged, slab, tally, outlet, more);
+        match work {
+            Work::More => self.merged = Some(merged),
+            Work::Done => self.exemplars.publish(self.shard, &self.registry),
+        }
+        work
+    }
+
+    fn advance(
+        &mut self,
+        merged: &mut Merged,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+        outlet: &mut impl Outlet,
+        mut more: impl FnMut() -> bool,
+    ) -> Work {
+        loop {
+            if !merged.is_linked {
+                merged.is_linked = self.welcome();
+            } else if !merged.is_settled {
+                // once: what this very cut marks below is decided at the next
+                let owned = (&*self.registry, &mut self.tree);
+                let is_more = self.retirement.decide_some(&merged.interval, owned, slab, tally, BETWEEN_LOOKS);
+                merged.is_settled = !is_more;
+            } else if let Some(view) = merged.handing {
+                merged.handing = self.hand_out(merged, view, tally, outlet);
+            } else if merged.is_walked {
+                return Work::Done;
+            } else {
+                merged.is_walked = !self.merge_some(merged, slab, tally);
+                if merged.is_walked || self.batch.is_full() {
+                    merged.handing = self.next_view(0, outlet);
+                    if merged.handing.is_some() {
+                        // a request is encoded in one piece: it gets a slice of its own, at the beginning
+                        return Work::More;
+                    }
+                }
+            }
+            if !more() {
+                return Work::More;
+            }
+        }
+    }
+
+    /// Merges up to `BETWEEN_LOOKS` series; `false` when there are no more.
+    fn merge_some(&mut self, merged: &mut Merged, slab: &mut SlabWriter, tally: &mut Tally) -> bool {
+        let mut steps = BETWEEN_LOOKS;
+        loop {
+            match merged.walk.next(&self.tree, &mut steps) {
+                Next::Series(stretch) => {
+                    let end = self.merge_stretch(&merged.interval, stretch, slab, tally);
+                    merged.walk.go_to(end, &mut steps);
+                    if self.batch.is_full() {
+                        return true;
+                    }
+                }
+                Next::Pause => return true,
+                Next::Over => return false,
+            }
+        }
+    }
+
+    /// Merges series until the batch is full; where it stopped.
+    fn merge_stretch(
+        &mut self,
+        interval: &Interval,
+        stretch: Stretch,
+        slab: &mut SlabWriter,
+        tally: &mut Tally,
+    ) -> usize {
+        let Stretch { resource, scope, group, series: places } = stretch;
+        if places.start == 0 {
+            // as it is for this cut, so that sizes and bytes agree
+            self.tree.settle_description(group);
+        }
+        self.batch.enter(resource, scope, group);
+        let end = places.end;
+        let reader = self.tree.group(group).series().reader();
+        let meta = self.tree.group(group).meta().clone();
+        let more = batch::more_bytes(meta.kind, meta.buckets());
+        let has_exemplars = self.exemplars.any();
+        // numbers of usual attributes: whoever called looks, and that is soon enough
+        let is_heavy = more > 0 || has_exemplars;
+        let merging = Merging::new(interval, &self.registry);
+        for at in places {
+            let Some(series) = reader.get(at) else { break };
+            if series.is_dead() {
+                continue;
+            }
+            let size = series.attributes.len() + more;
+            match self.merge.merge(merging, series, (slab, self.batch.words()), tally) {
+                Some(mut point) => {
+                    point.series = at as u32;
+                    if has_exemplars {
+                        let (place, bytes) = self.exemplars.of(series, tally);
+                        point.exemplars = place;
+                        self.batch.add_bytes(bytes);
+                    }
+                    self.batch.push(point, size);
+                }
+                None if !self.merge.has_end() => {
+                    self.retirement.mark_if_idle(&self.registry, group, series);
+                    continue;
+                }
+                None => {}
+            }
+            tally.note(Note::SeriesMerged, 1);
+            if let Some(mut end) = self.merge.take_end() {
+                end.series = at as u32;
+                self.batch.push(end, size);
+            }
+            if (is_heavy || size > LONG_BYTES) && self.batch.is_full() {
+                return at + 1;
+            }
+        }
+        end
+    }
+
+    /// The next view of the batch that somebody wants, from place `from` on; without one the batch is emptied.
+    fn next_view(&mut self, from: usize, outlet: &impl Outlet) -> Option<usize> {
+        let next = (from..VIEWS.len()).find(|view| outlet.wants(VIEWS[*view])).filter(|_| !self.batch.is_empty());
+        if next.is_none() {
+            self.batch.clear();
+        }
+        next
+    }
+
+    /// Hands out one view of the batch; returns the next.
+    fn hand_out(
+        &mut self,
+        merged: &mut Merged,
+        view: usize,
+        tally: &mut Tally,
+        outlet: &mut impl Outlet,
+    ) -> Option<usize> {
+        let Merged { interval, handed, .. } = merged;
+        if outlet.wants(VIEWS[view]) {
+            let flushed = Flushed {
+                plan: self.options.plan,
+                epoch: self.options.epoch,
+                cut: interval.cut,
+                shard: self.shard as u16,
+                number: handed[view],
+                tenant: Tenant::DEFAULT,
+                view: VIEWS[view],
+                boundary_ns: interval.boundary_ns,
+            };
+            let window = (interval.from_ns, interval.boundary_ns);
+            let rows = BatchRows::new(&self.batch, &self.tree, &self.exemplars, window);
+            if let Some(Written { points, bytes }) = outlet.take(flushed, &rows) {
+                handed[view] += 1;
+                tally.note(Note::Encoded, points);
+                tally.note(Note::EncodedBytes, bytes);
+            }
+        }
+        self.next_view(view + 1, outlet)
+    }
+}

@@ -4,7 +4,7 @@
 //! else between two. A shard that switches banks meanwhile makes the count begin anew, at most
 //! `limits::COUNT_RESTARTS_MAX` times; then there is none.
 
-use super::shared::Shared;
+use super::shared::ProcessState;
 use crate::cells::Bank;
 use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
 use crate::series::index::Cursor;
@@ -19,17 +19,17 @@ pub(super) struct Count {
     restarts: u32,
 }
 
-fn views(shared: &Shared) -> Vec<View> {
+fn views(shared: &ProcessState) -> Vec<View> {
     (0..shared.board.shards()).map(|shard| shared.board.view(shard)).collect()
 }
 
 impl Count {
-    pub(super) fn begin(shared: &Shared) -> Count {
+    pub(super) fn begin(shared: &ProcessState) -> Count {
         Count { views: views(shared), owner: 0, cursor: Cursor::default(), open: 0, restarts: 0 }
     }
 
     /// Counts a slice; `Some` at the end, with nothing in it if banks were switched all the time.
-    pub(super) fn step(&mut self, shared: &Shared) -> Option<Option<u64>> {
+    pub(super) fn step(&mut self, shared: &ProcessState) -> Option<Option<u64>> {
         if self.owner < shared.registry.cores() {
             self.slice(shared);
         }
@@ -44,7 +44,7 @@ impl Count {
         (self.owner >= shared.registry.cores()).then_some(Some(self.open))
     }
 
-    fn slice(&mut self, shared: &Shared) {
+    fn slice(&mut self, shared: &ProcessState) {
         let (registry, views, mut open) = (&shared.registry, &self.views, 0);
         let at_end = registry.trie(self.owner).walk(&mut self.cursor, COUNT_SERIES_PER_STEP, |series| {
             series.each_cell(|cell| {

@@ -67,7 +67,7 @@ fn all(plan: &Plan, there: &Available, cores: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::machine::Source;
+    use super::super::machine::MemorySource;
     use super::*;
     use crate::deliver::parse_out;
 
@@ -76,7 +76,7 @@ mod tests {
     /// What is within bounds, or was not typed, is no doubt; each doubt says what is done.
     #[test]
     fn what_can_hardly_be_meant_is_doubted() {
-        let there = Available { bytes: 2 * GIB, source: Source::Machine };
+        let there = Available { bytes: 2 * GIB, source: MemorySource::Machine };
         let check = |change: &dyn Fn(&mut Plan), wanted: &[&[&str]]| {
             let mut plan = Plan::sample();
             change(&mut plan);

@@ -3,7 +3,7 @@
 //! Knows what a request may take and when the process takes no more; does not know sockets, cuts or the shard's loop.
 
 use super::bodies::Asked;
-use super::shared::Shared;
+use super::shared::ProcessState;
 use crate::capture::Tap;
 use crate::clock::{Clock, Now};
 use crate::ingest::{self, Ingest, Sliced};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// What the doors hand bodies to.
 pub(super) struct ShardIntake {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ProcessState>,
     pub(super) ingest: Ingest,
     pub(super) book: Book,
     pub(super) stats: ShardStats,

@@ -20,12 +20,12 @@ pub(super) struct Available {
     /// Bytes.
     pub bytes: usize,
     /// Whose limit that is.
-    pub source: Source,
+    pub source: MemorySource,
 }
 
 /// Whose limit it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum MemorySource {
     /// All the memory of the machine.
     Machine,
     /// A control group: the file that says so.
@@ -34,12 +34,12 @@ pub(super) enum Source {
     Process(&'static str),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for MemorySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Machine => f.write_str("the machine's memory"),
-            Source::Group(file) => write!(f, "the control group's limit in {}", file.display()),
-            Source::Process(name) => write!(f, "this process's limit, {name}"),
+            MemorySource::Machine => f.write_str("the machine's memory"),
+            MemorySource::Group(file) => write!(f, "the control group's limit in {}", file.display()),
+            MemorySource::Process(name) => write!(f, "this process's limit, {name}"),
         }
     }
 }
@@ -49,8 +49,8 @@ impl Available {
     pub(super) fn share(&self) -> usize {
         let most = self.bytes / 4 * 3;
         match self.source {
-            Source::Machine => most,
-            Source::Group(_) | Source::Process(_) => most.min(self.bytes.saturating_sub(GROUP_SPARE_BYTES)),
+            MemorySource::Machine => most,
+            MemorySource::Group(_) | MemorySource::Process(_) => most.min(self.bytes.saturating_sub(GROUP_SPARE_BYTES)),
         }
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn available(root: &Path) -> Available {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
     });
-    let machine = Available { bytes: machine.unwrap_or(UNKNOWN_BYTES), source: Source::Machine };
+    let machine = Available { bytes: machine.unwrap_or(UNKNOWN_BYTES), source: MemorySource::Machine };
     // the first of equals: one who has set no limit often reads as the machine
     groups(root)
         .into_iter()
@@ -100,7 +100,7 @@ fn climb(root: &Path, mount: &str, path: &str, files: &[&str], found: &mut Vec<A
         for file in files {
             let file = Path::new(mount).join(group).join(file);
             if let Some(bytes) = read(root, &file).and_then(|text| limit(&text)) {
-                found.push(Available { bytes, source: Source::Group(Path::new("/").join(file)) });
+                found.push(Available { bytes, source: MemorySource::Group(Path::new("/").join(file)) });
             }
         }
     }
@@ -118,7 +118,7 @@ fn own(root: &Path) -> Vec<Available> {
     let soft = |name: &'static str, title: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(title))?;
         let bytes = line.split_whitespace().next()?.parse().ok()?;
-        Some(Available { bytes, source: Source::Process(name) })
+        Some(Available { bytes, source: MemorySource::Process(name) })
     };
     [soft("RLIMIT_AS (ulimit -v)", "Max address space"), soft("RLIMIT_DATA (ulimit -d)", "Max data size")]
         .into_iter()
@@ -154,12 +154,12 @@ mod tests {
     }
 
     fn group(bytes: usize, file: &str) -> Available {
-        Available { bytes, source: Source::Group(file.into()) }
+        Available { bytes, source: MemorySource::Group(file.into()) }
     }
 
     #[test]
     fn a_machine_without_limits_is_its_memory() {
-        let whole = Available { bytes: 16 * GIB, source: Source::Machine };
+        let whole = Available { bytes: 16 * GIB, source: MemorySource::Machine };
         assert_eq!(machine(&[]), whole);
         let unlimited = [
             ("proc/self/cgroup", "4:memory:/\n0::/\n"),
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(machine(&unlimited), whole);
         assert_eq!(whole.share(), 12 * GIB);
         let nothing = available(Path::new("/proc/no-such-place"));
-        assert_eq!(nothing, Available { bytes: GIB, source: Source::Machine });
+        assert_eq!(nothing, Available { bytes: GIB, source: MemorySource::Machine });
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
                       Max data size             unlimited            unlimited            bytes     \n\
                       Max address space         629145600            unlimited            bytes     \n";
         let found = machine(&[("proc/self/limits", limits)]);
-        assert_eq!(found, Available { bytes: 600 * MIB, source: Source::Process("RLIMIT_AS (ulimit -v)") });
+        assert_eq!(found, Available { bytes: 600 * MIB, source: MemorySource::Process("RLIMIT_AS (ulimit -v)") });
         assert!(found.source.to_string().contains("ulimit -v"));
     }
 

@@ -3,7 +3,7 @@
 //! Knows directories and value slots; does not know the page's format. A value that a second cut has overwritten
 //! breaks the page off (`Overtaken`).
 
-use super::shared::Shared;
+use super::shared::ProcessState;
 use crate::aggregate::explicit::{COUNT, FLAGS, HAS_SUM, HEAD, SUM};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::{number, summary};
@@ -20,8 +20,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 /// One cut of all shards.
-pub(super) struct Cut {
-    pub shared: Arc<Shared>,
+pub(super) struct ScrapedCut {
+    pub shared: Arc<ProcessState>,
     pub directories: Vec<Directory>,
     pub number: u32,
     /// By shard, the exemplars of the cut, as long as their owner keeps them: a slow page does not.
@@ -30,16 +30,16 @@ pub(super) struct Cut {
 
 /// A group on one shard.
 #[derive(Clone)]
-pub(super) struct Handle {
+pub(super) struct ScrapedGroup {
     shard: usize,
     listed: Arc<ListedGroup>,
     meta: Arc<Meta>,
 }
 
-impl Source for Cut {
-    type Group = Handle;
+impl Source for ScrapedCut {
+    type Group = ScrapedGroup;
 
-    fn groups(&self) -> Vec<Handle> {
+    fn groups(&self) -> Vec<ScrapedGroup> {
         let mut all = Vec::new();
         for (shard, directory) in self.directories.iter().enumerate() {
             for listed in directory.load().iter().filter(|listed| !listed.is_gone()) {
@@ -58,19 +58,19 @@ impl Source for Cut {
                     bounds: (m.kind == Kind::Histogram).then(|| m.bounds.clone()),
                     born_ns: u64::from(m.id) + 1,
                 };
-                all.push(Handle { shard, listed: listed.clone(), meta: Arc::new(meta) });
+                all.push(ScrapedGroup { shard, listed: listed.clone(), meta: Arc::new(meta) });
             }
         }
         all
     }
 
-    fn meta<'a>(&self, group: &'a Handle) -> &'a Meta {
+    fn meta<'a>(&self, group: &'a ScrapedGroup) -> &'a Meta {
         &group.meta
     }
 
     fn rows(
         &self,
-        group: &Handle,
+        group: &ScrapedGroup,
         cursor: &mut usize,
         visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
@@ -134,7 +134,7 @@ fn exemplar(message: &[u8]) -> Option<Exemplar<'_>> {
     Some(Exemplar { value, time_ns: time, attributes, trace_id, span_id })
 }
 
-impl Cut {
+impl ScrapedCut {
     /// Count and sum of a slot; the buckets go into `buckets`.
     fn histogram(
         &self,

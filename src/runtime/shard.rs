@@ -16,7 +16,7 @@ use super::give_back::GiveBack;
 use super::intake::ShardIntake;
 use super::merge_share::MergeShare;
 use super::outlet::Queues;
-use super::shared::{DRAINING, LAST_CUT, QUITTING, RUNNING, Readings, Shared};
+use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, RUNNING, Readings};
 use crate::capture::Tap;
 use crate::clock::{Clock, Now};
 use crate::flush::{Directory, Owner, Work};
@@ -42,10 +42,10 @@ const TURN_MAX: Duration = Duration::from_millis(500);
 const HOLD_LOOK: Duration = Duration::from_millis(10);
 
 /// What a shard is made of.
-pub(super) struct Parts {
+pub(super) struct ShardParts {
     pub number: usize,
     pub clock: &'static dyn Clock,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ProcessState>,
     pub ingest: Ingest,
     pub owner: Owner,
     pub outlet: Queues,
@@ -60,7 +60,7 @@ pub(super) struct Parts {
 
 /// A shard whose doors are not open yet: connections and their sessions never leave the thread they are made on.
 pub(super) struct Seed {
-    parts: Parts,
+    parts: ShardParts,
     book: Book,
     stats: ShardStats,
 }
@@ -77,7 +77,7 @@ pub(super) enum Turned {
 pub(super) struct Shard<N: Network> {
     number: usize,
     clock: &'static dyn Clock,
-    shared: Arc<Shared>,
+    shared: Arc<ProcessState>,
     doors: Doors<N>,
     intake: ShardIntake,
     owner: Owner,
@@ -94,7 +94,7 @@ pub(super) struct Shard<N: Network> {
 
 impl Seed {
     /// The shard, and what others see of it.
-    pub(super) fn new(parts: Parts, directory: Directory) -> (Seed, Readings) {
+    pub(super) fn new(parts: ShardParts, directory: Directory) -> (Seed, Readings) {
         let (book, row) = Book::new();
         let (stats, seen) = ShardStats::new();
         (Seed { parts, book, stats }, Readings { ledger: row, stats: seen, directory })

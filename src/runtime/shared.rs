@@ -23,7 +23,7 @@ pub(super) const LAST_CUT: u8 = 2;
 pub(super) const QUITTING: u8 = 3;
 
 /// What all threads share.
-pub(super) struct Shared {
+pub(super) struct ProcessState {
     pub board: CutBoard,
     pub registry: Arc<Registry>,
     pub wakers: Vec<mio::Waker>,
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub margin: Option<Margin>,
 }
 
-impl Shared {
+impl ProcessState {
     /// For so many shards, none of which has turned its loop yet.
     pub(super) fn new(
         registry: Arc<Registry>,
@@ -49,8 +49,8 @@ impl Shared {
         shards: usize,
         bodies: Bodies,
         margin: Option<Margin>,
-    ) -> Shared {
-        Shared {
+    ) -> ProcessState {
+        ProcessState {
             board: CutBoard::new(shards),
             registry,
             wakers,

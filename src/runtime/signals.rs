@@ -11,7 +11,7 @@
 //! `limits::END_GRACE` of the first signal, within a second and that grace of the second one.
 
 use super::account::Account;
-use super::shared::Shared;
+use super::shared::ProcessState;
 use crate::deliver;
 use crate::limits::{CLOSING_STACK_BYTES, END_GRACE, HURRY, LOG_FLUSH_MAX};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -118,7 +118,7 @@ pub(super) fn join(threads: Vec<JoinHandle<()>>, deadline: Instant) -> Vec<Strin
 }
 
 /// Says which shards do not end.
-pub(super) fn say_stuck(stuck: &[String], shared: &Shared, now_ns: u64) {
+pub(super) fn say_stuck(stuck: &[String], shared: &ProcessState, now_ns: u64) {
     for (number, beat) in shared.heartbeats.iter().enumerate() {
         if stuck.contains(&format!("shard-{number}")) {
             // ORDERING: a time; publishes nothing

@@ -15,7 +15,7 @@ use super::memory;
 use super::outlet;
 use super::shard;
 use super::shard_thread;
-use super::shared::Shared;
+use super::shared::ProcessState;
 use super::signals;
 use crate::capture;
 use crate::config::{Pin, Plan};
@@ -122,7 +122,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let control_waker = mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?;
     let bodies = bodies::Bodies::new(memory.bodies, plan.peer_share);
     let margin = machine::has_wall().then(|| Margin::new(&plan, &memory, &sender));
-    let shared = Arc::new(Shared::new(registry.clone(), wakers, control_waker, plan.shards, bodies, margin));
+    let shared = Arc::new(ProcessState::new(registry.clone(), wakers, control_waker, plan.shards, bodies, margin));
 
     let flush_options = flush::Options {
         plan: plan.number,
@@ -149,7 +149,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
-        let parts = shard::Parts {
+        let parts = shard::ShardParts {
             number: i,
             clock: &clock::SYSTEM,
             shared: shared.clone(),
@@ -169,7 +169,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         shards.push((seed, poll, listeners));
     }
     drop(tap);
-    let control = control::Control::new(control::Parts {
+    let control = control::Control::new(control::ControlParts {
         plan: &plan,
         shared,
         poll: control_poll,

@@ -30,7 +30,7 @@ use super::clock;
 use super::closing::Closing;
 use super::losses::Losses;
 use super::memory::Memory;
-use super::shared::{Readings, Shared};
+use super::shared::{ProcessState, Readings};
 use super::signals;
 use crate::capture;
 use crate::clock::Now;
@@ -46,12 +46,12 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use turns::{PAGES, SIGNALS, Turned, Turns};
-use verify::Turn;
+use turns::{ControlTurn, PAGES, SIGNALS, Turns};
+use verify::VerifyTurn;
 
-pub(super) struct Parts<'a> {
+pub(super) struct ControlParts<'a> {
     pub plan: &'a Plan,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ProcessState>,
     pub poll: mio::Poll,
     pub pages: Vec<(TcpListener, u8)>,
     pub shards: Vec<Readings>,
@@ -69,7 +69,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(parts: Parts<'_>) -> io::Result<Control> {
+    pub(super) fn new(parts: ControlParts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
         let account = Account::new(rows, parts.sender.clone());
@@ -97,7 +97,7 @@ impl Control {
             sender: parts.sender,
             account,
             scrapes: Scrapes::new(parts.memory.page_merge, parts.plan.translation, parts.plan.created),
-            verifying: Turn::default(),
+            verifying: VerifyTurn::default(),
             cuts: CutCounts::default(),
             started_ns: parts.started.mono_ns,
             series_limit: parts.plan.series_limit,
@@ -131,8 +131,8 @@ impl Control {
             }
             let wait = if busy { Duration::ZERO } else { self.turns.wait(clock::now()) };
             match self.turns.turn(wait) {
-                Turned::Signalled => return self.shutdown.end(self.turns, threads, delivery),
-                turned => busy = turned == Turned::Busy,
+                ControlTurn::Signalled => return self.shutdown.end(self.turns, threads, delivery),
+                turned => busy = turned == ControlTurn::Busy,
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use super::schedule::CutCounts;
 use super::scrapes::Scrapes;
-use super::verify::Turn;
+use super::verify::VerifyTurn;
 use crate::capture;
 use crate::deliver::Sender;
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
@@ -12,7 +12,7 @@ use crate::runtime::account::Account;
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::clock;
 use crate::runtime::losses::{AtDoors, REFUSALS};
-use crate::runtime::shared::{Readings, Shared};
+use crate::runtime::shared::{ProcessState, Readings};
 use crate::telemetry::metrics::Facts;
 use crate::telemetry::shard_stats::ShardSnapshot;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ pub(super) const READY_WITHIN_NS: u64 = 2_000_000_000;
 
 /// What the pages are made from.
 pub(super) struct StatusPages {
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ProcessState>,
     pub shards: Vec<Readings>,
     pub sender: Sender,
     pub account: Account,
     pub scrapes: Scrapes,
     /// One ledger at a time is verified.
-    pub verifying: Turn,
+    pub verifying: VerifyTurn,
     pub cuts: CutCounts,
     /// When the process started, on the monotonic clock.
     pub started_ns: u64,

@@ -8,7 +8,7 @@ use crate::listen::pages::{Abort, PageBody, PageResponse, PageStream};
 use crate::prometheus;
 use crate::runtime::clock;
 use crate::runtime::scrape;
-use crate::runtime::shared::{Readings, Shared};
+use crate::runtime::shared::{ProcessState, Readings};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -49,8 +49,13 @@ impl Scrapes {
     ///
     /// # Errors
     /// Words, where there is no place or no memory for it.
-    pub(super) fn page(&self, shared: &Arc<Shared>, shards: &[Readings], accept: &str) -> Result<PageResponse, String> {
-        let Some(place) = Place::take(&self.counts, self.merge_bytes) else {
+    pub(super) fn page(
+        &self,
+        shared: &Arc<ProcessState>,
+        shards: &[Readings],
+        accept: &str,
+    ) -> Result<PageResponse, String> {
+        let Some(place) = ScrapePlace::take(&self.counts, self.merge_bytes) else {
             return Err(format!("{SCRAPES_MAX} scrapes are under way already; try again in a second\n"));
         };
         if !shared.has_room_left(place.merge_bytes + PAGE_ROOM_BYTES) {
@@ -59,7 +64,7 @@ impl Scrapes {
         let board = &shared.board;
         let published = board.published();
         let number = if board.all_merged(published) { published } else { published.saturating_sub(1) };
-        let source = scrape::Cut {
+        let source = scrape::ScrapedCut {
             shared: shared.clone(),
             directories: shards.iter().map(|shard| shard.directory.clone()).collect(),
             number,
@@ -81,15 +86,15 @@ impl Scrapes {
 }
 
 /// One of `SCRAPES_MAX` places.
-pub(super) struct Place {
+pub(super) struct ScrapePlace {
     counts: Rc<RefCell<ScrapeCounts>>,
     merge_bytes: usize,
     pub begun_ns: u64,
 }
 
-impl Place {
+impl ScrapePlace {
     /// Half of what is left of `merge_bytes` comes with it: nearly always there is one scraper.
-    pub(super) fn take(counts: &Rc<RefCell<ScrapeCounts>>, merge_bytes: usize) -> Option<Place> {
+    pub(super) fn take(counts: &Rc<RefCell<ScrapeCounts>>, merge_bytes: usize) -> Option<ScrapePlace> {
         let mut all = counts.borrow_mut();
         if all.under_way == SCRAPES_MAX {
             all.refused += 1;
@@ -99,7 +104,7 @@ impl Place {
         all.under_way += 1;
         let merge_bytes = merge_bytes.saturating_sub(all.merge_lent) / 2;
         all.merge_lent += merge_bytes;
-        Some(Place { counts: counts.clone(), merge_bytes, begun_ns: clock::mono() })
+        Some(ScrapePlace { counts: counts.clone(), merge_bytes, begun_ns: clock::mono() })
     }
 
     /// Others want it, and this page has had its time.
@@ -109,7 +114,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ScrapePlace {
     fn drop(&mut self) {
         let mut all = self.counts.borrow_mut();
         all.under_way -= 1;
@@ -118,8 +123,8 @@ impl Drop for Place {
 }
 
 struct Stream {
-    page: prometheus::Page<scrape::Cut>,
-    place: Place,
+    page: prometheus::Page<scrape::ScrapedCut>,
+    place: ScrapePlace,
 }
 
 impl PageStream for Stream {

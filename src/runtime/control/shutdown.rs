@@ -8,14 +8,14 @@
 //! `--shutdown-timeout`, and `limits::LAST_MERGE_MAX` more where a cut was made that is not merged by then; a second signal
 //! ends it at once, but for that merge.
 
-use super::turns::{Turned, Turns};
+use super::turns::{ControlTurn, Turns};
 use crate::deliver;
 use crate::limits::{HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX};
 use crate::runtime::clock;
 use crate::runtime::closing::Closing;
 use crate::runtime::count::Count;
 use crate::runtime::losses;
-use crate::runtime::shared::{DRAINING, LAST_CUT, QUITTING, Shared};
+use crate::runtime::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING};
 use crate::runtime::signals;
 use crate::telemetry::ledger::LedgerPage;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -98,8 +98,8 @@ fn linger(turns: &mut Turns, delay: Duration) -> bool {
         }
         let wait = if busy { Duration::ZERO } else { turns.wait(clock::now()).min(left) };
         match turns.turn(wait) {
-            Turned::Signalled => return true,
-            turned => busy = turned == Turned::Busy,
+            ControlTurn::Signalled => return true,
+            turned => busy = turned == ControlTurn::Busy,
         }
     }
 }
@@ -107,7 +107,7 @@ fn linger(turns: &mut Turns, delay: Duration) -> bool {
 /// Waits for the doors of all shards. A second signal brings the deadline nearer: the user is in a hurry. What is not
 /// delivered by then is told in the ledger and by the exit code.
 fn drain(turns: &mut Turns, drained_by: Instant, deadline: &mut Instant) {
-    let all_drained = |shared: &Shared| shared.drained.iter().all(|drained| drained.load(Acquire));
+    let all_drained = |shared: &ProcessState| shared.drained.iter().all(|drained| drained.load(Acquire));
     while !all_drained(&turns.shared) && Instant::now() < drained_by {
         turns.poll(Duration::from_millis(20));
         if turns.signalled() {

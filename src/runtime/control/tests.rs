@@ -1,7 +1,7 @@
 //! The pages of a process of which no shard runs: the tests do what shards would do.
 
 use super::pages::READY_WITHIN_NS;
-use super::scrapes::Place;
+use super::scrapes::ScrapePlace;
 use super::*;
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
@@ -27,7 +27,7 @@ fn control() -> Control {
     let registry = Arc::new(Registry::new(options, slabs));
     let waker = mio::Waker::new(poll.registry(), WAKE).unwrap();
     let bodies = Bodies::new(memory.bodies, 5_000);
-    let shared = Arc::new(Shared::new(registry, Vec::new(), waker, SHARDS, bodies, None));
+    let shared = Arc::new(ProcessState::new(registry, Vec::new(), waker, SHARDS, bodies, None));
     let flush = crate::flush::Options {
         plan: PlanNumber::FIRST,
         epoch: Epoch::FIRST,
@@ -44,8 +44,18 @@ fn control() -> Control {
     let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(&clock::SYSTEM, 1)).unwrap();
     let started = Now { mono_ns: 1, wall_ns: 1 };
     let pages = Vec::new();
-    let parts =
-        Parts { plan: &plan, shared, poll, pages, shards, sender, started, memory, capture: None, signals: None };
+    let parts = ControlParts {
+        plan: &plan,
+        shared,
+        poll,
+        pages,
+        shards,
+        sender,
+        started,
+        memory,
+        capture: None,
+        signals: None,
+    };
     Control::new(parts).unwrap()
 }
 
@@ -93,18 +103,18 @@ fn a_scrape_too_many_is_refused_and_counted() {
     pages.pop();
     let again = get(&mut control, SCRAPE, "/metrics", "");
     assert_eq!(again.status, 200);
-    let place = Place::take(&control.turns.pages.scrapes.counts, 1 << 20);
+    let place = ScrapePlace::take(&control.turns.pages.scrapes.counts, 1 << 20);
     assert!(place.is_none());
     drop((pages, again));
     assert_eq!(
         (control.turns.pages.scrapes.counts().under_way, control.turns.pages.scrapes.counts().merge_lent),
         (0, 0)
     );
-    let first = Place::take(&control.turns.pages.scrapes.counts, 1 << 20).unwrap();
+    let first = ScrapePlace::take(&control.turns.pages.scrapes.counts, 1 << 20).unwrap();
     let later = first.begun_ns + SCRAPE_MAX.as_nanos() as u64 + 1;
     assert!(!first.is_due(later), "nobody wants it");
     let others: Vec<_> =
-        (1..SCRAPES_MAX).map(|_| Place::take(&control.turns.pages.scrapes.counts, 1 << 20).unwrap()).collect();
+        (1..SCRAPES_MAX).map(|_| ScrapePlace::take(&control.turns.pages.scrapes.counts, 1 << 20).unwrap()).collect();
     assert!(first.is_due(later) && !first.is_due(later - 1));
     drop(others);
 }

@@ -8,7 +8,7 @@ use crate::clock::Now;
 use crate::listen::pages::PageServer;
 use crate::runtime::clock;
 use crate::runtime::losses::Losses;
-use crate::runtime::shared::Shared;
+use crate::runtime::shared::ProcessState;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const POLL_MAX: Duration = Duration::from_millis(500);
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(super) enum ControlTurn {
     /// There is no more to do now.
     Idle,
     /// There is more to do at once.
@@ -40,17 +40,17 @@ pub(super) struct Turns {
     pub server: PageServer<mio::Registry>,
     pub signals: mio::net::UnixStream,
     pub pages: StatusPages,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ProcessState>,
     pub schedule: Schedule,
     pub losses: Losses,
 }
 
 impl Turns {
     /// Waits for events at most so long, and works on them.
-    pub(super) fn turn(&mut self, longest: Duration) -> Turned {
+    pub(super) fn turn(&mut self, longest: Duration) -> ControlTurn {
         self.poll(longest);
         if self.signalled() {
-            return Turned::Signalled;
+            return ControlTurn::Signalled;
         }
         let now = clock::now();
         let busy = self.serve(now);
@@ -58,7 +58,7 @@ impl Turns {
         if self.losses.is_time(now.mono_ns) {
             self.look_at_losses(now.mono_ns, false);
         }
-        if busy { Turned::Busy } else { Turned::Idle }
+        if busy { ControlTurn::Busy } else { ControlTurn::Idle }
     }
 
     /// How long nothing will be due.

@@ -5,18 +5,18 @@
 use crate::listen::pages::{Abort, PageBody, PageResponse, PageStream};
 use crate::runtime::account::Account;
 use crate::runtime::count::Count;
-use crate::runtime::shared::Shared;
+use crate::runtime::shared::ProcessState;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The one turn there is: held a second time by a ledger that is being verified.
 #[derive(Default)]
-pub(super) struct Turn(Rc<()>);
+pub(super) struct VerifyTurn(Rc<()>);
 
-impl Turn {
+impl VerifyTurn {
     /// The page, made as it is read; `None` while another is under way.
-    pub(super) fn page(&self, shared: &Arc<Shared>, account: &Account) -> Option<PageResponse> {
+    pub(super) fn page(&self, shared: &Arc<ProcessState>, account: &Account) -> Option<PageResponse> {
         if Rc::strong_count(&self.0) > 1 {
             return None;
         }
@@ -29,7 +29,7 @@ impl Turn {
 /// A ledger whose open points are being counted.
 struct Verify {
     count: Count,
-    shared: Arc<Shared>,
+    shared: Arc<ProcessState>,
     account: Account,
     /// Until the ledger is out.
     turn: Option<Rc<()>>,

@@ -1,22 +1,21 @@
 //! What all doors of a shard share: listeners, connections in numbered slots, turns, timers, draining.
 //!
-//! Does not know what is served; that is the session's (`Session`) business, and `B` is what the session gets to work
-//! with. Single-threaded.
+//! Does not know what is served: that is up to the `Session` of a connection, and `B` is what a session works with.
+//! Single-threaded.
 //!
 //! Invariants:
 //! 1. A slot stands in `ready` at most once.
 //! 2. Tokens are `base`, the listeners, then the slots. A token of a closed connection may still come in the same batch
-//!    of events and then hits its successor: readiness that is not true costs one `WouldBlock`, nothing else.
+//!    of events, and then counts for the next connection in that slot: readiness that is not true costs one `WouldBlock`
+//!    and nothing else.
 //! 3. A session that ended is drained: its last bytes go out, the write side is shut, what the peer still sends is thrown
 //!    away (`limits::LINGER`, `limits::LINGER_BYTES_MAX`), so that an answer is not lost to a reset.
+//! 4. Over the limit a newcomer gets the place of another connection (`make_room`), or is refused. Only then is a peer
+//!    held to its share: one that is alone may have all places.
+//! 5. What is done to all connections (turns, timers, giving way) is done in parts, for as long as `goes_on` says, and the
+//!    next call goes on where this one stopped: many connections do not make a turn of the shard's loop longer.
 //!
-//! 4. Over the limit a newcomer gets the place of another (`make_room`), or is refused. A share a peer binds only then:
-//!    alone a peer may have all.
-//!
-//! 5. What is done to all connections (turns, timers, giving way) is done in parts, as `goes_on` has it, and goes on where
-//!    it stopped: many of them are no longer turn of the shard's loop.
-//!
-//! Bounds: `connections_max` slots a room; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection
+//! Bounds: `connections_max` slots a group; `limits::ACCEPTS_PER_TURN_MAX` accepts and `limits::READ_TURN_BYTES` a connection
 //! and turn.
 
 use std::collections::{HashMap, VecDeque};
@@ -223,9 +222,9 @@ pub(super) struct Connections<S, N: Network> {
     free: Vec<u32>,
     ready: VecDeque<u32>,
     connections_max: usize,
-    /// Connections of each peer in each room.
+    /// Connections of each peer in each group.
     peers: HashMap<(u8, Peer), usize>,
-    /// Connections in each room.
+    /// Connections in each group.
     groups: HashMap<u8, usize>,
     reserve: Reserve,
     scratch: ReadScratch,
@@ -243,8 +242,8 @@ pub(super) struct Connections<S, N: Network> {
 }
 
 impl<S, N: Network> Connections<S, N> {
-    /// Watches `listeners` with tokens from `base` on; the number beside each says which room its connections are in,
-    /// and `connections_max` is for each room. `make` begins a session at the listener of this index.
+    /// Watches `listeners` with tokens from `base` on; the number beside each says which group its connections are in,
+    /// and `connections_max` is for each group. `make` begins a session at the listener of this index.
     ///
     /// # Errors
     /// The network's own, from watching, or the OS's from opening the spare descriptor.
@@ -354,7 +353,7 @@ impl<S, N: Network> Connections<S, N> {
             self.end_slowest(slot as usize, serving, now);
         }
         self.slow = slow;
-        // round once more without a find is enough
+        // once round without finding any is enough
         self.fruitless = if is_found { 0 } else { self.fruitless + visited };
         is_found || self.fruitless < self.slots.len()
     }
@@ -533,9 +532,10 @@ impl<S, N: Network> Connections<S, N> {
         true
     }
 
-    /// Who has most gives to who would still have less: the connection that is idle longest, or else the one without
-    /// progress for longest. Where nobody has more than his share, the one that is idle longest goes once it has been so
-    /// for `limits::IDLE_YIELDS_AFTER`, but never one of another peer that has no more than the newcomer's.
+    /// The connection that has to go for one of `peer`. Of the peer with most connections, if it would still have more than
+    /// the newcomer: the one that is idle for longest, or else the one without progress for longest. Where no peer has that
+    /// many, it is the one that is idle for longest, once that is `limits::IDLE_YIELDS_AFTER`, but never one of another peer
+    /// that has no more than the newcomer.
     fn whom_to_close<B>(&self, group: u8, peer: Peer, now: Now) -> Option<usize>
     where
         S: Session<B, N::Socket>,

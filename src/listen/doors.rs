@@ -1,6 +1,6 @@
 //! The OTLP doors of one shard.
 //!
-//! Does not know protocols; it lends the shard's intake and tools to the sessions while they are driven.
+//! Does not know protocols: it lends the shard's intake and service to the sessions while they are driven.
 //! How the shard's loop uses it: `on_event` for each event, then `turn` until it says `false`, then wait for events at
 //! most `next_timeout`, then `on_timers`.
 
@@ -30,7 +30,7 @@ impl<N: Network> Doors<N> {
     /// Opens the doors. Events with tokens from `token_base` on belong to them.
     ///
     /// # Errors
-    /// The network's own, from watching a listener; the OS's: or no descriptor left to keep in reserve.
+    /// The network's own, from watching a listener, or the OS's, when no descriptor is left to keep in reserve.
     pub fn new(options: Options, listeners: Vec<N::Listener>, network: N, token_base: usize) -> io::Result<Self> {
         let listeners = listeners.into_iter().map(|listener| (listener, 0)).collect();
         let connections =

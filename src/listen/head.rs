@@ -1,7 +1,8 @@
 //! What the head of a request asks for, or why it is refused before a byte of its body is taken.
 //!
-//! Pure, but that `net::hops` notes where a request came from: headers in, verdict out. Does not know sessions. Source: OTLP specification, "OTLP/HTTP Request" and
-//! "OTLP/gRPC"; lines R13, R14, R15, R25.
+//! Headers in, verdict out; only `net::hops` remembers where a request came from. Does not know sessions.
+//!
+//! Source: OTLP specification, "OTLP/HTTP Request" and "OTLP/gRPC"; lines R13, R14, R15, R25.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
@@ -35,7 +36,7 @@ impl Protocol {
     }
 }
 
-/// A request whose body is to be taken.
+/// How the body of a request is to be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BodyTerms {
     /// What the body, or the message behind the gRPC prefix, is encoded with.
@@ -54,7 +55,7 @@ pub(super) fn read_head(
     now: Now,
 ) -> (Protocol, Result<BodyTerms, RequestFault>) {
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-    // a request that is refused for something else has come from nowhere
+    // where a request came from is noted only if nothing else is wrong with it
     let enter = |terms: BodyTerms| match options.hops {
         Some(hops) if !hops.enter(headers, now.mono_ns) => Err(RequestFault::Loop),
         _ => Ok(terms),

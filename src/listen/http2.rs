@@ -1,16 +1,17 @@
 //! gRPC and OTLP/HTTP over one HTTP/2 connection.
 //!
-//! Does not know sockets. `h2` is driven by hand: its connection reads all frames of a turn, then every call is looked
-//! at once; what is whole is applied and answered in place.
+//! Does not know sockets. `h2` is driven by hand: its connection reads all frames of a turn, and then looks once at each
+//! call; what is whole is applied and answered in place.
 //!
 //! Invariants:
 //! 1. Flow-control capacity is released as soon as a chunk is taken.
-//! 2. A call is in `calls` only while its body is not whole, or takes several turns to inflate; small calls mostly never get there.
+//! 2. A call is in `calls` only while its body is not whole, or takes several turns to inflate; most small calls never
+//!    get there.
 //! 3. What is in `calls` holds nothing of its head, and `limits::CALL_BYTES` of the budget for bodies.
 //! 4. An answer that cannot be sent (the stream is reset, the connection gone) is dropped: what was applied stays so.
 //!
-//! Not kept: R12 for what `h2` answers by itself. 431 to a header list over the limit has no body, and faults of the
-//! protocol end the stream or the connection; it tells nobody, so there is nothing to add a body to.
+//! Not kept: R12 for what `h2` answers by itself. Its 431 to a header list over the limit has no body, and faults of the
+//! protocol end the stream or the connection; `h2` tells nobody of these answers, so no body can be added.
 //!
 //! Bounds: `limits::STREAMS_PER_CONNECTION_MAX` calls, each a body within `service`'s budget; windows and frames of
 //! `limits`; `h2`'s own counters for resets that wait to be accepted, and for CONTINUATION (derived from the header list).
@@ -155,7 +156,7 @@ impl<T: Socket> Http2Session<T> {
             }
         }
         if is_heedless {
-            // it was told to go, and began further calls that are slow
+            // it was told to close, and began further calls that are slow
             return Next::TimedOut;
         }
         if is_slow {

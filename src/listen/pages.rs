@@ -121,7 +121,7 @@ impl<N: Network> PageServer<N> {
     /// Opens the doors; each listener's number is given to [`PageMaker::page`].
     ///
     /// # Errors
-    /// The network's own, from watching a listener; the OS's: or no descriptor left to keep in reserve.
+    /// The network's own, from watching a listener, or the OS's, when no descriptor is left to keep in reserve.
     pub fn new(options: Options, listeners: Vec<(N::Listener, u8)>, network: N, token_base: usize) -> io::Result<Self> {
         let door = |(listener, number): &(N::Listener, u8)| {
             let is_near = network.address(listener)?.ip().to_canonical().is_loopback();

@@ -33,10 +33,9 @@ use crate::otlp::json_in::{self, FaultKind, Transcoder};
 pub(super) struct Service {
     pub options: Options,
     pub pool: Pool,
-    /// Kept to be used again.
-    /// States that inflate, of gzip and of zstd.
+    /// States that inflate, of gzip and of zstd, kept to be used again.
     spares: [Option<Box<Inflating>>; 2],
-    /// A state that transcodes.
+    /// A state that transcodes, kept to be used again.
     spare_transcoding: Option<Box<Transcoding>>,
     /// Bytes that may still be inflated or transcoded in this turn of the loop.
     pub inflate_left: usize,

@@ -1,11 +1,11 @@
 //! Which instances a request came through, so that instances that send to each other in a circle notice it.
 //!
-//! Each instance has a random id. Every request that it sends names its own and those of whom it has heard lately; one that
-//! names the receiver's own would come in again and again, as new points, and is refused.
+//! Each instance has a random id. Every request that it sends names this id and those in the requests that it got lately.
+//! A request that names the receiver's own id would come in again and again, as new points, and is refused.
 //!
 //! Does not know requests beyond this header. Bounds: `limits::HOPS_MAX` ids besides the own one; where more instances send
-//! to this one, those heard last. What stands between two instances must hand the header on. Ids are no secret that
-//! anything but this depends on: who sends a false one has his own requests refused, or those of who hands it on.
+//! to this one, those heard last. A proxy between two instances must hand the header on. Nothing else depends on ids being
+//! secret: a client that sends a false one has its own requests refused, or those of the instance that hands it on.
 
 use crate::limits::{HOPS_KEPT_MIN, HOPS_MAX};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -97,7 +97,7 @@ mod tests {
         assert!(top.enter(&headers(&[gateway.value(6)]), 7));
         assert!(!edge.enter(&headers(&[top.value(8)]), 9), "through two others");
         assert!(!gateway.enter(&headers(&[gateway.value(8)]), 9), "straight back");
-        // a request that was refused is not heard of: what leaves here may still pass
+        // ids of a request that was refused are not noted: what leaves here may still pass
         assert!(top.enter(&headers(&[gateway.value(9)]), 9));
         // and is forgotten in the end
         let late = 5 + HOPS_KEPT_MIN.as_nanos() as u64;

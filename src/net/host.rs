@@ -1,4 +1,4 @@
-//! Whom a request is for: Host and `:authority`, as they have to be.
+//! Which host a request is for: Host and `:authority`, as they have to be.
 //!
 //! Pure: a head in, a fault or none out. Does not know who is served; `check` takes every name to be as good as another. It
 //! looks because two servers that read a request in two ways send it to two places.
@@ -79,7 +79,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
-/// Without a port that goes without saying.
+/// Without the port that is the default anyway.
 fn bare(host: &[u8]) -> &[u8] {
     [&b":80"[..], b":443", b":"].iter().find_map(|port| host.strip_suffix(*port)).unwrap_or(host)
 }

@@ -10,7 +10,7 @@
 //!  wire     one socket as tokio and hyper see it: readiness, one turn's share, corked writes
 //!  frames   nine-byte HTTP/2 frame heads, counted by type and second
 //!  heads    HTTP/1.1 heads, refused where their length is a matter of opinion, or their target too long
-//!  host     whom a request is for, refused where that is a matter of opinion
+//!  host     which host a request is for, refused where that is a matter of opinion
 //!  hops     which instances a request came through, so that none goes in a circle
 //!  wake     the one waker of a shard
 //!  http1    hyper's HTTP/1.1 connection, its requests handed out and answers handed in

@@ -190,9 +190,46 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// A hash of the set that does not depend on the order of its records.
+/// A set that was read: where its normalised run is, and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Normalised {
+    /// The run was written; else the bytes that were read are it.
+    pub is_written: bool,
+    /// As of `hash`.
+    pub hash: u64,
+}
+
+/// A hash of a set that does not depend on the order of its records, while these are read.
+pub struct SetHash<'s> {
+    state: &'s ahash::RandomState,
+    sum: u64,
+}
+
+impl<'s> SetHash<'s> {
+    /// Of no record.
+    #[inline]
+    pub const fn new(state: &'s ahash::RandomState) -> Self {
+        SetHash { state, sum: 0 }
+    }
+
+    /// With a record more: a KeyValue message, normalised.
+    #[inline]
+    pub fn add(&mut self, record: &[u8]) {
+        self.sum = self.sum.wrapping_add(self.state.hash_one(record));
+    }
+
+    /// Of all records.
+    #[inline]
+    pub const fn get(&self) -> u64 {
+        self.sum
+    }
+}
+
+/// The hash of the set in a normalised run.
 pub fn hash(run: &[u8], state: &ahash::RandomState) -> u64 {
-    Records::new(run).fold(0u64, |sum, record| sum.wrapping_add(state.hash_one(record.bytes)))
+    let mut hash = SetHash::new(state);
+    Records::new(run).for_each(|record| hash.add(record.bytes));
+    hash.get()
 }
 
 /// The same set, in whatever order.

@@ -2,12 +2,12 @@
 //!
 //! Knows messages that were found sound; does not know what becomes of what they say.
 
-use crate::identity::attributes::{Bad, Limits, key_byte};
+use crate::identity::attributes::{Bad, Limits, Normalised, key_byte};
 use crate::limits::DESCRIPTION_BYTES_MAX;
 use crate::model::{Kind, Reject};
 use crate::otlp::schema::{Message, validate};
 use crate::otlp::{attributes, cut};
-use crate::resolve::{Encoding, EnvelopeKey, Run, Said};
+use crate::resolve::{Encoding, EnvelopeKey, Said};
 use crate::wire::{Fault, Reader, put_bytes};
 use std::borrow::Cow;
 
@@ -18,20 +18,14 @@ pub(super) struct Otlp(pub(super) Limits);
 impl Encoding for Otlp {
     type Fault = Fault;
 
-    fn attributes(&self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) -> Result<Result<Run, Bad>, Fault> {
-        let key_byte = key_byte(kind);
-        if attributes::is_normal(raw, key_byte, self.0) {
-            return Ok(Ok(Run::Raw));
-        }
-        let start = out.len();
-        let read = attributes::normalise(raw, key_byte, self.0, out)?;
-        Ok(read.map(|()| {
-            if out[start..] != *raw {
-                return Run::Written;
-            }
-            out.truncate(start);
-            Run::Raw
-        }))
+    fn attributes(
+        &self,
+        kind: Kind,
+        raw: &[u8],
+        state: &ahash::RandomState,
+        out: &mut Vec<u8>,
+    ) -> Result<Result<Normalised, Bad>, Fault> {
+        attributes::read(raw, key_byte(kind), self.0, state, out)
     }
 
     fn resource(&self, key: &EnvelopeKey<'_>) -> Result<Said, Reject> {

@@ -237,7 +237,8 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
         stage.coded += raw.len();
         let (resource, scope) = self.metric.envelope();
         let of = (resource, scope, &self.key);
-        match stage.pending.add(raw, of, &mut self.context, &Otlp(stage.limits), self.arena)? {
+        let to = (&mut stage.pending, &mut self.context);
+        match self.resolver.expect_birth(raw, of, to, &Otlp(stage.limits), self.arena)? {
             Ok(birth) => Ok(Some(birth)),
             Err(bad) => {
                 stage.reject(self.key.kind, bad.into(), 1);

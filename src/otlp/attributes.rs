@@ -6,12 +6,47 @@
 use super::cut::is_long as is_long_record;
 use super::minimal::{minimal_varint, plain, put_key_value};
 use super::schema::{Message, validate};
-use crate::identity::attributes::{Bad, FEW, Limits, Record, Records, has_duplicate_keys};
+use crate::identity::attributes::{Bad, FEW, Limits, Normalised, Record, Records, SetHash, has_duplicate_keys};
 use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTES_MAX};
 use crate::wire::{Fault, Reader, check_utf8};
 
+/// Reads a run once: validates it (wire faults), checks it, hashes the set with `state`, and appends its normalised form to
+/// `out`, unless that is the run itself.
+pub fn read(
+    run: &[u8],
+    key_byte: u8,
+    limits: Limits,
+    state: &ahash::RandomState,
+    out: &mut Vec<u8>,
+) -> Result<Result<Normalised, Bad>, Fault> {
+    let mut hash = SetHash::new(state);
+    if each_plain(run, key_byte, limits, |record| hash.add(record)) {
+        return Ok(Ok(Normalised { is_written: false, hash: hash.get() }));
+    }
+    let (start, mut hash) = (out.len(), SetHash::new(state));
+    if let Err(bad) = each_normalised(run, key_byte, limits, out, |record| hash.add(record))? {
+        return Ok(Err(bad));
+    }
+    let is_written = out[start..] != *run;
+    if !is_written {
+        out.truncate(start);
+    }
+    Ok(Ok(Normalised { is_written, hash: hash.get() }))
+}
+
 /// Validates the run (wire faults) and appends its normalised form to `out`.
 pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) -> Result<Result<(), Bad>, Fault> {
+    each_normalised(run, key_byte, limits, out, |_| {})
+}
+
+/// As `normalise`; calls `visit` with each record as it is written.
+fn each_normalised(
+    run: &[u8],
+    key_byte: u8,
+    limits: Limits,
+    out: &mut Vec<u8>,
+    mut visit: impl FnMut(&[u8]),
+) -> Result<Result<(), Bad>, Fault> {
     let start = out.len();
     let mut reader = Reader::new(run);
     let (mut count, mut is_long) = (0, false);
@@ -28,7 +63,9 @@ pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) ->
             validate(Message::KeyValue, record, 1).map_err(|f| f.named("attributes"))?;
         }
         if count <= limits.attributes && !is_long {
+            let at = out.len();
             put_key_value(record, key_byte, out)?;
+            Records::new(&out[at..]).for_each(|record| visit(record.bytes));
         }
     }
     let bad = if count > limits.attributes {
@@ -53,12 +90,19 @@ pub(super) fn are_acceptable(run: &[u8], count: usize) -> bool {
 /// Whether `normalise` would find nothing to reject and nothing to change, where that is seen at a glance: a few plain
 /// records with different keys, as SDKs send them. `false` says nothing.
 pub fn is_normal(run: &[u8], key_byte: u8, limits: Limits) -> bool {
+    each_plain(run, key_byte, limits, |_| {})
+}
+
+/// As `is_normal`; calls `visit` with the records, until one is not plain.
+#[inline]
+fn each_plain(run: &[u8], key_byte: u8, limits: Limits, mut visit: impl FnMut(&[u8])) -> bool {
     let (mut keys, mut count) = ([&[][..]; FEW], 0);
     let mut left = run;
-    while let Some((key, rest)) = split_plain(left, key_byte, limits) {
+    while let Some((key, record, rest)) = split_plain(left, key_byte, limits) {
         if count == FEW.min(limits.attributes) || keys[..count].contains(&key) {
             return false;
         }
+        visit(record);
         keys[count] = key;
         count += 1;
         left = rest;
@@ -66,19 +110,20 @@ pub fn is_normal(run: &[u8], key_byte: u8, limits: Limits) -> bool {
     left.is_empty()
 }
 
-/// The key of a plain record of valid texts at the head of a run, and the run behind it.
-fn split_plain(run: &[u8], key_byte: u8, limits: Limits) -> Option<(&[u8], &[u8])> {
+/// The plain record of valid texts at the head of a run, its key before it, and the run behind it.
+fn split_plain(run: &[u8], key_byte: u8, limits: Limits) -> Option<(&[u8], &[u8], &[u8])> {
     let mut reader = Reader::new(run.strip_prefix(&[key_byte])?);
     let length = minimal_varint(&mut reader)?;
     let (record, rest) = reader.rest().split_at_checked(usize::try_from(length).ok()?)?;
     let (key, text) = plain(record)?;
     let is_short = key.len() <= ATTRIBUTE_KEY_BYTES_MAX && text.len() <= limits.value_bytes - 4;
-    (is_short && check_utf8(key).is_ok() && check_utf8(text).is_ok()).then_some((key, rest))
+    (is_short && check_utf8(key).is_ok() && check_utf8(text).is_ok()).then_some((key, record, rest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::attributes::hash;
     use crate::wire::put_varint;
     use proptest::prelude::*;
 
@@ -166,9 +211,14 @@ mod tests {
         any
     }
 
+    /// The normalised run. Read at once, it is the same, and its hash is that of the set, which no order changes.
     fn normal(run: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         assert_eq!(normalise(run, KEY, Limits::DEFAULT, &mut out), Ok(Ok(())));
+        let (state, mut written) = (ahash::RandomState::with_seeds(1, 2, 3, 4), Vec::new());
+        let read = read(run, KEY, Limits::DEFAULT, &state, &mut written).unwrap().unwrap();
+        assert_eq!((read.is_written, read.hash), (out != run, hash(&out, &state)));
+        assert_eq!(written, if read.is_written { &out[..] } else { &[] });
         out
     }
 
@@ -231,7 +281,11 @@ mod tests {
             if is_normal(&run, KEY, Limits::DEFAULT) {
                 let mut normal = Vec::new();
                 prop_assert_eq!(normalise(&run, KEY, Limits::DEFAULT, &mut normal), Ok(Ok(())));
-                prop_assert_eq!(normal, run);
+                prop_assert_eq!(&normal, &run);
+                let (state, mut written) = (ahash::RandomState::with_seeds(1, 2, 3, 4), Vec::new());
+                let as_it_is = Normalised { is_written: false, hash: hash(&run, &state) };
+                prop_assert_eq!(read(&run, KEY, Limits::DEFAULT, &state, &mut written), Ok(Ok(as_it_is)));
+                prop_assert!(written.is_empty());
             }
         }
     }

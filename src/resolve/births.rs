@@ -79,7 +79,7 @@ fn look_ahead<E>(making: &Making<'_, E>, at: usize, stream: u32, pending: &mut P
     let mut hashes = [0; WARM_MAX];
     let mut count = 0;
     for birth in pending.births[at..].iter_mut().take_while(|birth| birth.context == context).take(WARM_MAX) {
-        hashes[count] = registry.hash(group, birth.normal);
+        hashes[count] = registry.hash_of(group, birth.set);
         birth.hash = Some(hashes[count]);
         count += 1;
     }
@@ -97,7 +97,7 @@ pub(super) fn with_bounds<E: Encoding>(
     pending: &mut Pending<'_>,
     tally: &mut Tally,
 ) -> Option<Target> {
-    let (raw, normal, scope, base, temporality);
+    let (raw, normal, set, scope, base, temporality);
     let (name, unit): (Box<[u8]>, Box<[u8]>);
     match target {
         Target::Birth(at) => {
@@ -106,7 +106,7 @@ pub(super) fn with_bounds<E: Encoding>(
             let envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>) = (&resource, &scope_key);
             // what is refused here is refused for the same reason where it is born
             let ids = making.enter(envelope, &key, &mut pending.cut, tally).ok()?;
-            (raw, normal) = (ThinBytes::new(birth.raw), ThinBytes::new(birth.normal));
+            (raw, normal, set) = (ThinBytes::new(birth.raw), ThinBytes::new(birth.normal), birth.set);
             (scope, temporality) = (ids.1, key.temporality);
             base = making.key_without_bounds(envelope, ids, &key);
             (name, unit) = (key.name.into(), key.unit.into());
@@ -115,14 +115,14 @@ pub(super) fn with_bounds<E: Encoding>(
             let route = making.links.routes().at(route);
             let stream = making.contexts.at(route.stream);
             raw = route.bytes.clone();
-            normal = making.run_of(stream.kind, &raw).ok()?;
+            (normal, set) = making.run_of(stream.kind, &raw).ok()?;
             (scope, temporality) = (stream.scope, stream.temporality);
             base = stream.group.key.clone();
             (name, unit) = (stream.name.clone(), stream.unit.clone());
         }
     }
     let registry = making.here.registry();
-    let group = registry.with_bounds(&base, &normal)?;
+    let group = registry.with_bounds(&base, set, &normal)?;
     let bounds: Vec<u8> = group.bounds.iter().flat_map(|bound| bound.to_le_bytes()).collect();
     let key = StreamKey {
         name: &name,
@@ -133,7 +133,7 @@ pub(super) fn with_bounds<E: Encoding>(
         bounds: &bounds,
         about: About::NOTHING,
     };
-    let hash = registry.hash(&group, &normal);
+    let hash = registry.hash_of(&group, set);
     let stream = match making.contexts.stream(scope, NONE, &key) {
         Some(stream) => stream,
         None if making.has_room() && registry.enter(&group) => making.contexts.add(scope, &key, group),

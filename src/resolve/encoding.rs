@@ -3,7 +3,7 @@
 //! Knows what is asked of a front end; does not know one.
 
 use super::contexts::EnvelopeKey;
-use crate::identity::attributes::Bad;
+use crate::identity::attributes::{Bad, Normalised};
 use crate::model::{Kind, Reject};
 use std::borrow::Cow;
 
@@ -13,8 +13,14 @@ pub(crate) trait Encoding {
     type Fault: std::fmt::Debug;
 
     /// Reads the attributes of a point of this kind: as a normalised run (`identity::attributes`), which is appended to `out`
-    /// unless it is `raw` itself.
-    fn attributes(&self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) -> Result<Result<Run, Bad>, Self::Fault>;
+    /// unless it is `raw` itself, and its hash with `state`. Called once for each birth.
+    fn attributes(
+        &self,
+        kind: Kind,
+        raw: &[u8],
+        state: &ahash::RandomState,
+        out: &mut Vec<u8>,
+    ) -> Result<Result<Normalised, Bad>, Self::Fault>;
 
     /// What a resource, whose bytes were found sound, says.
     fn resource(&self, key: &EnvelopeKey<'_>) -> Result<Said, Reject>;
@@ -27,15 +33,6 @@ pub(crate) trait Encoding {
 
     /// A description, which was found sound, as much of it as is kept.
     fn description<'a>(&self, text: &'a [u8]) -> &'a str;
-}
-
-/// Where the normalised run of some attributes is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Run {
-    /// The bytes are it.
-    Raw,
-    /// It was written.
-    Written,
 }
 
 /// What a resource or a scope says.

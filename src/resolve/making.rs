@@ -7,7 +7,7 @@
 
 use super::birthplace::Birthplace;
 use super::contexts::{About, Contexts, EnvelopeKey, STREAMS_MAX, StreamKey};
-use super::encoding::{Encoding, Run, Said};
+use super::encoding::{Encoding, Said};
 use super::links::{Links, refusal};
 use super::routes::NONE;
 use crate::cells::Shape;
@@ -41,12 +41,12 @@ impl<E: Encoding> Making<'_, E> {
         }
     }
 
-    /// The normalised run of attributes that a route of this kind has.
-    pub(super) fn run_of(&self, kind: Kind, raw: &ThinBytes) -> Result<ThinBytes, Reject> {
+    /// The normalised run of attributes that a route of this kind has, and the hash of their set.
+    pub(super) fn run_of(&self, kind: Kind, raw: &ThinBytes) -> Result<(ThinBytes, u64), Reject> {
         let mut written = Vec::with_capacity(raw.len());
-        match self.encoding.attributes(kind, raw, &mut written) {
-            Ok(Ok(Run::Raw)) => Ok(raw.clone()),
-            Ok(Ok(Run::Written)) => Ok(ThinBytes::new(&written)),
+        match self.encoding.attributes(kind, raw, self.here.registry().state(), &mut written) {
+            Ok(Ok(read)) if read.is_written => Ok((ThinBytes::new(&written), read.hash)),
+            Ok(Ok(read)) => Ok((raw.clone(), read.hash)),
             Ok(Err(bad)) => Err(bad.into()),
             Err(fault) => unreachable!("a route's bytes have been validated: {fault:?}"),
         }
@@ -59,8 +59,8 @@ impl<E: Encoding> Making<'_, E> {
             (self.contexts.at(route.stream), route.bytes.clone())
         };
         let group = stream.group.clone();
-        let run = self.run_of(stream.kind, &raw)?;
-        let hash = self.here.registry().hash(&group, &run);
+        let (run, set) = self.run_of(stream.kind, &raw)?;
+        let hash = self.here.registry().hash_of(&group, set);
         let line = self.links.cell_for(self.here, (&group, hash, &run), shape, tally)?;
         self.links.lead_to(route, line);
         Ok(line)

@@ -36,9 +36,11 @@ mod pending;
 mod prediction;
 mod resolver;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
-pub(crate) use encoding::{Encoding, Run, Said};
+pub(crate) use encoding::{Encoding, Said};
 pub(crate) use lookups::{Lags, Lookup, Waiting};
 pub(crate) use pending::{Pending, Target};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};

@@ -4,7 +4,7 @@
 //! dies with it.
 
 use super::contexts::{EnvelopeKey, StreamKey};
-use super::encoding::{Encoding, Run};
+use super::encoding::Encoding;
 use super::routes::NONE;
 use crate::identity::attributes::Bad;
 use bumpalo::Bump;
@@ -41,8 +41,9 @@ pub(super) struct Birth<'a> {
     pub context: u32,
     /// Attributes as they came.
     pub raw: &'a [u8],
-    /// Attributes normalised.
+    /// Attributes normalised, and the hash of their set.
     pub normal: &'a [u8],
+    pub set: u64,
     /// The series' hash, once its group is known.
     pub hash: Option<u64>,
     /// Its route, once it is made.
@@ -100,22 +101,22 @@ impl<'a> Pending<'a> {
 
     /// Adds a birth. Its attributes are read here, so that commit cannot fault. `context` is the place of its stream, once
     /// something is to be born in it. The birth's place; `Bad` if the attributes are not acceptable.
-    pub(crate) fn add<E: Encoding>(
+    pub(super) fn add<E: Encoding>(
         &mut self,
         raw: &'a [u8],
         (resource, scope, key): (&EnvelopeKey<'a>, &EnvelopeKey<'a>, &StreamKey<'a>),
         context: &mut Option<u32>,
-        encoding: &E,
+        (encoding, state): (&E, &ahash::RandomState),
         arena: &'a Bump,
     ) -> Result<Result<u32, Bad>, E::Fault> {
         let mut written = Vec::new();
-        let normal = match encoding.attributes(key.kind, raw, &mut written)? {
-            Ok(Run::Raw) => raw,
-            Ok(Run::Written) => arena.alloc_slice_copy(&written),
+        let read = match encoding.attributes(key.kind, raw, state, &mut written)? {
+            Ok(read) => read,
             Err(bad) => return Ok(Err(bad)),
         };
+        let normal = if read.is_written { arena.alloc_slice_copy(&written) } else { raw };
         let context = *context.get_or_insert_with(|| self.context(resource, scope, key));
-        self.births.push(Birth { context, raw, normal, hash: None, route: NONE });
+        self.births.push(Birth { context, raw, normal, set: read.hash, hash: None, route: NONE });
         Ok(Ok(self.births.len() as u32 - 1))
     }
 

@@ -16,6 +16,7 @@ use super::prediction::Prediction;
 use super::routes::{NONE, Route};
 use crate::cells::Shape;
 use crate::examples::Cause;
+use crate::identity::attributes::Bad;
 use crate::ledger::Tally;
 use crate::model::{Peer, Reject};
 use crate::series::Group;
@@ -331,6 +332,18 @@ impl Resolver {
     fn making<'r, E: Encoding>(&'r mut self, encoding: &'r E) -> (Making<'r, E>, &'r mut Overflow) {
         let Resolver { here, links, contexts, overflow, .. } = self;
         (Making { here, links, contexts, encoding }, overflow)
+    }
+
+    /// Adds a birth to those that a request asks for: see [`Pending::add`].
+    pub(crate) fn expect_birth<'a, E: Encoding>(
+        &self,
+        raw: &'a [u8],
+        of: (&EnvelopeKey<'a>, &EnvelopeKey<'a>, &StreamKey<'a>),
+        (pending, context): (&mut Pending<'a>, &mut Option<u32>),
+        encoding: &E,
+        arena: &'a Bump,
+    ) -> Result<Result<u32, Bad>, E::Fault> {
+        pending.add(raw, of, context, (encoding, self.here.registry().state()), arena)
     }
 
     /// The route of a birth, made with all that it needs.

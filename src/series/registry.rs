@@ -367,21 +367,21 @@ impl Registry {
 
     /// The group of the series that a histogram's point without a value and without bounds means, where `key` is that of a
     /// group without bounds: of those with bounds the one that a stream fed last, if it has a series of these attributes
-    /// and `key` has none with a value.
-    pub fn with_bounds(&self, key: &GroupKey, run: &[u8]) -> Option<Arc<Group>> {
+    /// and `key` has none with a value. `set` is the hash of the attributes (`attributes::hash`).
+    pub fn with_bounds(&self, key: &GroupKey, set: u64, run: &[u8]) -> Option<Arc<Group>> {
         let family = self.families.get(key.hash, |_| true)?;
         if let Some(without) = self.groups.get(key.hash, |group| group.key == *key)
-            && let Some(series) = self.known(&without, run)
+            && let Some(series) = self.known(&without, set, run)
             && matches!(series.read(u32::MAX), ReadValue::Found { .. })
         {
             return None;
         }
         let group = family.newest.load();
-        (group.is_with_bounds(key) && self.known(&group, run).is_some()).then_some(group)
+        (group.is_with_bounds(key) && self.known(&group, set, run).is_some()).then_some(group)
     }
 
-    fn known(&self, group: &Arc<Group>, run: &[u8]) -> Option<Arc<Series>> {
-        let hash = self.hash(group, run);
+    fn known(&self, group: &Arc<Group>, set: u64, run: &[u8]) -> Option<Arc<Series>> {
+        let hash = self.hash_of(group, set);
         self.tries[self.owner(hash)]
             .get(hash, |series| Arc::ptr_eq(&series.group, group) && attributes::same(&series.attributes, run))
     }
@@ -526,7 +526,11 @@ impl Registry {
 
     /// The identity hash of a set of attributes in a group.
     pub fn hash(&self, group: &Group, run: &[u8]) -> u64 {
-        let set = attributes::hash(run, &self.state);
+        self.hash_of(group, attributes::hash(run, &self.state))
+    }
+
+    /// The same, where the set's own hash is known.
+    pub fn hash_of(&self, group: &Group, set: u64) -> u64 {
         self.state.hash_one((group.key.hash, set))
     }
 

@@ -1,0 +1,185 @@
+//! The resolver with a front end that is none of the product's: attributes as text, `key=value` with commas between.
+
+use super::*;
+use crate::cells::head;
+use crate::cells::lifecycle::{begin_retire, finish_retire};
+use crate::identity::attributes::{Bad, Normalised, hash, key_byte};
+use crate::ledger::Tally;
+use crate::model::{Kind, Reject, Temporality};
+use crate::series::registry::{Options, Registry};
+use crate::series::slab::SlabWriter;
+use crate::wire::put_bytes;
+use bumpalo::Bump;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// Counts how often attributes are read.
+#[derive(Default)]
+struct Text {
+    reads: Cell<u32>,
+}
+
+impl Encoding for Text {
+    type Fault = &'static str;
+
+    fn attributes(
+        &self,
+        kind: Kind,
+        raw: &[u8],
+        state: &ahash::RandomState,
+        out: &mut Vec<u8>,
+    ) -> Result<Result<Normalised, Bad>, &'static str> {
+        self.reads.set(self.reads.get() + 1);
+        let start = out.len();
+        for pair in std::str::from_utf8(raw).map_err(|_| "no text")?.split(',') {
+            let (key, value) = pair.split_once('=').ok_or("no value")?;
+            if key == "twice" {
+                return Ok(Err(Bad::DuplicateKey));
+            }
+            let (mut any, mut record) = (Vec::new(), Vec::new());
+            put_bytes(&mut any, 0x0a, value.as_bytes());
+            put_bytes(&mut record, 0x0a, key.as_bytes());
+            put_bytes(&mut record, 0x12, &any);
+            put_bytes(out, key_byte(kind), &record);
+        }
+        Ok(Ok(Normalised { is_written: true, hash: hash(&out[start..], state) }))
+    }
+
+    fn resource(&self, _: &EnvelopeKey<'_>) -> Result<Said, Reject> {
+        Ok(Said::default())
+    }
+
+    fn scope(&self, _: &EnvelopeKey<'_>) -> Result<Said, Reject> {
+        Ok(Said::default())
+    }
+
+    fn schema_url<'a>(&self, _: &'a [u8]) -> Cow<'a, str> {
+        "".into()
+    }
+
+    fn description<'a>(&self, _: &'a [u8]) -> &'a str {
+        ""
+    }
+}
+
+const NOBODY: EnvelopeKey<'static> = EnvelopeKey { bytes: b"host", schema_url: b"", is_cut: false };
+const REQUESTS: StreamKey<'static> = StreamKey {
+    name: b"requests",
+    unit: b"1",
+    kind: Kind::Sum,
+    temporality: Temporality::Delta,
+    monotonic: true,
+    bounds: &[],
+    about: About::NOTHING,
+};
+
+struct Rig {
+    resolver: Resolver,
+    text: Text,
+    tally: Tally,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let options = Options { series_limit: 100, group_limit: 100, memory_limit: usize::MAX };
+        let (slab, seen) = SlabWriter::new();
+        let registry = Arc::new(Registry::new(options, vec![seen]));
+        Rig { resolver: Resolver::new(0, registry, slab), text: Text::default(), tally: Tally::default() }
+    }
+
+    /// The routes of these attributes, born in one request.
+    fn born(&mut self, all: &[&str]) -> Vec<u32> {
+        let arena = Bump::new();
+        let (mut pending, mut context) = (Pending::new(&arena), None);
+        for raw in all {
+            let to = (&mut pending, &mut context);
+            let of = (&NOBODY, &NOBODY, &REQUESTS);
+            self.resolver.expect_birth(raw.as_bytes(), of, to, &self.text, &arena).unwrap().unwrap();
+        }
+        self.resolver.begin();
+        let born = |birth| self.resolver.born(birth, &mut pending, &self.text, &mut self.tally).unwrap();
+        let routes = (0..all.len() as u32).map(born).collect();
+        self.resolver.end();
+        routes
+    }
+
+    fn stream(&mut self) -> Option<u32> {
+        let resource = self.resolver.resource(NONE, &NOBODY)?;
+        let scope = self.resolver.scope(resource, NONE, &NOBODY)?;
+        self.resolver.stream(scope, NONE, &REQUESTS)
+    }
+}
+
+#[test]
+fn attributes_are_read_once_for_a_birth_and_compared_from_then_on() {
+    let mut rig = Rig::new();
+    let routes = rig.born(&["a=1,b=2", "a=1,b=3"]);
+    assert_eq!(rig.text.reads.get(), 2);
+    let stream = rig.stream().expect("known");
+    for (raw, route) in ["a=1,b=2", "a=1,b=3"].into_iter().zip(&routes) {
+        assert_eq!(rig.resolver.find(stream, raw.as_bytes()), Some(*route));
+    }
+    assert_eq!((rig.resolver.find(stream, b"a=1"), rig.text.reads.get()), (None, 2));
+    assert_eq!((rig.resolver.registry().live(), rig.resolver.routes()), (2, 2));
+}
+
+#[test]
+fn two_spellings_of_a_set_lead_to_one_cell() {
+    let mut rig = Rig::new();
+    let routes = rig.born(&["a=1,b=2", "b=2,a=1", "a=1"]);
+    let cells: Vec<u32> = routes.iter().map(|route| rig.resolver.cell(*route)).collect();
+    assert!(routes[0] != routes[1] && cells[0] == cells[1] && cells[0] != cells[2], "{routes:?} to {cells:?}");
+    assert_eq!((rig.resolver.registry().live(), rig.resolver.routes()), (2, 3));
+}
+
+#[test]
+fn what_cannot_be_read_or_is_refused_is_not_born() {
+    let (rig, arena) = (Rig::new(), Bump::new());
+    let (mut pending, mut context) = (Pending::new(&arena), None);
+    let mut read = |raw: &'static str| {
+        let to = (&mut pending, &mut context);
+        rig.resolver.expect_birth(raw.as_bytes(), (&NOBODY, &NOBODY, &REQUESTS), to, &rig.text, &arena)
+    };
+    assert_eq!(read("a"), Err("no value"));
+    assert_eq!(read("twice=1"), Ok(Err(Bad::DuplicateKey)));
+    assert_eq!((pending.births(), pending.streams(), context), (0, 0, None));
+}
+
+#[test]
+fn a_route_whose_cell_died_gets_a_live_one_and_its_attributes_are_read_once_more() {
+    let mut rig = Rig::new();
+    let routes = rig.born(&["a=1", "a=2"]);
+    let before: Vec<u32> = routes.iter().map(|route| rig.resolver.cell(*route)).collect();
+    let state = head::state(rig.resolver.slab().run(before[0], head::WORDS));
+    assert!(begin_retire(state));
+    finish_retire(state, false);
+    let reads = rig.text.reads.get();
+    let line = rig.resolver.after_death(routes[0], &rig.text, &mut rig.tally, |_, _| true).unwrap();
+    assert_eq!(rig.text.reads.get(), reads + 1);
+    assert_ne!(line, before[0]);
+    assert_eq!(routes.iter().map(|route| rig.resolver.cell(*route)).collect::<Vec<_>>(), [line, before[1]]);
+}
+
+/// The order of the last export is what is expected of the next, and a route that left its place is found behind it.
+#[test]
+fn what_came_next_last_time_is_expected() {
+    let mut rig = Rig::new();
+    let all = ["n=0", "n=1", "n=2", "n=3"];
+    rig.born(&all);
+    let stream = rig.stream();
+    let mut prediction = rig.resolver.predict(stream, NONE);
+    for raw in all {
+        assert_eq!(rig.resolver.expected(&prediction), Some(raw.as_bytes()));
+        rig.resolver.came(&mut prediction, raw.len());
+    }
+    // without the second
+    let mut prediction = rig.resolver.predict(stream, NONE);
+    rig.resolver.came(&mut prediction, 3);
+    assert!(rig.resolver.skipped_to(&mut prediction, b"n=2").is_some());
+    assert_eq!(rig.resolver.expected(&prediction), Some(&b"n=3"[..]));
+    // which is remembered
+    let mut prediction = rig.resolver.predict(stream, NONE);
+    rig.resolver.came(&mut prediction, 3);
+    assert_eq!(rig.resolver.expected(&prediction), Some(&b"n=2"[..]));
+}

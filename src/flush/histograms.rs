@@ -1,4 +1,4 @@
-//! Histograms at a cut: the closed banks of a series become its value, for both kinds alike.
+//! HistogramMerge at a cut: the closed banks of a series become its value, for both kinds alike.
 //!
 //! Knows which regions are added when (conformance M8 to M24, and the chain in `chain`); what adding is for a kind of
 //! histogram lies behind `Arithmetic`. A step of one core that would take a count past 64 bits is left out, and a total
@@ -175,14 +175,14 @@ struct Came<'a> {
 
 /// Memory for merging histograms.
 #[derive(Default)]
-pub(super) struct Histograms {
+pub(super) struct HistogramMerge {
     explicit: Explicit,
     exponentials: Exponentials,
     /// Cumulative banks of the series being merged.
     spans: Vec<CoreSpan>,
 }
 
-impl Histograms {
+impl HistogramMerge {
     /// The merged point; `end`: a second one, if the series ended. Its regions are added to `words`.
     pub(super) fn merge(
         &mut self,
@@ -192,7 +192,7 @@ impl Histograms {
         end: &mut Option<StagedPoint>,
         tally: &mut Tally,
     ) -> Option<StagedPoint> {
-        let Histograms { explicit, exponentials, spans } = self;
+        let HistogramMerge { explicit, exponentials, spans } = self;
         spans.clear();
         if series.group.kind == Kind::Histogram {
             value_of(merging, series, explicit, spans, (slab, words), end, tally)

@@ -2,11 +2,11 @@
 //!
 //! Knows which kind has which arithmetic; does not know where series stand, which come next, or what becomes of a point.
 
-use super::histograms::Histograms;
+use super::histograms::HistogramMerge;
 use super::merging::Merging;
-use super::newest::{self, Summaries};
+use super::newest::{self, SummaryMerge};
 use super::point::StagedPoint;
-use super::sums::Sums;
+use super::sums::SumMerge;
 use crate::ledger::Tally;
 use crate::model::Kind;
 use crate::series::Series;
@@ -15,9 +15,9 @@ use crate::series::slab::SlabWriter;
 /// Merges series, one after the other; keeps the memory that takes.
 #[derive(Default)]
 pub(super) struct Merge {
-    sums: Sums,
-    histograms: Histograms,
-    summaries: Summaries,
+    sums: SumMerge,
+    histograms: HistogramMerge,
+    summaries: SummaryMerge,
     /// The end of the series merged last, if it ended.
     end: Option<StagedPoint>,
 }

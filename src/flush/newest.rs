@@ -56,11 +56,11 @@ pub(super) fn gauge(
 
 /// Memory for merging summaries.
 #[derive(Default)]
-pub(super) struct Summaries {
+pub(super) struct SummaryMerge {
     newest: Vec<u64>,
 }
 
-impl Summaries {
+impl SummaryMerge {
     /// The newest summary; `end`: that of a series which ended. Its region is added to `words`.
     pub(super) fn merge(
         &mut self,

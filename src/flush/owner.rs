@@ -9,7 +9,7 @@ use super::merge::Merge;
 use super::merging::Merging;
 use super::retire::Retirement;
 use super::tree::{Directory, Tree};
-use super::walk::{Next, Stretch, Walk};
+use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
 use crate::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
 use crate::rows::Rows;
@@ -228,15 +228,15 @@ impl Owner {
         let mut steps = BETWEEN_LOOKS;
         loop {
             match merged.walk.next(&self.tree, &mut steps) {
-                Next::Series(stretch) => {
+                WalkStep::Series(stretch) => {
                     let end = self.merge_stretch(&merged.interval, stretch, slab, tally);
                     merged.walk.go_to(end, &mut steps);
                     if self.batch.is_full() {
                         return true;
                     }
                 }
-                Next::Pause => return true,
-                Next::Over => return false,
+                WalkStep::Pause => return true,
+                WalkStep::Over => return false,
             }
         }
     }

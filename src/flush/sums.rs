@@ -1,4 +1,4 @@
-//! Sums at a cut: what deltas added and what cumulative streams gained, chained behind the point before.
+//! SumMerge at a cut: what deltas added and what cumulative streams gained, chained behind the point before.
 //!
 //! Knows the rules of DESIGN's "time, temporality and truth" for numbers (conformance M8 to M15); does not know how a
 //! point is written. A cumulative stream that reaches a series alone leaves it as it came, whole; as soon as deltas join
@@ -15,12 +15,12 @@ use crate::series::Series;
 
 /// Memory for merging sums.
 #[derive(Default)]
-pub(super) struct Sums {
+pub(super) struct SumMerge {
     /// Cumulative banks of the series being merged.
     spans: Vec<CoreSpan>,
 }
 
-impl Sums {
+impl SumMerge {
     /// The merged point; `end`: a second one, if the series ended.
     #[inline]
     pub(super) fn merge(

@@ -27,7 +27,7 @@ pub(super) struct Stretch {
 
 /// What the walk comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum WalkStep {
     /// These series: `go_to` says how far they have been dealt with.
     Series(Stretch),
     /// Nothing within the steps that were given.
@@ -38,9 +38,9 @@ pub(super) enum Next {
 
 impl Walk {
     /// The next series, at most as many as steps are left. Each place that is left behind takes a step, too.
-    pub(super) fn next(&mut self, tree: &Tree, steps: &mut usize) -> Next {
+    pub(super) fn next(&mut self, tree: &Tree, steps: &mut usize) -> WalkStep {
         while *steps > 0 {
-            let Some(scope) = tree.scope(self.resource, self.scope) else { return Next::Over };
+            let Some(scope) = tree.scope(self.resource, self.scope) else { return WalkStep::Over };
             let Some(groups) = scope else {
                 *self = Walk { resource: self.resource + 1, ..Walk::default() };
                 *steps -= 1;
@@ -58,9 +58,14 @@ impl Walk {
                 continue;
             }
             let series = self.series..length.min(self.series + *steps);
-            return Next::Series(Stretch { resource: self.resource as u32, scope: self.scope as u32, group, series });
+            return WalkStep::Series(Stretch {
+                resource: self.resource as u32,
+                scope: self.scope as u32,
+                group,
+                series,
+            });
         }
-        Next::Pause
+        WalkStep::Pause
     }
 
     /// The series of this group before `series` have been dealt with.
@@ -94,14 +99,14 @@ mod tests {
                     assert!(slices < 1_000, "it comes to an end");
                     loop {
                         match walk.next(&tree, &mut steps) {
-                            Next::Series(stretch) => {
+                            WalkStep::Series(stretch) => {
                                 assert!(stretch.series.len() <= given);
                                 let end = stretch.series.end.min(stretch.series.start + done_at_most);
                                 met.extend((stretch.series.start..end).map(|place| (stretch.group, place)));
                                 walk.go_to(end, &mut steps);
                             }
-                            Next::Pause => break,
-                            Next::Over => break 'slices,
+                            WalkStep::Pause => break,
+                            WalkStep::Over => break 'slices,
                         }
                     }
                 }

@@ -231,7 +231,7 @@ fn walk(requests: &[Vec<u8>], arena: &mut Bump) -> u64 {
                         return Ok(());
                     };
                     request::each(data, 1, |point| {
-                        if let points::Number::Int(value) = points::number(point, None, arena)?.value {
+                        if let points::PointValue::Int(value) = points::number(point, None, arena)?.value {
                             sum += value as u64;
                         }
                         Ok(())

@@ -39,13 +39,13 @@ pub(super) fn check_number(point: &NumberPoint<'_>, mode: u32, latest: u64) -> R
         return Ok(staged);
     }
     match point.value {
-        points::Number::Int(v) => {
+        points::PointValue::Int(v) => {
             staged.value = v as u64;
             if v < 0 && mode & (stage::MONOTONIC | stage::CUMULATIVE | stage::GAUGE) == stage::MONOTONIC {
                 return Err(Reject::NegativeDelta);
             }
         }
-        points::Number::Double(v) => {
+        points::PointValue::Double(v) => {
             staged.value = v.to_bits();
             staged.flags |= stage::DOUBLE;
             if mode & stage::GAUGE == 0 && !v.is_finite() {
@@ -55,7 +55,7 @@ pub(super) fn check_number(point: &NumberPoint<'_>, mode: u32, latest: u64) -> R
                 return Err(Reject::NegativeDelta);
             }
         }
-        points::Number::Absent => return Err(Reject::NoValue),
+        points::PointValue::Absent => return Err(Reject::NoValue),
     }
     Ok(staged)
 }

@@ -12,7 +12,7 @@ use crate::ledger::Note;
 use crate::model::{Kind, Origin, Receipt, Reject};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::summaries::SummaryPoint;
-use crate::resolve::{NONE, Target};
+use crate::resolve::{NONE, PointTarget};
 use std::ops::Range;
 
 /// Points whose cells are on their way into the cache before they are added to. By profile, adding to sums took 11 to 13 %
@@ -88,7 +88,7 @@ impl<'r> Commit<'r> {
             before = if point.flags & BIRTH == 0 { point.route } else { before };
             if let Err(reason) = done {
                 let is_birth = point.flags & BIRTH != 0;
-                let of = if is_birth { Target::Birth(point.route) } else { Target::Route(point.route) };
+                let of = if is_birth { PointTarget::Birth(point.route) } else { PointTarget::Route(point.route) };
                 let kind = if point.flags & GAUGE != 0 { Kind::Gauge } else { Kind::Sum };
                 self.refuse(kind, reason, of, stage);
             }
@@ -165,7 +165,7 @@ impl<'r> Commit<'r> {
     #[inline]
     fn listed_one<'a, P: Listed<'a>>(
         &mut self,
-        target: Target,
+        target: PointTarget,
         point: &P,
         stage: &mut Stage<'a>,
     ) -> Result<u32, Reject> {
@@ -175,8 +175,8 @@ impl<'r> Commit<'r> {
             target = resolver.with_bounds(target, &mut stage.pending, encoding, tally).unwrap_or(target);
         }
         let mut route = match target {
-            Target::Route(route) => route,
-            Target::Birth(at) => resolver.born(at, &mut stage.pending, encoding, tally)?,
+            PointTarget::Route(route) => route,
+            PointTarget::Birth(at) => resolver.born(at, &mut stage.pending, encoding, tally)?,
         };
         if let Err(reason) = point.add(self.open, &mut self.to, route) {
             route = self.to.instead(route, reason)?;
@@ -187,14 +187,14 @@ impl<'r> Commit<'r> {
 
     /// Counts a point that a limit refused.
     #[cold]
-    fn refuse(&mut self, kind: Kind, reason: Reject, of: Target, stage: &mut Stage<'_>) {
+    fn refuse(&mut self, kind: Kind, reason: Reject, of: PointTarget, stage: &mut Stage<'_>) {
         self.refused[kind as usize] += 1;
         match of {
-            Target::Birth(at) => {
+            PointTarget::Birth(at) => {
                 let (resource, name) = stage.pending.metric_of(at);
                 stage.reject_as(kind, reason, 1, || example(resource, name));
             }
-            Target::Route(route) => {
+            PointTarget::Route(route) => {
                 let group = self.to.resolver.group(route);
                 stage.reject_as(kind, reason, 1, || example(&group.resource, group.name.as_bytes()));
             }

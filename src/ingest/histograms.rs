@@ -10,7 +10,7 @@ use super::open::{Applying, OpenInterval};
 use super::stage::{Room, Stage};
 use crate::model::{Kind, Reject};
 use crate::otlp::points::{self, Attributes, ExponentialPoint, HistogramPoint, NO_RECORDED_VALUE};
-use crate::resolve::Target;
+use crate::resolve::PointTarget;
 use crate::wire::Fault;
 use bumpalo::Bump;
 
@@ -57,7 +57,7 @@ impl PointKind for ExplicitHistograms {
     }
 
     #[inline]
-    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: HistogramPoint<'a>, _: &'a [u8]) {
+    fn stage<'a>(stage: &mut Stage<'a>, target: PointTarget, point: HistogramPoint<'a>, _: &'a [u8]) {
         stage.add_histogram(target, point);
     }
 
@@ -70,7 +70,7 @@ impl<'a> Listed<'a> for HistogramPoint<'a> {
     const KIND: Kind = Kind::Histogram;
     const EXEMPLARS: u32 = 8;
 
-    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, HistogramPoint<'a>)] {
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(PointTarget, HistogramPoint<'a>)] {
         &stage.histograms
     }
 
@@ -129,7 +129,7 @@ impl PointKind for ExponentialHistograms {
     }
 
     #[inline]
-    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: ExponentialPoint<'a>, _: &'a [u8]) {
+    fn stage<'a>(stage: &mut Stage<'a>, target: PointTarget, point: ExponentialPoint<'a>, _: &'a [u8]) {
         stage.add_exponential(target, point);
     }
 
@@ -142,7 +142,7 @@ impl<'a> Listed<'a> for ExponentialPoint<'a> {
     const KIND: Kind = Kind::ExponentialHistogram;
     const EXEMPLARS: u32 = 11;
 
-    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, ExponentialPoint<'a>)] {
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(PointTarget, ExponentialPoint<'a>)] {
         &stage.exponentials
     }
 

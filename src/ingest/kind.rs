@@ -5,7 +5,7 @@
 use super::stage::{Room, Stage};
 use crate::model::Reject;
 use crate::otlp::points::Attributes;
-use crate::resolve::{EXPECTED_BYTES, Target};
+use crate::resolve::{EXPECTED_BYTES, PointTarget};
 use crate::wire::Fault;
 use bumpalo::Bump;
 
@@ -65,7 +65,7 @@ pub(super) trait PointKind: Copy + 'static {
     }
 
     /// Stages a point that goes to `target`.
-    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: Self::Staged<'a>, message: &'a [u8]);
+    fn stage<'a>(stage: &mut Stage<'a>, target: PointTarget, point: Self::Staged<'a>, message: &'a [u8]);
 
     /// Where the room for look-ups is kept from one metric to the next.
     fn room<'s, 'a>(stage: &'s mut Stage<'a>) -> &'s mut Room<'a, Self::Staged<'a>>;

@@ -5,7 +5,7 @@
 use super::open::{Applying, OpenInterval};
 use super::stage::Stage;
 use crate::model::{Kind, Reject};
-use crate::resolve::Target;
+use crate::resolve::PointTarget;
 
 /// A point on a list.
 pub(super) trait Listed<'a>: Copy {
@@ -15,7 +15,7 @@ pub(super) trait Listed<'a>: Copy {
     const EXEMPLARS: u32;
 
     /// The list.
-    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, Self)];
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(PointTarget, Self)];
 
     /// It has a recorded value.
     fn has_value(&self) -> bool;

@@ -8,7 +8,7 @@ use super::kind::PointKind;
 use super::stage::{CUMULATIVE, EXEMPLARS, GAUGE, MONOTONIC, NO_VALUE, Room, Stage, StagedNumber};
 use crate::model::{Kind, Reject, Temporality};
 use crate::otlp::points::{self, Attributes, EXEMPLARS_KEY, NumberPoint};
-use crate::resolve::{StreamKey, Target};
+use crate::resolve::{PointTarget, StreamKey};
 use crate::wire::Fault;
 use bumpalo::Bump;
 
@@ -79,7 +79,7 @@ impl PointKind for Numbers {
     }
 
     #[inline(always)]
-    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: StagedNumber, message: &'a [u8]) {
+    fn stage<'a>(stage: &mut Stage<'a>, target: PointTarget, point: StagedNumber, message: &'a [u8]) {
         stage.add_number(target, point, message);
     }
 

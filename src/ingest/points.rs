@@ -13,7 +13,7 @@ use super::stage::{Stage, Unrouted};
 use crate::identity::attributes::{Limits, key_byte};
 use crate::otlp::attributes;
 use crate::otlp::points::Attributes;
-use crate::resolve::{Lags, Lookup, Prediction, Resolver, StreamKey, Target, Waiting};
+use crate::resolve::{Lags, PointTarget, Prediction, Resolver, RouteLookup, StreamKey, Waiting};
 use crate::wire::Fault;
 use bumpalo::Bump;
 
@@ -91,7 +91,11 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
                 return Ok(());
             }
             if K::may_be_attributes(raw) {
-                return self.look_up(Lookup::new(Unrouted { point, message, walked: false }, raw), guessing, stage);
+                return self.look_up(
+                    RouteLookup::new(Unrouted { point, message, walked: false }, raw),
+                    guessing,
+                    stage,
+                );
             }
         }
         self.walk(message, guessing, stage)
@@ -106,7 +110,7 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
     #[inline(always)]
     fn came(&mut self, point: K::Staged<'a>, message: &'a [u8], stage: &mut Stage<'a>) {
         stage.predicted += 1;
-        K::stage(stage, Target::Route(self.prediction.guess()), point, message);
+        K::stage(stage, PointTarget::Route(self.prediction.guess()), point, message);
         self.resolver.came(&mut self.prediction, K::expected_bytes(message));
         self.waiting.hit();
     }
@@ -134,7 +138,7 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
             }
             Attributes::Run(raw) => {
                 let point = K::staged(point, checked);
-                self.look_up(Lookup::new(Unrouted { point, message, walked: true }, raw), guessing, stage)
+                self.look_up(RouteLookup::new(Unrouted { point, message, walked: true }, raw), guessing, stage)
             }
         }
     }
@@ -161,14 +165,14 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
     #[inline]
     fn look_up(
         &mut self,
-        lookup: Lookup<'a, Unrouted<'a, K::Staged<'a>>>,
+        lookup: RouteLookup<'a, Unrouted<'a, K::Staged<'a>>>,
         guessing: bool,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
         stage.lookups += 1;
         if guessing && let Some(route) = self.resolver.skipped_to(&mut self.prediction, lookup.raw) {
             self.waiting.hit();
-            K::stage(stage, Target::Route(route), lookup.point.point, lookup.point.message);
+            K::stage(stage, PointTarget::Route(route), lookup.point.point, lookup.point.message);
             return Ok(());
         }
         let stream = self.prediction.stream();
@@ -191,7 +195,7 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
     #[inline]
     fn resolve_one(
         &mut self,
-        lookup: Lookup<'a, Unrouted<'a, K::Staged<'a>>>,
+        lookup: RouteLookup<'a, Unrouted<'a, K::Staged<'a>>>,
         stage: &mut Stage<'a>,
     ) -> Result<(), Fault> {
         let stream = self.prediction.stream();
@@ -214,12 +218,12 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
         match found {
             Some(route) => {
                 self.resolver.learn(&mut self.prediction, route);
-                K::stage(stage, Target::Route(route), point, message);
+                K::stage(stage, PointTarget::Route(route), point, message);
             }
             None => {
                 if let Some(birth) = self.birth(raw, stage)? {
                     self.prediction.came_new();
-                    K::stage(stage, Target::Birth(birth), point, message);
+                    K::stage(stage, PointTarget::Birth(birth), point, message);
                 }
             }
         }

@@ -9,7 +9,7 @@ use crate::model::{Kind, Reject};
 use crate::otlp::cut::{CutHead, Cutter};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::summaries::SummaryPoint;
-use crate::resolve::{About, Lookup, Pending, Target};
+use crate::resolve::{About, Pending, PointTarget, RouteLookup};
 use crate::wire::{Fault, FaultKind};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
@@ -41,7 +41,7 @@ pub(super) struct Unrouted<'a, P> {
 }
 
 /// Points on their way through a look-up.
-pub(super) type Room<'a, P> = &'a mut [Lookup<'a, Unrouted<'a, P>>];
+pub(super) type Room<'a, P> = &'a mut [RouteLookup<'a, Unrouted<'a, P>>];
 
 /// How large slices of a request are.
 #[derive(Clone, Copy, Debug)]
@@ -145,11 +145,11 @@ pub(super) struct Stage<'a> {
     /// Numbers with exemplars: place in `numbers`, rising, and the point's message.
     pub exemplars: ArenaVec<'a, (u32, &'a [u8])>,
     /// Histograms in their order.
-    pub(super) histograms: ArenaVec<'a, (Target, HistogramPoint<'a>)>,
+    pub(super) histograms: ArenaVec<'a, (PointTarget, HistogramPoint<'a>)>,
     /// Exponential histograms in their order.
-    pub(super) exponentials: ArenaVec<'a, (Target, ExponentialPoint<'a>)>,
+    pub(super) exponentials: ArenaVec<'a, (PointTarget, ExponentialPoint<'a>)>,
     /// Summaries in their order.
-    pub(super) summaries: ArenaVec<'a, (Target, SummaryPoint<'a>)>,
+    pub(super) summaries: ArenaVec<'a, (PointTarget, SummaryPoint<'a>)>,
     /// The order of the lists' points among each other: up to which place of which list, one after the other.
     pub runs: ArenaVec<'a, (List, usize)>,
     /// Resources, scopes, metrics and points so far.
@@ -259,19 +259,19 @@ impl<'a> Stage<'a> {
 
     /// Stages a histogram's point.
     #[inline]
-    pub(super) fn add_histogram(&mut self, target: Target, point: HistogramPoint<'a>) {
+    pub(super) fn add_histogram(&mut self, target: PointTarget, point: HistogramPoint<'a>) {
         if self.is_dry { self.pass() } else { self.histograms.push((target, point)) }
     }
 
     /// Stages an exponential histogram's point.
     #[inline]
-    pub(super) fn add_exponential(&mut self, target: Target, point: ExponentialPoint<'a>) {
+    pub(super) fn add_exponential(&mut self, target: PointTarget, point: ExponentialPoint<'a>) {
         if self.is_dry { self.pass() } else { self.exponentials.push((target, point)) }
     }
 
     /// Stages a summary's point.
     #[inline]
-    pub(super) fn add_summary(&mut self, target: Target, point: SummaryPoint<'a>) {
+    pub(super) fn add_summary(&mut self, target: PointTarget, point: SummaryPoint<'a>) {
         if self.is_dry { self.pass() } else { self.summaries.push((target, point)) }
     }
 
@@ -314,13 +314,13 @@ impl<'a> Stage<'a> {
 
     /// Stages a number's point, whose exemplars, if it has any, are in its message.
     #[inline(always)]
-    pub(super) fn add_number(&mut self, target: Target, point: StagedNumber, message: &'a [u8]) {
+    pub(super) fn add_number(&mut self, target: PointTarget, point: StagedNumber, message: &'a [u8]) {
         if point.flags & EXEMPLARS != 0 {
             self.exemplars.push((self.numbers.len() as u32, message));
         }
         let (route, birth) = match target {
-            Target::Route(route) => (route, 0),
-            Target::Birth(birth) => (birth, BIRTH),
+            PointTarget::Route(route) => (route, 0),
+            PointTarget::Birth(birth) => (birth, BIRTH),
         };
         self.numbers.push(StagedNumber { route, flags: point.flags | birth, ..point });
     }

@@ -11,15 +11,15 @@ use super::stage::{Room, Stage};
 use crate::model::{Kind, Reject};
 use crate::otlp::points::{Attributes, NO_RECORDED_VALUE};
 use crate::otlp::summaries::{SummaryPoint, summary};
-use crate::resolve::Target;
+use crate::resolve::PointTarget;
 use crate::wire::Fault;
 use bumpalo::Bump;
 
 /// Summaries.
 #[derive(Clone, Copy)]
-pub(super) struct Summaries;
+pub(super) struct SummaryPoints;
 
-impl PointKind for Summaries {
+impl PointKind for SummaryPoints {
     type Read<'a> = SummaryPoint<'a>;
     type Checked = ();
     type Staged<'a> = SummaryPoint<'a>;
@@ -46,7 +46,7 @@ impl PointKind for Summaries {
     }
 
     #[inline]
-    fn stage<'a>(stage: &mut Stage<'a>, target: Target, point: SummaryPoint<'a>, _: &'a [u8]) {
+    fn stage<'a>(stage: &mut Stage<'a>, target: PointTarget, point: SummaryPoint<'a>, _: &'a [u8]) {
         stage.add_summary(target, point);
     }
 
@@ -60,7 +60,7 @@ impl<'a> Listed<'a> for SummaryPoint<'a> {
     /// A summary has none.
     const EXEMPLARS: u32 = 0;
 
-    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(Target, SummaryPoint<'a>)] {
+    fn list<'s>(stage: &'s Stage<'a>) -> &'s [(PointTarget, SummaryPoint<'a>)] {
         &stage.summaries
     }
 

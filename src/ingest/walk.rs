@@ -17,7 +17,7 @@ use super::numbers::Numbers;
 use super::points::Points;
 use super::position::{Position, Walked};
 use super::stage::{Slice, Stage};
-use super::summaries::Summaries;
+use super::summaries::SummaryPoints;
 use crate::limits::{HEAD_BYTES_WHOLE, MESSAGE_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::model::{Kind, Reject, Temporality};
 use crate::otlp::check::check_point;
@@ -317,7 +317,7 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
             }
             Kind::Histogram => self.points_of(ExplicitHistograms, data, key, walk, at),
             Kind::ExponentialHistogram => self.points_of(ExponentialHistograms, data, key, walk, at),
-            Kind::Summary => self.points_of(Summaries, data, key, walk, at),
+            Kind::Summary => self.points_of(SummaryPoints, data, key, walk, at),
         }?;
         self.stage.ran(kind);
         Ok(walked)

@@ -19,7 +19,7 @@ pub const NO_RECORDED_VALUE: u32 = 1;
 
 /// The value of a NumberDataPoint's oneof.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
+pub enum PointValue {
     /// Neither member was set.
     Absent,
     /// `as_int`
@@ -45,7 +45,7 @@ pub struct NumberPoint<'a> {
     /// `time_unix_nano`
     pub time: u64,
     /// `value`
-    pub value: Number,
+    pub value: PointValue,
     /// `flags`
     pub flags: u32,
     /// It has exemplars (5), which are well-formed.
@@ -151,7 +151,7 @@ pub const FIXED: usize = 27;
 
 /// Start, time and value where serialisers put them, one after the other: keys 2, 3 and 4 or 6.
 #[inline]
-fn fixed_part(bytes: &[u8; FIXED]) -> Option<(u64, u64, Number)> {
+fn fixed_part(bytes: &[u8; FIXED]) -> Option<(u64, u64, PointValue)> {
     let word = |at: usize| match bytes[at..].first_chunk::<8>() {
         Some(word) => u64::from_le_bytes(*word),
         None => 0,
@@ -160,8 +160,8 @@ fn fixed_part(bytes: &[u8; FIXED]) -> Option<(u64, u64, Number)> {
         return None;
     }
     match bytes[18] {
-        0x31 => Some((word(1), word(10), Number::Int(word(19) as i64))),
-        0x21 => Some((word(1), word(10), Number::Double(f64::from_bits(word(19))))),
+        0x31 => Some((word(1), word(10), PointValue::Int(word(19) as i64))),
+        0x21 => Some((word(1), word(10), PointValue::Double(f64::from_bits(word(19))))),
         _ => None,
     }
 }
@@ -185,7 +185,7 @@ pub fn number<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -
     let mut point = NumberPoint {
         start: 0,
         time: 0,
-        value: Number::Absent,
+        value: PointValue::Absent,
         flags: 0,
         exemplars: false,
         attributes: Attributes::Run(&[]),
@@ -204,11 +204,11 @@ pub fn number<'a>(message: &'a [u8], expected: Option<&[u8]>, arena: &'a Bump) -
             }
             0x21 => {
                 reader.advance(1);
-                point.value = Number::Double(f64::from_bits(reader.fixed64()?));
+                point.value = PointValue::Double(f64::from_bits(reader.fixed64()?));
             }
             0x31 => {
                 reader.advance(1);
-                point.value = Number::Int(reader.fixed64()? as i64);
+                point.value = PointValue::Int(reader.fixed64()? as i64);
             }
             NUMBER_ATTRIBUTES_KEY => {
                 point.attributes = attributes_here(&mut reader, expected, NUMBER_ATTRIBUTES_KEY, &mut seen)?;
@@ -237,8 +237,8 @@ fn number_odd<'a>(reader: &mut Reader<'a>, point: &mut NumberPoint<'a>, seen: &m
     match field.number {
         2 => point.start = fixed(reader, field)?,
         3 => point.time = fixed(reader, field)?,
-        4 => point.value = Number::Double(f64::from_bits(fixed(reader, field)?)),
-        6 => point.value = Number::Int(fixed(reader, field)? as i64),
+        4 => point.value = PointValue::Double(f64::from_bits(fixed(reader, field)?)),
+        6 => point.value = PointValue::Int(fixed(reader, field)? as i64),
         8 => {
             reader.expect(field, WireType::Varint)?;
             point.flags = reader.varint()? as u32;

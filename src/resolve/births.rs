@@ -7,7 +7,7 @@ use super::contexts::{About, EnvelopeKey, StreamKey};
 use super::encoding::Encoding;
 use super::making::Making;
 use super::overflow::{self, Overflow};
-use super::pending::{Context, Pending, Target};
+use super::pending::{Context, Pending, PointTarget};
 use super::routes::NONE;
 use crate::examples::Cause;
 use crate::ledger::Tally;
@@ -93,14 +93,14 @@ fn look_ahead<E>(making: &Making<'_, E>, at: usize, stream: u32, pending: &mut P
 #[cold]
 pub(super) fn with_bounds<E: Encoding>(
     making: &mut Making<'_, E>,
-    target: Target,
+    target: PointTarget,
     pending: &mut Pending<'_>,
     tally: &mut Tally,
-) -> Option<Target> {
+) -> Option<PointTarget> {
     let (raw, normal, set, scope, base, temporality);
     let (name, unit): (Box<[u8]>, Box<[u8]>);
     match target {
-        Target::Birth(at) => {
+        PointTarget::Birth(at) => {
             let birth = pending.births[at as usize];
             let Context { resource, scope: scope_key, key, .. } = pending.contexts[birth.context as usize];
             let envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>) = (&resource, &scope_key);
@@ -111,7 +111,7 @@ pub(super) fn with_bounds<E: Encoding>(
             base = making.key_without_bounds(envelope, ids, &key);
             (name, unit) = (key.name.into(), key.unit.into());
         }
-        Target::Route(route) => {
+        PointTarget::Route(route) => {
             let route = making.links.routes().at(route);
             let stream = making.contexts.at(route.stream);
             raw = route.bytes.clone();
@@ -140,5 +140,5 @@ pub(super) fn with_bounds<E: Encoding>(
         None => return None,
     };
     making.contexts.at_mut(stream).used = making.here.interval();
-    making.route_of(stream, (&raw, &normal), hash, tally).ok().map(Target::Route)
+    making.route_of(stream, (&raw, &normal), hash, tally).ok().map(PointTarget::Route)
 }

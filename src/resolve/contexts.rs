@@ -113,7 +113,7 @@ pub(super) const STREAMS_MAX: usize = 2 * GROUPS_MAX;
 
 /// One metric of one scope in one temporality.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct MetricStream {
     hash: u64,
     /// The scope it is of.
     pub scope: u32,
@@ -150,7 +150,7 @@ pub(super) struct Stream {
     pub hints: TypeHints,
 }
 
-impl Stream {
+impl MetricStream {
     /// The stream is this one.
     #[inline]
     pub(super) fn is(&self, scope: u32, key: &StreamKey<'_>) -> bool {
@@ -174,12 +174,12 @@ pub(super) struct Contexts {
     scopes: Vec<Envelope>,
     scope_table: HashTable<u32>,
     scope_free: Vec<u32>,
-    streams: Vec<Stream>,
+    streams: Vec<MetricStream>,
     stream_table: HashTable<u32>,
     stream_free: Vec<u32>,
     first_resource: u32,
     /// The resource and the scope entered last in this request, by where their bytes lie.
-    entered: [Option<(Place, u32)>; 2],
+    entered: [Option<(Address, u32)>; 2],
     bytes: usize,
     /// What freed places hold instead of what they held.
     nothing: Arc<Set>,
@@ -187,9 +187,9 @@ pub(super) struct Contexts {
 }
 
 /// Where the bytes of a head lie, which stay where they are as long as their request: equal places have equal bytes.
-type Place = (usize, usize, usize, usize);
+type Address = (usize, usize, usize, usize);
 
-fn place(head: &EnvelopeKey<'_>) -> Place {
+fn address(head: &EnvelopeKey<'_>) -> Address {
     (head.bytes.as_ptr().addr(), head.bytes.len(), head.schema_url.as_ptr().addr(), head.schema_url.len())
 }
 
@@ -207,9 +207,9 @@ impl Envelope {
     }
 }
 
-impl Stream {
+impl MetricStream {
     fn bytes(&self) -> usize {
-        size_of::<Stream>() + self.name.len() + self.unit.len() + self.bounds.len()
+        size_of::<MetricStream>() + self.name.len() + self.unit.len() + self.bounds.len()
     }
 }
 
@@ -319,15 +319,15 @@ impl Contexts {
         Some(found)
     }
 
-    /// Stream `id`, which exists.
+    /// MetricStream `id`, which exists.
     #[inline]
-    pub(super) fn at(&self, id: u32) -> &Stream {
+    pub(super) fn at(&self, id: u32) -> &MetricStream {
         &self.streams[id as usize]
     }
 
-    /// Stream `id`, which exists.
+    /// MetricStream `id`, which exists.
     #[inline]
-    pub(super) fn at_mut(&mut self, id: u32) -> &mut Stream {
+    pub(super) fn at_mut(&mut self, id: u32) -> &mut MetricStream {
         &mut self.streams[id as usize]
     }
 
@@ -410,7 +410,7 @@ impl Contexts {
         head: &EnvelopeKey<'_>,
         set: impl FnOnce() -> Result<Arc<Set>, E>,
     ) -> Result<u32, E> {
-        let place = place(head);
+        let place = address(head);
         if let Some((at, id)) = self.entered[0]
             && at == place
         {
@@ -439,7 +439,7 @@ impl Contexts {
         head: &EnvelopeKey<'_>,
         set: impl FnOnce() -> Result<Arc<Set>, E>,
     ) -> Result<u32, E> {
-        let place = place(head);
+        let place = address(head);
         if let Some((at, id)) = self.entered[1]
             && at == place
             && self.scopes[id as usize].parent == resource
@@ -478,7 +478,7 @@ impl Contexts {
         self.scopes[scope_id as usize].children += 1;
         let hash = self.stream_hash(scope_id, key);
         let shape = Shape::of(key.kind, key.temporality, group.buckets());
-        let new = Stream {
+        let new = MetricStream {
             hash,
             scope: scope_id,
             name: key.name.into(),

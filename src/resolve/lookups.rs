@@ -10,7 +10,7 @@ use bumpalo::Bump;
 
 /// A point whose route was not predicted.
 #[derive(Clone, Copy)]
-pub(crate) struct Lookup<'a, P> {
+pub(crate) struct RouteLookup<'a, P> {
     /// The point.
     pub point: P,
     /// Its raw attributes, or what would be them if it is known.
@@ -19,11 +19,11 @@ pub(crate) struct Lookup<'a, P> {
     pub(super) route: u32,
 }
 
-impl<'a, P> Lookup<'a, P> {
+impl<'a, P> RouteLookup<'a, P> {
     /// Not begun.
     #[inline]
     pub(crate) const fn new(point: P, raw: &'a [u8]) -> Self {
-        Lookup { point, raw, tag: 0, route: NONE }
+        RouteLookup { point, raw, tag: 0, route: NONE }
     }
 }
 
@@ -46,7 +46,7 @@ impl Lags {
 /// then on one behind the other, each step of one beside other steps of its neighbours. A stream whose order was no use last
 /// time begins so, and its order is tried again now and then.
 pub(crate) struct Waiting<'a, P> {
-    pub(super) all: &'a mut [Lookup<'a, P>],
+    pub(super) all: &'a mut [RouteLookup<'a, P>],
     /// Points that came, and how many of them are through each step.
     pub(super) pushed: usize,
     pub(super) looked: usize,
@@ -64,7 +64,7 @@ const TRY_EVERY: usize = 256;
 
 impl<'a, P: Copy> Waiting<'a, P> {
     /// None, beginning with blocks of `block`, in `room` that another one left.
-    pub(super) fn new(room: &'a mut [Lookup<'a, P>], block: u32) -> Self {
+    pub(super) fn new(room: &'a mut [RouteLookup<'a, P>], block: u32) -> Self {
         Waiting { all: room, pushed: 0, looked: 0, fetched: 0, done: 0, block: block.max(1), untried: 0 }
     }
 
@@ -74,7 +74,7 @@ impl<'a, P: Copy> Waiting<'a, P> {
     }
 
     /// The room, for the next one.
-    pub(crate) fn take_room(&mut self) -> &'a mut [Lookup<'a, P>] {
+    pub(crate) fn take_room(&mut self) -> &'a mut [RouteLookup<'a, P>] {
         std::mem::take(&mut self.all)
     }
 
@@ -92,7 +92,7 @@ impl<'a, P: Copy> Waiting<'a, P> {
 
     /// Adds one; what is to be done now.
     #[inline]
-    pub(super) fn push(&mut self, lookup: Lookup<'a, P>, arena: &'a Bump) -> Option<Lags> {
+    pub(super) fn push(&mut self, lookup: RouteLookup<'a, P>, arena: &'a Bump) -> Option<Lags> {
         if self.all.is_empty() {
             self.all = arena.alloc_slice_fill_copy(LOOKUPS_MAX, lookup);
         }
@@ -107,7 +107,7 @@ impl<'a, P: Copy> Waiting<'a, P> {
 
     /// The next one to be compared, if the steps before were taken with these lags.
     #[inline]
-    pub(crate) fn next(&mut self, behind: Lags) -> Option<Lookup<'a, P>> {
+    pub(crate) fn next(&mut self, behind: Lags) -> Option<RouteLookup<'a, P>> {
         if self.done + behind.compare >= self.pushed {
             return None;
         }

@@ -41,8 +41,8 @@ mod tests;
 
 pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
 pub(crate) use encoding::{Encoding, Said};
-pub(crate) use lookups::{Lags, Lookup, Waiting};
-pub(crate) use pending::{Pending, Target};
+pub(crate) use lookups::{Lags, RouteLookup, Waiting};
+pub(crate) use pending::{Pending, PointTarget};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};
 pub(crate) use resolver::Resolver;
 pub(crate) use routes::NONE;

@@ -12,7 +12,7 @@ use bumpalo::collections::Vec as ArenaVec;
 
 /// Where a point goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Target {
+pub(crate) enum PointTarget {
     /// To a route that was there.
     Route(u32),
     /// To the route of the birth at this place of [`Pending`].

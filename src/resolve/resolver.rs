@@ -8,10 +8,10 @@ use super::contexts::{About, Contexts, EnvelopeKey, StreamKey};
 use super::deaths::Deaths;
 use super::encoding::Encoding;
 use super::links::{Links, TRIES};
-use super::lookups::{LOOKUPS_MAX, Lags, Lookup, Waiting};
+use super::lookups::{LOOKUPS_MAX, Lags, RouteLookup, Waiting};
 use super::making::{Making, hold};
 use super::overflow::{self, Overflow};
-use super::pending::{Pending, Target};
+use super::pending::{Pending, PointTarget};
 use super::prediction::Prediction;
 use super::routes::{NONE, Route};
 use crate::cells::Shape;
@@ -224,7 +224,11 @@ impl Resolver {
     // ---- look-ups in steps -------------------------------------------------------------------------------------------
 
     /// Points of a stream that are looked up in steps: none yet, in `room` that another stream's left.
-    pub(crate) fn waiting<'a, P: Copy>(&self, stream: Option<u32>, room: &'a mut [Lookup<'a, P>]) -> Waiting<'a, P> {
+    pub(crate) fn waiting<'a, P: Copy>(
+        &self,
+        stream: Option<u32>,
+        room: &'a mut [RouteLookup<'a, P>],
+    ) -> Waiting<'a, P> {
         Waiting::new(room, stream.map_or(1, |id| self.contexts.at(id).block))
     }
 
@@ -240,7 +244,7 @@ impl Resolver {
     pub(crate) fn begin_look_up<'a, P: Copy>(
         &self,
         stream: Option<u32>,
-        mut lookup: Lookup<'a, P>,
+        mut lookup: RouteLookup<'a, P>,
         waiting: &mut Waiting<'a, P>,
         arena: &'a Bump,
     ) -> Option<Lags> {
@@ -276,7 +280,7 @@ impl Resolver {
 
     /// The last step of a look-up: its route, if it is known.
     #[inline]
-    pub(crate) fn known<P>(&self, stream: Option<u32>, lookup: &Lookup<'_, P>) -> Option<u32> {
+    pub(crate) fn known<P>(&self, stream: Option<u32>, lookup: &RouteLookup<'_, P>) -> Option<u32> {
         match (stream, self.links.routes().get(lookup.route)) {
             (Some(_), Some(known)) if *known.bytes == *lookup.raw => Some(lookup.route),
             // another route with the same tag
@@ -363,11 +367,11 @@ impl Resolver {
     #[cold]
     pub(crate) fn with_bounds<E: Encoding>(
         &mut self,
-        target: Target,
+        target: PointTarget,
         pending: &mut Pending<'_>,
         encoding: &E,
         tally: &mut Tally,
-    ) -> Option<Target> {
+    ) -> Option<PointTarget> {
         births::with_bounds(&mut self.making(encoding).0, target, pending, tally)
     }
 

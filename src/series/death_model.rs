@@ -2,7 +2,7 @@
 //!
 //! A cut is being merged: the owner has marked the series' one cell at the cut before and now decides about it. Meanwhile
 //! the cell's core adds a point through its route, and another core one through the index. The slabs, and the loops of
-//! `ingest` (first touch in `commit`, cell in series in `births`) and of `flush::retire` (decision), are written here
+//! `ingest` (first touch, in `open`), of `resolve` (cell in series, in `links`) and of `flush::retire` (decision), are written here
 //! again; what they call is the product's.
 
 use super::index::{Cursor, Leaf, Lookup, Trie};

@@ -76,16 +76,16 @@ pub fn main() -> u8 {
         Command::Load(options) => told(crate::load::command(&options)),
         Command::Tune(options) => match options.check() {
             Ok(()) => told(crate::tune::command(&options)),
-            Err(problem) => refused(&problem),
+            Err(problems) => refused(&problems),
         },
         Command::Sink(options) => match options.check() {
             Ok(()) => told(crate::load::sink_command(&options)),
-            Err(problem) => refused(&problem),
+            Err(problem) => refused(&[problem]),
         },
         Command::Completions(options) => told(options.print(Arguments::command())),
         Command::Man(options) => match options.page(Arguments::command()) {
             Ok(page) => told(pages::Man::print(page)),
-            Err(problem) => refused(&problem),
+            Err(problem) => refused(&[problem]),
         },
     }
 }
@@ -184,24 +184,22 @@ fn run(options: run::Options) -> u8 {
     doubt_variables();
     // first of all: gone even where the configuration is refused
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
-        return refused(&problem);
+        return refused(&[problem]);
     }
     let settled = config::settle(&options.settings(), &run::surroundings());
     // last of all, as it makes the files
     let checked = settled.and_then(|plan| check_files(&plan.outs).map(|()| plan));
     match checked {
         Ok(plan) => crate::runtime::run(plan),
-        Err(problems) => {
-            for problem in problems {
-                crate::log::tell(format_args!("catchment: {problem}"));
-            }
-            crate::USAGE
-        }
+        Err(problems) => refused(&problems),
     }
 }
 
-fn refused(problem: &impl std::fmt::Display) -> u8 {
-    crate::log::tell(format_args!("catchment: {problem}"));
+/// Bad usage: a line for each problem.
+fn refused(problems: &[impl std::fmt::Display]) -> u8 {
+    for problem in problems {
+        crate::log::tell(format_args!("catchment: {problem}"));
+    }
     crate::USAGE
 }
 

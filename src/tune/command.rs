@@ -9,12 +9,15 @@ use super::{chart, memory, png, scaling, sockets, stdout, stored, worker};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+/// Between two problems that are told as one.
+const ANOTHER_LINE: &str = "\ncatchment: ";
+
 /// The subcommand: progress on standard error, the table or JSON on standard output.
 pub fn command(options: &Options) -> Result<u8, String> {
     if let Some(work) = &options.worker {
         return worker::work(work);
     }
-    let plan = options.settle()?;
+    let plan = options.settle().map_err(|all| all.join(ANOTHER_LINE))?;
     let stop = Stop::register()?;
     let folder = Folder::new()?;
     if plan.scaling {
@@ -57,7 +60,7 @@ pub fn command(options: &Options) -> Result<u8, String> {
     let charts = plan.charts.iter().map(|path| write_chart(&report, path));
     let saved = plan.save.iter().map(|path| stored::save(&report, path));
     let problems: Vec<String> = std::iter::once(printed).chain(charts).chain(saved).filter_map(Result::err).collect();
-    if problems.is_empty() { Ok(crate::SUCCESS) } else { Err(problems.join("\ncatchment: ")) }
+    if problems.is_empty() { Ok(crate::SUCCESS) } else { Err(problems.join(ANOTHER_LINE)) }
 }
 
 struct Meter<'a> {

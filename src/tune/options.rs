@@ -5,7 +5,8 @@ use crate::capture;
 use crate::files;
 use crate::limits::{SHARDS_MAX, TUNE_DURATION_MAX, TUNE_DURATION_MIN, TUNE_ROUNDS_MAX};
 use crate::load::Preset;
-use crate::units::{count, duration};
+use crate::problem::{Flaw, Problem};
+use crate::units::{Unread, count, duration};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -112,57 +113,75 @@ pub struct TunePlan {
 const SERIES_DEFAULT: usize = 100_000;
 
 impl Options {
-    /// What can be found wrong before anything is measured.
-    pub fn check(&self) -> Result<(), String> {
+    /// Everything that can be found wrong before anything is measured, in words.
+    pub fn check(&self) -> Result<(), Vec<String>> {
         if self.worker.is_some() {
             return Ok(());
         }
         let plan = self.settle()?;
-        for path in &plan.charts {
-            let told = |error| format!("--chart {}: {}", path.display(), files::unwritten(path, &error));
-            files::writable(path).map_err(told)?;
-        }
-        if let Some(path) = &plan.save {
-            let told = |error| format!("--save {}: {}", path.display(), files::unwritten(path, &error));
-            files::replaceable(path).map_err(told)?;
-        }
-        plan.capture.as_deref().map_or(Ok(()), check_capture)
+        let unwritten = |key: &'static str, path: &Path, error: &std::io::Error| {
+            Problem::new(key, path.display().to_string(), Flaw::new(files::unwritten(path, error))).to_string()
+        };
+        let charts =
+            plan.charts.iter().map(|path| files::writable(path).map_err(|error| unwritten("chart", path, &error)));
+        let saved =
+            plan.save.iter().map(|path| files::replaceable(path).map_err(|error| unwritten("save", path, &error)));
+        let captured = plan.capture.iter().map(|path| check_capture(path));
+        let problems: Vec<String> = charts.chain(saved).chain(captured).filter_map(Result::err).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    /// Checks every flag.
-    pub fn settle(&self) -> Result<TunePlan, String> {
+    /// What is wrong with single flags.
+    fn problems(&self, duration: &Result<Duration, Unread>, cores: usize) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut outside = |key: &'static str, given: &dyn std::fmt::Display, allowed: String| {
+            problems.push(Problem::new(key, given.to_string(), Flaw::outside(allowed)));
+        };
         if let Some(max) = self.max.filter(|max| !(1..=SHARDS_MAX).contains(max)) {
-            return Err(format!("--max {max}: give a number from 1 to {SHARDS_MAX}"));
+            outside("max", &max, format!("give a number from 1 to {SHARDS_MAX}"));
         }
         if !(1..=TUNE_ROUNDS_MAX).contains(&self.rounds) {
-            return Err(format!("--rounds {}: give a number from 1 to {TUNE_ROUNDS_MAX}", self.rounds));
+            outside("rounds", &self.rounds, format!("give a number from 1 to {TUNE_ROUNDS_MAX}"));
         }
         if self.series == Some(0) {
-            return Err("--series 0: give at least 1".into());
+            outside("series", &0, "give at least 1".into());
         }
-        let duration = duration(&self.duration).map_err(|why| format!("--duration {why}"))?;
-        if !(TUNE_DURATION_MIN..=TUNE_DURATION_MAX).contains(&duration) {
-            return Err(format!("--duration {}: give a duration from 50ms to 10m", self.duration));
+        if duration.as_ref().is_ok_and(|duration| !(TUNE_DURATION_MIN..=TUNE_DURATION_MAX).contains(duration)) {
+            outside("duration", &self.duration, "give a duration from 50ms to 10m".into());
         }
         for path in &self.charts {
             let kind = path.extension().and_then(|extension| extension.to_str());
             if !matches!(kind, Some("svg" | "png")) {
-                return Err(format!("--chart {}: give a name that ends with .svg or .png", path.display()));
+                outside("chart", &path.display(), "give a name that ends with .svg or .png".into());
             }
         }
-        let cores = machine::cores();
-        if let (Some(max), PointSource::Sockets) = (self.max, self.source)
-            && max >= cores.len()
-        {
-            return Err(format!(
-                "--max {max} --source sockets: the generator needs a core of its own, so at most {} of {} cores",
-                cores.len().saturating_sub(1),
-                cores.len()
-            ));
+        if let Err(why) = duration {
+            problems.push(Problem::unread("duration", why.clone()));
         }
-        if self.source == PointSource::Sockets && cores.len() < 2 {
-            return Err("--source sockets: the generator needs a core of its own, and there is one; use memory".into());
+        if self.source != PointSource::Sockets {
+            return problems;
         }
+        if let Some(max) = self.max.filter(|max| *max >= cores) {
+            let most = cores.saturating_sub(1);
+            let fault = format!("the generator needs a core of its own, so at most {most} of {cores} cores");
+            problems.push(Problem::new("max", format!("{max} --source sockets"), Flaw::new(fault)));
+        } else if cores < 2 {
+            let flaw = Flaw::new("the generator needs a core of its own, and there is one").allowed("use memory");
+            problems.push(Problem::new("source", "sockets", flaw));
+        }
+        problems
+    }
+
+    /// Checks every flag.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in words.
+    pub fn settle(&self) -> Result<TunePlan, Vec<String>> {
+        let (duration, cores) = (duration(&self.duration), machine::cores());
+        let problems = self.problems(&duration, cores.len());
+        let (true, Ok(duration)) = (problems.is_empty(), duration) else {
+            return Err(problems.iter().map(Problem::to_string).collect());
+        };
         let plan = TunePlan {
             max: self.max,
             rounds: self.rounds,
@@ -177,9 +196,9 @@ impl Options {
             scaling: self.scaling,
             cores,
         };
-        // contradictions of the traffic, as the generator would find them
-        crate::load::traffic(&plan.load_flags(0, 1)?)?;
-        Ok(plan)
+        // contradictions of the traffic, as the generator would find them, in its words
+        let traffic = plan.load_flags(0, 1).and_then(|flags| crate::load::traffic(&flags));
+        traffic.map(|_| plan).map_err(|words| vec![words])
     }
 }
 

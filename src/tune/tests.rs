@@ -190,9 +190,12 @@ fn bad_flags_are_refused_with_words() {
         (&["--preset", "sdk-fleet", "--series", "99999999999"], "at most 2147483647"),
         (&["--source", "sockets", "--max", "200"], "core of its own"),
     ] {
-        let why = settle(arguments).unwrap_err();
+        let why = settle(arguments).unwrap_err().join("\n");
         assert!(why.contains(words), "{arguments:?}: {why}");
     }
+    let all = settle(&["--max", "0", "--rounds", "0", "--duration", "x", "--chart", "a.gif"]).unwrap_err();
+    let flags = ["--max 0", "--rounds 0", "--chart a.gif", "--duration 'x'"];
+    assert!(all.len() == 4 && all.iter().zip(flags).all(|(words, flag)| words.starts_with(flag)), "{all:?}");
     let plan = settle(&["--series", "100"]).unwrap();
     assert_eq!(plan.load_flags(0, 1).unwrap(), ["--series", "100"]);
     assert_eq!(settle(&[]).unwrap().load_flags(1, 2).unwrap(), ["--series", "100000"]);

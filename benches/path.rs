@@ -14,7 +14,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, Epoch, Flushed, PlanNumber, Temporality};
+use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::otlp::{points, request};
 use catchment::rows::Rows;
@@ -48,7 +48,7 @@ impl Core {
         let registry = Arc::new(Registry::new(options, vec![slab]));
         let flush = FlushOptions {
             plan: PlanNumber::FIRST,
-            epoch: Epoch::FIRST,
+            epoch: EpochNumber::FIRST,
             started_ns: START,
             expire_ns: 300 * SECOND,
             interval_ns: 10 * SECOND,

@@ -423,11 +423,11 @@ impl PlanNumber {
 /// Number of a start of the process. What is numbered from its first cut on is told apart by it from what an earlier
 /// process numbered so; as long as nothing outlives the process there is only one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Epoch(u32);
+pub struct EpochNumber(u32);
 
-impl Epoch {
+impl EpochNumber {
     /// Of a process that knows of none before it.
-    pub const FIRST: Epoch = Epoch(0);
+    pub const FIRST: EpochNumber = EpochNumber(0);
 
     /// As a number.
     pub const fn get(self) -> u32 {
@@ -443,7 +443,7 @@ pub struct Flushed {
     /// The settled plan under which it was made.
     pub plan: PlanNumber,
     /// The start of the process that made it.
-    pub epoch: Epoch,
+    pub epoch: EpochNumber,
     /// The cut, counted from 1.
     pub cut: u32,
     /// The shard that owns its series.

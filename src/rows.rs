@@ -58,13 +58,13 @@ pub enum Value<'a> {
     /// Of a gauge or a sum.
     Number(number::Value),
     /// Of an explicit histogram.
-    Histogram(explicit::Region<'a>),
+    Histogram(explicit::ExplicitRegion<'a>),
     /// Of an exponential histogram.
-    Exponential(exponential::Region<'a>),
+    Exponential(exponential::ExponentialRegion<'a>),
     /// Of a summary.
-    Summary(summary::Region<'a>),
+    Summary(summary::SummaryRegion<'a>),
     /// No recorded value: the series ended (M7). A summary shows the quantiles that it had, with values of 0.
-    Ended(Option<summary::Region<'a>>),
+    Ended(Option<summary::SummaryRegion<'a>>),
 }
 
 /// One series at one cut, in one view.

@@ -11,7 +11,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, Epoch, Flushed, PlanNumber, Temporality};
+use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
@@ -110,7 +110,7 @@ fn main() {
     let registry = Arc::new(Registry::with_state(options, vec![slab], state));
     let flush = FlushOptions {
         plan: PlanNumber::FIRST,
-        epoch: Epoch::FIRST,
+        epoch: EpochNumber::FIRST,
         started_ns: START,
         expire_ns: 300 * SECOND,
         interval_ns: 10 * SECOND,

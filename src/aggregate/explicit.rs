@@ -50,13 +50,13 @@ pub(super) const fn without_values(a: u64, b: u64) -> u64 {
 
 /// A region that is only read: what it counted, and its buckets.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Region<'a>(&'a [u64]);
+pub struct ExplicitRegion<'a>(&'a [u64]);
 
-impl<'a> Region<'a> {
+impl<'a> ExplicitRegion<'a> {
     /// Of these words: `HEAD`, and one a bucket.
     #[inline]
-    pub const fn new(words: &'a [u64]) -> Region<'a> {
-        Region(words)
+    pub const fn new(words: &'a [u64]) -> ExplicitRegion<'a> {
+        ExplicitRegion(words)
     }
 
     /// Number of values.

@@ -438,13 +438,13 @@ impl Exponential {
 
 /// A region that is only read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Region<'a>(&'a [u64]);
+pub struct ExponentialRegion<'a>(&'a [u64]);
 
-impl<'a> Region<'a> {
+impl<'a> ExponentialRegion<'a> {
     /// Of these `REGION` words, or of as many as are in use.
     #[inline]
-    pub const fn new(words: &'a [u64]) -> Region<'a> {
-        Region(words)
+    pub const fn new(words: &'a [u64]) -> ExponentialRegion<'a> {
+        ExponentialRegion(words)
     }
 
     /// Number of values.

@@ -65,13 +65,13 @@ pub fn forget_values(region: &mut impl Words) {
 
 /// A region that is only read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Region<'a>(&'a [u64]);
+pub struct SummaryRegion<'a>(&'a [u64]);
 
-impl<'a> Region<'a> {
+impl<'a> SummaryRegion<'a> {
     /// Of these `REGION` words.
     #[inline]
-    pub const fn new(words: &'a [u64]) -> Region<'a> {
-        Region(words)
+    pub const fn new(words: &'a [u64]) -> SummaryRegion<'a> {
+        SummaryRegion(words)
     }
 
     /// Number of values.

@@ -102,16 +102,16 @@ impl<'a> BatchRows<'a> {
             &self.batch.words[from..from + length]
         };
         match kind {
-            Kind::Summary if point.ended => rows::Value::Ended(Some(summary::Region::new(region()))),
+            Kind::Summary if point.ended => rows::Value::Ended(Some(summary::SummaryRegion::new(region()))),
             _ if point.ended => rows::Value::Ended(None),
             Kind::Gauge | Kind::Sum => {
                 let (bits, double) =
                     if is_delta { (point.delta, point.delta_double) } else { (point.value, point.double) };
                 rows::Value::Number(Value::from_bits(bits, double))
             }
-            Kind::Histogram => rows::Value::Histogram(explicit::Region::new(region())),
-            Kind::ExponentialHistogram => rows::Value::Exponential(exp::Region::new(region())),
-            Kind::Summary => rows::Value::Summary(summary::Region::new(region())),
+            Kind::Histogram => rows::Value::Histogram(explicit::ExplicitRegion::new(region())),
+            Kind::ExponentialHistogram => rows::Value::Exponential(exp::ExponentialRegion::new(region())),
+            Kind::Summary => rows::Value::Summary(summary::SummaryRegion::new(region())),
         }
     }
 }

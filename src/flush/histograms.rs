@@ -1,4 +1,4 @@
-//! HistogramMerge at a cut: the closed banks of a series become its value, for both kinds alike.
+//! Histograms at a cut: the closed banks of a series become its value, for both kinds alike.
 //!
 //! Knows which regions are added when (conformance M8 to M24, and the chain in `chain`); what adding is for a kind of
 //! histogram lies behind `Arithmetic`. A step of one core that would take a count past 64 bits is left out, and a total

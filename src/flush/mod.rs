@@ -43,4 +43,4 @@ mod tree;
 mod walk;
 
 pub use owner::{Options, Outlet, Owner, Work, Written};
-pub use tree::{Directory, ListedGroup};
+pub use tree::{GroupDirectory, ListedGroup};

@@ -8,10 +8,10 @@ use super::interval::Interval;
 use super::merge::Merge;
 use super::merging::Merging;
 use super::retire::Retirement;
-use super::tree::{Directory, Tree};
+use super::tree::{GroupDirectory, Tree};
 use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
-use crate::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
+use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 use crate::rows::Rows;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
@@ -33,7 +33,7 @@ pub struct Options {
     /// The settled plan.
     pub plan: PlanNumber,
     /// This start of the process.
-    pub epoch: Epoch,
+    pub epoch: EpochNumber,
     /// Wall time at which the process started, nanoseconds.
     pub started_ns: u64,
     /// `--expire`, nanoseconds.
@@ -102,7 +102,7 @@ pub struct Owner {
 
 impl Owner {
     /// For `shard`, and the directory that scrapes read.
-    pub fn new(shard: usize, options: Options, registry: Arc<Registry>) -> (Owner, Directory) {
+    pub fn new(shard: usize, options: Options, registry: Arc<Registry>) -> (Owner, GroupDirectory) {
         let (tree, directory) = Tree::new(registry.state());
         let owner = Owner {
             shard,

@@ -1,4 +1,4 @@
-//! SumMerge at a cut: what deltas added and what cumulative streams gained, chained behind the point before.
+//! Sums at a cut: what deltas added and what cumulative streams gained, chained behind the point before.
 //!
 //! Knows the rules of DESIGN's "time, temporality and truth" for numbers (conformance M8 to M15); does not know how a
 //! point is written. A cumulative stream that reaches a series alone leaves it as it came, whole; as soon as deltas join

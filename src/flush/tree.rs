@@ -37,7 +37,7 @@ impl ListedGroup {
 }
 
 /// All groups of one shard, read by any thread.
-pub type Directory = Arc<Published<AppendVec<Arc<ListedGroup>>>>;
+pub type GroupDirectory = Arc<Published<AppendVec<Arc<ListedGroup>>>>;
 
 /// The owner's side of a group.
 pub(super) struct OwnedGroup {
@@ -103,14 +103,14 @@ pub(super) struct Tree {
     resource_free: Vec<u32>,
     list: Appender<Arc<ListedGroup>>,
     listed_gone: usize,
-    directory: Directory,
+    directory: GroupDirectory,
     /// Series linked and alive.
     live: usize,
 }
 
 impl Tree {
     /// Empty, with keyed hashes, and the directory that scrapes read.
-    pub(super) fn new(state: &ahash::RandomState) -> (Tree, Directory) {
+    pub(super) fn new(state: &ahash::RandomState) -> (Tree, GroupDirectory) {
         let (list, reader) = AppendVec::new();
         let directory = Arc::new(Published::new(reader));
         let nobody = Arc::new(ListedGroup {

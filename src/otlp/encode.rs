@@ -285,7 +285,7 @@ fn put_present(out: &mut Vec<u8>, key: u8, value: Option<f64>) {
 }
 
 #[inline(never)]
-fn histogram_size(region: explicit::Region<'_>) -> usize {
+fn histogram_size(region: explicit::ExplicitRegion<'_>) -> usize {
     let buckets = region.buckets().len();
     fixed_size(region.count())
         + present([region.sum(), region.min(), region.max()])
@@ -294,7 +294,7 @@ fn histogram_size(region: explicit::Region<'_>) -> usize {
 }
 
 #[inline(never)]
-fn put_histogram(out: &mut Vec<u8>, region: explicit::Region<'_>, bounds: &[f64], attributes: &[u8]) {
+fn put_histogram(out: &mut Vec<u8>, region: explicit::ExplicitRegion<'_>, bounds: &[f64], attributes: &[u8]) {
     put_nonzero(out, 0x21, region.count());
     put_present(out, 0x29, region.sum());
     put_header(out, 0x32, 8 * region.buckets().len());
@@ -313,7 +313,7 @@ fn put_bounds(out: &mut Vec<u8>, bounds: &[f64]) {
 }
 
 #[inline(never)]
-fn exponential_size(region: exponential::Region<'_>) -> usize {
+fn exponential_size(region: exponential::ExponentialRegion<'_>) -> usize {
     let scale = zigzag(region.scale());
     fixed_size(region.count())
         + present([region.sum(), region.min(), region.max()])
@@ -325,7 +325,7 @@ fn exponential_size(region: exponential::Region<'_>) -> usize {
 }
 
 #[inline(never)]
-fn put_exponential(out: &mut Vec<u8>, region: exponential::Region<'_>) {
+fn put_exponential(out: &mut Vec<u8>, region: exponential::ExponentialRegion<'_>) {
     put_nonzero(out, 0x21, region.count());
     put_present(out, 0x29, region.sum());
     let scale = zigzag(region.scale());
@@ -365,7 +365,7 @@ fn put_side(out: &mut Vec<u8>, key: u8, (offset, counts): (i32, &[u64])) {
 }
 
 #[inline(never)]
-fn summary_size(region: summary::Region<'_>) -> usize {
+fn summary_size(region: summary::SummaryRegion<'_>) -> usize {
     fixed_size(region.count())
         + fixed_size(region.sum().to_bits())
         + region.quantiles().map(|pair| field_size(quantile_size(pair))).sum::<usize>()
@@ -376,7 +376,7 @@ fn quantile_size((quantile, value): (f64, f64)) -> usize {
 }
 
 #[inline(never)]
-fn put_summary(out: &mut Vec<u8>, region: summary::Region<'_>, attributes: &[u8]) {
+fn put_summary(out: &mut Vec<u8>, region: summary::SummaryRegion<'_>, attributes: &[u8]) {
     put_nonzero(out, 0x21, region.count());
     put_nonzero(out, 0x29, region.sum().to_bits());
     for (quantile, value) in region.quantiles() {
@@ -390,7 +390,7 @@ fn put_summary(out: &mut Vec<u8>, region: summary::Region<'_>, attributes: &[u8]
 /// What follows start and time in a point without a recorded value: the flag; of a summary its quantiles, and of an
 /// explicit histogram its bounds, with empty buckets.
 #[inline(never)]
-fn ended_size(quantiles: Option<summary::Region<'_>>, metric: &Metric<'_>) -> usize {
+fn ended_size(quantiles: Option<summary::SummaryRegion<'_>>, metric: &Metric<'_>) -> usize {
     2 + match (quantiles, metric.bounds.len()) {
         (Some(quantiles), _) => summary_size(quantiles),
         (None, 0) => 0,
@@ -399,7 +399,7 @@ fn ended_size(quantiles: Option<summary::Region<'_>>, metric: &Metric<'_>) -> us
 }
 
 #[inline(never)]
-fn put_ended(out: &mut Vec<u8>, quantiles: Option<summary::Region<'_>>, metric: &Metric<'_>, attributes: &[u8]) {
+fn put_ended(out: &mut Vec<u8>, quantiles: Option<summary::SummaryRegion<'_>>, metric: &Metric<'_>, attributes: &[u8]) {
     let flags_key = match metric.kind {
         Kind::Gauge | Kind::Sum | Kind::Summary => 0x40,
         Kind::Histogram | Kind::ExponentialHistogram => 0x50,

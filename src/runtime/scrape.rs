@@ -8,7 +8,7 @@ use crate::aggregate::explicit::{COUNT, FLAGS, HAS_SUM, HEAD, SUM};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::{number, summary};
 use crate::cells::block;
-use crate::flush::{Directory, ListedGroup};
+use crate::flush::{GroupDirectory, ListedGroup};
 use crate::model::Kind;
 use crate::otlp::exemplars;
 use crate::prometheus::{Exemplar, Meta, Overtaken, Progress, Row, Source, Value};
@@ -22,7 +22,7 @@ use std::sync::{Arc, Weak};
 /// One cut of all shards.
 pub(super) struct ScrapedCut {
     pub shared: Arc<ProcessState>,
-    pub directories: Vec<Directory>,
+    pub directories: Vec<GroupDirectory>,
     pub number: u32,
     /// By shard, the exemplars of the cut, as long as their owner keeps them: a slow page does not.
     pub exemplars: Vec<Weak<Shown>>,

@@ -19,7 +19,7 @@ use super::outlet::Queues;
 use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, RUNNING, Readings};
 use crate::capture::Tap;
 use crate::clock::{Clock, Now};
-use crate::flush::{Directory, Owner, Work};
+use crate::flush::{GroupDirectory, Owner, Work};
 use crate::ingest::Ingest;
 use crate::ledger::{Book, Note};
 use crate::listen::{self, Doors};
@@ -94,7 +94,7 @@ pub(super) struct Shard<N: Network> {
 
 impl Seed {
     /// The shard, and what others see of it.
-    pub(super) fn new(parts: ShardParts, directory: Directory) -> (Seed, Readings) {
+    pub(super) fn new(parts: ShardParts, directory: GroupDirectory) -> (Seed, Readings) {
         let (book, row) = Book::new();
         let (stats, seen) = ShardStats::new();
         (Seed { parts, book, stats }, Readings { ledger: row, stats: seen, directory })

@@ -24,7 +24,7 @@ use crate::files;
 use crate::flush;
 use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
-use crate::model::{Epoch, Temporality};
+use crate::model::{EpochNumber, Temporality};
 use crate::net::hops::Hops;
 use crate::problem::{Flaw, Problem};
 use crate::series::peers::Shares;
@@ -126,7 +126,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
 
     let flush_options = flush::Options {
         plan: plan.number,
-        epoch: Epoch::FIRST,
+        epoch: EpochNumber::FIRST,
         started_ns: started.wall_ns,
         expire_ns: plan.expire.as_nanos() as u64,
         interval_ns: plan.interval.as_nanos() as u64,

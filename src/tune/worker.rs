@@ -12,7 +12,7 @@ use crate::identity::attributes::Limits;
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
 use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
-use crate::model::{Door, Epoch, Flushed, PlanNumber, Temporality};
+use crate::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
 use crate::rows::Rows;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
@@ -119,7 +119,7 @@ fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Re
         let (registry, shared) = (registry.clone(), shared.clone());
         let flush = flush::Options {
             plan: PlanNumber::FIRST,
-            epoch: Epoch::FIRST,
+            epoch: EpochNumber::FIRST,
             started_ns,
             expire_ns: EXPIRE_DEFAULT.as_nanos() as u64,
             interval_ns: INTERVAL.as_nanos() as u64,

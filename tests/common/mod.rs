@@ -5,7 +5,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, Epoch, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality};
+use catchment::model::{Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::series::peers::Shares;
@@ -89,7 +89,7 @@ impl Rig {
         let registry = Arc::new(Registry::new(limits, slabs).share_by(shares));
         let options = FlushOptions {
             plan: PlanNumber::FIRST,
-            epoch: Epoch::FIRST,
+            epoch: EpochNumber::FIRST,
             started_ns: START,
             expire_ns,
             interval_ns: 10 * SECOND,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use catchment::clock::{Clock, Now};
 use catchment::deliver::{Destination, DestinationRow, Encoded, Options, Sender, StatsRow, parse_out};
-use catchment::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
+use catchment::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 
 /// The longest any test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,7 +38,7 @@ pub fn options() -> Options {
 pub fn flushed() -> Flushed {
     Flushed {
         plan: PlanNumber::FIRST,
-        epoch: Epoch::FIRST,
+        epoch: EpochNumber::FIRST,
         cut: 1,
         shard: 0,
         number: 0,

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use catchment::limits::BATCH_POINTS_MAX;
-use catchment::model::{Epoch, Flushed, PlanNumber, Temporality, Tenant};
+use catchment::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 
 /// Counters that fill three batches and a bit on two shards together, and gauges, which have no delta.
 fn requests(time: u64) -> [opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest; 2] {
@@ -32,7 +32,7 @@ fn batches_of_a_cut_are_numbered_without_gaps_and_have_its_boundary() {
                 for (number, found) in found.into_iter().enumerate() {
                     let want = Flushed {
                         plan: PlanNumber::FIRST,
-                        epoch: Epoch::FIRST,
+                        epoch: EpochNumber::FIRST,
                         cut,
                         shard,
                         number: number as u32,

@@ -6,7 +6,7 @@ use super::*;
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
-use crate::model::{Epoch, PlanNumber};
+use crate::model::{EpochNumber, PlanNumber};
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::bodies::Bodies;
 use crate::runtime::count::Count;
@@ -30,7 +30,7 @@ fn control() -> Control {
     let shared = Arc::new(ProcessState::new(registry, Vec::new(), waker, SHARDS, bodies, None));
     let flush = crate::flush::Options {
         plan: PlanNumber::FIRST,
-        epoch: Epoch::FIRST,
+        epoch: EpochNumber::FIRST,
         started_ns: 1,
         expire_ns: 1,
         interval_ns: 1,

@@ -24,6 +24,13 @@
 // atomics, so the rooms that hand these to `lifecycle` are left out.
 #![cfg_attr(loom, allow(dead_code, unused_imports, unreachable_pub))]
 
+// tests within the crate use what those beside it use, too
+#[cfg(test)]
+extern crate self as catchment;
+// what `sync::allocator` calls is linked by those who name it
+#[cfg(test)]
+extern crate mimalloc as _;
+
 pub mod aggregate;
 pub mod capture;
 pub mod cells;

@@ -53,6 +53,8 @@ mod outcome;
 mod pace;
 mod queue;
 mod reading;
+#[cfg(test)]
+mod simulated;
 mod start;
 mod stats;
 mod stream;
@@ -70,6 +72,8 @@ pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
 pub use options::Options;
 pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
+#[cfg(test)]
+pub(crate) use simulated::{Habits, Received, SimulatedDelivery};
 pub use start::{Handle, start};
 pub use stats::StatsRow;
 pub use tls::Tls;

@@ -164,6 +164,12 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// With an empty queue of so many bytes.
+    pub(super) fn new(name: String, queue_bytes: usize, bell: Bell) -> Port {
+        let store = Box::new(MemoryQueue::new(queue_bytes));
+        Port { name, store, ledger: Ledger::new(), stats: Stats::new(), bell }
+    }
+
     /// The final outcome of a popped batch. Everything that ends a batch's way passes here (seam for dead letters).
     pub(super) fn settle(&self, batch: &Encoded, lost: Option<(Dropped, u64)>) {
         self.leave(batch, lost);

@@ -13,10 +13,9 @@ use super::exporter::Exporter;
 use super::grpc::Grpc;
 use super::http::Http;
 use super::lane::{Lane, TOKENS_EACH};
-use super::ledger::{self, DestinationRow};
+use super::ledger::DestinationRow;
 use super::options::Options;
-use super::queue::{Bell, MemoryQueue, PollBell, Port, Sender, Shared};
-use super::stats::Stats;
+use super::queue::{Bell, PollBell, Port, Sender, Shared};
 use super::transport::Names;
 use super::worker::{self, Worker};
 use super::writer::{Sink, Writer};
@@ -69,13 +68,7 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
             Target::OtlpGrpc(_) | Target::OtlpHttp { .. } => Bell::Poll(bell.clone()),
             Target::Stdout | Target::File(_) => Bell::Thread(OnceLock::new()),
         };
-        ports.push(Arc::new(Port {
-            name: destination.name.clone(),
-            store: Box::new(MemoryQueue::new(destination.queue_bytes)),
-            ledger: ledger::Ledger::new(),
-            stats: Stats::new(),
-            bell,
-        }));
+        ports.push(Arc::new(Port::new(destination.name.clone(), destination.queue_bytes, bell)));
     }
     let shared = Shared::new(ports);
     let mut handle = Handle { shared: shared.clone(), clock: options.clock, worker: None, writers: Vec::new() };

@@ -38,6 +38,8 @@ mod shard;
 mod shard_thread;
 mod shared;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod start;
 
 pub use bind::remove_ports;

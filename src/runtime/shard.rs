@@ -192,6 +192,12 @@ impl<N: Network> Shard<N> {
         if self.shared.phase.load(Acquire) == QUITTING { Turned::Quits } else { Turned::GoesOn }
     }
 
+    /// What takes points in: a simulated run breaks it on purpose.
+    #[cfg(test)]
+    pub(super) fn ingest(&mut self) -> &mut Ingest {
+        &mut self.intake.ingest
+    }
+
     /// Moves encoded requests on that wait for room in a queue; `true` when some still wait.
     fn advance_held(&mut self) -> bool {
         let holding = self.outlet.advance();

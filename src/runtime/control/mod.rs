@@ -16,7 +16,7 @@
 //! shard is stuck; where this thread is, `signals` has the last word.
 
 mod pages;
-mod schedule;
+pub(super) mod schedule;
 mod scrapes;
 mod shutdown;
 mod turns;

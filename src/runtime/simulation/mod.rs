@@ -1,0 +1,494 @@
+//! Whole runs from a seed, in one thread: clients, two shards with their doors, the schedule of cuts, lanes, and servers
+//! that fail in every way they may. No socket, no thread, no system's clock.
+//!
+//! ```text
+//!   clients ─► memory network ─► shard 0, 1 ─► queues ─► lanes ─► servers played by chance
+//!                                   ▲ cuts from the schedule          │
+//!                what was acknowledged ══════ must be ══════ what was received
+//! ```
+//!
+//! It stands here and not in `tests/`, because a shard, the schedule and a lane are nobody's business outside the crate.
+//!
+//! A seed that fails says how to run it again. `SIMULATION_SEEDS` is how many seeds are run, `SIMULATION_SEED` the one that
+//! is run alone.
+
+mod clients;
+#[allow(unreachable_pub)]
+#[path = "../../../tests/memory_network/mod.rs"]
+mod memory_network;
+mod sink;
+
+use super::bodies::Bodies;
+use super::control::schedule::{Schedule, Woken};
+use super::count::Count;
+use super::outlet::Queues;
+use super::shard::{Seed, Shard, ShardParts, Turned};
+use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings};
+use crate::chance::Chance;
+use crate::clock::{Clock as _, ManualClock, Now};
+use crate::deliver::{self, Dropped, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
+use crate::identity::attributes::Limits;
+use crate::ledger::{Note, Tally};
+use crate::model::{EpochNumber, PlanNumber, Temporality};
+use crate::net::hops::Hops;
+use crate::series::registry::{self, Registry};
+use crate::series::slab::SlabWriter;
+use crate::sync::cut::Due;
+use crate::telemetry::ledger::LedgerPage;
+use crate::{flush, ingest};
+use clients::{Client, Expected, Seen};
+use memory_network::MemoryNetwork;
+use sink::Sink;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+/// Where each shard's network listens.
+const ADDRESS: &str = "127.0.0.1:4318";
+const SHARDS: usize = 2;
+const CLIENTS: usize = 3;
+const STEPS: usize = 1_500;
+const STEPS_OF_THE_END_MAX: usize = 200_000;
+const INTERVAL_NS: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+/// Seeds of a plain test run.
+const SEEDS: u64 = 60;
+/// Seeds within which a planted fault has to be found.
+const SEEDS_TO_FIND: u64 = 40;
+
+/// Deltas that must arrive whole, cumulative values that must, and deltas at a server that refuses.
+const DELTAS: usize = 0;
+const TOTALS: usize = 1;
+const HOSTILE: usize = 2;
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Nothing,
+    /// A server says that it took what was tried again, and did not: as if a retry dropped it.
+    RetryDrops,
+    /// A shard closes its bank on the board before its last requests are in it.
+    ClosesEarly,
+}
+
+/// What happened that does not happen in every run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rare {
+    retries: u64,
+    ambiguous: u64,
+    timed_out: u64,
+    throttled: u64,
+    split: u64,
+    rejected: u64,
+    refused: u64,
+    queue_full: u64,
+    skipped: u64,
+    postponed: u64,
+    resets: u64,
+    wall_steps: u64,
+    requests_refused: u64,
+    requests_abandoned: u64,
+    requests_unanswered: u64,
+    came_again: u64,
+    /// Anything that depends on the order in which things happened.
+    fingerprint: u64,
+}
+
+struct Simulation {
+    chance: Chance,
+    clock: &'static ManualClock,
+    shared: Arc<ProcessState>,
+    networks: Vec<MemoryNetwork>,
+    shards: Vec<Shard<MemoryNetwork>>,
+    readings: Vec<Readings>,
+    schedule: Schedule,
+    sender: Sender,
+    delivery: SimulatedDelivery,
+    clients: Vec<Client>,
+    in_flight: usize,
+    /// A shard does nothing until then.
+    stands_still: [u64; SHARDS],
+    wall_steps: u64,
+    fault: Fault,
+    /// Intervals that a shard has closed on the board and not for itself.
+    closed_early: [Option<u32>; SHARDS],
+}
+
+impl Simulation {
+    fn new(seed: u64, fault: Fault) -> Simulation {
+        let mut chance = Chance::new(seed);
+        let started = Now { mono_ns: 1, wall_ns: 1_700_000_000 * 1_000_000_000 + chance.up_to(INTERVAL_NS) };
+        let reading_ns = [0, 1_000, 50_000][chance.place(3)];
+        let clock: &'static ManualClock = Box::leak(Box::new(ManualClock::new(started, reading_ns)));
+        let in_flight = 1 + chance.place(4);
+        let options = deliver::Options {
+            backoff_first: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(2),
+            in_flight,
+            ..deliver::Options::new(clock, chance.any())
+        };
+        let (sender, delivery) = SimulatedDelivery::new(destinations(&mut chance, fault), options, &mut chance);
+        let (writers, slabs): (Vec<_>, Vec<_>) = (0..SHARDS).map(|_| SlabWriter::new()).unzip();
+        let limits = registry::Options { series_limit: 10_000, group_limit: 1_000, memory_limit: usize::MAX };
+        let state = ahash::RandomState::with_seeds(chance.any(), chance.any(), chance.any(), chance.any());
+        let registry = Arc::new(Registry::with_state(limits, slabs, state));
+        let nobody = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(nobody.registry(), mio::Token(0)).unwrap();
+        // at times too little for all clients at once
+        let bodies = Bodies::new([1_500, 1 << 20][chance.place(2)], 5_000);
+        let shared = Arc::new(ProcessState::new(registry.clone(), Vec::new(), waker, SHARDS, bodies, None));
+        let hops: &'static Hops = Box::leak(Box::new(Hops::new(chance.any(), Duration::from_nanos(INTERVAL_NS))));
+        let held_max = [0, 4_000, 1 << 20][chance.place(3)];
+        let views = vec![Temporality::Delta, Temporality::Cumulative, Temporality::Delta];
+        let (mut shards, mut readings, mut networks) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, slab) in writers.into_iter().enumerate() {
+            let expire_ns = 3_600 * INTERVAL_NS;
+            let of_flush = flush::Options {
+                plan: PlanNumber::FIRST,
+                epoch: EpochNumber::FIRST,
+                started_ns: started.wall_ns,
+                expire_ns,
+                interval_ns: INTERVAL_NS,
+            };
+            let (owner, directory) = flush::Owner::new(number, of_flush, registry.clone());
+            let of_ingest = ingest::Options { started_ns: started.wall_ns, limits: Limits::DEFAULT };
+            let parts = ShardParts {
+                number,
+                clock,
+                shared: shared.clone(),
+                ingest: ingest::Ingest::new(number, of_ingest, registry.clone(), slab),
+                owner,
+                outlet: Queues::new(sender.clone(), views.clone(), held_max, clock),
+                capture: None,
+                max_body: 1 << 20,
+                hops,
+                connections_max: 10,
+                sweep_after: 3,
+                interval_ns: INTERVAL_NS,
+                future_ns: u64::MAX,
+            };
+            let (shard, reading) = Seed::new(parts, directory);
+            let network = MemoryNetwork::new(1 + chance.up_to(4_000) as usize);
+            shards.push(shard.open(vec![network.listen(ADDRESS)], network.clone()).unwrap());
+            readings.push(reading);
+            networks.push(network);
+        }
+        Simulation {
+            clients: (0..CLIENTS).map(|number| Client::new(number, chance.place(SHARDS), started)).collect(),
+            chance,
+            clock,
+            shared,
+            networks,
+            shards,
+            readings,
+            schedule: Schedule::new(started, INTERVAL_NS),
+            sender,
+            delivery,
+            in_flight,
+            stands_still: [0; SHARDS],
+            wall_steps: 0,
+            fault,
+            closed_early: [None; SHARDS],
+        }
+    }
+
+    fn step(&mut self) {
+        match self.chance.up_to(99) {
+            0..40 => self.client(false),
+            40..65 => {
+                let shard = self.chance.place(SHARDS);
+                if self.clock.mono_ns() >= self.stands_still[shard] {
+                    self.shard(shard);
+                }
+            }
+            65..75 => self.delivery.turn(),
+            75..85 => {
+                let now = self.clock.now();
+                self.schedule.turn(&self.shared.board, now);
+            }
+            85..99 => self.clock.advance(self.chance.up_to(60 * MS)),
+            _ => self.rare(),
+        }
+    }
+
+    fn rare(&mut self) {
+        let now = self.clock.now();
+        match self.chance.place(3) {
+            0 => self.clock.advance(self.chance.up_to(3 * INTERVAL_NS)),
+            1 => {
+                let shard = self.chance.place(SHARDS);
+                self.stands_still[shard] = now.mono_ns + self.chance.up_to(4 * INTERVAL_NS);
+            }
+            _ => {
+                let (back, by) = (self.chance.one_in(2), self.chance.up_to(3 * INTERVAL_NS));
+                self.clock.set_wall(if back { now.wall_ns - by } else { now.wall_ns + by });
+                self.wall_steps += 1;
+            }
+        }
+    }
+
+    fn client(&mut self, is_leaving: bool) {
+        let at = self.chance.place(CLIENTS);
+        let wall_ns = self.clock.now().wall_ns;
+        self.clients[at].step(&self.networks, wall_ns, is_leaving, &mut self.chance);
+    }
+
+    fn shard(&mut self, number: usize) -> Turned {
+        let board = &self.shared.board;
+        if self.fault == Fault::ClosesEarly
+            && let Due::Switch(cut) = board.due(number)
+        {
+            board.try_switch(number, cut.number);
+            self.closed_early[number] = Some(cut.number + 1);
+        }
+        let events = self.networks[number].events();
+        let turned = self.shards[number].turn(events.into_iter());
+        if self.closed_early[number].is_some() && self.shared.board.due(number) == Due::Nothing {
+            let interval = self.closed_early[number].take().expect("looked at above");
+            self.shards[number].ingest().switch(interval);
+        }
+        turned
+    }
+
+    /// All shards turn, in any order, and what they lead to is done.
+    fn round(&mut self, is_leaving: bool) {
+        let first = self.chance.place(SHARDS);
+        for at in 0..SHARDS {
+            self.shard((first + at) % SHARDS);
+        }
+        (0..CLIENTS).for_each(|_| self.client(is_leaving));
+        self.delivery.turn();
+        self.clock.advance(self.chance.up_to(20 * MS));
+    }
+
+    /// Runs until `is_done`, which must come.
+    fn until(&mut self, what: &str, is_leaving: bool, mut is_done: impl FnMut(&mut Simulation) -> bool) {
+        for _ in 0..STEPS_OF_THE_END_MAX {
+            if is_done(self) {
+                return;
+            }
+            self.round(is_leaving);
+        }
+        panic!("this never ends: {what}");
+    }
+
+    /// As the control thread ends the process.
+    fn end(&mut self) {
+        self.stands_still = [0; SHARDS];
+        self.shared.phase.store(DRAINING, Release);
+        let patience = self.clock.mono_ns() + 5 * INTERVAL_NS;
+        self.until("doors drain", false, |all| {
+            let now = all.clock.now();
+            all.schedule.turn(&all.shared.board, now);
+            now.mono_ns > patience || all.shared.drained.iter().all(|drained| drained.load(Acquire))
+        });
+        self.shared.phase.store(LAST_CUT, Release);
+        self.until("the last cut is made", false, |all| {
+            all.shared.board.all_merged(all.schedule.number()) && {
+                let now = all.clock.now();
+                all.schedule.cut(&all.shared.board, now) == Woken::Shards
+            }
+        });
+        self.until("the last cut is merged", true, |all| {
+            all.shared.board.all_merged(all.schedule.number()) && !all.shared.is_holding()
+        });
+        self.until("clients have their answers", true, |all| {
+            all.clients.iter().all(Client::is_idle) || all.chance.one_in(500)
+        });
+        self.clients.iter_mut().for_each(Client::give_up);
+        self.delivery.stop(u64::MAX - 1);
+        for _ in 0..STEPS_OF_THE_END_MAX {
+            let now = self.clock.now();
+            if self.delivery.is_over(now) {
+                break;
+            }
+            // by its own timers alone
+            let next_ns = self.delivery.next_ns().expect("what is not over has a timer");
+            self.clock.advance(next_ns.min(now.mono_ns + 3_600 * INTERVAL_NS).saturating_sub(now.mono_ns));
+            self.delivery.turn();
+        }
+        assert!(self.delivery.is_over(self.clock.now()), "delivery never ends");
+        self.shared.phase.store(QUITTING, Release);
+        for number in 0..SHARDS {
+            assert_eq!(self.shard(number), Turned::Quits);
+        }
+    }
+
+    /// What must hold when all is over.
+    fn check(self) -> Rare {
+        let tally = Tally::sum(self.readings.iter().map(|reading| Tally::from_words(reading.ledger.read())));
+        let row = |d: usize| (self.sender.name(d).to_string(), self.sender.ledger(d));
+        let rows: Vec<_> = (0..self.sender.destinations()).map(row).collect();
+        let stats: Vec<StatsRow> = (0..rows.len()).map(|d| self.sender.stats(d)).collect();
+        let ledger = LedgerPage { tally: &tally, destinations: &rows, verified_open: None };
+        assert!(ledger.balanced(), "{}", ledger.json());
+        assert_eq!(tally.open(), 0, "everything is merged");
+        let mut count = Count::begin(&self.shared);
+        let counted = (0..1_000).find_map(|_| count.step(&self.shared)).expect("a count ends");
+        assert_eq!(counted, Some(0), "no bank holds points any more");
+
+        let seen: Vec<Seen> = self.clients.iter().map(|client| client.seen).collect();
+        let of = |what: fn(&Seen) -> u64| seen.iter().map(what).sum::<u64>();
+        let (acknowledged, unanswered) = (of(|s| s.acknowledged_points), of(|s| s.unanswered_points));
+        let applied = tally.applied_total();
+        assert!((acknowledged..=acknowledged + unanswered).contains(&applied), "{acknowledged} {unanswered} {applied}");
+        let sums = merged(self.clients.iter().map(Client::sums));
+        let totals = merged(self.clients.iter().map(Client::totals));
+        let (left, received) = self.delivery.count_left();
+        assert!(left.iter().all(|(_, points)| *points == 0), "{left:?}");
+        let mut rare = Rare::default();
+        for (d, received) in received.iter().enumerate() {
+            let received = received.borrow();
+            let (sink, row) = (Sink::read(&received), &rows[d].1);
+            // what was taken once may be refused when it comes again
+            let taken = row.delivered + received.rejected;
+            let known = taken..=taken + row.dropped(Dropped::Refused);
+            assert!(known.contains(&sink.points), "destination {d}: {} {row:?}", sink.points);
+            assert_eq!(row.dropped(Dropped::RejectedByDestination), received.rejected, "destination {d}");
+            assert!(sink.again <= stats[d].resent_ambiguous, "destination {d}");
+            match d {
+                DELTAS => check_sums(&sums, &sink.sums()),
+                TOTALS => check_sums(&totals, &sink.totals()),
+                _ => {}
+            }
+            if d != HOSTILE {
+                assert_eq!(row.dropped_total(), 0, "destination {d} loses nothing: {row:?}");
+            }
+            // with several in flight a retry comes behind what was sent after it; windows follow a clock that steps
+            if self.in_flight == 1 && self.wall_steps == 0 {
+                sink.check_order(d != TOTALS);
+            }
+            rare.came_again += sink.again;
+            for body in &received.requests {
+                for byte in body {
+                    rare.fingerprint = (rare.fingerprint ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);
+                }
+            }
+        }
+        let stat = |what: fn(&StatsRow) -> u64| stats.iter().map(what).sum::<u64>();
+        let dropped = |why| rows.iter().map(|(_, row)| row.dropped(why)).sum::<u64>();
+        let cuts = self.schedule.counts();
+        Rare {
+            retries: stat(|s| s.retries),
+            ambiguous: stat(|s| s.resent_ambiguous),
+            timed_out: stat(|s| s.tries_timed_out),
+            throttled: stat(|s| s.throttled),
+            split: stat(|s| s.requests_split),
+            rejected: dropped(Dropped::RejectedByDestination),
+            refused: dropped(Dropped::Refused),
+            queue_full: dropped(Dropped::QueueFull),
+            skipped: cuts.skipped,
+            postponed: cuts.postponed,
+            resets: tally.noted(Note::Reset),
+            wall_steps: self.wall_steps,
+            requests_refused: of(|s| s.refused),
+            requests_abandoned: of(|s| s.abandoned),
+            requests_unanswered: unanswered,
+            ..rare
+        }
+    }
+}
+
+fn destinations(chance: &mut Chance, fault: Fault) -> Vec<(deliver::Destination, Habits)> {
+    let to = |name: &str, queue_bytes: usize| {
+        let mut one = parse_out("otlp-http://127.0.0.1:1?compression=none&timeout=2s").unwrap();
+        (one.name, one.queue_bytes) = (name.into(), queue_bytes);
+        one
+    };
+    let forgets_retries = fault == Fault::RetryDrops;
+    let patient = Habits { retries: 4, loses_answers: 8, hangs: 12, is_away: 8, forgets_retries, ..Habits::default() };
+    let small = Habits { bytes_max: [0, 1_100][chance.place(2)], ..patient };
+    let hostile = Habits { rejects: 6, refuses: 6, ..patient };
+    // more than one request, and not many
+    let queue_bytes = 3_500 + chance.up_to(4_000) as usize;
+    vec![(to("deltas", 64 << 20), small), (to("totals", 64 << 20), patient), (to("hostile", queue_bytes), hostile)]
+}
+
+/// What several clients have sent, together.
+fn merged(all: impl Iterator<Item = BTreeMap<String, Expected>>) -> BTreeMap<String, Expected> {
+    let mut together: BTreeMap<String, Expected> = BTreeMap::new();
+    for (series, one) in all.flatten() {
+        let sum = together.entry(series).or_default();
+        (sum.low, sum.high) = (sum.low + one.low, sum.high + one.high);
+    }
+    together
+}
+
+fn check_sums(expected: &BTreeMap<String, Expected>, found: &BTreeMap<String, i64>) {
+    assert!(found.keys().all(|series| expected.contains_key(series)), "a series that nobody sent");
+    for (series, expected) in expected {
+        let sum = found.get(series).copied().unwrap_or(0);
+        assert!((expected.low..=expected.high).contains(&sum), "{series}: {expected:?} was sent, {sum} arrived");
+    }
+}
+
+fn run(seed: u64, fault: Fault) -> Rare {
+    let mut all = Simulation::new(seed, fault);
+    (0..STEPS).for_each(|_| all.step());
+    all.end();
+    all.check()
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Runs from many seeds: what was acknowledged is what arrives, once, and the ledger balances; and what is rare happened.
+#[test]
+fn simulated_runs_lose_nothing_and_count_everything() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        println!("{:#?}", run(seed, Fault::Nothing));
+        return;
+    }
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let mut all = BTreeMap::new();
+    for seed in 0..seeds {
+        let again = format!("SIMULATION_SEED={seed} cargo test --lib simulated_runs -- --nocapture");
+        let rare = catch_unwind(|| run(seed, Fault::Nothing));
+        let rare = rare.unwrap_or_else(|_| panic!("seed {seed} fails: {again}"));
+        let counts = [
+            ("retries", rare.retries),
+            ("retries of what may have been taken", rare.ambiguous),
+            ("tries without an answer in time", rare.timed_out),
+            ("advice to wait", rare.throttled),
+            ("requests sent in parts", rare.split),
+            ("points rejected", rare.rejected),
+            ("points refused", rare.refused),
+            ("points dropped by a full queue", rare.queue_full),
+            ("shards late for a cut", rare.skipped),
+            ("cuts postponed", rare.postponed),
+            ("resets", rare.resets),
+            ("steps of the wall clock", rare.wall_steps),
+            ("requests refused", rare.requests_refused),
+            ("requests abandoned", rare.requests_abandoned),
+            ("points without an answer", rare.requests_unanswered),
+            ("requests received twice", rare.came_again),
+        ];
+        counts.into_iter().for_each(|(what, count)| *all.entry(what).or_insert(0) += count);
+    }
+    println!("{seeds} seeds: {all:#?}");
+    assert!(all.values().all(|count| *count > 0), "what should be rare never happened: {all:#?}");
+}
+
+/// The same seed gives the same run, byte for byte, and another does not: a failure can be looked at again.
+#[test]
+fn simulated_runs_repeat() {
+    let fingerprints = |seed| run(seed, Fault::Nothing).fingerprint;
+    assert_eq!(fingerprints(3), fingerprints(3));
+    assert_ne!(fingerprints(3), fingerprints(4));
+}
+
+/// What is broken on purpose is found: the checks see what they should.
+#[test]
+fn simulated_runs_find_planted_faults() {
+    let found = [Fault::RetryDrops, Fault::ClosesEarly].map(|fault| {
+        let fails = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run(*seed, fault))).is_err();
+        (fault, (0..SEEDS_TO_FIND).find(fails))
+    });
+    for (fault, seed) in found {
+        println!("{fault:?} is found by seed {seed:?}");
+        assert!(seed.is_some(), "{fault:?} is not found within {SEEDS_TO_FIND} seeds");
+    }
+}

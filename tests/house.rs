@@ -471,7 +471,12 @@ fn citation(word: &str) -> Option<(char, usize)> {
 }
 
 /// Names of types that may stand for several, and why.
-const SHARED_NAMES: &[(&str, &str)] = &[("Options", "every room has its own"), ("Stats", "every room has its own")];
+const SHARED_NAMES: &[(&str, &str)] = &[
+    ("Options", "every room has its own"),
+    ("Stats", "every room has its own"),
+    ("Folded", "what the fold of a shape gives, each shape's own, said with its file"),
+    ("Region", "how a kind of points lies in words, each kind's own, said with its file: `explicit::Region`"),
+];
 
 /// Names that still stand for several types: each but one of them wants a name of its own.
 const SHARED_NAMES_LEFT: &[&str] = &[
@@ -481,7 +486,6 @@ const SHARED_NAMES_LEFT: &[&str] = &[
     "Family",
     "Fault",
     "FaultKind",
-    "Folded",
     "Names",
     "Newest",
     "Outcome",

@@ -33,7 +33,7 @@ use crate::net::wire::{Discarded, ReadScratch, Wire};
 
 /// What a session wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum SessionStep {
     /// Events or time.
     Wait,
     /// Another turn soon.
@@ -47,18 +47,18 @@ pub(super) enum Next {
 /// One connection's protocol, over sockets `T`.
 pub(super) trait Session<B, T> {
     /// Reads, answers, writes, as far as it goes without blocking.
-    fn drive(&mut self, wire: &Rc<Wire<T>>, serving: &mut B) -> Next;
+    fn drive(&mut self, wire: &Rc<Wire<T>>, serving: &mut B) -> SessionStep;
     /// Looks at the clock.
-    fn on_timer(&mut self, wire: &Rc<Wire<T>>, serving: &mut B) -> Next;
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, serving: &mut B) -> SessionStep;
     /// Finishes what is begun and takes nothing new.
-    fn stop(&mut self, serving: &mut B) -> Next;
+    fn stop(&mut self, serving: &mut B) -> SessionStep;
     /// Whether nothing is lost with it: no request is begun, none in hand, no answer under way.
     fn is_idle(&self, wire: &Wire<T>) -> bool;
     /// Says how fast each of its bodies comes that has to give way to other peers', bytes a second.
     fn paces(&self, _: &Wire<T>, _: &B, _: &mut dyn FnMut(u64)) {}
     /// Ends the slowest of them.
-    fn give_way(&mut self, _: &Rc<Wire<T>>, _: &mut B) -> Next {
-        Next::Wait
+    fn give_way(&mut self, _: &Rc<Wire<T>>, _: &mut B) -> SessionStep {
+        SessionStep::Wait
     }
     /// The connection is gone: gives back what unfinished requests hold.
     fn abandon(&mut self, serving: &mut B);
@@ -156,24 +156,24 @@ impl<S, T: Socket> Connection<S, T> {
         }
     }
 
-    fn settle<B>(&mut self, next: Next, serving: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
+    fn settle<B>(&mut self, next: SessionStep, serving: &mut B, now: Now, stats: &mut ConnectionStats) -> Fate
     where
         S: Session<B, T>,
     {
-        if next == Next::TimedOut {
+        if next == SessionStep::TimedOut {
             stats.timed_out += 1;
         }
         let Phase::Live(session) = &mut self.phase else { return Fate::Keep };
         match next {
-            Next::Wait | Next::Again => match self.wire.flush_out() {
+            SessionStep::Wait | SessionStep::Again => match self.wire.flush_out() {
                 Err(_) => {
                     session.abandon(serving);
                     Fate::Drop
                 }
-                Ok(_) if next == Next::Again || self.wire.is_hungry() => Fate::Queue,
+                Ok(_) if next == SessionStep::Again || self.wire.is_hungry() => Fate::Queue,
                 Ok(_) => Fate::Keep,
             },
-            Next::Close | Next::TimedOut => {
+            SessionStep::Close | SessionStep::TimedOut => {
                 session.abandon(serving);
                 self.phase =
                     Phase::Draining { since_ns: now.mono_ns, discard_left: limits::LINGER_BYTES_MAX, is_shut: false };
@@ -366,7 +366,7 @@ impl<S, N: Network> Connections<S, N> {
         connection.wire.begin_turn(limits::READ_TURN_BYTES, now.mono_ns);
         let next = match &mut connection.phase {
             Phase::Live(session) => session.give_way(&connection.wire, serving),
-            Phase::Draining { .. } => Next::Wait,
+            Phase::Draining { .. } => SessionStep::Wait,
         };
         let fate = connection.settle(next, serving, now, &mut self.stats);
         self.after(slot, connection, fate, now);

@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::answer::{RequestFault, RequestOutcome, over_http, to_bad_head};
-use super::connections::Next;
+use super::connections::SessionStep;
 use super::head::{BodyTerms, Protocol, read_head};
 use super::intake::Intake;
 use super::service::{RequestBody, Serving};
@@ -69,7 +69,7 @@ impl<T: Socket> Http1Session<T> {
         Http1Session { http: Http1::new(wire), exchange: None, timeouts: Timeouts::new(now_ns) }
     }
 
-    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> SessionStep {
         let waker = serving.service.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
@@ -80,33 +80,33 @@ impl<T: Socket> Http1Session<T> {
                     give_body(wire, to_bad_head);
                 }
                 self.abandon(serving);
-                return Next::Close;
+                return SessionStep::Close;
             }
             let answered = self.begin(wire, serving) || self.advance(wire, serving, &mut context);
             if !answered && !serving.service.flag.take() {
                 if self.exchange.is_none() {
                     self.timeouts.note(wire, serving.now.mono_ns);
                 }
-                return Next::Wait;
+                return SessionStep::Wait;
             }
         }
         wire.set_hungry();
-        Next::Wait
+        SessionStep::Wait
     }
 
     /// Looks at the clock.
-    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> SessionStep {
         if let Some(exchange) = &mut self.exchange {
             if let Some(fault) = serving.overdue(exchange.terms, exchange.started_ns, &mut exchange.state) {
                 self.answer(wire, serving, Err(fault));
                 self.http.graceful_shutdown();
-                return Next::Again;
+                return SessionStep::Again;
             }
-            return Next::Wait;
+            return SessionStep::Wait;
         }
         let options = &serving.service.options;
         let is_spent = self.timeouts.is_spent(serving.now.mono_ns, options.header_timeout, options.idle_timeout);
-        if is_spent { Next::TimedOut } else { Next::Wait }
+        if is_spent { SessionStep::TimedOut } else { SessionStep::Wait }
     }
 
     /// Says how fast its body comes, if it is not whole.
@@ -115,19 +115,19 @@ impl<T: Socket> Http1Session<T> {
     }
 
     /// Ends that body, and with it the connection.
-    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+    pub(super) fn give_way<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> SessionStep {
         self.answer(wire, serving, Err(RequestFault::NoBudget));
         self.http.graceful_shutdown();
-        Next::Again
+        SessionStep::Again
     }
 
     /// Finishes the request in hand and takes no other.
-    pub(super) fn stop(&mut self) -> Next {
+    pub(super) fn stop(&mut self) -> SessionStep {
         if self.is_idle() {
-            return Next::Close;
+            return SessionStep::Close;
         }
         self.http.graceful_shutdown();
-        Next::Again
+        SessionStep::Again
     }
 
     /// Whether no request is begun.

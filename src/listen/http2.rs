@@ -27,7 +27,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::answer::{BodyFormat, GRPC, RequestFault, RequestOutcome, over_http, trailers_only};
-use super::connections::Next;
+use super::connections::SessionStep;
 use super::head::{BodyTerms, Protocol, read_head};
 use super::intake::Intake;
 use super::service::{RequestBody, Serving};
@@ -83,14 +83,14 @@ impl<T: Socket> Http2Session<T> {
         }
     }
 
-    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+    pub(super) fn drive<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> SessionStep {
         let waker = serving.service.flag.waker();
         let mut context = Context::from_waker(&waker);
         for _ in 0..limits::SESSION_ROUNDS_MAX {
             serving.service.flag.take();
             serving.service.is_unfinished = false;
             match self.round(&mut context, serving) {
-                Next::Wait => {}
+                SessionStep::Wait => {}
                 next => return next,
             }
             if serving.service.is_unfinished {
@@ -99,23 +99,23 @@ impl<T: Socket> Http2Session<T> {
             if let Some(flood) = wire.flood() {
                 serving.service.stats.connections.floods[flood as usize] += 1;
                 self.calm(&mut context, serving);
-                return Next::Close;
+                return SessionStep::Close;
             }
             if !serving.service.flag.take() {
-                return Next::Wait;
+                return SessionStep::Wait;
             }
         }
         wire.set_hungry();
-        Next::Wait
+        SessionStep::Wait
     }
 
     /// Looks at the clock.
-    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> Next {
+    pub(super) fn on_timer<I: Intake>(&mut self, wire: &Wire<T>, serving: &mut Serving<'_, I>) -> SessionStep {
         let now_ns = serving.now.mono_ns;
         let past = |since_ns: u64, limit: Duration| now_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
         let header_timeout = serving.service.options.header_timeout;
         let State::Open(connection) = &mut self.state else {
-            return if past(self.started_ns, header_timeout) { Next::TimedOut } else { Next::Wait };
+            return if past(self.started_ns, header_timeout) { SessionStep::TimedOut } else { SessionStep::Wait };
         };
         // the frame of a body is under that body's time, as long as somebody waits for it
         let is_quiet = self.calls.is_empty() && self.goaway_at_ns.is_none();
@@ -123,20 +123,20 @@ impl<T: Socket> Http2Session<T> {
         if is_half || wire.headers_since_ns().is_some_and(|since_ns| past(since_ns, header_timeout)) {
             let waker = serving.service.flag.waker();
             self.calm(&mut Context::from_waker(&waker), serving);
-            return Next::TimedOut;
+            return SessionStep::TimedOut;
         }
         if self.goaway_at_ns.is_some_and(|at_ns| past(at_ns, limits::LINGER)) && self.calls.is_empty() {
-            return Next::TimedOut;
+            return SessionStep::TimedOut;
         }
         if is_quiet {
             if past(self.idle_since_ns, serving.service.options.idle_timeout) {
                 connection.graceful_shutdown();
                 self.goaway_at_ns = Some(now_ns);
-                return Next::Again;
+                return SessionStep::Again;
             }
-            return Next::Wait;
+            return SessionStep::Wait;
         }
-        let mut next = Next::Wait;
+        let mut next = SessionStep::Wait;
         let (mut is_slow, mut is_heedless) = (false, false);
         let mut index = 0;
         while index < self.calls.len() {
@@ -150,14 +150,14 @@ impl<T: Socket> Http2Session<T> {
                         is_heedless |= self.goaway_at_ns.is_some_and(is_late);
                     }
                     finish(call, Err(fault), serving);
-                    next = Next::Again;
+                    next = SessionStep::Again;
                 }
                 None => index += 1,
             }
         }
         if is_heedless {
             // it was told to close, and began further calls that are slow
-            return Next::TimedOut;
+            return SessionStep::TimedOut;
         }
         if is_slow {
             connection.graceful_shutdown();
@@ -173,12 +173,12 @@ impl<T: Socket> Http2Session<T> {
     }
 
     /// Ends the slowest of them.
-    pub(super) fn give_way<I: Intake>(&mut self, serving: &mut Serving<'_, I>) -> Next {
+    pub(super) fn give_way<I: Intake>(&mut self, serving: &mut Serving<'_, I>) -> SessionStep {
         if let Some((_, index)) = self.slowest(serving) {
             finish(self.calls.swap_remove(index), Err(RequestFault::NoBudget), serving);
             self.note_idle(serving.now.mono_ns);
         }
-        Next::Again
+        SessionStep::Again
     }
 
     fn slowest<I: Intake>(&self, serving: &Serving<'_, I>) -> Option<(u64, usize)> {
@@ -187,13 +187,13 @@ impl<T: Socket> Http2Session<T> {
     }
 
     /// GOAWAY; calls in hand are finished.
-    pub(super) fn stop(&mut self, now_ns: u64) -> Next {
+    pub(super) fn stop(&mut self, now_ns: u64) -> SessionStep {
         match &mut self.state {
-            State::Shaking(_) => Next::Close,
+            State::Shaking(_) => SessionStep::Close,
             State::Open(connection) => {
                 connection.graceful_shutdown();
                 self.goaway_at_ns.get_or_insert(now_ns);
-                Next::Again
+                SessionStep::Again
             }
         }
     }
@@ -215,18 +215,18 @@ impl<T: Socket> Http2Session<T> {
     }
 
     /// Reads all frames there are, takes new calls, and looks at every call once.
-    fn round<I: Intake>(&mut self, context: &mut Context<'_>, serving: &mut Serving<'_, I>) -> Next {
+    fn round<I: Intake>(&mut self, context: &mut Context<'_>, serving: &mut Serving<'_, I>) -> SessionStep {
         if let State::Shaking(handshake) = &mut self.state {
             match std::pin::Pin::new(handshake).poll(context) {
-                Poll::Pending => return Next::Wait,
+                Poll::Pending => return SessionStep::Wait,
                 Poll::Ready(Ok(connection)) => self.state = State::Open(connection),
                 Poll::Ready(Err(_)) => {
                     serving.service.stats.protocol_errors += 1;
-                    return Next::Close;
+                    return SessionStep::Close;
                 }
             }
         }
-        let State::Open(connection) = &mut self.state else { return Next::Wait };
+        let State::Open(connection) = &mut self.state else { return SessionStep::Wait };
         let had = self.calls.len();
         loop {
             match connection.poll_accept(context) {
@@ -247,7 +247,7 @@ impl<T: Socket> Http2Session<T> {
                         serving.service.stats.protocol_errors += 1;
                     }
                     self.abandon(serving);
-                    return Next::Close;
+                    return SessionStep::Close;
                 }
             }
         }
@@ -263,7 +263,7 @@ impl<T: Socket> Http2Session<T> {
         if had > 0 {
             self.note_idle(serving.now.mono_ns);
         }
-        Next::Wait
+        SessionStep::Wait
     }
 
     fn note_idle(&mut self, now_ns: u64) {

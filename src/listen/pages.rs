@@ -26,7 +26,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::answer::{TEXT, page_to_bad_head};
-use super::connections::{Connections, Next, Session};
+use super::connections::{Connections, Session, SessionStep};
 use super::stats::ConnectionStats;
 use super::timeouts::Timeouts;
 use crate::clock::Now;
@@ -197,7 +197,7 @@ impl<T: Socket> PageSession<T> {
 }
 
 impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
-    fn drive(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> Next {
+    fn drive(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> SessionStep {
         let now_ns = turn.now.mono_ns;
         let (http, timeouts) =
             self.open.get_or_insert_with(|| (Http1::new(Rc::clone(wire)), Timeouts::new(self.begun_ns)));
@@ -209,7 +209,7 @@ impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
                 if end.is_err_and(|fault| fault.is_parse()) {
                     give_body(wire, page_to_bad_head);
                 }
-                return Next::Close;
+                return SessionStep::Close;
             }
             if let Some(request) = http.take_request() {
                 timeouts.on_request();
@@ -219,33 +219,33 @@ impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
                 timeouts.on_answer(wire, now_ns);
             } else if !turn.flag.take() {
                 timeouts.note(wire, now_ns);
-                return Next::Wait;
+                return SessionStep::Wait;
             }
         }
         wire.set_hungry();
-        Next::Wait
+        SessionStep::Wait
     }
 
-    fn on_timer(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> Next {
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> SessionStep {
         // a page under way is not idle: a reader that takes nothing has `limits::WRITE_STALL_TIMEOUT`
         if Rc::strong_count(&self.sending) > 1 || wire.is_write_blocked() {
-            return Next::Wait;
+            return SessionStep::Wait;
         }
         let Options { header_timeout, idle_timeout, .. } = *turn.options;
         let is_spent = match &self.open {
             Some((_, timeouts)) => timeouts.is_spent(turn.now.mono_ns, header_timeout, idle_timeout),
             None => Timeouts::new(self.begun_ns).is_spent(turn.now.mono_ns, header_timeout, idle_timeout),
         };
-        if is_spent { Next::TimedOut } else { Next::Wait }
+        if is_spent { SessionStep::TimedOut } else { SessionStep::Wait }
     }
 
-    fn stop(&mut self, _: &mut PageTurn<'_, P>) -> Next {
+    fn stop(&mut self, _: &mut PageTurn<'_, P>) -> SessionStep {
         match &mut self.open {
             Some((http, _)) => {
                 http.graceful_shutdown();
-                Next::Again
+                SessionStep::Again
             }
-            None => Next::Close,
+            None => SessionStep::Close,
         }
     }
 

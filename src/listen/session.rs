@@ -5,7 +5,7 @@
 use crate::limits;
 use std::rc::Rc;
 
-use super::connections::{InFlight, Next, Session};
+use super::connections::{InFlight, Session, SessionStep};
 use super::intake::Intake;
 use super::service::Serving;
 use super::{http1, http2};
@@ -28,17 +28,17 @@ impl<T: Socket> OtlpSession<T> {
 }
 
 impl<I: Intake, T: Socket> Session<Serving<'_, I>, T> for OtlpSession<T> {
-    fn drive(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> Next {
+    fn drive(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> SessionStep {
         let now_ns = serving.now.mono_ns;
         serving.peer = wire.peer();
         if let OtlpSession::Sniffing { first_byte_ns, .. } = self {
             match wire.sniff() {
-                Sniffed::Nothing => return Next::Wait,
+                Sniffed::Nothing => return SessionStep::Wait,
                 Sniffed::Unclear => {
                     first_byte_ns.get_or_insert(now_ns);
-                    return Next::Wait;
+                    return SessionStep::Wait;
                 }
-                Sniffed::Closed => return Next::Close,
+                Sniffed::Closed => return SessionStep::Close,
                 Sniffed::Http1 => {
                     *self = OtlpSession::Http1(Box::new(http1::Http1Session::new(Rc::clone(wire), now_ns)))
                 }
@@ -48,13 +48,13 @@ impl<I: Intake, T: Socket> Session<Serving<'_, I>, T> for OtlpSession<T> {
             }
         }
         match self {
-            OtlpSession::Sniffing { .. } => Next::Wait,
+            OtlpSession::Sniffing { .. } => SessionStep::Wait,
             OtlpSession::Http1(session) => session.drive(wire, serving),
             OtlpSession::Http2(session) => session.drive(wire, serving),
         }
     }
 
-    fn on_timer(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> Next {
+    fn on_timer(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> SessionStep {
         match self {
             OtlpSession::Sniffing { since_ns, first_byte_ns } => {
                 let (since_ns, limit) = match first_byte_ns {
@@ -62,16 +62,16 @@ impl<I: Intake, T: Socket> Session<Serving<'_, I>, T> for OtlpSession<T> {
                     None => (*since_ns, limits::FIRST_BYTE_TIMEOUT),
                 };
                 let late = serving.now.mono_ns.saturating_sub(since_ns) > limit.as_nanos() as u64;
-                if late { Next::TimedOut } else { Next::Wait }
+                if late { SessionStep::TimedOut } else { SessionStep::Wait }
             }
             OtlpSession::Http1(session) => session.on_timer(wire, serving),
             OtlpSession::Http2(session) => session.on_timer(wire, serving),
         }
     }
 
-    fn stop(&mut self, serving: &mut Serving<'_, I>) -> Next {
+    fn stop(&mut self, serving: &mut Serving<'_, I>) -> SessionStep {
         match self {
-            OtlpSession::Sniffing { .. } => Next::Close,
+            OtlpSession::Sniffing { .. } => SessionStep::Close,
             OtlpSession::Http1(session) => session.stop(),
             OtlpSession::Http2(session) => session.stop(serving.now.mono_ns),
         }
@@ -96,11 +96,11 @@ impl<I: Intake, T: Socket> Session<Serving<'_, I>, T> for OtlpSession<T> {
         }
     }
 
-    fn give_way(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> Next {
+    fn give_way(&mut self, wire: &Rc<Wire<T>>, serving: &mut Serving<'_, I>) -> SessionStep {
         match self {
-            OtlpSession::Sniffing { .. } => Next::Wait,
+            OtlpSession::Sniffing { .. } => SessionStep::Wait,
             // those ended before may have been enough
-            _ if !serving.gives_way(wire.peer()) => Next::Wait,
+            _ if !serving.gives_way(wire.peer()) => SessionStep::Wait,
             OtlpSession::Http1(session) => session.give_way(wire, serving),
             OtlpSession::Http2(session) => session.give_way(serving),
         }

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 pub(super) struct Otlp(pub(super) Limits);
 
 impl Encoding for Otlp {
+    const NUMBER: u8 = 0;
     type Fault = Fault;
 
     fn attributes(
@@ -48,6 +49,13 @@ impl Encoding for Otlp {
 
     fn description<'a>(&self, text: &'a [u8]) -> &'a str {
         cut::head_of(text, DESCRIPTION_BYTES_MAX)
+    }
+}
+
+impl Otlp {
+    /// A resource or a scope of OTLP.
+    pub(super) const fn envelope<'a>(bytes: &'a [u8], schema_url: &'a [u8], is_cut: bool) -> EnvelopeKey<'a> {
+        EnvelopeKey { encoding: Otlp::NUMBER, bytes, schema_url, is_cut }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows how far a long head was read; does not know what is found by it.
 
+use super::encoding::Otlp;
 use super::position::HeadPlace;
 use super::stage::{Long, Stage};
 use crate::otlp::cut::{Cutter, Root};
@@ -26,7 +27,7 @@ pub(super) fn head_of<'a>(
     if stage.longs[level].is_none() {
         head = request::head(message, arena)?.map(|head| {
             let Head { bytes, schema_url, is_cut } = head;
-            EnvelopeKey { bytes, schema_url, is_cut }
+            Otlp::envelope(bytes, schema_url, is_cut)
         });
         *place = head.as_ref().and_then(|head| HeadPlace::of(head, message));
     }
@@ -51,11 +52,7 @@ fn long_head<'a>(
         return Ok(None);
     }
     let Some(Long::Read(cut)) = &stage.longs[level] else { return Ok(None) };
-    Ok(Some(EnvelopeKey {
-        bytes: arena.alloc_slice_copy(&cut.bytes),
-        schema_url: arena.alloc_slice_copy(&cut.schema_url),
-        is_cut: cut.is_cut,
-    }))
+    Ok(Some(Otlp::envelope(arena.alloc_slice_copy(&cut.bytes), arena.alloc_slice_copy(&cut.schema_url), cut.is_cut)))
 }
 
 /// Reads on in what is long; whether it is at its end.

@@ -5,6 +5,7 @@
 //! Invariant: a place is made of bytes within the messages that enclose it, so it holds for the same body only, and says
 //! nothing of contexts or routes: those may have gone when the walk goes on. What it keeps of them are hints.
 
+use super::encoding::Otlp;
 use crate::otlp::request::DataHead;
 use crate::resolve::{EnvelopeKey, NONE};
 
@@ -95,6 +96,6 @@ impl HeadPlace {
 
     pub(super) fn head(self, message: &[u8]) -> EnvelopeKey<'_> {
         let [bytes, schema_url] = self.0.map(|(from, length)| &message[from..from + length]);
-        EnvelopeKey { bytes, schema_url, is_cut: false }
+        Otlp::envelope(bytes, schema_url, false)
     }
 }

@@ -36,12 +36,15 @@ pub(super) struct Envelope {
     /// Its first child last time.
     first: u32,
     children: u32,
+    encoding: u8,
     live: bool,
 }
 
 /// A resource or a scope as its front end has it: bytes by which it is found again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EnvelopeKey<'a> {
+    /// Number of the encoding (`Encoding::NUMBER`): equal bytes of two mean two things.
+    pub encoding: u8,
     /// Its message.
     pub bytes: &'a [u8],
     /// Its schema URL.
@@ -214,8 +217,13 @@ impl MetricStream {
 }
 
 fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &EnvelopeKey<'_>) -> bool {
-    all.get(id as usize)
-        .is_some_and(|e| e.live && e.parent == parent && *e.bytes == *head.bytes && *e.schema_url == *head.schema_url)
+    all.get(id as usize).is_some_and(|e| {
+        e.live
+            && e.encoding == head.encoding
+            && e.parent == parent
+            && *e.bytes == *head.bytes
+            && *e.schema_url == *head.schema_url
+    })
 }
 
 /// A table that is mostly empty becomes smaller.
@@ -255,7 +263,7 @@ impl Contexts {
     }
 
     fn head_hash(&self, parent: u32, head: &EnvelopeKey<'_>) -> u64 {
-        self.state.hash_one((parent, head.bytes, head.schema_url))
+        self.state.hash_one((parent, head.encoding, head.bytes, head.schema_url))
     }
 
     fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u64 {
@@ -353,6 +361,7 @@ impl Contexts {
             next: NONE,
             first: NONE,
             children: 0,
+            encoding: head.encoding,
             live: true,
         };
         let id = places::put(all, free, new);

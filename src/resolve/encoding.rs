@@ -7,8 +7,13 @@ use crate::identity::attributes::{Bad, Normalised};
 use crate::model::{Kind, Reject};
 use std::borrow::Cow;
 
+/// The number of what the resolver itself makes up.
+pub(super) const OWN: u8 = u8::MAX;
+
 /// A front end's encoding of attributes and texts. Bytes that were read once and are equal mean the same.
 pub(crate) trait Encoding {
+    /// Tells it from others whose bytes one resolver has; `OWN` is none of a front end.
+    const NUMBER: u8;
     /// What is wrong with bytes that are no message of it.
     type Fault: std::fmt::Debug;
 

@@ -14,7 +14,7 @@
 
 use super::birthplace::Birthplace;
 use super::contexts::{About, Contexts, EnvelopeKey, StreamKey};
-use super::encoding::Encoding;
+use super::encoding::{Encoding, OWN};
 use super::links::refusal;
 use super::making::{Making, text};
 use super::routes::NONE;
@@ -34,13 +34,15 @@ fn can_overflow(reason: Reject, kind: Kind, temporality: Temporality) -> bool {
 
 /// The resource of overflow groups: `service.name` = `catchment.overflow`.
 const RESOURCE: EnvelopeKey<'static> = EnvelopeKey {
+    encoding: OWN,
     bytes: b"\x0a\x24\x0a\x0cservice.name\x12\x14\x0a\x12catchment.overflow",
     schema_url: &[],
     is_cut: false,
 };
 
 /// The scope of overflow groups: its name is `catchment`.
-const SCOPE: EnvelopeKey<'static> = EnvelopeKey { bytes: b"\x0a\x09catchment", schema_url: &[], is_cut: false };
+const SCOPE: EnvelopeKey<'static> =
+    EnvelopeKey { encoding: OWN, bytes: b"\x0a\x09catchment", schema_url: &[], is_cut: false };
 
 /// The group of a metric that keeps its name.
 const fn named<'a>(key: &StreamKey<'a>) -> StreamKey<'a> {

@@ -21,6 +21,7 @@ struct Text {
 }
 
 impl Encoding for Text {
+    const NUMBER: u8 = 7;
     type Fault = &'static str;
 
     fn attributes(
@@ -63,7 +64,8 @@ impl Encoding for Text {
     }
 }
 
-const NOBODY: EnvelopeKey<'static> = EnvelopeKey { bytes: b"host", schema_url: b"", is_cut: false };
+const NOBODY: EnvelopeKey<'static> =
+    EnvelopeKey { encoding: Text::NUMBER, bytes: b"host", schema_url: b"", is_cut: false };
 const REQUESTS: StreamKey<'static> = StreamKey {
     name: b"requests",
     unit: b"1",
@@ -159,6 +161,17 @@ fn a_route_whose_cell_died_gets_a_live_one_and_its_attributes_are_read_once_more
     assert_eq!(rig.text.reads.get(), reads + 1);
     assert_ne!(line, before[0]);
     assert_eq!(routes.iter().map(|route| rig.resolver.cell(*route)).collect::<Vec<_>>(), [line, before[1]]);
+}
+
+#[test]
+fn bytes_of_another_encoding_are_another_resource() {
+    let mut rig = Rig::new();
+    rig.born(&["a=1"]);
+    let resource = rig.resolver.resource(NONE, &NOBODY);
+    assert!(resource.is_some());
+    let other = EnvelopeKey { encoding: Text::NUMBER + 1, ..NOBODY };
+    assert_eq!(rig.resolver.resource(NONE, &other), None);
+    assert_eq!(rig.resolver.scope(resource.unwrap(), NONE, &other), None);
 }
 
 /// The order of the last export is what is expected of the next, and a route that left its place is found behind it.

@@ -1,7 +1,7 @@
 //! The points in open banks, counted in the cells: what the ledger's `open` must be when nothing moves.
 //!
 //! Knows the index, cells and the board; does not know who asks. In slices, so that the thread that counts can do something
-//! else between two. A shard that switches banks meanwhile makes the count begin anew, at most
+//! else between two. A shard that switches banks meanwhile makes the count begin again, at most
 //! `limits::COUNT_RESTARTS_MAX` times; then there is none.
 
 use super::shared::ProcessState;

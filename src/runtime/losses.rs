@@ -41,7 +41,7 @@ const CHANGED: [(Cause, &str, &str); 5] = [
     ),
     (
         Cause::CountOverflow,
-        "counts of histograms would leave 64 bits: they were left out, or their total began anew",
+        "counts of histograms would leave 64 bits: they were left out, or their total began again",
         "fix the source: no one counts that far",
     ),
 ];

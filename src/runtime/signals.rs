@@ -3,7 +3,7 @@
 //! ```text
 //!   SIGTERM, SIGINT ─► a byte to the control thread, which ends the process in order
 //!                   └► a timer: what has not ended by then is ended with what is known, exit code 1
-//!   SIGHUP ─► every `file:` destination is opened anew
+//!   SIGHUP ─► every `file:` destination is opened again
 //!   SIGUSR1, SIGUSR2 ─► nothing but a line in the log
 //! ```
 //!
@@ -59,11 +59,11 @@ pub(super) fn follow(
             match signal {
                 SIGHUP => {
                     sender.reopen_files();
-                    tracing::info!("SIGHUP: file: destinations are opened anew; nothing else is read again");
+                    tracing::info!("SIGHUP: file: destinations are opened again; nothing else is read again");
                     continue;
                 }
                 SIGUSR1 | SIGUSR2 => {
-                    tracing::info!(signal, "this signal means nothing here: SIGTERM ends, SIGHUP opens files anew");
+                    tracing::info!(signal, "this signal means nothing here: SIGTERM ends, SIGHUP opens files again");
                     continue;
                 }
                 _ => {}

@@ -12,12 +12,14 @@ use super::doubts;
 use super::machine;
 use super::margin::Margin;
 use super::memory;
+use super::memory::Memory;
 use super::outlet;
 use super::shard;
 use super::shard_thread;
 use super::shared::ProcessState;
 use super::signals;
 use crate::capture;
+use crate::clock::Now;
 use crate::config::{Pin, Plan};
 use crate::deliver;
 use crate::files;
@@ -69,47 +71,13 @@ fn usage(problem: Problem) -> Failed {
 fn start(mut plan: Plan) -> Result<u8, Failed> {
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
-    let few = descriptors::settle(&mut plan, descriptors::raise()).map_err(usage)?;
-    let there = machine::available(Path::new("/"));
-    doubts::say(&plan, &there);
-    let limit = plan.memory_limit.unwrap_or(there.share());
-    let auto = plan.memory_limit.is_none();
-    let (memory, shrunk) = memory::settle(&mut plan, limit, auto).map_err(usage)?;
-    allocator::give_back_after(if memory.limit <= GIVE_BACK_AT_ONCE_BYTES { 0 } else { GIVE_BACK_AFTER_MS });
-    let shrunk = match plan.memory_limit {
-        _ if shrunk.is_empty() => None,
-        Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),
-        None => Some(format!("to fit {} ({} MiB): {}", there.source, there.bytes / MIB, shrunk.join(", "))),
-    };
-    let shrunk: Vec<String> = few.into_iter().chain(shrunk).collect();
+    let (memory, shrunk) = budget(&mut plan)?;
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
 
-    let (mut writers, mut slabs) = (Vec::new(), Vec::new());
-    for _ in 0..plan.shards {
-        let (writer, slab) = SlabWriter::new();
-        writers.push(writer);
-        slabs.push(slab);
-    }
-    let options =
-        registry::Options { series_limit: plan.series_limit, group_limit: GROUPS_MAX, memory_limit: memory.series };
-    let binds = PEER_WANTS_FOR.as_nanos().div_ceil(plan.interval.as_nanos().max(1));
-    let shares = Shares { share: plan.peer_share, binds: u32::try_from(binds).unwrap_or(u32::MAX).max(2) };
-    let registry = Arc::new(Registry::new(options, slabs).share_by(shares));
-
+    let (registry, writers) = registry(&plan, &memory);
     let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
-    let seed = registry.state().hash_one(started.wall_ns);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // lives as long as the process; another at every start
-    let id = RandomState::new().hash_one((started.wall_ns, std::process::id()));
-    let hops: &'static Hops = Box::leak(Box::new(Hops::new(id, plan.interval)));
-    let delivery_options = deliver::Options {
-        hops: Some(hops),
-        cores_are_shared: plan.shards >= cores,
-        in_flight: memory.in_flight,
-        ..deliver::Options::new(&clock::SYSTEM, seed)
-    };
-    let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
+    let (hops, sender, delivery) = delivery(&plan, &memory, &registry, started)?;
 
     let mut polls = Vec::new();
     let mut wakers = Vec::new();
@@ -133,17 +101,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     };
     let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
     let cores = pins(&plan)?;
-    let (recorder, tap) = match &plan.capture {
-        Some((path, limit)) => {
-            let told = |error| {
-                let flaw = Flaw::new(files::unwritten(path, &error));
-                usage(Problem::new("capture", path.display().to_string(), flaw))
-            };
-            let (recorder, tap) = capture::Recorder::start(path, *limit).map_err(told)?;
-            (Some(recorder), Some(tap))
-        }
-        None => (None, None),
-    };
+    let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();
     let mut readings = Vec::new();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
@@ -202,6 +160,70 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         Some(Err(_)) if code == crate::SUCCESS => Ok(crate::FAILURE),
         _ => Ok(code),
     }
+}
+
+/// Lowers what was not asked for to what the machine has. Returns the memory, and words for the banner.
+fn budget(plan: &mut Plan) -> Result<(Memory, Vec<String>), Failed> {
+    let few = descriptors::settle(plan, descriptors::raise()).map_err(usage)?;
+    let there = machine::available(Path::new("/"));
+    doubts::say(plan, &there);
+    let limit = plan.memory_limit.unwrap_or(there.share());
+    let auto = plan.memory_limit.is_none();
+    let (memory, shrunk) = memory::settle(plan, limit, auto).map_err(usage)?;
+    allocator::give_back_after(if memory.limit <= GIVE_BACK_AT_ONCE_BYTES { 0 } else { GIVE_BACK_AFTER_MS });
+    let shrunk = match plan.memory_limit {
+        _ if shrunk.is_empty() => None,
+        Some(_) => Some(format!("to fit --memory-limit: {}", shrunk.join(", "))),
+        None => Some(format!("to fit {} ({} MiB): {}", there.source, there.bytes / MIB, shrunk.join(", "))),
+    };
+    Ok((memory, few.into_iter().chain(shrunk).collect()))
+}
+
+/// Who exists: nobody yet. One writer of cells for each shard.
+fn registry(plan: &Plan, memory: &Memory) -> (Arc<Registry>, Vec<SlabWriter>) {
+    let (mut writers, mut slabs) = (Vec::new(), Vec::new());
+    for _ in 0..plan.shards {
+        let (writer, slab) = SlabWriter::new();
+        writers.push(writer);
+        slabs.push(slab);
+    }
+    let options =
+        registry::Options { series_limit: plan.series_limit, group_limit: GROUPS_MAX, memory_limit: memory.series };
+    let binds = PEER_WANTS_FOR.as_nanos().div_ceil(plan.interval.as_nanos().max(1));
+    let shares = Shares { share: plan.peer_share, binds: u32::try_from(binds).unwrap_or(u32::MAX).max(2) };
+    (Arc::new(Registry::new(options, slabs).share_by(shares)), writers)
+}
+
+/// Queues and destinations, and what names this process to those that it sends to.
+fn delivery(
+    plan: &Plan,
+    memory: &Memory,
+    registry: &Registry,
+    started: Now,
+) -> Result<(&'static Hops, deliver::Sender, deliver::Handle), Failed> {
+    let seed = registry.state().hash_one(started.wall_ns);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // lives as long as the process; another at every start
+    let id = RandomState::new().hash_one((started.wall_ns, std::process::id()));
+    let hops: &'static Hops = Box::leak(Box::new(Hops::new(id, plan.interval)));
+    let delivery_options = deliver::Options {
+        hops: Some(hops),
+        cores_are_shared: plan.shards >= cores,
+        in_flight: memory.in_flight,
+        ..deliver::Options::new(&clock::SYSTEM, seed)
+    };
+    let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
+    Ok((hops, sender, delivery))
+}
+
+/// The recorder of requests, if there is one, and what shards hand them to.
+fn record(plan: &Plan) -> Result<(Option<capture::Recorder>, Option<capture::Tap>), Failed> {
+    let Some((path, limit)) = &plan.capture else { return Ok((None, None)) };
+    let (recorder, tap) = capture::Recorder::start(path, *limit).map_err(|error| {
+        let flaw = Flaw::new(files::unwritten(path, &error));
+        usage(Problem::new("capture", path.display().to_string(), flaw))
+    })?;
+    Ok((Some(recorder), Some(tap)))
 }
 
 /// The core of each shard; empty when shards are not pinned.

@@ -1,22 +1,26 @@
-//! The end of a series (M7): when points without a recorded value are all that is new.
+//! The end of a series (M7): when a point without a recorded value ends it.
 //!
 //! Knows marks and series; does not know how a point without a value is written.
 //!
-//! Rules, by kind of stream:
-//! - *Gauge, summary*: the newest point wins, whole. Has it no value, the series ends; at equal times the value wins, on
-//!   whatever cores and in whatever order the two of an interval came.
-//! - *Cumulative*: likewise, but values of the interval that came before the mark count and leave, and the mark behind
-//!   them as a second point.
-//! - Between intervals there is no such tie: an end that was cut stands, and only a value of a later time revives the
-//!   series. A core and a series keep one newest time, and not of what kind of point it was.
-//! - *Delta*: values add up whatever their times, from any number of writers; so the series ends only if no point of
-//!   the interval, on any core, had a value. A value of a cumulative stream of the same series keeps it alive likewise.
-//! - A series that never had a value does not end. One that ended stays as it is, and shows nothing, until a value
-//!   comes: then it goes on from the total it had, with the start it had.
+//! A point without a recorded value says that its source has nothing to report any more. What that does depends on the
+//! kind of stream:
+//! - *Gauge, summary*: the newest point wins, whole. If it has no value, the series ends. Of two points of the same time
+//!   the one with a value wins, whichever core took it and whichever came first in the interval.
+//! - *Cumulative*: the same, but values of the interval that are older than the mark count and leave. The mark leaves
+//!   behind them, as a second point.
+//! - *Delta*: values add up, whatever their times, and there may be any number of writers. So the series ends only if no
+//!   point of the interval had a value, on any core. A value of a cumulative stream of the same series keeps it alive,
+//!   too.
 //!
-//! The end leaves once for each destination: times, attributes and the flag, with the bounds (or quantiles) the series
-//! had and zeros in them, so that receivers that spread a histogram over several series find them all. Scrapes show
-//! ended series no more.
+//! Ties are settled within an interval only. Once a cut has ended a series, only a value of a later time revives it: cores
+//! and series keep one newest time, and not whether that point had a value.
+//!
+//! A series that never had a value does not end. One that ended shows nothing until a value comes; then it goes on from
+//! the total and the start that it had.
+//!
+//! The end leaves once for each destination: times, attributes and the flag, with the bounds (or quantiles) that the
+//! series had and zeros in them. A receiver that spreads a histogram over several series needs these to find them all.
+//! Scrapes no longer show a series that ended.
 
 use super::interval::Interval;
 use super::point::StagedPoint;
@@ -34,7 +38,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// A core's newest point, of this time, has no value.
+    /// The newest point of a core has this time and no value.
     pub(super) fn at(&mut self, time: u64) {
         self.time = self.time.max(time);
     }

@@ -1,8 +1,13 @@
 //! Histograms at a cut: the closed banks of a series become its value, for both kinds alike.
 //!
-//! Knows which regions are added when (conformance M8 to M24, and the chain in `chain`); what adding is for a kind of
-//! histogram lies behind `Arithmetic`. A step of one core that would take a count past 64 bits is left out, and a total
-//! that would pass them begins anew at the cut before, with the step; both are counted (`CountOverflow`). No allocation for a series in steady state: memory for one of each kind is kept.
+//! Knows which regions are added when (conformance M8 to M24, and `chain`); what adding means for a kind of histogram
+//! lies behind `Arithmetic`.
+//!
+//! Counts that do not fit 64 bits are counted (`CountOverflow`). If a step of one core would take the sum of steps past
+//! them, it is left out. If a step would take the total past them, the total starts again at the cut before, with that
+//! step alone.
+//!
+//! No allocation for a series in steady state: memory for one of each kind is kept.
 
 use super::chain::{CoreSpan, Stands, put_chain, settle, stands};
 use super::ended::{Mark, ended};
@@ -35,7 +40,7 @@ trait Arithmetic {
     fn add_difference(&mut self) -> bool;
     /// The total is that region.
     fn total_is(&mut self, region: &[AtomicU64]);
-    /// The total is that region, or nothing, and the step; the step alone, and `true`, where they do not fit together.
+    /// The total is that region, or nothing, and the step; the step alone, and `true`, if the sum does not fit.
     fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool;
     /// Writes the total.
     fn put_total(&self, into: &mut impl Words);
@@ -267,7 +272,7 @@ fn value_of(
     point
 }
 
-/// So many steps were left out, or totals begun anew.
+/// So many steps were left out, or totals started again.
 #[inline]
 fn leave_out(merging: Merging<'_>, series: &Series, steps: u64, tally: &mut Tally) {
     if steps > 0 {

@@ -146,7 +146,7 @@ impl Tree {
         &self.groups[place as usize]
     }
 
-    /// Places of the groups of a scope; nothing if the resource, or its scope, is the last one's next.
+    /// Places of the groups of a scope. `None`: there is no such resource; `Some(None)`: it has no such scope.
     pub(super) fn scope(&self, resource: usize, scope: usize) -> Option<Option<&[u32]>> {
         let scopes = &self.resources.get(resource)?.scopes;
         Some(scopes.get(scope).map(|scope| &*scope.groups))

@@ -475,7 +475,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
     ("Options", "every room has its own"),
     ("Stats", "every room has its own"),
     ("Folded", "what the fold of a shape gives, each shape's own, said with its file"),
-    ("Region", "how a kind of points lies in words, each kind's own, said with its file: `explicit::Region`"),
 ];
 
 /// Names that still stand for several types: each but one of them wants a name of its own.

@@ -3,6 +3,7 @@
 //! Knows paths; does not know what is written, nor which flag asked for it.
 //! Invariant: only a regular file is ever replaced or removed: a device, a pipe or a link is somebody else's.
 
+use crate::disk::{Disk, SYSTEM, write_all};
 use std::fs::{self, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -71,13 +72,19 @@ pub(crate) fn writable(path: &Path) -> Result<()> {
 
 /// Writes a file whole or not at all, where there is none or a regular one.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = part(path);
     regular(path)?;
-    regular(&part)?;
-    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    regular(&part(path))?;
+    replace_on(&SYSTEM, path, bytes)
+}
+
+/// The same on any disk, whatever stands there.
+fn replace_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = part(path);
+    let made = disk.create(&part).and_then(|mut file| write_all(&mut *file, bytes));
+    let written = made.and_then(|()| disk.rename(&part, path));
     if written.is_err() {
         // what there is of it is of no use, and the error is told already
-        let _ = fs::remove_file(&part);
+        let _ = disk.remove(&part);
     }
     written
 }
@@ -97,4 +104,34 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(made);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::MemoryDisk;
+
+    /// Whatever fails and whenever, there is the old file or the new one, and nothing beside it.
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let (folder, path) = (Path::new("/f"), Path::new("/f/ports"));
+        for failing in 0..=5 {
+            let disk = MemoryDisk::new(1_000);
+            replace_on(&disk, path, b"old").unwrap();
+            disk.set_piece(2);
+            // its calls are: create, three writes, rename
+            disk.fail(failing, ErrorKind::Other);
+            let is_new = replace_on(&disk, path, b"newer").is_ok();
+            assert_eq!(is_new, failing > 4, "{failing}");
+            if is_new {
+                // the failure is still to come
+                assert!(disk.read(path).is_err());
+            }
+            assert_eq!(disk.list(folder).unwrap(), [path], "{failing}");
+            assert_eq!(disk.read(path).unwrap(), if is_new { &b"newer"[..] } else { b"old" }, "{failing}");
+        }
+        let disk = MemoryDisk::new(4);
+        assert_eq!(replace_on(&disk, path, b"too long").unwrap_err().kind(), ErrorKind::StorageFull);
+        assert!(disk.list(folder).unwrap().is_empty());
+    }
 }

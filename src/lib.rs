@@ -17,7 +17,7 @@
 //! | 3 | identity rows | attribute sets, group keys, what says who a series is; what a cut gives of each series, for any format to write |
 //! | 2 | wire aggregate ledger log problem | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people; what is wrong with a setting |
 //! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
-//! | 0 | limits | every bound, in one place |
+//! | 0 | limits disk | every bound, in one place; files of the system, or in memory |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #![warn(missing_docs)]
 // With `--cfg loom` only the rooms that have models, and what they need, are built: cells lie in raw slabs of core's
@@ -41,6 +41,7 @@ pub mod clock;
 #[cfg(not(loom))]
 pub mod config;
 pub mod deliver;
+pub mod disk;
 pub mod examples;
 mod files;
 #[cfg(not(loom))]

@@ -480,7 +480,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 /// Names that still stand for several types: each but one of them wants a name of its own.
 const SHARED_NAMES_LEFT: &[&str] = &[
     "Cursor",
-    "Due",
     "Exemplar",
     "Family",
     "Fault",

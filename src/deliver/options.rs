@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::disk::{Disk, SYSTEM};
 use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, IN_FLIGHT_MAX};
 use crate::net::hops::Hops;
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub in_flight: usize,
     /// Reads both clocks; the room never asks the OS itself.
     pub clock: &'static dyn Clock,
+    /// Where `file:` destinations write.
+    pub disk: &'static dyn Disk,
     /// Seed of the jitter; should differ between processes.
     pub seed: u64,
     /// Every core has a shard: delivery works in short pieces (`pace`).
@@ -38,6 +41,7 @@ impl Options {
             backoff_max: BACKOFF_MAX,
             in_flight: IN_FLIGHT_MAX,
             clock,
+            disk: &SYSTEM,
             seed,
             cores_are_shared: false,
             hops: None,

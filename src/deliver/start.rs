@@ -77,7 +77,7 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
         let port = shared.ports[number].clone();
         let sink = match &destination.target {
             Target::Stdout => Sink::stdout(),
-            Target::File(path) => Sink::file(path),
+            Target::File(path) => Sink::file(path, options.disk),
             Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => {
                 let names = Names::new(endpoint, destination.tls.clone(), &bell)?;
                 network.push((number, destination, names));

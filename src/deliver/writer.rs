@@ -16,10 +16,9 @@
 //!
 //! Source: OpenTelemetry "File Exporter" (JSON lines), opentelemetry-proto OTLP/JSON.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +30,7 @@ use super::options::Options;
 use super::queue::{Encoded, Port, Shared};
 use super::warn::Warner;
 use crate::chance::Chance;
+use crate::disk::{Disk, DiskFile, FileIdentity, SYSTEM};
 use crate::files;
 use crate::otlp::json_out::write_json;
 use crate::problem::{Flaw, Problem};
@@ -46,22 +46,23 @@ const FULL_PIPE_WAIT_NS: u64 = 10_000_000;
 
 /// Where lines go. Both are files without a buffer in between: what `write` says was written has left the process.
 pub(super) struct Sink {
+    disk: &'static dyn Disk,
     /// `None` is standard output.
     path: Option<PathBuf>,
-    open: Option<File>,
-    /// Device and inode of the file that was opened last.
-    identity: Option<(u64, u64)>,
+    open: Option<Box<dyn DiskFile>>,
+    /// Which file was opened last.
+    identity: Option<FileIdentity>,
     /// Monotonic time of the last look at the path.
     looked: u64,
 }
 
 impl Sink {
     pub(super) fn stdout() -> Self {
-        Sink { path: None, open: None, identity: None, looked: 0 }
+        Sink { disk: &SYSTEM, path: None, open: None, identity: None, looked: 0 }
     }
 
-    pub(super) fn file(path: &Path) -> Self {
-        Sink { path: Some(path.to_owned()), open: None, identity: None, looked: 0 }
+    pub(super) fn file(path: &Path, disk: &'static dyn Disk) -> Self {
+        Sink { disk, path: Some(path.to_owned()), open: None, identity: None, looked: 0 }
     }
 
     /// Opens what is not open; whether that is another file than the last one.
@@ -70,10 +71,10 @@ impl Sink {
             return Ok(false);
         }
         let file = match &self.path {
-            Some(path) => open_file(path)?,
-            None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            Some(path) => self.disk.append(path)?,
+            None => Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
         };
-        let identity = identity(&file.metadata()?);
+        let identity = file.identity()?;
         self.open = Some(file);
         Ok(self.identity.replace(identity).is_some_and(|before| before != identity))
     }
@@ -91,8 +92,8 @@ impl Sink {
             return false;
         }
         self.looked = now_ns;
-        match std::fs::metadata(path) {
-            Ok(found) => Some(identity(&found)) != self.identity,
+        match self.disk.identity(path) {
+            Ok(found) => Some(found) != self.identity,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
@@ -101,14 +102,6 @@ impl Sink {
     fn reset(&mut self) {
         self.open = None;
     }
-}
-
-fn identity(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o644).open(path)
 }
 
 /// Opens every `file:` once, as it will be written: what cannot be is found before anything starts. A pipe or a device is not
@@ -123,7 +116,7 @@ pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<Problem>> {
     {
         let opened = match path.metadata() {
             Ok(there) if !there.is_file() && !there.is_dir() => continue,
-            _ => open_file(path),
+            _ => SYSTEM.append(path),
         };
         if let Err(error) = opened {
             let flaw = Flaw::new(files::unwritten(path, &error));
@@ -177,7 +170,7 @@ enum Wait {
 
 /// When a writer's next turn is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum NextTurn {
     Now,
     /// At this time, ns.
     At(u64),
@@ -207,10 +200,10 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let longest = match self.turn() {
-                Due::Now => continue,
-                Due::Never => return,
-                Due::WhenRung => PARK,
-                Due::At(at) => Duration::from_nanos(at.saturating_sub(self.options.clock.mono_ns())),
+                NextTurn::Now => continue,
+                NextTurn::Never => return,
+                NextTurn::WhenRung => PARK,
+                NextTurn::At(at) => Duration::from_nanos(at.saturating_sub(self.options.clock.mono_ns())),
             };
             let now_ns = self.options.clock.mono_ns();
             let stops_in = self.shared.stop_at().map_or(u64::MAX, |at| at.saturating_sub(now_ns));
@@ -219,7 +212,7 @@ impl Writer {
     }
 
     /// Writes at most one line, as far as it goes; blocks only where `write` does.
-    pub(super) fn turn(&mut self) -> Due {
+    pub(super) fn turn(&mut self) -> NextTurn {
         let now_ns = self.options.clock.mono_ns();
         let stop_at = self.shared.stop_at();
         if self.under_way.is_none() {
@@ -231,16 +224,16 @@ impl Writer {
             }
             // what is under way stays queued
             self.port.stats.in_flight.set(0);
-            return Due::Never;
+            return NextTurn::Never;
         }
         let Some(under_way) = &mut self.under_way else {
             let Some(batch) = self.port.store.pop() else {
-                return if stop_at.is_some() { Due::Never } else { Due::WhenRung };
+                return if stop_at.is_some() { NextTurn::Never } else { NextTurn::WhenRung };
             };
             return self.begin(batch, now_ns);
         };
         match under_way.wait {
-            Wait::Retry { until_ns } | Wait::Room { until_ns } if now_ns < until_ns => return Due::At(until_ns),
+            Wait::Retry { until_ns } | Wait::Room { until_ns } if now_ns < until_ns => return NextTurn::At(until_ns),
             Wait::Retry { .. } => {
                 under_way.tries += 1;
                 self.port.stats.retries.add(1);
@@ -274,7 +267,7 @@ impl Writer {
     }
 
     /// Takes a batch on: its line is ready to be written.
-    fn begin(&mut self, batch: Arc<Encoded>, now_ns: u64) -> Due {
+    fn begin(&mut self, batch: Arc<Encoded>, now_ns: u64) -> NextTurn {
         self.port.stats.in_flight.set(1);
         if self.sink.has_moved(now_ns) {
             tracing::info!(destination = %self.port.name, "the file was moved or removed: opened anew");
@@ -295,19 +288,19 @@ impl Writer {
             self.warner.failed(&self.port.name, &text, "this is a bug: report it", now_ns);
             return self.finish(Some((Dropped::Malformed, points)));
         }
-        Due::Now
+        NextTurn::Now
     }
 
     /// The batch has its outcome.
-    fn finish(&mut self, lost: Option<(Dropped, u64)>) -> Due {
+    fn finish(&mut self, lost: Option<(Dropped, u64)>) -> NextTurn {
         let done = self.under_way.take().expect("an outcome belongs to a line");
         self.port.stats.in_flight.set(0);
         self.port.settle(&done.batch, lost);
-        Due::Now
+        NextTurn::Now
     }
 
     /// After an error: the line waits for its next try, or is given up.
-    fn try_again(&mut self, error: &io::Error) -> Due {
+    fn try_again(&mut self, error: &io::Error) -> NextTurn {
         self.failed(error);
         let line = self.under_way.as_ref().expect("an error belongs to a line");
         let (tries, points) = (line.tries, line.batch.points);
@@ -331,10 +324,10 @@ impl Writer {
         self.warner.failed(&self.port.name, &text, remedy, self.options.clock.mono_ns());
     }
 
-    fn wait(&mut self, of: impl FnOnce(u64) -> Wait, wait_ns: u64) -> Due {
+    fn wait(&mut self, of: impl FnOnce(u64) -> Wait, wait_ns: u64) -> NextTurn {
         let until_ns = self.options.clock.mono_ns().saturating_add(wait_ns);
         self.under_way.as_mut().expect("a wait belongs to a line").wait = of(until_ns);
-        Due::At(until_ns)
+        NextTurn::At(until_ns)
     }
 
     /// Writes the line from where it is.
@@ -356,5 +349,64 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::{Bell, Offer, Sender};
+    use super::*;
+    use crate::clock::{Clock as _, ManualClock, Now};
+    use crate::disk::MemoryDisk;
+    use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
+    use std::sync::OnceLock;
+
+    /// On a disk that takes writes in pieces, fails, and is full for a while, lines come out whole and once, in turns that
+    /// wait for nothing.
+    #[test]
+    fn lines_are_whole_on_a_disk_that_is_not() {
+        let path = Path::new("/f/lines");
+        let disk: &'static MemoryDisk = Box::leak(Box::new(MemoryDisk::new(50)));
+        let clock: &'static ManualClock = Box::leak(Box::new(ManualClock::new(Now::at(1), 0)));
+        disk.set_piece(7);
+        let port = Arc::new(Port::new("file".into(), 1 << 20, Bell::Thread(OnceLock::new())));
+        let shared = Shared::new(vec![port.clone()]);
+        let sender = Sender::new(shared.clone());
+        let options = Options::new(clock, 1);
+        let mut writer = Writer::new(port, shared, Sink::file(path, disk), options, Chance::new(1));
+        let flushed = Flushed {
+            plan: PlanNumber::FIRST,
+            epoch: EpochNumber::FIRST,
+            cut: 1,
+            shard: 0,
+            number: 0,
+            tenant: Tenant::DEFAULT,
+            view: Temporality::Delta,
+            boundary_ns: 1,
+        };
+        // a request of one empty resource, whose schema is "x"
+        let batch = || Arc::new(Encoded { bytes: b"\x0a\x03\x1a\x01x".as_slice().into(), points: 1, flushed });
+        const LINE: &str = "{\"resourceMetrics\":[{\"schemaUrl\":\"x\"}]}\n";
+        for _ in 0..3 {
+            assert_eq!(sender.offer(0, batch()), Offer::Queued);
+        }
+        disk.fail(3, io::ErrorKind::Other);
+        let mut waits = 0;
+        for _ in 0..100 {
+            match writer.turn() {
+                NextTurn::Now => {}
+                NextTurn::At(at) => {
+                    waits += 1;
+                    // room is made while it waits the second time
+                    disk.set_room(if waits > 1 { 1_000 } else { 50 });
+                    clock.advance(at - clock.mono_ns());
+                }
+                NextTurn::WhenRung | NextTurn::Never => break,
+            }
+        }
+        assert_eq!(waits, 2, "one error, one full disk");
+        assert_eq!(String::from_utf8(disk.read(path).unwrap()).unwrap(), LINE.repeat(3));
+        let row = sender.ledger(0);
+        assert!(row.balances() && row.delivered == 3, "{row:?}");
     }
 }

@@ -422,15 +422,35 @@ mod tests {
     use crate::deliver::parse_out;
     use clap::Parser;
 
+    #[derive(Parser)]
+    struct Run {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    /// A flag that made no setting would be in force nowhere, and one of another variable would be told of wrongly.
+    #[test]
+    fn every_flag_makes_a_setting_of_its_name_and_has_the_variable_of_it() {
+        let command = <Run as clap::CommandFactory>::command();
+        let mut made = 0;
+        for arg in command.get_arguments() {
+            // how it is logged is known before anything is settled
+            let Some(flag) = arg.get_long().filter(|flag| *flag != "log-format") else { continue };
+            let value = arg.get_possible_values().first().map_or("1".to_owned(), |value| value.get_name().to_owned());
+            let run = Run::try_parse_from(["run", &format!("--{flag}={value}")]).unwrap_or_else(|why| panic!("{why}"));
+            let settings = run.options.settings();
+            assert_eq!(settings.get(flag).map(|setting| setting.text().into_owned()), Some(value), "{flag}");
+            let variable = crate::problem::variable(flag);
+            assert_eq!(arg.get_env().and_then(std::ffi::OsStr::to_str), Some(variable.as_str()), "{flag}");
+            made += 1;
+        }
+        assert!(made > 30, "{made}");
+    }
+
     /// Each flag stands under a heading, has a first line that fits one, and examples can be pasted as they are: they parse,
     /// no line is so long that help would break it, and no shell takes a character in them for its own.
     #[test]
     fn help_is_in_parts_and_its_examples_can_be_pasted() {
-        #[derive(Parser)]
-        struct Run {
-            #[command(flatten)]
-            options: Options,
-        }
         let command = <Run as clap::CommandFactory>::command();
         for arg in command.get_arguments() {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();

@@ -60,7 +60,7 @@ impl Wake for Woken {
 }
 
 /// A batch on its way.
-struct Held {
+struct InFlight {
     batch: Arc<Encoded>,
     /// What is sent now: all of the batch, unless that was too large.
     part: Encoded,
@@ -74,7 +74,7 @@ struct Held {
     stage: Stage,
 }
 
-impl Held {
+impl InFlight {
     /// Points without an outcome.
     fn points(&self) -> u64 {
         self.part.points + self.rest.iter().map(|part| part.points).sum::<u64>()
@@ -121,7 +121,7 @@ pub(super) struct Lane {
     destination: Destination,
     port: Arc<Port>,
     exporter: Box<dyn Exporter>,
-    slots: Vec<Option<Held>>,
+    slots: Vec<Option<InFlight>>,
     first_token: usize,
     /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
@@ -203,7 +203,7 @@ impl Lane {
     /// Ends tries that took too long and starts those whose wait is over.
     fn expire(&mut self, now: Now, options: &Options) {
         for at in 0..self.slots.len() {
-            if let Some(Held { stage: Stage::Flying { until_ns }, .. }) = &self.slots[at]
+            if let Some(InFlight { stage: Stage::Flying { until_ns }, .. }) = &self.slots[at]
                 && now.mono_ns >= *until_ns
             {
                 self.port.stats.tries_timed_out.add(1);
@@ -253,7 +253,8 @@ impl Lane {
                 let stage = Stage::Waiting { until_ns: now.mono_ns };
                 let part = Encoded { bytes: batch.bytes.clone(), points: batch.points, flushed: batch.flushed };
                 let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
-                self.slots[at] = Some(Held { batch, part, rest: Vec::new(), job, tries: 0, ambiguous: false, stage });
+                self.slots[at] =
+                    Some(InFlight { batch, part, rest: Vec::new(), job, tries: 0, ambiguous: false, stage });
                 if self.prepare(at, now) {
                     self.launch(at, now);
                 }

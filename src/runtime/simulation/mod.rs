@@ -54,7 +54,7 @@ const STEPS_OF_THE_END_MAX: usize = 200_000;
 const INTERVAL_NS: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
 /// Seeds of a plain test run.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 150;
 /// Seeds within which a planted fault has to be found.
 const SEEDS_TO_FIND: u64 = 40;
 

@@ -20,7 +20,7 @@ use catchment::otlp::{points, request};
 use catchment::rows::Rows;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
-use catchment::sync::cut::{Closed, Times, View as Board};
+use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -83,8 +83,8 @@ impl Core {
         let (interval, bank) = self.ingest.open();
         self.ingest.switch(self.cut + 1);
         let closed = Some(Closed { bank, interval });
-        let board = Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
-        self.owner.begin(self.cut, Times::at(T + u64::from(self.cut) * SECOND), vec![board]);
+        let shard = ShardView { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
+        self.owner.begin(self.cut, CutTimes::at(T + u64::from(self.cut) * SECOND), vec![shard]);
         while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
         assert!(self.tally.balanced());
         out

@@ -8,7 +8,7 @@ mod common;
 use catchment::flush::{Outlet, Work, Written};
 use catchment::model::{Flushed, Temporality};
 use catchment::rows::Rows;
-use catchment::sync::cut::{Closed, Times, View as Board};
+use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -177,11 +177,11 @@ fn merging(make: Make, n: usize) -> Vec<u64> {
             let (interval, bank) = core.open();
             core.switch(interval + 1);
             let closed = Some(Closed { bank, interval });
-            cores.push(Board { number: interval, open_bank: 1 - bank, open_interval: interval + 1, closed });
+            cores.push(ShardView { number: interval, open_bank: 1 - bank, open_interval: interval + 1, closed });
         }
         let number = cores[0].number;
         for owner in &mut rig.owners {
-            owner.begin(number, Times::at(T + i as u64 * 10 * SECOND), cores.clone());
+            owner.begin(number, CutTimes::at(T + i as u64 * 10 * SECOND), cores.clone());
         }
         let before = ALLOCATIONS.load(Relaxed);
         for (owner, core) in rig.owners.iter_mut().zip(&mut rig.cores) {

@@ -479,23 +479,17 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 
 /// Names that still stand for several types: each but one of them wants a name of its own.
 const SHARED_NAMES_LEFT: &[&str] = &[
-    "Cursor",
     "Exemplar",
     "Family",
     "Fault",
     "FaultKind",
     "Names",
-    "Newest",
-    "Outcome",
     "Progress",
     "Row",
-    "Shared",
     "Sink",
     "Target",
-    "Times",
     "Type",
     "Value",
-    "Words",
     "Writer",
 ];
 

@@ -16,7 +16,7 @@ use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
-use catchment::sync::cut::{Closed, Times, View as Board};
+use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -133,8 +133,8 @@ fn main() {
         let closed = Some(Closed { bank, interval });
         owner.begin(
             cut,
-            Times::at(T + u64::from(cut) * SECOND),
-            vec![Board { number: cut, open_bank: 1 - bank, open_interval: cut + 1, closed }],
+            CutTimes::at(T + u64::from(cut) * SECOND),
+            vec![ShardView { number: cut, open_bank: 1 - bank, open_interval: cut + 1, closed }],
         );
         while owner.step(ingest.slab_mut(), &mut tally, &mut out, || true) == Work::More {}
     }

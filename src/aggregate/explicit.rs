@@ -1,7 +1,7 @@
 //! Explicit-bucket histograms of one set of bounds, as words.
 //!
 //! A *region* is a slice of words: count, sum, min, max, flags, then one word a bucket. It lies in a cell (atomics
-//! with one writer) or in scratch memory; the trait `Words` covers both. Knows no attributes, no time.
+//! with one writer) or in scratch memory; the trait `RegionWords` covers both. Knows no attributes, no time.
 //!
 //! Flags: a sum (min, max) is there only if every merged point with a count had one; absent is not 0 (M22). A region
 //! of count 0 is either empty, all words 0, or holds points without values: then it knows whether all had a sum.
@@ -97,7 +97,7 @@ pub(super) const fn value(words: &[u64], flag: u64, word: usize) -> Option<f64> 
 }
 
 /// Memory of words with one writer at a time.
-pub trait Words {
+pub trait RegionWords {
     /// Number of words.
     fn len(&self) -> usize;
     /// No words.
@@ -110,7 +110,7 @@ pub trait Words {
     fn set(&mut self, i: usize, value: u64);
 }
 
-impl Words for &[AtomicU64] {
+impl RegionWords for &[AtomicU64] {
     #[inline]
     fn len(&self) -> usize {
         <[AtomicU64]>::len(self)
@@ -127,7 +127,7 @@ impl Words for &[AtomicU64] {
     }
 }
 
-impl Words for &mut [u64] {
+impl RegionWords for &mut [u64] {
     #[inline]
     fn len(&self) -> usize {
         <[u64]>::len(self)
@@ -142,7 +142,7 @@ impl Words for &mut [u64] {
     }
 }
 
-impl Words for &[u64] {
+impl RegionWords for &[u64] {
     #[inline]
     fn len(&self) -> usize {
         <[u64]>::len(self)
@@ -157,7 +157,7 @@ impl Words for &[u64] {
 }
 
 /// Makes the region empty.
-pub fn clear(region: &mut impl Words) {
+pub fn clear(region: &mut impl RegionWords) {
     for i in 0..region.len() {
         region.set(i, 0);
     }
@@ -165,16 +165,16 @@ pub fn clear(region: &mut impl Words) {
 
 /// Adds `from` to `into`. Both have the same number of buckets. Returns `true` if a count would overflow (M8); nothing
 /// is added then.
-pub fn merge(into: &mut impl Words, from: &impl Words) -> bool {
+pub fn merge(into: &mut impl RegionWords, from: &impl RegionWords) -> bool {
     merge_keeping(into, from, u64::MAX)
 }
 
 /// As `merge`, for what a cumulative stream gained: its minimum and maximum are not those of an interval (M22).
-pub fn merge_gained(into: &mut impl Words, from: &impl Words) -> bool {
+pub fn merge_gained(into: &mut impl RegionWords, from: &impl RegionWords) -> bool {
     merge_keeping(into, from, GAINED_FLAGS)
 }
 
-fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
+fn merge_keeping(into: &mut impl RegionWords, from: &impl RegionWords, flags: u64) -> bool {
     let count = from.get(COUNT);
     let before = into.get(COUNT);
     if count == 0 {
@@ -207,13 +207,13 @@ fn merge_keeping(into: &mut impl Words, from: &impl Words, flags: u64) -> bool {
 }
 
 /// Whether `newer` can follow `older` in one cumulative stream without a reset: no bucket fell.
-pub fn follows(newer: &impl Words, older: &impl Words) -> bool {
+pub fn follows(newer: &impl RegionWords, older: &impl RegionWords) -> bool {
     newer.get(COUNT) >= older.get(COUNT) && (HEAD..newer.len()).all(|i| newer.get(i) >= older.get(i))
 }
 
 /// Adds to `into` what `newer` has more than `older` (which it follows). Minimum and maximum of a difference are
 /// unknown (M22). Returns `true` if a count would overflow; nothing is added then.
-pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl Words) -> bool {
+pub fn merge_difference(into: &mut impl RegionWords, newer: &impl RegionWords, older: &impl RegionWords) -> bool {
     let count = newer.get(COUNT) - older.get(COUNT);
     let both = newer.get(FLAGS) & older.get(FLAGS) | if older.get(COUNT) == 0 { newer.get(FLAGS) } else { 0 };
     let flags = settled(count, both & HAS_SUM);
@@ -236,7 +236,7 @@ pub fn merge_difference(into: &mut impl Words, newer: &impl Words, older: &impl 
 }
 
 /// Copies a region.
-pub fn copy(into: &mut impl Words, from: &impl Words) {
+pub fn copy(into: &mut impl RegionWords, from: &impl RegionWords) {
     for i in 0..from.len() {
         into.set(i, from.get(i));
     }

@@ -9,7 +9,7 @@
 //! buckets; SDKs start at 20).
 
 use super::explicit::{
-    self, COUNT, FLAGS, GAINED_FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, MAX, MIN, SUM, Words, settled, without_values,
+    self, COUNT, FLAGS, GAINED_FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, MAX, MIN, RegionWords, SUM, settled, without_values,
 };
 use crate::limits::EXPONENTIAL_BUCKETS_MAX;
 
@@ -394,7 +394,7 @@ impl Exponential {
     }
 
     /// Reads a region.
-    pub fn load(&mut self, region: &impl Words) {
+    pub fn load(&mut self, region: &impl RegionWords) {
         self.clear();
         self.count = region.get(COUNT);
         self.sum = f64::from_bits(region.get(SUM));
@@ -415,7 +415,7 @@ impl Exponential {
     }
 
     /// Writes a region. Both sides fit (`fit`, `merge`).
-    pub fn store(&self, region: &mut impl Words) {
+    pub fn store(&self, region: &mut impl RegionWords) {
         region.set(COUNT, self.count);
         region.set(SUM, self.sum.to_bits());
         region.set(MIN, self.min.to_bits());

@@ -7,7 +7,7 @@
 //!
 //! Source: OTLP 1.x, metrics.proto, `SummaryDataPoint`.
 
-use super::explicit::Words;
+use super::explicit::RegionWords;
 use crate::limits::SUMMARY_QUANTILES_MAX;
 
 /// Word of `start_time_unix_nano`.
@@ -24,7 +24,7 @@ pub const HEAD: usize = 4;
 pub const REGION: usize = HEAD + 2 * SUMMARY_QUANTILES_MAX;
 
 /// Writes a point; of more quantiles than there is room for the first ones (they have been checked).
-pub fn put(into: &mut impl Words, start: u64, count: u64, sum: f64, quantiles: &[(f64, f64)]) {
+pub fn put(into: &mut impl RegionWords, start: u64, count: u64, sum: f64, quantiles: &[(f64, f64)]) {
     into.set(START, start);
     into.set(COUNT, count);
     into.set(SUM, sum.to_bits());
@@ -37,25 +37,25 @@ pub fn put(into: &mut impl Words, start: u64, count: u64, sum: f64, quantiles: &
 }
 
 /// Words that say something.
-pub fn used(region: &impl Words) -> usize {
+pub fn used(region: &impl RegionWords) -> usize {
     HEAD + 2 * (region.get(QUANTILES) as usize).min(SUMMARY_QUANTILES_MAX)
 }
 
 /// Copies what `from` says.
-pub fn copy(into: &mut impl Words, from: &impl Words) {
+pub fn copy(into: &mut impl RegionWords, from: &impl RegionWords) {
     for i in 0..used(from) {
         into.set(i, from.get(i));
     }
 }
 
 /// Which of two points of one time wins: the one with the larger words, the first that differ deciding.
-pub fn larger(a: &impl Words, b: &impl Words) -> bool {
+pub fn larger(a: &impl RegionWords, b: &impl RegionWords) -> bool {
     // the numbers of quantiles stand before what they number
     (0..used(a)).map(|i| (a.get(i), b.get(i))).find(|(a, b)| a != b).is_some_and(|(a, b)| a > b)
 }
 
 /// The quantiles alone, each with a value of 0: what a point without a recorded value shows (M7).
-pub fn forget_values(region: &mut impl Words) {
+pub fn forget_values(region: &mut impl RegionWords) {
     region.set(COUNT, 0);
     region.set(SUM, 0);
     for i in (HEAD..used(region)).skip(1).step_by(2) {
@@ -95,7 +95,7 @@ impl<'a> SummaryRegion<'a> {
 }
 
 /// Quantile and value at place `i`.
-pub fn quantile(region: &impl Words, i: usize) -> (f64, f64) {
+pub fn quantile(region: &impl RegionWords, i: usize) -> (f64, f64) {
     (f64::from_bits(region.get(HEAD + 2 * i)), f64::from_bits(region.get(HEAD + 2 * i + 1)))
 }
 

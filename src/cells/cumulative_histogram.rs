@@ -27,7 +27,7 @@ const ENDED_TIME: usize = 6;
 
 /// Times of a point.
 #[derive(Clone, Copy, Debug)]
-pub struct Times {
+pub struct PointTimes {
     /// `start_time_unix_nano`
     pub start: u64,
     /// `time_unix_nano`
@@ -58,7 +58,7 @@ fn newest(bank: Bank<'_>) -> u64 {
 
 /// A point with a value was counted: how it comes, and the words beside the regions for it. At equal times the first one
 /// stays, but a value goes before none (M7): while the flag stands, the newest point is one without.
-pub(super) fn comes(bank: Bank<'_>, Times { start, time }: Times, tally: &mut Tally) -> Comes {
+pub(super) fn comes(bank: Bank<'_>, PointTimes { start, time }: PointTimes, tally: &mut Tally) -> Comes {
     let newest = newest(bank);
     if time < newest || time == newest && !bank.has(ENDED) {
         return Comes::WithoutEffect(bank.without_effect(1, Effect::Superseded, tally));

@@ -21,7 +21,7 @@ const SUM: usize = 1;
 const NO_VALUES: usize = 2;
 
 /// A cell.
-pub type Words = [AtomicU64; Shape::DeltaSum.words()];
+pub type DeltaSumCell = [AtomicU64; Shape::DeltaSum.words()];
 
 /// Where a bank begins; the compiler sees that it lies in the line.
 #[inline]
@@ -31,13 +31,13 @@ const fn place(bank: usize) -> usize {
 
 /// Whether the bank is open for this interval.
 #[inline]
-pub fn is_open(cell: &Words, bank: usize, interval: u32) -> bool {
+pub fn is_open(cell: &DeltaSumCell, bank: usize, interval: u32) -> bool {
     interval_of(get(cell, place(bank))) == interval
 }
 
 /// Opens a bank for an interval.
 #[inline]
-pub fn open(cell: &Words, bank: usize, interval: u32) -> Touch {
+pub fn open(cell: &DeltaSumCell, bank: usize, interval: u32) -> Touch {
     let at = place(bank);
     put(cell, at + SUM, 0);
     put(cell, at + NO_VALUES, 0);
@@ -46,7 +46,7 @@ pub fn open(cell: &Words, bank: usize, interval: u32) -> Touch {
 
 /// Adds a point.
 #[inline]
-pub fn add(cell: &Words, bank: usize, bits: u64, is_double: bool, tally: &mut Tally) {
+pub fn add(cell: &DeltaSumCell, bank: usize, bits: u64, is_double: bool, tally: &mut Tally) {
     let at = place(bank);
     let mut word = get(cell, at);
     if points_of(word) == BANK_POINTS_MAX {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_full_bank_of_a_delta_settles_its_points_and_goes_on() {
         for (values, is_double) in [(true, false), (true, true), (false, false)] {
-            let (cell, mut tally) = (Words::default(), Tally::default());
+            let (cell, mut tally) = (DeltaSumCell::default(), Tally::default());
             assert_eq!(open(&cell, 1, 7), Touch::Live);
             let bank = Bank::new(&cell, Shape::DeltaSum, 1);
             let add = |tally: &mut Tally| match values {

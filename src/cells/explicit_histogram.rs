@@ -2,14 +2,14 @@
 //! (`cumulative_histogram`). Regions are `aggregate::explicit`'s.
 
 use super::bank::{Added, Bank};
-use super::cumulative_histogram::{Comes, Part, Times, comes, end, left_out, region, reset};
+use super::cumulative_histogram::{Comes, Part, PointTimes, comes, end, left_out, region, reset};
 use super::stamp::VALUE;
 use crate::aggregate::explicit;
 use crate::ledger::Tally;
 use crate::model::Reject;
 
 /// Adds a point of these times, as a region, or one without a recorded value.
-pub fn add(bank: Bank<'_>, times: Times, point: Option<&[u64]>, tally: &mut Tally) -> Added {
+pub fn add(bank: Bank<'_>, times: PointTimes, point: Option<&[u64]>, tally: &mut Tally) -> Added {
     match bank.shape().cumulative() {
         true => bank.count()?,
         false => bank.count_delta(tally),

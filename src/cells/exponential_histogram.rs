@@ -2,7 +2,7 @@
 //! scale, and written.
 
 use super::bank::{Added, Bank};
-use super::cumulative_histogram::{Comes, Part, Times, comes, end, left_out, region, reset};
+use super::cumulative_histogram::{Comes, Part, PointTimes, comes, end, left_out, region, reset};
 use super::stamp::VALUE;
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::Tally;
@@ -19,7 +19,7 @@ pub struct Scratch {
 }
 
 /// Adds the scratch's point, of these times, or one without a recorded value.
-pub fn add(bank: Bank<'_>, times: Times, has_value: bool, scratch: &mut Scratch, tally: &mut Tally) -> Added {
+pub fn add(bank: Bank<'_>, times: PointTimes, has_value: bool, scratch: &mut Scratch, tally: &mut Tally) -> Added {
     match bank.shape().cumulative() {
         true => bank.count()?,
         false => bank.count_delta(tally),

@@ -42,7 +42,7 @@ pub fn add(bank: Bank<'_>, time: u64, value: Option<Value>, tally: &mut Tally) -
 
 /// The newest point of a bank.
 #[derive(Clone, Copy, Debug)]
-pub struct Newest {
+pub struct NewestNumber {
     /// Its time; if there is no value, that of the newest point this core knows.
     pub time: u64,
     /// Nothing: no point had an effect, or the newest has no value.
@@ -53,9 +53,9 @@ pub struct Newest {
 
 /// What the bank holds.
 #[inline]
-pub fn fold(bank: Bank<'_>) -> Newest {
+pub fn fold(bank: Bank<'_>) -> NewestNumber {
     let value = bank.has(VALUE).then(|| Value::from_bits(bank.get(BITS), bank.has(DOUBLE)));
-    Newest { time: bank.get(TIME), value, is_ended: bank.has(ENDED) }
+    NewestNumber { time: bank.get(TIME), value, is_ended: bank.has(ENDED) }
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(add(bank, 5, Some(Value::Double(1.5)), &mut tally), Ok(None));
         bank.put_points(BANK_POINTS_MAX);
         assert_eq!(add(bank, 6, Some(Value::Int(2)), &mut tally), Err(Reject::CellFull));
-        let Newest { time, value, is_ended } = fold(bank);
+        let NewestNumber { time, value, is_ended } = fold(bank);
         assert_eq!((time, value, is_ended), (5, Some(Value::Double(1.5)), false));
         assert_eq!((bank.interval(), bank.points(), tally.emitted()), (7, BANK_POINTS_MAX, 0));
     }

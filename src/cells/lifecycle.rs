@@ -66,7 +66,7 @@ pub enum Touch {
 
 /// What became of a retiring series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RetireOutcome {
     /// Somebody touched it.
     BackToLive,
     /// Unlink it now; its cells may be reused one cut later.
@@ -127,16 +127,16 @@ pub fn begin_retire(word: &AtomicU64) -> bool {
 
 /// The owner decides about a series it marked: `touched` says what the stamps said (invariant 2).
 #[inline]
-pub fn finish_retire(word: &AtomicU64, touched: bool) -> Outcome {
+pub fn finish_retire(word: &AtomicU64, touched: bool) -> RetireOutcome {
     if touched {
         // Fails when a writer was faster: live all the same.
         swap(word, State::Retiring, State::Live);
-        return Outcome::BackToLive;
+        return RetireOutcome::BackToLive;
     }
     // A writer that took the series back makes this fail; one that comes later finds `Dead`.
     match swap(word, State::Retiring, State::Dead) {
-        true => Outcome::Dead,
-        false => Outcome::BackToLive,
+        true => RetireOutcome::Dead,
+        false => RetireOutcome::BackToLive,
     }
 }
 
@@ -172,10 +172,10 @@ mod tests {
             assert_eq!(state(&word), after, "begin_retire of {before:?}");
         }
         for (before, touched, answer, after) in [
-            (Live, false, Outcome::BackToLive, Live),
-            (Live, true, Outcome::BackToLive, Live),
-            (Retiring, true, Outcome::BackToLive, Live),
-            (Retiring, false, Outcome::Dead, Dead),
+            (Live, false, RetireOutcome::BackToLive, Live),
+            (Live, true, RetireOutcome::BackToLive, Live),
+            (Retiring, true, RetireOutcome::BackToLive, Live),
+            (Retiring, false, RetireOutcome::Dead, Dead),
         ] {
             let word = word(before);
             assert_eq!(finish_retire(&word, touched), answer);

@@ -44,7 +44,7 @@ pub fn add(bank: Bank<'_>, time: u64, point: Option<&[u64; REGION]>, tally: &mut
 
 /// The newest point of a bank.
 #[derive(Clone, Copy, Debug)]
-pub struct Newest<'a> {
+pub struct NewestSummary<'a> {
     /// Its time; if there is no value, that of the newest point this core knows.
     pub time: u64,
     /// Nothing: no point had an effect, or the newest has no value.
@@ -54,6 +54,6 @@ pub struct Newest<'a> {
 }
 
 /// What the bank holds.
-pub fn fold(bank: Bank<'_>) -> Newest<'_> {
-    Newest { time: bank.get(TIME), region: bank.has(VALUE).then(|| region(bank)), is_ended: bank.has(ENDED) }
+pub fn fold(bank: Bank<'_>) -> NewestSummary<'_> {
+    NewestSummary { time: bank.get(TIME), region: bank.has(VALUE).then(|| region(bank)), is_ended: bank.has(ENDED) }
 }

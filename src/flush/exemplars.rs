@@ -9,9 +9,9 @@
 use crate::ledger::{Note, Tally};
 use crate::otlp::encode::exemplars_key;
 use crate::series::Series;
-use crate::series::exemplars::{LastShown, Newest, Reservoir, Shown};
+use crate::series::exemplars::{LastShown, NewestExemplars, Reservoir, Shown};
 use crate::series::registry::Registry;
-use crate::sync::cut::View as CoreView;
+use crate::sync::cut::ShardView;
 use std::sync::Arc;
 
 /// The exemplars of the cut being merged.
@@ -26,7 +26,7 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Begins with what the cores closed.
-    pub(super) fn begin(&mut self, cut: u32, cores: &[CoreView], registry: &Registry) {
+    pub(super) fn begin(&mut self, cut: u32, cores: &[ShardView], registry: &Registry) {
         self.closed.clear();
         self.closed.extend(cores.iter().enumerate().map(|(core, view)| {
             let closed = view.closed?;
@@ -40,7 +40,7 @@ impl Gathering {
     /// Gathers those of a series: where they are, one higher, and their bytes; (0, 0) if it has none.
     #[cold]
     pub(super) fn of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
-        let mut newest = Newest::default();
+        let mut newest = NewestExemplars::default();
         series.each_cell(|cell| {
             if let Some(Some(reservoir)) = self.closed.get(cell.core as usize) {
                 reservoir.of(cell.line).for_each(|kept| newest.offer(kept));

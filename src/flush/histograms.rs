@@ -13,7 +13,7 @@ use super::chain::{CoreSpan, Stands, put_chain, settle, stands};
 use super::ended::{Mark, ended};
 use super::merging::Merging;
 use super::point::StagedPoint;
-use crate::aggregate::explicit::{self, Words};
+use crate::aggregate::explicit::{self, RegionWords};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
 use crate::cells::block;
@@ -43,9 +43,9 @@ trait Arithmetic {
     /// The total is that region, or nothing, and the step; the step alone, and `true`, if the sum does not fit.
     fn total_after(&mut self, region: Option<&[AtomicU64]>) -> bool;
     /// Writes the total.
-    fn put_total(&self, into: &mut impl Words);
+    fn put_total(&self, into: &mut impl RegionWords);
     /// Writes the step.
-    fn put_step(&self, into: &mut impl Words);
+    fn put_step(&self, into: &mut impl RegionWords);
 }
 
 /// Explicit bounds: regions as they are.
@@ -101,11 +101,11 @@ impl Arithmetic for Explicit {
         anew
     }
 
-    fn put_total(&self, into: &mut impl Words) {
+    fn put_total(&self, into: &mut impl RegionWords) {
         explicit::copy(into, &self.total.as_slice());
     }
 
-    fn put_step(&self, into: &mut impl Words) {
+    fn put_step(&self, into: &mut impl RegionWords) {
         explicit::copy(into, &self.step.as_slice());
     }
 }
@@ -162,11 +162,11 @@ impl Arithmetic for Exponentials {
         anew
     }
 
-    fn put_total(&self, into: &mut impl Words) {
+    fn put_total(&self, into: &mut impl RegionWords) {
         self.total.store(into);
     }
 
-    fn put_step(&self, into: &mut impl Words) {
+    fn put_step(&self, into: &mut impl RegionWords) {
         self.step.store(into);
     }
 }
@@ -366,7 +366,7 @@ fn chain<'a>(
             continue;
         }
         let needs_steps = has_delta || series.has_delta() || interval.wants_deltas;
-        if stands == Stands::Baseline && needs_steps && Words::get(&first, explicit::COUNT) != 0 {
+        if stands == Stands::Baseline && needs_steps && RegionWords::get(&first, explicit::COUNT) != 0 {
             merging.without_base(series, tally);
         }
         if let Some(left_out) = left_out {

@@ -3,7 +3,7 @@
 //! Knows numbers, times and what each core closed; does not know values, or how far the merge is.
 
 use crate::series::Series;
-use crate::sync::cut::View as CoreView;
+use crate::sync::cut::ShardView;
 
 /// A closed interval. Nothing of it changes while its cut is merged.
 pub(super) struct Interval {
@@ -14,7 +14,7 @@ pub(super) struct Interval {
     /// Where its window ends.
     pub boundary_ns: u64,
     /// Every core as the cut left it: what it closed, what it has open.
-    pub cores: Vec<CoreView>,
+    pub cores: Vec<ShardView>,
     /// Somebody wants increments.
     pub wants_deltas: bool,
     /// Wall time at which the process started, or the earliest a window began since.

@@ -28,7 +28,7 @@ pub(super) fn gauge(
         series,
         |_| Shape::Gauge,
         |_, bank, (_, points)| {
-            let gauge::Newest { time, value, is_ended } = gauge::fold(bank);
+            let gauge::NewestNumber { time, value, is_ended } = gauge::fold(bank);
             if is_ended {
                 mark.at(time);
             }
@@ -77,7 +77,7 @@ impl SummaryMerge {
             series,
             |_| Shape::Summary,
             |_, bank, (_, points)| {
-                let cells::summary::Newest { time, region, is_ended } = cells::summary::fold(bank);
+                let cells::summary::NewestSummary { time, region, is_ended } = cells::summary::fold(bank);
                 if is_ended {
                     mark.at(time);
                 }

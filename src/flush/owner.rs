@@ -15,7 +15,7 @@ use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 use crate::rows::Rows;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
-use crate::sync::cut::{Times, View as CoreView};
+use crate::sync::cut::{CutTimes, ShardView};
 use std::sync::Arc;
 
 /// Bytes of a series' attributes from which on the batch is looked at after each.
@@ -130,7 +130,7 @@ impl Owner {
     }
 
     /// Begins to merge cut `number`, made at `times`; `cores` is the board's view of every core.
-    pub fn begin(&mut self, number: u32, times: Times, cores: Vec<CoreView>) {
+    pub fn begin(&mut self, number: u32, times: CutTimes, cores: Vec<ShardView>) {
         assert!(self.merged.is_none(), "a cut is merged before the next begins");
         self.retirement.note_cut(number, times.mono_ns);
         // a wall clock that steps behind the start of the process must not make every new stream an old one

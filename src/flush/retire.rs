@@ -9,7 +9,7 @@
 
 use super::interval::Interval;
 use super::tree::Tree;
-use crate::cells::lifecycle::{self, Outcome};
+use crate::cells::lifecycle::{self, RetireOutcome};
 use crate::cells::{Bank, head};
 use crate::identity::overflow::is_overflow;
 use crate::ledger::{Note, Tally};
@@ -116,8 +116,8 @@ impl Retirement {
             let (mut dead, mut live) = (Vec::new(), 0);
             let places = series.each_cell(|cell| {
                 stamps(registry, &series, cell, |_, state| match lifecycle::finish_retire(state, touched) {
-                    Outcome::Dead => dead.push(cell),
-                    Outcome::BackToLive => live += 1,
+                    RetireOutcome::Dead => dead.push(cell),
+                    RetireOutcome::BackToLive => live += 1,
                 });
             });
             if live > 0 {

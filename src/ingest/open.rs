@@ -11,7 +11,7 @@ use super::regions::{fill_exponential, fill_region};
 use super::stage::{CUMULATIVE, DOUBLE, GAUGE, MONOTONIC, NO_VALUE, StagedNumber};
 use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
-use crate::cells::cumulative_histogram::Times;
+use crate::cells::cumulative_histogram::PointTimes;
 use crate::cells::lifecycle::Touch;
 use crate::cells::{
     self, Bank, Loss, Shape, cumulative_sum, delta_sum, explicit_histogram, exponential_histogram, gauge,
@@ -146,7 +146,7 @@ impl OpenInterval {
     ) -> Result<(), Reject> {
         let shape = to.resolver.shape(route);
         let line = self.touched(to, route, shape)?;
-        let times = Times { start: point.start, time: point.time };
+        let times = PointTimes { start: point.start, time: point.time };
         let has_value = point.flags & NO_RECORDED_VALUE == 0;
         if has_value {
             self.region.resize(shape.region_words(), 0);
@@ -167,7 +167,7 @@ impl OpenInterval {
     ) -> Result<(), Reject> {
         let shape = to.resolver.shape(route);
         let line = self.touched(to, route, shape)?;
-        let times = Times { start: point.start, time: point.time };
+        let times = PointTimes { start: point.start, time: point.time };
         let has_value = point.flags & NO_RECORDED_VALUE == 0;
         if has_value {
             fill_exponential(&mut self.scratch.point, point);

@@ -7,25 +7,25 @@
 use super::shared::ProcessState;
 use crate::cells::Bank;
 use crate::limits::{COUNT_RESTARTS_MAX, COUNT_SERIES_PER_STEP};
-use crate::series::index::Cursor;
-use crate::sync::cut::View;
+use crate::series::index::IndexCursor;
+use crate::sync::cut::ShardView;
 
 /// A count under way.
 pub(super) struct Count {
-    views: Vec<View>,
+    views: Vec<ShardView>,
     owner: usize,
-    cursor: Cursor,
+    cursor: IndexCursor,
     open: u64,
     restarts: u32,
 }
 
-fn views(shared: &ProcessState) -> Vec<View> {
+fn views(shared: &ProcessState) -> Vec<ShardView> {
     (0..shared.board.shards()).map(|shard| shared.board.view(shard)).collect()
 }
 
 impl Count {
     pub(super) fn begin(shared: &ProcessState) -> Count {
-        Count { views: views(shared), owner: 0, cursor: Cursor::default(), open: 0, restarts: 0 }
+        Count { views: views(shared), owner: 0, cursor: IndexCursor::default(), open: 0, restarts: 0 }
     }
 
     /// Counts a slice; `Some` at the end, with nothing in it if banks were switched all the time.
@@ -57,7 +57,7 @@ impl Count {
         self.open += open;
         if at_end {
             self.owner += 1;
-            self.cursor = Cursor::default();
+            self.cursor = IndexCursor::default();
         }
     }
 }

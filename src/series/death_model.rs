@@ -5,9 +5,9 @@
 //! `ingest` (first touch, in `open`), of `resolve` (cell in series, in `links`) and of `flush::retire` (decision), are written here
 //! again; what they call is the product's.
 
-use super::index::{Cursor, Leaf, Lookup, Trie};
+use super::index::{IndexCursor, Leaf, Lookup, Trie};
 use super::value::{CellRef, Dead, Series, lone};
-use crate::cells::lifecycle::{Outcome, State, Touch, finish_retire, state, touch};
+use crate::cells::lifecycle::{RetireOutcome, State, Touch, finish_retire, state, touch};
 use crate::cells::stamp::{interval_of, points_of, stamp};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::explore;
@@ -96,8 +96,8 @@ impl Model {
         series.each_cell(|cell| touched |= interval_of(self.stamps[cell.line as usize].load(Relaxed)) == OPEN);
         let (mut dead, mut live) = (Vec::new(), 0);
         let places = series.each_cell(|cell| match finish_retire(&self.states[cell.line as usize], touched) {
-            Outcome::Dead => dead.push(cell),
-            Outcome::BackToLive => live += 1,
+            RetireOutcome::Dead => dead.push(cell),
+            RetireOutcome::BackToLive => live += 1,
         });
         if live == 0 && die(series, &dead, places) {
             self.index.remove(series);
@@ -128,7 +128,7 @@ fn model(preemptions: usize, cores: &'static [u16], put: Put, die: Die) {
         let died = model.decide(&series, die);
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         counted[usize::from(died)].fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-        let (mut linked, mut points, mut at) = (0, 0, Cursor::default());
+        let (mut linked, mut points, mut at) = (0, 0, IndexCursor::default());
         assert!(model.index.walk(&mut at, usize::MAX, |found| {
             linked += 1;
             assert_eq!(Arc::ptr_eq(found, &series), !died, "a series that died is not in the index, one that lives is");

@@ -41,12 +41,12 @@ pub struct KeptExemplar<'a> {
 
 /// The newest of some exemplars, in a fixed place.
 #[derive(Debug, Default)]
-pub struct Newest<'a> {
+pub struct NewestExemplars<'a> {
     all: [KeptExemplar<'a>; EXEMPLARS_PER_SERIES_MAX],
     count: usize,
 }
 
-impl<'a> Newest<'a> {
+impl<'a> NewestExemplars<'a> {
     /// Keeps it if it is one of them.
     pub fn offer(&mut self, kept: KeptExemplar<'a>) {
         if self.all[..self.count].contains(&kept) {
@@ -310,9 +310,9 @@ mod tests {
                 prop_assert!(reservoir.offer(line, kept), "there is room");
                 model.entry(line).or_default().insert((time, bits, message));
             }
-            let mut both = Newest::default();
+            let mut both = NewestExemplars::default();
             for line in 0..6 {
-                let mut one = Newest::default();
+                let mut one = NewestExemplars::default();
                 reservoir.of(line).for_each(|kept| one.offer(kept));
                 reservoir.of(line).for_each(|kept| both.offer(kept));
                 let found: Vec<_> = one.sorted().iter().map(|k| (k.time, k.bits, k.message.to_vec())).collect();

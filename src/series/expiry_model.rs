@@ -4,10 +4,10 @@
 //! The writer's shard adds points through a route it caches; the owner coordinates, merges, retires and unlinks.
 //! The index is one word here: which series the key leads to. The writer may be skipped at any cut.
 
-use crate::cells::lifecycle::{Outcome, State, Touch, begin_retire, finish_retire, state, touch};
+use crate::cells::lifecycle::{RetireOutcome, State, Touch, begin_retire, finish_retire, state, touch};
 use crate::cells::stamp::{interval_of, points_of, stamp};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::cut::{CutBoard, Publish, Times};
+use crate::sync::cut::{CutBoard, CutTimes, Publish};
 use crate::sync::explore;
 use loom::thread;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Owner {
     fn cut(&mut self, number: u32) {
         let model = self.model.clone();
         let board = &model.board;
-        assert_eq!(board.publish(number, Times::at(u64::from(number))), Publish::Published);
+        assert_eq!(board.publish(number, CutTimes::at(u64::from(number))), Publish::Published);
         board.skip_late(number);
         // The writer may have switched without having counted it yet.
         while !board.all_closed(number) {
@@ -142,7 +142,7 @@ impl Owner {
         let series = &self.model.series[0];
         if self.retiring {
             self.retiring = false;
-            if finish_retire(&series.state, touched) == Outcome::Dead {
+            if finish_retire(&series.state, touched) == RetireOutcome::Dead {
                 let index = &self.model.index;
                 let _ = index.compare_exchange(0, NOWHERE, Ordering::AcqRel, Ordering::Acquire);
                 self.unlinked = true;
@@ -184,7 +184,7 @@ fn model(turns: &'static [bool], cuts: u32, ask: Ask, expect: fn(&Owner)) {
         counted[usize::from(dead)].fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         // Shutdown: one more cut that the writer's shard is in time for.
         let board = &owner.model.board;
-        assert_eq!(board.publish(cuts + 1, Times::at(0)), Publish::Published);
+        assert_eq!(board.publish(cuts + 1, CutTimes::at(0)), Publish::Published);
         board.try_switch(0, cuts + 1);
         owner.merge();
         let sent = turns.iter().filter(|point| **point).count() as u64;

@@ -104,7 +104,7 @@ pub enum Lookup<T> {
 
 /// Where a walk is; `default()` is its beginning. Ordered by hash (as the trie orders it), then address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
+pub struct IndexCursor {
     order: u64,
     address: usize,
 }
@@ -315,7 +315,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
     ///
     /// A leaf that is in the trie from the first slice of a walk to its last is visited exactly once, whatever others
     /// do; one that comes or goes meanwhile is visited at most once for each time it came.
-    pub fn walk(&self, cursor: &mut Cursor, limit: usize, mut visit: impl FnMut(&Arc<T>)) -> bool {
+    pub fn walk(&self, cursor: &mut IndexCursor, limit: usize, mut visit: impl FnMut(&Arc<T>)) -> bool {
         let guard = self.reclaim.pin();
         let mut left = limit;
         self.walk_slots(
@@ -325,7 +325,7 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
             cursor,
             &mut |cursor, found| {
                 // (order, address) rises strictly along a walk, and no address is 0.
-                let next = Cursor { order: order(found.hash()), address: found.pointer().addr() };
+                let next = IndexCursor { order: order(found.hash()), address: found.pointer().addr() };
                 if (next.order, next.address) <= (cursor.order, cursor.address) {
                     return true;
                 }
@@ -523,8 +523,8 @@ impl<T: Leaf, R: Reclaim> Trie<T, R> {
         slots: &[Slot],
         depth: usize,
         on_path: bool,
-        cursor: &mut Cursor,
-        step: &mut impl FnMut(&mut Cursor, LeafRef<'_, T>) -> bool,
+        cursor: &mut IndexCursor,
+        step: &mut impl FnMut(&mut IndexCursor, LeafRef<'_, T>) -> bool,
         guard: &R::Guard,
     ) -> bool {
         let first = if on_path { index(cursor.order, depth) } else { 0 };

@@ -36,16 +36,16 @@ impl Leaf for Name {
 }
 
 /// The names of all groups under the limits, and of overflow groups.
-pub(super) struct Names {
+pub(super) struct GroupNames {
     all: Trie<Name>,
     /// Those that an overflow group keeps, once for each; 0 where there is room.
     kept: [AtomicU64; OVERFLOW_GROUPS_MAX],
 }
 
-impl Names {
+impl GroupNames {
     /// None.
-    pub(super) fn new() -> Names {
-        Names { all: Trie::new(), kept: std::array::from_fn(|_| AtomicU64::new(0)) }
+    pub(super) fn new() -> GroupNames {
+        GroupNames { all: Trie::new(), kept: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
     /// A group of these parts is on its way into the index; `false` when that cannot be said now.
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_name_is_known_as_long_as_a_group_has_it() {
-        let names = Names::new();
+        let names = GroupNames::new();
         assert!(!names.knows(7));
         assert!(names.enter(7) && names.enter(7) && names.enter(8));
         names.leave(7);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn so_many_names_are_kept_and_only_known_ones() {
-        let names = Names::new();
+        let names = GroupNames::new();
         let hash = |i: usize| 2 * i as u64 + 2;
         assert!(!names.may_keep(hash(0)) && !names.keep(hash(0)));
         (0..=OVERFLOW_GROUPS_MAX).for_each(|i| assert!(names.enter(hash(i)) && names.may_keep(hash(i))));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn threads_that_come_and_go_leave_nothing() {
-        let names = Names::new();
+        let names = GroupNames::new();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

@@ -51,7 +51,7 @@ pub struct Maker {
 
 /// What is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shared {
+pub enum SharedKind {
     /// Series under the limits.
     Series = 0,
     /// Groups under the limits.
@@ -103,12 +103,12 @@ impl Peers {
     }
 
     /// Whether it may make one more of those of which `all` are live, as far as others are concerned.
-    pub fn may(&self, shared: Shared, maker: Maker, all: usize) -> bool {
+    pub fn may(&self, shared: SharedKind, maker: Maker, all: usize) -> bool {
         !self.other_wants(shared, maker) || !self.has_more(shared, maker, all)
     }
 
     /// A limit keeps out what it would make.
-    pub fn refuse(&self, shared: Shared, maker: Maker, all: usize) {
+    pub fn refuse(&self, shared: SharedKind, maker: Maker, all: usize) {
         if self.has_more(shared, maker, all) {
             return;
         }
@@ -121,21 +121,21 @@ impl Peers {
     }
 
     /// It has made one.
-    pub fn add(&self, shared: Shared, slot: u16) {
+    pub fn add(&self, shared: SharedKind, slot: u16) {
         self.kept[shared as usize].live[usize::from(slot)].fetch_add(1, Relaxed);
     }
 
     /// One that it made is gone.
-    pub fn remove(&self, shared: Shared, slot: u16) {
+    pub fn remove(&self, shared: SharedKind, slot: u16) {
         self.kept[shared as usize].live[usize::from(slot)].fetch_sub(1, Relaxed);
     }
 
-    fn has_more(&self, shared: Shared, maker: Maker, all: usize) -> bool {
+    fn has_more(&self, shared: SharedKind, maker: Maker, all: usize) -> bool {
         let own = self.kept[shared as usize].live[usize::from(maker.slot)].load(Relaxed);
         u64::from(own) * u64::from(WHOLE) > all as u64 * u64::from(self.shares.share)
     }
 
-    fn other_wants(&self, shared: Shared, maker: Maker) -> bool {
+    fn other_wants(&self, shared: SharedKind, maker: Maker) -> bool {
         let kept = &self.kept[shared as usize];
         [&kept.wants, &kept.wanted].into_iter().any(|word| {
             let word = word.load(Relaxed);
@@ -148,7 +148,7 @@ impl Peers {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use Shared::{Groups, Series};
+    use SharedKind::{Groups, Series};
 
     fn of(slot: u16, interval: u32) -> Maker {
         Maker { slot, interval }

@@ -12,8 +12,8 @@
 use super::exemplars::{LastShown, Reservoir};
 use super::group::{Entry, Family, Group};
 use super::index::{Leaf, Lookup, Trie};
-use super::names::{self, Names};
-use super::peers::{Maker, Peers, Shared, Shares};
+use super::names::{self, GroupNames};
+use super::peers::{Maker, Peers, SharedKind, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
 use crate::examples::Examples;
@@ -127,7 +127,7 @@ pub struct Registry {
     families: Trie<Family>,
     group_ids: AtomicU32,
     group_count: AtomicUsize,
-    names: Names,
+    names: GroupNames,
     peers: Peers,
     live: AtomicUsize,
     owed: AtomicUsize,
@@ -166,7 +166,7 @@ impl Registry {
             families: Trie::new(),
             group_ids: AtomicU32::new(0),
             group_count: AtomicUsize::new(0),
-            names: Names::new(),
+            names: GroupNames::new(),
             peers: Peers::new(Shares::default()),
             live: AtomicUsize::new(0),
             owed: AtomicUsize::new(0),
@@ -309,7 +309,7 @@ impl Registry {
             Entry::Named => return Err(Full::Groups),
             Entry::Last => return Ok(()),
         }
-        if !self.peers.may(Shared::Groups, maker, self.group_count()) {
+        if !self.peers.may(SharedKind::Groups, maker, self.group_count()) {
             return Err(Full::Share);
         }
         let (limit, bytes) = (self.options.memory_limit, self.bytes());
@@ -322,17 +322,17 @@ impl Registry {
         // ORDERING: a limit; the few that race past it are counted back
         if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit || !self.names.enter(name) {
             self.group_count.fetch_sub(1, Relaxed);
-            self.peers.refuse(Shared::Groups, maker, self.group_count());
+            self.peers.refuse(SharedKind::Groups, maker, self.group_count());
             return Err(Full::Groups);
         }
-        self.peers.add(Shared::Groups, maker.slot);
+        self.peers.add(SharedKind::Groups, maker.slot);
         Ok(())
     }
 
     /// The memory limit keeps out what `maker` would make; series and groups both take of it.
     fn refuse_memory(&self, maker: Maker) {
-        self.peers.refuse(Shared::Series, maker, self.live());
-        self.peers.refuse(Shared::Groups, maker, self.group_count());
+        self.peers.refuse(SharedKind::Series, maker, self.live());
+        self.peers.refuse(SharedKind::Groups, maker, self.group_count());
     }
 
     /// A group that was counted in is no more, or was never seen.
@@ -341,7 +341,7 @@ impl Registry {
         match group.entry {
             Entry::Limited => {
                 self.names.leave(names::name_of_group(group, &self.state));
-                self.peers.remove(Shared::Groups, group.maker);
+                self.peers.remove(SharedKind::Groups, group.maker);
                 self.group_count.fetch_sub(1, Relaxed);
             }
             Entry::Named => self.names.drop_kept(names::name_of_group(group, &self.state)),
@@ -483,7 +483,7 @@ impl Registry {
                 if counted {
                     // another core inserted it between: ours was never seen
                     self.live.fetch_sub(1, Relaxed);
-                    self.peers.remove(Shared::Series, maker.slot);
+                    self.peers.remove(SharedKind::Series, maker.slot);
                 }
                 if made {
                     self.texts.fetch_sub(long_bytes(run.len()), Relaxed);
@@ -502,7 +502,7 @@ impl Registry {
 
     /// Counts a series in, if it may be.
     fn admit_series(&self, maker: Maker) -> Result<(), Full> {
-        if !self.peers.may(Shared::Series, maker, self.live()) {
+        if !self.peers.may(SharedKind::Series, maker, self.live()) {
             return Err(Full::Share);
         }
         if self.is_spent() {
@@ -512,10 +512,10 @@ impl Registry {
         // ORDERING: a limit, publishes nothing
         if self.live.fetch_add(1, Relaxed) >= self.options.series_limit {
             self.live.fetch_sub(1, Relaxed);
-            self.peers.refuse(Shared::Series, maker, self.live());
+            self.peers.refuse(SharedKind::Series, maker, self.live());
             return Err(Full::Series);
         }
-        self.peers.add(Shared::Series, maker.slot);
+        self.peers.add(SharedKind::Series, maker.slot);
         Ok(())
     }
 
@@ -548,7 +548,7 @@ impl Registry {
         self.texts.fetch_sub(long_bytes(series.attributes.len()), Relaxed);
         if limited {
             self.live.fetch_sub(1, Relaxed);
-            self.peers.remove(Shared::Series, series.maker());
+            self.peers.remove(SharedKind::Series, series.maker());
         }
     }
 

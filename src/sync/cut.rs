@@ -47,7 +47,7 @@ pub struct Cut {
     /// Rises strictly; the first is 1 or later.
     pub number: u32,
     /// When it was made.
-    pub times: Times,
+    pub times: CutTimes,
 }
 
 /// Words of the times. In a model one stands for all: they are written together and read together, and each would
@@ -56,7 +56,7 @@ const TIMES: usize = if cfg!(loom) { 1 } else { 3 };
 
 /// When a cut was made, on both clocks: the wall clock stamps, the monotonic one tells ages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
+pub struct CutTimes {
     /// Where the window of the cut begins: the boundary before, unless the wall clock stepped. Nanoseconds since 1970.
     pub from_ns: u64,
     /// Wall clock, nanoseconds since 1970.
@@ -65,16 +65,16 @@ pub struct Times {
     pub mono_ns: u64,
 }
 
-impl Times {
+impl CutTimes {
     /// All of them `ns`: for tests and models.
-    pub const fn at(ns: u64) -> Times {
-        Times { from_ns: ns, boundary_ns: ns, mono_ns: ns }
+    pub const fn at(ns: u64) -> CutTimes {
+        CutTimes { from_ns: ns, boundary_ns: ns, mono_ns: ns }
     }
 }
 
 /// Where one shard stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct ShardView {
     /// The last cut it switched at or was skipped for; 0 before the first.
     pub number: u32,
     /// The bank that takes points.
@@ -148,7 +148,7 @@ pub struct CutBoard {
 
 #[derive(Debug)]
 struct Slot {
-    /// A packed `View`: number 31 bits, interval 31, skipped 1, open bank 1. The interval is the closed one if
+    /// A packed `ShardView`: number 31 bits, interval 31, skipped 1, open bank 1. The interval is the closed one if
     /// switched, the open one if skipped.
     view: AtomicU64,
     /// The last cut this shard merged; written by the shard alone.
@@ -159,7 +159,7 @@ impl CutBoard {
     /// A board on which every shard has interval 1 open in bank 0.
     pub fn new(shards: usize) -> Self {
         assert!(shards > 0, "a cut needs a shard");
-        let first = View { number: 0, open_bank: 0, open_interval: 1, closed: None };
+        let first = ShardView { number: 0, open_bank: 0, open_interval: 1, closed: None };
         let slot = || Slot { view: AtomicU64::new(first.pack()), merged: AtomicU32::new(0) };
         CutBoard {
             number: AtomicU32::new(0),
@@ -183,10 +183,10 @@ impl CutBoard {
     }
 
     /// The times of the cut that `published` told, for those of invariant 5.
-    pub fn times(&self) -> Times {
+    pub fn times(&self) -> CutTimes {
         // ORDERING: Relaxed: published with the number.
         let at = |i: usize| self.times.get(i).map_or(0, |time| time.load(Ordering::Relaxed));
-        Times { boundary_ns: at(0), from_ns: at(1), mono_ns: at(2) }
+        CutTimes { boundary_ns: at(0), from_ns: at(1), mono_ns: at(2) }
     }
 
     /// Announces a cut. Called by the coordinator only.
@@ -194,7 +194,7 @@ impl CutBoard {
     /// # Panics
     ///
     /// If `number` does not rise or lies beyond `NUMBER_MAX`.
-    pub fn publish(&self, number: u32, times: Times) -> Publish {
+    pub fn publish(&self, number: u32, times: CutTimes) -> Publish {
         // ORDERING: Relaxed: only the coordinator writes it.
         let before = self.number.load(Ordering::Relaxed);
         assert!(before < number && number <= NUMBER_MAX, "cut {number} after cut {before}: numbers rise strictly");
@@ -218,7 +218,7 @@ impl CutBoard {
         let mut skipped = Skipped { shards: Vec::new(), last: false };
         for shard in 0..self.slots.len() {
             let view = self.view(shard);
-            if view.number < number && self.close(shard, view, View { number, closed: None, ..view }) {
+            if view.number < number && self.close(shard, view, ShardView { number, closed: None, ..view }) {
                 skipped.shards.push(shard);
                 skipped.last |= self.count_closed();
             }
@@ -252,7 +252,8 @@ impl CutBoard {
         let view = self.view(shard);
         if view.number < number {
             let closed = Closed { bank: view.open_bank, interval: view.open_interval };
-            let next = View { number, open_bank: view.open_bank ^ 1, open_interval: number + 1, closed: Some(closed) };
+            let next =
+                ShardView { number, open_bank: view.open_bank ^ 1, open_interval: number + 1, closed: Some(closed) };
             if self.close(shard, view, next) {
                 return Switch::Switched { last: self.count_closed() };
             }
@@ -264,9 +265,9 @@ impl CutBoard {
 
     /// Where `shard` stands. For its own thread always exact; for others while a merge of theirs runs (invariant 3).
     #[inline]
-    pub fn view(&self, shard: usize) -> View {
+    pub fn view(&self, shard: usize) -> ShardView {
         // ORDERING: Acquire pairs with the swap in `close`: the bank that was closed is visible, whole.
-        View::unpack(self.slots[shard].view.load(Ordering::Acquire))
+        ShardView::unpack(self.slots[shard].view.load(Ordering::Acquire))
     }
 
     /// What `shard` closed at cut `number`; nothing if it was skipped.
@@ -313,7 +314,7 @@ impl CutBoard {
         self.slots[shard].merged.load(Ordering::Relaxed)
     }
 
-    fn close(&self, shard: usize, from: View, to: View) -> bool {
+    fn close(&self, shard: usize, from: ShardView, to: ShardView) -> bool {
         // ORDERING: Release publishes the closed bank to `view`; Acquire on success and failure, as both go on from
         // there.
         self.slots[shard].view.compare_exchange(from.pack(), to.pack(), Ordering::AcqRel, Ordering::Acquire).is_ok()
@@ -326,7 +327,7 @@ impl CutBoard {
     }
 }
 
-impl View {
+impl ShardView {
     const fn pack(self) -> u64 {
         let (interval, skipped) = match self.closed {
             Some(closed) => (closed.interval, 0),
@@ -335,14 +336,14 @@ impl View {
         (self.number as u64) << 33 | (interval as u64) << 2 | skipped << 1 | self.open_bank as u64
     }
 
-    const fn unpack(word: u64) -> View {
+    const fn unpack(word: u64) -> ShardView {
         let (number, interval) = ((word >> 33) as u32, (word >> 2 & 0x7FFF_FFFF) as u32);
         let open_bank = (word & 1) as usize;
         if word & 2 != 0 {
-            return View { number, open_bank, open_interval: interval, closed: None };
+            return ShardView { number, open_bank, open_interval: interval, closed: None };
         }
         let closed = Some(Closed { bank: open_bank ^ 1, interval });
-        View { number, open_bank, open_interval: number + 1, closed }
+        ShardView { number, open_bank, open_interval: number + 1, closed }
     }
 }
 
@@ -364,10 +365,10 @@ mod tests {
         for number in [1, 77, NUMBER_MAX] {
             for open_bank in [0, 1] {
                 let closed = Some(Closed { bank: open_bank ^ 1, interval: number });
-                let switched = View { number, open_bank, open_interval: number + 1, closed };
-                let skipped = View { number, open_bank, open_interval: number - 1, closed: None };
-                assert_eq!(View::unpack(switched.pack()), switched);
-                assert_eq!(View::unpack(skipped.pack()), skipped);
+                let switched = ShardView { number, open_bank, open_interval: number + 1, closed };
+                let skipped = ShardView { number, open_bank, open_interval: number - 1, closed: None };
+                assert_eq!(ShardView::unpack(switched.pack()), switched);
+                assert_eq!(ShardView::unpack(skipped.pack()), skipped);
             }
         }
     }
@@ -376,18 +377,18 @@ mod tests {
     fn switched_skipped_and_switched_again() {
         let board = CutBoard::new(2);
         assert_eq!(board.due(0), Due::Nothing);
-        assert_eq!(board.publish(1, Times::at(100)), Publish::Published);
-        assert_eq!(board.due(0), Due::Switch(Cut { number: 1, times: Times::at(100) }));
+        assert_eq!(board.publish(1, CutTimes::at(100)), Publish::Published);
+        assert_eq!(board.due(0), Due::Switch(Cut { number: 1, times: CutTimes::at(100) }));
         assert_eq!(board.try_switch(0, 1), Switch::Switched { last: false });
         assert_eq!(board.due(0), Due::Nothing, "shard 1 has not closed");
         assert_eq!(board.skip_late(1), Skipped { shards: vec![1], last: true });
         assert_eq!(board.try_switch(1, 1), Switch::AlreadySkipped);
         assert_eq!(board.closed(0, 1), Some(Closed { bank: 0, interval: 1 }));
         assert_eq!(board.closed(1, 1), None);
-        assert_eq!(board.publish(2, Times::at(200)), Publish::Postponed);
+        assert_eq!(board.publish(2, CutTimes::at(200)), Publish::Postponed);
         merge_all(&board, 1);
 
-        assert_eq!(board.publish(5, Times::at(500)), Publish::Published, "numbers rise, not by one");
+        assert_eq!(board.publish(5, CutTimes::at(500)), Publish::Published, "numbers rise, not by one");
         assert_eq!(board.try_switch(1, 5), Switch::Switched { last: false });
         assert_eq!(board.try_switch(0, 5), Switch::Switched { last: true });
         assert_eq!(board.skip_late(5), Skipped { shards: vec![], last: false });
@@ -401,14 +402,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "numbers rise strictly")]
     fn a_number_that_does_not_rise_is_a_bug() {
-        CutBoard::new(1).publish(0, Times::at(1));
+        CutBoard::new(1).publish(0, CutTimes::at(1));
     }
 
     #[test]
     #[should_panic(expected = "shard 0 switches once at cut 1")]
     fn switching_twice_is_a_bug() {
         let board = CutBoard::new(1);
-        board.publish(1, Times::at(1));
+        board.publish(1, CutTimes::at(1));
         board.try_switch(0, 1);
         board.try_switch(0, 1);
     }
@@ -417,7 +418,7 @@ mod tests {
     #[should_panic(expected = "when all have closed it")]
     fn merging_early_is_a_bug() {
         let board = CutBoard::new(2);
-        board.publish(1, Times::at(1));
+        board.publish(1, CutTimes::at(1));
         board.merge_done(0, 1);
     }
 }

@@ -17,7 +17,7 @@ use crate::rows::Rows;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
-use crate::sync::cut::{CutBoard, Due, Publish, Switch, Times};
+use crate::sync::cut::{CutBoard, CutTimes, Due, Publish, Switch};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -175,7 +175,7 @@ fn coordinate(shared: &Shared, duration: Duration) {
             continue;
         }
         let now = clock::now();
-        let times = Times { from_ns: from, boundary_ns: now.wall_ns, mono_ns: now.mono_ns };
+        let times = CutTimes { from_ns: from, boundary_ns: now.wall_ns, mono_ns: now.mono_ns };
         if shared.board.publish(number + 1, times) == Publish::Published {
             (number, from) = (number + 1, now.wall_ns);
             next += INTERVAL;

@@ -11,7 +11,7 @@ use catchment::rows::Rows;
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
-use catchment::sync::cut::{Closed, Times, View as Board};
+use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, metric::Data};
@@ -134,11 +134,11 @@ impl Rig {
 
     /// Cuts all cores at `boundary` and merges everything.
     pub fn cut(&mut self, boundary: u64) -> Out {
-        self.cut_at(Times { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary })
+        self.cut_at(CutTimes { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary })
     }
 
     /// As `cut`, with clocks that go their own ways.
-    pub fn cut_at(&mut self, times: Times) -> Out {
+    pub fn cut_at(&mut self, times: CutTimes) -> Out {
         self.from = times.boundary_ns;
         let mut cores = Vec::new();
         for core in &mut self.cores {
@@ -146,7 +146,7 @@ impl Rig {
             core.switch(self.cut + 1);
             while core.tidy() {}
             let closed = Some(Closed { bank, interval });
-            cores.push(Board { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
+            cores.push(ShardView { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
         }
         let mut out = Out::default();
         for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {

@@ -9,7 +9,7 @@
 
 use crate::clock::Now;
 use crate::limits::CUT_LATE_AFTER;
-use crate::sync::cut::{CutBoard, Publish, Times};
+use crate::sync::cut::{CutBoard, CutTimes, Publish};
 use std::time::Duration;
 
 /// What was made of cuts.
@@ -153,16 +153,16 @@ impl Schedule {
 /// The window of the cut made `now`, `elapsed` after the one at `before`. Boundaries are multiples of the interval while
 /// the wall clock behaves, and rise, also where it is set back by an interval at most; set back by more they follow it,
 /// and the window is one interval. A window is never longer than what passed, in whole intervals, or two of them.
-fn times(before: u64, elapsed: u64, now: Now, interval: u64) -> Times {
+fn times(before: u64, elapsed: u64, now: Now, interval: u64) -> CutTimes {
     let (wall_ns, mono_ns) = (now.wall_ns, now.mono_ns);
     let aligned = wall_ns / interval * interval;
     if wall_ns.saturating_add(interval) < before {
         let boundary_ns = if aligned == 0 { wall_ns } else { aligned };
-        return Times { from_ns: boundary_ns.saturating_sub(interval), boundary_ns, mono_ns };
+        return CutTimes { from_ns: boundary_ns.saturating_sub(interval), boundary_ns, mono_ns };
     }
     let boundary_ns = if aligned > before { aligned } else { wall_ns }.max(before + 1);
     let longest = elapsed.div_ceil(interval).max(2).saturating_mul(interval);
-    Times { from_ns: before.max(boundary_ns.saturating_sub(longest)), boundary_ns, mono_ns }
+    CutTimes { from_ns: before.max(boundary_ns.saturating_sub(longest)), boundary_ns, mono_ns }
 }
 
 /// The next multiple of the interval after `wall`.
@@ -239,7 +239,7 @@ mod tests {
     const YEAR: u64 = 8_760 * HOUR;
 
     /// Runs for `intervals`, a look each tenth; the shards do what they should. The times of the cuts made.
-    fn go(board: &CutBoard, schedule: &mut Schedule, now: &mut Now, intervals: u64) -> Vec<Times> {
+    fn go(board: &CutBoard, schedule: &mut Schedule, now: &mut Now, intervals: u64) -> Vec<CutTimes> {
         let mut cuts = Vec::new();
         for _ in 0..intervals * 10 {
             now.mono_ns += I / 10;

@@ -1,6 +1,6 @@
 //! The trie against a `HashMap`: one body for property tests and fuzzing.
 
-use super::{Cursor, Leaf, Lookup, Trie};
+use super::{IndexCursor, Leaf, Lookup, Trie};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub fn fuzz_ops(data: &[u8]) {
 
 /// A walk in slices finds every leaf once, in the order of the hashes.
 fn check_walk(trie: &Trie<Key>, model: &HashMap<u16, Arc<Key>>, limit: usize) {
-    let (mut cursor, mut seen) = (Cursor::default(), Vec::new());
+    let (mut cursor, mut seen) = (IndexCursor::default(), Vec::new());
     loop {
         let before = seen.len();
         let done = trie.walk(&mut cursor, limit, |leaf| seen.push(leaf.clone()));

@@ -1,7 +1,7 @@
 //! Loom models of the trie: two-way nodes, a root of two links, reclamation that adds no ordering.
 
 use super::node::{BRANCH_BITS, ROOT_BITS, SHARD_BITS};
-use super::{Cursor, Leaf, Lookup, Trie};
+use super::{IndexCursor, Leaf, Lookup, Trie};
 use crate::sync::UnsafeCell;
 use crate::sync::explore;
 use crate::sync::reclaim::Leak;
@@ -58,7 +58,7 @@ fn find(trie: &Model, key: u64, hash: u64) -> Option<Arc<Entry>> {
 }
 
 fn keys(trie: &Model, limit: usize) -> Vec<u64> {
-    let (mut cursor, mut keys) = (Cursor::default(), Vec::new());
+    let (mut cursor, mut keys) = (IndexCursor::default(), Vec::new());
     while !trie.walk(&mut cursor, limit, |leaf| {
         leaf.hash();
         keys.push(leaf.key);

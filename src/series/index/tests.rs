@@ -2,7 +2,7 @@
 
 use super::fuzz::fuzz_ops;
 use super::node::order;
-use super::{Cursor, IndexStats, Leaf, Lookup, Trie};
+use super::{IndexCursor, IndexStats, Leaf, Lookup, Trie};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,7 +60,7 @@ impl Rig {
     }
 
     fn keys(&self, limit: usize) -> Vec<u64> {
-        let (mut cursor, mut keys) = (Cursor::default(), Vec::new());
+        let (mut cursor, mut keys) = (IndexCursor::default(), Vec::new());
         while !self.trie.walk(&mut cursor, limit, |leaf| keys.push(leaf.key)) {}
         keys
     }
@@ -205,7 +205,7 @@ fn threads_fight_over_the_same_keys() {
                             }
                             _ => {
                                 let mut seen = [0u8; 24];
-                                let mut cursor = Cursor::default();
+                                let mut cursor = IndexCursor::default();
                                 while !rig.trie.walk(&mut cursor, 5, |leaf| seen[leaf.key as usize] += 1) {}
                             }
                         }

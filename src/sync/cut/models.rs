@@ -82,7 +82,7 @@ impl Model {
         assert!(self.board.all_merged(number), "cut {number} is merged when every shard has turned");
         assert_eq!(self.lasts.load(core::sync::atomic::Ordering::Relaxed), number, "one last closer per cut");
         assert!(number <= cuts);
-        assert_eq!(self.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)), Publish::Published);
+        assert_eq!(self.board.publish(number + 1, CutTimes::at(u64::from(number + 1) * 10)), Publish::Published);
         for _ in 0..2 {
             finish();
         }
@@ -106,7 +106,7 @@ fn model(preemptions: usize, points: [u64; 2], cuts: u32, skip: bool) {
             .collect();
         let mut next = 1;
         for _ in 0..cuts {
-            match model.board.publish(next, Times::at(u64::from(next) * 10)) {
+            match model.board.publish(next, CutTimes::at(u64::from(next) * 10)) {
                 Publish::Postponed => assert!(next > 1, "nothing to wait for before the first cut"),
                 Publish::Published => next += 1,
             }
@@ -161,11 +161,11 @@ fn last_cut(preemptions: usize, ordinary_first: bool, look: fn(&AtomicU8) -> boo
             })
             .collect();
         let mut number = 0;
-        if ordinary_first && model.board.publish(1, Times::at(10)) == Publish::Published {
+        if ordinary_first && model.board.publish(1, CutTimes::at(10)) == Publish::Published {
             number = 1;
         }
         phase.store(1, Ordering::Release);
-        if model.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)) == Publish::Published {
+        if model.board.publish(number + 1, CutTimes::at(u64::from(number + 1) * 10)) == Publish::Published {
             number += 1;
         }
         let ends: Vec<(u64, bool)> = shards.into_iter().map(|shard| shard.join().unwrap()).collect();
@@ -173,7 +173,7 @@ fn last_cut(preemptions: usize, ordinary_first: bool, look: fn(&AtomicU8) -> boo
         (0..2).for_each(|_| finish());
         if number == u32::from(ordinary_first) {
             // it was postponed: the coordinator publishes it once the merge before is done
-            assert_eq!(model.board.publish(number + 1, Times::at(u64::from(number + 1) * 10)), Publish::Published);
+            assert_eq!(model.board.publish(number + 1, CutTimes::at(u64::from(number + 1) * 10)), Publish::Published);
             (0..2).for_each(|_| finish());
         } else {
             for (shard, (_, closed)) in ends.iter().enumerate() {
@@ -221,7 +221,7 @@ fn loom_cut_merging_a_skipped_shard_is_caught() {
                 model.point(1);
             })
         };
-        model.board.publish(1, Times::at(10));
+        model.board.publish(1, CutTimes::at(10));
         model.board.try_switch(0, 1);
         if model.board.skip_late(1).last {
             // Broken: takes the open bank of the shard that was skipped.
@@ -233,7 +233,7 @@ fn loom_cut_merging_a_skipped_shard_is_caught() {
             model.turn(shard);
             model.turn(shard);
         }
-        if model.board.publish(2, Times::at(20)) == Publish::Published {
+        if model.board.publish(2, CutTimes::at(20)) == Publish::Published {
             (0..2).for_each(|shard| model.turn(shard));
             (0..2).for_each(|shard| model.turn(shard));
         }

@@ -447,6 +447,11 @@ impl<'a> ExponentialRegion<'a> {
         ExponentialRegion(words)
     }
 
+    /// Reads it into `value`, whose memory is used again.
+    pub fn load_into(self, value: &mut Exponential) {
+        value.load(&self.0);
+    }
+
     /// Number of values.
     #[inline]
     pub const fn count(self) -> u64 {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::aggregate::explicit::HAS_SUM;
 use crate::aggregate::exponential::Exponential;
+use crate::aggregate::number;
 use crate::prometheus::any::next_attribute;
 use crate::prometheus::exemplar;
 use crate::prometheus::gather::{Family, FamilyMember};
@@ -19,9 +20,10 @@ use crate::prometheus::name::{INFO, LabelPlace, Naming};
 use crate::prometheus::negotiate::Format;
 use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::scope_join::{OWN_PREFIX, Prefixes};
-use crate::prometheus::source::{Meta, Overtaken, Progress, Row, Source, Value};
+use crate::prometheus::source::{Meta, Overtaken, PageRow, Progress, Source};
 use crate::prometheus::style::{Bounds, Style};
 use crate::prometheus::text::{Number, Type, is_metric_name, put_family, put_head, put_number, put_seconds};
+use crate::rows::Value;
 use crate::wire::{Reader, put_bytes, put_varint};
 
 /// What is at hand while writing: the chunk being filled, scratch space, the report.
@@ -39,6 +41,7 @@ pub(super) struct PageWriter {
     labels: Labels,
     lines: Lines,
     scratch: Vec<u8>,
+    values: ValueScratch,
 }
 
 impl PageWriter {
@@ -56,6 +59,7 @@ impl PageWriter {
             keys,
             lines: Lines::default(),
             scratch: Vec::new(),
+            values: ValueScratch::default(),
         }
     }
 
@@ -168,10 +172,10 @@ pub(super) enum OpenMetricsType {
 
 impl OpenMetricsType {
     /// Whether a row may be in such a family.
-    fn takes(self, name: &str, row: &Row<'_>, naming: Naming) -> bool {
+    fn takes(self, name: &str, row: &PageRow<'_>, naming: Naming) -> bool {
         let value = match row.value {
-            Value::Int(value) => value as f64,
-            Value::Double(value) => value,
+            Value::Number(number::Value::Int(value)) => value as f64,
+            Value::Number(number::Value::Double(value)) => value,
             // left out, whatever the family is
             _ => return true,
         };
@@ -321,8 +325,9 @@ impl<G: Clone> Class<G> {
         let Class { groups, prefix, head, labels_at, mode, label_bytes, at, cursor } = self;
         let labels_at = *labels_at;
         let limit = writer.bounds.rows_per_step;
-        let mut walk =
-            |visit: &mut dyn FnMut(&Meta, Row<'_>) -> ControlFlow<()>| walk(groups, at, cursor, source, limit, visit);
+        let mut walk = |visit: &mut dyn FnMut(&Meta, PageRow<'_>) -> ControlFlow<()>| {
+            walk(groups, at, cursor, source, limit, visit)
+        };
         let next_mode = match mode {
             Mode::Scan => {
                 let labels = &mut writer.labels;
@@ -388,9 +393,8 @@ impl<G: Clone> Class<G> {
                             merger.take(fingerprint, &text, meta.kind, meta.bounds.as_ref(), &row);
                         }
                     } else if *first_pass {
-                        let (shown, annotations) = (shown(&row.value, meta), annotations(&row));
                         let mut writer = RowWriter { writer, title, prefix, head, labels_at };
-                        flow = writer.put(|out, _| out.extend_from_slice(&text), shown, annotations);
+                        flow = writer.row_with(|out, _| out.extend_from_slice(&text), meta, row);
                     }
                     writer.scratch = text;
                     flow
@@ -441,7 +445,7 @@ fn walk<S: Source>(
     cursor: &mut usize,
     source: &S,
     limit: usize,
-    visit: &mut dyn FnMut(&Meta, Row<'_>) -> ControlFlow<()>,
+    visit: &mut dyn FnMut(&Meta, PageRow<'_>) -> ControlFlow<()>,
 ) -> Result<Progress, Overtaken> {
     let Some(group) = groups.get(*at) else { return Ok(Progress::Done) };
     let meta = source.meta(group);
@@ -489,26 +493,40 @@ impl Collisions {
 const fn fits(value: &Value<'_>, kind: Type) -> bool {
     matches!(
         (kind, value),
-        (Type::Counter | Type::Gauge | Type::Unknown, Value::Int(_) | Value::Double(_))
-            | (Type::Histogram, Value::Histogram { .. } | Value::Exponential(_))
-            | (Type::Summary, Value::Summary { .. })
+        (Type::Counter | Type::Gauge | Type::Unknown, Value::Number(_))
+            | (Type::Histogram, Value::Histogram(_) | Value::Exponential(_))
+            | (Type::Summary, Value::Summary(_))
     )
 }
 
-fn shown<'a>(value: &Value<'a>, meta: &'a Meta) -> MergedValue<'a> {
-    match *value {
-        Value::Int(value) => MergedValue::Number(Number::Int(value)),
-        Value::Double(value) => MergedValue::Number(Number::Double(value)),
-        Value::Histogram { count, sum, buckets } => {
-            MergedValue::Histogram { bounds: meta.bounds.as_ref(), buckets, count, sum }
-        }
-        Value::Exponential(value) => MergedValue::Exponential(value),
-        Value::Summary { count, sum, quantiles } => MergedValue::Summary { quantiles, count, sum },
-    }
+/// Memory for what a page reads out of a value's words.
+#[derive(Default)]
+struct ValueScratch {
+    exponential: Exponential,
+    quantiles: Vec<(f64, f64)>,
 }
 
-const fn annotations<'a>(row: &Row<'a>) -> Annotations<'a> {
-    Annotations { start_ns: row.start_ns, exemplars: row.exemplars }
+/// What a row's value shows; nothing of one that ended.
+fn shown<'a>(value: Value<'a>, meta: &'a Meta, scratch: &'a mut ValueScratch) -> Option<MergedValue<'a>> {
+    Some(match value {
+        Value::Number(value) => MergedValue::Number(value.into()),
+        Value::Histogram(region) => MergedValue::Histogram {
+            bounds: meta.bounds.as_ref(),
+            buckets: region.buckets(),
+            count: region.count(),
+            sum: region.sum(),
+        },
+        Value::Exponential(region) => {
+            region.load_into(&mut scratch.exponential);
+            MergedValue::Exponential(&scratch.exponential)
+        }
+        Value::Summary(region) => {
+            scratch.quantiles.clear();
+            scratch.quantiles.extend(region.quantiles());
+            MergedValue::Summary { quantiles: &scratch.quantiles, count: region.count(), sum: region.sum() }
+        }
+        Value::Ended(_) => return None,
+    })
 }
 
 /// Writes rows of one class.
@@ -522,12 +540,34 @@ struct RowWriter<'a> {
 
 impl RowWriter<'_> {
     #[inline]
-    fn row(&mut self, meta: &Meta, row: Row<'_>) -> ControlFlow<()> {
+    fn row(&mut self, meta: &Meta, row: PageRow<'_>) -> ControlFlow<()> {
         if !fits(&row.value, self.title.kind) {
             self.writer.report.warn(WarningReason::WrongKind, 1, &self.title.name, &meta.name);
             return ControlFlow::Continue(());
         }
-        self.put(|out, labels| labels.put(out, row.attributes), shown(&row.value, meta), annotations(&row))
+        self.row_with(|out, labels| labels.put(out, row.attributes), meta, row)
+    }
+
+    /// A row whose value fits, with labels that the caller puts.
+    #[inline]
+    fn row_with(
+        &mut self,
+        put_labels: impl FnOnce(&mut Vec<u8>, &mut Labels),
+        meta: &Meta,
+        row: PageRow<'_>,
+    ) -> ControlFlow<()> {
+        let exemplars = exemplar::exemplars_of(row.exemplars);
+        let annotations = Annotations { start_ns: row.start_ns, exemplars: &exemplars };
+        if let Value::Number(value) = row.value {
+            return self.put(put_labels, MergedValue::Number(value.into()), annotations);
+        }
+        let mut scratch = std::mem::take(&mut self.writer.values);
+        let flow = match shown(row.value, meta, &mut scratch) {
+            Some(shown) => self.put(put_labels, shown, annotations),
+            None => ControlFlow::Continue(()),
+        };
+        self.writer.values = scratch;
+        flow
     }
 
     /// Writes one row; breaks when the chunk is full.

@@ -20,7 +20,7 @@ use crate::wire::{Reader, put_bytes, put_fixed64, put_uint};
 
 /// A measurement that went into a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Exemplar<'a> {
+pub(super) struct Exemplar<'a> {
     /// What was measured.
     pub value: Value,
     /// When, since the epoch.
@@ -33,9 +33,44 @@ pub struct Exemplar<'a> {
     pub span_id: &'a [u8],
 }
 
+/// The exemplars of a row: records one after the other, each a key byte, a length, and an `Exemplar` in the one encoding
+/// that is kept (attributes first). What is no such message is left out.
+pub(super) fn exemplars_of(records: &[u8]) -> Vec<Exemplar<'_>> {
+    let mut reader = Reader::new(records);
+    let next = || {
+        reader.field().ok()?;
+        reader.bytes().ok()
+    };
+    std::iter::from_fn(next).filter_map(read).collect()
+}
+
+fn read(message: &[u8]) -> Option<Exemplar<'_>> {
+    let mut exemplar = Exemplar { time_ns: 0, value: Value::Int(0), trace_id: &[], span_id: &[], attributes: &[] };
+    let mut reader = Reader::new(message);
+    while reader.rest().first() == Some(&ATTRIBUTES_KEY) {
+        reader.field().ok()?;
+        reader.bytes().ok()?;
+    }
+    exemplar.attributes = &message[..message.len() - reader.left()];
+    while !reader.is_empty() {
+        match reader.field().ok()?.number {
+            2 => exemplar.time_ns = reader.fixed64().ok()?,
+            3 => exemplar.value = Value::Double(f64::from_bits(reader.fixed64().ok()?)),
+            4 => exemplar.span_id = reader.bytes().ok()?,
+            5 => exemplar.trace_id = reader.bytes().ok()?,
+            6 => exemplar.value = Value::Int(reader.fixed64().ok()? as i64),
+            _ => return None,
+        }
+    }
+    Some(exemplar)
+}
+
+/// `filtered_attributes` of an `Exemplar`.
+const ATTRIBUTES_KEY: u8 = 0x3a;
+
 impl Exemplar<'_> {
     /// The value as a double.
-    pub fn double(&self) -> f64 {
+    pub(super) fn double(&self) -> f64 {
         match self.value {
             Value::Int(value) => value as f64,
             Value::Double(value) => value,

@@ -16,10 +16,12 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use crate::aggregate::exponential::Exponential;
+use crate::aggregate::explicit::ExplicitRegion;
+use crate::aggregate::exponential::{Exponential, ExponentialRegion};
 use crate::model::Kind;
-use crate::prometheus::source::{Row, Value};
+use crate::prometheus::source::PageRow;
 use crate::prometheus::text::Number;
+use crate::rows::Value;
 
 /// Bytes counted for a row besides its labels, buckets and quantiles.
 pub(super) const MERGED_ROW_BYTES: usize = 192;
@@ -106,7 +108,7 @@ impl Merger {
         labels: &[u8],
         kind: Kind,
         bounds: Option<&Arc<[f64]>>,
-        row: &Row<'_>,
+        row: &PageRow<'_>,
     ) {
         let Merger { index, rows, .. } = self;
         let known = index
@@ -132,18 +134,19 @@ impl Merger {
 }
 
 impl MergedRow {
-    fn new(fingerprint: u64, labels: &[u8], kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>) -> Self {
+    fn new(fingerprint: u64, labels: &[u8], kind: Kind, bounds: Option<&Arc<[f64]>>, row: &PageRow<'_>) -> Self {
         let (time_ns, newest) = (row.time_ns, (row.cut, row.time_ns));
         let parts = match row.value {
-            Value::Int(value) => Parts::Number(NumberParts::new(Number::Int(value), kind, time_ns)),
-            Value::Double(value) => Parts::Number(NumberParts::new(Number::Double(value), kind, time_ns)),
-            Value::Histogram { count, sum, buckets } => {
-                Parts::Histogram(vec![HistogramParts::new(bounds, buckets, count, sum, newest)])
-            }
-            Value::Exponential(value) => Parts::Histogram(vec![HistogramParts::exponential(value, newest)]),
-            Value::Summary { count, sum, quantiles } => {
-                Parts::Summary { time_ns, count, sum, quantiles: quantiles.into() }
-            }
+            Value::Number(value) => Parts::Number(NumberParts::new(value.into(), kind, time_ns)),
+            Value::Histogram(region) => Parts::Histogram(vec![HistogramParts::explicit(bounds, region, newest)]),
+            Value::Exponential(region) => Parts::Histogram(vec![HistogramParts::exponential(region, newest)]),
+            Value::Summary(region) => Parts::Summary {
+                time_ns,
+                count: region.count(),
+                sum: region.sum(),
+                quantiles: region.quantiles().collect(),
+            },
+            Value::Ended(_) => unreachable!("the page lets only values of the family's type through"),
         };
         MergedRow { fingerprint, labels: labels.into(), start_ns: row.start_ns, parts }
     }
@@ -157,21 +160,21 @@ impl MergedRow {
         MERGED_ROW_BYTES + self.labels.len() + inside
     }
 
-    fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &Row<'_>, losses: &mut MergeLosses) {
+    fn add(&mut self, kind: Kind, bounds: Option<&Arc<[f64]>>, row: &PageRow<'_>, losses: &mut MergeLosses) {
         let (time, newest) = (row.time_ns, (row.cut, row.time_ns));
         self.start_ns = self.start_ns.min(row.start_ns);
         match (&mut self.parts, row.value) {
-            (Parts::Number(parts), Value::Int(value)) => parts.add(Number::Int(value), kind, time),
-            (Parts::Number(parts), Value::Double(value)) => parts.add(Number::Double(value), kind, time),
-            (Parts::Histogram(parts), Value::Histogram { count, sum, buckets }) => {
-                return add_histogram(parts, HistogramParts::new(bounds, buckets, count, sum, newest), losses);
+            (Parts::Number(parts), Value::Number(value)) => parts.add(value.into(), kind, time),
+            (Parts::Histogram(parts), Value::Histogram(region)) => {
+                return add_histogram(parts, HistogramParts::explicit(bounds, region, newest), losses);
             }
-            (Parts::Histogram(parts), Value::Exponential(value)) => {
-                return add_histogram(parts, HistogramParts::exponential(value, newest), losses);
+            (Parts::Histogram(parts), Value::Exponential(region)) => {
+                return add_histogram(parts, HistogramParts::exponential(region, newest), losses);
             }
-            (Parts::Summary { time_ns, count, sum, quantiles }, Value::Summary { count: c, sum: s, quantiles: q }) => {
-                if (time, c, s.to_bits()) > (*time_ns, *count, sum.to_bits()) {
-                    (*time_ns, *count, *sum, *quantiles) = (time, c, s, q.into());
+            (Parts::Summary { time_ns, count, sum, quantiles }, Value::Summary(region)) => {
+                if (time, region.count(), region.sum().to_bits()) > (*time_ns, *count, sum.to_bits()) {
+                    (*time_ns, *count, *sum) = (time, region.count(), region.sum());
+                    *quantiles = region.quantiles().collect();
                 }
             }
             _ => unreachable!("the page lets only values of the family's type through"),
@@ -262,9 +265,17 @@ impl HistogramParts {
         HistogramParts { bounds, buckets, exponential: None, count, sum, newest, rows: 1, overflowed: 0 }
     }
 
-    fn exponential(value: &Exponential, newest: (u32, u64)) -> Self {
-        let exponential = Some(Box::new(value.clone()));
-        HistogramParts { exponential, ..HistogramParts::new(None, &[], value.count, None, newest) }
+    fn explicit(bounds: Option<&Arc<[f64]>>, region: ExplicitRegion<'_>, newest: (u32, u64)) -> Self {
+        HistogramParts::new(bounds, region.buckets(), region.count(), region.sum(), newest)
+    }
+
+    fn exponential(region: ExponentialRegion<'_>, newest: (u32, u64)) -> Self {
+        let mut value = Exponential::default();
+        region.load_into(&mut value);
+        HistogramParts {
+            exponential: Some(Box::new(value)),
+            ..HistogramParts::new(None, &[], region.count(), None, newest)
+        }
     }
 
     fn bytes(&self) -> usize {

@@ -87,10 +87,9 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
-pub use exemplar::Exemplar;
 pub use name::{Naming, Translation};
 pub use negotiate::{Format, Negotiated, negotiate};
 pub use page::{Page, Step};
 pub use report::{Report, Warning, WarningReason};
-pub use source::{Meta, Overtaken, Progress, Row, Source, Value};
+pub use source::{Meta, Overtaken, PageRow, Progress, Source};
 pub use style::{Bounds, Style};

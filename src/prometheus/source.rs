@@ -6,9 +6,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::aggregate::exponential::Exponential;
 use crate::model::{Kind, TypeHints};
-use crate::prometheus::exemplar::Exemplar;
+use crate::rows::Row;
 
 /// What is the same for all rows of a group. The same metric may come once per shard, with disjoint series.
 #[derive(Clone, Debug)]
@@ -55,51 +54,22 @@ impl Meta {
     }
 }
 
-/// A series' running total at the cut being read.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// A sum or gauge of integers.
-    Int(i64),
-    /// A sum or gauge of doubles.
-    Double(f64),
-    /// An explicit histogram; `buckets` are not cumulative and are one more than the bounds, or none.
-    Histogram {
-        /// `count`, equal to the sum of the buckets.
-        count: u64,
-        /// `sum`, if set.
-        sum: Option<f64>,
-        /// `bucket_counts`.
-        buckets: &'a [u64],
-    },
-    /// An exponential histogram.
-    Exponential(&'a Exponential),
-    /// A summary.
-    Summary {
-        /// `count`.
-        count: u64,
-        /// `sum`.
-        sum: f64,
-        /// (quantile, value), ascending by quantile, each once.
-        quantiles: &'a [(f64, f64)],
-    },
-}
-
-/// One series at the cut being read.
+/// One series at the cut being read, in the cumulative view, and the cut that changed it last. What ended is left out.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    /// Attributes as records one after the other: a one-byte key, a varint length, a `KeyValue` message. Valid protobuf
-    /// and UTF-8, each attribute key once.
-    pub attributes: &'a [u8],
-    /// Time of the newest point; 0 for deltas of sums and histograms.
-    pub time_ns: u64,
+pub struct PageRow<'a> {
+    /// The row; its attributes are valid protobuf and UTF-8, each key once.
+    pub row: Row<'a>,
     /// The cut that changed it last.
     pub cut: u32,
-    /// Start of the running total, since the epoch; 0 if there is none or it is not known.
-    pub start_ns: u64,
-    /// The value.
-    pub value: Value<'a>,
-    /// Some measurements of the cut's interval, oldest first.
-    pub exemplars: &'a [Exemplar<'a>],
+}
+
+impl<'a> std::ops::Deref for PageRow<'a> {
+    type Target = Row<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Row<'a> {
+        &self.row
+    }
 }
 
 /// A newer cut overtook this scrape: what it reads is gone.
@@ -134,6 +104,6 @@ pub trait Source {
         &self,
         group: &Self::Group,
         cursor: &mut usize,
-        visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken>;
 }

@@ -9,6 +9,7 @@
 //!
 //! Source: Prometheus "Exposition formats", text format 0.0.4; OpenMetrics 1.0; `le` as Prometheus 3 and OpenMetrics spell it.
 
+use crate::aggregate::number::Value;
 use std::io::Write as _;
 
 /// The TYPE of a family.
@@ -60,6 +61,15 @@ impl Number {
             Number::Uint(value) => value as f64,
             Number::Wide(value) => value as f64,
             Number::Double(value) => value,
+        }
+    }
+}
+
+impl From<Value> for Number {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Int(value) => Number::Int(value),
+            Value::Double(value) => Number::Double(value),
         }
     }
 }

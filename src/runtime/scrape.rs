@@ -4,14 +4,14 @@
 //! breaks the page off (`Overtaken`).
 
 use super::shared::ProcessState;
-use crate::aggregate::explicit::{COUNT, FLAGS, HAS_SUM, HEAD, SUM};
-use crate::aggregate::exponential::Exponential;
-use crate::aggregate::{number, summary};
+use crate::aggregate::explicit::ExplicitRegion;
+use crate::aggregate::exponential::ExponentialRegion;
+use crate::aggregate::summary::SummaryRegion;
 use crate::cells::block;
 use crate::flush::{GroupDirectory, ListedGroup};
 use crate::model::Kind;
-use crate::otlp::exemplars;
-use crate::prometheus::{Exemplar, Meta, Overtaken, Progress, Row, Source, Value};
+use crate::prometheus::{Meta, Overtaken, PageRow, Progress, Source};
+use crate::rows::{Row, Value};
 use crate::series::exemplars::Shown;
 use crate::series::{ReadValue, Series};
 use std::ops::ControlFlow;
@@ -72,10 +72,10 @@ impl Source for ScrapedCut {
         &self,
         group: &ScrapedGroup,
         cursor: &mut usize,
-        visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
         let list = group.listed.series.load();
-        let (mut buckets, mut quantiles, mut exponential) = (Vec::new(), Vec::new(), Exponential::default());
+        let mut words = Vec::new();
         let exemplars = self.exemplars[group.shard].upgrade();
         while let Some(series) = list.get(*cursor) {
             *cursor += 1;
@@ -88,27 +88,11 @@ impl Source for ScrapedCut {
                 ReadValue::Overtaken if series.is_dead() => continue,
                 ReadValue::Overtaken => return Err(Overtaken),
             };
-            let value = match group.meta.kind {
-                Kind::Gauge | Kind::Sum => match value {
-                    number::Value::Int(v) => Value::Int(v),
-                    number::Value::Double(v) => Value::Double(v),
-                },
-                Kind::Summary => {
-                    let Some((count, sum)) = self.summary(group.shard, series, slot, &mut quantiles) else { continue };
-                    Value::Summary { count, sum, quantiles: &quantiles }
-                }
-                kind => {
-                    let read = match kind {
-                        Kind::Histogram => self.histogram(group.shard, series, slot, &mut buckets),
-                        _ => self.exponential(group.shard, series, slot, &mut exponential).map(|()| (0, None)),
-                    };
-                    let Some((count, sum)) = read else { continue };
-                    match kind {
-                        Kind::Histogram => Value::Histogram { count, sum, buckets: &buckets },
-                        _ => Value::Exponential(&exponential),
-                    }
-                }
-            };
+            let kind = group.meta.kind;
+            let is_number = matches!(kind, Kind::Gauge | Kind::Sum);
+            if !is_number && self.region(group.shard, series, slot, &mut words).is_none() {
+                continue;
+            }
             let start_ns = if group.meta.kind == Kind::Gauge { 0 } else { series.start_of(slot) };
             if !series.still(slot, cut) {
                 if series.is_dead() {
@@ -117,9 +101,15 @@ impl Source for ScrapedCut {
                 return Err(Overtaken);
             }
             let time_ns = series.time();
-            let shown = exemplars.iter().filter(|_| cut == self.number).flat_map(|all| all.of(series));
-            let shown: Vec<Exemplar<'_>> = shown.filter_map(exemplar).collect();
-            let row = Row { attributes: &series.attributes, time_ns, cut, start_ns, value, exemplars: &shown };
+            // whole, as the slot is still the cut's
+            let value = match kind {
+                Kind::Gauge | Kind::Sum => Value::Number(value),
+                Kind::Summary => Value::Summary(SummaryRegion::new(&words)),
+                Kind::Histogram => Value::Histogram(ExplicitRegion::new(&words)),
+                Kind::ExponentialHistogram => Value::Exponential(ExponentialRegion::new(&words)),
+            };
+            let exemplars = exemplars.as_ref().filter(|_| cut == self.number).map_or(&[][..], |all| all.of(series));
+            let row = PageRow { row: Row { attributes: &series.attributes, start_ns, time_ns, value, exemplars }, cut };
             if visit(row).is_break() {
                 return Ok(Progress::More);
             }
@@ -128,50 +118,13 @@ impl Source for ScrapedCut {
     }
 }
 
-/// As the page takes it.
-fn exemplar(message: &[u8]) -> Option<Exemplar<'_>> {
-    let exemplars::Exemplar { time, value, trace_id, span_id, attributes } = exemplars::read(message)?;
-    Some(Exemplar { value, time_ns: time, attributes, trace_id, span_id })
-}
-
 impl ScrapedCut {
-    /// Count and sum of a slot; the buckets go into `buckets`.
-    fn histogram(
-        &self,
-        shard: usize,
-        series: &Series,
-        slot: usize,
-        buckets: &mut Vec<u64>,
-    ) -> Option<(u64, Option<f64>)> {
+    /// Copies the region in a slot, which means nothing if it is being overwritten.
+    fn region(&self, shard: usize, series: &Series, slot: usize, into: &mut Vec<u64>) -> Option<()> {
         let words = self.slot(shard, series, slot)?;
+        into.clear();
         // ORDERING: Relaxed; the caller checks the slot's cut number afterwards (series::value, invariant 2)
-        let get = |i: usize| words[i].load(Relaxed);
-        buckets.clear();
-        buckets.extend((HEAD..words.len()).map(get));
-        Some((get(COUNT), (get(FLAGS) & HAS_SUM != 0).then(|| f64::from_bits(get(SUM)))))
-    }
-
-    /// Count and sum of a slot; the quantiles go into `quantiles`.
-    fn summary(
-        &self,
-        shard: usize,
-        series: &Series,
-        slot: usize,
-        quantiles: &mut Vec<(f64, f64)>,
-    ) -> Option<(u64, f64)> {
-        let region = self.slot(shard, series, slot)?;
-        // ORDERING: as in `histogram`; a number of quantiles that is being overwritten stays within the region
-        let pairs = (summary::used(&region) - summary::HEAD) / 2;
-        quantiles.clear();
-        quantiles.extend((0..pairs).map(|i| summary::quantile(&region, i)));
-        let get = |i: usize| region[i].load(Relaxed);
-        Some((get(summary::COUNT), f64::from_bits(get(summary::SUM))))
-    }
-
-    /// Reads a slot into `value`, which means nothing if the slot is being overwritten.
-    fn exponential(&self, shard: usize, series: &Series, slot: usize, value: &mut Exponential) -> Option<()> {
-        let words = self.slot(shard, series, slot)?;
-        value.load(&words);
+        into.extend(words.iter().map(|word| word.load(Relaxed)));
         Some(())
     }
 

@@ -24,7 +24,7 @@
 
 use super::Series;
 use crate::limits::{EXEMPLARS_BYTES_MAX, EXEMPLARS_PER_SERIES_MAX};
-use crate::wire::{Reader, field_size, put_bytes};
+use crate::wire::{field_size, put_bytes};
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -260,14 +260,11 @@ impl Shown {
         &self.bytes[*at as usize..(at + length) as usize]
     }
 
-    /// The exemplars of a series, oldest first: messages for `otlp::exemplars::read`.
-    pub fn of(&self, series: &Arc<Series>) -> impl Iterator<Item = &[u8]> {
+    /// The exemplars of a series, oldest first, as records: the key byte that points of its kind have for them in OTLP, a
+    /// length, an `Exemplar` message.
+    pub fn of(&self, series: &Arc<Series>) -> &[u8] {
         let place = self.places.find(series.hash, |place| Arc::ptr_eq(&self.series[*place as usize].0, series));
-        let mut reader = Reader::new(place.map_or(&[], |place| self.fields(*place)));
-        std::iter::from_fn(move || {
-            reader.field().ok()?;
-            reader.bytes().ok()
-        })
+        place.map_or(&[], |place| self.fields(*place))
     }
 }
 

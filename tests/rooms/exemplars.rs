@@ -4,7 +4,7 @@
 use crate::common::*;
 use catchment::ledger::Note;
 use catchment::limits::{EXEMPLAR_BYTES_MAX, EXEMPLARS_BYTES_MAX};
-use catchment::otlp::exemplars::read;
+use catchment::wire::Reader;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, Exemplar, exemplar::Value};
 use prost::Message;
@@ -221,7 +221,11 @@ fn shown(rig: &Rig, cut: u32) -> Vec<u64> {
         let Some(shown) = last.of(cut) else { continue };
         let mut cursor = Default::default();
         while !rig.registry.trie(owner).walk(&mut cursor, 64, |series| {
-            times.extend(shown.of(series).map(|message| read(message).expect("one encoding").time - T));
+            let mut records = Reader::new(shown.of(series));
+            while !records.is_empty() {
+                records.field().unwrap();
+                times.push(Exemplar::decode(records.bytes().unwrap()).unwrap().time_unix_nano - T);
+            }
         }) {}
     }
     times.sort_unstable();

@@ -7,7 +7,9 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::fake::*;
+use crate::aggregate::number;
 use crate::prometheus::*;
+use crate::rows::{Row, Value};
 
 const ROWS: usize = 1_000_000;
 
@@ -52,12 +54,13 @@ impl Source for &Block {
         &self,
         _: &usize,
         cursor: &mut usize,
-        visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
         for attributes in self.bytes[*cursor * self.row_bytes..].chunks_exact(self.row_bytes) {
-            let value = Value::Int(*cursor as i64 * 1_000);
+            let value = Value::Number(number::Value::Int(*cursor as i64 * 1_000));
             *cursor += 1;
-            if visit(Row { attributes, time_ns: 1, cut: 1, start_ns: 1, value, exemplars: &[] }).is_break() {
+            let row = Row { attributes, time_ns: 1, start_ns: 1, value, exemplars: &[] };
+            if visit(PageRow { row, cut: 1 }).is_break() {
                 return Ok(Progress::More);
             }
         }

@@ -9,12 +9,15 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use crate::aggregate::explicit::HAS_SUM;
-use crate::aggregate::exponential::{Exponential, Side};
+use crate::aggregate::explicit::{self, HAS_SUM};
+use crate::aggregate::exponential::{self, Exponential, Side};
+use crate::aggregate::{number, summary};
 use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
+use crate::prometheus::exemplar::Exemplar;
 use crate::prometheus::*;
-use crate::wire::put_bytes;
+use crate::rows::{Row, Value};
+use crate::wire::{put_bytes, put_fixed64};
 
 /// An owned `Value`.
 #[derive(Clone, Debug)]
@@ -27,15 +30,54 @@ pub(super) enum Owned {
 }
 
 impl Owned {
-    fn value(&self) -> Value<'_> {
+    /// The words of its region; none of a number.
+    fn words(&self) -> Vec<u64> {
         match self {
-            Owned::Int(v) => Value::Int(*v),
-            Owned::Double(v) => Value::Double(*v),
-            Owned::Histogram(count, sum, buckets) => Value::Histogram { count: *count, sum: *sum, buckets },
-            Owned::Exponential(value) => Value::Exponential(value),
-            Owned::Summary(count, sum, quantiles) => Value::Summary { count: *count, sum: *sum, quantiles },
+            Owned::Int(_) | Owned::Double(_) => Vec::new(),
+            Owned::Histogram(count, sum, buckets) => {
+                let mut words = vec![0; explicit::HEAD];
+                words[explicit::COUNT] = *count;
+                words[explicit::SUM] = sum.unwrap_or(0.0).to_bits();
+                words[explicit::FLAGS] = if sum.is_some() { HAS_SUM } else { 0 };
+                words.extend(buckets);
+                words
+            }
+            Owned::Exponential(value) => {
+                let mut words = vec![0; exponential::REGION];
+                value.store(&mut words.as_mut_slice());
+                words
+            }
+            Owned::Summary(count, sum, quantiles) => {
+                let mut words = vec![0; summary::REGION];
+                summary::put(&mut words.as_mut_slice(), 0, *count, *sum, quantiles);
+                words
+            }
         }
     }
+
+    fn value<'a>(&self, words: &'a [u64]) -> Value<'a> {
+        match self {
+            Owned::Int(v) => Value::Number(number::Value::Int(*v)),
+            Owned::Double(v) => Value::Number(number::Value::Double(*v)),
+            Owned::Histogram(..) => Value::Histogram(explicit::ExplicitRegion::new(words)),
+            Owned::Exponential(_) => Value::Exponential(exponential::ExponentialRegion::new(words)),
+            Owned::Summary(..) => Value::Summary(summary::SummaryRegion::new(words)),
+        }
+    }
+}
+
+/// Exemplars as rows have them.
+fn exemplar_records(exemplars: &[Exemplar<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for exemplar in exemplars {
+        let mut message = exemplar.attributes.to_vec();
+        put_fixed64(&mut message, 0x11, exemplar.time_ns);
+        put_fixed64(&mut message, if exemplar.value.is_double() { 0x19 } else { 0x31 }, exemplar.value.bits());
+        put_bytes(&mut message, 0x22, exemplar.span_id);
+        put_bytes(&mut message, 0x2a, exemplar.trace_id);
+        put_bytes(&mut out, 0x2a, &message);
+    }
+    out
 }
 
 /// An exponential histogram of one value in a bucket, `count` times over.
@@ -133,15 +175,17 @@ impl Source for Fake {
         &self,
         group: &Arc<Group>,
         cursor: &mut usize,
-        visit: &mut dyn FnMut(Row<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
         let left = self.overtaken_after.get().checked_sub(1).ok_or(Overtaken)?;
         self.overtaken_after.set(left);
         for _ in 0..self.stride {
             let Some((attributes, time_ns, value)) = group.rows.get(*cursor) else { return Ok(Progress::Done) };
             *cursor += 1;
-            let (time_ns, start_ns, value) = (*time_ns, group.start_ns, value.value());
-            if visit(Row { attributes, time_ns, cut: 1, start_ns, value, exemplars: &group.exemplars }).is_break() {
+            let (words, exemplars) = (value.words(), exemplar_records(&group.exemplars));
+            let (time_ns, start_ns, value) = (*time_ns, group.start_ns, value.value(&words));
+            let row = Row { attributes, time_ns, start_ns, value, exemplars: &exemplars };
+            if visit(PageRow { row, cut: 1 }).is_break() {
                 return Ok(if *cursor == group.rows.len() { Progress::Done } else { Progress::More });
             }
         }

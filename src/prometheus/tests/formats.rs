@@ -8,6 +8,7 @@ use crate::aggregate::exponential::{Exponential, Side};
 use crate::aggregate::number;
 use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
+use crate::prometheus::exemplar::Exemplar;
 use crate::prometheus::*;
 use Owned::*;
 

@@ -11,7 +11,7 @@
 //! 3. A point is emitted as soon as its effect is settled: when it comes, if it can have none any more, else at the cut.
 
 use crate::model::{Door, Kind, Origin, Reject};
-use crate::sync::row::{Row, RowWriter};
+use crate::sync::row::{CounterRow, RowWriter};
 use std::sync::Arc;
 
 /// What became of an emitted point: the terms of `emitted`.
@@ -339,8 +339,8 @@ pub struct Book {
 
 impl Book {
     /// A new book and its row for readers.
-    pub fn new() -> (Book, Arc<Row<WORDS>>) {
-        let (row, reader) = Row::new();
+    pub fn new() -> (Book, Arc<CounterRow<WORDS>>) {
+        let (row, reader) = CounterRow::new();
         (Book { tally: Tally::default(), row }, reader)
     }
 

@@ -54,7 +54,7 @@ impl Metric<'_> {
 
 /// A value of a kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
+pub enum RowValue<'a> {
     /// Of a gauge or a sum.
     Number(number::Value),
     /// Of an explicit histogram.
@@ -78,7 +78,7 @@ pub struct Row<'a> {
     /// Point time.
     pub time_ns: u64,
     /// What the cut's window added, the running total, or the newest value where there is no total.
-    pub value: Value<'a>,
+    pub value: RowValue<'a>,
     /// Exemplars of the window, oldest first, as records: the key byte that points of this kind have for them in OTLP, a
     /// length, an `Exemplar` message.
     pub exemplars: &'a [u8],

@@ -96,22 +96,22 @@ impl<'a> BatchRows<'a> {
 
     /// A view of a point, of a metric whose regions have so many words.
     #[inline(always)]
-    fn value(&self, kind: Kind, length: usize, is_delta: bool, point: &StagedPoint) -> rows::Value<'a> {
+    fn value(&self, kind: Kind, length: usize, is_delta: bool, point: &StagedPoint) -> rows::RowValue<'a> {
         let region = || {
             let from = point.words as usize + if is_delta { length } else { 0 };
             &self.batch.words[from..from + length]
         };
         match kind {
-            Kind::Summary if point.ended => rows::Value::Ended(Some(summary::SummaryRegion::new(region()))),
-            _ if point.ended => rows::Value::Ended(None),
+            Kind::Summary if point.ended => rows::RowValue::Ended(Some(summary::SummaryRegion::new(region()))),
+            _ if point.ended => rows::RowValue::Ended(None),
             Kind::Gauge | Kind::Sum => {
                 let (bits, double) =
                     if is_delta { (point.delta, point.delta_double) } else { (point.value, point.double) };
-                rows::Value::Number(Value::from_bits(bits, double))
+                rows::RowValue::Number(Value::from_bits(bits, double))
             }
-            Kind::Histogram => rows::Value::Histogram(explicit::ExplicitRegion::new(region())),
-            Kind::ExponentialHistogram => rows::Value::Exponential(exp::ExponentialRegion::new(region())),
-            Kind::Summary => rows::Value::Summary(summary::SummaryRegion::new(region())),
+            Kind::Histogram => rows::RowValue::Histogram(explicit::ExplicitRegion::new(region())),
+            Kind::ExponentialHistogram => rows::RowValue::Exponential(exp::ExponentialRegion::new(region())),
+            Kind::Summary => rows::RowValue::Summary(summary::SummaryRegion::new(region())),
         }
     }
 }

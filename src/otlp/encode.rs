@@ -11,7 +11,7 @@
 use super::points::NO_RECORDED_VALUE;
 use crate::aggregate::{explicit, exponential, number, summary};
 use crate::model::{Kind, Temporality};
-use crate::rows::{Metric, Row, Rows, Value};
+use crate::rows::{Metric, Row, RowValue, Rows};
 use crate::wire::{field_size, put_bytes, put_fixed64, put_header, put_uint, put_varint, varint_size, zigzag};
 use std::ops::Range;
 
@@ -231,11 +231,11 @@ fn metric_size(metric: &Metric<'_>, points: usize) -> usize {
 #[inline]
 fn point_size(row: Row<'_>, metric: &Metric<'_>) -> usize {
     let value = match row.value {
-        Value::Number(_) => 9,
-        Value::Histogram(region) => histogram_size(region),
-        Value::Exponential(region) => exponential_size(region),
-        Value::Summary(region) => summary_size(region),
-        Value::Ended(quantiles) => ended_size(quantiles, metric),
+        RowValue::Number(_) => 9,
+        RowValue::Histogram(region) => histogram_size(region),
+        RowValue::Exponential(region) => exponential_size(region),
+        RowValue::Summary(region) => summary_size(region),
+        RowValue::Ended(quantiles) => ended_size(quantiles, metric),
     };
     fixed_size(row.start_ns) + 9 + value + row.attributes.len() + row.exemplars.len()
 }
@@ -249,14 +249,14 @@ fn put_point(out: &mut Vec<u8>, row: Row<'_>, metric: &Metric<'_>) {
     put_nonzero(out, 0x11, row.start_ns);
     put_fixed64(out, 0x19, row.time_ns);
     match row.value {
-        Value::Number(value) => {
+        RowValue::Number(value) => {
             put_fixed64(out, if let number::Value::Double(_) = value { 0x21 } else { 0x31 }, value.bits());
             out.extend_from_slice(row.attributes);
         }
-        Value::Histogram(region) => put_histogram(out, region, metric.bounds, row.attributes),
-        Value::Exponential(region) => put_exponential(out, region),
-        Value::Summary(region) => put_summary(out, region, row.attributes),
-        Value::Ended(quantiles) => put_ended(out, quantiles, metric, row.attributes),
+        RowValue::Histogram(region) => put_histogram(out, region, metric.bounds, row.attributes),
+        RowValue::Exponential(region) => put_exponential(out, region),
+        RowValue::Summary(region) => put_summary(out, region, row.attributes),
+        RowValue::Ended(quantiles) => put_ended(out, quantiles, metric, row.attributes),
     }
     if !row.exemplars.is_empty() {
         out.extend_from_slice(row.exemplars);
@@ -461,7 +461,7 @@ mod tests {
                     _ => Some((50, 190, *total)),
                 };
                 if let Some((start_ns, time_ns, int)) = in_view {
-                    let value = Value::Number(number::Value::Int(int));
+                    let value = RowValue::Number(number::Value::Int(int));
                     visit(Row { attributes: b"", start_ns, time_ns, value, exemplars: b"" });
                 }
             }

@@ -10,7 +10,7 @@ use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number;
 use crate::prometheus::any::next_attribute;
 use crate::prometheus::exemplar;
-use crate::prometheus::gather::{Family, FamilyMember};
+use crate::prometheus::gather::{FamilyMember, MetricFamily};
 use crate::prometheus::histogram::{LineStyle, Lines};
 use crate::prometheus::label_encoding::LabelEncoding;
 use crate::prometheus::labels::Labels;
@@ -22,8 +22,8 @@ use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::scope_join::{OWN_PREFIX, Prefixes};
 use crate::prometheus::source::{Meta, Overtaken, PageRow, Progress, Source};
 use crate::prometheus::style::{Bounds, Style};
-use crate::prometheus::text::{Number, Type, is_metric_name, put_family, put_head, put_number, put_seconds};
-use crate::rows::Value;
+use crate::prometheus::text::{MetricType, Number, is_metric_name, put_family, put_head, put_number, put_seconds};
+use crate::rows::RowValue;
 use crate::wire::{Reader, put_bytes, put_varint};
 
 /// What is at hand while writing: the chunk being filled, scratch space, the report.
@@ -79,7 +79,7 @@ impl PageWriter {
     }
 
     /// Ends the message being filled, if there is one.
-    pub(super) fn end_message(&mut self, name: &str, help: &str, kind: Type, unit: Option<&str>) {
+    pub(super) fn end_message(&mut self, name: &str, help: &str, kind: MetricType, unit: Option<&str>) {
         if self.metrics.is_empty() {
             return;
         }
@@ -102,7 +102,7 @@ pub(super) struct OpenFamily<G> {
 
 struct Title {
     name: Arc<str>,
-    kind: Type,
+    kind: MetricType,
     help: Arc<str>,
     unit: Option<Box<str>>,
     quoted: bool,
@@ -153,7 +153,7 @@ impl Title {
     }
 
     fn line_style(&self, open_metrics: bool) -> LineStyle<'_> {
-        LineStyle { name: &self.name, quoted: self.quoted, is_summary: self.kind == Type::Summary, open_metrics }
+        LineStyle { name: &self.name, quoted: self.quoted, is_summary: self.kind == MetricType::Summary, open_metrics }
     }
 }
 
@@ -174,8 +174,8 @@ impl OpenMetricsType {
     /// Whether a row may be in such a family.
     fn takes(self, name: &str, row: &PageRow<'_>, naming: Naming) -> bool {
         let value = match row.value {
-            Value::Number(number::Value::Int(value)) => value as f64,
-            Value::Number(number::Value::Double(value)) => value,
+            RowValue::Number(number::Value::Int(value)) => value as f64,
+            RowValue::Number(number::Value::Double(value)) => value,
             // left out, whatever the family is
             _ => return true,
         };
@@ -188,7 +188,7 @@ impl OpenMetricsType {
                     && std::iter::from_fn(|| next_attribute(&mut attributes)).any(|attribute| {
                         !attribute.is_empty()
                             && std::str::from_utf8(attribute.key)
-                                .is_ok_and(|key| naming.label_name(key, LabelPlace::Point(Type::Gauge)) == name)
+                                .is_ok_and(|key| naming.label_name(key, LabelPlace::Point(MetricType::Gauge)) == name)
                     })
             }
         }
@@ -244,8 +244,8 @@ struct Collisions {
 
 impl<G: Clone> OpenFamily<G> {
     /// Begins a settled family. `shown_as`: what OpenMetrics may show it as; `Plain` elsewhere.
-    pub(super) fn new(name: Arc<str>, family: Family<G>, shown_as: OpenMetricsType) -> Self {
-        let Family { kind, help, unit, mut members, .. } = family;
+    pub(super) fn new(name: Arc<str>, family: MetricFamily<G>, shown_as: OpenMetricsType) -> Self {
+        let MetricFamily { kind, help, unit, mut members, .. } = family;
         members.reverse();
         let quoted = !is_metric_name(&name);
         let check = matches!(shown_as, OpenMetricsType::Info | OpenMetricsType::StateSet).then_some((0, 0));
@@ -490,12 +490,12 @@ impl Collisions {
     }
 }
 
-const fn fits(value: &Value<'_>, kind: Type) -> bool {
+const fn fits(value: &RowValue<'_>, kind: MetricType) -> bool {
     matches!(
         (kind, value),
-        (Type::Counter | Type::Gauge | Type::Unknown, Value::Number(_))
-            | (Type::Histogram, Value::Histogram(_) | Value::Exponential(_))
-            | (Type::Summary, Value::Summary(_))
+        (MetricType::Counter | MetricType::Gauge | MetricType::Unknown, RowValue::Number(_))
+            | (MetricType::Histogram, RowValue::Histogram(_) | RowValue::Exponential(_))
+            | (MetricType::Summary, RowValue::Summary(_))
     )
 }
 
@@ -507,25 +507,25 @@ struct ValueScratch {
 }
 
 /// What a row's value shows; nothing of one that ended.
-fn shown<'a>(value: Value<'a>, meta: &'a Meta, scratch: &'a mut ValueScratch) -> Option<MergedValue<'a>> {
+fn shown<'a>(value: RowValue<'a>, meta: &'a Meta, scratch: &'a mut ValueScratch) -> Option<MergedValue<'a>> {
     Some(match value {
-        Value::Number(value) => MergedValue::Number(value.into()),
-        Value::Histogram(region) => MergedValue::Histogram {
+        RowValue::Number(value) => MergedValue::Number(value.into()),
+        RowValue::Histogram(region) => MergedValue::Histogram {
             bounds: meta.bounds.as_ref(),
             buckets: region.buckets(),
             count: region.count(),
             sum: region.sum(),
         },
-        Value::Exponential(region) => {
+        RowValue::Exponential(region) => {
             region.load_into(&mut scratch.exponential);
             MergedValue::Exponential(&scratch.exponential)
         }
-        Value::Summary(region) => {
+        RowValue::Summary(region) => {
             scratch.quantiles.clear();
             scratch.quantiles.extend(region.quantiles());
             MergedValue::Summary { quantiles: &scratch.quantiles, count: region.count(), sum: region.sum() }
         }
-        Value::Ended(_) => return None,
+        RowValue::Ended(_) => return None,
     })
 }
 
@@ -558,7 +558,7 @@ impl RowWriter<'_> {
     ) -> ControlFlow<()> {
         let exemplars = exemplar::exemplars_of(row.exemplars);
         let annotations = Annotations { start_ns: row.start_ns, exemplars: &exemplars };
-        if let Value::Number(value) = row.value {
+        if let RowValue::Number(value) = row.value {
             return self.put(put_labels, MergedValue::Number(value.into()), annotations);
         }
         let mut scratch = std::mem::take(&mut self.writer.values);
@@ -697,10 +697,10 @@ impl RowWriter<'_> {
         self.writer.report.families += 1;
         let title = &*self.title;
         let words = match title.kind {
-            Type::Gauge if title.shown_as == OpenMetricsType::Info => "info",
-            Type::Gauge if title.shown_as == OpenMetricsType::StateSet => "stateset",
-            Type::Counter if open_metrics && title.shown_as != OpenMetricsType::Counter => "unknown",
-            Type::Unknown if open_metrics => "unknown",
+            MetricType::Gauge if title.shown_as == OpenMetricsType::Info => "info",
+            MetricType::Gauge if title.shown_as == OpenMetricsType::StateSet => "stateset",
+            MetricType::Counter if open_metrics && title.shown_as != OpenMetricsType::Counter => "unknown",
+            MetricType::Unknown if open_metrics => "unknown",
             kind => kind.word(),
         };
         // neither infos nor state sets have a unit

@@ -17,7 +17,7 @@ use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::scope_join::Prefixes;
 use crate::prometheus::source::{Meta, Source};
 use crate::prometheus::target::{put_scope, target};
-use crate::prometheus::text::Type;
+use crate::prometheus::text::MetricType;
 
 /// What a gauge is said to be. Where two differ the lower one is right of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +32,9 @@ pub(super) enum Hint {
 
 impl Hint {
     /// Of a metric of this TYPE; `None` if it is no gauge.
-    fn of(hints: TypeHints, kind: Type) -> Option<Hint> {
+    fn of(hints: TypeHints, kind: MetricType) -> Option<Hint> {
         match hints {
-            _ if kind != Type::Gauge => None,
+            _ if kind != MetricType::Gauge => None,
             TypeHints::NONE => Some(Hint::Gauge),
             TypeHints::INFO => Some(Hint::Info),
             TypeHints::STATE_SET => Some(Hint::StateSet),
@@ -52,14 +52,14 @@ impl Hint {
 pub(super) struct FamilyMember<G> {
     /// Place of its prefix.
     pub prefix: u32,
-    pub kind: Type,
+    pub kind: MetricType,
     pub group: G,
 }
 
 /// All groups of one Prometheus name.
-pub(super) struct Family<G> {
+pub(super) struct MetricFamily<G> {
     /// TYPE of the oldest member; members of others are left out. Once settled, a gauge may be `Unknown`.
-    pub kind: Type,
+    pub kind: MetricType,
     born_ns: u64,
     pub help: Arc<str>,
     /// As the name ends, if it does.
@@ -85,7 +85,7 @@ pub(super) struct Directory<G> {
     encoding: LabelEncoding,
     /// Keyed hashes of all family names: whether a name is taken, in 8 bytes each.
     names: HashSet<u64, ahash::RandomState>,
-    pub families: BTreeMap<Arc<str>, Family<G>>,
+    pub families: BTreeMap<Arc<str>, MetricFamily<G>>,
     /// By the text of job and instance.
     pub targets: BTreeMap<Box<[u8]>, TargetInfo>,
     /// Labels of job, instance and scope.
@@ -144,7 +144,7 @@ impl<G: Clone> Directory<G> {
             }
             None => {
                 self.names.insert(self.names.hasher().hash_one(name.as_str()));
-                let family = Family {
+                let family = MetricFamily {
                     kind,
                     born_ns,
                     help: description,
@@ -229,14 +229,14 @@ impl Names {
 }
 
 /// A counter's name without `_total`; any other name as it is.
-pub(super) fn base_of(name: &str, kind: Type) -> &str {
+pub(super) fn base_of(name: &str, kind: MetricType) -> &str {
     match kind {
-        Type::Counter => name.strip_suffix("_total").unwrap_or(name),
+        MetricType::Counter => name.strip_suffix("_total").unwrap_or(name),
         _ => name,
     }
 }
 
-impl<G> Family<G> {
+impl<G> MetricFamily<G> {
     fn add(&mut self, member: FamilyMember<G>, description: Arc<str>, born_ns: u64, unit: Option<Box<str>>) {
         if let Some(unit) = unit {
             self.unit_conflict |= self.unit.as_ref().is_some_and(|known| *known != unit);
@@ -261,7 +261,7 @@ impl<G> Family<G> {
 
     /// Of a settled family: all of it is said to be this.
     pub(super) fn is_said(&self, hint: Hint) -> bool {
-        self.kind == Type::Gauge && self.hint == Some(hint)
+        self.kind == MetricType::Gauge && self.hint == Some(hint)
     }
 
     /// Leaves out members of another TYPE (X5) and brings those of one prefix together.
@@ -279,8 +279,8 @@ impl<G> Family<G> {
             let kind = self.kind;
             self.members.retain(|member| member.kind == kind);
         }
-        if self.hint == Some(Hint::Unknown) && self.kind == Type::Gauge {
-            self.kind = Type::Unknown;
+        if self.hint == Some(Hint::Unknown) && self.kind == MetricType::Gauge {
+            self.kind = MetricType::Unknown;
         }
         report.warn(WarningReason::HelpConflict, u64::from(self.help_conflict), name, "");
         report.warn(WarningReason::UnitConflict, u64::from(self.unit_conflict), name, "");

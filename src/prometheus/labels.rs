@@ -274,12 +274,12 @@ fn labels_of(row: &[Attribute<'_>], place: LabelPlace, naming: Naming, encoding:
 mod tests {
     use super::*;
     use crate::prometheus::tests::records;
-    use crate::prometheus::text::Type;
+    use crate::prometheus::text::MetricType;
 
     fn labels() -> Labels {
         let mut labels =
             Labels::new(ahash::RandomState::with_seeds(1, 2, 3, 4), Naming::default(), LabelEncoding::Text);
-        labels.begin(LabelPlace::Point(Type::Gauge));
+        labels.begin(LabelPlace::Point(MetricType::Gauge));
         labels
     }
 
@@ -306,7 +306,7 @@ mod tests {
                 labels.scan(&records(row));
             }
             assert_eq!(labels.ambiguous(), ambiguous, "{rows:?}");
-            labels.begin(LabelPlace::Point(Type::Gauge));
+            labels.begin(LabelPlace::Point(MetricType::Gauge));
             assert!(!labels.ambiguous(), "forgotten with the next class");
             for row in rows {
                 labels.scan(&records(row));

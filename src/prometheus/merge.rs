@@ -21,7 +21,7 @@ use crate::aggregate::exponential::{Exponential, ExponentialRegion};
 use crate::model::Kind;
 use crate::prometheus::source::PageRow;
 use crate::prometheus::text::Number;
-use crate::rows::Value;
+use crate::rows::RowValue;
 
 /// Bytes counted for a row besides its labels, buckets and quantiles.
 pub(super) const MERGED_ROW_BYTES: usize = 192;
@@ -137,16 +137,16 @@ impl MergedRow {
     fn new(fingerprint: u64, labels: &[u8], kind: Kind, bounds: Option<&Arc<[f64]>>, row: &PageRow<'_>) -> Self {
         let (time_ns, newest) = (row.time_ns, (row.cut, row.time_ns));
         let parts = match row.value {
-            Value::Number(value) => Parts::Number(NumberParts::new(value.into(), kind, time_ns)),
-            Value::Histogram(region) => Parts::Histogram(vec![HistogramParts::explicit(bounds, region, newest)]),
-            Value::Exponential(region) => Parts::Histogram(vec![HistogramParts::exponential(region, newest)]),
-            Value::Summary(region) => Parts::Summary {
+            RowValue::Number(value) => Parts::Number(NumberParts::new(value.into(), kind, time_ns)),
+            RowValue::Histogram(region) => Parts::Histogram(vec![HistogramParts::explicit(bounds, region, newest)]),
+            RowValue::Exponential(region) => Parts::Histogram(vec![HistogramParts::exponential(region, newest)]),
+            RowValue::Summary(region) => Parts::Summary {
                 time_ns,
                 count: region.count(),
                 sum: region.sum(),
                 quantiles: region.quantiles().collect(),
             },
-            Value::Ended(_) => unreachable!("the page lets only values of the family's type through"),
+            RowValue::Ended(_) => unreachable!("the page lets only values of the family's type through"),
         };
         MergedRow { fingerprint, labels: labels.into(), start_ns: row.start_ns, parts }
     }
@@ -164,14 +164,14 @@ impl MergedRow {
         let (time, newest) = (row.time_ns, (row.cut, row.time_ns));
         self.start_ns = self.start_ns.min(row.start_ns);
         match (&mut self.parts, row.value) {
-            (Parts::Number(parts), Value::Number(value)) => parts.add(value.into(), kind, time),
-            (Parts::Histogram(parts), Value::Histogram(region)) => {
+            (Parts::Number(parts), RowValue::Number(value)) => parts.add(value.into(), kind, time),
+            (Parts::Histogram(parts), RowValue::Histogram(region)) => {
                 return add_histogram(parts, HistogramParts::explicit(bounds, region, newest), losses);
             }
-            (Parts::Histogram(parts), Value::Exponential(region)) => {
+            (Parts::Histogram(parts), RowValue::Exponential(region)) => {
                 return add_histogram(parts, HistogramParts::exponential(region, newest), losses);
             }
-            (Parts::Summary { time_ns, count, sum, quantiles }, Value::Summary(region)) => {
+            (Parts::Summary { time_ns, count, sum, quantiles }, RowValue::Summary(region)) => {
                 if (time, region.count(), region.sum().to_bits()) > (*time_ns, *count, sum.to_bits()) {
                     (*time_ns, *count, *sum) = (time, region.count(), region.sum());
                     *quantiles = region.quantiles().collect();

@@ -17,7 +17,7 @@ use crate::aggregate::exponential::{Exponential, Side};
 use crate::prometheus::exemplar::{Exemplar, by_bucket, newest, put_timestamp};
 use crate::prometheus::name::Naming;
 use crate::prometheus::report::WarningReason;
-use crate::prometheus::text::Type;
+use crate::prometheus::text::MetricType;
 use crate::wire::{put_bytes, put_fixed64, put_uint, put_varint, zigzag};
 
 /// Highest and lowest schema of a native histogram.
@@ -32,17 +32,17 @@ const GAP_MAX: usize = 2;
 pub(super) const METRIC: u8 = 0x22;
 
 /// Appends `MetricFamily`'s fields before its metrics.
-pub(super) fn put_family(out: &mut Vec<u8>, name: &str, help: &str, kind: Type, unit: Option<&str>) {
+pub(super) fn put_family(out: &mut Vec<u8>, name: &str, help: &str, kind: MetricType, unit: Option<&str>) {
     put_bytes(out, 0x0a, name.as_bytes());
     if !help.is_empty() {
         put_bytes(out, 0x12, help.as_bytes());
     }
     let kind = match kind {
-        Type::Counter => 0,
-        Type::Gauge => 1,
-        Type::Summary => 2,
-        Type::Unknown => 3,
-        Type::Histogram => 4,
+        MetricType::Counter => 0,
+        MetricType::Gauge => 1,
+        MetricType::Summary => 2,
+        MetricType::Unknown => 3,
+        MetricType::Histogram => 4,
     };
     put_uint(out, 0x18, kind);
     if let Some(unit) = unit {
@@ -71,7 +71,7 @@ impl Messages {
     pub(super) fn put_number(
         &mut self,
         out: &mut Vec<u8>,
-        kind: Type,
+        kind: MetricType,
         value: f64,
         annotations: Annotations<'_>,
         naming: Naming,
@@ -79,8 +79,8 @@ impl Messages {
         let inside = &mut self.inside;
         inside.clear();
         put_fixed64(inside, 0x09, value.to_bits());
-        if kind != Type::Counter {
-            return put_bytes(out, if kind == Type::Unknown { 0x2a } else { 0x12 }, inside);
+        if kind != MetricType::Counter {
+            return put_bytes(out, if kind == MetricType::Unknown { 0x2a } else { 0x12 }, inside);
         }
         if let Some(exemplar) = newest(annotations.exemplars) {
             self.part.clear();

@@ -21,7 +21,7 @@
 
 use crate::model::Kind;
 use crate::prometheus::escape::Escaping;
-use crate::prometheus::text::Type;
+use crate::prometheus::text::MetricType;
 
 /// How OpenTelemetry names become Prometheus names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,8 +111,8 @@ impl Naming {
             LabelPlace::Point(kind) => {
                 name.starts_with("otel_scope_")
                     || name.starts_with(&scope)
-                    || (kind == Type::Histogram && name == "le")
-                    || (kind == Type::Summary && name == "quantile")
+                    || (kind == MetricType::Histogram && name == "le")
+                    || (kind == MetricType::Summary && name == "quantile")
             }
             LabelPlace::Target | LabelPlace::Exemplar => false,
         };
@@ -192,13 +192,13 @@ const PER_UNITS: [(&str, &str); 8] = [
 ];
 
 /// The Prometheus type of an OpenTelemetry metric (X13): a non-monotonic sum is a gauge.
-pub const fn metric_type(kind: Kind, monotonic: bool) -> Type {
+pub const fn metric_type(kind: Kind, monotonic: bool) -> MetricType {
     match kind {
-        Kind::Gauge => Type::Gauge,
-        Kind::Sum if monotonic => Type::Counter,
-        Kind::Sum => Type::Gauge,
-        Kind::Histogram | Kind::ExponentialHistogram => Type::Histogram,
-        Kind::Summary => Type::Summary,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Sum if monotonic => MetricType::Counter,
+        Kind::Sum => MetricType::Gauge,
+        Kind::Histogram | Kind::ExponentialHistogram => MetricType::Histogram,
+        Kind::Summary => MetricType::Summary,
     }
 }
 
@@ -221,7 +221,7 @@ fn metric_name(name: &str, unit: &str, kind: Kind, monotonic: bool) -> Option<St
     if !has_per {
         tokens.extend(&per);
     }
-    if matches!(metric_type(kind, monotonic), Type::Counter) {
+    if matches!(metric_type(kind, monotonic), MetricType::Counter) {
         move_to_end(&mut tokens, "total");
     }
     if matches!(kind, Kind::Gauge) && unit == "1" {
@@ -248,7 +248,7 @@ fn with_suffixes(name: &str, unit: &str, kind: Kind, monotonic: bool) -> String 
     let main = if main == "1" { "" } else { look_up(&UNITS, &main) };
     let per = if per.is_empty() { per } else { format!("per_{}", look_up(&PER_UNITS, &per)) };
     let ending = match metric_type(kind, monotonic) {
-        Type::Counter => "total",
+        MetricType::Counter => "total",
         _ if matches!(kind, Kind::Gauge) && unit == "1" => "ratio",
         _ => "",
     };
@@ -316,7 +316,7 @@ fn move_to_end<'a>(tokens: &mut Vec<&'a str>, word: &'a str) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelPlace {
     /// A point of a metric of this type.
-    Point(Type),
+    Point(MetricType),
     /// `target_info`.
     Target,
     /// An exemplar.
@@ -404,8 +404,9 @@ mod tests {
         assert_eq!(metric_name("@", "By", Kind::Sum, true), None, "a unit is no name");
 
         let naming = Naming::default();
-        let label =
-            |key: &str, want: &str| assert_eq!(naming.label_name(key, LabelPlace::Point(Type::Gauge)), want, "{key}");
+        let label = |key: &str, want: &str| {
+            assert_eq!(naming.label_name(key, LabelPlace::Point(MetricType::Gauge)), want, "{key}")
+        };
         label("label:with:colons", "label_with_colons");
         label("label!with&special$chars)", "label_with_special_chars_");
         label("label_with_foreign_characters_字符", "label_with_foreign_characters_");
@@ -423,14 +424,14 @@ mod tests {
         let naming = Naming::default();
         let scope_label_name = |key| naming.scope_label_name(key);
         let check = |key: &str, place: LabelPlace, want: &str| assert_eq!(naming.label_name(key, place), want);
-        check("job", LabelPlace::Point(Type::Gauge), "exported_job");
+        check("job", LabelPlace::Point(MetricType::Gauge), "exported_job");
         check("instance", LabelPlace::Target, "exported_instance");
-        check("otel.scope.name", LabelPlace::Point(Type::Counter), "exported_otel_scope_name");
-        check("otel_scope_anything", LabelPlace::Point(Type::Counter), "exported_otel_scope_anything");
+        check("otel.scope.name", LabelPlace::Point(MetricType::Counter), "exported_otel_scope_name");
+        check("otel_scope_anything", LabelPlace::Point(MetricType::Counter), "exported_otel_scope_anything");
         check("otel.scope.name", LabelPlace::Target, "otel_scope_name");
-        check("le", LabelPlace::Point(Type::Histogram), "exported_le");
-        check("quantile", LabelPlace::Point(Type::Summary), "exported_quantile");
-        check("le", LabelPlace::Point(Type::Summary), "le");
+        check("le", LabelPlace::Point(MetricType::Histogram), "exported_le");
+        check("quantile", LabelPlace::Point(MetricType::Summary), "exported_quantile");
+        check("le", LabelPlace::Point(MetricType::Summary), "le");
         assert_eq!(scope_label_name("name"), None);
         assert_eq!(scope_label_name(".name"), None, "conflicts are seen after escaping");
         assert_eq!(scope_label_name("schema.url"), None);
@@ -472,7 +473,7 @@ mod tests {
         let check = |strategy: Translation, escaping: Escaping, metric: &str, label: &str| {
             let naming = Naming { strategy, escaping };
             assert_eq!(naming.metric_name("foo.bar", "By", Kind::Sum, true).as_deref(), Some(metric));
-            assert_eq!(naming.label_name("a.b_c", LabelPlace::Point(Type::Counter)), label);
+            assert_eq!(naming.label_name("a.b_c", LabelPlace::Point(MetricType::Counter)), label);
         };
         use Translation::*;
         check(NoTranslation, Escaping::AllowUtf8, "foo.bar", "a.b_c");
@@ -507,7 +508,7 @@ mod tests {
                     "",
                     "U__otel__scope__name",
                 ] {
-                    let label = naming.label_name(key, LabelPlace::Point(Type::Histogram));
+                    let label = naming.label_name(key, LabelPlace::Point(MetricType::Histogram));
                     let scope_labels = [Some("otel_scope_name".into()), naming.scope_label_name("x.y")];
                     let is_free = !["job", "instance", "le", ""].contains(&label.as_str())
                         && !label.starts_with("__")

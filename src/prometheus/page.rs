@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::prometheus::class::{OpenFamily, OpenMetricsType, PageWriter};
-use crate::prometheus::gather::{Directory, Family, Hint, Names, TargetInfo, base_of};
+use crate::prometheus::gather::{Directory, Hint, MetricFamily, Names, TargetInfo, base_of};
 use crate::prometheus::label_encoding::LabelEncoding;
 use crate::prometheus::message::Annotations;
 use crate::prometheus::message::Messages;
@@ -26,7 +26,7 @@ use crate::prometheus::report::{Report, WarningReason};
 use crate::prometheus::source::{Overtaken, Progress, Source};
 use crate::prometheus::style::{Bounds, Style};
 use crate::prometheus::target::put_target_info;
-use crate::prometheus::text::{Type, put_family, put_head};
+use crate::prometheus::text::{MetricType, put_family, put_head};
 
 const TARGET_INFO: &str = "target_info";
 const TARGET_HELP: &str = "Target metadata";
@@ -58,7 +58,7 @@ pub struct Page<S: Source> {
 #[derive(Default)]
 struct TakenNames {
     /// Histograms and summaries met so far, ascending: their suffixed names are taken.
-    suffixed: Vec<(Arc<str>, Type)>,
+    suffixed: Vec<(Arc<str>, MetricType)>,
     /// All family names, once all groups are gathered.
     names: Option<Names>,
     /// `target_info` is shown, as a family of that name or as `target`.
@@ -68,9 +68,18 @@ struct TakenNames {
 }
 
 enum Phase<G> {
-    Gather { groups: std::vec::IntoIter<G>, directory: Directory<G> },
-    Targets { targets: btree_map::IntoIter<Box<[u8]>, TargetInfo>, families: btree_map::IntoIter<Arc<str>, Family<G>> },
-    Families { families: btree_map::IntoIter<Arc<str>, Family<G>>, open: Option<OpenFamily<G>> },
+    Gather {
+        groups: std::vec::IntoIter<G>,
+        directory: Directory<G>,
+    },
+    Targets {
+        targets: btree_map::IntoIter<Box<[u8]>, TargetInfo>,
+        families: btree_map::IntoIter<Arc<str>, MetricFamily<G>>,
+    },
+    Families {
+        families: btree_map::IntoIter<Arc<str>, MetricFamily<G>>,
+        open: Option<OpenFamily<G>>,
+    },
     Over,
 }
 
@@ -154,7 +163,7 @@ impl<S: Source> Page<S> {
                     }
                 }
                 if targets.len() == 0 {
-                    writer.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
+                    writer.end_message(TARGET_INFO, TARGET_HELP, MetricType::Gauge, None);
                     *phase = Phase::Families { families: std::mem::take(families), open: None };
                 }
             }
@@ -187,7 +196,7 @@ fn open_targets(writer: &mut PageWriter, taken: &TakenNames) -> bool {
     match writer.style.format {
         Format::Protobuf => {}
         _ if as_info => put_family(&mut writer.out, TARGET, "info", None, TARGET_HELP, true),
-        _ => put_family(&mut writer.out, TARGET_INFO, Type::Gauge.word(), None, TARGET_HELP, open_metrics),
+        _ => put_family(&mut writer.out, TARGET_INFO, MetricType::Gauge.word(), None, TARGET_HELP, open_metrics),
     }
     as_info
 }
@@ -208,10 +217,10 @@ fn put_target(writer: &mut PageWriter, labels: &[u8], target: &TargetInfo) {
             writer.metric.clear();
             put_target_info(&mut writer.metric, labels, &target.resource, naming, encoding);
             let annotations = Annotations { start_ns: 0, exemplars: &[] };
-            Messages::default().put_number(&mut writer.metric, Type::Gauge, 1.0, annotations, naming);
+            Messages::default().put_number(&mut writer.metric, MetricType::Gauge, 1.0, annotations, naming);
             writer.put_metric();
             if writer.metrics.len() >= writer.bounds.chunk_bytes {
-                writer.end_message(TARGET_INFO, TARGET_HELP, Type::Gauge, None);
+                writer.end_message(TARGET_INFO, TARGET_HELP, MetricType::Gauge, None);
             }
         }
     }
@@ -224,14 +233,14 @@ impl TakenNames {
 
     /// A histogram or summary has this name for one of its own samples.
     fn is_suffixed(&self, name: &str, open_metrics: bool) -> bool {
-        const BOTH: &[Type] = &[Type::Histogram, Type::Summary];
-        let base_is = |suffix: &str, types: &[Type]| {
+        const BOTH: &[MetricType] = &[MetricType::Histogram, MetricType::Summary];
+        let base_is = |suffix: &str, types: &[MetricType]| {
             name.strip_suffix(suffix).is_some_and(|base| {
                 let found = self.suffixed.binary_search_by(|(known, _)| (**known).cmp(base));
                 found.is_ok_and(|i| types.contains(&self.suffixed[i].1))
             })
         };
-        base_is("_bucket", &[Type::Histogram])
+        base_is("_bucket", &[MetricType::Histogram])
             || base_is("_sum", BOTH)
             || base_is("_count", BOTH)
             || (open_metrics && base_is("_created", BOTH))
@@ -251,7 +260,7 @@ impl TakenNames {
 
     /// Whether OpenMetrics may call this counter by its name without `_total`.
     fn is_counter(&self, name: &str) -> bool {
-        let base = base_of(name, Type::Counter);
+        let base = base_of(name, MetricType::Counter);
         let is_told = base.len() < name.len() && !base.is_empty();
         let is_start = |stem: &str| self.is_name(&format!("{stem}_total"));
         let is_taken = self.is_name(base)
@@ -268,7 +277,7 @@ impl TakenNames {
 /// Begins a family, unless its name is taken (X6).
 fn open_family<S: Source>(
     name: Arc<str>,
-    mut family: Family<S::Group>,
+    mut family: MetricFamily<S::Group>,
     source: &S,
     writer: &mut PageWriter,
     taken: &mut TakenNames,
@@ -280,15 +289,15 @@ fn open_family<S: Source>(
         return None;
     }
     family.settle(&name, source, &mut writer.report);
-    if matches!(family.kind, Type::Histogram | Type::Summary) {
+    if matches!(family.kind, MetricType::Histogram | MetricType::Summary) {
         // families come by name, so this stays sorted
         taken.suffixed.push((name.clone(), family.kind));
     }
     let shown_as = match family.kind {
         _ if !open_metrics => OpenMetricsType::Plain,
-        Type::Counter if taken.is_counter(&name) => OpenMetricsType::Counter,
-        Type::Gauge if family.is_said(Hint::Info) && taken.is_info(&name) => OpenMetricsType::Info,
-        Type::Gauge if family.is_said(Hint::StateSet) => OpenMetricsType::StateSet,
+        MetricType::Counter if taken.is_counter(&name) => OpenMetricsType::Counter,
+        MetricType::Gauge if family.is_said(Hint::Info) && taken.is_info(&name) => OpenMetricsType::Info,
+        MetricType::Gauge if family.is_said(Hint::StateSet) => OpenMetricsType::StateSet,
         _ => OpenMetricsType::Plain,
     };
     // UNIT is how the name that is shown ends; for a counter of protobuf that is the one without `_total`

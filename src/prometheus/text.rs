@@ -14,7 +14,7 @@ use std::io::Write as _;
 
 /// The TYPE of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Type {
+pub enum MetricType {
     /// Only goes up, save for resets.
     Counter,
     /// Goes up and down.
@@ -27,15 +27,15 @@ pub enum Type {
     Unknown,
 }
 
-impl Type {
+impl MetricType {
     /// The word in a `# TYPE` line.
     pub const fn word(self) -> &'static str {
         match self {
-            Type::Counter => "counter",
-            Type::Gauge => "gauge",
-            Type::Histogram => "histogram",
-            Type::Summary => "summary",
-            Type::Unknown => "untyped",
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
+            MetricType::Summary => "summary",
+            MetricType::Unknown => "untyped",
         }
     }
 }
@@ -110,7 +110,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Opens a family: `# HELP`, unless `help` is empty, and `# TYPE`. `name` must match `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-    pub fn family(&mut self, name: &str, help: &str, kind: Type) {
+    pub fn family(&mut self, name: &str, help: &str, kind: MetricType) {
         assert!(is_metric_name(name), "{name:?} is no metric name");
         put_family(self.out, name, kind.word(), None, help, false);
     }
@@ -398,9 +398,9 @@ mod tests {
     fn the_writer_opens_families_and_writes_samples() {
         let page = text(|out| {
             let mut writer = Writer::new(out);
-            writer.family("catchment_points_total", "Points received.", Type::Counter);
+            writer.family("catchment_points_total", "Points received.", MetricType::Counter);
             writer.sample("catchment_points_total", &[("input", "otlp_grpc"), ("kind", "a\"b")], 7u64);
-            writer.family("catchment_up", "", Type::Gauge);
+            writer.family("catchment_up", "", MetricType::Gauge);
             writer.sample("catchment_up", &[], 0.5);
         });
         assert_eq!(

@@ -4,7 +4,7 @@
 
 use crate::deliver::{DestinationRow, Sender};
 use crate::ledger::{self, Tally};
-use crate::sync::row::Row;
+use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// What is needed to say how things stand.
 #[derive(Clone)]
 pub(super) struct Account {
-    rows: Arc<[Arc<Row<{ ledger::WORDS }>>]>,
+    rows: Arc<[Arc<CounterRow<{ ledger::WORDS }>>]>,
     sender: Sender,
     /// The ledger has been told.
     told: Arc<AtomicBool>,
 }
 
 impl Account {
-    pub(super) fn new(rows: impl IntoIterator<Item = Arc<Row<{ ledger::WORDS }>>>, sender: Sender) -> Account {
+    pub(super) fn new(rows: impl IntoIterator<Item = Arc<CounterRow<{ ledger::WORDS }>>>, sender: Sender) -> Account {
         Account { rows: rows.into_iter().collect(), sender, told: Arc::default() }
     }
 

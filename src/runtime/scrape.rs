@@ -11,7 +11,7 @@ use crate::cells::block;
 use crate::flush::{GroupDirectory, ListedGroup};
 use crate::model::Kind;
 use crate::prometheus::{Meta, Overtaken, PageRow, Progress, Source};
-use crate::rows::{Row, Value};
+use crate::rows::{Row, RowValue};
 use crate::series::exemplars::Shown;
 use crate::series::{ReadValue, Series};
 use std::ops::ControlFlow;
@@ -103,10 +103,10 @@ impl Source for ScrapedCut {
             let time_ns = series.time();
             // whole, as the slot is still the cut's
             let value = match kind {
-                Kind::Gauge | Kind::Sum => Value::Number(value),
-                Kind::Summary => Value::Summary(SummaryRegion::new(&words)),
-                Kind::Histogram => Value::Histogram(ExplicitRegion::new(&words)),
-                Kind::ExponentialHistogram => Value::Exponential(ExponentialRegion::new(&words)),
+                Kind::Gauge | Kind::Sum => RowValue::Number(value),
+                Kind::Summary => RowValue::Summary(SummaryRegion::new(&words)),
+                Kind::Histogram => RowValue::Histogram(ExplicitRegion::new(&words)),
+                Kind::ExponentialHistogram => RowValue::Exponential(ExponentialRegion::new(&words)),
             };
             let exemplars = exemplars.as_ref().filter(|_| cut == self.number).map_or(&[][..], |all| all.of(series));
             let row = PageRow { row: Row { attributes: &series.attributes, start_ns, time_ns, value, exemplars }, cut };

@@ -8,7 +8,7 @@ use crate::flush::GroupDirectory;
 use crate::ledger;
 use crate::series::registry::Registry;
 use crate::sync::cut::CutBoard;
-use crate::sync::row::Row;
+use crate::sync::row::CounterRow;
 use crate::telemetry::shard_stats;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -93,9 +93,9 @@ impl ProcessState {
 /// What other threads read of a shard.
 pub(super) struct Readings {
     /// Points counted.
-    pub ledger: Arc<Row<{ ledger::WORDS }>>,
+    pub ledger: Arc<CounterRow<{ ledger::WORDS }>>,
     /// What the loop and the doors count.
-    pub stats: Arc<Row<{ shard_stats::WORDS }>>,
+    pub stats: Arc<CounterRow<{ shard_stats::WORDS }>>,
     /// The series that the shard owns.
     pub directory: GroupDirectory,
 }

@@ -6,7 +6,7 @@
 //!  append::AppendVec     one appender, any readers    grows, never moves an element
 //!  once::Once            many setters, any readers  one boxed value or closed, in a word
 //!  published::Published  one writer, any readers      the newest Arc of something
-//!  row::Row              one writer, any readers      N words, read whole (seqlock)
+//!  row::CounterRow              one writer, any readers      N words, read whole (seqlock)
 //!  thin::ThinBytes      any holders               bytes that never change, in a word
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
 //!  reclaim::Reclaim      who frees what readers may still see: epochs, or what a model can follow

@@ -33,7 +33,7 @@ const TRIES: u32 = if cfg!(loom) { 1 } else { 64 };
 /// The readers' side; see the file's head.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct Row<const N: usize> {
+pub struct CounterRow<const N: usize> {
     turn: AtomicU64,
     words: [AtomicU64; N],
 }
@@ -41,14 +41,14 @@ pub struct Row<const N: usize> {
 /// The right to write one row.
 #[derive(Debug)]
 pub struct RowWriter<const N: usize> {
-    row: Arc<Row<N>>,
+    row: Arc<CounterRow<N>>,
 }
 
-impl<const N: usize> Row<N> {
+impl<const N: usize> CounterRow<N> {
     /// A row of zeros and the only right to write it.
     #[allow(clippy::new_ret_no_self)]
-    pub fn new() -> (RowWriter<N>, Arc<Row<N>>) {
-        let row = Arc::new(Row { turn: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) });
+    pub fn new() -> (RowWriter<N>, Arc<CounterRow<N>>) {
+        let row = Arc::new(CounterRow { turn: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) });
         (RowWriter { row: row.clone() }, row)
     }
 
@@ -100,7 +100,7 @@ impl<const N: usize> RowWriter<N> {
     }
 
     /// The row, to hand to readers.
-    pub fn reader(&self) -> Arc<Row<N>> {
+    pub fn reader(&self) -> Arc<CounterRow<N>> {
         self.row.clone()
     }
 }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn rows_are_read_whole_and_never_go_back() {
-        let (mut writer, row) = Row::<8>::new();
+        let (mut writer, row) = CounterRow::<8>::new();
         assert_eq!(row.read(), [0; 8]);
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -139,7 +139,7 @@ mod models {
     #[test]
     fn loom_row_publish_and_read() {
         crate::sync::explore(3, || {
-            let (mut writer, row) = Row::<2>::new();
+            let (mut writer, row) = CounterRow::<2>::new();
             let reader = loom::thread::spawn(move || {
                 if let Some([first, second]) = row.try_read() {
                     assert_eq!(first, second, "a torn row");
@@ -157,7 +157,7 @@ mod models {
     #[should_panic(expected = "a torn row")]
     fn loom_row_without_turns_is_caught() {
         crate::sync::explore(3, || {
-            let (writer, row) = Row::<2>::new();
+            let (writer, row) = CounterRow::<2>::new();
             let reader = loom::thread::spawn(move || {
                 let words = row.try_read();
                 assert!(words.is_none_or(|words| words[0] == words[1]), "a torn row");

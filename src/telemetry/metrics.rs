@@ -7,7 +7,7 @@ use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
 use crate::model::{Door, Kind, Reject};
 use crate::prometheus::WarningReason;
-use crate::prometheus::text::{Type, Writer};
+use crate::prometheus::text::{MetricType, Writer};
 use crate::series::index::IndexStats;
 
 /// What the page is made from.
@@ -67,7 +67,7 @@ impl Facts {
             }),
         ];
         for (name, help, read) in families {
-            w.family(name, help, Type::Counter);
+            w.family(name, help, MetricType::Counter);
             for door in Door::ALL {
                 for kind in Kind::ALL {
                     let labels = [("input", door.word()), ("kind", kind.word())];
@@ -75,20 +75,20 @@ impl Facts {
                 }
             }
         }
-        w.family("catchment_points_rejected_total", "Points rejected singly, by reason", Type::Counter);
+        w.family("catchment_points_rejected_total", "Points rejected singly, by reason", MetricType::Counter);
         for reason in Reject::ALL {
             w.sample("catchment_points_rejected_total", &[("reason", reason.word())], total.rejected(reason));
         }
-        w.family("catchment_points_open", "Points applied and not yet merged", Type::Gauge);
+        w.family("catchment_points_open", "Points applied and not yet merged", MetricType::Gauge);
         w.sample("catchment_points_open", &[], total.open());
-        w.family("catchment_points_emitted_total", "Points whose effect is settled, by effect", Type::Counter);
+        w.family("catchment_points_emitted_total", "Points whose effect is settled, by effect", MetricType::Counter);
         for effect in Effect::ALL {
             w.sample("catchment_points_emitted_total", &[("effect", effect.word())], total.settled(effect));
         }
     }
 
     fn requests(&self, w: &mut Writer<'_>) {
-        w.family("catchment_requests_answered_total", "Requests by input and answer", Type::Counter);
+        w.family("catchment_requests_answered_total", "Requests by input and answer", MetricType::Counter);
         for door in Door::ALL {
             for answer in Answer::ALL {
                 let n: u64 = self.seen.iter().map(|seen| seen.requests(door, answer)).sum();
@@ -97,23 +97,23 @@ impl Facts {
             }
         }
         let names = [
-            ("catchment_connections_open", "Connections open", Type::Gauge),
-            ("catchment_connections_accepted_total", "Connections accepted", Type::Counter),
+            ("catchment_connections_open", "Connections open", MetricType::Gauge),
+            ("catchment_connections_accepted_total", "Connections accepted", MetricType::Counter),
             (
                 "catchment_connections_refused_total",
                 "Connections closed over the limit: newcomers, and those that made room for one",
-                Type::Counter,
+                MetricType::Counter,
             ),
-            ("catchment_accept_pauses_total", "Times accepting paused for want of descriptors", Type::Counter),
-            ("catchment_connections_timed_out_total", "Connections closed by a timeout", Type::Counter),
-            ("catchment_wire_bytes_received_total", "Bytes read from sockets", Type::Counter),
-            ("catchment_wire_bytes_sent_total", "Bytes written to sockets", Type::Counter),
+            ("catchment_accept_pauses_total", "Times accepting paused for want of descriptors", MetricType::Counter),
+            ("catchment_connections_timed_out_total", "Connections closed by a timeout", MetricType::Counter),
+            ("catchment_wire_bytes_received_total", "Bytes read from sockets", MetricType::Counter),
+            ("catchment_wire_bytes_sent_total", "Bytes written to sockets", MetricType::Counter),
         ];
         for (i, (name, help, kind)) in names.into_iter().enumerate() {
             w.family(name, help, kind);
             w.sample(name, &[], self.seen.iter().map(|seen| seen.connections()[i]).sum::<u64>());
         }
-        w.family("catchment_floods_total", "Connections closed for flooding control frames", Type::Counter);
+        w.family("catchment_floods_total", "Connections closed for flooding control frames", MetricType::Counter);
         w.sample("catchment_floods_total", &[], self.seen.iter().map(ShardSnapshot::floods).sum::<u64>());
         let names = [
             ("catchment_streams_total", "HTTP/2 streams opened"),
@@ -122,7 +122,7 @@ impl Facts {
             ("catchment_protocol_errors_total", "Connections ended by a fault of the protocol"),
         ];
         for (i, (name, help)) in names.into_iter().enumerate() {
-            w.family(name, help, Type::Counter);
+            w.family(name, help, MetricType::Counter);
             w.sample(name, &[], self.seen.iter().map(|seen| seen.bodies()[i]).sum::<u64>());
         }
     }
@@ -138,7 +138,7 @@ impl Facts {
             ),
         ];
         for (name, help, read) in histograms {
-            w.family(name, help, Type::Histogram);
+            w.family(name, help, MetricType::Histogram);
             let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
             for (shard, seen) in self.seen.iter().enumerate() {
                 let shard = shard.to_string();
@@ -162,7 +162,7 @@ impl Facts {
                 (Some(stem), false) => format!("catchment_{stem}_seconds_total"),
                 _ => format!("catchment_{name}_total"),
             };
-            w.family(&family, help, if peak { Type::Gauge } else { Type::Counter });
+            w.family(&family, help, if peak { MetricType::Gauge } else { MetricType::Counter });
             for (shard, tally) in self.tallies.iter().enumerate() {
                 let shard = shard.to_string();
                 let value = tally.noted_at(i);
@@ -176,12 +176,12 @@ impl Facts {
 
     fn index(&self, w: &mut Writer<'_>) {
         type Read = fn(&IndexStats) -> usize;
-        let families: [(&str, &str, Type, Read); 5] = [
-            ("catchment_index_entries", "Series in the index", Type::Gauge, |s| s.entries),
-            ("catchment_index_depth_max", "Deepest place of a series in the trie", Type::Gauge, |s| s.depth_max),
-            ("catchment_index_splits_total", "Trie nodes split", Type::Counter, |s| s.splits),
-            ("catchment_index_prunes_total", "Trie nodes taken out", Type::Counter, |s| s.prunes),
-            ("catchment_index_bytes", "Bytes of trie nodes", Type::Gauge, |s| s.bytes()),
+        let families: [(&str, &str, MetricType, Read); 5] = [
+            ("catchment_index_entries", "Series in the index", MetricType::Gauge, |s| s.entries),
+            ("catchment_index_depth_max", "Deepest place of a series in the trie", MetricType::Gauge, |s| s.depth_max),
+            ("catchment_index_splits_total", "Trie nodes split", MetricType::Counter, |s| s.splits),
+            ("catchment_index_prunes_total", "Trie nodes taken out", MetricType::Counter, |s| s.prunes),
+            ("catchment_index_bytes", "Bytes of trie nodes", MetricType::Gauge, |s| s.bytes()),
         ];
         for (name, help, kind, read) in families {
             w.family(name, help, kind);
@@ -189,7 +189,7 @@ impl Facts {
                 w.sample(name, &[("shard", &shard.to_string())], read(stats) as u64);
             }
         }
-        w.family("catchment_cell_bytes", "Bytes of cell memory", Type::Gauge);
+        w.family("catchment_cell_bytes", "Bytes of cell memory", MetricType::Gauge);
         for (shard, bytes) in self.slab_bytes.iter().enumerate() {
             w.sample("catchment_cell_bytes", &[("shard", &shard.to_string())], *bytes as u64);
         }
@@ -198,7 +198,7 @@ impl Facts {
             ("catchment_routes", "Routes in this shard's own memory", ShardSnapshot::routes),
         ];
         for (name, help, read) in families {
-            w.family(name, help, Type::Gauge);
+            w.family(name, help, MetricType::Gauge);
             for (shard, seen) in self.seen.iter().enumerate() {
                 w.sample(name, &[("shard", &shard.to_string())], read(seen));
             }
@@ -209,17 +209,19 @@ impl Facts {
             ("catchment_series_limit", "Limit of live series", limit),
             ("catchment_groups", "Groups: resource, scope and metric", groups),
         ] {
-            w.family(name, help, Type::Gauge);
+            w.family(name, help, MetricType::Gauge);
             w.sample(name, &[], value as u64);
         }
     }
 
     fn destinations(&self, w: &mut Writer<'_>) {
         type Read = fn(&DestinationRow) -> u64;
-        let families: [(&str, &str, Type, Read); 3] = [
-            ("catchment_output_points_encoded_total", "Output points encoded", Type::Counter, |r| r.encoded),
-            ("catchment_output_points_delivered_total", "Output points delivered", Type::Counter, |r| r.delivered),
-            ("catchment_output_points_queued", "Output points waiting or in flight", Type::Gauge, |r| r.queued),
+        let families: [(&str, &str, MetricType, Read); 3] = [
+            ("catchment_output_points_encoded_total", "Output points encoded", MetricType::Counter, |r| r.encoded),
+            ("catchment_output_points_delivered_total", "Output points delivered", MetricType::Counter, |r| {
+                r.delivered
+            }),
+            ("catchment_output_points_queued", "Output points waiting or in flight", MetricType::Gauge, |r| r.queued),
         ];
         for (name, help, kind, read) in families {
             w.family(name, help, kind);
@@ -227,18 +229,18 @@ impl Facts {
                 w.sample(name, &[("destination", destination)], read(row));
             }
         }
-        w.family("catchment_output_points_dropped_total", "Output points lost, by reason", Type::Counter);
+        w.family("catchment_output_points_dropped_total", "Output points lost, by reason", MetricType::Counter);
         for (destination, row, _, _) in &self.destinations {
             for reason in Dropped::ALL {
                 let labels = [("destination", destination.as_str()), ("reason", reason.word())];
                 w.sample("catchment_output_points_dropped_total", &labels, row.dropped(reason));
             }
         }
-        w.family("catchment_output_queue_bytes", "Bytes waiting or in flight", Type::Gauge);
+        w.family("catchment_output_queue_bytes", "Bytes waiting or in flight", MetricType::Gauge);
         for (destination, _, _, bytes) in &self.destinations {
             w.sample("catchment_output_queue_bytes", &[("destination", destination)], *bytes as u64);
         }
-        w.family("catchment_output_requests_total", "Requests to destinations, by outcome", Type::Counter);
+        w.family("catchment_output_requests_total", "Requests to destinations, by outcome", MetricType::Counter);
         for (destination, _, stats, _) in &self.destinations {
             for (outcome, n) in stats.outcomes() {
                 let labels = [("destination", destination.as_str()), ("outcome", outcome)];
@@ -262,11 +264,11 @@ impl Facts {
             ("catchment_scrapes_refused_total", "Scrapes refused: others were under way", self.scrapes.2),
             ("catchment_log_lines_dropped_total", "Lines of the log that nobody read in time", self.log_dropped),
         ] {
-            w.family(name, help, Type::Counter);
+            w.family(name, help, MetricType::Counter);
             w.sample(name, &[], value);
         }
         let help = "Metrics, rows and resources that scrape pages left out, joined or chose between, by reason";
-        w.family("catchment_scrape_cases_total", help, Type::Counter);
+        w.family("catchment_scrape_cases_total", help, MetricType::Counter);
         for reason in WarningReason::ALL {
             let labels = [("reason", reason.word())];
             w.sample("catchment_scrape_cases_total", &labels, self.page_cases[reason as usize]);
@@ -275,31 +277,31 @@ impl Facts {
             ("catchment_body_budget_bytes", "Bytes of request bodies held", self.bodies.0),
             ("catchment_body_budget_limit_bytes", "Limit of bytes of request bodies held", self.bodies.1),
         ] {
-            w.family(name, help, Type::Gauge);
+            w.family(name, help, MetricType::Gauge);
             w.sample(name, &[], value as u64);
         }
         if let Some(CaptureProgress { requests, dropped, runs }) = self.capture {
             for (name, help, kind, value) in [
-                ("catchment_capture_requests_total", "Requests in the capture", Type::Counter, requests),
+                ("catchment_capture_requests_total", "Requests in the capture", MetricType::Counter, requests),
                 (
                     "catchment_capture_requests_dropped_total",
                     "Requests that the recorder was too slow for",
-                    Type::Counter,
+                    MetricType::Counter,
                     dropped,
                 ),
-                ("catchment_capture_running", "0 once the capture is full or failed", Type::Gauge, runs.into()),
+                ("catchment_capture_running", "0 once the capture is full or failed", MetricType::Gauge, runs.into()),
             ] {
                 w.family(name, help, kind);
                 w.sample(name, &[], value);
             }
         }
         if let Some(bytes) = self.resident {
-            w.family("process_resident_memory_bytes", "Resident memory", Type::Gauge);
+            w.family("process_resident_memory_bytes", "Resident memory", MetricType::Gauge);
             w.sample("process_resident_memory_bytes", &[], bytes as u64);
         }
-        w.family("catchment_uptime_seconds", "Time since start", Type::Gauge);
+        w.family("catchment_uptime_seconds", "Time since start", MetricType::Gauge);
         w.sample("catchment_uptime_seconds", &[], self.uptime);
-        w.family("catchment_build_info", "Version and commit", Type::Gauge);
+        w.family("catchment_build_info", "Version and commit", MetricType::Gauge);
         w.sample("catchment_build_info", &[("version", crate::VERSION)], 1u64);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::listen::{Answer, Stats};
 use crate::model::Door;
-use crate::sync::row::{Row, RowWriter};
+use crate::sync::row::{CounterRow, RowWriter};
 use std::sync::Arc;
 
 /// Buckets of a time histogram: bucket `i` holds up to 2^i µs.
@@ -28,8 +28,8 @@ fn bucket(ns: u64) -> usize {
 
 impl ShardStats {
     /// Nothing yet, and the row it is published in.
-    pub fn new() -> (ShardStats, Arc<Row<WORDS>>) {
-        let (row, reader) = Row::new();
+    pub fn new() -> (ShardStats, Arc<CounterRow<WORDS>>) {
+        let (row, reader) = CounterRow::new();
         (ShardStats { words: [0; WORDS], row }, reader)
     }
 
@@ -79,7 +79,7 @@ pub struct ShardSnapshot {
 
 impl ShardSnapshot {
     /// Reads a row.
-    pub fn read(row: &Row<WORDS>) -> ShardSnapshot {
+    pub fn read(row: &CounterRow<WORDS>) -> ShardSnapshot {
         ShardSnapshot { words: row.read() }
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::fake::*;
 use crate::aggregate::number;
 use crate::prometheus::*;
-use crate::rows::{Row, Value};
+use crate::rows::{Row, RowValue};
 
 const ROWS: usize = 1_000_000;
 
@@ -57,7 +57,7 @@ impl Source for &Block {
         visit: &mut dyn FnMut(PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
         for attributes in self.bytes[*cursor * self.row_bytes..].chunks_exact(self.row_bytes) {
-            let value = Value::Number(number::Value::Int(*cursor as i64 * 1_000));
+            let value = RowValue::Number(number::Value::Int(*cursor as i64 * 1_000));
             *cursor += 1;
             let row = Row { attributes, time_ns: 1, start_ns: 1, value, exemplars: &[] };
             if visit(PageRow { row, cut: 1 }).is_break() {

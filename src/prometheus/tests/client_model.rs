@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::parse::Series;
 use crate::prometheus::gather::base_of;
-use crate::prometheus::text::Type;
+use crate::prometheus::text::MetricType;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct LabelPair {
@@ -186,7 +186,7 @@ pub(super) fn parse(mut page: &[u8]) -> Result<Vec<Family>, String> {
     let mut seen: BTreeSet<Series> = BTreeSet::new();
     for family in &families {
         // Prometheus refuses the page otherwise
-        let base = if family.kind == Some(0) { base_of(family.name(), Type::Counter) } else { family.name() };
+        let base = if family.kind == Some(0) { base_of(family.name(), MetricType::Counter) } else { family.name() };
         if family.unit.as_ref().is_some_and(|unit| unit.is_empty() || !base.ends_with(&format!("_{unit}"))) {
             return Err(format!("the unit of {:?} is {:?}", family.name, family.unit));
         }

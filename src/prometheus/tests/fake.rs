@@ -16,10 +16,10 @@ use crate::model::{Kind, TypeHints};
 use crate::prometheus::escape::Escaping;
 use crate::prometheus::exemplar::Exemplar;
 use crate::prometheus::*;
-use crate::rows::{Row, Value};
+use crate::rows::{Row, RowValue};
 use crate::wire::{put_bytes, put_fixed64};
 
-/// An owned `Value`.
+/// An owned `RowValue`.
 #[derive(Clone, Debug)]
 pub(super) enum Owned {
     Int(i64),
@@ -55,13 +55,13 @@ impl Owned {
         }
     }
 
-    fn value<'a>(&self, words: &'a [u64]) -> Value<'a> {
+    fn value<'a>(&self, words: &'a [u64]) -> RowValue<'a> {
         match self {
-            Owned::Int(v) => Value::Number(number::Value::Int(*v)),
-            Owned::Double(v) => Value::Number(number::Value::Double(*v)),
-            Owned::Histogram(..) => Value::Histogram(explicit::ExplicitRegion::new(words)),
-            Owned::Exponential(_) => Value::Exponential(exponential::ExponentialRegion::new(words)),
-            Owned::Summary(..) => Value::Summary(summary::SummaryRegion::new(words)),
+            Owned::Int(v) => RowValue::Number(number::Value::Int(*v)),
+            Owned::Double(v) => RowValue::Number(number::Value::Double(*v)),
+            Owned::Histogram(..) => RowValue::Histogram(explicit::ExplicitRegion::new(words)),
+            Owned::Exponential(_) => RowValue::Exponential(exponential::ExponentialRegion::new(words)),
+            Owned::Summary(..) => RowValue::Summary(summary::SummaryRegion::new(words)),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{client_model, open_metrics};
 use crate::model::Kind;
 use crate::prometheus::escape::Escaping;
 use crate::prometheus::name::LabelPlace;
-use crate::prometheus::text::Type;
+use crate::prometheus::text::MetricType;
 use crate::prometheus::*;
 
 /// Text with a taste for what could end a value, a line or a page.
@@ -37,7 +37,7 @@ fn pairs(attributes: &Attributes) -> Vec<(&str, &str)> {
 fn expected_labels(attributes: &Attributes, naming: Naming) -> BTreeMap<String, String> {
     let mut by_label: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
     for (key, value) in attributes {
-        by_label.entry(naming.label_name(key, LabelPlace::Point(Type::Counter))).or_default().push((key, value));
+        by_label.entry(naming.label_name(key, LabelPlace::Point(MetricType::Counter))).or_default().push((key, value));
     }
     by_label
         .into_iter()

@@ -478,7 +478,7 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 ];
 
 /// Names that still stand for several types: each but one of them wants a name of its own.
-const SHARED_NAMES_LEFT: &[&str] = &["Fault", "FaultKind", "Names", "Progress", "Sink", "Target", "Writer"];
+const SHARED_NAMES_LEFT: &[&str] = &["Names", "Target", "Writer"];
 
 /// The types of a file that others can name: public ones, of the crate or of a room.
 fn named_types(code: &str) -> Vec<String> {

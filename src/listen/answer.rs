@@ -50,7 +50,7 @@ pub(super) enum RequestFault {
     /// Another content type.
     MediaType,
     /// A body that is no OTLP/JSON.
-    Json(json_in::Fault),
+    Json(json_in::JsonFault),
     /// Another `Content-Encoding` or `grpc-encoding`.
     Encoding,
     /// Another gRPC method.

@@ -27,7 +27,7 @@ use crate::net::grpc;
 use crate::net::inflate::{Coding, Inflate};
 use crate::net::members::{InflateFault, InflateProgress, work};
 use crate::net::wake::Flag;
-use crate::otlp::json_in::{self, FaultKind, Transcoder};
+use crate::otlp::json_in::{self, JsonFaultKind, Transcoder};
 
 /// What the sessions of one shard share.
 pub(super) struct Service {
@@ -359,14 +359,14 @@ impl<I: Intake> Serving<'_, I> {
         let progress = transcoder.advance(text, protobuf, limit, slice, &mut grow);
         self.service.inflate_left = self.service.inflate_left.saturating_sub(transcoder.position() - before);
         match progress {
-            Ok(json_in::Progress::Done) => Ok(InflateProgress::Done),
-            Ok(json_in::Progress::More) => {
+            Ok(json_in::TranscodeProgress::Done) => Ok(InflateProgress::Done),
+            Ok(json_in::TranscodeProgress::More) => {
                 self.service.is_unfinished = true;
                 Ok(InflateProgress::More)
             }
             Err(fault) => Err(match fault.kind {
-                FaultKind::TooLarge => RequestFault::TooLarge { limit },
-                FaultKind::NoBudget => RequestFault::NoBudget,
+                JsonFaultKind::TooLarge => RequestFault::TooLarge { limit },
+                JsonFaultKind::NoBudget => RequestFault::NoBudget,
                 _ => RequestFault::Json(fault),
             }),
         }

@@ -6,7 +6,7 @@
 //! the detour costs little, and there is no second path.
 //!
 //! ```text
-//!  text ─► cursor ─► stack of open objects and arrays ─► sink: records, lengths put in when an object ends
+//!  text ─► cursor ─► stack of open objects and arrays ─► buffer: records, lengths put in when an object ends
 //! ```
 //!
 //! Invariants
@@ -29,9 +29,9 @@
 //! they are taken. An object that needs a wider length than the last one at its depth is moved once: at most the depth
 //! times the body, in steady state never.
 
+mod buffer;
 mod fault;
 mod number;
-mod sink;
 mod text;
 mod value;
 
@@ -39,14 +39,14 @@ use super::json_out::write_json;
 use super::json_schema::{FieldKind, FieldSchema, FieldShape, KEY_VALUE, MessageSchema, NUMBER_DATA_POINT, REQUEST};
 use super::points::FIXED;
 use crate::limits::WIRE_DEPTH_MAX;
-use FaultKind as K;
-pub use fault::{Fault, FaultKind};
-use sink::Sink;
+use JsonFaultKind as K;
+use buffer::BoundedBuffer;
+pub use fault::{JsonFault, JsonFaultKind};
 use text::{Cursor, unescape};
 
 /// How far transcoding came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum TranscodeProgress {
     /// The request is whole.
     Done,
     /// The slice is over, the text is not.
@@ -127,7 +127,7 @@ pub fn read_json(
     out: &mut Vec<u8>,
     limit: usize,
     mut grow: impl FnMut(usize) -> bool,
-) -> Result<(), Fault> {
+) -> Result<(), JsonFault> {
     Transcoder::default().advance(text, out, limit, usize::MAX, &mut grow).map(drop)
 }
 
@@ -140,8 +140,8 @@ pub fn fuzz_json(data: &[u8]) {
     let slice = 1 + data.len() % 7;
     let result = loop {
         match transcoder.advance(data, &mut sliced, usize::MAX, slice, &mut |_| true) {
-            Ok(Progress::More) => {}
-            Ok(Progress::Done) => break Ok(()),
+            Ok(TranscodeProgress::More) => {}
+            Ok(TranscodeProgress::Done) => break Ok(()),
             Err(fault) => break Err(fault),
         }
     };
@@ -185,13 +185,13 @@ impl Transcoder {
         limit: usize,
         slice: usize,
         grow: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Progress, Fault> {
+    ) -> Result<TranscodeProgress, JsonFault> {
         let mut from = Cursor { bytes: text, at: self.at };
-        let mut to = Sink { out, limit, grow };
+        let mut to = BoundedBuffer { out, limit, grow };
         let result = self.run(&mut from, &mut to, self.at.saturating_add(slice));
         self.at = from.at;
         let result = if to.out.len() > limit { Err(K::TooLarge) } else { result };
-        result.map_err(|kind| Fault { kind, field: self.place(), at: from.at })
+        result.map_err(|kind| JsonFault { kind, field: self.place(), at: from.at })
     }
 
     /// Where the text is, for a fault.
@@ -203,7 +203,7 @@ impl Transcoder {
         }
     }
 
-    fn run(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>, until: usize) -> Result<Progress, K> {
+    fn run(&mut self, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>, until: usize) -> Result<TranscodeProgress, K> {
         if !self.is_begun {
             from.expect(b'{', "an object is expected")?;
             self.push(What::Object, &REQUEST, &REQUEST.fields[0], to.out.len());
@@ -212,7 +212,7 @@ impl Transcoder {
         while from.at < until {
             let Some(frame) = self.stack.last_mut() else {
                 return match from.peek() {
-                    None => Ok(Progress::Done),
+                    None => Ok(TranscodeProgress::Done),
                     Some(_) => Err(K::Syntax("nothing may follow the request")),
                 };
             };
@@ -227,7 +227,7 @@ impl Transcoder {
                 self.close(to)?;
             }
         }
-        Ok(Progress::More)
+        Ok(TranscodeProgress::More)
     }
 
     fn push(&mut self, what: What, message: &'static MessageSchema, field: &'static FieldSchema, start: usize) {
@@ -242,7 +242,7 @@ impl Transcoder {
         message: &'static MessageSchema,
         field: &'static FieldSchema,
         from: &mut Cursor<'_>,
-        to: &mut Sink<'_>,
+        to: &mut BoundedBuffer<'_>,
     ) -> Result<(), K> {
         if from.peek() != Some(b'{') {
             return Err(K::Kind("an object"));
@@ -265,7 +265,7 @@ impl Transcoder {
     }
 
     /// Ends what is open innermost; its bracket has been taken.
-    fn close(&mut self, to: &mut Sink<'_>) -> Result<(), K> {
+    fn close(&mut self, to: &mut BoundedBuffer<'_>) -> Result<(), K> {
         let Some(frame) = self.stack.pop() else { return Ok(()) };
         self.objects -= usize::from(frame.what == What::Object);
         let (start, width) = (frame.start, usize::from(frame.width));
@@ -285,7 +285,7 @@ impl Transcoder {
     }
 
     /// A key and what follows it: a scalar at once, an object or a list is begun.
-    fn member(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+    fn member(&mut self, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>) -> Result<(), K> {
         let Some(frame) = self.stack.last_mut() else { return Ok(()) };
         let key = from.key()?;
         let found = if key.has_escapes {
@@ -334,7 +334,12 @@ impl Transcoder {
         }
     }
 
-    fn begin_list(&mut self, field: &'static FieldSchema, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+    fn begin_list(
+        &mut self,
+        field: &'static FieldSchema,
+        from: &mut Cursor<'_>,
+        to: &mut BoundedBuffer<'_>,
+    ) -> Result<(), K> {
         if from.peek() != Some(b'[') {
             return Err(K::Kind("a list"));
         }
@@ -354,7 +359,7 @@ impl Transcoder {
     }
 
     /// Elements of a list of messages: attributes of the usual spelling as long as they come, any other is begun.
-    fn messages(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>, until: usize) -> Result<(), K> {
+    fn messages(&mut self, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>, until: usize) -> Result<(), K> {
         let Some(frame) = self.stack.last_mut() else { return Ok(()) };
         let (message, field) = (frame.message, frame.field);
         if std::ptr::eq(message, &KEY_VALUE) && self.objects + 2 <= WIRE_DEPTH_MAX {
@@ -371,7 +376,7 @@ impl Transcoder {
     }
 
     /// Elements of a list of texts or numbers.
-    fn elements(&mut self, from: &mut Cursor<'_>, to: &mut Sink<'_>, until: usize) -> Result<(), K> {
+    fn elements(&mut self, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>, until: usize) -> Result<(), K> {
         let Some(frame) = self.stack.last_mut() else { return Ok(()) };
         loop {
             match frame.what {

@@ -26,7 +26,7 @@ use crate::limits::WIRE_DEPTH_MAX;
 
 /// Why bytes are not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum JsonWriteFault {
     /// The bytes end inside a record.
     Truncated,
     /// A varint of more than ten bytes.
@@ -45,7 +45,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: JsonWriteFault,
     /// The message that was walked, `AnyValue` say.
     pub message: &'static str,
     /// Byte in that message.
@@ -101,36 +101,36 @@ impl<'a> Walk<'a> {
         Walk { bytes, at: 0, message: message.name }
     }
 
-    fn fault(&self, fault: Fault) -> Error {
+    fn fault(&self, fault: JsonWriteFault) -> Error {
         Error { fault, message: self.message, offset: self.at }
     }
 
     fn varint(&mut self) -> Result<u64, Error> {
         let mut value = 0u64;
         for shift in 0..10 {
-            let byte = *self.bytes.get(self.at).ok_or_else(|| self.fault(Fault::Truncated))?;
+            let byte = *self.bytes.get(self.at).ok_or_else(|| self.fault(JsonWriteFault::Truncated))?;
             self.at += 1;
             value |= u64::from(byte & 0x7f) << (7 * shift);
             if byte < 0x80 {
                 return Ok(value);
             }
         }
-        Err(self.fault(Fault::LongVarint))
+        Err(self.fault(JsonWriteFault::LongVarint))
     }
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], Error> {
         let rest = &self.bytes[self.at..];
         let length = usize::try_from(length).ok().filter(|length| *length <= rest.len());
-        let length = length.ok_or_else(|| self.fault(Fault::Truncated))?;
+        let length = length.ok_or_else(|| self.fault(JsonWriteFault::Truncated))?;
         self.at += length;
         Ok(&rest[..length])
     }
 
     fn tag(&mut self) -> Result<(u32, u8), Error> {
-        let tag = u32::try_from(self.varint()?).map_err(|_| self.fault(Fault::BadTag))?;
+        let tag = u32::try_from(self.varint()?).map_err(|_| self.fault(JsonWriteFault::BadTag))?;
         let (number, wire) = (tag >> 3, (tag & 7) as u8);
         if number == 0 || wire > 5 {
-            return Err(self.fault(Fault::BadTag));
+            return Err(self.fault(JsonWriteFault::BadTag));
         }
         Ok((number, wire))
     }
@@ -164,7 +164,7 @@ impl<'a> Walk<'a> {
                 self.take(4)?;
                 Payload::Other
             }
-            _ => return Err(self.fault(Fault::BadTag)),
+            _ => return Err(self.fault(JsonWriteFault::BadTag)),
         })
     }
 
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         while let Some(&innermost) = open.last() {
             let (number, wire) = self.tag()?;
             match wire {
-                3 if open.len() >= WIRE_DEPTH_MAX => return Err(self.fault(Fault::TooDeep)),
+                3 if open.len() >= WIRE_DEPTH_MAX => return Err(self.fault(JsonWriteFault::TooDeep)),
                 3 => open.push(number),
                 4 if number == innermost => {
                     open.pop();
@@ -200,12 +200,12 @@ fn check_wire(field: &FieldSchema, record: &Record<'_>, message: &'static Messag
     if record.wire == field.kind.wire() || packed {
         return Ok(());
     }
-    Err(Error { fault: Fault::WrongWireType, message: message.name, offset: record.offset })
+    Err(Error { fault: JsonWriteFault::WrongWireType, message: message.name, offset: record.offset })
 }
 
 fn write_message(message: &'static MessageSchema, bytes: &[u8], depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(Error { fault: Fault::TooDeep, message: message.name, offset: 0 });
+        return Err(Error { fault: JsonWriteFault::TooDeep, message: message.name, offset: 0 });
     };
     if is_in_order(message, bytes)? {
         write_in_order(message, bytes, depth, out)
@@ -392,7 +392,7 @@ fn write_value(
         (FieldKind::Message(inner), Payload::Bytes(bytes)) => return write_message(inner, bytes, depth, out),
         (FieldKind::Text, Payload::Bytes(bytes)) => match std::str::from_utf8(bytes) {
             Ok(text) => write_text(text, out),
-            Err(_) => return Err(Error { fault: Fault::NotUtf8, message: message.name, offset }),
+            Err(_) => return Err(Error { fault: JsonWriteFault::NotUtf8, message: message.name, offset }),
         },
         (FieldKind::Base64, Payload::Bytes(bytes)) => write_base64(bytes, out),
         (FieldKind::Hex(_), Payload::Bytes(bytes)) => {
@@ -417,7 +417,7 @@ fn write_value(
             let number = number as u32;
             write_display(format_args!("{}", (number >> 1) as i32 ^ -((number & 1) as i32)), out);
         }
-        _ => return Err(Error { fault: Fault::WrongWireType, message: message.name, offset }),
+        _ => return Err(Error { fault: JsonWriteFault::WrongWireType, message: message.name, offset }),
     }
     Ok(())
 }

@@ -13,7 +13,7 @@
 use super::common::{Rig, SECOND, START};
 use catchment::ledger::Note;
 use catchment::limits::{KIB, MIB, STAGE_SLICE_BYTES};
-use catchment::otlp::json_in::{Progress, Transcoder};
+use catchment::otlp::json_in::{TranscodeProgress, Transcoder};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ pub fn of_json(text: &[u8], slower: u32) -> Cost {
         while transcoder
             .advance(text, &mut body, 64 * MIB, 256 * KIB, &mut |_| true)
             .map_err(|fault| fault.to_string())?
-            == Progress::More
+            == TranscodeProgress::More
         {}
         rig.send_bytes(0, &body).map(|receipt| receipt.rejected)
     })

@@ -2,7 +2,7 @@
 
 use crate::otlp_json_support::judge::{differ, expected, respell};
 use crate::otlp_json_support::random::Chance;
-use catchment::otlp::json_in::{Fault, FaultKind as K, read_json};
+use catchment::otlp::json_in::{JsonFault, JsonFaultKind as K, read_json};
 use catchment::otlp::json_out::write_json;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use proptest::prelude::*;
@@ -12,13 +12,13 @@ use std::io::Read as _;
 
 const LIMIT: usize = 64 << 20;
 
-fn read(text: &[u8]) -> Result<Vec<u8>, Fault> {
+fn read(text: &[u8]) -> Result<Vec<u8>, JsonFault> {
     let mut out = Vec::new();
     read_json(text, &mut out, LIMIT, |_| true).map(|()| out)
 }
 
 /// What the reader made, as the judge of the writer prints it.
-fn judged(text: &[u8]) -> Result<Value, Fault> {
+fn judged(text: &[u8]) -> Result<Value, JsonFault> {
     read(text).map(|bytes| expected(&ExportMetricsServiceRequest::decode(&bytes[..]).expect("a well-formed request")))
 }
 
@@ -127,12 +127,12 @@ fn point(fields: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-fn point_of(fields: &str) -> Result<Value, Fault> {
+fn point_of(fields: &str) -> Result<Value, JsonFault> {
     judged(&point(fields))
         .map(|value| value["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["gauge"]["dataPoints"][0].clone())
 }
 
-fn kind(result: Result<Value, Fault>, of: &str) -> K {
+fn kind(result: Result<Value, JsonFault>, of: &str) -> K {
     match result {
         Err(fault) => fault.kind,
         other => panic!("{of} gives {other:?}"),
@@ -279,7 +279,7 @@ fn faults_name_field_and_byte() {
     let text = point(r#""timeUnixNano":"soon""#);
     let at = text.windows(4).position(|window| window == b"soon").unwrap();
     match read(&text) {
-        Err(Fault { field: "timeUnixNano", at: offset, .. }) => assert!((at..at + 8).contains(&offset)),
+        Err(JsonFault { field: "timeUnixNano", at: offset, .. }) => assert!((at..at + 8).contains(&offset)),
         other => panic!("{other:?}"),
     }
 }

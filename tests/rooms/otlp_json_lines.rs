@@ -4,7 +4,7 @@
 
 use crate::otlp_json_support::random::Chance;
 use catchment::limits::{JSON_NUMBER_BYTES_MAX, WIRE_DEPTH_MAX};
-use catchment::otlp::json_in::{Fault, FaultKind as K, Progress, Transcoder, fuzz_json, read_json};
+use catchment::otlp::json_in::{JsonFault, JsonFaultKind as K, TranscodeProgress, Transcoder, fuzz_json, read_json};
 use catchment::otlp::json_out::write_json;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest as Request;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -17,11 +17,11 @@ use proptest::prelude::*;
 use prost::Message;
 use std::time::{Duration, Instant};
 
-fn transcode(text: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+fn transcode(text: &[u8], out: &mut Vec<u8>) -> Result<(), JsonFault> {
     read_json(text, out, usize::MAX, |_| true)
 }
 
-fn bytes(text: &[u8]) -> Result<Vec<u8>, Fault> {
+fn bytes(text: &[u8]) -> Result<Vec<u8>, JsonFault> {
     let mut out = b"before".to_vec();
     transcode(text, &mut out)?;
     fuzz_json(text);
@@ -29,7 +29,7 @@ fn bytes(text: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(out.split_off(6))
 }
 
-fn read(text: &str) -> Result<Request, Fault> {
+fn read(text: &str) -> Result<Request, JsonFault> {
     Ok(Request::decode(&bytes(text.as_bytes())?[..]).expect("what is taken is well-formed"))
 }
 
@@ -462,7 +462,7 @@ fn r3_bytes_are_asked_for() {
     };
     assert_eq!(run(700_000, usize::MAX), Err(K::TooLarge));
     assert_eq!(run(out.len() - 1, usize::MAX), Err(K::TooLarge));
-    assert_eq!(run(out.len() + 10, usize::MAX), Ok(Progress::Done));
+    assert_eq!(run(out.len() + 10, usize::MAX), Ok(TranscodeProgress::Done));
     assert_eq!(run(1 << 20, 500_000), Err(K::NoBudget));
 }
 
@@ -536,8 +536,8 @@ fn round_trip(seed: u64, transcoder: &mut Transcoder) {
         let progress = transcoder.advance(&text, &mut out, usize::MAX / 2, slice, &mut |_| true);
         let said = || format!("seed {seed}: {}", String::from_utf8_lossy(&text));
         match progress.unwrap_or_else(|fault| panic!("{fault}, {}", said())) {
-            Progress::Done => break,
-            Progress::More => {}
+            TranscodeProgress::Done => break,
+            TranscodeProgress::More => {}
         }
     }
     let (want, got) = (Request::decode(&first[..]).unwrap(), Request::decode(&out[..]).unwrap());

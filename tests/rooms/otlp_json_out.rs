@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use crate::otlp_json_support::judge::{differ, expected, respell};
 use crate::otlp_json_support::random::{Chance, field};
-use catchment::otlp::json_out::{Fault, write_json};
+use catchment::otlp::json_out::{JsonWriteFault, write_json};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
 use proptest::prelude::*;
@@ -113,7 +113,7 @@ fn deep_values_end_in_an_error() {
             let mut out = Vec::new();
             match write_json(&request, &mut out) {
                 Ok(()) => assert!(fits),
-                Err(error) => assert!(!fits && error.fault == Fault::TooDeep && out.is_empty(), "{error}"),
+                Err(error) => assert!(!fits && error.fault == JsonWriteFault::TooDeep && out.is_empty(), "{error}"),
             }
         }
     }
@@ -123,14 +123,18 @@ fn deep_values_end_in_an_error() {
 #[test]
 fn faults_are_named() {
     for (bytes, fault, message) in [
-        (&b"\x0a\x05ab"[..], Fault::Truncated, "ExportMetricsServiceRequest"),
-        (b"\x0a", Fault::Truncated, "ExportMetricsServiceRequest"),
-        (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", Fault::LongVarint, "ExportMetricsServiceRequest"),
-        (b"\x00\x00", Fault::BadTag, "ExportMetricsServiceRequest"),
-        (b"\x0c", Fault::BadTag, "ExportMetricsServiceRequest"),
-        (b"\x08\x01", Fault::WrongWireType, "ExportMetricsServiceRequest"),
-        (b"\x0a\x03\x1a\x01\xff", Fault::NotUtf8, "ResourceMetrics"),
-        (b"\xa3\x06\x08\x01", Fault::Truncated, "ExportMetricsServiceRequest"),
+        (&b"\x0a\x05ab"[..], JsonWriteFault::Truncated, "ExportMetricsServiceRequest"),
+        (b"\x0a", JsonWriteFault::Truncated, "ExportMetricsServiceRequest"),
+        (
+            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            JsonWriteFault::LongVarint,
+            "ExportMetricsServiceRequest",
+        ),
+        (b"\x00\x00", JsonWriteFault::BadTag, "ExportMetricsServiceRequest"),
+        (b"\x0c", JsonWriteFault::BadTag, "ExportMetricsServiceRequest"),
+        (b"\x08\x01", JsonWriteFault::WrongWireType, "ExportMetricsServiceRequest"),
+        (b"\x0a\x03\x1a\x01\xff", JsonWriteFault::NotUtf8, "ResourceMetrics"),
+        (b"\xa3\x06\x08\x01", JsonWriteFault::Truncated, "ExportMetricsServiceRequest"),
     ] {
         let mut out = Vec::new();
         let error = write_json(bytes, &mut out).unwrap_err();

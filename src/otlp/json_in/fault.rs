@@ -7,7 +7,7 @@ use std::fmt;
 
 /// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum JsonFaultKind {
     /// It ends inside a value.
     Ended,
     /// It is not JSON; what is expected.
@@ -42,37 +42,37 @@ pub enum FaultKind {
 
 /// A fault, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct JsonFault {
     /// What is wrong.
-    pub kind: FaultKind,
+    pub kind: JsonFaultKind,
     /// The last key that is known, or the message it would be in.
     pub field: &'static str,
     /// Byte of the text.
     pub at: usize,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for JsonFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("malformed OTLP/JSON: ")?;
         match self.kind {
-            FaultKind::Ended => f.write_str("it ends too early"),
-            FaultKind::Syntax(what) => f.write_str(what),
-            FaultKind::Control => f.write_str("a control character in a string must be escaped"),
-            FaultKind::NotUtf8 => f.write_str("a string is not UTF-8"),
-            FaultKind::BadEscape => f.write_str("an escape is none that JSON has"),
-            FaultKind::LoneSurrogate => f.write_str("half of a surrogate pair stands alone"),
-            FaultKind::TooDeep => write!(f, "nested deeper than {WIRE_DEPTH_MAX} levels"),
-            FaultKind::LongNumber => write!(f, "a number has more than {JSON_NUMBER_BYTES_MAX} bytes"),
-            FaultKind::Kind(what) => write!(f, "{what} is expected"),
-            FaultKind::NotWhole => f.write_str("an integer has a fraction"),
-            FaultKind::OutOfRange => f.write_str("a number is out of range"),
-            FaultKind::NotHex(bytes) => write!(f, "an id must be {} hexadecimal digits, or empty", 2 * bytes),
-            FaultKind::NotBase64 => f.write_str("bytes must be base64"),
-            FaultKind::TooLarge => f.write_str("it takes more bytes than the limit"),
-            FaultKind::NoBudget => f.write_str("the memory budget is spent"),
+            JsonFaultKind::Ended => f.write_str("it ends too early"),
+            JsonFaultKind::Syntax(what) => f.write_str(what),
+            JsonFaultKind::Control => f.write_str("a control character in a string must be escaped"),
+            JsonFaultKind::NotUtf8 => f.write_str("a string is not UTF-8"),
+            JsonFaultKind::BadEscape => f.write_str("an escape is none that JSON has"),
+            JsonFaultKind::LoneSurrogate => f.write_str("half of a surrogate pair stands alone"),
+            JsonFaultKind::TooDeep => write!(f, "nested deeper than {WIRE_DEPTH_MAX} levels"),
+            JsonFaultKind::LongNumber => write!(f, "a number has more than {JSON_NUMBER_BYTES_MAX} bytes"),
+            JsonFaultKind::Kind(what) => write!(f, "{what} is expected"),
+            JsonFaultKind::NotWhole => f.write_str("an integer has a fraction"),
+            JsonFaultKind::OutOfRange => f.write_str("a number is out of range"),
+            JsonFaultKind::NotHex(bytes) => write!(f, "an id must be {} hexadecimal digits, or empty", 2 * bytes),
+            JsonFaultKind::NotBase64 => f.write_str("bytes must be base64"),
+            JsonFaultKind::TooLarge => f.write_str("it takes more bytes than the limit"),
+            JsonFaultKind::NoBudget => f.write_str("the memory budget is spent"),
         }?;
         write!(f, ", at {} near byte {}", self.field, self.at)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for JsonFault {}

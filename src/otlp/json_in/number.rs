@@ -3,7 +3,7 @@
 //! Does not know where the text lies. Integers may be written `1.0` or `1e3` as long as they are whole (J6); doubles are
 //! rounded to the nearest, as the protobuf mapping and every reader of JSON has it (J7).
 
-use super::fault::FaultKind as K;
+use super::fault::JsonFaultKind as K;
 
 /// The digits at the front, nineteen of them at most, and how many there are.
 #[inline]

@@ -3,7 +3,7 @@
 //! Does not know messages. Invariants: 1. the cursor only moves forward, and never past the end; 2. a string that was
 //! read is UTF-8, and so is what its escapes stand for; 3. nothing here recurses or allocates.
 
-use super::fault::FaultKind as K;
+use super::fault::JsonFaultKind as K;
 use crate::limits::{JSON_NUMBER_BYTES_MAX, WIRE_DEPTH_MAX};
 
 const ONES: u64 = 0x0101_0101_0101_0101;

@@ -2,15 +2,15 @@
 //!
 //! Does not know which message they are in.
 
-use super::fault::FaultKind as K;
+use super::buffer::BoundedBuffer;
+use super::fault::JsonFaultKind as K;
 use super::number::{digits, double, integer};
-use super::sink::Sink;
 use super::text::{Cursor, Raw, number_end, stretch, unescape};
 use crate::otlp::json_schema::{EIGHT, FieldKind, FieldSchema, VARINT};
 use crate::wire::{put_varint, varint_size, zigzag};
 
 /// The bits of a number, enum or bool, as its record holds them.
-pub(super) fn bits(kind: FieldKind, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<u64, K> {
+pub(super) fn bits(kind: FieldKind, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>) -> Result<u64, K> {
     Ok(match kind {
         FieldKind::Bool => match from.peek() {
             Some(b't') if from.literal(b"true") => 1,
@@ -62,7 +62,7 @@ fn short_integer(from: &mut Cursor<'_>) -> Option<u64> {
 }
 
 #[inline]
-fn any_integer(from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<i128, K> {
+fn any_integer(from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>) -> Result<i128, K> {
     match short_integer(from) {
         Some(value) => Ok(value.into()),
         None => long_integer(from, to),
@@ -70,7 +70,7 @@ fn any_integer(from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<i128, K> {
 }
 
 #[cold]
-fn long_integer(from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<i128, K> {
+fn long_integer(from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>) -> Result<i128, K> {
     match from.peek() {
         Some(b'"') => text_number(from, to, |text| match number_end(text, 0) {
             Ok(end) if end == text.len() => integer(text),
@@ -93,7 +93,11 @@ fn in_place<T>(from: &mut Cursor<'_>, read: impl Fn(&[u8]) -> Result<T, K>) -> R
 }
 
 /// A number in quotes; what its escapes stand for lies at the end of the bytes for a moment.
-fn text_number<T>(from: &mut Cursor<'_>, to: &mut Sink<'_>, read: impl Fn(&[u8]) -> Result<T, K>) -> Result<T, K> {
+fn text_number<T>(
+    from: &mut Cursor<'_>,
+    to: &mut BoundedBuffer<'_>,
+    read: impl Fn(&[u8]) -> Result<T, K>,
+) -> Result<T, K> {
     let raw = from.string()?;
     if !raw.has_escapes {
         return read(raw.bytes);
@@ -120,7 +124,12 @@ fn text_double(text: &[u8]) -> Result<f64, K> {
 }
 
 /// One record of a singular scalar, or of a list of texts. A default value is left out where `may_omit` says so.
-pub(super) fn put(field: &FieldSchema, may_omit: bool, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+pub(super) fn put(
+    field: &FieldSchema,
+    may_omit: bool,
+    from: &mut Cursor<'_>,
+    to: &mut BoundedBuffer<'_>,
+) -> Result<(), K> {
     if matches!(field.kind, FieldKind::Text | FieldKind::Base64 | FieldKind::Hex(_)) {
         if from.peek() != Some(b'"') {
             return Err(K::Kind("a string"));
@@ -139,7 +148,7 @@ pub(super) fn put(field: &FieldSchema, may_omit: bool, from: &mut Cursor<'_>, to
 
 /// One element of a packed list.
 #[inline]
-pub(super) fn put_packed(kind: FieldKind, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<(), K> {
+pub(super) fn put_packed(kind: FieldKind, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>) -> Result<(), K> {
     let bits = bits(kind, from, to)?;
     to.need(10)?;
     put_bits(kind, bits, to.out);
@@ -154,7 +163,7 @@ fn put_bits(kind: FieldKind, bits: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn put_text(field: &FieldSchema, raw: Raw<'_>, may_omit: bool, to: &mut Sink<'_>) -> Result<(), K> {
+fn put_text(field: &FieldSchema, raw: Raw<'_>, may_omit: bool, to: &mut BoundedBuffer<'_>) -> Result<(), K> {
     to.need(11 + raw.bytes.len())?;
     let begin = to.out.len();
     to.out.push(field.key());
@@ -227,7 +236,7 @@ fn from_base64(out: &mut Vec<u8>, start: usize) -> Result<(), K> {
 /// An attribute of the usual spelling, `{"key":"…","value":{"stringValue":"…"}}` without escapes, as one record; `false`,
 /// and nothing taken, for any other. Same bytes as by the long way.
 #[inline]
-pub(super) fn pair(record_key: u8, from: &mut Cursor<'_>, to: &mut Sink<'_>) -> Result<bool, K> {
+pub(super) fn pair(record_key: u8, from: &mut Cursor<'_>, to: &mut BoundedBuffer<'_>) -> Result<bool, K> {
     const KEY: &[u8] = b"{\"key\":\"";
     const VALUE: &[u8] = b"\",\"value\":{\"stringValue\":\"";
     const END: &[u8] = b"\"}}";

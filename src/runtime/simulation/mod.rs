@@ -16,7 +16,7 @@ mod clients;
 #[allow(unreachable_pub)]
 #[path = "../../../tests/memory_network/mod.rs"]
 mod memory_network;
-mod sink;
+mod received;
 
 use super::bodies::Bodies;
 use super::control::schedule::{Schedule, Woken};
@@ -38,7 +38,7 @@ use crate::telemetry::ledger::LedgerPage;
 use crate::{flush, ingest};
 use clients::{Client, Expected, Seen};
 use memory_network::MemoryNetwork;
-use sink::Sink;
+use received::ReceivedPoints;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -341,16 +341,16 @@ impl Simulation {
         let mut rare = Rare::default();
         for (d, received) in received.iter().enumerate() {
             let received = received.borrow();
-            let (sink, row) = (Sink::read(&received), &rows[d].1);
+            let (read, row) = (ReceivedPoints::read(&received), &rows[d].1);
             // what was taken once may be refused when it comes again
             let taken = row.delivered + received.rejected;
             let known = taken..=taken + row.dropped(Dropped::Refused);
-            assert!(known.contains(&sink.points), "destination {d}: {} {row:?}", sink.points);
+            assert!(known.contains(&read.points), "destination {d}: {} {row:?}", read.points);
             assert_eq!(row.dropped(Dropped::RejectedByDestination), received.rejected, "destination {d}");
-            assert!(sink.again <= stats[d].resent_ambiguous, "destination {d}");
+            assert!(read.again <= stats[d].resent_ambiguous, "destination {d}");
             match d {
-                DELTAS => check_sums(&sums, &sink.sums()),
-                TOTALS => check_sums(&totals, &sink.totals()),
+                DELTAS => check_sums(&sums, &read.sums()),
+                TOTALS => check_sums(&totals, &read.totals()),
                 _ => {}
             }
             if d != HOSTILE {
@@ -358,9 +358,9 @@ impl Simulation {
             }
             // with several in flight a retry comes behind what was sent after it; windows follow a clock that steps
             if self.in_flight == 1 && self.wall_steps == 0 {
-                sink.check_order(d != TOTALS);
+                read.check_order(d != TOTALS);
             }
-            rare.came_again += sink.again;
+            rare.came_again += read.again;
             for body in &received.requests {
                 for byte in body {
                     rare.fingerprint = (rare.fingerprint ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3);

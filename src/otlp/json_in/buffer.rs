@@ -2,17 +2,17 @@
 //!
 //! Does not know JSON. Invariant: `need` comes before every write, so that no write allocates by itself.
 
-use super::fault::FaultKind as K;
+use super::fault::JsonFaultKind as K;
 use crate::limits::GUNZIP_STEP_BYTES;
 use crate::wire::varint_size;
 
-pub(super) struct Sink<'a> {
+pub(super) struct BoundedBuffer<'a> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) limit: usize,
     pub(super) grow: &'a mut dyn FnMut(usize) -> bool,
 }
 
-impl Sink<'_> {
+impl BoundedBuffer<'_> {
     /// Makes room for `bytes` more: the most that a value can take, so the limit may be felt that much early.
     #[inline]
     pub(super) fn need(&mut self, bytes: usize) -> Result<(), K> {
@@ -88,12 +88,12 @@ mod tests {
                     granted += bytes;
                     true
                 };
-                let mut sink = Sink { out: &mut out, limit: 1 << 20, grow: &mut grow };
-                sink.need(1 + width + length).unwrap();
-                sink.out.push(0x0a);
-                sink.leave(width);
-                sink.out.extend_from_slice(&payload);
-                let size = sink.close(1 + width, width).unwrap();
+                let mut buffer = BoundedBuffer { out: &mut out, limit: 1 << 20, grow: &mut grow };
+                buffer.need(1 + width + length).unwrap();
+                buffer.out.push(0x0a);
+                buffer.leave(width);
+                buffer.out.extend_from_slice(&payload);
+                let size = buffer.close(1 + width, width).unwrap();
                 let mut expected = Vec::new();
                 put_bytes(&mut expected, 0x0a, &payload);
                 assert!(out == expected && size == out.len() - length - 1, "{length} {width}");

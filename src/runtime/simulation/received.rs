@@ -12,31 +12,31 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Points of each series, in the order in which they came first.
 #[derive(Debug, Default)]
-pub(super) struct Sink {
+pub(super) struct ReceivedPoints {
     pub(super) series: BTreeMap<String, Vec<(u64, u64, i64)>>,
     pub(super) points: u64,
     /// Requests that came again.
     pub(super) again: u64,
 }
 
-impl Sink {
+impl ReceivedPoints {
     /// Reads all requests, each once; those that came twice must be among those whose answer was lost.
-    pub(super) fn read(received: &Received) -> Sink {
-        let mut sink = Sink::default();
+    pub(super) fn read(received: &Received) -> ReceivedPoints {
+        let mut read = ReceivedPoints::default();
         let mut seen: HashSet<&Bytes> = HashSet::new();
         for body in &received.requests {
             if !seen.insert(body) {
                 assert!(received.unanswered.contains(body), "a request came twice whose answer was not lost");
-                sink.again += 1;
+                read.again += 1;
                 continue;
             }
             let request = ExportMetricsServiceRequest::decode(body.clone()).expect("what leaves is a request");
             for metric in request.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics) {
                 let Some(Data::Sum(sum)) = &metric.data else { panic!("only sums were sent: {metric:?}") };
-                sum.data_points.iter().for_each(|point| sink.take(&metric.name, point));
+                sum.data_points.iter().for_each(|point| read.take(&metric.name, point));
             }
         }
-        sink
+        read
     }
 
     fn take(&mut self, name: &str, point: &NumberDataPoint) {

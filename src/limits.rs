@@ -532,3 +532,16 @@ const _: () = assert!(DELIVER_PIECE.as_nanos() < SLICE.as_nanos(), "a shard wait
 const _: () = assert!(BATCH_BYTES_MAX < MAX_BODY_BYTES_DEFAULT, "what we send must be within what receivers take");
 const _: () = assert!(INTERVAL_MIN.as_millis() < INTERVAL_DEFAULT.as_millis());
 const _: () = assert!(HTTP2_FRAME_BYTES <= HTTP2_WINDOW_BYTES);
+
+/// Bytes of one configuration file; more come in several.
+pub const CONFIG_BYTES_MAX: usize = MIB;
+/// Levels of mappings and lists in a configuration file.
+pub const CONFIG_DEPTH_MAX: usize = 24;
+/// Values of a configuration file, those that aliases repeat counted each time.
+pub const CONFIG_NODES_MAX: usize = 100_000;
+/// Time in which settings must have come from `http:` or `https:`.
+pub const CONFIG_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Files of settings in a folder that `--config` names.
+pub const CONFIG_FILES_MAX: usize = 1_000;
+/// Aliases in a configuration file.
+pub const CONFIG_ALIASES_MAX: usize = 64;

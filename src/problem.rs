@@ -22,6 +22,15 @@ pub enum At {
     Flag,
     /// In its environment variable.
     Variable,
+    /// In a file of settings; line and column from 1.
+    File {
+        /// The path, or what else the text is called.
+        name: std::sync::Arc<str>,
+        /// From 1.
+        line: u32,
+        /// From 1, in characters.
+        column: u32,
+    },
 }
 
 /// What was given, as it may be shown.
@@ -148,6 +157,10 @@ impl fmt::Display for Heading<'_> {
         match at {
             At::Flag => write!(f, "--{key}"),
             At::Variable => write!(f, "{} (--{key})", variable(key)),
+            At::File { name, line, column } => {
+                write!(f, "{name}:{line}:{column}")?;
+                if key.is_empty() { Ok(()) } else { write!(f, " {key}") }
+            }
         }
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Knows flags, environment variables and their defaults; does not know how anything is done.
 
+mod check;
+mod fetch;
+mod gather;
+mod keys;
 mod origin;
 mod pages;
 mod run;
@@ -24,6 +28,7 @@ Try it:
   catchment run                                         listen on loopback, show results on a scrape page
   catchment run --out stdout                            and print every interval's aggregates as OTLP/JSON
   catchment run --out otlp-grpc://backend:4317          and push them on
+  catchment check --config fleet.yaml                   say what is wrong with a file of settings
   catchment load --endpoint grpc://127.0.0.1:4317 --duration 10s
 
 Exit codes: 0 all delivered; 1 failure at run time; 2 bad usage; 3 some output points were dropped or not delivered.";
@@ -40,6 +45,10 @@ struct Arguments {
 enum Command {
     /// Listen, aggregate, deliver: the main job
     Run(run::Options),
+    /// Say what a run with these flags and files would be, or all that is wrong with them
+    Check(check::Check),
+    /// Print an example of a file of settings, or the schema of one
+    Config(pages::Config),
     /// Send load to this or any other OTLP server, and measure it
     Load(crate::load::Options),
     /// Measure how many shards this machine and this traffic want
@@ -73,6 +82,13 @@ pub fn main() -> u8 {
     };
     match arguments.command {
         Command::Run(options) => run(options),
+        Command::Check(options) => {
+            if options.is_json() {
+                crate::log::speak_json();
+            }
+            options.check(&keys::of(&Arguments::command())).map_or_else(|problems| refused(&problems), told)
+        }
+        Command::Config(options) => told(options.print(&keys::of(&Arguments::command()))),
         Command::Load(options) => told(crate::load::command(&options)),
         Command::Tune(options) => match options.check() {
             Ok(()) => told(crate::tune::command(&options)),
@@ -112,16 +128,11 @@ fn parse() -> Result<Arguments, clap::Error> {
 const MEASURES: [&str; 10] =
     ["DURATION", "SIZE", "SIZE|auto", "N", "N|auto", "POINTS", "SHARE", "SERIES", "EXPORTS", "SECONDS"];
 
-/// What clap cannot know: that a wrong value came from the environment, and that there is no configuration file.
+/// What clap cannot know: that a wrong value came from the environment.
 fn explain(error: &mut clap::Error) {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return };
     let flag = word.split([' ', '=']).next().unwrap_or("");
     if error.kind() == clap::error::ErrorKind::UnknownArgument {
-        if flag == "-c" || flag.starts_with("--config") {
-            let tip =
-                "there is no configuration file: settings are flags and environment variables (run --help has both)";
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-        }
         return;
     }
     let Some(key) = flag.strip_prefix("--") else { return };
@@ -186,7 +197,17 @@ fn run(options: run::Options) -> u8 {
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
         return refused(&[problem]);
     }
-    let settled = config::settle(&options.settings(), &run::surroundings());
+    let settings = match gather::gather(options, &keys::of(&Arguments::command())) {
+        Ok(settings) => settings,
+        Err(problems) => return refused(&problems),
+    };
+    if settings.get("log-format").is_some_and(|format| format.text() == "json") {
+        crate::log::speak_json();
+    }
+    if let Some(Err(problem)) = settings.get("ports-file").map(|file| crate::runtime::remove_ports(&file.path())) {
+        return refused(&[problem]);
+    }
+    let settled = config::settle(&settings, &run::surroundings());
     // last of all, as it makes the files
     let checked = settled.and_then(|plan| check_files(&plan.outs).map(|()| plan));
     match checked {

@@ -6,8 +6,19 @@ use crate::problem::{At, variable};
 
 /// Where `--key` was given; the command line comes before the environment.
 pub(super) fn of(key: &str) -> At {
+    if !is_typed(key) && is_set(key) { At::Variable } else { At::Flag }
+}
+
+/// Whether `--key` was given at all: what is not may come from a file.
+pub(super) fn is_given(key: &str) -> bool {
+    is_typed(key) || is_set(key)
+}
+
+fn is_typed(key: &str) -> bool {
     let flag = format!("--{key}");
-    let is_typed = |word: std::ffi::OsString| word.to_str().is_some_and(|word| word.split('=').next() == Some(&flag));
-    let is_set = || std::env::var_os(variable(key)).is_some_and(|value| !value.is_empty());
-    if !std::env::args_os().any(is_typed) && is_set() { At::Variable } else { At::Flag }
+    std::env::args_os().any(|word| word.to_str().is_some_and(|word| word.split('=').next() == Some(&flag)))
+}
+
+fn is_set(key: &str) -> bool {
+    std::env::var_os(variable(key)).is_some_and(|value| !value.is_empty())
 }

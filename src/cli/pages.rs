@@ -1,9 +1,11 @@
-//! `catchment completions` and `catchment man`: what shells and manuals want, from the definitions that the command line
+//! `catchment completions`, `man` and `config`: what shells, manuals and editors want, from the definitions that the command line
 //! itself is parsed with.
 //!
 //! Does not know: which flags there are.
 
-use clap::{Args, Command};
+use crate::config::describe::{example, schema};
+use crate::config::keys::Key;
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 use std::io::{self, Write};
 
@@ -33,6 +35,42 @@ Examples:
 pub(super) struct Man {
     /// The command to describe, such as `run`; the program itself if none is given
     command: Option<String>,
+}
+
+/// Flags of `catchment config`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  catchment config example > fleet.yaml
+  catchment config schema > catchment.schema.json    for editors: # yaml-language-server: $schema=catchment.schema.json")]
+pub(super) struct Config {
+    /// What to print
+    #[arg(value_enum)]
+    what: ConfigPage,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ConfigPage {
+    /// A file of settings with all there are: what each is for, what it may be, and its default
+    Example,
+    /// The JSON Schema of such a file
+    Schema,
+}
+
+/// What the example does not leave commented out.
+const EXAMPLE: [(&str, &str); 2] = [("out", "[stdout]"), ("interval", "10s")];
+
+impl Config {
+    /// Prints the page.
+    ///
+    /// # Errors
+    /// A sentence, when standard output cannot be written.
+    pub(super) fn print(&self, keys: &[Key]) -> Result<u8, String> {
+        match self.what {
+            ConfigPage::Example => write(example(keys, &EXAMPLE).as_bytes()),
+            ConfigPage::Schema => write(format!("{:#}\n", schema(keys)).as_bytes()),
+        }
+    }
 }
 
 impl Completions {
@@ -73,7 +111,11 @@ impl Man {
     }
 }
 
-fn write(bytes: &[u8]) -> Result<u8, String> {
+/// Writes to standard output; the exit code.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn write(bytes: &[u8]) -> Result<u8, String> {
     match io::stdout().lock().write_all(bytes) {
         // `catchment man | head` has what it wanted
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(crate::SUCCESS),

@@ -16,6 +16,21 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Options {
+    /// Settings from a file: each under the name of its flag. Repeatable
+    ///
+    /// PATH or file:PATH, of a folder each *.yaml; env:NAME, yaml:TEXT, http://… or https://…. Of several the later
+    /// one wins; variables win over files, flags over both. `catchment config example` prints one with all settings,
+    /// `catchment check` says what is wrong with one. In the environment one a line
+    #[arg(
+        help_heading = "Configuration",
+        long = "config",
+        short = 'c',
+        value_name = "URI",
+        env = "CATCHMENT_CONFIG",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
+    configs: Vec<String>,
     /// Where OTLP/gRPC is taken in; port 0 takes a free one
     ///
     /// Both OTLP doors take both protocols
@@ -272,6 +287,7 @@ Examples:
   catchment run --out otlp-https://otlp.example.com --out-header api-key=@/etc/key
   catchment run --otlp-grpc 0.0.0.0:4317 --otlp-http off --out file:/tmp/out.jsonl
   catchment run --shards 4 --pin on --out otlp-grpc://backend:4317
+  catchment run --config fleet.yaml
 
 Look at it while it runs:
   curl 127.0.0.1:9464/metrics        the aggregates, to scrape
@@ -330,6 +346,11 @@ impl Options {
         self.ports_file.as_deref()
     }
 
+    /// `--config`
+    pub(super) fn configs(&self) -> &[String] {
+        &self.configs
+    }
+
     /// The settings, each with where it was given.
     pub(super) fn settings(self) -> Settings {
         let mut settings = Settings::default();
@@ -362,6 +383,7 @@ impl Options {
             ("prometheus-created", word(&self.prometheus_created)),
             ("prometheus-translation", word(&self.prometheus_translation)),
             ("temporality", word(&self.temporality)),
+            ("log-format", word(&self.log_format)),
         ] {
             add(key, word.into());
         }
@@ -434,8 +456,8 @@ mod tests {
         let command = <Run as clap::CommandFactory>::command();
         let mut made = 0;
         for arg in command.get_arguments() {
-            // how it is logged is known before anything is settled
-            let Some(flag) = arg.get_long().filter(|flag| *flag != "log-format") else { continue };
+            // says where settings are, and makes none
+            let Some(flag) = arg.get_long().filter(|flag| *flag != "config") else { continue };
             let value = arg.get_possible_values().first().map_or("1".to_owned(), |value| value.get_name().to_owned());
             let run = Run::try_parse_from(["run", &format!("--{flag}={value}")]).unwrap_or_else(|why| panic!("{why}"));
             let settings = run.options.settings();

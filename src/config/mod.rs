@@ -2,8 +2,8 @@
 //! wrong told at once.
 //!
 //! ```text
-//!   flags, variables ─► Settings ─► settle ─► Plan
-//!                                     └─────► Problem, each with where its setting was given
+//!   flags, variables ──────────────────────────► Settings ─► settle ─► Plan
+//!   --config ─► source ─► tree ─► keys (by table) ──┘   └───────┴─────► Problem, each with where its setting was given
 //! ```
 //!
 //! Does not know: threads, sockets, or which words of a command line a setting comes from. What depends on the machine is
@@ -17,20 +17,27 @@
 //! | `doors`, `outs` | where points come in, and where they go |
 //! | `settle` | the one step |
 //! | `plan` | what it comes to |
+//! | `source` | what `--config` names, as texts; variables in values |
+//! | `tree` | a text as YAML with places |
+//! | `keys` | the table of settings, and what files say for them |
+//! | `describe` | the example, the schema, and settings printed |
 //!
-//! A file of settings, the table of their names and the differences of two plans will be files here: whoever reads one
-//! adds to `Settings`, with a place of its own in `problem::At`.
+//! The differences of two plans will be a file here.
 //!
 //! Sizes, times and counts are read by `units` and problems are made of `problem`, both below: `deliver` reads them in
 //! destinations, and the generator shares the first.
 
+pub mod describe;
 mod doors;
+pub mod keys;
 mod outs;
 mod plan;
 mod reading;
 mod settings;
 mod settle;
+pub mod source;
 mod surroundings;
+pub mod tree;
 
 pub use plan::{Pin, Plan};
 pub use settings::{Setting, Settings};

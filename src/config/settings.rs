@@ -53,6 +53,12 @@ impl Settings {
         self.0.entry(key).or_default().push(Setting { key, at, text: text.into() });
     }
 
+    /// The values of a setting in place of those that it has.
+    pub fn replace(&mut self, key: &'static str, values: impl IntoIterator<Item = (At, String)>) {
+        let values = values.into_iter().map(|(at, text)| Setting { key, at, text: text.into() });
+        self.0.insert(key, values.collect());
+    }
+
     /// The setting, if it has a value: the last one, where it has several.
     pub fn get(&self, key: &str) -> Option<&Setting> {
         self.all(key).last()

@@ -126,7 +126,7 @@ fn reached(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// A size as people read it.
-fn show_size(bytes: usize) -> String {
+pub(crate) fn show_size(bytes: usize) -> String {
     for (unit, name) in [(1usize << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit {
             let value = bytes as f64 / unit as f64;

@@ -144,6 +144,15 @@ impl Shape {
     }
 }
 
+/// What a run of this plan would take on this machine, as `settle` divides it, and what would shrink.
+///
+/// # Errors
+/// As `settle`.
+pub fn budget(plan: &Plan) -> Result<(Memory, Vec<String>), Problem> {
+    let limit = plan.memory_limit.unwrap_or_else(|| super::machine::available(std::path::Path::new("/")).share());
+    settle(&mut plan.clone(), limit, plan.memory_limit.is_none())
+}
+
 /// Divides `limit`, which is `auto`'s or was typed, and shrinks what the plan reserves where it does not fit; what was
 /// shrunk, for the banner.
 ///

@@ -42,6 +42,7 @@ mod signals;
 mod simulation;
 mod start;
 
+pub(crate) use banner::show_size;
 pub use bind::remove_ports;
-pub use memory::Memory;
+pub use memory::{Memory, budget};
 pub use start::run;

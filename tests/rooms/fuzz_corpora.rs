@@ -47,6 +47,12 @@ fn json_of_the_corpus_reads_as_what_it_is_written_as() {
     assert!(played >= 10, "only {played} files");
 }
 
+#[test]
+fn settings_of_the_corpus_are_read_written_and_read_again() {
+    let played = play("settings", catchment::config::tree::fuzz_tree);
+    assert!(played >= 20, "only {played} files");
+}
+
 fn write_seeds() {
     if std::env::var_os("CATCHMENT_WRITE_CORPUS").is_none() {
         return;

@@ -324,8 +324,8 @@ fn wrong_inputs_are_answered_with_what_was_meant() {
             "no interface of this machine has this address; give one that it has, or 0.0.0.0:4317",
         ),
         ("--admin 192.0.2.1:0", 1, "--admin 192.0.2.1:0: no interface of this machine"),
-        ("--config x.yaml", 2, "there is no configuration file: settings are flags and environment variables"),
-        ("-c x.yaml", 2, "there is no configuration file"),
+        ("--config x.yaml", 2, "--config x.yaml cannot be read (No such file or directory"),
+        ("-c yaml:{interval:1}", 2, "yaml:1:2: unknown key `interval:1`"),
         ("--out http://backend:4318", 2, "did you mean otlp-http://backend:4318?"),
         ("--tuning Cargo.toml", 2, "--tuning Cargo.toml: this is no tuning result: it is no JSON; make it with"),
     ] {

@@ -29,6 +29,7 @@ mod pages;
 mod recorded;
 mod scrape;
 mod secure;
+mod settings;
 mod shares;
 mod signals;
 mod slices;

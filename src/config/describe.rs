@@ -1,0 +1,101 @@
+//! The settings told about: an annotated example, and a JSON Schema for editors.
+//!
+//! Knows the table of keys; does not know where it comes from. Both are made of the table, so that neither can say
+//! something else than the help does.
+//!
+//! Source: JSON Schema 2020-12.
+
+use super::keys::Key;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+
+/// Where `#`-lines are broken.
+const WIDTH: usize = 100;
+
+/// A file of settings with every key: what it is for, what it may be, and its default, all of it commented out but for
+/// `shown`.
+pub fn example(keys: &[Key], shown: &[(&str, &str)]) -> String {
+    let mut out = String::from(
+        "# Settings of `catchment run`, each under the name of its flag. Flags win over environment variables, and these\n\
+         # over files; of several files the later one wins. ${env:NAME} and ${env:NAME:-default} stand for variables, $$\n\
+         # for a dollar. Check a file with: catchment check --config FILE\n",
+    );
+    let mut section = "";
+    for key in keys {
+        if key.section != section {
+            section = &key.section;
+            let _ = write!(out, "\n# --- {section} ---\n");
+        }
+        out.push('\n');
+        put_comment(&mut out, &key.about);
+        put_comment(&mut out, &key.more);
+        // without a default: what to put there
+        let value = key.default.as_deref().unwrap_or(&key.value_name);
+        let given = shown.iter().find(|(name, _)| *name == key.name);
+        let _ = match given {
+            Some((name, value)) => writeln!(out, "{name}: {value}"),
+            None if key.is_list => writeln!(out, "# {}: [{}]", key.name, quoted(value)),
+            None if key.default.is_none() => writeln!(out, "# {}: {}", key.name, quoted(value)),
+            None => writeln!(out, "# {}: {}  # {}", key.name, quoted(value), key.value_name),
+        };
+    }
+    out
+}
+
+/// A value as YAML, quoted where it would be read as something else.
+pub fn quoted(value: &str) -> String {
+    let is_plain = !value.is_empty()
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:%".contains(&byte))
+        && value.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'/')
+        && !value.ends_with(':')
+        && value != "null";
+    if is_plain { value.to_owned() } else { Value::from(value).to_string() }
+}
+
+fn put_comment(out: &mut String, text: &str) {
+    for paragraph in text.lines().filter(|line| !line.is_empty()) {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if line.len() + word.len() > WIDTH {
+                let _ = writeln!(out, "#{line}");
+                line.clear();
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        let _ = writeln!(out, "#{line}");
+    }
+}
+
+/// The JSON Schema of a file of settings.
+pub fn schema(keys: &[Key]) -> Value {
+    let mut properties = Map::new();
+    for key in keys {
+        let one = if key.words.is_empty() {
+            json!({ "type": ["string", "number", "null"] })
+        } else {
+            json!({ "enum": key.words })
+        };
+        let mut property = if key.is_list {
+            json!({ "anyOf": [one, { "type": "array", "items": { "type": ["string", "number"] } }] })
+        } else {
+            one
+        };
+        if let Some(property) = property.as_object_mut() {
+            let about = [&*key.about, &*key.more].join("\n");
+            property.insert("description".into(), about.trim().into());
+            property.insert("examples".into(), json!([key.value_name]));
+            if let Some(default) = &key.default {
+                property.insert("default".into(), default.as_str().into());
+            }
+        }
+        properties.insert(key.name.into(), property);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of catchment run",
+        "type": ["object", "null"],
+        "additionalProperties": false,
+        "properties": properties,
+    })
+}

@@ -1,0 +1,259 @@
+//! Where settings are read from: `--config` as a URI, to texts with a name for each.
+//!
+//! Knows paths, variables and bounds; does not know YAML, keys or a network: what fetches `http:` and `https:` is handed in.
+//!
+//! | URI | text |
+//! |---|---|
+//! | `PATH`, `file:PATH` | the file; of a folder each `*.yaml` and `*.yml` in the order of their names |
+//! | `env:NAME` | what the variable holds |
+//! | `yaml:TEXT` | the rest of the URI |
+//! | `http://…`, `https://…` | what is there |
+//!
+//! Bounds: `limits::CONFIG_BYTES_MAX` a text, `limits::CONFIG_FILES_MAX` texts of a folder. The forms and their names are those
+//! of the OpenTelemetry Collector's configuration providers.
+
+use crate::files::unread;
+use crate::limits::{CONFIG_BYTES_MAX, CONFIG_FILES_MAX};
+use crate::problem::Flaw;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A text with the name that problems in it begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceText {
+    /// The path, or the URI without what it holds.
+    pub name: String,
+    /// What is there.
+    pub text: String,
+}
+
+/// What a network hands out: the bytes at a URL, or why there are none.
+pub type Fetch<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<u8>, Flaw>;
+
+/// The texts of one `--config`.
+///
+/// # Errors
+/// The name of what cannot be read, and why.
+pub fn load(uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Flaw)> {
+    let one = |name: &str, bytes: Result<Vec<u8>, Flaw>| {
+        let text = bytes.and_then(text_of).map_err(|flaw| (name.to_owned(), flaw))?;
+        Ok(vec![SourceText { name: name.to_owned(), text }])
+    };
+    if let Some(text) = uri.strip_prefix("yaml:") {
+        return one("yaml", Ok(text.as_bytes().to_vec()));
+    }
+    if let Some(name) = uri.strip_prefix("env:") {
+        let missing = || Flaw::predicate("is not set").remedy("set the variable, or leave --config out");
+        let bytes = std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes).ok_or_else(missing);
+        return one(uri, bytes);
+    }
+    if uri.starts_with("http://") || uri.starts_with("https://") {
+        return one(&without_secrets(uri), fetch(uri));
+    }
+    let path = Path::new(uri.strip_prefix("file:").unwrap_or(uri));
+    let named = |path: &Path| path.display().to_string();
+    if path.as_os_str().is_empty() {
+        let flaw = Flaw::new("nothing is named").allowed("give a path, file:, env:, yaml:, http: or https:");
+        return Err((uri.to_owned(), flaw));
+    }
+    if !path.is_dir() {
+        return one(&named(path), file(path));
+    }
+    let mut texts = Vec::new();
+    for path in folder(path).map_err(|flaw| (named(path), flaw))? {
+        texts.extend(one(&named(&path), file(&path))?);
+    }
+    Ok(texts)
+}
+
+/// The files of a folder that hold settings.
+fn folder(path: &Path) -> Result<Vec<PathBuf>, Flaw> {
+    let cannot = |error: std::io::Error| Flaw::predicate(unread(&error));
+    let mut paths = Vec::new();
+    for entry in path.read_dir().map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_yaml && !is_hidden && !path.is_dir() {
+            paths.push(path);
+        }
+        if paths.len() > CONFIG_FILES_MAX {
+            return Err(Flaw::predicate(format!("has more than {CONFIG_FILES_MAX} files of settings")));
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Flaw::predicate("has no file *.yaml or *.yml").remedy("name a file"));
+    }
+    Ok(paths)
+}
+
+/// The bytes of a file, up to the limit.
+fn file(path: &Path) -> Result<Vec<u8>, Flaw> {
+    let cannot = |error: std::io::Error| Flaw::predicate(unread(&error));
+    let mut bytes = Vec::new();
+    let limit = CONFIG_BYTES_MAX as u64 + 1;
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(cannot)?;
+    Ok(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, Flaw> {
+    if bytes.len() > CONFIG_BYTES_MAX {
+        let fault = format!("is longer than {CONFIG_BYTES_MAX} bytes");
+        return Err(Flaw::predicate(fault).remedy("give it in several files"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line =
+            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        Flaw::predicate(format!("is no UTF-8 from line {line} on")).remedy("save it as UTF-8")
+    })
+}
+
+/// A URL without the user's name and password, and without its query: both may hold a secret.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
+/// `text` with each `${env:NAME}` and `${env:NAME:-default}` put in, and `$$` for a dollar; an unknown `${…` is an error.
+///
+/// What is put in is a text and stays one: it makes no keys and no lists, whatever it holds.
+///
+/// # Errors
+/// What cannot be put in.
+pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Flaw> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let Some(inside) = rest.strip_prefix('{') else {
+            out.push('$');
+            continue;
+        };
+        let forms = "write ${env:NAME} or ${env:NAME:-default}, and $$ for a dollar";
+        let Some((inside, after)) = inside.split_once('}') else {
+            return Err(Flaw::new("`${` has no `}`").allowed(forms));
+        };
+        rest = after;
+        let Some(inside) = inside.strip_prefix("env:") else {
+            return Err(Flaw::new(format!("`${{{inside}}}` is none of the forms there are")).allowed(forms));
+        };
+        let (name, default) = match inside.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside, None),
+        };
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && !name.as_bytes()[0].is_ascii_digit()
+        };
+        if !is_name(name) {
+            return Err(Flaw::new(format!("`{name}` is no name of a variable")).allowed(forms));
+        }
+        // an empty variable counts as not set, as everywhere
+        match variable(name).filter(|value| !value.is_empty()).or(default.map(str::to_owned)) {
+            Some(value) => out.push_str(&value),
+            None => {
+                let remedy = format!("set it, or write ${{env:{name}:-default}}");
+                return Err(Flaw::new(format!("the variable {name} is not set")).remedy(remedy));
+            }
+        }
+        if out.len() > CONFIG_BYTES_MAX {
+            return Err(Flaw::new("with its variables it is too long"));
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(_: &str) -> Result<Vec<u8>, Flaw> {
+        panic!("nothing is fetched")
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("catchment-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn words(uri: &str) -> String {
+        let (name, flaw) = load(uri, &mut nothing).unwrap_err();
+        format!("{name} {flaw}")
+    }
+
+    #[test]
+    fn each_form_gives_its_text() {
+        let folder = scratch("config-sources");
+        std::fs::write(folder.join("b.yaml"), "b: 1\n").unwrap();
+        std::fs::write(folder.join("a.yml"), "a: 1\n").unwrap();
+        std::fs::write(folder.join(".hidden.yaml"), "h: 1\n").unwrap();
+        std::fs::write(folder.join("notes.txt"), "n: 1\n").unwrap();
+        let texts = |uri: &str| load(uri, &mut nothing).unwrap().into_iter().map(|text| text.text).collect::<Vec<_>>();
+        let path = folder.display().to_string();
+        assert_eq!(texts(&path), ["a: 1\n", "b: 1\n"], "files of settings, in the order of their names");
+        assert_eq!(texts(&format!("file:{path}/b.yaml")), ["b: 1\n"]);
+        assert_eq!(texts(&format!("{path}/b.yaml")), ["b: 1\n"]);
+        assert_eq!(texts("yaml:{interval: 5s}"), ["{interval: 5s}"]);
+        let mut fetched = |url: &str| Ok(format!("# {url}\n").into_bytes());
+        let text = load("https://me:secret@host/a?token=secret", &mut fetched).unwrap();
+        assert_eq!(text[0].name, "https://host/a", "what may be a secret is not shown");
+        assert_eq!(text[0].text, "# https://me:secret@host/a?token=secret\n");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_in_words() {
+        let folder = scratch("config-unread");
+        let path = folder.display().to_string();
+        assert!(words(&path).contains("has no file *.yaml"), "{}", words(&path));
+        assert!(words(&format!("{path}/absent.yaml")).contains("cannot be read"));
+        std::fs::write(folder.join("latin.yaml"), b"a: 1\nb: caf\xe9\n").unwrap();
+        assert!(words(&format!("{path}/latin.yaml")).contains("no UTF-8 from line 2"));
+        let huge = std::fs::File::create(folder.join("huge.yaml")).unwrap();
+        huge.set_len(1 << 30).unwrap();
+        assert!(words(&format!("{path}/huge.yaml")).contains("is longer than"), "a sparse GiB is not read whole");
+        assert!(words("env:CATCHMENT_NO_SUCH_VARIABLE").contains("is not set"));
+        assert!(words("file:").contains("nothing is named"));
+    }
+
+    #[test]
+    fn variables_are_put_in_as_text() {
+        let variable = |name: &str| match name {
+            "HOST" => Some("db:4317".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "NEST" => Some("${env:HOST}".to_owned()),
+            _ => None,
+        };
+        let check = |text: &str, want: Result<&str, &str>| match (expand(text, &variable), want) {
+            (Ok(got), Ok(want)) => assert_eq!(got, want, "{text}"),
+            (Err(flaw), Err(part)) => assert!(flaw.to_string().contains(part), "{text}: {flaw}"),
+            (got, want) => panic!("{text}: {got:?}, not {want:?}"),
+        };
+        check("otlp-grpc://${env:HOST}/", Ok("otlp-grpc://db:4317/"));
+        check("${env:ABSENT:-there}", Ok("there"));
+        check("${env:ABSENT:-}", Ok(""));
+        check("${env:EMPTY:-there}", Ok("there"));
+        check("${env:NEST}", Ok("${env:HOST}"));
+        check("a$$b $c $", Ok("a$b $c $"));
+        check("$${env:HOST}", Ok("${env:HOST}"));
+        check("${env:ABSENT}", Err("the variable ABSENT is not set"));
+        check("${env:EMPTY}", Err("is not set"));
+        check("${HOST}", Err("write ${env:NAME}"));
+        check("${env:HOST", Err("has no `}`"));
+        check("${env:1A}", Err("no name of a variable"));
+    }
+}

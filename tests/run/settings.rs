@@ -1,0 +1,223 @@
+//! Settings from files, as an operator gives them: `--config`, `check` and `config`.
+
+use crate::binary::process::{Catchment, Ended, Folder, command, output, until, wall_ns};
+use crate::common::{int, number, request, sum};
+use prost::Message as _;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+
+fn write(folder: &Folder, name: &str, text: &str) -> PathBuf {
+    let path = folder.path(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn check(words: &[&str]) -> Ended {
+    output(command(&[&["check"], words].concat()))
+}
+
+/// A fleet's file runs: doors, interval and destinations are as it says; a flag wins over it, and a variable too.
+#[test]
+fn what_a_flag_says_a_file_can_say() {
+    let folder = Folder::new();
+    let out = folder.path("out.jsonl");
+    let text = format!(
+        "otlp-grpc: 127.0.0.1:0\notlp-http: 127.0.0.1:0\nprometheus: off\nadmin: 127.0.0.1:0\ninterval: 1h\nshards: 2\npin: off\nout:\n  - file:{}\n",
+        out.display()
+    );
+    let path = write(&folder, "fleet.yaml", &text);
+    let mut command = command(&["run", "--config", path.to_str().unwrap(), "--interval", "100ms"]);
+    command.env("CATCHMENT_SHARDS", "1");
+    let catchment = Catchment::spawn(command);
+    assert!(catchment.ports.prometheus.is_none(), "{}", catchment.banner);
+    assert!(catchment.banner.contains("shards  1 "), "the variable wins over the file: {}", catchment.banner);
+    let body = request(vec![sum("settings.seen", 1, true, vec![number(&[], 1, wall_ns(), int(7))])]).encode_to_vec();
+    assert_eq!(catchment.http().export(&body).unwrap().status, 200);
+    // the flag's interval, not the file's hour
+    until("the point leaves", || std::fs::read_to_string(&out).ok().filter(|text| text.contains("settings.seen")));
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
+/// Everything that is wrong in all files is told at once, each with file, line, column, what is allowed, and the nearest key.
+#[test]
+fn all_that_is_wrong_is_told_with_its_place() {
+    let folder = Folder::new();
+    let one = write(&folder, "a.yaml", "intervall: 10s\nmax-body: huge\nshards: 0\npin: maybe\n");
+    let two = write(&folder, "b.yaml", "out: [ftp://h]\nadmin: {port: 1}\nexpire: ${env:NO_SUCH_VARIABLE}\n");
+    for first in ["run", "check"] {
+        let ended = output(command(&[first, "--config", one.to_str().unwrap(), "--config", two.to_str().unwrap()]));
+        assert_eq!((ended.code(), &*ended.stdout), (2, ""), "{ended:?}");
+        for words in [
+            "a.yaml:1:1: unknown key `intervall`: did you mean `interval`?",
+            "a.yaml:4:6 pin 'maybe': give on, off, auto",
+            "b.yaml:2:8 admin is a mapping here",
+            "b.yaml:3:9 expire: the variable NO_SUCH_VARIABLE is not set",
+        ] {
+            assert!(ended.stderr.contains(words), "{first}: {words}: {}", ended.stderr);
+        }
+    }
+    // once the files can be read, what their values mean
+    let one = write(&folder, "a.yaml", "max-body: huge\nshards: 0\n");
+    let two = write(&folder, "b.yaml", "out: [ftp://h]\n");
+    let ended = check(&["--config", one.to_str().unwrap(), "--config", two.to_str().unwrap()]);
+    for words in [
+        "a.yaml:1:11 max-body 'huge' is no size",
+        "a.yaml:2:9 shards 0: give a number from 1",
+        "b.yaml:1:7 out ftp://h: ",
+    ] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    assert_eq!(ended.code(), 2);
+}
+
+/// What cannot be read at all, or would blow up, is refused in words and at once.
+#[test]
+fn broken_files_are_refused_in_words() {
+    let folder = Folder::new();
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n".to_owned()
+        + &(0..30).map(|n| format!("b{n}: &b{n} [*a,*a,*a,*a,*a,*a,*a,*a]\n")).collect::<String>();
+    let deep = "[".repeat(200_000);
+    for (name, text, words) in [
+        ("bomb.yaml", bomb.as_bytes(), "more than 64 aliases"),
+        ("deep.yaml", deep.as_bytes(), "nested deeper than 24 levels"),
+        ("half.yaml", b"interval: 10s\nout: [\"stdo", "this is not YAML"),
+        ("latin.yaml", b"interval: caf\xe9\n", "is no UTF-8 from line 1 on"),
+        ("list.yaml", b"- interval\n", "this is not `key: value`"),
+        ("two.yaml", b"interval: 1s\n---\ninterval: 2s\n", "a second document begins"),
+    ] {
+        let path = folder.path(name);
+        std::fs::write(&path, text).unwrap();
+        let ended = check(&["--config", path.to_str().unwrap()]);
+        assert!(ended.code() == 2 && ended.stderr.contains(words) && ended.stderr.contains(name), "{name}: {ended:?}");
+    }
+    let huge = folder.path("huge.yaml");
+    std::fs::File::create(&huge).unwrap().set_len(1 << 30).unwrap();
+    let ended = check(&["--config", huge.to_str().unwrap()]);
+    assert!(ended.code() == 2 && ended.stderr.contains("is longer than 1048576 bytes"), "{ended:?}");
+    let absent = folder.path("absent.yaml");
+    let ended = check(&["--config", absent.to_str().unwrap()]);
+    assert!(ended.code() == 2 && ended.stderr.contains("absent.yaml cannot be read"), "{ended:?}");
+}
+
+/// The settled settings, printed, are a file that gives them again; nothing secret is printed.
+#[test]
+fn what_check_prints_parses_back_to_itself() {
+    let folder = Folder::new();
+    let key = write(&folder, "key", "hunter2\n");
+    let text = format!(
+        "interval: 7s\nout: ['otlp-grpc://h:4317?queue=8MiB', 'file:/tmp/$$x']\nout-header: ['api-key=@{}']\nseries-limit: 10k\n",
+        key.display()
+    );
+    let path = write(&folder, "f.yaml", &text);
+    for format in ["yaml", "json"] {
+        let first = check(&["--config", path.to_str().unwrap(), "--format", format]);
+        assert_eq!(first.code(), 0, "{first:?}");
+        assert!(first.stdout.contains("7s") && first.stdout.contains("queue=8MiB"), "{}", first.stdout);
+        let printed = write(&folder, "printed.yaml", &first.stdout);
+        let again = check(&["--config", printed.to_str().unwrap(), "--format", format]);
+        assert_eq!((again.code(), again.stdout), (0, first.stdout), "{}", again.stderr);
+    }
+}
+
+/// What may be a secret is printed in no format, nor in a problem's words.
+#[test]
+fn secrets_are_not_printed() {
+    let folder = Folder::new();
+    let text = "out: ['otlp-https://h/ingest/hunter2/v1', stdout]\nout-header: ['api-key=hunter2']\n";
+    let path = write(&folder, "f.yaml", text);
+    for format in ["text", "yaml", "json"] {
+        let ended = check(&["--config", path.to_str().unwrap(), "--format", format]);
+        assert!(ended.code() == 0 && ended.stdout.contains("stdout"), "{ended:?}");
+        assert!(!ended.stdout.contains("hunter2") && !ended.stderr.contains("hunter2"), "{ended:?}");
+    }
+    let path = write(
+        &folder,
+        "g.yaml",
+        "out-header: [['api-key=hunter2'], 'hunter2', {a: hunter2}]\nout: ['otlp-https://me:hunter2@h']\n",
+    );
+    let ended = check(&["--config", path.to_str().unwrap()]);
+    assert!(ended.code() == 2 && ended.stderr.contains("g.yaml:1:14 out-header"), "{ended:?}");
+    assert!(!ended.stderr.contains("hunter2"), "{ended:?}");
+    for text in ["out-header: [hunter2]\nout: ['otlp-https://h']\n", "out: ['otlp-https://me:hunter2@h']\n"] {
+        let path = write(&folder, "g.yaml", text);
+        let ended = check(&["--config", path.to_str().unwrap()]);
+        assert!(ended.code() == 2 && ended.stderr.contains("g.yaml:1:"), "{ended:?}");
+        assert!(!ended.stderr.contains("hunter2"), "{ended:?}");
+    }
+}
+
+/// The example is a file that runs, and the schema knows each of its keys.
+#[test]
+fn the_example_is_accepted_and_the_schema_knows_its_keys() {
+    let folder = Folder::new();
+    let example = output(command(&["config", "example"]));
+    assert_eq!(example.code(), 0, "{example:?}");
+    let path = write(&folder, "example.yaml", &example.stdout);
+    assert_eq!(check(&["--config", path.to_str().unwrap()]).code(), 0);
+    // with every key in use
+    let all: String = example
+        .stdout
+        .lines()
+        .map(|line| {
+            match line.strip_prefix("# ").filter(|line| line.split_once(": ").is_some_and(|(key, _)| is_key(key))) {
+                Some(line) => format!("{line}\n"),
+                None => format!("{line}\n"),
+            }
+        })
+        .collect();
+    let keys = all.lines().filter(|line| line.split_once(": ").is_some_and(|(key, _)| is_key(key))).count();
+    let schema: serde_json::Value = serde_json::from_str(&output(command(&["config", "schema"])).stdout).unwrap();
+    let properties = schema["properties"].as_object().unwrap();
+    assert!(keys >= 28 && keys == properties.len(), "{keys} keys, {} in the schema", properties.len());
+    for line in all.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| is_key(key)) {
+        assert!(properties.contains_key(line.0), "{line:?}");
+    }
+}
+
+fn is_key(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// `env:`, `yaml:`, a folder, and `http:` with its errors.
+#[test]
+fn settings_come_from_where_a_uri_says() {
+    let folder = Folder::new();
+    write(&folder, "1.yaml", "interval: 1s\nexpire: 9m\n");
+    write(&folder, "2.yaml", "interval: 2s\n");
+    let printed = |words: &[&str], variable: Option<&str>| {
+        let mut command = command(&[&["check", "--format", "yaml"], words].concat());
+        if let Some(value) = variable {
+            command.env("SETTINGS", value);
+        }
+        output(command)
+    };
+    let dir = folder.path("");
+    let got = printed(&["--config", dir.to_str().unwrap()], None);
+    assert!(got.stdout.contains("interval: 2s") && got.stdout.contains("expire: 9m"), "{got:?}");
+    let got = printed(&["--config", "env:SETTINGS", "--config", "yaml:{expire: 8m}"], Some("interval: 3s\n"));
+    assert!(got.stdout.contains("interval: 3s") && got.stdout.contains("expire: 8m"), "{got:?}");
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/fleet.yaml?token=secret", listener.local_addr().unwrap());
+    let serve = std::thread::spawn(move || {
+        for answer in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\ninterval: 4s\n",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ] {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            socket.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let got = printed(&["--config", &url], None);
+    assert!(got.stdout.contains("interval: 4s"), "{got:?}");
+    let got = printed(&["--config", &url], None);
+    serve.join().unwrap();
+    assert!(got.code() == 2 && got.stderr.contains("fleet.yaml cannot be fetched (http status: 404)"), "{got:?}");
+    assert!(!got.stderr.contains("secret"), "{got:?}");
+}

@@ -3,6 +3,7 @@
 //! Knows clap's definitions; does not know files. One table, so that a flag and its key cannot differ.
 
 use crate::config::keys::Key;
+use crate::deliver::DESTINATION_OPTIONS;
 use clap::builder::{PossibleValue, StyledStr};
 use clap::{Arg, ArgAction, Command};
 
@@ -37,5 +38,6 @@ fn key(arg: &Arg) -> Option<Key> {
         words: words.iter().map(PossibleValue::get_name).map(str::to_owned).collect(),
         is_list: matches!(arg.get_action(), ArgAction::Append),
         is_secret: SECRET.contains(&name),
+        options: if name == "out" { DESTINATION_OPTIONS.split(", ").collect() } else { Vec::new() },
     })
 }

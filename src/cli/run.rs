@@ -61,7 +61,7 @@ pub(super) struct Options {
     /// Repeatable
     ///
     /// With TLS otlp-grpcs:// or otlp-https://. Several in one value have blanks between them, in the
-    /// environment too. Options: ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB,
+    /// environment too. Options: ?name=NAME, ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB,
     /// ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of the --out- flags below for one
     /// destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
     #[arg(

@@ -77,7 +77,9 @@ pub fn schema(keys: &[Key]) -> Value {
             json!({ "enum": key.words })
         };
         let mut property = if key.is_list {
-            json!({ "anyOf": [one, { "type": "array", "items": { "type": ["string", "number"] } }] })
+            let text = json!({ "type": ["string", "number"] });
+            let item = if key.options.is_empty() { text } else { json!({ "anyOf": [text, mapping(&key.options)] }) };
+            json!({ "anyOf": [one, { "type": "array", "items": item }] })
         } else {
             one
         };
@@ -98,4 +100,12 @@ pub fn schema(keys: &[Key]) -> Value {
         "additionalProperties": false,
         "properties": properties,
     })
+}
+
+/// A value that is a mapping of `url` and options.
+fn mapping(options: &[&'static str]) -> Value {
+    let scalar = || json!({ "type": ["string", "number", "null"] });
+    let properties: Map<String, Value> =
+        options.iter().chain([&"url"]).map(|name| ((*name).to_owned(), scalar())).collect();
+    json!({ "type": "object", "additionalProperties": false, "required": ["url"], "properties": properties })
 }

@@ -34,6 +34,8 @@ pub struct Key {
     pub is_list: bool,
     /// Its values are never shown.
     pub is_secret: bool,
+    /// In a file a value may be a mapping, of `url` and these: what stands behind `?` otherwise.
+    pub options: Vec<&'static str>,
 }
 
 /// What a file gives for a key.
@@ -109,7 +111,7 @@ impl Reading<'_> {
     }
 
     fn unknown(&mut self, key: &str, at: TextPlace) {
-        let shown: String = key.chars().take(KEY_SHOWN_CHARS).collect();
+        let shown = cut(key);
         let flaw = Flaw::new(format!("unknown key `{}`", shown.escape_debug()));
         let flaw = match nearest(&shown.replace('_', "-").to_lowercase(), self.keys.iter().map(|known| known.name)) {
             Some(meant) => flaw.remedy(format!("did you mean `{meant}`?")),
@@ -142,10 +144,48 @@ impl Reading<'_> {
             },
             TreeValue::Nothing => "is nothing here",
             TreeValue::List(_) => "is a list here",
+            TreeValue::Map(entries) if !key.options.is_empty() => return self.url(key, node.at, entries),
             TreeValue::Map(_) => "is a mapping here",
         };
         self.tell(node.at, key.name, Flaw::predicate(fault).allowed(format!("it is {allowed}: {}", key.value_name)));
         None
+    }
+
+    /// `{url: stdout, temporality: delta}` as `stdout?temporality=delta`.
+    fn url(&mut self, key: &Key, at: TextPlace, entries: &[TreeEntry]) -> Option<(At, String)> {
+        let before = self.problems.len();
+        let (mut url, mut options) = (None, String::new());
+        for TreeEntry { key: name, key_at, value } in entries {
+            let is_option = key.options.contains(&name.as_str());
+            if name != "url" && !is_option {
+                let known = || key.options.iter().copied().chain(["url"]);
+                let flaw = Flaw::new(format!("unknown key `{}`", cut(name).escape_debug()));
+                let all = known().collect::<Vec<_>>().join(", ");
+                let meant = nearest(name, known()).map(|meant| format!("did you mean `{meant}`? "));
+                let flaw = flaw.remedy(format!("{}there are {all}", meant.unwrap_or_default()));
+                self.tell(*key_at, key.name, flaw);
+                continue;
+            }
+            // as an option that is not given
+            if value.value == TreeValue::Nothing {
+                continue;
+            }
+            let plain = Key { options: Vec::new(), is_list: false, value_name: name.clone(), ..key.clone() };
+            let Some((_, text)) = self.text(&plain, value) else { continue };
+            if !is_option {
+                url = Some(text);
+            } else if text.contains('&') {
+                self.tell(value.at, key.name, Flaw::new(format!("`{name}` cannot have a `&` in it")));
+            } else {
+                options += &format!("&{name}={text}");
+            }
+        }
+        if url.is_none() && self.problems.len() == before {
+            self.tell(at, key.name, Flaw::new("there is no `url`").allowed(format!("it is {}", key.value_name)));
+        }
+        let url = url.filter(|_| self.problems.len() == before)?;
+        let all = if url.contains('?') || options.is_empty() { url + &options } else { url + "?" + &options[1..] };
+        Some((self.at(at), all))
     }
 
     /// A text that may be one of few words is one of them.
@@ -161,6 +201,11 @@ impl Reading<'_> {
         self.problems.push(Problem { at, key: key.name, given: Given::Quoted(text), flaw: Box::new(flaw) });
         None
     }
+}
+
+/// A key as it may be repeated.
+fn cut(key: &str) -> String {
+    key.chars().take(KEY_SHOWN_CHARS).collect()
 }
 
 /// Of a key that nobody knows so much is repeated.
@@ -181,12 +226,14 @@ mod tests {
             words: Vec::new(),
             is_list: false,
             is_secret: false,
+            options: Vec::new(),
         }
     }
 
     fn keys() -> Vec<Key> {
         let words = vec!["on".to_owned(), "off".to_owned(), "auto".to_owned()];
-        vec![key("interval"), Key { is_list: true, ..key("out") }, Key { words, ..key("pin") }, key("max-body")]
+        let out = Key { is_list: true, options: vec!["name", "queue", "temporality"], ..key("out") };
+        vec![key("interval"), out, Key { words, ..key("pin") }, key("max-body")]
     }
 
     fn read_all(texts: &[&str]) -> Result<Vec<FileSetting>, Vec<String>> {
@@ -221,6 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_may_be_a_mapping() {
+        let check = |text: &str, want: &str| {
+            assert_eq!(values(&[text]), [("out", vec![want.to_owned()])], "{text}");
+        };
+        check("out: {url: stdout}\n", "stdout");
+        check("out:\n- url: stdout\n  temporality: delta\n  queue: 8MiB\n", "stdout?temporality=delta&queue=8MiB");
+        check("out: [{url: 'stdout?queue=8MiB', name: a}]\n", "stdout?queue=8MiB&name=a");
+        check("out: [{name: a, url: 'otlp-grpc://${env:HOST}', queue: }]\n", "otlp-grpc://db?name=a");
+        let problems = read_all(&["out: [{name: a}, {url: x, name: 'a&b'}, {url: [x]}]\n"]).unwrap_err();
+        let want = [
+            "f0.yaml:1:7 out: there is no `url`; it is DURATION",
+            "f0.yaml:1:33 out: `name` cannot have a `&` in it",
+            "f0.yaml:1:47 out is a list here; it is a text or a number: url",
+        ];
+        assert_eq!(problems, want);
+    }
+
+    #[test]
     fn of_several_files_the_later_one_wins() {
         let got = values(&["interval: 10s\nout: [a, b]\n", "out: [c]\nmax-body: 1\n"]);
         let want: [(&str, Vec<String>); 3] =
@@ -234,7 +299,7 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once() {
         let problems = read_all(&[
-            "intervall: 10s\nPIN: on\npin: outo\nout: {url: stdout}\nmax-body: [1]\nout: x\n",
+            "intervall: 10s\nPIN: on\npin: outo\nout: {urn: stdout}\nmax-body: [1]\nout: x\n",
             "interval: ${env:ABSENT}\nfrobnicate: 1\nout: [a, [b], ]\n",
             "a: [1\n",
             "- interval\n",
@@ -254,12 +319,12 @@ mod tests {
         assert!(problems[4].starts_with("f2.yaml:") && problems[4].contains("this is not YAML"), "{problems:#?}");
         assert_eq!(problems[5], "f3.yaml:1:1: this is not `key: value`: see `catchment config example`");
         let problems =
-            read_all(&["intervall: 10s\nPIN: on\npin: outo\nout: {url: stdout}\nmax-body: [1]\n"]).unwrap_err();
+            read_all(&["intervall: 10s\nPIN: on\npin: outo\nout: {urn: stdout}\nmax-body: [1]\n"]).unwrap_err();
         let want = [
             "f0.yaml:1:1: unknown key `intervall`: did you mean `interval`?",
             "f0.yaml:2:1: unknown key `PIN`: did you mean `pin`?",
             "f0.yaml:3:6 pin 'outo': give on, off, auto: did you mean `auto`?",
-            "f0.yaml:4:6 out is a mapping here; it is a text, or a list of texts: DURATION",
+            "f0.yaml:4:7 out: unknown key `urn`: did you mean `url`? there are name, queue, temporality, url",
             "f0.yaml:5:11 max-body is a list here; it is a text or a number: DURATION",
         ];
         assert_eq!(problems, want);

@@ -30,6 +30,11 @@ pub(super) fn destinations(
                 if let Some(problem) = doors.iter().find_map(|door| door.refuses(&out, around)) {
                     reading.problems.push(problem.at(url.at.clone()));
                 }
+                if out.is_named && outs.iter().any(|other: &Destination| other.is_named && other.name == out.name) {
+                    let flaw =
+                        Flaw::new(format!("two destinations are called {}", out.name)).remedy("give one another");
+                    reading.problems.push(Problem::bare("out", flaw).at(url.at.clone()));
+                }
                 outs.push(out);
             }
             Err(problem) => reading.problems.push(problem.at(url.at.clone())),

@@ -154,8 +154,10 @@ pub struct OwnAccess {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// Label in metrics, ledger and log: the URL without its options, its path cut (`/…`) unless it is the default one.
-    /// `name_apart` makes it unique. No secrets.
+    /// `name_apart` makes it unique. No secrets. With `?name=` what that says.
     pub name: String,
+    /// Somebody chose the name.
+    pub is_named: bool,
     /// Where requests go.
     pub target: Target,
     /// Asked for with `?temporality=`; `None` is the default of the program (cumulative).
@@ -198,7 +200,12 @@ impl Destination {
 
 const SCHEMES: &str =
     "otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or otlp-https://, stdout or file:PATH";
-const OPTIONS: &str = "temporality, compression, queue, timeout, in-flight, connections, headers, ca, cert, key";
+/// Names of the options behind `?`, as they are listed to people.
+pub const OPTIONS: &str =
+    "name, temporality, compression, queue, timeout, in-flight, connections, headers, ca, cert, key";
+
+/// Bytes of a destination's name that somebody chose.
+const NAME_BYTES_MAX: usize = 64;
 
 /// The setting that all this is about.
 const KEY: &str = "out";
@@ -218,6 +225,7 @@ pub fn parse_out(url: &str) -> Result<Destination, Problem> {
     let loopback = target.endpoint().is_none_or(Endpoint::is_loopback);
     let mut destination = Destination {
         name,
+        is_named: false,
         target,
         temporality: None,
         compression: if loopback { Compression::None } else { Compression::Gzip },
@@ -269,15 +277,17 @@ fn without_path(address: &str) -> String {
     }
 }
 
-/// Makes names unique: those that stand twice get `#2`, `#3` …, in the order in which they were given.
+/// Makes names unique: those that stand twice get `#2`, `#3` …, in the order in which they were given; chosen ones stay.
 pub fn name_apart(destinations: &mut [Destination]) {
-    for at in 1..destinations.len() {
-        let (before, rest) = destinations.split_at_mut(at);
-        let is_taken = |name: &str| before.iter().any(|other| other.name == name);
-        let name = &rest[0].name;
-        if is_taken(name) {
-            let numbered = (2..).map(|n| format!("{name}#{n}")).find(|name| !is_taken(name));
-            rest[0].name = numbered.expect("destinations are few");
+    for at in 0..destinations.len() {
+        let own = &destinations[at];
+        let is_taken = |name: &str| {
+            let others = destinations.iter().enumerate().filter(|(other, _)| *other != at);
+            others.into_iter().any(|(place, other)| (place < at || other.is_named) && other.name == name)
+        };
+        if !own.is_named && is_taken(&own.name) {
+            let numbered = (2..).map(|n| format!("{}#{n}", own.name)).find(|name| !is_taken(name));
+            destinations[at].name = numbered.expect("destinations are few");
         }
     }
 }
@@ -350,6 +360,16 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
                 return Err(outside("write between 100ms and 5m".into()));
             }
             destination.timeout = timeout;
+        }
+        "name" => {
+            let is_name = value.len() <= NAME_BYTES_MAX
+                && value.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            if !is_name {
+                let remedy = format!("write 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`");
+                return Err(Flaw::new(format!("name=`{value}` is no name")).remedy(remedy));
+            }
+            (destination.name, destination.is_named) = (value.to_owned(), true);
         }
         "in-flight" => destination.in_flight = Some(parse_count(key, value, IN_FLIGHT_LIMIT)?),
         "connections" => destination.connections = parse_count(key, value, OUT_CONNECTIONS_MAX)?,

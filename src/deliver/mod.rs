@@ -66,7 +66,9 @@ mod worker;
 mod writer;
 
 pub use access::Access;
-pub use destination::{Compression, Destination, Endpoint, OwnAccess, Target, name_apart, parse_out};
+pub use destination::{
+    Compression, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess, Target, name_apart, parse_out,
+};
 pub use headers::{Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};

@@ -22,7 +22,7 @@ fn what_a_flag_says_a_file_can_say() {
     let folder = Folder::new();
     let out = folder.path("out.jsonl");
     let text = format!(
-        "otlp-grpc: 127.0.0.1:0\notlp-http: 127.0.0.1:0\nprometheus: off\nadmin: 127.0.0.1:0\ninterval: 1h\nshards: 2\npin: off\nout:\n  - file:{}\n",
+        "otlp-grpc: 127.0.0.1:0\notlp-http: 127.0.0.1:0\nprometheus: off\nadmin: 127.0.0.1:0\ninterval: 1h\nshards: 2\npin: off\nout:\n  - url: file:{}\n    name: archive\n",
         out.display()
     );
     let path = write(&folder, "fleet.yaml", &text);
@@ -35,7 +35,22 @@ fn what_a_flag_says_a_file_can_say() {
     assert_eq!(catchment.http().export(&body).unwrap().status, 200);
     // the flag's interval, not the file's hour
     until("the point leaves", || std::fs::read_to_string(&out).ok().filter(|text| text.contains("settings.seen")));
-    assert_eq!(catchment.terminate().code(), 0);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0);
+    assert!(ended.ledger().contains("archive: encoded 1 = delivered 1"), "{}", ended.ledger());
+}
+
+/// Names that somebody chose stand for themselves; two of one name are refused where they stand.
+#[test]
+fn destinations_have_names() {
+    let folder = Folder::new();
+    let path = write(&folder, "f.yaml", "out:\n- {url: stdout, name: a}\n- {url: 'file:/tmp/x', name: a}\n");
+    let ended = check(&["--config", path.to_str().unwrap()]);
+    assert!(ended.code() == 2 && ended.stderr.contains("f.yaml:3:3 out: two destinations are called a"), "{ended:?}");
+    let ended = check(&["--out", "stdout?name=a", "--out", "stdout"]);
+    assert!(ended.code() == 0 && ended.stdout.contains("to a, stdout\n"), "{ended:?}");
+    let ended = check(&["--out", "stdout?name=a/b"]);
+    assert!(ended.code() == 2 && ended.stderr.contains("is no name: write 1 to 64 letters"), "{ended:?}");
 }
 
 /// Everything that is wrong in all files is told at once, each with file, line, column, what is allowed, and the nearest key.

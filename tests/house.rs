@@ -477,9 +477,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
     ("Folded", "what the fold of a shape gives, each shape's own, said with its file"),
 ];
 
-/// Names that still stand for several types: each but one of them wants a name of its own.
-const SHARED_NAMES_LEFT: &[&str] = &["Names", "Target", "Writer"];
-
 /// The types of a file that others can name: public ones, of the crate or of a room.
 fn named_types(code: &str) -> Vec<String> {
     let named = |line: &str| {
@@ -508,12 +505,11 @@ fn types_have_names_of_their_own() {
     assert!(named.len() > 300, "{}", named.len());
     named.retain(|_, paths| paths.len() > 1);
     let several: BTreeSet<&str> = named.keys().map(|(_, name)| name.as_str()).collect();
-    let excepted: BTreeSet<&str> =
-        SHARED_NAMES.iter().map(|(name, _)| *name).chain(SHARED_NAMES_LEFT.iter().copied()).collect();
+    let excepted: BTreeSet<&str> = SHARED_NAMES.iter().map(|(name, _)| *name).collect();
     let new: Vec<_> = named.iter().filter(|((_, name), _)| !excepted.contains(name.as_str())).collect();
     assert!(new.is_empty(), "types of one name: {new:#?}");
     let gone: Vec<_> = excepted.difference(&several).collect();
-    assert!(gone.is_empty(), "no longer shared, take them out of SHARED_NAMES_LEFT: {gone:?}");
+    assert!(gone.is_empty(), "no longer shared, take them out of SHARED_NAMES: {gone:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::destination::{Destination, Target};
+use super::destination::{DeliveryTarget, Destination};
 use super::headers::{Headers, Secret};
 use super::tls::{self, Identity, Roots, Tls};
 use crate::problem::{Flaw, Problem};
@@ -102,7 +102,7 @@ impl Access {
                 return Err(wrong(flaw.remedy("give --out-cert FILE (or ?cert=) too")));
             }
         };
-        let alpn: &[u8] = if matches!(destination.target, Target::OtlpGrpc(_)) { b"h2" } else { b"http/1.1" };
+        let alpn: &[u8] = if matches!(destination.target, DeliveryTarget::OtlpGrpc(_)) { b"h2" } else { b"http/1.1" };
         Tls::new(roots, identity, alpn).map_err(wrong)
     }
 

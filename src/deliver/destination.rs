@@ -86,7 +86,7 @@ impl Endpoint {
 
 /// Where requests go.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum DeliveryTarget {
     /// OTLP over gRPC.
     OtlpGrpc(Endpoint),
     /// OTLP over HTTP/1.1, protobuf, POST to `path` (with its leading slash).
@@ -103,26 +103,26 @@ pub enum Target {
 }
 
 /// A path that is not the default one may be a token (T21).
-impl fmt::Debug for Target {
+impl fmt::Debug for DeliveryTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::OtlpGrpc(endpoint) => f.debug_tuple("OtlpGrpc").field(endpoint).finish(),
-            Target::OtlpHttp { endpoint, path } => {
+            DeliveryTarget::OtlpGrpc(endpoint) => f.debug_tuple("OtlpGrpc").field(endpoint).finish(),
+            DeliveryTarget::OtlpHttp { endpoint, path } => {
                 let path = if path == DEFAULT_PATH { path } else { "/…" };
                 f.debug_struct("OtlpHttp").field("endpoint", endpoint).field("path", &path).finish()
             }
-            Target::Stdout => f.write_str("Stdout"),
-            Target::File(path) => f.debug_tuple("File").field(path).finish(),
+            DeliveryTarget::Stdout => f.write_str("Stdout"),
+            DeliveryTarget::File(path) => f.debug_tuple("File").field(path).finish(),
         }
     }
 }
 
-impl Target {
+impl DeliveryTarget {
     /// Where to connect, if anywhere.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => Some(endpoint),
-            Target::Stdout | Target::File(_) => None,
+            DeliveryTarget::OtlpGrpc(endpoint) | DeliveryTarget::OtlpHttp { endpoint, .. } => Some(endpoint),
+            DeliveryTarget::Stdout | DeliveryTarget::File(_) => None,
         }
     }
 
@@ -159,7 +159,7 @@ pub struct Destination {
     /// Somebody chose the name.
     pub is_named: bool,
     /// Where requests go.
-    pub target: Target,
+    pub target: DeliveryTarget,
     /// Asked for with `?temporality=`; `None` is the default of the program (cumulative).
     pub temporality: Option<Temporality>,
     /// `?compression=`. Default: gzip, but none to a loopback address, where bandwidth is free and CPU is not.
@@ -184,9 +184,9 @@ impl Destination {
     /// Connections or files that it has open at once, at most.
     pub fn descriptors(&self) -> usize {
         match self.target {
-            Target::OtlpHttp { .. } => self.in_flight.unwrap_or(IN_FLIGHT_MAX),
-            Target::OtlpGrpc(_) => self.connections,
-            Target::Stdout | Target::File(_) => 1,
+            DeliveryTarget::OtlpHttp { .. } => self.in_flight.unwrap_or(IN_FLIGHT_MAX),
+            DeliveryTarget::OtlpGrpc(_) => self.connections,
+            DeliveryTarget::Stdout | DeliveryTarget::File(_) => 1,
         }
     }
 
@@ -306,7 +306,7 @@ fn credentials() -> Problem {
 }
 
 /// Whether a target has use for this option.
-fn fits(target: &Target, key: &str) -> Result<(), Flaw> {
+fn fits(target: &DeliveryTarget, key: &str) -> Result<(), Flaw> {
     match key {
         "compression" | "timeout" | "in-flight" | "headers" if !target.is_network() => {
             Err(Flaw::new(format!("option `{key}` is for otlp-… destinations")).remedy("remove it"))
@@ -315,7 +315,7 @@ fn fits(target: &Target, key: &str) -> Result<(), Flaw> {
             let remedy = "write otlp-grpcs:// or otlp-https://, or remove it";
             Err(Flaw::new(format!("option `{key}` is for TLS")).remedy(remedy))
         }
-        "connections" if !matches!(target, Target::OtlpGrpc(_)) => {
+        "connections" if !matches!(target, DeliveryTarget::OtlpGrpc(_)) => {
             let remedy = "HTTP/1.1 has one for each request in flight, so write in-flight";
             Err(Flaw::new("option `connections` is for gRPC").remedy(remedy))
         }
@@ -402,15 +402,15 @@ fn parse_path(key: &str, value: &str) -> Result<PathBuf, Flaw> {
     Ok(PathBuf::from(value))
 }
 
-fn parse_target(address: &str) -> Result<(Target, String), Problem> {
+fn parse_target(address: &str) -> Result<(DeliveryTarget, String), Problem> {
     if address == "stdout" {
-        return Ok((Target::Stdout, "stdout".to_owned()));
+        return Ok((DeliveryTarget::Stdout, "stdout".to_owned()));
     }
     if let Some(path) = address.strip_prefix("file:") {
         if path.is_empty() || path.contains('\0') {
             return Err(Problem::new(KEY, address, Flaw::new("file has no path").remedy("write file:PATH")));
         }
-        return Ok((Target::File(PathBuf::from(path)), format!("file:{path}")));
+        return Ok((DeliveryTarget::File(PathBuf::from(path)), format!("file:{path}")));
     }
     let shown = without_path(address);
     let wrong = |flaw: Flaw| Problem::new(KEY, &shown, flaw);
@@ -438,7 +438,7 @@ fn parse_target(address: &str) -> Result<(Target, String), Problem> {
             return Err(wrong(Flaw::new(format!("{scheme} takes no path")).remedy("remove it")));
         }
         let name = format!("{scheme}://{}", endpoint.authority());
-        return Ok((Target::OtlpGrpc(endpoint), name));
+        return Ok((DeliveryTarget::OtlpGrpc(endpoint), name));
     }
     // E15: a base endpoint appends v1/metrics; a URL with a path is used as given
     let path = if path.is_empty() || path == "/" { DEFAULT_PATH } else { path };
@@ -446,7 +446,7 @@ fn parse_target(address: &str) -> Result<(Target, String), Problem> {
         return Err(wrong(Flaw::new("the path has characters that a URL cannot have").remedy("percent-encode them")));
     }
     let name = without_path(&format!("{scheme}://{}{path}", endpoint.authority()));
-    Ok((Target::OtlpHttp { endpoint, path: path.to_owned() }, name))
+    Ok((DeliveryTarget::OtlpHttp { endpoint, path: path.to_owned() }, name))
 }
 
 /// What someone probably meant who wrote no scheme, or another one's.

@@ -33,7 +33,7 @@ use super::headers::Headers;
 use super::options::USER_AGENT_VALUE;
 use super::outcome::{self, Outcome};
 use super::stream::{Ready, Stream};
-use super::transport::{Dial, Names};
+use super::transport::{Dial, EndpointAddresses};
 use super::why::Why;
 use crate::limits::{HEADER_LIST_BYTES_MAX, HTTP2_WINDOW_BYTES, RESPONSE_BYTES_MAX};
 
@@ -70,7 +70,7 @@ impl Wire {
     }
 }
 
-enum Call {
+enum GrpcCall {
     Idle,
     Wanted(Job),
     Sent { answer: Answer, send: SendStream<Bytes>, wire: u64, ready: Rc<Ready>, read_before: u64 },
@@ -97,14 +97,15 @@ impl Grpc {
     pub(super) fn new(
         endpoint: &Endpoint,
         headers: &Headers,
-        names: Names,
+        addresses: EndpointAddresses,
         in_flight: usize,
         connections: usize,
     ) -> Self {
-        let names = Rc::new(RefCell::new(names));
+        let addresses = Rc::new(RefCell::new(addresses));
         // more connections than calls would stay unused
         let count = connections.min(in_flight);
-        let channel = |token| Channel::new(endpoint, headers.clone(), names.clone(), in_flight.div_ceil(count), token);
+        let channel =
+            |token| Channel::new(endpoint, headers.clone(), addresses.clone(), in_flight.div_ceil(count), token);
         Grpc((0..count).map(channel).collect())
     }
 
@@ -161,7 +162,7 @@ impl Exporter for Grpc {
 
 /// One connection at a time, and the calls on it.
 struct Channel {
-    names: Rc<RefCell<Names>>,
+    addresses: Rc<RefCell<EndpointAddresses>>,
     uri: String,
     headers: Headers,
     /// Number of its connections' token.
@@ -171,14 +172,20 @@ struct Channel {
     /// Told to go away, with calls still on them.
     retiring: Vec<Wire>,
     connections: u64,
-    calls: Vec<Call>,
+    calls: Vec<GrpcCall>,
 }
 
 impl Channel {
-    fn new(endpoint: &Endpoint, headers: Headers, names: Rc<RefCell<Names>>, calls: usize, token: usize) -> Self {
+    fn new(
+        endpoint: &Endpoint,
+        headers: Headers,
+        addresses: Rc<RefCell<EndpointAddresses>>,
+        calls: usize,
+        token: usize,
+    ) -> Self {
         let scheme = if endpoint.secure { "https" } else { "http" };
         Channel {
-            names,
+            addresses,
             uri: format!("{scheme}://{}{PATH}", endpoint.authority()),
             headers,
             token,
@@ -186,19 +193,19 @@ impl Channel {
             link: Link::Down,
             retiring: Vec::new(),
             connections: 0,
-            calls: (0..calls).map(|_| Call::Idle).collect(),
+            calls: (0..calls).map(|_| GrpcCall::Idle).collect(),
         }
     }
 
     fn wanted(&self) -> bool {
-        self.calls.iter().any(|call| matches!(call, Call::Wanted(_)))
+        self.calls.iter().any(|call| matches!(call, GrpcCall::Wanted(_)))
     }
 
     /// Ends all calls that have not been sent: there is no connection for them.
     fn fail_wanted(&mut self, why: &Why, done: &mut Vec<Done>) {
         for (at, call) in self.calls.iter_mut().enumerate() {
-            if matches!(call, Call::Wanted(_)) {
-                *call = Call::Idle;
+            if matches!(call, GrpcCall::Wanted(_)) {
+                *call = GrpcCall::Idle;
                 done.push((at, Outcome::Unconnected(why.clone())));
             }
         }
@@ -208,8 +215,8 @@ impl Channel {
     fn poll_connect(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>, done: &mut Vec<Done>) {
         let mut failed = None;
         if matches!(self.link, Link::Down) && self.wanted() {
-            let names = &mut self.names.borrow_mut();
-            match self.dial.poll(names, turn.registry, turn.token(self.token), turn.now.mono_ns) {
+            let addresses = &mut self.addresses.borrow_mut();
+            match self.dial.poll(addresses, turn.registry, turn.token(self.token), turn.now.mono_ns) {
                 Poll::Pending => {}
                 Poll::Ready(Err(why)) => failed = Some(why),
                 Poll::Ready(Ok((stream, ready))) => {
@@ -247,7 +254,7 @@ impl Channel {
     fn poll_send(&mut self, cx: &mut Context<'_>, turn: &Turn<'_>) {
         let Link::Up(send, wire) = &mut self.link else { return };
         for call in &mut self.calls {
-            let Call::Wanted(job) = call else { continue };
+            let GrpcCall::Wanted(job) = call else { continue };
             match send.poll_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {}
@@ -268,7 +275,7 @@ impl Channel {
             turn.stats.bytes_sent.add((PREFIX_BYTES + job.body.len()) as u64);
             let read_before = wire.ready.read_bytes.get();
             let (answer, ready) = (Answer::Awaited(answer), wire.ready.clone());
-            *call = Call::Sent { answer, send: stream, wire: wire.number, ready, read_before };
+            *call = GrpcCall::Sent { answer, send: stream, wire: wire.number, ready, read_before };
         }
     }
 
@@ -283,7 +290,7 @@ impl Channel {
     }
 
     fn carries(&self, number: u64) -> bool {
-        self.calls.iter().any(|call| matches!(call, Call::Sent { wire, .. } if *wire == number))
+        self.calls.iter().any(|call| matches!(call, GrpcCall::Sent { wire, .. } if *wire == number))
     }
 
     /// Moves the connections; the numbers of those that are over, and why.
@@ -299,7 +306,7 @@ impl Channel {
     fn poll_calls(&mut self, cx: &mut Context<'_>, done: &mut Vec<Done>) {
         for (at, call) in self.calls.iter_mut().enumerate() {
             if let Some(outcome) = call.poll(cx) {
-                *call = Call::Idle;
+                *call = GrpcCall::Idle;
                 done.push((at, outcome));
             }
         }
@@ -325,9 +332,9 @@ fn request(uri: &str, headers: &Headers, job: &Job, hops: Option<(HeaderName, He
     request.version(http::Version::HTTP_2).body(()).expect("parse_out checked the host")
 }
 
-impl Call {
+impl GrpcCall {
     fn poll(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
-        let Call::Sent { answer, send, ready, .. } = self else { return None };
+        let GrpcCall::Sent { answer, send, ready, .. } = self else { return None };
         if let Answer::Awaited(awaited) = answer {
             match Pin::new(awaited).poll(cx) {
                 Poll::Pending => return None,
@@ -408,26 +415,26 @@ fn ended(error: &h2::Error, ready: &Ready) -> Outcome {
 
 impl Channel {
     fn start(&mut self, slot: usize, job: Job) {
-        assert!(matches!(self.calls[slot], Call::Idle), "a slot holds one call");
-        self.calls[slot] = Call::Wanted(job);
+        assert!(matches!(self.calls[slot], GrpcCall::Idle), "a slot holds one call");
+        self.calls[slot] = GrpcCall::Wanted(job);
     }
 
     fn cancel(&mut self, slot: usize) -> Cancelled {
-        let call = std::mem::replace(&mut self.calls[slot], Call::Idle);
+        let call = std::mem::replace(&mut self.calls[slot], GrpcCall::Idle);
         match call {
-            Call::Idle => Cancelled::Unsent(None),
-            Call::Wanted(_) => {
+            GrpcCall::Idle => Cancelled::Unsent(None),
+            GrpcCall::Wanted(_) => {
                 let is_down = matches!(self.link, Link::Down);
-                let waited_for = if is_down { self.dial.waits_for(&self.names.borrow()) } else { None };
+                let waited_for = if is_down { self.dial.waits_for(&self.addresses.borrow()) } else { None };
                 if !self.wanted() {
-                    self.dial.abandon(&mut self.names.borrow_mut());
+                    self.dial.abandon(&mut self.addresses.borrow_mut());
                     if matches!(self.link, Link::Greeting(..)) {
                         self.link = Link::Down;
                     }
                 }
                 Cancelled::Unsent(waited_for)
             }
-            Call::Sent { mut send, wire: number, read_before, .. } => {
+            GrpcCall::Sent { mut send, wire: number, read_before, .. } => {
                 send.send_reset(Reason::CANCEL);
                 let silent = |wire: &Wire| wire.number == number && wire.ready.read_bytes.get() == read_before;
                 if matches!(&self.link, Link::Up(_, wire) if silent(wire)) {
@@ -457,8 +464,8 @@ impl Channel {
             self.retiring.retain(|wire| wire.number != number);
             // h2 has ended every stream of the connection; what it did not tell above ends here
             for (at, call) in self.calls.iter_mut().enumerate() {
-                if matches!(call, Call::Sent { wire, .. } if *wire == number) {
-                    *call = Call::Idle;
+                if matches!(call, GrpcCall::Sent { wire, .. } if *wire == number) {
+                    *call = GrpcCall::Idle;
                     done.push((at, Outcome::Disconnected(why.clone())));
                 }
             }

@@ -99,7 +99,7 @@ impl Hold {
 mod tests {
     use super::*;
     use crate::deliver::ledger::Ledger;
-    use crate::deliver::queue::{Bell, MemoryQueue, Port, Shared};
+    use crate::deliver::queue::{Bell, DeliveryState, MemoryQueue, Port};
     use crate::deliver::stats::Stats;
     use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
     use std::sync::OnceLock;
@@ -120,7 +120,7 @@ mod tests {
             stats: Stats::new(),
             bell: Bell::Thread(OnceLock::new()),
         });
-        let mut hold = Hold::new(Sender::new(Shared::new(vec![port.clone()])), 10_000);
+        let mut hold = Hold::new(Sender::new(DeliveryState::new(vec![port.clone()])), 10_000);
         let offered = (1..3).flat_map(|cut| (0..4).map(move |number| (cut, number)));
         let outcomes: Vec<Offer> = offered.clone().map(|(cut, number)| hold.offer(0, batch(cut, number))).collect();
         assert_eq!(outcomes[..3], [Offer::Queued, Offer::Queued, Offer::Held]);

@@ -33,7 +33,7 @@ use super::headers::Headers;
 use super::options::USER_AGENT_VALUE;
 use super::outcome::{self, Outcome};
 use super::stream::{Ready, Stream};
-use super::transport::{Dial, Names};
+use super::transport::{Dial, EndpointAddresses};
 use super::why::Why;
 use crate::limits::{ERROR_BODY_BYTES_MAX, HEADER_LIST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
@@ -70,7 +70,7 @@ struct Link {
     ready: Rc<Ready>,
 }
 
-enum Call {
+enum HttpCall {
     Idle,
     Wanted(Job),
     Head(Answer),
@@ -80,12 +80,12 @@ enum Call {
 struct Slot {
     dial: Dial,
     link: Option<Link>,
-    call: Call,
+    call: HttpCall,
 }
 
 /// One OTLP/HTTP destination.
 pub(super) struct Http {
-    names: Names,
+    addresses: EndpointAddresses,
     path: String,
     host: HeaderValue,
     headers: Headers,
@@ -93,10 +93,16 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(endpoint: &Endpoint, path: &str, headers: Headers, names: Names, in_flight: usize) -> Self {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        path: &str,
+        headers: Headers,
+        addresses: EndpointAddresses,
+        in_flight: usize,
+    ) -> Self {
         let host = HeaderValue::from_str(&endpoint.host_field()).expect("parse_out checked the host");
-        let slot = || Slot { dial: Dial::default(), link: None, call: Call::Idle };
-        Http { names, path: path.to_owned(), host, headers, slots: (0..in_flight).map(|_| slot()).collect() }
+        let slot = || Slot { dial: Dial::default(), link: None, call: HttpCall::Idle };
+        Http { addresses, path: path.to_owned(), host, headers, slots: (0..in_flight).map(|_| slot()).collect() }
     }
 
     fn request(&self, job: &Job, hops: Option<(HeaderName, HeaderValue)>) -> Request<Once> {
@@ -117,7 +123,7 @@ impl Http {
     }
 
     fn poll_slot(&mut self, at: usize, cx: &mut Context<'_>, turn: &Turn<'_>) -> Option<Outcome> {
-        if matches!(self.slots[at].call, Call::Wanted(_))
+        if matches!(self.slots[at].call, HttpCall::Wanted(_))
             && let Some(outcome) = self.send(at, cx, turn)
         {
             return Some(outcome);
@@ -129,10 +135,10 @@ impl Http {
         let slot = &mut self.slots[at];
         if let Some(error) = closed {
             slot.link = None;
-            if outcome.is_none() && !matches!(slot.call, Call::Idle | Call::Wanted(_)) {
+            if outcome.is_none() && !matches!(slot.call, HttpCall::Idle | HttpCall::Wanted(_)) {
                 // what hyper still delivers to the call was polled above
                 let last = slot.poll_call(cx, turn.now.wall_ns);
-                slot.call = Call::Idle;
+                slot.call = HttpCall::Idle;
                 return Some(last.unwrap_or(Outcome::Disconnected(error)));
             }
         }
@@ -147,10 +153,10 @@ impl Http {
         if self.slots[at].link.is_none() {
             let token = turn.token(at);
             let slot = &mut self.slots[at];
-            match slot.dial.poll(&mut self.names, turn.registry, token, turn.now.mono_ns) {
+            match slot.dial.poll(&mut self.addresses, turn.registry, token, turn.now.mono_ns) {
                 Poll::Pending => return None,
                 Poll::Ready(Err(error)) => {
-                    slot.call = Call::Idle;
+                    slot.call = HttpCall::Idle;
                     return Some(Outcome::Unconnected(error));
                 }
                 Poll::Ready(Ok((stream, ready))) => match handshake(stream, cx) {
@@ -159,7 +165,7 @@ impl Http {
                         slot.link = Some(Link { send, connection, ready });
                     }
                     Err(error) => {
-                        slot.call = Call::Idle;
+                        slot.call = HttpCall::Idle;
                         return Some(Outcome::Unconnected(error.into()));
                     }
                 },
@@ -168,10 +174,10 @@ impl Http {
         // a connection says that it is ready only once it has been polled
         if let Some(error) = self.slots[at].poll_link(cx) {
             self.slots[at].link = None;
-            self.slots[at].call = Call::Idle;
+            self.slots[at].call = HttpCall::Idle;
             return Some(Outcome::Unconnected(error));
         }
-        let Call::Wanted(job) = &self.slots[at].call else { return None };
+        let HttpCall::Wanted(job) = &self.slots[at].call else { return None };
         let request = self.request(job, turn.hops());
         let bytes = job.body.len() as u64;
         let slot = &mut self.slots[at];
@@ -180,7 +186,7 @@ impl Http {
             return None;
         }
         turn.stats.bytes_sent.add(bytes);
-        slot.call = Call::Head(Box::pin(link.send.send_request(request)));
+        slot.call = HttpCall::Head(Box::pin(link.send.send_request(request)));
         None
     }
 }
@@ -210,11 +216,11 @@ impl Slot {
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>, wall_ns: u64) -> Option<Outcome> {
-        if let Call::Head(answer) = &mut self.call {
+        if let HttpCall::Head(answer) = &mut self.call {
             match answer.as_mut().poll(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Err(error)) => {
-                    self.call = Call::Idle;
+                    self.call = HttpCall::Idle;
                     let ready = self.link.take().map(|link| link.ready).unwrap_or_default();
                     let why = why(&error, &ready);
                     return Some(match error.is_canceled() {
@@ -224,11 +230,12 @@ impl Slot {
                 }
                 Poll::Ready(Ok(response)) => {
                     let (head, incoming) = response.into_parts();
-                    self.call = Call::Body { status: head.status, headers: head.headers, incoming, kept: Vec::new() };
+                    self.call =
+                        HttpCall::Body { status: head.status, headers: head.headers, incoming, kept: Vec::new() };
                 }
             }
         }
-        let Call::Body { status, headers, incoming, kept } = &mut self.call else { return None };
+        let HttpCall::Body { status, headers, incoming, kept } = &mut self.call else { return None };
         let limit = if status.is_success() { RESPONSE_BYTES_MAX } else { ERROR_BODY_BYTES_MAX };
         let outcome = loop {
             match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -257,7 +264,7 @@ impl Slot {
                 }
             }
         };
-        self.call = Call::Idle;
+        self.call = HttpCall::Idle;
         Some(outcome)
     }
 }
@@ -277,21 +284,21 @@ fn describe(error: &hyper::Error) -> String {
 
 impl Exporter for Http {
     fn start(&mut self, slot: usize, job: Job) {
-        assert!(matches!(self.slots[slot].call, Call::Idle), "a slot holds one call");
-        self.slots[slot].call = Call::Wanted(job);
+        assert!(matches!(self.slots[slot].call, HttpCall::Idle), "a slot holds one call");
+        self.slots[slot].call = HttpCall::Wanted(job);
     }
 
     fn cancel(&mut self, slot: usize) -> Cancelled {
         let slot = &mut self.slots[slot];
-        match std::mem::replace(&mut slot.call, Call::Idle) {
-            Call::Idle => Cancelled::Unsent(None),
-            Call::Wanted(_) => {
-                let waited_for = if slot.link.is_none() { slot.dial.waits_for(&self.names) } else { None };
-                slot.dial.abandon(&mut self.names);
+        match std::mem::replace(&mut slot.call, HttpCall::Idle) {
+            HttpCall::Idle => Cancelled::Unsent(None),
+            HttpCall::Wanted(_) => {
+                let waited_for = if slot.link.is_none() { slot.dial.waits_for(&self.addresses) } else { None };
+                slot.dial.abandon(&mut self.addresses);
                 slot.link = None;
                 Cancelled::Unsent(waited_for)
             }
-            Call::Head(_) | Call::Body { .. } => {
+            HttpCall::Head(_) | HttpCall::Body { .. } => {
                 slot.link = None;
                 Cancelled::Sent
             }

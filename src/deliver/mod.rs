@@ -67,7 +67,8 @@ mod writer;
 
 pub use access::Access;
 pub use destination::{
-    Compression, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess, Target, name_apart, parse_out,
+    Compression, DeliveryTarget, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess, name_apart,
+    parse_out,
 };
 pub use headers::{Headers, Secret};
 pub use hold::Hold;

@@ -185,7 +185,8 @@ impl Port {
     }
 }
 
-pub(super) struct Shared {
+/// What senders and the threads of delivery share.
+pub(super) struct DeliveryState {
     pub(super) ports: Box<[Arc<Port>]>,
     /// Monotonic ns at which delivery ends; `u64::MAX` while running.
     pub(super) stop_at: AtomicU64,
@@ -194,9 +195,9 @@ pub(super) struct Shared {
     senders: AtomicUsize,
 }
 
-impl Shared {
+impl DeliveryState {
     pub(super) fn new(ports: Vec<Arc<Port>>) -> Arc<Self> {
-        Arc::new(Shared {
+        Arc::new(DeliveryState {
             ports: ports.into(),
             stop_at: AtomicU64::new(u64::MAX),
             reopened: AtomicU64::new(0),
@@ -227,7 +228,7 @@ impl Shared {
 
 /// The producers' end, one clone per shard. Destinations are numbered as they were given to `start`.
 pub struct Sender {
-    shared: Arc<Shared>,
+    shared: Arc<DeliveryState>,
     lane: usize,
 }
 
@@ -239,7 +240,7 @@ impl Clone for Sender {
 }
 
 impl Sender {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<DeliveryState>) -> Self {
         let lane = shared.senders.fetch_add(1, Ordering::Relaxed);
         Sender { shared, lane }
     }

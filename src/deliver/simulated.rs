@@ -18,7 +18,7 @@ use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::lane::Lane;
 use super::options::Options;
 use super::outcome::Outcome;
-use super::queue::{Bell, PollBell, Port, Sender, Shared};
+use super::queue::{Bell, DeliveryState, PollBell, Port, Sender};
 use super::worker::{BELL, Left, Worker};
 use crate::chance::Chance;
 use crate::clock::Now;
@@ -56,7 +56,7 @@ pub(crate) struct Received {
 }
 
 /// A call under way.
-struct Call {
+struct SimulatedCall {
     job: Job,
     due_ns: u64,
     fate: Fate,
@@ -78,7 +78,7 @@ struct SimulatedServer {
     habits: Habits,
     chance: Chance,
     received: Rc<RefCell<Received>>,
-    calls: Vec<Option<Call>>,
+    calls: Vec<Option<SimulatedCall>>,
     /// Calls that were started since the last poll.
     started: Vec<(usize, Job)>,
     /// Bodies that were sent before.
@@ -130,13 +130,13 @@ impl Exporter for SimulatedServer {
     fn cancel(&mut self, slot: usize) -> Cancelled {
         self.started.retain(|(started, _)| *started != slot);
         match self.calls.get_mut(slot).and_then(Option::take) {
-            Some(Call { job, fate: Fate::Hangs { is_taken }, .. }) => {
+            Some(SimulatedCall { job, fate: Fate::Hangs { is_taken }, .. }) => {
                 if is_taken {
                     self.take(&job.body, false);
                 }
                 Cancelled::Sent
             }
-            Some(Call { fate: Fate::Away, .. }) | None => Cancelled::Unsent(None),
+            Some(SimulatedCall { fate: Fate::Away, .. }) | None => Cancelled::Unsent(None),
             // it had not come yet
             Some(_) => Cancelled::Sent,
         }
@@ -152,10 +152,11 @@ impl Exporter for SimulatedServer {
             let due_ns = turn.now.mono_ns + self.chance.up_to(ANSWER_MAX_NS);
             self.calls.resize_with(self.calls.len().max(slot + 1), || None);
             assert!(self.calls[slot].is_none(), "a slot has one call");
-            self.calls[slot] = Some(Call { job, due_ns, fate });
+            self.calls[slot] = Some(SimulatedCall { job, due_ns, fate });
         }
         for slot in 0..self.calls.len() {
-            let is_due = |call: &Call| call.due_ns <= turn.now.mono_ns && !matches!(call.fate, Fate::Hangs { .. });
+            let is_due =
+                |call: &SimulatedCall| call.due_ns <= turn.now.mono_ns && !matches!(call.fate, Fate::Hangs { .. });
             let Some(call) = self.calls[slot].take_if(|call| is_due(call)) else { continue };
             let outcome = match call.fate {
                 Fate::Taken { rejected } => {
@@ -193,7 +194,7 @@ impl Exporter for SimulatedServer {
 /// All lanes, turned by whoever owns this.
 pub(crate) struct SimulatedDelivery {
     worker: Worker,
-    shared: Arc<Shared>,
+    shared: Arc<DeliveryState>,
     /// Watches nothing and is never polled: exporters are given a registry.
     poll: mio::Poll,
     /// By destination.
@@ -211,7 +212,7 @@ impl SimulatedDelivery {
         let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
         let port = |one: &Destination| Port::new(one.name.clone(), one.queue_bytes, Bell::Poll(bell.clone()));
         let ports: Vec<Arc<Port>> = destinations.iter().map(|(one, _)| Arc::new(port(one))).collect();
-        let shared = Shared::new(ports.clone());
+        let shared = DeliveryState::new(ports.clone());
         let (mut lanes, mut received) = (Vec::new(), Vec::new());
         for (number, ((destination, habits), port)) in destinations.into_iter().zip(ports).enumerate() {
             let record = Rc::new(RefCell::new(Received::default()));

@@ -8,24 +8,24 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::destination::{Destination, Target, name_apart};
+use super::destination::{DeliveryTarget, Destination, name_apart};
 use super::exporter::Exporter;
 use super::grpc::Grpc;
 use super::http::Http;
 use super::lane::{Lane, TOKENS_EACH};
 use super::ledger::DestinationRow;
 use super::options::Options;
-use super::queue::{Bell, PollBell, Port, Sender, Shared};
-use super::transport::Names;
+use super::queue::{Bell, DeliveryState, PollBell, Port, Sender};
+use super::transport::EndpointAddresses;
 use super::worker::{self, Worker};
-use super::writer::{Sink, Writer};
+use super::writer::{LineFile, LineWriter};
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::limits::DESTINATIONS_MAX;
 
 /// The threads; stops them. Dropped without `shutdown`, they go on until the process ends.
 pub struct Handle {
-    shared: Arc<Shared>,
+    shared: Arc<DeliveryState>,
     clock: &'static dyn Clock,
     worker: Option<JoinHandle<io::Result<worker::Left>>>,
     writers: Vec<(JoinHandle<()>, mpsc::Receiver<()>)>,
@@ -65,27 +65,27 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
     let mut ports: Vec<Arc<Port>> = Vec::new();
     for destination in &destinations {
         let bell = match destination.target {
-            Target::OtlpGrpc(_) | Target::OtlpHttp { .. } => Bell::Poll(bell.clone()),
-            Target::Stdout | Target::File(_) => Bell::Thread(OnceLock::new()),
+            DeliveryTarget::OtlpGrpc(_) | DeliveryTarget::OtlpHttp { .. } => Bell::Poll(bell.clone()),
+            DeliveryTarget::Stdout | DeliveryTarget::File(_) => Bell::Thread(OnceLock::new()),
         };
         ports.push(Arc::new(Port::new(destination.name.clone(), destination.queue_bytes, bell)));
     }
-    let shared = Shared::new(ports);
+    let shared = DeliveryState::new(ports);
     let mut handle = Handle { shared: shared.clone(), clock: options.clock, worker: None, writers: Vec::new() };
     let mut network = Vec::new();
     for (number, destination) in destinations.into_iter().enumerate() {
         let port = shared.ports[number].clone();
-        let sink = match &destination.target {
-            Target::Stdout => Sink::stdout(),
-            Target::File(path) => Sink::file(path, options.disk),
-            Target::OtlpGrpc(endpoint) | Target::OtlpHttp { endpoint, .. } => {
-                let names = Names::new(endpoint, destination.tls.clone(), &bell)?;
-                network.push((number, destination, names));
+        let file = match &destination.target {
+            DeliveryTarget::Stdout => LineFile::stdout(),
+            DeliveryTarget::File(path) => LineFile::file(path, options.disk),
+            DeliveryTarget::OtlpGrpc(endpoint) | DeliveryTarget::OtlpHttp { endpoint, .. } => {
+                let addresses = EndpointAddresses::new(endpoint, destination.tls.clone(), &bell)?;
+                network.push((number, destination, addresses));
                 continue;
             }
         };
         let chance = Chance::new(options.seed ^ number as u64);
-        let writer = Writer::new(port.clone(), shared.clone(), sink, options, chance);
+        let writer = LineWriter::new(port.clone(), shared.clone(), file, options, chance);
         handle.writers.push(spawn_writer(writer, &port)?);
     }
     if !network.is_empty() {
@@ -93,17 +93,17 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
         let thread = std::thread::Builder::new().name("deliver".into());
         handle.worker = Some(thread.spawn(move || {
             // made here: connections and their futures never leave this thread
-            let lanes = network.into_iter().map(|(number, destination, names)| {
+            let lanes = network.into_iter().map(|(number, destination, addresses)| {
                 let in_flight = destination.in_flight.unwrap_or(options.in_flight);
                 let headers = &destination.headers;
                 let exporter: Box<dyn Exporter> = match &destination.target {
-                    Target::OtlpHttp { endpoint, path } => {
-                        Box::new(Http::new(endpoint, path, headers.clone(), names, in_flight))
+                    DeliveryTarget::OtlpHttp { endpoint, path } => {
+                        Box::new(Http::new(endpoint, path, headers.clone(), addresses, in_flight))
                     }
-                    Target::OtlpGrpc(endpoint) => {
-                        Box::new(Grpc::new(endpoint, headers, names, in_flight, destination.connections))
+                    DeliveryTarget::OtlpGrpc(endpoint) => {
+                        Box::new(Grpc::new(endpoint, headers, addresses, in_flight, destination.connections))
                     }
-                    Target::Stdout | Target::File(_) => unreachable!("writers have their own threads"),
+                    DeliveryTarget::Stdout | DeliveryTarget::File(_) => unreachable!("writers have their own threads"),
                 };
                 Lane::new(destination, number, shared.ports[number].clone(), exporter, &options)
             });
@@ -114,7 +114,7 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
     Ok((Sender::new(shared), handle))
 }
 
-fn spawn_writer(writer: Writer, port: &Port) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
+fn spawn_writer(writer: LineWriter, port: &Port) -> io::Result<(JoinHandle<()>, mpsc::Receiver<()>)> {
     let (done, is_done) = mpsc::channel();
     let thread = std::thread::Builder::new().name("write".into()).spawn(move || {
         writer.run();

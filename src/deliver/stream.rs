@@ -3,7 +3,7 @@
 //! Does not know: protocols above, addresses, which destination it serves.
 //!
 //! ```text
-//!  h2, hyper ─► Stream ─► Session (rustls: records) ─► Wire (socket, readiness, one turn's share)
+//!  h2, hyper ─► Stream ─► TlsSession (rustls: records) ─► Wire (socket, readiness, one turn's share)
 //!                  └────────── without TLS ───────────►
 //! ```
 //!
@@ -174,7 +174,7 @@ fn or_pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
 }
 
 /// TLS on a wire.
-struct Session {
+struct TlsSession {
     tls: Box<rustls::ClientConnection>,
     authority: String,
     /// How it was begun.
@@ -183,7 +183,7 @@ struct Session {
     was_heard: bool,
 }
 
-impl Session {
+impl TlsSession {
     /// Writes all records there are.
     fn flush(&mut self, wire: &mut Wire) -> Poll<io::Result<()>> {
         while self.tls.wants_write() {
@@ -298,7 +298,7 @@ impl Session {
 /// A connected (or connecting) socket.
 pub(super) struct Stream {
     wire: Wire,
-    session: Option<Session>,
+    session: Option<TlsSession>,
 }
 
 impl Stream {
@@ -314,7 +314,7 @@ impl Stream {
     /// TLS is spoken from now on.
     pub(super) fn begin_tls(&mut self, tls: &Tls, host: &str, authority: String) -> Result<(), String> {
         let session = Box::new(tls.session(host)?);
-        self.session = Some(Session { tls: session, authority, config: tls.clone(), was_heard: false });
+        self.session = Some(TlsSession { tls: session, authority, config: tls.clone(), was_heard: false });
         Ok(())
     }
 

@@ -35,10 +35,10 @@ const NAME_FRESH: Duration = Duration::from_secs(30);
 const DNS_REMEDY: &str = "check the host's name, and this machine's DNS; the data is kept and tried again";
 
 /// The addresses of one endpoint, and how sessions are begun there.
-pub(super) struct Names {
+pub(super) struct EndpointAddresses {
     endpoint: Endpoint,
     tls: Option<Tls>,
-    addresses: Vec<SocketAddr>,
+    all: Vec<SocketAddr>,
     /// Which address the next connection tries first.
     next: usize,
     resolver: Option<Resolver>,
@@ -52,13 +52,14 @@ struct Resolver {
     error: Option<String>,
 }
 
-impl Names {
+impl EndpointAddresses {
     /// Spawns the helper thread if the endpoint has a name; addresses need none.
     pub(super) fn new(endpoint: &Endpoint, tls: Option<Tls>, bell: &Arc<PollBell>) -> io::Result<Self> {
-        let mut names = Names { endpoint: endpoint.clone(), tls, addresses: Vec::new(), next: 0, resolver: None };
+        let mut addresses =
+            EndpointAddresses { endpoint: endpoint.clone(), tls, all: Vec::new(), next: 0, resolver: None };
         if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-            names.addresses.push(SocketAddr::new(address, endpoint.port));
-            return Ok(names);
+            addresses.all.push(SocketAddr::new(address, endpoint.port));
+            return Ok(addresses);
         }
         let (questions, asked) = mpsc::channel::<()>();
         let answers = Arc::new(ArrayQueue::new(1));
@@ -73,8 +74,8 @@ impl Names {
                 bell.ring();
             }
         })?;
-        names.resolver = Some(Resolver { questions, answers, asked: false, answered_ns: None, error: None });
-        Ok(names)
+        addresses.resolver = Some(Resolver { questions, answers, asked: false, answered_ns: None, error: None });
+        Ok(addresses)
     }
 
     /// The addresses to try, or that they are still asked for, or why there are none.
@@ -85,13 +86,13 @@ impl Names {
                 resolver.answered_ns = Some(now_ns);
                 match answer {
                     Ok(addresses) if !addresses.is_empty() => {
-                        self.addresses = addresses;
+                        self.all = addresses;
                         resolver.error = None;
                     }
                     Ok(_) => resolver.error = Some("the name has no address".to_owned()),
                     Err(error) => resolver.error = Some(error),
                 }
-                if self.addresses.is_empty() {
+                if self.all.is_empty() {
                     // told once; the next try asks again
                     resolver.answered_ns = None;
                     let error = resolver.error.take().unwrap_or_default();
@@ -103,11 +104,11 @@ impl Names {
                 // the helper lives as long as this sender
                 resolver.asked = resolver.questions.send(()).is_ok();
             }
-            if self.addresses.is_empty() {
+            if self.all.is_empty() {
                 return Poll::Pending;
             }
         }
-        Poll::Ready(Ok(&self.addresses))
+        Poll::Ready(Ok(&self.all))
     }
 }
 
@@ -125,14 +126,14 @@ impl Dial {
     /// Goes on; `Ready` with a stream that protocols can use and its readiness, or with why no address gave one.
     pub(super) fn poll(
         &mut self,
-        names: &mut Names,
+        addresses: &mut EndpointAddresses,
         registry: &Registry,
         token: Token,
         now_ns: u64,
     ) -> Poll<Result<(Stream, Rc<Ready>), Why>> {
         loop {
             if let Some(mut stream) = self.connecting.take() {
-                match self.establish(&mut stream, names, now_ns) {
+                match self.establish(&mut stream, addresses, now_ns) {
                     Poll::Pending => {
                         self.connecting = Some(stream);
                         return Poll::Pending;
@@ -143,36 +144,36 @@ impl Dial {
                         let ready = stream.ready().clone();
                         return Poll::Ready(Ok((stream, ready)));
                     }
-                    Poll::Ready(Err(why)) => self.fail(names, why),
+                    Poll::Ready(Err(why)) => self.fail(addresses, why),
                 }
             }
-            let next = names.next;
-            let addresses = match ready!(names.get(now_ns)) {
-                Ok(addresses) => addresses,
+            let next = addresses.next;
+            let all = match ready!(addresses.get(now_ns)) {
+                Ok(all) => all,
                 Err(error) => {
                     return Poll::Ready(Err(Why { what: error, remedy: Some(DNS_REMEDY) }));
                 }
             };
-            if self.tried >= addresses.len() {
+            if self.tried >= all.len() {
                 self.tried = 0;
                 return Poll::Ready(Err(self.last_error.take().unwrap_or_else(|| "no address".to_owned().into())));
             }
-            let address = addresses[next % addresses.len()];
+            let address = all[next % all.len()];
             match connect(address, registry, token) {
                 Ok(stream) => self.connecting = Some(stream),
-                Err(error) => self.fail(names, unconnected(names, &error)),
+                Err(error) => self.fail(addresses, unconnected(addresses, &error)),
             }
         }
     }
 
-    fn establish(&mut self, stream: &mut Stream, names: &Names, now_ns: u64) -> Poll<Result<(), Why>> {
-        let Some(tls) = &names.tls else {
-            return stream.poll_connected().map_err(|error| unconnected(names, &error));
+    fn establish(&mut self, stream: &mut Stream, addresses: &EndpointAddresses, now_ns: u64) -> Poll<Result<(), Why>> {
+        let Some(tls) = &addresses.tls else {
+            return stream.poll_connected().map_err(|error| unconnected(addresses, &error));
         };
-        let authority = || names.endpoint.authority();
+        let authority = || addresses.endpoint.authority();
         if !stream.is_secure() {
-            ready!(stream.poll_connected()).map_err(|error| unconnected(names, &error))?;
-            stream.begin_tls(tls, &names.endpoint.host, authority())?;
+            ready!(stream.poll_connected()).map_err(|error| unconnected(addresses, &error))?;
+            stream.begin_tls(tls, &addresses.endpoint.host, authority())?;
             self.until_ns = Some(now_ns.saturating_add(TLS_HANDSHAKE_TIMEOUT.as_nanos() as u64));
         }
         match stream.poll_handshake() {
@@ -183,34 +184,34 @@ impl Dial {
         }
     }
 
-    fn fail(&mut self, names: &mut Names, why: Why) {
+    fn fail(&mut self, addresses: &mut EndpointAddresses, why: Why) {
         self.last_error = Some(why);
         self.until_ns = None;
         self.tried += 1;
-        names.next = names.next.wrapping_add(1);
+        addresses.next = addresses.next.wrapping_add(1);
     }
 
     /// What keeps a connection from being there, in words.
-    pub(super) fn waits_for(&self, names: &Names) -> Option<Why> {
+    pub(super) fn waits_for(&self, addresses: &EndpointAddresses) -> Option<Why> {
         if self.until_ns.is_some() {
-            return Some(tls::unanswered(&names.endpoint.authority()));
+            return Some(tls::unanswered(&addresses.endpoint.authority()));
         }
         if self.connecting.is_some() {
-            let what = format!("{} does not answer when asked for a connection", names.endpoint.authority());
+            let what = format!("{} does not answer when asked for a connection", addresses.endpoint.authority());
             let remedy = "check address and port, and the firewalls on the way; the data is kept and tried again";
             return Some(Why { what, remedy: Some(remedy) });
         }
-        let asked = names.resolver.as_ref().is_some_and(|resolver| resolver.asked) && names.addresses.is_empty();
+        let asked = addresses.resolver.as_ref().is_some_and(|resolver| resolver.asked) && addresses.all.is_empty();
         asked.then(|| Why {
-            what: format!("`{}` is still being resolved", names.endpoint.host),
+            what: format!("`{}` is still being resolved", addresses.endpoint.host),
             remedy: Some(DNS_REMEDY),
         })
     }
 
     /// Ends a try that took too long; the next one starts with the next address.
-    pub(super) fn abandon(&mut self, names: &mut Names) {
+    pub(super) fn abandon(&mut self, addresses: &mut EndpointAddresses) {
         if self.connecting.take().is_some() {
-            names.next = names.next.wrapping_add(1);
+            addresses.next = addresses.next.wrapping_add(1);
         }
         self.until_ns = None;
         self.tried = 0;
@@ -229,8 +230,8 @@ impl Dial {
     }
 }
 
-fn unconnected(names: &Names, error: &io::Error) -> Why {
-    format!("cannot connect to {}: {error}", names.endpoint.authority()).into()
+fn unconnected(addresses: &EndpointAddresses, error: &io::Error) -> Why {
+    format!("cannot connect to {}: {error}", addresses.endpoint.authority()).into()
 }
 
 fn connect(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Stream> {
@@ -255,22 +256,22 @@ mod tests {
         let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
         let tls = Tls::new(Arc::new(rustls::RootCertStore::empty()), None, b"h2").unwrap();
         let endpoint = Endpoint { host: "127.0.0.1".into(), port, secure: true };
-        let mut names = Names::new(&endpoint, Some(tls), &bell).unwrap();
+        let mut addresses = EndpointAddresses::new(&endpoint, Some(tls), &bell).unwrap();
         let mut dial = Dial::default();
         let mut events = mio::Events::with_capacity(8);
         let limit = TLS_HANDSHAKE_TIMEOUT.as_nanos() as u64;
         for _ in 0..1_000 {
-            assert!(dial.poll(&mut names, poll.registry(), Token(1), 5).is_pending());
+            assert!(dial.poll(&mut addresses, poll.registry(), Token(1), 5).is_pending());
             if dial.next_ns() == Some(5 + limit) {
                 break;
             }
             poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
             events.iter().filter(|event| event.token() == Token(1)).for_each(|event| dial.on_event(event));
         }
-        assert!(dial.poll(&mut names, poll.registry(), Token(1), 4 + limit).is_pending());
-        let waits = dial.waits_for(&names).expect("a handshake").what;
+        assert!(dial.poll(&mut addresses, poll.registry(), Token(1), 4 + limit).is_pending());
+        let waits = dial.waits_for(&addresses).expect("a handshake").what;
         assert!(waits.contains("TLS handshake"), "a request whose time is over sooner tells why: {waits}");
-        let Poll::Ready(Err(why)) = dial.poll(&mut names, poll.registry(), Token(1), 5 + limit) else {
+        let Poll::Ready(Err(why)) = dial.poll(&mut addresses, poll.registry(), Token(1), 5 + limit) else {
             panic!("the handshake goes on");
         };
         assert!(why.what.contains("longer than 10s") && why.remedy.is_some(), "{why:?}");

@@ -21,7 +21,7 @@ use mio::{Events, Poll, Token};
 use super::lane::Lane;
 use super::options::Options;
 use super::pace::Pace;
-use super::queue::{PollBell, Shared};
+use super::queue::{DeliveryState, PollBell};
 use crate::clock::Now;
 
 /// Token of the bell.
@@ -35,13 +35,13 @@ pub(super) type Left = Vec<(usize, u64)>;
 /// All network destinations.
 pub(super) struct Worker {
     lanes: Vec<Lane>,
-    shared: Arc<Shared>,
+    shared: Arc<DeliveryState>,
     pace: Pace,
     options: Options,
 }
 
 impl Worker {
-    pub(super) fn new(lanes: Vec<Lane>, shared: Arc<Shared>, options: Options) -> Worker {
+    pub(super) fn new(lanes: Vec<Lane>, shared: Arc<DeliveryState>, options: Options) -> Worker {
         Worker { lanes, shared, pace: Pace::new(options.cores_are_shared), options }
     }
 

@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::wait_ns;
-use super::destination::{Destination, Target};
+use super::destination::{DeliveryTarget, Destination};
 use super::ledger::Dropped;
 use super::options::Options;
-use super::queue::{Encoded, Port, Shared};
+use super::queue::{DeliveryState, Encoded, Port};
 use super::warn::Warner;
 use crate::chance::Chance;
 use crate::disk::{Disk, DiskFile, FileIdentity, SYSTEM};
@@ -45,7 +45,7 @@ const LOOK_NS: u64 = 1_000_000_000;
 const FULL_PIPE_WAIT_NS: u64 = 10_000_000;
 
 /// Where lines go. Both are files without a buffer in between: what `write` says was written has left the process.
-pub(super) struct Sink {
+pub(super) struct LineFile {
     disk: &'static dyn Disk,
     /// `None` is standard output.
     path: Option<PathBuf>,
@@ -56,13 +56,13 @@ pub(super) struct Sink {
     looked: u64,
 }
 
-impl Sink {
+impl LineFile {
     pub(super) fn stdout() -> Self {
-        Sink { disk: &SYSTEM, path: None, open: None, identity: None, looked: 0 }
+        LineFile { disk: &SYSTEM, path: None, open: None, identity: None, looked: 0 }
     }
 
     pub(super) fn file(path: &Path, disk: &'static dyn Disk) -> Self {
-        Sink { disk, path: Some(path.to_owned()), open: None, identity: None, looked: 0 }
+        LineFile { disk, path: Some(path.to_owned()), open: None, identity: None, looked: 0 }
     }
 
     /// Opens what is not open; whether that is another file than the last one.
@@ -111,8 +111,9 @@ impl Sink {
 /// Each that cannot be written.
 pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
-    for path in
-        destinations.iter().filter_map(|one| if let Target::File(path) = &one.target { Some(path) } else { None })
+    for path in destinations
+        .iter()
+        .filter_map(|one| if let DeliveryTarget::File(path) = &one.target { Some(path) } else { None })
     {
         let opened = match path.metadata() {
             Ok(there) if !there.is_file() && !there.is_dir() => continue,
@@ -127,10 +128,10 @@ pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<Problem>> {
 }
 
 /// Serves one `stdout` or `file:` destination.
-pub(super) struct Writer {
+pub(super) struct LineWriter {
     port: Arc<Port>,
-    shared: Arc<Shared>,
-    sink: Sink,
+    shared: Arc<DeliveryState>,
+    file: LineFile,
     options: Options,
     chance: Chance,
     warner: Warner,
@@ -180,12 +181,18 @@ pub(super) enum NextTurn {
     Never,
 }
 
-impl Writer {
-    pub(super) fn new(port: Arc<Port>, shared: Arc<Shared>, sink: Sink, options: Options, chance: Chance) -> Writer {
-        Writer {
+impl LineWriter {
+    pub(super) fn new(
+        port: Arc<Port>,
+        shared: Arc<DeliveryState>,
+        file: LineFile,
+        options: Options,
+        chance: Chance,
+    ) -> LineWriter {
+        LineWriter {
             port,
             shared,
-            sink,
+            file,
             options,
             chance,
             warner: Warner::default(),
@@ -258,20 +265,20 @@ impl Writer {
     /// Opens the file anew if that was asked for since the last look.
     fn reopen(&mut self) {
         let asked = self.shared.reopened();
-        if std::mem::replace(&mut self.reopened, asked) != asked && self.sink.path.is_some() && self.sink.open.is_some()
+        if std::mem::replace(&mut self.reopened, asked) != asked && self.file.path.is_some() && self.file.open.is_some()
         {
-            self.sink.reset();
+            self.file.reset();
             // what fails now fails at the next line, which says so
-            self.torn &= !self.sink.open().unwrap_or(false);
+            self.torn &= !self.file.open().unwrap_or(false);
         }
     }
 
     /// Takes a batch on: its line is ready to be written.
     fn begin(&mut self, batch: Arc<Encoded>, now_ns: u64) -> NextTurn {
         self.port.stats.in_flight.set(1);
-        if self.sink.has_moved(now_ns) {
+        if self.file.has_moved(now_ns) {
             tracing::info!(destination = %self.port.name, "the file was moved or removed: opened anew");
-            self.sink.reset();
+            self.file.reset();
         }
         self.line.clear();
         if self.torn {
@@ -317,7 +324,7 @@ impl Writer {
     /// Notes an error; the file is opened anew at the next try.
     fn failed(&mut self, error: &io::Error) {
         let text = error.to_string();
-        self.sink.reset();
+        self.file.reset();
         self.port.stats.tries_retryable.add(1);
         self.port.stats.message(&text);
         let remedy = "check that the file can be written and the disk has room";
@@ -333,12 +340,12 @@ impl Writer {
     /// Writes the line from where it is.
     fn write_on(&mut self) -> io::Result<()> {
         let line = self.under_way.as_mut().expect("there is a line to write");
-        if self.sink.open()? {
+        if self.file.open()? {
             // where the line begins with the end of the one before, another file does not need that
             line.written = usize::from(self.torn);
         }
         while line.written < self.line.len() {
-            match self.sink.write(&self.line[line.written..]) {
+            match self.file.write(&self.line[line.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     line.written += n;
@@ -370,10 +377,10 @@ mod tests {
         let clock: &'static ManualClock = Box::leak(Box::new(ManualClock::new(Now::at(1), 0)));
         disk.set_piece(7);
         let port = Arc::new(Port::new("file".into(), 1 << 20, Bell::Thread(OnceLock::new())));
-        let shared = Shared::new(vec![port.clone()]);
+        let shared = DeliveryState::new(vec![port.clone()]);
         let sender = Sender::new(shared.clone());
         let options = Options::new(clock, 1);
-        let mut writer = Writer::new(port, shared, Sink::file(path, disk), options, Chance::new(1));
+        let mut writer = LineWriter::new(port, shared, LineFile::file(path, disk), options, Chance::new(1));
         let flushed = Flushed {
             plan: PlanNumber::FIRST,
             epoch: EpochNumber::FIRST,

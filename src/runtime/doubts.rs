@@ -4,7 +4,7 @@
 
 use super::machine::Available;
 use crate::config::Plan;
-use crate::deliver::Target;
+use crate::deliver::DeliveryTarget;
 use crate::limits::MIB;
 use std::net::SocketAddr;
 
@@ -44,8 +44,8 @@ fn all(plan: &Plan, there: &Available, cores: usize) -> Vec<String> {
     for second in 1..plan.outs.len() {
         if (0..second).any(|first| same(first, second)) {
             let twice = match plan.outs[second].target {
-                Target::Stdout | Target::File(_) => "every line is written twice",
-                Target::OtlpGrpc(_) | Target::OtlpHttp { .. } => "every point is sent there twice",
+                DeliveryTarget::Stdout | DeliveryTarget::File(_) => "every line is written twice",
+                DeliveryTarget::OtlpGrpc(_) | DeliveryTarget::OtlpHttp { .. } => "every point is sent there twice",
             };
             doubts.push(format!("--out {}: the same stands before it: {twice}; leave one out", plan.outs[second].name));
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 use catchment::clock::{ManualClock, Now};
-use catchment::deliver::{Compression, Dropped, Encoded, Offer, Options, Target, parse_out, start};
+use catchment::deliver::{Compression, DeliveryTarget, Dropped, Encoded, Offer, Options, parse_out, start};
 use catchment::model::Temporality;
 
 /// A path of its own for each test.
@@ -182,7 +182,7 @@ fn empty_batches_are_not_sent() {
 #[test]
 fn destinations_are_parsed() {
     let http = |url: &str| match parse_out(url).unwrap().target {
-        Target::OtlpHttp { endpoint, path } => format!("{} {path}", endpoint.authority()),
+        DeliveryTarget::OtlpHttp { endpoint, path } => format!("{} {path}", endpoint.authority()),
         other => panic!("{other:?}"),
     };
     assert_eq!(http("otlp-http://h:4318"), "h:4318 /v1/metrics");

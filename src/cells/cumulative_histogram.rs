@@ -42,8 +42,8 @@ pub(super) enum Comes {
     Second,
     /// The first point of the chain.
     First(Option<Loss>),
-    /// After another point of the chain; `is_anew`: with a newer start.
-    After { is_anew: bool },
+    /// After another point of the chain; `has_newer_start`: the source began again between them.
+    After { has_newer_start: bool },
 }
 
 #[inline]
@@ -86,7 +86,7 @@ pub(super) fn comes(bank: Bank<'_>, PointTimes { start, time }: PointTimes, tall
     bank.put(LAST_START, known.max(start));
     bank.put_flags(flags | VALUE | CHAIN);
     if is_chained {
-        return Comes::After { is_anew: newer(start, known) };
+        return Comes::After { has_newer_start: newer(start, known) };
     }
     Comes::First(bank.begin_chain(tally))
 }

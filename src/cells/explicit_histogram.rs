@@ -37,8 +37,8 @@ pub fn add(bank: Bank<'_>, times: PointTimes, point: Option<&[u64]>, tally: &mut
             explicit::copy(&mut first, &point);
             explicit::clear(&mut gained);
         }
-        Comes::After { is_anew } => {
-            let is_left_out = if is_anew || !explicit::follows(&point, &last) {
+        Comes::After { has_newer_start } => {
+            let is_left_out = if has_newer_start || !explicit::follows(&point, &last) {
                 reset(bank, tally);
                 explicit::merge(&mut gained, &point)
             } else {

@@ -51,11 +51,11 @@ pub fn add(bank: Bank<'_>, times: PointTimes, has_value: bool, scratch: &mut Scr
             gained.clear();
             gained.store(&mut gained_words);
         }
-        Comes::After { is_anew } => {
+        Comes::After { has_newer_start } => {
             last.load(&last_words);
             gained.load(&gained_words);
             step.copy_from(point);
-            if is_anew || !step.subtract(last) {
+            if has_newer_start || !step.subtract(last) {
                 reset(bank, tally);
                 step.copy_from(point);
             }

@@ -190,7 +190,7 @@ pub(super) struct DeliveryState {
     pub(super) ports: Box<[Arc<Port>]>,
     /// Monotonic ns at which delivery ends; `u64::MAX` while running.
     pub(super) stop_at: AtomicU64,
-    /// Times that files were to be opened anew.
+    /// Times that files were to be opened again.
     reopened: AtomicU64,
     senders: AtomicUsize,
 }
@@ -307,7 +307,7 @@ impl Sender {
         self.shared.ports[d].ledger.take_back(self.lane, points);
     }
 
-    /// Has every `file:` destination opened anew, between two lines: somebody has moved the files.
+    /// Has every `file:` destination opened again, between two lines: somebody has moved the files.
     pub fn reopen_files(&self) {
         // ORDERING: as `reopened`
         self.shared.reopened.fetch_add(1, Ordering::Relaxed);

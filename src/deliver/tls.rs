@@ -225,7 +225,7 @@ fn plain(error: &dyn fmt::Display) -> String {
 
 const OWN_REMEDY: &str =
     "give the server a certificate of its own, signed by an authority: one that signed itself is no server's";
-const ANEW_REMEDY: &str = "make the server's certificate anew: X.509 version 3, with subjectAltName";
+const NEW_REMEDY: &str = "give the server a new certificate: X.509 version 3, with subjectAltName";
 const CHAIN_REMEDY: &str = "let the server send its certificate and those between it and the authority, in this order";
 
 /// What the library that checks chains says in a word of its own; it is no part of rustls' errors.
@@ -233,13 +233,13 @@ fn chain(word: &str) -> (String, &'static str) {
     let (what, remedy) = match word {
         "CaUsedAsEndEntity" => ("is an authority's, or signed itself as one, and so no server's", OWN_REMEDY),
         "EndEntityUsedAsCa" => ("is signed with one that is no authority's", CHAIN_REMEDY),
-        "UnsupportedCertVersion" => ("is of an old version of X.509", ANEW_REMEDY),
+        "UnsupportedCertVersion" => ("is of an old version of X.509", NEW_REMEDY),
         "NameConstraintViolation" => {
             ("is for a name that its authority may not sign for", "let another authority sign it, or take another name")
         }
         "PathLenConstraintViolated" => ("has more authorities above it than one of them allows", CHAIN_REMEDY),
         word if word.starts_with("Maximum") => ("comes with a chain that is too long to be checked", CHAIN_REMEDY),
-        word => return (format!("is not accepted ({})", plain(&word)), ANEW_REMEDY),
+        word => return (format!("is not accepted ({})", plain(&word)), NEW_REMEDY),
     };
     (what.to_owned(), remedy)
 }
@@ -294,18 +294,18 @@ fn certificate(error: &CertificateError, authority: &str) -> (String, &'static s
             let (what, remedy) = chain(&error.to_string());
             (says(&what), remedy)
         }
-        CertificateError::BadEncoding => (says("cannot be read: it is malformed"), ANEW_REMEDY),
+        CertificateError::BadEncoding => (says("cannot be read: it is malformed"), NEW_REMEDY),
         CertificateError::BadSignature => {
             (says("has a signature that does not fit its authority's key"), "give the file of the right authority")
         }
         CertificateError::UnhandledCriticalExtension => {
-            (says("has an extension that must be understood and is not known here"), ANEW_REMEDY)
+            (says("has an extension that must be understood and is not known here"), NEW_REMEDY)
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            (says("is signed in a way that is not taken: SHA-1, say, or a rare curve"), ANEW_REMEDY)
+            (says("is signed in a way that is not taken: SHA-1, say, or a rare curve"), NEW_REMEDY)
         }
-        _ => (says(&format!("is not accepted ({})", plain(error))), ANEW_REMEDY),
+        _ => (says(&format!("is not accepted ({})", plain(error))), NEW_REMEDY),
     }
 }
 

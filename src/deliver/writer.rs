@@ -98,7 +98,7 @@ impl LineFile {
         }
     }
 
-    /// After an error the file is opened anew.
+    /// After an error the file is opened again.
     fn reset(&mut self) {
         self.open = None;
     }
@@ -141,7 +141,7 @@ pub(super) struct LineWriter {
     under_way: Option<UnderWay>,
     /// The last line was given up in its middle.
     torn: bool,
-    /// How often files were to be opened anew, as of the last look.
+    /// How often files were to be opened again, as of the last look.
     reopened: u64,
 }
 
@@ -262,7 +262,7 @@ impl LineWriter {
         }
     }
 
-    /// Opens the file anew if that was asked for since the last look.
+    /// Opens the file again if that was asked for since the last look.
     fn reopen(&mut self) {
         let asked = self.shared.reopened();
         if std::mem::replace(&mut self.reopened, asked) != asked && self.file.path.is_some() && self.file.open.is_some()
@@ -277,7 +277,7 @@ impl LineWriter {
     fn begin(&mut self, batch: Arc<Encoded>, now_ns: u64) -> NextTurn {
         self.port.stats.in_flight.set(1);
         if self.file.has_moved(now_ns) {
-            tracing::info!(destination = %self.port.name, "the file was moved or removed: opened anew");
+            tracing::info!(destination = %self.port.name, "the file was moved or removed: opened again");
             self.file.reset();
         }
         self.line.clear();
@@ -321,7 +321,7 @@ impl LineWriter {
         self.wait(|until_ns| Wait::Retry { until_ns }, wait)
     }
 
-    /// Notes an error; the file is opened anew at the next try.
+    /// Notes an error; the file is opened again at the next try.
     fn failed(&mut self, error: &io::Error) {
         let text = error.to_string();
         self.file.reset();

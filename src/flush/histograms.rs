@@ -94,11 +94,11 @@ impl Arithmetic for Explicit {
         if let Some(region) = region {
             self.total_is(region);
         }
-        let anew = explicit::merge(&mut self.total.as_mut_slice(), &self.step.as_slice());
-        if anew {
+        let starts_over = explicit::merge(&mut self.total.as_mut_slice(), &self.step.as_slice());
+        if starts_over {
             explicit::copy(&mut self.total.as_mut_slice(), &self.step.as_slice());
         }
-        anew
+        starts_over
     }
 
     fn put_total(&self, into: &mut impl RegionWords) {
@@ -155,11 +155,11 @@ impl Arithmetic for Exponentials {
             None => self.total.clear(),
         }
         self.other.copy_from(&self.step);
-        let anew = self.total.absorb(&mut self.other);
-        if anew {
+        let starts_over = self.total.absorb(&mut self.other);
+        if starts_over {
             self.total.copy_from(&self.step);
         }
-        anew
+        starts_over
     }
 
     fn put_total(&self, into: &mut impl RegionWords) {

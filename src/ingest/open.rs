@@ -4,7 +4,7 @@
 //! points there are (`commit`).
 //!
 //! A bank is opened at its first touch in an interval, which is also where a series that was about to expire is taken back,
-//! and where a dead one is found out and resolved anew.
+//! and where a dead one is found out and resolved again.
 
 use super::encoding::Otlp;
 use super::regions::{fill_exponential, fill_region};

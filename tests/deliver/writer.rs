@@ -99,7 +99,7 @@ fn what_cannot_be_written_is_counted() {
 
 /// A file that was moved or removed is opened again before the next line, and on request at once; a line is in one file.
 #[test]
-fn a_file_that_was_moved_or_removed_is_opened_anew() {
+fn a_file_that_was_moved_or_removed_is_opened_again() {
     static TIME: ManualClock = ManualClock::new(Now::at(1), 0);
     let path = path("rotated");
     let destination = parse_out(&format!("file:{}", path.display())).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// A closed terminal, a rotation, a signal that means nothing: the process goes on, to files where they now are.
 #[test]
-fn hangups_open_files_anew_and_nothing_but_the_ends_signals_ends_the_process() {
+fn hangups_reopen_files_and_nothing_but_the_ends_signals_ends_the_process() {
     let folder = Folder::new();
     let (path, old) = (folder.path("out.jsonl"), folder.path("out.jsonl.1"));
     let out = format!("file:{}", path.display());

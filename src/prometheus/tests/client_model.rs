@@ -1,4 +1,4 @@
-//! The official messages of the protobuf format, written down anew, and a strict reader of delimited ones.
+//! The official messages of the protobuf format, written down a second time, and a strict reader of delimited ones.
 //!
 //! Source: prometheus/client_model, io/prometheus/client/metrics.proto.
 

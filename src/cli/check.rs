@@ -59,10 +59,15 @@ impl Check {
 /// may the path of a URL.
 fn shown(settings: &Settings, key: &Key) -> (Vec<String>, usize) {
     let all = settings.all(key.name);
-    let is_shown = |text: &str| (!key.is_secret || text.contains("=@")) && !may_hold_secret(text);
+    let is_shown = |text: &str| (!key.is_secret || names_a_file(text)) && !may_hold_secret(text);
     let shown: Vec<String> = all.iter().map(|one| one.text().into_owned()).filter(|text| is_shown(text)).collect();
     let hidden = all.len() - shown.len();
     (shown, hidden)
+}
+
+/// `NAME=@FILE`: the value stands in a file. One that has `=@` within itself stands here.
+fn names_a_file(header: &str) -> bool {
+    header.split_once('=').is_some_and(|(_, value)| value.starts_with('@'))
 }
 
 /// Of `otlp-http…://HOST/PATH?…` the path, if it is not the usual one: some vendors have tokens there.

@@ -146,7 +146,8 @@ pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<S
         };
         rest = after;
         let Some(inside) = inside.strip_prefix("env:") else {
-            return Err(Flaw::new(format!("`${{{inside}}}` is none of the forms there are")).allowed(forms));
+            // not repeated: it may be a piece of a secret that has a dollar in it
+            return Err(Flaw::new("what stands in `${…}` is none of the forms there are").allowed(forms));
         };
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
@@ -158,7 +159,7 @@ pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<S
                 && !name.as_bytes()[0].is_ascii_digit()
         };
         if !is_name(name) {
-            return Err(Flaw::new(format!("`{name}` is no name of a variable")).allowed(forms));
+            return Err(Flaw::new("what stands behind `${env:` is no name of a variable").allowed(forms));
         }
         // an empty variable counts as not set, as everywhere
         match variable(name).filter(|value| !value.is_empty()).or(default.map(str::to_owned)) {

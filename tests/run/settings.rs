@@ -138,7 +138,8 @@ fn what_check_prints_parses_back_to_itself() {
 #[test]
 fn secrets_are_not_printed() {
     let folder = Folder::new();
-    let text = "out: ['otlp-https://h/ingest/hunter2/v1', stdout]\nout-header: ['api-key=hunter2']\n";
+    let text =
+        "out: ['otlp-https://h/ingest/hunter2/v1', stdout]\nout-header: ['api-key=hunter2', 'token=hunter2=@2']\n";
     let path = write(&folder, "f.yaml", text);
     for format in ["text", "yaml", "json"] {
         let ended = check(&["--config", path.to_str().unwrap(), "--format", format]);
@@ -153,7 +154,12 @@ fn secrets_are_not_printed() {
     let ended = check(&["--config", path.to_str().unwrap()]);
     assert!(ended.code() == 2 && ended.stderr.contains("g.yaml:1:14 out-header"), "{ended:?}");
     assert!(!ended.stderr.contains("hunter2"), "{ended:?}");
-    for text in ["out-header: [hunter2]\nout: ['otlp-https://h']\n", "out: ['otlp-https://me:hunter2@h']\n"] {
+    for text in [
+        "out-header: [hunter2]\nout: ['otlp-https://h']\n",
+        "out: ['otlp-https://me:hunter2@h']\n",
+        "out-header: ['api-key=${hunter2}']\n",
+        "out-header: ['api-key=${env:1hunter2}']\n",
+    ] {
         let path = write(&folder, "g.yaml", text);
         let ended = check(&["--config", path.to_str().unwrap()]);
         assert!(ended.code() == 2 && ended.stderr.contains("g.yaml:1:"), "{ended:?}");

@@ -120,8 +120,9 @@ fn drain(turns: &mut Turns, drained_by: Instant, deadline: &mut Instant) {
     }
 }
 
-/// Makes the last cut, and waits until it is merged and lies in the queues, as long as there is time.
-fn cut_last(turns: &mut Turns, deadline: &mut Instant) {
+/// Makes the last cut, and waits until it is merged and lies in the queues, as long as there is time. A shard that was late
+/// for it still has points that were acknowledged: they are in one cut more.
+pub(super) fn cut_last(turns: &mut Turns, deadline: &mut Instant) {
     let mut is_cut = false;
     loop {
         // a cut that was made is merged to its end, which takes no destination: half a cut is in no ledger
@@ -131,8 +132,8 @@ fn cut_last(turns: &mut Turns, deadline: &mut Instant) {
             break;
         }
         let now = clock::now();
-        if !is_cut {
-            is_cut = !over && turns.is_merged() && turns.cut(now);
+        if !is_cut || turns.was_missed() {
+            is_cut |= !over && turns.is_merged() && turns.cut(now);
         } else if turns.is_merged() && !turns.shared.is_holding() {
             // what waits for room in a queue gets it as long as there is time
             break;

@@ -2,6 +2,7 @@
 
 use super::pages::READY_WITHIN_NS;
 use super::scrapes::ScrapePlace;
+use super::shutdown::cut_last;
 use super::*;
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
@@ -10,10 +11,13 @@ use crate::model::{EpochNumber, PlanNumber};
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::bodies::Bodies;
 use crate::runtime::count::Count;
+use crate::runtime::shared::QUITTING;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
+use crate::sync::cut::{Due, Switch};
 use crate::telemetry::shard_stats::ShardStats;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Instant;
 
 const SHARDS: usize = 3;
 
@@ -155,4 +159,35 @@ fn a_ledger_is_verified_for_one_at_a_time() {
         count.step(&control.turns.shared)
     });
     assert_eq!(given_up, Some(None));
+}
+
+/// What a shard took in before it was late for the last cut was acknowledged: there is a cut more that it is in.
+#[test]
+fn a_shard_that_is_late_for_the_last_cut_is_in_one_more() {
+    const LATE: usize = 1;
+    let mut control = control();
+    let shared = control.turns.shared.clone();
+    let shards = std::thread::spawn(move || {
+        let mut switched_at = [0; SHARDS];
+        while shared.phase.load(Acquire) != QUITTING {
+            for (shard, at) in switched_at.iter_mut().enumerate() {
+                match shared.board.due(shard) {
+                    Due::Switch(cut) if (shard, cut.number) == (LATE, 1) => {}
+                    Due::Switch(cut) => match shared.board.try_switch(shard, cut.number) {
+                        Switch::Switched { .. } => *at = cut.number,
+                        Switch::AlreadySkipped => {}
+                    },
+                    Due::Merge(cut) => drop(shared.board.merge_done(shard, cut.number)),
+                    Due::Nothing => {}
+                }
+            }
+            std::thread::yield_now();
+        }
+        switched_at
+    });
+    let begun = Instant::now();
+    cut_last(&mut control.turns, &mut (begun + Duration::from_secs(60)));
+    control.turns.shared.phase.store(QUITTING, Release);
+    assert_eq!(shards.join().unwrap(), [2; SHARDS], "all of them");
+    assert!(control.turns.is_merged() && begun.elapsed() < Duration::from_secs(50), "without waiting for the deadline");
 }

@@ -126,6 +126,11 @@ impl Turns {
         self.shared.board.all_merged(self.schedule.number())
     }
 
+    /// A shard was late for the last cut.
+    pub(super) fn was_missed(&self) -> bool {
+        self.schedule.was_missed()
+    }
+
     /// Says what was lost since the last look; at the end, whatever was not said.
     pub(super) fn look_at_losses(&mut self, now_ns: u64, ending: bool) {
         let (tally, examples) = (self.pages.account.tally(), self.shared.registry.examples());

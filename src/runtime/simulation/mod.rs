@@ -256,7 +256,10 @@ impl Simulation {
     fn round(&mut self, is_leaving: bool) {
         let first = self.chance.place(SHARDS);
         for at in 0..SHARDS {
-            self.shard((first + at) % SHARDS);
+            let number = (first + at) % SHARDS;
+            if self.clock.mono_ns() >= self.stands_still[number] {
+                self.shard(number);
+            }
         }
         (0..CLIENTS).for_each(|_| self.client(is_leaving));
         self.delivery.turn();
@@ -285,13 +288,18 @@ impl Simulation {
             now.mono_ns > patience || all.shared.drained.iter().all(|drained| drained.load(Acquire))
         });
         self.shared.phase.store(LAST_CUT, Release);
-        self.until("the last cut is made", false, |all| {
-            all.shared.board.all_merged(all.schedule.number()) && {
-                let now = all.clock.now();
-                all.schedule.cut(&all.shared.board, now) == Woken::Shards
-            }
-        });
+        if self.chance.one_in(3) {
+            let shard = self.chance.place(SHARDS);
+            self.stands_still[shard] = self.clock.mono_ns() + self.chance.up_to(3 * INTERVAL_NS);
+        }
+        self.until("the last cut is made", false, Simulation::cut_last);
         self.until("the last cut is merged", true, |all| {
+            let now = all.clock.now();
+            all.schedule.skip_late(&all.shared.board, now);
+            if all.schedule.was_missed() {
+                all.cut_last();
+                return false;
+            }
             all.shared.board.all_merged(all.schedule.number()) && !all.shared.is_holding()
         });
         self.until("clients have their answers", true, |all| {
@@ -314,6 +322,12 @@ impl Simulation {
         for number in 0..SHARDS {
             assert_eq!(self.shard(number), Turned::Quits);
         }
+    }
+
+    fn cut_last(&mut self) -> bool {
+        let now = self.clock.now();
+        let board = &self.shared.board;
+        board.all_merged(self.schedule.number()) && self.schedule.cut(board, now) == Woken::Shards
     }
 
     /// What must hold when all is over.

@@ -232,19 +232,26 @@ fn is_directive(directive: &str) -> bool {
     !target.is_empty() && LEVELS.iter().any(|word| word.eq_ignore_ascii_case(level))
 }
 
-/// Starts it, as JSON after `speak_json`. `filter` is a level or a list such as `catchment=debug`.
-pub fn start(filter: &str) -> Result<(), String> {
-    let wrong = || {
-        format!(
-            "--log {filter}: give {}, or target=level, such as catchment=debug; several with commas between",
-            LEVELS.join(", ")
-        )
-    };
-    let targets: Targets = filter.parse().map_err(|_| wrong())?;
+/// Whether `filter` is a level or a list such as `catchment=debug`.
+///
+/// # Errors
+/// What may be given.
+pub fn check(filter: &str) -> Result<(), String> {
+    targets(filter).map(drop)
+}
+
+fn targets(filter: &str) -> Result<Targets, String> {
     // the library takes a lone word that is no level for a target, of which then everything is logged, and nothing else
-    if !filter.split(',').all(is_directive) {
-        return Err(wrong());
-    }
+    let targets = filter.parse().ok().filter(|_| filter.split(',').all(is_directive));
+    targets.ok_or_else(|| {
+        let levels = LEVELS.join(", ");
+        format!("give {levels}, or target=level, such as catchment=debug; several with commas between")
+    })
+}
+
+/// Starts it, as JSON after `speak_json`. `filter` was checked.
+pub fn start(filter: &str) -> Result<(), String> {
+    let targets = targets(filter).map_err(|allowed| format!("--log {filter}: {allowed}"))?;
     let failed = |error: &dyn std::fmt::Display| format!("the log cannot start: {error}");
     // a descriptor of its own: a write that blocks must not hold the lock of std's
     if let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() {

@@ -88,7 +88,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         max_future,
         shutdown_timeout,
         shutdown_delay,
-        log: reading.one("log").text().into_owned(),
+        log: log(&mut reading),
         capture: reading.path("capture").map(|path| (path, capture_limit)),
         ports_file: reading.path("ports-file"),
     };
@@ -175,6 +175,15 @@ fn attribute_limits(reading: &mut Reading<'_>) -> Limits {
     let range = ATTRIBUTE_VALUE_BYTES_MIN..=ATTRIBUTE_VALUE_BYTES_LIMIT;
     let value_bytes = reading.size("max-attribute-value", range, "give a size from 64 to 64KiB");
     Limits { attributes, value_bytes, name_bytes }
+}
+
+fn log(reading: &mut Reading<'_>) -> String {
+    let setting = reading.one("log");
+    let filter = setting.text();
+    if let Err(allowed) = crate::log::check(&filter) {
+        reading.wrong(setting, Flaw::outside(allowed));
+    }
+    filter.into_owned()
 }
 
 /// Bytes; `None` for `auto`.
@@ -271,6 +280,7 @@ mod tests {
             ("max-body", "1"),
             ("memory-limit", "0%"),
             ("pin", "perhaps"),
+            ("log", "loud"),
         ];
         let problems = settle(&settings(&given), &around()).unwrap_err();
         let keys: Vec<&str> = problems.iter().map(|problem| problem.key).collect();

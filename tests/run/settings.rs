@@ -72,12 +72,13 @@ fn all_that_is_wrong_is_told_with_its_place() {
         }
     }
     // once the files can be read, what their values mean
-    let one = write(&folder, "a.yaml", "max-body: huge\nshards: 0\n");
+    let one = write(&folder, "a.yaml", "max-body: huge\nshards: 0\nlog: loud\n");
     let two = write(&folder, "b.yaml", "out: [ftp://h]\n");
     let ended = check(&["--config", one.to_str().unwrap(), "--config", two.to_str().unwrap()]);
     for words in [
         "a.yaml:1:11 max-body 'huge' is no size",
         "a.yaml:2:9 shards 0: give a number from 1",
+        "a.yaml:3:6 log loud: give off, error",
         "b.yaml:1:7 out ftp://h: ",
     ] {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);

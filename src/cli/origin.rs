@@ -16,7 +16,9 @@ pub(super) fn is_given(key: &str) -> bool {
 
 fn is_typed(key: &str) -> bool {
     let flag = format!("--{key}");
-    std::env::args_os().any(|word| word.to_str().is_some_and(|word| word.split('=').next() == Some(&flag)))
+    let is_short = |word: &str| key == "config" && word.starts_with("-c");
+    let is_flag = |word: &str| word.split('=').next() == Some(&flag) || is_short(word);
+    std::env::args_os().any(|word| word.to_str().is_some_and(is_flag))
 }
 
 fn is_set(key: &str) -> bool {

@@ -5,6 +5,7 @@
 use super::origin;
 use crate::config::{Settings, Surroundings};
 use crate::limits::{ATTRIBUTES_MAX, PEER_SHARE_DEFAULT, SERIES_LIMIT_DEFAULT};
+use crate::problem::At;
 use crate::runtime::clock;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -27,8 +28,7 @@ pub(super) struct Options {
         short = 'c',
         value_name = "URI",
         env = "CATCHMENT_CONFIG",
-        hide_env_values = true,
-        value_delimiter = '\n'
+        hide_env_values = true
     )]
     configs: Vec<String>,
     /// Where OTLP/gRPC is taken in; port 0 takes a free one
@@ -346,9 +346,12 @@ impl Options {
         self.ports_file.as_deref()
     }
 
-    /// `--config`
-    pub(super) fn configs(&self) -> &[String] {
-        &self.configs
+    /// `--config`: in the environment one a line; on the command line a `yaml:` may have several.
+    pub(super) fn configs(&self) -> Vec<&str> {
+        match origin::of("config") {
+            At::Variable => self.configs.iter().flat_map(|uris| uris.lines()).collect(),
+            _ => self.configs.iter().map(String::as_str).collect(),
+        }
     }
 
     /// The settings, each with where it was given.

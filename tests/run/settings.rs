@@ -218,6 +218,17 @@ fn settings_come_from_where_a_uri_says() {
     assert!(got.stdout.contains("interval: 2s") && got.stdout.contains("expire: 9m"), "{got:?}");
     let got = printed(&["--config", "env:SETTINGS", "--config", "yaml:{expire: 8m}"], Some("interval: 3s\n"));
     assert!(got.stdout.contains("interval: 3s") && got.stdout.contains("expire: 8m"), "{got:?}");
+    // on the command line a text may have several lines, whatever the variable says; there each is one
+    for flag in ["--config", "-c"] {
+        let mut command = command(&["check", "--format", "yaml", flag, "yaml:interval: 5s\nexpire: 7m\n"]);
+        command.env("CATCHMENT_CONFIG", "absent.yaml");
+        let got = output(command);
+        assert!(got.stdout.contains("interval: 5s") && got.stdout.contains("expire: 7m"), "{got:?}");
+    }
+    let mut command = command(&["check", "--format", "yaml"]);
+    command.env("CATCHMENT_CONFIG", "yaml:interval: 6s\nyaml:expire: 6m");
+    let got = output(command);
+    assert!(got.stdout.contains("interval: 6s") && got.stdout.contains("expire: 6m"), "{got:?}");
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/fleet.yaml?token=secret", listener.local_addr().unwrap());

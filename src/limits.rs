@@ -543,5 +543,7 @@ pub const CONFIG_NODES_MAX: usize = 100_000;
 pub const CONFIG_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Files of settings in a folder that `--config` names.
 pub const CONFIG_FILES_MAX: usize = 1_000;
+/// Values of one setting in a file.
+pub const CONFIG_LIST_MAX: usize = 1_000;
 /// Aliases in a configuration file.
 pub const CONFIG_ALIASES_MAX: usize = 64;

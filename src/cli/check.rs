@@ -6,11 +6,14 @@ use super::{gather, origin, pages, run};
 use crate::config::describe::quoted;
 use crate::config::keys::Key;
 use crate::config::{self, Plan, Settings};
-use crate::problem::{At, Problem, variable};
+use crate::files::unwritten;
+use crate::problem::{At, Flaw, Problem, variable};
 use crate::runtime::{Memory, budget, show_size};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// Flags of `catchment check`.
 #[derive(Args)]
@@ -41,11 +44,17 @@ impl Check {
     /// Everything that is wrong.
     pub(super) fn check(self, keys: &[Key]) -> Result<Result<u8, String>, Vec<Problem>> {
         let settings = gather::gather(self.run, keys)?;
-        let plan = config::settle(&settings, &run::surroundings())?;
-        let (memory, shrunk) = budget(&plan).map_err(|problem| {
+        let mut plan = config::settle(&settings, &run::surroundings())?;
+        let given = |problem: Problem| {
             let at = settings.at(problem.key);
-            vec![problem.at(at)]
-        })?;
+            problem.at(at)
+        };
+        let unwritable: Vec<Problem> =
+            ["out", "capture", "ports-file"].iter().flat_map(|key| unwritable(&settings, key)).collect();
+        if !unwritable.is_empty() {
+            return Err(unwritable);
+        }
+        let (memory, shrunk) = budget(&mut plan).map_err(|problem| vec![given(problem)])?;
         let page = match self.format {
             Format::Text => text(&settings, keys, &plan, &memory, &shrunk),
             Format::Yaml => yaml(&settings, keys),
@@ -55,14 +64,40 @@ impl Check {
     }
 }
 
-/// The values of a key that may be printed, and how many may not: a header may be a secret, if it is not in a file, and so
-/// may the path of a URL.
-fn shown(settings: &Settings, key: &Key) -> (Vec<String>, usize) {
-    let all = settings.all(key.name);
+/// Files that the setting names and that could not be written: told without writing one.
+fn unwritable(settings: &Settings, key: &'static str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for setting in settings.all(key) {
+        let text = setting.text();
+        let path = if key == "out" {
+            text.strip_prefix("file:").and_then(|path| path.split('?').next())
+        } else {
+            Some(&*text)
+        };
+        let Some(path) = path.map(Path::new) else { continue };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let error = if path.is_dir() {
+            ErrorKind::IsADirectory
+        } else if folder.is_some_and(|folder| !folder.exists()) {
+            ErrorKind::NotFound
+        } else {
+            continue;
+        };
+        let flaw = Flaw::predicate(unwritten(path, &error.into()));
+        problems.push(Problem::new(key, text.into_owned(), flaw).at(setting.at.clone()));
+    }
+    problems
+}
+
+/// What stands for a value that is not printed. No destination and no header: a file that has it is refused.
+const NOT_SHOWN: &str = "(not shown: may hold a secret)";
+
+/// The values of a key as they may be printed: a header may be a secret, if it is not in a file, and so may the path of a
+/// URL.
+fn shown(settings: &Settings, key: &Key) -> Vec<String> {
     let is_shown = |text: &str| (!key.is_secret || names_a_file(text)) && !may_hold_secret(text);
-    let shown: Vec<String> = all.iter().map(|one| one.text().into_owned()).filter(|text| is_shown(text)).collect();
-    let hidden = all.len() - shown.len();
-    (shown, hidden)
+    let all = settings.all(key.name).iter().map(|one| one.text().into_owned());
+    all.map(|text| if is_shown(&text) { text } else { NOT_SHOWN.to_owned() }).collect()
 }
 
 /// `NAME=@FILE`: the value stands in a file. One that has `=@` within itself stands here.
@@ -77,16 +112,10 @@ fn may_hold_secret(text: &str) -> bool {
     scheme.starts_with("otlp-") && !matches!(path, "" | "v1/metrics")
 }
 
-fn hidden_words(hidden: usize) -> String {
-    format!("{hidden} not shown: may hold a secret")
-}
-
 fn text(settings: &Settings, keys: &[Key], plan: &Plan, memory: &Memory, shrunk: &[String]) -> String {
     let mut rows = vec![("setting".to_owned(), "value".to_owned(), "given in".to_owned())];
     for key in keys {
-        let (values, hidden) = shown(settings, key);
-        let hidden = (hidden > 0).then(|| hidden_words(hidden));
-        let values = values.into_iter().chain(hidden).collect::<Vec<_>>().join(" ");
+        let values = shown(settings, key).join(" ");
         if !values.is_empty() {
             rows.push((key.name.to_owned(), values, place(settings, key)));
         }
@@ -135,11 +164,7 @@ fn place(settings: &Settings, key: &Key) -> String {
 fn yaml(settings: &Settings, keys: &[Key]) -> String {
     let mut out = String::new();
     for key in keys {
-        let (values, hidden) = shown(settings, key);
-        if hidden > 0 {
-            let _ = writeln!(out, "# {}: {}", key.name, hidden_words(hidden));
-        }
-        let values: Vec<String> = values.iter().map(|value| quoted(&escaped(value))).collect();
+        let values: Vec<String> = shown(settings, key).iter().map(|value| quoted(&escaped(value))).collect();
         match &values[..] {
             [] => {}
             [value] if !key.is_list => drop(writeln!(out, "{}: {value}", key.name)),
@@ -152,8 +177,7 @@ fn yaml(settings: &Settings, keys: &[Key]) -> String {
 fn json(settings: &Settings, keys: &[Key]) -> String {
     let mut out = Map::new();
     for key in keys {
-        let (values, _) = shown(settings, key);
-        let mut values: Vec<Value> = values.iter().map(|value| escaped(value).into()).collect();
+        let mut values: Vec<Value> = shown(settings, key).iter().map(|value| escaped(value).into()).collect();
         let value = if key.is_list {
             Some(values.into()).filter(|list: &Value| *list != Value::Array(vec![]))
         } else {

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 /// Everything that is wrong with the files.
 pub(super) fn gather(options: Options, keys: &[Key]) -> Result<Settings, Vec<Problem>> {
     let (mut texts, mut problems) = (Vec::new(), Vec::new());
-    for uri in options.configs() {
+    for uri in options.configs().iter().filter(|uri| !uri.trim().is_empty()) {
         match source::load(uri, &mut fetch::fetch) {
             Ok(more) => texts.extend(more),
             Err((name, flaw)) => problems.push(Problem::new("config", name, flaw).at(origin::of("config"))),

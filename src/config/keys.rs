@@ -9,6 +9,7 @@
 
 use super::source::{SourceText, expand};
 use super::tree::{TextPlace, TreeEntry, TreeFault, TreeNode, TreeValue, parse};
+use crate::limits::CONFIG_LIST_MAX;
 use crate::nearest::nearest;
 use crate::problem::{At, Flaw, Given, Problem};
 use std::sync::Arc;
@@ -126,6 +127,11 @@ impl Reading<'_> {
         let values: Vec<_> = match &node.value {
             // like a flag that is not given
             TreeValue::Nothing => return None,
+            TreeValue::List(items) if items.len() > CONFIG_LIST_MAX => {
+                let fault = format!("has {} values, {CONFIG_LIST_MAX} are the most", items.len());
+                self.tell(node.at, key.name, Flaw::predicate(fault));
+                return None;
+            }
             TreeValue::List(items) if key.is_list => items.iter().filter_map(|item| self.text(key, item)).collect(),
             _ => self.text(key, node).into_iter().collect(),
         };
@@ -136,7 +142,8 @@ impl Reading<'_> {
         let allowed = if key.is_list { "a text, or a list of texts" } else { "a text or a number" };
         let fault = match &node.value {
             TreeValue::Text { text, .. } => match expand(text, self.variable) {
-                Ok(text) => return self.checked(key, node.at, text),
+                // what `|` leaves behind the last line is nobody's
+                Ok(text) => return self.checked(key, node.at, text.trim_end_matches('\n').to_owned()),
                 Err(flaw) => {
                     self.tell(node.at, key.name, flaw);
                     return None;

@@ -24,6 +24,11 @@ pub(super) fn destinations(
     if urls.is_empty() {
         urls.extend(given.first());
     }
+    if urls.len() > DESTINATIONS_MAX {
+        let fault = format!("{} destinations, at most {DESTINATIONS_MAX} can be given", urls.len());
+        reading.problems.push(Problem::bare("out", Flaw::new(fault)).at(urls[DESTINATIONS_MAX].at.clone()));
+        urls.truncate(DESTINATIONS_MAX);
+    }
     for url in &urls {
         match parse_out(&url.text()) {
             Ok(out) => {
@@ -56,10 +61,6 @@ pub(super) fn destinations(
         && let Err(all) = access.apply(&mut outs)
     {
         all.into_iter().for_each(|problem| reading.note(problem));
-    }
-    if outs.len() > DESTINATIONS_MAX {
-        let fault = format!("{} destinations, at most {DESTINATIONS_MAX} can be given", outs.len());
-        reading.note(Problem::bare("out", Flaw::new(fault)));
     }
     outs
 }

@@ -153,6 +153,9 @@ pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<S
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
+        if default.is_some_and(|default| default.contains("${")) {
+            return Err(Flaw::new("a default has no `${…}` within it").allowed(forms));
+        }
         let is_name = |name: &str| {
             !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -256,5 +259,6 @@ mod tests {
         check("${HOST}", Err("write ${env:NAME}"));
         check("${env:HOST", Err("has no `}`"));
         check("${env:1A}", Err("no name of a variable"));
+        check("${env:ABSENT:-${env:HOST}}", Err("a default has no"));
     }
 }

@@ -101,7 +101,10 @@ impl Headers {
     /// # Errors
     /// What is wrong, with the line's number; it repeats no value.
     pub(super) fn from_file(path: &Path) -> Result<Headers, Flaw> {
-        let shown = path.display();
+        // a header in the place of its file may be a secret
+        let is_header = path.to_string_lossy().contains(['=', ' ']) && !path.exists();
+        let not_repeated = "a path is expected, and what was given is not repeated as it may be a secret";
+        let shown = if is_header { not_repeated.to_owned() } else { path.display().to_string() };
         let text = read_file(path, OUT_HEADERS_BYTES_MAX).map_err(|flaw| flaw.of(&shown))?;
         let text = String::from_utf8(text).map_err(|_| Flaw::predicate("is no UTF-8 text").of(&shown))?;
         let mut headers = Headers::default();

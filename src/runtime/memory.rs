@@ -7,6 +7,7 @@
 //! What was typed is kept where `--memory-limit` was typed, and else shrinks last: `auto` starts wherever it is.
 //! A value that is its default counts as not typed.
 
+use super::descriptors;
 use crate::config::Plan;
 use crate::deliver::Destination;
 use crate::limits::*;
@@ -144,13 +145,16 @@ impl Shape {
     }
 }
 
-/// What a run of this plan would take on this machine, as `settle` divides it, and what would shrink.
+/// What a run of this plan would take on this machine, and what would shrink: the plan is left as the run would have it.
 ///
 /// # Errors
-/// As `settle`.
-pub fn budget(plan: &Plan) -> Result<(Memory, Vec<String>), Problem> {
+/// What was asked for and does not fit into descriptors or memory.
+pub fn budget(plan: &mut Plan) -> Result<(Memory, Vec<String>), Problem> {
+    let few = descriptors::settle(plan, descriptors::raise())?;
     let limit = plan.memory_limit.unwrap_or_else(|| super::machine::available(std::path::Path::new("/")).share());
-    settle(&mut plan.clone(), limit, plan.memory_limit.is_none())
+    let auto = plan.memory_limit.is_none();
+    let (memory, shrunk) = settle(plan, limit, auto)?;
+    Ok((memory, few.into_iter().chain(shrunk).collect()))
 }
 
 /// Divides `limit`, which is `auto`'s or was typed, and shrinks what the plan reserves where it does not fit; what was

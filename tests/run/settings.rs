@@ -146,6 +146,12 @@ fn secrets_are_not_printed() {
         let ended = check(&["--config", path.to_str().unwrap(), "--format", format]);
         assert!(ended.code() == 0 && ended.stdout.contains("stdout"), "{ended:?}");
         assert!(!ended.stdout.contains("hunter2") && !ended.stderr.contains("hunter2"), "{ended:?}");
+        // what is not shown is not lost in silence: such a file is refused
+        if format != "text" {
+            let printed = write(&folder, "printed.yaml", &ended.stdout);
+            let again = check(&["--config", printed.to_str().unwrap()]);
+            assert!(again.code() == 2 && again.stderr.contains("(not shown: may hold a secret)"), "{again:?}");
+        }
     }
     let path = write(
         &folder,
@@ -253,4 +259,29 @@ fn settings_come_from_where_a_uri_says() {
     serve.join().unwrap();
     assert!(got.code() == 2 && got.stderr.contains("fleet.yaml cannot be fetched (http status: 404)"), "{got:?}");
     assert!(!got.stderr.contains("secret"), "{got:?}");
+}
+
+/// What a run would refuse for what the machine has, `check` refuses, too; and it writes nothing.
+#[test]
+fn check_refuses_what_a_run_would() {
+    let folder = Folder::new();
+    let dir = folder.path("");
+    let dir = dir.to_str().unwrap();
+    for (text, words) in [
+        (format!("capture: {dir}absent/x\n"), "f.yaml:1:10 capture"),
+        (format!("ports-file: {dir}\n"), "f.yaml:1:13 ports-file"),
+        (format!("out: ['file:{dir}absent/x']\n"), "f.yaml:1:7 out file:"),
+        (format!("out: [{}]\n", ["stdout"; 900].join(",")), "f.yaml:1:119 out: 900 destinations, at most 16"),
+        (format!("allowed-host: [{}]\n", ["a"; 1_001].join(",")), "has 1001 values, 1000 are the most"),
+        ("connections: 900k\nmemory-limit: 64MiB\n".to_owned(), "f.yaml:"),
+    ] {
+        let path = write(&folder, "f.yaml", &text);
+        let ended = check(&["--config", path.to_str().unwrap()]);
+        assert!(ended.code() == 2 && ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+    let path =
+        write(&folder, "f.yaml", &format!("capture: {dir}here\nout: ['file:{dir}out']\nports-file: {dir}ports\n"));
+    assert_eq!(check(&["--config", path.to_str().unwrap()]).code(), 0);
+    let there = std::fs::read_dir(dir).unwrap().count();
+    assert_eq!(there, 1, "only the file of settings");
 }

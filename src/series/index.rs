@@ -1,4 +1,4 @@
-//! Which series is this? A hash trie that is read, walked, grown and pruned by all threads at once.
+//! The index: a hash trie in which every thread looks series up, walks, inserts and removes at the same time.
 //!
 //! Knows hashes and leaves; does not know keys (the caller's `same` compares them), series, shards or clocks.
 //!
@@ -18,22 +18,21 @@
 //!  1. The tag of a link says what it points at: 0 a leaf from `Arc::into_raw`, whose count the trie owns, or nothing;
 //!     1 a boxed `Branch`; 2 a boxed `Collision`. What touches a count or frees uses that very pointer (`LeafRef`, `Link`),
 //!     never one made of a reference. All are aligned to 8, so that tag and frozen bit find room.
-//!  2. What is reached under a guard stays allocated until the guard is gone: a part is unlinked by one successful
-//!     compare-and-swap, and its winner retires exactly what the replacement no longer holds, once.
+//!  2. What is reached under a guard stays allocated until the guard is dropped: a part is unlinked by one successful
+//!     compare-and-swap, and the thread that made it retires, once, exactly what the replacement no longer holds.
 //!  3. A frozen link never changes again. A branch is replaced only when all its links are frozen, and by what they
 //!     hold: no insertion or removal can be lost in a branch that was taken out. Links of the root are never frozen.
-//!  4. One key has one place: the path of its hash decides it, and every change compares-and-swaps the very link in
-//!     which the key was looked for. So two threads cannot insert one key twice, nor can a removal miss its leaf.
+//!  4. A key has one place, given by the path of its hash, and every change is a compare-and-swap of the link in which
+//!     the key was looked for. So two threads cannot insert the same key twice, and a removal cannot miss its leaf.
 //!  5. A collision holds two or more leaves of one hash, sorted by address, and is never written after it is published.
 //!  6. Hash and key of a leaf never change, and a leaf is in the trie at most once.
 //!
-//! Progress: `get` and `walk` are wait-free: at most 18 levels, nothing is ever tried again. `get_or_insert` and
-//! `remove` are lock-free: a failed compare-and-swap means that another one succeeded; whoever meets a frozen link
-//! finishes that branch's replacement itself and starts over. See `reclaim` on pinning.
+//! Progress: `get` and `walk` are wait-free: at most 18 levels, and no step is repeated. `get_or_insert` and `remove` are
+//! lock-free: a failed compare-and-swap means that another one succeeded; a thread that meets a frozen link finishes the
+//! replacement of that branch and starts over. See `reclaim` on pinning.
 //!
-//! Ordering: a link is published by a Release compare-and-swap and followed after an Acquire load; that is all the
-//! structure needs. The fence before pruning only makes it unlikely that two removers each leave the branch to the
-//! other.
+//! Ordering: a link is published by a Release compare-and-swap and followed after an Acquire load; the structure needs
+//! nothing more. The fence before pruning only makes it unlikely that two removers both leave a sparse branch in place.
 //!
 //! Linearization: an insertion at its swap; a look-up at its last load, or, where it came through a branch that was
 //! already taken out, at the moment that branch was frozen or entered, whichever was later.
@@ -41,11 +40,11 @@
 //! Bounds: depth 18, whatever the keys. The root has 8192 links: 64 KiB, 1 MiB for 16 shards and not touched before
 //! they are used, while a shard of 64 Ki series finds nearly all of them two steps down. A walk visits as many leaves
 //! as it is allowed and holds its guard no longer. Leaves of one full hash cost a copy of their array per insertion:
-//! hashes are keyed per process, so nobody can ask for that.
+//! hashes are keyed per process, so a client cannot cause that.
 //!
 //! Memory beside the leaves: random hashes need 0.48 branches of 64 bytes per entry, as 1 / ln 8 says. Measured at 1 M random
 //! entries: 31.5 bytes an entry, the root included. Sixteen ways took 46 bytes an entry, for a step less at a million series; a branch of eight is one cache line, and
-//! only the birth of a series on a core pays for a step.
+//! only the birth of a series on a core takes that step.
 //!
 //! Sources: Bagwell, Ideal hash trees (2001); Prokopec et al., Ctries (2012) and Cache-tries (2018), for freezing; Go's
 //! `internal/sync.HashTrieMap`, for the tests.

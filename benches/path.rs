@@ -51,7 +51,6 @@ impl Core {
             epoch: EpochNumber::FIRST,
             started_ns: START,
             expire_ns: 300 * SECOND,
-            interval_ns: 10 * SECOND,
         };
         Core {
             ingest: Ingest::new(

@@ -108,13 +108,8 @@ fn main() {
     let options = RegistryOptions { series_limit: 1_000_000, group_limit: 100_000, memory_limit: usize::MAX };
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
     let registry = Arc::new(Registry::with_state(options, vec![slab], state));
-    let flush = FlushOptions {
-        plan: PlanNumber::FIRST,
-        epoch: EpochNumber::FIRST,
-        started_ns: START,
-        expire_ns: 300 * SECOND,
-        interval_ns: 10 * SECOND,
-    };
+    let flush =
+        FlushOptions { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: START, expire_ns: 300 * SECOND };
     let mut ingest =
         Ingest::new(0, IngestOptions { started_ns: START, limits: Limits::DEFAULT }, registry.clone(), writer);
     let mut owner = Owner::new(0, flush, registry).0;

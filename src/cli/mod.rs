@@ -1,6 +1,7 @@
 //! Words in, exit code out: one file per subcommand.
 //!
-//! Knows flags, environment variables and their defaults; does not know how anything is done.
+//! Knows flags, environment variables, their defaults, and what `--config` names (a URL is fetched here, by `fetch`); does
+//! not know what a setting may be (`config`), nor how anything is done.
 
 mod check;
 mod fetch;

@@ -38,8 +38,6 @@ pub struct Options {
     pub started_ns: u64,
     /// `--expire`, nanoseconds.
     pub expire_ns: u64,
-    /// `--interval`, nanoseconds.
-    pub interval_ns: u64,
 }
 
 /// Takes the rows of a cut, some at a time, for destinations that want one view of them.

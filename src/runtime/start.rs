@@ -97,7 +97,6 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         epoch: EpochNumber::FIRST,
         started_ns: started.wall_ns,
         expire_ns: plan.expire.as_nanos() as u64,
-        interval_ns: plan.interval.as_nanos() as u64,
     };
     let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
     let cores = pins(&plan)?;

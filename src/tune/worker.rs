@@ -122,7 +122,6 @@ fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Re
             epoch: EpochNumber::FIRST,
             started_ns,
             expire_ns: EXPIRE_DEFAULT.as_nanos() as u64,
-            interval_ns: INTERVAL.as_nanos() as u64,
         };
         let thread = std::thread::Builder::new().name(format!("shard-{shard}"));
         let thread = thread.spawn(move || {

@@ -87,13 +87,7 @@ impl Rig {
     pub fn shared(cores: usize, limits: RegistryOptions, shares: Shares, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
         let registry = Arc::new(Registry::new(limits, slabs).share_by(shares));
-        let options = FlushOptions {
-            plan: PlanNumber::FIRST,
-            epoch: EpochNumber::FIRST,
-            started_ns: START,
-            expire_ns,
-            interval_ns: 10 * SECOND,
-        };
+        let options = FlushOptions { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: START, expire_ns };
         Rig {
             cores: writers
                 .into_iter()

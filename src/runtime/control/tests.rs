@@ -37,7 +37,6 @@ fn control() -> Control {
         epoch: EpochNumber::FIRST,
         started_ns: 1,
         expire_ns: 1,
-        interval_ns: 1,
     };
     let shards = (0..SHARDS).map(|shard| Readings {
         ledger: Book::new().1,

@@ -150,7 +150,6 @@ impl Simulation {
                 epoch: EpochNumber::FIRST,
                 started_ns: started.wall_ns,
                 expire_ns,
-                interval_ns: INTERVAL_NS,
             };
             let (owner, directory) = flush::Owner::new(number, of_flush, registry.clone());
             let of_ingest = ingest::Options { started_ns: started.wall_ns, limits: Limits::DEFAULT };

@@ -48,7 +48,9 @@ pub fn quoted(value: &str) -> String {
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:%".contains(&byte))
         && value.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'/')
         && !value.ends_with(':')
-        && value != "null";
+        && value != "null"
+        // readers of YAML 1.1, such as those of editors, take these for truths
+        && !["on", "off", "yes", "no", "true", "false", "y", "n"].contains(&value.to_ascii_lowercase().as_str());
     if is_plain { value.to_owned() } else { Value::from(value).to_string() }
 }
 
@@ -79,7 +81,12 @@ pub fn schema(keys: &[Key]) -> Value {
         let mut property = if key.is_list {
             let text = json!({ "type": ["string", "number"] });
             let item = if key.options.is_empty() { text } else { json!({ "anyOf": [text, mapping(&key.options)] }) };
-            json!({ "anyOf": [one, { "type": "array", "items": item }] })
+            let list = json!({ "type": "array", "items": item });
+            if key.options.is_empty() {
+                json!({ "anyOf": [one, list] })
+            } else {
+                json!({ "anyOf": [one, mapping(&key.options), list] })
+            }
         } else {
             one
         };
@@ -108,4 +115,46 @@ fn mapping(options: &[&'static str]) -> Value {
     let properties: Map<String, Value> =
         options.iter().chain([&"url"]).map(|name| ((*name).to_owned(), scalar())).collect();
     json!({ "type": "object", "additionalProperties": false, "required": ["url"], "properties": properties })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree::{TreeValue, parse};
+
+    /// Whatever it is, it reads as the same text again, and what other readers take for something else is quoted.
+    #[test]
+    fn a_quoted_value_reads_as_the_same_text() {
+        for value in
+            ["10s", "off", "Yes", "null", "", "a b", "a: b", "#x", "a\n", "\"", "-", "127.0.0.1:0", "[x]", "x:", "50%"]
+        {
+            let shown = quoted(value);
+            let node = parse(&format!("[{shown}]")).unwrap();
+            let TreeValue::List(items) = node.value else { panic!("{shown}") };
+            assert!(
+                matches!(&items[..], [one] if matches!(&one.value, TreeValue::Text { text, .. } if text == value)),
+                "{shown}"
+            );
+        }
+        assert_eq!([quoted("off"), quoted("10s")], ["\"off\"", "10s"]);
+    }
+
+    #[test]
+    fn the_schema_takes_what_the_reader_takes_for_a_destination() {
+        let key = Key {
+            name: "out",
+            about: "Where to".into(),
+            more: String::new(),
+            section: "Outputs".into(),
+            value_name: "URL".into(),
+            default: None,
+            words: Vec::new(),
+            is_list: true,
+            is_secret: false,
+            options: vec!["queue"],
+        };
+        let kinds = &schema(&[key])["properties"]["out"]["anyOf"];
+        let kinds: Vec<_> = kinds.as_array().unwrap().iter().map(|kind| &kind["type"]).collect();
+        assert_eq!(kinds, [&json!(["string", "number", "null"]), &json!("object"), &json!("array")]);
+    }
 }

@@ -32,12 +32,8 @@ fn control() -> Control {
     let waker = mio::Waker::new(poll.registry(), WAKE).unwrap();
     let bodies = Bodies::new(memory.bodies, 5_000);
     let shared = Arc::new(ProcessState::new(registry, Vec::new(), waker, SHARDS, bodies, None));
-    let flush = crate::flush::Options {
-        plan: PlanNumber::FIRST,
-        epoch: EpochNumber::FIRST,
-        started_ns: 1,
-        expire_ns: 1,
-    };
+    let flush =
+        crate::flush::Options { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: 1, expire_ns: 1 };
     let shards = (0..SHARDS).map(|shard| Readings {
         ledger: Book::new().1,
         stats: ShardStats::new().1,

@@ -13,7 +13,7 @@
 //! | 7 | resolve | raw bytes to routes to cells, one core's |
 //! | 6 | series | who exists, who owns: index, groups, slabs |
 //! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
-//! | 4 | net otlp prometheus | protocol glue; one room per format |
+//! | 4 | net otlp prometheus rules | protocol glue; one room per format; which series are made fewer, and what becomes of each |
 //! | 3 | identity rows | attribute sets, group keys, what says who a series is; what a cut gives of each series, for any format to write |
 //! | 2 | wire aggregate ledger log problem | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people; what is wrong with a setting |
 //! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
@@ -65,6 +65,7 @@ pub mod prometheus;
 #[cfg(not(loom))]
 mod resolve;
 pub mod rows;
+pub mod rules;
 #[cfg(not(loom))]
 pub mod runtime;
 pub mod series;

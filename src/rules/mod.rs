@@ -6,9 +6,12 @@
 //! | file | job |
 //! |---|---|
 //! | `rule` | what a rule says, settled |
+//! | `outputs` | which output is there for which kind, and what leaves as it |
 
+mod outputs;
 mod rule;
 
+pub use outputs::{OUTPUTS, OutputWord, Support, words_for};
 pub use rule::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace,
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,

@@ -85,6 +85,8 @@ impl Core {
         let shard = ShardView { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed };
         self.owner.begin(self.cut, CutTimes::at(T + u64::from(self.cut) * SECOND), vec![shard]);
         while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
+        self.owner.settle();
+        while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut out, || true) == Work::More {}
         assert!(self.tally.balanced());
         out
     }

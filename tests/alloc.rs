@@ -187,6 +187,10 @@ fn merging(make: Make, n: usize) -> Vec<u64> {
         for (owner, core) in rig.owners.iter_mut().zip(&mut rig.cores) {
             while owner.step(core.slab_mut(), &mut rig.tally, &mut Nowhere, || true) == Work::More {}
         }
+        for (owner, core) in rig.owners.iter_mut().zip(&mut rig.cores) {
+            owner.settle();
+            while owner.step(core.slab_mut(), &mut rig.tally, &mut Nowhere, || true) == Work::More {}
+        }
         counted.push(ALLOCATIONS.load(Relaxed) - before);
     }
     counted.split_off(4)

@@ -132,6 +132,8 @@ fn main() {
             vec![ShardView { number: cut, open_bank: 1 - bank, open_interval: cut + 1, closed }],
         );
         while owner.step(ingest.slab_mut(), &mut tally, &mut out, || true) == Work::More {}
+        owner.settle();
+        while owner.step(ingest.slab_mut(), &mut tally, &mut out, || true) == Work::More {}
     }
     assert!(tally.balanced());
     println!("{SERIES} {} {}", out.points, out.bytes);

@@ -61,8 +61,11 @@ pub struct Written {
 /// What is left of a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// The slice is over, the cut is not.
+    /// The slice is over, this half of the cut is not.
     More,
+    /// The first half is over: the series are merged, and what they gave is handed over. `Owner::settle` begins the second,
+    /// once every shard is so far.
+    Folded,
     /// The cut is merged and handed out.
     Done,
 }
@@ -81,6 +84,8 @@ struct Merged {
     handing: Option<usize>,
     /// Batches handed out in each view.
     handed: [u32; VIEWS.len()],
+    /// Every shard has folded: outputs are settled.
+    is_settling: bool,
 }
 
 /// One shard's side of all series it owns.
@@ -152,6 +157,7 @@ impl Owner {
             is_walked: false,
             handing: None,
             handed: [0; VIEWS.len()],
+            is_settling: false,
         });
     }
 
@@ -167,7 +173,19 @@ impl Owner {
         false
     }
 
-    /// Merges and hands out until the cut is done or `more` says no; `more` is asked every few hundred series.
+    /// Begins the second half of the cut: every shard has folded.
+    pub fn settle(&mut self) {
+        let merged = self.merged.as_mut().expect("a cut is settled after its fold");
+        assert!(merged.is_walked, "a shard settles after its own fold");
+        merged.is_settling = true;
+    }
+
+    /// Whether the second half of a cut has begun.
+    pub fn is_settling(&self) -> bool {
+        self.merged.as_ref().is_some_and(|merged| merged.is_settling)
+    }
+
+    /// Merges and hands out until this half of the cut is over or `more` says no; `more` is asked every few hundred series.
     pub fn step(
         &mut self,
         slab: &mut SlabWriter,
@@ -179,7 +197,7 @@ impl Owner {
         merged.interval.wants_deltas = outlet.wants(Temporality::Delta);
         let work = self.advance(&mut merged, slab, tally, outlet, more);
         match work {
-            Work::More => self.merged = Some(merged),
+            Work::More | Work::Folded => self.merged = Some(merged),
             Work::Done => self.exemplars.publish(self.shard, &self.registry),
         }
         work
@@ -203,8 +221,10 @@ impl Owner {
                 merged.is_settled = !is_more;
             } else if let Some(view) = merged.handing {
                 merged.handing = self.hand_out(merged, view, tally, outlet);
-            } else if merged.is_walked {
+            } else if merged.is_settling {
                 return Work::Done;
+            } else if merged.is_walked {
+                return Work::Folded;
             } else {
                 merged.is_walked = !self.merge_some(merged, slab, tally);
                 if merged.is_walked || self.batch.is_full() {

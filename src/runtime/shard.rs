@@ -209,7 +209,9 @@ impl<N: Network> Shard<N> {
     /// Switches or merges as the board says; `true` when there is more to merge.
     fn cuts(&mut self, now: Now) -> bool {
         let board = &self.shared.board;
-        match board.due(self.number) {
+        let due = board.due(self.number);
+        let is_settling = matches!(due, Due::Settle(_));
+        match due {
             Due::Nothing => {
                 self.owner.welcome();
                 return false;
@@ -243,7 +245,7 @@ impl<N: Network> Shard<N> {
                 self.intake.book.tally.note(Note::CutNs, self.clock.mono_ns() - begun);
                 return true;
             }
-            Due::Merge(cut) => {
+            Due::Merge(cut) | Due::Settle(cut) => {
                 if !self.owner.busy() {
                     // a whole interval late; at the end of the process nothing comes after it, and it may go on waiting
                     if self.shared.phase.load(Acquire) == RUNNING {
@@ -252,6 +254,9 @@ impl<N: Network> Shard<N> {
                     let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
                     self.owner.begin(cut.number, cut.times, cores);
                     self.share.begin(self.clock.mono_ns());
+                }
+                if is_settling && !self.owner.is_settling() {
+                    self.owner.settle();
                 }
                 let begun = self.clock.mono_ns();
                 let Some(slice) = self.share.slice(begun, begun - now.mono_ns) else { return true };
@@ -264,6 +269,13 @@ impl<N: Network> Shard<N> {
                 self.intake.book.tally.note(Note::MergeNs, spent.saturating_sub(encoding));
                 self.intake.book.tally.note(Note::EncodeNs, encoding);
                 self.intake.book.publish();
+                if work == Work::Folded {
+                    if self.shared.board.fold_done(self.number, cut.number) {
+                        self.shared.wake_all();
+                    }
+                    // the next turn sees whether all are so far
+                    return true;
+                }
                 if work == Work::Done {
                     self.advance_held();
                     self.intake.stats.live(self.owner.live() as u64);

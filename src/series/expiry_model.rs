@@ -111,7 +111,7 @@ impl Owner {
         let touched = self.merge();
         self.expire(touched);
         // The writer owns nothing: its merge is done here, so that it only has to switch.
-        assert!(board.merge_done(0, number));
+        assert!(board.fold_done(0, number) && board.merge_done(0, number));
     }
 
     /// Merges what the writer closed; whether the first series was touched (invariant 2 of `lifecycle`).

@@ -7,9 +7,15 @@
 //!   coordinator:  publish(n) ─► … 1 s … ─► skip_late(n)           publish(n + 1) only after the last merge_done,
 //!                     │                                               ▲          else postponed
 //!   shard:            └─► due: Switch ─► try_switch(n): bank ⇄        │
-//!                                            │ the last wakes all     │ the last wakes the coordinator
-//!                                            └─► due: Merge … merge_done(n)
+//!                                            │ the last wakes all     │
+//!                                            └─► due: Merge … fold_done(n)
+//!                                                     the last wakes all │        the last wakes the coordinator
+//!                                                                        └─► due: Settle … merge_done(n)
 //! ```
+//!
+//! A merge has two halves, because what the members of a group gave on one shard belongs to an output that another shard
+//! owns: in the first each shard merges the series that it owns and hands over what they gave, in the second it takes what
+//! all shards handed over for the outputs that it owns.
 //!
 //! Each shard has two banks, 0 and 1. The *interval* a shard has open is numbered by the cut that opened it plus one,
 //! and 1 in the beginning: never 0, so that a stamp of zeros is always an old one. A skipped shard keeps bank and
@@ -21,13 +27,16 @@
 //!     coordinator. So every point is in exactly one interval of its shard.
 //!  3. From the time cut n is closed by all until a shard's own `merge_done(n)`, no slot changes: that shard may read
 //!     every bank closed at n, and nobody writes one, because the next switch needs the next cut.
-//!  4. Exactly one call per cut is told that it was the last to close, and one that it was the last to merge.
+//!  4. Exactly one call per cut is told that it was the last to close, one that it was the last to fold, and one that it
+//!     was the last to merge.
 //!  5. The times belong to the published number for everyone who has not merged that cut yet.
+//!  6. `Settle` is due only when every shard has folded; what each handed over before its `fold_done(n)` is seen then, and
+//!     nobody hands over more until every `merge_done(n)`.
 //!
 //! Progress: all calls are wait-free (`skip_late` tries one swap per shard: it fails only against that shard's own
 //! switch).
 //!
-//! Ordering: the slot's Release/Acquire carries a closed bank from its writer to those who merge; `unclosed` and
+//! Ordering: the slot's Release/Acquire carries a closed bank from its writer to those who merge; `unclosed`, `unfolded` and
 //! `unmerged` are counted down with AcqRel, so that the last one has seen all others, and `number` carries all merges
 //! of the cut before to the writers that go on to reuse the bank.
 //!
@@ -110,8 +119,10 @@ pub enum Due {
     Nothing,
     /// Call `try_switch`.
     Switch(Cut),
-    /// All have closed: merge the series it owns, in slices, then `merge_done`.
+    /// All have closed: merge the series it owns and hand over what they gave, in slices, then `fold_done`.
     Merge(Cut),
+    /// All have folded: take what was handed over for the outputs it owns, in slices, then `merge_done`.
+    Settle(Cut),
 }
 
 /// What `try_switch` did.
@@ -142,6 +153,7 @@ pub struct CutBoard {
     /// The boundary, where its window begins, and the monotonic clock.
     times: [AtomicU64; TIMES],
     unclosed: AtomicUsize,
+    unfolded: AtomicUsize,
     unmerged: AtomicUsize,
     slots: Box<[CachePadded<Slot>]>,
 }
@@ -151,6 +163,8 @@ struct Slot {
     /// A packed `ShardView`: number 31 bits, interval 31, skipped 1, open bank 1. The interval is the closed one if
     /// switched, the open one if skipped.
     view: AtomicU64,
+    /// The last cut this shard folded; written by the shard alone.
+    folded: AtomicU32,
     /// The last cut this shard merged; written by the shard alone.
     merged: AtomicU32,
 }
@@ -160,11 +174,12 @@ impl CutBoard {
     pub fn new(shards: usize) -> Self {
         assert!(shards > 0, "a cut needs a shard");
         let first = ShardView { number: 0, open_bank: 0, open_interval: 1, closed: None };
-        let slot = || Slot { view: AtomicU64::new(first.pack()), merged: AtomicU32::new(0) };
+        let slot = || Slot { view: AtomicU64::new(first.pack()), folded: AtomicU32::new(0), merged: AtomicU32::new(0) };
         CutBoard {
             number: AtomicU32::new(0),
             times: std::array::from_fn(|_| AtomicU64::new(0)),
             unclosed: AtomicUsize::new(0),
+            unfolded: AtomicUsize::new(0),
             unmerged: AtomicUsize::new(0),
             slots: (0..shards).map(|_| CachePadded::new(slot())).collect(),
         }
@@ -206,6 +221,7 @@ impl CutBoard {
             word.store(ns, Ordering::Relaxed);
         }
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);
+        self.unfolded.store(self.slots.len(), Ordering::Relaxed);
         self.unmerged.store(self.slots.len(), Ordering::Relaxed);
         // ORDERING: Release publishes all these, and hands on all merges that `all_merged` acquired: a shard that
         // switches after it saw this number writes into the bank that those merges read.
@@ -232,10 +248,13 @@ impl CutBoard {
         let number = self.published();
         let cut = || Cut { number, times: self.times() };
         // ORDERING: Relaxed: only this shard writes it.
-        if self.slots[shard].merged.load(Ordering::Relaxed) == number {
+        let slot = &self.slots[shard];
+        if slot.merged.load(Ordering::Relaxed) == number {
             Due::Nothing
         } else if self.view(shard).number < number {
             Due::Switch(cut())
+        } else if slot.folded.load(Ordering::Relaxed) == number {
+            if self.all_folded(number) { Due::Settle(cut()) } else { Due::Nothing }
         } else if self.all_closed(number) {
             Due::Merge(cut())
         } else {
@@ -285,14 +304,37 @@ impl CutBoard {
         number < published || number == published && self.unclosed.load(Ordering::Acquire) == 0
     }
 
-    /// Says that `shard` has merged what it owns; `true` for the last one (wake the coordinator). Called by the shard
-    /// only.
+    /// Says that `shard` has merged its series and handed over what they gave; `true` for the last one (wake all shards).
+    /// Called by the shard only.
     ///
     /// # Panics
     ///
-    /// If not all have closed, or the shard merged this cut already.
+    /// If not all have closed, or the shard folded this cut already.
+    pub fn fold_done(&self, shard: usize, number: u32) -> bool {
+        assert!(self.all_closed(number), "shard {shard} folds cut {number} when all have closed it");
+        // ORDERING: Relaxed: only this shard reads it.
+        let before = self.slots[shard].folded.swap(number, Ordering::Relaxed);
+        assert!(before < number, "shard {shard} folds cut {number} once");
+        // ORDERING: AcqRel: hands what this shard handed over, and those counted before, to `all_folded`.
+        self.unfolded.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether every shard has folded `number`: then outputs may be settled.
+    #[inline]
+    pub fn all_folded(&self, number: u32) -> bool {
+        // ORDERING: Acquire pairs with `publish`, then with every `fold_done`.
+        let published = self.number.load(Ordering::Acquire);
+        number < published || number == published && self.unfolded.load(Ordering::Acquire) == 0
+    }
+
+    /// Says that `shard` has settled the outputs it owns, and so is done; `true` for the last one (wake the coordinator).
+    /// Called by the shard only.
+    ///
+    /// # Panics
+    ///
+    /// If not all have folded, or the shard merged this cut already.
     pub fn merge_done(&self, shard: usize, number: u32) -> bool {
-        assert!(self.all_closed(number), "shard {shard} merges cut {number} when all have closed it");
+        assert!(self.all_folded(number), "shard {shard} settles cut {number} when all have folded it");
         // ORDERING: Relaxed: only this shard acts on it; others read it for diagnosis.
         let before = self.slots[shard].merged.swap(number, Ordering::Relaxed);
         assert!(before < number, "shard {shard} merges cut {number} once");
@@ -355,6 +397,11 @@ mod tests {
         let last = board.shards() - 1;
         for shard in 0..=last {
             assert!(matches!(board.due(shard), Due::Merge(cut) if cut.number == number));
+            assert_eq!(board.fold_done(shard, number), shard == last);
+            assert_eq!(board.all_folded(number), shard == last);
+        }
+        for shard in 0..=last {
+            assert!(matches!(board.due(shard), Due::Settle(cut) if cut.number == number));
             assert_eq!(board.merge_done(shard, number), shard == last);
             assert_eq!(board.due(shard), Due::Nothing);
         }
@@ -415,10 +462,31 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "when all have closed it")]
-    fn merging_early_is_a_bug() {
+    fn a_shard_settles_when_all_have_folded() {
         let board = CutBoard::new(2);
         board.publish(1, CutTimes::at(1));
+        board.skip_late(1);
+        assert!(!board.fold_done(0, 1));
+        assert_eq!(board.due(0), Due::Nothing, "shard 1 has not folded");
+        assert!(board.fold_done(1, 1));
+        assert!(matches!(board.due(0), Due::Settle(_)) && matches!(board.due(1), Due::Settle(_)));
+    }
+
+    #[test]
+    #[should_panic(expected = "when all have closed it")]
+    fn folding_early_is_a_bug() {
+        let board = CutBoard::new(2);
+        board.publish(1, CutTimes::at(1));
+        board.fold_done(0, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "when all have folded it")]
+    fn settling_early_is_a_bug() {
+        let board = CutBoard::new(2);
+        board.publish(1, CutTimes::at(1));
+        board.skip_late(1);
+        board.fold_done(0, 1);
         board.merge_done(0, 1);
     }
 }

@@ -238,6 +238,11 @@ impl Core {
                     Switch::AlreadySkipped => self.ingest.reopen_exemplars(),
                 }
             }
+            Due::Settle(cut) => {
+                self.owner.settle();
+                while self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut Nowhere, || true) == Work::More {}
+                self.shared.board.merge_done(self.shard, cut.number);
+            }
             Due::Merge(cut) => {
                 if !self.owner.busy() {
                     let board = &self.shared.board;
@@ -253,8 +258,8 @@ impl Core {
                 let more = || clock::mono() - begun < credit;
                 let work = self.owner.step(self.ingest.slab_mut(), &mut self.tally, &mut Nowhere, more);
                 self.credit_ns -= (clock::mono() - begun) as i64;
-                if work == Work::Done {
-                    self.shared.board.merge_done(self.shard, cut.number);
+                if work == Work::Folded {
+                    self.shared.board.fold_done(self.shard, cut.number);
                 }
             }
         }

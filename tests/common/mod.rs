@@ -143,14 +143,18 @@ impl Rig {
             cores.push(ShardView { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
         }
         let mut out = Out::default();
+        // in slices of some three pieces
+        let mut looks = 0;
+        let mut more = || {
+            looks += 1;
+            looks % 3 != 0
+        };
         for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
             owner.begin(self.cut, times, cores.clone());
-            // in slices of some three pieces
-            let mut looks = 0;
-            let mut more = || {
-                looks += 1;
-                looks % 3 != 0
-            };
+            while owner.step(core.slab_mut(), &mut self.tally, &mut out, &mut more) == Work::More {}
+        }
+        for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
+            owner.settle();
             while owner.step(core.slab_mut(), &mut self.tally, &mut out, &mut more) == Work::More {}
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);

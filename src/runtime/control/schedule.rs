@@ -209,14 +209,22 @@ mod tests {
         assert!(board.all_closed(1), "nobody waits for it any more");
         assert_eq!((schedule.counts().skipped, schedule.was_missed()), (1, true));
         assert!(matches!(board.try_switch(1, 1), Switch::AlreadySkipped));
-        for shard in 0..SHARDS {
-            board.merge_done(shard, 1);
-        }
+        merge(&board, 1);
         now.wall_ns = schedule.next;
         schedule.turn(&board, now);
         assert_eq!(board.published(), 2);
         assert!(matches!(board.due(1), Due::Switch(cut) if cut.number == 2));
         assert!(matches!(board.try_switch(1, 2), Switch::Switched { .. }));
+    }
+
+    /// All shards merge the cut, in both halves.
+    fn merge(board: &CutBoard, number: u32) {
+        (0..SHARDS).for_each(|shard| {
+            board.fold_done(shard, number);
+        });
+        (0..SHARDS).for_each(|shard| {
+            board.merge_done(shard, number);
+        });
     }
 
     /// A cut that is due while the one before is being merged waits, is counted once, and comes when that is done.
@@ -232,9 +240,7 @@ mod tests {
         schedule.turn(&board, now);
         schedule.turn(&board, now);
         assert_eq!((schedule.number, schedule.counts().postponed), (1, 1));
-        (0..SHARDS).for_each(|shard| {
-            board.merge_done(shard, 1);
-        });
+        merge(&board, 1);
         schedule.turn(&board, now);
         assert_eq!((schedule.number, schedule.counts().published), (2, 2));
     }
@@ -255,9 +261,7 @@ mod tests {
                 (0..SHARDS).for_each(|shard| {
                     board.try_switch(shard, number);
                 });
-                (0..SHARDS).for_each(|shard| {
-                    board.merge_done(shard, number);
-                });
+                merge(board, number);
                 cuts.push(board.times());
             }
         }

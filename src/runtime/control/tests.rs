@@ -141,6 +141,9 @@ fn a_ledger_is_verified_for_one_at_a_time() {
             control.turns.shared.board.try_switch(shard, number);
         });
         (0..SHARDS).for_each(|shard| {
+            control.turns.shared.board.fold_done(shard, number);
+        });
+        (0..SHARDS).for_each(|shard| {
             control.turns.shared.board.merge_done(shard, number);
         });
     };
@@ -172,7 +175,8 @@ fn a_shard_that_is_late_for_the_last_cut_is_in_one_more() {
                         Switch::Switched { .. } => *at = cut.number,
                         Switch::AlreadySkipped => {}
                     },
-                    Due::Merge(cut) => drop(shared.board.merge_done(shard, cut.number)),
+                    Due::Merge(cut) => drop(shared.board.fold_done(shard, cut.number)),
+                    Due::Settle(cut) => drop(shared.board.merge_done(shard, cut.number)),
                     Due::Nothing => {}
                 }
             }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 struct Model {
     board: CutBoard,
     banks: [[AtomicU64; 2]; 2],
+    /// What each shard handed over at its last fold: the cut, for a reader to know it by.
+    handed: [AtomicU32; 2],
     /// What merges took, and how many merges ran: only sums after the threads are joined, so loom need not see them.
     emitted: core::sync::atomic::AtomicU64,
     lasts: core::sync::atomic::AtomicU32,
@@ -20,6 +22,7 @@ impl Model {
         Arc::new(Model {
             board: CutBoard::new(2),
             banks: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
+            handed: std::array::from_fn(|_| AtomicU32::new(0)),
             emitted: Default::default(),
             lasts: Default::default(),
         })
@@ -49,8 +52,25 @@ impl Model {
                 if shard == 0 {
                     self.merge(cut.number);
                 }
+                self.fold(shard, cut.number);
+            }
+            Due::Settle(cut) => {
+                self.take(cut.number);
                 self.board.merge_done(shard, cut.number);
             }
+        }
+    }
+
+    /// Hands over what the shard's members gave.
+    fn fold(&self, shard: usize, number: u32) {
+        self.handed[shard].store(number, Ordering::Relaxed);
+        self.board.fold_done(shard, number);
+    }
+
+    /// Takes what all shards handed over: that of this cut, not one before it and not one after it.
+    fn take(&self, number: u32) {
+        for handed in &self.handed {
+            assert_eq!(handed.load(Ordering::Relaxed), number, "what all shards gave at this cut");
         }
     }
 
@@ -75,7 +95,7 @@ impl Model {
     /// Shutdown, alone: ends the merge under way, cuts once more and merges that. All points are out then.
     fn shut_down(&self, cuts: u32) {
         let finish = || (0..2).for_each(|shard| self.turn(shard));
-        for _ in 0..2 {
+        for _ in 0..3 {
             finish();
         }
         let number = self.board.published();
@@ -83,7 +103,7 @@ impl Model {
         assert_eq!(self.lasts.load(core::sync::atomic::Ordering::Relaxed), number, "one last closer per cut");
         assert!(number <= cuts);
         assert_eq!(self.board.publish(number + 1, CutTimes::at(u64::from(number + 1) * 10)), Publish::Published);
-        for _ in 0..2 {
+        for _ in 0..3 {
             finish();
         }
         assert!(self.board.all_merged(number + 1));
@@ -170,11 +190,11 @@ fn last_cut(preemptions: usize, ordinary_first: bool, look: fn(&AtomicU8) -> boo
         }
         let ends: Vec<(u64, bool)> = shards.into_iter().map(|shard| shard.join().unwrap()).collect();
         let finish = || (0..2).for_each(|shard| model.turn(shard));
-        (0..2).for_each(|_| finish());
+        (0..3).for_each(|_| finish());
         if number == u32::from(ordinary_first) {
             // it was postponed: the coordinator publishes it once the merge before is done
             assert_eq!(model.board.publish(number + 1, CutTimes::at(u64::from(number + 1) * 10)), Publish::Published);
-            (0..2).for_each(|_| finish());
+            (0..3).for_each(|_| finish());
         } else {
             for (shard, (_, closed)) in ends.iter().enumerate() {
                 let switched = model.board.view(shard).number;
@@ -226,18 +246,90 @@ fn loom_cut_merging_a_skipped_shard_is_caught() {
         if model.board.skip_late(1).last {
             // Broken: takes the open bank of the shard that was skipped.
             model.emit(model.banks[1][0].load(Ordering::Relaxed), 1);
-            model.board.merge_done(0, 1);
+            model.fold(0, 1);
         }
         writer.join().unwrap();
-        for shard in [1, 0] {
+        for shard in [1, 0, 1, 0] {
             model.turn(shard);
             model.turn(shard);
         }
         if model.board.publish(2, CutTimes::at(20)) == Publish::Published {
-            (0..2).for_each(|shard| model.turn(shard));
-            (0..2).for_each(|shard| model.turn(shard));
+            for _ in 0..3 {
+                (0..2).for_each(|shard| model.turn(shard));
+            }
         }
         let emitted = model.emitted.load(core::sync::atomic::Ordering::Relaxed);
         assert_eq!(emitted, 2, "every point is in exactly one interval");
+    });
+}
+
+/// Two cuts of two shards that have closed, each with both halves: what all handed over at a cut is taken at that cut.
+/// `look`: whether a shard may settle.
+fn two_halves(look: fn(&CutBoard, usize, u32) -> bool) {
+    explore(2, move || {
+        let model = Model::new();
+        assert_eq!(model.board.publish(1, CutTimes::at(10)), Publish::Published);
+        (0..2).for_each(|shard| {
+            model.board.try_switch(shard, 1);
+        });
+        let other = {
+            let model = model.clone();
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    model.turn(1);
+                }
+            })
+        };
+        model.turn(0);
+        if look(&model.board, 0, 1) {
+            model.take(1);
+        }
+        model.turn(0);
+        other.join().unwrap();
+        for _ in 0..2 {
+            (0..2).for_each(|shard| model.turn(shard));
+        }
+        assert_eq!(model.board.publish(2, CutTimes::at(20)), Publish::Published);
+        for _ in 0..3 {
+            (0..2).for_each(|shard| model.turn(shard));
+        }
+        assert!(model.board.all_merged(2));
+    });
+}
+
+#[test]
+fn loom_cut_what_all_shards_folded_is_settled_at_the_same_cut() {
+    two_halves(|board, _, number| board.all_folded(number));
+}
+
+/// The rig can fail: a shard that settles as soon as all have closed takes what others have not handed over yet.
+#[test]
+#[should_panic(expected = "what all shards gave at this cut")]
+fn loom_cut_settling_when_all_have_closed_is_caught() {
+    two_halves(|board, _, number| board.all_closed(number));
+}
+
+/// Two shards at work over two cuts: no shard hands over anything between a cut's last fold and its last settling.
+#[test]
+fn loom_cut_nothing_is_handed_over_while_others_settle() {
+    explore(2, || {
+        let model = Model::new();
+        assert_eq!(model.board.publish(1, CutTimes::at(10)), Publish::Published);
+        let other = {
+            let model = model.clone();
+            thread::spawn(move || {
+                for _ in 0..4 {
+                    model.turn(1);
+                }
+            })
+        };
+        (0..3).for_each(|_| model.turn(0));
+        let published = model.board.publish(2, CutTimes::at(20)) == Publish::Published;
+        (0..2).for_each(|_| model.turn(0));
+        other.join().unwrap();
+        for _ in 0..6 {
+            (0..2).for_each(|shard| model.turn(shard));
+        }
+        assert!(model.board.all_merged(1 + u32::from(published)));
     });
 }

@@ -339,9 +339,17 @@ pub const EXEMPLAR_CODE_POINTS_MAX: usize = 128;
 pub const CPUS_MAX: usize = 1_024;
 /// Default of `--series-limit`: live series over all shards.
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
-/// Groups (resource, scope, metric) over all shards.
-pub const GROUPS_MAX: usize = 100_000;
-/// Overflow groups that keep the name of their metric, over all shards: outside `GROUPS_MAX` and the memory limit.
+/// `--group-limit auto` takes one group (resource, scope, metric) for so many bytes of the memory for series. Counted at the
+/// allocator (`tests/memory.rs`), 1,000 resources of 120 metrics take 1.5 KiB for each group with its one series; the rest is
+/// for longer texts.
+pub const GROUP_SHARE_BYTES: usize = 2 * KIB;
+/// It never takes fewer: where memory is so short, its own limit comes first.
+pub const GROUP_LIMIT_AUTO_MIN: usize = 100_000;
+/// Largest `--group-limit`: a core has numbers for the streams of so many.
+pub const GROUP_LIMIT_MAX: usize = 1 << 30;
+/// Streams that a core may hold for each group of the limit: one in each temporality.
+pub const STREAMS_PER_GROUP: usize = 2;
+/// Overflow groups that keep the name of their metric, over all shards: outside `--group-limit` and the memory limit.
 pub const OVERFLOW_GROUPS_MAX: usize = 64;
 /// Bytes of name, unit and bounds of such a metric: with 64 of them and one core some 256 KiB.
 pub const OVERFLOW_KEY_BYTES_MAX: usize = 512;
@@ -528,6 +536,7 @@ const _: () = assert!(INFLATE_SLICE_BYTES <= INFLATE_TURN_BYTES);
 const _: () = assert!(INFLATE_INPUT_STEP_BYTES * INFLATE_INPUT_WEIGHT <= INFLATE_SLICE_BYTES);
 const _: () = assert!(LAST_MERGE_MAX.as_millis() + LAST_JOIN_MAX.as_millis() < END_GRACE.as_millis());
 const _: () = assert!(HELD_BYTES_MAX >= BATCH_BYTES_MAX);
+const _: () = assert!(GROUP_LIMIT_MAX * STREAMS_PER_GROUP < u32::MAX as usize);
 const _: () = assert!(DELIVER_PIECE.as_nanos() < SLICE.as_nanos(), "a shard waits no longer for it than for itself");
 const _: () = assert!(BATCH_BYTES_MAX < MAX_BODY_BYTES_DEFAULT, "what we send must be within what receivers take");
 const _: () = assert!(INTERVAL_MIN.as_millis() < INTERVAL_DEFAULT.as_millis());

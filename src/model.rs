@@ -209,7 +209,9 @@ impl Reject {
             Reject::LongName => "a metric name is longer than --max-name: shorten it, or raise that",
             Reject::TooManyAttributes => "a point has more attributes than --max-attributes: send fewer, or raise it",
             Reject::SeriesLimit => "series limit reached: raise --series-limit or send fewer distinct attribute sets",
-            Reject::GroupLimit => "limit of 100000 resource/scope/metric groups reached: send fewer distinct resources",
+            Reject::GroupLimit => {
+                "group limit reached: raise --group-limit or send fewer distinct resources, scopes and metrics"
+            }
             Reject::MemoryLimit => "memory limit reached: raise --memory-limit or send fewer series",
             Reject::CellFull => "more than 2^27 points for one series in one interval: shorten --interval",
             Reject::BadSummary => {

@@ -132,8 +132,8 @@ fn text(settings: &Settings, keys: &[Key], plan: &Plan, memory: &Memory, shrunk:
     let outs = if names.is_empty() { "no destination".to_owned() } else { format!("to {}", names.join(", ")) };
     let _ = writeln!(
         out,
-        "\nsettled  {} shards, {} connections, every {:?} {outs}",
-        plan.shards, plan.connections, plan.interval
+        "\nsettled  {} shards, {} connections, up to {} series in {} groups, every {:?} {outs}",
+        plan.shards, plan.connections, plan.series_limit, memory.groups_max, plan.interval
     );
     let parts = [
         ("an empty process and its shards", memory.base),

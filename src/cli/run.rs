@@ -138,6 +138,12 @@ pub(super) struct Options {
     /// Past it, delta sums and histograms go to the overflow series of their metric, the rest is rejected
     #[arg(help_heading = "Limits", long, value_name = "N", default_value_t = SERIES_LIMIT_DEFAULT.to_string(), env = "CATCHMENT_SERIES_LIMIT")]
     series_limit: String,
+    /// Groups over all shards: metrics of one scope of one resource, so that 1,000 pods of 120 metrics have 120,000
+    ///
+    /// `auto` takes what memory allows: one for each 2 KiB that is there for series, at least 100,000. Past it, delta sums and
+    /// histograms go to overflow groups, the rest is rejected
+    #[arg(help_heading = "Limits", long, value_name = "N|auto", default_value = "auto", env = "CATCHMENT_GROUP_LIMIT")]
+    group_limit: String,
     /// What one client may have of all live series and groups while a limit refuses others
     ///
     /// A client is an address; of IPv6 a /64. Past it, none of its new ones get in while those of others that
@@ -370,6 +376,7 @@ impl Options {
             ("shutdown-timeout", self.shutdown_timeout),
             ("shutdown-delay", self.shutdown_delay),
             ("series-limit", self.series_limit),
+            ("group-limit", self.group_limit),
             ("peer-share", self.peer_share),
             ("max-body", self.max_body),
             ("max-name", self.max_name),

@@ -56,6 +56,8 @@ pub struct Plan {
     pub temporality: Temporality,
     /// Live series.
     pub series_limit: usize,
+    /// Groups of resource, scope and metric; `None`: as many as the memory for series allows.
+    pub group_limit: Option<usize>,
     /// What a peer may have of what is live while others are refused, in hundredths of a percent.
     pub peer_share: u32,
     /// Bytes; `None`: three quarters of what there is.
@@ -102,6 +104,7 @@ impl Plan {
             interval: Duration::from_secs(10),
             temporality: Temporality::Cumulative,
             series_limit: 10,
+            group_limit: None,
             peer_share: 5_000,
             memory_limit: None,
             max_body: 1 << 20,

@@ -11,8 +11,8 @@ use super::surroundings::Surroundings;
 use crate::identity::attributes::Limits;
 use crate::limits::{
     ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
-    CONNECTIONS_MAX, EXPIRE_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, MAX_BODY_BYTES_MIN, MEMORY_LIMIT_MIN, MIB,
-    NAME_BYTES_LIMIT, NAME_BYTES_MIN, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
+    CONNECTIONS_MAX, EXPIRE_DEFAULT, GROUP_LIMIT_MAX, INTERVAL_MAX, INTERVAL_MIN, MAX_BODY_BYTES_MIN, MEMORY_LIMIT_MIN,
+    MIB, NAME_BYTES_LIMIT, NAME_BYTES_MIN, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
 };
 use crate::model::{PlanNumber, Temporality};
 use crate::problem::{Flaw, Given, Problem};
@@ -57,6 +57,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     let outs = destinations(&mut reading, &doors, !prometheus.is_off(), around);
     let Times { interval, expire, max_future, shutdown_timeout, shutdown_delay } = times(&mut reading);
     let series_limit = series_limit(&mut reading);
+    let group_limit = reading.number_or_auto("group-limit", 1..=GROUP_LIMIT_MAX);
     let peer_share = peer_share(&mut reading);
     let max_body = reading.size_from("max-body", MAX_BODY_BYTES_MIN, "give at least 1KiB");
     let attributes = attribute_limits(&mut reading);
@@ -80,6 +81,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         interval,
         temporality: reading.word("temporality", &TEMPORALITIES),
         series_limit,
+        group_limit,
         peer_share,
         memory_limit,
         attributes,
@@ -215,7 +217,7 @@ mod tests {
 
     /// All defaults, and these on top.
     fn settings(given: &[(&'static str, &str)]) -> Settings {
-        const DEFAULTS: [(&str, &str); 24] = [
+        const DEFAULTS: [(&str, &str); 25] = [
             ("shards", "auto"),
             ("connections", "auto"),
             ("otlp-grpc", "127.0.0.1:4317"),
@@ -227,6 +229,7 @@ mod tests {
             ("shutdown-timeout", "10s"),
             ("shutdown-delay", "0s"),
             ("series-limit", "1000000"),
+            ("group-limit", "auto"),
             ("peer-share", "50%"),
             ("max-body", "64MiB"),
             ("max-name", "255"),
@@ -276,6 +279,7 @@ mod tests {
             ("interval", "soon"),
             ("expire", "1s"),
             ("series-limit", "-1"),
+            ("group-limit", "0"),
             ("peer-share", "0%"),
             ("max-body", "1"),
             ("memory-limit", "0%"),
@@ -293,6 +297,7 @@ mod tests {
             "CATCHMENT_OUT (--out) nowhere: `nowhere` is no destination: write otlp-grpc://",
             "CATCHMENT_INTERVAL (--interval) 'soon' is no duration; write",
             "CATCHMENT_SERIES_LIMIT (--series-limit) '-1' is no number of them; write",
+            "CATCHMENT_GROUP_LIMIT (--group-limit) 0: give a number from 1 to 1073741824, or auto",
             "CATCHMENT_PEER_SHARE (--peer-share) '0%': write 1% to 100%",
             "CATCHMENT_MAX_BODY (--max-body) 1: give at least 1KiB",
             "CATCHMENT_MEMORY_LIMIT (--memory-limit) '0%' is no part of the memory; write 1% to 100%, 50%, or auto",

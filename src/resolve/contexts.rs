@@ -9,13 +9,12 @@
 //! 1. The parts of a context have been validated and found acceptable before it was made.
 //! 2. `next` and `first` are hints: the bytes are compared.
 //!
-//! Bounds: `STREAMS_MAX` streams a core; a context is freed when nothing lies under it any more. Their bytes
+//! Bounds: `limits::STREAMS_PER_GROUP` streams a core for each group that there may be; a context is freed when nothing lies under it any more. Their bytes
 //! are counted.
 
 use super::routes::{NONE, Table};
 use crate::cells::Shape;
 use crate::identity::Set;
-use crate::limits::GROUPS_MAX;
 use crate::model::{Kind, Temporality, TypeHints};
 use crate::places;
 use crate::series::Group;
@@ -110,9 +109,6 @@ impl StreamKey<'_> {
         bounds.iter().map(|bound| f64::from_le_bytes(*bound)).collect()
     }
 }
-
-/// Streams that one core may hold: each group in both temporalities.
-pub(super) const STREAMS_MAX: usize = 2 * GROUPS_MAX;
 
 /// One metric of one scope in one temporality.
 #[derive(Debug)]

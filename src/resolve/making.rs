@@ -6,7 +6,7 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{About, Contexts, EnvelopeKey, STREAMS_MAX, StreamKey};
+use super::contexts::{About, Contexts, EnvelopeKey, StreamKey};
 use super::encoding::{Encoding, Said};
 use super::links::{Links, refusal};
 use super::routes::NONE;
@@ -14,6 +14,7 @@ use crate::cells::Shape;
 use crate::examples::example;
 use crate::identity::{GroupKey, Parts, Set};
 use crate::ledger::{Note, Tally};
+use crate::limits::STREAMS_PER_GROUP;
 use crate::model::{Kind, Reject};
 use crate::series::group::Entry;
 use crate::series::registry::Registry;
@@ -149,7 +150,7 @@ impl<E: Encoding> Making<'_, E> {
 
     /// One stream more may be made.
     pub(super) fn has_room(&self) -> bool {
-        self.contexts.len() < STREAMS_MAX
+        self.contexts.len() < self.here.registry().group_limit().saturating_mul(STREAMS_PER_GROUP)
     }
 
     /// Resource and scope of a key, known from now on.

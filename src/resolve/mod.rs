@@ -20,7 +20,7 @@
 //!
 //! Progress: wait-free but for births, which are lock-free. No allocation for what has a route.
 //!
-//! Bounds: routes by their cells (`limits::ROUTES_PER_CELL_MAX`), streams by `contexts::STREAMS_MAX`; both are freed with
+//! Bounds: routes by their cells (`limits::ROUTES_PER_CELL_MAX`), streams by `--group-limit` (`limits::STREAMS_PER_GROUP`); both are freed with
 //! what they lead to, and their bytes count towards the memory limit.
 
 mod birthplace;

@@ -42,6 +42,7 @@ fn fields(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String]
         ("connections", plan.connections as u128),
         ("interval_ms", plan.interval.as_millis()),
         ("series_limit", plan.series_limit as u128),
+        ("group_limit", memory.groups_max as u128),
         ("memory_limit_bytes", memory.limit as u128),
         ("memory_series_bytes", memory.series as u128),
         ("memory_bodies_bytes", memory.bodies as u128),
@@ -85,8 +86,9 @@ fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String]
     );
     let _ = writeln!(
         out,
-        "  limits  {} series, {} memory ({} for series, {} for request bodies), {} a request, idle series {:?}",
+        "  limits  {} series, {} groups, {} memory ({} for series, {} for request bodies), {} a request, idle series {:?}",
         plan.series_limit,
+        memory.groups_max,
         show_size(memory.limit),
         show_size(memory.series),
         show_size(memory.bodies),

@@ -37,7 +37,7 @@ const CHANGED: [(Cause, &str, &str); 5] = [
     (
         Cause::Overflowed,
         "points beyond a limit were added to overflow series: their totals stay true, their attributes are gone",
-        "raise --series-limit or --memory-limit, or send fewer distinct attribute sets and metrics",
+        "raise --series-limit, --group-limit or --memory-limit, or send fewer distinct attribute sets and metrics",
     ),
     (
         Cause::CountOverflow,

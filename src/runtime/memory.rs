@@ -30,6 +30,8 @@ pub struct Memory {
     pub bodies: usize,
     /// Series: identities, cells, routes.
     pub series: usize,
+    /// Groups that there may be: what was asked for, or what fits into `series`.
+    pub groups_max: usize,
     /// Connections on the OTLP doors, and on the pages.
     pub connections_max: (usize, usize),
     /// Bytes of colliding rows of a page.
@@ -45,6 +47,12 @@ const LEVELS: u32 = 6;
 const fn halved(full: usize, level: u32, least: usize) -> usize {
     let size = full >> level;
     if size > least { size } else { least }
+}
+
+/// Groups for which there is room in the memory for series.
+fn groups_in(series: usize) -> usize {
+    // whole thousands, as nobody counts them closer
+    (series / GROUP_SHARE_BYTES / 1_000 * 1_000).clamp(GROUP_LIMIT_AUTO_MIN, GROUP_LIMIT_MAX)
 }
 
 /// One way to divide.
@@ -108,8 +116,20 @@ impl Shape {
         let held = if plan.outs.is_empty() { 0 } else { ((left - bodies) / 4).min(HELD_BYTES_MAX) };
         let (in_flight, series) = (self.in_flight(), left - bodies - held);
         let limit = limit.max(least);
-        let memory =
-            Memory { limit, base, connections, queues, held, bodies, series, connections_max, page_merge, in_flight };
+        let groups_max = plan.group_limit.unwrap_or_else(|| groups_in(series));
+        let memory = Memory {
+            limit,
+            base,
+            connections,
+            queues,
+            held,
+            bodies,
+            series,
+            groups_max,
+            connections_max,
+            page_merge,
+            in_flight,
+        };
         (least, memory)
     }
 
@@ -243,6 +263,17 @@ mod tests {
         }
         let series = |shards| settle(&mut plan(shards, &[]), 4096 * MIB, false).unwrap().0.series;
         assert!(series(2) < series(1), "a shard more has its price");
+    }
+
+    /// A million groups at 8 GiB, whether that is the limit or the machine; and never fewer than there were by default.
+    #[test]
+    fn groups_are_as_many_as_memory_allows_or_as_asked() {
+        let groups = |limit, asked| {
+            let mut plan = Plan { group_limit: asked, ..plan(2, &[OUT]) };
+            settle(&mut plan, limit, true).unwrap().0.groups_max
+        };
+        assert!(groups(8192 * MIB, None) > groups(6144 * MIB, None) && groups(6144 * MIB, None) >= 1_000_000);
+        assert_eq!((groups(128 * MIB, None), groups(128 * MIB, Some(7))), (GROUP_LIMIT_AUTO_MIN, 7));
     }
 
     /// In every size of container there is a budget that is within it, from 64 MiB on.

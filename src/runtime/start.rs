@@ -25,7 +25,7 @@ use crate::deliver;
 use crate::files;
 use crate::flush;
 use crate::ingest;
-use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, GROUPS_MAX, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
+use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
 use crate::model::{EpochNumber, Temporality};
 use crate::net::hops::Hops;
 use crate::problem::{Flaw, Problem};
@@ -186,8 +186,8 @@ fn registry(plan: &Plan, memory: &Memory) -> (Arc<Registry>, Vec<SlabWriter>) {
         writers.push(writer);
         slabs.push(slab);
     }
-    let options =
-        registry::Options { series_limit: plan.series_limit, group_limit: GROUPS_MAX, memory_limit: memory.series };
+    let (series_limit, group_limit) = (plan.series_limit, memory.groups_max);
+    let options = registry::Options { series_limit, group_limit, memory_limit: memory.series };
     let binds = PEER_WANTS_FOR.as_nanos().div_ceil(plan.interval.as_nanos().max(1));
     let shares = Shares { share: plan.peer_share, binds: u32::try_from(binds).unwrap_or(u32::MAX).max(2) };
     (Arc::new(Registry::new(options, slabs).share_by(shares)), writers)

@@ -22,8 +22,10 @@ pub struct Facts {
     pub slab_bytes: Vec<usize>,
     /// Destinations: name, row, counters, bytes queued.
     pub destinations: Vec<(String, DestinationRow, StatsRow, usize)>,
-    /// Live series that count towards the limit, the limit, groups.
-    pub series: (usize, usize, usize),
+    /// Live series that count towards the limit, and the limit.
+    pub series: (usize, usize),
+    /// Groups, and their limit.
+    pub groups: (usize, usize),
     /// Bytes of request bodies held, and their limit.
     pub bodies: (usize, usize),
     /// Cuts published, postponed, shards skipped.
@@ -203,11 +205,12 @@ impl Facts {
                 w.sample(name, &[("shard", &shard.to_string())], read(seen));
             }
         }
-        let (live, limit, groups) = self.series;
+        let ((live, limit), (groups, group_limit)) = (self.series, self.groups);
         for (name, help, value) in [
             ("catchment_series", "Live series that count towards the limit", live),
             ("catchment_series_limit", "Limit of live series", limit),
             ("catchment_groups", "Groups: resource, scope and metric", groups),
+            ("catchment_group_limit", "Limit of groups", group_limit),
         ] {
             w.family(name, help, MetricType::Gauge);
             w.sample(name, &[], value as u64);

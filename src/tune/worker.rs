@@ -11,7 +11,7 @@ use crate::flush::{self, Outlet, Owner, Work, Written};
 use crate::identity::attributes::Limits;
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
-use crate::limits::{EXPIRE_DEFAULT, GROUPS_MAX, SLICE, SOCKETS_TO_MERGE};
+use crate::limits::{EXPIRE_DEFAULT, GROUP_LIMIT_MAX, SLICE, SOCKETS_TO_MERGE};
 use crate::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
 use crate::rows::Rows;
 use crate::runtime::clock;
@@ -110,7 +110,7 @@ fn measure(shares: Vec<Vec<Request>>, cores: &[usize], duration: Duration) -> Re
     let n = shares.len();
     let (writers, slabs): (Vec<_>, Vec<_>) = (0..n).map(|_| SlabWriter::new()).unzip();
     let options =
-        registry::Options { series_limit: u32::MAX as usize, group_limit: GROUPS_MAX, memory_limit: usize::MAX };
+        registry::Options { series_limit: u32::MAX as usize, group_limit: GROUP_LIMIT_MAX, memory_limit: usize::MAX };
     let registry = Arc::new(Registry::new(options, slabs));
     let started_ns = clock::now().wall_ns;
     let shared = Arc::new(Shared { board: CutBoard::new(n), start: Barrier::new(n + 1), stop: AtomicBool::new(false) });

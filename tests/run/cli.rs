@@ -256,6 +256,8 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
             "5",
             "--series-limit",
             "0",
+            "--group-limit",
+            "none",
         ],
         &[
             ["--shards", "many", "auto"],
@@ -269,6 +271,7 @@ fn bad_flags_end_with_2_and_all_problems_at_once() {
             ["--memory-limit", "3", "40MiB"],
             ["--max-body", "5", "1KiB"],
             ["--series-limit", "0", "1 to"],
+            ["--group-limit", "none", "or auto"],
         ],
     );
     check(
@@ -442,6 +445,7 @@ fn the_version_shows_a_commit_and_the_help_every_flag_with_its_variable() {
         "interval",
         "temporality",
         "series-limit",
+        "group-limit",
         "peer-share",
         "memory-limit",
         "max-body",

@@ -10,6 +10,7 @@ mod corpus;
 mod encodings;
 mod expiry;
 mod formats;
+mod groups;
 mod json;
 mod kinds;
 mod ledger;

@@ -9,14 +9,14 @@ use crate::common::{gauge, int, number, request_of, sum};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use prost::Message;
 
-/// The limit of groups is 100,000.
+/// More than `--group-limit`.
 const NAMES: usize = 110_000;
 
 #[test]
 fn deltas_of_newcomers_arrive_while_one_client_holds_all_groups() {
     let backend = Backend::start();
     let out = backend.url("temporality=delta");
-    let catchment = Catchment::start(&["--shards", "1", "--interval", "1s", "--out", &out]);
+    let catchment = Catchment::start(&["--shards", "1", "--interval", "1s", "--group-limit", "100000", "--out", &out]);
     let now = wall_ns();
     let count = |name: &str, value| sum(name, 1, true, vec![number(&[("k", "v")], now - 1, now, int(value))]);
     let mut http = catchment.http();
@@ -33,7 +33,7 @@ fn deltas_of_newcomers_arrive_while_one_client_holds_all_groups() {
     assert_eq!(send("newcomer", vec![count("requests", 7), count("name.5", 9)]), "");
     // what has a state is rejected by name, and so is said
     let answer = send("newcomer", vec![gauge("level", vec![number(&[], 0, now, int(1))])]);
-    assert!(answer.contains("limit of 100000 resource/scope/metric groups") && answer.contains("newcomer"), "{answer}");
+    assert!(answer.contains("group limit reached: raise --group-limit") && answer.contains("newcomer"), "{answer}");
 
     let ended = catchment.terminate();
     assert_eq!(ended.code(), 0, "{ended:?}");

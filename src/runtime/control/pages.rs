@@ -73,7 +73,8 @@ impl StatusPages {
                     (s.name(d).to_string(), s.ledger(d), s.stats(d), s.queue_bytes(d))
                 })
                 .collect(),
-            series: (registry.live(), self.series_limit, registry.group_count()),
+            series: (registry.live(), self.series_limit),
+            groups: (registry.group_count(), registry.group_limit()),
             // ORDERING: for the page only
             bodies: (self.shared.bodies.taken(), self.bodies_bytes_max),
             cuts: (self.cuts.published, self.cuts.postponed, self.cuts.skipped),

@@ -4,13 +4,13 @@
 //! whole after every request and every merge slice.
 //!
 //! Invariants
-//! 1. In every published row: `received = applied + Σ rejected`, `applied = open + emitted` and `emitted = Σ effects`,
+//! 1. In every published row: `received = applied + Σ rejected + Σ discarded`, `applied = open + emitted` and `emitted = Σ effects`,
 //!    where `open` of one row may be negative (a shard merges points that another one applied); so the sums over rows
 //!    balance at any moment, whichever moments the rows are from.
 //! 2. No term is computed from the others: each is counted where it happens.
 //! 3. A point is emitted as soon as its effect is settled: when it comes, if it can have none any more, else at the cut.
 
-use crate::model::{Door, Kind, Origin, Reject};
+use crate::model::{Discard, Door, Kind, Origin, Reject};
 use crate::sync::row::{CounterRow, RowWriter};
 use std::sync::Arc;
 
@@ -166,7 +166,7 @@ impl Note {
 const KINDS: usize = Kind::ALL.len();
 const CELLS: usize = KINDS * Door::COUNT;
 /// Words of a row.
-pub const WORDS: usize = 3 * CELLS + Reject::COUNT + 2 + Effect::COUNT + Note::COUNT;
+pub const WORDS: usize = 4 * CELLS + Reject::COUNT + Discard::COUNT + 2 + Effect::COUNT + Note::COUNT;
 
 /// One shard's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,8 +177,10 @@ pub struct Tally {
 const RECEIVED: usize = 0;
 const APPLIED: usize = CELLS;
 const REJECTED_BY: usize = 2 * CELLS;
-const REJECTED: usize = 3 * CELLS;
-const OPEN: usize = REJECTED + Reject::COUNT;
+const DISCARDED_BY: usize = 3 * CELLS;
+const REJECTED: usize = 4 * CELLS;
+const DISCARDED: usize = REJECTED + Reject::COUNT;
+const OPEN: usize = DISCARDED + Discard::COUNT;
 const EMITTED: usize = OPEN + 1;
 const EFFECTS: usize = EMITTED + 1;
 const NOTES: usize = EFFECTS + Effect::COUNT;
@@ -229,6 +231,13 @@ impl Tally {
         self.words[REJECTED + reason as usize] += points;
     }
 
+    /// Points were discarded.
+    #[inline]
+    pub fn discard(&mut self, origin: Origin, kind: Kind, why: Discard, points: u64) {
+        self.words[DISCARDED_BY + at(origin.door, kind)] += points;
+        self.words[DISCARDED + why as usize] += points;
+    }
+
     /// Open points are settled; `settle` says how.
     #[inline]
     pub fn emit(&mut self, points: u64) {
@@ -275,6 +284,16 @@ impl Tally {
         self.words[REJECTED + reason as usize]
     }
 
+    /// Points discarded of one door and kind.
+    pub const fn discarded_by(&self, door: Door, kind: Kind) -> u64 {
+        self.words[DISCARDED_BY + at(door, kind)]
+    }
+
+    /// Points discarded for one reason.
+    pub const fn discarded(&self, why: Discard) -> u64 {
+        self.words[DISCARDED + why as usize]
+    }
+
     /// Applied points that no merge has emitted; of a single row it may be negative.
     pub const fn open(&self) -> i64 {
         self.words[OPEN] as i64
@@ -312,15 +331,21 @@ impl Tally {
 
     /// All points rejected.
     pub fn rejected_total(&self) -> u64 {
-        self.words[REJECTED..OPEN].iter().sum()
+        self.words[REJECTED..DISCARDED].iter().sum()
     }
 
-    /// All parts of the input balance hold, and the two ways of counting rejections agree.
+    /// All points discarded.
+    pub fn discarded_total(&self) -> u64 {
+        self.words[DISCARDED..OPEN].iter().sum()
+    }
+
+    /// All parts of the input balance hold, and the two ways of counting rejected and discarded points agree.
     pub fn balanced(&self) -> bool {
-        self.received_total() == self.applied_total() + self.rejected_total()
+        self.received_total() == self.applied_total() + self.rejected_total() + self.discarded_total()
             && self.applied_total() as i64 == self.open() + self.emitted() as i64
             && self.words[EFFECTS..NOTES].iter().sum::<u64>() == self.emitted()
-            && self.words[REJECTED_BY..REJECTED].iter().sum::<u64>() == self.rejected_total()
+            && self.words[REJECTED_BY..DISCARDED_BY].iter().sum::<u64>() == self.rejected_total()
+            && self.words[DISCARDED_BY..REJECTED].iter().sum::<u64>() == self.discarded_total()
     }
 
     /// Corrupts one counter, to show that a false balance is seen. Only reachable from tests and a hidden flag.
@@ -358,9 +383,13 @@ mod tests {
     #[test]
     fn a_balance_holds_and_a_corrupt_counter_is_seen() {
         let mut tally = Tally::default();
-        tally.receive(Door::OtlpGrpc.into(), Kind::Sum, 10);
+        tally.receive(Door::OtlpGrpc.into(), Kind::Sum, 15);
         tally.apply(Door::OtlpGrpc.into(), Kind::Sum, 7);
         tally.reject(Door::OtlpGrpc.into(), Kind::Sum, Reject::NoTime, 3);
+        assert!(!tally.balanced(), "five more came in");
+        tally.discard(Door::OtlpGrpc.into(), Kind::Sum, Discard::Rule, 4);
+        tally.discard(Door::OtlpGrpc.into(), Kind::Sum, Discard::Dedup, 1);
+        assert!(tally.balanced() && tally.discarded_total() == 5 && tally.discarded(Discard::Rule) == 4);
         let mut other = Tally::default();
         other.emit(5);
         let without = Tally::sum([tally.clone(), other.clone()]);

@@ -82,6 +82,31 @@ impl TypeHints {
     }
 }
 
+/// Why a point was put aside as someone asked for it: neither an error nor applied. Each has a counter in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Discard {
+    /// A rule drops it.
+    Rule = 0,
+    /// It is of a replica that does not count at the time.
+    Dedup,
+}
+
+impl Discard {
+    /// Number of reasons.
+    pub const COUNT: usize = 2;
+    /// All reasons, by number.
+    pub const ALL: [Discard; Self::COUNT] = [Discard::Rule, Discard::Dedup];
+
+    /// The label value in metrics and in the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Discard::Rule => "rule",
+            Discard::Dedup => "dedup",
+        }
+    }
+}
+
 /// Why a single point was rejected. Each has a counter in the ledger and a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

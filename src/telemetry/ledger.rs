@@ -3,7 +3,7 @@
 use crate::deliver::{DestinationRow, Dropped};
 use crate::ledger::{Effect, Tally};
 use crate::log::quoted;
-use crate::model::{Door, Kind, Reject};
+use crate::model::{Discard, Door, Kind, Reject};
 use std::fmt::Write;
 
 /// Everything the page shows.
@@ -22,7 +22,7 @@ impl LedgerPage<'_> {
         self.tally.balanced() && self.destinations.iter().all(|(_, row)| row.balances())
     }
 
-    /// The object: `received`, `applied`, `rejected`, `open`, `emitted` and its `effects` in input points,
+    /// The object: `received`, `applied`, `rejected`, `discarded`, `open`, `emitted` and its `effects` in input points,
     /// `destinations` in output points, `balanced`, and the same by door and kind under `by`.
     pub fn json(&self) -> String {
         let t = self.tally;
@@ -33,6 +33,14 @@ impl LedgerPage<'_> {
             if t.rejected(reason) > 0 {
                 comma(&mut out, &mut first);
                 let _ = write!(out, "\"{}\":{}", reason.word(), t.rejected(reason));
+            }
+        }
+        out.push_str("},\"discarded\":{");
+        let mut first = true;
+        for why in Discard::ALL {
+            if t.discarded(why) > 0 {
+                comma(&mut out, &mut first);
+                let _ = write!(out, "\"{}\":{}", why.word(), t.discarded(why));
             }
         }
         let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"effects\":{{", t.open(), t.emitted());
@@ -78,11 +86,12 @@ impl LedgerPage<'_> {
                 comma(&mut out, &mut first);
                 let _ = write!(
                     out,
-                    "\"{}\":{{\"received\":{},\"applied\":{},\"rejected\":{}}}",
+                    "\"{}\":{{\"received\":{},\"applied\":{},\"rejected\":{},\"discarded\":{}}}",
                     kind.word(),
                     t.received(door, kind),
                     t.applied(door, kind),
-                    t.rejected_by(door, kind)
+                    t.rejected_by(door, kind),
+                    t.discarded_by(door, kind)
                 );
             }
             out.push('}');
@@ -102,10 +111,11 @@ impl LedgerPage<'_> {
     pub fn line(&self) -> String {
         let t = self.tally;
         let mut out = format!(
-            "ledger: received {} = applied {} + rejected {}; applied = open {} + emitted {}",
+            "ledger: received {} = applied {} + rejected {} + discarded {}; applied = open {} + emitted {}",
             t.received_total(),
             t.applied_total(),
             t.rejected_total(),
+            t.discarded_total(),
             t.open(),
             t.emitted()
         );

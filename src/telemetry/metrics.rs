@@ -5,7 +5,7 @@ use crate::capture::CaptureProgress;
 use crate::deliver::{DestinationRow, Dropped, StatsRow};
 use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
-use crate::model::{Door, Kind, Reject};
+use crate::model::{Discard, Door, Kind, Reject};
 use crate::prometheus::WarningReason;
 use crate::prometheus::text::{MetricType, Writer};
 use crate::series::index::IndexStats;
@@ -61,11 +61,14 @@ impl Facts {
 
     fn points(&self, w: &mut Writer<'_>, total: &Tally) {
         type Read = fn(&Tally, Door, Kind) -> u64;
-        let families: [(&str, &str, Read); 3] = [
+        let families: [(&str, &str, Read); 4] = [
             ("catchment_points_received_total", "Points received", |t, door, kind| t.received(door, kind)),
             ("catchment_points_applied_total", "Points applied", |t, door, kind| t.applied(door, kind)),
             ("catchment_points_refused_total", "Points rejected singly, by input and kind", |t, door, kind| {
                 t.rejected_by(door, kind)
+            }),
+            ("catchment_points_put_aside_total", "Points discarded, by input and kind", |t, door, kind| {
+                t.discarded_by(door, kind)
             }),
         ];
         for (name, help, read) in families {
@@ -80,6 +83,10 @@ impl Facts {
         w.family("catchment_points_rejected_total", "Points rejected singly, by reason", MetricType::Counter);
         for reason in Reject::ALL {
             w.sample("catchment_points_rejected_total", &[("reason", reason.word())], total.rejected(reason));
+        }
+        w.family("catchment_points_discarded_total", "Points discarded as asked, by reason", MetricType::Counter);
+        for why in Discard::ALL {
+            w.sample("catchment_points_discarded_total", &[("reason", why.word())], total.discarded(why));
         }
         w.family("catchment_points_open", "Points applied and not yet merged", MetricType::Gauge);
         w.sample("catchment_points_open", &[], total.open());

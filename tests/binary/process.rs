@@ -76,10 +76,19 @@ impl Ended {
         self.status.code().unwrap_or_else(|| panic!("ended by a signal: {self:?}"))
     }
 
-    /// The last line that begins with `catchment: ledger:`.
+    /// The last line that begins with `catchment: ledger:`; its terms add up where it says so.
     pub fn ledger(&self) -> &str {
         let mut lines = self.stderr.lines().rev();
-        lines.find(|line| line.starts_with("catchment: ledger:")).unwrap_or_else(|| panic!("no ledger line: {self:?}"))
+        let line = lines.find(|line| line.starts_with("catchment: ledger:"));
+        let line = line.unwrap_or_else(|| panic!("no ledger line: {self:?}"));
+        let term = |name: &str| -> u64 {
+            let rest = line.split_once(name).unwrap_or_else(|| panic!("{name}in {line}")).1;
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+            digits.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("a number after {name}in {line}"))
+        };
+        let adds_up = term("received ") == term("= applied ") + term(" + rejected ") + term(" + discarded ");
+        assert!(adds_up || !line.ends_with("; balanced"), "{line}");
+        line
     }
 
     /// Points of each warning that holds all of `parts`, and the total that the last one tells.

@@ -2,14 +2,15 @@
 
 use catchment::deliver::DestinationRow;
 use catchment::ledger::{Effect, Tally};
-use catchment::model::{Door, Kind, Reject};
+use catchment::model::{Discard, Door, Kind, Reject};
 use catchment::telemetry::ledger::LedgerPage;
 
 fn tally() -> Tally {
     let mut tally = Tally::default();
-    tally.receive(Door::OtlpGrpc.into(), Kind::Sum, 10);
+    tally.receive(Door::OtlpGrpc.into(), Kind::Sum, 12);
     tally.apply(Door::OtlpGrpc.into(), Kind::Sum, 7);
     tally.reject(Door::OtlpGrpc.into(), Kind::Sum, Reject::NoTime, 3);
+    tally.discard(Door::OtlpGrpc.into(), Kind::Sum, Discard::Rule, 2);
     tally.emit(5);
     tally.settle(Effect::WithEffect, 4);
     tally.settle(Effect::Overlapping, 1);
@@ -39,10 +40,11 @@ fn corrupt_counters_are_seen_wherever_they_are() {
     assert!(!balanced(&Tally::sum([tally(), corrupt, tally()]), &good), "one row of three");
 
     type Spoil = fn(&mut Tally);
-    let spoils: [(&str, Spoil); 6] = [
+    let spoils: [(&str, Spoil); 7] = [
         ("received twice", |t| t.receive(Door::OtlpHttp.into(), Kind::Gauge, 1)),
         ("applied, not received", |t| t.apply(Door::OtlpHttp.into(), Kind::Gauge, 1)),
         ("rejected, not received", |t| t.reject(Door::OtlpHttp.into(), Kind::Gauge, Reject::NoValue, 1)),
+        ("discarded, not received", |t| t.discard(Door::OtlpHttp.into(), Kind::Gauge, Discard::Dedup, 1)),
         ("counted in the wrong half", |t| {
             t.receive(Door::OtlpGrpc.into(), Kind::Sum, 1);
             t.emit(1);

@@ -643,7 +643,10 @@ fn sigterm_and_sigint_end_with_0_and_the_ledger() {
         let ended = catchment.wait();
         assert_eq!(ended.code(), 0, "{ended:?}");
         let ledger = ended.ledger();
-        assert!(ledger.contains("received 2 = applied 2 + rejected 0; applied = open 0 + emitted 2"), "{ledger}");
+        assert!(
+            ledger.contains("received 2 = applied 2 + rejected 0 + discarded 0; applied = open 0 + emitted 2"),
+            "{ledger}"
+        );
         assert!(ledger.contains("encoded 1 = delivered 1 + queued 0 + dropped 0"), "{ledger}");
         assert!(ledger.ends_with("; balanced"), "{ledger}");
         assert_eq!(ended.stderr.lines().next_back(), Some(ledger), "the last line");

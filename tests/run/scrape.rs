@@ -283,7 +283,8 @@ fn the_admin_door_has_its_pages_and_no_others() {
         let ledger = admin.get("/ledger");
         assert_eq!(ledger.header("content-type"), Some("application/json"));
         let ledger = ledger.json();
-        for key in ["received", "applied", "rejected", "open", "emitted", "destinations", "balanced", "by"] {
+        for key in ["received", "applied", "rejected", "discarded", "open", "emitted", "destinations", "balanced", "by"]
+        {
             assert!(ledger.get(key).is_some(), "{key} in {ledger}");
         }
         for path in ["/nothing", "/metrics/", "/ledger/x", "/v1/metrics"] {

@@ -153,7 +153,7 @@ fn a_request_that_is_applied_at_the_end_is_in_the_last_cut() {
     let ended = catchment.wait();
     let line = ended.ledger();
     let (all, rejected) = (sent * COUNT, sent * COUNT / 1_000);
-    let input = format!("received {all} = applied {} + rejected {rejected}; ", all - rejected);
+    let input = format!("received {all} = applied {} + rejected {rejected} + discarded 0; ", all - rejected);
     assert!(line.contains(&input), "{input} in {line}");
     assert!(line.contains(&format!("applied = open 0 + emitted {}", all - rejected)), "{line}");
 }

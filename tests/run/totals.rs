@@ -250,7 +250,9 @@ fn sigterm_in_the_middle(shards: &str, interval: &str) {
     compare(&delta, true, &wanted);
     let points = reached.iter().sum::<u64>() * POINTS;
     let line = ended.ledger();
-    let input = format!("received {points} = applied {points} + rejected 0; applied = open 0 + emitted {points}; ");
+    let input = format!(
+        "received {points} = applied {points} + rejected 0 + discarded 0; applied = open 0 + emitted {points}; "
+    );
     assert!(line.contains(&input) && line.ends_with("; balanced"), "{input} in {line}");
     assert!(sent.acknowledged.iter().all(|n| *n > 0), "every client had begun: {:?}", sent.acknowledged);
 }

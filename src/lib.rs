@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 13 | main cli | words in, exit code out; one file per subcommand |
 //! | 12 | tune | measures the two below it |
-//! | 11 | runtime load | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone |
+//! | 11 | runtime load trial | shards, the loop, pinning, timers, signals, shutdown; the generator and the sink, which stand alone; worked examples, run without either |
 //! | 10 | config telemetry | what is asked for, settled; own metrics, ledger pages |
 //! | 9 | listen deliver capture | doors with sockets; queue, retry, exporters; recorded requests |
 //! | 8 | ingest flush | staging, commit; cut, merge, batches |
@@ -72,6 +72,8 @@ pub mod series;
 #[allow(unsafe_code)]
 pub mod sync;
 pub mod telemetry;
+#[cfg(not(loom))]
+pub mod trial;
 #[cfg(not(loom))]
 pub mod tune;
 mod units;

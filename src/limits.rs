@@ -556,3 +556,8 @@ pub const CONFIG_FILES_MAX: usize = 1_000;
 pub const CONFIG_LIST_MAX: usize = 1_000;
 /// Aliases in a configuration file.
 pub const CONFIG_ALIASES_MAX: usize = 64;
+
+/// Cores of one test of rules.
+pub const TRIAL_CORES_MAX: usize = 64;
+/// Cuts of one test of rules.
+pub const TRIAL_CUTS_MAX: usize = 100_000;

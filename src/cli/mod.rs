@@ -9,10 +9,11 @@ mod gather;
 mod keys;
 mod origin;
 mod pages;
+mod rules;
 mod run;
 
 use crate::FAILURE;
-use crate::config;
+use crate::config::{self, Settings};
 use crate::deliver::check_files;
 use crate::nearest::nearest;
 use crate::problem::Heading;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Check),
     /// Print an example of a file of settings, or the schema of one
     Config(pages::Config),
+    /// Try rules out on worked examples
+    Rules(rules::Rules),
     /// Send load to this or any other OTLP server, and measure it
     Load(crate::load::Options),
     /// Measure how many shards this machine and this traffic want
@@ -90,6 +93,9 @@ pub fn main() -> u8 {
             options.check(&keys::of(&Arguments::command())).map_or_else(|problems| refused(&problems), told)
         }
         Command::Config(options) => told(options.print(&keys::of(&Arguments::command()))),
+        Command::Rules(options) => {
+            options.run(&keys::of(&Arguments::command()), &defaults).map_or_else(|problems| refused(&problems), told)
+        }
         Command::Load(options) => told(crate::load::command(&options)),
         Command::Tune(options) => match options.check() {
             Ok(()) => told(crate::tune::command(&options)),
@@ -123,6 +129,17 @@ fn parse() -> Result<Arguments, clap::Error> {
     let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(unset).mut_args(measured));
     let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// The settings of a run without flags and without variables.
+fn defaults() -> Settings {
+    let unset = |arg: clap::Arg| arg.env(None::<&'static str>);
+    let command = Arguments::command().mut_subcommands(|command| command.mut_args(unset));
+    let matches = command.get_matches_from(["catchment", "run"]);
+    match Arguments::from_arg_matches(&matches).map(|arguments| arguments.command) {
+        Ok(Command::Run(options)) => options.settings(),
+        _ => unreachable!("`run` needs no flag"),
+    }
 }
 
 /// Value names of flags that take a time, a size or a number.

@@ -57,14 +57,27 @@ pub fn read(
     keys: &[Key],
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<FileSetting>, Vec<Problem>> {
+    let trees: Vec<_> = texts.iter().map(|text| (&*text.name, parse(&text.text))).collect();
+    read_trees(trees.iter().map(|(name, tree)| (*name, tree.as_ref().map_err(Vec::as_slice))), keys, variable)
+}
+
+/// The same of texts that are trees already, each with its name, or with what made it none.
+///
+/// # Errors
+/// All problems of all trees.
+pub fn read_trees<'a>(
+    trees: impl IntoIterator<Item = (&'a str, Result<&'a TreeNode, &'a [TreeFault]>)>,
+    keys: &[Key],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<FileSetting>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut given: Vec<Option<FileSetting>> = vec![None; keys.len()];
-    for text in texts {
-        let mut reading = Reading { file: Arc::from(&*text.name), keys, variable, problems: &mut problems };
-        match parse(&text.text) {
-            Ok(root) => reading.root(&root, &mut given),
+    for (name, tree) in trees {
+        let mut reading = Reading { file: Arc::from(name), keys, variable, problems: &mut problems };
+        match tree {
+            Ok(root) => reading.root(root, &mut given),
             Err(faults) => {
-                faults.into_iter().for_each(|TreeFault { at, kind }| reading.tell(at, "", Flaw::new(kind.to_string())))
+                faults.iter().for_each(|TreeFault { at, kind }| reading.tell(*at, "", Flaw::new(kind.to_string())));
             }
         }
     }

@@ -28,6 +28,7 @@ mod overflow;
 mod pages;
 #[path = "../recorded/mod.rs"]
 mod recorded;
+mod rules;
 mod scrape;
 mod secure;
 mod settings;

@@ -1,0 +1,126 @@
+//! One worked example: a configuration, points with times, and what must leave.
+//!
+//! Does not know: how it is written down, or how it is run.
+
+use crate::aggregate::number::Value;
+use crate::config::tree::{TextPlace, TreeNode};
+use crate::ledger::Effect;
+use crate::model::Temporality;
+use crate::rules::InputKind;
+use crate::trial::point::InputStream;
+use crate::trial::value::SeriesName;
+use std::sync::Arc;
+
+/// See the file's head. Times are nanoseconds since 1970.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// The file it stands in.
+    pub file: Arc<str>,
+    /// Where it begins there.
+    pub at: TextPlace,
+    /// Settings and rules.
+    pub configured: Configured,
+    /// When the process starts.
+    pub started_ns: u64,
+    /// Cores.
+    pub cores: usize,
+    /// The cuts, where they are not one at every interval's end.
+    pub cuts: Option<Vec<u64>>,
+    /// There are cuts up to this time at least.
+    pub until_ns: u64,
+    /// What comes in.
+    pub streams: Vec<InputStream>,
+    /// What must leave.
+    pub(super) expected: Vec<ExpectedSeries>,
+    /// What must have been counted in the end.
+    pub(super) counters: Vec<ExpectedCounter>,
+    /// Series that it does not speak of may leave, too.
+    pub(super) ignores_others: bool,
+}
+
+/// What a case gives for settings.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
+    /// Files, each with its name, or what stands in the case itself.
+    pub trees: Vec<(String, TreeNode)>,
+    /// Flags that it sets, as `run` calls them, and where.
+    pub flags: Vec<(&'static str, TextPlace, String)>,
+}
+
+/// What must leave of a series in one view.
+#[derive(Clone, Debug)]
+pub(super) struct ExpectedSeries {
+    pub view: Temporality,
+    pub series: SeriesName,
+    pub kind: Option<InputKind>,
+    pub unit: Option<String>,
+    pub scope: Option<(String, String)>,
+    pub rows: Vec<ExpectedRow>,
+}
+
+/// At one cut.
+#[derive(Clone, Debug)]
+pub(super) struct ExpectedRow {
+    pub at: TextPlace,
+    pub cut_ns: u64,
+    pub start_ns: Option<u64>,
+    pub time_ns: Option<u64>,
+    pub value: ExpectedValue,
+}
+
+/// What is said of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ExpectedValue {
+    /// The series ended.
+    End,
+    Number(ExpectedNumber),
+    Parts(Box<ExpectedParts>),
+}
+
+/// A number, as exactly as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ExpectedNumber {
+    /// Just that: a whole number may leave as a double of the same value.
+    Exact(Value),
+    /// That, rounded to the digits that are written.
+    Rounded { value: f64, half_unit: f64, text: String },
+}
+
+/// What is said of a histogram or summary; the rest may be anything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ExpectedParts {
+    pub count: Option<u64>,
+    pub sum: Option<ExpectedNumber>,
+    pub min: Option<ExpectedNumber>,
+    pub max: Option<ExpectedNumber>,
+    pub bounds: Option<Vec<f64>>,
+    pub counts: Option<Vec<u64>>,
+    pub scale: Option<i32>,
+    pub offset: Option<i32>,
+    pub zero: Option<u64>,
+    pub zero_threshold: Option<f64>,
+    pub negative_offset: Option<i32>,
+    pub negative: Option<Vec<u64>>,
+    pub quantiles: Option<Vec<(f64, f64)>>,
+}
+
+/// Something counted.
+#[derive(Clone, Debug)]
+pub(super) struct ExpectedCounter {
+    pub at: TextPlace,
+    pub counter: Counted,
+    pub value: u64,
+}
+
+/// What is counted of the points that came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Received,
+    Applied,
+    Rejected,
+    Effect(Effect),
+    /// By number, as in `Note::NAMES`.
+    Note(usize),
+}

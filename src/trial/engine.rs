@@ -1,0 +1,154 @@
+//! A process without threads: cores and owners as the server has them, cuts when somebody says so.
+//!
+//! Knows in which order a shard does things at a cut; does not know sockets, clocks, or what points mean. Points come as
+//! requests, so that everything behind a door is the server's own.
+
+use crate::config::Plan;
+use crate::flush::{self, Outlet, Owner, Work, Written};
+use crate::ingest::{self, Ingest, explain};
+use crate::ledger::Tally;
+use crate::model::{Door, EpochNumber, Flushed, Receipt, Temporality};
+use crate::rows::Rows;
+use crate::series::registry::{self, Registry};
+use crate::series::slab::SlabWriter;
+use crate::sync::cut::{CutBoard, CutTimes, Due, Publish, Switch};
+use crate::trial::row::{TrialRow, take_rows};
+use std::sync::Arc;
+
+/// Both views of a cut, as they leave.
+#[derive(Default)]
+struct Kept {
+    rows: Vec<TrialRow>,
+}
+
+impl Outlet for Kept {
+    fn wants(&self, _: Temporality) -> bool {
+        true
+    }
+
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
+        let before = self.rows.len();
+        take_rows(rows, flushed.view, &mut self.rows);
+        let points = (self.rows.len() - before) as u64;
+        (points > 0).then_some(Written { points, bytes: 0 })
+    }
+}
+
+/// One core of it, and what that owns.
+struct Core {
+    ingest: Ingest,
+    owner: Owner,
+}
+
+/// See the file's head.
+pub struct Engine {
+    board: CutBoard,
+    cores: Vec<Core>,
+    tally: Tally,
+    /// Cuts that were made.
+    cuts: u32,
+    /// Where the window of the next cut begins.
+    from_ns: u64,
+    sweep_after: u32,
+    future_ns: u64,
+}
+
+impl Engine {
+    /// With so many cores, as the plan says otherwise; the process began at `started_ns`, wall clock.
+    pub fn new(plan: &Plan, cores: usize, started_ns: u64) -> Engine {
+        let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
+        let limits = registry::Options {
+            series_limit: plan.series_limit,
+            group_limit: plan.group_limit.unwrap_or(usize::MAX),
+            memory_limit: plan.memory_limit.unwrap_or(usize::MAX),
+        };
+        let registry = Arc::new(Registry::new(limits, slabs));
+        let owned = flush::Options {
+            plan: plan.number,
+            epoch: EpochNumber::FIRST,
+            started_ns,
+            expire_ns: u64::try_from(plan.expire.as_nanos()).unwrap_or(u64::MAX),
+        };
+        let taken = ingest::Options { started_ns, limits: plan.attributes };
+        let core = |(i, slab)| Core {
+            ingest: Ingest::new(i, taken, registry.clone(), slab),
+            owner: Owner::new(i, owned, registry.clone()).0,
+        };
+        Engine {
+            board: CutBoard::new(cores),
+            cores: writers.into_iter().enumerate().map(core).collect(),
+            tally: Tally::default(),
+            cuts: 0,
+            from_ns: started_ns,
+            sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
+            future_ns: u64::try_from(plan.max_future.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// A request comes in at `core`, when the clock says `now_ns`.
+    ///
+    /// # Errors
+    /// Words, where it is no request.
+    pub fn send(&mut self, core: usize, now_ns: u64, body: &[u8]) -> Result<Receipt, String> {
+        let ingest = &mut self.cores[core].ingest;
+        ingest.accept_until(now_ns.saturating_add(self.future_ns));
+        let receipt = ingest.export(Door::OtlpGrpc.into(), body, &mut self.tally);
+        receipt.map_err(|fault| explain(&fault, body))
+    }
+
+    /// A cut at `boundary_ns`: what leaves, in both views.
+    pub fn cut(&mut self, boundary_ns: u64) -> Vec<TrialRow> {
+        self.cuts += 1;
+        let times = CutTimes { from_ns: self.from_ns, boundary_ns, mono_ns: boundary_ns };
+        self.from_ns = boundary_ns;
+        let published = self.board.publish(self.cuts, times);
+        assert_eq!(published, Publish::Published, "nothing is being merged between two cuts");
+        let mut kept = Kept::default();
+        // each core in its turn, until nobody has anything to do
+        while (0..self.cores.len()).filter(|core| self.turn(*core, &mut kept)).count() > 0 {}
+        assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
+        assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
+        kept.rows
+    }
+
+    /// All points counted.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// What the board asks of a core; `false` if nothing.
+    fn turn(&mut self, number: usize, kept: &mut Kept) -> bool {
+        let Core { ingest, owner } = &mut self.cores[number];
+        match self.board.due(number) {
+            Due::Nothing => return false,
+            Due::Switch(cut) => {
+                ingest.close_exemplars();
+                let switched = self.board.try_switch(number, cut.number);
+                assert!(matches!(switched, Switch::Switched { .. }), "nobody is skipped");
+                ingest.switch(cut.number + 1);
+                if cut.number.is_multiple_of(self.sweep_after) {
+                    ingest.sweep(self.sweep_after);
+                }
+                while ingest.tidy() {}
+            }
+            Due::Merge(cut) => {
+                if !owner.busy() {
+                    let views = (0..self.board.shards()).map(|shard| self.board.view(shard)).collect();
+                    owner.begin(cut.number, cut.times, views);
+                }
+                if owner.step(ingest.slab_mut(), &mut self.tally, kept, || true) == Work::Folded {
+                    self.board.fold_done(number, cut.number);
+                }
+            }
+            Due::Settle(cut) => {
+                if !owner.is_settling() {
+                    owner.settle();
+                }
+                if owner.step(ingest.slab_mut(), &mut self.tally, kept, || true) == Work::Done {
+                    self.board.merge_done(number, cut.number);
+                }
+            }
+        }
+        true
+    }
+}

@@ -12,7 +12,7 @@
 //! | 8 | ingest flush | staging, commit; cut, merge, batches |
 //! | 7 | resolve | raw bytes to routes to cells, one core's |
 //! | 6 | series | who exists, who owns: index, groups, slabs |
-//! | 5 | cells examples | what the words of a series' cells mean; one example of what is warned of |
+//! | 5 | cells examples fold | what the words of a series' cells mean; one example of what is warned of; the arithmetic of rules |
 //! | 4 | net otlp prometheus rules | protocol glue; one room per format; which series are made fewer, and what becomes of each |
 //! | 3 | identity rows | attribute sets, group keys, what says who a series is; what a cut gives of each series, for any format to write |
 //! | 2 | wire aggregate ledger log problem | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people; what is wrong with a setting |
@@ -46,6 +46,7 @@ pub mod examples;
 mod files;
 #[cfg(not(loom))]
 pub mod flush;
+pub mod fold;
 pub mod identity;
 #[cfg(not(loom))]
 pub mod ingest;

@@ -108,6 +108,15 @@ pub const SUMMARY_QUANTILES_MAX: usize = 32;
 /// Buckets of each sign of an exponential histogram.
 pub const EXPONENTIAL_BUCKETS_MAX: usize = 160;
 
+/// Intervals of a rule in the longest window of its outputs: an hour of 10 s. At each cut they are all added.
+pub const RULE_STEPS_MAX: usize = 360;
+/// Halves of the longer of its last two gaps for which a silent member of a group still counts.
+pub const STALE_GAPS_HALVES: u64 = 5;
+/// For how long it does before it has two gaps, milliseconds: as if it reported every minute.
+pub const STALE_BEFORE_GAPS_MS: u64 = 150_000;
+/// Sets of bounds that the histograms of one group may have, each a histogram of its own; what has others joins the first.
+pub const FOLD_BOUNDS_MAX: usize = 64;
+
 /// Exemplars kept of one series and interval: the newest.
 pub const EXEMPLARS_PER_SERIES_MAX: usize = 4;
 /// Bytes of one exemplar as it comes; the filtered attributes are nearly all of it. Longer ones are dropped.

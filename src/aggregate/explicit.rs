@@ -43,7 +43,7 @@ pub(super) const fn settled(count: u64, flags: u64) -> u64 {
 }
 
 /// Flags of two regions of count 0 together.
-pub(super) const fn without_values(a: u64, b: u64) -> u64 {
+pub const fn without_values(a: u64, b: u64) -> u64 {
     let all = a | b;
     if all & NO_SUM != 0 { NO_SUM } else { all & HAS_SUM }
 }

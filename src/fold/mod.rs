@@ -1,0 +1,48 @@
+//! Folds: the arithmetic of rules. What the members of a group gave becomes what its outputs say.
+//!
+//! Knows values of members at base cuts, outputs of rules and intervals of rules; does not know series, cells, identities,
+//! cuts' protocol, threads or formats. Pure: the same values in any order and in any parts, the same bits (where S8
+//! promises it).
+//!
+//! ```text
+//!   member ─► Contribution ─► FoldPart (its shard's) ─┐  absorb, any order     at each base cut        at the rule's cuts
+//!   member ─► Contribution ─► FoldPart (another's)   ─┴────────────────────► OutputState::take ─► … ─► OutputState::leave ─► Leaving
+//! ```
+//!
+//! | file | job |
+//! |---|---|
+//! | `exact`, `samples` | sums without an order; levels gathered with their weights |
+//! | `spec`, `needs` | what a rule's outputs need to be kept |
+//! | `contribution` | what a member gives |
+//! | `part`, `regions` | what the members of a shard gave; their histograms |
+//! | `state`, `ring`, `windows` | what an output gathered, and what leaves; intervals of windows, of numbers and of histograms |
+//! | `clock`, `liveness` | when a rule's interval ends; whether a silent member counts |
+//! | `work` | memory that is used again, and what was noticed |
+//!
+//! Invariants
+//! 1. What was given is what left and what is open (`Notes::given`, `Notes::left`, `OutputState::open`): ints exactly.
+//! 2. Levels are summed anew at each cut, windows anew at each rule cut: nothing is subtracted, so nothing drifts.
+//! 3. Nothing is allocated for a member that a part has seen the like of.
+
+mod clock;
+mod contribution;
+mod exact;
+mod liveness;
+mod needs;
+mod part;
+mod regions;
+mod ring;
+mod samples;
+mod spec;
+mod state;
+mod windows;
+mod work;
+
+pub use clock::{Covered, RuleClock, RuleCut};
+pub use contribution::{ContributedRegion, Contribution};
+pub use exact::ExactSum;
+pub use liveness::Liveness;
+pub use part::FoldPart;
+pub use spec::{FoldSpec, LiveNeed};
+pub use state::{Leaving, LeavingValue, OutputState, Variant};
+pub use work::{FoldWork, Notes};

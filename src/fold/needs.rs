@@ -1,0 +1,18 @@
+//! What must be kept of members, for some output to be computed: bits.
+//!
+//! Knows nothing else.
+
+/// Σ of the samples, and how many.
+pub(super) const MEAN: u16 = 1;
+/// How far they lie from their mean.
+pub(super) const MOMENTS: u16 = 2;
+/// The smallest and the largest.
+pub(super) const EXTREMES: u16 = 4;
+/// The newest and the oldest.
+pub(super) const TIMES: u16 = 8;
+/// Σ of the levels of live members fed by cumulatives.
+pub(super) const STANDING: u16 = 16;
+/// Histograms' buckets.
+pub(super) const REGIONS: u16 = 32;
+/// Anything of members' levels.
+pub(super) const LEVELS: u16 = MEAN | MOMENTS | EXTREMES | TIMES | STANDING;

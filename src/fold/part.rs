@@ -1,0 +1,124 @@
+//! What the members that one shard owns gave one output in a base interval.
+//!
+//! Knows members' values; does not know who they are, cuts, or what leaves. Parts of all shards are absorbed by the
+//! output's state in any order: what is promised to the bit does not depend on it.
+//!
+//! Bounds: a part of a counter is `FoldPart` itself; the rest is boxed, and as large as what the outputs ask for.
+
+use super::contribution::{ContributedRegion, Contribution};
+use super::exact::ExactSum;
+use super::needs;
+use super::regions::RegionPart;
+use super::samples::Samples;
+use super::spec::FoldSpec;
+use super::work::FoldWork;
+use crate::aggregate::number::Value;
+use crate::rules::InputKind;
+
+/// What the members of a shard gave.
+#[derive(Clone, Debug, Default)]
+pub struct FoldPart {
+    /// Σ Δ; of histograms the number of observations.
+    pub(super) delta: ExactSum,
+    pub(super) points: u64,
+    pub(super) touched: u32,
+    pub(super) live: u32,
+    pub(super) levels: Option<Box<LevelPart>>,
+    pub(super) regions: Option<Box<RegionPart>>,
+}
+
+/// Levels of live members at the cut.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LevelPart {
+    /// Σ V of those that have no delta input.
+    pub(super) standing: ExactSum,
+    pub(super) samples: Samples,
+}
+
+impl FoldPart {
+    /// Adds what a member gave.
+    #[inline]
+    pub fn add(&mut self, spec: &FoldSpec, given: &Contribution<'_>, work: &mut FoldWork) {
+        self.points += given.points;
+        self.touched += u32::from(given.is_touched);
+        self.live += u32::from(given.is_live);
+        if let Some(delta) = given.delta
+            && (spec.input == InputKind::Counter || spec.input == InputKind::UpDownCounter && given.is_delta)
+        {
+            if self.delta.add(delta) {
+                work.notes.given.add(delta);
+            } else {
+                work.notes.not_finite += 1;
+            }
+        }
+        if let Some(level) = given.level
+            && given.is_live
+            && spec.needs(needs::LEVELS)
+        {
+            self.add_level(spec, level, given, work);
+        }
+        if let Some(region) = &given.region {
+            self.add_region(spec, region, work);
+        }
+    }
+
+    fn add_level(&mut self, spec: &FoldSpec, level: Value, given: &Contribution<'_>, work: &mut FoldWork) {
+        let levels = self.levels.get_or_insert_default();
+        if spec.needs(needs::STANDING) && !given.is_delta {
+            levels.standing.add(level);
+        }
+        let is_finite = levels.samples.add(spec.needs, level, given.time_ns, given.extremes);
+        work.notes.not_finite += u64::from(!is_finite);
+    }
+
+    fn add_region(&mut self, spec: &FoldSpec, region: &ContributedRegion<'_>, work: &mut FoldWork) {
+        let (ContributedRegion::Explicit { words, .. } | ContributedRegion::Exponential(words)) = region;
+        let count = i128::from(words[crate::aggregate::explicit::COUNT]);
+        self.delta.add_int(count);
+        work.notes.given.add_int(count);
+        if spec.needs(needs::REGIONS) {
+            self.regions.get_or_insert_default().add(region, work);
+        }
+    }
+
+    /// Takes over what another shard's members gave.
+    pub fn absorb(&mut self, spec: &FoldSpec, other: &mut FoldPart, work: &mut FoldWork) {
+        self.points += other.points;
+        self.touched += other.touched;
+        self.live += other.live;
+        self.delta.absorb(&other.delta);
+        if let Some(from) = &other.levels {
+            let levels = self.levels.get_or_insert_default();
+            levels.standing.absorb(&from.standing);
+            levels.samples.absorb(&from.samples, 1);
+        }
+        if let Some(from) = &mut other.regions {
+            debug_assert!(spec.needs(needs::REGIONS));
+            self.regions.get_or_insert_default().absorb(from, work);
+        }
+    }
+
+    /// Nothing was given, and nobody is live.
+    pub const fn is_empty(&self) -> bool {
+        self.touched == 0 && self.live == 0 && self.points == 0
+    }
+
+    /// Makes it empty; its memory is used again.
+    pub fn clear(&mut self) {
+        let (mut levels, mut regions) = (self.levels.take(), self.regions.take());
+        if let Some(levels) = &mut levels {
+            **levels = LevelPart::default();
+        }
+        if let Some(regions) = &mut regions {
+            regions.clear();
+        }
+        *self = FoldPart { levels, regions, ..FoldPart::default() };
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<FoldPart>()
+            + self.levels.as_ref().map_or(0, |_| size_of::<LevelPart>())
+            + self.regions.as_ref().map_or(0, |regions| regions.bytes())
+    }
+}

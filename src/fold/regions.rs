@@ -1,0 +1,212 @@
+//! Histograms, gathered: one region for each set of bounds, or one exponential histogram.
+//!
+//! Knows regions' words (`aggregate`); does not know members or outputs.
+//!
+//! Bounds: `limits::FOLD_BOUNDS_MAX` sets of bounds; what has others goes to the first of them, bucket by bucket where
+//! their bounds lie.
+
+use super::contribution::ContributedRegion;
+use super::work::FoldWork;
+use crate::aggregate::explicit::{COUNT, FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, HEAD, MAX, MIN, SUM, without_values};
+use crate::aggregate::exponential::{Exponential, ExponentialRegion};
+use crate::limits::FOLD_BOUNDS_MAX;
+use std::sync::Arc;
+
+/// A region that is added to: its sum keeps what additions lose.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ExplicitSum {
+    pub(super) words: Vec<u64>,
+    rest: f64,
+}
+
+impl ExplicitSum {
+    pub(super) fn of(buckets: usize) -> ExplicitSum {
+        ExplicitSum { words: vec![0; HEAD + buckets], rest: 0.0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.words.fill(0);
+        self.rest = 0.0;
+    }
+
+    /// Adds a region of as many buckets. `true`: its count would pass 64 bits, so that it begins anew with what is
+    /// added (M8).
+    pub(super) fn add(&mut self, from: &[u64]) -> bool {
+        let into = &mut self.words[..from.len()];
+        if from[COUNT] == 0 {
+            if into[COUNT] == 0 {
+                into[FLAGS] = without_values(into[FLAGS], from[FLAGS]);
+            }
+            return false;
+        }
+        let total = into[COUNT].checked_add(from[COUNT]);
+        let (Some(total), false) = (total, into[COUNT] == 0) else {
+            let overflows = total.is_none();
+            into.copy_from_slice(from);
+            self.rest = 0.0;
+            return overflows;
+        };
+        into[COUNT] = total;
+        let (a, b) = (f64::from_bits(into[SUM]), f64::from_bits(from[SUM]));
+        let sum = a + b;
+        let (large, small) = if a.abs() >= b.abs() { (a, b) } else { (b, a) };
+        self.rest += (large - sum) + small;
+        into[SUM] = sum.to_bits();
+        into[MIN] = f64::from_bits(into[MIN]).min(f64::from_bits(from[MIN])).to_bits();
+        into[MAX] = f64::from_bits(into[MAX]).max(f64::from_bits(from[MAX])).to_bits();
+        into[FLAGS] &= from[FLAGS];
+        // no bucket overflows where their sum, the count, does not
+        for (into, from) in into[HEAD..].iter_mut().zip(&from[HEAD..]) {
+            *into += from;
+        }
+        false
+    }
+
+    /// Adds another one.
+    pub(super) fn absorb(&mut self, from: &ExplicitSum) -> bool {
+        let overflows = self.add(&from.words);
+        let rest = self.rest + from.rest;
+        self.rest = if rest.is_finite() { rest } else { 0.0 };
+        overflows
+    }
+
+    /// The sum with what was lost.
+    pub(super) fn sum(&self) -> f64 {
+        let sum = f64::from_bits(self.words[SUM]);
+        if self.rest.is_finite() { sum + self.rest } else { sum }
+    }
+
+    /// Writes it into the words.
+    pub(super) fn settle(&mut self) {
+        self.words[SUM] = self.sum().to_bits();
+        self.rest = 0.0;
+    }
+}
+
+/// One set of bounds.
+#[derive(Clone, Debug)]
+pub(super) struct BoundsPart {
+    pub(super) bounds: Arc<[f64]>,
+    pub(super) sum: ExplicitSum,
+    pub(super) is_touched: bool,
+}
+
+/// What the histograms of a shard gave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RegionPart {
+    pub(super) explicit: Vec<BoundsPart>,
+    pub(super) exponential: Option<Box<Exponential>>,
+    pub(super) is_touched: bool,
+}
+
+/// Whether both are the same bounds.
+pub(super) fn is_same(a: &Arc<[f64]>, b: &Arc<[f64]>) -> bool {
+    Arc::ptr_eq(a, b) || a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+impl RegionPart {
+    /// Adds what a member gave.
+    pub(super) fn add(&mut self, region: &ContributedRegion<'_>, work: &mut FoldWork) {
+        let overflows = match region {
+            ContributedRegion::Explicit { bounds, words } => self.add_explicit(bounds, words, work),
+            ContributedRegion::Exponential(words) => {
+                self.is_touched = true;
+                ExponentialRegion::new(words).load_into(&mut work.exponential);
+                self.exponential.get_or_insert_default().absorb(&mut work.exponential)
+            }
+        };
+        work.notes.count_overflows += u64::from(overflows);
+    }
+
+    fn add_explicit(&mut self, bounds: &Arc<[f64]>, words: &[u64], work: &mut FoldWork) -> bool {
+        let place = place(
+            &mut self.explicit,
+            bounds,
+            |part| &part.bounds,
+            |bounds| BoundsPart { bounds: bounds.clone(), sum: ExplicitSum::of(bounds.len() + 1), is_touched: false },
+        );
+        let part = &mut self.explicit[place.unwrap_or(0)];
+        part.is_touched = true;
+        if place.is_some() {
+            return part.sum.add(words);
+        }
+        work.notes.mixed_bounds += 1;
+        let [region, _] = &mut work.regions;
+        coarsen(bounds, words, &part.bounds, region);
+        part.sum.add(region)
+    }
+
+    /// Takes over another one's.
+    pub(super) fn absorb(&mut self, other: &mut RegionPart, work: &mut FoldWork) {
+        for part in other.explicit.iter_mut().filter(|part| part.is_touched) {
+            part.sum.settle();
+            let overflows = self.add_explicit(&part.bounds, &part.sum.words, work);
+            work.notes.count_overflows += u64::from(overflows);
+        }
+        if let Some(from) = &mut other.exponential
+            && other.is_touched
+        {
+            self.is_touched = true;
+            let overflows = self.exponential.get_or_insert_default().absorb(from);
+            work.notes.count_overflows += u64::from(overflows);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        for part in self.explicit.iter_mut().filter(|part| part.is_touched) {
+            part.sum.clear();
+            part.is_touched = false;
+        }
+        if let Some(exponential) = &mut self.exponential {
+            exponential.clear();
+        }
+        self.is_touched = false;
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let explicit: usize = self.explicit.iter().map(|part| size_of::<BoundsPart>() + 8 * part.sum.words.len()).sum();
+        size_of::<RegionPart>() + explicit + self.exponential.as_ref().map_or(0, |e| exponential_bytes(e))
+    }
+}
+
+/// Bytes of an exponential histogram on the heap.
+pub(super) fn exponential_bytes(exponential: &Exponential) -> usize {
+    let counts = exponential.positive.counts.capacity() + exponential.negative.counts.capacity();
+    size_of::<Exponential>() + 8 * counts
+}
+
+/// Where the entry for these bounds is, made if it was not there; nothing if there are too many.
+pub(super) fn place<T>(
+    entries: &mut Vec<T>,
+    bounds: &Arc<[f64]>,
+    of: impl Fn(&T) -> &Arc<[f64]>,
+    make: impl FnOnce(&Arc<[f64]>) -> T,
+) -> Option<usize> {
+    let found = entries.iter().position(|entry| is_same(of(entry), bounds));
+    if found.is_some() || entries.len() >= FOLD_BOUNDS_MAX {
+        return found;
+    }
+    entries.push(make(bounds));
+    Some(entries.len() - 1)
+}
+
+/// Brings a region to other bounds, each bucket whole to where its upper bound lies.
+pub(super) fn coarsen(bounds: &[f64], words: &[u64], to: &[f64], region: &mut Vec<u64>) {
+    region.clear();
+    region.extend_from_slice(&words[..HEAD]);
+    region.resize(HEAD + to.len() + 1, 0);
+    for (i, count) in words[HEAD..].iter().enumerate() {
+        let place = bounds.get(i).map_or(to.len(), |bound| to.partition_point(|to| to < bound));
+        region[HEAD + place] += count;
+    }
+}
+
+/// Whether all that was gathered had a sum, or minimum and maximum.
+pub(super) const fn has_all(count: u64, flags: u64, wanted: u64) -> bool {
+    if count == 0 { flags & crate::aggregate::explicit::NO_SUM == 0 } else { flags & wanted == wanted }
+}
+
+/// Flags of both extremes.
+pub(super) const HAS_EXTREMES: u64 = HAS_MIN | HAS_MAX;
+/// Flag of a sum.
+pub(super) const SUM_FLAG: u64 = HAS_SUM;

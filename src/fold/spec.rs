@@ -1,0 +1,158 @@
+//! What a rule's outputs need to be kept, for one kind of input.
+//!
+//! Knows the table of outputs (RULES 2); does not know values.
+
+use super::needs;
+use super::ring::Layout;
+use crate::limits::RULE_STEPS_MAX;
+use crate::rules::{Aggregation, InputKind, Output, Support};
+
+/// When an output leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// What was added: if a member was touched in the interval.
+    Merge,
+    /// What stands at the cut: if a member was touched, or the live set changed.
+    Level,
+    /// Over a window: if something in it may differ from what left before.
+    Window,
+}
+
+/// Which members have to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LiveNeed {
+    /// Those that were touched.
+    Touched,
+    /// Those, and at the rule's own cuts all that live.
+    AtRuleCuts,
+    /// Those, and at each base cut all that live.
+    AtBaseCuts,
+}
+
+/// An output of the rule.
+#[derive(Clone, Debug)]
+pub(super) struct FoldOutput {
+    pub(super) output: Output,
+    /// Its window, in intervals of the rule.
+    pub(super) steps: usize,
+    /// Nothing: it is not computed of this kind of input.
+    pub(super) class: Option<Class>,
+}
+
+/// What is kept for the outputs of a rule that takes one kind of input.
+#[derive(Clone, Debug)]
+pub struct FoldSpec {
+    pub(super) input: InputKind,
+    pub(super) outputs: Box<[FoldOutput]>,
+    pub(super) needs: u16,
+    /// What is kept of each interval for windows of several.
+    pub(super) layout: Layout,
+    /// Intervals of the longest window over histograms' buckets.
+    pub(super) region_steps: usize,
+    steps: usize,
+    live: LiveNeed,
+}
+
+impl FoldSpec {
+    /// For what a rule makes of this kind.
+    pub fn new(aggregation: &Aggregation, input: InputKind) -> FoldSpec {
+        let specs = &aggregation.outputs[input as usize];
+        let interval_ns = aggregation.interval_ns.max(1);
+        let outputs: Box<[FoldOutput]> = specs
+            .iter()
+            .map(|spec| {
+                let class = class_of(&spec.output, input);
+                let steps = spec.window_ns.div_ceil(interval_ns).clamp(1, RULE_STEPS_MAX as u64) as usize;
+                let steps = if class == Some(Class::Window) { steps } else { 1 };
+                FoldOutput { output: spec.output.clone(), steps, class }
+            })
+            .collect();
+        let (mut needs, mut windows, mut region_steps) = (0, Vec::new(), 1);
+        for output in outputs.iter().filter(|output| output.class.is_some()) {
+            let need = need_of(&output.output, input);
+            needs |= need;
+            if need & needs::REGIONS != 0 {
+                region_steps = region_steps.max(output.steps);
+            }
+            if output.steps > 1 {
+                let is_delta = matches!(output.output, Output::Increase | Output::Rate);
+                windows.push((output.steps, need, is_delta));
+            }
+        }
+        let layout = Layout::new(&windows);
+        let steps = outputs.iter().map(|output| output.steps).max().unwrap_or(1);
+        let has = |class| outputs.iter().any(|output| output.class == Some(class));
+        let live = if has(Class::Window) && is_of_samples(input) {
+            LiveNeed::AtBaseCuts
+        } else if has(Class::Window) || has(Class::Level) {
+            LiveNeed::AtRuleCuts
+        } else {
+            LiveNeed::Touched
+        };
+        FoldSpec { input, outputs, needs, layout, region_steps, steps, live }
+    }
+
+    /// The kind of input.
+    pub const fn input(&self) -> InputKind {
+        self.input
+    }
+
+    /// Intervals of the longest window.
+    pub const fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Which members have to be added.
+    pub const fn live(&self) -> LiveNeed {
+        self.live
+    }
+
+    pub(super) const fn needs(&self, what: u16) -> bool {
+        self.needs & what != 0
+    }
+}
+
+/// Windows are over what members' levels were at base cuts, not over what was added.
+pub(super) const fn is_of_samples(input: InputKind) -> bool {
+    matches!(input, InputKind::UpDownCounter | InputKind::Gauge)
+}
+
+/// Histograms of both kinds.
+pub(super) const fn is_histogram(input: InputKind) -> bool {
+    matches!(input, InputKind::Histogram | InputKind::ExponentialHistogram)
+}
+
+/// When it leaves, if it is computed of this kind.
+fn class_of(output: &Output, input: InputKind) -> Option<Class> {
+    if output.support(input) != Support::Defined {
+        return None;
+    }
+    match output {
+        Output::Same | Output::Sum if is_of_samples(input) => Some(Class::Level),
+        Output::Same | Output::Sum | Output::Total | Output::Count => Some(Class::Merge),
+        Output::CountSeries => Some(Class::Level),
+        Output::Last | Output::First | Output::Min | Output::Max | Output::Avg | Output::Increase | Output::Rate => {
+            // a summary passes whole or not at all
+            (input != InputKind::Summary).then_some(Class::Window)
+        }
+        Output::Stddev | Output::Stdvar => is_of_samples(input).then_some(Class::Window),
+        Output::Unique(_) | Output::Quantile(_) | Output::Histogram(_) | Output::TopK { .. } => None,
+    }
+}
+
+/// What it needs.
+fn need_of(output: &Output, input: InputKind) -> u16 {
+    let of_samples = is_of_samples(input);
+    match output {
+        Output::Same | Output::Sum if input == InputKind::UpDownCounter => needs::STANDING,
+        Output::Same if is_histogram(input) => needs::REGIONS,
+        Output::Sum if input == InputKind::Gauge => needs::MEAN,
+        Output::Sum if is_histogram(input) => needs::REGIONS,
+        Output::Avg if of_samples => needs::MEAN,
+        Output::Stddev | Output::Stdvar if of_samples => needs::MEAN | needs::MOMENTS,
+        Output::Min | Output::Max if of_samples => needs::EXTREMES,
+        Output::Last | Output::First => needs::TIMES,
+        Output::Avg | Output::Min | Output::Max | Output::Stddev | Output::Stdvar => needs::REGIONS,
+        _ => 0,
+    }
+}

@@ -1,0 +1,486 @@
+//! What an output gathers, and what leaves of it at its rule's cuts.
+//!
+//! Knows the table of outputs (RULES 2) and when each leaves (S10, S11); does not know members, identities or formats.
+//!
+//! - A *merge* leaves if a member was touched in the interval; the last cut of the process is one for it, too.
+//! - What *stands* at the cut (levels, numbers of series) leaves if a member was touched, or the live set changed.
+//! - What is computed of a *window* leaves once the window lies whole behind the rule's start, and then where it may differ
+//!   from what left before: something changed in it, or in the interval that it has just left. So a rate goes to 0 before
+//!   it falls silent, and a mean does not stay at what half an interval said.
+//! - When the last live member goes, one end mark leaves of levels and of what samples say. A rate ends only when nothing
+//!   in its window is left, either: what a member gave stays (S3), and a counter that is fed now and then is not dead.
+
+use super::clock::RuleCut;
+use super::exact::ExactSum;
+use super::needs;
+use super::part::FoldPart;
+use super::ring::{Ring, RuleStep};
+use super::spec::{Class, FoldOutput, FoldSpec, is_histogram, is_of_samples};
+use super::windows::{RegionLeaving, RegionState};
+use super::work::FoldWork;
+use crate::aggregate::number::Value;
+use crate::rules::{InputKind, Output};
+use std::sync::Arc;
+
+/// What leaves of an output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Leaving<'a> {
+    /// Its place among the outputs of the rule for this kind.
+    pub output: usize,
+    /// Which of its series.
+    pub variant: Variant<'a>,
+    /// Of totals where they begin, of evaluations where the window does.
+    pub start_ns: u64,
+    /// The cut's.
+    pub time_ns: u64,
+    /// The value.
+    pub value: LeavingValue<'a>,
+}
+
+/// Which series of an output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Variant<'a> {
+    /// Its only one.
+    Plain,
+    /// Of a histogram: with these bounds.
+    Bounds(&'a Arc<[f64]>),
+}
+
+/// A value that leaves. What was added has begun where the rule's interval did (`RuleCut::from_ns`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LeavingValue<'a> {
+    /// A number.
+    Number {
+        /// What was added in the interval, of merges.
+        delta: Option<Value>,
+        /// The total, or what was computed.
+        value: Value,
+    },
+    /// A histogram of explicit bounds, as regions.
+    Explicit {
+        /// What was added.
+        delta: &'a [u64],
+        /// The total.
+        total: &'a [u64],
+    },
+    /// An exponential one, as regions.
+    Exponential {
+        /// What was added.
+        delta: &'a [u64],
+        /// The total.
+        total: &'a [u64],
+    },
+    /// No recorded value: it ended (M7).
+    End,
+}
+
+/// What an output has gathered.
+#[derive(Clone, Debug)]
+pub struct OutputState {
+    /// Σ Δ of the interval.
+    open: ExactSum,
+    /// Of all intervals before.
+    total: ExactSum,
+    open_points: u64,
+    total_points: u64,
+    /// Where totals begin; after every cut: none left yet.
+    start_ns: u64,
+    /// The rule cut behind which the outputs began to be computed.
+    since: u64,
+    live: u32,
+    /// Live members at the rule cut before.
+    live_before: u32,
+    /// A bit for each output: it shows a value that did not end.
+    shown: u32,
+    /// Base cuts of the interval.
+    cuts: u32,
+    is_touched: bool,
+    /// It was, after its first base cut.
+    is_touched_late: bool,
+    /// The interval before it was so, as far as it matters (`RuleStep::is_trailing`).
+    was_trailing: bool,
+    ring: Option<Box<Ring>>,
+    levels: Option<Box<LevelState>>,
+    regions: Option<Box<RegionState>>,
+    sums: Option<Box<SumState>>,
+}
+
+/// Levels.
+#[derive(Clone, Debug, Default)]
+struct LevelState {
+    /// Σ V at the newest base cut, of those without delta input; of gauges, of all.
+    standing: ExactSum,
+    /// Of the interval.
+    samples: super::samples::Samples,
+}
+
+/// Σ of histograms' sums.
+#[derive(Clone, Debug, Default)]
+struct SumState {
+    total: ExactSum,
+}
+
+/// What happened in the interval that a cut closes.
+struct Closing<'a> {
+    cut: &'a RuleCut<'a>,
+    step: RuleStep,
+    delta: ExactSum,
+    points: u64,
+    is_touched: bool,
+    is_changed: bool,
+    was_trailing: bool,
+}
+
+impl OutputState {
+    /// Nothing gathered yet. `since`: the number of the rule cut behind which the rule computes these outputs, 0 if it did
+    /// from its start (S10).
+    pub fn new(since: u64) -> OutputState {
+        OutputState {
+            open: ExactSum::default(),
+            total: ExactSum::default(),
+            open_points: 0,
+            total_points: 0,
+            start_ns: u64::MAX,
+            since,
+            live: 0,
+            live_before: 0,
+            shown: 0,
+            cuts: 0,
+            is_touched: false,
+            is_touched_late: false,
+            was_trailing: false,
+            ring: None,
+            levels: None,
+            regions: None,
+            sums: None,
+        }
+    }
+
+    /// Takes what all members gave in a base interval. To be called at each base cut, with every shard's part; where there
+    /// are several, they are absorbed into one before.
+    pub fn take(
+        &mut self,
+        spec: &FoldSpec,
+        (from_ns, boundary_ns): (u64, u64),
+        part: Option<&mut FoldPart>,
+        work: &mut FoldWork,
+    ) {
+        self.cuts += 1;
+        let Some(part) = part.filter(|part| !part.is_empty()) else {
+            self.live = 0;
+            if let Some(levels) = &mut self.levels {
+                levels.standing = ExactSum::default();
+            }
+            return;
+        };
+        self.live = part.live;
+        if part.touched > 0 {
+            self.is_touched = true;
+            self.is_touched_late |= self.cuts > 1;
+        }
+        self.open.absorb(&part.delta);
+        self.open_points += part.points;
+        if spec.needs(needs::LEVELS) {
+            let levels = self.levels.get_or_insert_default();
+            levels.standing = ExactSum::default();
+            if let Some(part) = &part.levels {
+                levels.standing = if spec.input == InputKind::Gauge { part.samples.sum } else { part.standing };
+                levels.samples.absorb(&part.samples, weight(from_ns, boundary_ns));
+            }
+        }
+        if let Some(part) = &mut part.regions {
+            self.regions.get_or_insert_with(|| Box::new(RegionState::new(spec.region_steps))).take(part, work);
+        }
+    }
+
+    /// Calls `visit` with what leaves at a cut of the rule, and closes its interval.
+    pub fn leave(
+        &mut self,
+        spec: &FoldSpec,
+        cut: &RuleCut<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        let closing = self.close(spec, cut, work);
+        for (place, output) in spec.outputs.iter().enumerate() {
+            match output.class {
+                Some(Class::Merge) if closing.is_touched => {
+                    self.leave_merge(spec, place, output, &closing, work, visit);
+                }
+                Some(Class::Level) => self.leave_level(spec, place, output, &closing, work, visit),
+                Some(Class::Window) if !cut.is_last => {
+                    self.leave_window(spec, place, output, &closing, work, visit);
+                }
+                _ => {}
+            }
+        }
+        self.leave_regions(spec, &closing, work, visit);
+        self.live_before = self.live;
+    }
+
+    /// Closes the interval: what was gathered is in totals and rings from here on, but for regions.
+    fn close<'a>(&mut self, spec: &FoldSpec, cut: &'a RuleCut<'a>, work: &mut FoldWork) -> Closing<'a> {
+        let is_changed = self.is_touched || self.live != self.live_before;
+        let samples = self.levels.as_mut().map(|levels| std::mem::take(&mut levels.samples)).unwrap_or_default();
+        let (differs, is_trailing) = if is_of_samples(spec.input) {
+            (is_changed, self.is_touched_late || is_changed && !self.is_touched && self.cuts > 1)
+        } else {
+            (self.is_touched, self.is_touched)
+        };
+        let step = RuleStep { is_changed: differs, is_trailing, delta: self.open, samples };
+        if spec.layout.steps > 0 {
+            let ring = self.ring.get_or_insert_with(|| Box::new(Ring::new(&spec.layout)));
+            ring.push(&spec.layout, cut.number, &step);
+        }
+        if let Some(regions) = &mut self.regions {
+            regions.close(cut.number);
+        }
+        work.notes.left.absorb(&self.open);
+        self.total.absorb(&self.open);
+        self.total_points = self.total_points.checked_add(self.open_points).unwrap_or_else(|| {
+            work.notes.count_overflows += 1;
+            self.open_points
+        });
+        if self.is_touched && self.start_ns >= cut.boundary_ns {
+            self.start_ns = cut.from_ns();
+        }
+        let closing = Closing {
+            cut,
+            step,
+            delta: std::mem::take(&mut self.open),
+            points: std::mem::take(&mut self.open_points),
+            is_touched: std::mem::take(&mut self.is_touched),
+            is_changed,
+            was_trailing: std::mem::replace(&mut self.was_trailing, is_trailing),
+        };
+        (self.cuts, self.is_touched_late) = (0, false);
+        closing
+    }
+
+    fn leave_merge(
+        &mut self,
+        spec: &FoldSpec,
+        place: usize,
+        output: &FoldOutput,
+        closing: &Closing<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        let (delta, total) = match output.output {
+            Output::Same if is_histogram(spec.input) => return,
+            Output::Sum if is_histogram(spec.input) => {
+                let Some(head) = self.regions.as_ref().map(|regions| regions.head(1)) else { return };
+                let Some(sum) = head.sum else {
+                    work.notes.no_sum += 1;
+                    return;
+                };
+                let total = &mut self.sums.get_or_insert_default().total;
+                total.add(Value::Double(sum));
+                (Value::Double(sum), total.value().0)
+            }
+            Output::Count if !is_histogram(spec.input) => (count(closing.points), count(self.total_points)),
+            _ => {
+                let ((delta, _), (total, overflows)) = (closing.delta.value(), self.total.value());
+                work.notes.int_overflows += u64::from(overflows);
+                (delta, total)
+            }
+        };
+        self.show(place);
+        visit(Leaving {
+            output: place,
+            variant: Variant::Plain,
+            start_ns: self.start_ns,
+            time_ns: closing.cut.boundary_ns,
+            value: LeavingValue::Number { delta: Some(delta), value: total },
+        });
+    }
+
+    fn leave_level(
+        &mut self,
+        spec: &FoldSpec,
+        place: usize,
+        output: &FoldOutput,
+        closing: &Closing<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        if !closing.is_changed {
+            return;
+        }
+        let is_total = matches!(output.output, Output::Same) || spec.input == InputKind::UpDownCounter;
+        let is_total = is_total && !matches!(output.output, Output::CountSeries);
+        // what deltas added stays when their members are gone (S5)
+        let stays = is_total && !self.total.is_zero();
+        let start_ns = if is_total { self.start_ns } else { closing.cut.covered(1).start_ns };
+        let value = if self.live == 0 && !stays {
+            self.end(place)
+        } else {
+            let (value, overflows) = match output.output {
+                Output::CountSeries => (Value::Int(i64::from(self.live)), false),
+                _ => {
+                    let mut sum = self.levels.as_ref().map(|levels| levels.standing).unwrap_or_default();
+                    sum.absorb(&self.total);
+                    sum.value()
+                }
+            };
+            work.notes.int_overflows += u64::from(overflows);
+            self.show(place);
+            Some(LeavingValue::Number { delta: None, value })
+        };
+        if let Some(value) = value {
+            let time_ns = closing.cut.boundary_ns;
+            visit(Leaving { output: place, variant: Variant::Plain, start_ns, time_ns, value });
+        }
+    }
+
+    fn leave_window(
+        &mut self,
+        spec: &FoldSpec,
+        place: usize,
+        output: &FoldOutput,
+        closing: &Closing<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        let window = match &self.ring {
+            Some(ring) if output.steps > 1 => ring.window(&spec.layout, output.steps),
+            _ => RuleStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step },
+        };
+        let covered = closing.cut.covered(output.steps);
+        let value = if self.live == 0 && (is_of_samples(spec.input) || !window.is_changed) {
+            self.end(place)
+        } else if window.is_changed && closing.cut.is_whole(output.steps, self.since) {
+            let value = self.computed(spec, output, &window, covered.length_ns, work);
+            value.map(|value| {
+                self.show(place);
+                LeavingValue::Number { delta: None, value }
+            })
+        } else {
+            None
+        };
+        if let Some(value) = value {
+            visit(Leaving {
+                output: place,
+                variant: Variant::Plain,
+                start_ns: covered.start_ns,
+                time_ns: closing.cut.boundary_ns,
+                value,
+            });
+        }
+    }
+
+    /// What an output says of its window; nothing if there is nothing to say.
+    fn computed(
+        &self,
+        spec: &FoldSpec,
+        output: &FoldOutput,
+        window: &RuleStep,
+        length_ns: u64,
+        work: &mut FoldWork,
+    ) -> Option<Value> {
+        let samples = &window.samples;
+        match output.output {
+            Output::Increase => {
+                let (value, overflows) = window.delta.value();
+                work.notes.int_overflows += u64::from(overflows);
+                Some(value)
+            }
+            // in this order: nanoseconds are whole numbers, seconds are not
+            Output::Rate => Some(Value::Double(window.delta.as_f64() * 1e9 / length_ns as f64)),
+            Output::Last => samples.newest.map(|(_, value)| value),
+            Output::First => samples.oldest.map(|(_, value)| value),
+            _ if is_histogram(spec.input) => self.computed_of_regions(output, work),
+            Output::Min => samples.extremes.map(|(low, _)| low),
+            Output::Max => samples.extremes.map(|(_, high)| high),
+            Output::Avg => samples.mean().map(Value::Double),
+            Output::Stddev => samples.variance().map(|variance| Value::Double(variance.sqrt())),
+            Output::Stdvar => samples.variance().map(Value::Double),
+            _ => None,
+        }
+    }
+
+    fn computed_of_regions(&self, output: &FoldOutput, work: &mut FoldWork) -> Option<Value> {
+        let head = self.regions.as_ref()?.head(output.steps);
+        if head.count == 0 {
+            return None;
+        }
+        let value = match output.output {
+            Output::Avg => {
+                work.notes.no_sum += u64::from(head.sum.is_none());
+                head.sum? / head.count as f64
+            }
+            Output::Min | Output::Max => {
+                work.notes.no_extremes += u64::from(head.extremes.is_none());
+                let (low, high) = head.extremes?;
+                if matches!(output.output, Output::Min) { low } else { high }
+            }
+            _ => return None,
+        };
+        Some(Value::Double(value))
+    }
+
+    /// Histograms leave bounds by bounds.
+    fn leave_regions(
+        &mut self,
+        spec: &FoldSpec,
+        closing: &Closing<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        let Some(regions) = &mut self.regions else { return };
+        let same = spec.outputs.iter().enumerate().filter(|(_, output)| matches!(output.output, Output::Same));
+        regions.settle(closing.cut.from_ns(), work, |start_ns, leaving| {
+            let (variant, value) = match leaving {
+                RegionLeaving::Explicit { bounds, delta, total } => {
+                    (Variant::Bounds(bounds), LeavingValue::Explicit { delta, total })
+                }
+                RegionLeaving::Exponential { delta, total } => {
+                    (Variant::Plain, LeavingValue::Exponential { delta, total })
+                }
+            };
+            for (output, _) in same.clone() {
+                visit(Leaving { output, variant, start_ns, time_ns: closing.cut.boundary_ns, value });
+            }
+        });
+    }
+
+    const fn show(&mut self, place: usize) {
+        self.shown |= 1u32.wrapping_shl(place as u32);
+    }
+
+    /// An end mark, if it shows a value.
+    fn end(&mut self, place: usize) -> Option<LeavingValue<'static>> {
+        let bit = 1u32.wrapping_shl(place as u32);
+        let was_shown = self.shown & bit != 0;
+        self.shown &= !bit;
+        was_shown.then_some(LeavingValue::End)
+    }
+
+    /// Nobody is live, and nothing was gathered since the last rule cut: it can go when it is idle for long enough.
+    pub const fn is_idle(&self) -> bool {
+        self.live == 0 && !self.is_touched
+    }
+
+    /// Σ Δ that has not left: what was given is what left, and this.
+    pub const fn open(&self) -> &ExactSum {
+        &self.open
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<OutputState>()
+            + self.ring.as_ref().map_or(0, |ring| size_of::<Ring>() + ring.bytes())
+            + self.levels.as_ref().map_or(0, |_| size_of::<LevelState>())
+            + self.regions.as_ref().map_or(0, |regions| regions.bytes())
+            + self.sums.as_ref().map_or(0, |_| size_of::<SumState>())
+    }
+}
+
+/// The weight of samples: milliseconds of a base window.
+fn weight(from_ns: u64, boundary_ns: u64) -> u32 {
+    u32::try_from(boundary_ns.saturating_sub(from_ns) / 1_000_000).unwrap_or(u32::MAX).max(1)
+}
+
+fn count(points: u64) -> Value {
+    i64::try_from(points).map_or(Value::Double(points as f64), Value::Int)
+}

@@ -1,0 +1,230 @@
+//! The worked vectors of the specification (RULES 9), and a few like them.
+
+use crate::group::{Group, Left, S, Seen, added, level, live, numbers, silent};
+use catchment::aggregate::number::Value;
+use catchment::fold::Contribution;
+use catchment::rules::{InputKind, Output};
+
+fn int(value: i64) -> Value {
+    Value::Int(value)
+}
+
+#[test]
+fn vector_1_gauges_of_mixed_periods_count_once_a_base_cut() {
+    let outputs = [(Output::Sum, 10), (Output::Avg, 10), (Output::Max, 10), (Output::CountSeries, 10)];
+    for shards in 1..4 {
+        let mut group = Group::new(InputKind::Gauge, 10, shards, &outputs);
+        let mut check = |to, given: &[Contribution<'_>], want: [f64; 4]| {
+            let seen = group.cut(to, given);
+            let got: Vec<f64> = (0..4).flat_map(|output| numbers(&seen, output)).collect();
+            assert_eq!(got, want, "cut {to}");
+        };
+        check(10, &[level(int(4), 6), level(int(10), 2), level(int(7), 3)], [21.0, 7.0, 10.0, 3.0]);
+        check(20, &[level(int(5), 16), level(int(12), 12), silent(int(7), 3)], [24.0, 8.0, 12.0, 3.0]);
+        check(30, &[level(int(6), 26), level(int(9), 22), silent(int(7), 3)], [22.0, 22.0 / 3.0, 9.0, 3.0]);
+    }
+}
+
+#[test]
+fn vector_2_a_level_leaves_with_its_member() {
+    let mut group = Group::new(InputKind::UpDownCounter, 10, 2, &[(Output::Same, 10)]);
+    let mut sums = Vec::new();
+    for (cut, a, b) in [
+        (10, 5, Some(level(int(7), 2))),
+        (20, 5, Some(level(int(7), 12))),
+        (30, 6, Some(level(int(7), 22))),
+        (40, 6, Some(silent(int(7), 22))),
+        (50, 6, Some(silent(int(7), 22))),
+        (60, 6, None),
+        (70, 6, None),
+    ] {
+        let given: Vec<Contribution<'_>> = [Some(level(int(a), cut - 9)), b].into_iter().flatten().collect();
+        let seen = group.cut(cut, &given);
+        assert_eq!(seen[0].start_s, 0, "cumulative for everybody");
+        sums.extend(numbers(&seen, 0));
+    }
+    assert_eq!(sums, [12.0, 12.0, 13.0, 13.0, 13.0, 6.0, 6.0]);
+}
+
+#[test]
+fn vector_3_a_counter_keeps_what_its_members_gave() {
+    let mut group = Group::new(InputKind::Counter, 10, 2, &[(Output::Same, 10)]);
+    let seen: Vec<Seen> = [(10, vec![30, 5]), (20, vec![13, 4]), (30, vec![5]), (40, vec![0])]
+        .into_iter()
+        .flat_map(|(cut, given)| {
+            let given: Vec<Contribution<'_>> = given.into_iter().map(|delta| added(int(delta))).collect();
+            group.cut(cut, &given)
+        })
+        .collect();
+    let want = |delta, value| Seen {
+        output: 0,
+        start_s: 0,
+        left: Left::Number { delta: Some(int(delta)), value: int(value) },
+    };
+    assert_eq!(seen, [want(35, 35), want(17, 52), want(5, 57), want(0, 57)]);
+    assert!(group.cut(50, &[]).is_empty(), "a counter just idles");
+    assert_eq!(group.cut(60, &[added(int(1))]), [want(1, 58)], "its start does not move");
+}
+
+#[test]
+fn vector_7_a_rate_slides_over_a_minute() {
+    let mut group = Group::new(InputKind::Counter, 10, 2, &[(Output::Rate, 60), (Output::Increase, 60)]);
+    let mut rates = Vec::new();
+    for cut in (10..=170).step_by(10) {
+        let gave = [(5, 600), (65, 660), (29, 120), (89, 120)]
+            .into_iter()
+            .filter(|(at, _)| (cut - 10..cut).contains(at))
+            .map(|(_, delta)| added(int(delta)));
+        let given: Vec<Contribution<'_>> = gave.chain([live()]).collect();
+        let seen = group.cut(cut, &given);
+        for seen in &seen {
+            assert_eq!(seen.start_s, cut - 60);
+        }
+        rates.extend(numbers(&seen, 0).iter().map(|rate| (cut, *rate)));
+        assert_eq!(numbers(&seen, 1), numbers(&seen, 0).iter().map(|rate| rate * 60.0).collect::<Vec<_>>());
+    }
+    let want = [(60, 12.0), (70, 13.0), (80, 13.0), (90, 13.0), (100, 13.0), (110, 13.0), (120, 13.0)];
+    let after = [(130, 2.0), (140, 2.0), (150, 0.0)];
+    assert_eq!(rates, [want.as_slice(), &after].concat(), "0 once, then silence");
+    let ends = group.cut(180, &[]);
+    assert_eq!(ends.iter().map(|seen| &seen.left).collect::<Vec<_>>(), [&Left::End, &Left::End]);
+    assert!(group.cut(190, &[]).is_empty(), "one end mark");
+}
+
+#[test]
+fn vector_8_ints_are_exact_and_nan_is_left_out() {
+    let outputs = [(Output::Sum, 10), (Output::CountSeries, 10)];
+    let mut group = Group::new(InputKind::Gauge, 10, 2, &outputs);
+    let (a, b, c) = (level(int(i64::MAX), 1), level(int(10), 1), level(int(-20), 1));
+    let value = |seen: &[Seen]| match seen[0].left {
+        Left::Number { value, .. } => value,
+        _ => panic!("{seen:?}"),
+    };
+    for (i, order) in [[a, b, c], [c, a, b], [b, c, a]].into_iter().enumerate() {
+        assert_eq!(value(&group.cut(10 * (i as u64 + 1), &order)), int(9_223_372_036_854_775_797));
+    }
+    let c = level(int(0), 31);
+    assert_eq!(value(&group.cut(40, &[a, b, c])), Value::Double(9.223_372_036_854_776e18));
+    assert_eq!(group.work.notes.int_overflows, 1);
+    let seen = group.cut(50, &[level(int(1), 41), level(int(2), 41), c, level(Value::Double(f64::NAN), 41)]);
+    assert_eq!((value(&seen), numbers(&seen, 1), group.work.notes.not_finite), (int(3), vec![4.0], 1));
+}
+
+#[test]
+fn s5_deltas_of_a_level_add_for_ever_beside_the_levels_of_others() {
+    let mut group = Group::new(InputKind::UpDownCounter, 10, 1, &[(Output::Same, 10)]);
+    let event = |delta| Contribution { is_delta: true, level: Some(int(99)), ..added(int(delta)) };
+    assert_eq!(numbers(&group.cut(10, &[event(3), level(int(5), 1)]), 0), [8.0]);
+    assert_eq!(numbers(&group.cut(20, &[event(-1), level(int(5), 11)]), 0), [7.0]);
+    assert_eq!(numbers(&group.cut(30, &[level(int(5), 21)]), 0), [7.0], "its member is gone");
+    assert_eq!(numbers(&group.cut(40, &[]), 0), [2.0], "no end: this stays");
+    assert!(group.cut(50, &[]).is_empty());
+}
+
+#[test]
+fn s11_one_end_mark_when_the_last_live_member_goes() {
+    let outputs = [(Output::Sum, 10), (Output::Avg, 30), (Output::CountSeries, 10), (Output::Count, 10)];
+    let mut group = Group::new(InputKind::Gauge, 10, 1, &outputs);
+    for cut in [10, 20, 30] {
+        group.cut(cut, &[level(int(4), cut - 1), level(int(6), cut - 1)]);
+    }
+    assert!(group.cut(40, &[silent(int(4), 29), silent(int(6), 29)]).iter().all(|seen| seen.output == 1));
+    let fewer = group.cut(50, &[silent(int(6), 29)]);
+    assert_eq!((numbers(&fewer, 0), numbers(&fewer, 2)), (vec![6.0], vec![1.0]), "the live set changed");
+    let ends = group.cut(60, &[]);
+    assert_eq!(ends.iter().map(|seen| seen.output).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(ends.iter().all(|seen| seen.left == Left::End));
+    assert!(group.cut(70, &[]).is_empty());
+    let back = group.cut(80, &[level(int(1), 71)]);
+    assert_eq!((numbers(&back, 0), numbers(&back, 2), numbers(&back, 3)), (vec![1.0], vec![1.0], vec![7.0]));
+}
+
+#[test]
+fn s10_merges_leave_from_the_first_interval_evaluations_once_their_window_is_whole() {
+    let outputs = [(Output::Same, 30), (Output::Increase, 60)];
+    let mut group = Group::new(InputKind::Counter, 30, 1, &outputs);
+    let give = |group: &mut Group, from, to, is_last| group.cut_as((from * S, to * S), is_last, &[added(int(1))]);
+    let of = |seen: &[Seen]| seen.iter().map(|seen| (seen.output, seen.start_s)).collect::<Vec<_>>();
+    assert_eq!(of(&give(&mut group, 7, 20, false)), []);
+    assert_eq!(of(&give(&mut group, 20, 30, false)), [(0, 7)]);
+    assert_eq!(of(&give(&mut group, 30, 63, false)), [(0, 7)], "postponed; a minute is not whole behind 7");
+    assert_eq!(of(&give(&mut group, 63, 89, false)), []);
+    let early = give(&mut group, 89, 90, false);
+    assert_eq!((of(&early), numbers(&early, 1)), (vec![(0, 7), (1, 30)], vec![3.0]), "from 30 on it is");
+    assert_eq!(of(&give(&mut group, 3_590, 3_600, false)), [(0, 7), (1, 3_563)], "the clock stepped: what is covered");
+    let last = give(&mut group, 3_600, 3_604, true);
+    assert_eq!((of(&last), numbers(&last, 0)), (vec![(0, 7)], vec![7.0]), "merges leave at the last cut");
+}
+
+#[test]
+fn r5_samples_are_weighed_by_the_length_of_their_base_window() {
+    let outputs = [(Output::Avg, 30), (Output::Stdvar, 30), (Output::First, 30), (Output::Last, 30)];
+    let mut group = Group::new(InputKind::Gauge, 30, 1, &outputs);
+    group.cut(5, &[level(int(100), 4)]);
+    group.cut(20, &[level(int(10), 19)]);
+    let seen = group.cut(30, &[level(int(10), 29)]);
+    let got: Vec<f64> = (0..4).flat_map(|output| numbers(&seen, output)).collect();
+    // 100 for 5 s, 10 for 25 s
+    let variance = (75.0f64.powi(2) * 5.0 + 15.0f64.powi(2) * 25.0) / 30.0;
+    assert_eq!(got, [25.0, variance, 100.0, 10.0]);
+}
+
+mod histograms {
+    use super::*;
+    use crate::group::explicit;
+
+    #[test]
+    fn vector_6_histograms_of_one_set_of_bounds_add_bucket_by_bucket() {
+        let outputs =
+            [(Output::Same, 10), (Output::Avg, 10), (Output::Count, 10), (Output::Sum, 10), (Output::Max, 10)];
+        for shards in 1..4 {
+            let mut group = Group::new(InputKind::Histogram, 10, shards, &outputs);
+            let (a, b) =
+                (explicit(&[1.0, 2.0, 5.0], &[4, 3, 2, 1], 18.0), explicit(&[1.0, 2.0, 5.0], &[0, 5, 5, 0], 22.0));
+            let c = explicit(&[1.0, 3.0], &[1, 1, 0], 2.0);
+            let seen = group.cut(10, &[a.given(), b.given()]);
+            let Some(Left::Explicit { bounds, delta, total }) =
+                seen.iter().find(|seen| seen.output == 0).map(|seen| &seen.left)
+            else {
+                panic!("{seen:?}")
+            };
+            assert_eq!(
+                (bounds.as_slice(), &delta[5..], delta),
+                ([1.0, 2.0, 5.0].as_slice(), [4, 8, 7, 1].as_slice(), total)
+            );
+            assert_eq!((numbers(&seen, 1), numbers(&seen, 2), numbers(&seen, 3)), (vec![2.0], vec![20.0], vec![40.0]));
+            assert_eq!((numbers(&seen, 4), group.work.notes.no_extremes), (vec![], 1));
+            let seen = group.cut(20, &[a.given(), c.given()]);
+            let buckets: Vec<(Vec<u64>, Vec<u64>)> = seen
+                .iter()
+                .filter_map(|seen| match &seen.left {
+                    Left::Explicit { delta, total, .. } => Some((delta[5..].to_vec(), total[5..].to_vec())),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(buckets, [(vec![4, 3, 2, 1], vec![8, 11, 9, 2]), (vec![1, 1, 0], vec![1, 1, 0])]);
+            assert_eq!((numbers(&seen, 2), numbers(&seen, 3)), (vec![32.0], vec![60.0]));
+        }
+    }
+}
+
+/// Issue 13: 30 intervals of a counter in at most 1.0 KiB, with mean, extremes and deviation of a gauge in at most 1.9 KiB.
+#[test]
+fn an_output_takes_as_little_memory_as_was_said() {
+    let bytes = |input, window_s, outputs: &[Output], given: &Contribution<'_>| {
+        let outputs: Vec<(Output, u64)> = outputs.iter().map(|output| (output.clone(), window_s)).collect();
+        let mut group = Group::new(input, 10, 1, &outputs);
+        for cut in (10..=400).step_by(10) {
+            group.cut(cut, &[*given]);
+        }
+        (group.parts[0].bytes(), group.state.bytes())
+    };
+    let gave = added(int(1));
+    let (part, plain) = bytes(InputKind::Counter, 10, &[Output::Same], &gave);
+    assert!(part <= 80 && plain <= 192, "{part} {plain}");
+    let (_, window) = bytes(InputKind::Counter, 300, &[Output::Rate, Output::Increase], &gave);
+    assert!(window <= 1_024, "{window}");
+    let all = [Output::Avg, Output::Min, Output::Max, Output::Stddev];
+    let (part, window) = bytes(InputKind::Gauge, 300, &all, &level(int(1), 1));
+    assert!(part <= 320 && window <= 1_945, "{part} {window}");
+}

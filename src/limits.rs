@@ -570,3 +570,14 @@ pub const CONFIG_ALIASES_MAX: usize = 64;
 pub const TRIAL_CORES_MAX: usize = 64;
 /// Cuts of one test of rules.
 pub const TRIAL_CUTS_MAX: usize = 100_000;
+
+/// Bytes of a pattern of a rule: a glob or a regular expression.
+pub const RULE_PATTERN_BYTES_MAX: usize = KIB;
+/// Nesting within a pattern of a rule.
+pub const RULE_PATTERN_DEPTH_MAX: usize = 64;
+/// Bytes of one pattern of a rule, compiled.
+pub const RULE_NFA_BYTES_MAX: usize = MIB;
+/// Bytes of all patterns of all rules, compiled.
+pub const RULES_NFA_BYTES_MAX: usize = 16 * MIB;
+/// Bytes of the states that a thread keeps of one field's patterns; more where the patterns themselves need more.
+pub const RULE_CACHE_BYTES: usize = 512 * KIB;

@@ -1,17 +1,41 @@
 //! Rules: which series are made fewer, dropped or named anew, and what leaves in their place.
 //!
 //! Knows what a rule says, and what it makes of the identity of a series; does not know where rules were written (`config`),
-//! series, cells, cuts, or the arithmetic of what leaves (`fold`). Pure: the same rules and the same series, the same answer.
+//! series, cells, cuts, or the arithmetic of what leaves (`fold`). Pure: the same rules and the same series, the same answer;
+//! but for `limit`, which lets in the values that come first.
 //!
 //! | file | job |
 //! |---|---|
 //! | `rule` | what a rule says, settled |
 //! | `outputs` | which output is there for which kind, and what leaves as it |
+//! | `plan` | all rules compiled, or what is wrong with them (`fault`) |
+//! | `matcher` | one thread's questions: what becomes of a stream, a route, a series |
+//! | `selectors` | which rules mean a series, over `patterns` and sets of rules (`bits`) |
+//! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
+//! | `identity` | identities as rules see them, and the texts of values |
+//! | `digest` | SHA-256 |
 
+mod bits;
+mod changes;
+mod digest;
+mod draft;
+mod fault;
+mod identity;
+mod matcher;
 mod outputs;
+mod patterns;
+mod plan;
 mod rule;
+mod selectors;
+mod stays;
+#[cfg(test)]
+mod tests;
 
+pub use fault::{RuleFault, RuleStep};
+pub use identity::{MetricSeen, OutputIdentity};
+pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};
+pub use plan::RulePlan;
 pub use rule::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace,
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,

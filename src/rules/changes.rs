@@ -1,0 +1,348 @@
+//! Changes of an identity, compiled.
+//!
+//! Knows what each change does to an attribute; does not know which rule makes it, nor which attributes stay.
+//!
+//! Invariants
+//! 1. A change touches the first that it finds: on the point, in the scope, on the resource, or in the place it names. What
+//!    is new stands on the point, or there; a copy where its source is.
+//! 2. No key is there twice in a place: what would be called like something the series has stays as it is, and is counted.
+//! 3. What has no text (arrays, maps, bytes) keeps its value, but for `hash`, `set` and `limit`.
+//! 4. The attribute of an overflow series stays whatever is asked.
+//!
+//! Progress: `limit` blocks on its rule's set of values, for one look-up, when a series is born. Nothing else waits.
+//! Bounds: values at most `ATTRIBUTE_VALUE_BYTES_LIMIT` bytes, `limit` as many values as it says.
+
+use super::digest::sha256;
+use super::draft::{Draft, DraftAttribute, DraftValue};
+use super::fault::Faults;
+use super::patterns::{Caches, Patterns, PatternsBuilder, expression};
+use super::rule::{AttributeChange, Change, KeyPlace, PatternKind};
+use super::selectors::Compiling;
+use crate::limits::ATTRIBUTE_VALUE_BYTES_LIMIT;
+use hashbrown::HashSet;
+use regex_automata::nfa::thompson::pikevm::{Cache, PikeVM};
+use regex_automata::util::captures::Captures;
+use regex_automata::util::interpolate;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An expression with its groups, and what its finds become.
+#[derive(Debug)]
+pub(super) struct Replacing {
+    engine: PikeVM,
+    with: Arc<str>,
+}
+
+impl Replacing {
+    fn new(regex: &str, with: &Arc<str>, is_whole: bool) -> Result<Replacing, String> {
+        let nfa = expression(regex, is_whole)?;
+        let engine = PikeVM::new_from_nfa(nfa).map_err(|error| format!("cannot be compiled: {error}"))?;
+        Ok(Replacing { engine, with: with.clone() })
+    }
+
+    /// `text` with each find replaced, or nothing if there is none.
+    pub(super) fn replaced(&self, text: &str) -> Option<String> {
+        let mut cache = Cache::new(&self.engine);
+        let mut made: Option<String> = None;
+        let mut from = 0;
+        for found in self.engine.captures_iter(&mut cache, text) {
+            let Some(whole) = found.get_match() else { continue };
+            let made = made.get_or_insert_default();
+            made.push_str(&text[from..whole.start()]);
+            from = whole.end();
+            put_groups(&self.engine, &found, text, &self.with, made);
+            if made.len() > ATTRIBUTE_VALUE_BYTES_LIMIT {
+                break;
+            }
+        }
+        let mut made = made?;
+        made.push_str(&text[from..]);
+        made.truncate(made.floor_char_boundary(ATTRIBUTE_VALUE_BYTES_LIMIT));
+        Some(made)
+    }
+}
+
+/// Appends `with`, groups in place of `$1` and `${name}`.
+fn put_groups(engine: &PikeVM, found: &Captures, text: &str, with: &str, out: &mut String) {
+    let groups = engine.get_nfa().group_info();
+    let pattern = regex_automata::PatternID::ZERO;
+    interpolate::string(
+        with,
+        |number, out| {
+            if let Some(span) = found.get_group(number) {
+                out.push_str(&text[span.range()]);
+            }
+        },
+        |name| groups.to_index(pattern, name),
+        out,
+    );
+}
+
+/// The values that a `limit` let in first.
+#[derive(Debug)]
+pub(super) struct LimitedValues {
+    values_max: usize,
+    values: Mutex<HashSet<Box<[u8]>, ahash::RandomState>>,
+}
+
+impl LimitedValues {
+    /// Whether the value is one of them, or becomes one.
+    fn admits(&self, value: &[u8]) -> bool {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = values.contains(value);
+        if !is_known && values.len() < self.values_max {
+            values.insert(value.into());
+            return true;
+        }
+        is_known
+    }
+}
+
+/// What is done to one attribute.
+#[derive(Debug)]
+enum Does {
+    Drop,
+    Keep(Vec<Arc<str>>),
+    Set(Arc<str>),
+    Default(Arc<str>),
+    Rename(Arc<str>),
+    Copy(Arc<str>),
+    Hash,
+    Replace(Replacing),
+    /// The first pattern, by what it becomes; then what all others become.
+    Map {
+        patterns: Patterns,
+        numbers: Vec<(u32, Arc<str>)>,
+        other: Option<Arc<str>>,
+    },
+    Class,
+    Bucket {
+        bounds: Arc<[f64]>,
+        ranges: Box<[Box<str>]>,
+    },
+    Truncate(usize),
+    Lower,
+    Upper,
+    Limit {
+        values: LimitedValues,
+        other: Arc<str>,
+    },
+}
+
+#[derive(Debug)]
+struct Step {
+    key: Arc<str>,
+    place: Option<KeyPlace>,
+    does: Does,
+}
+
+/// All changes of a rule, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    steps: Vec<Step>,
+    names: Vec<Replacing>,
+    /// What values are multiplied by, and the unit that it leads to.
+    pub scale: Option<(f64, Arc<str>)>,
+}
+
+impl Changes {
+    /// Compiles them; faults stand under `attributes`, as they do in the document.
+    pub(super) fn new(changes: &[Change], faults: &mut Faults, compiling: &mut Compiling) -> Changes {
+        let mut made = Changes::default();
+        faults.under("attributes", |faults| {
+            for (at, change) in changes.iter().enumerate() {
+                faults.item(at, |faults| made.add(change, faults, compiling));
+            }
+        });
+        made
+    }
+
+    fn add(&mut self, change: &Change, faults: &mut Faults, compiling: &mut Compiling) {
+        match change {
+            Change::Attribute { key, place, change } => {
+                if let Some(does) = Does::of(change, faults, compiling) {
+                    self.steps.push(Step { key: key.clone(), place: *place, does });
+                }
+            }
+            Change::Name { regex, with } => match Replacing::new(regex, with, true) {
+                Ok(replacing) => self.names.push(replacing),
+                Err(words) => faults.under("name", |faults| faults.under("regex", |faults| faults.add(words))),
+            },
+            Change::Scale { by, unit } => {
+                let before = self.scale.as_ref().map_or(1.0, |(by, _)| *by);
+                self.scale = Some((before * by, unit.clone()));
+            }
+        }
+    }
+
+    /// Makes them; `skipped` counts those that would have called an attribute like another (invariant 2).
+    pub(super) fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing, skipped: &mut u64) {
+        for step in &self.steps {
+            step.apply(draft, changing, skipped);
+        }
+    }
+
+    /// The name of the metric that these lead to, if another.
+    pub(super) fn name(&self, name: &str) -> Option<String> {
+        let mut made: Option<String> = None;
+        for replacing in &self.names {
+            if let Some(next) = replacing.replaced(made.as_deref().unwrap_or(name)) {
+                made = Some(next);
+            }
+        }
+        made
+    }
+}
+
+impl Does {
+    fn of(change: &AttributeChange, faults: &mut Faults, compiling: &mut Compiling) -> Option<Does> {
+        Some(match change {
+            AttributeChange::Drop => Does::Drop,
+            AttributeChange::Keep(keys) => Does::Keep(keys.clone()),
+            AttributeChange::Set(text) => Does::Set(text.clone()),
+            AttributeChange::Default(text) => Does::Default(text.clone()),
+            AttributeChange::Rename(key) => Does::Rename(key.clone()),
+            AttributeChange::Copy(key) => Does::Copy(key.clone()),
+            AttributeChange::Hash => Does::Hash,
+            AttributeChange::Replace { regex, with } => match Replacing::new(regex, with, false) {
+                Ok(replacing) => Does::Replace(replacing),
+                Err(words) => {
+                    faults.under("replace", |faults| faults.under("regex", |faults| faults.add(words)));
+                    return None;
+                }
+            },
+            AttributeChange::Map { values, other } => {
+                let (mut builder, mut numbers) = (PatternsBuilder::default(), Vec::new());
+                faults.under("map", |faults| {
+                    faults.under("values", |faults| {
+                        for (glob, becomes) in values {
+                            match builder.add_text(glob, PatternKind::Glob) {
+                                Ok(number) => numbers.push((number, becomes.clone())),
+                                Err(words) => faults.under(glob, |faults| faults.add(words)),
+                            }
+                        }
+                    });
+                });
+                let patterns = compiling.build(builder);
+                Does::Map { patterns, numbers, other: other.clone() }
+            }
+            AttributeChange::Class => Does::Class,
+            AttributeChange::Bucket(bounds) => Does::Bucket { bounds: bounds.clone(), ranges: ranges(bounds) },
+            AttributeChange::Truncate(characters) => Does::Truncate(*characters),
+            AttributeChange::Lower => Does::Lower,
+            AttributeChange::Upper => Does::Upper,
+            AttributeChange::Limit { values, other } => Does::Limit {
+                values: LimitedValues { values_max: *values as usize, values: Mutex::default() },
+                other: other.clone(),
+            },
+        })
+    }
+}
+
+/// The words of each range between ascending bounds, the last one's upper edge included.
+fn ranges(bounds: &[f64]) -> Box<[Box<str>]> {
+    let edge = |at: Option<usize>| at.and_then(|at| bounds.get(at)).map(f64::to_string);
+    let range = |at: usize| -> Box<str> {
+        let low = edge(at.checked_sub(1)).unwrap_or("-inf".into());
+        match edge(Some(at)) {
+            Some(high) => format!("({low},{high}]").into(),
+            None => format!("({low},+inf)").into(),
+        }
+    };
+    (0..=bounds.len()).map(range).collect()
+}
+
+/// What a thread needs for changes.
+#[derive(Debug)]
+pub(super) struct Changing<'c> {
+    pub caches: &'c mut Caches,
+    pub numbers: Vec<u32>,
+    pub made: String,
+}
+
+impl Step {
+    fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing<'_>, skipped: &mut u64) {
+        let found = draft.find(&self.key, self.place);
+        match (&self.does, found) {
+            (Does::Keep(keys), _) => {
+                for (place, attributes) in super::draft::PLACES.into_iter().zip(&mut draft.places) {
+                    if self.place.is_none_or(|only| only == place) {
+                        let is_kept = |key: &[u8]| keys.iter().any(|kept| kept.as_bytes() == key);
+                        attributes.retain(|attribute| is_kept(attribute.key) || attribute.is_overflow());
+                    }
+                }
+            }
+            (Does::Set(text), Some(at)) => draft.at(at).set(DraftValue::Text(Cow::Borrowed(text))),
+            (Does::Set(text) | Does::Default(text), None) => {
+                let attribute = DraftAttribute::new(&self.key, DraftValue::Text(Cow::Borrowed(text)));
+                draft.add(self.place.unwrap_or(KeyPlace::Point), attribute);
+            }
+            (Does::Default(_), Some(_)) | (_, None) => {}
+            (_, Some(at)) if draft.at(at).is_overflow() => {}
+            (Does::Drop, Some((place, number))) => drop(draft.places[place as usize].remove(number)),
+            (Does::Rename(key) | Does::Copy(key), Some(at)) => {
+                let is_head = draft.at(at).is_head;
+                if draft.find(key, None).is_some() || is_head && matches!(self.does, Does::Rename(_)) {
+                    *skipped += 1;
+                } else if matches!(self.does, Does::Rename(_)) {
+                    draft.at(at).rename(key);
+                } else {
+                    let value = draft.at(at).value.clone();
+                    draft.add(at.0, DraftAttribute::new(key, value));
+                }
+            }
+            (does, Some(at)) => {
+                let attribute = draft.at(at);
+                if let Some(value) = does.value(&attribute.value, changing) {
+                    attribute.set(DraftValue::Text(value));
+                }
+            }
+        }
+    }
+}
+
+impl Does {
+    /// What a value becomes; nothing: it stays.
+    fn value<'a>(&'a self, value: &DraftValue<'_>, changing: &mut Changing<'_>) -> Option<Cow<'a, str>> {
+        if let Does::Limit { values, other } = self {
+            let mut bytes = Vec::new();
+            value.put(&mut bytes);
+            return (!values.admits(&bytes)).then(|| Cow::Borrowed(&**other));
+        }
+        let Changing { caches, numbers, made } = changing;
+        let text = value.text(made);
+        if let Does::Hash = self {
+            let mut bytes = Vec::new();
+            value.put(&mut bytes);
+            let digest = sha256(text.map_or(&bytes, |text| text.as_bytes()));
+            return Some(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into());
+        }
+        let text = text?;
+        match self {
+            Does::Replace(replacing) => replacing.replaced(text).map(Cow::Owned),
+            Does::Map { patterns, numbers: becomes, other } => {
+                numbers.clear();
+                patterns.like(text, caches, numbers);
+                let first = becomes.iter().find(|(number, _)| numbers.contains(number)).map(|(_, becomes)| becomes);
+                first.or(other.as_ref()).map(|becomes| Cow::Borrowed(&**becomes))
+            }
+            Does::Class => match text.as_bytes() {
+                [class @ b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => {
+                    Some(Cow::Borrowed(["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(class - b'1')]))
+                }
+                _ => None,
+            },
+            Does::Bucket { bounds, ranges } => {
+                let number = text.parse::<f64>().ok().filter(|number| !number.is_nan())?;
+                Some(Cow::Borrowed(&*ranges[bounds.partition_point(|bound| *bound < number)]))
+            }
+            Does::Truncate(characters) => {
+                let (end, _) = text.char_indices().nth(*characters)?;
+                Some(text[..end].to_string().into())
+            }
+            Does::Lower => Some(text.to_lowercase().into()),
+            Does::Upper => Some(text.to_uppercase().into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! All rules of a run, compiled once.
+//!
+//! Knows rules; does not know series. What is asked of it is asked by a `RuleMatcher`, each thread its own.
+
+use super::changes::Changes;
+use super::fault::{Faults, RuleFault};
+use super::rule::{Action, Aggregation, InputKind, Rule};
+use super::selectors::{Compiling, SelectorSide, Selectors};
+use super::stays::Stays;
+use crate::limits::RULES_NFA_BYTES_MAX;
+
+/// What a rule does, compiled.
+#[derive(Debug)]
+pub(super) enum CompiledAction {
+    Aggregate { changes: Changes, stays: Stays },
+    Drop,
+    Keep,
+    Relabel(Changes),
+}
+
+/// Rules, compiled.
+#[derive(Debug)]
+pub struct RulePlan {
+    rules: Vec<Rule>,
+    pub(super) does: Box<[CompiledAction]>,
+    pub(super) matching: Selectors,
+    /// What rules do not take all the same; nothing if no rule says so.
+    pub(super) excepting: Option<Selectors>,
+    /// Caches that patterns need.
+    pub(super) caches: usize,
+    /// Some rule drops or relabels: streams have to ask.
+    changes_streams: bool,
+}
+
+impl RulePlan {
+    /// Compiles rules, in their order; or all that is wrong with them.
+    pub fn new(rules: Vec<Rule>) -> Result<RulePlan, Vec<RuleFault>> {
+        let mut faults = Faults::default();
+        let mut compiling = Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None };
+        let matched = rules.iter().map(|rule| Some(&rule.selector));
+        let matching = Selectors::new(SelectorSide::Match, matched, &mut faults, &mut compiling);
+        let excepted = rules.iter().map(|rule| rule.except.as_ref());
+        let excepting = rules
+            .iter()
+            .any(|rule| rule.except.is_some())
+            .then(|| Selectors::new(SelectorSide::Except, excepted, &mut faults, &mut compiling));
+        let mut does = Vec::with_capacity(rules.len());
+        let mut goes_on = None;
+        for (number, rule) in rules.iter().enumerate() {
+            faults.of_rule(number);
+            does.push(match &rule.action {
+                Action::Aggregate(aggregation) => {
+                    goes_on = goes_on.or(rule.goes_on.then_some(&rule.name));
+                    CompiledAction::Aggregate {
+                        changes: Changes::new(&aggregation.changes, &mut faults, &mut compiling),
+                        stays: Stays::new(&aggregation.grouping, &mut faults, &mut compiling),
+                    }
+                }
+                Action::Drop => CompiledAction::Drop,
+                Action::Keep => CompiledAction::Keep,
+                Action::Relabel(changes) => {
+                    if let Some(name) = goes_on {
+                        let words = format!(
+                            "stands below \"{name}\", which aggregates and goes on, and whose series would have another \
+                             name by then: put what relabels above it"
+                        );
+                        faults.under("action", |faults| faults.add(words));
+                    }
+                    CompiledAction::Relabel(Changes::new(changes, &mut faults, &mut compiling))
+                }
+            });
+        }
+        if let Some(words) = compiling.too_large {
+            faults.of_rule(rules.len().saturating_sub(1));
+            let mib = RULES_NFA_BYTES_MAX >> 20;
+            faults.add(format!(
+                "is one more than patterns have room for: all together may take {mib} MiB compiled ({words})"
+            ));
+        }
+        let faults = faults.all();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let changes_streams = does.iter().any(|does| matches!(does, CompiledAction::Drop | CompiledAction::Relabel(_)));
+        let (does, caches) = (does.into(), compiling.caches);
+        Ok(RulePlan { rules, does, matching, excepting, caches, changes_streams })
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether some rule drops or relabels, so that ingest has to ask.
+    pub fn changes_streams(&self) -> bool {
+        self.changes_streams
+    }
+
+    /// All of them.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What a rule says, if it aggregates this kind of input.
+    pub fn aggregation(&self, rule: u32, input: InputKind) -> Option<&Aggregation> {
+        match &self.rules.get(rule as usize)?.action {
+            Action::Aggregate(aggregation) if !aggregation.outputs[input as usize].is_empty() => Some(aggregation),
+            _ => None,
+        }
+    }
+
+    /// Whether no rule behind it sees what this one takes: it keeps, or aggregates and does not go on.
+    pub(super) fn stops(&self, rule: u32) -> bool {
+        let goes_on = self.rules[rule as usize].goes_on;
+        match self.does[rule as usize] {
+            CompiledAction::Aggregate { .. } => !goes_on,
+            CompiledAction::Keep => true,
+            CompiledAction::Drop | CompiledAction::Relabel(_) => false,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Promises of rules, and the same by a slow and obvious reference.
+
+mod doors;
+mod model;
+mod promises;

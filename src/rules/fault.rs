@@ -5,9 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A step of the way to a part of a rule, as its document nests.
+/// A step of the way into a rule, as its document nests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RuleStep {
+pub enum RulePart {
     /// Under this key.
     Key(Arc<str>),
     /// The item of this number of a list; 0 also of a value that stands alone.
@@ -20,7 +20,7 @@ pub struct RuleFault {
     /// The number of the rule, in the order that they were given in.
     pub rule: usize,
     /// The way to the part: `match.attributes.result[0]`, `attributes[2].replace.regex`.
-    pub path: Vec<RuleStep>,
+    pub path: Vec<RulePart>,
     /// What is wrong, as the end of a sentence that begins with what was given: `is no regular expression: …`.
     pub words: String,
 }
@@ -30,8 +30,8 @@ impl fmt::Display for RuleFault {
         write!(f, "rules[{}]", self.rule)?;
         for step in &self.path {
             match step {
-                RuleStep::Key(key) => write!(f, ".{key}")?,
-                RuleStep::Item(item) => write!(f, "[{item}]")?,
+                RulePart::Key(key) => write!(f, ".{key}")?,
+                RulePart::Item(item) => write!(f, "[{item}]")?,
             }
         }
         write!(f, ": {}", self.words)
@@ -42,7 +42,7 @@ impl fmt::Display for RuleFault {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     rule: usize,
-    path: Vec<RuleStep>,
+    path: Vec<RulePart>,
     found: Vec<RuleFault>,
 }
 
@@ -55,15 +55,15 @@ impl Faults {
 
     /// What happens within `inside` is about what is under this key.
     pub(super) fn under<T>(&mut self, key: &str, inside: impl FnOnce(&mut Faults) -> T) -> T {
-        self.within(RuleStep::Key(key.into()), inside)
+        self.within(RulePart::Key(key.into()), inside)
     }
 
     /// What happens within `inside` is about this item.
     pub(super) fn item<T>(&mut self, item: usize, inside: impl FnOnce(&mut Faults) -> T) -> T {
-        self.within(RuleStep::Item(item), inside)
+        self.within(RulePart::Item(item), inside)
     }
 
-    fn within<T>(&mut self, step: RuleStep, inside: impl FnOnce(&mut Faults) -> T) -> T {
+    fn within<T>(&mut self, step: RulePart, inside: impl FnOnce(&mut Faults) -> T) -> T {
         self.path.push(step);
         let made = inside(self);
         self.path.pop();

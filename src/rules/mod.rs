@@ -31,7 +31,7 @@ mod stays;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{RuleFault, RuleStep};
+pub use fault::{RuleFault, RulePart};
 pub use identity::{MetricSeen, OutputIdentity};
 pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};

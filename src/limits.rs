@@ -581,3 +581,28 @@ pub const RULE_NFA_BYTES_MAX: usize = MIB;
 pub const RULES_NFA_BYTES_MAX: usize = 16 * MIB;
 /// Bytes of the states that a thread keeps of one field's patterns; more where the patterns themselves need more.
 pub const RULE_CACHE_BYTES: usize = 512 * KIB;
+
+/// Rules, over all files.
+pub const RULES_MAX: usize = 10_000;
+/// Changes of attributes of a rule.
+pub const RULE_CHANGES_MAX: usize = 64;
+/// Outputs of a rule.
+pub const RULE_OUTPUTS_MAX: usize = 32;
+/// Values of a list within a rule: patterns of a field, keys of `by`, values of a map.
+pub const RULE_LIST_MAX: usize = 1_000;
+/// Bytes of a text within a rule: a pattern, a key, a value.
+pub const RULE_TEXT_BYTES_MAX: usize = KIB;
+/// Bytes of a rule's name, which the ledger and the scrape page repeat.
+pub const RULE_NAME_BYTES_MAX: usize = 64;
+/// The longest interval of a rule.
+pub const RULE_INTERVAL_MAX: Duration = INTERVAL_MAX;
+/// Steps of a window, each of a rule's interval: what an output keeps of the past.
+pub const RULE_WINDOW_STEPS_MAX: u64 = 360;
+/// The least that a rate looks back unless its rule says otherwise: SDKs report once a minute.
+pub const RULE_RATE_WINDOW_DEFAULT: Duration = Duration::from_secs(60);
+/// Keys of one `unique` or `topk`.
+pub const RULE_OUTPUT_KEYS_MAX: usize = 8;
+/// Groups that a `topk` may name.
+pub const RULE_TOPK_MAX: u32 = 1_000;
+/// Values of a key that a `limit` may let through.
+pub const RULE_LIMIT_VALUES_MAX: u32 = 1_000_000;

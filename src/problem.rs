@@ -38,6 +38,8 @@ pub enum At {
 pub enum Given {
     /// Nothing, or nothing that may be shown.
     Nothing,
+    /// Nothing that is shown, but which part of the setting it is: `[1] "name": outputs`.
+    Part(String),
     /// As it stands.
     Plain(String),
     /// A text that could not be read.
@@ -88,6 +90,9 @@ impl Flaw {
     /// The same, told of a part of what was given.
     pub fn of(self, part: impl fmt::Display) -> Flaw {
         let colon = if self.is_predicate { " " } else { ": " };
+        if self.fault.is_empty() {
+            return Flaw { fault: format!("{part}{colon}{}", self.allowed), allowed: String::new(), ..self };
+        }
         Flaw { fault: format!("{part}{colon}{}", self.fault), is_predicate: false, ..self }
     }
 }
@@ -170,6 +175,7 @@ impl fmt::Display for Problem {
         Heading(&self.at, self.key).fmt(f)?;
         match &self.given {
             Given::Nothing => {}
+            Given::Part(part) => f.write_str(part)?,
             Given::Plain(text) => write!(f, " {text}")?,
             Given::Quoted(text) => write!(f, " '{text}'")?,
             Given::Settled(text) => write!(f, ", given as {text},")?,
@@ -206,7 +212,16 @@ mod tests {
             (Problem::new("out-ca", "/a", holds()), "--out-ca /a holds no certificate: give a PEM file"),
             (Problem::new("out", "h", holds().of("/a")), "--out h: /a holds no certificate: give a PEM file"),
             (Problem::new("out", "h", Flaw::new("it is gone").of("/a")), "--out h: /a: it is gone"),
+            (Problem::bare("out", Flaw::outside("give two").of("'3'")), "--out: '3': give two"),
             (Problem::bare("out", Flaw::new("17 destinations")), "--out: 17 destinations"),
+            (
+                Problem {
+                    at: At::File { name: "f.yaml".into(), line: 3, column: 5 },
+                    given: Given::Part("[1] \"a\": by".into()),
+                    ..Problem::bare("rules", Flaw::new("this is a text").allowed("give a list"))
+                },
+                "f.yaml:3:5 rules[1] \"a\": by: this is a text; give a list",
+            ),
             (
                 Problem {
                     given: Given::Settled("64 MiB".into()),

@@ -117,6 +117,27 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Unread> {
     read().ok_or_else(|| Unread::new(text, "is no duration", "250ms, 10s, 5m or 1h"))
 }
 
+/// A time as [`duration`] reads it, in its largest units: `30s`, `1m30s`, `100ms`.
+pub(crate) fn show_duration(time: Duration) -> String {
+    const UNITS: [(&str, u128); 6] = [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ];
+    let mut left = time.as_nanos();
+    let mut out = String::new();
+    for (unit, size) in UNITS {
+        if left >= size {
+            out.push_str(&format!("{}{unit}", left / size));
+            left %= size;
+        }
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
+}
+
 /// `65536`, `64KiB`, `64MB`, `2g`: K, M, G and T are powers of 1024, with or without `B` or `iB`.
 ///
 /// # Errors
@@ -227,6 +248,14 @@ mod tests {
                 format!("'{bad}' is no duration; write 250ms, 10s, 5m or 1h")
             );
         }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_read() {
+        for text in ["0s", "30s", "1m", "1m30s", "1h", "2h5m", "100ms", "1s500ms", "15us"] {
+            assert_eq!(show_duration(duration(text).unwrap()), text);
+        }
+        assert_eq!(show_duration(Duration::from_secs(300)), "5m");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use super::{gather, origin, pages, run};
 use crate::config::describe::quoted;
 use crate::config::keys::Key;
-use crate::config::{self, Plan, Settings};
+use crate::config::printed::{self, escaped};
+use crate::config::{Plan, Settings};
 use crate::files::unwritten;
 use crate::problem::{At, Flaw, Problem, variable};
 use crate::runtime::{Memory, budget, show_size};
@@ -43,8 +44,9 @@ impl Check {
     /// # Errors
     /// Everything that is wrong.
     pub(super) fn check(self, keys: &[Key]) -> Result<Result<u8, String>, Vec<Problem>> {
-        let settings = gather::gather(self.run, keys)?;
-        let mut plan = config::settle(&settings, &run::surroundings())?;
+        let mut gathered = gather::gather(self.run, keys);
+        let mut plan = gathered.settle()?;
+        let settings = gathered.settings;
         let given = |problem: Problem| {
             let at = settings.at(problem.key);
             problem.at(at)
@@ -164,6 +166,10 @@ fn place(settings: &Settings, key: &Key) -> String {
 fn yaml(settings: &Settings, keys: &[Key]) -> String {
     let mut out = String::new();
     for key in keys {
+        if let Some(tree) = printed::joined(settings.trees(), key.name) {
+            let _ = write!(out, "{}:{}", key.name, printed::yaml(&tree));
+            continue;
+        }
         let values: Vec<String> = shown(settings, key).iter().map(|value| quoted(&escaped(value))).collect();
         match &values[..] {
             [] => {}
@@ -185,10 +191,13 @@ fn json(settings: &Settings, keys: &[Key]) -> String {
         };
         value.into_iter().for_each(|value| drop(out.insert(key.name.to_owned(), value)));
     }
-    format!("{:#}\n", Value::Object(out))
-}
-
-/// A dollar stays a dollar when the file is read again.
-fn escaped(value: &str) -> String {
-    value.replace('$', "$$")
+    let mut text = format!("{:#}\n", Value::Object(out));
+    // with their keys in the order in which they were written: of a map the first value that fits counts
+    for key in keys.iter().filter(|key| key.shape.is_some()) {
+        if let Some(tree) = printed::joined(settings.trees(), key.name) {
+            text.truncate(text.trim_end().trim_end_matches('}').trim_end().len());
+            let _ = write!(text, ",\n  \"{}\": {}\n}}\n", key.name, printed::json(&tree, 1));
+        }
+    }
+    text
 }

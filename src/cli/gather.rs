@@ -2,37 +2,79 @@
 //!
 //! Does not know: what a setting means, or how a file is read.
 
-use super::run::Options;
+use super::run::{self, Options};
 use super::{fetch, origin};
-use crate::config::keys::{FileSetting, Key, read};
-use crate::config::{Settings, source};
-use crate::problem::Problem;
+use crate::config::keys::{FileSetting, FileSettings, Key, read};
+use crate::config::{self, Plan, Settings, source};
+use crate::problem::{At, Flaw, Problem};
+
+/// Settings, and what is wrong with the files that they come from.
+pub(super) struct Gathered {
+    pub(super) settings: Settings,
+    pub(super) problems: Vec<Problem>,
+}
 
 /// All settings: flags win over variables, and these over files.
-///
-/// # Errors
-/// Everything that is wrong with the files.
-pub(super) fn gather(options: Options, keys: &[Key]) -> Result<Settings, Vec<Problem>> {
-    let (mut texts, mut problems) = (Vec::new(), Vec::new());
+pub(super) fn gather(options: Options, keys: &[Key]) -> Gathered {
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
     for uri in options.configs().iter().filter(|uri| !uri.trim().is_empty()) {
         match source::load(uri, &mut fetch::fetch) {
-            Ok(more) => texts.extend(more),
+            Ok(more) => sources.extend(more),
             Err((name, flaw)) => problems.push(Problem::new("config", name, flaw).at(origin::of("config"))),
         }
     }
     let variable = |name: &str| std::env::var(name).ok();
-    let given = read(&texts, keys, &variable).unwrap_or_else(|more| {
-        problems.extend(more);
-        Vec::new()
-    });
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    let FileSettings { texts, trees, problems: more } = read(&sources, keys, &variable);
+    problems.extend(more);
     let mut settings = options.settings();
-    for FileSetting { name, values } in given {
+    for FileSetting { name, values } in texts {
         if !origin::is_given(name) {
             settings.replace(name, values);
         }
     }
-    Ok(settings)
+    trees.into_iter().for_each(|tree| settings.add_tree(tree));
+    Gathered { settings, problems }
+}
+
+impl Gathered {
+    /// The plan that the settings come to.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with files and with what they say: in the order of the places in each file.
+    pub(super) fn settle(&mut self) -> Result<Plan, Vec<Problem>> {
+        let mut problems = std::mem::take(&mut self.problems);
+        let settled = config::settle(&self.settings, &run::surroundings());
+        let plan = settled.map_err(|more| problems.extend(more)).ok();
+        if let Some(plan) = plan.filter(|_| problems.is_empty()) {
+            return Ok(plan);
+        }
+        let mut files: Vec<_> = Vec::new();
+        for problem in &problems {
+            if let At::File { name, .. } = &problem.at
+                && !files.contains(name)
+            {
+                files.push(name.clone());
+            }
+        }
+        problems.sort_by_key(|problem| match &problem.at {
+            At::File { name, line, column } => {
+                (1 + files.iter().position(|file| file == name).unwrap_or(0), *line, *column)
+            }
+            _ => (0, 0, 0),
+        });
+        Err(problems)
+    }
+}
+
+/// A plan without rules: what they say is checked, and nothing of it is done yet.
+///
+/// # Errors
+/// There are rules.
+pub(super) fn unruled(plan: Plan, settings: &Settings) -> Result<Plan, Vec<Problem>> {
+    if plan.rules.is_empty() {
+        return Ok(plan);
+    }
+    let at = settings.trees().iter().find(|tree| tree.key == "rules").map(config::TreeSetting::at);
+    let flaw = Flaw::new("rules are checked, and not yet applied by this build").remedy("leave them out to run");
+    Err(vec![Problem::bare("rules", flaw).at(at.unwrap_or_default())])
 }

@@ -12,10 +12,10 @@ const NO_SETTINGS: [&str; 2] = ["config", "help"];
 /// What these hold is never shown.
 const SECRET: [&str; 1] = ["out-header"];
 
-/// The settings of `run`, a command of these definitions, in the order of its help.
+/// The settings of `run`, a command of these definitions, in the order of its help, and those that stand in files alone.
 pub(super) fn of(command: &Command) -> Vec<Key> {
     let run = command.find_subcommand("run").map(Command::get_arguments);
-    run.into_iter().flatten().filter_map(key).collect()
+    run.into_iter().flatten().filter_map(key).chain(Key::structured()).collect()
 }
 
 fn key(arg: &Arg) -> Option<Key> {
@@ -39,5 +39,6 @@ fn key(arg: &Arg) -> Option<Key> {
         is_list: matches!(arg.get_action(), ArgAction::Append),
         is_secret: SECRET.contains(&name),
         options: if name == "out" { DESTINATION_OPTIONS.split(", ").collect() } else { Vec::new() },
+        shape: None,
     })
 }

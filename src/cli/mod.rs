@@ -13,7 +13,7 @@ mod rules;
 mod run;
 
 use crate::FAILURE;
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::deliver::check_files;
 use crate::nearest::nearest;
 use crate::problem::Heading;
@@ -215,19 +215,20 @@ fn run(options: run::Options) -> u8 {
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
         return refused(&[problem]);
     }
-    let settings = match gather::gather(options, &keys::of(&Arguments::command())) {
-        Ok(settings) => settings,
-        Err(problems) => return refused(&problems),
-    };
-    if settings.get("log-format").is_some_and(|format| format.text() == "json") {
+    let mut gathered = gather::gather(options, &keys::of(&Arguments::command()));
+    if gathered.settings.get("log-format").is_some_and(|format| format.text() == "json") {
         crate::log::speak_json();
     }
-    if let Some(Err(problem)) = settings.get("ports-file").map(|file| crate::runtime::remove_ports(&file.path())) {
+    if let Some(Err(problem)) =
+        gathered.settings.get("ports-file").map(|file| crate::runtime::remove_ports(&file.path()))
+    {
         return refused(&[problem]);
     }
-    let settled = config::settle(&settings, &run::surroundings());
     // last of all, as it makes the files
-    let checked = settled.and_then(|plan| check_files(&plan.outs).map(|()| plan));
+    let checked = gathered
+        .settle()
+        .and_then(|plan| gather::unruled(plan, &gathered.settings))
+        .and_then(|plan| check_files(&plan.outs).map(|()| plan));
     match checked {
         Ok(plan) => crate::runtime::run(plan),
         Err(problems) => refused(&problems),

@@ -3,8 +3,8 @@
 //!
 //! Knows files, flags and exit codes; does not know what a test is made of (`trial`).
 
-use super::{fetch, pages, run};
-use crate::config::keys::{Key, read_trees};
+use super::{fetch, gather, pages, run};
+use crate::config::keys::{FileSettings, Key, read_trees};
 use crate::config::tree::{TreeNode, parse};
 use crate::config::{self, Plan, Settings, source};
 use crate::problem::{At, Problem};
@@ -134,12 +134,14 @@ fn plan(case: &Case, keys: &[Key], mut settings: Settings) -> Result<Plan, Vec<P
     let Configured { trees, flags } = &case.configured;
     let named = trees.iter().map(|(name, tree): &(String, TreeNode)| (name.as_str(), Ok(tree)));
     let variable = |name: &str| std::env::var(name).ok();
-    for given in read_trees(named, keys, &variable)? {
-        settings.replace(given.name, given.values);
-    }
+    let FileSettings { texts, trees, mut problems } = read_trees(named, keys, &variable);
+    texts.into_iter().for_each(|given| settings.replace(given.name, given.values));
+    trees.into_iter().for_each(|tree| settings.add_tree(tree));
     for (flag, at, text) in flags {
         let at = At::File { name: case.file.clone(), line: at.line, column: at.column };
         settings.replace(flag, [(at, text.clone())]);
     }
-    config::settle(&settings, &run::surroundings())
+    let plan = config::settle(&settings, &run::surroundings()).map_err(|more| problems.extend(more)).ok();
+    let plan = plan.filter(|_| problems.is_empty()).ok_or(problems)?;
+    gather::unruled(plan, &settings)
 }

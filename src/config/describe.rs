@@ -5,6 +5,7 @@
 //!
 //! Source: JSON Schema 2020-12.
 
+use super::document::{EXAMPLE, KeyShape, ValueShape};
 use super::keys::Key;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -21,7 +22,7 @@ pub fn example(keys: &[Key], shown: &[(&str, &str)]) -> String {
          # for a dollar. Check a file with: catchment check --config FILE\n",
     );
     let mut section = "";
-    for key in keys {
+    for key in keys.iter().filter(|key| key.shape.is_none()) {
         if key.section != section {
             section = &key.section;
             let _ = write!(out, "\n# --- {section} ---\n");
@@ -38,6 +39,12 @@ pub fn example(keys: &[Key], shown: &[(&str, &str)]) -> String {
             None if key.default.is_none() => writeln!(out, "# {}: {}", key.name, quoted(value)),
             None => writeln!(out, "# {}: {}  # {}", key.name, quoted(value), key.value_name),
         };
+    }
+    if keys.iter().any(|key| key.shape.is_some()) {
+        out.push_str("\n# --- Rules ---\n\n");
+        for line in EXAMPLE.lines() {
+            let _ = writeln!(out, "{}", format!("# {line}").trim_end());
+        }
     }
     out
 }
@@ -78,7 +85,9 @@ pub fn schema(keys: &[Key]) -> Value {
         } else {
             json!({ "enum": key.words })
         };
-        let mut property = if key.is_list {
+        let mut property = if let Some(shape) = &key.shape {
+            shape_schema(shape)
+        } else if key.is_list {
             let text = json!({ "type": ["string", "number"] });
             let item = if key.options.is_empty() { text } else { json!({ "anyOf": [text, mapping(&key.options)] }) };
             let list = json!({ "type": "array", "items": item });
@@ -93,7 +102,9 @@ pub fn schema(keys: &[Key]) -> Value {
         if let Some(property) = property.as_object_mut() {
             let about = [&*key.about, &*key.more].join("\n");
             property.insert("description".into(), about.trim().into());
-            property.insert("examples".into(), json!([key.value_name]));
+            if key.shape.is_none() {
+                property.insert("examples".into(), json!([key.value_name]));
+            }
             if let Some(default) = &key.default {
                 property.insert("default".into(), default.as_str().into());
             }
@@ -107,6 +118,55 @@ pub fn schema(keys: &[Key]) -> Value {
         "additionalProperties": false,
         "properties": properties,
     })
+}
+
+/// What a value of a shape may be.
+fn shape_schema(shape: &ValueShape) -> Value {
+    let scalar = || json!({ "type": ["string", "number"] });
+    match shape {
+        ValueShape::Text(what) => {
+            json!({ "type": ["string", "number", "boolean"], "minLength": 1, "description": what })
+        }
+        ValueShape::AnyText(what) => json!({ "type": ["string", "number", "boolean"], "description": what }),
+        ValueShape::Words(words) => json!({ "enum": words }),
+        ValueShape::Truth => json!({ "type": "boolean" }),
+        ValueShape::Time(_) => json!({ "type": "string" }),
+        ValueShape::Count(..) | ValueShape::Number => scalar(),
+        ValueShape::List { of, most, or_one } => {
+            let list = json!({ "type": "array", "items": shape_schema(of), "maxItems": most });
+            if *or_one { json!({ "anyOf": [shape_schema(of), list] }) } else { list }
+        }
+        ValueShape::Mapping(fields) => {
+            let needed: Vec<&str> = fields.iter().filter(|field| field.is_needed).map(|field| field.name).collect();
+            json!({
+                "type": "object", "additionalProperties": false, "required": needed, "properties": fields_schema(fields),
+            })
+        }
+        ValueShape::OneOf(fields) => json!({
+            "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+            "properties": fields_schema(fields),
+        }),
+        ValueShape::AnyKeys(of, _, most) => {
+            json!({ "type": "object", "additionalProperties": shape_schema(of), "maxProperties": most })
+        }
+        ValueShape::Either(shapes) => json!({ "anyOf": shapes.iter().map(shape_schema).collect::<Vec<_>>() }),
+        ValueShape::NotYet => json!(false),
+    }
+}
+
+fn fields_schema(fields: &[KeyShape]) -> Map<String, Value> {
+    let there = fields.iter().filter(|field| field.shape != ValueShape::NotYet);
+    let property = |field: &KeyShape| {
+        let mut value = shape_schema(&field.shape);
+        if let Some(property) = value.as_object_mut() {
+            property.insert("description".into(), field.about.into());
+            if !field.default.is_empty() {
+                property.insert("default".into(), field.default.into());
+            }
+        }
+        (field.name.to_owned(), value)
+    };
+    there.map(property).collect()
 }
 
 /// A value that is a mapping of `url` and options.
@@ -152,6 +212,7 @@ mod tests {
             is_list: true,
             is_secret: false,
             options: vec!["queue"],
+            shape: None,
         };
         let kinds = &schema(&[key])["properties"]["out"]["anyOf"];
         let kinds: Vec<_> = kinds.as_array().unwrap().iter().map(|kind| &kind["type"]).collect();

@@ -4,9 +4,13 @@
 //! where the flag's is, and its problem has the file's place. So a key and a flag are one setting with one reader.
 //!
 //! Invariants
-//! 1. Every problem of every file is told, each with its place; nothing of a file with a problem counts.
-//! 2. Of several files the later one wins, key by key; a list is taken whole. Flags and variables win over all files.
+//! 1. Every problem of every file is told, each with its place, and no value with a problem is handed on; who reads files with a
+//!    problem makes no plan of them.
+//! 2. Of several files the later one wins, key by key, and a list is taken whole; settings with parts are all handed on, in the
+//!    order of the files. Flags and variables win over all files.
 
+use super::document::{STRUCTURED, Telling, Trail, ValueShape, check};
+use super::settings::TreeSetting;
 use super::source::{SourceText, expand};
 use super::tree::{TextPlace, TreeEntry, TreeFault, TreeNode, TreeValue, parse};
 use crate::limits::CONFIG_LIST_MAX;
@@ -37,6 +41,38 @@ pub struct Key {
     pub is_secret: bool,
     /// In a file a value may be a mapping, of `url` and these: what stands behind `?` otherwise.
     pub options: Vec<&'static str>,
+    /// It stands in files alone and has parts, of this shape.
+    pub shape: Option<ValueShape>,
+}
+
+impl Key {
+    /// Those that have parts.
+    pub fn structured() -> impl Iterator<Item = Key> {
+        STRUCTURED.iter().map(|field| Key {
+            name: field.name,
+            about: field.about.to_owned(),
+            more: String::new(),
+            section: "Rules".to_owned(),
+            value_name: field.shape.words(),
+            default: None,
+            words: Vec::new(),
+            is_list: false,
+            is_secret: false,
+            options: Vec::new(),
+            shape: Some(field.shape),
+        })
+    }
+}
+
+/// What files give: settings as texts, in the order of the keys, and those with parts in the order of the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSettings {
+    /// Texts.
+    pub texts: Vec<FileSetting>,
+    /// Trees, each of its shape but for what is told as a problem.
+    pub trees: Vec<TreeSetting>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
 }
 
 /// What a file gives for a key.
@@ -48,32 +84,23 @@ pub struct FileSetting {
     pub values: Vec<(At, String)>,
 }
 
-/// What `texts` give for `keys`, in the order of the keys; `variable` is asked for `${env:NAME}`.
-///
-/// # Errors
-/// All problems of all texts.
-pub fn read(
-    texts: &[SourceText],
-    keys: &[Key],
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<FileSetting>, Vec<Problem>> {
+/// What `texts` give for `keys`; `variable` is asked for `${env:NAME}`. All problems of all texts are told, and what has none
+/// is read all the same, so that its meaning can be checked, too.
+pub fn read(texts: &[SourceText], keys: &[Key], variable: &dyn Fn(&str) -> Option<String>) -> FileSettings {
     let trees: Vec<_> = texts.iter().map(|text| (&*text.name, parse(&text.text))).collect();
     read_trees(trees.iter().map(|(name, tree)| (*name, tree.as_ref().map_err(Vec::as_slice))), keys, variable)
 }
 
 /// The same of texts that are trees already, each with its name, or with what made it none.
-///
-/// # Errors
-/// All problems of all trees.
 pub fn read_trees<'a>(
     trees: impl IntoIterator<Item = (&'a str, Result<&'a TreeNode, &'a [TreeFault]>)>,
     keys: &[Key],
     variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<FileSetting>, Vec<Problem>> {
-    let mut problems = Vec::new();
+) -> FileSettings {
+    let mut found = FileSettings::default();
     let mut given: Vec<Option<FileSetting>> = vec![None; keys.len()];
     for (name, tree) in trees {
-        let mut reading = Reading { file: Arc::from(name), keys, variable, problems: &mut problems };
+        let mut reading = Reading { file: Arc::from(name), keys, variable, found: &mut found };
         match tree {
             Ok(root) => reading.root(root, &mut given),
             Err(faults) => {
@@ -81,7 +108,8 @@ pub fn read_trees<'a>(
             }
         }
     }
-    if problems.is_empty() { Ok(given.into_iter().flatten().collect()) } else { Err(problems) }
+    found.texts.extend(given.into_iter().flatten());
+    found
 }
 
 /// One file being read.
@@ -89,7 +117,7 @@ struct Reading<'a> {
     file: Arc<str>,
     keys: &'a [Key],
     variable: &'a dyn Fn(&str) -> Option<String>,
-    problems: &'a mut Vec<Problem>,
+    found: &'a mut FileSettings,
 }
 
 impl Reading<'_> {
@@ -99,7 +127,7 @@ impl Reading<'_> {
 
     fn tell(&mut self, at: TextPlace, key: &'static str, flaw: Flaw) {
         let at = self.at(at);
-        self.problems.push(Problem { at, key, given: Given::Nothing, flaw: Box::new(flaw) });
+        self.found.problems.push(Problem { at, key, given: Given::Nothing, flaw: Box::new(flaw) });
     }
 
     fn root(&mut self, root: &TreeNode, given: &mut [Option<FileSetting>]) {
@@ -118,10 +146,34 @@ impl Reading<'_> {
                 continue;
             };
             let known = &self.keys[place];
-            if let Some(values) = self.values(known, value) {
+            if let Some(shape) = known.shape {
+                self.tree(known.name, shape, value.clone());
+            } else if let Some(values) = self.values(known, value) {
                 given[place] = Some(FileSetting { name: known.name, values });
             }
         }
+    }
+
+    /// A setting with parts: variables are put into its texts, and it is held against its shape.
+    fn tree(&mut self, key: &'static str, shape: ValueShape, mut node: TreeNode) {
+        if node.value == TreeValue::Nothing {
+            return;
+        }
+        let mut left = vec![&mut node];
+        while let Some(TreeNode { at, value }) = left.pop() {
+            match value {
+                TreeValue::Nothing => {}
+                TreeValue::Text { text, .. } => match expand(text, self.variable) {
+                    Ok(expanded) => *text = expanded.trim_end_matches('\n').to_owned(),
+                    Err(flaw) => self.tell(*at, key, flaw),
+                },
+                TreeValue::List(items) => left.extend(items),
+                TreeValue::Map(entries) => left.extend(entries.iter_mut().map(|entry| &mut entry.value)),
+            }
+        }
+        let mut telling = Telling { file: &self.file, key, problems: &mut self.found.problems };
+        check(&mut telling, &node, &shape, &Trail::Start);
+        self.found.trees.push(TreeSetting { key, file: self.file.clone(), node });
     }
 
     fn unknown(&mut self, key: &str, at: TextPlace) {
@@ -136,7 +188,7 @@ impl Reading<'_> {
 
     /// The values of a key as texts; nothing where there is a problem, or nothing is given.
     fn values(&mut self, key: &Key, node: &TreeNode) -> Option<Vec<(At, String)>> {
-        let before = self.problems.len();
+        let before = self.found.problems.len();
         let values: Vec<_> = match &node.value {
             // like a flag that is not given
             TreeValue::Nothing => return None,
@@ -148,7 +200,7 @@ impl Reading<'_> {
             TreeValue::List(items) if key.is_list => items.iter().filter_map(|item| self.text(key, item)).collect(),
             _ => self.text(key, node).into_iter().collect(),
         };
-        (self.problems.len() == before).then_some(values)
+        (self.found.problems.len() == before).then_some(values)
     }
 
     fn text(&mut self, key: &Key, node: &TreeNode) -> Option<(At, String)> {
@@ -173,7 +225,7 @@ impl Reading<'_> {
 
     /// `{url: stdout, temporality: delta}` as `stdout?temporality=delta`.
     fn url(&mut self, key: &Key, at: TextPlace, entries: &[TreeEntry]) -> Option<(At, String)> {
-        let before = self.problems.len();
+        let before = self.found.problems.len();
         let (mut url, mut options) = (None, String::new());
         for TreeEntry { key: name, key_at, value } in entries {
             let is_option = key.options.contains(&name.as_str());
@@ -200,10 +252,10 @@ impl Reading<'_> {
                 options += &format!("&{name}={text}");
             }
         }
-        if url.is_none() && self.problems.len() == before {
+        if url.is_none() && self.found.problems.len() == before {
             self.tell(at, key.name, Flaw::new("there is no `url`").allowed(format!("it is {}", key.value_name)));
         }
-        let url = url.filter(|_| self.problems.len() == before)?;
+        let url = url.filter(|_| self.found.problems.len() == before)?;
         let all = if url.contains('?') || options.is_empty() { url + &options } else { url + "?" + &options[1..] };
         Some((self.at(at), all))
     }
@@ -218,7 +270,7 @@ impl Reading<'_> {
             nearest(&text, key.words.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`?"));
         let allowed = format!("give {}", key.words.join(", "));
         let flaw = Flaw { remedy: meant.unwrap_or_default(), ..Flaw::outside(allowed) };
-        self.problems.push(Problem { at, key: key.name, given: Given::Quoted(text), flaw: Box::new(flaw) });
+        self.found.problems.push(Problem { at, key: key.name, given: Given::Quoted(text), flaw: Box::new(flaw) });
         None
     }
 }
@@ -247,6 +299,7 @@ mod tests {
             is_list: false,
             is_secret: false,
             options: Vec::new(),
+            shape: None,
         }
     }
 
@@ -260,7 +313,8 @@ mod tests {
         let named = |(n, text): (usize, &&str)| SourceText { name: format!("f{n}.yaml"), text: (*text).to_owned() };
         let texts: Vec<SourceText> = texts.iter().enumerate().map(named).collect();
         let variable = |name: &str| (name == "HOST").then(|| "db".to_owned());
-        read(&texts, &keys(), &variable).map_err(|all| all.iter().map(Problem::to_string).collect())
+        let FileSettings { texts, problems, .. } = read(&texts, &keys(), &variable);
+        if problems.is_empty() { Ok(texts) } else { Err(problems.iter().map(Problem::to_string).collect()) }
     }
 
     fn values(texts: &[&str]) -> Vec<(&'static str, Vec<String>)> {
@@ -355,7 +409,7 @@ mod tests {
     fn a_variable_is_text() {
         let text = SourceText { name: "f".into(), text: "interval: ${env:EVIL}\n".into() };
         let evil = "10s\nout: [x]\n# ${env:EVIL}".to_owned();
-        let got = read(&[text], &keys(), &|_| Some(evil.clone())).unwrap();
+        let got = read(&[text], &keys(), &|_| Some(evil.clone())).texts;
         assert_eq!((got.len(), &got[0].values[0].1), (1, &evil));
     }
 }

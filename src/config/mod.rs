@@ -4,6 +4,7 @@
 //! ```text
 //!   flags, variables ──────────────────────────► Settings ─► settle ─► Plan
 //!   --config ─► source ─► tree ─► keys (by table) ──┘   └───────┴─────► Problem, each with where its setting was given
+//!                                    └─ what has parts, as a tree ─► document ─► rules::Rule
 //! ```
 //!
 //! Does not know: threads, sockets, or which words of a command line a setting comes from. What depends on the machine is
@@ -20,7 +21,9 @@
 //! | `source` | what `--config` names, as texts; variables in values |
 //! | `tree` | a text as YAML with places |
 //! | `keys` | the table of settings, and what files say for them |
-//! | `describe` | the example, the schema, and settings printed |
+//! | `document` | settings with parts: rules, from their tree to what they mean |
+//! | `describe` | the example and the schema |
+//! | `printed` | settings with parts, printed |
 //!
 //! The differences of two plans will be a file here.
 //!
@@ -28,10 +31,12 @@
 //! destinations, and the generator shares the first.
 
 pub mod describe;
+pub mod document;
 mod doors;
 pub mod keys;
 mod outs;
 mod plan;
+pub mod printed;
 mod reading;
 mod settings;
 mod settle;
@@ -40,6 +45,6 @@ mod surroundings;
 pub mod tree;
 
 pub use plan::{Pin, Plan};
-pub use settings::{Setting, Settings};
+pub use settings::{Setting, Settings, TreeSetting};
 pub use settle::settle;
 pub use surroundings::Surroundings;

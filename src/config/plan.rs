@@ -4,6 +4,7 @@ use crate::deliver::Destination;
 use crate::identity::attributes;
 use crate::model::{PlanNumber, Temporality};
 use crate::prometheus::Translation;
+use crate::rules::Rule;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub admin: Option<SocketAddr>,
     /// Names that the scrape and admin doors go by.
     pub allowed_hosts: Vec<String>,
+    /// Rules, in their order.
+    pub rules: Vec<Rule>,
     /// Destinations.
     pub outs: Vec<Destination>,
     /// Interval between cuts.
@@ -100,6 +103,7 @@ impl Plan {
             created: true,
             admin: None,
             allowed_hosts: Vec::new(),
+            rules: Vec::new(),
             outs: Vec::new(),
             interval: Duration::from_secs(10),
             temporality: Temporality::Cumulative,

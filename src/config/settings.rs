@@ -3,12 +3,14 @@
 //! Does not know: what the texts mean, or which settings there are. Texts of settings that may hold a secret are not shown
 //! (T21).
 
+use super::tree::TreeNode;
 use crate::problem::At;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Settings whose texts may hold a secret.
 const SECRET: [&str; 2] = ["out", "out-header"];
@@ -43,20 +45,41 @@ impl fmt::Debug for Setting {
     }
 }
 
+/// A setting that has parts, as one file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeSetting {
+    /// Its key in the file.
+    pub key: &'static str,
+    /// The file.
+    pub file: Arc<str>,
+    /// What stands there.
+    pub node: TreeNode,
+}
+
+impl TreeSetting {
+    /// Where it begins.
+    pub fn at(&self) -> At {
+        At::File { name: self.file.clone(), line: self.node.at.line, column: self.node.at.column }
+    }
+}
+
 /// All that was asked for, and the defaults of the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<&'static str, Vec<Setting>>);
+pub struct Settings {
+    texts: BTreeMap<&'static str, Vec<Setting>>,
+    trees: Vec<TreeSetting>,
+}
 
 impl Settings {
     /// One more value of a setting, behind those that it has.
     pub fn add(&mut self, key: &'static str, at: At, text: impl Into<OsString>) {
-        self.0.entry(key).or_default().push(Setting { key, at, text: text.into() });
+        self.texts.entry(key).or_default().push(Setting { key, at, text: text.into() });
     }
 
     /// The values of a setting in place of those that it has.
     pub fn replace(&mut self, key: &'static str, values: impl IntoIterator<Item = (At, String)>) {
         let values = values.into_iter().map(|(at, text)| Setting { key, at, text: text.into() });
-        self.0.insert(key, values.collect());
+        self.texts.insert(key, values.collect());
     }
 
     /// The setting, if it has a value: the last one, where it has several.
@@ -66,7 +89,17 @@ impl Settings {
 
     /// Every value of the setting, in the order in which they were given.
     pub fn all(&self, key: &str) -> &[Setting] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
+        self.texts.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// One more setting with parts, behind those of files before.
+    pub fn add_tree(&mut self, tree: TreeSetting) {
+        self.trees.push(tree);
+    }
+
+    /// Settings with parts, in the order of their files.
+    pub fn trees(&self) -> &[TreeSetting] {
+        &self.trees
     }
 
     /// Where the setting was given.

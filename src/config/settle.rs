@@ -2,6 +2,7 @@
 //!
 //! Does not know: where settings come from.
 
+use super::document;
 use super::doors::{DoorSetting, OFF, allowed_hosts};
 use super::outs::destinations;
 use super::plan::{Pin, Plan};
@@ -56,6 +57,10 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     let doors = [&otlp_grpc, &otlp_http, &prometheus, &admin];
     let outs = destinations(&mut reading, &doors, !prometheus.is_off(), around);
     let Times { interval, expire, max_future, shutdown_timeout, shutdown_delay } = times(&mut reading);
+    let base_ns = interval.filter(|interval| (INTERVAL_MIN..=INTERVAL_MAX).contains(interval));
+    let base_ns = base_ns.map(|interval| interval.as_nanos() as u64);
+    let rules = document::rules(settings.trees(), base_ns, &mut reading.problems);
+    let interval = interval.unwrap_or_default();
     let series_limit = series_limit(&mut reading);
     let group_limit = reading.number_or_auto("group-limit", 1..=GROUP_LIMIT_MAX);
     let peer_share = peer_share(&mut reading);
@@ -77,6 +82,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         translation: reading.word("prometheus-translation", &TRANSLATIONS),
         admin: admin.address,
         allowed_hosts,
+        rules,
         outs,
         interval,
         temporality: reading.word("temporality", &TEMPORALITIES),
@@ -115,7 +121,8 @@ fn shards(reading: &mut Reading<'_>, around: &Surroundings<'_>) -> ShardCount {
 }
 
 struct Times {
-    interval: Duration,
+    /// Nothing where it cannot be read.
+    interval: Option<Duration>,
     expire: Duration,
     max_future: Duration,
     shutdown_timeout: Duration,
@@ -147,7 +154,7 @@ fn times(reading: &mut Reading<'_>) -> Times {
             reading.wrong(given, Flaw::new(fault).allowed("the default is 5m"));
         }
     }
-    Times { interval, expire, max_future, shutdown_timeout, shutdown_delay }
+    Times { interval: read_interval, expire, max_future, shutdown_timeout, shutdown_delay }
 }
 
 fn series_limit(reading: &mut Reading<'_>) -> usize {

@@ -50,6 +50,29 @@ pub struct TreeNode {
     pub value: TreeValue,
 }
 
+impl TreeNode {
+    /// Its text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        if let TreeValue::Text { text, .. } = &self.value { Some(text) } else { None }
+    }
+
+    /// Its keys with their values, if it is a mapping; nothing otherwise.
+    pub fn entries(&self) -> &[TreeEntry] {
+        if let TreeValue::Map(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// What a key of it has, if it is a mapping and the key has anything.
+    pub fn field(&self, key: &str) -> Option<&TreeNode> {
+        let entry = self.entries().iter().find(|entry| entry.key == key)?;
+        Some(&entry.value).filter(|node| node.value != TreeValue::Nothing)
+    }
+
+    /// The items of a list; of anything else it is the only one.
+    pub fn items(&self) -> &[TreeNode] {
+        if let TreeValue::List(items) = &self.value { items } else { std::slice::from_ref(self) }
+    }
+}
+
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeValue {

@@ -71,7 +71,7 @@ fn all_that_is_wrong_is_told_with_its_place() {
             assert!(ended.stderr.contains(words), "{first}: {words}: {}", ended.stderr);
         }
     }
-    // once the files can be read, what their values mean
+    // what keys are called, and what their values mean
     let one = write(&folder, "a.yaml", "max-body: huge\nshards: 0\nlog: loud\n");
     let two = write(&folder, "b.yaml", "out: [ftp://h]\n");
     let ended = check(&["--config", one.to_str().unwrap(), "--config", two.to_str().unwrap()]);
@@ -182,9 +182,14 @@ fn the_example_is_accepted_and_the_schema_knows_its_keys() {
     assert_eq!(example.code(), 0, "{example:?}");
     let path = write(&folder, "example.yaml", &example.stdout);
     assert_eq!(check(&["--config", path.to_str().unwrap()]).code(), 0);
+    // with every rule in use
+    let (settings, rules) = example.stdout.split_once("# --- Rules ---\n").unwrap();
+    let rules: String = rules.lines().map(|line| line.trim_start_matches('#').replacen(' ', "", 1) + "\n").collect();
+    let path = write(&folder, "rules.yaml", &rules);
+    let ended = check(&["--config", path.to_str().unwrap()]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
     // with every key in use
-    let all: String = example
-        .stdout
+    let all: String = settings
         .lines()
         .map(|line| {
             match line.strip_prefix("# ").filter(|line| line.split_once(": ").is_some_and(|(key, _)| is_key(key))) {
@@ -196,7 +201,12 @@ fn the_example_is_accepted_and_the_schema_knows_its_keys() {
     let keys = all.lines().filter(|line| line.split_once(": ").is_some_and(|(key, _)| is_key(key))).count();
     let schema: serde_json::Value = serde_json::from_str(&output(command(&["config", "schema"])).stdout).unwrap();
     let properties = schema["properties"].as_object().unwrap();
-    assert!(keys >= 28 && keys == properties.len(), "{keys} keys, {} in the schema", properties.len());
+    let in_files_alone = ["defaults", "rules"].iter().filter(|key| properties.contains_key(**key)).count();
+    assert!(
+        keys >= 28 && keys + in_files_alone == properties.len() && in_files_alone == 2,
+        "{keys} keys, {} in the schema",
+        properties.len()
+    );
     for line in all.lines().filter_map(|line| line.split_once(": ")).filter(|(key, _)| is_key(key)) {
         assert!(properties.contains_key(line.0), "{line:?}");
     }
@@ -284,4 +294,36 @@ fn check_refuses_what_a_run_would() {
     assert_eq!(check(&["--config", path.to_str().unwrap()]).code(), 0);
     let there = std::fs::read_dir(dir).unwrap().count();
     assert_eq!(there, 1, "only the file of settings");
+}
+
+/// Rules are checked with all other settings, at once, and printed as a file that gives them again.
+#[test]
+fn rules_are_checked_with_all_other_settings() {
+    let folder = Folder::new();
+    let text = "max-body: huge\nrules:\n- name: a\n  witout: [pod]\n- name: b\n  outputs: {gauge: [same]}\nshards: 0\n";
+    let path = write(&folder, "f.yaml", text);
+    let ended = check(&["--config", path.to_str().unwrap()]);
+    let told: Vec<&str> = ended.stderr.lines().map(|line| line.split("f.yaml:").nth(1).unwrap()).collect();
+    let want = [
+        "1:11 max-body 'huge' is no size",
+        "4:3 rules[0] \"a\": unknown key \"witout\": did you mean \"without\"?",
+        "6:21 rules[1] \"b\": outputs.gauge: \"same\": a gauge has no merge of its own",
+        "7:9 shards 0: give a number from 1",
+    ];
+    assert!(told.len() == 4 && told.iter().zip(want).all(|(told, want)| told.starts_with(want)), "{}", ended.stderr);
+
+    let text = "defaults: {stale: 90s}\nrules:\n- name: a\n  match: {metric: '*', attributes: {x: '~a$$'}}\n  without: [pod]\n";
+    let path = write(&folder, "f.yaml", text);
+    let more = write(&folder, "g.yaml", "rules: [{name: b, attributes: [{map: {key: k, values: {z: 1, a: 2}}}]}]\n");
+    for format in ["yaml", "json"] {
+        let files = ["--config", path.to_str().unwrap(), "--config", more.to_str().unwrap()];
+        let first = check(&[&files[..], &["--format", format]].concat());
+        assert!(first.code() == 0 && first.stdout.contains("90s") && first.stdout.contains("~a$$"), "{first:?}");
+        let printed = write(&folder, "printed.yaml", &first.stdout);
+        let again = check(&["--config", printed.to_str().unwrap(), "--format", format]);
+        assert_eq!((again.code(), again.stdout), (0, first.stdout), "{}", again.stderr);
+    }
+    let ended = output(command(&["run", "--config", path.to_str().unwrap()]));
+    let words = "f.yaml:3:3 rules: rules are checked, and not yet applied by this build";
+    assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
 }

@@ -6,6 +6,8 @@
 //! 1. A change touches the first that it finds: on the point, in the scope, on the resource, or in the place it names. What
 //!    is new stands on the point, or there; a copy where its source is.
 //! 2. No key is there twice in a place: what would be called like something the series has stays as it is, and is counted.
+//!    A scope's name and version can be set, changed and dropped as attributes so called; nothing is renamed into or out of
+//!    them.
 //! 3. What has no text (arrays, maps, bytes) keeps its value, but for `hash`, `set` and `limit`.
 //! 4. The attribute of an overflow series stays whatever is asked.
 //!
@@ -13,7 +15,7 @@
 //! Bounds: values at most `ATTRIBUTE_VALUE_BYTES_LIMIT` bytes, `limit` as many values as it says.
 
 use super::digest::sha256;
-use super::draft::{Draft, DraftAttribute, DraftValue};
+use super::draft::{Draft, DraftAttribute, DraftValue, is_head_key};
 use super::fault::Faults;
 use super::patterns::{Caches, Patterns, PatternsBuilder, expression};
 use super::rule::{AttributeChange, Change, KeyPlace, PatternKind};
@@ -282,7 +284,8 @@ impl Step {
             (Does::Drop, Some((place, number))) => drop(draft.places[place as usize].remove(number)),
             (Does::Rename(key) | Does::Copy(key), Some(at)) => {
                 let is_head = draft.at(at).is_head;
-                if draft.find(key, None).is_some() || is_head && matches!(self.does, Does::Rename(_)) {
+                let is_taken = draft.find(key, None).is_some() || at.0 == KeyPlace::Scope && is_head_key(key);
+                if is_taken || is_head && matches!(self.does, Does::Rename(_)) {
                     *skipped += 1;
                 } else if matches!(self.does, Does::Rename(_)) {
                     draft.at(at).rename(key);

@@ -110,6 +110,11 @@ pub(super) struct Draft<'a> {
     pub places: [Vec<DraftAttribute<'a>>; 3],
 }
 
+/// Whether rules call the name or the version of a scope so.
+pub(super) fn is_head_key(key: &str) -> bool {
+    [SCOPE_NAME, SCOPE_VERSION].contains(&key)
+}
+
 /// In the order in which keys are looked for.
 pub(super) const PLACES: [KeyPlace; 3] = [KeyPlace::Point, KeyPlace::Scope, KeyPlace::Resource];
 
@@ -143,8 +148,7 @@ impl<'a> Draft<'a> {
 
     /// One more, where its key is not.
     pub(super) fn add(&mut self, place: KeyPlace, mut attribute: DraftAttribute<'a>) {
-        attribute.is_head =
-            place == KeyPlace::Scope && [SCOPE_NAME, SCOPE_VERSION].iter().any(|key| key.as_bytes() == attribute.key);
+        attribute.is_head = place == KeyPlace::Scope && std::str::from_utf8(attribute.key).is_ok_and(is_head_key);
         self.places[place as usize].push(attribute);
     }
 

@@ -3,3 +3,5 @@
 mod doors;
 mod model;
 mod promises;
+mod random;
+mod reference;

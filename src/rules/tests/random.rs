@@ -1,0 +1,190 @@
+//! Random rules and series, against the reference.
+
+use super::model::*;
+use super::reference;
+use crate::rules::*;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Few letters, so that much meets.
+const KEYS: [&str; 5] = ["a", "b", "ab", "scope.name", "otel.metric.overflow"];
+const VALUES: [&str; 8] = ["", "x", "xy", "yx", "503", "true", "[]", "äx"];
+
+fn any_pattern() -> impl Strategy<Value = Pattern> {
+    let glob = prop_oneof![
+        4 => prop::sample::select(vec!["x", "xy", "*", "x*", "*x", "?", "?x*", "{x,yx}", "5*", "true", "{a,ab}*", "", "\\*", "x{,y}"]),
+        1 => prop::sample::select(VALUES.to_vec()),
+    ];
+    let regex = prop::sample::select(vec!["x|xy", ".x", "[xy]*", "", "x.*", "(?i)XY", "^x$", "\\d+"]);
+    let text = prop_oneof![
+        3 => glob.prop_map(|text| (text, PatternKind::Glob)),
+        1 => regex.prop_map(|text| (text, PatternKind::Regex)),
+    ];
+    (text, prop::bool::weighted(0.2)).prop_map(|((text, kind), is_negated)| Pattern {
+        text: text.into(),
+        kind,
+        is_negated,
+    })
+}
+
+fn any_list() -> impl Strategy<Value = Vec<Pattern>> {
+    prop::collection::vec(any_pattern(), 1..4)
+}
+
+fn any_keyed() -> impl Strategy<Value = Vec<(Arc<str>, Vec<Pattern>)>> {
+    let some = prop::collection::btree_map(prop::sample::select(KEYS.to_vec()), any_list(), 1..3);
+    prop_oneof![
+        2 => Just(vec![]),
+        1 => some.prop_map(|map| map.into_iter().map(|(key, list)| (key.into(), list)).collect::<Vec<_>>()),
+    ]
+}
+
+fn any_selector() -> impl Strategy<Value = Selector> {
+    let sometimes = || prop_oneof![2 => Just(vec![]), 1 => any_list()];
+    let kinds = prop::collection::vec(prop::sample::select(InputKind::ALL.to_vec()), 0..3);
+    let kinds = prop_oneof![3 => Just(vec![]), 1 => kinds];
+    let texts = (sometimes(), sometimes(), sometimes(), sometimes());
+    (texts, kinds, any_keyed(), any_keyed(), any_keyed()).prop_map(
+        |((metric, unit, scope_name, scope_version), kind, attributes, resource, scope_attributes)| Selector {
+            metric,
+            unit,
+            kind,
+            attributes,
+            resource,
+            scope_name,
+            scope_version,
+            scope_attributes,
+        },
+    )
+}
+
+fn any_place() -> impl Strategy<Value = Option<KeyPlace>> {
+    prop::sample::select(vec![None, None, Some(KeyPlace::Point), Some(KeyPlace::Scope), Some(KeyPlace::Resource)])
+}
+
+fn any_grouping() -> impl Strategy<Value = Grouping> {
+    let text = vec!["a", "b", "ab", "a*", "*", "?", "scope.name", "scope.*", "{a,scope.version}", "none"];
+    let keys = move || {
+        let key = (prop::sample::select(text.clone()), any_place());
+        prop::collection::vec(key.prop_map(|(text, place)| KeyPattern { text: text.into(), place }), 0..4)
+    };
+    prop_oneof![Just(Grouping::All), keys().prop_map(Grouping::By), keys().prop_map(Grouping::Without)]
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    use AttributeChange::{Class, Copy, Default, Drop, Keep, Map, Rename, Set, Truncate, Upper};
+    let key = || prop::sample::select(KEYS.to_vec()).prop_map(Arc::<str>::from);
+    let value = || prop::sample::select(vec!["x", "z"]).prop_map(Arc::<str>::from);
+    let does = prop_oneof![
+        Just(Drop),
+        prop::collection::vec(key(), 0..3).prop_map(Keep),
+        value().prop_map(Set),
+        value().prop_map(Default),
+        key().prop_map(Rename),
+        key().prop_map(Copy),
+        Just(Class),
+        Just(Upper),
+        (0..3usize).prop_map(Truncate),
+        (
+            prop::collection::vec((prop::sample::select(vec!["x*", "5?3", "xy"]).prop_map(Arc::from), value()), 1..3),
+            prop::option::of(value())
+        )
+            .prop_map(|(values, other)| Map { values, other }),
+    ];
+    (key(), any_place(), does).prop_map(|(key, place, change)| Change::Attribute { key, place, change })
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let changes = prop::collection::vec(any_change(), 0..4);
+    let kinds = prop::collection::vec(prop::bool::weighted(0.8), 6);
+    let aggregates =
+        (changes, any_grouping(), any::<bool>(), kinds).prop_map(|(changes, grouping, keeps_input, kinds)| {
+            let mut made = Aggregation { changes, keeps_input, ..aggregation(grouping, &[Output::Same]) };
+            for (outputs, has) in made.outputs.iter_mut().zip(kinds) {
+                if !has {
+                    *outputs = [].into();
+                }
+            }
+            Action::Aggregate(Box::new(made))
+        });
+    prop_oneof![4 => aggregates, 1 => Just(Action::Keep), 1 => Just(Action::Drop)]
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    (any_selector(), prop::option::weighted(0.3, any_selector()), any_action(), any::<bool>())
+        .prop_map(|(selector, except, action, goes_on)| Rule { except, goes_on, ..rule("r", selector, action) })
+}
+
+fn any_series() -> impl Strategy<Value = Series> {
+    let set = || {
+        let values = prop::sample::select(VALUES.to_vec()).prop_map(Value::read);
+        // what is called as the scope's head is, is its head
+        let keys = prop::sample::select(vec!["a", "b", "ab"]).prop_map(str::to_string);
+        prop::collection::btree_map(keys, values, 0..3)
+    };
+    let point = prop_oneof![6 => set(), 1 => Just(attributes("otel.metric.overflow=true"))];
+    let text = || prop::sample::select(vec!["", "x", "xy", "yx"]).prop_map(str::to_string);
+    let kind = prop::sample::select(InputKind::ALL.to_vec());
+    (text(), text(), text(), text(), kind, point, set(), set()).prop_map(
+        |(name, unit, scope_name, scope_version, kind, point, scope, resource)| Series {
+            name,
+            unit,
+            kind,
+            scope_name,
+            scope_version,
+            places: [point, scope, resource],
+        },
+    )
+}
+
+/// Everything that is asked, of one thread that answers all.
+fn check(rules: &[Rule], all: &[Series]) -> Result<(), TestCaseError> {
+    let mut matcher = matcher(rules);
+    // each twice: what was remembered of the first time says the same
+    for series in all.iter().chain(all) {
+        prop_assert_eq!(ask(&mut matcher, series), reference::ask(rules, series), "{}", series);
+        let runs = series.runs();
+        let dropped = reference::dropped_by(rules, series);
+        let want = dropped.map_or(RouteVerdict::Pass, RouteVerdict::Discard);
+        prop_assert_eq!(matcher.of_route(&series.seen(&runs), &runs[2]), want);
+        match matcher.of_stream(&series.seen(&runs)) {
+            StreamVerdict::Ask => {}
+            StreamVerdict::Pass => prop_assert_eq!(dropped, None),
+            StreamVerdict::Discard(rule) => prop_assert_eq!(dropped, Some(rule)),
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rules_say_what_the_reference_says(
+        rules in prop::collection::vec(any_rule(), 0..6),
+        all in prop::collection::vec(any_series(), 1..12),
+    ) {
+        check(&rules, &all)?;
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// So many that sets of rules take several words, and most rules mention no field of most others.
+    #[test]
+    fn many_rules_say_what_the_reference_says(
+        rules in prop::collection::vec((any_selector(), any::<bool>()), 150..200),
+        all in prop::collection::vec(any_series(), 1..4),
+    ) {
+        let rules: Vec<Rule> = rules
+            .into_iter()
+            .map(|(selector, drops)| {
+                let takes = Action::Aggregate(Box::new(aggregation(by(&["a"]), &[Output::Same])));
+                Rule { goes_on: true, ..rule("r", selector, if drops { Action::Drop } else { takes }) }
+            })
+            .collect();
+        check(&rules, &all)?;
+    }
+}

@@ -74,7 +74,8 @@ pub(super) fn unruled(plan: Plan, settings: &Settings) -> Result<Plan, Vec<Probl
     if plan.rules.is_empty() {
         return Ok(plan);
     }
-    let at = settings.trees().iter().find(|tree| tree.key == "rules").map(config::TreeSetting::at);
+    let in_file = settings.trees().iter().find(|tree| tree.key == "rules").map(|tree| ("rules", tree.at()));
+    let (key, at) = in_file.unwrap_or(("without", settings.at("without")));
     let flaw = Flaw::new("rules are checked, and not yet applied by this build").remedy("leave them out to run");
-    Err(vec![Problem::bare("rules", flaw).at(at.unwrap_or_default())])
+    Err(vec![Problem::bare(key, flaw).at(at)])
 }

@@ -101,6 +101,22 @@ pub(super) struct Options {
     /// Temporality of destinations that do not ask for one
     #[arg(help_heading = "Outputs", long, value_enum, default_value = "cumulative", env = "CATCHMENT_TEMPORALITY")]
     temporality: TemporalityFlag,
+    /// Attributes that go, such as k8s.pod.*,service.instance.id: series that differ in nothing else become one
+    ///
+    /// Keys or globs of keys, with commas between them; of points, scopes and resources alike. Counters and histograms
+    /// keep their name and are right in total; gauges and summaries pass on as they are, but see --gauges. It is a rule
+    /// called `without`, behind those of files
+    #[arg(
+        help_heading = "Outputs",
+        long = "without",
+        value_name = "KEYS",
+        env = "CATCHMENT_WITHOUT",
+        hide_env_values = true
+    )]
+    without: Vec<String>,
+    /// What --without makes of gauges, such as avg,max: for each a metric of that name more
+    #[arg(help_heading = "Outputs", long, value_name = "OUTPUTS", env = "CATCHMENT_GAUGES", hide_env_values = true)]
+    gauges: Vec<String>,
     /// Where the scrape page is (/metrics; text, OpenMetrics or protobuf, as the scraper asks)
     #[arg(
         help_heading = "Outputs",
@@ -410,6 +426,8 @@ impl Options {
         self.expire.into_iter().for_each(|text| add("expire", text.into()));
         self.outs.into_iter().for_each(|url| add("out", url.into()));
         self.out_headers.into_iter().for_each(|header| add("out-header", header.into()));
+        self.without.into_iter().for_each(|keys| add("without", keys.into()));
+        self.gauges.into_iter().for_each(|outputs| add("gauges", outputs.into()));
         self.allowed_hosts.into_iter().for_each(|name| add("allowed-host", name.into()));
         settings
     }

@@ -4,9 +4,10 @@ use crate::deliver::Destination;
 use crate::identity::attributes;
 use crate::model::{PlanNumber, Temporality};
 use crate::prometheus::Translation;
-use crate::rules::Rule;
+use crate::rules::RulePlan;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `--pin`
@@ -49,8 +50,8 @@ pub struct Plan {
     pub admin: Option<SocketAddr>,
     /// Names that the scrape and admin doors go by.
     pub allowed_hosts: Vec<String>,
-    /// Rules, in their order.
-    pub rules: Vec<Rule>,
+    /// Rules, compiled.
+    pub rules: Arc<RulePlan>,
     /// Destinations.
     pub outs: Vec<Destination>,
     /// Interval between cuts.
@@ -103,7 +104,7 @@ impl Plan {
             created: true,
             admin: None,
             allowed_hosts: Vec::new(),
-            rules: Vec::new(),
+            rules: Arc::default(),
             outs: Vec::new(),
             interval: Duration::from_secs(10),
             temporality: Temporality::Cumulative,

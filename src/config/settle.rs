@@ -20,6 +20,7 @@ use crate::problem::{Flaw, Given, Problem};
 use crate::prometheus::Translation;
 use crate::series::peers;
 use crate::units::{Unread, count, part_of, size};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PINS: [(&str, Pin); 3] = [("on", Pin::On), ("off", Pin::Off), (AUTO, Pin::Auto)];
@@ -59,7 +60,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     let Times { interval, expire, max_future, shutdown_timeout, shutdown_delay } = times(&mut reading);
     let base_ns = interval.filter(|interval| (INTERVAL_MIN..=INTERVAL_MAX).contains(interval));
     let base_ns = base_ns.map(|interval| interval.as_nanos() as u64);
-    let rules = document::rules(settings.trees(), base_ns, &mut reading.problems);
+    let rules = document::rules(settings, base_ns, &mut reading.problems);
     let interval = interval.unwrap_or_default();
     let series_limit = series_limit(&mut reading);
     let group_limit = reading.number_or_auto("group-limit", 1..=GROUP_LIMIT_MAX);
@@ -82,7 +83,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         translation: reading.word("prometheus-translation", &TRANSLATIONS),
         admin: admin.address,
         allowed_hosts,
-        rules,
+        rules: rules.map(Arc::new).unwrap_or_default(),
         outs,
         interval,
         temporality: reading.word("temporality", &TEMPORALITIES),

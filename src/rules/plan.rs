@@ -32,6 +32,20 @@ pub struct RulePlan {
     changes_streams: bool,
 }
 
+/// The same rules compile to the same plan.
+impl PartialEq for RulePlan {
+    fn eq(&self, other: &RulePlan) -> bool {
+        self.rules == other.rules
+    }
+}
+
+/// No rules.
+impl Default for RulePlan {
+    fn default() -> RulePlan {
+        RulePlan::new(Vec::new()).unwrap_or_else(|faults| panic!("{faults:?}"))
+    }
+}
+
 impl RulePlan {
     /// Compiles rules, in their order; or all that is wrong with them.
     pub fn new(rules: Vec<Rule>) -> Result<RulePlan, Vec<RuleFault>> {

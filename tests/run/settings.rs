@@ -326,4 +326,11 @@ fn rules_are_checked_with_all_other_settings() {
     let ended = output(command(&["run", "--config", path.to_str().unwrap()]));
     let words = "f.yaml:3:3 rules: rules are checked, and not yet applied by this build";
     assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
+    let ended = output(command(&["run", "--without", "k8s.pod.*"]));
+    assert!(ended.code() == 2 && ended.stderr.contains("--without: rules are checked, and not yet"), "{ended:?}");
+    for (flag, words) in [("--without={", "--without { has a `{`"), ("--gauges=avg", "--gauges avg: this says")] {
+        let ended = check(&[flag]);
+        assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
+    }
+    assert_eq!(check(&["--without=k8s.pod.*,id", "--gauges=avg,max"]).code(), 0);
 }

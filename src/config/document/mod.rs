@@ -18,6 +18,8 @@
 //! | `check` | a tree held against the table |
 //! | `trail` | how a part is named in problems |
 //! | `all`, `rule` | all rules, and each of them |
+//! | `flag` | the rule that flags say |
+//! | `faults` | where something stands that compiling found |
 //! | `selector`, `changes`, `windows`, `outputs`, `written` | their parts |
 //!
 //! Invariants
@@ -32,6 +34,8 @@ mod all;
 mod changes;
 mod check;
 mod example;
+mod faults;
+mod flag;
 mod outputs;
 mod rule;
 mod selector;

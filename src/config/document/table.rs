@@ -204,12 +204,15 @@ const RULE: [KeyShape; 19] = [
 
 const DEFAULTS: [KeyShape; 4] = [INTERVAL, STALE, INITIAL_VALUE, LIMITS_OF];
 
+/// One rule.
+pub(super) const RULE_SHAPE: ValueShape = ValueShape::Mapping(&RULE);
+
 /// Settings that stand in files alone and have a shape.
 pub(in crate::config) const STRUCTURED: [KeyShape; 2] = [
     field("defaults", ValueShape::Mapping(&DEFAULTS), "", "what rules have that do not say otherwise"),
     field(
         "rules",
-        ValueShape::List { of: &ValueShape::Mapping(&RULE), most: RULES_MAX, or_one: false },
+        ValueShape::List { of: &RULE_SHAPE, most: RULES_MAX, or_one: false },
         "",
         "which series are made fewer, dropped or changed; the first that matches a series takes it",
     ),

@@ -1,8 +1,9 @@
 //! Documents as operators write them, read whole: what they mean, and what is told of those that cannot be meant.
 
 use super::super::keys::{FileSettings, Key, read};
+use super::super::settings::Settings;
 use super::super::source::SourceText;
-use crate::problem::Problem;
+use crate::problem::{At, Problem};
 use crate::rules::{
     Action, Aggregation, AttributeChange, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace, Output,
     Rule, Stale,
@@ -16,8 +17,17 @@ fn rules_of(texts: &[&str]) -> Result<Vec<Rule>, Vec<String>> {
     let named = |(n, text): (usize, &&str)| SourceText { name: format!("f{n}.yaml"), text: (*text).to_owned() };
     let texts: Vec<SourceText> = texts.iter().enumerate().map(named).collect();
     let FileSettings { trees, mut problems, .. } = read(&texts, &keys, &|name| (name == "ENV").then(|| "prod".into()));
-    let rules = super::rules(&trees, Some(10 * S), &mut problems);
-    if problems.is_empty() { Ok(rules) } else { Err(problems.iter().map(Problem::to_string).collect()) }
+    let mut settings = Settings::default();
+    trees.into_iter().for_each(|tree| settings.add_tree(tree));
+    compiled(&settings, &mut problems)
+}
+
+fn compiled(settings: &Settings, problems: &mut Vec<Problem>) -> Result<Vec<Rule>, Vec<String>> {
+    let before = problems.len();
+    let plan = super::rules(settings, Some(10 * S), problems);
+    assert_eq!(plan.is_some(), problems.len() == before, "{problems:#?}");
+    let plan = plan.filter(|_| problems.is_empty());
+    plan.map(|plan| plan.rules().to_vec()).ok_or(problems.iter().map(Problem::to_string).collect())
 }
 
 fn rules(text: &str) -> Vec<Rule> {
@@ -262,4 +272,60 @@ fn many_rules_are_read_in_the_time_of_their_text() {
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     assert_eq!(rules_of(&texts).unwrap().len(), 4_000);
+}
+
+/// What only compiling finds has its place, too.
+#[test]
+fn patterns_that_cannot_be_meant_are_told_where_they_stand() {
+    let problems = rules_of(&["\
+rules:
+- name: a
+  match: {metric: ['*', '~(x'], attributes: {k: '!~)'}}
+  except: {scope: {name: '{a'}}
+  attributes:
+  - lower: [a, b]
+  - replace: {key: k, regex: '[', with: ''}
+  - map: {key: k, values: {'{a': b}}
+  by: {resource: [x], point: ['a}', y]}
+- name: b
+  without: ['{']
+"])
+    .unwrap_err();
+    let want = [
+        "f0.yaml:3:25 rules[0] \"a\": match.metric[1]: \"~(x\" is no regular expression: ",
+        "f0.yaml:3:49 rules[0] \"a\": match.attributes.k: \"!~)\" is no regular expression: ",
+        "f0.yaml:4:26 rules[0] \"a\": except.scope.name: \"{a\" has a `{` without its `}`",
+        "f0.yaml:7:30 rules[0] \"a\": attributes[1].replace.regex: \"[\" is no regular expression: ",
+        "f0.yaml:8:28 rules[0] \"a\": attributes[2].map.values.{a: \"{a\" has a `{` without its `}`",
+        "f0.yaml:9:31 rules[0] \"a\": by.point[0]: \"a}\" has a `}` without its `{`",
+        "f0.yaml:11:13 rules[1] \"b\": without[0]: \"{\" has a `{` without its `}`",
+    ];
+    assert_eq!(problems.len(), want.len(), "{problems:#?}");
+    for (problem, want) in problems.iter().zip(want) {
+        assert!(problem.starts_with(want), "{want}: {problem}");
+    }
+}
+
+/// The same rule without a file.
+#[test]
+fn flags_say_the_rule_that_a_document_would() {
+    let of_flags = |flags: &[(&'static str, &str)]| {
+        let mut settings = Settings::default();
+        flags.iter().for_each(|(key, text)| settings.add(key, At::Flag, text));
+        compiled(&settings, &mut Vec::new())
+    };
+    let of_file = |outputs: &str| rules(&format!("rules: [{{name: without, without: [k8s.pod.*, id], {outputs}}}]"));
+    assert_eq!(of_flags(&[("without", "k8s.pod.*,id")]).unwrap(), of_file(""));
+    let list = "outputs: {counter: same, updowncounter: same, gauge: [avg, 'p99(1m)'], histogram: same, exponential_histogram: same}";
+    let flags = [("without", "k8s.pod.*"), ("without", " id "), ("gauges", "avg, p99(1m)")];
+    assert_eq!(of_flags(&flags).unwrap(), of_file(list));
+    assert!(of_flags(&[]).unwrap().is_empty() && of_flags(&[("without", "")]).unwrap().is_empty());
+    let check = |flags: &[(&'static str, &str)], words: &str| {
+        let problems = of_flags(flags).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].starts_with(words), "{words}: {problems:#?}");
+    };
+    check(&[("gauges", "avg")], "--gauges avg: this says what becomes of gauges under --without: give that as well");
+    check(&[("without", "a"), ("gauges", "same")], "--gauges: \"same\": a gauge has no merge of its own");
+    check(&[("without", "a"), ("gauges", "agv")], "--gauges: \"agv\": there is no such output: did you mean avg?");
+    check(&[("without", "a,{b")], "--without {b has a `{` without its `}`");
 }

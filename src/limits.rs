@@ -358,6 +358,9 @@ pub const GROUP_LIMIT_AUTO_MIN: usize = 100_000;
 pub const GROUP_LIMIT_MAX: usize = 1 << 30;
 /// Streams that a core may hold for each group of the limit: one in each temporality.
 pub const STREAMS_PER_GROUP: usize = 2;
+/// What rules drop at the doors is remembered in at most this part of the memory for series, so that it takes no room of what is
+/// kept; what is beyond is asked about at each point.
+pub const DISCARDED_PART: usize = 16;
 /// Overflow groups that keep the name of their metric, over all shards: outside `--group-limit` and the memory limit.
 pub const OVERFLOW_GROUPS_MAX: usize = 64;
 /// Bytes of name, unit and bounds of such a metric: with 64 of them and one core some 256 KiB.

@@ -9,10 +9,11 @@ use super::open::{Applying, OpenInterval};
 use super::stage::{BIRTH, EXEMPLARS, GAUGE, List, Stage, StagedNumber, message};
 use crate::examples::{Cause, example};
 use crate::ledger::Note;
-use crate::model::{Kind, Origin, Receipt, Reject};
+use crate::model::{Discard, Kind, Origin, Receipt};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::summaries::SummaryPoint;
-use crate::resolve::{NONE, PointTarget};
+use crate::resolve::{NONE, PointTarget, Refused};
+use crate::sync::counts::CountWriter;
 use std::ops::Range;
 
 /// Points whose cells are on their way into the cache before they are added to. By profile, adding to sums took 11 to 13 %
@@ -26,9 +27,11 @@ const NUMBER_EXEMPLARS: u32 = 5;
 /// A request, or a slice of it, that is being applied.
 pub(super) struct Commit<'r> {
     open: &'r mut OpenInterval,
+    /// By rule, points that it drops.
+    dropped: &'r mut CountWriter,
     exemplars: &'r mut OpenExemplars,
     to: Applying<'r>,
-    /// Points that a limit refused, by kind.
+    /// Points that were staged and not applied, by kind: a limit refused them, or a rule drops them.
     refused: [u64; 5],
     /// Gauges among the numbers.
     gauges: u64,
@@ -38,8 +41,13 @@ pub(super) struct Commit<'r> {
 
 impl<'r> Commit<'r> {
     /// Into the open interval.
-    pub(super) const fn new(open: &'r mut OpenInterval, exemplars: &'r mut OpenExemplars, to: Applying<'r>) -> Self {
-        Commit { open, exemplars, to, refused: [0; 5], gauges: 0, next_exemplars: 0 }
+    pub(super) const fn new(
+        open: &'r mut OpenInterval,
+        exemplars: &'r mut OpenExemplars,
+        dropped: &'r mut CountWriter,
+        to: Applying<'r>,
+    ) -> Self {
+        Commit { open, dropped, exemplars, to, refused: [0; 5], gauges: 0, next_exemplars: 0 }
     }
 
     /// Applies what was staged. Cannot fail: single points may still be rejected by limits.
@@ -97,11 +105,12 @@ impl<'r> Commit<'r> {
 
     /// Applies it, or sends it where a new series' point goes.
     #[inline]
-    fn number(&mut self, point: &StagedNumber) -> Result<(), Reject> {
-        self.open.add_number(&mut self.to, point).or_else(|reason| {
+    fn number(&mut self, point: &StagedNumber) -> Result<(), Refused> {
+        let added = self.open.add_number(&mut self.to, point).or_else(|reason| {
             let route = self.to.instead(point.route, reason)?;
             self.open.add_number(&mut self.to, &StagedNumber { route, ..*point })
-        })
+        });
+        added.map_err(Refused::from)
     }
 
     /// Applies the number at place `at`, whose route is to be made; it stands between these routes.
@@ -113,7 +122,7 @@ impl<'r> Commit<'r> {
         at: usize,
         (before, after): (&mut u32, Option<u32>),
         stage: &mut Stage<'_>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), Refused> {
         let route = self.to.resolver.born(point.route, &mut stage.pending, &self.to.encoding, self.to.tally)?;
         *before = self.to.resolver.link_between(*before, route, after);
         self.number_with_exemplars(&StagedNumber { route, flags: point.flags & !BIRTH, ..*point }, at, stage)
@@ -121,7 +130,7 @@ impl<'r> Commit<'r> {
 
     /// Applies the number at place `at`, which may have exemplars.
     #[cold]
-    fn number_with_exemplars(&mut self, point: &StagedNumber, at: usize, stage: &Stage<'_>) -> Result<(), Reject> {
+    fn number_with_exemplars(&mut self, point: &StagedNumber, at: usize, stage: &Stage<'_>) -> Result<(), Refused> {
         let mut plain = StagedNumber { flags: point.flags & !EXEMPLARS, ..*point };
         if let Err(reason) = self.open.add_number(&mut self.to, &plain) {
             plain.route = self.to.instead(point.route, reason)?;
@@ -168,7 +177,7 @@ impl<'r> Commit<'r> {
         target: PointTarget,
         point: &P,
         stage: &mut Stage<'a>,
-    ) -> Result<u32, Reject> {
+    ) -> Result<u32, Refused> {
         let Applying { resolver, encoding, tally } = &mut self.to;
         let mut target = target;
         if point.may_mean_one_with_bounds() {
@@ -185,10 +194,14 @@ impl<'r> Commit<'r> {
         Ok(route)
     }
 
-    /// Counts a point that a limit refused.
+    /// Counts a point that a limit refused, or that a rule drops.
     #[cold]
-    fn refuse(&mut self, kind: Kind, reason: Reject, of: PointTarget, stage: &mut Stage<'_>) {
+    fn refuse(&mut self, kind: Kind, why: Refused, of: PointTarget, stage: &mut Stage<'_>) {
         self.refused[kind as usize] += 1;
+        let reason = match why {
+            Refused::Rejected(reason) => reason,
+            Refused::Discarded(rule) => return stage.discard(kind, Discard::Rule, rule, 1),
+        };
         match of {
             PointTarget::Birth(at) => {
                 let (resource, name) = stage.pending.metric_of(at);
@@ -217,6 +230,10 @@ impl<'r> Commit<'r> {
                 Kind::Summary => stage.summaries.len() as u64,
             };
             tally.apply(origin, kind, listed - self.refused[i]);
+        }
+        for (kind, why, rule, n) in &stage.discarded {
+            tally.discard(origin, *kind, *why, *n);
+            self.dropped.add(*rule as usize, *n);
         }
         let births = stage.pending.births() as u64;
         tally.note(Note::Lookups, stage.lookups);

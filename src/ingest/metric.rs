@@ -96,6 +96,23 @@ impl<'a> MetricWalk<'a> {
         Ok(known)
     }
 
+    /// If all points of the metric at hand are dropped, and that is known, the rule that does.
+    pub(super) fn discarded(
+        &mut self,
+        key: &StreamKey<'a>,
+        resolver: &mut Resolver,
+        stage: &mut Stage<'a>,
+    ) -> Result<Option<u32>, Fault> {
+        let known = self.scope_id.and_then(|scope| resolver.stream(scope, self.last_stream, key));
+        let Some((id, rule)) = known.and_then(|id| Some((id, resolver.discards(id)?))) else { return Ok(None) };
+        self.described(stage);
+        self.last_stream = id;
+        if !std::mem::replace(&mut self.is_checked, true) {
+            check_utf8(key.about.description).map_err(|f| f.named("Metric.description"))?;
+        }
+        Ok(Some(rule))
+    }
+
     /// What was walked came with a longer description than any before, or says more of its type: it counts if a point
     /// of it was staged.
     #[inline]

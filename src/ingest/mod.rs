@@ -10,7 +10,7 @@
 //!
 //! Invariants
 //! 1. A malformed request changes no cell, no context, no index: only hints of the resolver, which are compared before use.
-//! 2. Every point of a request ends in exactly one of applied and rejected.
+//! 2. Every point of a request ends in exactly one of applied, rejected and discarded.
 //!
 //! Progress: as `resolve`. No allocation for a point with a route.
 //!
@@ -38,6 +38,7 @@ mod walk;
 
 use crate::wire::{Fault, FaultKind};
 
+pub use crate::resolve::{Doorkeeper, MetricSeen, RouteVerdict, StreamVerdict};
 pub use slices::{Ingest, Options, Sliced};
 pub use stage::Slice;
 

@@ -11,6 +11,7 @@ use super::kind::PointKind;
 use super::metric::MetricWalk;
 use super::stage::{Stage, Unrouted};
 use crate::identity::attributes::{Limits, key_byte};
+use crate::model::Discard;
 use crate::otlp::attributes;
 use crate::otlp::points::Attributes;
 use crate::resolve::{Lags, PointTarget, Prediction, Resolver, RouteLookup, StreamKey, Waiting};
@@ -18,7 +19,9 @@ use crate::wire::Fault;
 use bumpalo::Bump;
 
 /// The points of one metric, on their way.
-pub(super) struct Points<'r, 'a, K: PointKind> {
+///
+/// `ASKS`: routes may lead nowhere. It is part of the type, so that where nobody is asked a point costs nothing for it.
+pub(super) struct Points<'r, 'a, K: PointKind, const ASKS: bool> {
     resolver: &'r mut Resolver,
     metric: &'r mut MetricWalk<'a>,
     arena: &'a Bump,
@@ -33,7 +36,7 @@ pub(super) struct Points<'r, 'a, K: PointKind> {
     waiting: Waiting<'a, Unrouted<'a, K::Staged<'a>>>,
 }
 
-impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
+impl<'r, 'a, K: PointKind, const ASKS: bool> Points<'r, 'a, K, ASKS> {
     /// Of the metric at hand.
     pub(super) fn new(
         kind: K,
@@ -110,9 +113,20 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
     #[inline(always)]
     fn came(&mut self, point: K::Staged<'a>, message: &'a [u8], stage: &mut Stage<'a>) {
         stage.predicted += 1;
-        K::stage(stage, PointTarget::Route(self.prediction.guess()), point, message);
+        self.put(self.prediction.guess(), point, message, stage);
         self.resolver.came(&mut self.prediction, K::expected_bytes(message));
         self.waiting.hit();
+    }
+
+    /// Stages a point whose route is known, or counts it if that leads nowhere.
+    #[inline(always)]
+    fn put(&mut self, route: u32, point: K::Staged<'a>, message: &'a [u8], stage: &mut Stage<'a>) {
+        if ASKS && let Some(rule) = self.resolver.discards_at(route) {
+            stage.pass();
+            stage.discard(self.key.kind, Discard::Rule, rule, 1);
+            return;
+        }
+        K::stage(stage, PointTarget::Route(route), point, message);
     }
 
     /// Reads a point field by field.
@@ -172,7 +186,7 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
         stage.lookups += 1;
         if guessing && let Some(route) = self.resolver.skipped_to(&mut self.prediction, lookup.raw) {
             self.waiting.hit();
-            K::stage(stage, PointTarget::Route(route), lookup.point.point, lookup.point.message);
+            self.put(route, lookup.point.point, lookup.point.message, stage);
             return Ok(());
         }
         let stream = self.prediction.stream();
@@ -218,7 +232,7 @@ impl<'r, 'a, K: PointKind> Points<'r, 'a, K> {
         match found {
             Some(route) => {
                 self.resolver.learn(&mut self.prediction, route);
-                K::stage(stage, PointTarget::Route(route), point, message);
+                self.put(route, point, message, stage);
             }
             None => {
                 if let Some(birth) = self.birth(raw, stage)? {

@@ -28,9 +28,10 @@ use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::limits::STAGE_KEPT_BYTES_MAX;
 use crate::model::{Kind, Origin, Receipt, Reject};
-use crate::resolve::Resolver;
+use crate::resolve::{Doorkeeper, Resolver};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
+use crate::sync::counts::{CountWriter, Counts};
 use crate::wire::Fault;
 use bumpalo::Bump;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub struct Ingest {
     resolver: Resolver,
     open: OpenInterval,
     exemplars: OpenExemplars,
+    /// By rule, points that it drops.
+    dropped: CountWriter,
     arena: Bump,
     /// Room for the numbers of a request; empty between two.
     numbers: Vec<StagedNumber>,
@@ -104,10 +107,20 @@ impl Ingest {
             resolver: Resolver::new(core, registry, slab),
             open: OpenInterval::first(),
             exemplars: OpenExemplars::first(),
+            dropped: Counts::new(0).0,
             arena: Bump::new(),
             numbers: Vec::new(),
             applying: false,
         }
+    }
+
+    /// `gate` says what becomes of streams and routes, before the first request; `dropped` counts points that it drops, by the
+    /// number that it gives.
+    #[must_use]
+    pub fn ask(mut self, gate: Box<dyn Doorkeeper>, dropped: CountWriter) -> Ingest {
+        self.resolver.ask(gate);
+        self.dropped = dropped;
+        self
     }
 
     /// Points may be dated up to `latest`, nanoseconds of the wall clock, from now on; before the first call whenever they
@@ -301,7 +314,7 @@ impl Ingest {
 
     fn commit(&mut self, origin: Origin, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
         let to = Applying { encoding: self.encoding(), resolver: &mut self.resolver, tally };
-        Commit::new(&mut self.open, &mut self.exemplars, to).apply(origin, stage)
+        Commit::new(&mut self.open, &mut self.exemplars, &mut self.dropped, to).apply(origin, stage)
     }
 }
 

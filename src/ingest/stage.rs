@@ -5,7 +5,7 @@
 use crate::examples::example;
 use crate::identity::attributes::Limits;
 use crate::limits::{EXPORT_SLICE_NS, KIB, REQUEST_MESSAGES_MAX, STAGE_SLICE_BYTES};
-use crate::model::{Kind, Reject};
+use crate::model::{Discard, Kind, Reject};
 use crate::otlp::cut::{CutHead, Cutter};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::summaries::SummaryPoint;
@@ -173,6 +173,8 @@ pub(super) struct Stage<'a> {
     pub points: [u64; 5],
     /// Rejected points by kind and reason, and what the first one was of; small and mostly empty.
     pub rejected: Vec<(Kind, Reject, u64, String)>,
+    /// Discarded points by kind, reason and number of the rule; small and mostly empty.
+    pub(super) discarded: Vec<(Kind, Discard, u32, u64)>,
     /// Resource and name of the metric being walked.
     pub current: (&'a [u8], &'a [u8]),
     /// Points looked up.
@@ -210,6 +212,7 @@ impl<'a> Stage<'a> {
             joined: arena.allocated_bytes(),
             points: [0; 5],
             rejected: Vec::new(),
+            discarded: Vec::new(),
             current: (&[], &[]),
             lookups: 0,
             predicted: 0,
@@ -323,6 +326,16 @@ impl<'a> Stage<'a> {
             PointTarget::Birth(birth) => (birth, BIRTH),
         };
         self.numbers.push(StagedNumber { route, flags: point.flags | birth, ..point });
+    }
+
+    /// Counts points that the rule of this number drops.
+    #[inline]
+    pub(super) fn discard(&mut self, kind: Kind, why: Discard, rule: u32, n: u64) {
+        let same = |of: &&mut (Kind, Discard, u32, u64)| (of.0, of.1, of.2) == (kind, why, rule);
+        match self.discarded.iter_mut().rfind(same) {
+            Some((.., count)) => *count += n,
+            None => self.discarded.push((kind, why, rule, n)),
+        }
     }
 
     /// Counts rejected points of the metric being walked.

@@ -19,7 +19,7 @@ use super::position::{Position, Walked};
 use super::stage::{Slice, Stage};
 use super::summaries::SummaryPoints;
 use crate::limits::{HEAD_BYTES_WHOLE, MESSAGE_BYTES_MAX, UNIT_BYTES_MAX};
-use crate::model::{Kind, Reject, Temporality};
+use crate::model::{Discard, Kind, Reject, Temporality};
 use crate::otlp::check::check_point;
 use crate::otlp::cut::Root;
 use crate::otlp::request::{self, DataHead, Each, MetricHead};
@@ -291,11 +291,7 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         if head.points == 0 || refused.is_some() {
             walk.check((metric.name, metric.description, metric.unit))?;
             let from = at.point;
-            let arena = self.arena;
-            let walked = each_point(data, at, self.slice, arena, self.stage, |message, stage| {
-                stage.pass();
-                check_point(kind, message, arena)
-            })?;
+            let walked = self.pass_by((kind, data), at)?;
             if let Some(reason) = refused {
                 self.stage.reject(kind, reason, points_walked(kind, data, head, from..at.point, walked)?);
             }
@@ -310,20 +306,51 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
             monotonic: head.monotonic,
             bounds: &[],
         };
+        if !self.resolver.asks() {
+            return self.points_by::<false>((kind, data), head, key, walk, at);
+        }
+        if let Some(rule) = walk.discarded(&key, self.resolver, self.stage)? {
+            let from = at.point;
+            let walked = self.pass_by((kind, data), at)?;
+            let points = points_walked(kind, data, head, from..at.point, walked)?;
+            self.stage.discard(kind, Discard::Rule, rule, points);
+            return Ok(walked);
+        }
+        self.points_by::<true>((kind, data), head, key, walk, at)
+    }
+
+    /// Walks points that are not used: they must be well-formed all the same.
+    fn pass_by(&mut self, (kind, data): (Kind, &'a [u8]), at: &mut Position) -> Result<Walked, Fault> {
+        let arena = self.arena;
+        each_point(data, at, self.slice, arena, self.stage, |message, stage| {
+            stage.pass();
+            check_point(kind, message, arena)
+        })
+    }
+
+    /// Walks the points of a stream of this key.
+    fn points_by<const ASKS: bool>(
+        &mut self,
+        (kind, data): (Kind, &'a [u8]),
+        head: DataHead,
+        key: StreamKey<'a>,
+        walk: &mut MetricWalk<'a>,
+        at: &mut Position,
+    ) -> Result<Walked, Fault> {
         let walked = match kind {
             Kind::Gauge | Kind::Sum => {
                 self.stage.reserve_numbers(head.points);
-                self.points_of(Numbers::of(&key), data, key, walk, at)
+                self.points_of::<_, ASKS>(Numbers::of(&key), data, key, walk, at)
             }
-            Kind::Histogram => self.points_of(ExplicitHistograms, data, key, walk, at),
-            Kind::ExponentialHistogram => self.points_of(ExponentialHistograms, data, key, walk, at),
-            Kind::Summary => self.points_of(SummaryPoints, data, key, walk, at),
+            Kind::Histogram => self.points_of::<_, ASKS>(ExplicitHistograms, data, key, walk, at),
+            Kind::ExponentialHistogram => self.points_of::<_, ASKS>(ExponentialHistograms, data, key, walk, at),
+            Kind::Summary => self.points_of::<_, ASKS>(SummaryPoints, data, key, walk, at),
         }?;
         self.stage.ran(kind);
         Ok(walked)
     }
 
-    fn points_of<K: PointKind>(
+    fn points_of<K: PointKind, const ASKS: bool>(
         &mut self,
         kind: K,
         data: &'a [u8],
@@ -331,7 +358,7 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         walk: &mut MetricWalk<'a>,
         at: &mut Position,
     ) -> Result<Walked, Fault> {
-        let mut points = Points::new(kind, key, walk, self.resolver, self.stage, self.arena, self.latest)?;
+        let mut points = Points::<K, ASKS>::new(kind, key, walk, self.resolver, self.stage, self.arena, self.latest)?;
         let walked =
             each_point(data, at, self.slice, self.arena, self.stage, |message, stage| points.one(message, stage))?;
         at.last_route = points.end(self.stage)?;

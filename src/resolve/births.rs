@@ -3,8 +3,9 @@
 //! Knows what is pending, and who may not be born: that is refused with its reason, or goes where `overflow` says. Does not
 //! know a point's value, nor how what it needs is made (`making`).
 
-use super::contexts::{About, EnvelopeKey, StreamKey};
+use super::contexts::{About, EnvelopeKey, StreamFate, StreamKey};
 use super::encoding::Encoding;
+use super::gate::Refused;
 use super::making::Making;
 use super::overflow::{self, Overflow};
 use super::pending::{Context, Pending, PointTarget};
@@ -24,7 +25,7 @@ pub(super) fn born<E: Encoding>(
     at: u32,
     pending: &mut Pending<'_>,
     tally: &mut Tally,
-) -> Result<u32, Reject> {
+) -> Result<u32, Refused> {
     let birth = pending.births[at as usize];
     if birth.route != NONE {
         return Ok(birth.route);
@@ -34,8 +35,13 @@ pub(super) fn born<E: Encoding>(
         NONE => {
             let found = making.stream_of((&context.resource, &context.scope), &context.key, &mut pending.cut, tally);
             let overflows = found.is_err();
-            let stream =
-                found.or_else(|reason| overflow.stream((making.here, making.contexts), &context.key, reason))?;
+            let stream = match found {
+                Ok(stream) => stream,
+                Err(Refused::Rejected(reason)) => {
+                    overflow.stream((making.here, making.contexts), &context.key, reason)?
+                }
+                Err(discarded) => return Err(discarded),
+            };
             let context = &mut pending.contexts[birth.context as usize];
             (context.stream, context.overflows) = (stream, overflows);
             (stream, overflows)
@@ -44,7 +50,23 @@ pub(super) fn born<E: Encoding>(
     };
     making.contexts.at_mut(stream).used = making.here.interval();
     if overflows {
-        return overflowed(making, stream, Reject::GroupLimit, &context, tally);
+        return Ok(overflowed(making, stream, Reject::GroupLimit, &context, tally)?);
+    }
+    match making.contexts.at(stream).fate {
+        StreamFate::Pass => {}
+        StreamFate::Discard(rule) => return Err(Refused::Discarded(rule)),
+        StreamFate::Ask => {
+            let envelope = (&context.resource, &context.scope);
+            match making.ask(stream, (birth.raw, birth.normal), envelope, &context.key) {
+                Ok(None) => {}
+                Ok(Some(route)) => return Ok(route),
+                Err(Refused::Rejected(reason)) => {
+                    let stream = overflow.stream((making.here, making.contexts), &context.key, reason)?;
+                    return Ok(overflowed(making, stream, Reject::GroupLimit, &context, tally)?);
+                }
+                Err(discarded) => return Err(discarded),
+            }
+        }
     }
     let hash = birth.hash.unwrap_or_else(|| look_ahead(making, at as usize, stream, pending));
     match making.route_of(stream, (birth.raw, birth.normal), hash, tally) {
@@ -52,7 +74,7 @@ pub(super) fn born<E: Encoding>(
             pending.births[at as usize].route = route;
             Ok(route)
         }
-        Err(reason) => overflowed(making, stream, reason, &context, tally),
+        Err(reason) => Ok(overflowed(making, stream, reason, &context, tally)?),
     }
 }
 
@@ -89,7 +111,7 @@ fn look_ahead<E>(making: &Making<'_, E>, at: usize, stream: u32, pending: &mut P
 
 /// A histogram's point without a value and without bounds, bound for `target`: if there is a series of its attributes with
 /// bounds, and none with a value without, it means that one (bounds are no part of a stream's identity in the data model). The
-/// route to that one.
+/// route to that one. A stream whose routes have to ask has none.
 #[cold]
 pub(super) fn with_bounds<E: Encoding>(
     making: &mut Making<'_, E>,
@@ -106,6 +128,9 @@ pub(super) fn with_bounds<E: Encoding>(
             let envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>) = (&resource, &scope_key);
             // what is refused here is refused for the same reason where it is born
             let ids = making.enter(envelope, &key, &mut pending.cut, tally).ok()?;
+            if !making.passes(ids, &key) {
+                return None;
+            }
             (raw, normal, set) = (ThinBytes::new(birth.raw), ThinBytes::new(birth.normal), birth.set);
             (scope, temporality) = (ids.1, key.temporality);
             base = making.key_without_bounds(envelope, ids, &key);
@@ -114,6 +139,9 @@ pub(super) fn with_bounds<E: Encoding>(
         PointTarget::Route(route) => {
             let route = making.links.routes().at(route);
             let stream = making.contexts.at(route.stream);
+            if stream.fate != StreamFate::Pass {
+                return None;
+            }
             raw = route.bytes.clone();
             (normal, set) = making.run_of(stream.kind, &raw).ok()?;
             (scope, temporality) = (stream.scope, stream.temporality);

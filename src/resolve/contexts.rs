@@ -103,11 +103,27 @@ impl StreamKey<'_> {
             && self.bounds == other.bounds
     }
 
+    /// Buckets of an explicit histogram.
+    fn buckets(&self) -> u32 {
+        if self.kind == Kind::Histogram { (self.bounds.len() / 8) as u32 + 1 } else { 0 }
+    }
+
     /// The bounds as numbers.
     pub(super) fn bounds(&self) -> Vec<f64> {
         let (bounds, _) = self.bounds.as_chunks::<8>();
         bounds.iter().map(|bound| f64::from_le_bytes(*bound)).collect()
     }
+}
+
+/// What becomes of the points of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamFate {
+    /// They go to its group.
+    Pass,
+    /// Each route asks. The stream has a group once one of them passes.
+    Ask,
+    /// The rule of this number drops them. There is no group, and there are no routes.
+    Discard(u32),
 }
 
 /// One metric of one scope in one temporality.
@@ -131,7 +147,9 @@ pub(super) struct MetricStream {
     pub monotonic: bool,
     /// Shape of its cells.
     pub shape: Shape,
-    /// Where its points go.
+    /// What becomes of its points.
+    pub fate: StreamFate,
+    /// Where its points go, if they go to one.
     pub group: Arc<Group>,
     /// Routes by hash.
     pub table: Table,
@@ -180,6 +198,8 @@ pub(super) struct Contexts {
     /// The resource and the scope entered last in this request, by where their bytes lie.
     entered: [Option<(Address, u32)>; 2],
     bytes: usize,
+    /// Bytes of streams whose points are dropped.
+    discarded_bytes: usize,
     /// What freed places hold instead of what they held.
     nothing: Arc<Set>,
     nobody: Arc<Group>,
@@ -250,12 +270,18 @@ impl Contexts {
             first_resource: NONE,
             entered: [None; 2],
             bytes: 0,
+            discarded_bytes: 0,
         }
     }
 
     /// Bytes of all contexts.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of streams whose points are dropped.
+    pub(super) const fn discarded_bytes(&self) -> usize {
+        self.discarded_bytes
     }
 
     fn head_hash(&self, parent: u32, head: &EnvelopeKey<'_>) -> u64 {
@@ -475,14 +501,37 @@ impl Contexts {
 
     /// Adds a stream to a scope that was entered. Resource and scope are held together with the group.
     pub(super) fn add(&mut self, scope_id: u32, key: &StreamKey<'_>, group: Arc<Group>) -> u32 {
+        self.share(scope_id, &group);
+        self.put(scope_id, key, group, StreamFate::Pass)
+    }
+
+    /// Adds a stream without a group to a scope that was entered.
+    pub(super) fn add_apart(&mut self, scope_id: u32, key: &StreamKey<'_>, fate: StreamFate) -> u32 {
+        self.put(scope_id, key, self.nobody.clone(), fate)
+    }
+
+    /// The group of a stream that was added without one. Resource and scope are held together with it.
+    pub(super) fn join(&mut self, id: u32, group: Arc<Group>) {
+        self.share(self.at(id).scope, &group);
+        self.at_mut(id).group = group;
+    }
+
+    /// Whether the stream has no group.
+    pub(super) fn is_apart(&self, id: u32) -> bool {
+        Arc::ptr_eq(&self.at(id).group, &self.nobody)
+    }
+
+    fn share(&mut self, scope_id: u32, group: &Group) {
         let resource_id = self.scopes[scope_id as usize].parent;
         let (resource, scope) = (&mut self.resources[resource_id as usize], &mut self.scopes[scope_id as usize]);
         self.bytes -= resource.set.bytes() + scope.set.bytes();
         (resource.set, scope.set) = (group.key.resource.clone(), group.key.scope.clone());
         self.bytes += resource.set.bytes() + scope.set.bytes();
+    }
+
+    fn put(&mut self, scope_id: u32, key: &StreamKey<'_>, group: Arc<Group>, fate: StreamFate) -> u32 {
         self.scopes[scope_id as usize].children += 1;
         let hash = self.stream_hash(scope_id, key);
-        let shape = Shape::of(key.kind, key.temporality, group.buckets());
         let new = MetricStream {
             hash,
             scope: scope_id,
@@ -494,7 +543,8 @@ impl Contexts {
             kind: key.kind,
             temporality: key.temporality,
             monotonic: key.monotonic,
-            shape,
+            shape: Shape::of(key.kind, key.temporality, key.buckets()),
+            fate,
             group,
             table: Table::default(),
             first: NONE,
@@ -505,16 +555,24 @@ impl Contexts {
             hints: key.about.hints,
         };
         let id = places::put(&mut self.streams, &mut self.stream_free, new);
-        self.bytes += self.streams[id as usize].bytes();
+        let bytes = self.streams[id as usize].bytes();
+        self.bytes += bytes;
+        if matches!(fate, StreamFate::Discard(_)) {
+            self.discarded_bytes += bytes;
+        }
         let streams = &self.streams;
         self.stream_table.insert_unique(hash, id, |id| streams[*id as usize].hash);
         id
     }
 
-    /// Frees a stream without routes, and what is empty above it. Returns its group.
-    pub(super) fn remove(&mut self, id: u32) -> Arc<Group> {
+    /// Frees a stream without routes, and what is empty above it. Returns its group, if it has one.
+    pub(super) fn remove(&mut self, id: u32) -> Option<Arc<Group>> {
         let stream = &mut self.streams[id as usize];
-        self.bytes -= stream.bytes();
+        let bytes = stream.bytes();
+        self.bytes -= bytes;
+        if matches!(stream.fate, StreamFate::Discard(_)) {
+            self.discarded_bytes -= bytes;
+        }
         stream.live = false;
         for text in [&mut stream.name, &mut stream.unit, &mut stream.bounds] {
             *text = Box::default();
@@ -535,7 +593,7 @@ impl Contexts {
                 self.remove_resource(resource);
             }
         }
-        group
+        (!Arc::ptr_eq(&group, &self.nobody)).then_some(group)
     }
 
     /// Frees an empty scope; its resource may be empty then.

@@ -28,6 +28,8 @@ pub(super) struct Deaths {
     /// Streams that were idle when they were last looked for, and since when they should be.
     idle: Vec<u32>,
     idle_before: u32,
+    /// Routes to nowhere that are not yet looked at, by number.
+    detours: u32,
     /// There is more to do in this interval.
     is_due: bool,
 }
@@ -87,13 +89,22 @@ impl Deaths {
             && let Some(id) = self.idle.pop()
         {
             if contexts.is_idle(id, self.idle_before) {
-                let group = contexts.remove(id);
-                registry.leave(&group);
+                if let Some(group) = contexts.remove(id) {
+                    registry.leave(&group);
+                }
                 *overflow = Overflow::NOTHING;
             }
             left -= 1;
             if self.idle.is_empty() {
                 contexts.trim();
+            }
+        }
+        while left > 0 && self.detours > 0 {
+            self.detours -= 1;
+            links.forget_detour(self.detours, self.idle_before, contexts);
+            left -= 1;
+            if self.detours == 0 {
+                links.trim_detours();
             }
         }
         if self.waiting.is_empty() && self.waiting.capacity() > TIDY_PER_TURN {
@@ -103,9 +114,11 @@ impl Deaths {
         hold(here, links, contexts);
     }
 
-    /// Streams that have had no route and no use since interval `before` are freed from now on.
-    pub(super) fn sweep(&mut self, contexts: &Contexts, before: u32) {
+    /// Streams that have had no route and no use since interval `before` are freed from now on, and routes to nowhere that
+    /// were not used since.
+    pub(super) fn sweep(&mut self, contexts: &Contexts, links: &Links, before: u32) {
         (self.idle, self.idle_before) = (contexts.idle(before), before);
+        self.detours = links.detours();
         self.is_due = true;
     }
 }

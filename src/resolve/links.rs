@@ -1,6 +1,6 @@
 //! Which routes lead into which cell of this core.
 //!
-//! Knows routes, and the cells of this core's slab by their lines; does not know what a cell holds but for its head, nor
+//! Knows routes, and the cells of this core's slab by their lines, and which lead to none; does not know what a cell holds but for its head, nor
 //! how a series comes to be.
 //!
 //! The head of a cell has the newest route into it; each route has the one before it.
@@ -9,7 +9,8 @@
 
 use super::birthplace::Birthplace;
 use super::contexts::Contexts;
-use super::routes::{NONE, Route, Routes};
+use super::detours::{self, DETOUR_BYTES, Detours};
+use super::routes::{self, NONE, Route, Routes};
 use crate::cells::lifecycle::{self, State};
 use crate::cells::{Shape, head};
 use crate::identity::overflow::is_overflow;
@@ -28,6 +29,9 @@ pub(super) const TRIES: usize = 64;
 /// Routes, and the cells they lead to.
 pub(super) struct Links {
     routes: Routes,
+    detours: Detours,
+    /// Bytes of routes to nowhere.
+    detour_bytes: usize,
     slab: SlabWriter,
     /// Cells that have as many routes as they may have, and were asked for one more.
     crowded: Vec<u32>,
@@ -36,7 +40,7 @@ pub(super) struct Links {
 impl Links {
     /// None; cells lie in `slab`.
     pub(super) fn new(slab: SlabWriter) -> Links {
-        Links { routes: Routes::default(), slab, crowded: Vec::new() }
+        Links { routes: Routes::default(), detours: Detours::default(), detour_bytes: 0, slab, crowded: Vec::new() }
     }
 
     /// All routes.
@@ -131,6 +135,55 @@ impl Links {
         let route = self.routes.add(Route { bytes, cell: line, stream, sibling: NONE, tag });
         self.link(route, line);
         route
+    }
+
+    /// Adds a route to nowhere, of what the rule of this number drops.
+    pub(super) fn add_detour(
+        &mut self,
+        bytes: ThinBytes,
+        (stream, tag): (u32, u32),
+        (rule, interval): (u32, u32),
+    ) -> u32 {
+        self.detour_bytes += routes::bytes_of(&bytes) + DETOUR_BYTES;
+        let cell = self.detours.add(rule, interval);
+        let route = self.routes.add(Route { bytes, cell, stream, sibling: NONE, tag });
+        self.detours.lead(cell, route);
+        route
+    }
+
+    /// If a route leads nowhere, the rule that drops what it brings; it is used now.
+    #[inline]
+    pub(super) fn take_detour(&mut self, route: u32, interval: u32) -> Option<u32> {
+        let number = detours::number_of(self.routes.at(route).cell)?;
+        Some(self.detours.take(number, interval))
+    }
+
+    /// Places of routes to nowhere.
+    pub(super) fn detours(&self) -> u32 {
+        self.detours.places()
+    }
+
+    /// Routes to nowhere.
+    pub(super) fn detour_count(&self) -> usize {
+        self.detours.len()
+    }
+
+    /// Bytes of routes to nowhere.
+    pub(super) const fn detour_bytes(&self) -> usize {
+        self.detour_bytes
+    }
+
+    /// Removes the route to nowhere of this number, if it was not used since the interval `before`.
+    pub(super) fn forget_detour(&mut self, number: u32, before: u32, contexts: &mut Contexts) {
+        if let Some(route) = self.detours.take_idle(number, before) {
+            self.detour_bytes -= routes::bytes_of(&self.routes.at(route).bytes) + DETOUR_BYTES;
+            self.drop_route(route, contexts);
+        }
+    }
+
+    /// After many routes to nowhere have gone.
+    pub(super) fn trim_detours(&mut self) {
+        self.detours.trim();
     }
 
     fn link(&mut self, route: u32, line: u32) {

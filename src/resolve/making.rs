@@ -6,19 +6,23 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{About, Contexts, EnvelopeKey, StreamKey};
+use super::contexts::{About, Contexts, EnvelopeKey, StreamFate, StreamKey};
+use super::detours::DETOUR_BYTES;
 use super::encoding::{Encoding, Said};
+use super::gate::{Doorkeeper, MetricSeen, Refused, RouteVerdict, StreamVerdict};
 use super::links::{Links, refusal};
 use super::routes::NONE;
 use crate::cells::Shape;
 use crate::examples::example;
 use crate::identity::{GroupKey, Parts, Set};
 use crate::ledger::{Note, Tally};
-use crate::limits::STREAMS_PER_GROUP;
+use crate::limits::{DISCARDED_PART, STREAMS_PER_GROUP};
 use crate::model::{Kind, Reject};
+use crate::series::Group;
 use crate::series::group::Entry;
 use crate::series::registry::Registry;
 use crate::sync::thin::ThinBytes;
+use std::sync::Arc;
 
 /// What making takes.
 pub(super) struct Making<'r, E> {
@@ -26,6 +30,7 @@ pub(super) struct Making<'r, E> {
     pub(super) links: &'r mut Links,
     pub(super) contexts: &'r mut Contexts,
     pub(super) encoding: &'r E,
+    pub(super) gate: Option<&'r mut (dyn Doorkeeper + 'static)>,
 }
 
 impl<E: Encoding> Making<'_, E> {
@@ -104,6 +109,12 @@ impl<E: Encoding> Making<'_, E> {
         let bytes = if raw == normal { run } else { ThinBytes::new(raw) };
         let id = self.links.add(bytes, (stream, tag), line);
         self.hold();
+        self.enlist(stream, id, tag);
+        Ok(id)
+    }
+
+    /// A new route is one of its stream from now on.
+    fn enlist(&mut self, stream: u32, id: u32, tag: u32) {
         let routes = self.links.routes_mut();
         let s = self.contexts.at_mut(stream);
         s.table.add(tag, id, |other| routes.at(other).tag);
@@ -117,7 +128,6 @@ impl<E: Encoding> Making<'_, E> {
             }
         }
         s.newest = id;
-        Ok(id)
     }
 
     /// What this core holds for finding series again counts towards the memory limit.
@@ -125,27 +135,110 @@ impl<E: Encoding> Making<'_, E> {
         hold(self.here, self.links, self.contexts);
     }
 
-    /// The stream of a key in an envelope, made if it is new and acceptable. What is cut on the way is noted in `cut`.
+    /// The stream of a key in an envelope, made if it is new and acceptable. What is cut on the way is noted in `cut`. Its points
+    /// may be dropped, or its routes may have to ask.
     pub(super) fn stream_of(
         &mut self,
         (resource, scope): (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
         key: &StreamKey<'_>,
         cut: &mut Option<String>,
         tally: &mut Tally,
-    ) -> Result<u32, Reject> {
+    ) -> Result<u32, Refused> {
         let ids = self.enter((resource, scope), key, cut, tally)?;
         if let Some(id) = self.contexts.stream(ids.1, NONE, key) {
             self.describe(id, &key.about);
             return Ok(id);
         }
-        if !self.has_room() {
-            return Err(Reject::GroupLimit);
+        let verdict = self.verdict(ids, key);
+        if let StreamVerdict::Discard(rule) = verdict {
+            return self.discarded(ids.1, key, rule);
         }
-        let maker = self.here.maker();
-        let group = self
-            .with_parts((resource, scope), ids, key, |registry, parts| registry.group(parts, Entry::Limited, maker))
-            .map_err(refusal)?;
+        if !self.has_room() {
+            return Err(Reject::GroupLimit.into());
+        }
+        if verdict == StreamVerdict::Ask {
+            return Ok(self.contexts.add_apart(ids.1, key, StreamFate::Ask));
+        }
+        let group = self.group((resource, scope), ids, key)?;
         Ok(self.contexts.add(ids.1, key, group))
+    }
+
+    fn verdict(&mut self, ids: (u32, u32), key: &StreamKey<'_>) -> StreamVerdict {
+        match &mut self.gate {
+            None => StreamVerdict::Pass,
+            Some(gate) => gate.of_stream(&metric(self.contexts, ids, key)),
+        }
+    }
+
+    /// Whether all points of a key go in as they are.
+    pub(super) fn passes(&mut self, ids: (u32, u32), key: &StreamKey<'_>) -> bool {
+        self.verdict(ids, key) == StreamVerdict::Pass
+    }
+
+    /// The group of a key, for one stream more.
+    fn group(
+        &self,
+        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
+        ids: (u32, u32),
+        key: &StreamKey<'_>,
+    ) -> Result<Arc<Group>, Reject> {
+        let maker = self.here.maker();
+        self.with_parts(envelope, ids, key, |registry, parts| registry.group(parts, Entry::Limited, maker))
+            .map_err(refusal)
+    }
+
+    /// The stream of a key whose points a rule drops, whatever their bounds; nothing is made if there is no room to remember it.
+    fn discarded(&mut self, scope: u32, key: &StreamKey<'_>, rule: u32) -> Result<u32, Refused> {
+        let key = StreamKey { bounds: &[], ..*key };
+        match self.contexts.stream(scope, NONE, &key) {
+            Some(id) => Ok(id),
+            None if self.remembers() => Ok(self.contexts.add_apart(scope, &key, StreamFate::Discard(rule))),
+            None => Err(Refused::Discarded(rule)),
+        }
+    }
+
+    /// There is room to remember one more of what is dropped.
+    fn remembers(&self) -> bool {
+        let registry = self.here.registry();
+        let most = registry.memory_limit() / DISCARDED_PART / registry.cores();
+        self.links.detour_bytes() + self.contexts.discarded_bytes() < most && !registry.is_spent()
+    }
+
+    /// What becomes of the route of these bytes, in a stream whose routes have to ask: the route, if there is one; nothing if
+    /// its points go to the stream's group, which the stream has then.
+    pub(super) fn ask(
+        &mut self,
+        stream: u32,
+        (raw, normal): (&[u8], &[u8]),
+        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
+        key: &StreamKey<'_>,
+    ) -> Result<Option<u32>, Refused> {
+        let (known, tag) = self.known_route(stream, raw);
+        let interval = self.here.interval();
+        if let Some(route) = known {
+            return match self.links.take_detour(route, interval) {
+                Some(rule) => Err(Refused::Discarded(rule)),
+                None => Ok(Some(route)),
+            };
+        }
+        let ids = self.contexts.place_of(stream);
+        let verdict = match &mut self.gate {
+            None => RouteVerdict::Pass,
+            Some(gate) => gate.of_route(&metric(self.contexts, ids, key), normal),
+        };
+        if let RouteVerdict::Discard(rule) = verdict {
+            if self.remembers() {
+                let route = self.links.add_detour(ThinBytes::new(raw), (stream, tag), (rule, interval));
+                self.hold();
+                self.enlist(stream, route, tag);
+            }
+            return Err(Refused::Discarded(rule));
+        }
+        if self.contexts.is_apart(stream) {
+            let group = self.group(envelope, ids, key)?;
+            self.contexts.join(stream, group);
+        }
+        Ok(None)
     }
 
     /// One stream more may be made.
@@ -213,9 +306,17 @@ impl<E: Encoding> Making<'_, E> {
     }
 }
 
+/// A metric of a stream, as rules see it.
+fn metric<'a>(contexts: &'a Contexts, (resource, scope): (u32, u32), key: &StreamKey<'a>) -> MetricSeen<'a> {
+    let (resource, scope) = contexts.sets(resource, scope);
+    let (name, unit) = (text(key.name), text(key.unit));
+    MetricSeen { resource: &resource.run, scope: &scope.run, name, unit, kind: key.kind, monotonic: key.monotonic }
+}
+
 /// What a core holds for finding series again counts towards the memory limit.
 pub(super) fn hold(here: &Birthplace, links: &Links, contexts: &Contexts) {
-    here.registry().hold(here.core().into(), links.routes().bytes() + contexts.bytes());
+    let routes = links.routes().bytes() + links.detour_count() * DETOUR_BYTES;
+    here.registry().hold(here.core().into(), routes + contexts.bytes());
 }
 
 /// Text that has been checked.

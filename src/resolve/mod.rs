@@ -16,7 +16,8 @@
 //! Invariants
 //! 1. Looking up changes nothing but hints (what comes next), which are compared before use.
 //! 2. A route's bytes were read whole, and found sound, before the route was made: bytes that are equal are as sound.
-//! 3. A route leads to a cell of this core, live or not yet put away (`deaths`); a dead one is found out at first touch.
+//! 3. A route leads to a cell of this core, live or not yet put away (`deaths`); a dead one is found out at first touch. Or it
+//!    leads nowhere, as a rule drops what it brings (`gate`, `detours`).
 //!
 //! Progress: wait-free but for births, which are lock-free. No allocation for what has a route.
 //!
@@ -27,7 +28,9 @@ mod birthplace;
 mod births;
 mod contexts;
 mod deaths;
+mod detours;
 mod encoding;
+mod gate;
 mod links;
 mod lookups;
 mod making;
@@ -41,6 +44,8 @@ mod tests;
 
 pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
 pub(crate) use encoding::{Encoding, Said};
+pub(crate) use gate::Refused;
+pub use gate::{Doorkeeper, MetricSeen, RouteVerdict, StreamVerdict};
 pub(crate) use lookups::{Lags, RouteLookup, Waiting};
 pub(crate) use pending::{Pending, PointTarget};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};

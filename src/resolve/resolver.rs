@@ -4,9 +4,10 @@
 
 use super::birthplace::Birthplace;
 use super::births;
-use super::contexts::{About, Contexts, EnvelopeKey, StreamKey};
+use super::contexts::{About, Contexts, EnvelopeKey, StreamFate, StreamKey};
 use super::deaths::Deaths;
 use super::encoding::Encoding;
+use super::gate::{Doorkeeper, Refused};
 use super::links::{Links, TRIES};
 use super::lookups::{LOOKUPS_MAX, Lags, RouteLookup, Waiting};
 use super::making::{Making, hold};
@@ -32,6 +33,8 @@ pub(crate) struct Resolver {
     contexts: Contexts,
     overflow: Overflow,
     deaths: Deaths,
+    /// Who says what becomes of what comes in; nobody: all of it passes.
+    gate: Option<Box<dyn Doorkeeper>>,
 }
 
 impl Resolver {
@@ -44,7 +47,19 @@ impl Resolver {
             contexts,
             overflow: Overflow::NOTHING,
             deaths: Deaths::default(),
+            gate: None,
         }
+    }
+
+    /// This one is asked what becomes of streams and routes, before the first of them.
+    pub(crate) fn ask(&mut self, gate: Box<dyn Doorkeeper>) {
+        self.gate = Some(gate);
+    }
+
+    /// Whether anybody is asked.
+    #[inline]
+    pub(crate) const fn asks(&self) -> bool {
+        self.gate.is_some()
     }
 
     /// What all cores share.
@@ -99,7 +114,7 @@ impl Resolver {
 
     /// Streams that have had no route for `intervals` intervals are freed from now on (`tidy`).
     pub(crate) fn sweep(&mut self, intervals: u32) {
-        self.deaths.sweep(&self.contexts, self.here.interval().saturating_sub(intervals));
+        self.deaths.sweep(&self.contexts, &self.links, self.here.interval().saturating_sub(intervals));
     }
 
     /// A request, or a slice of it, is applied from now on.
@@ -133,6 +148,21 @@ impl Resolver {
         let id = self.contexts.stream(scope, last, key)?;
         self.contexts.at_mut(id).used = self.here.interval();
         Some(id)
+    }
+
+    /// If all points of a stream are dropped, the rule that does.
+    #[inline]
+    pub(crate) fn discards(&self, stream: u32) -> Option<u32> {
+        match self.contexts.at(stream).fate {
+            StreamFate::Discard(rule) => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// If what a route brings is dropped, the rule that does; the route is used now.
+    #[inline]
+    pub(crate) fn discards_at(&mut self, route: u32) -> Option<u32> {
+        self.links.take_detour(route, self.here.interval())
     }
 
     /// Whether what comes with a metric says more than what came with its stream before.
@@ -334,8 +364,8 @@ impl Resolver {
     // ---- births and deaths -------------------------------------------------------------------------------------------
 
     fn making<'r, E: Encoding>(&'r mut self, encoding: &'r E) -> (Making<'r, E>, &'r mut Overflow) {
-        let Resolver { here, links, contexts, overflow, .. } = self;
-        (Making { here, links, contexts, encoding }, overflow)
+        let Resolver { here, links, contexts, overflow, gate, .. } = self;
+        (Making { here, links, contexts, encoding, gate: gate.as_deref_mut() }, overflow)
     }
 
     /// Adds a birth to those that a request asks for: see [`Pending::add`].
@@ -350,14 +380,14 @@ impl Resolver {
         pending.add(raw, of, context, (encoding, self.here.registry().state()), arena)
     }
 
-    /// The route of a birth, made with all that it needs.
+    /// The route of a birth, made with all that it needs; it leads to a cell.
     pub(crate) fn born<E: Encoding>(
         &mut self,
         birth: u32,
         pending: &mut Pending<'_>,
         encoding: &E,
         tally: &mut Tally,
-    ) -> Result<u32, Reject> {
+    ) -> Result<u32, Refused> {
         let (mut making, overflow) = self.making(encoding);
         births::born(&mut making, overflow, birth, pending, tally)
     }

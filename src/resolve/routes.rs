@@ -24,7 +24,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(super) struct Route {
     /// Attribute bytes as they come (invariant 1).
     pub bytes: ThinBytes,
-    /// First line of its cell.
+    /// First line of its cell; of a route to nowhere, see `detours`.
     pub cell: u32,
     /// Its stream.
     pub stream: u32,
@@ -67,6 +67,11 @@ const EMPTY_ROOM: Room = Room { live: 0, free: NONE };
 
 /// Bytes of a route beside those it is compared with: itself, its `next`, its slot in a table, and what an allocation adds.
 const ROUTE_BYTES: usize = 60;
+
+/// Bytes of a route that is compared with these.
+pub(super) fn bytes_of(bytes: &ThinBytes) -> usize {
+    ROUTE_BYTES + bytes.len()
+}
 
 impl Routes {
     /// Route `id`.

@@ -1,18 +1,19 @@
 //! The resolver with a front end that is none of the product's: attributes as text, `key=value` with commas between.
 
 use super::*;
-use crate::cells::head;
 use crate::cells::lifecycle::{begin_retire, finish_retire};
+use crate::cells::{Shape, head};
 use crate::identity::attributes::{Bad, Normalised, hash, key_byte};
 use crate::ledger::Tally;
 use crate::model::{Kind, Reject, Temporality};
-use crate::series::registry::{Options, Registry};
+use crate::series::registry::{DeadCell, Options, Registry};
 use crate::series::slab::SlabWriter;
 use crate::wire::put_bytes;
 use bumpalo::Bump;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Counts how often attributes are read.
 #[derive(Default)]
@@ -76,6 +77,33 @@ const REQUESTS: StreamKey<'static> = StreamKey {
     about: About::NOTHING,
 };
 
+/// Drops what it is told to, by text, and counts how often it is asked.
+#[derive(Clone, Default)]
+struct Gate {
+    streams: Arc<AtomicU32>,
+    routes: Arc<AtomicU32>,
+    stream: Option<StreamVerdict>,
+}
+
+impl Doorkeeper for Gate {
+    fn of_stream(&mut self, metric: &MetricSeen<'_>) -> StreamVerdict {
+        assert_eq!((metric.name, metric.unit, metric.kind, metric.monotonic), ("requests", "1", Kind::Sum, true));
+        self.streams.fetch_add(1, Relaxed);
+        self.stream.unwrap_or(StreamVerdict::Ask)
+    }
+
+    fn of_route(&mut self, _: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict {
+        self.routes.fetch_add(1, Relaxed);
+        if attributes.windows(4).any(|part| part == b"drop") { RouteVerdict::Discard(9) } else { RouteVerdict::Pass }
+    }
+}
+
+impl Gate {
+    fn asked(&self) -> (u32, u32) {
+        (self.streams.load(Relaxed), self.routes.load(Relaxed))
+    }
+}
+
 struct Rig {
     resolver: Resolver,
     text: Text,
@@ -84,7 +112,17 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let options = Options { series_limit: 100, group_limit: 100, memory_limit: usize::MAX };
+        Rig::within(usize::MAX)
+    }
+
+    fn asking(gate: &Gate, memory_limit: usize) -> Rig {
+        let mut rig = Rig::within(memory_limit);
+        rig.resolver.ask(Box::new(gate.clone()));
+        rig
+    }
+
+    fn within(memory_limit: usize) -> Rig {
+        let options = Options { series_limit: 100, group_limit: 100, memory_limit };
         let (slab, seen) = SlabWriter::new();
         let registry = Arc::new(Registry::new(options, vec![seen]));
         Rig { resolver: Resolver::new(0, registry, slab), text: Text::default(), tally: Tally::default() }
@@ -92,6 +130,17 @@ impl Rig {
 
     /// The routes of these attributes, born in one request.
     fn born(&mut self, all: &[&str]) -> Vec<u32> {
+        self.try_born(all).into_iter().map(Result::unwrap).collect()
+    }
+
+    /// An interval passes, at whose end all that was not used in it is forgotten.
+    fn sweep(&mut self, interval: u32) {
+        self.resolver.switch(interval);
+        self.resolver.sweep(1);
+        while self.resolver.tidy() {}
+    }
+
+    fn try_born(&mut self, all: &[&str]) -> Vec<Result<u32, Refused>> {
         let arena = Bump::new();
         let (mut pending, mut context) = (Pending::new(&arena), None);
         for raw in all {
@@ -100,7 +149,7 @@ impl Rig {
             self.resolver.expect_birth(raw.as_bytes(), of, to, &self.text, &arena).unwrap().unwrap();
         }
         self.resolver.begin();
-        let born = |birth| self.resolver.born(birth, &mut pending, &self.text, &mut self.tally).unwrap();
+        let born = |birth| self.resolver.born(birth, &mut pending, &self.text, &mut self.tally);
         let routes = (0..all.len() as u32).map(born).collect();
         self.resolver.end();
         routes
@@ -195,4 +244,96 @@ fn what_came_next_last_time_is_expected() {
     let mut prediction = rig.resolver.predict(stream, NONE);
     rig.resolver.came(&mut prediction, 3);
     assert_eq!(rig.resolver.expected(&prediction), Some(&b"n=2"[..]));
+}
+
+/// A stream that is dropped whole is neither a group nor a series; it is known as dropped until it comes no more.
+#[test]
+fn what_is_dropped_at_the_head_is_asked_about_once_and_forgotten_like_any_stream() {
+    let gate = Gate { stream: Some(StreamVerdict::Discard(3)), ..Gate::default() };
+    let mut rig = Rig::asking(&gate, 1 << 20);
+    assert_eq!(rig.try_born(&["a=1", "a=2"]), [Err(Refused::Discarded(3)); 2]);
+    assert_eq!(rig.try_born(&["a=3"]), [Err(Refused::Discarded(3))]);
+    assert_eq!(gate.asked(), (1, 0));
+    let stream = rig.stream().expect("known");
+    assert_eq!(rig.resolver.discards(stream), Some(3));
+    let registry = rig.resolver.registry();
+    assert_eq!((registry.group_count(), registry.live(), rig.resolver.routes()), (0, 0, 0));
+    // used in the interval that ends
+    rig.resolver.switch(2);
+    rig.stream();
+    rig.sweep(3);
+    assert_eq!(rig.stream(), Some(stream));
+    // looking for it was a use, too
+    rig.sweep(5);
+    assert_eq!(rig.stream(), None);
+    assert_eq!(rig.try_born(&["a=1"]), [Err(Refused::Discarded(3))]);
+    assert_eq!(gate.asked(), (2, 0));
+}
+
+/// Of a stream that has to ask, some routes lead nowhere: they are asked about once, found like others, and forgotten when
+/// they come no more, though no cell dies.
+#[test]
+fn what_is_dropped_by_its_attributes_has_a_route_to_nowhere_that_ages() {
+    let gate = Gate::default();
+    let mut rig = Rig::asking(&gate, 1 << 20);
+    let found = rig.try_born(&["a=drop1", "a=1", "a=drop2", "a=drop1"]);
+    let dropped = Err(Refused::Discarded(9));
+    assert_eq!((found[0], found[2], found[3]), (dropped, dropped, dropped));
+    let kept = found[1].unwrap();
+    assert_eq!((gate.asked(), rig.resolver.routes()), ((1, 3), 3), "the last one had its route");
+    assert_eq!((rig.resolver.registry().group_count(), rig.resolver.registry().live()), (1, 1));
+    let stream = rig.stream().expect("known");
+    let find = |rig: &Rig, raw: &str| rig.resolver.find(stream, raw.as_bytes());
+    let (first, second) = (find(&rig, "a=drop1").unwrap(), find(&rig, "a=drop2").unwrap());
+    assert_eq!((rig.resolver.discards_at(first), rig.resolver.discards_at(kept)), (Some(9), None));
+    // the second one comes no more
+    rig.resolver.switch(2);
+    rig.resolver.discards_at(first);
+    rig.sweep(3);
+    assert_eq!((find(&rig, "a=drop1"), find(&rig, "a=drop2"), find(&rig, "a=1")), (Some(first), None, Some(kept)));
+    assert_eq!(rig.try_born(&["a=drop3"]), [dropped]);
+    assert_eq!(find(&rig, "a=drop3"), Some(second), "its place is used again");
+    rig.sweep(5);
+    assert_eq!((find(&rig, "a=drop1"), find(&rig, "a=drop3"), rig.resolver.routes()), (None, None, 1));
+}
+
+/// Only so much memory is spent on what is dropped; beyond it is dropped all the same.
+#[test]
+fn what_is_dropped_takes_a_part_of_the_memory() {
+    let gate = Gate::default();
+    let mut rig = Rig::asking(&gate, 64 << 10);
+    let all: Vec<String> = (0..100).map(|i| format!("a=drop{i}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    for _ in 0..2 {
+        assert!(rig.try_born(&all).into_iter().all(|found| found == Err(Refused::Discarded(9))));
+    }
+    let routes = rig.resolver.routes() as u32;
+    assert!((20..80).contains(&routes), "{routes} routes in 4 KiB");
+    assert_eq!(gate.asked(), (1, 100 + (100 - routes)));
+    // the same for streams
+    let gate = Gate { stream: Some(StreamVerdict::Discard(3)), ..Gate::default() };
+    let mut rig = Rig::asking(&gate, 8);
+    assert_eq!(rig.try_born(&["a=1", "a=2"]), [Err(Refused::Discarded(3)); 2]);
+    assert_eq!((rig.stream(), gate.asked()), (None, (2, 0)));
+}
+
+/// A stream that has to ask has no group before one of its routes passes; where the group is refused, so is the point.
+#[test]
+fn what_passes_makes_the_group_and_is_under_its_limit() {
+    let gate = Gate::default();
+    let mut rig = Rig::asking(&gate, 0);
+    assert_eq!(rig.try_born(&["a=drop"]), [Err(Refused::Discarded(9))]);
+    assert_eq!(rig.resolver.registry().group_count(), 0);
+    let mut rig = Rig::asking(&gate, 1 << 20);
+    assert_eq!(rig.try_born(&["a=drop"]), [Err(Refused::Discarded(9))]);
+    assert_eq!(rig.resolver.registry().group_count(), 0);
+    let route = rig.born(&["a=1"])[0];
+    assert_eq!((&*rig.resolver.group(route).name, rig.resolver.registry().group_count()), ("requests", 1));
+    // and goes with the last of its streams
+    let state = head::state(rig.resolver.slab().run(rig.resolver.cell(route), head::WORDS));
+    assert!(begin_retire(state));
+    finish_retire(state, false);
+    rig.resolver.registry().bury(0, DeadCell { line: rig.resolver.cell(route), words: Shape::DeltaSum.words() as u32 });
+    (2..8).for_each(|interval| rig.sweep(interval));
+    assert_eq!((rig.resolver.registry().group_count(), rig.resolver.routes()), (0, 0));
 }

@@ -239,6 +239,11 @@ impl Registry {
         self.options.group_limit
     }
 
+    /// What all that is born may take, bytes.
+    pub fn memory_limit(&self) -> usize {
+        self.options.memory_limit
+    }
+
     /// Overflow groups that keep their metric's name.
     pub fn overflow_group_count(&self) -> usize {
         self.names.kept()

@@ -14,7 +14,7 @@
 //! Runs come from the lowest chunk with room, so that what is left after many have gone gathers there and the chunks above
 //! empty themselves.
 //!
-//! Bounds: 2^32 lines (256 GiB) a slab; one run fits a chunk (4096 lines, 256 KiB); an eighth of a run longer than 16 lines
+//! Bounds: 2^31 lines (128 GiB) a slab, so that a bit of a line's number is free; one run fits a chunk (4096 lines, 256 KiB); an eighth of a run longer than 16 lines
 //! may be lost to its class. Two bytes are kept for each free run of a chunk in use.
 //! Evidence: smaller chunks cost a look-up table that leaves the first-level cache at a million series. Their length is part
 //! of their type: where it was a number in memory, each look at a cell compared with it, which took some ten instructions a
@@ -29,6 +29,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Lines of a chunk.
 pub const CHUNK_LINES: usize = 4096;
+
+/// Lines of a slab.
+const LINES_MAX: usize = 1 << 31;
 
 type Chunk = Pages<CHUNK_LINES>;
 
@@ -163,7 +166,7 @@ impl SlabWriter {
     #[cold]
     fn begin(&mut self, lines: usize) -> u32 {
         let chunk = self.empty.pop_first().unwrap_or_else(|| {
-            assert!((self.local.len() + 1) * CHUNK_LINES <= u32::MAX as usize, "a slab holds at most 2^32 lines");
+            assert!((self.local.len() + 1) * CHUNK_LINES <= LINES_MAX, "a slab holds at most 2^31 lines");
             let chunk = Chunk::new();
             self.local.push(chunk.clone());
             self.rooms.push(Room::default());

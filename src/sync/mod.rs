@@ -7,6 +7,7 @@
 //!  once::Once            many setters, any readers  one boxed value or closed, in a word
 //!  published::Published  one writer, any readers      the newest Arc of something
 //!  row::CounterRow              one writer, any readers      N words, read whole (seqlock)
+//!  counts::Counts        one writer, any readers      counters that stand for themselves
 //!  thin::ThinBytes      any holders               bytes that never change, in a word
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
 //!  reclaim::Reclaim      who frees what readers may still see: epochs, or what a model can follow
@@ -22,6 +23,7 @@
 
 pub mod allocator;
 pub mod append;
+pub mod counts;
 pub mod cut;
 pub mod once;
 pub mod pages;

@@ -6,6 +6,7 @@ mod bounded;
 mod common;
 mod corpus;
 mod decode;
+mod dropped;
 mod effects;
 mod ended;
 mod exemplars;

@@ -105,6 +105,14 @@ impl Discard {
             Discard::Dedup => "dedup",
         }
     }
+
+    /// As a counter of its own.
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Discard::Rule => "discarded_rule",
+            Discard::Dedup => "discarded_dedup",
+        }
+    }
 }
 
 /// Why a single point was rejected. Each has a counter in the ledger and a test.

@@ -9,13 +9,15 @@ mod common;
 
 use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
-use catchment::ingest::{Ingest, Options as IngestOptions};
+use catchment::ingest::{Doorkeeper, Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
+use catchment::rules::{MetricSeen, RouteVerdict, StreamVerdict};
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
+use catchment::sync::counts::Counts;
 use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
@@ -79,7 +81,7 @@ fn requests(workload: &str, time: u64, seed: u64) -> Vec<Vec<u8>> {
             let name = format!("metric.{}", m % 20);
             let numbers = || (0..order.len()).map(|i| number(&pairs(i), T - 1, time, int(3))).collect();
             match workload {
-                "same" | "shuffled" => sum(&name, 1, true, numbers()),
+                "same" | "shuffled" | "dropped" | "nowhere" => sum(&name, 1, true, numbers()),
                 "histogram" => {
                     let bounds: Vec<f64> = (1..15).map(f64::from).collect();
                     let point = |i| histogram_point(&pairs(i), time, &[2; 15], &bounds, 30.0);
@@ -97,10 +99,25 @@ fn requests(workload: &str, time: u64, seed: u64) -> Vec<Vec<u8>> {
     metrics.chunks(20).enumerate().map(of).collect()
 }
 
+/// Drops everything: at the metric's head, or by the attributes of its points.
+struct Gate {
+    at_head: bool,
+}
+
+impl Doorkeeper for Gate {
+    fn of_stream(&mut self, _: &MetricSeen<'_>) -> StreamVerdict {
+        if self.at_head { StreamVerdict::Discard(0) } else { StreamVerdict::Ask }
+    }
+
+    fn of_route(&mut self, _: &MetricSeen<'_>, _: &[u8]) -> RouteVerdict<'_> {
+        RouteVerdict::Discard(0)
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, workload, passes] = &arguments[..] else {
-        eprintln!("usage: instructions same|shuffled|histogram|exponential PASSES");
+        eprintln!("usage: instructions same|shuffled|histogram|exponential|dropped|nowhere PASSES");
         exit(2);
     };
     let passes: u64 = passes.parse().expect("a number of passes");
@@ -112,6 +129,9 @@ fn main() {
         FlushOptions { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: START, expire_ns: 300 * SECOND };
     let mut ingest =
         Ingest::new(0, IngestOptions { started_ns: START, limits: Limits::DEFAULT }, registry.clone(), writer);
+    if ["dropped", "nowhere"].contains(&&**workload) {
+        ingest = ingest.ask(Box::new(Gate { at_head: workload == "dropped" }), Counts::new(1).0);
+    }
     let mut owner = Owner::new(0, flush, registry).0;
     let (mut tally, mut out) = (Tally::default(), Count::default());
     let shuffled = workload == "shuffled";

@@ -7,6 +7,7 @@ use super::{fetch, origin};
 use crate::config::keys::{FileSetting, FileSettings, Key, read};
 use crate::config::{self, Plan, Settings, source};
 use crate::problem::{At, Flaw, Problem};
+use crate::rules::Action;
 
 /// Settings, and what is wrong with the files that they come from.
 pub(super) struct Gathered {
@@ -66,16 +67,17 @@ impl Gathered {
     }
 }
 
-/// A plan without rules: what they say is checked, and nothing of it is done yet.
+/// A plan whose rules drop and keep: what others say is checked, and nothing of it is done yet.
 ///
 /// # Errors
-/// There are rules.
+/// There are other rules.
 pub(super) fn unruled(plan: Plan, settings: &Settings) -> Result<Plan, Vec<Problem>> {
-    if plan.rules.is_empty() {
+    if plan.rules.rules().iter().all(|rule| matches!(rule.action, Action::Drop | Action::Keep)) {
         return Ok(plan);
     }
     let in_file = settings.trees().iter().find(|tree| tree.key == "rules").map(|tree| ("rules", tree.at()));
     let (key, at) = in_file.unwrap_or(("without", settings.at("without")));
-    let flaw = Flaw::new("rules are checked, and not yet applied by this build").remedy("leave them out to run");
+    let flaw = Flaw::new("rules that aggregate or relabel are checked, and not yet applied by this build")
+        .remedy("leave them out to run");
     Err(vec![Problem::bare(key, flaw).at(at)])
 }

@@ -38,7 +38,7 @@ mod walk;
 
 use crate::wire::{Fault, FaultKind};
 
-pub use crate::resolve::{Doorkeeper, MetricSeen, RouteVerdict, StreamVerdict};
+pub use crate::resolve::Doorkeeper;
 pub use slices::{Ingest, Options, Sliced};
 pub use stage::Slice;
 

@@ -29,6 +29,7 @@ use crate::ledger::{Note, Tally};
 use crate::limits::STAGE_KEPT_BYTES_MAX;
 use crate::model::{Kind, Origin, Receipt, Reject};
 use crate::resolve::{Doorkeeper, Resolver};
+use crate::rules::{RuleMatcher, RulePlan};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::sync::counts::{CountWriter, Counts};
@@ -121,6 +122,14 @@ impl Ingest {
         self.resolver.ask(gate);
         self.dropped = dropped;
         self
+    }
+
+    /// Rules say what becomes of streams and routes, if there are some that concern them: before the first request. By number of
+    /// the rule, the points that it drops.
+    pub fn ruled_by(self, rules: &Arc<RulePlan>) -> (Ingest, Arc<Counts>) {
+        let (writer, counts) = Counts::new(rules.rules().len());
+        let asks = rules.changes_streams();
+        (if asks { self.ask(Box::new(RuleMatcher::new(rules.clone())), writer) } else { self }, counts)
     }
 
     /// Points may be dated up to `latest`, nanoseconds of the wall clock, from now on; before the first call whenever they

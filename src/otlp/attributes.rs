@@ -34,6 +34,39 @@ pub fn read(
     Ok(Ok(Normalised { is_written, hash: hash.get() }))
 }
 
+/// Whether a run is well-formed for certain: keys and values are short, values are texts, whole numbers, truths or doubles, and
+/// everything is where serialisers put it. What is not so plain must be validated. Takes a thirtieth of what `normalise`
+/// does, and less than a point of a known series.
+pub fn is_plain(run: &[u8], key_byte: u8) -> bool {
+    // nearly all are, and looking at all of it at once is cheaper than at each text
+    let is_ascii = run.is_ascii();
+    let mut rest = run;
+    loop {
+        let [tag, length, after @ ..] = rest else { return rest.is_empty() };
+        let Some((record, next)) = after.split_at_checked(usize::from(*length)) else { return false };
+        if *tag != key_byte || *length >= 0x80 || !is_plain_record(record, is_ascii) {
+            return false;
+        }
+        rest = next;
+    }
+}
+
+#[inline]
+fn is_plain_record(record: &[u8], is_ascii: bool) -> bool {
+    let [0x0a, length, after @ ..] = record else { return false };
+    // lengths are below that of the record: one byte each
+    let Some((key, [0x12, value_length, value @ ..])) = after.split_at_checked(usize::from(*length)) else {
+        return false;
+    };
+    let is_value = match value {
+        [0x0a, length, text @ ..] => usize::from(*length) == text.len() && (is_ascii || check_utf8(text).is_ok()),
+        [0x10 | 0x18, number @ .., last] => number.len() < 9 && *last < 0x80 && number.iter().all(|byte| *byte >= 0x80),
+        [0x21, double @ ..] => double.len() == 8,
+        _ => false,
+    };
+    usize::from(*value_length) == value.len() && is_value && (is_ascii || check_utf8(key).is_ok())
+}
+
 /// Validates the run (wire faults) and appends its normalised form to `out`.
 pub fn normalise(run: &[u8], key_byte: u8, limits: Limits, out: &mut Vec<u8>) -> Result<Result<(), Bad>, Fault> {
     each_normalised(run, key_byte, limits, out, |_| {})
@@ -239,6 +272,35 @@ mod tests {
             of(&Nested::Map(vec![pair("a", 1), pair("b", 2)])),
             of(&Nested::Map(vec![pair("a", 2), pair("b", 1)]))
         );
+    }
+
+    /// Never taken for well-formed what is not; and what SDKs send is.
+    #[test]
+    fn what_is_plain_is_well_formed() {
+        let mut int = vec![0x18];
+        put_varint(&mut int, -5i64 as u64);
+        let double = [&[0x21][..], &1.5f64.to_le_bytes()].concat();
+        let long = text(&"x".repeat(100));
+        let values = [text("GET"), text(""), text("ä"), vec![0x10, 1], vec![0x18, 0xf7, 3], double, long];
+        let run: Vec<u8> = values.iter().enumerate().flat_map(|(i, any)| record(&format!("k{i}"), any)).collect();
+        assert!(is_plain(&run, KEY) && is_plain(&[], KEY) && !is_plain(&run, 0x0a));
+        let others = [record("k", &int), record("k", &[]), record("k", &text(&"x".repeat(200)))];
+        assert!(
+            others.iter().all(|run| !is_plain(run, KEY) && normalise(run, KEY, Limits::DEFAULT, &mut vec![]).is_ok())
+        );
+        let mut plain = 0;
+        for at in 0..run.len() {
+            for byte in 0..=255 {
+                let mut other = run.clone();
+                other[at] = byte;
+                if is_plain(&other, KEY) {
+                    plain += 1;
+                    assert!(normalise(&other, KEY, Limits::DEFAULT, &mut vec![]).is_ok(), "{byte} at {at}");
+                }
+            }
+            assert!(!is_plain(&run[..at], KEY) || normalise(&run[..at], KEY, Limits::DEFAULT, &mut vec![]).is_ok());
+        }
+        assert!(plain > 15_000, "{plain}");
     }
 
     proptest! {

@@ -23,17 +23,24 @@ pub fn check_data(kind: Kind, data: &[u8], arena: &Bump) -> Result<(), Fault> {
 }
 
 /// Faults unless a point that is not used is well-formed; changes nothing.
-#[cold]
 pub fn check_point(kind: Kind, message: &[u8], arena: &Bump) -> Result<(), Fault> {
     let (run, key) = match kind {
-        Kind::Gauge | Kind::Sum => (points::number(message, None, arena)?.attributes, points::NUMBER_ATTRIBUTES_KEY),
+        Kind::Gauge | Kind::Sum => {
+            let key = points::NUMBER_ATTRIBUTES_KEY;
+            if points::fixed_layout(message).is_some_and(|(_, run)| attributes::is_plain(run, key)) {
+                return Ok(());
+            }
+            (points::number(message, None, arena)?.attributes, key)
+        }
         Kind::Histogram => (points::histogram(message, None, arena)?.attributes, points::HISTOGRAM_ATTRIBUTES_KEY),
         Kind::ExponentialHistogram => {
             (points::exponential(message, None, arena)?.attributes, points::EXPONENTIAL_ATTRIBUTES_KEY)
         }
         Kind::Summary => return validate(Message::SummaryPoint, message, 2),
     };
-    if let points::Attributes::Run(run) = run {
+    if let points::Attributes::Run(run) = run
+        && !attributes::is_plain(run, key)
+    {
         let _ = attributes::normalise(run, key, Limits::DEFAULT, &mut Vec::new())?;
     }
     Ok(())

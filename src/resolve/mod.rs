@@ -44,8 +44,8 @@ mod tests;
 
 pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
 pub(crate) use encoding::{Encoding, Said};
+pub use gate::Doorkeeper;
 pub(crate) use gate::Refused;
-pub use gate::{Doorkeeper, MetricSeen, RouteVerdict, StreamVerdict};
 pub(crate) use lookups::{Lags, RouteLookup, Waiting};
 pub(crate) use pending::{Pending, PointTarget};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};

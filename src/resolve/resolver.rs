@@ -270,7 +270,8 @@ impl Resolver {
     }
 
     /// Begins to look a point up; which steps are to be taken now.
-    #[inline]
+    // always inlined, as `advance`, or a point that is looked up takes 4 % more instructions
+    #[inline(always)]
     pub(crate) fn begin_look_up<'a, P: Copy>(
         &self,
         stream: Option<u32>,
@@ -288,7 +289,7 @@ impl Resolver {
     /// Takes all steps but the last with points that wait, so that their cache misses overlap with each other and with the
     /// work on the points behind them: the table's slot, the route, then its bytes and cell; the comparison (`known`) is the
     /// caller's, with `Waiting::next`. `behind` says how many of the last points each step leaves for later.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance<P: Copy>(&self, stream: Option<u32>, waiting: &mut Waiting<'_, P>, behind: Lags) {
         let Some(stream) = stream else { return };
         let (table, routes) = (&self.contexts.at(stream).table, self.links.routes());

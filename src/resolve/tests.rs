@@ -6,6 +6,7 @@ use crate::cells::{Shape, head};
 use crate::identity::attributes::{Bad, Normalised, hash, key_byte};
 use crate::ledger::Tally;
 use crate::model::{Kind, Reject, Temporality};
+use crate::rules::{MetricSeen, RouteVerdict, StreamVerdict};
 use crate::series::registry::{DeadCell, Options, Registry};
 use crate::series::slab::SlabWriter;
 use crate::wire::put_bytes;
@@ -92,7 +93,7 @@ impl Doorkeeper for Gate {
         self.stream.unwrap_or(StreamVerdict::Ask)
     }
 
-    fn of_route(&mut self, _: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict {
+    fn of_route(&mut self, _: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict<'_> {
         self.routes.fetch_add(1, Relaxed);
         if attributes.windows(4).any(|part| part == b"drop") { RouteVerdict::Discard(9) } else { RouteVerdict::Pass }
     }

@@ -4,6 +4,8 @@
 
 use crate::deliver::{DestinationRow, Sender};
 use crate::ledger::{self, Tally};
+use crate::rules::{Action, Rule};
+use crate::sync::counts::Counts;
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
 use std::sync::Arc;
@@ -14,13 +16,40 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(super) struct Account {
     rows: Arc<[Arc<CounterRow<{ ledger::WORDS }>>]>,
     sender: Sender,
+    drops: Drops,
     /// The ledger has been told.
     told: Arc<AtomicBool>,
 }
 
+/// Points that rules drop, by rule.
+#[derive(Clone, Default)]
+pub(super) struct Drops {
+    /// Name and number of each rule that drops.
+    rules: Arc<[(Arc<str>, usize)]>,
+    /// By shard.
+    counts: Arc<[Arc<Counts>]>,
+}
+
+impl Drops {
+    /// Of these rules, counted by each shard by their numbers.
+    pub(super) fn new(rules: &[Rule], counts: Vec<Arc<Counts>>) -> Drops {
+        let drops = rules.iter().enumerate().filter(|(_, rule)| rule.action == Action::Drop);
+        Drops { rules: drops.map(|(number, rule)| (rule.name.clone(), number)).collect(), counts: counts.into() }
+    }
+
+    fn counts(&self) -> Vec<(Arc<str>, u64)> {
+        let sum = |number: usize| self.counts.iter().map(|counts| counts.read(number)).sum();
+        self.rules.iter().map(|(name, number)| (name.clone(), sum(*number))).collect()
+    }
+}
+
 impl Account {
-    pub(super) fn new(rows: impl IntoIterator<Item = Arc<CounterRow<{ ledger::WORDS }>>>, sender: Sender) -> Account {
-        Account { rows: rows.into_iter().collect(), sender, told: Arc::default() }
+    pub(super) fn new(
+        rows: impl IntoIterator<Item = Arc<CounterRow<{ ledger::WORDS }>>>,
+        sender: Sender,
+        drops: Drops,
+    ) -> Account {
+        Account { rows: rows.into_iter().collect(), sender, drops, told: Arc::default() }
     }
 
     /// By shard.
@@ -39,15 +68,29 @@ impl Account {
 
     /// The ledger's page.
     pub(super) fn json(&self, verified_open: Option<u64>) -> String {
-        LedgerPage { tally: &self.tally(), destinations: &self.destinations(), verified_open }.json()
+        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops.counts());
+        LedgerPage { tally, destinations, drops, verified_open }.json()
     }
 
     /// Tells the ledger as it stands, unless that was done before.
     pub(super) fn tell_once(&self) {
         // ORDERING: a flag; publishes nothing
         if !self.told.load(Relaxed) {
-            LedgerPage { tally: &self.tally(), destinations: &self.destinations(), verified_open: None }.say();
+            self.tell();
         }
+    }
+
+    /// Tells the ledger as it stands; whether it balances.
+    pub(super) fn tell(&self) -> bool {
+        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops.counts());
+        let ledger = LedgerPage { tally, destinations, drops, verified_open: None };
+        ledger.say();
+        ledger.balanced()
+    }
+
+    /// By rule that drops, what it is called and how many points it dropped.
+    pub(super) fn drops(&self) -> Vec<(Arc<str>, u64)> {
+        self.drops.counts()
     }
 
     /// Somebody told it.

@@ -2,6 +2,7 @@
 //!
 //! Does not know: what any of them does. Whatever can be refused is refused before the first thread of a shard runs.
 
+use super::account;
 use super::banner;
 use super::bind;
 use super::bodies;
@@ -103,14 +104,17 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();
     let mut readings = Vec::new();
+    let mut dropped = Vec::new();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
+        let (ingest, counts) = ingest::Ingest::new(i, ingest_options, registry.clone(), slab).ruled_by(&plan.rules);
+        dropped.push(counts);
         let parts = shard::ShardParts {
             number: i,
             clock: &clock::SYSTEM,
             shared: shared.clone(),
-            ingest: ingest::Ingest::new(i, ingest_options, registry.clone(), slab),
+            ingest,
             owner,
             outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max, &clock::SYSTEM),
             capture: tap.clone(),
@@ -135,6 +139,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         sender,
         started,
         memory,
+        drops: account::Drops::new(plan.rules.rules(), dropped),
         capture: recorder.as_ref().map(capture::Recorder::watch),
         signals: Some(signals),
     })

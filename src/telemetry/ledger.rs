@@ -5,6 +5,10 @@ use crate::ledger::{Effect, Tally};
 use crate::log::quoted;
 use crate::model::{Discard, Door, Kind, Reject};
 use std::fmt::Write;
+use std::sync::Arc;
+
+/// Rules that the last line names; `/ledger` has all.
+const RULES_TOLD_MAX: usize = 16;
 
 /// Everything the page shows.
 pub struct LedgerPage<'a> {
@@ -12,6 +16,8 @@ pub struct LedgerPage<'a> {
     pub tally: &'a Tally,
     /// Destinations by name.
     pub destinations: &'a [(String, DestinationRow)],
+    /// Points dropped by rules, by the rule's name; read beside the rows, so that they may be some points off.
+    pub drops: &'a [(Arc<str>, u64)],
     /// With `?verify=1`: points counted in the cells.
     pub verified_open: Option<u64>,
 }
@@ -41,6 +47,14 @@ impl LedgerPage<'_> {
             if t.discarded(why) > 0 {
                 comma(&mut out, &mut first);
                 let _ = write!(out, "\"{}\":{}", why.word(), t.discarded(why));
+            }
+        }
+        if !self.drops.is_empty() {
+            out.push_str("},\"discarded_by_rule\":{");
+            let mut first = true;
+            for (name, points) in self.drops {
+                comma(&mut out, &mut first);
+                let _ = write!(out, "{}:{points}", quoted(name));
             }
         }
         let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"effects\":{{", t.open(), t.emitted());
@@ -111,14 +125,23 @@ impl LedgerPage<'_> {
     pub fn line(&self) -> String {
         let t = self.tally;
         let mut out = format!(
-            "ledger: received {} = applied {} + rejected {} + discarded {}; applied = open {} + emitted {}",
+            "ledger: received {} = applied {} + rejected {} + discarded {}",
             t.received_total(),
             t.applied_total(),
             t.rejected_total(),
             t.discarded_total(),
-            t.open(),
-            t.emitted()
         );
+        let mut of =
+            self.drops.iter().filter(|(_, points)| *points > 0).map(|(name, points)| format!("{name} {points}"));
+        let mut named: Vec<String> = of.by_ref().take(RULES_TOLD_MAX).collect();
+        match of.count() {
+            0 => {}
+            more => named.push(format!("{more} more rules")),
+        }
+        if !named.is_empty() {
+            let _ = write!(out, " ({})", named.join(", "));
+        }
+        let _ = write!(out, "; applied = open {} + emitted {}", t.open(), t.emitted());
         let [with_effect, superseded, baseline, overlapping] = Effect::ALL.map(|effect| t.settled(effect));
         let _ = write!(
             out,

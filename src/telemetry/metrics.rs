@@ -9,6 +9,7 @@ use crate::model::{Discard, Door, Kind, Reject};
 use crate::prometheus::WarningReason;
 use crate::prometheus::text::{MetricType, Writer};
 use crate::series::index::IndexStats;
+use std::sync::Arc;
 
 /// What the page is made from.
 pub struct Facts {
@@ -22,6 +23,8 @@ pub struct Facts {
     pub slab_bytes: Vec<usize>,
     /// Destinations: name, row, counters, bytes queued.
     pub destinations: Vec<(String, DestinationRow, StatsRow, usize)>,
+    /// By rule that drops: its name, and the points.
+    pub drops: Vec<(Arc<str>, u64)>,
     /// Live series that count towards the limit, and the limit.
     pub series: (usize, usize),
     /// Groups, and their limit.
@@ -87,6 +90,13 @@ impl Facts {
         w.family("catchment_points_discarded_total", "Points discarded as asked, by reason", MetricType::Counter);
         for why in Discard::ALL {
             w.sample("catchment_points_discarded_total", &[("reason", why.word())], total.discarded(why));
+        }
+        if !self.drops.is_empty() {
+            let name = "catchment_rule_points_discarded_total";
+            w.family(name, "Points that a rule dropped, by rule", MetricType::Counter);
+            for (rule, points) in &self.drops {
+                w.sample(name, &[("rule", rule)], *points);
+            }
         }
         w.family("catchment_points_open", "Points applied and not yet merged", MetricType::Gauge);
         w.sample("catchment_points_open", &[], total.open());

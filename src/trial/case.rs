@@ -5,7 +5,7 @@
 use crate::aggregate::number::Value;
 use crate::config::tree::{TextPlace, TreeNode};
 use crate::ledger::Effect;
-use crate::model::Temporality;
+use crate::model::{Discard, Temporality};
 use crate::rules::InputKind;
 use crate::trial::point::InputStream;
 use crate::trial::value::SeriesName;
@@ -120,6 +120,7 @@ pub(super) enum Counted {
     Received,
     Applied,
     Rejected,
+    Discarded(Discard),
     Effect(Effect),
     /// By number, as in `Note::NAMES`.
     Note(usize),

@@ -8,7 +8,7 @@ use crate::config::source;
 use crate::config::tree::{TextPlace, TreeEntry, TreeFault, TreeNode, TreeValue, parse};
 use crate::ledger::{Effect, Note};
 use crate::limits::{TRIAL_CORES_MAX, TRIAL_CUTS_MAX};
-use crate::model::Temporality;
+use crate::model::{Discard, Temporality};
 use crate::nearest::nearest;
 use crate::problem::{At, Flaw, Given, Problem};
 use crate::rules::InputKind;
@@ -572,5 +572,7 @@ fn counters() -> Vec<(&'static str, Counted)> {
     let effects = Effect::ALL.map(|effect| (effect.word(), Counted::Effect(effect)));
     let notes = (0..Note::COUNT).map(|note| (Note::NAMES[note].0, Counted::Note(note)));
     let terms = [("received", Counted::Received), ("applied", Counted::Applied), ("rejected", Counted::Rejected)];
-    terms.into_iter().chain(effects).chain(notes).collect()
+    let discarded = Discard::ALL.map(|why| (why.counter(), Counted::Discarded(why)));
+    let terms = terms.into_iter().chain(discarded);
+    terms.chain(effects).chain(notes).collect()
 }

@@ -71,7 +71,7 @@ impl Engine {
         };
         let taken = ingest::Options { started_ns, limits: plan.attributes };
         let core = |(i, slab)| Core {
-            ingest: Ingest::new(i, taken, registry.clone(), slab),
+            ingest: Ingest::new(i, taken, registry.clone(), slab).ruled_by(&plan.rules).0,
             owner: Owner::new(i, owned, registry.clone()).0,
         };
         Engine {

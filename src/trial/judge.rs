@@ -169,6 +169,7 @@ fn compare_counters(case: &Case, tally: &Tally, into: &mut Vec<Difference>) {
             Counted::Received => ("received", tally.received_total()),
             Counted::Applied => ("applied", tally.applied_total()),
             Counted::Rejected => ("rejected", tally.rejected_total()),
+            Counted::Discarded(why) => (why.counter(), tally.discarded(why)),
             Counted::Effect(effect) => (effect.word(), tally.settled(effect)),
             Counted::Note(note) => (Note::NAMES[note].0, tally.noted_at(note)),
         };

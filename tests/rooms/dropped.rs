@@ -2,9 +2,10 @@
 //! and nothing else, whatever is sent beside it.
 
 use crate::common::*;
-use catchment::ingest::{Doorkeeper, MetricSeen, RouteVerdict, Slice, StreamVerdict};
+use catchment::ingest::{Doorkeeper, Slice};
 use catchment::ledger::Note;
 use catchment::model::{Discard, Door, Kind};
+use catchment::rules::{MetricSeen, RouteVerdict, StreamVerdict};
 use catchment::sync::counts::Counts;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -26,7 +27,7 @@ impl Doorkeeper for Gate {
         }
     }
 
-    fn of_route(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict {
+    fn of_route(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict<'_> {
         assert!(metric.name.starts_with("mixed."), "no other has to ask");
         let drops = attributes.windows(4).any(|part| part == b"drop");
         if drops { RouteVerdict::Discard(1) } else { RouteVerdict::Pass }

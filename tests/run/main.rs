@@ -7,6 +7,7 @@ mod cli;
 mod common;
 mod connections;
 mod corpus;
+mod dropped;
 mod encodings;
 mod expiry;
 mod formats;

@@ -25,7 +25,7 @@ mod verify;
 pub(super) use shutdown::End;
 pub(super) use turns::WAKE;
 
-use super::account::Account;
+use super::account::{Account, Drops};
 use super::clock;
 use super::closing::Closing;
 use super::losses::Losses;
@@ -58,6 +58,7 @@ pub(super) struct ControlParts<'a> {
     pub sender: Sender,
     pub started: Now,
     pub memory: Memory,
+    pub drops: Drops,
     pub capture: Option<capture::CaptureWatch>,
     /// What is followed: once in a process.
     pub signals: Option<signal_hook::iterator::Signals>,
@@ -72,7 +73,7 @@ impl Control {
     pub(super) fn new(parts: ControlParts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
-        let account = Account::new(rows, parts.sender.clone());
+        let account = Account::new(rows, parts.sender.clone(), parts.drops);
         let shutdown = Shutdown {
             timeout: parts.plan.shutdown_timeout,
             delay: parts.plan.shutdown_delay,

@@ -73,6 +73,7 @@ impl StatusPages {
                     (s.name(d).to_string(), s.ledger(d), s.stats(d), s.queue_bytes(d))
                 })
                 .collect(),
+            drops: self.account.drops(),
             series: (registry.live(), self.series_limit),
             groups: (registry.group_count(), registry.group_limit()),
             // ORDERING: for the page only

@@ -17,7 +17,6 @@ use crate::runtime::count::Count;
 use crate::runtime::losses;
 use crate::runtime::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING};
 use crate::runtime::signals;
-use crate::telemetry::ledger::LedgerPage;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -153,8 +152,7 @@ fn account(turns: &mut Turns, failed: bool) -> u8 {
     let tally = turns.pages.account.tally();
     let destinations = turns.pages.account.destinations();
     losses::say_undelivered(&tally, &destinations);
-    let ledger = LedgerPage { tally: &tally, destinations: &destinations, verified_open: None };
-    ledger.say();
+    let is_balanced = turns.pages.account.tell();
     turns.pages.account.mark_told();
     if failed {
         return crate::FAILURE;
@@ -174,7 +172,7 @@ fn account(turns: &mut Turns, failed: bool) -> u8 {
         ));
         return crate::FAILURE;
     }
-    if !ledger.balanced() {
+    if !is_balanced {
         return crate::FAILURE;
     }
     let lost = destinations.iter().any(|(_, row)| row.dropped_total() + row.queued > 0);

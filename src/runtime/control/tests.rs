@@ -52,6 +52,7 @@ fn control() -> Control {
         sender,
         started,
         memory,
+        drops: Default::default(),
         capture: None,
         signals: None,
     };

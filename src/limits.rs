@@ -609,3 +609,9 @@ pub const RULE_OUTPUT_KEYS_MAX: usize = 8;
 pub const RULE_TOPK_MAX: u32 = 1_000;
 /// Values of a key that a `limit` may let through.
 pub const RULE_LIMIT_VALUES_MAX: u32 = 1_000_000;
+/// Resources and scopes that a thread remembers with what a rule makes of them.
+pub const RULE_GROUPS_REMEMBERED: usize = 256;
+/// Bytes of a resource and a scope that are remembered; larger ones are looked at each time.
+pub const RULE_GROUP_BYTES_MAX: usize = 8 * KIB;
+/// Lists of rules that may take the series of a group, which a thread knows to be the same for many groups.
+pub const RULE_LISTS_REMEMBERED: usize = 1_024;

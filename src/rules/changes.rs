@@ -184,6 +184,53 @@ impl Changes {
         }
     }
 
+    /// Makes them on scope and resource, with no attribute on the point; what each found there, and whether an attribute of the
+    /// point could have kept one from what it did. Nothing where that is more than a matter of keys: something is called
+    /// something else as well, or `limit` counts values that are no series' yet.
+    pub(super) fn apply_to_group<'a>(
+        &'a self,
+        draft: &mut Draft<'a>,
+        changing: &mut Changing<'_>,
+    ) -> Option<(Box<[StepSeen]>, bool)> {
+        let mut seen = Vec::with_capacity(self.steps.len());
+        let mut skipped = 0;
+        for step in &self.steps {
+            seen.push(step.look(draft));
+            // values on the point are those of no series
+            if draft
+                .find(&step.key, step.place)
+                .is_none_or(|(place, _)| place != KeyPlace::Point || !step.does.is_of_value())
+            {
+                step.apply(draft, changing, &mut skipped);
+            }
+        }
+        let is_sensitive = seen.iter().any(|seen| seen.is_sensitive);
+        let counts = |(step, seen): (&Step, &StepSeen)| seen.has_key && matches!(step.does, Does::Limit { .. });
+        let is_simple = !self.steps.iter().any(|step| step.does.target().is_some());
+        let is_counted = self.steps.iter().zip(&seen).any(counts);
+        ((is_simple || !is_sensitive) && !is_counted).then(|| (seen.into(), is_sensitive))
+    }
+
+    /// Whether an attribute of the point keeps a change from what it did to scope or resource.
+    pub(super) fn would_touch(&self, seen: &[StepSeen], point: &[DraftAttribute<'_>]) -> bool {
+        let mut touching = self.steps.iter().zip(seen).filter(|(_, seen)| seen.is_sensitive);
+        touching.any(|(step, _)| point.iter().any(|attribute| attribute.key == step.key.as_bytes()))
+    }
+
+    /// Makes them on the point of `draft`, which has neither scope nor resource: what is there was `seen`.
+    pub(super) fn apply_to_point<'a>(&'a self, seen: &[StepSeen], draft: &mut Draft<'a>, changing: &mut Changing<'_>) {
+        for (step, seen) in self.steps.iter().zip(seen) {
+            let is_elsewhere = match step.place {
+                Some(KeyPlace::Point) => false,
+                Some(_) => true,
+                None => seen.has_key && draft.find(&step.key, None).is_none(),
+            };
+            if (!is_elsewhere || matches!(step.does, Does::Keep(_)) && step.place.is_none()) && !seen.has_target {
+                step.apply(draft, changing, &mut 0);
+            }
+        }
+    }
+
     /// The name of the metric that these lead to, if another.
     pub(super) fn name(&self, name: &str) -> Option<String> {
         let mut made: Option<String> = None;
@@ -262,7 +309,31 @@ pub(super) struct Changing<'c> {
     pub made: String,
 }
 
+/// What a change found in scope and resource.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepSeen {
+    /// Its key, where it stands in no one place.
+    has_key: bool,
+    /// The key that it leads to.
+    has_target: bool,
+    /// What it did there, it would not have done with its key, or the one that it leads to, on the point.
+    is_sensitive: bool,
+}
+
 impl Step {
+    /// What it finds, before it is made.
+    fn look(&self, draft: &Draft<'_>) -> StepSeen {
+        let group = [KeyPlace::Scope, KeyPlace::Resource];
+        let has = |key: &str| group.iter().any(|place| draft.find(key, Some(*place)).is_some());
+        let is_found = draft.find(&self.key, self.place).is_some_and(|(place, _)| place != KeyPlace::Point);
+        let target = self.does.target();
+        StepSeen {
+            has_key: self.place != Some(KeyPlace::Point) && has(&self.key),
+            has_target: target.is_some_and(has),
+            is_sensitive: is_found && (self.place.is_none() || target.is_some()) && !matches!(self.does, Does::Keep(_)),
+        }
+    }
+
     fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing<'_>, skipped: &mut u64) {
         let found = draft.find(&self.key, self.place);
         match (&self.does, found) {
@@ -274,7 +345,7 @@ impl Step {
                     }
                 }
             }
-            (Does::Set(text), Some(at)) => draft.at(at).set(DraftValue::Text(Cow::Borrowed(text))),
+            (Does::Set(text), Some(at)) => draft.set(at, DraftValue::Text(Cow::Borrowed(text))),
             (Does::Set(text) | Does::Default(text), None) => {
                 let attribute = DraftAttribute::new(&self.key, DraftValue::Text(Cow::Borrowed(text)));
                 draft.add(self.place.unwrap_or(KeyPlace::Point), attribute);
@@ -295,9 +366,8 @@ impl Step {
                 }
             }
             (does, Some(at)) => {
-                let attribute = draft.at(at);
-                if let Some(value) = does.value(&attribute.value, changing) {
-                    attribute.set(DraftValue::Text(value));
+                if let Some(value) = does.value(&draft.at(at).value, changing) {
+                    draft.set(at, DraftValue::Text(value));
                 }
             }
         }
@@ -305,6 +375,20 @@ impl Step {
 }
 
 impl Does {
+    /// The key that it leads to.
+    fn target(&self) -> Option<&str> {
+        match self {
+            Does::Rename(key) | Does::Copy(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether it makes another value of a value.
+    const fn is_of_value(&self) -> bool {
+        use Does::{Copy, Default, Drop, Keep, Rename, Set};
+        !matches!(self, Drop | Keep(_) | Set(_) | Default(_) | Rename(_) | Copy(_))
+    }
+
     /// What a value becomes; nothing: it stays.
     fn value<'a>(&'a self, value: &DraftValue<'_>, changing: &mut Changing<'_>) -> Option<Cow<'a, str>> {
         if let Does::Limit { values, other } = self {

@@ -77,8 +77,7 @@ impl<'a> DraftAttribute<'a> {
         (self.key, self.record) = (key.as_bytes(), None);
     }
 
-    /// Another value.
-    pub(super) fn set(&mut self, value: DraftValue<'a>) {
+    fn set(&mut self, value: DraftValue<'a>) {
         (self.value, self.record) = (value, None);
     }
 
@@ -128,6 +127,16 @@ impl<'a> Draft<'a> {
         Draft { places: [run(attributes).collect(), scope.collect(), run(metric.resource).collect()] }
     }
 
+    /// Of what stands on the point alone.
+    pub(super) fn of_point(attributes: &'a [u8]) -> Draft<'a> {
+        Draft { places: [Records::new(attributes).map(DraftAttribute::of).collect(), Vec::new(), Vec::new()] }
+    }
+
+    /// What stands on the point.
+    pub(super) fn point(&self) -> &[DraftAttribute<'a>] {
+        &self.places[KeyPlace::Point as usize]
+    }
+
     /// Where `key` is: in `place`, or found first.
     pub(super) fn find(&self, key: &str, place: Option<KeyPlace>) -> Option<(KeyPlace, usize)> {
         PLACES.into_iter().filter(|at| place.is_none_or(|place| place == *at)).find_map(|at| {
@@ -141,6 +150,16 @@ impl<'a> Draft<'a> {
         &mut self.places[place as usize][number]
     }
 
+    /// Another value; an empty name or version of a scope is none.
+    pub(super) fn set(&mut self, (place, number): (KeyPlace, usize), value: DraftValue<'a>) {
+        let attributes = &mut self.places[place as usize];
+        if attributes[number].is_head && value == DraftValue::Text(Cow::Borrowed("")) {
+            attributes.remove(number);
+        } else {
+            attributes[number].set(value);
+        }
+    }
+
     /// The value of `key`, found first.
     pub(super) fn value(&self, key: &str) -> Option<&DraftValue<'a>> {
         self.find(key, None).map(|(place, number)| &self.places[place as usize][number].value)
@@ -149,7 +168,9 @@ impl<'a> Draft<'a> {
     /// One more, where its key is not.
     pub(super) fn add(&mut self, place: KeyPlace, mut attribute: DraftAttribute<'a>) {
         attribute.is_head = place == KeyPlace::Scope && std::str::from_utf8(attribute.key).is_ok_and(is_head_key);
+        let value = attribute.value.clone();
         self.places[place as usize].push(attribute);
+        self.set((place, self.places[place as usize].len() - 1), value);
     }
 
     /// Appends the attributes of a place as a run; canonical: in the order of their bytes.

@@ -16,18 +16,20 @@
 use super::bits::Bits;
 use super::changes::{Changes, Changing};
 use super::draft::Draft;
-use super::identity::{MetricSeen, OutputIdentity};
+use super::groups::RuleGroups;
+use super::identity::{FoundValue, MetricSeen, OutputIdentity};
 use super::plan::{CompiledAction, RulePlan};
 use super::rule::{Action, InputKind, Output};
 use super::selectors::{Asking, Selectors};
 use super::stays::Stays;
 use crate::identity::attributes::key_byte;
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, RULE_LISTS_REMEMBERED};
 use crate::wire::put_bytes;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// A rule that may take the series of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Candidate {
     rule: u32,
     /// It asks for attributes of each series.
@@ -156,6 +158,8 @@ pub struct RuleMatcher {
     plan: Arc<RulePlan>,
     asking: Asking,
     sets: Sets,
+    groups: RuleGroups,
+    lists: HashMap<Box<[Candidate]>, Arc<CandidateList>, ahash::RandomState>,
     numbers: Vec<u32>,
     made: String,
     identity: IdentityBytes,
@@ -175,6 +179,8 @@ impl RuleMatcher {
             asking: Asking::new(plan.caches),
             plan,
             sets: Sets { taken, excepted, asked },
+            groups: RuleGroups::new(),
+            lists: HashMap::default(),
             numbers: Vec::new(),
             made: String::new(),
             identity: IdentityBytes::default(),
@@ -243,7 +249,8 @@ impl RuleMatcher {
         }
     }
 
-    fn candidates(&self, mut rules: Vec<Candidate>) -> Candidates {
+    /// Of these; many groups have the same, and share them.
+    fn candidates(&mut self, mut rules: Vec<Candidate>) -> Candidates {
         let aggregates =
             |candidate: &Candidate| matches!(self.plan.does[candidate.rule as usize], CompiledAction::Aggregate { .. });
         // what keeps at the end keeps from nobody
@@ -251,6 +258,9 @@ impl RuleMatcher {
         rules.truncate(count);
         if rules.is_empty() {
             return Candidates(None);
+        }
+        if let Some(known) = self.lists.get(&*rules) {
+            return Candidates(Some(known.clone()));
         }
         let fields = |selectors: &Selectors, asks: &dyn Fn(&Candidate) -> bool| -> Box<[u32]> {
             let asking = rules.iter().filter(|candidate| asks(candidate));
@@ -263,7 +273,12 @@ impl RuleMatcher {
         let excepting = self.plan.excepting.as_ref();
         let except_asks = excepting.map(|excepting| fields(excepting, &|candidate| candidate.except_asks));
         let except_asks = except_asks.unwrap_or_default();
-        Candidates(Some(Arc::new(CandidateList { rules: rules.into(), asks, except_asks })))
+        let list = Arc::new(CandidateList { rules: rules.into(), asks, except_asks });
+        if self.lists.len() == RULE_LISTS_REMEMBERED {
+            self.lists.clear();
+        }
+        self.lists.insert(list.rules.clone(), list.clone());
+        Candidates(Some(list))
     }
 
     /// What rules make of a series of this metric; `link` is told of each fold that it belongs to, in the order of the rules.
@@ -332,29 +347,49 @@ impl RuleMatcher {
         state: &ahash::RandomState,
         link: &mut impl FnMut(LinkedFold<'_>),
     ) {
-        let mut draft = Draft::of(metric, attributes);
-        let mut skipped = 0;
-        self.change(changes, &mut draft, &mut skipped);
         self.distinct.clear();
         self.top.clear();
         self.top_ends.clear();
+        let (numbers, made) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.made));
+        let mut changing = Changing { caches: &mut self.asking.caches, numbers, made };
+        let mut draft = Draft::of_point(attributes);
+        let group = self.groups.of((rule, changes, stays), metric, changing.caches, &mut changing.numbers);
+        let group = group.filter(|group| group.holds_for(changes, draft.point()));
+        let elsewhere = match group {
+            Some(group) => {
+                changes.apply_to_point(&group.seen, &mut draft, &mut changing);
+                MetricSeen { resource: &group.changed_resource, scope: &group.changed_scope, ..*metric }
+            }
+            None => {
+                draft = Draft::of(metric, attributes);
+                changes.apply(&mut draft, &mut changing, &mut 0);
+                MetricSeen { resource: &[], scope: &[], ..*metric }
+            }
+        };
         for output in outputs {
             match output {
-                Output::Unique(keys) => self.distinct.push(distinct(keys, &draft, state)),
+                Output::Unique(keys) => self.distinct.push(distinct(keys, &draft, &elsewhere, state)),
                 Output::TopK { keys, .. } => {
                     for key in keys {
-                        put_record(key, &draft, &mut self.top);
+                        put_record(key, &draft, &elsewhere, &mut self.top);
                     }
                     self.top_ends.push(self.top.len());
                 }
                 _ => {}
             }
         }
-        stays.apply(&mut draft, &mut self.asking.caches, &mut self.numbers, |_, _| {});
+        stays.apply(&mut draft, changing.caches, &mut changing.numbers, |_, _| {});
+        (self.numbers, self.made) = (changing.numbers, changing.made);
         let identity = &mut self.identity;
-        draft.put_resource(true, &mut identity.resource);
-        draft.put_scope(true, &mut identity.scope);
         draft.put_attributes(0x0a, true, &mut identity.attributes);
+        let (resource, scope) = match group {
+            Some(group) => (&*group.out_resource, &*group.out_scope),
+            None => {
+                draft.put_resource(true, &mut identity.resource);
+                draft.put_scope(true, &mut identity.scope);
+                (&*identity.resource, &*identity.scope)
+            }
+        };
         let mut from = 0;
         let top: Vec<&[u8]> = (self.top_ends.iter())
             .map(|end| {
@@ -367,8 +402,8 @@ impl RuleMatcher {
             rule,
             input: metric.input(),
             identity: OutputIdentity {
-                resource: &identity.resource,
-                scope: &identity.scope,
+                resource,
+                scope,
                 name: metric.name,
                 unit: metric.unit,
                 attributes: &identity.attributes,
@@ -504,15 +539,28 @@ impl RuleMatcher {
     }
 }
 
+/// The value of `key` as AnyValue: in the draft, else in what is not part of it.
+fn put_value(key: &str, draft: &Draft<'_>, elsewhere: &MetricSeen<'_>, out: &mut Vec<u8>) -> bool {
+    out.clear();
+    if let Some(value) = draft.value(key) {
+        value.put(out);
+        return true;
+    }
+    match FoundValue::of(elsewhere, &[], key, None) {
+        FoundValue::Value(value) => out.extend_from_slice(value),
+        FoundValue::Text(text) => put_bytes(out, 0x0a, text.as_bytes()),
+        FoundValue::Nothing => return false,
+    }
+    true
+}
+
 /// A hash of the values of `keys`, which is not 0; 0 if there is none of them.
-fn distinct(keys: &[Arc<str>], draft: &Draft<'_>, state: &ahash::RandomState) -> u64 {
-    let mut bytes = Vec::new();
+fn distinct(keys: &[Arc<str>], draft: &Draft<'_>, elsewhere: &MetricSeen<'_>, state: &ahash::RandomState) -> u64 {
+    let (mut bytes, mut value) = (Vec::new(), Vec::new());
     let mut has_any = false;
     for key in keys {
-        let mut value = Vec::new();
-        if let Some(found) = draft.value(key) {
+        if put_value(key, draft, elsewhere, &mut value) {
             has_any = true;
-            found.put(&mut value);
             put_bytes(&mut bytes, 1, &value);
         } else {
             bytes.push(0);
@@ -522,11 +570,11 @@ fn distinct(keys: &[Arc<str>], draft: &Draft<'_>, state: &ahash::RandomState) ->
 }
 
 /// Appends the record of a key, if it is there.
-fn put_record(key: &str, draft: &Draft<'_>, out: &mut Vec<u8>) {
-    let Some(value) = draft.value(key) else { return };
-    let (mut record, mut bytes) = (Vec::new(), Vec::new());
-    value.put(&mut bytes);
-    put_bytes(&mut record, 0x0a, key.as_bytes());
-    put_bytes(&mut record, 0x12, &bytes);
-    put_bytes(out, 0x0a, &record);
+fn put_record(key: &str, draft: &Draft<'_>, elsewhere: &MetricSeen<'_>, out: &mut Vec<u8>) {
+    let (mut record, mut value) = (Vec::new(), Vec::new());
+    if put_value(key, draft, elsewhere, &mut value) {
+        put_bytes(&mut record, 0x0a, key.as_bytes());
+        put_bytes(&mut record, 0x12, &value);
+        put_bytes(out, 0x0a, &record);
+    }
 }

@@ -12,6 +12,7 @@
 //! | `matcher` | one thread's questions: what becomes of a stream, a route, a series |
 //! | `selectors` | which rules mean a series, over `patterns` and sets of rules (`bits`) |
 //! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
+//! | `groups` | the same of a resource and scope, remembered |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `digest` | SHA-256 |
 
@@ -20,6 +21,7 @@ mod changes;
 mod digest;
 mod draft;
 mod fault;
+mod groups;
 mod identity;
 mod matcher;
 mod outputs;

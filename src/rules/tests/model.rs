@@ -293,11 +293,22 @@ pub(super) fn matcher(rules: &[Rule]) -> RuleMatcher {
     RuleMatcher::new(Arc::new(RulePlan::new(rules.to_vec()).unwrap_or_else(|faults| panic!("{}", faults[0]))))
 }
 
-/// What was linked: the number of the rule, and the identity.
-pub(super) type Linked = Vec<(u32, Series)>;
+/// A fold that a series was linked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub rule: u32,
+    pub identity: Series,
+    /// For each output `topk` the attributes that tell its groups apart.
+    pub top: Vec<Attributes>,
+    /// For each output `unique` the values of its keys, if there is one of them.
+    pub distinct: Vec<Option<Vec<Option<Value>>>>,
+}
 
-/// What becomes of a series.
-pub(super) fn ask(matcher: &mut RuleMatcher, series: &Series) -> (Passage, Linked) {
+/// What becomes of a series: its passage, the folds, and of each the hashes of distinct values.
+pub(super) fn ask_all(
+    matcher: &mut RuleMatcher,
+    series: &Series,
+) -> (Passage, Vec<(u32, Series, Vec<Attributes>, Vec<u64>)>) {
     let runs = series.runs();
     let seen = series.seen(&runs);
     let candidates = matcher.of_metric(&seen);
@@ -306,7 +317,18 @@ pub(super) fn ask(matcher: &mut RuleMatcher, series: &Series) -> (Passage, Linke
     let passage = matcher.of_series(&candidates, &seen, &runs[2], &state, &mut |fold| {
         assert_eq!(fold.input, series.kind);
         let OutputIdentity { resource, scope, name, unit, attributes } = fold.identity;
-        linked.push((fold.rule, Series::read(series, (resource, scope, attributes), name, unit)));
+        let identity = Series::read(series, (resource, scope, attributes), name, unit);
+        let top = fold.top.iter().map(|records| Series::read(series, (&[], &[], records), "", "").places[0].clone());
+        linked.push((fold.rule, identity, top.collect(), fold.distinct.to_vec()));
     });
     (passage, linked)
+}
+
+/// The number of each rule that takes it, and what it makes of it.
+pub(super) type Linked = Vec<(u32, Series)>;
+
+/// What becomes of a series.
+pub(super) fn ask(matcher: &mut RuleMatcher, series: &Series) -> (Passage, Linked) {
+    let (passage, linked) = ask_all(matcher, series);
+    (passage, linked.into_iter().map(|(rule, identity, ..)| (rule, identity)).collect())
 }

@@ -4,6 +4,7 @@ use super::model::*;
 use super::reference;
 use crate::rules::*;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Few letters, so that much meets.
@@ -99,7 +100,10 @@ fn any_action() -> impl Strategy<Value = Action> {
     let kinds = prop::collection::vec(prop::bool::weighted(0.8), 6);
     let aggregates =
         (changes, any_grouping(), any::<bool>(), kinds).prop_map(|(changes, grouping, keeps_input, kinds)| {
-            let mut made = Aggregation { changes, keeps_input, ..aggregation(grouping, &[Output::Same]) };
+            let keys = |keys: &[&str]| keys.iter().map(|key| Arc::from(*key)).collect();
+            let top = Output::TopK { k: 3, keys: keys(&["b", "scope.name"]) };
+            let outputs = [Output::Unique(keys(&["a"])), top, Output::Same, Output::Unique(keys(&["a", "ab"]))];
+            let mut made = Aggregation { changes, keeps_input, ..aggregation(grouping, &outputs) };
             for (outputs, has) in made.outputs.iter_mut().zip(kinds) {
                 if !has {
                     *outputs = [].into();
@@ -140,9 +144,23 @@ fn any_series() -> impl Strategy<Value = Series> {
 /// Everything that is asked, of one thread that answers all.
 fn check(rules: &[Rule], all: &[Series]) -> Result<(), TestCaseError> {
     let mut matcher = matcher(rules);
+    let mut known: BTreeMap<u64, Option<Vec<Option<Value>>>> = BTreeMap::new();
     // each twice: what was remembered of the first time says the same
     for series in all.iter().chain(all) {
-        prop_assert_eq!(ask(&mut matcher, series), reference::ask(rules, series), "{}", series);
+        let (passage, linked) = ask_all(&mut matcher, series);
+        let (want, links) = reference::ask(rules, series);
+        prop_assert_eq!((passage, linked.len()), (want, links.len()), "{}", series);
+        for ((rule, identity, top, hashes), link) in linked.into_iter().zip(links) {
+            prop_assert_eq!((rule, identity, top), (link.rule, link.identity, link.top), "{}", series);
+            prop_assert_eq!(hashes.len(), link.distinct.len());
+            // equal values have equal hashes, and others others
+            for (hash, values) in hashes.into_iter().zip(link.distinct) {
+                prop_assert_eq!(hash == 0, values.is_none());
+                prop_assert_eq!(&*known.entry(hash).or_insert(values.clone()), &values);
+                let of_values = known.iter().filter(|(_, known)| **known == values).count();
+                prop_assert_eq!(of_values, 1);
+            }
+        }
         let runs = series.runs();
         let dropped = reference::dropped_by(rules, series);
         let want = dropped.map_or(RouteVerdict::Pass, RouteVerdict::Discard);

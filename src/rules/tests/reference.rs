@@ -2,7 +2,7 @@
 //!
 //! Knows no automaton, no sets of rules, no bytes.
 
-use super::model::{Attributes, Linked, Series, Value};
+use super::model::{Attributes, Link, Series, Value};
 use crate::rules::*;
 
 const OVERFLOW: &str = "otel.metric.overflow";
@@ -183,10 +183,29 @@ fn changed(change: &Change, series: &mut Series) {
     }
 }
 
-/// Who the output is.
-fn identity(aggregation: &Aggregation, series: &Series) -> Series {
+/// What a rule makes of a series.
+fn link(rule: u32, aggregation: &Aggregation, series: &Series) -> Link {
     let mut series = with_head(series.clone());
-    aggregation.changes.iter().for_each(|change| changed(change, &mut series));
+    for change in &aggregation.changes {
+        changed(change, &mut series);
+        // an empty name or version of a scope is none
+        let is_none = |key: &str, value: &Value| key.starts_with("scope.") && *value == Value::Text("".into());
+        series.places[1].retain(|key, value| !is_none(key, value));
+    }
+    let value = |key: &str| series.places.iter().find_map(|place| place.get(key)).cloned();
+    let (mut top, mut distinct) = (Vec::new(), Vec::new());
+    for output in aggregation.outputs[series.kind as usize].iter() {
+        match &output.output {
+            Output::Unique(keys) => {
+                let values: Vec<_> = keys.iter().map(|key| value(key)).collect();
+                distinct.push(values.iter().any(Option::is_some).then_some(values));
+            }
+            Output::TopK { keys, .. } => {
+                top.push(keys.iter().filter_map(|key| Some((key.to_string(), value(key)?))).collect());
+            }
+            _ => {}
+        }
+    }
     let named = |keys: &[KeyPattern], key: &str, place: usize| {
         let is_there = |at: Option<KeyPlace>| at.is_none_or(|at| at as usize == place);
         keys.iter().any(|named| is_there(named.place) && is_like(&named.text, PatternKind::Glob, key))
@@ -201,11 +220,11 @@ fn identity(aggregation: &Aggregation, series: &Series) -> Series {
                 }
         });
     }
-    without_head(series)
+    Link { rule, identity: without_head(series), top, distinct }
 }
 
 /// What becomes of a series that is there.
-pub(super) fn ask(rules: &[Rule], series: &Series) -> (Passage, Linked) {
+pub(super) fn ask(rules: &[Rule], series: &Series) -> (Passage, Vec<Link>) {
     let (mut passage, mut linked) = (Passage::Passes, Vec::new());
     for (number, rule) in rules.iter().enumerate() {
         if !takes(rule, series) {
@@ -214,7 +233,7 @@ pub(super) fn ask(rules: &[Rule], series: &Series) -> (Passage, Linked) {
         match &rule.action {
             Action::Keep => break,
             Action::Aggregate(made) if !made.outputs[series.kind as usize].is_empty() => {
-                linked.push((number as u32, identity(made, series)));
+                linked.push(link(number as u32, made, series));
                 if !made.keeps_input {
                     passage = Passage::Hidden;
                 }

@@ -116,6 +116,8 @@ pub const STALE_GAPS_HALVES: u64 = 5;
 pub const STALE_BEFORE_GAPS_MS: u64 = 150_000;
 /// Sets of bounds that the histograms of one group may have, each a histogram of its own; what has others joins the first.
 pub const FOLD_BOUNDS_MAX: usize = 64;
+/// Samples of a group in a window up to which their quantiles are exact: 32 KiB. More are a sketch.
+pub const FOLD_VALUES_MAX: usize = 4_096;
 
 /// Exemplars kept of one series and interval: the newest.
 pub const EXEMPLARS_PER_SERIES_MAX: usize = 4;

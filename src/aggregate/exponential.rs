@@ -117,6 +117,11 @@ impl Side {
 
     /// Halvings until buckets `a` and `b` together fit into the limit.
     fn excess(a: &Side, b: &Side) -> u32 {
+        Side::excess_over(a, b, EXPONENTIAL_BUCKETS_MAX)
+    }
+
+    /// Halvings until they are within so many buckets, at least 2.
+    fn excess_over(a: &Side, b: &Side, buckets_max: usize) -> u32 {
         let (low, high) = match (a.counts.is_empty(), b.counts.is_empty()) {
             (true, true) => return 0,
             (false, true) => (i64::from(a.offset), a.end() - 1),
@@ -124,7 +129,7 @@ impl Side {
             (false, false) => (i64::from(a.offset.min(b.offset)), a.end().max(b.end()) - 1),
         };
         let mut by = 0;
-        while (high >> by) - (low >> by) >= EXPONENTIAL_BUCKETS_MAX as i64 {
+        while (high >> by) - (low >> by) >= buckets_max.max(2) as i64 {
             by += 1;
         }
         by
@@ -222,10 +227,16 @@ impl Exponential {
 
     /// Trims and downscales until both sides fit; a point as it comes from the wire must pass here first.
     pub fn fit(&mut self) {
+        self.fit_within(EXPONENTIAL_BUCKETS_MAX);
+    }
+
+    /// The same for so many buckets a side, at least 2: two neighbours may never come into one.
+    pub fn fit_within(&mut self, buckets_max: usize) {
         self.positive.trim();
         self.negative.trim();
         let none = Side::default();
-        let by = Side::excess(&self.positive, &none).max(Side::excess(&self.negative, &none));
+        let excess = |side| Side::excess_over(side, &none, buckets_max);
+        let by = excess(&self.positive).max(excess(&self.negative));
         if by > 0 {
             self.downscale(by);
             self.raise_zero_threshold(self.zero_threshold);

@@ -16,6 +16,8 @@
 //! | `contribution` | what a member gives |
 //! | `part`, `regions` | what the members of a shard gave; their histograms |
 //! | `state`, `ring`, `windows` | what an output gathered, and what leaves; intervals of windows, of numbers and of histograms |
+//! | `quantile`, `rebucket`, `sketch`, `made` | quantiles as PromQL's; histograms with other buckets, of values, and both as outputs |
+//! | `values` | samples one by one |
 //! | `clock`, `liveness` | when a rule's interval ends; whether a silent member counts |
 //! | `work` | memory that is used again, and what was noticed |
 //!
@@ -28,13 +30,18 @@ mod clock;
 mod contribution;
 mod exact;
 mod liveness;
+mod made;
 mod needs;
 mod part;
+mod quantile;
+mod rebucket;
 mod regions;
 mod ring;
 mod samples;
+mod sketch;
 mod spec;
 mod state;
+mod values;
 mod windows;
 mod work;
 

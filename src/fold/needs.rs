@@ -14,5 +14,9 @@ pub(super) const TIMES: u16 = 8;
 pub(super) const STANDING: u16 = 16;
 /// Histograms' buckets.
 pub(super) const REGIONS: u16 = 32;
+/// Histograms of levels.
+pub(super) const MADE: u16 = 64;
+/// Levels one by one.
+pub(super) const VALUES: u16 = 128;
 /// Anything of members' levels.
-pub(super) const LEVELS: u16 = MEAN | MOMENTS | EXTREMES | TIMES | STANDING;
+pub(super) const LEVELS: u16 = MEAN | MOMENTS | EXTREMES | TIMES | STANDING | MADE | VALUES;

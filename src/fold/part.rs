@@ -7,10 +7,12 @@
 
 use super::contribution::{ContributedRegion, Contribution};
 use super::exact::ExactSum;
+use super::made::Made;
 use super::needs;
 use super::regions::RegionPart;
 use super::samples::Samples;
 use super::spec::FoldSpec;
+use super::values::SampleValues;
 use super::work::FoldWork;
 use crate::aggregate::number::Value;
 use crate::rules::InputKind;
@@ -33,6 +35,10 @@ pub(super) struct LevelPart {
     /// Σ V of those that have no delta input.
     pub(super) standing: ExactSum,
     pub(super) samples: Samples,
+    /// Histograms of them, for the outputs that are such.
+    pub(super) made: Vec<Made>,
+    /// They themselves, for quantiles.
+    pub(super) values: SampleValues,
 }
 
 impl FoldPart {
@@ -69,6 +75,15 @@ impl FoldPart {
         }
         let is_finite = levels.samples.add(spec.needs, level, given.time_ns, given.extremes);
         work.notes.not_finite += u64::from(!is_finite);
+        if is_finite && spec.needs(needs::MADE | needs::VALUES) {
+            let value = level.as_f64();
+            if spec.needs(needs::VALUES) {
+                levels.values.add(value, &mut work.exponential);
+            }
+            for made in made_for(&mut levels.made, spec) {
+                made.observe(value, &mut work.exponential);
+            }
+        }
     }
 
     fn add_region(&mut self, spec: &FoldSpec, region: &ContributedRegion<'_>, work: &mut FoldWork) {
@@ -87,10 +102,16 @@ impl FoldPart {
         self.touched += other.touched;
         self.live += other.live;
         self.delta.absorb(&other.delta);
-        if let Some(from) = &other.levels {
+        if let Some(from) = &mut other.levels {
             let levels = self.levels.get_or_insert_default();
             levels.standing.absorb(&from.standing);
             levels.samples.absorb(&from.samples, 1);
+            levels.values.absorb(&mut from.values, &mut work.exponential);
+            if !from.made.is_empty() {
+                for (into, from) in made_for(&mut levels.made, spec).iter_mut().zip(&mut from.made) {
+                    work.notes.count_overflows += u64::from(into.absorb(from));
+                }
+            }
         }
         if let Some(from) = &mut other.regions {
             debug_assert!(spec.needs(needs::REGIONS));
@@ -107,7 +128,10 @@ impl FoldPart {
     pub fn clear(&mut self) {
         let (mut levels, mut regions) = (self.levels.take(), self.regions.take());
         if let Some(levels) = &mut levels {
-            **levels = LevelPart::default();
+            let (mut made, mut values) = (std::mem::take(&mut levels.made), std::mem::take(&mut levels.values));
+            made.iter_mut().for_each(Made::clear);
+            values.clear();
+            **levels = LevelPart { made, values, ..LevelPart::default() };
         }
         if let Some(regions) = &mut regions {
             regions.clear();
@@ -118,7 +142,23 @@ impl FoldPart {
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         size_of::<FoldPart>()
-            + self.levels.as_ref().map_or(0, |_| size_of::<LevelPart>())
+            + self
+                .levels
+                .as_ref()
+                .map_or(0, |levels| size_of::<LevelPart>() + made_bytes(&levels.made) + levels.values.bytes())
             + self.regions.as_ref().map_or(0, |regions| regions.bytes())
     }
+}
+
+/// The histograms that outputs make, empty where there were none.
+pub(super) fn made_for<'a>(made: &'a mut Vec<Made>, spec: &FoldSpec) -> &'a mut [Made] {
+    if made.len() != spec.made.len() {
+        *made = spec.made.iter().map(|(_, bucketing)| Made::new(bucketing)).collect();
+    }
+    made
+}
+
+/// Bytes of them.
+pub(super) fn made_bytes(made: &[Made]) -> usize {
+    made.iter().map(|made| size_of::<Made>() + made.bytes()).sum()
 }

@@ -6,6 +6,7 @@
 //! their bounds lie.
 
 use super::contribution::ContributedRegion;
+use super::rebucket;
 use super::work::FoldWork;
 use crate::aggregate::explicit::{COUNT, FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, HEAD, MAX, MIN, SUM, without_values};
 use crate::aggregate::exponential::{Exponential, ExponentialRegion};
@@ -47,11 +48,6 @@ impl ExplicitSum {
             return overflows;
         };
         into[COUNT] = total;
-        let (a, b) = (f64::from_bits(into[SUM]), f64::from_bits(from[SUM]));
-        let sum = a + b;
-        let (large, small) = if a.abs() >= b.abs() { (a, b) } else { (b, a) };
-        self.rest += (large - sum) + small;
-        into[SUM] = sum.to_bits();
         into[MIN] = f64::from_bits(into[MIN]).min(f64::from_bits(from[MIN])).to_bits();
         into[MAX] = f64::from_bits(into[MAX]).max(f64::from_bits(from[MAX])).to_bits();
         into[FLAGS] &= from[FLAGS];
@@ -59,7 +55,30 @@ impl ExplicitSum {
         for (into, from) in into[HEAD..].iter_mut().zip(&from[HEAD..]) {
             *into += from;
         }
+        self.add_to_sum(f64::from_bits(from[SUM]));
         false
+    }
+
+    /// Adds a value that lies in this bucket.
+    pub(super) fn observe(&mut self, bucket: usize, value: f64) {
+        let words = &mut self.words;
+        let (low, high) = match words[COUNT] {
+            0 => (value, value),
+            _ => (f64::from_bits(words[MIN]).min(value), f64::from_bits(words[MAX]).max(value)),
+        };
+        (words[MIN], words[MAX]) = (low.to_bits(), high.to_bits());
+        words[COUNT] += 1;
+        words[FLAGS] = HAS_SUM | HAS_MIN | HAS_MAX;
+        words[HEAD + bucket] += 1;
+        self.add_to_sum(value);
+    }
+
+    fn add_to_sum(&mut self, value: f64) {
+        let before = f64::from_bits(self.words[SUM]);
+        let sum = before + value;
+        let (large, small) = if before.abs() >= value.abs() { (before, value) } else { (value, before) };
+        self.rest += (large - sum) + small;
+        self.words[SUM] = sum.to_bits();
     }
 
     /// Adds another one.
@@ -74,6 +93,13 @@ impl ExplicitSum {
     pub(super) fn sum(&self) -> f64 {
         let sum = f64::from_bits(self.words[SUM]);
         if self.rest.is_finite() { sum + self.rest } else { sum }
+    }
+
+    /// Copies the region, with that sum.
+    pub(super) fn copy_to(&self, words: &mut Vec<u64>) {
+        words.clear();
+        words.extend_from_slice(&self.words);
+        words[SUM] = self.sum().to_bits();
     }
 
     /// Writes it into the words.
@@ -130,10 +156,7 @@ impl RegionPart {
         if place.is_some() {
             return part.sum.add(words);
         }
-        work.notes.mixed_bounds += 1;
-        let [region, _] = &mut work.regions;
-        coarsen(bounds, words, &part.bounds, region);
-        part.sum.add(region)
+        add_as(&mut part.sum, &part.bounds, (bounds, words), work)
     }
 
     /// Takes over another one's.
@@ -190,15 +213,17 @@ pub(super) fn place<T>(
     Some(entries.len() - 1)
 }
 
-/// Brings a region to other bounds, each bucket whole to where its upper bound lies.
-pub(super) fn coarsen(bounds: &[f64], words: &[u64], to: &[f64], region: &mut Vec<u64>) {
-    region.clear();
-    region.extend_from_slice(&words[..HEAD]);
-    region.resize(HEAD + to.len() + 1, 0);
-    for (i, count) in words[HEAD..].iter().enumerate() {
-        let place = bounds.get(i).map_or(to.len(), |bound| to.partition_point(|to| to < bound));
-        region[HEAD + place] += count;
-    }
+/// Adds a region of other bounds, of which there are too many.
+pub(super) fn add_as(
+    sum: &mut ExplicitSum,
+    to: &[f64],
+    (bounds, words): (&[f64], &[u64]),
+    work: &mut FoldWork,
+) -> bool {
+    let FoldWork { notes, regions: [region, _], spread, .. } = work;
+    notes.mixed_bounds += 1;
+    notes.unbounded_rebucketed += rebucket::to_explicit(bounds, words, to, region, spread);
+    sum.add(region)
 }
 
 /// Whether all that was gathered had a sum, or minimum and maximum.

@@ -12,7 +12,7 @@ use crate::aggregate::number::Value;
 
 /// An interval of a rule, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct RuleStep {
+pub(super) struct FoldStep {
     /// A member was touched, or, where levels are sampled, the live set changed.
     pub(super) is_changed: bool,
     /// So much happened after the interval began that the one behind it may differ, too, though nothing happens then.
@@ -23,8 +23,8 @@ pub(super) struct RuleStep {
     pub(super) samples: Samples,
 }
 
-impl RuleStep {
-    fn absorb(&mut self, other: &RuleStep) {
+impl FoldStep {
+    fn absorb(&mut self, other: &FoldStep) {
         self.is_changed |= other.is_changed;
         self.is_trailing |= other.is_trailing;
         self.delta.absorb(&other.delta);
@@ -98,16 +98,16 @@ impl Ring {
     }
 
     /// Puts the interval that rule cut `number` closes; those that were left out are empty.
-    pub(super) fn push(&mut self, layout: &Layout, number: u64, step: &RuleStep) {
+    pub(super) fn push(&mut self, layout: &Layout, number: u64, step: &FoldStep) {
         let left_out = number.saturating_sub(self.newest + 1).min(self.flags.len() as u64);
         for number in number - left_out..number {
-            self.put(layout, number, &RuleStep::default());
+            self.put(layout, number, &FoldStep::default());
         }
         self.put(layout, number, step);
         self.newest = number;
     }
 
-    fn put(&mut self, layout: &Layout, number: u64, step: &RuleStep) {
+    fn put(&mut self, layout: &Layout, number: u64, step: &FoldStep) {
         let place = (number % self.flags.len() as u64) as usize;
         let flag = |is: bool, flag: u16| if is { flag } else { 0 };
         let mut flags = flag(step.is_changed, CHANGED) | flag(step.is_trailing, TRAILING);
@@ -151,14 +151,14 @@ impl Ring {
     }
 
     /// The interval `back` before the newest.
-    fn get(&self, layout: &Layout, back: usize) -> RuleStep {
-        let Some(number) = self.newest.checked_sub(back as u64) else { return RuleStep::default() };
+    fn get(&self, layout: &Layout, back: usize) -> FoldStep {
+        let Some(number) = self.newest.checked_sub(back as u64) else { return FoldStep::default() };
         let place = (number % self.flags.len() as u64) as usize;
         let flags = self.flags[place];
         let mut words = self.words[place * layout.stride..][..layout.stride].iter().copied();
         let mut get = || words.next().unwrap_or(0);
         let mut step =
-            RuleStep { is_changed: flags & CHANGED != 0, is_trailing: flags & TRAILING != 0, ..RuleStep::default() };
+            FoldStep { is_changed: flags & CHANGED != 0, is_trailing: flags & TRAILING != 0, ..FoldStep::default() };
         let value = |bits, double: u16| Value::from_bits(bits, flags & double != 0);
         if layout.has_delta {
             step.delta.add(value(get(), DELTA_DOUBLE));
@@ -182,8 +182,8 @@ impl Ring {
     }
 
     /// The last intervals together. Of the one before them it is known whether what it left may differ from this.
-    pub(super) fn window(&self, layout: &Layout, steps: usize) -> RuleStep {
-        let mut all = RuleStep::default();
+    pub(super) fn window(&self, layout: &Layout, steps: usize) -> FoldStep {
+        let mut all = FoldStep::default();
         for back in 0..steps.min(layout.steps) {
             all.absorb(&self.get(layout, back));
         }

@@ -5,7 +5,7 @@
 use super::needs;
 use super::ring::Layout;
 use crate::limits::RULE_STEPS_MAX;
-use crate::rules::{Aggregation, InputKind, Output, Support};
+use crate::rules::{Aggregation, Bucketing, InputKind, Output, Support};
 
 /// When an output leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,12 @@ pub struct FoldSpec {
     pub(super) needs: u16,
     /// What is kept of each interval for windows of several.
     pub(super) layout: Layout,
+    /// Histograms that are made: their places among the outputs, and their buckets.
+    pub(super) made: Box<[(usize, Bucketing)]>,
     /// Intervals of the longest window over histograms' buckets.
     pub(super) region_steps: usize,
+    /// The same over samples one by one.
+    pub(super) value_steps: usize,
     steps: usize,
     live: LiveNeed,
 }
@@ -67,12 +71,15 @@ impl FoldSpec {
                 FoldOutput { output: spec.output.clone(), steps, class }
             })
             .collect();
-        let (mut needs, mut windows, mut region_steps) = (0, Vec::new(), 1);
+        let (mut needs, mut windows, mut region_steps, mut value_steps) = (0, Vec::new(), 1, 1);
         for output in outputs.iter().filter(|output| output.class.is_some()) {
             let need = need_of(&output.output, input);
             needs |= need;
             if need & needs::REGIONS != 0 {
                 region_steps = region_steps.max(output.steps);
+            }
+            if need & needs::VALUES != 0 {
+                value_steps = value_steps.max(output.steps);
             }
             if output.steps > 1 {
                 let is_delta = matches!(output.output, Output::Increase | Output::Rate);
@@ -81,15 +88,20 @@ impl FoldSpec {
         }
         let layout = Layout::new(&windows);
         let steps = outputs.iter().map(|output| output.steps).max().unwrap_or(1);
+        let of_made = |(place, output): (usize, &FoldOutput)| match &output.output {
+            Output::Histogram(bucketing) if output.class.is_some() => Some((place, bucketing.clone())),
+            _ => None,
+        };
+        let made: Box<[(usize, Bucketing)]> = outputs.iter().enumerate().filter_map(of_made).collect();
         let has = |class| outputs.iter().any(|output| output.class == Some(class));
-        let live = if has(Class::Window) && is_of_samples(input) {
+        let live = if (has(Class::Window) || !made.is_empty()) && is_of_samples(input) {
             LiveNeed::AtBaseCuts
         } else if has(Class::Window) || has(Class::Level) {
             LiveNeed::AtRuleCuts
         } else {
             LiveNeed::Touched
         };
-        FoldSpec { input, outputs, needs, layout, region_steps, steps, live }
+        FoldSpec { input, outputs, needs, layout, made, region_steps, value_steps, steps, live }
     }
 
     /// The kind of input.
@@ -135,8 +147,10 @@ fn class_of(output: &Output, input: InputKind) -> Option<Class> {
             // a summary passes whole or not at all
             (input != InputKind::Summary).then_some(Class::Window)
         }
-        Output::Stddev | Output::Stdvar => is_of_samples(input).then_some(Class::Window),
-        Output::Unique(_) | Output::Quantile(_) | Output::Histogram(_) | Output::TopK { .. } => None,
+        Output::Stddev | Output::Stdvar => Some(Class::Window),
+        Output::Quantile(_) => Some(Class::Window),
+        Output::Histogram(_) => Some(Class::Merge),
+        Output::Unique(_) | Output::TopK { .. } => None,
     }
 }
 
@@ -152,6 +166,9 @@ fn need_of(output: &Output, input: InputKind) -> u16 {
         Output::Stddev | Output::Stdvar if of_samples => needs::MEAN | needs::MOMENTS,
         Output::Min | Output::Max if of_samples => needs::EXTREMES,
         Output::Last | Output::First => needs::TIMES,
+        Output::Histogram(_) if of_samples => needs::MADE,
+        Output::Quantile(_) if of_samples => needs::VALUES,
+        Output::Quantile(_) | Output::Histogram(_) => needs::REGIONS,
         Output::Avg | Output::Min | Output::Max | Output::Stddev | Output::Stdvar => needs::REGIONS,
         _ => 0,
     }

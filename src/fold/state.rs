@@ -12,11 +12,13 @@
 
 use super::clock::RuleCut;
 use super::exact::ExactSum;
+use super::made::Made;
 use super::needs;
-use super::part::FoldPart;
-use super::ring::{Ring, RuleStep};
+use super::part::{FoldPart, made_bytes, made_for};
+use super::ring::{FoldStep, Ring};
 use super::spec::{Class, FoldOutput, FoldSpec, is_histogram, is_of_samples};
-use super::windows::{RegionLeaving, RegionState};
+use super::values::ValueState;
+use super::windows::{RegionLeaving, RegionState, store};
 use super::work::FoldWork;
 use crate::aggregate::number::Value;
 use crate::rules::{InputKind, Output};
@@ -97,12 +99,25 @@ pub struct OutputState {
     is_touched: bool,
     /// It was, after its first base cut.
     is_touched_late: bool,
-    /// The interval before it was so, as far as it matters (`RuleStep::is_trailing`).
+    /// The interval before it was so, as far as it matters (`FoldStep::is_trailing`).
     was_trailing: bool,
     ring: Option<Box<Ring>>,
     levels: Option<Box<LevelState>>,
     regions: Option<Box<RegionState>>,
     sums: Option<Box<SumState>>,
+    made: Option<Box<MadeState>>,
+    values: Option<Box<ValueState>>,
+}
+
+/// Histograms that are made.
+#[derive(Clone, Debug, Default)]
+struct MadeState {
+    /// Of the interval.
+    open: Vec<Made>,
+    /// Of all intervals before.
+    total: Vec<Made>,
+    /// Where each total begins; nothing before it left.
+    starts_ns: Vec<Option<u64>>,
 }
 
 /// Levels.
@@ -123,7 +138,7 @@ struct SumState {
 /// What happened in the interval that a cut closes.
 struct Closing<'a> {
     cut: &'a RuleCut<'a>,
-    step: RuleStep,
+    step: FoldStep,
     delta: ExactSum,
     points: u64,
     is_touched: bool,
@@ -153,6 +168,8 @@ impl OutputState {
             levels: None,
             regions: None,
             sums: None,
+            made: None,
+            values: None,
         }
     }
 
@@ -187,6 +204,20 @@ impl OutputState {
                 levels.standing = if spec.input == InputKind::Gauge { part.samples.sum } else { part.standing };
                 levels.samples.absorb(&part.samples, weight(from_ns, boundary_ns));
             }
+            if let Some(part) = &mut part.levels
+                && spec.needs(needs::VALUES)
+            {
+                let open = &mut self.values.get_or_insert_default().open;
+                open.absorb(&mut part.values, &mut work.exponential);
+            }
+            if let Some(part) = &mut part.levels
+                && !part.made.is_empty()
+            {
+                let open = &mut self.made.get_or_insert_default().open;
+                for (into, from) in made_for(open, spec).iter_mut().zip(&mut part.made) {
+                    work.notes.count_overflows += u64::from(into.absorb(from));
+                }
+            }
         }
         if let Some(part) = &mut part.regions {
             self.regions.get_or_insert_with(|| Box::new(RegionState::new(spec.region_steps))).take(part, work);
@@ -214,7 +245,13 @@ impl OutputState {
                 _ => {}
             }
         }
+        if !spec.made.is_empty() {
+            self.leave_made(spec, &closing, work, visit);
+        }
         self.leave_regions(spec, &closing, work, visit);
+        if let Some(values) = &mut self.values {
+            values.open.clear();
+        }
         self.live_before = self.live;
     }
 
@@ -227,13 +264,16 @@ impl OutputState {
         } else {
             (self.is_touched, self.is_touched)
         };
-        let step = RuleStep { is_changed: differs, is_trailing, delta: self.open, samples };
+        let step = FoldStep { is_changed: differs, is_trailing, delta: self.open, samples };
         if spec.layout.steps > 0 {
             let ring = self.ring.get_or_insert_with(|| Box::new(Ring::new(&spec.layout)));
             ring.push(&spec.layout, cut.number, &step);
         }
         if let Some(regions) = &mut self.regions {
             regions.close(cut.number);
+        }
+        if let Some(values) = &mut self.values {
+            values.close(spec.value_steps, cut.number, &mut work.exponential);
         }
         work.notes.left.absorb(&self.open);
         self.total.absorb(&self.open);
@@ -267,6 +307,7 @@ impl OutputState {
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
         let (delta, total) = match output.output {
+            Output::Histogram(_) => return,
             Output::Same if is_histogram(spec.input) => return,
             Output::Sum if is_histogram(spec.input) => {
                 let Some(head) = self.regions.as_ref().map(|regions| regions.head(1)) else { return };
@@ -344,7 +385,7 @@ impl OutputState {
     ) {
         let window = match &self.ring {
             Some(ring) if output.steps > 1 => ring.window(&spec.layout, output.steps),
-            _ => RuleStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step },
+            _ => FoldStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step },
         };
         let covered = closing.cut.covered(output.steps);
         let value = if self.live == 0 && (is_of_samples(spec.input) || !window.is_changed) {
@@ -374,7 +415,7 @@ impl OutputState {
         &self,
         spec: &FoldSpec,
         output: &FoldOutput,
-        window: &RuleStep,
+        window: &FoldStep,
         length_ns: u64,
         work: &mut FoldWork,
     ) -> Option<Value> {
@@ -389,6 +430,9 @@ impl OutputState {
             Output::Rate => Some(Value::Double(window.delta.as_f64() * 1e9 / length_ns as f64)),
             Output::Last => samples.newest.map(|(_, value)| value),
             Output::First => samples.oldest.map(|(_, value)| value),
+            Output::Quantile(quantile) if is_of_samples(spec.input) => {
+                self.values.as_ref()?.quantile(quantile, output.steps, work).map(Value::Double)
+            }
             _ if is_histogram(spec.input) => self.computed_of_regions(output, work),
             Output::Min => samples.extremes.map(|(low, _)| low),
             Output::Max => samples.extremes.map(|(_, high)| high),
@@ -400,11 +444,18 @@ impl OutputState {
     }
 
     fn computed_of_regions(&self, output: &FoldOutput, work: &mut FoldWork) -> Option<Value> {
-        let head = self.regions.as_ref()?.head(output.steps);
+        let regions = self.regions.as_ref()?;
+        let head = regions.head(output.steps);
         if head.count == 0 {
             return None;
         }
         let value = match output.output {
+            Output::Quantile(quantile) => regions.quantile(quantile, output.steps, work)?,
+            Output::Stddev | Output::Stdvar => {
+                work.notes.no_sum += u64::from(head.sum.is_none());
+                let variance = regions.variance(output.steps, work)?;
+                if matches!(output.output, Output::Stddev) { variance.sqrt() } else { variance }
+            }
             Output::Avg => {
                 work.notes.no_sum += u64::from(head.sum.is_none());
                 head.sum? / head.count as f64
@@ -417,6 +468,51 @@ impl OutputState {
             _ => return None,
         };
         Some(Value::Double(value))
+    }
+
+    /// What is made of samples leaves if there were any, of histograms if a member was touched.
+    fn leave_made(
+        &mut self,
+        spec: &FoldSpec,
+        closing: &Closing<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        let MadeState { open, total, starts_ns } = &mut **self.made.get_or_insert_default();
+        made_for(open, spec);
+        made_for(total, spec);
+        starts_ns.resize(spec.made.len(), None);
+        for (i, (output, _)) in spec.made.iter().enumerate() {
+            let (open, total, start_ns) = (&mut open[i], &mut total[i], &mut starts_ns[i]);
+            if let Some(regions) = &self.regions {
+                regions.make(open, work);
+            }
+            if open.count() == 0 && !(is_histogram(spec.input) && closing.is_touched) {
+                continue;
+            }
+            if total.absorb(open) {
+                work.notes.count_overflows += 1;
+                *start_ns = None;
+            }
+            let start_ns = *start_ns.get_or_insert(closing.cut.from_ns());
+            let [delta_words, total_words] = &mut work.regions;
+            let (variant, value) = match (&mut *open, total) {
+                (Made::Explicit { bounds, sum }, Made::Explicit { sum: total, .. }) => {
+                    sum.copy_to(delta_words);
+                    total.copy_to(total_words);
+                    (Variant::Bounds(bounds), LeavingValue::Explicit { delta: delta_words, total: total_words })
+                }
+                (Made::Exponential { value, .. }, Made::Exponential { value: total, .. }) => {
+                    store(value, delta_words);
+                    store(total, total_words);
+                    (Variant::Plain, LeavingValue::Exponential { delta: delta_words, total: total_words })
+                }
+                _ => continue,
+            };
+            let time_ns = closing.cut.boundary_ns;
+            visit(Leaving { output: *output, variant, start_ns, time_ns, value });
+            open.clear();
+        }
     }
 
     /// Histograms leave bounds by bounds.
@@ -473,6 +569,10 @@ impl OutputState {
             + self.levels.as_ref().map_or(0, |_| size_of::<LevelState>())
             + self.regions.as_ref().map_or(0, |regions| regions.bytes())
             + self.sums.as_ref().map_or(0, |_| size_of::<SumState>())
+            + self.values.as_ref().map_or(0, |values| values.bytes())
+            + self.made.as_ref().map_or(0, |made| {
+                size_of::<MadeState>() + made_bytes(&made.open) + made_bytes(&made.total) + 16 * made.starts_ns.len()
+            })
     }
 }
 

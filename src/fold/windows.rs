@@ -5,7 +5,10 @@
 //! Bounds: for each set of bounds two regions, and one for each interval of the longest window that asks for them;
 //! of exponential histograms only the populated buckets.
 
-use super::regions::{ExplicitSum, HAS_EXTREMES, RegionPart, SUM_FLAG, exponential_bytes, has_all, place};
+use super::made::Made;
+use super::quantile;
+use super::rebucket;
+use super::regions::{ExplicitSum, HAS_EXTREMES, RegionPart, SUM_FLAG, add_as, exponential_bytes, has_all, place};
 use super::work::FoldWork;
 use crate::aggregate::explicit::{COUNT, FLAGS, HEAD, MAX, MIN, SUM};
 use crate::aggregate::exponential::{Exponential, REGION};
@@ -97,10 +100,7 @@ impl RegionState {
             if found.is_some() {
                 overflows |= state.open.add(&part.sum.words);
             } else {
-                work.notes.mixed_bounds += 1;
-                let [region, _] = &mut work.regions;
-                super::regions::coarsen(&part.bounds, &part.sum.words, &state.bounds, region);
-                overflows |= state.open.add(region);
+                overflows |= add_as(&mut state.open, &state.bounds, (&part.bounds, &part.sum.words), work);
             }
         }
         if let Some(from) = &mut part.exponential
@@ -159,9 +159,7 @@ impl RegionState {
                 state.start_ns = None;
             }
             let start_ns = *state.start_ns.get_or_insert(from_ns);
-            total.clear();
-            total.extend_from_slice(&state.total.words);
-            total[SUM] = state.total.sum().to_bits();
+            state.total.copy_to(total);
             visit(start_ns, RegionLeaving::Explicit { bounds: &state.bounds, delta: &state.open.words, total });
             state.open.clear();
             state.is_touched = false;
@@ -175,10 +173,8 @@ impl RegionState {
                 state.total.copy_from(&state.open);
             }
             let start_ns = *state.start_ns.get_or_insert(from_ns);
-            for (words, value) in [(&mut *delta, &state.open), (&mut *total, &state.total)] {
-                words.resize(REGION, 0);
-                value.store(&mut words.as_mut_slice());
-            }
+            store(&state.open, delta);
+            store(&state.total, total);
             visit(start_ns, RegionLeaving::Exponential { delta, total });
             state.open.clear();
             state.is_touched = false;
@@ -217,6 +213,108 @@ impl RegionState {
         }
     }
 
+    /// Calls `visit` with each set of bounds that has values in the last `steps` intervals, and their region.
+    fn each_explicit(&self, steps: usize, mut visit: impl FnMut(&Arc<[f64]>, &[u64])) {
+        for state in &self.explicit {
+            let words = state.open.words.len();
+            let mut sum = ExplicitSum::of(words - HEAD);
+            self.each(steps, state.is_touched, &mut |at| {
+                sum.add(at.map_or(&state.open.words, |at| &state.ring[at * words..][..words]));
+            });
+            sum.settle();
+            if sum.words[COUNT] > 0 {
+                visit(&state.bounds, &sum.words);
+            }
+        }
+    }
+
+    /// The exponential histogram of the last `steps` intervals; `one` is memory for one of them.
+    fn exponential_window(&self, steps: usize, all: &mut Exponential, one: &mut Exponential) {
+        all.clear();
+        let Some(state) = &self.exponential else { return };
+        self.each(steps, state.is_touched, &mut |at| match at {
+            None => all.copy_from(&state.open),
+            Some(at) => {
+                if unpack(&state.ring[at], one) {
+                    all.absorb(one);
+                }
+            }
+        });
+    }
+
+    /// A quantile of the last `steps` intervals; where bounds differ, on the union of them.
+    pub(super) fn quantile(&self, quantile: f64, steps: usize, work: &mut FoldWork) -> Option<f64> {
+        if self.exponential.is_some() {
+            let FoldWork { exponential, gathered, .. } = work;
+            self.exponential_window(steps, gathered, exponential);
+            return quantile::of_exponential(quantile, gathered);
+        }
+        let FoldWork { notes, regions: [region, _], spread, bounds: union, .. } = work;
+        union.clear();
+        let mut sets = 0;
+        self.each_explicit(steps, |bounds, _| {
+            sets += 1;
+            union.extend_from_slice(bounds);
+        });
+        if sets > 1 {
+            notes.mixed_bounds += 1;
+            union.sort_unstable_by(f64::total_cmp);
+            union.dedup();
+        }
+        let mut sum = ExplicitSum::of(union.len() + 1);
+        self.each_explicit(steps, |bounds, words| {
+            if sets == 1 {
+                sum.add(words);
+            } else {
+                notes.unbounded_rebucketed += rebucket::to_explicit(bounds, words, union, region, spread);
+                sum.add(region);
+            }
+        });
+        quantile::of_explicit(quantile, union, &sum.words[HEAD..])
+    }
+
+    /// The variance of the last `steps` intervals, of exponential histograms.
+    pub(super) fn variance(&self, steps: usize, work: &mut FoldWork) -> Option<f64> {
+        let FoldWork { exponential, gathered, .. } = work;
+        self.exponential_window(steps, gathered, exponential);
+        quantile::variance_of_exponential(gathered)
+    }
+
+    /// Adds what the closed interval has to a histogram of other buckets.
+    pub(super) fn make(&self, made: &mut Made, work: &mut FoldWork) {
+        let FoldWork { notes, regions: [region, _], spread, exponential, .. } = work;
+        let mut overflows = false;
+        match made {
+            Made::Explicit { bounds: to, sum } => {
+                self.each_explicit(1, |bounds, words| {
+                    notes.unbounded_rebucketed += rebucket::to_explicit(bounds, words, to, region, spread);
+                    overflows |= sum.add(region);
+                });
+                if let Some(state) = &self.exponential
+                    && state.is_touched
+                {
+                    rebucket::exponential_to_explicit(&state.open, to, region, spread);
+                    overflows |= sum.add(region);
+                }
+            }
+            Made::Exponential { buckets_max, value } => {
+                self.each_explicit(1, |bounds, words| {
+                    let unbounded = rebucket::to_exponential(bounds, words, *buckets_max, exponential, spread);
+                    notes.unbounded_rebucketed += unbounded;
+                    overflows |= value.absorb(exponential);
+                });
+                if let Some(state) = &self.exponential
+                    && state.is_touched
+                {
+                    exponential.copy_from(&state.open);
+                    overflows |= value.absorb(exponential);
+                }
+                value.fit_within(*buckets_max);
+            }
+        }
+        notes.count_overflows += u64::from(overflows);
+    }
+
     /// Calls `visit` with the places in a ring of the last `steps` intervals; of one, with none: it is the open one.
     fn each(&self, steps: usize, is_touched: bool, visit: &mut impl FnMut(Option<usize>)) {
         if steps > 1 && self.steps > 0 {
@@ -241,6 +339,12 @@ impl RegionState {
     }
 }
 
+/// Writes a region.
+pub(super) fn store(value: &Exponential, words: &mut Vec<u64>) {
+    words.resize(REGION, 0);
+    value.store(&mut words.as_mut_slice());
+}
+
 /// Words of a region's head.
 fn head_of(value: &Exponential) -> [u64; HEAD] {
     [value.count, value.sum.to_bits(), value.min.to_bits(), value.max.to_bits(), value.flags]
@@ -257,4 +361,41 @@ fn packed(value: &Exponential) -> Box<[u64]> {
         words.extend(&side.counts);
     }
     words.into_boxed_slice()
+}
+
+/// Reads what `packed` wrote; `false` if nothing was.
+fn unpack(words: &[u64], value: &mut Exponential) -> bool {
+    value.clear();
+    let [count, sum, min, max, flags, zero_count, zero_threshold, scale, sides @ ..] = words else { return false };
+    (value.count, value.flags, value.zero_count, value.scale) = (*count, *flags, *zero_count, *scale as i32);
+    (value.sum, value.min, value.max) = (f64::from_bits(*sum), f64::from_bits(*min), f64::from_bits(*max));
+    value.zero_threshold = f64::from_bits(*zero_threshold);
+    let mut rest = sides;
+    for side in [&mut value.positive, &mut value.negative] {
+        let Some((head, counts)) = rest.split_first() else { return false };
+        let (here, behind) = counts.split_at((*head as u32 as usize).min(counts.len()));
+        side.offset = (head >> 32) as i32;
+        side.counts.extend_from_slice(here);
+        rest = behind;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::sketch;
+
+    #[test]
+    fn an_exponential_histogram_is_packed_and_unpacked() {
+        let (mut value, mut one) = (Exponential::default(), Exponential::default());
+        assert!(!unpack(&[], &mut one));
+        assert!(unpack(&packed(&value), &mut one) && one == value);
+        for i in [-3.0, 0.0, 0.5, 7.0, 1e9] {
+            sketch::observe(&mut value, i, &mut one);
+            let words = packed(&value);
+            assert!(unpack(&words, &mut one) && one == value, "{value:?}");
+        }
+        assert!(packed(&value).len() < REGION);
+    }
 }

@@ -3,6 +3,7 @@
 //! One for each thread and rule, or for each thread where notes are taken out after each rule.
 
 use super::exact::ExactSum;
+use super::rebucket::Spread;
 use crate::aggregate::exponential::Exponential;
 
 /// What was noticed: counters, to be taken and added to a rule's.
@@ -52,5 +53,9 @@ pub struct FoldWork {
     /// What was noticed.
     pub notes: Notes,
     pub(super) exponential: Exponential,
+    pub(super) gathered: Exponential,
     pub(super) regions: [Vec<u64>; 2],
+    pub(super) spread: Spread,
+    pub(super) bounds: Vec<f64>,
+    pub(super) samples: Vec<f64>,
 }

@@ -1,6 +1,7 @@
 //! One group of members under one rule, over one or several shards.
 
 use catchment::aggregate::explicit::HAS_SUM;
+use catchment::aggregate::exponential::{Exponential, REGION, Side};
 use catchment::aggregate::number::Value;
 use catchment::fold::{
     ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork, Leaving, LeavingValue, OutputState, RuleClock,
@@ -175,7 +176,54 @@ pub(crate) fn explicit(bounds: &[f64], buckets: &[u64], sum: f64) -> Explicit {
 
 impl Explicit {
     pub(crate) fn given(&self) -> Contribution<'_> {
-        let region = ContributedRegion::Explicit { bounds: &self.bounds, words: &self.words };
-        Contribution { region: Some(region), points: 1, is_touched: true, is_live: true, ..Contribution::default() }
+        touched(ContributedRegion::Explicit { bounds: &self.bounds, words: &self.words })
+    }
+
+    pub(crate) fn forget_sum(&mut self) {
+        self.words[4] = 0;
+    }
+}
+
+fn touched(region: ContributedRegion<'_>) -> Contribution<'_> {
+    Contribution { region: Some(region), points: 1, is_touched: true, is_live: true, ..Contribution::default() }
+}
+
+/// What left of an output that is a histogram: bounds, buckets added, buckets of the total.
+pub(crate) fn explicit_left(seen: &[Seen], output: usize) -> Vec<(Vec<f64>, Vec<u64>, Vec<u64>)> {
+    let of = |seen: &Seen| match &seen.left {
+        Left::Explicit { bounds, delta, total } => (bounds.clone(), delta[5..].to_vec(), total[5..].to_vec()),
+        other => panic!("{other:?} is no histogram"),
+    };
+    seen.iter().filter(|seen| seen.output == output).map(of).collect()
+}
+
+/// What an exponential histogram contributed.
+pub(crate) struct Exponents {
+    words: Vec<u64>,
+}
+
+impl Exponents {
+    /// Of these positive buckets.
+    pub(crate) fn new(scale: i32, offset: i32, counts: &[u64]) -> Exponents {
+        let value = Exponential {
+            count: counts.iter().sum(),
+            scale,
+            positive: Side { offset, counts: counts.to_vec() },
+            ..Exponential::default()
+        };
+        let mut words = vec![0; REGION];
+        value.store(&mut words.as_mut_slice());
+        Exponents { words }
+    }
+
+    pub(crate) fn given(&self) -> Contribution<'_> {
+        touched(ContributedRegion::Exponential(&self.words))
+    }
+
+    /// Scale, offset and positive buckets of a region.
+    pub(crate) fn read(words: &[u64]) -> (i32, i32, Vec<u64>) {
+        let mut value = Exponential::default();
+        value.load(&words);
+        (value.scale, value.positive.offset, value.positive.counts)
     }
 }

@@ -171,40 +171,109 @@ fn r5_samples_are_weighed_by_the_length_of_their_base_window() {
 
 mod histograms {
     use super::*;
-    use crate::group::explicit;
+    use crate::group::{Exponents, explicit, explicit_left};
+    use catchment::rules::Bucketing;
+
+    fn near(got: &[f64], want: &[f64]) {
+        assert_eq!(got.len(), want.len(), "{got:?}");
+        for (got, want) in got.iter().zip(want) {
+            assert!((got - want).abs() <= want.abs() * 1e-7, "{got} is not {want}");
+        }
+    }
 
     #[test]
     fn vector_6_histograms_of_one_set_of_bounds_add_bucket_by_bucket() {
-        let outputs =
-            [(Output::Same, 10), (Output::Avg, 10), (Output::Count, 10), (Output::Sum, 10), (Output::Max, 10)];
+        let quantiles = [0.5, 0.9, 0.99].map(|quantile| (Output::Quantile(quantile), 10));
+        let others = [Output::Avg, Output::Count, Output::Sum, Output::Max].map(|output| (output, 10));
+        let outputs: Vec<(Output, u64)> = [(Output::Same, 10)].into_iter().chain(others).chain(quantiles).collect();
         for shards in 1..4 {
             let mut group = Group::new(InputKind::Histogram, 10, shards, &outputs);
-            let (a, b) =
-                (explicit(&[1.0, 2.0, 5.0], &[4, 3, 2, 1], 18.0), explicit(&[1.0, 2.0, 5.0], &[0, 5, 5, 0], 22.0));
-            let c = explicit(&[1.0, 3.0], &[1, 1, 0], 2.0);
+            let a = explicit(&[1.0, 2.0, 5.0], &[4, 3, 2, 1], 18.0);
+            let b = explicit(&[1.0, 2.0, 5.0], &[0, 5, 5, 0], 22.0);
             let seen = group.cut(10, &[a.given(), b.given()]);
-            let Some(Left::Explicit { bounds, delta, total }) =
-                seen.iter().find(|seen| seen.output == 0).map(|seen| &seen.left)
+            let same = (vec![1.0, 2.0, 5.0], vec![4, 8, 7, 1], vec![4, 8, 7, 1]);
+            assert_eq!(explicit_left(&seen, 0), [same]);
+            let of: Vec<Vec<f64>> = (1..8).map(|output| numbers(&seen, output)).collect();
+            assert_eq!(of[..4], [vec![2.0], vec![20.0], vec![40.0], vec![]]);
+            assert_eq!(group.work.notes.no_extremes, 1);
+            near(&of[4..].concat(), &[1.75, 4.571_428_6, 5.0]);
+            // bounds that differ: two outputs, and what joins them is computed on the union
+            let c = explicit(&[1.0, 3.0], &[1, 1, 0], 2.0);
+            let seen = group.cut(20, &[a.given(), c.given()]);
+            let first = (vec![1.0, 2.0, 5.0], vec![4, 3, 2, 1], vec![8, 11, 9, 2]);
+            assert_eq!(explicit_left(&seen, 0), [first, (vec![1.0, 3.0], vec![1, 1, 0], vec![1, 1, 0])]);
+            assert_eq!((numbers(&seen, 2), numbers(&seen, 3)), (vec![32.0], vec![60.0]));
+            // [5, 4, 1, 1, 1] on [1, 2, 3, 5]: of c's middle bucket half is a whole value for the lower one
+            near(&numbers(&seen, 5), &[1.25]);
+            assert_eq!(group.work.notes.mixed_bounds, 3);
+        }
+    }
+
+    #[test]
+    fn vector_6_with_other_bounds_all_are_one() {
+        for shards in 1..4 {
+            let to = Output::Histogram(Bucketing::Explicit([1.0, 5.0].into()));
+            let mut group = Group::new(InputKind::Histogram, 10, shards, &[(to, 10)]);
+            let a = explicit(&[1.0, 2.0, 5.0], &[4, 3, 2, 1], 18.0);
+            let b = explicit(&[1.0, 2.0, 5.0], &[0, 5, 5, 0], 22.0);
+            let c = explicit(&[1.0, 3.0], &[1, 1, 0], 2.0);
+            let seen = group.cut(10, &[a.given(), b.given(), c.given()]);
+            assert_eq!(explicit_left(&seen, 0), [(vec![1.0, 5.0], vec![5, 16, 1], vec![5, 16, 1])]);
+            assert_eq!(group.work.notes.unbounded_rebucketed, 0, "exact");
+            let seen = group.cut(20, &[b.given()]);
+            assert_eq!(explicit_left(&seen, 0), [(vec![1.0, 5.0], vec![0, 10, 0], vec![5, 26, 1])]);
+        }
+    }
+
+    #[test]
+    fn vector_6_exponential_histograms_come_to_the_coarser_scale() {
+        let outputs = [(Output::Same, 10), (Output::Quantile(0.5), 10), (Output::Quantile(0.99), 30)];
+        for shards in 1..3 {
+            let mut group = Group::new(InputKind::ExponentialHistogram, 10, shards, &outputs);
+            let (a, b) = (Exponents::new(1, 0, &[1, 2]), Exponents::new(0, 0, &[4, 1]));
+            let seen = group.cut(10, &[a.given(), b.given()]);
+            let Left::Exponential { delta, .. } = &seen[1].left else { panic!("{seen:?}") };
+            assert_eq!(Exponents::read(delta), (0, 0, vec![7, 1]));
+            near(&numbers(&seen, 1), &[1.485_994_3]);
+            group.cut(20, &[]);
+            let seen = group.cut(30, &[]);
+            near(&numbers(&seen, 2), &[3.784_230_6]);
+        }
+    }
+
+    #[test]
+    fn samples_of_gauges_become_histograms_each_once_a_base_cut() {
+        let bounds = Output::Histogram(Bucketing::Explicit([1.0, 5.0].into()));
+        let outputs = [(bounds, 20), (Output::Histogram(Bucketing::Exponential(4)), 20), (Output::Quantile(0.5), 20)];
+        for shards in 1..4 {
+            let mut group = Group::new(InputKind::Gauge, 20, shards, &outputs);
+            group.cut(10, &[level(int(1), 1), level(int(3), 1), level(Value::Double(f64::NAN), 1)]);
+            let seen = group.cut(20, &[silent(int(1), 1), level(int(9), 11)]);
+            assert_eq!(explicit_left(&seen, 0), [(vec![1.0, 5.0], vec![2, 1, 1], vec![2, 1, 1])]);
+            let Some(Left::Exponential { delta, total }) =
+                seen.iter().find(|seen| seen.output == 1).map(|seen| &seen.left)
             else {
                 panic!("{seen:?}")
             };
-            assert_eq!(
-                (bounds.as_slice(), &delta[5..], delta),
-                ([1.0, 2.0, 5.0].as_slice(), [4, 8, 7, 1].as_slice(), total)
-            );
-            assert_eq!((numbers(&seen, 1), numbers(&seen, 2), numbers(&seen, 3)), (vec![2.0], vec![20.0], vec![40.0]));
-            assert_eq!((numbers(&seen, 4), group.work.notes.no_extremes), (vec![], 1));
-            let seen = group.cut(20, &[a.given(), c.given()]);
-            let buckets: Vec<(Vec<u64>, Vec<u64>)> = seen
-                .iter()
-                .filter_map(|seen| match &seen.left {
-                    Left::Explicit { delta, total, .. } => Some((delta[5..].to_vec(), total[5..].to_vec())),
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(buckets, [(vec![4, 3, 2, 1], vec![8, 11, 9, 2]), (vec![1, 1, 0], vec![1, 1, 0])]);
-            assert_eq!((numbers(&seen, 2), numbers(&seen, 3)), (vec![32.0], vec![60.0]));
+            assert_eq!((Exponents::read(delta), delta), ((-1, -1, vec![2, 1, 1]), total), "{shards}");
+            assert_eq!((numbers(&seen, 2), group.work.notes.not_finite), (vec![2.0], 1));
+            group.cut(30, &[silent(int(1), 1)]);
+            let seen = group.cut(40, &[silent(int(1), 1)]);
+            assert_eq!(explicit_left(&seen, 0), [(vec![1.0, 5.0], vec![2, 0, 0], vec![4, 1, 1])], "live, not touched");
+            assert!(group.cut(50, &[]).is_empty() && explicit_left(&group.cut(60, &[]), 0).is_empty());
         }
+    }
+
+    #[test]
+    fn a_histogram_without_a_sum_leaves_none_and_says_so() {
+        let outputs = [(Output::Sum, 10), (Output::Avg, 10), (Output::Rate, 20)];
+        let mut group = Group::new(InputKind::Histogram, 10, 1, &outputs);
+        let (with, mut without) = (explicit(&[1.0], &[2, 2], 6.0), explicit(&[1.0], &[1, 0], 0.0));
+        without.forget_sum();
+        assert!(group.cut(10, &[with.given(), without.given()]).is_empty());
+        assert_eq!(group.work.notes.no_sum, 2);
+        let seen = group.cut(20, &[with.given()]);
+        assert_eq!((numbers(&seen, 0), numbers(&seen, 1), numbers(&seen, 2)), (vec![6.0], vec![1.5], vec![9.0 / 20.0]));
     }
 }
 

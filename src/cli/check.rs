@@ -2,7 +2,7 @@
 //!
 //! Knows settings as texts, the plan and the memory it takes; does not know what a setting means.
 
-use super::{gather, origin, pages, run};
+use super::{gather, origin, pages, rules_page, run};
 use crate::config::describe::quoted;
 use crate::config::keys::Key;
 use crate::config::printed::{self, escaped};
@@ -149,6 +149,7 @@ fn text(settings: &Settings, keys: &[Key], plan: &Plan, memory: &Memory, shrunk:
     for what in shrunk {
         let _ = writeln!(out, "         to fit: {what}");
     }
+    out += &rules_page::text(plan);
     out.push_str("no problem found\n");
     out
 }

@@ -10,6 +10,7 @@ mod keys;
 mod origin;
 mod pages;
 mod rules;
+mod rules_page;
 mod run;
 
 use crate::FAILURE;

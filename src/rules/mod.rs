@@ -14,6 +14,7 @@
 //! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
 //! | `groups` | the same of a resource and scope, remembered |
 //! | `identity` | identities as rules see them, and the texts of values |
+//! | `fingerprint` | whether two rules mean the same |
 //! | `digest` | SHA-256 |
 
 mod bits;
@@ -21,6 +22,7 @@ mod changes;
 mod digest;
 mod draft;
 mod fault;
+mod fingerprint;
 mod groups;
 mod identity;
 mod matcher;

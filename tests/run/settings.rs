@@ -188,6 +188,20 @@ fn the_example_is_accepted_and_the_schema_knows_its_keys() {
     let path = write(&folder, "rules.yaml", &rules);
     let ended = check(&["--config", path.to_str().unwrap()]);
     assert_eq!(ended.code(), 0, "{ended:?}");
+    let told: Vec<Vec<&str>> = ended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [
+        "noise 2 globs, 1 exception – dropped at the metric's head –",
+        "http-by-route 1 name, 1 attribute, 2 kinds without 6, 3 actions same p50 p99 rate(1m) 30s",
+        "quantiles: explicit bounds: ± one bucket of the input; exponential: ≤ 9.1 % over six decades",
+        "db-pools 1 glob by 4, 1 action by kind 10s",
+        "updowncounter, histogram: same; gauge: sum max",
+        "login-errors 1 name, 1 attribute by 1, input kept, goes on rate(5m) unique(5m) ±1.6 % topk(5m)+other 10s",
+        "pods-away everything else without 3 same 10s",
+        "6 rules, 2 notes",
+    ] {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        assert!(told.iter().any(|line| line.starts_with(&words)), "{row}: {}", ended.stdout);
+    }
     // with every key in use
     let all: String = settings
         .lines()
@@ -336,5 +350,6 @@ fn rules_are_checked_with_all_other_settings() {
         let ended = check(&[flag]);
         assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
     }
-    assert_eq!(check(&["--without=k8s.pod.*,id", "--gauges=avg,max"]).code(), 0);
+    let ended = check(&["--without=k8s.pod.*,id", "--gauges=avg,max"]);
+    assert!(ended.code() == 0 && ended.stdout.contains("gauge: avg max"), "{ended:?}");
 }

@@ -69,6 +69,10 @@ pub enum Note {
     ExemplarsDropped,
     /// Points added to an overflow series (M30).
     Overflowed,
+    /// Members of rules that went to the overflow of their rule, because a limit of outputs kept theirs out.
+    RuleOverflowed,
+    /// Members that a rule could not take, because there was no room for its overflow either: they pass on.
+    RuleRefused,
     /// Resources and scopes whose texts were cut to the limits.
     TextsCut,
     /// Series made.
@@ -117,7 +121,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 31;
+    pub const COUNT: usize = 33;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         (
@@ -134,6 +138,14 @@ impl Note {
         (
             "points_overflowed",
             "Points added to an overflow series because a limit of series, groups or memory kept theirs out",
+        ),
+        (
+            "rule_members_overflowed",
+            "Series that a rule counts in its overflow series, because a limit of outputs kept theirs out",
+        ),
+        (
+            "rule_members_refused",
+            "Series that a rule could not take, because there was no room for its overflow series: they pass on",
         ),
         ("texts_cut", "Resources and scopes with texts or attributes over the limits, which were cut"),
         ("series_created", "Series created"),
@@ -204,11 +216,16 @@ impl Tally {
     /// Sums of several rows.
     pub fn sum(rows: impl IntoIterator<Item = Tally>) -> Tally {
         rows.into_iter().fold(Tally::default(), |mut total, row| {
-            for (i, (sum, word)) in total.words.iter_mut().zip(row.words).enumerate() {
-                *sum = if i == NOTES + Note::TurnMaxNs as usize { (*sum).max(word) } else { sum.wrapping_add(word) };
-            }
+            total.absorb(&row);
             total
         })
+    }
+
+    /// Adds what another one counted.
+    pub fn absorb(&mut self, other: &Tally) {
+        for (i, (sum, word)) in self.words.iter_mut().zip(other.words).enumerate() {
+            *sum = if i == NOTES + Note::TurnMaxNs as usize { (*sum).max(word) } else { sum.wrapping_add(word) };
+        }
     }
 
     /// Points came in.

@@ -617,3 +617,9 @@ pub const RULE_GROUPS_REMEMBERED: usize = 256;
 pub const RULE_GROUP_BYTES_MAX: usize = 8 * KIB;
 /// Lists of rules that may take the series of a group, which a thread knows to be the same for many groups.
 pub const RULE_LISTS_REMEMBERED: usize = 1_024;
+/// Overflow series of rules: one a rule, metric and kind of input.
+pub const OVERFLOW_FOLDS_MAX: usize = 10_000;
+/// Output series of rules are a part of `--series-limit` beside it: one in so many.
+pub const OUTPUT_SERIES_PART: usize = 10;
+/// But at least so many.
+pub const OUTPUT_SERIES_MIN: usize = 10_000;

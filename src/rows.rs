@@ -37,16 +37,18 @@ pub struct Metric<'a> {
     pub monotonic: bool,
     /// Bounds of an explicit histogram.
     pub bounds: &'a [f64],
+    /// Its running totals leave, whatever view is asked for.
+    pub is_total: bool,
 }
 
 impl Metric<'_> {
     /// The temporality with which it leaves in a view: gauges and summaries have none, and sums that may fall are always
-    /// cumulative (metric exporters' specification).
+    /// cumulative (metric exporters' specification), as are totals that a rule asks for.
     #[inline]
     pub fn temporality(&self, view: Temporality) -> Option<Temporality> {
         match self.kind {
             Kind::Gauge | Kind::Summary => None,
-            Kind::Sum if !self.monotonic => Some(Temporality::Cumulative),
+            Kind::Sum if !self.monotonic || self.is_total => Some(Temporality::Cumulative),
             Kind::Sum | Kind::Histogram | Kind::ExponentialHistogram => Some(view),
         }
     }
@@ -113,6 +115,7 @@ mod tests {
             kind,
             monotonic,
             bounds: &[],
+            is_total: false,
         };
         use Temporality::{Cumulative, Delta};
         for (kind, monotonic, delta) in [
@@ -126,6 +129,8 @@ mod tests {
             let metric = metric(kind, monotonic);
             assert_eq!(metric.temporality(Delta), delta, "{kind:?}");
             assert_eq!(metric.temporality(Cumulative), delta.map(|_| Cumulative), "{kind:?}");
+            let total = Metric { is_total: true, ..metric };
+            assert_eq!(total.temporality(Cumulative), delta.map(|_| Cumulative), "{kind:?}");
         }
     }
 }

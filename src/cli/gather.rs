@@ -6,8 +6,9 @@ use super::run::{self, Options};
 use super::{fetch, origin};
 use crate::config::keys::{FileSetting, FileSettings, Key, read};
 use crate::config::{self, Plan, Settings, source};
+use crate::fold::FoldSpec;
 use crate::problem::{At, Flaw, Problem};
-use crate::rules::Action;
+use crate::rules::{Action, InputKind};
 
 /// Settings, and what is wrong with the files that they come from.
 pub(super) struct Gathered {
@@ -67,17 +68,32 @@ impl Gathered {
     }
 }
 
-/// A plan whose rules drop and keep: what others say is checked, and nothing of it is done yet.
+/// A plan of which this build does all: some of what rules say is checked, and not done yet.
 ///
 /// # Errors
-/// There are other rules.
+/// What is not done, by rule.
 pub(super) fn unruled(plan: Plan, settings: &Settings) -> Result<Plan, Vec<Problem>> {
-    if plan.rules.rules().iter().all(|rule| matches!(rule.action, Action::Drop | Action::Keep)) {
-        return Ok(plan);
-    }
     let in_file = settings.trees().iter().find(|tree| tree.key == "rules").map(|tree| ("rules", tree.at()));
     let (key, at) = in_file.unwrap_or(("without", settings.at("without")));
-    let flaw = Flaw::new("rules that aggregate or relabel are checked, and not yet applied by this build")
-        .remedy("leave them out to run");
-    Err(vec![Problem::bare(key, flaw).at(at)])
+    let mut problems = Vec::new();
+    for rule in plan.rules.rules() {
+        let mut tell = |what: &str| {
+            let words = format!("\"{}\": {what} is checked, and not yet applied by this build", rule.name);
+            problems.push(Problem::bare(key, Flaw::new(words).remedy("leave it out to run")).at(at.clone()));
+        };
+        match &rule.action {
+            Action::Relabel(_) => tell("action: relabel"),
+            Action::Drop | Action::Keep => {}
+            Action::Aggregate(aggregation) => {
+                for input in InputKind::ALL {
+                    for spec in &*aggregation.outputs[input as usize] {
+                        if !FoldSpec::is_computed(&spec.output, input) {
+                            tell(&format!("the output {} of {}", spec.text, input.word()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }

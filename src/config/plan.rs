@@ -2,6 +2,7 @@
 
 use crate::deliver::Destination;
 use crate::identity::attributes;
+use crate::limits::{OUTPUT_SERIES_MIN, OUTPUT_SERIES_PART};
 use crate::model::{PlanNumber, Temporality};
 use crate::prometheus::Translation;
 use crate::rules::RulePlan;
@@ -84,6 +85,13 @@ pub struct Plan {
     pub capture: Option<(PathBuf, usize)>,
     /// Where to write the bound addresses.
     pub ports_file: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Output series of rules that there may be: a part of `--series-limit`, beside it.
+    pub fn output_limit(&self) -> usize {
+        (self.series_limit / OUTPUT_SERIES_PART).max(OUTPUT_SERIES_MIN)
+    }
 }
 
 #[cfg(test)]

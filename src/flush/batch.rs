@@ -1,23 +1,19 @@
-//! A batch: the points of one outgoing request, staged, and read as rows.
+//! A batch: the points of one outgoing request, staged.
 //!
-//! Knows which of a cut's points go together; does not know how rows are written, or where they go.
+//! Knows which of a cut's points go together; does not know what they refer to (`batch_rows`), or where they go.
 
-use super::exemplars::Gathering;
 use super::point::StagedPoint;
-use super::tree::Tree;
-use crate::aggregate::number::Value;
-use crate::aggregate::{explicit, exponential as exp, summary};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX};
-use crate::model::{Kind, Temporality};
-use crate::rows::{self, Metric, Row, Rows};
 
+/// The points of one group that stand together.
 #[derive(Clone, Copy, Debug)]
-struct Section {
-    resource: u32,
-    scope: u32,
-    group: u32,
-    from: u32,
-    to: u32,
+pub(super) struct Section {
+    pub resource: u32,
+    pub scope: u32,
+    pub group: u32,
+    /// Its points, by place.
+    pub from: u32,
+    pub to: u32,
 }
 
 /// The staged points of one request.
@@ -27,6 +23,8 @@ pub(super) struct Batch {
     points: Vec<StagedPoint>,
     /// Regions of values that are no numbers.
     words: Vec<u64>,
+    /// Of points of outputs, where what was added begins: their rules have intervals of their own. Empty in a batch of series.
+    from_ns: Vec<u64>,
     bytes: usize,
 }
 
@@ -49,6 +47,12 @@ impl Batch {
         if let Some(last) = self.sections.last_mut() {
             last.to += 1;
         }
+    }
+
+    /// Adds a point of an output, whose place is the outputs' own, to the group entered last.
+    pub(super) fn push_output(&mut self, point: StagedPoint, attributes: usize, from_ns: u64) {
+        self.from_ns.push(from_ns);
+        self.push(point, attributes);
     }
 
     /// The point added next has exemplars of so many bytes.
@@ -76,108 +80,36 @@ impl Batch {
         self.sections.clear();
         self.points.clear();
         self.words.clear();
+        self.from_ns.clear();
         self.bytes = 0;
     }
-}
 
-/// A batch and what its points refer to.
-pub(super) struct BatchRows<'a> {
-    batch: &'a Batch,
-    tree: &'a Tree,
-    exemplars: &'a Gathering,
-    /// Start and time of what the cut added.
-    window: (u64, u64),
-}
-
-impl<'a> BatchRows<'a> {
-    pub(super) fn new(batch: &'a Batch, tree: &'a Tree, exemplars: &'a Gathering, window: (u64, u64)) -> BatchRows<'a> {
-        BatchRows { batch, tree, exemplars, window }
+    /// How many groups stand together with their points.
+    pub(super) const fn sections(&self) -> usize {
+        self.sections.len()
     }
 
-    /// A view of a point, of a metric whose regions have so many words.
-    #[inline(always)]
-    fn value(&self, kind: Kind, length: usize, is_delta: bool, point: &StagedPoint) -> rows::RowValue<'a> {
-        let region = || {
-            let from = point.words as usize + if is_delta { length } else { 0 };
-            &self.batch.words[from..from + length]
-        };
-        match kind {
-            Kind::Summary if point.ended => rows::RowValue::Ended(Some(summary::SummaryRegion::new(region()))),
-            _ if point.ended => rows::RowValue::Ended(None),
-            Kind::Gauge | Kind::Sum => {
-                let (bits, double) =
-                    if is_delta { (point.delta, point.delta_double) } else { (point.value, point.double) };
-                rows::RowValue::Number(Value::from_bits(bits, double))
-            }
-            Kind::Histogram => rows::RowValue::Histogram(explicit::ExplicitRegion::new(region())),
-            Kind::ExponentialHistogram => rows::RowValue::Exponential(exp::ExponentialRegion::new(region())),
-            Kind::Summary => rows::RowValue::Summary(summary::SummaryRegion::new(region())),
-        }
-    }
-}
-
-impl Rows for BatchRows<'_> {
-    fn metrics(&self) -> usize {
-        self.batch.sections.len()
+    /// One of them.
+    #[inline]
+    pub(super) fn section(&self, number: usize) -> Section {
+        self.sections[number]
     }
 
-    fn metric(&self, number: usize) -> Metric<'_> {
-        let Section { resource, scope, group, .. } = self.batch.sections[number];
-        let owned = self.tree.group(group);
-        let meta = owned.meta();
-        Metric {
-            resource_number: resource,
-            resource: &meta.resource,
-            resource_schema_url: &meta.resource_schema_url,
-            scope_number: scope,
-            scope: &meta.scope,
-            scope_schema_url: &meta.scope_schema_url,
-            name: &meta.name,
-            unit: &meta.unit,
-            description: owned.description(),
-            kind: meta.kind,
-            monotonic: meta.monotonic,
-            bounds: &meta.bounds,
-        }
+    /// All points.
+    #[inline]
+    pub(super) fn points(&self) -> &[StagedPoint] {
+        &self.points
     }
 
-    #[inline(always)]
-    fn each(&self, number: usize, view: Temporality, mut visit: impl FnMut(Row<'_>)) {
-        let Section { group, from, to, .. } = self.batch.sections[number];
-        let owned = self.tree.group(group);
-        let meta = owned.meta();
-        let (kind, length) = (meta.kind, region_words(meta.kind, meta.buckets()));
-        let is_delta = self.metric(number).temporality(view) == Some(Temporality::Delta);
-        for point in &self.batch.points[from as usize..to as usize] {
-            if is_delta && !point.has_delta {
-                continue;
-            }
-            let Some(series) = owned.series().get(point.series as usize) else { continue };
-            let (start_ns, time_ns) = if is_delta { self.window } else { (point.start, point.time) };
-            let value = self.value(kind, length, is_delta, point);
-            let exemplars = if point.exemplars == 0 { &[] } else { self.exemplars.fields(point.exemplars) };
-            visit(Row { attributes: &series.attributes, start_ns, time_ns, value, exemplars });
-        }
+    /// Where merging has put regions.
+    #[inline]
+    pub(super) fn regions(&self) -> &[u64] {
+        &self.words
     }
-}
 
-/// Words of a staged region.
-const fn region_words(kind: Kind, buckets: u32) -> usize {
-    match kind {
-        Kind::Gauge | Kind::Sum => 0,
-        Kind::Histogram => explicit::HEAD + buckets as usize,
-        Kind::ExponentialHistogram => exp::REGION,
-        Kind::Summary => summary::REGION,
-    }
-}
-
-/// Bytes that a point of this kind takes beside its attributes and one value, about: counts and bounds, packed counts, which
-/// are mostly few and small, quantiles.
-pub(super) const fn more_bytes(kind: Kind, buckets: u32) -> usize {
-    match kind {
-        Kind::Gauge | Kind::Sum => 0,
-        Kind::Histogram => 40 + 16 * buckets as usize,
-        Kind::ExponentialHistogram => 2 * exp::REGION,
-        Kind::Summary => 10 * (summary::REGION - summary::HEAD),
+    /// Of a point of an output, where what was added begins.
+    #[inline]
+    pub(super) fn start_of(&self, point: usize) -> Option<u64> {
+        self.from_ns.get(point).copied()
     }
 }

@@ -5,6 +5,7 @@
 //! ```text
 //!   cut n: every core closed a bank ─► owner walks resource ► scope ► group ► series
 //!            cells' closed banks ─► value of cut n (for scrapes) + staged point ─► batch ─► rows, once per view
+//!                                                   └► members of folds ─► packets ─► every core folded ─► outputs ─► batch …
 //! ```
 //!
 //! | file | job |
@@ -16,31 +17,42 @@
 //! | `chain`, `ended` | what sums and histograms have in common; the end of a series |
 //! | `exemplars` | those of the cut |
 //! | `retire` | the death of series that nobody feeds |
-//! | `point`, `batch` | points that are staged, and read as rows |
+//! | `point`, `batch`, `batch_rows` | points that are staged, and read as rows |
+//! | `members`, `folded` | what members of rules' folds give; what shards share of rules |
+//! | `hand_over` | the way of that to the shard that owns the fold |
+//! | `settling`, `outputs` | the second half of a cut: what leaves of folds, and as which series |
 //!
 //! Invariants
 //! 1. Each closed bank is read by exactly one owner at exactly one cut, so each applied point is emitted once.
-//! 2. A point in a batch refers to its series by place; lists are compacted only between cuts.
+//! 2. What rules took leaves as outputs, in the second half of the same cut; its members' values stay right all the same.
+//! 3. A point in a batch refers to its series by place; lists are compacted only between cuts.
 //!
 //! Progress: wait-free; `step` returns when the caller's `more` says that the slice is over.
 //!
 //! Bounds: a batch holds `limits::BATCH_POINTS_MAX` points and about `limits::BATCH_BYTES_MAX` bytes.
 
 mod batch;
+mod batch_rows;
 mod chain;
 mod ended;
 mod exemplars;
+mod folded;
+mod hand_over;
 mod histograms;
 mod interval;
+mod members;
 mod merge;
 mod merging;
 mod newest;
+mod outputs;
 mod owner;
 mod point;
 mod retire;
+mod settling;
 mod sums;
 mod tree;
 mod walk;
 
-pub use owner::{Options, Outlet, Owner, Work, Written};
+pub use folded::{FoldShared, RuleFolds};
+pub use owner::{Directories, Options, Outlet, Owner, Work, Written};
 pub use tree::{GroupDirectory, ListedGroup};

@@ -2,14 +2,20 @@
 //!
 //! Knows in which order the parts do their work; does not know what any of them does.
 
-use super::batch::{self, Batch, BatchRows};
+use super::batch::Batch;
+use super::batch_rows::BatchRows;
 use super::exemplars::Gathering;
+use super::folded::FoldShared;
 use super::interval::Interval;
+use super::members::{Membership, MergedMember};
 use super::merge::Merge;
 use super::merging::Merging;
+use super::point::more_bytes;
 use super::retire::Retirement;
+use super::settling::{Settling, SettlingStep};
 use super::tree::{GroupDirectory, Tree};
 use super::walk::{Stretch, Walk, WalkStep};
+use crate::fold::Notes;
 use crate::ledger::{Note, Tally};
 use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 use crate::rows::Rows;
@@ -49,6 +55,21 @@ pub trait Outlet {
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written>;
 }
 
+/// What scrapes read of one shard.
+pub struct Directories {
+    /// Series as they came in.
+    pub series: GroupDirectory,
+    /// Outputs of rules, where there are any.
+    pub outputs: Option<GroupDirectory>,
+}
+
+impl Directories {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &GroupDirectory> {
+        std::iter::once(&self.series).chain(&self.outputs)
+    }
+}
+
 /// What some rows became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -86,6 +107,38 @@ struct Merged {
     handed: [u32; VIEWS.len()],
     /// Every shard has folded: outputs are settled.
     is_settling: bool,
+    /// When the cut was made.
+    times: CutTimes,
+}
+
+/// What rules need on one shard.
+struct Folding {
+    shared: Arc<FoldShared>,
+    members: Membership,
+    settling: Settling,
+    /// By rule, what was noticed.
+    notes: Vec<Notes>,
+}
+
+impl Folding {
+    fn new(
+        shard: usize,
+        shared: Arc<FoldShared>,
+        state: &ahash::RandomState,
+        expire_ns: u64,
+    ) -> (Folding, GroupDirectory) {
+        let members = Membership::new(shard, shared.clone(), state, expire_ns);
+        let (settling, directory) = Settling::new(shard, shared.clone(), state);
+        let notes = vec![Notes::default(); shared.rules().len()];
+        (Folding { shared, members, settling, notes }, directory)
+    }
+
+    /// A cut is over.
+    fn publish(&mut self, shard: usize) {
+        self.members.add_notes(&mut self.notes);
+        self.settling.add_notes(&mut self.notes);
+        self.shared.notice(shard, &self.notes);
+    }
 }
 
 /// One shard's side of all series it owns.
@@ -98,15 +151,33 @@ pub struct Owner {
     exemplars: Gathering,
     retirement: Retirement,
     batch: Batch,
+    /// What rules make of the series; nothing where there are no rules.
+    folding: Option<Box<Folding>>,
     /// Wall time at which the process started, or the earliest a window began since.
     started_ns: u64,
     merged: Option<Merged>,
 }
 
 impl Owner {
-    /// For `shard`, and the directory that scrapes read.
-    pub fn new(shard: usize, options: Options, registry: Arc<Registry>) -> (Owner, GroupDirectory) {
-        let (tree, directory) = Tree::new(registry.state());
+    /// For `shard`, and the directory that scrapes read: without rules.
+    pub fn new(shard: usize, options: Options, registry: Arc<Registry>) -> (Owner, Directories) {
+        Owner::with_rules(shard, options, registry, None)
+    }
+
+    /// For `shard`, with what rules need of all shards, and the directories that scrapes read.
+    pub fn with_rules(
+        shard: usize,
+        options: Options,
+        registry: Arc<Registry>,
+        rules: Option<Arc<FoldShared>>,
+    ) -> (Owner, Directories) {
+        let (tree, series) = Tree::new(registry.state());
+        let (folding, outputs) = rules
+            .map(|rules| {
+                let (folding, directory) = Folding::new(shard, rules, registry.state(), options.expire_ns);
+                (Box::new(folding), directory)
+            })
+            .unzip();
         let owner = Owner {
             shard,
             options,
@@ -116,15 +187,21 @@ impl Owner {
             exemplars: Gathering::default(),
             retirement: Retirement::new(options.expire_ns),
             batch: Batch::default(),
+            folding,
             started_ns: options.started_ns,
             merged: None,
         };
-        (owner, directory)
+        (owner, Directories { series, outputs })
     }
 
     /// Series linked and alive.
     pub const fn live(&self) -> usize {
         self.tree.live()
+    }
+
+    /// Output series of rules that are alive.
+    pub fn live_outputs(&self) -> usize {
+        self.folding.as_ref().map_or(0, |folding| folding.settling.outputs().live())
     }
 
     /// Whether a cut is being merged.
@@ -139,6 +216,9 @@ impl Owner {
         // a wall clock that steps behind the start of the process must not make every new stream an old one
         self.started_ns = self.started_ns.min(times.from_ns);
         self.exemplars.begin(number, &cores, &self.registry);
+        if let Some(folding) = &mut self.folding {
+            folding.members.begin(times);
+        }
         let interval = Interval {
             cut: number,
             from_ns: times.from_ns,
@@ -158,19 +238,37 @@ impl Owner {
             handing: None,
             handed: [0; VIEWS.len()],
             is_settling: false,
+            times,
         });
     }
 
     /// Links newborn series, a few hundred at most; `true` when there are no more. Also called between cuts, so that
     /// births neither pile up nor wait for one.
-    pub fn welcome(&mut self) -> bool {
-        for _ in 0..BETWEEN_LOOKS {
-            match self.registry.next_birth(self.shard) {
-                Some(series) => self.tree.link(series),
-                None => return true,
+    pub fn welcome(&mut self, tally: &mut Tally) -> bool {
+        // rules take some microseconds to ask
+        let n = if self.folding.is_some() { BETWEEN_LOOKS / 8 } else { BETWEEN_LOOKS };
+        for _ in 0..n {
+            let Some(series) = self.registry.next_birth(self.shard) else { return true };
+            match &mut self.folding {
+                None => drop(self.tree.link(series)),
+                Some(folding) => {
+                    let members = &mut folding.members;
+                    let known = self.tree.candidates(&series.group).cloned();
+                    let candidates = known.unwrap_or_else(|| members.candidates(&series.group));
+                    let member = members.link(&candidates, &series, self.registry.state(), tally);
+                    series.put_hide(member.fold().is_some_and(|entry| members.hides(entry)));
+                    self.tree.link_member(series, member, &candidates);
+                }
             }
         }
         false
+    }
+
+    /// Membership that are no more leave their folds.
+    fn release(&mut self) {
+        if let Some(folding) = &mut self.folding {
+            self.tree.released().for_each(|entry| folding.members.release(entry));
+        }
     }
 
     /// Begins the second half of the cut: every shard has folded.
@@ -178,6 +276,9 @@ impl Owner {
         let merged = self.merged.as_mut().expect("a cut is settled after its fold");
         assert!(merged.is_walked, "a shard settles after its own fold");
         merged.is_settling = true;
+        if let Some(folding) = &mut self.folding {
+            folding.settling.begin(merged.times);
+        }
     }
 
     /// Whether the second half of a cut has begun.
@@ -198,7 +299,12 @@ impl Owner {
         let work = self.advance(&mut merged, slab, tally, outlet, more);
         match work {
             Work::More | Work::Folded => self.merged = Some(merged),
-            Work::Done => self.exemplars.publish(self.shard, &self.registry),
+            Work::Done => {
+                self.exemplars.publish(self.shard, &self.registry);
+                if let Some(folding) = &mut self.folding {
+                    folding.publish(self.shard);
+                }
+            }
         }
         work
     }
@@ -213,18 +319,31 @@ impl Owner {
     ) -> Work {
         loop {
             if !merged.is_linked {
-                merged.is_linked = self.welcome();
+                merged.is_linked = self.welcome(tally);
             } else if !merged.is_settled {
                 // once: what this very cut marks below is decided at the next
                 let owned = (&*self.registry, &mut self.tree);
                 let is_more = self.retirement.decide_some(&merged.interval, owned, slab, tally, BETWEEN_LOOKS);
                 merged.is_settled = !is_more;
+                self.release();
             } else if let Some(view) = merged.handing {
                 merged.handing = self.hand_out(merged, view, tally, outlet);
             } else if merged.is_settling {
-                return Work::Done;
+                match self.settle_some(merged, slab) {
+                    SettlingStep::More => {}
+                    SettlingStep::HandOut => {
+                        merged.handing = self.next_view(0, outlet);
+                        if merged.handing.is_some() {
+                            return Work::More;
+                        }
+                    }
+                    SettlingStep::Over => return Work::Done,
+                }
             } else if merged.is_walked {
-                return Work::Folded;
+                let is_more = self.folding.as_mut().is_some_and(|folding| folding.members.send_some(BETWEEN_LOOKS));
+                if !is_more {
+                    return Work::Folded;
+                }
             } else {
                 merged.is_walked = !self.merge_some(merged, slab, tally);
                 if merged.is_walked || self.batch.is_full() {
@@ -239,6 +358,13 @@ impl Owner {
                 return Work::More;
             }
         }
+    }
+
+    /// Goes on with the outputs that this shard owns.
+    fn settle_some(&mut self, merged: &Merged, slab: &mut SlabWriter) -> SettlingStep {
+        let Some(folding) = &mut self.folding else { return SettlingStep::Over };
+        let idle_since = merged.interval.idle_since;
+        folding.settling.step(merged.interval.cut, (merged.times, idle_since), (slab, &mut self.batch))
     }
 
     /// Merges up to `BETWEEN_LOOKS` series; `false` when there are no more.
@@ -276,18 +402,42 @@ impl Owner {
         let end = places.end;
         let reader = self.tree.group(group).series().reader();
         let meta = self.tree.group(group).meta().clone();
-        let more = batch::more_bytes(meta.kind, meta.buckets());
+        let more = more_bytes(meta.kind, meta.buckets());
         let has_exemplars = self.exemplars.any();
         // numbers of usual attributes: whoever called looks, and that is soon enough
         let is_heavy = more > 0 || has_exemplars;
         let merging = Merging::new(interval, &self.registry);
+        // what rules know of the series; nothing where there are none
+        let mut folding = self.folding.as_deref_mut().map(|folding| &mut folding.members);
+        let members = &mut self.tree.group_mut(group).members;
         for at in places {
             let Some(series) = reader.get(at) else { break };
             if series.is_dead() {
+                if let (Some(folding), Some(member)) = (&mut folding, members.get_mut(at))
+                    && let Some(entry) = member.take_fold()
+                {
+                    folding.release(entry);
+                }
                 continue;
             }
             let size = series.attributes.len() + more;
-            match self.merge.merge(merging, series, (slab, self.batch.words()), tally) {
+            let before = if folding.is_some() { (tally.emitted(), self.batch.words().len()) } else { (0, 0) };
+            let point = self.merge.merge(merging, series, (slab, self.batch.words()), tally);
+            if let (Some(folding), Some(member)) = (&mut folding, members.get_mut(at))
+                && let Some(entry) = member.fold()
+            {
+                let points = tally.emitted() - before.0;
+                folding.give(member, series, MergedMember { point: point.as_ref(), words: self.batch.words(), points });
+                if folding.hides(entry) {
+                    self.batch.words().truncate(before.1);
+                    match (point, self.merge.take_end()) {
+                        (None, None) => self.retirement.mark_if_idle(&self.registry, group, series),
+                        _ => tally.note(Note::SeriesMerged, 1),
+                    }
+                    continue;
+                }
+            }
+            match point {
                 Some(mut point) => {
                     point.series = at as u32;
                     if has_exemplars {
@@ -332,7 +482,7 @@ impl Owner {
         tally: &mut Tally,
         outlet: &mut impl Outlet,
     ) -> Option<usize> {
-        let Merged { interval, handed, .. } = merged;
+        let Merged { interval, handed, is_settling, .. } = merged;
         if outlet.wants(VIEWS[view]) {
             let flushed = Flushed {
                 plan: self.options.plan,
@@ -345,7 +495,12 @@ impl Owner {
                 boundary_ns: interval.boundary_ns,
             };
             let window = (interval.from_ns, interval.boundary_ns);
-            let rows = BatchRows::new(&self.batch, &self.tree, &self.exemplars, window);
+            let rows = match &self.folding {
+                Some(folding) if *is_settling => {
+                    BatchRows::of_outputs(&self.batch, folding.settling.outputs(), &self.exemplars, window)
+                }
+                _ => BatchRows::new(&self.batch, &self.tree, &self.exemplars, window),
+            };
             if let Some(Written { points, bytes }) = outlet.take(flushed, &rows) {
                 handed[view] += 1;
                 tally.note(Note::Encoded, points);

@@ -3,6 +3,8 @@
 //! Knows numbers, and where longer values are put; does not know how they came about, or how they are written.
 
 use crate::aggregate::number::Value;
+use crate::aggregate::{exponential, summary};
+use crate::model::Kind;
 
 /// A staged point: both views of one series' value at a cut.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +34,11 @@ pub(super) struct StagedPoint {
 }
 
 impl StagedPoint {
+    /// What was added, of a number that has it.
+    pub(super) const fn step(&self) -> Option<Value> {
+        if self.has_delta && !self.ended { Some(Value::from_bits(self.delta, self.delta_double)) } else { None }
+    }
+
     /// A number.
     pub(super) fn number(value: Value, delta: Option<Value>) -> StagedPoint {
         StagedPoint {
@@ -42,5 +49,16 @@ impl StagedPoint {
             has_delta: delta.is_some(),
             ..StagedPoint::default()
         }
+    }
+}
+
+/// Bytes that a point of this kind takes beside its attributes and one value, about: counts and bounds, packed counts, which
+/// are mostly few and small, quantiles.
+pub(super) const fn more_bytes(kind: Kind, buckets: u32) -> usize {
+    match kind {
+        Kind::Gauge | Kind::Sum => 0,
+        Kind::Histogram => 40 + 16 * buckets as usize,
+        Kind::ExponentialHistogram => 2 * exponential::REGION,
+        Kind::Summary => 10 * (summary::REGION - summary::HEAD),
     }
 }

@@ -8,7 +8,9 @@
 //!    series leaves all lists, in constant time, and its scope and resource with their last group.
 //! 2. Resources and scopes are told apart by their bytes and schema URL, groups by their number.
 
+use super::members::Member;
 use crate::places::{self, put};
+use crate::rules::Candidates;
 use crate::series::{Group, Series};
 use crate::sync::append::{AppendVec, Appender};
 use crate::sync::published::Published;
@@ -24,6 +26,8 @@ pub struct ListedGroup {
     /// Identity and texts.
     pub meta: Arc<Group>,
     gone: AtomicBool,
+    /// None of its series is shown: outputs of rules are, in their place.
+    hidden: AtomicBool,
     /// Its series on this shard; dead ones are marked.
     pub series: Published<AppendVec<Arc<Series>>>,
 }
@@ -33,6 +37,12 @@ impl ListedGroup {
     pub fn is_gone(&self) -> bool {
         // ORDERING: a hint for scrapes: a group without series shows nothing either way
         self.gone.load(Relaxed)
+    }
+
+    /// None of its series is shown.
+    pub fn is_hidden(&self) -> bool {
+        // ORDERING: as in `is_gone`: hidden series show nothing either way
+        self.hidden.load(Relaxed)
     }
 }
 
@@ -50,6 +60,10 @@ pub(super) struct OwnedGroup {
     place: u32,
     /// The description as it is for the cut being merged, so that sizes and bytes agree.
     description: Arc<Box<str>>,
+    /// Beside each series, which folds it is a member of; empty where there are no rules.
+    pub(super) members: Vec<Member>,
+    /// The rules that may take its series, once they were asked for.
+    pub(super) candidates: Option<Candidates>,
 }
 
 impl OwnedGroup {
@@ -90,6 +104,15 @@ struct OwnedResource {
 type Bytes = Arc<[u8]>;
 type Text = Arc<str>;
 
+/// Where a series stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TreePlace {
+    pub resource: u32,
+    pub scope: u32,
+    /// Place of the group.
+    pub group: u32,
+}
+
 /// All series that one shard owns.
 pub(super) struct Tree {
     resources: Vec<OwnedResource>,
@@ -104,6 +127,8 @@ pub(super) struct Tree {
     list: Appender<Arc<ListedGroup>>,
     listed_gone: usize,
     directory: GroupDirectory,
+    /// Entries of members that are no more.
+    released: Vec<u32>,
     /// Series linked and alive.
     live: usize,
 }
@@ -116,6 +141,7 @@ impl Tree {
         let nobody = Arc::new(ListedGroup {
             meta: Group::nobody(state),
             gone: AtomicBool::new(true),
+            hidden: AtomicBool::new(true),
             series: Published::new(AppendVec::new().1),
         });
         let tree = Tree {
@@ -130,6 +156,7 @@ impl Tree {
             list,
             listed_gone: 0,
             directory: directory.clone(),
+            released: Vec::new(),
             live: 0,
         };
         (tree, directory)
@@ -146,6 +173,17 @@ impl Tree {
         &self.groups[place as usize]
     }
 
+    /// The group at a place.
+    #[inline]
+    pub(super) fn group_mut(&mut self, place: u32) -> &mut OwnedGroup {
+        &mut self.groups[place as usize]
+    }
+
+    /// Entries of members that are no more, since this was asked last.
+    pub(super) fn released(&mut self) -> std::vec::Drain<'_, u32> {
+        self.released.drain(..)
+    }
+
     /// Places of the groups of a scope. `None`: there is no such resource; `Some(None)`: it has no such scope.
     pub(super) fn scope(&self, resource: usize, scope: usize) -> Option<Option<&[u32]>> {
         let scopes = &self.resources.get(resource)?.scopes;
@@ -158,17 +196,43 @@ impl Tree {
         owned.description = owned.listed.meta.description.load();
     }
 
-    /// Links a newborn series into its group.
-    pub(super) fn link(&mut self, series: Arc<Series>) {
+    /// Links a newborn series into its group: the places of that, of its resource and its scope.
+    pub(super) fn link(&mut self, series: Arc<Series>) -> TreePlace {
         let id = match self.group_ids.get(&series.group.id) {
             Some(id) => *id,
-            None => self.add_group(&series.group),
+            None => self.add_group(&series.group, false),
         };
-        self.groups[id as usize].series.push(series);
+        let owned = &mut self.groups[id as usize];
+        owned.series.push(series);
+        self.live += 1;
+        TreePlace { resource: owned.resource, scope: owned.scope, group: id }
+    }
+
+    /// The rules that may take series of a group, if it is there and they were asked for.
+    pub(super) fn candidates(&self, group: &Group) -> Option<&Candidates> {
+        let place = self.group_ids.get(&group.id)?;
+        self.groups[*place as usize].candidates.as_ref()
+    }
+
+    /// Links a newborn series that rules have been asked about.
+    pub(super) fn link_member(&mut self, series: Arc<Series>, member: Member, candidates: &Candidates) {
+        let (hides, group) = (series.hides(), series.group.clone());
+        let id = match self.group_ids.get(&group.id) {
+            Some(id) => *id,
+            None => self.add_group(&group, hides),
+        };
+        let owned = &mut self.groups[id as usize];
+        if !hides && owned.listed.is_hidden() {
+            // ORDERING: see `is_hidden`
+            owned.listed.hidden.store(false, Relaxed);
+        }
+        owned.candidates.get_or_insert_with(|| candidates.clone());
+        owned.members.push(member);
+        owned.series.push(series);
         self.live += 1;
     }
 
-    fn add_group(&mut self, meta: &Arc<Group>) -> u32 {
+    fn add_group(&mut self, meta: &Arc<Group>, hides: bool) -> u32 {
         let key = (meta.resource.clone(), meta.resource_schema_url.clone());
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
@@ -190,13 +254,27 @@ impl Tree {
             }
         };
         let (series, reader) = AppendVec::new();
-        let listed =
-            Arc::new(ListedGroup { meta: meta.clone(), gone: AtomicBool::new(false), series: Published::new(reader) });
+        let listed = Arc::new(ListedGroup {
+            meta: meta.clone(),
+            gone: AtomicBool::new(false),
+            hidden: AtomicBool::new(hides),
+            series: Published::new(reader),
+        });
         self.list.push(listed.clone());
         let description = meta.description.load();
         let resource_of = &mut self.resources[resource as usize];
         let siblings = &mut resource_of.scopes[scope as usize].groups;
-        let owned = OwnedGroup { listed, series, dead: 0, resource, scope, place: siblings.len() as u32, description };
+        let owned = OwnedGroup {
+            listed,
+            series,
+            dead: 0,
+            resource,
+            scope,
+            place: siblings.len() as u32,
+            description,
+            members: Vec::new(),
+            candidates: None,
+        };
         let id = put(&mut self.groups, &mut self.group_free, owned);
         siblings.push(id);
         resource_of.groups += 1;
@@ -222,9 +300,16 @@ impl Tree {
             return;
         }
         let (mut fresh, reader) = AppendVec::new();
-        owned.series.iter().filter(|series| !series.is_dead()).for_each(|series| {
-            fresh.push(series.clone());
-        });
+        let (mut members, released) = (std::mem::take(&mut owned.members).into_iter(), &mut self.released);
+        for series in owned.series.iter() {
+            match (series.is_dead(), members.next()) {
+                (true, member) => released.extend(member.and_then(Member::fold)),
+                (false, member) => {
+                    fresh.push(series.clone());
+                    owned.members.extend(member);
+                }
+            }
+        }
         owned.series = fresh;
         owned.dead = 0;
         owned.listed.series.store(reader);
@@ -248,6 +333,8 @@ impl Tree {
         let owned = &mut self.groups[group as usize];
         // ORDERING: see `is_gone`
         owned.listed.gone.store(true, Relaxed);
+        self.released.extend(std::mem::take(&mut owned.members).into_iter().filter_map(Member::fold));
+        owned.candidates = None;
         let (fresh, reader) = AppendVec::new();
         owned.series = fresh;
         owned.dead = 0;

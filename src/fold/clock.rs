@@ -73,8 +73,13 @@ impl RuleClock {
         }
         self.lengths.push(std::mem::take(&mut self.open_ns).max(1));
         self.number += 1;
-        let (number, interval_ns) = (self.number, self.interval_ns);
-        Some(RuleCut { number, boundary_ns, is_last, interval_ns, lengths: &self.lengths })
+        self.cut(is_last)
+    }
+
+    /// The rule's last cut again, as long as its base cut lasts; nothing before the first.
+    pub fn cut(&self, is_last: bool) -> Option<RuleCut<'_>> {
+        let (number, interval_ns, boundary_ns) = (self.number, self.interval_ns, self.boundary_ns?);
+        (number > 0).then_some(RuleCut { number, boundary_ns, is_last, interval_ns, lengths: &self.lengths })
     }
 }
 

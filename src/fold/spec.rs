@@ -119,6 +119,11 @@ impl FoldSpec {
         self.live
     }
 
+    /// Whether an output is computed of a kind of input at all.
+    pub fn is_computed(output: &Output, input: InputKind) -> bool {
+        class_of(output, input).is_some()
+    }
+
     pub(super) const fn needs(&self, what: u16) -> bool {
         self.needs & what != 0
     }

@@ -10,6 +10,16 @@ use crate::model::Kind;
 /// Its only record, behind the key of its field.
 const RECORD: &[u8] = b"\x1a\x0a\x14otel.metric.overflow\x12\x02\x10\x01";
 
+/// Its only attribute as a run with the key byte 0x0a.
+pub const BARE_RUN: &[u8] = {
+    const RUN: [u8; 1 + RECORD.len()] = {
+        let mut run = [0x0a; 1 + RECORD.len()];
+        run.split_at_mut(1).1.copy_from_slice(RECORD);
+        run
+    };
+    &RUN
+};
+
 const fn run_of(kind: Kind) -> [u8; 1 + RECORD.len()] {
     let mut run = [key_byte(kind); 1 + RECORD.len()];
     run.split_at_mut(1).1.copy_from_slice(RECORD);

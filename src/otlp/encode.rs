@@ -439,6 +439,7 @@ mod tests {
         fn metric(&self, number: usize) -> Metric<'_> {
             let (resource_number, scope_number, name, kind, _) = self.0[number];
             Metric {
+                is_total: false,
                 resource_number,
                 resource: b"",
                 resource_schema_url: ["", "one", "two"][resource_number as usize],

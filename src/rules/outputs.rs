@@ -157,6 +157,27 @@ impl Output {
         }
     }
 
+    /// The unit that it leaves with, of a metric with this one (UCUM): what is counted is an annotation, a rate is by the
+    /// second, a variance has the square.
+    pub fn unit(&self, input: InputKind, unit: &str) -> String {
+        let is_histogram = matches!(input, InputKind::Histogram | InputKind::ExponentialHistogram);
+        // what its observations are counted in
+        let counted = if is_histogram { "{observation}" } else { unit };
+        match self {
+            Output::Count if is_histogram => "{observation}".into(),
+            Output::Count => "{point}".into(),
+            Output::CountSeries => "{series}".into(),
+            Output::Unique(_) => "{value}".into(),
+            Output::Increase | Output::TopK { .. } => counted.into(),
+            Output::Rate if is_histogram || unit.is_empty() => "1/s".into(),
+            Output::Rate => format!("{unit}/s"),
+            Output::Stdvar if unit.is_empty() || unit == "1" => unit.into(),
+            Output::Stdvar if unit.contains(['/', '.', '(']) => format!("({unit})2"),
+            Output::Stdvar => format!("{unit}2"),
+            _ => unit.into(),
+        }
+    }
+
     /// What stands behind the name of the metric, unless the rule renames; empty: it keeps the name.
     ///
     /// A quantile is `p` and its percents: `p99.9`.
@@ -240,6 +261,24 @@ mod tests {
         assert_eq!(signs, want);
         assert_eq!(OUTPUTS.len(), want.len(), "no row without an output");
         assert_eq!(words_for(InputKind::Summary).collect::<Vec<_>>(), ["count_series", "last", "unique"]);
+    }
+
+    #[test]
+    fn what_leaves_has_a_unit() {
+        let check =
+            |output: Output, input, unit: &str, want: &str| assert_eq!(output.unit(input, unit), want, "{output:?}");
+        use InputKind::{Counter, Gauge, Histogram};
+        check(Output::Same, Counter, "By", "By");
+        check(Output::Rate, Counter, "By", "By/s");
+        check(Output::Rate, Counter, "", "1/s");
+        check(Output::Rate, Histogram, "s", "1/s");
+        check(Output::Increase, Histogram, "s", "{observation}");
+        check(Output::Count, Histogram, "s", "{observation}");
+        check(Output::Count, Gauge, "Cel", "{point}");
+        check(Output::CountSeries, Gauge, "Cel", "{series}");
+        check(Output::Stdvar, Gauge, "s", "s2");
+        check(Output::Stdvar, Gauge, "By/s", "(By/s)2");
+        check(Output::Quantile(0.5), Histogram, "s", "s");
     }
 
     #[test]

@@ -47,6 +47,17 @@ impl InputKind {
         }
     }
 
+    /// As data models tell them apart.
+    pub const fn kind(self) -> Kind {
+        match self {
+            InputKind::Counter | InputKind::UpDownCounter => Kind::Sum,
+            InputKind::Gauge => Kind::Gauge,
+            InputKind::Histogram => Kind::Histogram,
+            InputKind::ExponentialHistogram => Kind::ExponentialHistogram,
+            InputKind::Summary => Kind::Summary,
+        }
+    }
+
     /// As rules write it.
     pub const fn word(self) -> &'static str {
         match self {

@@ -22,7 +22,8 @@ use std::sync::{Arc, Weak};
 /// One cut of all shards.
 pub(super) struct ScrapedCut {
     pub shared: Arc<ProcessState>,
-    pub directories: Vec<GroupDirectory>,
+    /// With the numbers of their shards.
+    pub directories: Vec<(usize, GroupDirectory)>,
     pub number: u32,
     /// By shard, the exemplars of the cut, as long as their owner keeps them: a slow page does not.
     pub exemplars: Vec<Weak<Shown>>,
@@ -41,8 +42,8 @@ impl Source for ScrapedCut {
 
     fn groups(&self) -> Vec<ScrapedGroup> {
         let mut all = Vec::new();
-        for (shard, directory) in self.directories.iter().enumerate() {
-            for listed in directory.load().iter().filter(|listed| !listed.is_gone()) {
+        for (shard, directory) in &self.directories {
+            for listed in directory.load().iter().filter(|listed| !listed.is_gone() && !listed.is_hidden()) {
                 let m = &listed.meta;
                 let meta = Meta {
                     resource: m.resource.clone(),
@@ -58,7 +59,7 @@ impl Source for ScrapedCut {
                     bounds: (m.kind == Kind::Histogram).then(|| m.bounds.clone()),
                     born_ns: u64::from(m.id) + 1,
                 };
-                all.push(ScrapedGroup { shard, listed: listed.clone(), meta: Arc::new(meta) });
+                all.push(ScrapedGroup { shard: *shard, listed: listed.clone(), meta: Arc::new(meta) });
             }
         }
         all
@@ -84,7 +85,7 @@ impl Source for ScrapedCut {
             }
             let (value, slot, cut) = match series.read(self.number) {
                 ReadValue::Found { value, slot, cut } => (value, slot, cut),
-                ReadValue::NotYet | ReadValue::Ended => continue,
+                ReadValue::NotYet | ReadValue::Ended | ReadValue::Hidden => continue,
                 ReadValue::Overtaken if series.is_dead() => continue,
                 ReadValue::Overtaken => return Err(Overtaken),
             };

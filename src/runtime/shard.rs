@@ -19,9 +19,9 @@ use super::outlet::Queues;
 use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, RUNNING, Readings};
 use crate::capture::Tap;
 use crate::clock::{Clock, Now};
-use crate::flush::{GroupDirectory, Owner, Work};
+use crate::flush::{Directories, Owner, Work};
 use crate::ingest::Ingest;
-use crate::ledger::{Book, Note};
+use crate::ledger::{Book, Note, Tally};
 use crate::listen::{self, Doors};
 use crate::model::Peer;
 use crate::net::hops::Hops;
@@ -82,6 +82,8 @@ pub(super) struct Shard<N: Network> {
     intake: ShardIntake,
     owner: Owner,
     outlet: Queues,
+    /// What the cut being merged took out of cells: it counts when the cut is merged, for then it can be seen on the page.
+    merged: Tally,
     sweep_after: u32,
     share: MergeShare,
     give_back: GiveBack,
@@ -94,10 +96,10 @@ pub(super) struct Shard<N: Network> {
 
 impl Seed {
     /// The shard, and what others see of it.
-    pub(super) fn new(parts: ShardParts, directory: GroupDirectory) -> (Seed, Readings) {
+    pub(super) fn new(parts: ShardParts, directories: Directories) -> (Seed, Readings) {
         let (book, row) = Book::new();
         let (stats, seen) = ShardStats::new();
-        (Seed { parts, book, stats }, Readings { ledger: row, stats: seen, directory })
+        (Seed { parts, book, stats }, Readings { ledger: row, stats: seen, directories })
     }
 
     /// The shard's number.
@@ -140,6 +142,7 @@ impl Seed {
             },
             owner: parts.owner,
             outlet: parts.outlet,
+            merged: Tally::default(),
             sweep_after: parts.sweep_after,
             share: MergeShare::new(parts.interval_ns / 2),
             give_back: GiveBack::default(),
@@ -213,7 +216,7 @@ impl<N: Network> Shard<N> {
         let is_settling = matches!(due, Due::Settle(_));
         match due {
             Due::Nothing => {
-                self.owner.welcome();
+                self.owner.welcome(&mut self.intake.book.tally);
                 return false;
             }
             // half a request would be in the last cut, and half in none: it is brought to its end, a slice a turn
@@ -263,7 +266,7 @@ impl<N: Network> Shard<N> {
                 let clock = self.clock;
                 let more = || clock.mono_ns() - begun < slice;
                 let slab = self.intake.ingest.slab_mut();
-                let work = self.owner.step(slab, &mut self.intake.book.tally, &mut self.outlet, more);
+                let work = self.owner.step(slab, &mut self.merged, &mut self.outlet, more);
                 let (spent, encoding) = (self.clock.mono_ns() - begun, self.outlet.take_encode_ns());
                 self.share.spend(spent);
                 self.intake.book.tally.note(Note::MergeNs, spent.saturating_sub(encoding));
@@ -277,6 +280,8 @@ impl<N: Network> Shard<N> {
                     return true;
                 }
                 if work == Work::Done {
+                    self.intake.book.tally.absorb(&std::mem::take(&mut self.merged));
+                    self.intake.book.publish();
                     self.advance_held();
                     self.intake.stats.live(self.owner.live() as u64);
                     self.give_back.after_merge(self.shared.registry.bytes());

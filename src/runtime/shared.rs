@@ -4,7 +4,7 @@
 
 use super::bodies::Bodies;
 use super::margin::{Margin, is_given};
-use crate::flush::GroupDirectory;
+use crate::flush::Directories;
 use crate::ledger;
 use crate::series::registry::Registry;
 use crate::sync::cut::CutBoard;
@@ -97,5 +97,5 @@ pub(super) struct Readings {
     /// What the loop and the doors count.
     pub stats: Arc<CounterRow<{ shard_stats::WORDS }>>,
     /// The series that the shard owns.
-    pub directory: GroupDirectory,
+    pub directories: Directories,
 }

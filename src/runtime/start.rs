@@ -25,6 +25,7 @@ use crate::config::{Pin, Plan};
 use crate::deliver;
 use crate::files;
 use crate::flush;
+use crate::flush::FoldShared;
 use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
 use crate::model::{EpochNumber, Temporality};
@@ -100,13 +101,14 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         expire_ns: plan.expire.as_nanos() as u64,
     };
     let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
+    let rules = FoldShared::of(&plan.rules, plan.shards, plan.output_limit(), registry.state());
     let cores = pins(&plan)?;
     let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();
     let mut readings = Vec::new();
     let mut dropped = Vec::new();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
-        let (owner, directory) = flush::Owner::new(i, flush_options, registry.clone());
+        let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), rules.clone());
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
         let (ingest, counts) = ingest::Ingest::new(i, ingest_options, registry.clone(), slab).ruled_by(&plan.rules);
         dropped.push(counts);
@@ -125,7 +127,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
             future_ns: u64::try_from(plan.max_future.as_nanos()).unwrap_or(u64::MAX),
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
         };
-        let (seed, read) = shard::Seed::new(parts, directory);
+        let (seed, read) = shard::Seed::new(parts, directories);
         readings.push(read);
         shards.push((seed, poll, listeners));
     }

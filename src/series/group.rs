@@ -6,11 +6,9 @@
 use crate::identity::{GroupKey, Parts, Set};
 use crate::model::{Kind, TypeHints};
 use crate::sync::published::Published;
+use crate::sync::users::Users;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU8, AtomicU32, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed},
-};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 /// How a group is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +61,15 @@ pub struct Group {
     pub monotonic: bool,
     /// Bounds of an explicit histogram.
     pub bounds: Arc<[f64]>,
+    /// Its running totals leave, whatever view is asked for: a rule says so.
+    pub is_total: bool,
     /// How it was let in.
     pub entry: Entry,
     /// The slot of the peer that made it.
     pub maker: u16,
-    /// Streams, over all cores, that feed it; `GONE` once nobody does and it has left the index.
-    users: AtomicU32,
+    /// Streams, over all cores, that feed it; ended once nobody does and it has left the index.
+    users: Users,
 }
-
-/// A group that takes no user any more.
-const GONE: u32 = u32::MAX;
 
 impl Group {
     /// A group of nothing, which freed places hold instead of theirs.
@@ -111,10 +108,16 @@ impl Group {
             kind: parts.kind,
             monotonic: parts.monotonic,
             bounds: parts.bounds.into(),
+            is_total: false,
             entry,
             maker,
-            users: AtomicU32::new(0),
+            users: Users::new(0),
         }
+    }
+
+    /// The same, of which running totals leave whatever view is asked for.
+    pub fn total(self) -> Group {
+        Group { is_total: true, ..self }
     }
 
     /// Keeps the longest description (M6); by how many bytes it grew.
@@ -149,15 +152,13 @@ impl Group {
 
     /// Counts a stream that feeds it; `false` when it is gone and must be looked up again.
     pub fn enter(&self) -> bool {
-        // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
-        self.users.fetch_update(AcqRel, Acquire, |users| (users != GONE).then(|| users + 1)).is_ok()
+        self.users.enter()
     }
 
     /// A stream that fed it is gone; `true` when it was the last: the caller takes the group out of the index. No
     /// series of it can be alive then: a live cell has a route, a route has a stream.
     pub fn leave(&self) -> bool {
-        // ORDERING: AcqRel as in `enter`
-        self.users.fetch_sub(1, AcqRel) == 1 && self.users.compare_exchange(0, GONE, AcqRel, Relaxed).is_ok()
+        self.users.leave()
     }
 
     /// Of an explicit histogram with bounds, the hash of its family.

@@ -20,6 +20,7 @@ mod death_model;
 pub mod exemplars;
 #[cfg(all(test, loom))]
 mod expiry_model;
+pub mod folds;
 pub mod group;
 #[allow(unsafe_code)]
 pub mod index;

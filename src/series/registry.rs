@@ -383,7 +383,7 @@ impl Registry {
         let family = self.families.get(key.hash, |_| true)?;
         if let Some(without) = self.groups.get(key.hash, |group| group.key == *key)
             && let Some(series) = self.known(&without, set, run)
-            && matches!(series.read(u32::MAX), ReadValue::Found { .. })
+            && matches!(series.read(u32::MAX), ReadValue::Found { .. } | ReadValue::Hidden)
         {
             return None;
         }

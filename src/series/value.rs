@@ -98,6 +98,10 @@ mod meta {
     pub(super) const DEAD: u64 = 64;
     /// The slot's cut ended the series (M7): it is not shown until a value comes.
     pub(super) const ENDED: [u64; 2] = [128, 256];
+    /// Rules took the series: what is written from now on is not shown.
+    pub(super) const HIDE: u64 = 1 << 9;
+    /// The slot's value is not shown.
+    pub(super) const HIDDEN: [u64; 2] = [1 << 10, 1 << 11];
     /// The start belongs to a value that is about to be written.
     pub(super) const START_AHEAD: u64 = 1 << 16;
     /// The start belongs to this slot's value alone.
@@ -173,6 +177,8 @@ pub enum ReadValue {
     NotYet,
     /// It had ended at that cut: its newest point had no recorded value (M7).
     Ended,
+    /// It has a value that is not shown: outputs of rules are, in its place.
+    Hidden,
     /// Both slots are newer: the reader was overtaken.
     Overtaken,
 }
@@ -441,6 +447,7 @@ impl Series {
         // ORDERING: number 0 before the words; pairs with the reader's Acquire fence
         fence(Release);
         self.put_flag(meta::ENDED[slot], false);
+        self.put_flag(meta::HIDDEN[slot], self.flag(meta::HIDE));
         let word = self.word(META);
         if word & (meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]) != 0 {
             let both = word & !(meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]);
@@ -470,6 +477,17 @@ impl Series {
             self.put(VALUE + to, self.word(VALUE + from));
             self.put_flag(meta::DOUBLE[to], self.flag(meta::DOUBLE[from]));
         });
+    }
+
+    /// Whether what is written from now on is hidden from scrapes: rules took the series. Owner only.
+    pub fn put_hide(&self, hide: bool) {
+        self.put_flag(meta::HIDE, hide);
+    }
+
+    /// Whether what is written is hidden from scrapes. Owner only.
+    #[inline]
+    pub fn hides(&self) -> bool {
+        self.flag(meta::HIDE)
     }
 
     /// Whether it ended and no value came since. Owner only.
@@ -502,6 +520,9 @@ impl Series {
         }
         if meta & meta::ENDED[slot] != 0 {
             return ReadValue::Ended;
+        }
+        if meta & meta::HIDDEN[slot] != 0 {
+            return ReadValue::Hidden;
         }
         ReadValue::Found { value: Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0), slot, cut: cuts[slot] }
     }
@@ -691,6 +712,22 @@ mod tests {
         series.put_cell(cell(0, 3)).unwrap();
         assert_eq!(cells(&series), (2, vec![cell(0, 3)]));
         assert!(series.die(&[cell(0, 3)], 2));
+    }
+
+    /// What is hidden is so from a cut on: who still reads the cut before sees its value.
+    #[test]
+    fn a_value_is_hidden_from_the_cut_on_that_hid_it() {
+        let series = lone();
+        series.put_value(1, Value::Int(5));
+        series.put_hide(true);
+        assert!(matches!(series.read(1), ReadValue::Found { .. }));
+        series.put_value(2, Value::Int(6));
+        assert!(matches!(series.read(1), ReadValue::Found { value: Value::Int(5), .. }));
+        assert_eq!((series.read(2), series.value()), (ReadValue::Hidden, Some(Value::Int(6))));
+        series.put_hide(false);
+        series.put_value(3, Value::Int(7));
+        assert_eq!(series.read(2), ReadValue::Hidden);
+        assert!(matches!(series.read(3), ReadValue::Found { value: Value::Int(7), .. }));
     }
 
     #[test]

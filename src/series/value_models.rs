@@ -109,7 +109,7 @@ fn loom_values_a_scrape_reads_one_cut_or_is_overtaken() {
                 assert!(slot < 2);
             }
             ReadValue::NotYet | ReadValue::Overtaken => {}
-            ReadValue::Ended => panic!("nobody ended it"),
+            ReadValue::Ended | ReadValue::Hidden => panic!("nobody ended or hid it"),
         }
         owner.join().unwrap();
         assert_eq!(

@@ -61,7 +61,7 @@ pub struct Cut {
 
 /// Words of the times. In a model one stands for all: they are written together and read together, and each would
 /// multiply what there is to explore.
-const TIMES: usize = if cfg!(loom) { 1 } else { 3 };
+const TIMES: usize = if cfg!(loom) { 1 } else { 4 };
 
 /// When a cut was made, on both clocks: the wall clock stamps, the monotonic one tells ages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,12 +72,14 @@ pub struct CutTimes {
     pub boundary_ns: u64,
     /// Monotonic clock, nanoseconds.
     pub mono_ns: u64,
+    /// It is made at the end of the process: intervals that are longer end with it, too.
+    pub is_last: bool,
 }
 
 impl CutTimes {
     /// All of them `ns`: for tests and models.
     pub const fn at(ns: u64) -> CutTimes {
-        CutTimes { from_ns: ns, boundary_ns: ns, mono_ns: ns }
+        CutTimes { from_ns: ns, boundary_ns: ns, mono_ns: ns, is_last: false }
     }
 }
 
@@ -150,7 +152,7 @@ pub struct Skipped {
 #[derive(Debug)]
 pub struct CutBoard {
     number: AtomicU32,
-    /// The boundary, where its window begins, and the monotonic clock.
+    /// The boundary, where its window begins, the monotonic clock, and whether it is the last.
     times: [AtomicU64; TIMES],
     unclosed: AtomicUsize,
     unfolded: AtomicUsize,
@@ -201,7 +203,7 @@ impl CutBoard {
     pub fn times(&self) -> CutTimes {
         // ORDERING: Relaxed: published with the number.
         let at = |i: usize| self.times.get(i).map_or(0, |time| time.load(Ordering::Relaxed));
-        CutTimes { boundary_ns: at(0), from_ns: at(1), mono_ns: at(2) }
+        CutTimes { boundary_ns: at(0), from_ns: at(1), mono_ns: at(2), is_last: at(3) != 0 }
     }
 
     /// Announces a cut. Called by the coordinator only.
@@ -217,7 +219,9 @@ impl CutBoard {
             return Publish::Postponed;
         }
         // ORDERING: Relaxed: published by the Release below; a shard counts down only after it has seen the number.
-        for (word, ns) in self.times.iter().zip([times.boundary_ns, times.from_ns, times.mono_ns]) {
+        for (word, ns) in
+            self.times.iter().zip([times.boundary_ns, times.from_ns, times.mono_ns, u64::from(times.is_last)])
+        {
             word.store(ns, Ordering::Relaxed);
         }
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);

@@ -12,6 +12,7 @@
 //!  cut::CutBoard         coordinator and shards       who has closed which interval
 //!  reclaim::Reclaim      who frees what readers may still see: epochs, or what a model can follow
 //!  allocator             what was freed goes back to the system
+//!  users::Users            any holders               a count that ends once
 //!  pages::Pages          any holders               zeroed words, given back while their addresses stay good
 //! ```
 //!
@@ -32,6 +33,7 @@ pub mod reclaim;
 pub mod row;
 pub mod spare;
 pub mod thin;
+pub mod users;
 
 /// The atomics of the program: `core`'s, or loom's under `cfg(loom)`.
 #[cfg(not(loom))]

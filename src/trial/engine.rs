@@ -4,7 +4,7 @@
 //! requests, so that everything behind a door is the server's own.
 
 use crate::config::Plan;
-use crate::flush::{self, Outlet, Owner, Work, Written};
+use crate::flush::{self, FoldShared, Outlet, Owner, Work, Written};
 use crate::ingest::{self, Ingest, explain};
 use crate::ledger::Tally;
 use crate::model::{Door, EpochNumber, Flushed, Receipt, Temporality};
@@ -70,9 +70,11 @@ impl Engine {
             expire_ns: u64::try_from(plan.expire.as_nanos()).unwrap_or(u64::MAX),
         };
         let taken = ingest::Options { started_ns, limits: plan.attributes };
+        let state = registry.state().clone();
+        let rules = FoldShared::of(&plan.rules, cores, plan.output_limit(), &state);
         let core = |(i, slab)| Core {
             ingest: Ingest::new(i, taken, registry.clone(), slab).ruled_by(&plan.rules).0,
-            owner: Owner::new(i, owned, registry.clone()).0,
+            owner: Owner::with_rules(i, owned, registry.clone(), rules.clone()).0,
         };
         Engine {
             board: CutBoard::new(cores),
@@ -99,7 +101,7 @@ impl Engine {
     /// A cut at `boundary_ns`: what leaves, in both views.
     pub fn cut(&mut self, boundary_ns: u64) -> Vec<TrialRow> {
         self.cuts += 1;
-        let times = CutTimes { from_ns: self.from_ns, boundary_ns, mono_ns: boundary_ns };
+        let times = CutTimes { from_ns: self.from_ns, boundary_ns, mono_ns: boundary_ns, is_last: false };
         self.from_ns = boundary_ns;
         let published = self.board.publish(self.cuts, times);
         assert_eq!(published, Publish::Published, "nothing is being merged between two cuts");

@@ -174,7 +174,7 @@ fn coordinate(shared: &Shared, duration: Duration) {
             continue;
         }
         let now = clock::now();
-        let times = CutTimes { from_ns: from, boundary_ns: now.wall_ns, mono_ns: now.mono_ns };
+        let times = CutTimes { from_ns: from, boundary_ns: now.wall_ns, mono_ns: now.mono_ns, is_last: false };
         if shared.board.publish(number + 1, times) == Publish::Published {
             (number, from) = (number + 1, now.wall_ns);
             next += INTERVAL;
@@ -228,7 +228,7 @@ impl Core {
     fn cuts(&mut self, spent_ns: u64) {
         match self.shared.board.due(self.shard) {
             Due::Nothing => {
-                self.owner.welcome();
+                self.owner.welcome(&mut self.tally);
                 self.ingest.tidy();
             }
             Due::Switch(cut) => {

@@ -1,13 +1,14 @@
 //! What the integration tests share: an aggregation of several cores in one thread, and builders of requests.
 #![allow(dead_code)]
 
-use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
+use catchment::flush::{FoldShared, Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
 use catchment::model::{Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
+use catchment::rules::{Rule, RulePlan};
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
@@ -62,6 +63,8 @@ pub struct Rig {
     /// Where the window of the next cut begins.
     pub from: u64,
     pub expire_ns: u64,
+    /// What all shards share of rules, if there are any.
+    pub rules: Option<Arc<FoldShared>>,
 }
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -103,7 +106,25 @@ impl Rig {
             peer: Peer::default(),
             from: START,
             expire_ns,
+            rules: None,
         }
+    }
+
+    /// With these rules, by which outputs leave.
+    pub fn with_rules(cores: usize, rules: Vec<Rule>) -> Rig {
+        let mut rig = Rig::new(cores);
+        let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
+        let shared = Arc::new(FoldShared::new(plan, cores, 10_000, rig.registry.state().clone()));
+        let options = FlushOptions {
+            plan: PlanNumber::FIRST,
+            epoch: EpochNumber::FIRST,
+            started_ns: START,
+            expire_ns: rig.expire_ns,
+        };
+        let owner = |i| Owner::with_rules(i, options, rig.registry.clone(), Some(shared.clone())).0;
+        rig.owners = (0..cores).map(owner).collect();
+        rig.rules = Some(shared);
+        rig
     }
 
     pub fn send(&mut self, core: usize, request: &ExportMetricsServiceRequest) -> Receipt {
@@ -128,7 +149,7 @@ impl Rig {
 
     /// Cuts all cores at `boundary` and merges everything.
     pub fn cut(&mut self, boundary: u64) -> Out {
-        self.cut_at(CutTimes { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary })
+        self.cut_at(CutTimes { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary, is_last: false })
     }
 
     /// As `cut`, with clocks that go their own ways.
@@ -159,6 +180,10 @@ impl Rig {
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
+        for notes in self.rules.iter().flat_map(|rules| rules.noticed()) {
+            // rules of the base interval: nothing stays open
+            assert_eq!(notes.given.int(), notes.left.int(), "what members gave is what outputs gave");
+        }
         self.cut += 1;
         out
     }

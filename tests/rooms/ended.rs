@@ -98,6 +98,7 @@ fn shown(rig: &Rig) -> &'static str {
             seen.push(match series.read(rig.cut - 1) {
                 ReadValue::Found { .. } => "value",
                 ReadValue::Ended => "ended",
+                ReadValue::Hidden => "hidden",
                 ReadValue::NotYet => "not yet",
                 ReadValue::Overtaken => "overtaken",
             });

@@ -11,6 +11,7 @@ mod effects;
 mod ended;
 mod exemplars;
 mod flushed;
+mod folds;
 mod fuzz_corpora;
 mod golden;
 mod histograms;

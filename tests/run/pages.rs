@@ -43,7 +43,7 @@ fn bash_completes_commands_flags_and_values() {
         String::from_utf8(answer.stdout).unwrap()
     };
     for (line, wanted) in [
-        (["catchment", "ru"].as_slice(), "run"),
+        (["catchment", "si"].as_slice(), "sink"),
         (&["catchment", "run", "--otlp-g"], "--otlp-grpc"),
         (&["catchment", "run", "--out-h"], "--out-header"),
         (&["catchment", "run", "--temporality", "d"], "delta"),
@@ -88,7 +88,7 @@ fn manual_pages_are_whole() {
     for words in [".SH OPTIONS", ".SH NOTES", "CATCHMENT_OUT_HEADER", "otlp-grpcs://", "catchment run --out stdout"] {
         assert!(plain.contains(words), "{words}");
     }
-    for command in ["check", "config", "load", "sink", "tune", "completions", "man"] {
+    for command in ["check", "config", "rules", "load", "sink", "tune", "completions", "man"] {
         let page = run(&["man", command]).stdout;
         assert!(page.replace('\\', "").contains(&format!("catchment-{command}")), "{command}");
         assert!(!page.contains(".SH EXTRA"), "{command}");
@@ -98,7 +98,7 @@ fn manual_pages_are_whole() {
     lint(&page);
     let ended = output(command(&["man", "fly"]));
     assert_eq!(ended.code(), 2);
-    assert!(ended.stderr.contains("run, check, config, load"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("run, check, config, rules, load"), "{}", ended.stderr);
 }
 
 /// groff without a warning, or at least lines that are requests or text.

@@ -97,7 +97,7 @@ impl Schedule {
         }
         // set back by less, it waits no longer than this
         if now.wall_ns >= self.next || now.mono_ns.saturating_sub(self.published) >= two {
-            let woken = self.cut(board, now);
+            let woken = self.cut(board, now, false);
             return woken.and(self.skip_late(board, now));
         }
         self.skip_late(board, now)
@@ -118,10 +118,15 @@ impl Schedule {
         if skipped.last { Woken::Shards } else { Woken::Nobody }
     }
 
+    /// Publishes one of the last cuts of the process, or notes that it must wait.
+    pub(in crate::runtime) fn cut_last(&mut self, board: &CutBoard, now: Now) -> Woken {
+        self.cut(board, now, true)
+    }
+
     /// Publishes the next cut, or notes that it must wait.
-    pub(in crate::runtime) fn cut(&mut self, board: &CutBoard, now: Now) -> Woken {
+    fn cut(&mut self, board: &CutBoard, now: Now, is_last: bool) -> Woken {
         let (before, elapsed) = (self.boundary, now.mono_ns.saturating_sub(self.published));
-        let times = times(before, elapsed, now, self.interval_ns);
+        let times = CutTimes { is_last, ..times(before, elapsed, now, self.interval_ns) };
         let boundary = times.boundary_ns;
         match board.publish(self.number + 1, times) {
             Publish::Published => {
@@ -163,11 +168,11 @@ fn times(before: u64, elapsed: u64, now: Now, interval: u64) -> CutTimes {
     let aligned = wall_ns / interval * interval;
     if wall_ns.saturating_add(interval) < before {
         let boundary_ns = if aligned == 0 { wall_ns } else { aligned };
-        return CutTimes { from_ns: boundary_ns.saturating_sub(interval), boundary_ns, mono_ns };
+        return CutTimes { from_ns: boundary_ns.saturating_sub(interval), boundary_ns, mono_ns, is_last: false };
     }
     let boundary_ns = if aligned > before { aligned } else { wall_ns }.max(before + 1);
     let longest = elapsed.div_ceil(interval).max(2).saturating_mul(interval);
-    CutTimes { from_ns: before.max(boundary_ns.saturating_sub(longest)), boundary_ns, mono_ns }
+    CutTimes { from_ns: before.max(boundary_ns.saturating_sub(longest)), boundary_ns, mono_ns, is_last: false }
 }
 
 /// The next multiple of the interval after `wall`.

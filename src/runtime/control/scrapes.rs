@@ -66,7 +66,11 @@ impl Scrapes {
         let number = if board.all_merged(published) { published } else { published.saturating_sub(1) };
         let source = scrape::ScrapedCut {
             shared: shared.clone(),
-            directories: shards.iter().map(|shard| shard.directory.clone()).collect(),
+            directories: shards
+                .iter()
+                .enumerate()
+                .flat_map(|(number, shard)| shard.directories.all().map(move |directory| (number, directory.clone())))
+                .collect(),
             number,
             exemplars: (0..board.shards())
                 .map(|shard| shared.registry.shown_exemplars(shard).of(number).map_or(Weak::new(), Arc::downgrade))

@@ -37,7 +37,7 @@ fn control() -> Control {
     let shards = (0..SHARDS).map(|shard| Readings {
         ledger: Book::new().1,
         stats: ShardStats::new().1,
-        directory: crate::flush::Owner::new(shard, flush, shared.registry.clone()).1,
+        directories: crate::flush::Owner::new(shard, flush, shared.registry.clone()).1,
     });
     let shards = shards.collect();
     let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(&clock::SYSTEM, 1)).unwrap();

@@ -102,7 +102,7 @@ impl Turns {
 
     /// Publishes a cut now; whether it could be.
     pub(super) fn cut(&mut self, now: Now) -> bool {
-        let woken = self.schedule.cut(&self.shared.board, now);
+        let woken = self.schedule.cut_last(&self.shared.board, now);
         self.wake(woken);
         woken == Woken::Shards
     }

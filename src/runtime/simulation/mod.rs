@@ -151,7 +151,7 @@ impl Simulation {
                 started_ns: started.wall_ns,
                 expire_ns,
             };
-            let (owner, directory) = flush::Owner::new(number, of_flush, registry.clone());
+            let (owner, directories) = flush::Owner::new(number, of_flush, registry.clone());
             let of_ingest = ingest::Options { started_ns: started.wall_ns, limits: Limits::DEFAULT };
             let parts = ShardParts {
                 number,
@@ -168,7 +168,7 @@ impl Simulation {
                 interval_ns: INTERVAL_NS,
                 future_ns: u64::MAX,
             };
-            let (shard, reading) = Seed::new(parts, directory);
+            let (shard, reading) = Seed::new(parts, directories);
             let network = MemoryNetwork::new(1 + chance.up_to(4_000) as usize);
             shards.push(shard.open(vec![network.listen(ADDRESS)], network.clone()).unwrap());
             readings.push(reading);
@@ -326,7 +326,7 @@ impl Simulation {
     fn cut_last(&mut self) -> bool {
         let now = self.clock.now();
         let board = &self.shared.board;
-        board.all_merged(self.schedule.number()) && self.schedule.cut(board, now) == Woken::Shards
+        board.all_merged(self.schedule.number()) && self.schedule.cut_last(board, now) == Woken::Shards
     }
 
     /// What must hold when all is over.

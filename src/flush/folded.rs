@@ -1,0 +1,172 @@
+//! What all shards share of rules: the plan, what is kept for each rule, the index of folds, and the way between shards.
+//!
+//! Knows rules and counts; does not know members, or what leaves.
+
+use super::hand_over::HandOver;
+use crate::fold::{FoldSpec, Notes, RuleClock};
+use crate::identity::overflow;
+use crate::rules::{Action, Aggregation, InputKind, LinkedFold, OutputIdentity, RulePlan, Stale};
+use crate::series::folds::{FoldIndex, FoldKey, FoldLimit, FoldRefusal};
+use crate::sync::published::Published;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What is kept for one rule.
+#[derive(Debug, Default)]
+pub struct RuleFolds {
+    /// By number of the kind of input.
+    specs: [Option<FoldSpec>; InputKind::COUNT],
+    aggregation: Option<Box<Aggregation>>,
+    /// Output series of the folds that were let in, over all shards.
+    outputs: AtomicUsize,
+}
+
+impl RuleFolds {
+    fn new(action: &Action) -> RuleFolds {
+        let Action::Aggregate(aggregation) = action else { return RuleFolds::default() };
+        let specs = InputKind::ALL.map(|input| {
+            let is_taken = !aggregation.outputs[input as usize].is_empty();
+            is_taken.then(|| FoldSpec::new(aggregation, input))
+        });
+        RuleFolds { specs, aggregation: Some(aggregation.clone()), outputs: AtomicUsize::new(0) }
+    }
+
+    /// What is kept of this kind; nothing where the rule does not take it.
+    pub(super) fn spec(&self, input: InputKind) -> Option<&FoldSpec> {
+        self.specs[input as usize].as_ref()
+    }
+
+    /// What it says.
+    pub(super) fn aggregation(&self) -> Option<&Aggregation> {
+        self.aggregation.as_deref()
+    }
+
+    /// When its members stop counting.
+    pub(super) fn stale(&self) -> Stale {
+        self.aggregation().map_or(Stale::Auto, |aggregation| aggregation.stale)
+    }
+
+    /// Its intervals.
+    pub(super) fn clock(&self) -> RuleClock {
+        let steps = self.specs.iter().flatten().map(FoldSpec::steps).max().unwrap_or(1);
+        RuleClock::new(self.aggregation().map_or(1, |aggregation| aggregation.interval_ns), steps)
+    }
+
+    /// Output series over all shards.
+    pub fn outputs(&self) -> usize {
+        // ORDERING: a count for reports, publishes nothing
+        self.outputs.load(Relaxed)
+    }
+
+    /// What a fold of this kind takes of the rule's limit.
+    pub(super) fn limit(&self, input: InputKind) -> FoldLimit<'_> {
+        let (outputs, limit) = match self.aggregation() {
+            Some(aggregation) => (aggregation.outputs[input as usize].len(), aggregation.series_limit),
+            None => (0, None),
+        };
+        FoldLimit { outputs, limit: limit.map_or(usize::MAX, |limit| limit as usize), count: &self.outputs }
+    }
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct FoldShared {
+    plan: Arc<RulePlan>,
+    rules: Box<[RuleFolds]>,
+    folds: FoldIndex,
+    hand_over: HandOver,
+    /// By shard, by rule, what was noticed until its last cut.
+    noticed: Box<[Published<Box<[Notes]>>]>,
+}
+
+impl FoldShared {
+    /// For so many shards; `limit`: output series over all rules; hashes are keyed by `state`.
+    pub fn new(plan: Arc<RulePlan>, shards: usize, limit: usize, state: ahash::RandomState) -> FoldShared {
+        FoldShared {
+            rules: plan.rules().iter().map(|rule| RuleFolds::new(&rule.action)).collect(),
+            plan,
+            folds: FoldIndex::new(limit, state),
+            hand_over: HandOver::new(shards),
+            noticed: (0..shards).map(|_| Published::new(Arc::default())).collect(),
+        }
+    }
+
+    /// The same, where any rule folds.
+    pub fn of(
+        plan: &Arc<RulePlan>,
+        shards: usize,
+        limit: usize,
+        state: &ahash::RandomState,
+    ) -> Option<Arc<FoldShared>> {
+        let folds = plan.rules().iter().any(|rule| matches!(rule.action, Action::Aggregate(_)));
+        folds.then(|| Arc::new(FoldShared::new(plan.clone(), shards, limit, state.clone())))
+    }
+
+    /// What was noticed until the last cut, by number of the rule: over all shards.
+    pub fn noticed(&self) -> Vec<Notes> {
+        let mut all = vec![Notes::default(); self.rules.len()];
+        for shard in &self.noticed {
+            for (sum, notes) in all.iter_mut().zip(&*shard.load()) {
+                sum.absorb(notes);
+            }
+        }
+        all
+    }
+
+    /// Publishes what a shard noticed since it began. That shard only.
+    pub(super) fn notice(&self, shard: usize, notes: &[Notes]) {
+        self.noticed[shard].store(Arc::new(notes.into()));
+    }
+
+    /// The rules.
+    pub fn plan(&self) -> &Arc<RulePlan> {
+        &self.plan
+    }
+
+    /// What is kept, by number of the rule.
+    pub fn rules(&self) -> &[RuleFolds] {
+        &self.rules
+    }
+
+    /// All folds.
+    pub fn folds(&self) -> &FoldIndex {
+        &self.folds
+    }
+
+    pub(super) fn hand_over(&self) -> &HandOver {
+        &self.hand_over
+    }
+
+    /// The shard that owns a fold of this hash: its high bits choose.
+    pub(super) fn owner(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.hand_over.shards() as u128) >> 64) as usize
+    }
+
+    /// The fold that a member belongs to, entered, and whether it is the overflow of its rule.
+    pub(super) fn enter(
+        &self,
+        linked: &LinkedFold<'_>,
+        description: &str,
+        texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
+    ) -> Result<(Arc<FoldKey>, bool), FoldRefusal> {
+        let &LinkedFold { rule, input, identity, .. } = linked;
+        let limit = self.rules[rule as usize].limit(input);
+        match self.folds.enter((rule, input, &identity), description, texts, limit, false) {
+            Ok(key) => Ok((key, false)),
+            Err(_) => {
+                let identity = overflow_identity(&identity);
+                self.folds.enter((rule, input, &identity), description, texts, limit, true).map(|key| (key, true))
+            }
+        }
+    }
+
+    /// Its owner forgets a fold, if nobody else is in it.
+    pub(super) fn end(&self, key: &Arc<FoldKey>) -> bool {
+        self.folds.end(key, self.rules[key.rule as usize].limit(key.input))
+    }
+}
+
+/// The identity of what a rule has no room for: of a metric, and nothing else.
+fn overflow_identity<'a>(identity: &OutputIdentity<'a>) -> OutputIdentity<'a> {
+    OutputIdentity { resource: b"", scope: b"", attributes: overflow::BARE_RUN, ..*identity }
+}

@@ -1,0 +1,410 @@
+//! The members of folds on one shard, and what they give at a cut.
+//!
+//! Knows which of the shard's series belong to which folds, and when they were touched; does not know what is computed of
+//! what they give (`fold`), or what leaves (`settling`).
+//!
+//! A series is asked about once, when it is linked. What comes of that is a number beside it in its group's list: of an
+//! entry, which members of the same folds share. Nothing here is touched for a point.
+//!
+//! Invariants
+//! 1. An entry is there as long as a member has its number; a lane as long as an entry has it.
+//! 2. What happens to a lane is told to its owner with the next packet, in order, and before any part of it.
+//! 3. A series that a rule could not take, because there is no room for its outputs, passes on: nothing is lost.
+//!
+//! Bounds: entries and lanes by members; packets by pairs of shards.
+
+use super::folded::{FoldShared, RuleFolds};
+use super::hand_over::{LaneEvent, Packet};
+use super::point::StagedPoint;
+use crate::fold::{ContributedRegion, Contribution, FoldPart, FoldWork, LiveNeed, Liveness, Notes, RuleClock};
+use crate::ledger::{Note, Tally};
+use crate::model::Kind;
+use crate::places::put;
+use crate::rules::{Candidates, MetricSeen, Passage, RuleMatcher};
+use crate::series::folds::FoldKey;
+use crate::series::{Group, Series};
+use crate::sync::cut::CutTimes;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// What a shard keeps of a member, beside its series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// Number of its entry; 0: no rule folds it.
+    pub entry: u32,
+    liveness: Liveness,
+}
+
+impl Member {
+    /// Its entry, if rules fold it.
+    pub(super) fn fold(self) -> Option<u32> {
+        (self.entry != 0).then_some(self.entry)
+    }
+
+    /// The same, once: it has none from now on.
+    pub(super) fn take_fold(&mut self) -> Option<u32> {
+        let entry = self.fold();
+        self.entry = 0;
+        entry
+    }
+}
+
+/// What members of the same folds share.
+#[derive(Debug, Default)]
+struct MemberEntry {
+    lanes: Box<[u32]>,
+    /// Membership.
+    members: u32,
+    /// Their own values do not leave.
+    hides: bool,
+    /// What only one member has: for outputs that look at attributes.
+    own: Option<Box<OwnKeys>>,
+}
+
+/// What outputs that look at attributes need of a member, by lane.
+#[derive(Debug, Default)]
+struct OwnKeys {
+    distinct: Vec<Box<[u64]>>,
+    top: Vec<Box<[Arc<[u8]>]>>,
+}
+
+/// This shard's share of a fold.
+#[derive(Debug, Default)]
+struct Lane {
+    key: Option<Arc<FoldKey>>,
+    owner: usize,
+    part: FoldPart,
+    /// Entries that have it.
+    entries: u32,
+    /// Its part has something of this cut.
+    is_listed: bool,
+}
+
+/// See the file's head.
+pub(super) struct Membership {
+    shard: usize,
+    shared: Arc<FoldShared>,
+    matcher: RuleMatcher,
+    clocks: Vec<RuleClock>,
+    /// By rule, whether this cut is the rule's.
+    is_due: Vec<bool>,
+    /// By rule.
+    works: Vec<FoldWork>,
+    entries: Vec<MemberEntry>,
+    entry_free: Vec<u32>,
+    /// Entries without keys of their own, by lanes and whether they hide.
+    entry_ids: HashMap<(Box<[u32]>, bool), u32, ahash::RandomState>,
+    lanes: Vec<Lane>,
+    lane_free: Vec<u32>,
+    /// By address of the key.
+    lane_ids: HashMap<usize, u32, ahash::RandomState>,
+    /// Lanes whose parts have something of this cut.
+    listed: Vec<u32>,
+    /// By owner, what it is told next.
+    packets: Vec<Packet>,
+    /// Resource and scope of the fold asked for last.
+    texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    /// Time of the cut, for liveness.
+    now_ms: u32,
+    expire_ms: u64,
+}
+
+/// What merging a series gave.
+#[derive(Clone, Copy)]
+pub(super) struct MergedMember<'a> {
+    pub point: Option<&'a StagedPoint>,
+    /// Words of the batch, where its histogram regions are.
+    pub words: &'a [u64],
+    /// Points that were taken out of its cells.
+    pub points: u64,
+}
+
+impl Membership {
+    pub(super) fn new(shard: usize, shared: Arc<FoldShared>, state: &ahash::RandomState, expire_ns: u64) -> Membership {
+        let plan = shared.plan().clone();
+        let clocks: Vec<RuleClock> = shared.rules().iter().map(RuleFolds::clock).collect();
+        Membership {
+            shard,
+            matcher: RuleMatcher::new(plan),
+            is_due: vec![false; clocks.len()],
+            works: clocks.iter().map(|_| FoldWork::default()).collect(),
+            clocks,
+            // number 0 is nobody's
+            entries: vec![MemberEntry::default()],
+            entry_free: Vec::new(),
+            entry_ids: HashMap::with_hasher(state.clone()),
+            lanes: Vec::new(),
+            lane_free: Vec::new(),
+            lane_ids: HashMap::with_hasher(state.clone()),
+            listed: Vec::new(),
+            packets: (0..shared.hand_over().shards()).map(|_| Packet { from: shard, ..Packet::default() }).collect(),
+            texts: None,
+            now_ms: 0,
+            expire_ms: expire_ns / 1_000_000,
+            shared,
+        }
+    }
+
+    /// A cut begins.
+    pub(super) fn begin(&mut self, times: CutTimes) {
+        self.now_ms = Liveness::at(times.mono_ns);
+        for (clock, is_due) in self.clocks.iter_mut().zip(&mut self.is_due) {
+            *is_due = clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
+        }
+        while let Some((by, packet)) = self.shared.hand_over().empty(self.shard) {
+            self.take_back(by, packet);
+        }
+    }
+
+    /// A packet that its taker has emptied: its memory is used again.
+    fn take_back(&mut self, by: usize, mut packet: Packet) {
+        for (lane, part) in packet.parts.drain(..) {
+            if let Some(lane) = self.lanes.get_mut(lane as usize) {
+                debug_assert!(part.is_empty() && lane.part.is_empty());
+                lane.part = part;
+            }
+        }
+        let next = &mut self.packets[by];
+        if next.events.is_empty() {
+            packet.events.clear();
+            *next = packet;
+        }
+    }
+
+    /// The rules that may take series of this group.
+    pub(super) fn candidates(&mut self, group: &Group) -> Candidates {
+        self.matcher.of_metric(&seen(group))
+    }
+
+    /// Asks the rules about a newborn series.
+    pub(super) fn link(
+        &mut self,
+        candidates: &Candidates,
+        series: &Series,
+        state: &ahash::RandomState,
+        tally: &mut Tally,
+    ) -> Member {
+        let none = Member { entry: 0, liveness: Liveness::new(self.now_ms) };
+        if candidates.is_empty() {
+            return none;
+        }
+        let group = &series.group;
+        let (shared, texts) = (self.shared.clone(), &mut self.texts);
+        let mut found: Vec<(Arc<FoldKey>, Box<[u64]>, Box<[Arc<[u8]>]>)> = Vec::new();
+        let mut is_refused = false;
+        let passage = self.matcher.of_series(candidates, &seen(group), &series.attributes, state, &mut |linked| {
+            let description = group.description.load();
+            match shared.enter(&linked, &description, texts) {
+                Ok((key, is_overflowed)) => {
+                    tally.note(Note::RuleOverflowed, u64::from(is_overflowed));
+                    let top = linked.top.iter().map(|top| Arc::from(*top)).collect();
+                    found.push((key, linked.distinct.into(), top));
+                }
+                Err(_) => is_refused = true,
+            }
+        });
+        tally.note(Note::RuleRefused, u64::from(is_refused));
+        if found.is_empty() {
+            return none;
+        }
+        let hides = passage == Passage::Hidden && !is_refused;
+        Member { entry: self.enter(found, hides), ..none }
+    }
+
+    /// The entry of these folds, one member more in it. Each key comes entered.
+    fn enter(&mut self, found: Vec<(Arc<FoldKey>, Box<[u64]>, Box<[Arc<[u8]>]>)>, hides: bool) -> u32 {
+        let is_own = found.iter().any(|(_, distinct, top)| !distinct.is_empty() || !top.is_empty());
+        let (mut lanes, mut own) = (Vec::with_capacity(found.len()), OwnKeys::default());
+        for (key, distinct, top) in found {
+            lanes.push(self.lane(key));
+            own.distinct.push(distinct);
+            own.top.push(top);
+        }
+        let lanes: Box<[u32]> = lanes.into();
+        if !is_own && let Some(entry) = self.entry_ids.get(&(lanes.clone(), hides)) {
+            self.entries[*entry as usize].members += 1;
+            return *entry;
+        }
+        for lane in &lanes {
+            self.lanes[*lane as usize].entries += 1;
+        }
+        let own = is_own.then(|| Box::new(own));
+        let new = MemberEntry { lanes: lanes.clone(), members: 1, hides, own };
+        let entry = put(&mut self.entries, &mut self.entry_free, new);
+        if !is_own {
+            self.entry_ids.insert((lanes, hides), entry);
+        }
+        entry
+    }
+
+    /// This shard's lane of a fold that it has just entered.
+    fn lane(&mut self, key: Arc<FoldKey>) -> u32 {
+        let address = Arc::as_ptr(&key) as usize;
+        if let Some(lane) = self.lane_ids.get(&address) {
+            // the lane is in it already
+            self.shared.folds().leave(&key);
+            return *lane;
+        }
+        let owner = self.shared.owner(key.hash());
+        let lane = match self.lane_free.pop() {
+            Some(lane) => lane,
+            None => {
+                self.lanes.push(Lane::default());
+                self.lanes.len() as u32 - 1
+            }
+        };
+        let at = &mut self.lanes[lane as usize];
+        (at.key, at.owner, at.entries) = (Some(key.clone()), owner, 0);
+        self.lane_ids.insert(address, lane);
+        self.packets[owner].events.push(LaneEvent::Opened(lane, key));
+        lane
+    }
+
+    /// A member is no more.
+    pub(super) fn release(&mut self, entry: u32) {
+        let at = &mut self.entries[entry as usize];
+        at.members -= 1;
+        if at.members > 0 {
+            return;
+        }
+        let MemberEntry { lanes, hides, own, .. } = std::mem::take(at);
+        self.entry_free.push(entry);
+        for lane in &lanes {
+            let at = &mut self.lanes[*lane as usize];
+            at.entries -= 1;
+            if at.entries == 0
+                && let Some(key) = at.key.take()
+            {
+                self.packets[at.owner].events.push(LaneEvent::Closed(*lane));
+                self.lane_ids.remove(&(Arc::as_ptr(&key) as usize));
+                self.lane_free.push(*lane);
+            }
+        }
+        if own.is_none() {
+            self.entry_ids.remove(&(lanes, hides));
+        }
+    }
+
+    /// Whether the members of this entry leave themselves, too.
+    #[inline]
+    pub(super) fn hides(&self, entry: u32) -> bool {
+        self.entries[entry as usize].hides
+    }
+
+    /// A member was merged, or was not touched: what it gives goes into the parts of its lanes.
+    pub(super) fn give(&mut self, member: &mut Member, series: &Series, merged: MergedMember<'_>) {
+        let is_touched = merged.point.is_some();
+        if merged.points > 0 {
+            member.liveness.touch(self.now_ms);
+        }
+        let entry = &self.entries[member.entry as usize];
+        for (at, lane) in entry.lanes.iter().enumerate() {
+            let lane_id = *lane;
+            let lane = &mut self.lanes[lane_id as usize];
+            let Some(key) = &lane.key else { continue };
+            let rule = key.rule as usize;
+            let folds = &self.shared.rules()[rule];
+            let Some(spec) = folds.spec(key.input) else { continue };
+            let is_asked = match spec.live() {
+                LiveNeed::Touched => false,
+                LiveNeed::AtRuleCuts => self.is_due[rule],
+                LiveNeed::AtBaseCuts => true,
+            };
+            if !is_touched && !is_asked && merged.points == 0 {
+                continue;
+            }
+            let is_live = is_there(series) && member.liveness.is_live(self.now_ms, folds.stale(), self.expire_ms);
+            if !is_touched && !is_live && merged.points == 0 {
+                continue;
+            }
+            let (distinct, top): (&[u64], &[Arc<[u8]>]) =
+                entry.own.as_ref().map_or((&[], &[]), |own| (&own.distinct[at], &own.top[at]));
+            let given = given(series, &merged, is_live, (distinct, top));
+            lane.part.add(spec, &given, &mut self.works[rule]);
+            if !lane.is_listed {
+                lane.is_listed = true;
+                self.listed.push(lane_id);
+            }
+        }
+    }
+
+    /// Hands over some parts; `false` when all are handed over.
+    pub(super) fn send_some(&mut self, n: usize) -> bool {
+        for _ in 0..n {
+            let Some(id) = self.listed.pop() else {
+                self.send();
+                return false;
+            };
+            let lane = &mut self.lanes[id as usize];
+            lane.is_listed = false;
+            self.packets[lane.owner].parts.push((id, std::mem::take(&mut lane.part)));
+        }
+        true
+    }
+
+    fn send(&mut self) {
+        for (to, packet) in self.packets.iter_mut().enumerate() {
+            if !packet.events.is_empty() || !packet.parts.is_empty() {
+                let empty = Packet { from: self.shard, ..Packet::default() };
+                self.shared.hand_over().send(to, std::mem::replace(packet, empty));
+            }
+        }
+    }
+
+    /// Adds what was noticed since this was asked last, by rule.
+    pub(super) fn add_notes(&mut self, notes: &mut [Notes]) {
+        for (sum, work) in notes.iter_mut().zip(&mut self.works) {
+            sum.absorb(&std::mem::take(&mut work.notes));
+        }
+    }
+}
+
+/// A group as rules see it.
+pub(super) fn seen(group: &Group) -> MetricSeen<'_> {
+    MetricSeen {
+        resource: &group.resource,
+        scope: &group.scope,
+        name: &group.name,
+        unit: &group.unit,
+        kind: group.kind,
+        monotonic: group.monotonic,
+    }
+}
+
+/// It has a value, and did not end.
+fn is_there(series: &Series) -> bool {
+    series.newest().is_some() && !series.is_ended()
+}
+
+fn given<'a>(
+    series: &'a Series,
+    merged: &MergedMember<'a>,
+    is_live: bool,
+    (distinct, top): (&'a [u64], &'a [Arc<[u8]>]),
+) -> Contribution<'a> {
+    let group = &series.group;
+    let is_number = matches!(group.kind, Kind::Sum | Kind::Gauge);
+    let step = merged.point.map(|point| {
+        let length = crate::cells::block::region_words(group.kind, group.buckets());
+        // the total comes first
+        let from = point.words as usize + length;
+        merged.words.get(from..from + length).unwrap_or_default()
+    });
+    Contribution {
+        delta: merged.point.and_then(|point| point.step()).filter(|_| group.kind == Kind::Sum),
+        level: series.value().filter(|_| is_number && is_live),
+        extremes: None,
+        is_delta: series.has_delta(),
+        region: step.and_then(|words| match group.kind {
+            Kind::Histogram => Some(ContributedRegion::Explicit { bounds: &group.bounds, words }),
+            Kind::ExponentialHistogram => Some(ContributedRegion::Exponential(words)),
+            _ => None,
+        }),
+        points: merged.points,
+        time_ns: merged.point.map_or_else(|| series.time(), |point| point.time),
+        is_touched: merged.point.is_some(),
+        is_live,
+        distinct,
+        top,
+    }
+}

@@ -1,0 +1,313 @@
+//! The series that leave of folds: their identities, values for scrapes, and the points of a cut.
+//!
+//! Knows how an output is called, what kind it is, and where its series stand; does not know members, or what is computed.
+//!
+//! Invariant: a series' value is written once at a cut, by the shard that owns its fold.
+
+use super::batch::Batch;
+use super::point::{StagedPoint, more_bytes};
+use super::tree::{GroupDirectory, Tree, TreePlace};
+use crate::aggregate::explicit;
+use crate::cells::block;
+use crate::fold::{Leaving, LeavingValue, Variant};
+use crate::identity::attributes::{Records, key_byte};
+use crate::identity::{Parts, Set};
+use crate::model::{Kind, TypeHints};
+use crate::places::{self, put};
+use crate::rules::{Aggregation, InputKind, Output, OutputSpec};
+use crate::series::folds::{FoldIndex, FoldKey};
+use crate::series::group::Entry;
+use crate::series::slab::SlabWriter;
+use crate::series::{Group, Series};
+use crate::sync::thin::ThinBytes;
+use crate::wire::put_header;
+use hashbrown::HashMap;
+use std::sync::{Arc, Weak};
+
+/// A series that leaves.
+struct OutSeries {
+    /// Nothing: the place is free.
+    series: Option<Arc<Series>>,
+    /// Where in the tree.
+    stands: TreePlace,
+}
+
+/// Which of a fold's series.
+pub(super) struct FoldSeries {
+    /// Place among the outputs of the rule.
+    output: u32,
+    /// Bounds, or the attributes of a top group, as bytes; empty for an output's only series.
+    variant: Box<[u8]>,
+    /// Where it stands.
+    place: u32,
+}
+
+/// A point that leaves.
+struct StagedOutput {
+    place: u32,
+    /// Start of what was added.
+    from_ns: u64,
+    point: StagedPoint,
+}
+
+/// What a rule's cut closes.
+#[derive(Clone, Copy)]
+pub(super) struct OutputCut {
+    /// Number of the base cut.
+    pub number: u32,
+    /// Where the rule's interval began.
+    pub from_ns: u64,
+}
+
+/// See the file's head.
+pub(super) struct Outputs {
+    tree: Tree,
+    state: ahash::RandomState,
+    series: Vec<OutSeries>,
+    series_free: Vec<u32>,
+    /// By hash of their keys.
+    groups: HashMap<u64, Weak<Group>, ahash::RandomState>,
+    /// Resource and scope of the group made last.
+    sets: Option<[(Arc<[u8]>, Arc<Set>); 2]>,
+    staged: Vec<StagedOutput>,
+    /// Regions of what is staged: total, then step.
+    words: Vec<u64>,
+}
+
+impl Outputs {
+    /// None, and the directory that scrapes read.
+    pub(super) fn new(state: &ahash::RandomState) -> (Outputs, GroupDirectory) {
+        let (tree, directory) = Tree::new(state);
+        let outputs = Outputs {
+            tree,
+            state: state.clone(),
+            series: Vec::new(),
+            series_free: Vec::new(),
+            groups: HashMap::with_hasher(state.clone()),
+            sets: None,
+            staged: Vec::new(),
+            words: Vec::new(),
+        };
+        (outputs, directory)
+    }
+
+    /// What staged points refer to.
+    pub(super) const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Attributes of the series at a place.
+    pub(super) fn attributes(&self, place: u32) -> Option<&[u8]> {
+        self.series.get(place as usize)?.series.as_ref().map(|series| &*series.attributes)
+    }
+
+    /// Takes a fold's series out.
+    pub(super) fn forget(&mut self, gone: Vec<FoldSeries>, slab: &mut SlabWriter) {
+        for FoldSeries { place, .. } in gone {
+            let at = &mut self.series[place as usize];
+            let Some(series) = at.series.take() else { continue };
+            let (words, block) = (series.group.block_words(), series.block());
+            series.put_dead();
+            if words > 0 && block > 0 {
+                slab.release(block - 1, words);
+            }
+            self.tree.bury(at.stands.group);
+            self.series_free.push(place);
+        }
+    }
+
+    /// After folds were forgotten: gives back what they took.
+    pub(super) fn trim(&mut self) {
+        self.tree.trim();
+        places::trim(&mut self.series, &mut self.series_free, |one| one.series.is_none());
+    }
+
+    /// What leaves of a fold: its series gets the value, and its point is staged.
+    pub(super) fn leave(
+        &mut self,
+        (key, aggregation, owned): (&FoldKey, &Aggregation, &mut Vec<FoldSeries>),
+        folds: &FoldIndex,
+        cut: OutputCut,
+        leaving: &Leaving<'_>,
+        slab: &mut SlabWriter,
+    ) {
+        let variant = variant_bytes(&leaving.variant);
+        let known = owned.iter().find(|one| one.output as usize == leaving.output && *one.variant == *variant);
+        let place = match known {
+            Some(known) => known.place,
+            // nothing that never had a value ends
+            None if leaving.value == LeavingValue::End => return,
+            None => {
+                let spec = &aggregation.outputs[key.input as usize][leaving.output];
+                let place = self.make(key, spec, &leaving.variant, folds);
+                owned.push(FoldSeries { output: leaving.output as u32, variant, place });
+                place
+            }
+        };
+        let at = &self.series[place as usize];
+        let Some(series) = &at.series else { return };
+        let point = put_value(series, cut.number, leaving, slab, &mut self.words);
+        self.staged.push(StagedOutput { place, from_ns: cut.from_ns, point });
+    }
+
+    fn make(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> u32 {
+        let group = self.group(key, spec, variant, folds);
+        let mut run = Vec::new();
+        let all = Records::new(&key.attributes).chain(Records::new(more_attributes(variant)));
+        for record in all {
+            put_header(&mut run, key_byte(group.kind), record.bytes.len());
+            run.extend_from_slice(record.bytes);
+        }
+        let hash = self.state.hash_one((key.rule, &*spec.text, group.key.hash, &run));
+        let series = Arc::new(Series::new(hash, group, ThinBytes::new(&run), 0));
+        let stands = self.tree.link(series.clone());
+        put(&mut self.series, &mut self.series_free, OutSeries { series: Some(series), stands })
+    }
+
+    fn group(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> Arc<Group> {
+        let state = &self.state;
+        let [resource, scope] = match &self.sets {
+            Some([(r, resource), (s, scope)]) if Arc::ptr_eq(r, &key.resource) && Arc::ptr_eq(s, &key.scope) => {
+                [resource.clone(), scope.clone()]
+            }
+            _ => {
+                // a fold's sets are in one order already
+                let made = [&key.resource, &key.scope].map(|run| (run.clone(), Set::new(run, &[], state)));
+                let sets = [made[0].1.clone(), made[1].1.clone()];
+                self.sets = Some(made);
+                sets
+            }
+        };
+        let leaves_as = spec.output.leaves_as(key.input);
+        let parts = Parts {
+            resource: &resource,
+            resource_schema_url: "",
+            scope: &scope,
+            scope_schema_url: "",
+            name: &spec.name.replace("{name}", &key.name),
+            unit: &spec.output.unit(key.input, &key.unit),
+            description: &key.description,
+            hints: TypeHints::NONE,
+            kind: leaves_as.kind(),
+            monotonic: leaves_as == InputKind::Counter,
+            bounds: match variant {
+                Variant::Bounds(bounds) => bounds,
+                _ => &[],
+            },
+        };
+        let is_total = spec.output == Output::Total;
+        let group_key = parts.key(state);
+        let hash = state.hash_one((group_key.hash, is_total));
+        if let Some(group) = self.groups.get(&hash).and_then(Weak::upgrade)
+            && group.key == group_key
+            && group.is_total == is_total
+        {
+            return group;
+        }
+        let group = Group::new(group_key, folds.next_group_id(), (Entry::Last, 0), &parts);
+        let group = Arc::new(if is_total { group.total() } else { group });
+        if self.groups.len() == self.groups.capacity() {
+            self.groups.retain(|_, group| group.strong_count() > 0);
+        }
+        self.groups.insert(hash, Arc::downgrade(&group));
+        group
+    }
+
+    /// Brings what is staged into the order of resources, scopes and groups.
+    pub(super) fn sort(&mut self) {
+        let series = &self.series;
+        // the last first, as they are taken from the end
+        self.staged
+            .sort_unstable_by_key(|staged| std::cmp::Reverse((series[staged.place as usize].stands, staged.place)));
+    }
+
+    /// Moves what is staged into the batch until that is full; `true` when all is in it.
+    pub(super) fn fill(&mut self, batch: &mut Batch) -> bool {
+        while !batch.is_full() {
+            let Some(StagedOutput { place, from_ns, mut point }) = self.staged.pop() else {
+                self.words.clear();
+                return true;
+            };
+            let at = &self.series[place as usize];
+            let Some(series) = &at.series else { continue };
+            let TreePlace { resource, scope, group } = at.stands;
+            let meta = &series.group;
+            let length = 2 * block::region_words(meta.kind, meta.buckets());
+            if length > 0 && !point.ended {
+                let words = batch.words();
+                let from = std::mem::replace(&mut point.words, words.len() as u32) as usize;
+                words.extend_from_slice(&self.words[from..from + length]);
+            }
+            point.series = place;
+            batch.enter(resource, scope, group);
+            batch.push_output(point, series.attributes.len() + more_bytes(meta.kind, meta.buckets()), from_ns);
+        }
+        self.staged.is_empty()
+    }
+
+    /// Output series that are alive.
+    pub(super) const fn live(&self) -> usize {
+        self.tree.live()
+    }
+}
+
+/// What tells a variant apart.
+fn variant_bytes(variant: &Variant<'_>) -> Box<[u8]> {
+    match variant {
+        Variant::Plain => Box::default(),
+        Variant::Bounds(bounds) => bounds.iter().flat_map(|bound| bound.to_bits().to_le_bytes()).collect(),
+    }
+}
+
+/// Attributes that a variant has and the fold has not, with the key byte 0x0a.
+const fn more_attributes<'a>(variant: &Variant<'a>) -> &'a [u8] {
+    match variant {
+        Variant::Plain | Variant::Bounds(_) => &[],
+    }
+}
+
+/// Writes the value for scrapes; the point that leaves.
+fn put_value(
+    series: &Series,
+    cut: u32,
+    leaving: &Leaving<'_>,
+    slab: &mut SlabWriter,
+    words: &mut Vec<u64>,
+) -> StagedPoint {
+    let &Leaving { start_ns, time_ns, value, .. } = leaving;
+    let group = &series.group;
+    let length = block::region_words(group.kind, group.buckets());
+    if group.kind != Kind::Gauge {
+        series.put_start(start_ns);
+    }
+    series.put_time(time_ns);
+    let base = StagedPoint { time: time_ns, start: start_ns, ..StagedPoint::default() };
+    match value {
+        LeavingValue::Number { delta, value } => {
+            series.put_value(cut, value);
+            StagedPoint { time: time_ns, start: start_ns, ..StagedPoint::number(value, delta) }
+        }
+        LeavingValue::Explicit { delta, total } | LeavingValue::Exponential { delta, total } => {
+            if series.block() == 0 {
+                // line numbers are kept one higher, so that 0 is "none"
+                series.put_block(slab.allocate(group.block_words()) + 1);
+            }
+            let lines = slab.run(series.block() - 1, group.block_words());
+            series.with_slot(cut, |_, slot| explicit::copy(&mut block::slot(lines, length, slot), &total));
+            let from = words.len() as u32;
+            words.extend_from_slice(total);
+            words.extend_from_slice(delta);
+            StagedPoint { words: from, has_delta: true, ..base }
+        }
+        LeavingValue::End => {
+            if length == 0 {
+                series.end_number(cut);
+            } else if let Some(line) = series.block().checked_sub(1) {
+                let lines = slab.run(line, group.block_words());
+                let slot = |slot: usize| block::slot(lines, length, slot);
+                series.end(cut, |from, to| explicit::copy(&mut slot(to), &slot(from)));
+            }
+            StagedPoint { has_delta: true, ended: true, ..base }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The folds that one shard owns, in the second half of a cut: what all shards gave is taken, and what leaves is staged.
+//!
+//! Knows lanes, states and the intervals of rules; does not know members, what is computed (`fold`), or how a series that
+//! leaves is called (`outputs`).
+//!
+//! ```text
+//!   packets ─► pending parts ─► states ─► at a rule's cut: what leaves ─► values for scrapes, staged points ─► batches
+//! ```
+//!
+//! Invariants
+//! 1. A fold's state takes exactly one part at each base cut: what all shards gave together, or nothing.
+//! 2. A fold is forgotten before the points of a cut are staged, when no shard has members in it and nothing was given for
+//!    `--expire`.
+//!
+//! Bounds: `CHUNK` folds are computed, staged and handed out at a time.
+
+use super::batch::Batch;
+use super::folded::FoldShared;
+use super::hand_over::LaneEvent;
+use super::outputs::{FoldSeries, OutputCut, Outputs};
+use super::tree::GroupDirectory;
+use crate::fold::{FoldPart, FoldWork, Notes, OutputState, RuleClock};
+use crate::places::{self, put};
+use crate::series::folds::FoldKey;
+use crate::series::slab::SlabWriter;
+use crate::sync::cut::CutTimes;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Folds that are computed at a time.
+const CHUNK: usize = 256;
+
+/// No fold.
+const NOWHERE: u32 = u32::MAX;
+
+/// A fold that this shard owns.
+struct OwnedFold {
+    /// Nothing: the place is free.
+    key: Option<Arc<FoldKey>>,
+    /// Shards that have members in it.
+    lanes: u32,
+    state: OutputState,
+    /// What shards gave at this cut.
+    pending: FoldPart,
+    series: Vec<FoldSeries>,
+    /// The cut at which something was given last.
+    active: u32,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SettlingStep {
+    /// There is more to do.
+    More,
+    /// The batch is to be handed out.
+    HandOut,
+    /// All is settled.
+    Over,
+}
+
+/// How far the second half is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Taking,
+    /// From this place on.
+    Forgetting(usize),
+    /// From this place on.
+    Computing(usize),
+    /// What was computed; this place comes next.
+    Filling(usize),
+    Over,
+}
+
+/// See the file's head.
+pub(super) struct Settling {
+    shard: usize,
+    shared: Arc<FoldShared>,
+    outputs: Outputs,
+    /// By shard that sends, by lane: place of the fold.
+    lanes: Vec<Vec<u32>>,
+    folds: Vec<OwnedFold>,
+    fold_free: Vec<u32>,
+    /// By rule.
+    clocks: Vec<RuleClock>,
+    /// By rule, whether this cut is the rule's.
+    is_due: Vec<bool>,
+    /// By rule.
+    works: Vec<FoldWork>,
+    stage: Stage,
+}
+
+impl Settling {
+    /// For `shard`, and the directory that scrapes read.
+    pub(super) fn new(shard: usize, shared: Arc<FoldShared>, state: &ahash::RandomState) -> (Settling, GroupDirectory) {
+        let (outputs, directory) = Outputs::new(state);
+        let clocks: Vec<RuleClock> = shared.rules().iter().map(|rule| rule.clock()).collect();
+        let settling = Settling {
+            shard,
+            outputs,
+            lanes: (0..shared.hand_over().shards()).map(|_| Vec::new()).collect(),
+            folds: Vec::new(),
+            fold_free: Vec::new(),
+            is_due: vec![false; clocks.len()],
+            works: clocks.iter().map(|_| FoldWork::default()).collect(),
+            clocks,
+            stage: Stage::Over,
+            shared,
+        };
+        (settling, directory)
+    }
+
+    /// Every shard has folded the cut.
+    pub(super) fn begin(&mut self, times: CutTimes) {
+        for (clock, is_due) in self.clocks.iter_mut().zip(&mut self.is_due) {
+            *is_due = clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
+        }
+        self.stage = Stage::Taking;
+    }
+
+    /// The series that leave.
+    pub(super) const fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Adds what was noticed since this was asked last, by rule.
+    pub(super) fn add_notes(&mut self, notes: &mut [Notes]) {
+        for (sum, work) in notes.iter_mut().zip(&mut self.works) {
+            sum.absorb(&std::mem::take(&mut work.notes));
+        }
+    }
+
+    /// Goes on with the second half of a cut.
+    pub(super) fn step(
+        &mut self,
+        cut: u32,
+        (times, idle_since): (CutTimes, u32),
+        (slab, batch): (&mut SlabWriter, &mut Batch),
+    ) -> SettlingStep {
+        match self.stage {
+            Stage::Over => return SettlingStep::Over,
+            Stage::Taking => {
+                if !self.take_packet(cut) {
+                    self.stage = Stage::Forgetting(0);
+                }
+            }
+            Stage::Forgetting(from) => {
+                let to = self.folds.len().min(from + CHUNK);
+                (from..to).for_each(|place| self.forget_if_idle(place as u32, idle_since, slab));
+                self.stage = Stage::Forgetting(to);
+                if to == self.folds.len() {
+                    places::trim(&mut self.folds, &mut self.fold_free, |fold| fold.key.is_none());
+                    self.outputs.trim();
+                    self.stage = Stage::Computing(0);
+                }
+            }
+            Stage::Computing(from) => {
+                let to = self.folds.len().min(from + CHUNK);
+                self.compute(from..to, cut, times, slab);
+                self.outputs.sort();
+                self.stage = Stage::Filling(to);
+            }
+            Stage::Filling(next) => {
+                if self.outputs.fill(batch) {
+                    let is_end = next == self.folds.len();
+                    self.stage = if is_end { Stage::Over } else { Stage::Computing(next) };
+                    if is_end {
+                        return SettlingStep::HandOut;
+                    }
+                }
+                if batch.is_full() {
+                    return SettlingStep::HandOut;
+                }
+            }
+        }
+        SettlingStep::More
+    }
+
+    /// Takes what one shard handed over; `false` when all is taken.
+    fn take_packet(&mut self, cut: u32) -> bool {
+        let Some(mut packet) = self.shared.hand_over().take(self.shard) else { return false };
+        for event in packet.events.drain(..) {
+            match event {
+                LaneEvent::Opened(lane, key) => self.open(packet.from, lane, &key, cut),
+                LaneEvent::Closed(lane) => self.close(packet.from, lane),
+            }
+        }
+        for (lane, part) in &mut packet.parts {
+            let place = self.lanes[packet.from][*lane as usize];
+            let fold = &mut self.folds[place as usize];
+            let Some(key) = &fold.key else { continue };
+            let rule = key.rule as usize;
+            if fold.pending.is_empty() {
+                std::mem::swap(&mut fold.pending, part);
+            } else if let Some(spec) = self.shared.rules()[rule].spec(key.input) {
+                fold.pending.absorb(spec, part, &mut self.works[rule]);
+            }
+            part.clear();
+        }
+        self.shared.hand_over().give_back(self.shard, packet);
+        true
+    }
+
+    fn open(&mut self, from: usize, lane: u32, key: &Arc<FoldKey>, cut: u32) {
+        let place = key.place().unwrap_or_else(|| {
+            let is_there = key.enter();
+            assert!(is_there, "the shard that opened the lane is in the fold");
+            let fold = OwnedFold {
+                key: Some(key.clone()),
+                lanes: 0,
+                state: OutputState::new(0),
+                pending: FoldPart::default(),
+                series: Vec::new(),
+                active: cut,
+            };
+            let place = put(&mut self.folds, &mut self.fold_free, fold);
+            key.put_place(Some(place));
+            place
+        });
+        self.folds[place as usize].lanes += 1;
+        let lanes = &mut self.lanes[from];
+        if lanes.len() <= lane as usize {
+            lanes.resize(lane as usize + 1, NOWHERE);
+        }
+        lanes[lane as usize] = place;
+    }
+
+    fn close(&mut self, from: usize, lane: u32) {
+        let place = std::mem::replace(&mut self.lanes[from][lane as usize], NOWHERE);
+        let fold = &mut self.folds[place as usize];
+        fold.lanes -= 1;
+        if let Some(key) = &fold.key {
+            self.shared.folds().leave(key);
+        }
+    }
+
+    /// Forgets a fold in which nobody is, and to which nothing was given after the cut `idle_since` (0: none is so old).
+    fn forget_if_idle(&mut self, place: u32, idle_since: u32, slab: &mut SlabWriter) {
+        let fold = &mut self.folds[place as usize];
+        let Some(key) = &fold.key else { return };
+        if fold.lanes > 0 || fold.active > idle_since || !fold.pending.is_empty() || !self.shared.end(key) {
+            return;
+        }
+        key.put_place(None);
+        (fold.key, fold.state, fold.pending) = (None, OutputState::new(0), FoldPart::default());
+        let gone = std::mem::take(&mut fold.series);
+        self.fold_free.push(place);
+        self.outputs.forget(gone, slab);
+    }
+
+    /// What leaves of some folds is staged.
+    fn compute(&mut self, places: Range<usize>, cut: u32, times: CutTimes, slab: &mut SlabWriter) {
+        let Settling { shared, outputs, folds, clocks, is_due, works, .. } = self;
+        for fold in &mut folds[places] {
+            let Some(key) = &fold.key else { continue };
+            let rule = key.rule as usize;
+            let rule_folds = &shared.rules()[rule];
+            let (Some(spec), Some(aggregation)) = (rule_folds.spec(key.input), rule_folds.aggregation()) else {
+                continue;
+            };
+            let OwnedFold { state, pending, series, active, .. } = fold;
+            let is_given = !pending.is_empty();
+            if is_given {
+                *active = cut;
+            }
+            let work = &mut works[rule];
+            state.take(spec, (times.from_ns, times.boundary_ns), is_given.then_some(&mut *pending), work);
+            pending.clear();
+            if !is_due[rule] {
+                continue;
+            }
+            let Some(rule_cut) = clocks[rule].cut(times.is_last) else { continue };
+            let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns() };
+            state.leave(spec, &rule_cut, work, &mut |leaving| {
+                outputs.leave((key, aggregation, series), shared.folds(), of_output, &leaving, slab);
+            });
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The folds that rules make: which groups of members there are over all shards, and who is in them.
+//!
+//! Knows identities and counts; does not know what members give, or what leaves (`flush`). A shard finds or makes a fold when
+//! it links the first of its members into it; the shard that owns the fold by its hash keeps its state. Nothing here is
+//! touched for a point, or at a cut.
+//!
+//! Invariants
+//! 1. A fold is in the index exactly as long as somebody uses it: each shard that has members in it, until the owner has
+//!    heard that they are gone, and the owner while it keeps its state.
+//! 2. `series` counts the output series of the folds in the index that were let in under the limits; overflow folds are
+//!    outside them, and there are at most `limits::OVERFLOW_FOLDS_MAX`.
+//!
+//! Progress: lock-free.
+
+use super::index::{Leaf, Lookup, Trie};
+use crate::limits::OVERFLOW_FOLDS_MAX;
+use crate::rules::{InputKind, OutputIdentity};
+use crate::sync::users::Users;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+/// The first number of a group of outputs: those of input are below.
+const GROUP_IDS: u32 = 1 << 31;
+
+/// No place yet.
+const NOWHERE: u32 = u32::MAX;
+
+/// Which fold: of a rule, a kind of input, and what its members have in common.
+#[derive(Debug)]
+pub struct FoldKey {
+    hash: u64,
+    /// Number of the rule.
+    pub rule: u32,
+    /// Kind of its members.
+    pub input: InputKind,
+    /// The attributes of the resource, with the key byte 0x0a, in canonical order.
+    pub resource: Arc<[u8]>,
+    /// The `InstrumentationScope` message, in canonical order.
+    pub scope: Arc<[u8]>,
+    /// Name of the members' metric.
+    pub name: Arc<str>,
+    /// Its unit.
+    pub unit: Arc<str>,
+    /// The description of the member that made it.
+    pub description: Box<str>,
+    /// Attributes of points, with the key byte 0x0a, in canonical order.
+    pub attributes: Box<[u8]>,
+    /// It takes what had no room, and is outside the limits.
+    pub is_overflow: bool,
+    users: Users,
+    /// Where the owner keeps its state.
+    place: AtomicU32,
+}
+
+impl Leaf for FoldKey {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl FoldKey {
+    fn is(&self, rule: u32, input: InputKind, identity: &OutputIdentity<'_>) -> bool {
+        self.rule == rule
+            && self.input == input
+            && *self.attributes == *identity.attributes
+            && *self.name == *identity.name
+            && *self.unit == *identity.unit
+            && *self.resource == *identity.resource
+            && *self.scope == *identity.scope
+    }
+
+    /// Hash of the identity, keyed per process; its high bits choose the owner.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// One more who uses it; `false` when it is gone.
+    pub fn enter(&self) -> bool {
+        self.users.enter()
+    }
+
+    /// Where its owner keeps its state. Owner only.
+    pub fn place(&self) -> Option<u32> {
+        // ORDERING: written and read by the owner alone
+        Some(self.place.load(Relaxed)).filter(|place| *place != NOWHERE)
+    }
+
+    /// Its state is there from now on, or nowhere. Owner only.
+    pub fn put_place(&self, place: Option<u32>) {
+        // ORDERING: as above
+        self.place.store(place.unwrap_or(NOWHERE), Relaxed);
+    }
+
+    /// Bytes it takes, its place in the index and in its owner's lists included.
+    pub fn bytes(&self) -> usize {
+        // resource and scope are shared by neighbours
+        size_of::<FoldKey>() + 64 + self.attributes.len() + self.description.len()
+    }
+}
+
+/// Why a member is not folded where it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoldRefusal {
+    /// The rule has as many outputs as it may have.
+    Rule,
+    /// All rules together have.
+    All,
+    /// There are too many overflow folds.
+    Overflow,
+}
+
+/// What a rule may have, and has.
+#[derive(Clone, Copy, Debug)]
+pub struct FoldLimit<'a> {
+    /// Output series that a fold has.
+    pub outputs: usize,
+    /// Output series that the rule may have.
+    pub limit: usize,
+    /// Those it has, over all shards.
+    pub count: &'a AtomicUsize,
+}
+
+/// All folds of all shards.
+#[derive(Debug)]
+pub struct FoldIndex {
+    trie: Trie<FoldKey>,
+    state: ahash::RandomState,
+    limit: usize,
+    series: AtomicUsize,
+    overflows: AtomicUsize,
+    bytes: AtomicUsize,
+    group_ids: AtomicU32,
+}
+
+impl FoldIndex {
+    /// Empty; `limit`: output series over all rules.
+    pub fn new(limit: usize, state: ahash::RandomState) -> FoldIndex {
+        FoldIndex {
+            trie: Trie::new(),
+            state,
+            limit,
+            series: AtomicUsize::new(0),
+            overflows: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            group_ids: AtomicU32::new(GROUP_IDS),
+        }
+    }
+
+    /// Output series that were let in.
+    pub fn series(&self) -> usize {
+        // ORDERING: a count for reports and limits, publishes nothing
+        self.series.load(Relaxed)
+    }
+
+    /// Bytes of keys.
+    pub fn bytes(&self) -> usize {
+        // ORDERING: as above
+        self.bytes.load(Relaxed)
+    }
+
+    /// A number for a group of outputs, unique while the process runs.
+    pub fn next_group_id(&self) -> u32 {
+        // ORDERING: a number, publishes nothing
+        self.group_ids.fetch_add(1, Relaxed)
+    }
+
+    /// The fold of this identity, entered; made if it is new and there is room. `texts`: resource and scope of the fold asked
+    /// for before, which neighbours share. `is_overflow` says that it takes what had no room.
+    ///
+    /// # Errors
+    /// It is new, and there is no room.
+    pub fn enter(
+        &self,
+        (rule, input, identity): (u32, InputKind, &OutputIdentity<'_>),
+        description: &str,
+        texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
+        limit: FoldLimit<'_>,
+        is_overflow: bool,
+    ) -> Result<Arc<FoldKey>, FoldRefusal> {
+        let OutputIdentity { resource, scope, name, unit, attributes } = *identity;
+        let hash = self.state.hash_one((rule, input, resource, scope, name, unit, attributes));
+        loop {
+            let (mut refused, mut made) = (FoldRefusal::All, false);
+            let found = self.trie.get_or_insert(
+                hash,
+                |key| key.is(rule, input, identity),
+                || {
+                    if !made && let Err(why) = self.admit(&limit, is_overflow) {
+                        refused = why;
+                        return None;
+                    }
+                    made = true;
+                    let (resource, scope) = match texts {
+                        Some((r, s)) if **r == *resource && **s == *scope => (r.clone(), s.clone()),
+                        _ => {
+                            let new: (Arc<[u8]>, Arc<[u8]>) = (resource.into(), scope.into());
+                            *texts = Some(new.clone());
+                            new
+                        }
+                    };
+                    Some(Arc::new(FoldKey {
+                        hash,
+                        rule,
+                        input,
+                        resource,
+                        scope,
+                        name: name.into(),
+                        unit: unit.into(),
+                        description: description.into(),
+                        attributes: attributes.into(),
+                        is_overflow,
+                        // the one who makes it
+                        users: Users::new(1),
+                        place: AtomicU32::new(NOWHERE),
+                    }))
+                },
+            );
+            match found {
+                Lookup::Inserted(key) => {
+                    self.bytes.fetch_add(key.bytes(), Relaxed);
+                    return Ok(key);
+                }
+                Lookup::Refused => return Err(refused),
+                Lookup::Found(key) => {
+                    if made {
+                        // another shard inserted it between: ours was never seen
+                        self.count_out(&limit, is_overflow);
+                    }
+                    if key.enter() {
+                        return Ok(key);
+                    }
+                    // ended, and not yet out of the index: its owner counts it out; help, then look again
+                    self.trie.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn admit(&self, limit: &FoldLimit<'_>, is_overflow: bool) -> Result<(), FoldRefusal> {
+        // ORDERING: limits, publish nothing; the few that race past one are counted back
+        if is_overflow {
+            if self.overflows.fetch_add(1, Relaxed) >= OVERFLOW_FOLDS_MAX {
+                self.overflows.fetch_sub(1, Relaxed);
+                return Err(FoldRefusal::Overflow);
+            }
+            return Ok(());
+        }
+        if limit.count.fetch_add(limit.outputs, Relaxed) + limit.outputs > limit.limit {
+            limit.count.fetch_sub(limit.outputs, Relaxed);
+            return Err(FoldRefusal::Rule);
+        }
+        if self.series.fetch_add(limit.outputs, Relaxed) + limit.outputs > self.limit {
+            self.series.fetch_sub(limit.outputs, Relaxed);
+            limit.count.fetch_sub(limit.outputs, Relaxed);
+            return Err(FoldRefusal::All);
+        }
+        Ok(())
+    }
+
+    fn count_out(&self, limit: &FoldLimit<'_>, is_overflow: bool) {
+        // ORDERING: as in `admit`
+        if is_overflow {
+            self.overflows.fetch_sub(1, Relaxed);
+        } else {
+            limit.count.fetch_sub(limit.outputs, Relaxed);
+            self.series.fetch_sub(limit.outputs, Relaxed);
+        }
+    }
+
+    /// A shard has no members in it any more. Called by the owner, which is in itself, so it does not end here.
+    pub fn leave(&self, key: &FoldKey) {
+        let ended = key.users.leave();
+        debug_assert!(!ended, "its owner is in it");
+    }
+
+    /// Its owner forgets its state, if nobody else is in it.
+    pub fn end(&self, key: &Arc<FoldKey>, limit: FoldLimit<'_>) -> bool {
+        if !key.users.end_if_alone() {
+            return false;
+        }
+        self.trie.remove(key);
+        self.bytes.fetch_sub(key.bytes(), Relaxed);
+        self.count_out(&limit, key.is_overflow);
+        true
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn identity(attributes: &[u8]) -> OutputIdentity<'_> {
+        OutputIdentity { resource: b"r", scope: b"s", name: "m", unit: "1", attributes }
+    }
+
+    struct Rig {
+        index: FoldIndex,
+        count: AtomicUsize,
+        texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    }
+
+    impl Rig {
+        fn new(limit: usize) -> Rig {
+            let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
+            Rig { index: FoldIndex::new(limit, state), count: AtomicUsize::new(0), texts: None }
+        }
+
+        fn limit(&self, limit: usize) -> FoldLimit<'_> {
+            FoldLimit { outputs: 2, limit, count: &self.count }
+        }
+
+        fn enter(&mut self, rule: u32, attributes: &[u8], limit: usize) -> Result<Arc<FoldKey>, FoldRefusal> {
+            let limit = FoldLimit { outputs: 2, limit, count: &self.count };
+            let what = (rule, InputKind::Counter, &identity(attributes));
+            self.index.enter(what, "", &mut self.texts, limit, false)
+        }
+    }
+
+    #[test]
+    fn equal_identities_of_a_rule_are_one_fold_and_rules_never_share_one() {
+        let mut rig = Rig::new(100);
+        let a = rig.enter(0, b"a", 100).unwrap();
+        assert!(Arc::ptr_eq(&a, &rig.enter(0, b"a", 100).unwrap()));
+        let others = [rig.enter(0, b"b", 100).unwrap(), rig.enter(1, b"a", 100).unwrap()];
+        assert!(others.iter().all(|other| !Arc::ptr_eq(other, &a)));
+        assert!(Arc::ptr_eq(&a.resource, &others[0].resource), "neighbours share their resource");
+        assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (6, 6));
+    }
+
+    #[test]
+    fn a_fold_that_is_used_does_not_end_and_one_that_ended_is_made_anew() {
+        let mut rig = Rig::new(100);
+        let a = rig.enter(0, b"a", 100).unwrap();
+        assert!(a.enter(), "its owner");
+        assert!(!rig.index.end(&a, rig.limit(100)), "a shard has members in it");
+        rig.index.leave(&a);
+        assert!(rig.index.end(&a, rig.limit(100)));
+        assert_eq!((rig.index.series(), rig.count.load(Relaxed), rig.index.bytes()), (0, 0, 0));
+        assert!(!a.enter());
+        assert!(!Arc::ptr_eq(&a, &rig.enter(0, b"a", 100).unwrap()));
+    }
+
+    #[test]
+    fn a_rule_and_all_rules_have_their_limits() {
+        let mut rig = Rig::new(4);
+        rig.enter(0, b"a", 3).unwrap();
+        assert_eq!(rig.enter(0, b"b", 3).unwrap_err(), FoldRefusal::Rule, "four series are more than three");
+        rig.enter(0, b"a", 3).unwrap();
+        rig.enter(0, b"b", 4).unwrap();
+        assert_eq!(rig.enter(0, b"c", 100).unwrap_err(), FoldRefusal::All);
+        assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (4, 4));
+        let what = (0, InputKind::Counter, &identity(b"o"));
+        let (limit, mut texts) = (FoldLimit { outputs: 2, limit: 4, count: &rig.count }, None);
+        assert!(rig.index.enter(what, "", &mut texts, limit, true).unwrap().is_overflow, "outside the limits");
+    }
+}

@@ -4,6 +4,7 @@
 //! not know what a setting may be (`config`), nor how anything is done.
 
 mod check;
+mod features;
 mod fetch;
 mod gather;
 mod keys;
@@ -54,6 +55,8 @@ enum Command {
     Config(pages::Config),
     /// Try rules out on worked examples
     Rules(rules::Rules),
+    /// Print which features can be turned on and off, and how far each is
+    Features(features::Features),
     /// Send load to this or any other OTLP server, and measure it
     Load(crate::load::Options),
     /// Measure how many shards this machine and this traffic want
@@ -97,6 +100,7 @@ pub fn main() -> u8 {
         Command::Rules(options) => {
             options.run(&keys::of(&Arguments::command()), &defaults).map_or_else(|problems| refused(&problems), told)
         }
+        Command::Features(options) => told(options.print()),
         Command::Load(options) => told(crate::load::command(&options)),
         Command::Tune(options) => match options.check() {
             Ok(()) => told(crate::tune::command(&options)),

@@ -272,6 +272,15 @@ pub(super) struct Options {
         env = "CATCHMENT_SHUTDOWN_DELAY"
     )]
     shutdown_delay: String,
+    /// Features to turn on (+NAME) or off (-NAME), with commas between them; `catchment features` has all there are
+    #[arg(
+        help_heading = "Operation",
+        long = "feature-gates",
+        value_name = "GATES",
+        env = "CATCHMENT_FEATURE_GATES",
+        allow_hyphen_values = true
+    )]
+    feature_gates: Vec<String>,
     /// What is logged: error, warn, info, debug, trace, or a filter such as catchment=debug
     #[arg(help_heading = "Operation", long, value_name = "LEVEL", default_value = "info", env = "CATCHMENT_LOG")]
     log: String,
@@ -428,6 +437,7 @@ impl Options {
         self.out_headers.into_iter().for_each(|header| add("out-header", header.into()));
         self.without.into_iter().for_each(|keys| add("without", keys.into()));
         self.gauges.into_iter().for_each(|outputs| add("gauges", outputs.into()));
+        self.feature_gates.into_iter().for_each(|gates| add("feature-gates", gates.into()));
         self.allowed_hosts.into_iter().for_each(|name| add("allowed-host", name.into()));
         settings
     }

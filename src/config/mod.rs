@@ -16,6 +16,7 @@
 //! | `reading` | one setting after the other, and what is wrong with it |
 //! | `surroundings` | what the machine is asked |
 //! | `doors`, `outs` | where points come in, and where they go |
+//! | `features` | what can be turned on and off by name |
 //! | `settle` | the one step |
 //! | `plan` | what it comes to |
 //! | `source` | what `--config` names, as texts; variables in values |
@@ -33,6 +34,7 @@
 pub mod describe;
 pub mod document;
 mod doors;
+mod features;
 pub mod keys;
 mod outs;
 mod plan;
@@ -44,6 +46,7 @@ pub mod source;
 mod surroundings;
 pub mod tree;
 
+pub use features::{FEATURES, Feature, FeatureStage, Gates, RULES};
 pub use plan::{Pin, Plan};
 pub use settings::{Setting, Settings, TreeSetting};
 pub use settle::settle;

@@ -1,5 +1,6 @@
 //! The settled plan: what to run, every value checked.
 
+use super::features::Gates;
 use crate::deliver::Destination;
 use crate::identity::attributes;
 use crate::limits::{OUTPUT_SERIES_MIN, OUTPUT_SERIES_PART};
@@ -51,6 +52,8 @@ pub struct Plan {
     pub admin: Option<SocketAddr>,
     /// Names that the scrape and admin doors go by.
     pub allowed_hosts: Vec<String>,
+    /// Which features are on.
+    pub gates: Gates,
     /// Rules, compiled.
     pub rules: Arc<RulePlan>,
     /// Destinations.
@@ -112,6 +115,7 @@ impl Plan {
             created: true,
             admin: None,
             allowed_hosts: Vec::new(),
+            gates: Gates::default(),
             rules: Arc::default(),
             outs: Vec::new(),
             interval: Duration::from_secs(10),

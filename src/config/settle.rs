@@ -4,6 +4,7 @@
 
 use super::document;
 use super::doors::{DoorSetting, OFF, allowed_hosts};
+use super::features;
 use super::outs::destinations;
 use super::plan::{Pin, Plan};
 use super::reading::{AUTO, Reading};
@@ -18,6 +19,7 @@ use crate::limits::{
 use crate::model::{PlanNumber, Temporality};
 use crate::problem::{Flaw, Given, Problem};
 use crate::prometheus::Translation;
+use crate::rules::RulePlan;
 use crate::series::peers;
 use crate::units::{Unread, count, part_of, size};
 use std::sync::Arc;
@@ -60,7 +62,11 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     let Times { interval, expire, max_future, shutdown_timeout, shutdown_delay } = times(&mut reading);
     let base_ns = interval.filter(|interval| (INTERVAL_MIN..=INTERVAL_MAX).contains(interval));
     let base_ns = base_ns.map(|interval| interval.as_nanos() as u64);
+    let gates = features::read(&mut reading);
     let rules = document::rules(settings, base_ns, &mut reading.problems);
+    if !gates.has(&features::RULES) {
+        refuse_rules(&mut reading, rules.as_ref());
+    }
     let interval = interval.unwrap_or_default();
     let series_limit = series_limit(&mut reading);
     let group_limit = reading.number_or_auto("group-limit", 1..=GROUP_LIMIT_MAX);
@@ -83,6 +89,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         translation: reading.word("prometheus-translation", &TRANSLATIONS),
         admin: admin.address,
         allowed_hosts,
+        gates,
         rules: rules.map(Arc::new).unwrap_or_default(),
         outs,
         interval,
@@ -102,6 +109,14 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         ports_file: reading.path("ports-file"),
     };
     if reading.problems.is_empty() { Ok(plan) } else { Err(reading.problems) }
+}
+
+/// There are rules, and the feature is off.
+fn refuse_rules(reading: &mut Reading<'_>, rules: Option<&RulePlan>) {
+    if rules.is_some_and(|rules| !rules.is_empty()) {
+        let flaw = Flaw::new("there are rules, and the feature `rules` is off").remedy("leave one of them out");
+        reading.note(Problem::bare("feature-gates", flaw));
+    }
 }
 
 struct ShardCount {
@@ -316,6 +331,9 @@ mod tests {
         // what was not given is told as the flag with which it can be
         let problems = settle(&settings(&[("otlp-grpc", "off"), ("otlp-http", "off")]), &around()).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
+        let problems = settle(&settings(&[("feature-gates", "-rules"), ("without", "a")]), &around()).unwrap_err();
+        let words = "CATCHMENT_FEATURE_GATES (--feature-gates): there are rules, and the feature `rules` is off: leave one of them out";
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [words]);
         let given = [("interval", "20m")];
         let mut short = settings(&given);
         short.add("expire", At::Flag, "10m");

@@ -349,3 +349,27 @@ fn rules_are_checked_with_all_other_settings() {
     let ended = check(&["--without=k8s.pod.*,id", "--gauges=avg,max"]);
     assert!(ended.code() == 0 && ended.stdout.contains("gauge: avg max"), "{ended:?}");
 }
+
+/// Gates are settings: given anywhere, refused where they are unknown, and listed.
+#[test]
+fn features_have_gates() {
+    let listed = output(command(&["features", "--format", "json"]));
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let text = output(command(&["features"]));
+    for feature in listed["features"].as_array().unwrap() {
+        let name = feature["name"].as_str().unwrap();
+        assert!(text.code() == 0 && text.stdout.contains(name), "{text:?}");
+        let is_free = matches!(feature["stage"].as_str().unwrap(), "alpha" | "beta");
+        let sign = if feature["on"] == true { "-" } else { "+" };
+        let ended = check(&["--feature-gates", &format!("{sign}{name}")]);
+        assert_eq!(ended.code() == 0, is_free, "{ended:?}");
+    }
+    let ended = check(&["--feature-gates=+frobnicate"]);
+    let words = "--feature-gates +frobnicate: there is no feature `frobnicate`: `catchment features` has all there are";
+    assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
+    let folder = Folder::new();
+    let path = write(&folder, "f.yaml", "feature-gates: [-rules]\nrules: [{name: a, without: [b]}]\n");
+    let ended = check(&["--config", path.to_str().unwrap()]);
+    let words = "f.yaml:1:17 feature-gates: there are rules, and the feature `rules` is off";
+    assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
+}

@@ -9,7 +9,7 @@
 use crate::ledger::{Note, Tally};
 use crate::otlp::encode::exemplars_key;
 use crate::series::Series;
-use crate::series::exemplars::{LastShown, NewestExemplars, Reservoir, Shown};
+use crate::series::exemplars::{KeptExemplar, LastShown, NewestExemplars, Reservoir, Shown};
 use crate::series::registry::Registry;
 use crate::sync::cut::ShardView;
 use std::sync::Arc;
@@ -41,22 +41,19 @@ impl Gathering {
     #[cold]
     pub(super) fn of(&mut self, series: &Arc<Series>, tally: &mut Tally) -> (u32, usize) {
         let mut newest = NewestExemplars::default();
-        series.each_cell(|cell| {
-            if let Some(Some(reservoir)) = self.closed.get(cell.core as usize) {
-                reservoir.of(cell.line).for_each(|kept| newest.offer(kept));
-            }
-        });
-        let all = newest.sorted();
-        if all.is_empty() {
-            return (0, 0);
-        }
-        match self.shown.add(series, exemplars_key(series.group.kind), all) {
-            Some(place) => (place + 1, self.shown.fields(place).len()),
-            None => {
-                tally.note(Note::ExemplarsDropped, all.len() as u64);
-                (0, 0)
-            }
-        }
+        each_of(&self.closed, series, |kept| newest.offer(kept));
+        show(&mut self.shown, series, newest.sorted(), tally)
+    }
+
+    /// Calls `visit` with each that the cores kept of a series.
+    pub(super) fn each_of<'a>(&'a self, series: &Series, visit: impl FnMut(KeptExemplar<'a>)) {
+        each_of(&self.closed, series, visit);
+    }
+
+    /// Shows these of a series, oldest first: as `of` says where they are.
+    #[cold]
+    pub(super) fn show(&mut self, series: &Arc<Series>, all: &[KeptExemplar<'_>], tally: &mut Tally) -> (u32, usize) {
+        show(&mut self.shown, series, all, tally)
     }
 
     /// Some core closed any.
@@ -79,5 +76,26 @@ impl Gathering {
         let newest = Arc::new(std::mem::take(&mut self.shown));
         self.last = LastShown { newest: newest.clone(), before: std::mem::replace(&mut self.last.newest, newest) };
         registry.show_exemplars(owner, Arc::new(self.last.clone()));
+    }
+}
+
+fn each_of<'a>(closed: &'a [Option<Arc<Reservoir>>], series: &Series, mut visit: impl FnMut(KeptExemplar<'a>)) {
+    series.each_cell(|cell| {
+        if let Some(Some(reservoir)) = closed.get(cell.core as usize) {
+            reservoir.of(cell.line).for_each(&mut visit);
+        }
+    });
+}
+
+fn show(shown: &mut Shown, series: &Arc<Series>, all: &[KeptExemplar<'_>], tally: &mut Tally) -> (u32, usize) {
+    if all.is_empty() {
+        return (0, 0);
+    }
+    match shown.add(series, exemplars_key(series.group.kind), all) {
+        Some(place) => (place + 1, shown.fields(place).len()),
+        None => {
+            tally.note(Note::ExemplarsDropped, all.len() as u64);
+            (0, 0)
+        }
     }
 }

@@ -21,6 +21,7 @@
 //! Progress: lock-free. Bounds: as many packets as there are pairs of shards; a packet has each lane once.
 
 use crate::fold::FoldPart;
+use crate::series::exemplars::Reservoir;
 use crate::series::folds::FoldKey;
 use crossbeam::queue::SegQueue;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(super) struct Packet {
     pub events: Vec<LaneEvent>,
     /// What their members gave.
     pub parts: Vec<(u32, FoldPart)>,
+    /// Exemplars of this sender's members, by lane, if there are any: the newest few of each.
+    pub exemplars: Option<Arc<Reservoir>>,
 }
 
 /// Packets on their way, over all shards.

@@ -21,6 +21,7 @@ use crate::ledger::{Note, Tally};
 use crate::model::Kind;
 use crate::places::put;
 use crate::rules::{Candidates, MetricSeen, Passage, RuleMatcher};
+use crate::series::exemplars::{KeptExemplar, Reservoir};
 use crate::series::folds::FoldKey;
 use crate::series::{Group, Series};
 use crate::sync::cut::CutTimes;
@@ -102,6 +103,8 @@ pub(super) struct Membership {
     listed: Vec<u32>,
     /// By owner, what it is told next.
     packets: Vec<Packet>,
+    /// The newest exemplars of the cut, by lane.
+    exemplars: Reservoir,
     /// Resource and scope of the fold asked for last.
     texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
     /// Time of the cut, for liveness.
@@ -138,6 +141,7 @@ impl Membership {
             lane_ids: HashMap::with_hasher(state.clone()),
             listed: Vec::new(),
             packets: (0..shared.hand_over().shards()).map(|_| Packet { from: shard, ..Packet::default() }).collect(),
+            exemplars: Reservoir::default(),
             texts: None,
             now_ms: 0,
             expire_ms: expire_ns / 1_000_000,
@@ -328,6 +332,16 @@ impl Membership {
         }
     }
 
+    /// An exemplar of a member: the newest few of each fold leave with it.
+    #[cold]
+    pub(super) fn offer(&mut self, entry: u32, kept: KeptExemplar<'_>, tally: &mut Tally) {
+        for lane in &self.entries[entry as usize].lanes {
+            if !self.exemplars.offer(*lane, kept) {
+                tally.note(Note::ExemplarsDropped, 1);
+            }
+        }
+    }
+
     /// Hands over some parts; `false` when all are handed over.
     pub(super) fn send_some(&mut self, n: usize) -> bool {
         for _ in 0..n {
@@ -343,7 +357,12 @@ impl Membership {
     }
 
     fn send(&mut self) {
+        let exemplars = (!self.exemplars.is_empty()).then(|| {
+            let next = Reservoir::begin(0, &self.exemplars);
+            Arc::new(std::mem::replace(&mut self.exemplars, next))
+        });
         for (to, packet) in self.packets.iter_mut().enumerate() {
+            packet.exemplars.clone_from(&exemplars);
             if !packet.events.is_empty() || !packet.parts.is_empty() {
                 let empty = Packet { from: self.shard, ..Packet::default() };
                 self.shared.hand_over().send(to, std::mem::replace(packet, empty));

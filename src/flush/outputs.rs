@@ -48,6 +48,8 @@ struct StagedOutput {
     /// Start of what was added.
     from_ns: u64,
     point: StagedPoint,
+    /// Of its exemplars.
+    bytes: usize,
 }
 
 /// What a rule's cut closes.
@@ -122,7 +124,7 @@ impl Outputs {
         places::trim(&mut self.series, &mut self.series_free, |one| one.series.is_none());
     }
 
-    /// What leaves of a fold: its series gets the value, and its point is staged.
+    /// What leaves of a fold: its series gets the value, and its point is staged. The series, if there is one.
     pub(super) fn leave(
         &mut self,
         (key, aggregation, owned): (&FoldKey, &Aggregation, &mut Vec<FoldSeries>),
@@ -130,13 +132,13 @@ impl Outputs {
         cut: OutputCut,
         leaving: &Leaving<'_>,
         slab: &mut SlabWriter,
-    ) {
+    ) -> Option<Arc<Series>> {
         let variant = variant_bytes(&leaving.variant);
         let known = owned.iter().find(|one| one.output as usize == leaving.output && *one.variant == *variant);
         let place = match known {
             Some(known) => known.place,
             // nothing that never had a value ends
-            None if leaving.value == LeavingValue::End => return,
+            None if leaving.value == LeavingValue::End => return None,
             None => {
                 let spec = &aggregation.outputs[key.input as usize][leaving.output];
                 let place = self.make(key, spec, &leaving.variant, folds);
@@ -144,10 +146,17 @@ impl Outputs {
                 place
             }
         };
-        let at = &self.series[place as usize];
-        let Some(series) = &at.series else { return };
-        let point = put_value(series, cut.number, leaving, slab, &mut self.words);
-        self.staged.push(StagedOutput { place, from_ns: cut.from_ns, point });
+        let series = self.series[place as usize].series.clone()?;
+        let point = put_value(&series, cut.number, leaving, slab, &mut self.words);
+        self.staged.push(StagedOutput { place, from_ns: cut.from_ns, point, bytes: 0 });
+        Some(series)
+    }
+
+    /// What left last has exemplars: where, and their bytes.
+    pub(super) fn show(&mut self, (place, bytes): (u32, usize)) {
+        if let Some(last) = self.staged.last_mut() {
+            (last.point.exemplars, last.bytes) = (place, bytes);
+        }
     }
 
     fn make(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> u32 {
@@ -224,7 +233,7 @@ impl Outputs {
     /// Moves what is staged into the batch until that is full; `true` when all is in it.
     pub(super) fn fill(&mut self, batch: &mut Batch) -> bool {
         while !batch.is_full() {
-            let Some(StagedOutput { place, from_ns, mut point }) = self.staged.pop() else {
+            let Some(StagedOutput { place, from_ns, mut point, bytes }) = self.staged.pop() else {
                 self.words.clear();
                 return true;
             };
@@ -240,6 +249,7 @@ impl Outputs {
             }
             point.series = place;
             batch.enter(resource, scope, group);
+            batch.add_bytes(bytes);
             batch.push_output(point, series.attributes.len() + more_bytes(meta.kind, meta.buckets()), from_ns);
         }
         self.staged.is_empty()

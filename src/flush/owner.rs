@@ -12,7 +12,7 @@ use super::merge::Merge;
 use super::merging::Merging;
 use super::point::more_bytes;
 use super::retire::Retirement;
-use super::settling::{Settling, SettlingStep};
+use super::settling::{Settling, SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
 use super::walk::{Stretch, Walk, WalkStep};
 use crate::fold::Notes;
@@ -329,7 +329,7 @@ impl Owner {
             } else if let Some(view) = merged.handing {
                 merged.handing = self.hand_out(merged, view, tally, outlet);
             } else if merged.is_settling {
-                match self.settle_some(merged, slab) {
+                match self.settle_some(merged, slab, tally) {
                     SettlingStep::More => {}
                     SettlingStep::HandOut => {
                         merged.handing = self.next_view(0, outlet);
@@ -361,10 +361,11 @@ impl Owner {
     }
 
     /// Goes on with the outputs that this shard owns.
-    fn settle_some(&mut self, merged: &Merged, slab: &mut SlabWriter) -> SettlingStep {
+    fn settle_some(&mut self, merged: &Merged, slab: &mut SlabWriter, tally: &mut Tally) -> SettlingStep {
         let Some(folding) = &mut self.folding else { return SettlingStep::Over };
         let idle_since = merged.interval.idle_since;
-        folding.settling.step(merged.interval.cut, (merged.times, idle_since), (slab, &mut self.batch))
+        let staging = Staging { slab, batch: &mut self.batch, exemplars: &mut self.exemplars, tally };
+        folding.settling.step(merged.interval.cut, (merged.times, idle_since), staging)
     }
 
     /// Merges up to `BETWEEN_LOOKS` series; `false` when there are no more.
@@ -428,6 +429,9 @@ impl Owner {
             {
                 let points = tally.emitted() - before.0;
                 folding.give(member, series, MergedMember { point: point.as_ref(), words: self.batch.words(), points });
+                if has_exemplars {
+                    self.exemplars.each_of(series, |kept| folding.offer(entry, kept, tally));
+                }
                 if folding.hides(entry) {
                     self.batch.words().truncate(before.1);
                     match (point, self.merge.take_end()) {

@@ -12,15 +12,21 @@
 //! 2. A fold is forgotten before the points of a cut are staged, when no shard has members in it and nothing was given for
 //!    `--expire`.
 //!
+//! Exemplars of members leave with what is merged of them (M29): of a rule's interval those of its last base interval.
+//!
 //! Bounds: `CHUNK` folds are computed, staged and handed out at a time.
 
 use super::batch::Batch;
+use super::exemplars::Gathering;
 use super::folded::FoldShared;
 use super::hand_over::LaneEvent;
 use super::outputs::{FoldSeries, OutputCut, Outputs};
 use super::tree::GroupDirectory;
-use crate::fold::{FoldPart, FoldWork, Notes, OutputState, RuleClock};
+use crate::fold::{FoldPart, FoldWork, LeavingValue, Notes, OutputState, RuleClock};
+use crate::ledger::{Note, Tally};
 use crate::places::{self, put};
+use crate::rules::Output;
+use crate::series::exemplars::{NewestExemplars, Reservoir};
 use crate::series::folds::FoldKey;
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::CutTimes;
@@ -58,6 +64,14 @@ pub(super) enum SettlingStep {
     Over,
 }
 
+/// Where what leaves is put.
+pub(super) struct Staging<'a> {
+    pub slab: &'a mut SlabWriter,
+    pub batch: &'a mut Batch,
+    pub exemplars: &'a mut Gathering,
+    pub tally: &'a mut Tally,
+}
+
 /// How far the second half is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -87,6 +101,10 @@ pub(super) struct Settling {
     /// By rule.
     works: Vec<FoldWork>,
     stage: Stage,
+    /// The newest exemplars of the cut, by place of the fold.
+    exemplars: Reservoir,
+    /// Exemplars that had no room.
+    dropped: u64,
 }
 
 impl Settling {
@@ -104,6 +122,8 @@ impl Settling {
             works: clocks.iter().map(|_| FoldWork::default()).collect(),
             clocks,
             stage: Stage::Over,
+            exemplars: Reservoir::default(),
+            dropped: 0,
             shared,
         };
         (settling, directory)
@@ -115,6 +135,9 @@ impl Settling {
             *is_due = clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
         }
         self.stage = Stage::Taking;
+        if !self.exemplars.is_empty() {
+            self.exemplars = Reservoir::begin(0, &self.exemplars);
+        }
     }
 
     /// The series that leave.
@@ -134,7 +157,7 @@ impl Settling {
         &mut self,
         cut: u32,
         (times, idle_since): (CutTimes, u32),
-        (slab, batch): (&mut SlabWriter, &mut Batch),
+        staging: Staging<'_>,
     ) -> SettlingStep {
         match self.stage {
             Stage::Over => return SettlingStep::Over,
@@ -145,7 +168,7 @@ impl Settling {
             }
             Stage::Forgetting(from) => {
                 let to = self.folds.len().min(from + CHUNK);
-                (from..to).for_each(|place| self.forget_if_idle(place as u32, idle_since, slab));
+                (from..to).for_each(|place| self.forget_if_idle(place as u32, idle_since, staging.slab));
                 self.stage = Stage::Forgetting(to);
                 if to == self.folds.len() {
                     places::trim(&mut self.folds, &mut self.fold_free, |fold| fold.key.is_none());
@@ -155,11 +178,12 @@ impl Settling {
             }
             Stage::Computing(from) => {
                 let to = self.folds.len().min(from + CHUNK);
-                self.compute(from..to, cut, times, slab);
+                self.compute(from..to, cut, times, staging);
                 self.outputs.sort();
                 self.stage = Stage::Filling(to);
             }
             Stage::Filling(next) => {
+                let batch = staging.batch;
                 if self.outputs.fill(batch) {
                     let is_end = next == self.folds.len();
                     self.stage = if is_end { Stage::Over } else { Stage::Computing(next) };
@@ -195,7 +219,13 @@ impl Settling {
                 fold.pending.absorb(spec, part, &mut self.works[rule]);
             }
             part.clear();
+            if let Some(exemplars) = &packet.exemplars {
+                for kept in exemplars.of(*lane) {
+                    self.dropped += u64::from(!self.exemplars.offer(place, kept));
+                }
+            }
         }
+        packet.exemplars = None;
         self.shared.hand_over().give_back(self.shard, packet);
         true
     }
@@ -248,9 +278,11 @@ impl Settling {
     }
 
     /// What leaves of some folds is staged.
-    fn compute(&mut self, places: Range<usize>, cut: u32, times: CutTimes, slab: &mut SlabWriter) {
-        let Settling { shared, outputs, folds, clocks, is_due, works, .. } = self;
-        for fold in &mut folds[places] {
+    fn compute(&mut self, places: Range<usize>, cut: u32, times: CutTimes, staging: Staging<'_>) {
+        let Settling { shared, outputs, folds, clocks, is_due, works, exemplars, .. } = self;
+        let Staging { slab, exemplars: gathering, tally, .. } = staging;
+        tally.note(Note::ExemplarsDropped, std::mem::take(&mut self.dropped));
+        for (place, fold) in places.clone().zip(&mut folds[places]) {
             let Some(key) = &fold.key else { continue };
             let rule = key.rule as usize;
             let rule_folds = &shared.rules()[rule];
@@ -270,9 +302,21 @@ impl Settling {
             }
             let Some(rule_cut) = clocks[rule].cut(times.is_last) else { continue };
             let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns() };
+            let mut newest = NewestExemplars::default();
+            exemplars.of(place as u32).for_each(|kept| newest.offer(kept));
+            let newest = newest.sorted();
             state.leave(spec, &rule_cut, work, &mut |leaving| {
-                outputs.leave((key, aggregation, series), shared.folds(), of_output, &leaving, slab);
+                let left = outputs.leave((key, aggregation, series), shared.folds(), of_output, &leaving, slab);
+                let has_any = !newest.is_empty() && leaving.value != LeavingValue::End;
+                if has_any && has_exemplars(&aggregation.outputs[key.input as usize][leaving.output].output) {
+                    left.into_iter().for_each(|series| outputs.show(gathering.show(&series, newest, tally)));
+                }
             });
         }
     }
+}
+
+/// Exemplars are of observations: what is computed of them has none.
+const fn has_exemplars(output: &Output) -> bool {
+    matches!(output, Output::Same | Output::Histogram(_))
 }

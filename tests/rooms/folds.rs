@@ -198,6 +198,36 @@ fn histograms_are_merged_bucket_by_bucket() {
     }
 }
 
+/// M29: the newest four exemplars over all members leave with what is merged of them.
+#[test]
+fn the_newest_exemplars_of_all_members_leave_with_the_output() {
+    for cores in [1, 3] {
+        let mut rig = Rig::with_rules(cores, vec![rule("pods-away", pods_away())]);
+        for pod in 0..6usize {
+            let mut metric = counter(&format!("p{pod}"), "/a", START + 1, 1);
+            let Some(pb::metric::Data::Sum(sum)) = &mut metric.data else { panic!() };
+            sum.data_points[0].exemplars.push(pb::Exemplar {
+                time_unix_nano: START + 10 + pod as u64,
+                value: Some(pb::exemplar::Value::AsInt(pod as i64)),
+                ..Default::default()
+            });
+            rig.send(pod, &request(vec![metric]));
+        }
+        let out = rig.cut(START + INTERVAL);
+        for requests in [&out.cumulative, &out.delta] {
+            let points: Vec<_> = requests.iter().flat_map(each_point).collect();
+            let [(_, _, Any::Number(point))] = &points[..] else { panic!("{points:?}") };
+            let times: Vec<u64> = point.exemplars.iter().map(|exemplar| exemplar.time_unix_nano - START).collect();
+            assert_eq!(times, [12, 13, 14, 15], "{cores} cores");
+        }
+        rig.send(0, &request(vec![counter("p1", "/a", START + INTERVAL + 1, 1)]));
+        let out = rig.cut(START + 2 * INTERVAL);
+        let points: Vec<_> = out.cumulative.iter().flat_map(each_point).collect();
+        let [(_, _, Any::Number(point))] = &points[..] else { panic!("{points:?}") };
+        assert!(point.exemplars.is_empty(), "they are of the cut before");
+    }
+}
+
 /// Members die, and their outputs with them once nothing was given for `--expire`; new ones begin anew.
 #[test]
 fn outputs_without_members_are_forgotten() {

@@ -8,7 +8,8 @@
 //! 1. Rules are tried in their order. The first that takes a series ends it, unless it goes on; what relabels always goes on.
 //! 2. A rule without an output for the kind of the input does not take it.
 //! 3. Relabelling changes who a series *is*: rules that keep or aggregate see it as it is stored, wherever they stand, and so
-//!    all senders of one series alike. `RulePlan::new` refuses the order in which that would matter to a rule that goes on.
+//!    all senders of one series alike. What is dropped is no series at all. `RulePlan::new` refuses what drops or relabels
+//!    below a rule that goes on, where that would matter.
 //! 4. The input goes on if every rule that took it says so.
 //!
 //! A series that is renamed to what another sender calls so already is the same series from then on, with two writers (M14).
@@ -208,7 +209,7 @@ impl RuleMatcher {
         let input = metric.input();
         let mut rules: Vec<Candidate> = Vec::new();
         for rule in self.sets.taken.iter() {
-            if !self.concerns_series(rule, input) {
+            if !self.plan.concerns(rule, input) {
                 continue;
             }
             let candidate = self.candidate(rule);
@@ -237,15 +238,6 @@ impl RuleMatcher {
             rule,
             asks: !self.plan.matching.asks(rule).is_empty(),
             except_asks: self.plan.excepting.is_some() && self.sets.excepted.has(rule),
-        }
-    }
-
-    /// Whether the owner of a series has to do with the rule.
-    fn concerns_series(&self, rule: u32, input: InputKind) -> bool {
-        match self.plan.does[rule as usize] {
-            CompiledAction::Aggregate { .. } => self.plan.aggregation(rule, input).is_some(),
-            CompiledAction::Keep => true,
-            CompiledAction::Drop | CompiledAction::Relabel(_) => false,
         }
     }
 
@@ -485,6 +477,12 @@ impl RuleMatcher {
         }
         let IdentityBytes { resource, scope, name, unit, attributes } = &self.identity;
         RouteVerdict::Relabelled(Relabelled { resource, scope, name, unit, attributes, scale })
+    }
+
+    /// Whether a rule means a series.
+    pub(super) fn means(&mut self, rule: u32, metric: &MetricSeen<'_>, attributes: &[u8]) -> bool {
+        self.find(metric, attributes);
+        self.sets.taken.has(rule)
     }
 
     /// `taken`: all rules that mean the series.

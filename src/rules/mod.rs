@@ -13,6 +13,7 @@
 //! | `selectors` | which rules mean a series, over `patterns` and sets of rules (`bits`) |
 //! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
 //! | `groups` | the same of a resource and scope, remembered |
+//! | `explain` | the same for people, rule by rule |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
 //! | `digest` | SHA-256 |
@@ -21,6 +22,7 @@ mod bits;
 mod changes;
 mod digest;
 mod draft;
+mod explain;
 mod fault;
 mod fingerprint;
 mod groups;
@@ -35,6 +37,10 @@ mod stays;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{
+    ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,
+    WhyNot,
+};
 pub use fault::{RuleFault, RulePart};
 pub use identity::{MetricSeen, OutputIdentity};
 pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};

@@ -70,7 +70,16 @@ impl RulePlan {
                         stays: Stays::new(&aggregation.grouping, &mut faults, &mut compiling),
                     }
                 }
-                Action::Drop => CompiledAction::Drop,
+                Action::Drop => {
+                    if let Some(name) = goes_on {
+                        let words = format!(
+                            "stands below \"{name}\", which aggregates and goes on, and would get nothing of what is dropped at \
+                             the door: put what drops above it"
+                        );
+                        faults.under("action", |faults| faults.add(words));
+                    }
+                    CompiledAction::Drop
+                }
                 Action::Keep => CompiledAction::Keep,
                 Action::Relabel(changes) => {
                     if let Some(name) = goes_on {
@@ -120,6 +129,15 @@ impl RulePlan {
         match &self.rules.get(rule as usize)?.action {
             Action::Aggregate(aggregation) if !aggregation.outputs[input as usize].is_empty() => Some(aggregation),
             _ => None,
+        }
+    }
+
+    /// Whether the owner of a series of this kind has to do with the rule.
+    pub(super) fn concerns(&self, rule: u32, input: InputKind) -> bool {
+        match self.does[rule as usize] {
+            CompiledAction::Aggregate { .. } => self.aggregation(rule, input).is_some(),
+            CompiledAction::Keep => true,
+            CompiledAction::Drop | CompiledAction::Relabel(_) => false,
         }
     }
 

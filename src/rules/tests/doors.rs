@@ -56,7 +56,6 @@ fn what_is_dropped_is_known_at_the_head_where_it_can_be() {
     check(&[keeps(&asks), drops(&named("m"))], "m{x=1}", (Ask, "pass"));
     check(&[keeps(&asks), drops(&named("m"))], "m{x=2}", (Ask, "discard 1"));
     check(&[aggregate("m"), drops(&named("m"))], "m", (Pass, "pass"));
-    check(&[Rule { goes_on: true, ..aggregate("m") }, drops(&named("m"))], "m", (Discard(1), "discard 1"));
     let excepts = Rule { except: Some(asks.clone()), ..drops(&named("m")) };
     check(std::slice::from_ref(&excepts), "m{x=1}", (Ask, "pass"));
     check(std::slice::from_ref(&excepts), "m{x=2}", (Ask, "discard 0"));

@@ -1,6 +1,7 @@
 //! Promises of rules, and the same by a slow and obvious reference.
 
 mod doors;
+mod explained;
 mod model;
 mod promises;
 mod random;

@@ -362,7 +362,11 @@ fn what_cannot_be_meant_is_told_with_its_place() {
         "rules[1].without[1]",
     ];
     assert_eq!(places, want, "{told:#?}");
-    let goes_on = Rule { goes_on: true, ..takes(Selector::default()) };
-    let faults = RulePlan::new(vec![goes_on, rule("n", Selector::default(), Action::Relabel(vec![]))]).unwrap_err();
-    assert!(faults[0].words.contains("put what relabels above it"), "{faults:?}");
+    for (action, words) in
+        [(Action::Relabel(vec![]), "put what relabels above"), (Action::Drop, "put what drops above")]
+    {
+        let goes_on = Rule { goes_on: true, ..takes(Selector::default()) };
+        let faults = RulePlan::new(vec![goes_on, rule("n", Selector::default(), action)]).unwrap_err();
+        assert!(faults[0].words.contains(words), "{faults:?}");
+    }
 }

@@ -615,6 +615,10 @@ pub const RULE_LIMIT_VALUES_MAX: u32 = 1_000_000;
 pub const RULE_GROUPS_REMEMBERED: usize = 256;
 /// Bytes of a resource and a scope that are remembered; larger ones are looked at each time.
 pub const RULE_GROUP_BYTES_MAX: usize = 8 * KIB;
+/// Rows of what rules make of many series: a rule, a metric and a kind each.
+pub const RULE_CENSUS_ROWS_MAX: usize = 100_000;
+/// Groups and values of attributes that are told apart in all rows, some 16 bytes each.
+pub const RULE_CENSUS_HASHES_MAX: usize = 8_000_000;
 /// Lists of rules that may take the series of a group, which a thread knows to be the same for many groups.
 pub const RULE_LISTS_REMEMBERED: usize = 1_024;
 /// Overflow series of rules: one a rule, metric and kind of input.

@@ -14,11 +14,13 @@
 //! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
 //! | `groups` | the same of a resource and scope, remembered |
 //! | `explain` | the same for people, rule by rule |
+//! | `census` | what becomes of many series, in numbers |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
 //! | `digest` | SHA-256 |
 
 mod bits;
+mod census;
 mod changes;
 mod digest;
 mod draft;
@@ -37,6 +39,7 @@ mod stays;
 #[cfg(test)]
 mod tests;
 
+pub use census::{CensusAttribute, CensusRow, CensusRule, RuleCensus};
 pub use explain::{
     ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,
     WhyNot,

@@ -113,7 +113,7 @@ pub struct Selector {
 }
 
 /// Where an attribute stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyPlace {
     /// On the point.
     Point,

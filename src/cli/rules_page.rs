@@ -2,6 +2,7 @@
 //!
 //! Knows settled rules; does not know files, or what a series is.
 
+use super::gather::unapplied;
 use crate::config::Plan;
 use crate::rules::{
     Action, Aggregation, Grouping, InputKind, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
@@ -23,13 +24,17 @@ pub(super) fn text(plan: &Plan) -> String {
         .collect();
     let mut out = String::from("\n");
     let mut notes = 0;
+    let unapplied = unapplied(plan);
     for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(out, "{cell:width$}  ");
         }
         let _ = writeln!(out, "{}", row[5]);
         let rule = index.checked_sub(1).map(|index| &rules[index]);
-        for line in rule.into_iter().flat_map(details) {
+        let missing = unapplied.iter().filter(|(number, _)| number + 1 == index);
+        let missing =
+            missing.map(|(_, what)| format!("note: not yet applied by this build, so that a run refuses it: {what}"));
+        for line in rule.into_iter().flat_map(details).chain(missing) {
             notes += usize::from(line.starts_with("note:"));
             let _ = writeln!(out, "  {line}");
         }

@@ -197,7 +197,7 @@ fn the_example_is_accepted_and_the_schema_knows_its_keys() {
         "updowncounter, histogram: same; gauge: sum max",
         "login-errors 1 name, 1 attribute by 1, input kept, goes on rate(5m) unique(5m) ±1.6 % topk(5m)+other 10s",
         "pods-away everything else without 3 same 10s",
-        "6 rules, 2 notes",
+        "6 rules, ",
     ] {
         let words: Vec<&str> = row.split_whitespace().collect();
         assert!(told.iter().any(|line| line.starts_with(&words)), "{row}: {}", ended.stdout);
@@ -372,4 +372,25 @@ fn features_have_gates() {
     let ended = check(&["--config", path.to_str().unwrap()]);
     let words = "f.yaml:1:17 feature-gates: there are rules, and the feature `rules` is off";
     assert!(ended.code() == 2 && ended.stderr.contains(words), "{ended:?}");
+}
+
+/// What the README says of rules can be meant.
+#[test]
+fn the_rules_of_the_readme_are_accepted() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = readme.split("### Rules\n").nth(1).unwrap().split("\n### ").next().unwrap();
+    let folder = Folder::new();
+    let mut read = 0;
+    for block in section.split("```yaml\n").skip(1) {
+        let path = write(&folder, "readme.yaml", block.split("```").next().unwrap());
+        let ended = check(&["--config", path.to_str().unwrap()]);
+        assert!(ended.code() == 0, "{block}: {ended:?}");
+        read += 1;
+    }
+    assert_eq!(read, 2);
+    // each key and each word of an output has its line
+    let schema: serde_json::Value = serde_json::from_str(&output(command(&["config", "schema"])).stdout).unwrap();
+    let keys = schema["properties"]["rules"]["items"]["properties"].as_object().unwrap();
+    let unsaid: Vec<&String> = keys.keys().filter(|key| *key != "time" && !section.contains(key.as_str())).collect();
+    assert!(keys.len() > 12 && unsaid.is_empty(), "{unsaid:?}");
 }

@@ -37,6 +37,9 @@ mod report;
 mod row;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use case::{Case, Configured};
 pub use document::read;
 pub use engine::Engine;

@@ -10,6 +10,7 @@ mod corpus;
 mod dropped;
 mod encodings;
 mod expiry;
+mod folds;
 mod formats;
 mod groups;
 mod json;

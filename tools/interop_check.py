@@ -289,23 +289,16 @@ class Catchment:
 
 
 class Prometheus:
-    def __init__(self, catchment, folder, more=()):
+    def __init__(self, catchment, folder, more=(), pages=None):
+        """`pages`: what is scraped, if not the pages of `catchment`."""
         config, self.log = f"{folder}/prometheus.yml", f"{folder}/prometheus.log"
+        pages = pages or [
+            {"job_name": name, "honor_labels": honor, "static_configs": [{"targets": [catchment.doors[door]]}]}
+            for name, door, honor in [("page", "prometheus", True), ("own", "admin", False)]
+        ]
         with open(config, "w", encoding="utf-8") as file:
-            json.dump(  # JSON is YAML
-                {
-                    "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-                    "scrape_configs": [
-                        {
-                            "job_name": name,
-                            "honor_labels": honor,
-                            "static_configs": [{"targets": [catchment.doors[door]]}],
-                        }
-                        for name, door, honor in [("page", "prometheus", True), ("own", "admin", False)]
-                    ],
-                },
-                file,
-            )
+            # JSON is YAML
+            json.dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": pages}, file)
         words = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
         words += ["--web.listen-address=127.0.0.1:0", "--log.format=json", *more]
         with open(self.log, "wb") as log:

@@ -27,6 +27,7 @@ mod draft;
 mod explain;
 mod fault;
 mod fingerprint;
+mod fuzz;
 mod groups;
 mod identity;
 mod matcher;
@@ -45,6 +46,8 @@ pub use explain::{
     WhyNot,
 };
 pub use fault::{RuleFault, RulePart};
+#[doc(hidden)]
+pub use fuzz::fuzz_selectors;
 pub use identity::{MetricSeen, OutputIdentity};
 pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};

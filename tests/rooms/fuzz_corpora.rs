@@ -53,6 +53,12 @@ fn settings_of_the_corpus_are_read_written_and_read_again() {
     assert!(played >= 20, "only {played} files");
 }
 
+#[test]
+fn selectors_of_the_corpus_mean_what_each_pattern_does() {
+    let played = play("selectors", catchment::rules::fuzz_selectors);
+    assert!(played >= 10, "only {played} files");
+}
+
 fn write_seeds() {
     if std::env::var_os("CATCHMENT_WRITE_CORPUS").is_none() {
         return;

@@ -231,3 +231,16 @@ proptest! {
         check(&rules, &all)?;
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// What a fuzzer tries, from letters that meet.
+    #[test]
+    fn any_patterns_mean_at_once_what_each_means(
+        text in "[abcä.]{0,8}",
+        patterns in prop::collection::vec("[!~]{0,2}[abcä.*?{},|()+^$\\\\]{0,10}", 1..8),
+    ) {
+        fuzz_selectors(format!("{text}\n{}", patterns.join("\n")).as_bytes());
+    }
+}

@@ -118,6 +118,10 @@ pub const STALE_BEFORE_GAPS_MS: u64 = 150_000;
 pub const FOLD_BOUNDS_MAX: usize = 64;
 /// Samples of a group in a window up to which their quantiles are exact: 32 KiB. More are a sketch.
 pub const FOLD_VALUES_MAX: usize = 4_096;
+/// Different values of a group in an interval up to which they are counted exactly: 2 KiB. More are estimated, in 4 KiB.
+pub const FOLD_DISTINCT_MAX: usize = 256;
+/// Groups among which `topk` finds the largest, for each part, output and interval: about half a MiB.
+pub const FOLD_TOP_MAX: usize = 8_192;
 
 /// Exemplars kept of one series and interval: the newest.
 pub const EXEMPLARS_PER_SERIES_MAX: usize = 4;

@@ -22,6 +22,7 @@ use crate::series::{Group, Series};
 use crate::sync::thin::ThinBytes;
 use crate::wire::put_header;
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
 /// A series that leaves.
@@ -162,7 +163,8 @@ impl Outputs {
     fn make(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> u32 {
         let group = self.group(key, spec, variant, folds);
         let mut run = Vec::new();
-        let all = Records::new(&key.attributes).chain(Records::new(more_attributes(variant)));
+        let more = more_attributes(variant, &spec.output);
+        let all = Records::new(&key.attributes).chain(Records::new(&more));
         for record in all {
             put_header(&mut run, key_byte(group.kind), record.bytes.len());
             run.extend_from_slice(record.bytes);
@@ -266,14 +268,36 @@ fn variant_bytes(variant: &Variant<'_>) -> Box<[u8]> {
     match variant {
         Variant::Plain => Box::default(),
         Variant::Bounds(bounds) => bounds.iter().flat_map(|bound| bound.to_bits().to_le_bytes()).collect(),
+        Variant::Top(records) => (*records).into(),
+        // no record begins so
+        Variant::TopOther => Box::new([0]),
     }
 }
 
 /// Attributes that a variant has and the fold has not, with the key byte 0x0a.
-const fn more_attributes<'a>(variant: &Variant<'a>) -> &'a [u8] {
-    match variant {
-        Variant::Plain | Variant::Bounds(_) => &[],
+fn more_attributes<'a>(variant: &Variant<'a>, output: &Output) -> Cow<'a, [u8]> {
+    match (variant, output) {
+        (Variant::Top(records), _) => Cow::Borrowed(records),
+        (Variant::TopOther, Output::TopK { keys, .. }) => Cow::Owned(others(keys)),
+        _ => Cow::Borrowed(&[]),
     }
+}
+
+/// Each of the keys with the value `other`, as records.
+fn others(keys: &[Arc<str>]) -> Vec<u8> {
+    /// An `AnyValue` with this text.
+    const OTHER: &[u8] = b"\x0a\x05other";
+    let (mut records, mut message) = (Vec::new(), Vec::new());
+    for key in keys {
+        message.clear();
+        put_header(&mut message, 0x0a, key.len());
+        message.extend_from_slice(key.as_bytes());
+        put_header(&mut message, 0x12, OTHER.len());
+        message.extend_from_slice(OTHER);
+        put_header(&mut records, 0x0a, message.len());
+        records.extend_from_slice(&message);
+    }
+    records
 }
 
 /// Writes the value for scrapes; the point that leaves.

@@ -2,6 +2,7 @@
 //!
 //! Knows values as words; does not know where they come from, or what becomes of them.
 
+use crate::aggregate::explicit::COUNT;
 use crate::aggregate::number::Value;
 use std::sync::Arc;
 
@@ -45,4 +46,13 @@ pub enum ContributedRegion<'a> {
     },
     /// Exponential: a region.
     Exponential(&'a [u64]),
+}
+
+impl ContributedRegion<'_> {
+    /// Observations.
+    #[inline]
+    pub fn count(&self) -> u64 {
+        let (ContributedRegion::Explicit { words, .. } | ContributedRegion::Exponential(words)) = self;
+        words[COUNT]
+    }
 }

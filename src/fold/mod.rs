@@ -15,9 +15,9 @@
 //! | `spec`, `needs` | what a rule's outputs need to be kept |
 //! | `contribution` | what a member gives |
 //! | `part`, `regions` | what the members of a shard gave; their histograms |
-//! | `state`, `ring`, `windows` | what an output gathered, and what leaves; intervals of windows, of numbers and of histograms |
+//! | `state`, `ring`, `windows` | what an output gathered, and what leaves; intervals of windows, of numbers and of histograms (`intervals`: of others) |
 //! | `quantile`, `rebucket`, `sketch`, `made` | quantiles as PromQL's; histograms with other buckets, of values, and both as outputs |
-//! | `values` | samples one by one |
+//! | `values`, `distinct`, `top` | samples one by one; how many values keys have; the largest groups |
 //! | `clock`, `liveness` | when a rule's interval ends; whether a silent member counts |
 //! | `work` | memory that is used again, and what was noticed |
 //!
@@ -28,7 +28,9 @@
 
 mod clock;
 mod contribution;
+mod distinct;
 mod exact;
+mod intervals;
 mod liveness;
 mod made;
 mod needs;
@@ -41,6 +43,7 @@ mod samples;
 mod sketch;
 mod spec;
 mod state;
+mod top;
 mod values;
 mod windows;
 mod work;

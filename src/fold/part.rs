@@ -6,12 +6,14 @@
 //! Bounds: a part of a counter is `FoldPart` itself; the rest is boxed, and as large as what the outputs ask for.
 
 use super::contribution::{ContributedRegion, Contribution};
+use super::distinct::Distinct;
 use super::exact::ExactSum;
 use super::made::Made;
 use super::needs;
 use super::regions::RegionPart;
 use super::samples::Samples;
-use super::spec::FoldSpec;
+use super::spec::{FoldSpec, is_of_samples};
+use super::top::TopTable;
 use super::values::SampleValues;
 use super::work::FoldWork;
 use crate::aggregate::number::Value;
@@ -27,6 +29,16 @@ pub struct FoldPart {
     pub(super) live: u32,
     pub(super) levels: Option<Box<LevelPart>>,
     pub(super) regions: Option<Box<RegionPart>>,
+    pub(super) tables: Option<Box<TablePart>>,
+}
+
+/// Values of keys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TablePart {
+    /// For each `unique` of the outputs.
+    pub(super) unique: Vec<Distinct>,
+    /// For each `topk`.
+    pub(super) top: Vec<TopTable>,
 }
 
 /// Levels of live members at the cut.
@@ -66,6 +78,34 @@ impl FoldPart {
         if let Some(region) = &given.region {
             self.add_region(spec, region, work);
         }
+        if !spec.unique.is_empty() || !spec.top.is_empty() {
+            self.add_keys(spec, given, work);
+        }
+    }
+
+    fn add_keys(&mut self, spec: &FoldSpec, given: &Contribution<'_>, work: &mut FoldWork) {
+        let TablePart { unique, top } = &mut **self.tables.get_or_insert_default();
+        if given.is_live {
+            unique.resize_with(spec.unique.len(), Distinct::default);
+            for (unique, hash) in unique.iter_mut().zip(given.distinct) {
+                unique.add(*hash);
+            }
+        }
+        let mut sum = ExactSum::default();
+        let has_some = match (&given.region, given.delta, given.level) {
+            (_, _, level) if is_of_samples(spec.input) => level.is_some_and(|level| given.is_live && sum.add(level)),
+            (Some(region), ..) => {
+                sum.add_int(i128::from(region.count()));
+                true
+            }
+            (_, delta, _) => delta.is_some_and(|delta| sum.add(delta)),
+        };
+        if has_some {
+            top.resize_with(spec.top.len(), TopTable::default);
+            for (top, key) in top.iter_mut().zip(given.top) {
+                work.notes.table_full += top.add(key, &sum);
+            }
+        }
     }
 
     fn add_level(&mut self, spec: &FoldSpec, level: Value, given: &Contribution<'_>, work: &mut FoldWork) {
@@ -87,8 +127,7 @@ impl FoldPart {
     }
 
     fn add_region(&mut self, spec: &FoldSpec, region: &ContributedRegion<'_>, work: &mut FoldWork) {
-        let (ContributedRegion::Explicit { words, .. } | ContributedRegion::Exponential(words)) = region;
-        let count = i128::from(words[crate::aggregate::explicit::COUNT]);
+        let count = i128::from(region.count());
         self.delta.add_int(count);
         work.notes.given.add_int(count);
         if spec.needs(needs::REGIONS) {
@@ -117,6 +156,13 @@ impl FoldPart {
             debug_assert!(spec.needs(needs::REGIONS));
             self.regions.get_or_insert_default().absorb(from, work);
         }
+        if let Some(from) = &other.tables {
+            let TablePart { unique, top } = &mut **self.tables.get_or_insert_default();
+            unique.resize_with(spec.unique.len(), Distinct::default);
+            top.resize_with(spec.top.len(), TopTable::default);
+            unique.iter_mut().zip(&from.unique).for_each(|(into, from)| into.absorb(from));
+            work.notes.table_full += top.iter_mut().zip(&from.top).map(|(into, from)| into.absorb(from)).sum::<u64>();
+        }
     }
 
     /// Nothing was given, and nobody is live.
@@ -136,7 +182,12 @@ impl FoldPart {
         if let Some(regions) = &mut regions {
             regions.clear();
         }
-        *self = FoldPart { levels, regions, ..FoldPart::default() };
+        let mut tables = self.tables.take();
+        if let Some(tables) = &mut tables {
+            tables.unique.iter_mut().for_each(Distinct::clear);
+            tables.top.iter_mut().for_each(TopTable::clear);
+        }
+        *self = FoldPart { levels, regions, tables, ..FoldPart::default() };
     }
 
     /// Bytes of memory that it takes.
@@ -147,6 +198,11 @@ impl FoldPart {
                 .as_ref()
                 .map_or(0, |levels| size_of::<LevelPart>() + made_bytes(&levels.made) + levels.values.bytes())
             + self.regions.as_ref().map_or(0, |regions| regions.bytes())
+            + self.tables.as_ref().map_or(0, |tables| {
+                let unique: usize = tables.unique.iter().map(|unique| size_of::<Distinct>() + unique.bytes()).sum();
+                let top: usize = tables.top.iter().map(|top| size_of::<TopTable>() + top.bytes()).sum();
+                size_of::<TablePart>() + unique + top
+            })
     }
 }
 

@@ -49,6 +49,9 @@ pub struct FoldSpec {
     pub(super) layout: Layout,
     /// Histograms that are made: their places among the outputs, and their buckets.
     pub(super) made: Box<[(usize, Bucketing)]>,
+    /// Places of `unique` and of `topk` among the outputs, each in their order.
+    pub(super) unique: Box<[usize]>,
+    pub(super) top: Box<[usize]>,
     /// Intervals of the longest window over histograms' buckets.
     pub(super) region_steps: usize,
     /// The same over samples one by one.
@@ -93,15 +96,20 @@ impl FoldSpec {
             _ => None,
         };
         let made: Box<[(usize, Bucketing)]> = outputs.iter().enumerate().filter_map(of_made).collect();
+        let places = |is_it: fn(&Output) -> bool| -> Box<[usize]> {
+            outputs.iter().enumerate().filter(|(_, output)| is_it(&output.output)).map(|(place, _)| place).collect()
+        };
+        let unique = places(|output| matches!(output, Output::Unique(_)));
+        let top = places(|output| matches!(output, Output::TopK { .. }));
         let has = |class| outputs.iter().any(|output| output.class == Some(class));
-        let live = if (has(Class::Window) || !made.is_empty()) && is_of_samples(input) {
+        let live = if (has(Class::Window) || !made.is_empty()) && is_of_samples(input) || !unique.is_empty() {
             LiveNeed::AtBaseCuts
         } else if has(Class::Window) || has(Class::Level) {
             LiveNeed::AtRuleCuts
         } else {
             LiveNeed::Touched
         };
-        FoldSpec { input, outputs, needs, layout, made, region_steps, value_steps, steps, live }
+        FoldSpec { input, outputs, needs, layout, made, unique, top, region_steps, value_steps, steps, live }
     }
 
     /// The kind of input.
@@ -155,7 +163,9 @@ fn class_of(output: &Output, input: InputKind) -> Option<Class> {
         Output::Stddev | Output::Stdvar => Some(Class::Window),
         Output::Quantile(_) => Some(Class::Window),
         Output::Histogram(_) => Some(Class::Merge),
-        Output::Unique(_) | Output::TopK { .. } => None,
+        Output::Unique(_) => Some(Class::Window),
+        Output::TopK { .. } if is_of_samples(input) => Some(Class::Level),
+        Output::TopK { .. } => Some(Class::Window),
     }
 }
 

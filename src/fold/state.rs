@@ -11,12 +11,14 @@
 //!   in its window is left, either: what a member gave stays (S3), and a counter that is fed now and then is not dead.
 
 use super::clock::RuleCut;
+use super::distinct::DistinctState;
 use super::exact::ExactSum;
 use super::made::Made;
 use super::needs;
 use super::part::{FoldPart, made_bytes, made_for};
 use super::ring::{FoldStep, Ring};
 use super::spec::{Class, FoldOutput, FoldSpec, is_histogram, is_of_samples};
+use super::top::{TopLeaving, TopState};
 use super::values::ValueState;
 use super::windows::{RegionLeaving, RegionState, store};
 use super::work::FoldWork;
@@ -46,6 +48,10 @@ pub enum Variant<'a> {
     Plain,
     /// Of a histogram: with these bounds.
     Bounds(&'a Arc<[f64]>),
+    /// Of `topk`: the group with these records of keys.
+    Top(&'a [u8]),
+    /// Of `topk`: all other groups.
+    TopOther,
 }
 
 /// A value that leaves. What was added has begun where the rule's interval did (`RuleCut::from_ns`).
@@ -107,6 +113,16 @@ pub struct OutputState {
     sums: Option<Box<SumState>>,
     made: Option<Box<MadeState>>,
     values: Option<Box<ValueState>>,
+    tables: Option<Box<TableState>>,
+}
+
+/// Values of keys, for each `unique` and `topk`.
+#[derive(Clone, Debug, Default)]
+struct TableState {
+    unique: Vec<DistinctState>,
+    /// How many there are in its window.
+    counts: Vec<u64>,
+    top: Vec<TopState>,
 }
 
 /// Histograms that are made.
@@ -170,6 +186,7 @@ impl OutputState {
             sums: None,
             made: None,
             values: None,
+            tables: None,
         }
     }
 
@@ -187,6 +204,11 @@ impl OutputState {
             self.live = 0;
             if let Some(levels) = &mut self.levels {
                 levels.standing = ExactSum::default();
+            }
+            if is_of_samples(spec.input)
+                && let Some(tables) = &mut self.tables
+            {
+                tables.top.iter_mut().for_each(|top| top.open.clear());
             }
             return;
         };
@@ -219,6 +241,18 @@ impl OutputState {
                 }
             }
         }
+        if let Some(part) = &part.tables {
+            let tables = self.tables.get_or_insert_default();
+            tables.unique.resize_with(spec.unique.len(), DistinctState::default);
+            tables.top.resize_with(spec.top.len(), TopState::default);
+            tables.unique.iter_mut().zip(&part.unique).for_each(|(into, from)| into.open.absorb(from));
+            for (i, into) in tables.top.iter_mut().enumerate() {
+                if is_of_samples(spec.input) {
+                    into.open.clear();
+                }
+                work.notes.table_full += part.top.get(i).map_or(0, |from| into.open.absorb(from));
+            }
+        }
         if let Some(part) = &mut part.regions {
             self.regions.get_or_insert_with(|| Box::new(RegionState::new(spec.region_steps))).take(part, work);
         }
@@ -235,6 +269,9 @@ impl OutputState {
         let closing = self.close(spec, cut, work);
         for (place, output) in spec.outputs.iter().enumerate() {
             match output.class {
+                Some(class) if matches!(output.output, Output::TopK { .. }) => {
+                    self.leave_top(spec, place, class, &closing, work, visit);
+                }
                 Some(Class::Merge) if closing.is_touched => {
                     self.leave_merge(spec, place, output, &closing, work, visit);
                 }
@@ -259,7 +296,9 @@ impl OutputState {
     fn close<'a>(&mut self, spec: &FoldSpec, cut: &'a RuleCut<'a>, work: &mut FoldWork) -> Closing<'a> {
         let is_changed = self.is_touched || self.live != self.live_before;
         let samples = self.levels.as_mut().map(|levels| std::mem::take(&mut levels.samples)).unwrap_or_default();
-        let (differs, is_trailing) = if is_of_samples(spec.input) {
+        let (differs, is_trailing) = if !spec.unique.is_empty() {
+            (is_changed, self.is_touched || is_changed && self.cuts > 1)
+        } else if is_of_samples(spec.input) {
             (is_changed, self.is_touched_late || is_changed && !self.is_touched && self.cuts > 1)
         } else {
             (self.is_touched, self.is_touched)
@@ -274,6 +313,12 @@ impl OutputState {
         }
         if let Some(values) = &mut self.values {
             values.close(spec.value_steps, cut.number, &mut work.exponential);
+        }
+        if let Some(tables) = &mut self.tables {
+            let steps = spec.unique.iter().map(|place| spec.outputs[*place].steps);
+            let counts = tables.unique.iter_mut().zip(steps).map(|(unique, steps)| unique.close(steps, cut.number));
+            tables.counts.clear();
+            tables.counts.extend(counts);
         }
         work.notes.left.absorb(&self.open);
         self.total.absorb(&self.open);
@@ -383,15 +428,16 @@ impl OutputState {
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
-        let window = match &self.ring {
-            Some(ring) if output.steps > 1 => ring.window(&spec.layout, output.steps),
-            _ => FoldStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step },
-        };
+        let window = self.window(spec, output, closing);
         let covered = closing.cut.covered(output.steps);
-        let value = if self.live == 0 && (is_of_samples(spec.input) || !window.is_changed) {
+        let of_live = is_of_samples(spec.input) || matches!(output.output, Output::Unique(_));
+        let value = if self.live == 0 && (of_live || !window.is_changed) {
             self.end(place)
         } else if window.is_changed && closing.cut.is_whole(output.steps, self.since) {
-            let value = self.computed(spec, output, &window, covered.length_ns, work);
+            let value = match output.output {
+                Output::Unique(_) => self.unique_of(spec, place),
+                _ => self.computed(spec, output, &window, covered.length_ns, work),
+            };
             value.map(|value| {
                 self.show(place);
                 LeavingValue::Number { delta: None, value }
@@ -407,6 +453,69 @@ impl OutputState {
                 time_ns: closing.cut.boundary_ns,
                 value,
             });
+        }
+    }
+
+    /// The window of an output.
+    fn window(&self, spec: &FoldSpec, output: &FoldOutput, closing: &Closing<'_>) -> FoldStep {
+        match &self.ring {
+            Some(ring) if output.steps > 1 => ring.window(&spec.layout, output.steps),
+            _ => FoldStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step },
+        }
+    }
+
+    fn unique_of(&self, spec: &FoldSpec, place: usize) -> Option<Value> {
+        let at = spec.unique.iter().position(|unique| *unique == place)?;
+        self.tables.as_ref()?.counts.get(at).map(|unique| count(*unique))
+    }
+
+    /// The largest groups of a window, or of what stands at the cut.
+    fn leave_top(
+        &mut self,
+        spec: &FoldSpec,
+        place: usize,
+        class: Class,
+        closing: &Closing<'_>,
+        work: &mut FoldWork,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) {
+        let output = &spec.outputs[place];
+        let Output::TopK { k, .. } = &output.output else { return };
+        let window = self.window(spec, output, closing);
+        let Some(at) = spec.top.iter().position(|top| *top == place) else { return };
+        let live = self.live;
+        let Some(top) = self.tables.as_mut().and_then(|tables| tables.top.get_mut(at)) else { return };
+        let of_levels = class == Class::Level;
+        let mut table = if of_levels { top.open.clone() } else { top.close(output.steps, closing.cut.number) };
+        let leaves = if of_levels {
+            closing.is_changed
+        } else {
+            let is_over = live == 0 && !window.is_changed;
+            !closing.cut.is_last && (is_over || window.is_changed && closing.cut.is_whole(output.steps, self.since))
+        };
+        let covered = closing.cut.covered(output.steps);
+        if leaves {
+            let mut overflows = 0;
+            let mut number = |sum: &ExactSum| {
+                let (value, overflow) = sum.value();
+                overflows += u64::from(overflow);
+                LeavingValue::Number { delta: None, value }
+            };
+            let (start_ns, time_ns) = (covered.start_ns, closing.cut.boundary_ns);
+            let full = top.leave(*k as usize, &mut table, |what| {
+                let (variant, value) = match what {
+                    TopLeaving::Group(key, sum) => (Variant::Top(key), number(sum)),
+                    TopLeaving::Rest(sum) => (Variant::TopOther, number(sum)),
+                    TopLeaving::GroupEnds(key) => (Variant::Top(key), LeavingValue::End),
+                    TopLeaving::RestEnds => (Variant::TopOther, LeavingValue::End),
+                };
+                visit(Leaving { output: place, variant, start_ns, time_ns, value });
+            });
+            work.notes.table_full += full;
+            work.notes.int_overflows += overflows;
+        }
+        if !of_levels {
+            top.give_back(table);
         }
     }
 
@@ -570,6 +679,10 @@ impl OutputState {
             + self.regions.as_ref().map_or(0, |regions| regions.bytes())
             + self.sums.as_ref().map_or(0, |_| size_of::<SumState>())
             + self.values.as_ref().map_or(0, |values| values.bytes())
+            + self.tables.as_ref().map_or(0, |tables| {
+                let unique: usize = tables.unique.iter().map(DistinctState::bytes).sum();
+                size_of::<TableState>() + unique + tables.top.iter().map(TopState::bytes).sum::<usize>()
+            })
             + self.made.as_ref().map_or(0, |made| {
                 size_of::<MadeState>() + made_bytes(&made.open) + made_bytes(&made.total) + 16 * made.starts_ns.len()
             })

@@ -6,6 +6,7 @@
 //! Bounds: `limits::FOLD_VALUES_MAX` values of a group and window; more are an exponential histogram of 160 buckets a side
 //! (`sketch`), in a window for each interval.
 
+use super::intervals::Intervals;
 use super::quantile;
 use super::regions::exponential_bytes;
 use super::sketch;
@@ -77,12 +78,8 @@ impl SampleValues {
 pub(super) struct ValueState {
     /// Of the interval.
     pub(super) open: SampleValues,
-    /// Of those before, by their numbers; none where all windows are one interval.
-    ring: Vec<SampleValues>,
-    /// How many exact ones are in the ring.
-    kept: usize,
-    /// Number of the newest interval in the ring; 0 before the first.
-    newest: u64,
+    /// Of those before; none where all windows are one interval.
+    ring: Intervals<SampleValues>,
 }
 
 impl ValueState {
@@ -91,32 +88,21 @@ impl ValueState {
         if steps <= 1 {
             return;
         }
-        self.ring.resize(steps, SampleValues::default());
-        let left_out = number.saturating_sub(self.newest + 1).min(steps as u64);
-        for number in number - left_out..=number {
-            let old = std::mem::take(&mut self.ring[(number % steps as u64) as usize]);
-            self.kept -= old.exact.len();
-        }
-        self.newest = number;
-        if self.open.is_exact() && self.kept + self.open.exact.len() > FOLD_VALUES_MAX {
+        self.ring.open(steps, number);
+        let kept: usize = self.ring.all().map(|values| values.exact.len()).sum();
+        if self.open.is_exact() && kept + self.open.exact.len() > FOLD_VALUES_MAX {
             self.open.blur(one);
         }
         let SampleValues { exact, sketch } = &mut self.open;
-        let step =
-            SampleValues { exact: exact.as_slice().to_vec(), sketch: sketch.take().filter(|sketch| sketch.count > 0) };
-        self.kept += step.exact.len();
-        self.ring[(number % steps as u64) as usize] = step;
+        let sketch = sketch.take().filter(|sketch| sketch.count > 0);
+        *self.ring.open(steps, number) = SampleValues { exact: exact.as_slice().to_vec(), sketch };
     }
 
     /// A quantile of the last `steps` intervals, the closed one included.
     pub(super) fn quantile(&self, quantile: f64, steps: usize, work: &mut FoldWork) -> Option<f64> {
         let FoldWork { samples, exponential, gathered, .. } = work;
-        let (in_ring, open) = if steps > 1 { (steps as u64, None) } else { (0, Some(&self.open)) };
-        let of_ring = |back: u64| {
-            let number = self.newest.checked_sub(back)?;
-            self.ring.get((number % self.ring.len().max(1) as u64) as usize)
-        };
-        let all = || (0..in_ring).filter_map(of_ring).chain(open);
+        let (in_ring, open) = if steps > 1 { (steps, None) } else { (0, Some(&self.open)) };
+        let all = || self.ring.last(in_ring).chain(open);
         samples.clear();
         samples.extend(all().flat_map(|values| &values.exact));
         if all().all(SampleValues::is_exact) {
@@ -134,7 +120,7 @@ impl ValueState {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let ring: usize = self.ring.iter().map(|values| size_of::<SampleValues>() + values.bytes()).sum();
+        let ring: usize = self.ring.all().map(|values| size_of::<SampleValues>() + values.bytes()).sum();
         size_of::<ValueState>() + self.open.bytes() + ring
     }
 }
@@ -184,7 +170,11 @@ mod tests {
             state.open = gather((0..count).map(|_| number as f64), 1);
             state.close(3, number, &mut work.exponential);
             let median = state.quantile(0.5, 3, &mut work);
-            (median, state.ring.iter().all(SampleValues::is_exact), state.kept)
+            (
+                median,
+                state.ring.all().all(SampleValues::is_exact),
+                state.ring.all().map(|values| values.exact.len()).sum::<usize>(),
+            )
         };
         assert_eq!(cut(1, 2_000), (Some(1.0), true, 2_000));
         assert_eq!(cut(2, 2_000), (Some(1.5), true, 4_000));

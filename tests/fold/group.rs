@@ -28,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) output: usize,
     pub(crate) start_s: u64,
     pub(crate) left: Left,
+    /// Of `topk`: records of the group's keys.
+    pub(crate) group: Option<Vec<u8>>,
 }
 
 pub(crate) struct Group {
@@ -121,7 +123,11 @@ fn owned(leaving: &Leaving<'_>, time_ns: u64) -> Seen {
         }
         LeavingValue::End => Left::End,
     };
-    Seen { output: leaving.output, start_s: leaving.start_ns / S, left }
+    let group = match leaving.variant {
+        Variant::Top(records) => Some(records.to_vec()),
+        _ => None,
+    };
+    Seen { output: leaving.output, start_s: leaving.start_ns / S, left, group }
 }
 
 /// The values of an output that is a number; ends are NaN.

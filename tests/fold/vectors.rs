@@ -60,6 +60,7 @@ fn vector_3_a_counter_keeps_what_its_members_gave() {
         output: 0,
         start_s: 0,
         left: Left::Number { delta: Some(int(delta)), value: int(value) },
+        group: None,
     };
     assert_eq!(seen, [want(35, 35), want(17, 52), want(5, 57), want(0, 57)]);
     assert!(group.cut(50, &[]).is_empty(), "a counter just idles");
@@ -274,6 +275,94 @@ mod histograms {
         assert_eq!(group.work.notes.no_sum, 2);
         let seen = group.cut(20, &[with.given()]);
         assert_eq!((numbers(&seen, 0), numbers(&seen, 1), numbers(&seen, 2)), (vec![6.0], vec![1.5], vec![9.0 / 20.0]));
+    }
+}
+
+mod keys {
+    use super::*;
+    use std::sync::Arc;
+
+    fn top(k: u32) -> Output {
+        Output::TopK { k, keys: vec!["path".into()] }
+    }
+
+    fn records(keys: &[&str]) -> Vec<[Arc<[u8]>; 1]> {
+        keys.iter().map(|key| [Arc::from(key.as_bytes())]).collect()
+    }
+
+    /// What left, with its group; `other` has none, ends are NaN.
+    fn groups(seen: &[Seen]) -> Vec<(String, f64)> {
+        let of = |seen: &Seen| {
+            let group = String::from_utf8(seen.group.clone().unwrap_or_default()).unwrap();
+            (group, numbers(std::slice::from_ref(seen), seen.output)[0])
+        };
+        seen.iter().map(of).collect()
+    }
+
+    fn want(groups: &[(&str, f64)]) -> Vec<(String, f64)> {
+        groups.iter().map(|(group, value)| ((*group).to_owned(), *value)).collect()
+    }
+
+    #[test]
+    fn vector_9_the_largest_leave_and_all_others_as_one() {
+        let keys = records(&["/a", "/b", "/c", "/d"]);
+        for shards in 1..4 {
+            let mut group = Group::new(InputKind::Counter, 10, shards, &[(top(2), 10)]);
+            let mut cut = |to, gave: &[(usize, i64)]| {
+                let given: Vec<Contribution<'_>> =
+                    gave.iter().map(|(key, delta)| Contribution { top: &keys[*key], ..added(int(*delta)) }).collect();
+                groups(&group.cut(to, &given))
+            };
+            // /a has two members
+            let seen = cut(10, &[(0, 20), (1, 30), (2, 15), (3, 5), (0, 30)]);
+            assert_eq!(seen, want(&[("/a", 50.0), ("/b", 30.0), ("", 20.0)]));
+            let seen = cut(20, &[(2, 40), (0, 10), (3, 10)]);
+            assert_eq!(seen[1..], want(&[("/c", 40.0), ("/a", 10.0), ("", 10.0)]), "of a tie the smaller bytes");
+            assert!(seen[0].0 == "/b" && seen[0].1.is_nan(), "it left the top: {seen:?}");
+            let seen = cut(30, &[(2, 1)]);
+            assert_eq!((seen.len(), &seen[1]), (3, &want(&[("/c", 1.0)])[0]), "one, and two ends: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_over_a_window_and_of_levels() {
+        let keys = records(&["x", "y", "z"]);
+        let mut group = Group::new(InputKind::Counter, 10, 2, &[(top(1), 20)]);
+        let gave = |key: usize, delta| Contribution { top: &keys[key], ..added(int(delta)) };
+        assert!(group.cut(10, &[gave(0, 5), gave(1, 3)]).is_empty(), "the window is not whole");
+        let seen = groups(&group.cut(20, &[gave(1, 4)]));
+        assert_eq!(seen, want(&[("y", 7.0), ("", 5.0)]));
+        let seen = groups(&group.cut(30, &[live()]));
+        assert_eq!(seen[0], want(&[("y", 4.0)])[0]);
+        let stands = |key: usize, value| Contribution { top: &keys[key], ..level(int(value), 1) };
+        let mut group = Group::new(InputKind::Gauge, 10, 2, &[(top(1), 10)]);
+        let seen = groups(&group.cut(10, &[stands(0, 3), stands(1, 4), stands(2, -1), stands(0, 3)]));
+        assert_eq!(seen, want(&[("x", 6.0), ("", 3.0)]));
+        let seen = groups(&group.cut(20, &[stands(1, 4)]));
+        assert_eq!((seen.len(), &seen[1]), (3, &want(&[("y", 4.0)])[0]), "levels do not add over time: {seen:?}");
+        let seen = groups(&group.cut(30, &[]));
+        assert!(seen.len() == 1 && seen[0].1.is_nan(), "{seen:?}");
+        assert!(group.cut(40, &[]).is_empty());
+    }
+
+    #[test]
+    fn different_values_of_members_that_lived_in_the_window() {
+        let unique = || Output::Unique(vec!["user".into()]);
+        for (input, shards) in [(InputKind::Counter, 1), (InputKind::Counter, 3), (InputKind::Gauge, 2)] {
+            let mut group = Group::new(input, 10, shards, &[(unique(), 20), (unique(), 10)]);
+            let hashes: Vec<[u64; 2]> = (0..500).map(|i: u64| [(i % 100) << 40, 7]).collect();
+            let member = |i: usize| Contribution { distinct: &hashes[i], ..level(int(1), 1) };
+            let idle = |i: usize| Contribution { is_touched: false, ..member(i) };
+            let gone = |i: usize| Contribution { is_live: false, ..member(i) };
+            let all: Vec<Contribution<'_>> = (0..500).map(member).collect();
+            let of = |seen: Vec<Seen>| (numbers(&seen, 0), numbers(&seen, 1));
+            assert_eq!(of(group.cut(10, &all)), (vec![], vec![1.0]));
+            assert_eq!(of(group.cut(20, &[member(1), idle(2), idle(102), gone(3)])), (vec![100.0], vec![1.0]));
+            assert_eq!(of(group.cut(30, &[idle(2)])), (vec![2.0], vec![1.0]), "the live set changed");
+            let (window, interval) = of(group.cut(40, &[]));
+            assert!(window[0].is_nan() && interval[0].is_nan());
+            assert!(group.cut(50, &[]).is_empty());
+        }
     }
 }
 

@@ -2,4 +2,5 @@
 //! reference. What members gave (Δ, V, live) is given here; who works it out is the flush room's matter.
 
 mod group;
+mod reference;
 mod vectors;

@@ -117,11 +117,13 @@ pub enum Note {
     TurnsOver1Ms,
     /// Longest turn, nanoseconds.
     TurnMaxNs,
+    /// Changes of rules that relabel, not made because the series has such an attribute already.
+    RelabelSkipped,
 }
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 33;
+    pub const COUNT: usize = 34;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         (
@@ -172,6 +174,7 @@ impl Note {
         ("loop_turns", "Turns of the event loop that had work"),
         ("loop_turns_over_1ms", "Turns of the event loop longer than 1 ms"),
         ("loop_turn_max_ns", "Longest turn of the event loop"),
+        ("relabel_skipped", "Changes of relabelling rules not made, as the series has such an attribute already"),
     ];
 }
 

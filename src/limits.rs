@@ -364,6 +364,9 @@ pub const GROUP_LIMIT_AUTO_MIN: usize = 100_000;
 pub const GROUP_LIMIT_MAX: usize = 1 << 30;
 /// Streams that a core may hold for each group of the limit: one in each temporality.
 pub const STREAMS_PER_GROUP: usize = 2;
+/// Scale of the buckets by which exponential histograms are moved where a rule multiplies their values: that of the histograms
+/// that SDKs make of values over some ten octaves.
+pub const SCALED_BUCKET_SCALE: i32 = 3;
 /// What rules drop at the doors is remembered in at most this part of the memory for series, so that it takes no room of what is
 /// kept; what is beyond is asked about at each point.
 pub const DISCARDED_PART: usize = 16;

@@ -73,8 +73,7 @@ pub(super) fn unapplied(plan: &Plan) -> Vec<(usize, String)> {
     let mut all = Vec::new();
     for (number, rule) in plan.rules.rules().iter().enumerate() {
         match &rule.action {
-            Action::Relabel(_) => all.push((number, "action: relabel".to_owned())),
-            Action::Drop | Action::Keep => {}
+            Action::Drop | Action::Keep | Action::Relabel(_) => {}
             Action::Aggregate(aggregation) => {
                 // of one output all kinds together
                 let mut missing: Vec<(&str, Vec<&str>)> = Vec::new();

@@ -6,13 +6,14 @@
 use super::exemplars::OpenExemplars;
 use super::listed::Listed;
 use super::open::{Applying, OpenInterval};
-use super::stage::{BIRTH, EXEMPLARS, GAUGE, List, Stage, StagedNumber, message};
+use super::scaled::{Scaled, scaled_exemplars};
+use super::stage::{BIRTH, EXEMPLARS, GAUGE, List, NUMBER_EXEMPLARS, Stage, StagedNumber, message};
 use crate::examples::{Cause, example};
 use crate::ledger::Note;
 use crate::model::{Discard, Kind, Origin, Receipt};
 use crate::otlp::points::{ExponentialPoint, HistogramPoint};
 use crate::otlp::summaries::SummaryPoint;
-use crate::resolve::{NONE, PointTarget, Refused};
+use crate::resolve::{Detour, NONE, PointTarget, Refused};
 use crate::sync::counts::CountWriter;
 use std::ops::Range;
 
@@ -20,9 +21,6 @@ use std::ops::Range;
 /// of all time at 100 k and 1 M series without it, nearly all of it waiting for the cell, and 3 to 5 % with it. Other
 /// distances were not tried.
 const CELLS_AHEAD: usize = 8;
-
-/// Field number of `exemplars` in a NumberDataPoint.
-const NUMBER_EXEMPLARS: u32 = 5;
 
 /// A request, or a slice of it, that is being applied.
 pub(super) struct Commit<'r> {
@@ -125,7 +123,22 @@ impl<'r> Commit<'r> {
     ) -> Result<(), Refused> {
         let route = self.to.resolver.born(point.route, &mut stage.pending, &self.to.encoding, self.to.tally)?;
         *before = self.to.resolver.link_between(*before, route, after);
-        self.number_with_exemplars(&StagedNumber { route, flags: point.flags & !BIRTH, ..*point }, at, stage)
+        let point = StagedNumber { route, flags: point.flags & !BIRTH, ..*point };
+        match self.to.resolver.detour(route) {
+            Some(Detour::Scaled { to, by }) => {
+                let arena = stage.exemplars.bump();
+                let scaled = StagedNumber { route: to, ..point }.scaled(by, arena)?;
+                if point.flags & EXEMPLARS != 0
+                    && let Ok(place) = stage.exemplars.binary_search_by_key(&(at as u32), |(place, _)| *place)
+                {
+                    let message = &mut stage.exemplars[place].1;
+                    *message = scaled_exemplars(message, NUMBER_EXEMPLARS, by, arena);
+                }
+                self.number_with_exemplars(&scaled, at, stage)
+            }
+            Some(Detour::Nowhere(rule)) => Err(Refused::Discarded(rule)),
+            None => self.number_with_exemplars(&point, at, stage),
+        }
     }
 
     /// Applies the number at place `at`, which may have exemplars.
@@ -158,8 +171,8 @@ impl<'r> Commit<'r> {
     fn listed<'a, P: Listed<'a>>(&mut self, range: Range<usize>, stage: &mut Stage<'a>) {
         for at in range {
             let (target, point) = P::list(stage)[at];
-            match self.listed_one(target, &point, stage) {
-                Ok(route) => {
+            match self.listed_one(target, point, stage) {
+                Ok((route, point)) => {
                     if !point.exemplars().is_empty() && point.has_value() {
                         let line = self.to.resolver.cell(route);
                         self.exemplars.keep(line, point.exemplars(), P::EXEMPLARS, self.to.tally);
@@ -170,14 +183,14 @@ impl<'r> Commit<'r> {
         }
     }
 
-    /// Applies a point; the route that it took.
+    /// Applies a point; the route that it took, and the point as it was applied.
     #[inline]
     fn listed_one<'a, P: Listed<'a>>(
         &mut self,
         target: PointTarget,
-        point: &P,
+        mut point: P,
         stage: &mut Stage<'a>,
-    ) -> Result<u32, Refused> {
+    ) -> Result<(u32, P), Refused> {
         let Applying { resolver, encoding, tally } = &mut self.to;
         let mut target = target;
         if point.may_mean_one_with_bounds() {
@@ -185,13 +198,23 @@ impl<'r> Commit<'r> {
         }
         let mut route = match target {
             PointTarget::Route(route) => route,
-            PointTarget::Birth(at) => resolver.born(at, &mut stage.pending, encoding, tally)?,
+            PointTarget::Birth(at) => {
+                let route = resolver.born(at, &mut stage.pending, encoding, tally)?;
+                match resolver.detour(route) {
+                    Some(Detour::Scaled { to, by }) => {
+                        point = point.scaled(by, stage.exemplars.bump())?;
+                        to
+                    }
+                    Some(Detour::Nowhere(rule)) => return Err(Refused::Discarded(rule)),
+                    None => route,
+                }
+            }
         };
         if let Err(reason) = point.add(self.open, &mut self.to, route) {
             route = self.to.instead(route, reason)?;
             point.add(self.open, &mut self.to, route)?;
         }
-        Ok(route)
+        Ok((route, point))
     }
 
     /// Counts a point that a limit refused, or that a rule drops.

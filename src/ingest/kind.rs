@@ -2,6 +2,7 @@
 //!
 //! Knows what kinds have in common; does not know one.
 
+use super::scaled::Scaled;
 use super::stage::{Room, Stage};
 use crate::model::Reject;
 use crate::otlp::points::Attributes;
@@ -16,7 +17,7 @@ pub(super) trait PointKind: Copy + 'static {
     /// What a check finds that is staged beside, or in place of, what was read.
     type Checked;
     /// A point as it is staged.
-    type Staged<'a>: Copy;
+    type Staged<'a>: Copy + Scaled<'a>;
     /// Its message.
     const MESSAGE: &'static str;
     /// Points of one metric may be of several streams, by their bounds.
@@ -62,6 +63,12 @@ pub(super) trait PointKind: Copy + 'static {
     #[inline(always)]
     fn expected_bytes(_message: &[u8]) -> usize {
         EXPECTED_BYTES
+    }
+
+    /// The message that is staged with a point whose values were multiplied.
+    #[inline(always)]
+    fn scaled_message<'a>(_point: &Self::Staged<'a>, message: &'a [u8], _by: f64, _arena: &'a Bump) -> &'a [u8] {
+        message
     }
 
     /// Stages a point that goes to `target`.

@@ -3,12 +3,13 @@
 //! Knows what such kinds have in common; does not know one. Numbers have a list of their own (`stage::StagedNumber`).
 
 use super::open::{Applying, OpenInterval};
+use super::scaled::Scaled;
 use super::stage::Stage;
 use crate::model::{Kind, Reject};
 use crate::resolve::PointTarget;
 
 /// A point on a list.
-pub(super) trait Listed<'a>: Copy {
+pub(super) trait Listed<'a>: Copy + Scaled<'a> {
     /// Its kind.
     const KIND: Kind;
     /// Field number of its exemplars.

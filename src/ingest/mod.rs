@@ -31,6 +31,7 @@ mod open;
 mod points;
 mod position;
 mod regions;
+mod scaled;
 mod slices;
 mod stage;
 mod summaries;

@@ -5,7 +5,8 @@
 
 use super::check::check_number;
 use super::kind::PointKind;
-use super::stage::{CUMULATIVE, EXEMPLARS, GAUGE, MONOTONIC, NO_VALUE, Room, Stage, StagedNumber};
+use super::scaled::scaled_exemplars;
+use super::stage::{CUMULATIVE, EXEMPLARS, GAUGE, MONOTONIC, NO_VALUE, NUMBER_EXEMPLARS, Room, Stage, StagedNumber};
 use crate::model::{Kind, Reject, Temporality};
 use crate::otlp::points::{self, Attributes, EXEMPLARS_KEY, NumberPoint};
 use crate::resolve::{PointTarget, StreamKey};
@@ -76,6 +77,13 @@ impl PointKind for Numbers {
     #[inline(always)]
     fn expected_bytes(message: &[u8]) -> usize {
         message.len().saturating_sub(points::FIXED)
+    }
+
+    fn scaled_message<'a>(point: &StagedNumber, message: &'a [u8], by: f64, arena: &'a Bump) -> &'a [u8] {
+        if point.flags & EXEMPLARS == 0 {
+            return message;
+        }
+        scaled_exemplars(message, NUMBER_EXEMPLARS, by, arena)
     }
 
     #[inline(always)]

@@ -9,12 +9,13 @@
 use super::encoding::Otlp;
 use super::kind::PointKind;
 use super::metric::MetricWalk;
+use super::scaled::Scaled as _;
 use super::stage::{Stage, Unrouted};
 use crate::identity::attributes::{Limits, key_byte};
 use crate::model::Discard;
 use crate::otlp::attributes;
 use crate::otlp::points::Attributes;
-use crate::resolve::{Lags, PointTarget, Prediction, Resolver, RouteLookup, StreamKey, Waiting};
+use crate::resolve::{Detour, Lags, PointTarget, Prediction, Resolver, RouteLookup, StreamKey, Waiting};
 use crate::wire::Fault;
 use bumpalo::Bump;
 
@@ -118,15 +119,31 @@ impl<'r, 'a, K: PointKind, const ASKS: bool> Points<'r, 'a, K, ASKS> {
         self.waiting.hit();
     }
 
-    /// Stages a point whose route is known, or counts it if that leads nowhere.
+    /// Stages a point whose route is known, or does what rules say of it.
     #[inline(always)]
     fn put(&mut self, route: u32, point: K::Staged<'a>, message: &'a [u8], stage: &mut Stage<'a>) {
-        if ASKS && let Some(rule) = self.resolver.discards_at(route) {
-            stage.pass();
-            stage.discard(self.key.kind, Discard::Rule, rule, 1);
-            return;
+        if ASKS && let Some(detour) = self.resolver.detour(route) {
+            return self.take_detour(detour, point, message, stage);
         }
         K::stage(stage, PointTarget::Route(route), point, message);
+    }
+
+    /// Counts a point whose route leads nowhere, or stages it as it goes on.
+    fn take_detour(&mut self, detour: Detour, point: K::Staged<'a>, message: &'a [u8], stage: &mut Stage<'a>) {
+        let (kind, arena) = (self.key.kind, self.arena);
+        match detour {
+            Detour::Nowhere(rule) => {
+                stage.pass();
+                stage.discard(kind, Discard::Rule, rule, 1);
+            }
+            Detour::Scaled { to, by } => match point.scaled(by, arena) {
+                Ok(point) => {
+                    let message = K::scaled_message(&point, message, by, arena);
+                    K::stage(stage, PointTarget::Route(to), point, message);
+                }
+                Err(reason) => stage.reject(kind, reason, 1),
+            },
+        }
     }
 
     /// Reads a point field by field.

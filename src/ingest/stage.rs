@@ -76,6 +76,9 @@ pub(super) const BIRTH: u32 = 32;
 /// `StagedNumber.flags`: it has exemplars; the message is in `Stage.exemplars`.
 pub(super) const EXEMPLARS: u32 = 64;
 
+/// Field number of `exemplars` in a NumberDataPoint.
+pub(super) const NUMBER_EXEMPLARS: u32 = 5;
+
 /// What reading and applying takes, about, nanoseconds: a resource, a scope or a metric whose stream is known.
 const HEAD_NS: u64 = 200;
 /// A number whose route was predicted.

@@ -57,7 +57,7 @@ pub(super) fn born<E: Encoding>(
         StreamFate::Discard(rule) => return Err(Refused::Discarded(rule)),
         StreamFate::Ask => {
             let envelope = (&context.resource, &context.scope);
-            match making.ask(stream, (birth.raw, birth.normal), envelope, &context.key) {
+            match making.ask(stream, (birth.raw, birth.normal), (envelope, &context.key), tally) {
                 Ok(None) => {}
                 Ok(Some(route)) => return Ok(route),
                 Err(Refused::Rejected(reason)) => {
@@ -143,7 +143,7 @@ pub(super) fn with_bounds<E: Encoding>(
                 return None;
             }
             raw = route.bytes.clone();
-            (normal, set) = making.run_of(stream.kind, &raw).ok()?;
+            (normal, set) = making.run_of(stream, &raw).ok()?;
             (scope, temporality) = (stream.scope, stream.temporality);
             base = stream.group.key.clone();
             (name, unit) = (stream.name.clone(), stream.unit.clone());

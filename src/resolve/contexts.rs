@@ -149,6 +149,8 @@ pub(super) struct MetricStream {
     pub shape: Shape,
     /// What becomes of its points.
     pub fate: StreamFate,
+    /// It stands for what a rule calls series of other streams, and was made up: its bytes are in their one encoding.
+    pub is_target: bool,
     /// Where its points go, if they go to one.
     pub group: Arc<Group>,
     /// Routes by hash.
@@ -168,6 +170,11 @@ pub(super) struct MetricStream {
 }
 
 impl MetricStream {
+    /// Bounds of an explicit histogram, as they are packed.
+    pub(super) const fn bounds(&self) -> &[u8] {
+        &self.bounds
+    }
+
     /// The stream is this one.
     #[inline]
     pub(super) fn is(&self, scope: u32, key: &StreamKey<'_>) -> bool {
@@ -414,6 +421,11 @@ impl Contexts {
         }
     }
 
+    /// Schema URLs of resource and scope.
+    pub(super) fn schema_urls(&self, (resource, scope): (u32, u32)) -> (&[u8], &[u8]) {
+        (&self.resources[resource as usize].schema_url, &self.scopes[scope as usize].schema_url)
+    }
+
     /// Resource and scope of a stream.
     pub(super) fn place_of(&self, stream: u32) -> (u32, u32) {
         let scope = self.at(stream).scope;
@@ -545,6 +557,7 @@ impl Contexts {
             monotonic: key.monotonic,
             shape: Shape::of(key.kind, key.temporality, key.buckets()),
             fate,
+            is_target: false,
             group,
             table: Table::default(),
             first: NONE,

@@ -7,6 +7,8 @@
 //!   stream ─► of_stream ─► Discard: its points are counted at the metric's head, none is looked up
 //!                      ├─► Pass:    as without rules
 //!                      └─► Ask ─► route ─► of_route ─► Discard: a route to nowhere (`detours`)
+//!                                                  ├─► Relabelled: a stream that was made up holds the group, and its route
+//!                                                  │               leads to the cell; this one leads there, too
 //!                                                  └─► Pass
 //! ```
 //!
@@ -23,6 +25,11 @@ pub trait Doorkeeper: Send {
 
     /// What becomes of a route: of this metric, with these attributes, a normalised run with the key byte of its kind.
     fn of_route(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict<'_>;
+
+    /// Changes that were not made because a series has such an attribute already, since this was last asked.
+    fn take_skipped(&mut self) -> u64 {
+        0
+    }
 }
 
 impl Doorkeeper for RuleMatcher {
@@ -32,6 +39,10 @@ impl Doorkeeper for RuleMatcher {
 
     fn of_route(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict<'_> {
         RuleMatcher::of_route(self, metric, attributes)
+    }
+
+    fn take_skipped(&mut self) -> u64 {
+        RuleMatcher::take_skipped(self)
     }
 }
 

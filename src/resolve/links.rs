@@ -1,6 +1,6 @@
 //! Which routes lead into which cell of this core.
 //!
-//! Knows routes, and the cells of this core's slab by their lines, and which lead to none; does not know what a cell holds but for its head, nor
+//! Knows routes, and the cells of this core's slab by their lines, and which lead to none of their own; does not know what a cell holds but for its head, nor
 //! how a series comes to be.
 //!
 //! The head of a cell has the newest route into it; each route has the one before it.
@@ -9,7 +9,7 @@
 
 use super::birthplace::Birthplace;
 use super::contexts::Contexts;
-use super::detours::{self, DETOUR_BYTES, Detours};
+use super::detours::{self, DETOUR_BYTES, Detour, Detours};
 use super::routes::{self, NONE, Route, Routes};
 use crate::cells::lifecycle::{self, State};
 use crate::cells::{Shape, head};
@@ -138,32 +138,46 @@ impl Links {
     }
 
     /// Adds a route to nowhere, of what the rule of this number drops.
-    pub(super) fn add_detour(
+    pub(super) fn add_nowhere(
         &mut self,
         bytes: ThinBytes,
         (stream, tag): (u32, u32),
         (rule, interval): (u32, u32),
     ) -> u32 {
         self.detour_bytes += routes::bytes_of(&bytes) + DETOUR_BYTES;
-        let cell = self.detours.add(rule, interval);
+        let cell = self.detours.add(Detour::Nowhere(rule), interval);
         let route = self.routes.add(Route { bytes, cell, stream, sibling: NONE, tag });
         self.detours.lead(cell, route);
         route
     }
 
-    /// If a route leads nowhere, the rule that drops what it brings; it is used now.
+    /// Adds a route that goes on by another one, with values scaled: it is among those into that one's cell.
+    pub(super) fn add_scaled(&mut self, bytes: ThinBytes, of: (u32, u32), (to, by): (u32, f64), interval: u32) -> u32 {
+        let route = self.add(bytes, of, self.routes.at(to).cell);
+        let cell = self.detours.add(Detour::Scaled { to, by }, interval);
+        self.routes.at_mut(route).cell = cell;
+        self.detours.lead(cell, route);
+        route
+    }
+
+    /// Whether a route leads into no cell of its own.
+    pub(super) fn is_detour(&self, route: u32) -> bool {
+        detours::number_of(self.routes.at(route).cell).is_some()
+    }
+
+    /// What becomes of what a route brings that leads into no cell of its own; it is used now.
     #[inline]
-    pub(super) fn take_detour(&mut self, route: u32, interval: u32) -> Option<u32> {
+    pub(super) fn take_detour(&mut self, route: u32, interval: u32) -> Option<Detour> {
         let number = detours::number_of(self.routes.at(route).cell)?;
         Some(self.detours.take(number, interval))
     }
 
-    /// Places of routes to nowhere.
+    /// Places of detours.
     pub(super) fn detours(&self) -> u32 {
         self.detours.places()
     }
 
-    /// Routes to nowhere.
+    /// Detours.
     pub(super) fn detour_count(&self) -> usize {
         self.detours.len()
     }
@@ -175,13 +189,12 @@ impl Links {
 
     /// Removes the route to nowhere of this number, if it was not used since the interval `before`.
     pub(super) fn forget_detour(&mut self, number: u32, before: u32, contexts: &mut Contexts) {
-        if let Some(route) = self.detours.take_idle(number, before) {
-            self.detour_bytes -= routes::bytes_of(&self.routes.at(route).bytes) + DETOUR_BYTES;
+        if let Some(route) = self.detours.idle(number, before) {
             self.drop_route(route, contexts);
         }
     }
 
-    /// After many routes to nowhere have gone.
+    /// After many detours have gone.
     pub(super) fn trim_detours(&mut self) {
         self.detours.trim();
     }
@@ -193,8 +206,7 @@ impl Links {
         head::put_handle(words, route);
     }
 
-    fn unlink(&mut self, route: u32) {
-        let line = self.routes.at(route).cell;
+    fn unlink(&mut self, route: u32, line: u32) {
         let words = self.slab.run(line, head::WORDS);
         let next = self.routes.at(route).sibling;
         let mut at = head::handle(words);
@@ -213,7 +225,7 @@ impl Links {
 
     /// The route leads into the cell at `line` from now on.
     pub(super) fn lead_to(&mut self, route: u32, line: u32) {
-        self.unlink(route);
+        self.unlink(route, self.routes.at(route).cell);
         if self.is_full(line) {
             self.note_crowded(line);
         }
@@ -232,9 +244,11 @@ impl Links {
     /// remembered in the end.
     pub(super) fn thin_out(&mut self, contexts: &mut Contexts) {
         for line in std::mem::take(&mut self.crowded) {
-            let too_many: Vec<u32> = self.routes_of(line).skip(ROUTES_PER_CELL_MAX - 1).collect();
+            // the one that holds a series' group stays as long as the cell
+            let may_go = |route: &u32| !contexts.at(self.routes.at(*route).stream).is_target;
+            let too_many: Vec<u32> = self.routes_of(line).skip(ROUTES_PER_CELL_MAX - 1).filter(may_go).collect();
             for route in too_many {
-                self.unlink(route);
+                self.unlink(route, line);
                 self.drop_route(route, contexts);
             }
         }
@@ -252,6 +266,11 @@ impl Links {
 
     fn drop_route(&mut self, route: u32, contexts: &mut Contexts) {
         let (stream, tag) = (self.routes.at(route).stream, self.routes.at(route).tag);
+        if let Some(number) = detours::number_of(self.routes.at(route).cell)
+            && self.detours.remove(number)
+        {
+            self.detour_bytes -= routes::bytes_of(&self.routes.at(route).bytes) + DETOUR_BYTES;
+        }
         let routes = &self.routes;
         contexts.at_mut(stream).table.remove(tag, route, |other| routes.at(other).tag);
         self.routes.remove(route);

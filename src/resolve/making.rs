@@ -6,23 +6,24 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{About, Contexts, EnvelopeKey, StreamFate, StreamKey};
-use super::detours::DETOUR_BYTES;
-use super::encoding::{Encoding, Said};
+use super::contexts::{About, Contexts, EnvelopeKey, MetricStream, StreamFate, StreamKey};
+use super::detours::{DETOUR_BYTES, Detour};
+use super::encoding::{Encoding, OWN, Said};
 use super::gate::{Doorkeeper, Refused};
 use super::links::{Links, refusal};
 use super::routes::NONE;
 use crate::cells::Shape;
 use crate::examples::example;
-use crate::identity::{GroupKey, Parts, Set};
+use crate::identity::{GroupKey, Parts, Set, attributes};
 use crate::ledger::{Note, Tally};
 use crate::limits::{DISCARDED_PART, STREAMS_PER_GROUP};
 use crate::model::{Kind, Reject};
-use crate::rules::{MetricSeen, RouteVerdict, StreamVerdict};
+use crate::rules::{MetricSeen, Relabelled, RouteVerdict, StreamVerdict};
 use crate::series::Group;
 use crate::series::group::Entry;
 use crate::series::registry::Registry;
 use crate::sync::thin::ThinBytes;
+use crate::wire::Reader;
 use std::sync::Arc;
 
 /// What making takes.
@@ -48,8 +49,12 @@ impl<E: Encoding> Making<'_, E> {
         }
     }
 
-    /// The normalised run of attributes that a route of this kind has, and the hash of their set.
-    pub(super) fn run_of(&self, kind: Kind, raw: &ThinBytes) -> Result<(ThinBytes, u64), Reject> {
+    /// The normalised run of attributes that a route has, and the hash of their set.
+    pub(super) fn run_of(&self, stream: &MetricStream, raw: &ThinBytes) -> Result<(ThinBytes, u64), Reject> {
+        if stream.is_target {
+            return Ok((raw.clone(), attributes::hash(raw, self.here.registry().state())));
+        }
+        let kind = stream.kind;
         let mut written = Vec::with_capacity(raw.len());
         match self.encoding.attributes(kind, raw, self.here.registry().state(), &mut written) {
             Ok(Ok(read)) if read.is_written => Ok((ThinBytes::new(&written), read.hash)),
@@ -61,16 +66,37 @@ impl<E: Encoding> Making<'_, E> {
 
     /// The cell of a route is dead: finds or makes its series again and gives the route a live cell.
     pub(super) fn resolve_again(&mut self, route: u32, shape: Shape, tally: &mut Tally) -> Result<u32, Reject> {
-        let (stream, raw) = {
+        let (id, raw) = {
             let route = self.links.routes().at(route);
-            (self.contexts.at(route.stream), route.bytes.clone())
+            (route.stream, route.bytes.clone())
         };
-        let group = stream.group.clone();
-        let (run, set) = self.run_of(stream.kind, &raw)?;
+        let stream = self.contexts.at(id);
+        let (run, set) = self.run_of(stream, &raw)?;
+        if stream.fate == StreamFate::Ask
+            && let Some(target) = self.asked_again(id, &run)
+        {
+            // both lead there, and the target's own route holds its group
+            let to = self.route_to(id, &target, tally)?;
+            let line = self.resolve_again(to, shape, tally)?;
+            self.links.lead_to(route, line);
+            return Ok(line);
+        }
+        let group = self.contexts.at(id).group.clone();
         let hash = self.here.registry().hash_of(&group, set);
         let line = self.links.cell_for(self.here, (&group, hash, &run), shape, tally)?;
         self.links.lead_to(route, line);
         Ok(line)
+    }
+
+    /// What a rule calls a series of this stream, which it was asked before.
+    fn asked_again(&mut self, stream: u32, run: &[u8]) -> Option<Target> {
+        let ids = self.contexts.place_of(stream);
+        let gate = self.gate.as_mut()?;
+        let s = self.contexts.at(stream);
+        match gate.of_route(&metric(self.contexts, ids, (&s.name, &s.unit, s.kind, s.monotonic)), run) {
+            RouteVerdict::Relabelled(to) => Some(Target::of(&to)),
+            RouteVerdict::Pass | RouteVerdict::Discard(_) => None,
+        }
     }
 
     /// The route of these bytes in the stream, if there is one, and their tag.
@@ -96,8 +122,10 @@ impl<E: Encoding> Making<'_, E> {
         let run = ThinBytes::new(normal);
         let line = self.links.cell_for(self.here, (&group, hash, &run), shape, tally)?;
         let full = self.links.is_full(line);
-        let known = self.links.routes_of(line).next();
+        // whoever takes it for another encoding must not be scaled by it
+        let known = self.links.routes_of(line).find(|route| !self.links.is_detour(*route));
         if let Some(known) = known
+            && !self.contexts.at(stream).is_target
             && (full || self.here.registry().is_spent())
         {
             // another encoding of the same series: it leads to the same cell, and is not remembered
@@ -167,7 +195,7 @@ impl<E: Encoding> Making<'_, E> {
     fn verdict(&mut self, ids: (u32, u32), key: &StreamKey<'_>) -> StreamVerdict {
         match &mut self.gate {
             None => StreamVerdict::Pass,
-            Some(gate) => gate.of_stream(&metric(self.contexts, ids, key)),
+            Some(gate) => gate.of_stream(&metric(self.contexts, ids, (key.name, key.unit, key.kind, key.monotonic))),
         }
     }
 
@@ -211,35 +239,111 @@ impl<E: Encoding> Making<'_, E> {
         &mut self,
         stream: u32,
         (raw, normal): (&[u8], &[u8]),
-        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
-        key: &StreamKey<'_>,
+        (envelope, key): ((&EnvelopeKey<'_>, &EnvelopeKey<'_>), &StreamKey<'_>),
+        tally: &mut Tally,
     ) -> Result<Option<u32>, Refused> {
         let (known, tag) = self.known_route(stream, raw);
         let interval = self.here.interval();
         if let Some(route) = known {
             return match self.links.take_detour(route, interval) {
-                Some(rule) => Err(Refused::Discarded(rule)),
-                None => Ok(Some(route)),
+                Some(Detour::Nowhere(rule)) => Err(Refused::Discarded(rule)),
+                Some(Detour::Scaled { .. }) | None => Ok(Some(route)),
             };
         }
         let ids = self.contexts.place_of(stream);
-        let verdict = match &mut self.gate {
-            None => RouteVerdict::Pass,
-            Some(gate) => gate.of_route(&metric(self.contexts, ids, key), normal),
-        };
-        if let RouteVerdict::Discard(rule) = verdict {
-            if self.remembers() {
-                let route = self.links.add_detour(ThinBytes::new(raw), (stream, tag), (rule, interval));
-                self.hold();
-                self.enlist(stream, route, tag);
+        let (verdict, skipped) = match &mut self.gate {
+            None => (RouteVerdict::Pass, 0),
+            Some(gate) => {
+                let seen = metric(self.contexts, ids, (key.name, key.unit, key.kind, key.monotonic));
+                let skipped = gate.take_skipped();
+                (gate.of_route(&seen, normal), skipped)
             }
-            return Err(Refused::Discarded(rule));
+        };
+        tally.note(Note::RelabelSkipped, skipped);
+        match verdict {
+            RouteVerdict::Pass => {}
+            RouteVerdict::Discard(rule) => {
+                if self.remembers() {
+                    let route = self.links.add_nowhere(ThinBytes::new(raw), (stream, tag), (rule, interval));
+                    self.hold();
+                    self.enlist(stream, route, tag);
+                }
+                return Err(Refused::Discarded(rule));
+            }
+            RouteVerdict::Relabelled(to) => {
+                let target = Target::of(&to);
+                let to = self.route_to(stream, &target, tally)?;
+                return Ok(Some(self.lead_on((stream, tag), raw, (to, target.scale), tally)));
+            }
         }
         if self.contexts.is_apart(stream) {
             let group = self.group(envelope, ids, key)?;
             self.contexts.join(stream, group);
         }
         Ok(None)
+    }
+
+    /// The route of what a rule calls a series of `stream`: of a stream of its own, which holds its group.
+    fn route_to(&mut self, stream: u32, target: &Target, tally: &mut Tally) -> Result<u32, Reject> {
+        let ids = self.contexts.place_of(stream);
+        let (resource_url, scope_url) = self.contexts.schema_urls(ids);
+        let (resource_url, scope_url): (Box<[u8]>, Box<[u8]>) = (resource_url.into(), scope_url.into());
+        let resource = EnvelopeKey { encoding: OWN, bytes: &target.resource, schema_url: &resource_url, is_cut: false };
+        let scope = EnvelopeKey { encoding: OWN, bytes: &target.scope, schema_url: &scope_url, is_cut: false };
+        let s = self.contexts.at(stream);
+        let (kind, temporality, monotonic) = (s.kind, s.temporality, s.monotonic);
+        let bounds = target.bounds(s.bounds()).ok_or(Reject::BadHistogram)?;
+        let (name, unit) = (target.name.as_bytes(), target.unit.as_bytes());
+        let about = About { description: &[], hints: s.hints };
+        let key = StreamKey { name, unit, kind, temporality, monotonic, bounds: &bounds, about };
+        let state = self.here.registry().state().clone();
+        let has_room = self.has_room();
+        let (here, encoding) = (self.here, self.encoding);
+        let found = self.contexts.aside(|contexts| {
+            let set = || Ok::<_, Reject>(Set::new(&[], &target.resource, &state));
+            let resource_id = contexts.enter_resource(&resource, set)?;
+            let (head, run) = split_head(&target.scope);
+            let set = || Ok::<_, Reject>(Set::new(head, run, &state));
+            let scope_id = contexts.enter_scope(resource_id, &scope, set)?;
+            if let Some(known) = contexts.stream(scope_id, NONE, &key) {
+                return Ok(known);
+            }
+            if !has_room {
+                return Err(Reject::GroupLimit);
+            }
+            let ids = (resource_id, scope_id);
+            let group = with_parts((contexts, here, encoding), (&resource, &scope), ids, &key, |registry, parts| {
+                registry.group(parts, Entry::Limited, here.maker())
+            });
+            let id = contexts.add(scope_id, &key, group.map_err(refusal)?);
+            contexts.at_mut(id).is_target = true;
+            Ok(id)
+        })?;
+        self.contexts.at_mut(found).used = here.interval();
+        let group = &self.contexts.at(found).group;
+        let hash = here.registry().hash(group, &target.attributes);
+        self.route_of(found, (&target.attributes, &target.attributes), hash, tally)
+    }
+
+    /// A new route of a stream that leads where `to` does, with values scaled.
+    fn lead_on(&mut self, of: (u32, u32), raw: &[u8], (to, by): (u32, f64), tally: &mut Tally) -> u32 {
+        let line = self.links.routes().at(to).cell;
+        if self.links.is_full(line) {
+            self.links.note_crowded(line);
+            if by == 1.0 {
+                tally.note(Note::RoutesNotKept, 1);
+                return to;
+            }
+        }
+        let bytes = ThinBytes::new(raw);
+        let route = if by == 1.0 {
+            self.links.add(bytes, of, line)
+        } else {
+            self.links.add_scaled(bytes, of, (to, by), self.here.interval())
+        };
+        self.hold();
+        self.enlist(of.0, route, of.1);
+        route
     }
 
     /// One stream more may be made.
@@ -284,34 +388,93 @@ impl<E: Encoding> Making<'_, E> {
     /// What `of` makes of the parts of a key's group.
     fn with_parts<T>(
         &self,
-        (resource, scope): (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
+        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
         ids: (u32, u32),
         key: &StreamKey<'_>,
         of: impl FnOnce(&Registry, &Parts<'_>) -> T,
     ) -> T {
-        let sets = self.contexts.sets(ids.0, ids.1);
-        let parts = Parts {
-            resource: sets.0,
-            resource_schema_url: &self.encoding.schema_url(resource.schema_url),
-            scope: sets.1,
-            scope_schema_url: &self.encoding.schema_url(scope.schema_url),
-            name: text(key.name),
-            unit: text(key.unit),
-            description: self.encoding.description(key.about.description),
-            hints: key.about.hints,
-            kind: key.kind,
-            monotonic: key.monotonic,
-            bounds: &key.bounds(),
-        };
-        of(self.here.registry(), &parts)
+        with_parts((self.contexts, self.here, self.encoding), envelope, ids, key, of)
     }
 }
 
+/// What `of` makes of the parts of a key's group.
+fn with_parts<E: Encoding, T>(
+    (contexts, here, encoding): (&Contexts, &Birthplace, &E),
+    (resource, scope): (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
+    ids: (u32, u32),
+    key: &StreamKey<'_>,
+    of: impl FnOnce(&Registry, &Parts<'_>) -> T,
+) -> T {
+    let sets = contexts.sets(ids.0, ids.1);
+    let parts = Parts {
+        resource: sets.0,
+        resource_schema_url: &encoding.schema_url(resource.schema_url),
+        scope: sets.1,
+        scope_schema_url: &encoding.schema_url(scope.schema_url),
+        name: text(key.name),
+        unit: text(key.unit),
+        description: encoding.description(key.about.description),
+        hints: key.about.hints,
+        kind: key.kind,
+        monotonic: key.monotonic,
+        bounds: &key.bounds(),
+    };
+    of(here.registry(), &parts)
+}
+
 /// A metric of a stream, as rules see it.
-fn metric<'a>(contexts: &'a Contexts, (resource, scope): (u32, u32), key: &StreamKey<'a>) -> MetricSeen<'a> {
+fn metric<'a>(
+    contexts: &'a Contexts,
+    (resource, scope): (u32, u32),
+    (name, unit, kind, monotonic): (&'a [u8], &'a [u8], Kind, bool),
+) -> MetricSeen<'a> {
     let (resource, scope) = contexts.sets(resource, scope);
-    let (name, unit) = (text(key.name), text(key.unit));
-    MetricSeen { resource: &resource.run, scope: &scope.run, name, unit, kind: key.kind, monotonic: key.monotonic }
+    let (name, unit) = (text(name), text(unit));
+    MetricSeen { resource: &resource.run, scope: &scope.run, name, unit, kind, monotonic }
+}
+
+/// What a rule calls a series, held while it is found or made.
+struct Target {
+    resource: Box<[u8]>,
+    scope: Box<[u8]>,
+    name: Box<str>,
+    unit: Box<str>,
+    attributes: Box<[u8]>,
+    scale: f64,
+}
+
+impl Target {
+    fn of(to: &Relabelled<'_>) -> Target {
+        Target {
+            resource: to.resource.into(),
+            scope: to.scope.into(),
+            name: to.name.into(),
+            unit: to.unit.into(),
+            attributes: to.attributes.into(),
+            scale: to.scale,
+        }
+    }
+
+    /// Bounds of an explicit histogram, scaled; nothing if they are no bounds any more.
+    fn bounds(&self, packed: &[u8]) -> Option<Vec<u8>> {
+        let (bounds, _) = packed.as_chunks::<8>();
+        let scaled: Vec<f64> = bounds.iter().map(|bound| f64::from_le_bytes(*bound) * self.scale).collect();
+        let rise = scaled.windows(2).all(|two| two[0] < two[1]) && scaled.iter().all(|bound| !bound.is_nan());
+        (rise || self.scale == 1.0).then(|| scaled.iter().flat_map(|bound| bound.to_le_bytes()).collect())
+    }
+}
+
+/// Name and version of a scope, and the run of its attributes.
+fn split_head(scope: &[u8]) -> (&[u8], &[u8]) {
+    let mut reader = Reader::new(scope);
+    let mut head = 0;
+    while let Ok(field) = reader.field() {
+        if field.number > 2 || reader.skip(field, 1).is_err() {
+            break;
+        }
+        head = scope.len() - reader.left();
+    }
+    scope.split_at(head)
 }
 
 /// What a core holds for finding series again counts towards the memory limit.

@@ -17,7 +17,7 @@
 //! 1. Looking up changes nothing but hints (what comes next), which are compared before use.
 //! 2. A route's bytes were read whole, and found sound, before the route was made: bytes that are equal are as sound.
 //! 3. A route leads to a cell of this core, live or not yet put away (`deaths`); a dead one is found out at first touch. Or it
-//!    leads nowhere, as a rule drops what it brings (`gate`, `detours`).
+//!    leads nowhere, or on by another one, as a rule says of what it brings (`gate`, `detours`).
 //!
 //! Progress: wait-free but for births, which are lock-free. No allocation for what has a route.
 //!
@@ -43,6 +43,7 @@ mod routes;
 mod tests;
 
 pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
+pub(crate) use detours::Detour;
 pub(crate) use encoding::{Encoding, Said};
 pub use gate::Doorkeeper;
 pub(crate) use gate::Refused;

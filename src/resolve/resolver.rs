@@ -6,6 +6,7 @@ use super::birthplace::Birthplace;
 use super::births;
 use super::contexts::{About, Contexts, EnvelopeKey, StreamFate, StreamKey};
 use super::deaths::Deaths;
+use super::detours::Detour;
 use super::encoding::Encoding;
 use super::gate::{Doorkeeper, Refused};
 use super::links::{Links, TRIES};
@@ -159,9 +160,9 @@ impl Resolver {
         }
     }
 
-    /// If what a route brings is dropped, the rule that does; the route is used now.
+    /// What becomes of what a route brings that leads into no cell of its own; the route is used now.
     #[inline]
-    pub(crate) fn discards_at(&mut self, route: u32) -> Option<u32> {
+    pub(crate) fn detour(&mut self, route: u32) -> Option<Detour> {
         self.links.take_detour(route, self.here.interval())
     }
 
@@ -341,7 +342,14 @@ impl Resolver {
 
     /// The group that a route's series is of.
     pub(crate) fn group(&self, route: u32) -> &Group {
-        &self.contexts.at(self.route(route).stream).group
+        let of = |route: u32| self.route(route).stream;
+        let stream = of(route);
+        if self.contexts.is_apart(stream) && !self.links.is_detour(route) {
+            // it leads to a series that a rule calls something else
+            let beside = self.links.routes_of(self.cell(route)).find(|beside| !self.contexts.is_apart(of(*beside)));
+            return &self.contexts.at(beside.map_or(stream, of)).group;
+        }
+        &self.contexts.at(stream).group
     }
 
     /// Brings the cell of a route into the cache, unless most of them are there anyway.
@@ -381,7 +389,7 @@ impl Resolver {
         pending.add(raw, of, context, (encoding, self.here.registry().state()), arena)
     }
 
-    /// The route of a birth, made with all that it needs; it leads to a cell.
+    /// The route of a birth, made with all that it needs; it leads to a cell, perhaps by another one (`detour`).
     pub(crate) fn born<E: Encoding>(
         &mut self,
         birth: u32,

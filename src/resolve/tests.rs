@@ -286,10 +286,10 @@ fn what_is_dropped_by_its_attributes_has_a_route_to_nowhere_that_ages() {
     let stream = rig.stream().expect("known");
     let find = |rig: &Rig, raw: &str| rig.resolver.find(stream, raw.as_bytes());
     let (first, second) = (find(&rig, "a=drop1").unwrap(), find(&rig, "a=drop2").unwrap());
-    assert_eq!((rig.resolver.discards_at(first), rig.resolver.discards_at(kept)), (Some(9), None));
+    assert_eq!((rig.resolver.detour(first), rig.resolver.detour(kept)), (Some(Detour::Nowhere(9)), None));
     // the second one comes no more
     rig.resolver.switch(2);
-    rig.resolver.discards_at(first);
+    rig.resolver.detour(first);
     rig.sweep(3);
     assert_eq!((find(&rig, "a=drop1"), find(&rig, "a=drop2"), find(&rig, "a=1")), (Some(first), None, Some(kept)));
     assert_eq!(rig.try_born(&["a=drop3"]), [dropped]);

@@ -29,6 +29,7 @@ mod otlp_json_support;
 mod overflow;
 #[path = "../recorded/mod.rs"]
 mod recorded;
+mod relabelled;
 #[path = "../requests/mod.rs"]
 mod requests;
 mod shares;

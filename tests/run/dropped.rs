@@ -59,3 +59,41 @@ fn what_rules_drop_is_in_the_ledger_by_name_and_no_partial_success() {
         assert!(ended.ledger().contains(words) && ended.ledger().ends_with("; balanced"), "{}", ended.ledger());
     }
 }
+
+/// A rule that relabels: a sender of the old names and one of the new ones feed one series, whose name is the new one.
+#[test]
+fn what_rules_relabel_is_shown_as_it_is_called_then() {
+    let rules = "yaml:rules:
+- name: conventions
+  match: {metric: 'http.old.*', unit: ms}
+  action: relabel
+  attributes:
+  - rename: {key: path, to: http.route}
+  - name: {regex: 'http[.]old[.](.*)', with: 'http.$1'}
+  - scale: {by: 0.25, unit: s}
+";
+    let catchment = Catchment::start(&["--shards", "2", "--interval", "100ms", "--config", rules]);
+    let (mut old, mut new) = (catchment.http(), catchment.http());
+    let sent = |name: &str, unit: &str, key: &str, value| {
+        let now = wall_ns();
+        let mut metric = sum(name, 1, true, vec![number(&[(key, "/a")], now - 1, now, int(value))]);
+        metric.unit = unit.into();
+        request_of("shop", vec![metric]).encode_to_vec()
+    };
+    for _ in 0..5 {
+        for (http, body) in
+            [(&mut old, sent("http.old.time", "ms", "path", 4)), (&mut new, sent("http.time", "s", "http.route", 2))]
+        {
+            let reply = http.export(&body).expect("an answer");
+            assert!(reply.status == 200 && reply.body.is_empty(), "{reply:?}");
+        }
+    }
+    let page = until("all is on the page", || {
+        let page = samples(catchment.scraper().get("/metrics").text());
+        (total(&page, "http_time_seconds_total") == 15.0).then_some(page)
+    });
+    let of_ours: Vec<_> = page.iter().filter(|(name, _)| name.starts_with("http")).collect();
+    assert!(of_ours.len() == 1 && of_ours[0].0.contains("http_route=\"/a\""), "{of_ours:?}");
+    let ended = catchment.terminate();
+    assert!(ended.code() == 0 && ended.ledger().ends_with("; balanced"), "{ended:?}");
+}

@@ -22,7 +22,7 @@ use super::rule::{AttributeChange, Change, KeyPlace, PatternKind};
 use super::selectors::Compiling;
 use crate::limits::ATTRIBUTE_VALUE_BYTES_LIMIT;
 use hashbrown::HashSet;
-use regex_automata::nfa::thompson::pikevm::{Cache, PikeVM};
+use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::captures::Captures;
 use regex_automata::util::interpolate;
 use std::borrow::Cow;
@@ -33,21 +33,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Replacing {
     engine: PikeVM,
     with: Arc<str>,
+    /// Which cache is its own.
+    cache: usize,
 }
 
 impl Replacing {
-    fn new(regex: &str, with: &Arc<str>, is_whole: bool) -> Result<Replacing, String> {
+    fn new(regex: &str, with: &Arc<str>, is_whole: bool, compiling: &mut Compiling) -> Result<Replacing, String> {
         let nfa = expression(regex, is_whole)?;
         let engine = PikeVM::new_from_nfa(nfa).map_err(|error| format!("cannot be compiled: {error}"))?;
-        Ok(Replacing { engine, with: with.clone() })
+        compiling.caches += 1;
+        Ok(Replacing { engine, with: with.clone(), cache: compiling.caches - 1 })
     }
 
     /// `text` with each find replaced, or nothing if there is none.
-    pub(super) fn replaced(&self, text: &str) -> Option<String> {
-        let mut cache = Cache::new(&self.engine);
+    fn replaced(&self, text: &str, caches: &mut Caches) -> Option<String> {
+        let cache = caches.branches(self.cache, &self.engine);
         let mut made: Option<String> = None;
         let mut from = 0;
-        for found in self.engine.captures_iter(&mut cache, text) {
+        for found in self.engine.captures_iter(cache, text) {
             let Some(whole) = found.get_match() else { continue };
             let made = made.get_or_insert_default();
             made.push_str(&text[from..whole.start()]);
@@ -166,7 +169,7 @@ impl Changes {
                     self.steps.push(Step { key: key.clone(), place: *place, does });
                 }
             }
-            Change::Name { regex, with } => match Replacing::new(regex, with, true) {
+            Change::Name { regex, with } => match Replacing::new(regex, with, true, compiling) {
                 Ok(replacing) => self.names.push(replacing),
                 Err(words) => faults.under("name", |faults| faults.under("regex", |faults| faults.add(words))),
             },
@@ -232,10 +235,10 @@ impl Changes {
     }
 
     /// The name of the metric that these lead to, if another.
-    pub(super) fn name(&self, name: &str) -> Option<String> {
+    pub(super) fn name(&self, name: &str, caches: &mut Caches) -> Option<String> {
         let mut made: Option<String> = None;
         for replacing in &self.names {
-            if let Some(next) = replacing.replaced(made.as_deref().unwrap_or(name)) {
+            if let Some(next) = replacing.replaced(made.as_deref().unwrap_or(name), caches) {
                 made = Some(next);
             }
         }
@@ -253,7 +256,7 @@ impl Does {
             AttributeChange::Rename(key) => Does::Rename(key.clone()),
             AttributeChange::Copy(key) => Does::Copy(key.clone()),
             AttributeChange::Hash => Does::Hash,
-            AttributeChange::Replace { regex, with } => match Replacing::new(regex, with, false) {
+            AttributeChange::Replace { regex, with } => match Replacing::new(regex, with, false, compiling) {
                 Ok(replacing) => Does::Replace(replacing),
                 Err(words) => {
                     faults.under("replace", |faults| faults.under("regex", |faults| faults.add(words)));
@@ -406,7 +409,7 @@ impl Does {
         }
         let text = text?;
         match self {
-            Does::Replace(replacing) => replacing.replaced(text).map(Cow::Owned),
+            Does::Replace(replacing) => replacing.replaced(text, caches).map(Cow::Owned),
             Does::Map { patterns, numbers: becomes, other } => {
                 numbers.clear();
                 patterns.like(text, caches, numbers);

@@ -344,7 +344,7 @@ fn change_by_change<'a>(
             }
             Change::Name { .. } => {
                 before = Some(metric.name.to_string());
-                after = made.name(metric.name).or_else(|| before.clone());
+                after = made.name(metric.name, caches).or_else(|| before.clone());
             }
             Change::Scale { unit, .. } => {
                 before = Some(metric.unit.to_string());

@@ -149,8 +149,6 @@ impl IdentityBytes {
 struct Sets {
     taken: Bits,
     excepted: Bits,
-    /// Rules that ask each series.
-    asked: Bits,
 }
 
 /// One thread's way to ask.
@@ -175,11 +173,11 @@ impl RuleMatcher {
     /// Of this plan.
     pub fn new(plan: Arc<RulePlan>) -> RuleMatcher {
         let rules = plan.rules().len();
-        let [taken, excepted, asked] = std::array::from_fn(|_| Bits::none(rules));
+        let [taken, excepted] = std::array::from_fn(|_| Bits::none(rules));
         RuleMatcher {
             asking: Asking::new(plan.caches),
             plan,
-            sets: Sets { taken, excepted, asked },
+            sets: Sets { taken, excepted },
             groups: RuleGroups::new(),
             lists: HashMap::default(),
             numbers: Vec::new(),
@@ -489,16 +487,18 @@ impl RuleMatcher {
     fn find(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) {
         self.find_by_metric(metric);
         let plan = &*self.plan;
-        let Sets { taken, excepted, asked } = &mut self.sets;
-        let ask = |selectors: &Selectors, set: &mut Bits, asked: &mut Bits, asking: &mut Asking| {
-            asked.copy(set);
-            for rule in asked.iter() {
-                selectors.by_attributes(selectors.asks(rule), metric, attributes, asking, set);
-            }
+        let Sets { taken, excepted } = &mut self.sets;
+        let fields = &mut self.numbers;
+        let mut ask = |selectors: &Selectors, set: &mut Bits| {
+            fields.clear();
+            set.iter().for_each(|rule| fields.extend_from_slice(selectors.asks(rule)));
+            fields.sort_unstable();
+            fields.dedup();
+            selectors.by_attributes(fields, metric, attributes, &mut self.asking, set);
         };
-        ask(&plan.matching, taken, asked, &mut self.asking);
+        ask(&plan.matching, taken);
         if let Some(excepting) = &plan.excepting {
-            ask(excepting, excepted, asked, &mut self.asking);
+            ask(excepting, excepted);
             excepted.iter().for_each(|rule| taken.remove(rule));
         }
     }
@@ -523,7 +523,9 @@ impl RuleMatcher {
         draft.put_resource(false, &mut next.resource);
         draft.put_scope(false, &mut next.scope);
         draft.put_attributes(key_byte(metric.kind), false, &mut next.attributes);
-        let name = changes.name(metric.name).filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX);
+        let name = changes
+            .name(metric.name, &mut self.asking.caches)
+            .filter(|name| !name.is_empty() && name.len() <= NAME_BYTES_MAX);
         let unit = changes.scale.as_ref().map(|(_, unit)| &**unit);
         next.name.clear();
         next.name.push_str(name.as_deref().unwrap_or(metric.name));

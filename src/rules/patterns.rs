@@ -13,6 +13,7 @@ use super::rule::{Pattern, PatternKind};
 use crate::limits::{RULE_CACHE_BYTES, RULE_NFA_BYTES_MAX, RULE_PATTERN_BYTES_MAX, RULE_PATTERN_DEPTH_MAX};
 use hashbrown::HashMap;
 use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::ParserBuilder;
@@ -214,14 +215,44 @@ impl PatternsBuilder {
     }
 }
 
-/// States of automata that were met; one thread's.
+/// What engines keep between texts; one thread's.
 #[derive(Debug)]
-pub(super) struct Caches(Vec<Option<Cache>>);
+enum Kept {
+    /// Nothing: it was not used yet.
+    Nothing,
+    /// States of an automaton that were met.
+    States(Box<Cache>),
+    /// Room for the branches of an expression.
+    Branches(Box<pikevm::Cache>),
+}
+
+/// What engines keep between texts, by the number that each has; one thread's.
+#[derive(Debug)]
+pub(super) struct Caches(Vec<Kept>);
 
 impl Caches {
-    /// For so many automata; nothing is taken before one is used.
+    /// For so many engines; nothing is taken before one is used.
     pub(super) fn new(count: usize) -> Caches {
-        Caches((0..count).map(|_| None).collect())
+        Caches((0..count).map(|_| Kept::Nothing).collect())
+    }
+
+    fn states(&mut self, number: usize, dfa: &DFA) -> &mut Cache {
+        let kept = &mut self.0[number];
+        if !matches!(kept, Kept::States(_)) {
+            *kept = Kept::States(Box::new(dfa.create_cache()));
+        }
+        let Kept::States(cache) = kept else { unreachable!("it was made above") };
+        cache
+    }
+
+    /// Of an expression with groups.
+    pub(super) fn branches(&mut self, number: usize, engine: &PikeVM) -> &mut pikevm::Cache {
+        let kept = &mut self.0[number];
+        if !matches!(kept, Kept::Branches(_)) {
+            *kept = Kept::Branches(Box::new(engine.create_cache()));
+        }
+        let Kept::Branches(cache) = kept else { unreachable!("it was made above") };
+        cache
     }
 }
 
@@ -246,7 +277,7 @@ impl Patterns {
     pub(super) fn like(&self, text: &str, caches: &mut Caches, numbers: &mut Vec<u32>) {
         numbers.extend(self.literals.get(text).copied());
         let Some(automaton) = &self.automaton else { return };
-        let cache = caches.0[automaton.cache].get_or_insert_with(|| automaton.dfa.create_cache());
+        let cache = caches.states(automaton.cache, &automaton.dfa);
         automaton.like(text, cache, numbers);
     }
 }

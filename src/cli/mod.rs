@@ -4,6 +4,7 @@
 //! not know what a setting may be (`config`), nor how anything is done.
 
 mod check;
+mod explain;
 mod features;
 mod fetch;
 mod gather;
@@ -51,6 +52,8 @@ enum Command {
     Run(run::Options),
     /// Say what a run with these flags and files would be, or all that is wrong with them
     Check(check::Check),
+    /// Say what rules make of a series, rule by rule
+    Explain(explain::Explain),
     /// Print an example of a file of settings, or the schema of one
     Config(pages::Config),
     /// Try rules out on worked examples
@@ -95,6 +98,12 @@ pub fn main() -> u8 {
                 crate::log::speak_json();
             }
             options.check(&keys::of(&Arguments::command())).map_or_else(|problems| refused(&problems), told)
+        }
+        Command::Explain(options) => {
+            if options.is_json() {
+                crate::log::speak_json();
+            }
+            options.explain(&keys::of(&Arguments::command())).map_or_else(|problems| refused(&problems), told)
         }
         Command::Config(options) => told(options.print(&keys::of(&Arguments::command()))),
         Command::Rules(options) => {

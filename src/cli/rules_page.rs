@@ -1,4 +1,5 @@
-//! The rules of a plan as a table for people: what each takes, what becomes of it, and what an operator should know.
+//! The rules of a plan as a table for people: what each takes, what becomes of it, and what an operator should know. A note
+//! that several rules have stands under the first.
 //!
 //! Knows settled rules; does not know files, or what a series is.
 
@@ -8,6 +9,7 @@ use crate::rules::{
     Action, Aggregation, Grouping, InputKind, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
 };
 use crate::units::show_duration;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub(super) fn text(plan: &Plan) -> String {
     let mut out = String::from("\n");
     let mut notes = 0;
     let unapplied = unapplied(plan);
+    let mut told = BTreeSet::new();
     for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(out, "{cell:width$}  ");
@@ -35,7 +38,12 @@ pub(super) fn text(plan: &Plan) -> String {
         let missing =
             missing.map(|(_, what)| format!("note: not yet applied by this build, so that a run refuses it: {what}"));
         for line in rule.into_iter().flat_map(details).chain(missing) {
-            notes += usize::from(line.starts_with("note:"));
+            let is_note = line.starts_with("note:");
+            notes += usize::from(is_note);
+            // of ten thousand rules a note is read once
+            if is_note && !told.insert(line.clone()) {
+                continue;
+            }
             let _ = writeln!(out, "  {line}");
         }
     }

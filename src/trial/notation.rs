@@ -115,7 +115,10 @@ fn point(word: &str) -> Result<ShortPoint<'_>, String> {
 }
 
 /// A series.
-pub(super) fn series(text: &str) -> Result<SeriesName, String> {
+///
+/// # Errors
+/// What is wrong, and how one is written.
+pub fn series(text: &str) -> Result<SeriesName, String> {
     let wrong = |why: &str| format!("`{text}` is no series: {why}; write metric{{key=value}} @ key=value");
     let end = text.find(['{', '@']).unwrap_or(text.len());
     let (metric, mut rest) = (text[..end].trim(), text[end..].trim());

@@ -191,6 +191,13 @@ fn put_side(out: &mut Vec<u8>, key: u8, offset: i32, counts: &[u64]) {
     put_bytes(out, key, &side);
 }
 
+/// Attributes as records with this key byte, in the order of their keys.
+pub fn attribute_run(labels: &BTreeMap<String, Label>, key: u8) -> Vec<u8> {
+    let mut run = Vec::new();
+    put_labels(&mut run, key, labels);
+    run
+}
+
 fn put_labels(out: &mut Vec<u8>, key: u8, labels: &Labels) {
     for (name, label) in labels {
         let (mut any, mut pair) = (Vec::new(), Vec::new());

@@ -389,3 +389,42 @@ fn the_rules_of_the_readme_are_accepted() {
     let unsaid: Vec<&String> = keys.keys().filter(|key| *key != "time" && !section.contains(key.as_str())).collect();
     assert!(keys.len() > 12 && unsaid.is_empty(), "{unsaid:?}");
 }
+
+/// What becomes of a series is told rule by rule, before anything runs.
+#[test]
+fn a_series_is_explained() {
+    let folder = Folder::new();
+    let rules = "rules:
+- {name: noise, match: {metric: '*.debug.*'}, action: drop}
+- name: http
+  match: {metric: http.*, kind: histogram}
+  attributes: [{class: code}]
+  without: [k8s.pod.*, scope.version]
+  outputs: [same, p99]
+- {name: rest, match: {metric: '*'}, without: [k8s.pod.*]}
+";
+    let path = write(&folder, "f.yaml", rules);
+    let explain = |words: &[&str]| output(command(&[&["explain", "--config", path.to_str().unwrap()], words].concat()));
+    let series = "http.duration{code=503} @ k8s.pod.name=web-7,env=prod,scope.name=lib,scope.version=2";
+    let ended = explain(&[series]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    for words in [
+        "as a histogram (--kind says another)\n",
+        "noise  no: metric is not *.debug.*\n",
+        "http   yes, takes it\n",
+        "503            → 5xx\n",
+        "→ http.duration.p99{code=\"5xx\"} @ scope.name=lib,env=prod  p99: gauge",
+        "rules behind http do not see it\n",
+    ] {
+        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
+    }
+    // a counter is another matter
+    let ended = explain(&["--kind", "counter", "--format", "json", series]);
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let answers: Vec<_> =
+        told["rules"].as_array().unwrap().iter().map(|rule| rule["answer"].as_str().unwrap()).collect();
+    assert_eq!((answers, &told["outcome"]), (vec!["no", "no", "takes"], &"hidden".into()), "{}", ended.stdout);
+    assert!(explain(&["a.debug.b"]).stdout.ends_with("its points are dropped\n"));
+    let ended = explain(&["http{code=1"]);
+    assert!(ended.code() == 2 && ended.stderr.contains("is no series"), "{ended:?}");
+}

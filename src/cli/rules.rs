@@ -71,6 +71,11 @@ recorded value. What is expected is VALUE@CUT, with <START if it matters; ~1.33 
 histograms have names: points: [{at: 2, bounds: [1, 5], counts: [3, 0, 1], sum: 12}], and what is expected of one is
 written alike, with `cut`. `config` is a mapping of settings, or a file beside this one.
 
+A test may also say cores, cuts (a list of times; otherwise one at each interval's end), until (how long there are cuts) and
+end (when the process ends); an input unit, scope (NAME@VERSION) and core; what is expected kind, unit and scope. Counters
+are those of the ledger and of /metrics, and what rules notice: not_finite, no_sum, no_extremes, mixed_bounds,
+unbounded_rebucketed.
+
 What comes in at the time of a cut is in the next one. A view of which a test speaks must be as it says: nothing else may
 leave there (`others: ignore` lets other series), and no point may be rejected that `counters` does not name.
 

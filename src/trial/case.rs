@@ -4,6 +4,7 @@
 
 use crate::aggregate::number::Value;
 use crate::config::tree::{TextPlace, TreeNode};
+use crate::fold::Notes;
 use crate::ledger::Effect;
 use crate::model::{Discard, Temporality};
 use crate::rules::InputKind;
@@ -30,6 +31,8 @@ pub struct Case {
     pub cuts: Option<Vec<u64>>,
     /// There are cuts up to this time at least.
     pub until_ns: u64,
+    /// When the process ends, if it does: with a cut.
+    pub ends_ns: Option<u64>,
     /// What comes in.
     pub streams: Vec<InputStream>,
     /// What must leave.
@@ -122,6 +125,17 @@ pub(super) enum Counted {
     Rejected,
     Discarded(Discard),
     Effect(Effect),
-    /// By number, as in `Note::NAMES`.
+    /// By number, as in `Note::NAMES`; of ints and counts that overflow, those of rules are among them.
     Note(usize),
+    /// By number, as in `NOTICED`.
+    Noticed(usize),
 }
+
+/// What rules notice, over all of them.
+pub(super) const NOTICED: [(&str, fn(&Notes) -> u64); 5] = [
+    ("not_finite", |notes| notes.not_finite),
+    ("no_sum", |notes| notes.no_sum),
+    ("no_extremes", |notes| notes.no_extremes),
+    ("mixed_bounds", |notes| notes.mixed_bounds),
+    ("unbounded_rebucketed", |notes| notes.unbounded_rebucketed),
+];

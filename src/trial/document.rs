@@ -14,7 +14,7 @@ use crate::problem::{At, Flaw, Given, Problem};
 use crate::rules::InputKind;
 use crate::trial::case::{
     Case, Configured, Counted, ExpectedCounter, ExpectedNumber, ExpectedParts, ExpectedRow, ExpectedSeries,
-    ExpectedValue,
+    ExpectedValue, NOTICED,
 };
 use crate::trial::notation::{self, ZERO_NS};
 use crate::trial::point::{InputPoint, InputStream};
@@ -22,8 +22,9 @@ use crate::trial::value::{Bucketed, Summarised, TrialValue};
 use std::path::Path;
 use std::sync::Arc;
 
-const CASE: [&str; 12] = [
-    "name", "config", "interval", "expire", "start", "cores", "cuts", "until", "inputs", "expect", "counters", "others",
+const CASE: [&str; 13] = [
+    "name", "config", "interval", "expire", "start", "end", "cores", "cuts", "until", "inputs", "expect", "counters",
+    "others",
 ];
 const INPUT: [&str; 9] = ["series", "kind", "temporality", "unit", "scope", "core", "start", "bounds", "points"];
 const EXPECT: [&str; 6] = ["series", "view", "kind", "unit", "scope", "values"];
@@ -106,6 +107,7 @@ impl Reading {
             cores: 1,
             cuts: None,
             until_ns: 0,
+            ends_ns: None,
             streams: Vec::new(),
             expected: Vec::new(),
             counters: Vec::new(),
@@ -120,6 +122,7 @@ impl Reading {
                     case.configured.flags.push((flag, *key_at, self.text(value)?.to_owned()));
                 }
                 "start" => case.started_ns = self.time(value)?,
+                "end" => case.ends_ns = Some(self.time(value)?),
                 "cores" => case.cores = self.whole(value, 1, TRIAL_CORES_MAX as i64)? as usize,
                 "until" => case.until_ns = self.time(value)?,
                 "cuts" => case.cuts = Some(self.cuts(value)),
@@ -574,5 +577,6 @@ fn counters() -> Vec<(&'static str, Counted)> {
     let terms = [("received", Counted::Received), ("applied", Counted::Applied), ("rejected", Counted::Rejected)];
     let discarded = Discard::ALL.map(|why| (why.counter(), Counted::Discarded(why)));
     let terms = terms.into_iter().chain(discarded);
-    terms.chain(effects).chain(notes).collect()
+    let noticed = (0..NOTICED.len()).map(|place| (NOTICED[place].0, Counted::Noticed(place)));
+    terms.chain(effects).chain(notes).chain(noticed).collect()
 }

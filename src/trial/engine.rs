@@ -5,6 +5,7 @@
 
 use crate::config::Plan;
 use crate::flush::{self, FoldShared, Outlet, Owner, Work, Written};
+use crate::fold::Notes;
 use crate::ingest::{self, Ingest, explain};
 use crate::ledger::Tally;
 use crate::model::{Door, EpochNumber, Flushed, Receipt, Temporality};
@@ -45,6 +46,8 @@ pub struct Engine {
     board: CutBoard,
     cores: Vec<Core>,
     tally: Tally,
+    /// What cores share of the rules; nothing without rules.
+    rules: Option<Arc<FoldShared>>,
     /// Cuts that were made.
     cuts: u32,
     /// Where the window of the next cut begins.
@@ -80,6 +83,7 @@ impl Engine {
             board: CutBoard::new(cores),
             cores: writers.into_iter().enumerate().map(core).collect(),
             tally: Tally::default(),
+            rules,
             cuts: 0,
             from_ns: started_ns,
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
@@ -98,10 +102,10 @@ impl Engine {
         receipt.map_err(|fault| explain(&fault, body))
     }
 
-    /// A cut at `boundary_ns`: what leaves, in both views.
-    pub fn cut(&mut self, boundary_ns: u64) -> Vec<TrialRow> {
+    /// A cut at `boundary_ns`, the last one of the process or not: what leaves, in both views.
+    pub fn cut(&mut self, boundary_ns: u64, is_last: bool) -> Vec<TrialRow> {
         self.cuts += 1;
-        let times = CutTimes { from_ns: self.from_ns, boundary_ns, mono_ns: boundary_ns, is_last: false };
+        let times = CutTimes { from_ns: self.from_ns, boundary_ns, mono_ns: boundary_ns, is_last };
         self.from_ns = boundary_ns;
         let published = self.board.publish(self.cuts, times);
         assert_eq!(published, Publish::Published, "nothing is being merged between two cuts");
@@ -116,6 +120,13 @@ impl Engine {
     /// All points counted.
     pub const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// What rules noticed, all of them together.
+    pub fn noticed(&self) -> Notes {
+        let mut all = Notes::default();
+        self.rules.iter().flat_map(|rules| rules.noticed()).for_each(|notes| all.absorb(&notes));
+        all
     }
 
     /// What the board asks of a core; `false` if nothing.

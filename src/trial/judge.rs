@@ -5,10 +5,13 @@
 use crate::aggregate::number::Value;
 use crate::config::Plan;
 use crate::config::tree::TextPlace;
+use crate::fold::Notes;
 use crate::ledger::{Note, Tally};
 use crate::limits::TRIAL_CUTS_MAX;
 use crate::model::Temporality;
-use crate::trial::case::{Case, Counted, ExpectedNumber, ExpectedParts, ExpectedRow, ExpectedSeries, ExpectedValue};
+use crate::trial::case::{
+    Case, Counted, ExpectedNumber, ExpectedParts, ExpectedRow, ExpectedSeries, ExpectedValue, NOTICED,
+};
 use crate::trial::engine::Engine;
 use crate::trial::notation::{shown_number, shown_time};
 use crate::trial::row::TrialRow;
@@ -47,9 +50,9 @@ pub struct Difference {
 pub fn judge(case: &Case, plan: &Plan) -> Verdict {
     let mut differences = Vec::new();
     match run(case, plan) {
-        Ok((cuts, tally)) => {
+        Ok((cuts, counted)) => {
             compare_rows(case, &cuts, &mut differences);
-            compare_counters(case, &tally, &mut differences);
+            compare_counters(case, &counted, &mut differences);
         }
         Err(words) => {
             let place = "run".to_owned();
@@ -66,7 +69,7 @@ pub fn judge(case: &Case, plan: &Plan) -> Verdict {
 }
 
 /// What left at each cut, and what was counted in the end.
-type Ran = (Vec<(u64, Vec<TrialRow>)>, Tally);
+type Ran = (Vec<(u64, Vec<TrialRow>)>, (Tally, Notes));
 
 fn run(case: &Case, plan: &Plan) -> Result<Ran, String> {
     let mut engine = Engine::new(plan, case.cores, case.started_ns);
@@ -81,21 +84,29 @@ fn run(case: &Case, plan: &Plan) -> Result<Ran, String> {
         while let Some((stream, point)) = coming.next_if(|(_, point)| point.arrival_ns < cut_ns) {
             engine.send(stream.core, point.arrival_ns, &stream.request(point))?;
         }
-        cuts.push((cut_ns, engine.cut(cut_ns)));
+        cuts.push((cut_ns, engine.cut(cut_ns, case.ends_ns == Some(cut_ns))));
     }
     match coming.next() {
         Some((stream, point)) => {
             let time = shown_time(point.arrival_ns);
             Err(format!("{} has a point at {time}, and there is no cut after it: add one to `cuts`", stream.series))
         }
-        None => Ok((cuts, engine.tally().clone())),
+        None => Ok((cuts, (engine.tally().clone(), engine.noticed()))),
     }
 }
 
 /// At the end of each interval, until everything is over.
 fn cut_times(case: &Case, plan: &Plan) -> Result<Vec<u64>, String> {
+    // the last one may stand within an interval
+    let ended = |mut cuts: Vec<u64>| {
+        if let Some(ends_ns) = case.ends_ns {
+            cuts.retain(|cut_ns| *cut_ns < ends_ns);
+            cuts.push(ends_ns);
+        }
+        cuts
+    };
     if let Some(cuts) = &case.cuts {
-        return Ok(cuts.clone());
+        return Ok(ended(cuts.clone()));
     }
     let interval_ns = (plan.interval.as_nanos() as u64).max(1);
     let arrivals = case.streams.iter().flat_map(|stream| &stream.points).map(|point| point.arrival_ns + 1);
@@ -106,7 +117,7 @@ fn cut_times(case: &Case, plan: &Plan) -> Result<Vec<u64>, String> {
     if count > TRIAL_CUTS_MAX as u64 {
         return Err(format!("{count} cuts; {TRIAL_CUTS_MAX} are the most: give a longer interval, or `cuts`"));
     }
-    Ok((0..count).map(|n| first_ns + n * interval_ns).collect())
+    Ok(ended((0..count).map(|n| first_ns + n * interval_ns).collect()))
 }
 
 fn compare_rows(case: &Case, cuts: &[(u64, Vec<TrialRow>)], into: &mut Vec<Difference>) {
@@ -157,7 +168,7 @@ fn compare_rows(case: &Case, cuts: &[(u64, Vec<TrialRow>)], into: &mut Vec<Diffe
     }
 }
 
-fn compare_counters(case: &Case, tally: &Tally, into: &mut Vec<Difference>) {
+fn compare_counters(case: &Case, (tally, noticed): &(Tally, Notes), into: &mut Vec<Difference>) {
     let mut check = |at, what: &str, expected: u64, got: u64| {
         if got != expected {
             let (place, what) = ("counters".to_owned(), what.to_owned());
@@ -171,7 +182,14 @@ fn compare_counters(case: &Case, tally: &Tally, into: &mut Vec<Difference>) {
             Counted::Rejected => ("rejected", tally.rejected_total()),
             Counted::Discarded(why) => (why.counter(), tally.discarded(why)),
             Counted::Effect(effect) => (effect.word(), tally.settled(effect)),
+            Counted::Note(note) if note == Note::IntOverflow as usize => {
+                (Note::NAMES[note].0, tally.noted_at(note) + noticed.int_overflows)
+            }
+            Counted::Note(note) if note == Note::CountOverflow as usize => {
+                (Note::NAMES[note].0, tally.noted_at(note) + noticed.count_overflows)
+            }
             Counted::Note(note) => (Note::NAMES[note].0, tally.noted_at(note)),
+            Counted::Noticed(place) => (NOTICED[place].0, NOTICED[place].1(noticed)),
         };
         check(expected.at, what, expected.value, got);
     }

@@ -36,7 +36,7 @@ fn run(scenario: &Scenario, rules: Vec<Rule>) -> Vec<(u64, Vec<TrialRow>)> {
             let receipt = engine.send(core, point.arrival_ns, &stream.request(point)).expect("a request");
             assert_eq!(receipt.rejected, 0, "{receipt:?}");
         }
-        cuts.push((*cut_ns, engine.cut(*cut_ns)));
+        cuts.push((*cut_ns, engine.cut(*cut_ns, false)));
     }
     cuts
 }

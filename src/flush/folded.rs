@@ -6,7 +6,7 @@ use super::hand_over::HandOver;
 use crate::fold::{FoldSpec, Notes, RuleClock};
 use crate::identity::overflow;
 use crate::rules::{Action, Aggregation, InputKind, LinkedFold, OutputIdentity, RulePlan, Stale};
-use crate::series::folds::{FoldIndex, FoldKey, FoldLimit, FoldRefusal};
+use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldLimit, FoldRefusal};
 use crate::sync::published::Published;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -152,17 +152,27 @@ impl FoldShared {
         let &LinkedFold { rule, input, identity, .. } = linked;
         let limit = self.rules[rule as usize].limit(input);
         match self.folds.enter((rule, input, &identity), description, texts, limit, false) {
-            Ok(key) => Ok((key, false)),
+            Ok((key, entering)) => {
+                if entering == Entering::New {
+                    self.plan.group_began(rule, &identity);
+                }
+                Ok((key, false))
+            }
             Err(_) => {
                 let identity = overflow_identity(&identity);
-                self.folds.enter((rule, input, &identity), description, texts, limit, true).map(|key| (key, true))
+                self.folds.enter((rule, input, &identity), description, texts, limit, true).map(|(key, _)| (key, true))
             }
         }
     }
 
     /// Its owner forgets a fold, if nobody else is in it.
     pub(super) fn end(&self, key: &Arc<FoldKey>) -> bool {
-        self.folds.end(key, self.rules[key.rule as usize].limit(key.input))
+        let has_ended = self.folds.end(key, self.rules[key.rule as usize].limit(key.input));
+        if has_ended && !key.is_overflow {
+            let FoldKey { resource, scope, name, unit, attributes, .. } = &**key;
+            self.plan.group_ended(key.rule, &OutputIdentity { resource, scope, name, unit, attributes });
+        }
+        has_ended
     }
 }
 

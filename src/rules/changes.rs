@@ -17,16 +17,18 @@
 use super::digest::sha256;
 use super::draft::{Draft, DraftAttribute, DraftValue, is_head_key};
 use super::fault::Faults;
+use super::identity::{FoundValue, MetricSeen, OutputIdentity};
 use super::patterns::{Caches, Patterns, PatternsBuilder, expression};
 use super::rule::{AttributeChange, Change, KeyPlace, PatternKind};
 use super::selectors::Compiling;
 use crate::limits::ATTRIBUTE_VALUE_BYTES_LIMIT;
-use hashbrown::HashSet;
+use crate::model::Kind;
+use hashbrown::HashMap;
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use regex_automata::util::captures::Captures;
 use regex_automata::util::interpolate;
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An expression with its groups, and what its finds become.
 #[derive(Debug)]
@@ -83,23 +85,66 @@ fn put_groups(engine: &PikeVM, found: &Captures, text: &str, with: &str, out: &m
     );
 }
 
-/// The values that a `limit` let in first.
+/// What a value that was let in is for.
+#[derive(Clone, Copy, Debug, Default)]
+struct ValueUse {
+    /// Groups that have it.
+    groups: u32,
+    /// There was one: without any, another value may have its place.
+    had_one: bool,
+}
+
+impl ValueUse {
+    const fn is_idle(self) -> bool {
+        self.had_one && self.groups == 0
+    }
+}
+
+#[derive(Debug, Default)]
+struct ValueUses {
+    by_value: HashMap<Box<[u8]>, ValueUse, ahash::RandomState>,
+    idle: usize,
+}
+
+/// The values that a `limit` let in first. One whose last group is gone makes room when another value comes.
 #[derive(Debug)]
 pub(super) struct LimitedValues {
     values_max: usize,
-    values: Mutex<HashSet<Box<[u8]>, ahash::RandomState>>,
+    values: Mutex<ValueUses>,
 }
 
 impl LimitedValues {
+    fn values(&self) -> MutexGuard<'_, ValueUses> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the value is one of them, or becomes one.
     fn admits(&self, value: &[u8]) -> bool {
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = values.contains(value);
-        if !is_known && values.len() < self.values_max {
-            values.insert(value.into());
+        let mut values = self.values();
+        let ValueUses { by_value, idle } = &mut *values;
+        if by_value.contains_key(value) {
             return true;
         }
-        is_known
+        if by_value.len() >= self.values_max {
+            let found = if *idle == 0 { None } else { by_value.iter().find(|(_, uses)| uses.is_idle()) };
+            let Some(gone) = found.map(|(value, _)| value.clone()) else { return false };
+            by_value.remove(&gone);
+            *idle -= 1;
+        }
+        by_value.insert(value.into(), ValueUse::default());
+        true
+    }
+
+    /// A group with this value began, or ended.
+    fn count(&self, value: &[u8], begins: bool) {
+        let mut values = self.values();
+        let ValueUses { by_value, idle } = &mut *values;
+        // what became something else behind the limit is none of its values
+        let Some(uses) = by_value.get_mut(value) else { return };
+        let was_idle = uses.is_idle();
+        uses.had_one = true;
+        uses.groups = if begins { uses.groups + 1 } else { uses.groups.saturating_sub(1) };
+        *idle = *idle + usize::from(uses.is_idle()) - usize::from(was_idle);
     }
 }
 
@@ -230,6 +275,24 @@ impl Changes {
             };
             if (!is_elsewhere || matches!(step.does, Does::Keep(_)) && step.place.is_none()) && !seen.has_target {
                 step.apply(draft, changing, &mut 0);
+            }
+        }
+    }
+
+    /// A group of this identity began, or ended: values that are limited are counted.
+    pub(super) fn count_group(&self, identity: &OutputIdentity<'_>, begins: bool) {
+        for step in &self.steps {
+            let Does::Limit { values, .. } = &step.does else { continue };
+            let OutputIdentity { resource, scope, name, unit, attributes } = *identity;
+            let group = MetricSeen { resource, scope, name, unit, kind: Kind::Gauge, monotonic: false };
+            match FoundValue::of(&group, attributes, &step.key, step.place) {
+                FoundValue::Value(value) => values.count(value, begins),
+                FoundValue::Text(text) => {
+                    let mut value = Vec::new();
+                    DraftValue::Text(Cow::Borrowed(text)).put(&mut value);
+                    values.count(&value, begins);
+                }
+                FoundValue::Nothing => {}
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use super::changes::Changes;
 use super::fault::{Faults, RuleFault};
+use super::identity::OutputIdentity;
 use super::rule::{Action, Aggregation, InputKind, Rule};
 use super::selectors::{Compiling, SelectorSide, Selectors};
 use super::stays::Stays;
@@ -129,6 +130,22 @@ impl RulePlan {
         match &self.rules.get(rule as usize)?.action {
             Action::Aggregate(aggregation) if !aggregation.outputs[input as usize].is_empty() => Some(aggregation),
             _ => None,
+        }
+    }
+
+    /// A group of a rule began: a series was the first to be linked to it. Both are for `limit`, whose values are those of groups.
+    pub fn group_began(&self, rule: u32, identity: &OutputIdentity<'_>) {
+        self.count_group(rule, identity, true);
+    }
+
+    /// It ended: nothing is linked to it, and nothing leaves of it any more.
+    pub fn group_ended(&self, rule: u32, identity: &OutputIdentity<'_>) {
+        self.count_group(rule, identity, false);
+    }
+
+    fn count_group(&self, rule: u32, identity: &OutputIdentity<'_>, begins: bool) {
+        if let CompiledAction::Aggregate { changes, .. } = &self.does[rule as usize] {
+            changes.count_group(identity, begins);
         }
     }
 

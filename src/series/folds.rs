@@ -109,6 +109,15 @@ pub enum FoldRefusal {
     Overflow,
 }
 
+/// How a fold was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entering {
+    /// It was there.
+    Known,
+    /// It was made: whoever entered it is the first.
+    New,
+}
+
 /// What a rule may have, and has.
 #[derive(Clone, Copy, Debug)]
 pub struct FoldLimit<'a> {
@@ -176,7 +185,7 @@ impl FoldIndex {
         texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
         limit: FoldLimit<'_>,
         is_overflow: bool,
-    ) -> Result<Arc<FoldKey>, FoldRefusal> {
+    ) -> Result<(Arc<FoldKey>, Entering), FoldRefusal> {
         let OutputIdentity { resource, scope, name, unit, attributes } = *identity;
         let hash = self.state.hash_one((rule, input, resource, scope, name, unit, attributes));
         loop {
@@ -218,7 +227,7 @@ impl FoldIndex {
             match found {
                 Lookup::Inserted(key) => {
                     self.bytes.fetch_add(key.bytes(), Relaxed);
-                    return Ok(key);
+                    return Ok((key, Entering::New));
                 }
                 Lookup::Refused => return Err(refused),
                 Lookup::Found(key) => {
@@ -227,7 +236,7 @@ impl FoldIndex {
                         self.count_out(&limit, is_overflow);
                     }
                     if key.enter() {
-                        return Ok(key);
+                        return Ok((key, Entering::Known));
                     }
                     // ended, and not yet out of the index: its owner counts it out; help, then look again
                     self.trie.remove(&key);
@@ -297,12 +306,14 @@ mod tests {
         index: FoldIndex,
         count: AtomicUsize,
         texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
+        /// Folds that were made.
+        new: usize,
     }
 
     impl Rig {
         fn new(limit: usize) -> Rig {
             let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
-            Rig { index: FoldIndex::new(limit, state), count: AtomicUsize::new(0), texts: None }
+            Rig { index: FoldIndex::new(limit, state), count: AtomicUsize::new(0), texts: None, new: 0 }
         }
 
         fn limit(&self, limit: usize) -> FoldLimit<'_> {
@@ -312,7 +323,8 @@ mod tests {
         fn enter(&mut self, rule: u32, attributes: &[u8], limit: usize) -> Result<Arc<FoldKey>, FoldRefusal> {
             let limit = FoldLimit { outputs: 2, limit, count: &self.count };
             let what = (rule, InputKind::Counter, &identity(attributes));
-            self.index.enter(what, "", &mut self.texts, limit, false)
+            let entered = self.index.enter(what, "", &mut self.texts, limit, false);
+            entered.inspect(|(_, entering)| self.new += usize::from(*entering == Entering::New)).map(|(key, _)| key)
         }
     }
 
@@ -324,7 +336,7 @@ mod tests {
         let others = [rig.enter(0, b"b", 100).unwrap(), rig.enter(1, b"a", 100).unwrap()];
         assert!(others.iter().all(|other| !Arc::ptr_eq(other, &a)));
         assert!(Arc::ptr_eq(&a.resource, &others[0].resource), "neighbours share their resource");
-        assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (6, 6));
+        assert_eq!((rig.index.series(), rig.count.load(Relaxed), rig.new), (6, 6, 3));
     }
 
     #[test]
@@ -351,6 +363,6 @@ mod tests {
         assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (4, 4));
         let what = (0, InputKind::Counter, &identity(b"o"));
         let (limit, mut texts) = (FoldLimit { outputs: 2, limit: 4, count: &rig.count }, None);
-        assert!(rig.index.enter(what, "", &mut texts, limit, true).unwrap().is_overflow, "outside the limits");
+        assert!(rig.index.enter(what, "", &mut texts, limit, true).unwrap().0.is_overflow, "outside the limits");
     }
 }

@@ -5,8 +5,8 @@
 use crate::common::*;
 use catchment::ledger::Note;
 use catchment::rules::{
-    Action, Aggregation, Grouping, InitialValue, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule,
-    Selector, Stale,
+    Action, Aggregation, AttributeChange, Change, Grouping, InitialValue, InputKind, KeyPattern, Output, OutputSpec,
+    Pattern, PatternKind, Rule, Selector, Stale,
 };
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, Metric};
 use std::collections::BTreeMap;
@@ -246,6 +246,28 @@ fn outputs_without_members_are_forgotten() {
         rig.send(1, &request(vec![counter("p1", "/a", at + 1, 7)]));
         at += INTERVAL;
         expect(&rig.cut(at).cumulative, &[("requests{route=/a}", 7.0)], "it begins anew");
+    }
+}
+
+/// The first value of a limited key keeps its name as long as there is an output with it; then another one's may have it.
+#[test]
+fn a_limited_value_is_free_once_its_outputs_are_forgotten() {
+    for cores in [1, 3] {
+        let change = AttributeChange::Limit { values: 1, other: "other".into() };
+        let limit = Change::Attribute { key: "route".into(), place: None, change };
+        let mut rig = Rig::with_rules(cores, vec![rule("r", Aggregation { changes: vec![limit], ..pods_away() })]);
+        rig.send(0, &request(vec![counter("p1", "/a", START + 1, 5), counter("p1", "/b", START + 1, 7)]));
+        let first = left(&rig.cut(START + INTERVAL).cumulative);
+        assert_eq!(first.len(), 2, "{first:?}");
+        assert_eq!(first.keys().filter(|name| name.contains("route=other")).count(), 1, "{first:?}");
+        let mut at = START + INTERVAL;
+        for _ in 0..60 {
+            at += INTERVAL;
+            rig.cut(at);
+        }
+        rig.send(1, &request(vec![counter("p1", "/c", at + 1, 3)]));
+        at += INTERVAL;
+        expect(&rig.cut(at).cumulative, &[("requests{route=/c}", 3.0)], "the first one is gone");
     }
 }
 

@@ -273,6 +273,34 @@ fn the_first_values_of_a_rule_stay_whoever_asks() {
 }
 
 #[test]
+fn a_value_without_groups_makes_room() {
+    let limit = change("k", AttributeChange::Limit { values: 2, other: "other".into() });
+    let made = Aggregation { changes: vec![limit], ..aggregation(by(&["k"]), &[Output::Same]) };
+    let mut matcher = matcher(&[rule("r", Selector::default(), Action::Aggregate(Box::new(made)))]);
+    let values = |matcher: &mut RuleMatcher, texts: &[&str]| -> Vec<String> {
+        let linked = texts.iter().map(|text| ask(matcher, &series(&format!("m{{k={text}}}"))).1.remove(0).1);
+        linked.map(|series| series.places[0]["k"].text().unwrap()).collect()
+    };
+    let count = |of: &RuleMatcher, text: &str, begins: bool| {
+        let [_, _, run] = series(&format!("m{{k={text}}}")).runs();
+        let identity = OutputIdentity { resource: &[], scope: &[], name: "m", unit: "s", attributes: &run };
+        if begins { of.plan().group_began(0, &identity) } else { of.plan().group_ended(0, &identity) }
+    };
+    assert_eq!(values(&mut matcher, &["a", "b", "c"]), ["a", "b", "other"]);
+    // groups of a value that has no place are nobody's
+    for (text, begins) in [("a", true), ("a", true), ("b", true), ("other", true), ("a", false), ("other", false)] {
+        count(&matcher, text, begins);
+    }
+    assert_eq!(values(&mut matcher, &["c", "a"]), ["other", "a"], "a group of each is left");
+    count(&matcher, "a", false);
+    assert_eq!(
+        values(&mut matcher, &["a", "c", "a", "b"]),
+        ["a", "c", "other", "b"],
+        "its place is there until another comes"
+    );
+}
+
+#[test]
 fn unique_and_topk_see_what_grouping_takes_away() {
     let changes = vec![change("status", AttributeChange::Class)];
     let outputs = [

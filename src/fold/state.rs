@@ -8,7 +8,8 @@
 //!   from what left before: something changed in it, or in the interval that it has just left. So a rate goes to 0 before
 //!   it falls silent, and a mean does not stay at what half an interval said.
 //! - When the last live member goes, one end mark leaves of levels and of what samples say. A rate ends only when nothing
-//!   in its window is left, either: what a member gave stays (S3), and a counter that is fed now and then is not dead.
+//!   in its window is left, either: what a member gave stays (S3), and a counter that is fed now and then is not dead. So
+//!   does an evaluation that has nothing to say, as a mean of nothing, until it has: its last value is not true any more.
 
 use super::clock::RuleCut;
 use super::distinct::DistinctState;
@@ -438,10 +439,13 @@ impl OutputState {
                 Output::Unique(_) => self.unique_of(spec, place),
                 _ => self.computed(spec, output, &window, covered.length_ns, work),
             };
-            value.map(|value| {
-                self.show(place);
-                LeavingValue::Number { delta: None, value }
-            })
+            match value {
+                Some(value) => {
+                    self.show(place);
+                    Some(LeavingValue::Number { delta: None, value })
+                }
+                None => self.end(place),
+            }
         } else {
             None
         };

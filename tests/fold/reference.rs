@@ -306,8 +306,8 @@ fn check(
             let is_merge =
                 matches!(output, Output::Count) || input == InputKind::Counter && matches!(output, Output::Same);
             let of_live = !is_merge && (input != InputKind::Counter || matches!(output, Output::CountSeries));
+            let is_window = !is_merge && !matches!(output, Output::Same | Output::Sum | Output::CountSeries);
             if of_live && live == 0 {
-                let is_window = !matches!(output, Output::Same | Output::Sum | Output::CountSeries);
                 let may_end = shown[place] && !(is_last && is_window);
                 prop_assert_eq!(left.len(), usize::from(may_end), "{:?} at cut {}", output, i);
                 prop_assert!(left.iter().all(|seen| seen.left == Left::End));
@@ -316,9 +316,7 @@ fn check(
             }
             match (left.as_slice(), want) {
                 ([], None) => {}
-                ([Seen { left: Left::End, .. }], None) if !is_merge && live == 0 && shown[place] => {
-                    shown[place] = false
-                }
+                ([Seen { left: Left::End, .. }], None) if is_window && shown[place] => shown[place] = false,
                 ([Seen { left: Left::Number { value, .. }, .. }], Some(want)) => {
                     prop_assert!(agree(output, *value, want), "{:?} at cut {}: {:?}, not {:?}", output, i, value, want);
                     shown[place] = true;

@@ -156,7 +156,8 @@ impl<'a> Group<'a> {
             is_due: if of_samples { is_changed && !ends } else { is_touched } && want.is_some(),
             may_leave: may && !(ends && of_samples && !matches!(spec.output, Output::Unique(_))),
             ends: is_changed && ends && of_samples,
-            may_end: ends,
+            // what has nothing to say any more ends until it has
+            may_end: ends || want.is_none(),
             start_ns: Some(self.steps[first].from_ns),
             want,
             delta: None,

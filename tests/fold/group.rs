@@ -232,4 +232,21 @@ impl Exponents {
         value.load(&words);
         (value.scale, value.positive.offset, value.positive.counts)
     }
+
+    /// What was added of an output that is one.
+    pub(crate) fn left(seen: &[Seen], output: usize) -> Option<(i32, i32, Vec<u64>)> {
+        Exponents::words(seen, output).map(|(delta, _)| Exponents::read(delta))
+    }
+
+    /// The scale of its total.
+    pub(crate) fn total_scale(seen: &[Seen], output: usize) -> Option<i32> {
+        Exponents::words(seen, output).map(|(_, total)| Exponents::read(total).0)
+    }
+
+    fn words(seen: &[Seen], output: usize) -> Option<(&[u64], &[u64])> {
+        seen.iter().filter(|seen| seen.output == output).find_map(|seen| match &seen.left {
+            Left::Exponential { delta, total } => Some((delta.as_slice(), total.as_slice())),
+            _ => None,
+        })
+    }
 }

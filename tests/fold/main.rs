@@ -2,5 +2,6 @@
 //! reference. What members gave (Δ, V, live) is given here; who works it out is the flush room's matter.
 
 mod group;
+mod histograms;
 mod reference;
 mod vectors;

@@ -21,6 +21,16 @@ pub(super) fn compare(history: &History, aggregation: &Aggregation, kind: InputK
             for zone in &history.zones {
                 let group = Group { history, steps: &steps, kind, zone };
                 for spec in aggregation.outputs[kind as usize].iter() {
+                    if matches!(spec.output, Output::TopK { .. }) {
+                        let metric = spec.name.replace("{name}", METRIC);
+                        let is_own = |row: &&TrialRow| {
+                            row.series.metric == metric && row.series.attributes["zone"] == Label::Text(zone.clone())
+                        };
+                        let own: Vec<&TrialRow> = rows.iter().copied().filter(is_own).collect();
+                        rows.retain(|row| !is_own(row));
+                        check_top(group.top(spec, aggregation.interval_ns, step), &own);
+                        continue;
+                    }
                     let expected = group.expected(spec, aggregation.interval_ns, step);
                     let name = name(spec, zone);
                     let context = format!(
@@ -98,6 +108,31 @@ fn check(
         assert_eq!(row.start_ns, step_from_ns, "{context}: {row:?}");
     }
     assert_eq!(delta.len(), cumulative.len(), "{context}: both views show it");
+}
+
+/// The rows of a group's `topk`.
+fn check_top(expected: Option<(bool, BTreeMap<String, Value>)>, rows: &[&TrialRow]) {
+    let mut got = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.view == Temporality::Cumulative) {
+        if let (TrialValue::Number(value), Label::Text(pod)) = (&row.value, &row.series.attributes["pod"]) {
+            assert!(got.insert(pod.clone(), *value).is_none(), "twice: {row:?}");
+        }
+    }
+    let told = || format!("{expected:?}\ngot {got:?}");
+    let Some((is_due, top)) = &expected else { return assert!(got.is_empty(), "{}", told()) };
+    if got.is_empty() && !is_due {
+        return;
+    }
+    // one that added nothing may be left out
+    let is_nothing = |value: &Value| value.as_f64() == 0.0;
+    for pod in top.keys().chain(got.keys()) {
+        let is_same = match (top.get(pod), got.get(pod)) {
+            (Some(want), Some(got)) => is_wanted(&Want::Exact(*want), *got),
+            (Some(value), None) | (None, Some(value)) => is_nothing(value),
+            (None, None) => true,
+        };
+        assert!(is_same, "{pod}: {}", told());
+    }
 }
 
 fn is_wanted(want: &Want, got: Value) -> bool {

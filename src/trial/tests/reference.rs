@@ -3,8 +3,8 @@
 use super::history::{BaseCut, Given, History, zone};
 use crate::aggregate::number::Value;
 use crate::rules::{InputKind, Output, OutputSpec};
-use crate::trial::{Bucketed, SeriesName};
-use std::collections::BTreeSet;
+use crate::trial::{Bucketed, Label, SeriesName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an output must say.
 #[derive(Clone, Debug)]
@@ -146,14 +146,16 @@ impl<'a> Group<'a> {
             return Expected::default();
         }
         let want = self.windowed(&spec.output, first..=step);
-        // where something may be different from what left before
-        let from = first.saturating_sub(1);
+        // where something may be different from what left before: it was touched in the interval that the window has just
+        // left, or somebody lived before that and did no more in it
+        let from = first.saturating_sub(2);
         let may = self.given(from..=step).any(|(_, given)| given.is_touched_somehow || given.is_live);
         let ends = live.is_empty();
         let of_samples = matches!(self.kind, InputKind::UpDownCounter | InputKind::Gauge);
+        let of_live = of_samples || matches!(spec.output, Output::Unique(_));
         Expected {
             // what was added is no other for whoever lives
-            is_due: if of_samples { is_changed && !ends } else { is_touched } && want.is_some(),
+            is_due: if of_live { is_changed && !ends } else { is_touched } && want.is_some(),
             may_leave: may && !(ends && of_samples && !matches!(spec.output, Output::Unique(_))),
             ends: is_changed && ends && of_samples,
             // what has nothing to say any more ends until it has
@@ -162,6 +164,38 @@ impl<'a> Group<'a> {
             want,
             delta: None,
         }
+    }
+
+    /// Of the pods that were touched in the window the two that added most, ties by their names, and the rest together; and
+    /// whether somebody was touched in the step.
+    pub(super) fn top(
+        &self,
+        spec: &OutputSpec,
+        interval_ns: u64,
+        step: usize,
+    ) -> Option<(bool, BTreeMap<String, Value>)> {
+        let first = (step + 1).checked_sub((spec.window_ns / interval_ns) as usize)?;
+        let covered_ns = self.cuts(first..=step).last()?.boundary_ns - self.steps[first].from_ns;
+        if first == 0 && covered_ns < spec.window_ns {
+            return None;
+        }
+        let mut pods: BTreeMap<String, Exact> = BTreeMap::new();
+        for (series, given) in self.given(first..=step) {
+            let Some(delta) = given.delta else { continue };
+            let Label::Text(pod) = &series.attributes["pod"] else { unreachable!("pods are texts") };
+            pods.entry(pod.clone()).or_default().add(&Exact::of([delta].into_iter()));
+        }
+        let mut pods: Vec<(String, Exact)> = pods.into_iter().collect();
+        // a stable sort: ties stay in the order of their names
+        pods.sort_by(|one, other| other.1.value().as_f64().total_cmp(&one.1.value().as_f64()));
+        let mut top: BTreeMap<String, Value> =
+            pods.iter().take(2).map(|(pod, sum)| (pod.clone(), sum.value())).collect();
+        let mut rest = Exact::default();
+        pods.iter().skip(2).for_each(|(_, sum)| rest.add(sum));
+        if pods.len() > 2 {
+            top.insert("other".to_owned(), rest.value());
+        }
+        Some((self.given(step..=step).any(|(_, given)| given.is_touched), top))
     }
 
     /// The total up to a step, and what the step added.

@@ -211,7 +211,8 @@ impl Sender {
 pub(super) fn rule(kind: InputKind, chance: &mut Chance) -> (Rule, Aggregation) {
     let all: Vec<Output> = match kind {
         InputKind::Counter => {
-            vec![Output::Same, Output::Total, Output::CountSeries, Output::Increase, Output::Rate, pods()]
+            let top = Output::TopK { k: 2, keys: vec!["pod".into()] };
+            vec![Output::Same, Output::Total, Output::CountSeries, Output::Increase, Output::Rate, pods(), top]
         }
         InputKind::UpDownCounter => vec![Output::Same, Output::CountSeries, Output::Avg, Output::Max, pods()],
         InputKind::Gauge => vec![
@@ -246,8 +247,7 @@ pub(super) fn rule(kind: InputKind, chance: &mut Chance) -> (Rule, Aggregation) 
     let interval_ns = [1, 1, 2, 3][chance.place(4)] * BASE_S * SECOND_NS;
     let mut specs: Vec<OutputSpec> = Vec::new();
     for output in all {
-        let is_later = matches!(output, Output::Unique(_));
-        if is_later || output != Output::Same && chance.one_in(4) {
+        if output != Output::Same && chance.one_in(4) {
             continue;
         }
         let steps = if output.has_window(kind) { 1 + chance.up_to(3) } else { 1 };

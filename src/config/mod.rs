@@ -25,6 +25,7 @@
 //! | `document` | settings with parts: rules, from their tree to what they mean |
 //! | `describe` | the example and the schema |
 //! | `printed` | settings with parts, printed |
+//! | `fuzz` | a body for fuzzing |
 //!
 //! The differences of two plans will be a file here.
 //!
@@ -35,6 +36,7 @@ pub mod describe;
 pub mod document;
 mod doors;
 mod features;
+mod fuzz;
 pub mod keys;
 mod outs;
 mod plan;
@@ -47,6 +49,8 @@ mod surroundings;
 pub mod tree;
 
 pub use features::{FEATURES, Feature, FeatureStage, Gates, RULES};
+#[doc(hidden)]
+pub use fuzz::fuzz_document;
 pub use plan::{Pin, Plan};
 pub use settings::{Setting, Settings, TreeSetting};
 pub use settle::settle;

@@ -54,6 +54,12 @@ fn settings_of_the_corpus_are_read_written_and_read_again() {
 }
 
 #[test]
+fn documents_of_the_corpus_are_read_printed_and_read_again() {
+    let played = play("document", catchment::config::fuzz_document);
+    assert!(played >= 6, "only {played} files");
+}
+
+#[test]
 fn selectors_of_the_corpus_mean_what_each_pattern_does() {
     let played = play("selectors", catchment::rules::fuzz_selectors);
     assert!(played >= 10, "only {played} files");

@@ -6,7 +6,7 @@
 use super::shape::{KeyShape, ValueShape, names};
 use super::trail::{Trail, cut};
 use crate::config::tree::{TextPlace, TreeEntry, TreeNode, TreeValue};
-use crate::limits::RULE_TEXT_BYTES_MAX;
+use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, RULE_TEXT_BYTES_MAX};
 use crate::nearest::nearest;
 use crate::problem::{At, Flaw, Given, Problem};
 use crate::units::{count, duration};
@@ -71,8 +71,8 @@ pub(crate) fn check(telling: &mut Telling<'_>, node: &TreeNode, shape: &ValueSha
             }
             for TreeEntry { key, key_at, value } in entries {
                 let trail = Trail::Key(trail, key);
-                if key.is_empty() || key.len() > RULE_TEXT_BYTES_MAX {
-                    let words = format!("{what} has 1 to {RULE_TEXT_BYTES_MAX} bytes");
+                if key.is_empty() || key.len() > ATTRIBUTE_KEY_BYTES_MAX || key.contains(char::is_control) {
+                    let words = format!("{what} has 1 to {ATTRIBUTE_KEY_BYTES_MAX} bytes, and no control characters");
                     telling.tell(*key_at, &trail, Flaw::outside(words));
                 }
                 check(telling, value, of, &trail);

@@ -76,7 +76,25 @@ pub struct FoldShared {
     folds: FoldIndex,
     hand_over: HandOver,
     /// By shard, by rule, what was noticed until its last cut.
-    noticed: Box<[Published<Box<[Notes]>>]>,
+    noticed: Box<[Published<Noticed>]>,
+}
+
+/// What a shard noticed.
+#[derive(Debug, Default)]
+struct Noticed {
+    /// By number of the rule.
+    rules: Box<[FoldsNoticed]>,
+    /// Its last cut was the last of the process.
+    is_closed: bool,
+}
+
+/// What was noticed of a rule.
+#[derive(Clone, Debug, Default)]
+pub struct FoldsNoticed {
+    /// Live series that it takes.
+    pub members: u64,
+    /// What its folds noticed.
+    pub notes: Notes,
 }
 
 impl FoldShared {
@@ -103,19 +121,25 @@ impl FoldShared {
     }
 
     /// What was noticed until the last cut, by number of the rule: over all shards.
-    pub fn noticed(&self) -> Vec<Notes> {
-        let mut all = vec![Notes::default(); self.rules.len()];
+    pub fn noticed(&self) -> Vec<FoldsNoticed> {
+        let mut all = vec![FoldsNoticed::default(); self.rules.len()];
         for shard in &self.noticed {
-            for (sum, notes) in all.iter_mut().zip(&*shard.load()) {
-                sum.absorb(notes);
+            for (sum, noticed) in all.iter_mut().zip(&shard.load().rules) {
+                sum.members += noticed.members;
+                sum.notes.absorb(&noticed.notes);
             }
         }
         all
     }
 
+    /// The last cut of the process is merged, on all shards.
+    pub fn is_closed(&self) -> bool {
+        self.noticed.iter().all(|shard| shard.load().is_closed)
+    }
+
     /// Publishes what a shard noticed since it began. That shard only.
-    pub(super) fn notice(&self, shard: usize, notes: &[Notes]) {
-        self.noticed[shard].store(Arc::new(notes.into()));
+    pub(super) fn notice(&self, shard: usize, rules: &[FoldsNoticed], is_closed: bool) {
+        self.noticed[shard].store(Arc::new(Noticed { rules: rules.into(), is_closed }));
     }
 
     /// The rules.

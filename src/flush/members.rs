@@ -13,10 +13,10 @@
 //!
 //! Bounds: entries and lanes by members; packets by pairs of shards.
 
-use super::folded::{FoldShared, RuleFolds};
+use super::folded::{FoldShared, FoldsNoticed, RuleFolds};
 use super::hand_over::{LaneEvent, Packet};
 use super::point::StagedPoint;
-use crate::fold::{ContributedRegion, Contribution, FoldPart, FoldWork, LiveNeed, Liveness, Notes, RuleClock};
+use crate::fold::{ContributedRegion, Contribution, FoldPart, FoldWork, LiveNeed, Liveness, RuleClock};
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
 use crate::places::put;
@@ -91,6 +91,8 @@ pub(super) struct Membership {
     is_due: Vec<bool>,
     /// By rule.
     works: Vec<FoldWork>,
+    /// By rule, its members.
+    of_rules: Vec<u64>,
     entries: Vec<MemberEntry>,
     entry_free: Vec<u32>,
     /// Entries without keys of their own, by lanes and whether they hide.
@@ -131,6 +133,7 @@ impl Membership {
             matcher: RuleMatcher::new(plan),
             is_due: vec![false; clocks.len()],
             works: clocks.iter().map(|_| FoldWork::default()).collect(),
+            of_rules: vec![0; clocks.len()],
             clocks,
             // number 0 is nobody's
             entries: vec![MemberEntry::default()],
@@ -220,6 +223,7 @@ impl Membership {
         let is_own = found.iter().any(|(_, distinct, top)| !distinct.is_empty() || !top.is_empty());
         let (mut lanes, mut own) = (Vec::with_capacity(found.len()), OwnKeys::default());
         for (key, distinct, top) in found {
+            self.of_rules[key.rule as usize] += 1;
             lanes.push(self.lane(key));
             own.distinct.push(distinct);
             own.top.push(top);
@@ -267,6 +271,11 @@ impl Membership {
     /// A member is no more.
     pub(super) fn release(&mut self, entry: u32) {
         let at = &mut self.entries[entry as usize];
+        for lane in &at.lanes {
+            if let Some(key) = &self.lanes[*lane as usize].key {
+                self.of_rules[key.rule as usize] -= 1;
+            }
+        }
         at.members -= 1;
         if at.members > 0 {
             return;
@@ -371,9 +380,10 @@ impl Membership {
     }
 
     /// Adds what was noticed since this was asked last, by rule.
-    pub(super) fn add_notes(&mut self, notes: &mut [Notes]) {
-        for (sum, work) in notes.iter_mut().zip(&mut self.works) {
-            sum.absorb(&std::mem::take(&mut work.notes));
+    pub(super) fn add_to(&mut self, noticed: &mut [FoldsNoticed]) {
+        for ((sum, work), members) in noticed.iter_mut().zip(&mut self.works).zip(&self.of_rules) {
+            sum.notes.absorb(&std::mem::take(&mut work.notes));
+            sum.members = *members;
         }
     }
 }

@@ -53,6 +53,6 @@ mod sums;
 mod tree;
 mod walk;
 
-pub use folded::{FoldShared, RuleFolds};
+pub use folded::{FoldShared, FoldsNoticed, RuleFolds};
 pub use owner::{Directories, Options, Outlet, Owner, Work, Written};
 pub use tree::{GroupDirectory, ListedGroup};

@@ -5,7 +5,7 @@
 use super::batch::Batch;
 use super::batch_rows::BatchRows;
 use super::exemplars::Gathering;
-use super::folded::FoldShared;
+use super::folded::{FoldShared, FoldsNoticed};
 use super::interval::Interval;
 use super::members::{Membership, MergedMember};
 use super::merge::Merge;
@@ -15,7 +15,6 @@ use super::retire::Retirement;
 use super::settling::{Settling, SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
 use super::walk::{Stretch, Walk, WalkStep};
-use crate::fold::Notes;
 use crate::ledger::{Note, Tally};
 use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 use crate::rows::Rows;
@@ -117,7 +116,7 @@ struct Folding {
     members: Membership,
     settling: Settling,
     /// By rule, what was noticed.
-    notes: Vec<Notes>,
+    noticed: Vec<FoldsNoticed>,
 }
 
 impl Folding {
@@ -129,15 +128,15 @@ impl Folding {
     ) -> (Folding, GroupDirectory) {
         let members = Membership::new(shard, shared.clone(), state, expire_ns);
         let (settling, directory) = Settling::new(shard, shared.clone(), state);
-        let notes = vec![Notes::default(); shared.rules().len()];
-        (Folding { shared, members, settling, notes }, directory)
+        let noticed = vec![FoldsNoticed::default(); shared.rules().len()];
+        (Folding { shared, members, settling, noticed }, directory)
     }
 
     /// A cut is over.
-    fn publish(&mut self, shard: usize) {
-        self.members.add_notes(&mut self.notes);
-        self.settling.add_notes(&mut self.notes);
-        self.shared.notice(shard, &self.notes);
+    fn publish(&mut self, shard: usize, times: CutTimes) {
+        self.members.add_to(&mut self.noticed);
+        self.settling.add_to(&mut self.noticed);
+        self.shared.notice(shard, &self.noticed, times.is_last);
     }
 }
 
@@ -302,7 +301,7 @@ impl Owner {
             Work::Done => {
                 self.exemplars.publish(self.shard, &self.registry);
                 if let Some(folding) = &mut self.folding {
-                    folding.publish(self.shard);
+                    folding.publish(self.shard, merged.times);
                 }
             }
         }

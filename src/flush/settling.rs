@@ -18,11 +18,11 @@
 
 use super::batch::Batch;
 use super::exemplars::Gathering;
-use super::folded::FoldShared;
+use super::folded::{FoldShared, FoldsNoticed};
 use super::hand_over::LaneEvent;
 use super::outputs::{FoldSeries, OutputCut, Outputs};
 use super::tree::GroupDirectory;
-use crate::fold::{FoldPart, FoldWork, LeavingValue, Notes, OutputState, RuleClock};
+use crate::fold::{FoldPart, FoldWork, LeavingValue, OutputState, RuleClock};
 use crate::ledger::{Note, Tally};
 use crate::places::{self, put};
 use crate::rules::Output;
@@ -146,9 +146,9 @@ impl Settling {
     }
 
     /// Adds what was noticed since this was asked last, by rule.
-    pub(super) fn add_notes(&mut self, notes: &mut [Notes]) {
-        for (sum, work) in notes.iter_mut().zip(&mut self.works) {
-            sum.absorb(&std::mem::take(&mut work.notes));
+    pub(super) fn add_to(&mut self, noticed: &mut [FoldsNoticed]) {
+        for (sum, work) in noticed.iter_mut().zip(&mut self.works) {
+            sum.notes.absorb(&std::mem::take(&mut work.notes));
         }
     }
 
@@ -267,7 +267,13 @@ impl Settling {
     fn forget_if_idle(&mut self, place: u32, idle_since: u32, slab: &mut SlabWriter) {
         let fold = &mut self.folds[place as usize];
         let Some(key) = &fold.key else { return };
-        if fold.lanes > 0 || fold.active > idle_since || !fold.pending.is_empty() || !self.shared.end(key) {
+        // an interval of its rule may be longer than that
+        if fold.lanes > 0
+            || fold.active > idle_since
+            || !fold.state.is_closed()
+            || !fold.pending.is_empty()
+            || !self.shared.end(key)
+        {
             return;
         }
         key.put_place(None);

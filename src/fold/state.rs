@@ -675,6 +675,11 @@ impl OutputState {
         &self.open
     }
 
+    /// No base cut since its rule's last one: nothing of it has still to leave.
+    pub const fn is_closed(&self) -> bool {
+        self.cuts == 0
+    }
+
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         size_of::<OutputState>()

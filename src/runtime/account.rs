@@ -3,11 +3,13 @@
 //! Does not know: who asks. Progress: reads what others publish, and waits for nobody.
 
 use crate::deliver::{DestinationRow, Sender};
+use crate::flush::{FoldShared, FoldsNoticed};
 use crate::ledger::{self, Tally};
 use crate::rules::{Action, Rule};
 use crate::sync::counts::Counts;
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
+use crate::telemetry::rules::RuleRow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -17,6 +19,7 @@ pub(super) struct Account {
     rows: Arc<[Arc<CounterRow<{ ledger::WORDS }>>]>,
     sender: Sender,
     drops: Drops,
+    folds: Option<Arc<FoldShared>>,
     /// The ledger has been told.
     told: Arc<AtomicBool>,
 }
@@ -47,9 +50,9 @@ impl Account {
     pub(super) fn new(
         rows: impl IntoIterator<Item = Arc<CounterRow<{ ledger::WORDS }>>>,
         sender: Sender,
-        drops: Drops,
+        (drops, folds): (Drops, Option<Arc<FoldShared>>),
     ) -> Account {
-        Account { rows: rows.into_iter().collect(), sender, drops, told: Arc::default() }
+        Account { rows: rows.into_iter().collect(), sender, drops, folds, told: Arc::default() }
     }
 
     /// By shard.
@@ -69,7 +72,7 @@ impl Account {
     /// The ledger's page.
     pub(super) fn json(&self, verified_open: Option<u64>) -> String {
         let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops.counts());
-        LedgerPage { tally, destinations, drops, verified_open }.json()
+        LedgerPage { tally, destinations, drops, rules: &self.rules(), verified_open }.json()
     }
 
     /// Tells the ledger as it stands, unless that was done before.
@@ -83,7 +86,7 @@ impl Account {
     /// Tells the ledger as it stands; whether it balances.
     pub(super) fn tell(&self) -> bool {
         let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops.counts());
-        let ledger = LedgerPage { tally, destinations, drops, verified_open: None };
+        let ledger = LedgerPage { tally, destinations, drops, rules: &self.rules(), verified_open: None };
         ledger.say();
         ledger.balanced()
     }
@@ -91,6 +94,20 @@ impl Account {
     /// By rule that drops, what it is called and how many points it dropped.
     pub(super) fn drops(&self) -> Vec<(Arc<str>, u64)> {
         self.drops.counts()
+    }
+
+    /// Rules that aggregate.
+    pub(super) fn rules(&self) -> Vec<RuleRow> {
+        let Some(folds) = &self.folds else { return Vec::new() };
+        let is_closed = folds.is_closed();
+        let all = folds.plan().rules().iter().zip(folds.rules()).zip(folds.noticed());
+        let rows = all.filter_map(|((rule, of), FoldsNoticed { members, notes })| {
+            let Action::Aggregate(aggregation) = &rule.action else { return None };
+            let (name, outputs) = (rule.name.clone(), of.outputs());
+            let (series_limit, interval_ns) = (aggregation.series_limit, aggregation.interval_ns);
+            Some(RuleRow { name, members, outputs, series_limit, interval_ns, notes, is_closed })
+        });
+        rows.collect()
     }
 
     /// Somebody told it.

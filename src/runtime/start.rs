@@ -142,6 +142,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         started,
         memory,
         drops: account::Drops::new(plan.rules.rules(), dropped),
+        folds: rules,
         capture: recorder.as_ref().map(capture::Recorder::watch),
         signals: Some(signals),
     })

@@ -4,6 +4,7 @@ use crate::deliver::{DestinationRow, Dropped};
 use crate::ledger::{Effect, Tally};
 use crate::log::quoted;
 use crate::model::{Discard, Door, Kind, Reject};
+use crate::telemetry::rules::{self, RuleRow};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct LedgerPage<'a> {
     pub destinations: &'a [(String, DestinationRow)],
     /// Points dropped by rules, by the rule's name; read beside the rows, so that they may be some points off.
     pub drops: &'a [(Arc<str>, u64)],
+    /// Rules that aggregate.
+    pub rules: &'a [RuleRow],
     /// With `?verify=1`: points counted in the cells.
     pub verified_open: Option<u64>,
 }
@@ -25,7 +28,9 @@ pub struct LedgerPage<'a> {
 impl LedgerPage<'_> {
     /// Every balance holds.
     pub fn balanced(&self) -> bool {
-        self.tally.balanced() && self.destinations.iter().all(|(_, row)| row.balances())
+        self.tally.balanced()
+            && self.destinations.iter().all(|(_, row)| row.balances())
+            && self.rules.iter().all(RuleRow::balances)
     }
 
     /// The object: `received`, `applied`, `rejected`, `discarded`, `open`, `emitted` and its `effects` in input points,
@@ -56,6 +61,11 @@ impl LedgerPage<'_> {
                 comma(&mut out, &mut first);
                 let _ = write!(out, "{}:{points}", quoted(name));
             }
+        }
+        if !self.rules.is_empty() {
+            // without its own bracket, which comes with what follows
+            let all = rules::json(self.rules);
+            let _ = write!(out, "}},\"rules\":{}", &all[..all.len() - 1]);
         }
         let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"effects\":{{", t.open(), t.emitted());
         let mut first = true;
@@ -156,6 +166,15 @@ impl LedgerPage<'_> {
                 row.queued,
                 row.dropped_total()
             );
+        }
+        for rule in self.rules.iter().filter(|rule| rule.is_closed && !rule.balances()) {
+            let (given, left) = (rule.notes.given.as_f64(), rule.notes.left.as_f64());
+            let _ = write!(out, "; rule {}: members gave {given}, outputs {left}", rule.name);
+        }
+        if self.rules.iter().any(|rule| rule.is_closed) {
+            let balanced = self.rules.iter().filter(|rule| rule.is_closed && rule.balances()).count();
+            let _ =
+                write!(out, "; rules whose members gave what their outputs gave: {balanced} of {}", self.rules.len());
         }
         out.push_str(if self.balanced() { "; balanced" } else { "; NOT BALANCED: please report this" });
         out

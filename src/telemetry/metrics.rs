@@ -9,6 +9,7 @@ use crate::model::{Discard, Door, Kind, Reject};
 use crate::prometheus::WarningReason;
 use crate::prometheus::text::{MetricType, Writer};
 use crate::series::index::IndexStats;
+use crate::telemetry::rules::{RULE_COUNTERS, RuleRow};
 use std::sync::Arc;
 
 /// What the page is made from.
@@ -25,6 +26,8 @@ pub struct Facts {
     pub destinations: Vec<(String, DestinationRow, StatsRow, usize)>,
     /// By rule that drops: its name, and the points.
     pub drops: Vec<(Arc<str>, u64)>,
+    /// Rules that aggregate.
+    pub rules: Vec<RuleRow>,
     /// Live series that count towards the limit, and the limit.
     pub series: (usize, usize),
     /// Groups, and their limit.
@@ -54,6 +57,7 @@ impl Facts {
         let mut w = Writer::new(&mut out);
         let total = Tally::sum(self.tallies.iter().cloned());
         self.points(&mut w, &total);
+        self.rules(&mut w);
         self.requests(&mut w);
         self.shards(&mut w);
         self.index(&mut w);
@@ -103,6 +107,22 @@ impl Facts {
         w.family("catchment_points_emitted_total", "Points whose effect is settled, by effect", MetricType::Counter);
         for effect in Effect::ALL {
             w.sample("catchment_points_emitted_total", &[("effect", effect.word())], total.settled(effect));
+        }
+    }
+
+    fn rules(&self, w: &mut Writer<'_>) {
+        if self.rules.is_empty() {
+            return;
+        }
+        let (members, series) = ("catchment_rule_members", "catchment_rule_series");
+        w.family(members, "Live series that a rule takes", MetricType::Gauge);
+        self.rules.iter().for_each(|rule| w.sample(members, &[("rule", &rule.name)], rule.members));
+        w.family(series, "Output series of a rule", MetricType::Gauge);
+        self.rules.iter().for_each(|rule| w.sample(series, &[("rule", &rule.name)], rule.outputs as u64));
+        for (name, help, of) in RULE_COUNTERS {
+            let name = format!("catchment_rule_{name}_total");
+            w.family(&name, &format!("{help}, by rule"), MetricType::Counter);
+            self.rules.iter().for_each(|rule| w.sample(&name, &[("rule", &rule.name)], of(&rule.notes)));
         }
     }
 

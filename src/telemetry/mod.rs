@@ -5,5 +5,6 @@
 pub mod ledger;
 #[cfg(not(loom))]
 pub mod metrics;
+pub mod rules;
 #[cfg(not(loom))]
 pub mod shard_stats;

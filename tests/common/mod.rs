@@ -180,9 +180,9 @@ impl Rig {
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
-        for notes in self.rules.iter().flat_map(|rules| rules.noticed()) {
+        for noticed in self.rules.iter().flat_map(|rules| rules.noticed()) {
             // rules of the base interval: nothing stays open
-            assert_eq!(notes.given.int(), notes.left.int(), "what members gave is what outputs gave");
+            assert_eq!(noticed.notes.given.int(), noticed.notes.left.int(), "what members gave is what outputs gave");
         }
         self.cut += 1;
         out

@@ -36,6 +36,7 @@ use crate::capture;
 use crate::clock::Now;
 use crate::config::Plan;
 use crate::deliver::{self, Sender};
+use crate::flush::FoldShared;
 use crate::listen::pages::{Options as PageOptions, PageServer};
 use mio::net::TcpListener;
 use pages::StatusPages;
@@ -59,6 +60,7 @@ pub(super) struct ControlParts<'a> {
     pub started: Now,
     pub memory: Memory,
     pub drops: Drops,
+    pub folds: Option<Arc<FoldShared>>,
     pub capture: Option<capture::CaptureWatch>,
     /// What is followed: once in a process.
     pub signals: Option<signal_hook::iterator::Signals>,
@@ -73,7 +75,7 @@ impl Control {
     pub(super) fn new(parts: ControlParts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
-        let account = Account::new(rows, parts.sender.clone(), parts.drops);
+        let account = Account::new(rows, parts.sender.clone(), (parts.drops, parts.folds));
         let shutdown = Shutdown {
             timeout: parts.plan.shutdown_timeout,
             delay: parts.plan.shutdown_delay,

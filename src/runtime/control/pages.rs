@@ -14,6 +14,7 @@ use crate::runtime::clock;
 use crate::runtime::losses::{AtDoors, REFUSALS};
 use crate::runtime::shared::{ProcessState, Readings};
 use crate::telemetry::metrics::Facts;
+use crate::telemetry::rules;
 use crate::telemetry::shard_stats::ShardSnapshot;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -74,6 +75,7 @@ impl StatusPages {
                 })
                 .collect(),
             drops: self.account.drops(),
+            rules: self.account.rules(),
             series: (registry.live(), self.series_limit),
             groups: (registry.group_count(), registry.group_limit()),
             // ORDERING: for the page only
@@ -128,10 +130,14 @@ impl StatusPages {
                 let json = self.account.json(None);
                 PageResponse { status: 200, content_type: "application/json", body: PageBody::Full(json.into()) }
             }
+            "/rules" => {
+                let json = rules::json(&self.account.rules()) + "\n";
+                PageResponse { status: 200, content_type: "application/json", body: PageBody::Full(json.into()) }
+            }
             "/healthz" => text(200, "ok\n".into()),
             "/readyz" => self.ready(clock::mono()),
-            "/" => text(200, "catchment admin: /metrics /ledger (?verify=1) /healthz /readyz\n".into()),
-            _ => text(404, "not found; there are /metrics /ledger /healthz /readyz\n".into()),
+            "/" => text(200, "catchment admin: /metrics /ledger (?verify=1) /rules /healthz /readyz\n".into()),
+            _ => text(404, "not found; there are /metrics /ledger /rules /healthz /readyz\n".into()),
         }
     }
 }

@@ -53,6 +53,7 @@ fn control() -> Control {
         started,
         memory,
         drops: Default::default(),
+        folds: None,
         capture: None,
         signals: None,
     };

@@ -335,7 +335,7 @@ impl Simulation {
         let row = |d: usize| (self.sender.name(d).to_string(), self.sender.ledger(d));
         let rows: Vec<_> = (0..self.sender.destinations()).map(row).collect();
         let stats: Vec<StatsRow> = (0..rows.len()).map(|d| self.sender.stats(d)).collect();
-        let ledger = LedgerPage { tally: &tally, destinations: &rows, drops: &[], verified_open: None };
+        let ledger = LedgerPage { tally: &tally, destinations: &rows, drops: &[], rules: &[], verified_open: None };
         assert!(ledger.balanced(), "{}", ledger.json());
         assert_eq!(tally.open(), 0, "everything is merged");
         let mut count = Count::begin(&self.shared);

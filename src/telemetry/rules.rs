@@ -1,0 +1,121 @@
+//! What rules make, for the ledger, the metrics and the page of rules.
+//!
+//! Knows names and counts; does not know members or outputs themselves. Pure.
+
+use crate::fold::Notes;
+use crate::log::quoted;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// A rule that aggregates, as its last cut left it.
+#[derive(Clone, Debug)]
+pub struct RuleRow {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Series that it takes and that are alive.
+    pub members: u64,
+    /// Output series that it may hold now.
+    pub outputs: usize,
+    /// How many it may have.
+    pub series_limit: Option<u32>,
+    /// How often it leaves, nanoseconds.
+    pub interval_ns: u64,
+    /// What was noticed.
+    pub notes: Notes,
+    /// The last cut of the process closed its interval: what was given has left.
+    pub is_closed: bool,
+}
+
+/// A counter of a rule: its name, what it counts, and where it is.
+type RuleCounter = (&'static str, &'static str, fn(&Notes) -> u64);
+
+/// Counters of each rule.
+pub const RULE_COUNTERS: [RuleCounter; 8] = [
+    ("not_finite", "Values that were left out of sums, means and quantiles because they were not finite", |n| {
+        n.not_finite
+    }),
+    ("int_overflows", "Sums of ints that left as doubles because they left 64 bits", |n| n.int_overflows),
+    ("count_overflows", "Totals that began anew because a count would leave 64 bits", |n| n.count_overflows),
+    ("no_sum", "Sums and means that did not leave because a member had no sum", |n| n.no_sum),
+    ("no_extremes", "Minima and maxima that did not leave because a member had none", |n| n.no_extremes),
+    ("mixed_bounds", "Histograms whose bounds differed from those of others that they were joined with", |n| {
+        n.mixed_bounds
+    }),
+    ("unbounded_rebucketed", "Observations of an unbounded bucket that were put at its finite bound", |n| {
+        n.unbounded_rebucketed
+    }),
+    ("table_full", "Values that went to the rest of a table because it was full", |n| n.table_full),
+];
+
+impl RuleRow {
+    /// What members gave is what outputs gave, once the last interval is closed: ints exactly, doubles as far as their order
+    /// lets them.
+    pub fn balances(&self) -> bool {
+        let (given, left) = (&self.notes.given, &self.notes.left);
+        let (a, b) = (given.as_f64(), left.as_f64());
+        let near = a == b || (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+        !self.is_closed || given.int() == left.int() && near
+    }
+
+    /// As an object: `members`, `outputs`, `given`, `left`, and what was noticed.
+    pub(super) fn put_json(&self, out: &mut String) {
+        let number = |value: f64| if value.is_finite() { format!("{value}") } else { "null".into() };
+        let _ = write!(
+            out,
+            "{{\"members\":{},\"outputs\":{},\"series_limit\":{},\"interval_s\":{},\"given\":{},\"left\":{}",
+            self.members,
+            self.outputs,
+            self.series_limit.map_or("null".into(), |limit| limit.to_string()),
+            self.interval_ns as f64 * 1e-9,
+            number(self.notes.given.as_f64()),
+            number(self.notes.left.as_f64()),
+        );
+        for (name, _, of) in RULE_COUNTERS {
+            let _ = write!(out, ",\"{name}\":{}", of(&self.notes));
+        }
+        out.push('}');
+    }
+}
+
+/// All rules as one object, by name.
+pub fn json(rows: &[RuleRow]) -> String {
+    let mut out = String::from("{");
+    for (at, row) in rows.iter().enumerate() {
+        let _ = write!(out, "{}{}:", if at > 0 { "," } else { "" }, quoted(&row.name));
+        row.put_json(&mut out);
+    }
+    out.push('}');
+    out
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::aggregate::number::Value;
+
+    #[test]
+    fn a_rule_balances_when_what_was_given_has_left() {
+        let mut row = RuleRow {
+            name: "a \"b\"".into(),
+            members: 2,
+            outputs: 1,
+            series_limit: Some(5),
+            interval_ns: 30_000_000_000,
+            notes: Notes::default(),
+            is_closed: false,
+        };
+        row.notes.given.add(Value::Int(7));
+        assert!(row.balances(), "its interval is open");
+        row.is_closed = true;
+        assert!(!row.balances());
+        row.notes.left.add(Value::Int(7));
+        row.notes.given.add(Value::Double(0.1));
+        assert!(!row.balances());
+        row.notes.left.add(Value::Double(0.1 + 1e-14));
+        assert!(row.balances());
+        let told: serde_json::Value = serde_json::from_str(&json(&[row])).unwrap();
+        let of = &told["a \"b\""];
+        assert_eq!((&of["members"], &of["interval_s"], &of["series_limit"]), (&2.into(), &30.0.into(), &5.into()));
+        assert_eq!((&of["given"], &of["table_full"]), (&7.1.into(), &0.into()));
+    }
+}

@@ -80,12 +80,14 @@ pub(super) fn settle(
 }
 
 /// How a seen stands to the chain.
-pub(super) fn stands(interval: &Interval, series: &Series, seen: &CoreSpan) -> Stands {
+pub(super) fn stands(merging: Merging<'_>, series: &Series, seen: &CoreSpan) -> Stands {
+    let interval = merging.interval;
     let Some(chain) = series.chain() else {
-        if interval.counts_whole(seen.span.first_start, seen.span.first_time) {
-            return Stands::Whole;
-        }
-        return Stands::Baseline;
+        return if merging.counts_whole(seen.span.first_start, seen.span.first_time) {
+            Stands::Whole
+        } else {
+            Stands::Baseline
+        };
     };
     if seen.span.newest_time <= series.time() {
         return Stands::Superseded;

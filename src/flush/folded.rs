@@ -5,7 +5,7 @@
 use super::hand_over::HandOver;
 use crate::fold::{FoldSpec, Notes, RuleClock};
 use crate::identity::overflow;
-use crate::rules::{Action, Aggregation, InputKind, LinkedFold, OutputIdentity, RulePlan, Stale};
+use crate::rules::{Action, Aggregation, InitialValue, InputKind, LinkedFold, OutputIdentity, RulePlan, Stale};
 use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldLimit, FoldRefusal};
 use crate::sync::published::Published;
 use std::sync::Arc;
@@ -44,6 +44,11 @@ impl RuleFolds {
     /// When its members stop counting.
     pub(super) fn stale(&self) -> Stale {
         self.aggregation().map_or(Stale::Auto, |aggregation| aggregation.stale)
+    }
+
+    /// How the first point of a cumulative member counts.
+    pub(super) fn initial_value(&self) -> InitialValue {
+        self.aggregation().map_or(InitialValue::Auto, |aggregation| aggregation.initial_value)
     }
 
     /// Its intervals.

@@ -339,7 +339,7 @@ fn chain<'a>(
         let Some(bank) = merging.bank(seen.cell, shape, seen.bank) else { continue };
         let newest = region(bank, Part::Last);
         let first = if seen.span.is_chained { region(bank, Part::First) } else { newest };
-        let stands = stands(interval, series, seen);
+        let stands = stands(merging, series, seen);
         let left_out = match (stands, series.chain()) {
             (Stands::Superseded, _) => None,
             (Stands::Whole, _) => Some(sums.add_gained(first)),

@@ -20,7 +20,7 @@ use crate::fold::{ContributedRegion, Contribution, FoldPart, FoldWork, LiveNeed,
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
 use crate::places::put;
-use crate::rules::{Candidates, MetricSeen, Passage, RuleMatcher};
+use crate::rules::{Candidates, InitialValue, MetricSeen, Passage, RuleMatcher};
 use crate::series::exemplars::{KeptExemplar, Reservoir};
 use crate::series::folds::FoldKey;
 use crate::series::{Group, Series};
@@ -58,6 +58,8 @@ struct MemberEntry {
     members: u32,
     /// Their own values do not leave.
     hides: bool,
+    /// How the first point of a cumulative counts: as the first rule has it that says so.
+    initial: InitialValue,
     /// What only one member has: for outputs that look at attributes.
     own: Option<Box<OwnKeys>>,
 }
@@ -237,7 +239,13 @@ impl Membership {
             self.lanes[*lane as usize].entries += 1;
         }
         let own = is_own.then(|| Box::new(own));
-        let new = MemberEntry { lanes: lanes.clone(), members: 1, hides, own };
+        let of_lane = |lane: &u32| {
+            let key = self.lanes[*lane as usize].key.as_ref()?;
+            Some(self.shared.rules()[key.rule as usize].initial_value())
+                .filter(|initial| *initial != InitialValue::Auto)
+        };
+        let initial = lanes.iter().find_map(of_lane).unwrap_or_default();
+        let new = MemberEntry { lanes: lanes.clone(), members: 1, hides, initial, own };
         let entry = put(&mut self.entries, &mut self.entry_free, new);
         if !is_own {
             self.entry_ids.insert((lanes, hides), entry);
@@ -296,6 +304,12 @@ impl Membership {
         if own.is_none() {
             self.entry_ids.remove(&(lanes, hides));
         }
+    }
+
+    /// How the first point of a member counts.
+    #[inline]
+    pub(super) fn initial(&self, member: Member) -> InitialValue {
+        self.entries[member.entry as usize].initial
     }
 
     /// Whether the members of this entry leave themselves, too.

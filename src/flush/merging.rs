@@ -7,6 +7,7 @@ use crate::cells::{Bank, Shape};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Peer;
+use crate::rules::InitialValue;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
@@ -16,11 +17,26 @@ use crate::series::{CellRef, Series};
 pub(super) struct Merging<'a> {
     pub interval: &'a Interval,
     registry: &'a Registry,
+    initial: InitialValue,
 }
 
 impl<'a> Merging<'a> {
     pub(super) fn new(interval: &'a Interval, registry: &'a Registry) -> Merging<'a> {
-        Merging { interval, registry }
+        Merging { interval, registry, initial: InitialValue::Auto }
+    }
+
+    /// The same for a series of which a rule says how its first point counts (S1).
+    pub(super) const fn with(self, initial: InitialValue) -> Merging<'a> {
+        Merging { initial, ..self }
+    }
+
+    /// Whether a first cumulative point counts whole.
+    pub(super) fn counts_whole(self, start: u64, time: u64) -> bool {
+        match self.initial {
+            InitialValue::Auto => self.interval.counts_whole(start, time),
+            InitialValue::Keep => true,
+            InitialValue::Drop => false,
+        }
     }
 
     /// Calls `visit` with the closed bank of each touched cell, its number and its points; returns the points in all.

@@ -18,6 +18,7 @@ use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
 use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
 use crate::rows::Rows;
+use crate::rules::InitialValue;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::{CutTimes, ShardView};
@@ -422,7 +423,11 @@ impl Owner {
             }
             let size = series.attributes.len() + more;
             let before = if folding.is_some() { (tally.emitted(), self.batch.words().len()) } else { (0, 0) };
-            let point = self.merge.merge(merging, series, (slab, self.batch.words()), tally);
+            let initial = match (&folding, members.get(at)) {
+                (Some(folding), Some(member)) => folding.initial(*member),
+                _ => InitialValue::Auto,
+            };
+            let point = self.merge.merge(merging.with(initial), series, (slab, self.batch.words()), tally);
             if let (Some(folding), Some(member)) = (&mut folding, members.get_mut(at))
                 && let Some(entry) = member.fold()
             {

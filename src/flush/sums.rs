@@ -128,7 +128,7 @@ fn chain(
     for seen in spans {
         let bank = merging.bank(seen.cell, Shape::CumulativeSum, seen.bank)?;
         let cumulative_sum::Values { first, last, gained, newest: shown } = cumulative_sum::values(bank);
-        let stands = stands(interval, series, seen);
+        let stands = stands(merging, series, seen);
         let step = match (stands, series.chain()) {
             (Stands::Superseded, _) => None,
             (Stands::Whole, _) => Some(first.add(gained)),

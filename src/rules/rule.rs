@@ -231,9 +231,10 @@ pub enum Stale {
 }
 
 /// Whether the first point of a cumulative member counts whole (S1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InitialValue {
     /// If its start says that it is young (M12).
+    #[default]
     Auto,
     /// Always.
     Keep,

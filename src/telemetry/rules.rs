@@ -66,7 +66,7 @@ impl RuleRow {
             self.members,
             self.outputs,
             self.series_limit.map_or("null".into(), |limit| limit.to_string()),
-            self.interval_ns as f64 * 1e-9,
+            self.interval_ns as f64 / 1e9,
             number(self.notes.given.as_f64()),
             number(self.notes.left.as_f64()),
         );
@@ -115,7 +115,7 @@ mod tests {
         assert!(row.balances());
         let told: serde_json::Value = serde_json::from_str(&json(&[row])).unwrap();
         let of = &told["a \"b\""];
-        assert_eq!((&of["members"], &of["interval_s"], &of["series_limit"]), (&2.into(), &30.0.into(), &5.into()));
+        assert_eq!((&of["members"], &of["interval_s"], &of["series_limit"]), (&2.into(), &30.into(), &5.into()));
         assert_eq!((&of["given"], &of["table_full"]), (&7.1.into(), &0.into()));
     }
 }

@@ -228,6 +228,26 @@ fn the_newest_exemplars_of_all_members_leave_with_the_output() {
     }
 }
 
+/// S1: a first cumulative point without a start counts as the rule says.
+#[test]
+fn the_first_point_of_a_cumulative_counts_as_the_rule_says() {
+    for (initial_value, want) in [(InitialValue::Auto, 5.0), (InitialValue::Keep, 105.0), (InitialValue::Drop, 5.0)] {
+        let mut rig = Rig::with_rules(2, vec![rule("first", Aggregation { initial_value, ..pods_away() })]);
+        for value in [100, 105] {
+            let point = number(&[("pod", "p")], 0, START + value, int(value as i64));
+            rig.send(0, &request(vec![sum("requests", 2, true, vec![point])]));
+        }
+        expect(&rig.cut(START + INTERVAL).cumulative, &[("requests{}", want)], "first");
+    }
+    // one whose start says that it is young
+    for (initial_value, want) in [(InitialValue::Auto, 7.0), (InitialValue::Keep, 7.0), (InitialValue::Drop, 0.0)] {
+        let mut rig = Rig::with_rules(1, vec![rule("first", Aggregation { initial_value, ..pods_away() })]);
+        let point = number(&[("pod", "p")], START + 1, START + 2, int(7));
+        rig.send(0, &request(vec![sum("requests", 2, true, vec![point])]));
+        expect(&rig.cut(START + INTERVAL).cumulative, &[("requests{}", want)], "young");
+    }
+}
+
 /// Members die, and their outputs with them once nothing was given for `--expire`; new ones begin anew.
 #[test]
 fn outputs_without_members_are_forgotten() {

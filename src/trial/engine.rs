@@ -125,7 +125,7 @@ impl Engine {
     /// What rules noticed, all of them together.
     pub fn noticed(&self) -> Notes {
         let mut all = Notes::default();
-        self.rules.iter().flat_map(|rules| rules.noticed()).for_each(|notes| all.absorb(&notes));
+        self.rules.iter().flat_map(|rules| rules.noticed()).for_each(|of| all.absorb(&of.notes));
         all
     }
 

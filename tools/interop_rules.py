@@ -15,28 +15,33 @@ import json
 import math
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk import metrics as sdk
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
-from interop_check import POLL_S, SHOWN_S, Catchment, Checks, Prometheus, end_all, poll
+from interop_check import POLL_S, SHOWN_S, Catchment, Checks, Prometheus, end_all, get, poll
 
 NEVER_MS = 3_600_000  # exports happen when the plan says so
 WINDOW_S = 20
 BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 SERVICES, PODS, ROUNDS = ["cart", "shop"], 5, 4
+QUANTILES = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99")]
+METHODS = ["get", "put"]
 ROUTES, STATUSES, COUNTRIES = ["/", "/u/{id}", "/pay"], [200, 404, 503], ["DE", "FR", "NZ"]
 
 RULES = f"""
 rules:
   - name: latency
-    match: {{metric: http.server.request.duration}}
+    match: {{metric: [http.server.request.duration, rpc.duration]}}
     attributes: [{{class: http.response.status_code}}]
     without: [k8s.pod.*, service.instance.id]
     interval: {WINDOW_S}s
@@ -45,7 +50,12 @@ rules:
     match: {{metric: "*"}}
     without: [k8s.pod.*, service.instance.id]
     stale: 5m
-    outputs: {{counter: [same], updowncounter: [same], gauge: [sum, max, count_series], histogram: [same]}}
+    outputs:
+      counter: [same]
+      updowncounter: [same]
+      gauge: [sum, max, count_series]
+      histogram: [same]
+      exponential_histogram: [same]
 """
 
 DELTA = {
@@ -72,7 +82,9 @@ class Pod:
             return PeriodicExportingMetricReader(exporter, export_interval_millis=NEVER_MS)
 
         readers = [reader(catchment) for catchment in catchments]
-        self.provider = sdk.MeterProvider(readers, resource=Resource.create(identity), shutdown_on_exit=False)
+        views = [View(instrument_name="rpc.duration", aggregation=ExponentialBucketHistogramAggregation())]
+        resource = Resource.create(identity)
+        self.provider = sdk.MeterProvider(readers, resource=resource, views=views, shutdown_on_exit=False)
         meter = self.provider.get_meter("fleet", "1")
         self.orders = meter.create_counter("shop.orders", unit="{order}")
         self.active = meter.create_up_down_counter("http.server.active_requests", unit="{request}")
@@ -81,12 +93,18 @@ class Pod:
             "http.server.request.duration", unit="s", explicit_bucket_boundaries_advisory=BOUNDS
         )
 
+        self.rpc = meter.create_histogram("rpc.duration", unit="ms")
+
     def work(self, draw):
         for country in COUNTRIES:
             self.orders.add(draw.randrange(9), {"country": country})
         for _ in range(30):
             attributes = {"http.route": draw.choice(ROUTES), "http.response.status_code": draw.choice(STATUSES)}
             self.duration.record(draw.randrange(1, 12 << 10) / 1024, attributes)
+        for method in METHODS:
+            # the same extremes everywhere: then all of them have one scale
+            for value in (1, 12 << 10, *(draw.randrange(1, 12 << 10) for _ in range(9))):
+                self.rpc.record(value / 1024, {"rpc.method": method})
         self.active.add(draw.randrange(-2, 9))
         self.queue.set(draw.randrange(100), {"queue": draw.choice(["a", "b"])})
 
@@ -178,7 +196,7 @@ def windows(judge, prometheus):
     judge.equal("histograms: every bucket", f"sum by ({by}, le) ({classes(bucket)})", f"{bucket}{rules}")
     count = f"sum by ({by}) ({classes(f'{metric}_seconds_count')})"
     judge.equal("a window that holds all: increase", count, f"{metric}_increase{rules}")
-    for quantile, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99")):
+    for quantile, name in QUANTILES:
         raw = f"histogram_quantile({quantile}, sum by ({by}, le) ({classes(bucket)}))"
         judge.equal(f"histogram_quantile({quantile}, …)", raw, f"{metric}_{name}_seconds{rules}", 1e-9)
     mean = f"sum by ({by}) ({classes(f'{metric}_seconds_sum')}) / {count}"
@@ -188,28 +206,71 @@ def windows(judge, prometheus):
     beside("beside what the rule says,", prometheus, f"sum by (job) ({metric}_increase{rules})")
 
 
+def natives(prometheus, words):
+    """Native histograms of an instant query: {labels: {schema, zero_count, …}}."""
+    url = f"http://{prometheus.address}/api/v1/query?" + urllib.parse.urlencode({"query": words})
+    found = {}
+    for sample in json.loads(get(url))["data"]["result"]:
+        name = ("", frozenset(sample["metric"].items()))
+        (labels,) = bare({name: 0})
+        native = {"schema": 0, "zero_threshold": 0.0, "zero_count": 0.0, "offset": 0, "counts": []}
+        for _, lower, upper, count in sample["histogram"][1]["buckets"]:
+            lower, upper, count = float(lower), float(upper), float(count)
+            if lower <= 0 <= upper:
+                native |= {"zero_threshold": upper, "zero_count": count}
+                continue
+            # (base^(i-1), base^i], base = 2^(2^-schema)
+            native["schema"] = round(-math.log2(math.log2(upper / lower)))
+            place = round(math.log2(upper) * 2 ** native["schema"])
+            if not native["counts"]:
+                native["offset"] = place
+            native["counts"] += [0.0] * (place - native["offset"] - len(native["counts"])) + [count]
+        found[labels] = native
+    return found
+
+
+def native_windows(judge, prometheus, promql):
+    """2.x interpolates linearly inside a native bucket, so that Prometheus 3's own function says what the quantile is."""
+    metric, by = "rpc_duration", "job, rpc_method"
+    rules = '{side="rules"}'
+    for part in ("count", "sum"):
+        of = f"histogram_{part}"
+        raw = f'{of}(sum by ({by}) ({metric}_milliseconds{{side="raw"}}))'
+        judge.equal(f"native histograms: {part}", raw, f"{of}({metric}_milliseconds{rules})")
+    raw = natives(prometheus, f'sum by ({by}) ({metric}_milliseconds{{side="raw"}})')
+    same = natives(prometheus, f"{metric}_milliseconds{rules}")
+    judge.check("native histograms: every bucket", None if raw and raw == same else f"{raw}\n{same}")
+    for quantile, name in QUANTILES:
+        lines = "".join(json.dumps({"quantile": quantile, **native}) + "\n" for native in raw.values())
+        answer = subprocess.run([promql], input=lines, text=True, capture_output=True, check=True).stdout.split()
+        want = dict(zip(raw, map(float, answer)))
+        have = bare(prometheus.query(f"{metric}_{name}_milliseconds{rules}"))
+        judge.check(f"Prometheus 3's quantile {quantile} of native histograms", differ(want, have, 1e-9))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catchment", required=True)
+    parser.add_argument("--promql", required=True, help="tools/interop-promql, built")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     check, draw = Checks(), random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            run(check, draw, arguments.catchment, folder)
+            run(check, draw, arguments, folder)
         finally:
             end_all()
     print(f"{check.passed} passed, {check.failed} failed")
     sys.exit(1 if check.failed else 0)
 
 
-def run(check, draw, binary, folder):
+def run(check, draw, arguments, folder):
     catchments = []
     for side, more in (("raw", ()), ("rules", ("--config", f"{folder}/rules.yaml"))):
         os.mkdir(f"{folder}/{side}")
         with open(f"{folder}/rules.yaml", "w", encoding="utf-8") as file:
             file.write(RULES)
-        catchments.append(Catchment(binary, f"{folder}/{side}", interval="1s", more=more))
+        catchments.append(Catchment(arguments.catchment, f"{folder}/{side}", interval="1s", more=more))
     pages = [
         {
             "job_name": side,
@@ -218,7 +279,7 @@ def run(check, draw, binary, folder):
         }
         for side, catchment in zip(("raw", "rules"), catchments)
     ]
-    prometheus = Prometheus(catchments[0], folder, pages=pages)
+    prometheus = Prometheus(catchments[0], folder, ["--enable-feature=native-histograms"], pages=pages)
     pods = [Pod(service, number, 0, catchments) for service in SERVICES for number in range(PODS)]
     # everything is sent within one interval of the rule that has quantiles, which began behind the start
     poll(WINDOW_S + 1, "the next window", lambda: (time.time() % WINDOW_S < 1) or None)
@@ -235,6 +296,7 @@ def run(check, draw, binary, folder):
     # at the end of the window
     poll(WINDOW_S + 5, "the window's end", lambda: (time.time() > begun + WINDOW_S + 1) or None)
     windows(judge, prometheus)
+    native_windows(judge, prometheus, arguments.promql)
     # some are replaced: what they counted stays, what replaced them counts whole
     for place, pod in enumerate(pods):
         if place % 3 == 0:
@@ -250,7 +312,8 @@ def run(check, draw, binary, folder):
         'sum by (job, country) (shop_orders_total{side="raw"})',
         'shop_orders_total{side="rules"}',
     )
-    series = [len(prometheus.query(f'{{side="{side}",__name__!~"target_info|up|scrape_.+"}}')) for side in ("raw", "rules")]
+    counts = [f'count({{side="{side}",__name__!~"target_info|up|scrape_.+"}})' for side in ("raw", "rules")]
+    series = [int(sum(prometheus.query(words).values())) for words in counts]
     print(f"      series: {series[0]} raw, {series[1]} with rules")
     check("there are fewer series", None if series[1] < series[0] / 2 else f"{series}")
     for pod in pods:

@@ -7,7 +7,8 @@ use catchment::identity::attributes::key_byte;
 use catchment::model::Kind;
 use catchment::rules::{
     Action, Aggregation, AttributeChange, Candidates, Change, Grouping, InitialValue, InputKind, KeyPattern,
-    MetricSeen, Output, OutputSpec, Passage, Pattern, PatternKind, Rule, RuleMatcher, RulePlan, Selector, Stale,
+    MetricSeen, Output, OutputSpec, Passage, Pattern, PatternKind, RouteVerdict, Rule, RuleMatcher, RulePlan, Selector,
+    Stale,
 };
 use catchment::wire::put_bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -181,6 +182,48 @@ fn newborn(c: &mut Criterion) {
     group.finish();
 }
 
+/// What a route asks among rules of which some drop by an attribute, and one replaces within a value for each series.
+fn door(c: &mut Criterion) {
+    let mut group = c.benchmark_group("at the door");
+    group.sample_size(10);
+    let drops = |n: usize| {
+        let attributes = vec![("http.route".into(), globs(&[&format!("/health/{n}*")]))];
+        Rule { action: Action::Drop, selector: Selector { attributes, ..Selector::default() }, ..fleet(1).remove(0) }
+    };
+    let mut rules: Vec<Rule> = (0..10).map(drops).collect();
+    rules.extend(fleet(1_000));
+    let mut made = aggregation(&PODS);
+    let ids = AttributeChange::Replace { regex: "/[0-9]+".into(), with: "/{id}".into() };
+    made.changes = vec![Change::Attribute { key: "http.route".into(), place: None, change: ids }];
+    let replaces = Rule { action: Action::Aggregate(Box::new(made)), ..fleet(1).remove(0) };
+    let many = if measuring() { 1_000 } else { 3 };
+    let (resource, names) = (resource(1), metrics());
+    let series: Vec<Vec<u8>> = (0..many)
+        .map(|n| {
+            run(key_byte(Kind::Sum), &[("http.request.method", "GET"), ("http.route", &format!("/api/v1/{n}/items"))])
+        })
+        .collect();
+    let mut matcher = RuleMatcher::new(Arc::new(RulePlan::new(rules).expect("right rules")));
+    group.throughput(Throughput::Elements((names.len() * many) as u64));
+    group.bench_function("a route of 1010 rules, 10 of which may drop it", |b| {
+        b.iter(|| {
+            for name in &names {
+                let metric =
+                    MetricSeen { resource: &resource, scope: b"", name, unit: "s", kind: Kind::Sum, monotonic: true };
+                let pass = series.iter().filter(|run| matcher.of_route(&metric, run) == RouteVerdict::Pass).count();
+                assert_eq!(pass, many, "checksum");
+            }
+        });
+    });
+    let mut matcher = RuleMatcher::new(Arc::new(RulePlan::new(vec![replaces]).expect("right rules")));
+    let count = (names.len() * many) as u64;
+    group.bench_function("a newborn series whose value is replaced", |b| {
+        let resources = std::slice::from_ref(&resource);
+        b.iter(|| assert_eq!(births(&mut matcher, resources, &names, &series), (count, count), "checksum"));
+    });
+    group.finish();
+}
+
 /// Reading is another's; this is what `RulePlan::new` takes.
 fn compile(c: &mut Criterion) {
     let mut group = c.benchmark_group("compiling");
@@ -197,5 +240,5 @@ fn compile(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, newborn, compile);
+criterion_group!(benches, newborn, door, compile);
 criterion_main!(benches);

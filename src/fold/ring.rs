@@ -23,15 +23,6 @@ pub(super) struct FoldStep {
     pub(super) samples: Samples,
 }
 
-impl FoldStep {
-    fn absorb(&mut self, other: &FoldStep) {
-        self.is_changed |= other.is_changed;
-        self.is_trailing |= other.is_trailing;
-        self.delta.absorb(&other.delta);
-        self.samples.absorb(&other.samples, 1);
-    }
-}
-
 /// Which words of an interval are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -185,7 +176,14 @@ impl Ring {
     pub(super) fn window(&self, layout: &Layout, steps: usize) -> FoldStep {
         let mut all = FoldStep::default();
         for back in 0..steps.min(layout.steps) {
-            all.absorb(&self.get(layout, back));
+            let step = self.get(layout, back);
+            all.is_changed |= step.is_changed;
+            if layout.has_delta {
+                all.delta.absorb(&step.delta);
+            }
+            if layout.needs != 0 {
+                all.samples.absorb(&step.samples, 1);
+            }
         }
         all.is_changed |= self.get(layout, steps).is_trailing;
         all

@@ -65,7 +65,10 @@ impl Samples {
             self.squares += other.squares * f64::from(factor) + apart * apart * (a * b / (a + b));
             self.mean = if self.weight == 0 { other.mean } else { self.mean + apart * (b / (a + b)) };
             self.weight = self.weight.saturating_add(weight);
-            self.sum.absorb(&other.sum.times(factor));
+            match factor {
+                1 => self.sum.absorb(&other.sum),
+                _ => self.sum.absorb(&other.sum.times(factor)),
+            }
         }
         self.extremes = wider(self.extremes, other.extremes);
         self.newest = newer(self.newest, other.newest);

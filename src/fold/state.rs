@@ -161,6 +161,8 @@ struct Closing<'a> {
     is_touched: bool,
     is_changed: bool,
     was_trailing: bool,
+    /// The window that was asked for last, and its intervals: outputs of a rule mostly share one.
+    window: Option<(usize, FoldStep)>,
 }
 
 impl OutputState {
@@ -267,18 +269,18 @@ impl OutputState {
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
-        let closing = self.close(spec, cut, work);
+        let mut closing = self.close(spec, cut, work);
         for (place, output) in spec.outputs.iter().enumerate() {
             match output.class {
                 Some(class) if matches!(output.output, Output::TopK { .. }) => {
-                    self.leave_top(spec, place, class, &closing, work, visit);
+                    self.leave_top(spec, place, class, &mut closing, work, visit);
                 }
                 Some(Class::Merge) if closing.is_touched => {
                     self.leave_merge(spec, place, output, &closing, work, visit);
                 }
                 Some(Class::Level) => self.leave_level(spec, place, output, &closing, work, visit),
                 Some(Class::Window) if !cut.is_last => {
-                    self.leave_window(spec, place, output, &closing, work, visit);
+                    self.leave_window(spec, place, output, &mut closing, work, visit);
                 }
                 _ => {}
             }
@@ -338,6 +340,7 @@ impl OutputState {
             is_touched: std::mem::take(&mut self.is_touched),
             is_changed,
             was_trailing: std::mem::replace(&mut self.was_trailing, is_trailing),
+            window: None,
         };
         (self.cuts, self.is_touched_late) = (0, false);
         closing
@@ -425,7 +428,7 @@ impl OutputState {
         spec: &FoldSpec,
         place: usize,
         output: &FoldOutput,
-        closing: &Closing<'_>,
+        closing: &mut Closing<'_>,
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
@@ -461,10 +464,13 @@ impl OutputState {
     }
 
     /// The window of an output.
-    fn window(&self, spec: &FoldSpec, output: &FoldOutput, closing: &Closing<'_>) -> FoldStep {
-        match &self.ring {
-            Some(ring) if output.steps > 1 => ring.window(&spec.layout, output.steps),
-            _ => FoldStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step },
+    fn window(&self, spec: &FoldSpec, output: &FoldOutput, closing: &mut Closing<'_>) -> FoldStep {
+        let Some(ring) = self.ring.as_ref().filter(|_| output.steps > 1) else {
+            return FoldStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step };
+        };
+        match closing.window {
+            Some((steps, window)) if steps == output.steps => window,
+            _ => closing.window.insert((output.steps, ring.window(&spec.layout, output.steps))).1,
         }
     }
 
@@ -479,7 +485,7 @@ impl OutputState {
         spec: &FoldSpec,
         place: usize,
         class: Class,
-        closing: &Closing<'_>,
+        closing: &mut Closing<'_>,
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {

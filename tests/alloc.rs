@@ -5,14 +5,19 @@
 
 mod common;
 
+use catchment::aggregate::exponential::{self, Exponential, Side};
+use catchment::aggregate::number::Value;
 use catchment::flush::{Outlet, Work, Written};
+use catchment::fold::{ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork};
 use catchment::model::{Flushed, Temporality};
 use catchment::rows::Rows;
+use catchment::rules::{Aggregation, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
 use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 struct Counting;
@@ -196,6 +201,75 @@ fn merging(make: Make, n: usize) -> Vec<u64> {
     counted.split_off(4)
 }
 
+/// Allocations of folding 1,000 members into a part that has seen the like of them.
+fn folding() -> Vec<(&'static str, u64)> {
+    let bounds: Arc<[f64]> = BOUNDS.into();
+    let words = [&[15, 0, 0, 0, 1], [1; 15].as_slice()].concat();
+    let positive = Side { offset: 3, counts: vec![2; 40] };
+    let value = Exponential { count: 80, scale: 3, positive, ..Exponential::default() };
+    let mut region = vec![0; exponential::REGION];
+    value.store(&mut region.as_mut_slice());
+    let keys: Vec<Arc<[u8]>> = (0..50u8).map(|key| [key].into()).collect();
+    let member = |i: usize| Contribution {
+        delta: Some(Value::Int(3)),
+        level: Some(Value::Double(i as f64)),
+        points: 1,
+        is_touched: true,
+        is_live: true,
+        distinct: &[7],
+        top: &keys[i % 50..][..1],
+        ..Contribution::default()
+    };
+    let explicit = ContributedRegion::Explicit { bounds: &bounds, words: &words };
+    let exponential = ContributedRegion::Exponential(&region);
+    let key = || vec!["k".into()];
+    let keyed = [Output::Same, Output::Unique(key()), Output::TopK { k: 3, keys: key() }];
+    let of_samples = [Output::Avg, Output::Stddev, Output::Quantile(0.9), Output::Last];
+    let of_buckets = [Output::Same, Output::Quantile(0.9)];
+    let cases: [(&str, InputKind, &[Output], Option<ContributedRegion<'_>>); 4] = [
+        ("counters", InputKind::Counter, &keyed, None),
+        ("gauges", InputKind::Gauge, &of_samples, None),
+        ("histograms", InputKind::Histogram, &of_buckets, Some(explicit)),
+        ("exponential histograms", InputKind::ExponentialHistogram, &of_buckets, Some(exponential)),
+    ];
+    cases
+        .into_iter()
+        .map(|(what, input, outputs, region)| {
+            let spec = fold_spec(input, outputs);
+            let (mut part, mut work, mut before) = (FoldPart::default(), FoldWork::default(), 0);
+            for _ in 0..3 {
+                before = ALLOCATIONS.load(Relaxed);
+                part.clear();
+                for i in 0..1_000 {
+                    part.add(&spec, &Contribution { region, ..member(i) }, &mut work);
+                }
+            }
+            (what, ALLOCATIONS.load(Relaxed) - before)
+        })
+        .collect()
+}
+
+fn fold_spec(input: InputKind, outputs: &[Output]) -> FoldSpec {
+    let of = |output: &Output| OutputSpec {
+        output: output.clone(),
+        window_ns: 10 * SECOND,
+        name: "{name}".into(),
+        text: "".into(),
+    };
+    let mut aggregation = Aggregation {
+        changes: Vec::new(),
+        grouping: Grouping::All,
+        outputs: Default::default(),
+        interval_ns: 10 * SECOND,
+        keeps_input: false,
+        stale: Stale::Auto,
+        initial_value: InitialValue::Auto,
+        series_limit: None,
+    };
+    aggregation.outputs[input as usize] = outputs.iter().map(of).collect();
+    FoldSpec::new(&aggregation, input)
+}
+
 #[test]
 fn no_allocation_for_an_additional_point_in_steady_state() {
     let mut failures = Vec::new();
@@ -221,6 +295,9 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
         }
     }
     assert!(failures.is_empty(), "{failures:?}");
+    for (what, allocations) in folding() {
+        assert_eq!(allocations, 0, "folding 1,000 members: {what}");
+    }
     for (kind, make) in KINDS {
         let (mut text, mut out) = (Vec::new(), Vec::with_capacity(4 << 20));
         catchment::otlp::json_out::write_json(&bodies(make, 2000, 1..2, false)[0], &mut text).expect("a request");

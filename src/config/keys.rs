@@ -9,7 +9,7 @@
 //! 2. Of several files the later one wins, key by key, and a list is taken whole; settings with parts are all handed on, in the
 //!    order of the files. Flags and variables win over all files.
 
-use super::document::{STRUCTURED, Telling, Trail, ValueShape, check};
+use super::document::{CHOICE, CHOICE_SHAPE, STRUCTURED, Telling, Trail, ValueShape, check};
 use super::settings::TreeSetting;
 use super::source::{SourceText, expand};
 use super::tree::{TextPlace, TreeEntry, TreeFault, TreeNode, TreeValue, parse};
@@ -227,8 +227,14 @@ impl Reading<'_> {
     fn url(&mut self, key: &Key, at: TextPlace, entries: &[TreeEntry]) -> Option<(At, String)> {
         let before = self.found.problems.len();
         let (mut url, mut options) = (None, String::new());
-        for TreeEntry { key: name, key_at, value } in entries {
+        let mut chosen = Vec::new();
+        for entry in entries {
+            let TreeEntry { key: name, key_at, value } = entry;
             let is_option = key.options.contains(&name.as_str());
+            if CHOICE.iter().any(|field| field.name == name) {
+                chosen.push(entry.clone());
+                continue;
+            }
             if name != "url" && !is_option {
                 let known = || key.options.iter().copied().chain(["url"]);
                 let flaw = Flaw::new(format!("unknown key `{}`", cut(name).escape_debug()));
@@ -251,6 +257,9 @@ impl Reading<'_> {
             } else {
                 options += &format!("&{name}={text}");
             }
+        }
+        if !chosen.is_empty() {
+            self.tree(key.name, CHOICE_SHAPE, TreeNode { at, value: TreeValue::Map(chosen) });
         }
         if url.is_none() && self.found.problems.len() == before {
             self.tell(at, key.name, Flaw::new("there is no `url`").allowed(format!("it is {}", key.value_name)));

@@ -2,13 +2,15 @@
 //!
 //! Does not know: what a URL means; `deliver` reads it.
 
+use super::document::{Telling, Trail, choice};
 use super::doors::DoorSetting;
 use super::reading::Reading;
-use super::settings::Setting;
+use super::settings::{Setting, Settings};
 use super::surroundings::Surroundings;
 use crate::deliver::{Access, Destination, name_apart, parse_out};
 use crate::limits::DESTINATIONS_MAX;
 use crate::problem::{Flaw, Problem};
+use crate::rules::{RulePlan, Selection};
 
 /// Reads every destination, and the files that they need.
 pub(super) fn destinations(
@@ -18,12 +20,7 @@ pub(super) fn destinations(
     around: &Surroundings<'_>,
 ) -> Vec<Destination> {
     let mut outs = Vec::new();
-    // several blanks between two, or at the end, are as good as one; nothing at all is not
-    let given = reading.settings.all("out");
-    let mut urls: Vec<&Setting> = given.iter().filter(|url| !url.text.is_empty()).collect();
-    if urls.is_empty() {
-        urls.extend(given.first());
-    }
+    let mut urls = urls(reading.settings);
     if urls.len() > DESTINATIONS_MAX {
         let fault = format!("{} destinations, at most {DESTINATIONS_MAX} can be given", urls.len());
         reading.problems.push(Problem::bare("out", Flaw::new(fault)).at(urls[DESTINATIONS_MAX].at.clone()));
@@ -63,4 +60,32 @@ pub(super) fn destinations(
         all.into_iter().for_each(|problem| reading.note(problem));
     }
     outs
+}
+
+/// Several blanks between two, or at the end, are as good as one; nothing at all is not.
+fn urls(settings: &Settings) -> Vec<&Setting> {
+    let given = settings.all("out");
+    let mut urls: Vec<&Setting> = given.iter().filter(|url| !url.text.is_empty()).collect();
+    if urls.is_empty() {
+        urls.extend(given.first());
+    }
+    urls
+}
+
+/// What each destination chooses. No build does what is chosen yet, so that whoever chooses is told.
+pub(super) fn choose(reading: &mut Reading<'_>, outs: &mut [Destination], rules: &RulePlan) {
+    let urls = urls(reading.settings);
+    for tree in reading.settings.trees().iter().filter(|tree| tree.key == "out") {
+        // of a file whose destinations count
+        let Some(place) = urls.iter().position(|url| url.at == tree.at()) else { continue };
+        let mut telling = Telling { file: &tree.file, key: "out", problems: &mut reading.problems };
+        let selection = choice(&mut telling, &tree.node, rules.rules());
+        if selection != Selection::default() {
+            let flaw = Flaw::new("what a destination chooses is checked, and not yet applied by this build");
+            telling.tell(tree.node.at, &Trail::Start, flaw.remedy("leave match, except, rules and input out"));
+        }
+        if outs.len() == urls.len() {
+            outs[place].selection = selection;
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use super::document;
 use super::doors::{DoorSetting, OFF, allowed_hosts};
 use super::features;
-use super::outs::destinations;
+use super::outs::{choose, destinations};
 use super::plan::{Pin, Plan};
 use super::reading::{AUTO, Reading};
 use super::settings::Settings;
@@ -58,12 +58,15 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         reading.note(Problem::new("otlp-grpc", "off --otlp-http off", flaw));
     }
     let doors = [&otlp_grpc, &otlp_http, &prometheus, &admin];
-    let outs = destinations(&mut reading, &doors, !prometheus.is_off(), around);
+    let mut outs = destinations(&mut reading, &doors, !prometheus.is_off(), around);
     let Times { interval, expire, max_future, shutdown_timeout, shutdown_delay } = times(&mut reading);
     let base_ns = interval.filter(|interval| (INTERVAL_MIN..=INTERVAL_MAX).contains(interval));
     let base_ns = base_ns.map(|interval| interval.as_nanos() as u64);
     let gates = features::read(&mut reading);
     let rules = document::rules(settings, base_ns, &mut reading.problems);
+    if let Some(rules) = &rules {
+        choose(&mut reading, &mut outs, rules);
+    }
     if !gates.has(&features::RULES) {
         refuse_rules(&mut reading, rules.as_ref());
     }

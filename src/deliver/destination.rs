@@ -26,6 +26,7 @@ use crate::limits::{
 use crate::model::Temporality;
 use crate::nearest::nearest;
 use crate::problem::{Flaw, Problem};
+use crate::rules::Selection;
 use crate::units::{Unread, count, duration, size};
 
 /// Smallest `?queue=`: two of the largest batches, so that a full queue is never one batch alone.
@@ -172,6 +173,8 @@ pub struct Destination {
     pub in_flight: Option<usize>,
     /// `?connections=` of gRPC, over which requests are spread (E10). HTTP/1.1 has one for each request in flight.
     pub connections: usize,
+    /// What of all that leaves it gets.
+    pub selection: Selection,
     /// Files it names for itself.
     pub access: OwnAccess,
     /// Put in by `Access::apply`: sent with every request.
@@ -233,6 +236,7 @@ pub fn parse_out(url: &str) -> Result<Destination, Problem> {
         timeout: REQUEST_TIMEOUT,
         in_flight: None,
         connections: 1,
+        selection: Selection::default(),
         access: OwnAccess::default(),
         headers: Headers::default(),
         tls: None,

@@ -7,6 +7,7 @@
 //! | file | job |
 //! |---|---|
 //! | `rule` | what a rule says, settled |
+//! | `selection` | what a destination wants of what leaves |
 //! | `outputs` | which output is there for which kind, and what leaves as it |
 //! | `plan` | all rules compiled, or what is wrong with them (`fault`) |
 //! | `matcher` | one thread's questions: what becomes of a stream, a route, a series |
@@ -35,6 +36,7 @@ mod outputs;
 mod patterns;
 mod plan;
 mod rule;
+mod selection;
 mod selectors;
 mod stays;
 #[cfg(test)]
@@ -56,3 +58,4 @@ pub use rule::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace,
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,
 };
+pub use selection::{RuleChoice, Selection};

@@ -428,3 +428,26 @@ fn a_series_is_explained() {
     let ended = explain(&["http{code=1"]);
     assert!(ended.code() == 2 && ended.stderr.contains("is no series"), "{ended:?}");
 }
+
+/// What a destination chooses is read and refused: no series would go elsewhere than the file says.
+#[test]
+fn a_destination_that_chooses_is_refused_in_words() {
+    let folder = Folder::new();
+    let text = "out:
+- {url: stdout, input: true, rules: all}
+- {url: 'file:/tmp/x', match: {metric: '~('}, rules: [b]}
+rules: [{name: a, without: [b]}]
+";
+    let path = write(&folder, "f.yaml", text);
+    let ended = check(&["--config", path.to_str().unwrap()]);
+    for words in [
+        "f.yaml:3:40 out: match.metric: \"~(\" is no regular expression",
+        "f.yaml:3:55 out: rules[0]: there is no rule \"b\"",
+        "f.yaml:3:3 out: what a destination chooses is checked, and not yet applied",
+    ] {
+        assert!(ended.code() == 2 && ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("f.yaml:2:"), "all is what everybody gets: {}", ended.stderr);
+    // a flag is another destination
+    assert_eq!(check(&["--config", path.to_str().unwrap(), "--out", "stdout"]).code(), 0);
+}

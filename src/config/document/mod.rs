@@ -20,6 +20,7 @@
 //! | `all`, `rule` | all rules, and each of them |
 //! | `flag` | the rule that flags say |
 //! | `faults` | where something stands that compiling found |
+//! | `choice` | what a destination chooses |
 //! | `selector`, `changes`, `windows`, `outputs`, `written` | their parts |
 //!
 //! Invariants
@@ -33,6 +34,7 @@
 mod all;
 mod changes;
 mod check;
+mod choice;
 mod example;
 mod faults;
 mod flag;
@@ -49,7 +51,8 @@ mod written;
 
 pub(super) use all::rules;
 pub(super) use check::{Telling, check};
+pub(super) use choice::choice;
 pub(super) use example::EXAMPLE;
 pub use shape::{KeyShape, ValueShape};
-pub(super) use table::STRUCTURED;
+pub(super) use table::{CHOICE, CHOICE_SHAPE, STRUCTURED};
 pub(super) use trail::Trail;

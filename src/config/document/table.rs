@@ -207,6 +207,24 @@ const DEFAULTS: [KeyShape; 4] = [INTERVAL, STALE, INITIAL_VALUE, LIMITS_OF];
 /// One rule.
 pub(super) const RULE_SHAPE: ValueShape = ValueShape::Mapping(&RULE);
 
+/// What a destination chooses.
+pub(in crate::config) const CHOICE: [KeyShape; 4] = [
+    field("match", ValueShape::Mapping(&SELECTOR), "all", "which series and outputs leave there"),
+    field("except", ValueShape::Mapping(&SELECTOR), "none", "which of these do not"),
+    field(
+        "rules",
+        ValueShape::Either(&[
+            ValueShape::Words(&["all", "none"]),
+            ValueShape::List { of: &ValueShape::Text("the name of a rule"), most: RULE_LIST_MAX, or_one: false },
+        ]),
+        "all",
+        "the outputs of which rules leave there",
+    ),
+    field("input", ValueShape::Truth, "true", "series that no rule replaces leave there, too"),
+];
+/// The same as a mapping.
+pub(in crate::config) const CHOICE_SHAPE: ValueShape = ValueShape::Mapping(&CHOICE);
+
 /// Settings that stand in files alone and have a shape.
 pub(in crate::config) const STRUCTURED: [KeyShape; 2] = [
     field("defaults", ValueShape::Mapping(&DEFAULTS), "", "what rules have that do not say otherwise"),

@@ -1,0 +1,109 @@
+//! What a destination chooses of all that leaves, from its tree: `match`, `except`, `rules`, `input`.
+//!
+//! Does not know: destinations, or what becomes of what nobody chooses.
+
+use super::super::tree::TreeNode;
+use super::check::Telling;
+use super::faults;
+use super::selector::selector;
+use super::trail::{Trail, cut};
+use crate::nearest::nearest;
+use crate::problem::Flaw;
+use crate::rules::{Action, Rule, RuleChoice, RulePlan, Selection};
+
+/// Of a mapping that has the shape of a choice; `rules` are those that it can name.
+pub(in crate::config) fn choice(telling: &mut Telling<'_>, node: &TreeNode, rules: &[Rule]) -> Selection {
+    let selector_of = |key: &str| node.field(key).map(selector);
+    let chosen = match node.field("rules") {
+        None => RuleChoice::All,
+        Some(list) if list.text() == Some("all") => RuleChoice::All,
+        Some(list) if list.text() == Some("none") => RuleChoice::None,
+        Some(list) => RuleChoice::These(named(telling, list, rules)),
+    };
+    let takes_input = node.field("input").and_then(TreeNode::text) != Some("false");
+    if chosen == RuleChoice::None && !takes_input {
+        let flaw = Flaw::new("neither rules nor input: nothing would leave").remedy("leave the destination out");
+        telling.tell(node.at, &Trail::Start, flaw);
+    }
+    let (selector, except) = (selector_of("match").unwrap_or_default(), selector_of("except"));
+    // whether its patterns can be meant, as those of a rule that does nothing
+    let alone = Rule {
+        name: "".into(),
+        selector: selector.clone(),
+        except: except.clone(),
+        action: Action::Keep,
+        goes_on: false,
+    };
+    for fault in RulePlan::new(vec![alone]).err().into_iter().flatten() {
+        faults::tell(telling, node, &Trail::Start, &fault);
+    }
+    Selection { selector, except, rules: chosen, takes_input }
+}
+
+/// The numbers of the rules that a list names.
+fn named(telling: &mut Telling<'_>, list: &TreeNode, rules: &[Rule]) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for (index, item) in list.items().iter().enumerate() {
+        let Some(name) = item.text() else { continue };
+        if let Some(number) = rules.iter().position(|rule| *rule.name == *name) {
+            numbers.push(number as u32);
+            continue;
+        }
+        let flaw = Flaw::new(format!("there is no rule \"{}\"", cut(name).escape_debug()));
+        let meant = nearest(cut(name), rules.iter().map(|rule| &*rule.name));
+        let flaw = match meant {
+            Some(meant) => flaw.remedy(format!("did you mean \"{meant}\"?")),
+            None => flaw.allowed("give all, none, or names of rules"),
+        };
+        let trail = Trail::Key(&Trail::Start, "rules");
+        telling.tell(item.at, &Trail::Item(&trail, index), flaw);
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tree::parse;
+    use super::super::check::check;
+    use super::super::table::CHOICE_SHAPE;
+    use super::*;
+    use crate::problem::Problem;
+    use crate::rules::Selector;
+
+    fn read(text: &str) -> (Selection, Vec<String>) {
+        let rule = |name: &str| Rule {
+            name: name.into(),
+            selector: Selector::default(),
+            except: None,
+            action: Action::Drop,
+            goes_on: false,
+        };
+        let (file, mut problems, node) = ("f".into(), Vec::new(), parse(text).unwrap());
+        let mut telling = Telling { file: &file, key: "out", problems: &mut problems };
+        check(&mut telling, &node, &CHOICE_SHAPE, &Trail::Start);
+        let selection = choice(&mut telling, &node, &[rule("a"), rule("pods"), rule("c")]);
+        (selection, problems.iter().map(Problem::to_string).collect())
+    }
+
+    #[test]
+    fn a_destination_chooses_by_series_and_by_rules() {
+        assert_eq!(read("{rules: all, input: true}"), (Selection::default(), vec![]));
+        let (chosen, problems) = read("{match: {metric: http.*}, except: {unit: s}, rules: [c, a], input: false}");
+        assert!(problems.is_empty(), "{problems:#?}");
+        assert_eq!((chosen.rules, chosen.takes_input), (RuleChoice::These(vec![0, 2]), false));
+        assert_eq!((&*chosen.selector.metric[0].text, &*chosen.except.unwrap().unit[0].text), ("http.*", "s"));
+        assert_eq!(read("{rules: none}").0.rules, RuleChoice::None);
+        let check = |text: &str, words: &str| {
+            let (_, problems) = read(text);
+            assert!(problems.len() == 1 && problems[0].starts_with(words), "{text}: {words}: {problems:#?}");
+        };
+        check("{rules: [pdos]}", "f:1:10 out: rules[0]: there is no rule \"pdos\": did you mean \"pods\"?");
+        check("{rules: [frobnicate]}", "f:1:10 out: rules[0]: there is no rule \"frobnicate\"; give all, none,");
+        check("{rules: none, input: false}", "f:1:1 out: neither rules nor input");
+        check("{match: {metrik: a}}", "f:1:10 out: match: unknown key \"metrik\": did you mean \"metric\"?");
+        check("{match: {metric: '~('}}", "f:1:18 out: match.metric: \"~(\" is no regular expression");
+        check("{input: perhaps}", "f:1:9 out: input: \"perhaps\": give true or false");
+    }
+}

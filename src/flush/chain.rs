@@ -54,6 +54,9 @@ pub(super) enum Stands {
     Within,
     /// Behind the chain.
     Behind,
+    /// Behind the chain, and the first of another replica than the one that the chain is of: a new start is no reset, and a
+    /// fall is a baseline.
+    Replica,
 }
 
 /// Says what became of a seen's points, before the chain moves on; `counts`: its increments do.
@@ -91,6 +94,9 @@ pub(super) fn stands(merging: Merging<'_>, series: &Series, seen: &CoreSpan) -> 
     };
     if seen.span.newest_time <= series.time() {
         return Stands::Superseded;
+    }
+    if series.group.elected_since() > chain.cut {
+        return Stands::Replica;
     }
     if seen.span.first_time <= chain.time {
         let one_run = !seen.span.has_reset && [seen.span.first_start, seen.span.last_start] == [chain.start; 2];

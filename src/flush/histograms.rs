@@ -339,7 +339,10 @@ fn chain<'a>(
         let Some(bank) = merging.bank(seen.cell, shape, seen.bank) else { continue };
         let newest = region(bank, Part::Last);
         let first = if seen.span.is_chained { region(bank, Part::First) } else { newest };
-        let stands = stands(merging, series, seen);
+        let mut stands = stands(merging, series, seen);
+        if stands == Stands::Replica && !sums.follows(first, last) {
+            stands = Stands::Baseline;
+        }
         let left_out = match (stands, series.chain()) {
             (Stands::Superseded, _) => None,
             (Stands::Whole, _) => Some(sums.add_gained(first)),
@@ -359,6 +362,7 @@ fn chain<'a>(
                     Some(sums.add_gained(first))
                 }
             }
+            (Stands::Replica, _) => sums.follows(first, last).then(|| sums.add_difference()),
             (Stands::Second | Stands::Within | Stands::Behind, _) => None,
         };
         settle(merging, series, seen, stands, left_out.is_some(), tally);

@@ -128,7 +128,10 @@ fn chain(
     for seen in spans {
         let bank = merging.bank(seen.cell, Shape::CumulativeSum, seen.bank)?;
         let cumulative_sum::Values { first, last, gained, newest: shown } = cumulative_sum::values(bank);
-        let stands = stands(merging, series, seen);
+        let mut stands = stands(merging, series, seen);
+        if stands == Stands::Replica && monotonic && series.chain().is_some_and(|chain| first.less(chain.value)) {
+            stands = Stands::Baseline;
+        }
         let step = match (stands, series.chain()) {
             (Stands::Superseded, _) => None,
             (Stands::Whole, _) => Some(first.add(gained)),
@@ -141,7 +144,8 @@ fn chain(
                 tally.note(Note::Reset, u64::from(reset));
                 Some(step.add(gained))
             }
-            (Stands::Second | Stands::Within | Stands::Behind, _) => None,
+            (Stands::Replica, Some(chain)) => Some(first.sub(chain.value).add(gained)),
+            (Stands::Second | Stands::Within | Stands::Behind | Stands::Replica, _) => None,
         };
         settle(merging, series, seen, stands, step.is_some(), tally);
         if stands == Stands::Superseded {

@@ -224,6 +224,7 @@ impl<'r> Commit<'r> {
         let reason = match why {
             Refused::Rejected(reason) => reason,
             Refused::Discarded(rule) => return stage.discard(kind, Discard::Rule, rule, 1),
+            Refused::Standby(number) => return stage.discard(kind, Discard::Dedup, number, 1),
         };
         match of {
             PointTarget::Birth(at) => {

@@ -12,6 +12,8 @@ pub(super) struct MetricWalk<'a> {
     resource: EnvelopeKey<'a>,
     scope: EnvelopeKey<'a>,
     scope_id: Option<u32>,
+    /// The resource is a replica that does not count: by which number its points are counted.
+    standby: Option<u32>,
     last_stream: u32,
     /// A stream, what came with it that is news, and how many points were staged before it.
     news: Option<(u32, About<'a>, usize)>,
@@ -29,7 +31,16 @@ impl<'a> MetricWalk<'a> {
         last_stream: u32,
         last_route: u32,
     ) -> MetricWalk<'a> {
-        MetricWalk { resource, scope, scope_id: None, last_stream, news: None, last_route, is_checked: false }
+        MetricWalk {
+            resource,
+            scope,
+            scope_id: None,
+            standby: None,
+            last_stream,
+            news: None,
+            last_route,
+            is_checked: false,
+        }
     }
 
     /// Resource and scope.
@@ -45,6 +56,16 @@ impl<'a> MetricWalk<'a> {
     /// The scope is known.
     pub(super) const fn found_scope(&mut self, id: Option<u32>) {
         self.scope_id = id;
+    }
+
+    /// If the resource is a replica that does not count, by which number its points are counted.
+    pub(super) const fn standby(&self) -> Option<u32> {
+        self.standby
+    }
+
+    /// The resource does not count.
+    pub(super) const fn stands_by(&mut self, standby: Option<u32>) {
+        self.standby = standby;
     }
 
     /// The stream before.

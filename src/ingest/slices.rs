@@ -28,8 +28,8 @@ use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::limits::STAGE_KEPT_BYTES_MAX;
 use crate::model::{Kind, Origin, Receipt, Reject};
-use crate::resolve::{Doorkeeper, Resolver};
-use crate::rules::{RuleMatcher, RulePlan};
+use crate::resolve::{Doorkeeper, RulesAndDedup, Resolver};
+use crate::rules::{DedupMatcher, DedupPlan, RuleMatcher, RulePlan};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::sync::counts::{CountWriter, Counts};
@@ -130,6 +130,17 @@ impl Ingest {
         let (writer, counts) = Counts::new(rules.rules().len());
         let asks = rules.changes_streams();
         (if asks { self.ask(Box::new(RuleMatcher::new(rules.clone())), writer) } else { self }, counts)
+    }
+
+    /// As `ruled_by`, and of several identical senders one counts, an interval being so long. Behind the numbers of the rules
+    /// come those of `dedup`.
+    pub fn deduped_by(self, rules: &Arc<RulePlan>, dedup: &Arc<DedupPlan>, interval_ns: u64) -> (Ingest, Arc<Counts>) {
+        if dedup.is_empty() {
+            return self.ruled_by(rules);
+        }
+        let (writer, counts) = Counts::new(rules.rules().len() + dedup.entries().len());
+        let (rules, dedup) = (RuleMatcher::new(rules.clone()), DedupMatcher::new(dedup.clone()));
+        (self.ask(Box::new(RulesAndDedup { rules, dedup, interval_ns }), writer), counts)
     }
 
     /// Points may be dated up to `latest`, nanoseconds of the wall clock, from now on; before the first call whenever they

@@ -41,6 +41,8 @@ struct ResourceWalk<'a> {
     head: EnvelopeKey<'a>,
     /// It was looked for; what was found.
     found: Option<Option<u32>>,
+    /// It is of a replica that does not count: by which number its points are counted.
+    standby: Option<u32>,
 }
 
 /// A request, or a slice of it, that is being read.
@@ -98,7 +100,7 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         let head = head_of(message, (RESOURCE, Root::Resource), seen, room, self.stage);
         let Some(head) = head.map_err(|f| f.named("ResourceMetrics"))? else { return Ok(Walked::Part) };
         // looked for only once there is a metric under it: a million empty ones are not worth a million look-ups
-        let mut walk = ResourceWalk { head, found: None };
+        let mut walk = ResourceWalk { head, found: None, standby: None };
         let mut scopes = Each::new(message, 2, at.scope);
         loop {
             at.scope = scopes.at();
@@ -179,7 +181,14 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         at: &mut Position,
     ) -> Result<(), Fault> {
         let head = resource.head;
-        let known = *resource.found.get_or_insert_with(|| self.resolver.resource(at.last_resource, &head));
+        let known = *resource.found.get_or_insert_with(|| {
+            let found = self.resolver.resource(at.last_resource, &head);
+            if self.resolver.asks() {
+                resource.standby = found.and_then(|resource| self.resolver.standby(resource));
+            }
+            found
+        });
+        walk.stands_by(resource.standby);
         if known.is_none() && !std::mem::replace(&mut at.resource_coded, true) {
             self.stage.coded += HEAD_CODED * head.bytes.len();
         }
@@ -309,11 +318,18 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         if !self.resolver.asks() {
             return self.points_by::<false>((kind, data), head, key, walk, at);
         }
-        if let Some(rule) = walk.discarded(&key, self.resolver, self.stage)? {
+        let discarded = match walk.standby() {
+            Some(number) => {
+                walk.check((metric.name, metric.description, metric.unit))?;
+                Some((Discard::Dedup, number))
+            }
+            None => walk.discarded(&key, self.resolver, self.stage)?.map(|rule| (Discard::Rule, rule)),
+        };
+        if let Some((why, number)) = discarded {
             let from = at.point;
             let walked = self.pass_by((kind, data), at)?;
             let points = points_walked(kind, data, head, from..at.point, walked)?;
-            self.stage.discard(kind, Discard::Rule, rule, points);
+            self.stage.discard(kind, why, number, points);
             return Ok(walked);
         }
         self.points_by::<true>((kind, data), head, key, walk, at)

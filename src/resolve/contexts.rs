@@ -18,8 +18,23 @@ use crate::identity::Set;
 use crate::model::{Kind, Temporality, TypeHints};
 use crate::places;
 use crate::series::Group;
+use crate::series::elections::{Election, Silence, Standing};
 use hashbrown::HashTable;
 use std::sync::Arc;
+
+/// A resource that is one of several replicas.
+#[derive(Debug)]
+pub(super) struct Replica {
+    /// Who of them counts.
+    pub election: Arc<Election>,
+    /// Which one it is.
+    pub hash: u64,
+    pub silence: Silence,
+    /// By which its points are counted while they do not count.
+    pub number: u32,
+    /// A stream that holds the resource while it has no other.
+    pub placeholder: u32,
+}
 
 /// A resource (parent none) or a scope (parent a resource).
 #[derive(Debug)]
@@ -37,6 +52,8 @@ pub(super) struct Envelope {
     children: u32,
     encoding: u8,
     live: bool,
+    /// Of a resource, that it is one of several replicas.
+    replica: Option<Box<Replica>>,
 }
 
 /// A resource or a scope as its front end has it: bytes by which it is found again.
@@ -226,6 +243,7 @@ impl Envelope {
         self.set = nothing.clone();
         self.bytes = Box::default();
         self.schema_url = Box::default();
+        self.replica = None;
     }
 
     fn bytes(&self) -> usize {
@@ -392,6 +410,7 @@ impl Contexts {
             children: 0,
             encoding: head.encoding,
             live: true,
+            replica: None,
         };
         let id = places::put(all, free, new);
         table.insert_unique(hash, id, |id| all[*id as usize].hash);
@@ -424,6 +443,60 @@ impl Contexts {
     /// Schema URLs of resource and scope.
     pub(super) fn schema_urls(&self, (resource, scope): (u32, u32)) -> (&[u8], &[u8]) {
         (&self.resources[resource as usize].schema_url, &self.scopes[scope as usize].schema_url)
+    }
+
+    /// A resource that was entered is one of several replicas.
+    pub(super) fn put_replica(&mut self, resource: u32, replica: Replica) {
+        self.resources[resource as usize].replica = Some(Box::new(replica));
+    }
+
+    /// Who of several replicas counts, if the resource is one.
+    pub(super) fn election(&self, resource: u32) -> Option<&Arc<Election>> {
+        self.resources[resource as usize].replica.as_ref().map(|replica| &replica.election)
+    }
+
+    /// A block of the resource came in this interval: if it does not count, by which number its points are counted.
+    #[inline]
+    pub(super) fn standby(&mut self, resource: u32, interval: u32) -> Option<u32> {
+        let replica = self.resources[resource as usize].replica.as_deref()?;
+        if replica.election.seen(replica.hash, interval, replica.silence) == Standing::Elected {
+            return None;
+        }
+        // a number that is another stream's by now does no harm
+        if let Some(placeholder) = self.streams.get_mut(replica.placeholder as usize) {
+            placeholder.used = interval;
+        }
+        Some(replica.number)
+    }
+
+    /// Whether a stream holds a resource that does not count.
+    pub(super) fn is_held(&self, resource: u32) -> bool {
+        let placeholder =
+            self.resources[resource as usize].replica.as_ref().map_or(NONE, |replica| replica.placeholder);
+        self.streams.get(placeholder as usize).is_some_and(|stream| {
+            stream.live && stream.name.is_empty() && self.scopes[stream.scope as usize].parent == resource
+        })
+    }
+
+    /// A stream holds the resource, as long as its blocks come.
+    pub(super) fn hold(&mut self, (resource, scope): (u32, u32), interval: u32) {
+        let key = StreamKey {
+            name: &[],
+            unit: &[],
+            kind: Kind::Gauge,
+            temporality: Temporality::Cumulative,
+            monotonic: false,
+            bounds: &[],
+            about: About::NOTHING,
+        };
+        let id = match self.stream(scope, NONE, &key) {
+            Some(id) => id,
+            None => self.add_apart(scope, &key, StreamFate::Discard(NONE)),
+        };
+        self.at_mut(id).used = interval;
+        if let Some(replica) = &mut self.resources[resource as usize].replica {
+            replica.placeholder = id;
+        }
     }
 
     /// Resource and scope of a stream.

@@ -6,10 +6,10 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{About, Contexts, EnvelopeKey, MetricStream, StreamFate, StreamKey};
+use super::contexts::{About, Contexts, EnvelopeKey, MetricStream, Replica, StreamFate, StreamKey};
 use super::detours::{DETOUR_BYTES, Detour};
 use super::encoding::{Encoding, OWN, Said};
-use super::gate::{Doorkeeper, Refused};
+use super::gate::{Doorkeeper, Refused, ReplicaOf};
 use super::links::{Links, refusal};
 use super::routes::NONE;
 use crate::cells::Shape;
@@ -174,6 +174,13 @@ impl<E: Encoding> Making<'_, E> {
         tally: &mut Tally,
     ) -> Result<u32, Refused> {
         let ids = self.enter((resource, scope), key, cut, tally)?;
+        let interval = self.here.interval();
+        if let Some(number) = self.contexts.standby(ids.0, interval) {
+            if !self.contexts.is_held(ids.0) && self.remembers() {
+                self.contexts.hold(ids, interval);
+            }
+            return Err(Refused::Standby(number));
+        }
         if let Some(id) = self.contexts.stream(ids.1, NONE, key) {
             self.describe(id, &key.about);
             return Ok(id);
@@ -212,8 +219,12 @@ impl<E: Encoding> Making<'_, E> {
         key: &StreamKey<'_>,
     ) -> Result<Arc<Group>, Reject> {
         let maker = self.here.maker();
-        self.with_parts(envelope, ids, key, |registry, parts| registry.group(parts, Entry::Limited, maker))
-            .map_err(refusal)
+        let group = self.with_parts(envelope, ids, key, |registry, parts| registry.group(parts, Entry::Limited, maker));
+        let group = group.map_err(refusal)?;
+        if let Some(election) = self.contexts.election(ids.0) {
+            group.elects(election);
+        }
+        Ok(group)
     }
 
     /// The stream of a key whose points a rule drops, whatever their bounds; nothing is made if there is no room to remember it.
@@ -321,6 +332,9 @@ impl<E: Encoding> Making<'_, E> {
         })?;
         self.contexts.at_mut(found).used = here.interval();
         let group = &self.contexts.at(found).group;
+        if let Some(election) = self.contexts.election(ids.0) {
+            group.elects(election);
+        }
         let hash = here.registry().hash(group, &target.attributes);
         self.route_of(found, (&target.attributes, &target.attributes), hash, tally)
     }
@@ -359,13 +373,27 @@ impl<E: Encoding> Making<'_, E> {
         cut: &mut Option<String>,
         tally: &mut Tally,
     ) -> Result<(u32, u32), Reject> {
-        let (state, encoding) = (self.here.registry().state(), self.encoding);
-        let mut texts = 0;
+        let (state, encoding, gate) = (self.here.registry().state(), self.encoding, &mut self.gate);
+        let (mut texts, mut replica) = (0, None);
         let mut set = |said: Said| {
             texts += said.cut;
             Set::new(&said.head, &said.run, state)
         };
-        let resource_id = self.contexts.enter_resource(resource, || encoding.resource(resource).map(&mut set))?;
+        let resource_id = self.contexts.enter_resource(resource, || {
+            let mut said = encoding.resource(resource)?;
+            if let Some(gate) = gate {
+                replica = gate.of_resource(&said.run, state);
+            }
+            if let Some(replica) = &mut replica {
+                said.run = std::mem::take(&mut replica.seen.run);
+            }
+            Ok::<_, Reject>(set(said))
+        })?;
+        if let Some(ReplicaOf { seen, silence, number }) = replica {
+            let election = self.here.registry().election(seen.of);
+            let replica = Replica { election, hash: seen.replica, silence, number, placeholder: NONE };
+            self.contexts.put_replica(resource_id, replica);
+        }
         let scope_id = self.contexts.enter_scope(resource_id, scope, || encoding.scope(scope).map(&mut set))?;
         tally.note(Note::TextsCut, texts);
         if texts > 0 && cut.is_none() {

@@ -151,6 +151,12 @@ impl Resolver {
         Some(id)
     }
 
+    /// A block of a resource came: if it is of a replica that does not count, by which number its points are counted.
+    #[inline]
+    pub(crate) fn standby(&mut self, resource: u32) -> Option<u32> {
+        self.contexts.standby(resource, self.here.interval())
+    }
+
     /// If all points of a stream are dropped, the rule that does.
     #[inline]
     pub(crate) fn discards(&self, stream: u32) -> Option<u32> {

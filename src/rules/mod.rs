@@ -18,11 +18,13 @@
 //! | `census` | what becomes of many series, in numbers |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
+//! | `dedup` | which of several identical senders a resource is |
 //! | `digest` | SHA-256 |
 
 mod bits;
 mod census;
 mod changes;
+mod dedup;
 mod digest;
 mod draft;
 mod explain;
@@ -43,6 +45,7 @@ mod stays;
 mod tests;
 
 pub use census::{CensusAttribute, CensusRow, CensusRule, RuleCensus};
+pub use dedup::{Dedup, DedupMatcher, DedupPlan, Failover, ReplicaSeen};
 pub use explain::{
     ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,
     WhyNot,

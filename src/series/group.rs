@@ -3,12 +3,13 @@
 //! Knows what a group says, and how many streams feed it; does not know its series, nor what tells it from others
 //! (`identity`).
 
+use super::elections::Election;
 use crate::identity::{GroupKey, Parts, Set};
 use crate::model::{Kind, TypeHints};
 use crate::sync::published::Published;
 use crate::sync::users::Users;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// How a group is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub struct Group {
     pub is_total: bool,
     /// How it was let in.
     pub entry: Entry,
+    /// Who of several senders of the same counts, if there are several.
+    election: OnceLock<Arc<Election>>,
     /// The slot of the peer that made it.
     pub maker: u16,
     /// Streams, over all cores, that feed it; ended once nobody does and it has left the index.
@@ -110,6 +113,7 @@ impl Group {
             bounds: parts.bounds.into(),
             is_total: false,
             entry,
+            election: OnceLock::new(),
             maker,
             users: Users::new(0),
         }
@@ -118,6 +122,17 @@ impl Group {
     /// The same, of which running totals leave whatever view is asked for.
     pub fn total(self) -> Group {
         Group { is_total: true, ..self }
+    }
+
+    /// It is sent by several, of whom this says who counts.
+    pub fn elects(&self, election: &Arc<Election>) {
+        self.election.get_or_init(|| election.clone());
+    }
+
+    /// The interval from which on another sender counts than before; 0 if there is none.
+    #[inline]
+    pub fn elected_since(&self) -> u32 {
+        self.election.get().map_or(0, |election| election.since())
     }
 
     /// Keeps the longest description (M6); by how many bytes it grew.

@@ -9,6 +9,7 @@
 //! 3. `owed` has the bytes of each series' block from birth on, until its owner takes the block or the series dies: what
 //!    a burst of births will take at the cut counts at once.
 
+use super::elections::Election;
 use super::exemplars::{LastShown, Reservoir};
 use super::group::{Entry, Family, Group};
 use super::index::{Leaf, Lookup, Trie};
@@ -23,8 +24,9 @@ use crate::model::Kind;
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 impl Leaf for Series {
     fn hash(&self) -> u64 {
@@ -146,6 +148,8 @@ pub struct Registry {
     /// By owner, what its last cuts show.
     shown: Box<[Published<LastShown>]>,
     examples: Arc<Examples>,
+    /// By a keyed hash of what is elected. Taken when a resource is born that is one of several replicas.
+    elections: Mutex<HashMap<u64, Weak<Election>>>,
 }
 
 impl Registry {
@@ -180,7 +184,22 @@ impl Registry {
             exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
             examples: Arc::default(),
+            elections: Mutex::default(),
         }
+    }
+
+    /// The election under this hash: those of who has one are one, as long as somebody has it.
+    pub fn election(&self, of: u64) -> Arc<Election> {
+        let mut all = self.elections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(election) = all.get(&of).and_then(Weak::upgrade) {
+            return election;
+        }
+        if all.len() == all.capacity() {
+            all.retain(|_, election| election.strong_count() > 0);
+        }
+        let election = Arc::new(Election::default());
+        all.insert(of, Arc::downgrade(&election));
+        election
     }
 
     /// With these shares of peers, before anything is in it.

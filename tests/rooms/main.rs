@@ -30,6 +30,7 @@ mod overflow;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod relabelled;
+mod replicas;
 #[path = "../requests/mod.rs"]
 mod requests;
 mod shares;

@@ -367,6 +367,8 @@ pub const STREAMS_PER_GROUP: usize = 2;
 /// Scale of the buckets by which exponential histograms are moved where a rule multiplies their values: that of the histograms
 /// that SDKs make of values over some ten octaves.
 pub const SCALED_BUCKET_SCALE: i32 = 3;
+/// Entries of `dedup`.
+pub const DEDUPS_MAX: usize = 100;
 /// Silence of a replica after which another one takes its place, before its reporting period is known, nanoseconds: two and a
 /// half times that of SDKs.
 pub const FAILOVER_FIRST_NS: u64 = 150_000_000_000;

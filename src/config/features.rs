@@ -77,8 +77,16 @@ pub const RULES: Feature = Feature {
     about: "rules in files and --without; where it is off they are refused",
 };
 
+/// Elections among identical senders.
+pub(super) const DEDUP: Feature = Feature {
+    name: "dedup",
+    stage: FeatureStage::Alpha,
+    since: "0.1.0",
+    about: "dedup in files: of several identical senders one counts",
+};
+
 /// All features that have a gate.
-pub const FEATURES: [Feature; 1] = [RULES];
+pub const FEATURES: [Feature; 2] = [DEDUP, RULES];
 
 /// Which features are on.
 #[derive(Clone, Debug, PartialEq, Eq)]

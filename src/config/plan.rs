@@ -6,7 +6,7 @@ use crate::identity::attributes;
 use crate::limits::{OUTPUT_SERIES_MIN, OUTPUT_SERIES_PART};
 use crate::model::{PlanNumber, Temporality};
 use crate::prometheus::Translation;
-use crate::rules::RulePlan;
+use crate::rules::{DedupPlan, RulePlan};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct Plan {
     pub gates: Gates,
     /// Rules, compiled.
     pub rules: Arc<RulePlan>,
+    /// Which of several identical senders counts.
+    pub dedup: Arc<DedupPlan>,
     /// Destinations.
     pub outs: Vec<Destination>,
     /// Interval between cuts.
@@ -117,6 +119,7 @@ impl Plan {
             allowed_hosts: Vec::new(),
             gates: Gates::default(),
             rules: Arc::default(),
+            dedup: Arc::default(),
             outs: Vec::new(),
             interval: Duration::from_secs(10),
             temporality: Temporality::Cumulative,

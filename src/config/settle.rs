@@ -70,6 +70,11 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     if !gates.has(&features::RULES) {
         refuse_rules(&mut reading, rules.as_ref());
     }
+    let dedup = document::dedup(settings, &mut reading.problems);
+    if !gates.has(&features::DEDUP) && dedup.as_ref().is_some_and(|dedup| !dedup.is_empty()) {
+        let flaw = Flaw::new("there is `dedup`, and the feature of that name is off");
+        reading.note(Problem::bare("feature-gates", flaw.remedy("add +dedup, or leave it out")));
+    }
     let interval = interval.unwrap_or_default();
     let series_limit = series_limit(&mut reading);
     let group_limit = reading.number_or_auto("group-limit", 1..=GROUP_LIMIT_MAX);
@@ -94,6 +99,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         allowed_hosts,
         gates,
         rules: rules.map(Arc::new).unwrap_or_default(),
+        dedup: dedup.map(Arc::new).unwrap_or_default(),
         outs,
         interval,
         temporality: reading.word("temporality", &TEMPORALITIES),

@@ -28,7 +28,7 @@ use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::limits::STAGE_KEPT_BYTES_MAX;
 use crate::model::{Kind, Origin, Receipt, Reject};
-use crate::resolve::{Doorkeeper, RulesAndDedup, Resolver};
+use crate::resolve::{Doorkeeper, Resolver, RulesAndDedup};
 use crate::rules::{DedupMatcher, DedupPlan, RuleMatcher, RulePlan};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;

@@ -46,7 +46,7 @@ pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
 pub(crate) use detours::Detour;
 pub(crate) use encoding::{Encoding, Said};
 pub use gate::{Doorkeeper, ReplicaOf};
-pub(crate) use gate::{RulesAndDedup, Refused};
+pub(crate) use gate::{Refused, RulesAndDedup};
 pub(crate) use lookups::{Lags, RouteLookup, Waiting};
 pub(crate) use pending::{Pending, PointTarget};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};

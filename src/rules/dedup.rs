@@ -50,11 +50,17 @@ pub struct ReplicaSeen {
 }
 
 /// All entries, compiled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DedupPlan {
     entries: Vec<Dedup>,
     /// A rule for each entry that takes the resources that it means.
     means: Arc<RulePlan>,
+}
+
+impl PartialEq for DedupPlan {
+    fn eq(&self, other: &DedupPlan) -> bool {
+        self.entries == other.entries
+    }
 }
 
 impl DedupPlan {

@@ -5,7 +5,8 @@
 use crate::deliver::{DestinationRow, Sender};
 use crate::flush::{FoldShared, FoldsNoticed};
 use crate::ledger::{self, Tally};
-use crate::rules::{Action, Rule};
+use crate::model::Discard;
+use crate::rules::{Action, DedupPlan, RulePlan};
 use crate::sync::counts::Counts;
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
@@ -27,22 +28,26 @@ pub(super) struct Account {
 /// Points that rules drop, by rule.
 #[derive(Clone, Default)]
 pub(super) struct Drops {
-    /// Name and number of each rule that drops.
-    rules: Arc<[(Arc<str>, usize)]>,
+    /// Why, name and number of each rule that drops, and of each entry of `dedup`.
+    rules: Arc<[(Discard, Arc<str>, usize)]>,
     /// By shard.
     counts: Arc<[Arc<Counts>]>,
 }
 
 impl Drops {
-    /// Of these rules, counted by each shard by their numbers.
-    pub(super) fn new(rules: &[Rule], counts: Vec<Arc<Counts>>) -> Drops {
-        let drops = rules.iter().enumerate().filter(|(_, rule)| rule.action == Action::Drop);
-        Drops { rules: drops.map(|(number, rule)| (rule.name.clone(), number)).collect(), counts: counts.into() }
+    /// Of these rules and entries, counted by each shard by their numbers, those of entries behind those of rules.
+    pub(super) fn new(rules: &RulePlan, dedup: &DedupPlan, counts: Vec<Arc<Counts>>) -> Drops {
+        let behind = rules.rules().len();
+        let drops = rules.rules().iter().enumerate().filter(|(_, rule)| rule.action == Action::Drop);
+        let drops = drops.map(|(number, rule)| (Discard::Rule, rule.name.clone(), number));
+        let dedups = dedup.entries().iter().enumerate();
+        let dedups = dedups.map(|(number, entry)| (Discard::Dedup, entry.name.clone(), behind + number));
+        Drops { rules: drops.chain(dedups).collect(), counts: counts.into() }
     }
 
-    fn counts(&self) -> Vec<(Arc<str>, u64)> {
+    fn counts(&self) -> Vec<(Discard, Arc<str>, u64)> {
         let sum = |number: usize| self.counts.iter().map(|counts| counts.read(number)).sum();
-        self.rules.iter().map(|(name, number)| (name.clone(), sum(*number))).collect()
+        self.rules.iter().map(|(why, name, number)| (*why, name.clone(), sum(*number))).collect()
     }
 }
 
@@ -91,8 +96,8 @@ impl Account {
         ledger.balanced()
     }
 
-    /// By rule that drops, what it is called and how many points it dropped.
-    pub(super) fn drops(&self) -> Vec<(Arc<str>, u64)> {
+    /// By rule that drops and entry of `dedup`, what it is called and how many points it put aside.
+    pub(super) fn drops(&self) -> Vec<(Discard, Arc<str>, u64)> {
         self.drops.counts()
     }
 

@@ -110,7 +110,8 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), rules.clone());
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
-        let (ingest, counts) = ingest::Ingest::new(i, ingest_options, registry.clone(), slab).ruled_by(&plan.rules);
+        let ingest = ingest::Ingest::new(i, ingest_options, registry.clone(), slab);
+        let (ingest, counts) = ingest.deduped_by(&plan.rules, &plan.dedup, plan.interval.as_nanos() as u64);
         dropped.push(counts);
         let parts = shard::ShardParts {
             number: i,
@@ -141,7 +142,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         sender,
         started,
         memory,
-        drops: account::Drops::new(plan.rules.rules(), dropped),
+        drops: account::Drops::new(&plan.rules, &plan.dedup, dropped),
         folds: rules,
         capture: recorder.as_ref().map(capture::Recorder::watch),
         signals: Some(signals),

@@ -17,8 +17,8 @@ pub struct LedgerPage<'a> {
     pub tally: &'a Tally,
     /// Destinations by name.
     pub destinations: &'a [(String, DestinationRow)],
-    /// Points dropped by rules, by the rule's name; read beside the rows, so that they may be some points off.
-    pub drops: &'a [(Arc<str>, u64)],
+    /// Points put aside by rules and elections, by name; read beside the rows, so that they may be some points off.
+    pub drops: &'a [(Discard, Arc<str>, u64)],
     /// Rules that aggregate.
     pub rules: &'a [RuleRow],
     /// With `?verify=1`: points counted in the cells.
@@ -54,10 +54,10 @@ impl LedgerPage<'_> {
                 let _ = write!(out, "\"{}\":{}", why.word(), t.discarded(why));
             }
         }
-        if !self.drops.is_empty() {
-            out.push_str("},\"discarded_by_rule\":{");
+        for why in Discard::ALL.into_iter().filter(|why| self.drops.iter().any(|(of, ..)| of == why)) {
+            let _ = write!(out, "}},\"discarded_by_{}\":{{", why.word());
             let mut first = true;
-            for (name, points) in self.drops {
+            for (_, name, points) in self.drops.iter().filter(|(of, ..)| *of == why) {
                 comma(&mut out, &mut first);
                 let _ = write!(out, "{}:{points}", quoted(name));
             }
@@ -142,11 +142,11 @@ impl LedgerPage<'_> {
             t.discarded_total(),
         );
         let mut of =
-            self.drops.iter().filter(|(_, points)| *points > 0).map(|(name, points)| format!("{name} {points}"));
+            self.drops.iter().filter(|(.., points)| *points > 0).map(|(_, name, points)| format!("{name} {points}"));
         let mut named: Vec<String> = of.by_ref().take(RULES_TOLD_MAX).collect();
         match of.count() {
             0 => {}
-            more => named.push(format!("{more} more rules")),
+            more => named.push(format!("{more} more")),
         }
         if !named.is_empty() {
             let _ = write!(out, " ({})", named.join(", "));

@@ -24,8 +24,8 @@ pub struct Facts {
     pub slab_bytes: Vec<usize>,
     /// Destinations: name, row, counters, bytes queued.
     pub destinations: Vec<(String, DestinationRow, StatsRow, usize)>,
-    /// By rule that drops: its name, and the points.
-    pub drops: Vec<(Arc<str>, u64)>,
+    /// By rule that drops and entry of `dedup`: its name, and the points.
+    pub drops: Vec<(Discard, Arc<str>, u64)>,
     /// Rules that aggregate.
     pub rules: Vec<RuleRow>,
     /// Live series that count towards the limit, and the limit.
@@ -95,11 +95,16 @@ impl Facts {
         for why in Discard::ALL {
             w.sample("catchment_points_discarded_total", &[("reason", why.word())], total.discarded(why));
         }
-        if !self.drops.is_empty() {
-            let name = "catchment_rule_points_discarded_total";
-            w.family(name, "Points that a rule dropped, by rule", MetricType::Counter);
-            for (rule, points) in &self.drops {
-                w.sample(name, &[("rule", rule)], *points);
+        for (why, name, help) in [
+            (Discard::Rule, "catchment_rule_points_discarded_total", "Points that a rule dropped, by rule"),
+            (Discard::Dedup, "catchment_dedup_points_discarded_total", "Points of replicas that stood by, by entry"),
+        ] {
+            let mut family = self.drops.iter().filter(|(of, ..)| *of == why).peekable();
+            if family.peek().is_some() {
+                w.family(name, help, MetricType::Counter);
+            }
+            for (_, by, points) in family {
+                w.sample(name, &[(why.word(), by)], *points);
             }
         }
         w.family("catchment_points_open", "Points applied and not yet merged", MetricType::Gauge);

@@ -76,7 +76,9 @@ impl Engine {
         let state = registry.state().clone();
         let rules = FoldShared::of(&plan.rules, cores, plan.output_limit(), &state);
         let core = |(i, slab)| Core {
-            ingest: Ingest::new(i, taken, registry.clone(), slab).ruled_by(&plan.rules).0,
+            ingest: Ingest::new(i, taken, registry.clone(), slab)
+                .deduped_by(&plan.rules, &plan.dedup, plan.interval.as_nanos() as u64)
+                .0,
             owner: Owner::with_rules(i, owned, registry.clone(), rules.clone()).0,
         };
         Engine {

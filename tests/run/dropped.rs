@@ -1,7 +1,7 @@
 //! Rules that drop, against the binary: what they drop is in the ledger by name, and nowhere else.
 
-use crate::binary::process::{Catchment, samples, total, until, wall_ns};
-use crate::common::{gauge, int, number, request_of, sum};
+use crate::binary::process::{Catchment, command, output, samples, total, until, wall_ns};
+use crate::common::{attribute, gauge, int, number, request_of, sum};
 use prost::Message;
 use serde_json::json;
 
@@ -96,4 +96,44 @@ fn what_rules_relabel_is_shown_as_it_is_called_then() {
     assert!(of_ours.len() == 1 && of_ours[0].0.contains("http_route=\"/a\""), "{of_ours:?}");
     let ended = catchment.terminate();
     assert!(ended.code() == 0 && ended.ledger().ends_with("; balanced"), "{ended:?}");
+}
+
+/// Two collectors send the same: one counts, the ledger has what the other sent, and without the feature the file is refused.
+#[test]
+fn of_two_identical_senders_one_counts() {
+    let dedup = "yaml:dedup:
+- {name: scrapers, match: {resource: {service.name: shop}}, by: replica}
+";
+    let refused = output(command(&["run", "--config", dedup]));
+    assert!(refused.code() == 2 && refused.stderr.contains("add +dedup, or leave it out"), "{refused:?}");
+    for shards in ["1", "2"] {
+        let all = ["--shards", shards, "--interval", "100ms", "--feature-gates=+dedup", "--config", dedup];
+        let catchment = Catchment::start(&all);
+        let mut clients = [catchment.http(), catchment.http()];
+        for round in 1..=5 {
+            for (http, replica) in clients.iter_mut().zip(["one", "two"]) {
+                let now = wall_ns();
+                let point = number(&[], now - 1, now, int(1));
+                let mut request = request_of("shop", vec![sum("orders", 1, true, vec![point])]);
+                request.resource_metrics[0].resource.as_mut().unwrap().attributes.push(attribute("replica", replica));
+                let reply = http.export(&request.encode_to_vec()).expect("an answer");
+                assert!(reply.status == 200 && reply.body.is_empty(), "{round}: {reply:?}");
+            }
+        }
+        let mut admin = catchment.admin();
+        let ledger = until("all is merged", || {
+            let ledger = admin.get("/ledger").json();
+            (ledger["emitted"] == 5).then_some(ledger)
+        });
+        assert_eq!((&ledger["received"], &ledger["discarded"]), (&json!(10), &json!({"dedup": 5})), "{ledger}");
+        assert_eq!(ledger["discarded_by_dedup"], json!({"scrapers": 5}), "{ledger}");
+        let page = samples(admin.get("/metrics").text());
+        let name = "catchment_dedup_points_discarded_total{dedup=\"scrapers\"}".to_owned();
+        assert!(page.contains(&(name, 5.0)), "{page:?}");
+        let scraped = samples(catchment.scraper().get("/metrics").text());
+        assert!(scraped.iter().all(|(name, _)| !name.contains("replica")), "{scraped:?}");
+        let ended = catchment.terminate();
+        let words = "received 10 = applied 5 + rejected 0 + discarded 5 (scrapers 5); ";
+        assert!(ended.code() == 0 && ended.ledger().contains(words), "{ended:?}");
+    }
 }

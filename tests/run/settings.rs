@@ -215,9 +215,9 @@ fn the_example_is_accepted_and_the_schema_knows_its_keys() {
     let keys = all.lines().filter(|line| line.split_once(": ").is_some_and(|(key, _)| is_key(key))).count();
     let schema: serde_json::Value = serde_json::from_str(&output(command(&["config", "schema"])).stdout).unwrap();
     let properties = schema["properties"].as_object().unwrap();
-    let in_files_alone = ["defaults", "rules"].iter().filter(|key| properties.contains_key(**key)).count();
+    let in_files_alone = ["dedup", "defaults", "rules"].iter().filter(|key| properties.contains_key(**key)).count();
     assert!(
-        keys >= 28 && keys + in_files_alone == properties.len() && in_files_alone == 2,
+        keys >= 28 && keys + in_files_alone == properties.len() && in_files_alone == 3,
         "{keys} keys, {} in the schema",
         properties.len()
     );

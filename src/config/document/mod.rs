@@ -19,6 +19,7 @@
 //! | `trail` | how a part is named in problems |
 //! | `all`, `rule` | all rules, and each of them |
 //! | `flag` | the rule that flags say |
+//! | `dedup` | which of several identical senders counts |
 //! | `faults` | where something stands that compiling found |
 //! | `choice` | what a destination chooses |
 //! | `selector`, `changes`, `windows`, `outputs`, `written` | their parts |
@@ -35,6 +36,7 @@ mod all;
 mod changes;
 mod check;
 mod choice;
+mod dedup;
 mod example;
 mod faults;
 mod flag;
@@ -52,6 +54,7 @@ mod written;
 pub(super) use all::rules;
 pub(super) use check::{Telling, check};
 pub(super) use choice::choice;
+pub(super) use dedup::dedup;
 pub(super) use example::EXAMPLE;
 pub use shape::{KeyShape, ValueShape};
 pub(super) use table::{CHOICE, CHOICE_SHAPE, STRUCTURED};

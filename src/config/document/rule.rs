@@ -67,6 +67,12 @@ const OF_GROUPS: [&str; 11] = [
     "time",
 ];
 
+/// Whether the ledger can have it so.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.len() <= RULE_NAME_BYTES_MAX && name.bytes().all(is_of_one)
+}
+
 /// Reads one rule; nothing where it has no name. What is wrong is told, and the rest is read all the same.
 pub(super) fn rule(
     telling: &mut Telling<'_>,
@@ -77,8 +83,7 @@ pub(super) fn rule(
 ) -> Option<Rule> {
     let name_node = node.field("name")?;
     let name = name_node.text().filter(|name| !name.is_empty())?;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.len() > RULE_NAME_BYTES_MAX || !name.bytes().all(is_name) {
+    if !is_name(name) {
         let words = format!("give 1 to {RULE_NAME_BYTES_MAX} letters, digits, - _ or .");
         telling.tell(name_node.at, &Trail::Key(trail, "name"), Flaw::outside(words));
     }

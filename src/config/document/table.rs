@@ -4,7 +4,8 @@
 
 use super::shape::{KeyShape, ValueShape};
 use crate::limits::{
-    ATTRIBUTE_VALUE_BYTES_LIMIT, RULE_CHANGES_MAX, RULE_LIMIT_VALUES_MAX, RULE_LIST_MAX, RULE_OUTPUTS_MAX, RULES_MAX,
+    ATTRIBUTE_VALUE_BYTES_LIMIT, DEDUPS_MAX, RULE_CHANGES_MAX, RULE_LIMIT_VALUES_MAX, RULE_LIST_MAX, RULE_OUTPUTS_MAX,
+    RULES_MAX,
 };
 
 const fn field(name: &'static str, shape: ValueShape, default: &'static str, about: &'static str) -> KeyShape {
@@ -224,9 +225,30 @@ pub(in crate::config) const CHOICE: [KeyShape; 4] = [
 ];
 /// The same as a mapping.
 pub(in crate::config) const CHOICE_SHAPE: ValueShape = ValueShape::Mapping(&CHOICE);
+const REPLICA_MATCH: [KeyShape; 1] = [field("resource", ATTRIBUTES, "", "attributes of the resource")];
+
+const DEDUP: [KeyShape; 5] = [
+    needed("name", ValueShape::Text("a name: letters, digits, - _ ."), "unique among them; the ledger has it"),
+    field("match", ValueShape::Mapping(&REPLICA_MATCH), "all", "which resources are meant"),
+    needed("by", KEYS, "attributes of the resource that tell replicas apart; they are no part of a series"),
+    field("per", KEYS, "", "one replica is elected for each value of these attributes of the resource"),
+    field(
+        "failover",
+        ValueShape::Time(Some("auto")),
+        "auto",
+        "silence after which another replica counts; auto: two and a half times its own period",
+    ),
+];
+const DEDUP_SHAPE: ValueShape = ValueShape::Mapping(&DEDUP);
 
 /// Settings that stand in files alone and have a shape.
-pub(in crate::config) const STRUCTURED: [KeyShape; 2] = [
+pub(in crate::config) const STRUCTURED: [KeyShape; 3] = [
+    field(
+        "dedup",
+        ValueShape::List { of: &DEDUP_SHAPE, most: DEDUPS_MAX, or_one: false },
+        "",
+        "which of several identical senders counts (needs --feature-gates=+dedup)",
+    ),
     field("defaults", ValueShape::Mapping(&DEFAULTS), "", "what rules have that do not say otherwise"),
     field(
         "rules",

@@ -23,8 +23,6 @@ pub(super) struct Batch {
     points: Vec<StagedPoint>,
     /// Regions of values that are no numbers.
     words: Vec<u64>,
-    /// Of points of outputs, where what was added begins: their rules have intervals of their own. Empty in a batch of series.
-    from_ns: Vec<u64>,
     bytes: usize,
 }
 
@@ -47,12 +45,6 @@ impl Batch {
         if let Some(last) = self.sections.last_mut() {
             last.to += 1;
         }
-    }
-
-    /// Adds a point of an output, whose place is the outputs' own, to the group entered last.
-    pub(super) fn push_output(&mut self, point: StagedPoint, attributes: usize, from_ns: u64) {
-        self.from_ns.push(from_ns);
-        self.push(point, attributes);
     }
 
     /// The point added next has exemplars of so many bytes.
@@ -80,7 +72,6 @@ impl Batch {
         self.sections.clear();
         self.points.clear();
         self.words.clear();
-        self.from_ns.clear();
         self.bytes = 0;
     }
 
@@ -105,11 +96,5 @@ impl Batch {
     #[inline]
     pub(super) fn regions(&self) -> &[u64] {
         &self.words
-    }
-
-    /// Of a point of an output, where what was added begins.
-    #[inline]
-    pub(super) fn start_of(&self, point: usize) -> Option<u64> {
-        self.from_ns.get(point).copied()
     }
 }

@@ -7,7 +7,7 @@ use super::batch::{Batch, Section};
 use super::exemplars::Gathering;
 use super::outputs::Outputs;
 use super::point::StagedPoint;
-use super::tree::{OwnedGroup, Tree};
+use super::tree::Tree;
 use crate::aggregate::number::Value;
 use crate::aggregate::{explicit, exponential as exp, summary};
 use crate::cells::block::region_words;
@@ -39,15 +39,6 @@ impl<'a> BatchRows<'a> {
         window: (u64, u64),
     ) -> BatchRows<'a> {
         BatchRows { batch, tree: outputs.tree(), exemplars, outputs: Some(outputs), window }
-    }
-
-    /// Attributes of the series at a place.
-    #[inline(always)]
-    fn attributes(&self, owned: &'a OwnedGroup, place: u32) -> Option<&'a [u8]> {
-        match self.outputs {
-            None => owned.series().get(place as usize).map(|series| &*series.attributes),
-            Some(outputs) => outputs.attributes(place),
-        }
     }
 
     /// A view of a point, of a metric whose regions have so many words.
@@ -105,16 +96,21 @@ impl Rows for BatchRows<'_> {
         let meta = owned.meta();
         let (kind, length) = (meta.kind, region_words(meta.kind, meta.buckets()));
         let is_delta = self.metric(number).temporality(view) == Some(Temporality::Delta);
-        for (at, point) in (from as usize..).zip(&self.batch.points()[from as usize..to as usize]) {
+        for point in &self.batch.points()[from as usize..to as usize] {
             if is_delta && !point.has_delta {
                 continue;
             }
-            let Some(attributes) = self.attributes(owned, point.series) else { continue };
-            let (start_ns, time_ns) = match (is_delta, self.batch.start_of(at)) {
-                (false, _) => (point.start, point.time),
-                (true, None) => self.window,
-                (true, Some(from_ns)) => (from_ns, self.window.1),
+            let (attributes, from_ns) = match self.outputs {
+                None => match owned.series().get(point.series as usize) {
+                    Some(series) => (&*series.attributes, self.window.0),
+                    None => continue,
+                },
+                Some(outputs) => match outputs.at(point.series) {
+                    Some(at) => at,
+                    None => continue,
+                },
             };
+            let (start_ns, time_ns) = if is_delta { (from_ns, self.window.1) } else { (point.start, point.time) };
             let value = self.value(kind, length, is_delta, point);
             let exemplars = if point.exemplars == 0 { &[] } else { self.exemplars.fields(point.exemplars) };
             visit(Row { attributes, start_ns, time_ns, value, exemplars });

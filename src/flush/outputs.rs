@@ -31,6 +31,8 @@ struct OutSeries {
     series: Option<Arc<Series>>,
     /// Where in the tree.
     stands: TreePlace,
+    /// Where what it added last begins.
+    from_ns: u64,
 }
 
 /// Which of a fold's series.
@@ -46,8 +48,6 @@ pub(super) struct FoldSeries {
 /// A point that leaves.
 struct StagedOutput {
     place: u32,
-    /// Start of what was added.
-    from_ns: u64,
     point: StagedPoint,
     /// Of its exemplars.
     bytes: usize,
@@ -99,9 +99,11 @@ impl Outputs {
         &self.tree
     }
 
-    /// Attributes of the series at a place.
-    pub(super) fn attributes(&self, place: u32) -> Option<&[u8]> {
-        self.series.get(place as usize)?.series.as_ref().map(|series| &*series.attributes)
+    /// Attributes of the series at a place, and where what it added begins.
+    #[inline(never)]
+    pub(super) fn at(&self, place: u32) -> Option<(&[u8], u64)> {
+        let at = self.series.get(place as usize)?;
+        at.series.as_ref().map(|series| (&*series.attributes, at.from_ns))
     }
 
     /// Takes a fold's series out.
@@ -147,9 +149,11 @@ impl Outputs {
                 place
             }
         };
-        let series = self.series[place as usize].series.clone()?;
+        let at = &mut self.series[place as usize];
+        at.from_ns = cut.from_ns;
+        let series = at.series.clone()?;
         let point = put_value(&series, cut.number, leaving, slab, &mut self.words);
-        self.staged.push(StagedOutput { place, from_ns: cut.from_ns, point, bytes: 0 });
+        self.staged.push(StagedOutput { place, point, bytes: 0 });
         Some(series)
     }
 
@@ -172,7 +176,7 @@ impl Outputs {
         let hash = self.state.hash_one((key.rule, &*spec.text, group.key.hash, &run));
         let series = Arc::new(Series::new(hash, group, ThinBytes::new(&run), 0));
         let stands = self.tree.link(series.clone());
-        put(&mut self.series, &mut self.series_free, OutSeries { series: Some(series), stands })
+        put(&mut self.series, &mut self.series_free, OutSeries { series: Some(series), stands, from_ns: 0 })
     }
 
     fn group(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> Arc<Group> {
@@ -235,7 +239,7 @@ impl Outputs {
     /// Moves what is staged into the batch until that is full; `true` when all is in it.
     pub(super) fn fill(&mut self, batch: &mut Batch) -> bool {
         while !batch.is_full() {
-            let Some(StagedOutput { place, from_ns, mut point, bytes }) = self.staged.pop() else {
+            let Some(StagedOutput { place, mut point, bytes }) = self.staged.pop() else {
                 self.words.clear();
                 return true;
             };
@@ -252,7 +256,7 @@ impl Outputs {
             point.series = place;
             batch.enter(resource, scope, group);
             batch.add_bytes(bytes);
-            batch.push_output(point, series.attributes.len() + more_bytes(meta.kind, meta.buckets()), from_ns);
+            batch.push(point, series.attributes.len() + more_bytes(meta.kind, meta.buckets()));
         }
         self.staged.is_empty()
     }

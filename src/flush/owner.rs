@@ -7,7 +7,7 @@ use super::batch_rows::BatchRows;
 use super::exemplars::Gathering;
 use super::folded::{FoldShared, FoldsNoticed};
 use super::interval::Interval;
-use super::members::{Membership, MergedMember};
+use super::members::{Member, Membership, MergedMember};
 use super::merge::Merge;
 use super::merging::Merging;
 use super::point::more_bytes;
@@ -374,7 +374,11 @@ impl Owner {
         loop {
             match merged.walk.next(&self.tree, &mut steps) {
                 WalkStep::Series(stretch) => {
-                    let end = self.merge_stretch(&merged.interval, stretch, slab, tally);
+                    let end = if self.folding.is_some() {
+                        self.merge_stretch::<true>(&merged.interval, stretch, slab, tally)
+                    } else {
+                        self.merge_stretch::<false>(&merged.interval, stretch, slab, tally)
+                    };
                     merged.walk.go_to(end, &mut steps);
                     if self.batch.is_full() {
                         return true;
@@ -386,8 +390,10 @@ impl Owner {
         }
     }
 
-    /// Merges series until the batch is full; where it stopped.
-    fn merge_stretch(
+    /// Merges series until the batch is full; where it stopped. Without rules (`FOLDS`) nothing is asked about members: one
+    /// loop for both took 60 instructions a point more.
+    #[inline(never)]
+    fn merge_stretch<const FOLDS: bool>(
         &mut self,
         interval: &Interval,
         stretch: Stretch,
@@ -409,8 +415,9 @@ impl Owner {
         let is_heavy = more > 0 || has_exemplars;
         let merging = Merging::new(interval, &self.registry);
         // what rules know of the series; nothing where there are none
-        let mut folding = self.folding.as_deref_mut().map(|folding| &mut folding.members);
-        let members = &mut self.tree.group_mut(group).members;
+        let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
+        let mut folding = folding.map(|folding| &mut folding.members);
+        let members: &mut [Member] = if FOLDS { &mut self.tree.group_mut(group).members } else { &mut [] };
         for at in places {
             let Some(series) = reader.get(at) else { break };
             if series.is_dead() {

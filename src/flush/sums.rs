@@ -22,7 +22,7 @@ pub(super) struct SumMerge {
 
 impl SumMerge {
     /// The merged point; `end`: a second one, if the series ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn merge(
         &mut self,
         merging: Merging<'_>,
@@ -42,7 +42,7 @@ impl SumMerge {
 }
 
 /// The merged point.
-#[inline]
+#[inline(always)]
 fn value_of(
     merging: Merging<'_>,
     series: &Series,
@@ -115,6 +115,7 @@ fn value_of(
 
 /// Chains the touched cumulative banks, in the order of time, behind the series' last point. Returns what they
 /// contribute, and the newest whole point; nothing if none had an effect.
+#[inline(always)]
 fn chain(
     merging: Merging<'_>,
     series: &Series,

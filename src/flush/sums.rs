@@ -79,8 +79,13 @@ fn value_of(
     tally.emit(points);
     tally.settle(Effect::WithEffect, with_effect);
     merging.without_effect(series, Effect::Overlapping, lost, tally);
-    CoreSpan::sort(spans);
-    let chained = chain(merging, series, spans, (monotonic, delta.is_some()), tally);
+    // most sums are of deltas, or of one cumulative stream
+    let chained = if spans.is_empty() {
+        None
+    } else {
+        CoreSpan::sort(spans);
+        chain(merging, series, spans, (monotonic, delta.is_some()), tally)
+    };
     if delta.is_none() && chained.is_none() {
         return None;
     }
@@ -115,7 +120,7 @@ fn value_of(
 
 /// Chains the touched cumulative banks, in the order of time, behind the series' last point. Returns what they
 /// contribute, and the newest whole point; nothing if none had an effect.
-#[inline(always)]
+#[inline(never)]
 fn chain(
     merging: Merging<'_>,
     series: &Series,

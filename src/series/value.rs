@@ -436,22 +436,27 @@ impl Series {
     /// Runs `write` on the older slot between the two halves of the seqlock. Owner only.
     #[inline]
     pub fn with_slot(&self, cut: u32, write: impl FnOnce(&Series, usize)) {
-        let slot = match self.newest() {
-            Some(newest) => {
-                self.put_flag(meta::USED_TWICE, true);
-                1 - newest
-            }
-            None => 0,
-        };
+        let newest = self.newest();
+        let slot = newest.map_or(0, |newest| 1 - newest);
         self.put_cut(slot, 0);
         // ORDERING: number 0 before the words; pairs with the reader's Acquire fence
         fence(Release);
-        self.put_flag(meta::ENDED[slot], false);
-        self.put_flag(meta::HIDDEN[slot], self.flag(meta::HIDE));
         let word = self.word(META);
+        let mut next = word & !(meta::ENDED[slot] | meta::HIDDEN[slot]);
+        if newest.is_some() {
+            next |= meta::USED_TWICE;
+        }
+        if word & meta::HIDE != 0 {
+            next |= meta::HIDDEN[slot];
+        }
         if word & (meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]) != 0 {
-            let both = word & !(meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]);
-            self.put(META, if word & meta::START_AHEAD != 0 { both | meta::STARTED[slot] } else { both });
+            next &= !(meta::START_AHEAD | meta::STARTED[0] | meta::STARTED[1]);
+            if word & meta::START_AHEAD != 0 {
+                next |= meta::STARTED[slot];
+            }
+        }
+        if next != word {
+            self.put(META, next);
         }
         write(self, slot);
         self.put_cut(slot, cut);

@@ -5,7 +5,9 @@
 use super::hand_over::HandOver;
 use crate::fold::{FoldSpec, Notes, RuleClock};
 use crate::identity::overflow;
-use crate::rules::{Action, Aggregation, InitialValue, InputKind, LinkedFold, OutputIdentity, RulePlan, Stale};
+use crate::rules::{
+    Action, Aggregation, InitialValue, InputKind, LinkedFold, Output, OutputIdentity, OutputSpec, RulePlan, Stale,
+};
 use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldLimit, FoldRefusal};
 use crate::sync::published::Published;
 use std::sync::Arc;
@@ -66,7 +68,13 @@ impl RuleFolds {
     /// What a fold of this kind takes of the rule's limit.
     pub(super) fn limit(&self, input: InputKind) -> FoldLimit<'_> {
         let (outputs, limit) = match self.aggregation() {
-            Some(aggregation) => (aggregation.outputs[input as usize].len(), aggregation.series_limit),
+            Some(aggregation) => {
+                let series = |spec: &OutputSpec| match spec.output {
+                    Output::TopK { k, .. } => k as usize + 1,
+                    _ => 1,
+                };
+                (aggregation.outputs[input as usize].iter().map(series).sum(), aggregation.series_limit)
+            }
             None => (0, None),
         };
         FoldLimit { outputs, limit: limit.map_or(usize::MAX, |limit| limit as usize), count: &self.outputs }
@@ -188,6 +196,9 @@ impl FoldShared {
                 Ok((key, false))
             }
             Err(_) => {
+                // what `limit` let in for it makes room again
+                self.plan.group_began(rule, &identity);
+                self.plan.group_ended(rule, &identity);
                 let identity = overflow_identity(&identity);
                 self.folds.enter((rule, input, &identity), description, texts, limit, true).map(|(key, _)| (key, true))
             }

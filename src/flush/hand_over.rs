@@ -42,8 +42,8 @@ pub(super) struct Packet {
     pub from: usize,
     /// What happened to them since the cut before, in order.
     pub events: Vec<LaneEvent>,
-    /// What their members gave.
-    pub parts: Vec<(u32, FoldPart)>,
+    /// What their members gave: lane, how often that was used before, part.
+    pub parts: Vec<(u32, u32, FoldPart)>,
     /// Exemplars of this sender's members, by lane, if there are any: the newest few of each.
     pub exemplars: Option<Arc<Reservoir>>,
 }

@@ -79,9 +79,18 @@ struct Lane {
     part: FoldPart,
     /// Entries that have it.
     entries: u32,
+    /// How often it was used for another fold before.
+    generation: u32,
     /// Its part has something of this cut.
     is_listed: bool,
 }
+
+/// What an entry takes beside itself: its lanes, twice, and its place in the table.
+const ENTRY_BYTES: usize = 64;
+/// What an entry takes that only one member has: keys for outputs that look at attributes.
+const OWN_BYTES: usize = 256;
+/// What a lane takes beside itself: its places in the table, and in its owner's.
+const LANE_BYTES: usize = 32;
 
 /// See the file's head.
 pub(super) struct Membership {
@@ -124,6 +133,8 @@ pub(super) struct MergedMember<'a> {
     pub words: &'a [u64],
     /// Points that were taken out of its cells.
     pub points: u64,
+    /// Delta input had reached it before.
+    pub had_delta: bool,
 }
 
 impl Membership {
@@ -167,9 +178,12 @@ impl Membership {
 
     /// A packet that its taker has emptied: its memory is used again.
     fn take_back(&mut self, by: usize, mut packet: Packet) {
-        for (lane, part) in packet.parts.drain(..) {
-            if let Some(lane) = self.lanes.get_mut(lane as usize) {
-                debug_assert!(part.is_empty() && lane.part.is_empty());
+        for (lane, generation, part) in packet.parts.drain(..) {
+            // what a part keeps is of its fold's kind: another fold's lane has no use for it
+            if let Some(lane) = self.lanes.get_mut(lane as usize)
+                && lane.generation == generation
+                && lane.part.is_empty()
+            {
                 lane.part = part;
             }
         }
@@ -193,7 +207,7 @@ impl Membership {
         state: &ahash::RandomState,
         tally: &mut Tally,
     ) -> Member {
-        let none = Member { entry: 0, liveness: Liveness::new(self.now_ms) };
+        let none = Member { entry: 0, liveness: Liveness::default() };
         if candidates.is_empty() {
             return none;
         }
@@ -296,6 +310,7 @@ impl Membership {
             if at.entries == 0
                 && let Some(key) = at.key.take()
             {
+                (at.part, at.generation) = (FoldPart::default(), at.generation.wrapping_add(1));
                 self.packets[at.owner].events.push(LaneEvent::Closed(*lane));
                 self.lane_ids.remove(&(Arc::as_ptr(&key) as usize));
                 self.lane_free.push(*lane);
@@ -374,7 +389,7 @@ impl Membership {
             };
             let lane = &mut self.lanes[id as usize];
             lane.is_listed = false;
-            self.packets[lane.owner].parts.push((id, std::mem::take(&mut lane.part)));
+            self.packets[lane.owner].parts.push((id, lane.generation, std::mem::take(&mut lane.part)));
         }
         true
     }
@@ -391,6 +406,15 @@ impl Membership {
                 self.shared.hand_over().send(to, std::mem::replace(packet, empty));
             }
         }
+    }
+
+    /// Bytes that members, entries and lanes take, about.
+    pub(super) fn bytes(&self) -> usize {
+        let members = self.of_rules.iter().sum::<u64>() as usize * size_of::<Member>();
+        let own = self.entries.len().saturating_sub(self.entry_ids.len()) * OWN_BYTES;
+        let entries = self.entries.len() * (size_of::<MemberEntry>() + ENTRY_BYTES) + own;
+        // a part's own memory is of the kind of its fold, and moves with it: the owner counts it
+        members + entries + self.lanes.len() * (size_of::<Lane>() + LANE_BYTES)
     }
 
     /// Adds what was noticed since this was asked last, by rule.
@@ -434,7 +458,11 @@ fn given<'a>(
         merged.words.get(from..from + length).unwrap_or_default()
     });
     Contribution {
-        delta: merged.point.and_then(|point| point.step()).filter(|_| group.kind == Kind::Sum),
+        // what stood as a level until deltas joined it counts with them from then on (S5)
+        delta: merged.point.filter(|_| group.kind == Kind::Sum).and_then(|point| {
+            let joins = series.has_delta() && !merged.had_delta && series.chain().is_some() && !group.monotonic;
+            if joins { Some(point.total()) } else { point.step() }
+        }),
         level: series.value().filter(|_| is_number && is_live),
         extremes: None,
         is_delta: series.has_delta(),

@@ -10,7 +10,7 @@ use super::tree::{GroupDirectory, Tree, TreePlace};
 use crate::aggregate::explicit;
 use crate::cells::block;
 use crate::fold::{Leaving, LeavingValue, Variant};
-use crate::identity::attributes::{Records, key_byte};
+use crate::identity::attributes::{Record, Records, key_byte};
 use crate::identity::{Parts, Set};
 use crate::model::{Kind, TypeHints};
 use crate::places::{self, put};
@@ -106,6 +106,12 @@ impl Outputs {
         at.series.as_ref().map(|series| (&*series.attributes, at.from_ns))
     }
 
+    /// One of several series of its output, which ended at a cut before this one.
+    pub(super) fn is_over(&self, one: &FoldSeries, cut: u32) -> bool {
+        let series = self.series[one.place as usize].series.as_ref();
+        !one.variant.is_empty() && series.is_some_and(|series| series.is_ended() && series.newest_cut() < cut)
+    }
+
     /// Takes a fold's series out.
     pub(super) fn forget(&mut self, gone: Vec<FoldSeries>, slab: &mut SlabWriter) {
         for FoldSeries { place, .. } in gone {
@@ -168,7 +174,8 @@ impl Outputs {
         let group = self.group(key, spec, variant, folds);
         let mut run = Vec::new();
         let more = more_attributes(variant, &spec.output);
-        let all = Records::new(&key.attributes).chain(Records::new(&more));
+        let has = |record: &Record<'_>| Records::new(&key.attributes).any(|known| known.key() == record.key());
+        let all = Records::new(&key.attributes).chain(Records::new(&more).filter(|record| !has(record)));
         for record in all {
             put_header(&mut run, key_byte(group.kind), record.bytes.len());
             run.extend_from_slice(record.bytes);

@@ -134,7 +134,8 @@ impl Folding {
     }
 
     /// A cut is over.
-    fn publish(&mut self, shard: usize, times: CutTimes) {
+    fn publish(&mut self, shard: usize, times: CutTimes, registry: &Registry) {
+        registry.hold_rules(shard, self.members.bytes() + self.settling.bytes());
         self.members.add_to(&mut self.noticed);
         self.settling.add_to(&mut self.noticed);
         self.shared.notice(shard, &self.noticed, times.is_last);
@@ -302,7 +303,7 @@ impl Owner {
             Work::Done => {
                 self.exemplars.publish(self.shard, &self.registry);
                 if let Some(folding) = &mut self.folding {
-                    folding.publish(self.shard, merged.times);
+                    folding.publish(self.shard, merged.times, &self.registry);
                 }
             }
         }
@@ -417,7 +418,7 @@ impl Owner {
         // what rules know of the series; nothing where there are none
         let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
         let mut folding = folding.map(|folding| &mut folding.members);
-        let members: &mut [Member] = if FOLDS { &mut self.tree.group_mut(group).members } else { &mut [] };
+        let members: &mut [Member] = if FOLDS { self.tree.group_mut(group).members() } else { &mut [] };
         for at in places {
             let Some(series) = reader.get(at) else { break };
             if series.is_dead() {
@@ -430,6 +431,7 @@ impl Owner {
             }
             let size = series.attributes.len() + more;
             let before = if folding.is_some() { (tally.emitted(), self.batch.words().len()) } else { (0, 0) };
+            let had_delta = FOLDS && series.has_delta();
             let initial = match (&folding, members.get(at)) {
                 (Some(folding), Some(member)) => folding.initial(*member),
                 _ => InitialValue::Auto,
@@ -439,7 +441,11 @@ impl Owner {
                 && let Some(entry) = member.fold()
             {
                 let points = tally.emitted() - before.0;
-                folding.give(member, series, MergedMember { point: point.as_ref(), words: self.batch.words(), points });
+                folding.give(
+                    member,
+                    series,
+                    MergedMember { point: point.as_ref(), words: self.batch.words(), points, had_delta },
+                );
                 if has_exemplars {
                     self.exemplars.each_of(series, |kept| folding.offer(entry, kept, tally));
                 }

@@ -34,6 +34,11 @@ pub(super) struct StagedPoint {
 }
 
 impl StagedPoint {
+    /// The total, of a number.
+    pub(super) const fn total(&self) -> Value {
+        Value::from_bits(self.value, self.double)
+    }
+
     /// What was added, of a number that has it.
     pub(super) const fn step(&self) -> Option<Value> {
         if self.has_delta && !self.ended { Some(Value::from_bits(self.delta, self.delta_double)) } else { None }

@@ -22,7 +22,7 @@ use super::folded::{FoldShared, FoldsNoticed};
 use super::hand_over::LaneEvent;
 use super::outputs::{FoldSeries, OutputCut, Outputs};
 use super::tree::GroupDirectory;
-use crate::fold::{FoldPart, FoldWork, LeavingValue, OutputState, RuleClock};
+use crate::fold::{FoldPart, FoldSpec, FoldWork, LeavingValue, OutputState, RuleClock};
 use crate::ledger::{Note, Tally};
 use crate::places::{self, put};
 use crate::rules::Output;
@@ -35,6 +35,9 @@ use std::sync::Arc;
 
 /// Folds that are computed at a time.
 const CHUNK: usize = 256;
+
+/// What a series that leaves takes: itself, its attributes, its places in lists.
+const SERIES_BYTES: usize = 320;
 
 /// No fold.
 const NOWHERE: u32 = u32::MAX;
@@ -49,8 +52,10 @@ struct OwnedFold {
     /// What shards gave at this cut.
     pending: FoldPart,
     series: Vec<FoldSeries>,
-    /// The cut at which something was given last.
-    active: u32,
+    /// The cut at which something was given last, and how many cuts of its rule there had been.
+    active: (u32, u64),
+    /// Bytes it takes, as of its rule's last cut.
+    bytes: usize,
 }
 
 /// What comes next.
@@ -101,6 +106,8 @@ pub(super) struct Settling {
     /// By rule.
     works: Vec<FoldWork>,
     stage: Stage,
+    /// Bytes of folds, as the cut's walk over them found.
+    bytes: usize,
     /// The newest exemplars of the cut, by place of the fold.
     exemplars: Reservoir,
     /// Exemplars that had no room.
@@ -122,6 +129,7 @@ impl Settling {
             works: clocks.iter().map(|_| FoldWork::default()).collect(),
             clocks,
             stage: Stage::Over,
+            bytes: 0,
             exemplars: Reservoir::default(),
             dropped: 0,
             shared,
@@ -135,9 +143,15 @@ impl Settling {
             *is_due = clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
         }
         self.stage = Stage::Taking;
+        self.bytes = 0;
         if !self.exemplars.is_empty() {
             self.exemplars = Reservoir::begin(0, &self.exemplars);
         }
+    }
+
+    /// Bytes that folds and their series take, about.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The series that leave.
@@ -168,7 +182,10 @@ impl Settling {
             }
             Stage::Forgetting(from) => {
                 let to = self.folds.len().min(from + CHUNK);
-                (from..to).for_each(|place| self.forget_if_idle(place as u32, idle_since, staging.slab));
+                for place in from..to {
+                    self.forget_ended(place, cut, staging.slab);
+                    self.forget_if_idle(place as u32, idle_since, staging.slab);
+                }
                 self.stage = Stage::Forgetting(to);
                 if to == self.folds.len() {
                     places::trim(&mut self.folds, &mut self.fold_free, |fold| fold.key.is_none());
@@ -208,7 +225,7 @@ impl Settling {
                 LaneEvent::Closed(lane) => self.close(packet.from, lane),
             }
         }
-        for (lane, part) in &mut packet.parts {
+        for (lane, _, part) in &mut packet.parts {
             let place = self.lanes[packet.from][*lane as usize];
             let fold = &mut self.folds[place as usize];
             let Some(key) = &fold.key else { continue };
@@ -240,7 +257,8 @@ impl Settling {
                 state: OutputState::new(0),
                 pending: FoldPart::default(),
                 series: Vec::new(),
-                active: cut,
+                active: (cut, self.clocks[key.rule as usize].number()),
+                bytes: 0,
             };
             let place = put(&mut self.folds, &mut self.fold_free, fold);
             key.put_place(Some(place));
@@ -263,14 +281,30 @@ impl Settling {
         }
     }
 
+    /// Series that ended at a cut before and are but one of several of their output, as groups that are among the largest no
+    /// more, go.
+    fn forget_ended(&mut self, place: usize, cut: u32, slab: &mut SlabWriter) {
+        let fold = &mut self.folds[place];
+        if fold.series.iter().any(|one| self.outputs.is_over(one, cut)) {
+            let (gone, kept) =
+                std::mem::take(&mut fold.series).into_iter().partition(|one| self.outputs.is_over(one, cut));
+            fold.series = kept;
+            self.outputs.forget(gone, slab);
+        }
+    }
+
     /// Forgets a fold in which nobody is, and to which nothing was given after the cut `idle_since` (0: none is so old).
     fn forget_if_idle(&mut self, place: u32, idle_since: u32, slab: &mut SlabWriter) {
         let fold = &mut self.folds[place as usize];
         let Some(key) = &fold.key else { return };
-        // an interval of its rule may be longer than that
+        // an interval of its rule, and a window of its outputs, may be longer than that
+        let rule = key.rule as usize;
+        let steps = self.shared.rules()[rule].spec(key.input).map_or(1, FoldSpec::steps) as u64;
+        let is_window_over = self.clocks[rule].number() > fold.active.1 + steps + 1;
         if fold.lanes > 0
-            || fold.active > idle_since
+            || fold.active.0 > idle_since
             || !fold.state.is_closed()
+            || !is_window_over
             || !fold.pending.is_empty()
             || !self.shared.end(key)
         {
@@ -285,7 +319,7 @@ impl Settling {
 
     /// What leaves of some folds is staged.
     fn compute(&mut self, places: Range<usize>, cut: u32, times: CutTimes, staging: Staging<'_>) {
-        let Settling { shared, outputs, folds, clocks, is_due, works, exemplars, .. } = self;
+        let Settling { shared, outputs, folds, clocks, is_due, works, exemplars, bytes, .. } = self;
         let Staging { slab, exemplars: gathering, tally, .. } = staging;
         tally.note(Note::ExemplarsDropped, std::mem::take(&mut self.dropped));
         for (place, fold) in places.clone().zip(&mut folds[places]) {
@@ -295,17 +329,22 @@ impl Settling {
             let (Some(spec), Some(aggregation)) = (rule_folds.spec(key.input), rule_folds.aggregation()) else {
                 continue;
             };
-            let OwnedFold { state, pending, series, active, .. } = fold;
+            let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, .. } = fold;
             let is_given = !pending.is_empty();
             if is_given {
-                *active = cut;
+                *active = (cut, clocks[rule].number());
             }
             let work = &mut works[rule];
             state.take(spec, (times.from_ns, times.boundary_ns), is_given.then_some(&mut *pending), work);
             pending.clear();
             if !is_due[rule] {
+                *bytes += *own_bytes;
                 continue;
             }
+            // the part of each sender is like it
+            let parts = (1 + *lanes as usize) * pending.bytes();
+            *own_bytes = key.bytes() + state.bytes() + parts + series.len() * SERIES_BYTES;
+            *bytes += *own_bytes;
             let Some(rule_cut) = clocks[rule].cut(times.is_last) else { continue };
             let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns() };
             let mut newest = NewestExemplars::default();

@@ -60,13 +60,24 @@ pub(super) struct OwnedGroup {
     place: u32,
     /// The description as it is for the cut being merged, so that sizes and bytes agree.
     description: Arc<Box<str>>,
-    /// Beside each series, which folds it is a member of; empty where there are no rules.
-    pub(super) members: Vec<Member>,
-    /// The rules that may take its series, once they were asked for.
-    pub(super) candidates: Option<Candidates>,
+    /// What rules know of it; nothing where there are none.
+    rules: Option<Box<GroupRules>>,
+}
+
+/// What rules know of a group.
+struct GroupRules {
+    /// Beside each series, which folds it is a member of.
+    members: Vec<Member>,
+    /// The rules that may take its series.
+    candidates: Candidates,
 }
 
 impl OwnedGroup {
+    /// Beside each series, which folds it is a member of; empty where there are no rules.
+    pub(super) fn members(&mut self) -> &mut [Member] {
+        self.rules.as_mut().map_or(&mut [], |rules| &mut rules.members)
+    }
+
     /// Identity and texts.
     #[inline]
     pub(super) fn meta(&self) -> &Arc<Group> {
@@ -211,7 +222,7 @@ impl Tree {
     /// The rules that may take series of a group, if it is there and they were asked for.
     pub(super) fn candidates(&self, group: &Group) -> Option<&Candidates> {
         let place = self.group_ids.get(&group.id)?;
-        self.groups[*place as usize].candidates.as_ref()
+        self.groups[*place as usize].rules.as_ref().map(|rules| &rules.candidates)
     }
 
     /// Links a newborn series that rules have been asked about.
@@ -226,8 +237,8 @@ impl Tree {
             // ORDERING: see `is_hidden`
             owned.listed.hidden.store(false, Relaxed);
         }
-        owned.candidates.get_or_insert_with(|| candidates.clone());
-        owned.members.push(member);
+        let new = || Box::new(GroupRules { members: Vec::new(), candidates: candidates.clone() });
+        owned.rules.get_or_insert_with(new).members.push(member);
         owned.series.push(series);
         self.live += 1;
     }
@@ -272,8 +283,7 @@ impl Tree {
             scope,
             place: siblings.len() as u32,
             description,
-            members: Vec::new(),
-            candidates: None,
+            rules: None,
         };
         let id = put(&mut self.groups, &mut self.group_free, owned);
         siblings.push(id);
@@ -300,16 +310,22 @@ impl Tree {
             return;
         }
         let (mut fresh, reader) = AppendVec::new();
-        let (mut members, released) = (std::mem::take(&mut owned.members).into_iter(), &mut self.released);
+        let mut rules = owned.rules.take();
+        let members = rules.as_mut().map(|rules| std::mem::take(&mut rules.members)).unwrap_or_default();
+        let (mut members, mut kept, released) = (members.into_iter(), Vec::new(), &mut self.released);
         for series in owned.series.iter() {
             match (series.is_dead(), members.next()) {
                 (true, member) => released.extend(member.and_then(Member::fold)),
                 (false, member) => {
                     fresh.push(series.clone());
-                    owned.members.extend(member);
+                    kept.extend(member);
                 }
             }
         }
+        if let Some(rules) = &mut rules {
+            rules.members = kept;
+        }
+        owned.rules = rules;
         owned.series = fresh;
         owned.dead = 0;
         owned.listed.series.store(reader);
@@ -333,8 +349,8 @@ impl Tree {
         let owned = &mut self.groups[group as usize];
         // ORDERING: see `is_gone`
         owned.listed.gone.store(true, Relaxed);
-        self.released.extend(std::mem::take(&mut owned.members).into_iter().filter_map(Member::fold));
-        owned.candidates = None;
+        let members = owned.rules.take().map(|rules| rules.members).unwrap_or_default();
+        self.released.extend(members.into_iter().filter_map(Member::fold));
         let (fresh, reader) = AppendVec::new();
         owned.series = fresh;
         owned.dead = 0;

@@ -10,8 +10,17 @@ use crate::rules::Stale;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {
     touched_ms: u32,
-    /// The newest first; 0: there was none yet.
+    /// The newest first; 0: there was none yet. `UNTOUCHED` first: it was not touched yet.
     gaps_ms: [u32; 2],
+}
+
+const UNTOUCHED: u32 = u32::MAX;
+
+impl Default for Liveness {
+    /// Not touched yet: the first time has no gap before it.
+    fn default() -> Liveness {
+        Liveness { touched_ms: 0, gaps_ms: [UNTOUCHED, 0] }
+    }
 }
 
 impl Liveness {
@@ -29,6 +38,10 @@ impl Liveness {
     /// Touched in the interval that a base cut at `now_ms` closes.
     #[inline]
     pub fn touch(&mut self, now_ms: u32) {
+        if self.gaps_ms[0] == UNTOUCHED {
+            *self = Liveness::new(now_ms);
+            return;
+        }
         let gap = self.silent_ms(now_ms);
         if gap > 0 {
             self.gaps_ms = [gap, self.gaps_ms[0]];
@@ -39,6 +52,9 @@ impl Liveness {
     /// Whether it counts at a base cut at `now_ms`.
     #[inline]
     pub fn is_live(&self, now_ms: u32, stale: Stale, expire_ms: u64) -> bool {
+        if self.gaps_ms[0] == UNTOUCHED {
+            return false;
+        }
         let longest = match stale {
             Stale::After(ns) => ns / 1_000_000,
             Stale::Auto if self.gaps_ms[1] == 0 => STALE_BEFORE_GAPS_MS,

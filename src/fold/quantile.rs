@@ -20,7 +20,11 @@ pub(super) fn of_explicit(quantile: f64, bounds: &[f64], buckets: &[u64]) -> Opt
     for (i, bound) in bounds.iter().enumerate() {
         let until = below.saturating_add(buckets[i]);
         if until as f64 >= rank {
-            if i == 0 && *bound <= 0.0 {
+            if *bound == f64::INFINITY {
+                // the bucket of all that is larger, under another name
+                return i.checked_sub(1).map(|below| bounds[below]);
+            }
+            if i == 0 && *bound <= 0.0 || i > 0 && bounds[i - 1] == f64::NEG_INFINITY {
                 return Some(*bound);
             }
             let lower = if i == 0 { 0.0 } else { bounds[i - 1] };
@@ -30,7 +34,7 @@ pub(super) fn of_explicit(quantile: f64, bounds: &[f64], buckets: &[u64]) -> Opt
         }
         below = until;
     }
-    bounds.last().copied()
+    bounds.iter().rev().copied().find(|bound| bound.is_finite())
 }
 
 /// A bucket of an exponential histogram: its bounds, ascending, and its count.

@@ -63,8 +63,10 @@ pub(super) fn to_explicit(
     let (low, high) = ends(words);
     let mut unbounded = 0;
     for (i, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let lower = if i == 0 { low } else { bounds.get(i - 1).copied() };
-        let upper = bounds.get(i).copied().or(high);
+        // an infinite bound says no more than none
+        let bound = |i: usize| bounds.get(i).copied().filter(|bound| bound.is_finite());
+        let lower = if i == 0 { low } else { bound(i - 1).or(low) };
+        let upper = bound(i).or(high);
         match (lower, upper) {
             (Some(lower), Some(upper)) => spread_bucket((lower, upper, *count), to, false, region, spread),
             (None, Some(upper)) => {
@@ -136,13 +138,14 @@ pub(super) fn to_exponential(
 fn spans_of(bounds: &[f64], words: &[u64]) -> (Vec<(f64, f64, u64)>, u64) {
     let ((low, high), mut unbounded) = (ends(words), 0);
     let spans = words[HEAD..].iter().enumerate().filter(|(_, count)| **count > 0).map(|(i, count)| {
-        let lower = if i == 0 { low } else { bounds.get(i - 1).copied() };
-        let upper = bounds.get(i).copied().or(high);
+        let bound = |i: usize| bounds.get(i).copied().filter(|bound| bound.is_finite());
+        let lower = if i == 0 { low } else { bound(i - 1).or(low) };
+        let upper = bound(i).or(high);
         let (lower, upper) = match (lower, upper) {
             (Some(lower), Some(upper)) if lower <= upper => (lower, upper),
             (lower, upper) => {
                 unbounded += count;
-                let bound = bounds.get(i).copied().or(lower).or(upper).unwrap_or(0.0);
+                let bound = bound(i).or(lower).or(upper).unwrap_or(0.0);
                 (bound, bound)
             }
         };
@@ -265,6 +268,28 @@ mod tests {
         let unbounded = to_explicit(bounds, words, to, &mut out, &mut Spread::default());
         assert_eq!(out[..HEAD], words[..HEAD]);
         (out[HEAD..].to_vec(), unbounded)
+    }
+
+    /// A bound that is infinite says no more than none: what lies beyond the last finite one goes to it, and nothing breaks.
+    #[test]
+    fn infinite_bounds_say_no_more_than_none() {
+        let mut words = vec![0; HEAD + 4];
+        (words[COUNT], words[HEAD + 2]) = (3, 3);
+        let (mut value, mut spread, mut region) = (Exponential::default(), Spread::default(), Vec::new());
+        let bounds = [5.0, 10.0, f64::INFINITY];
+        assert_eq!(to_exponential(&bounds, &words, 160, &mut value, &mut spread), 3);
+        assert_eq!(value.count, 3);
+        assert_eq!(value.zero_count + value.positive.total() + value.negative.total(), 3);
+        to_explicit(&bounds, &words, &[1.0, 100.0], &mut region, &mut spread);
+        assert_eq!(region[HEAD..].iter().sum::<u64>(), 3);
+        let bounds = [f64::NEG_INFINITY, -1.0, 1.0];
+        let mut words = vec![0; HEAD + 4];
+        (words[COUNT], words[HEAD + 1]) = (2, 2);
+        to_exponential(&bounds, &words, 160, &mut value, &mut spread);
+        assert_eq!(value.zero_count + value.positive.total() + value.negative.total(), 2);
+        let of = crate::fold::quantile::of_explicit;
+        assert_eq!(of(0.9, &[5.0, 10.0, f64::INFINITY], &[1, 0, 9, 0]), Some(10.0));
+        assert_eq!(of(0.9, &bounds, &[0, 2, 0, 0]), Some(-1.0));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use super::exact::ExactSum;
 use super::intervals::Intervals;
+use crate::identity::attributes::Records;
 use crate::limits::FOLD_TOP_MAX;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -97,6 +98,15 @@ pub(super) enum TopLeaving<'a> {
     RestEnds,
 }
 
+/// What the others are called.
+const OTHER: &str = "other";
+
+/// Each of the keys has the value that stands for the others.
+fn is_other(records: &[u8]) -> bool {
+    let mut records = Records::new(records).peekable();
+    records.peek().is_some() && records.all(|record| record.text() == Some(OTHER))
+}
+
 impl TopState {
     /// Closes the interval of Δ that rule cut `number` ends; the table of the window.
     pub(super) fn close(&mut self, steps: usize, number: u64) -> TopTable {
@@ -123,6 +133,17 @@ impl TopState {
     /// Calls `visit` with the `k` largest groups of a table, the others as one, and what shows no more.
     pub(super) fn leave(&mut self, k: usize, table: &mut TopTable, mut visit: impl FnMut(TopLeaving<'_>)) -> u64 {
         let full = table.settle();
+        // a group whose keys say what the others are called is one of them
+        let rest = &mut table.rest;
+        let mut has_other = false;
+        table.entries.retain(|(key, sum)| {
+            let is_other = is_other(key);
+            if is_other {
+                rest.absorb(sum);
+                has_other = true;
+            }
+            !is_other
+        });
         table.entries.sort_by(largest);
         let (top, others) = table.entries.split_at(k.min(table.entries.len()));
         for gone in self.shown.iter().filter(|shown| !top.iter().any(|(key, _)| key == *shown)) {
@@ -135,7 +156,7 @@ impl TopState {
         }
         let mut rest = table.rest;
         others.iter().for_each(|(_, sum)| rest.absorb(sum));
-        if !others.is_empty() || !table.rest.is_zero() {
+        if !others.is_empty() || !table.rest.is_zero() || has_other {
             visit(TopLeaving::Rest(&rest));
             self.shows_rest = true;
         } else if std::mem::take(&mut self.shows_rest) {

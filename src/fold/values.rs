@@ -78,6 +78,8 @@ impl SampleValues {
 pub(super) struct ValueState {
     /// Of the interval.
     pub(super) open: SampleValues,
+    /// Some window is longer than an interval: the one that is closed is in the ring, too.
+    has_ring: bool,
     /// Of those before; none where all windows are one interval.
     ring: Intervals<SampleValues>,
 }
@@ -85,6 +87,7 @@ pub(super) struct ValueState {
 impl ValueState {
     /// Closes the interval that rule cut `number` ends; `steps`: of the longest window.
     pub(super) fn close(&mut self, steps: usize, number: u64, one: &mut Exponential) {
+        self.has_ring = steps > 1;
         if steps <= 1 {
             return;
         }
@@ -101,7 +104,7 @@ impl ValueState {
     /// A quantile of the last `steps` intervals, the closed one included.
     pub(super) fn quantile(&self, quantile: f64, steps: usize, work: &mut FoldWork) -> Option<f64> {
         let FoldWork { samples, exponential, gathered, .. } = work;
-        let (in_ring, open) = if steps > 1 { (steps, None) } else { (0, Some(&self.open)) };
+        let (in_ring, open) = if self.has_ring { (steps.max(1), None) } else { (0, Some(&self.open)) };
         let all = || self.ring.last(in_ring).chain(open);
         samples.clear();
         samples.extend(all().flat_map(|values| &values.exact));

@@ -5,8 +5,8 @@
 use crate::common::*;
 use catchment::ledger::Note;
 use catchment::rules::{
-    Action, Aggregation, AttributeChange, Change, Grouping, InitialValue, InputKind, KeyPattern, Output, OutputSpec,
-    Pattern, PatternKind, Rule, Selector, Stale,
+    Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, Output,
+    OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,
 };
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, Metric};
 use std::collections::BTreeMap;
@@ -245,6 +245,48 @@ fn the_first_point_of_a_cumulative_counts_as_the_rule_says() {
         let point = number(&[("pod", "p")], START + 1, START + 2, int(7));
         rig.send(0, &request(vec![sum("requests", 2, true, vec![point])]));
         expect(&rig.cut(START + INTERVAL).cumulative, &[("requests{}", want)], "young");
+    }
+}
+
+/// A lane that is used again begins with nothing of the fold before it: members of one rule go, those of another come, with
+/// other buckets.
+#[test]
+fn a_lane_that_is_used_again_is_empty() {
+    let buckets = |metric: &str, bounds: &[f64]| {
+        let spec = OutputSpec {
+            output: Output::Histogram(Bucketing::Explicit(bounds.into())),
+            window_ns: INTERVAL,
+            name: "{name}.histogram".into(),
+            text: "histogram".into(),
+        };
+        let outputs = InputKind::ALL.map(|kind| match kind {
+            InputKind::Gauge => Arc::from([spec.clone()]),
+            _ => Arc::from([]),
+        });
+        let metric = Pattern { text: metric.into(), kind: PatternKind::Glob, is_negated: false };
+        let selector = Selector { metric: vec![metric], ..Selector::default() };
+        Rule { selector, ..rule(&format!("r{}", bounds.len()), Aggregation { outputs, ..pods_away() }) }
+    };
+    for cores in [1, 2] {
+        let mut rig =
+            Rig::with_rules(cores, vec![buckets("first", &[1.0, 5.0, 10.0, 20.0]), buckets("second", &[100.0])]);
+        let mut at = START;
+        for name in ["first", "second", "first"] {
+            for pod in ["a", "b", "c"] {
+                rig.send(0, &request(vec![gauge(name, vec![number(&[("pod", pod)], 0, at + 1, int(7))])]));
+            }
+            at += INTERVAL;
+            let out = rig.cut(at);
+            let points: Vec<_> = out.delta.iter().flat_map(each_point).collect();
+            let [(_, _, Any::Histogram(point))] = &points[..] else { panic!("{name}: {points:?}") };
+            let want = if name == "first" { vec![0, 0, 3, 0, 0] } else { vec![3, 0] };
+            assert_eq!((point.count, &point.bucket_counts), (3, &want), "{name}");
+            for _ in 0..70 {
+                at += INTERVAL;
+                rig.cut(at);
+            }
+            assert_eq!(rig.owners.iter().map(|owner| owner.live() + owner.live_outputs()).sum::<usize>(), 0);
+        }
     }
 }
 

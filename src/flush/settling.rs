@@ -14,7 +14,7 @@
 //!
 //! Exemplars of members leave with what is merged of them (M29): of a rule's interval those of its last base interval.
 //!
-//! Bounds: `CHUNK` folds are computed, staged and handed out at a time.
+//! Bounds: `AT_A_TIME` folds are computed between two looks at the clock, `CHUNK` staged and handed out together.
 
 use super::batch::Batch;
 use super::exemplars::Gathering;
@@ -33,8 +33,10 @@ use crate::sync::cut::CutTimes;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Folds that are computed at a time.
+/// Folds whose outputs are brought into order together.
 const CHUNK: usize = 256;
+/// Folds that are computed between two looks at the clock: long windows take a tenth of a millisecond each.
+const AT_A_TIME: usize = 8;
 
 /// What a series that leaves takes: itself, its attributes, its places in lists.
 const SERIES_BYTES: usize = 320;
@@ -194,10 +196,14 @@ impl Settling {
                 }
             }
             Stage::Computing(from) => {
-                let to = self.folds.len().min(from + CHUNK);
+                let chunk = (from / CHUNK + 1) * CHUNK;
+                let to = self.folds.len().min(chunk).min(from + AT_A_TIME);
                 self.compute(from..to, cut, times, staging);
-                self.outputs.sort();
-                self.stage = Stage::Filling(to);
+                self.stage = Stage::Computing(to);
+                if to == self.folds.len() || to == chunk {
+                    self.outputs.sort();
+                    self.stage = Stage::Filling(to);
+                }
             }
             Stage::Filling(next) => {
                 let batch = staging.batch;

@@ -6,10 +6,10 @@
 //! 1. A change touches the first that it finds: on the point, in the scope, on the resource, or in the place it names. What
 //!    is new stands on the point, or there; a copy where its source is.
 //! 2. No key is there twice in a place: what would be called like something the series has stays as it is, and is counted.
-//!    A scope's name and version can be set, changed and dropped as attributes so called; nothing is renamed into or out of
+//!    In a rule that relabels the same holds of `set`: two series that differ in that attribute would become one. A scope's name and version can be set, changed and dropped as attributes so called; nothing is renamed into or out of
 //!    them.
 //! 3. What has no text (arrays, maps, bytes) keeps its value, but for `hash`, `set` and `limit`.
-//! 4. The attribute of an overflow series stays whatever is asked.
+//! 4. The attribute of an overflow series stays, and keeps its value, whatever is asked.
 //!
 //! Progress: `limit` blocks on its rule's set of values, for one look-up, when a series is born. Nothing else waits.
 //! Bounds: values at most `ATTRIBUTE_VALUE_BYTES_LIMIT` bytes, `limit` as many values as it says.
@@ -154,6 +154,8 @@ enum Does {
     Drop,
     Keep(Vec<Arc<str>>),
     Set(Arc<str>),
+    /// `set` of a rule that relabels: where the series has no such attribute.
+    SetNew(Arc<str>),
     Default(Arc<str>),
     Rename(Arc<str>),
     Copy(Arc<str>),
@@ -186,6 +188,15 @@ struct Step {
     does: Does,
 }
 
+/// Whose changes they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChangesOf {
+    /// A rule that aggregates: what becomes equal is one group.
+    Aggregate,
+    /// A rule that relabels: what it finds in place is not overwritten.
+    Relabel,
+}
+
 /// All changes of a rule, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -197,18 +208,21 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Compiles them; faults stand under `attributes`, as they do in the document.
-    pub(super) fn new(changes: &[Change], faults: &mut Faults, compiling: &mut Compiling) -> Changes {
+    pub(super) fn new(changes: &[Change], of: ChangesOf, faults: &mut Faults, compiling: &mut Compiling) -> Changes {
         let mut made = Changes::default();
         faults.under("attributes", |faults| {
             for (at, change) in changes.iter().enumerate() {
-                faults.item(at, |faults| made.add(change, faults, compiling));
+                faults.item(at, |faults| made.add(change, of, faults, compiling));
             }
         });
         made
     }
 
-    fn add(&mut self, change: &Change, faults: &mut Faults, compiling: &mut Compiling) {
+    fn add(&mut self, change: &Change, of: ChangesOf, faults: &mut Faults, compiling: &mut Compiling) {
         match change {
+            Change::Attribute { key, place, change: AttributeChange::Set(text) } if of == ChangesOf::Relabel => {
+                self.steps.push(Step { key: key.clone(), place: *place, does: Does::SetNew(text.clone()) });
+            }
             Change::Attribute { key, place, change } => {
                 if let Some(does) = Does::of(change, faults, compiling) {
                     self.steps.push(Step { key: key.clone(), place: *place, does });
@@ -225,7 +239,7 @@ impl Changes {
         }
     }
 
-    /// Makes them; `skipped` counts those that would have called an attribute like another (invariant 2).
+    /// Makes them; `skipped` counts those that were not made (invariant 2).
     pub(super) fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing, skipped: &mut u64) {
         for step in &self.steps {
             step.apply(draft, changing, skipped);
@@ -411,13 +425,14 @@ impl Step {
                     }
                 }
             }
+            (Does::SetNew(_), _) if draft.find(&self.key, None).is_some() => *skipped += 1,
+            (_, Some(at)) if draft.at(at).is_overflow() => {}
             (Does::Set(text), Some(at)) => draft.set(at, DraftValue::Text(Cow::Borrowed(text))),
-            (Does::Set(text) | Does::Default(text), None) => {
+            (Does::Set(text) | Does::SetNew(text) | Does::Default(text), None) => {
                 let attribute = DraftAttribute::new(&self.key, DraftValue::Text(Cow::Borrowed(text)));
                 draft.add(self.place.unwrap_or(KeyPlace::Point), attribute);
             }
             (Does::Default(_), Some(_)) | (_, None) => {}
-            (_, Some(at)) if draft.at(at).is_overflow() => {}
             (Does::Drop, Some((place, number))) => drop(draft.places[place as usize].remove(number)),
             (Does::Rename(key) | Does::Copy(key), Some(at)) => {
                 let is_head = draft.at(at).is_head;
@@ -451,8 +466,8 @@ impl Does {
 
     /// Whether it makes another value of a value.
     const fn is_of_value(&self) -> bool {
-        use Does::{Copy, Default, Drop, Keep, Rename, Set};
-        !matches!(self, Drop | Keep(_) | Set(_) | Default(_) | Rename(_) | Copy(_))
+        use Does::{Copy, Default, Drop, Keep, Rename, Set, SetNew};
+        !matches!(self, Drop | Keep(_) | Set(_) | SetNew(_) | Default(_) | Rename(_) | Copy(_))
     }
 
     /// What a value becomes; nothing: it stays.

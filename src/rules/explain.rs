@@ -5,7 +5,7 @@
 //!
 //! `limit` is told as if the series were the first to come.
 
-use super::changes::{Changes, Changing};
+use super::changes::{Changes, ChangesOf, Changing};
 use super::draft::{Draft, DraftAttribute, DraftValue};
 use super::fault::Faults;
 use super::identity::{FoundValue, MetricSeen, ScopeParts, text_of};
@@ -115,7 +115,7 @@ pub struct ExplainedChange {
     pub before: Option<String>,
     /// The value after; nothing: there is none.
     pub after: Option<String>,
-    /// It was not made, as it would have called an attribute like another.
+    /// It was not made, as the series has such an attribute already.
     pub is_skipped: bool,
 }
 
@@ -308,9 +308,9 @@ fn change_words(change: &Change) -> String {
 }
 
 /// One change by itself.
-fn compiled(change: &Change) -> (Changes, Caches) {
+fn compiled(change: &Change, of: ChangesOf) -> (Changes, Caches) {
     let mut compiling = Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None };
-    let changes = Changes::new(std::slice::from_ref(change), &mut Faults::default(), &mut compiling);
+    let changes = Changes::new(std::slice::from_ref(change), of, &mut Faults::default(), &mut compiling);
     (changes, Caches::new(compiling.caches))
 }
 
@@ -460,7 +460,7 @@ fn relabelled(plan: &RulePlan, number: usize, came: &CameIn, metric: &MetricSeen
     let Action::Relabel(changes) = &plan.rules()[number].action else {
         return (ExplainedAnswer::Keeps, came.clone());
     };
-    let mut each: Vec<(Changes, Caches)> = changes.iter().map(compiled).collect();
+    let mut each: Vec<(Changes, Caches)> = changes.iter().map(|change| compiled(change, ChangesOf::Relabel)).collect();
     let mut draft = Draft::of(&seen, &came.attributes);
     let told = change_by_change(changes, &mut each, &seen, &mut draft);
     // the rule by itself, as ingest asks it
@@ -483,7 +483,8 @@ fn relabelled(plan: &RulePlan, number: usize, came: &CameIn, metric: &MetricSeen
 
 /// What a rule that aggregates makes of it.
 fn taken(made: &Aggregation, metric: &MetricSeen<'_>, attributes: &[u8]) -> ExplainedAnswer {
-    let mut each: Vec<(Changes, Caches)> = made.changes.iter().map(compiled).collect();
+    let mut each: Vec<(Changes, Caches)> =
+        made.changes.iter().map(|change| compiled(change, ChangesOf::Aggregate)).collect();
     let mut draft = Draft::of(metric, attributes);
     let changes = change_by_change(&made.changes, &mut each, metric, &mut draft);
     let mut compiling = Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None };

@@ -2,7 +2,7 @@
 //!
 //! Knows rules; does not know series. What is asked of it is asked by a `RuleMatcher`, each thread its own.
 
-use super::changes::Changes;
+use super::changes::{Changes, ChangesOf};
 use super::fault::{Faults, RuleFault};
 use super::identity::OutputIdentity;
 use super::rule::{Action, Aggregation, InputKind, Rule};
@@ -67,7 +67,7 @@ impl RulePlan {
                 Action::Aggregate(aggregation) => {
                     goes_on = goes_on.or(rule.goes_on.then_some(&rule.name));
                     CompiledAction::Aggregate {
-                        changes: Changes::new(&aggregation.changes, &mut faults, &mut compiling),
+                        changes: Changes::new(&aggregation.changes, ChangesOf::Aggregate, &mut faults, &mut compiling),
                         stays: Stays::new(&aggregation.grouping, &mut faults, &mut compiling),
                     }
                 }
@@ -90,7 +90,7 @@ impl RulePlan {
                         );
                         faults.under("action", |faults| faults.add(words));
                     }
-                    CompiledAction::Relabel(Changes::new(changes, &mut faults, &mut compiling))
+                    CompiledAction::Relabel(Changes::new(changes, ChangesOf::Relabel, &mut faults, &mut compiling))
                 }
             });
         }

@@ -119,6 +119,30 @@ fn what_would_be_called_like_another_is_counted() {
     assert_eq!((matcher.take_skipped(), matcher.take_skipped()), (1, 0));
 }
 
+/// Two series that differ in what is set would be one, with two writers.
+#[test]
+fn what_a_series_has_is_not_overwritten_by_relabelling() {
+    let check = |key: &str, given: &str, want: &str| {
+        let sets = change(key, AttributeChange::Set("1".into()));
+        let mut matcher = matcher(&[rule("r", Selector::default(), Action::Relabel(vec![sets]))]);
+        let series = series(given);
+        assert_eq!(route(&mut matcher, &series), want, "{key} of {given}");
+        assert_eq!(matcher.take_skipped(), u64::from(want == "pass"), "{key} of {given}");
+        let runs = series.runs();
+        let told = matcher.plan().explain(&series.seen(&runs), &runs[2]).to_string();
+        assert_eq!(told.contains("not made: the series has that attribute already"), want == "pass", "{told}");
+    };
+    check("a", "m{b=2}", "m{a=1,b=2} s x1");
+    check("resource:a", "m{b=2}", "m{b=2} @ a=1 s x1");
+    for given in ["m{a=2}", "m s{a=2}", "m @ a=2", "m{a=[]}"] {
+        check("a", given, "pass");
+        check("resource:a", given, "pass");
+    }
+    check("scope:scope.version", "m s", "m s/1 s x1");
+    check("scope:scope.version", "m s/2", "pass");
+    check("otel.metric.overflow", "m{otel.metric.overflow=true}", "pass");
+}
+
 /// The owner sees series as they are stored: every sender's alike.
 #[test]
 fn what_is_relabelled_is_taken_under_its_new_name() {

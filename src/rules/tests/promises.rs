@@ -254,7 +254,9 @@ fn changes_do_what_they_say() {
     // a scope's version is an attribute called so
     check(&[("scope.version", Drop)], "m s/1", "m s");
     check(&[("scope.version", Replace { regex: "[.].*".into(), with: "".into() })], "m s/1.2", "m s/1");
-    check(&[("otel.metric.overflow", Drop)], "m{otel.metric.overflow=true}", "m{otel.metric.overflow=true}");
+    for does in [Drop, Set("x".into()), Rename("k".into()), Hash] {
+        check(&[("otel.metric.overflow", does)], "m{otel.metric.overflow=true}", "m{otel.metric.overflow=true}");
+    }
 }
 
 #[test]

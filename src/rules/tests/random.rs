@@ -212,6 +212,48 @@ proptest! {
 
 }
 
+/// What relabels, one to one.
+fn any_relabelling() -> impl Strategy<Value = Vec<Change>> {
+    use AttributeChange::{Copy, Rename, Set};
+    let key = || prop::sample::select(KEYS.to_vec()).prop_map(Arc::<str>::from);
+    let value = prop::sample::select(vec!["x", "z"]).prop_map(Arc::<str>::from);
+    let does = prop_oneof![2 => value.prop_map(Set), 1 => key().prop_map(Rename), 1 => key().prop_map(Copy)];
+    let change = (key(), any_place(), does);
+    let change = change.prop_map(|(key, place, change)| Change::Attribute { key, place, change });
+    prop::collection::vec(change, 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// What a series is called, what was not made, and what people are told of it.
+    #[test]
+    fn relabelling_says_what_the_reference_says(
+        changes in any_relabelling(),
+        all in prop::collection::vec(any_series(), 1..12),
+    ) {
+        let mut matcher = matcher(&[rule("r", Selector::default(), Action::Relabel(changes.clone()))]);
+        for series in &all {
+            let (want, skipped) = reference::relabelled(&changes, series);
+            let runs = series.runs();
+            let got = match matcher.of_route(&series.seen(&runs), &runs[2]) {
+                RouteVerdict::Relabelled(to) => {
+                    Series::read(series, (to.resource, to.scope, to.attributes), to.name, to.unit)
+                }
+                verdict => {
+                    prop_assert_eq!(verdict, RouteVerdict::Pass);
+                    series.clone()
+                }
+            };
+            prop_assert_eq!(&got, &want, "{} by {:?}", series, changes);
+            prop_assert_eq!(matcher.take_skipped(), skipped, "{} by {:?}", series, changes);
+            let told = matcher.plan().explain(&series.seen(&runs), &runs[2]);
+            let ExplainedAnswer::Relabels { changes: told, .. } = &told.rules[0].answer else { panic!("{told}") };
+            prop_assert_eq!(told.iter().filter(|change| change.is_skipped).count() as u64, skipped);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

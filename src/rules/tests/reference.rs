@@ -178,7 +178,7 @@ fn changed(change: &Change, series: &mut Series) {
         }),
         _ => None,
     };
-    if let Some(becomes) = becomes.filter(|_| **key != *OVERFLOW || matches!(change, AttributeChange::Set(_))) {
+    if let Some(becomes) = becomes.filter(|_| **key != *OVERFLOW) {
         series.places[place].insert(key.to_string(), becomes);
     }
 }
@@ -221,6 +221,31 @@ fn link(rule: u32, aggregation: &Aggregation, series: &Series) -> Link {
         });
     }
     Link { rule, identity: without_head(series), top, distinct }
+}
+
+/// What a rule that relabels calls a series, and how many of its changes are not made as the series has such an attribute.
+pub(super) fn relabelled(changes: &[Change], series: &Series) -> (Series, u64) {
+    let (mut series, mut skipped) = (with_head(series.clone()), 0);
+    for change in changes {
+        let Change::Attribute { key, place, change: what } = change else { continue };
+        let has = |key: &str| series.places.iter().any(|attributes| attributes.contains_key(key));
+        let found = (0..3)
+            .filter(|at| place.is_none_or(|place| place as usize == *at))
+            .find(|at| series.places[*at].contains_key(&**key));
+        let head = |key: &str| ["scope.name", "scope.version"].contains(&key);
+        let is_skipped = match (what, found) {
+            (AttributeChange::Set(_), _) => has(key),
+            (AttributeChange::Rename(_) | AttributeChange::Copy(_), _) if **key == *OVERFLOW => false,
+            (AttributeChange::Rename(to), Some(at)) => has(to) || at == 1 && (head(key) || head(to)),
+            (AttributeChange::Copy(to), Some(at)) => has(to) || at == 1 && head(to),
+            _ => false,
+        };
+        skipped += u64::from(is_skipped);
+        if !is_skipped {
+            changed(change, &mut series);
+        }
+    }
+    (without_head(series), skipped)
 }
 
 /// What becomes of a series that is there.

@@ -6,9 +6,7 @@ use super::run::{self, Options};
 use super::{fetch, origin};
 use crate::config::keys::{FileSetting, FileSettings, Key, read};
 use crate::config::{self, Plan, Settings, source};
-use crate::fold::FoldSpec;
-use crate::problem::{At, Flaw, Problem};
-use crate::rules::{Action, InputKind};
+use crate::problem::{At, Problem};
 
 /// Settings, and what is wrong with the files that they come from.
 pub(super) struct Gathered {
@@ -66,46 +64,4 @@ impl Gathered {
         });
         Err(problems)
     }
-}
-
-/// What rules say that this build checks and does not do yet: the number of the rule, and what it is.
-pub(super) fn unapplied(plan: &Plan) -> Vec<(usize, String)> {
-    let mut all = Vec::new();
-    for (number, rule) in plan.rules.rules().iter().enumerate() {
-        match &rule.action {
-            Action::Drop | Action::Keep | Action::Relabel(_) => {}
-            Action::Aggregate(aggregation) => {
-                // of one output all kinds together
-                let mut missing: Vec<(&str, Vec<&str>)> = Vec::new();
-                for input in InputKind::ALL {
-                    let specs = aggregation.outputs[input as usize].iter();
-                    for spec in specs.filter(|spec| !FoldSpec::is_computed(&spec.output, input)) {
-                        match missing.iter_mut().find(|(text, _)| *text == &*spec.text) {
-                            Some((_, kinds)) => kinds.push(input.word()),
-                            None => missing.push((&spec.text, vec![input.word()])),
-                        }
-                    }
-                }
-                let said = missing.iter().map(|(text, kinds)| format!("the output {text} of {}", kinds.join(", ")));
-                all.extend(said.map(|what| (number, what)));
-            }
-        }
-    }
-    all
-}
-
-/// A plan of which this build does all.
-///
-/// # Errors
-/// What is not done, by rule.
-pub(super) fn unruled(plan: Plan, settings: &Settings) -> Result<Plan, Vec<Problem>> {
-    let in_file = settings.trees().iter().find(|tree| tree.key == "rules").map(|tree| ("rules", tree.at()));
-    let (key, at) = in_file.unwrap_or(("without", settings.at("without")));
-    let problem = |(number, what): (usize, String)| {
-        let name = &plan.rules.rules()[number].name;
-        let flaw = Flaw::new(format!("\"{name}\": {what} is checked, and not yet applied by this build"));
-        Problem::bare(key, flaw.remedy("leave it out to run")).at(at.clone())
-    };
-    let problems: Vec<Problem> = unapplied(&plan).into_iter().map(problem).collect();
-    if problems.is_empty() { Ok(plan) } else { Err(problems) }
 }

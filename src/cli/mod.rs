@@ -239,10 +239,7 @@ fn run(options: run::Options) -> u8 {
         return refused(&[problem]);
     }
     // last of all, as it makes the files
-    let checked = gathered
-        .settle()
-        .and_then(|plan| gather::unruled(plan, &gathered.settings))
-        .and_then(|plan| check_files(&plan.outs).map(|()| plan));
+    let checked = gathered.settle().and_then(|plan| check_files(&plan.outs).map(|()| plan));
     match checked {
         Ok(plan) => crate::runtime::run(plan),
         Err(problems) => refused(&problems),

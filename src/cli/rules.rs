@@ -3,7 +3,7 @@
 //!
 //! Knows files, flags and exit codes; does not know what a test is made of (`trial`).
 
-use super::{fetch, gather, pages, run};
+use super::{fetch, pages, run};
 use crate::config::keys::{FileSettings, Key, read_trees};
 use crate::config::tree::{TreeNode, parse};
 use crate::config::{self, Plan, Settings, source};
@@ -147,6 +147,5 @@ fn plan(case: &Case, keys: &[Key], mut settings: Settings) -> Result<Plan, Vec<P
         settings.replace(flag, [(at, text.clone())]);
     }
     let plan = config::settle(&settings, &run::surroundings()).map_err(|more| problems.extend(more)).ok();
-    let plan = plan.filter(|_| problems.is_empty()).ok_or(problems)?;
-    gather::unruled(plan, &settings)
+    plan.filter(|_| problems.is_empty()).ok_or(problems)
 }

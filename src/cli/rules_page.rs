@@ -3,7 +3,6 @@
 //!
 //! Knows settled rules; does not know files, or what a series is.
 
-use super::gather::unapplied;
 use crate::config::Plan;
 use crate::rules::{
     Action, Aggregation, Grouping, InputKind, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
@@ -26,7 +25,6 @@ pub(super) fn text(plan: &Plan) -> String {
         .collect();
     let mut out = String::from("\n");
     let mut notes = 0;
-    let unapplied = unapplied(plan);
     let mut told = BTreeSet::new();
     for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
@@ -34,10 +32,7 @@ pub(super) fn text(plan: &Plan) -> String {
         }
         let _ = writeln!(out, "{}", row[5]);
         let rule = index.checked_sub(1).map(|index| &rules[index]);
-        let missing = unapplied.iter().filter(|(number, _)| number + 1 == index);
-        let missing =
-            missing.map(|(_, what)| format!("note: not yet applied by this build, so that a run refuses it: {what}"));
-        for line in rule.into_iter().flat_map(details).chain(missing) {
+        for line in rule.into_iter().flat_map(details) {
             let is_note = line.starts_with("note:");
             notes += usize::from(is_note);
             // of ten thousand rules a note is read once

@@ -127,11 +127,6 @@ impl FoldSpec {
         self.live
     }
 
-    /// Whether an output is computed of a kind of input at all.
-    pub fn is_computed(output: &Output, input: InputKind) -> bool {
-        class_of(output, input).is_some()
-    }
-
     pub(super) const fn needs(&self, what: u16) -> bool {
         self.needs & what != 0
     }
@@ -157,8 +152,7 @@ fn class_of(output: &Output, input: InputKind) -> Option<Class> {
         Output::Same | Output::Sum | Output::Total | Output::Count => Some(Class::Merge),
         Output::CountSeries => Some(Class::Level),
         Output::Last | Output::First | Output::Min | Output::Max | Output::Avg | Output::Increase | Output::Rate => {
-            // a summary passes whole or not at all
-            (input != InputKind::Summary).then_some(Class::Window)
+            Some(Class::Window)
         }
         Output::Stddev | Output::Stdvar => Some(Class::Window),
         Output::Quantile(_) => Some(Class::Window),

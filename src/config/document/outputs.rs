@@ -24,8 +24,6 @@ pub(super) struct OfRule<'a> {
     pub(super) kinds: &'a [InputKind],
     /// Its interval and its window.
     pub(super) windows: Windows,
-    /// Every series is its own group and stays as it is.
-    pub(super) merges_nothing: bool,
 }
 
 /// One output as it stands in the tree.
@@ -82,7 +80,7 @@ fn of_list<'a>(telling: &mut Telling<'_>, node: &'a TreeNode, trail: &Trail<'_>,
     for input in InputKind::ALL {
         let is_named = of.kinds.contains(&input);
         if is_named || of.kinds.is_empty() {
-            take(telling, &items, input, is_named, of, &mut by_kind[input as usize]);
+            take(telling, &items, input, is_named, &mut by_kind[input as usize]);
         }
     }
     by_kind
@@ -102,7 +100,7 @@ fn of_map<'a>(telling: &mut Telling<'_>, node: &'a TreeNode, trail: &Trail<'_>, 
             );
         }
         let items = items(telling, value, &trail, of);
-        take(telling, &items, input, true, of, &mut by_kind[input as usize]);
+        take(telling, &items, input, true, &mut by_kind[input as usize]);
     }
     by_kind
 }
@@ -127,25 +125,9 @@ fn items<'a>(telling: &mut Telling<'_>, node: &'a TreeNode, trail: &Trail<'_>, o
 }
 
 /// Those outputs that are there for the kind; where the kind is named, the others are told.
-fn take<'a>(
-    telling: &mut Telling<'_>,
-    items: &[Item<'a>],
-    input: InputKind,
-    is_named: bool,
-    of: &OfRule<'_>,
-    into: &mut Vec<Item<'a>>,
-) {
+fn take<'a>(telling: &mut Telling<'_>, items: &[Item<'a>], input: InputKind, is_named: bool, into: &mut Vec<Item<'a>>) {
     for item in items {
-        let mut support = item.written.output.support(input);
-        // a summary cannot be put together with another, only handed on
-        if support == Support::Defined
-            && input == InputKind::Summary
-            && item.written.output == Output::Last
-            && !of.merges_nothing
-        {
-            support = Support::Undefined("of a summary only a rule without by, without and attributes has it");
-        }
-        let why = match support {
+        let why = match item.written.output.support(input) {
             Support::Defined => {
                 into.push(item.clone());
                 continue;

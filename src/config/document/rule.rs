@@ -111,8 +111,7 @@ pub(super) fn rule(
             let windows = Windows::read(telling, base_ns, defaults.interval_ns, node, trail);
             let changes = changes_of(telling, false);
             let grouping = grouping(telling, node, trail);
-            let merges_nothing = grouping == Grouping::All && changes.is_empty();
-            let of = OfRule { name, kinds: &selector.kind, windows, merges_nothing };
+            let of = OfRule { name, kinds: &selector.kind, windows };
             Action::Aggregate(Box::new(Aggregation {
                 outputs: outputs(telling, node, trail, &of),
                 changes,

@@ -30,59 +30,98 @@ use regex_automata::util::interpolate;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// A part of what a find becomes.
+#[derive(Debug)]
+enum ReplacingPart {
+    Text(Box<str>),
+    /// What the group of this number found.
+    Group(usize),
+}
+
+/// A text while it is made: what is beyond `ATTRIBUTE_VALUE_BYTES_LIMIT` is cut off before it is copied.
+#[derive(Debug, Default)]
+struct MadeText {
+    text: String,
+    is_full: bool,
+}
+
+impl MadeText {
+    fn put(&mut self, part: &str) {
+        let room = if self.is_full { 0 } else { ATTRIBUTE_VALUE_BYTES_LIMIT - self.text.len() };
+        let end = part.floor_char_boundary(room);
+        self.is_full |= end < part.len();
+        self.text.push_str(&part[..end]);
+    }
+}
+
 /// An expression with its groups, and what its finds become.
 #[derive(Debug)]
 pub(super) struct Replacing {
     engine: PikeVM,
-    with: Arc<str>,
+    with: Box<[ReplacingPart]>,
     /// Which cache is its own.
     cache: usize,
 }
 
 impl Replacing {
-    fn new(regex: &str, with: &Arc<str>, is_whole: bool, compiling: &mut Compiling) -> Result<Replacing, String> {
+    fn new(regex: &str, with: &str, is_whole: bool, compiling: &mut Compiling) -> Result<Replacing, String> {
         let nfa = expression(regex, is_whole)?;
+        compiling.take(nfa.memory_usage());
         let engine = PikeVM::new_from_nfa(nfa).map_err(|error| format!("cannot be compiled: {error}"))?;
         compiling.caches += 1;
-        Ok(Replacing { engine, with: with.clone(), cache: compiling.caches - 1 })
+        let with = replacing_parts(&engine, with);
+        Ok(Replacing { engine, with, cache: compiling.caches - 1 })
     }
 
     /// `text` with each find replaced, or nothing if there is none.
     fn replaced(&self, text: &str, caches: &mut Caches) -> Option<String> {
         let cache = caches.branches(self.cache, &self.engine);
-        let mut made: Option<String> = None;
+        let mut made: Option<MadeText> = None;
         let mut from = 0;
         for found in self.engine.captures_iter(cache, text) {
             let Some(whole) = found.get_match() else { continue };
             let made = made.get_or_insert_default();
-            made.push_str(&text[from..whole.start()]);
+            made.put(&text[from..whole.start()]);
             from = whole.end();
-            put_groups(&self.engine, &found, text, &self.with, made);
-            if made.len() > ATTRIBUTE_VALUE_BYTES_LIMIT {
+            put_parts(&self.with, &found, text, made);
+            if made.is_full {
                 break;
             }
         }
         let mut made = made?;
-        made.push_str(&text[from..]);
-        made.truncate(made.floor_char_boundary(ATTRIBUTE_VALUE_BYTES_LIMIT));
-        Some(made)
+        made.put(&text[from..]);
+        Some(made.text)
     }
 }
 
-/// Appends `with`, groups in place of `$1` and `${name}`.
-fn put_groups(engine: &PikeVM, found: &Captures, text: &str, with: &str, out: &mut String) {
+/// `with` in parts, groups in place of `$1` and `${name}`.
+fn replacing_parts(engine: &PikeVM, with: &str) -> Box<[ReplacingPart]> {
     let groups = engine.get_nfa().group_info();
     let pattern = regex_automata::PatternID::ZERO;
+    let (mut parts, mut text) = (Vec::new(), String::new());
     interpolate::string(
         with,
-        |number, out| {
-            if let Some(span) = found.get_group(number) {
-                out.push_str(&text[span.range()]);
-            }
+        |number, text| {
+            parts.push(ReplacingPart::Text(std::mem::take(text).into()));
+            parts.push(ReplacingPart::Group(number));
         },
         |name| groups.to_index(pattern, name),
-        out,
+        &mut text,
     );
+    parts.push(ReplacingPart::Text(text.into()));
+    parts.into()
+}
+
+/// Appends what a find becomes, as far as there is room for it.
+fn put_parts(parts: &[ReplacingPart], found: &Captures, text: &str, out: &mut MadeText) {
+    for part in parts {
+        match part {
+            ReplacingPart::Text(text) => out.put(text),
+            ReplacingPart::Group(number) => {
+                out.put(found.get_group(*number).map_or("", |span| &text[span.range()]));
+            }
+        }
+    }
 }
 
 /// What a value that was let in is for.
@@ -512,5 +551,54 @@ impl Does {
             Does::Upper => Some(text.to_uppercase().into()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replacing(regex: &str, with: &str) -> (Replacing, Caches) {
+        let mut compiling = Compiling::new();
+        let replacing = Replacing::new(regex, with, false, &mut compiling).unwrap();
+        (replacing, Caches::new(compiling.caches))
+    }
+
+    #[test]
+    fn what_is_made_is_cut_before_it_grows() {
+        let text = "ab".repeat(ATTRIBUTE_VALUE_BYTES_LIMIT / 2);
+        let check = |regex: &str, with: &str, want: &str| {
+            let (replacing, mut caches) = replacing(regex, with);
+            let made = replacing.replaced(&text, &mut caches).unwrap();
+            assert!(made.starts_with(want) && made.len() <= ATTRIBUTE_VALUE_BYTES_LIMIT, "{regex} by {with}");
+            // a text doubles its room when it grows
+            assert!(made.capacity() <= 2 * ATTRIBUTE_VALUE_BYTES_LIMIT, "{regex} by {with}: {}", made.capacity());
+            made.len()
+        };
+        assert_eq!(check("(.*)", &"$1".repeat(500), "abab"), ATTRIBUTE_VALUE_BYTES_LIMIT);
+        assert_eq!(check("a", &"x".repeat(1_000), "xxx"), ATTRIBUTE_VALUE_BYTES_LIMIT);
+        // nothing stands behind what is cut, though it would have room
+        let length = check("(?s)^a(.*)$", "ä-$1é", "ä-babab");
+        assert_eq!(length, ATTRIBUTE_VALUE_BYTES_LIMIT);
+        assert_eq!(check("(?s)^..(.*)$", "$1é.", "abab"), ATTRIBUTE_VALUE_BYTES_LIMIT);
+        assert_eq!(check("(?s)^.(.*)$", "$1é.", "baba"), ATTRIBUTE_VALUE_BYTES_LIMIT - 1);
+        assert_eq!(check("(?s)^.*$", "", ""), 0);
+    }
+
+    /// They stay in memory as those of `match` do.
+    #[test]
+    fn expressions_count_towards_what_all_patterns_may_take() {
+        let mut compiling = Compiling::new();
+        let before = compiling.nfa_bytes;
+        let make = |compiling: &mut Compiling| drop(Replacing::new("(?:[a-m]{200}){50}", "", true, compiling).unwrap());
+        make(&mut compiling);
+        let taken = before - compiling.nfa_bytes;
+        assert!(taken > 100_000, "{taken}");
+        for _ in 1..before / taken {
+            make(&mut compiling);
+        }
+        assert_eq!(compiling.too_large, None);
+        make(&mut compiling);
+        assert!(compiling.too_large.is_some(), "{} of {before} are left", compiling.nfa_bytes);
     }
 }

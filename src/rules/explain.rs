@@ -18,7 +18,6 @@ use super::rule::{
 use super::selectors::Compiling;
 use super::stays::Stays;
 use crate::identity::attributes::Records;
-use crate::limits::RULES_NFA_BYTES_MAX;
 use crate::units::show_duration;
 use std::fmt;
 use std::sync::Arc;
@@ -309,7 +308,7 @@ fn change_words(change: &Change) -> String {
 
 /// One change by itself.
 fn compiled(change: &Change, of: ChangesOf) -> (Changes, Caches) {
-    let mut compiling = Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None };
+    let mut compiling = Compiling::new();
     let changes = Changes::new(std::slice::from_ref(change), of, &mut Faults::default(), &mut compiling);
     (changes, Caches::new(compiling.caches))
 }
@@ -487,7 +486,7 @@ fn taken(made: &Aggregation, metric: &MetricSeen<'_>, attributes: &[u8]) -> Expl
         made.changes.iter().map(|change| compiled(change, ChangesOf::Aggregate)).collect();
     let mut draft = Draft::of(metric, attributes);
     let changes = change_by_change(&made.changes, &mut each, metric, &mut draft);
-    let mut compiling = Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None };
+    let mut compiling = Compiling::new();
     let stays = Stays::new(&made.grouping, &mut Faults::default(), &mut compiling);
     let mut gone = Vec::new();
     let key = |attribute: &DraftAttribute<'_>| String::from_utf8_lossy(attribute.key).into_owned();

@@ -51,7 +51,7 @@ impl RulePlan {
     /// Compiles rules, in their order; or all that is wrong with them.
     pub fn new(rules: Vec<Rule>) -> Result<RulePlan, Vec<RuleFault>> {
         let mut faults = Faults::default();
-        let mut compiling = Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None };
+        let mut compiling = Compiling::new();
         let matched = rules.iter().map(|rule| Some(&rule.selector));
         let matching = Selectors::new(SelectorSide::Match, matched, &mut faults, &mut compiling);
         let excepted = rules.iter().map(|rule| rule.except.as_ref());

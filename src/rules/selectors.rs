@@ -16,6 +16,7 @@ use super::fault::Faults;
 use super::identity::{FoundValue, MetricSeen, ScopeParts, is_overflow, text_of};
 use super::patterns::{Caches, Patterns, PatternsBuilder};
 use super::rule::{InputKind, KeyPlace, Pattern, Selector};
+use crate::limits::RULES_NFA_BYTES_MAX;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -195,6 +196,22 @@ pub(super) struct Compiling {
 }
 
 impl Compiling {
+    /// Nothing yet.
+    pub(super) const fn new() -> Compiling {
+        Compiling { caches: 0, nfa_bytes: RULES_NFA_BYTES_MAX, too_large: None }
+    }
+
+    /// A pattern that is compiled by itself takes so many bytes.
+    pub(super) fn take(&mut self, nfa_bytes: usize) {
+        match self.nfa_bytes.checked_sub(nfa_bytes) {
+            Some(left) => self.nfa_bytes = left,
+            None => {
+                let words = format!("one takes {} KiB, {} are left", nfa_bytes >> 10, self.nfa_bytes >> 10);
+                self.too_large.get_or_insert(words);
+            }
+        }
+    }
+
     /// The patterns compiled; none of them if all together are too large.
     pub(super) fn build(&mut self, patterns: PatternsBuilder) -> Patterns {
         patterns.build(&mut self.caches, &mut self.nfa_bytes).unwrap_or_else(|words| {

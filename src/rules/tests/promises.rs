@@ -392,6 +392,12 @@ fn what_cannot_be_meant_is_told_with_its_place() {
         "rules[1].without[1]",
     ];
     assert_eq!(places, want, "{told:#?}");
+    // what is replaced is compiled as well
+    let large = || change("k", AttributeChange::Replace { regex: "(?:[a-m]{200}){60}".into(), with: "".into() });
+    let mut all = aggregation(Grouping::All, &[Output::Same]);
+    all.changes = (0..70).map(|_| large()).collect();
+    let faults = RulePlan::new(vec![rule("r", Selector::default(), Action::Aggregate(Box::new(all)))]).unwrap_err();
+    assert!(faults[0].words.contains("all together may take 16 MiB compiled (one takes"), "{faults:?}");
     for (action, words) in
         [(Action::Relabel(vec![]), "put what relabels above"), (Action::Drop, "put what drops above")]
     {

@@ -109,6 +109,47 @@ pub(super) struct ExpectedParts {
     pub quantiles: Option<Vec<(f64, f64)>>,
 }
 
+impl ExpectedParts {
+    /// Names of the parts that are said.
+    pub(super) fn said(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let all = [
+            ("count", self.count.is_some()),
+            ("sum", self.sum.is_some()),
+            ("min", self.min.is_some()),
+            ("max", self.max.is_some()),
+            ("bounds", self.bounds.is_some()),
+            ("counts", self.counts.is_some()),
+            ("scale", self.scale.is_some()),
+            ("offset", self.offset.is_some()),
+            ("zero", self.zero.is_some()),
+            ("zero_threshold", self.zero_threshold.is_some()),
+            ("negative", self.negative.is_some() || self.negative_offset.is_some()),
+            ("quantiles", self.quantiles.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_said)| *is_said).map(|(name, _)| name)
+    }
+
+    /// The first of them that no point of this kind has.
+    pub(super) fn foreign_to(&self, kind: InputKind) -> Option<&'static str> {
+        let own: &[&str] = match kind {
+            InputKind::Counter | InputKind::UpDownCounter | InputKind::Gauge => &[],
+            InputKind::Histogram => &["count", "sum", "min", "max", "bounds", "counts"],
+            InputKind::ExponentialHistogram => {
+                &["count", "sum", "min", "max", "counts", "scale", "offset", "zero", "zero_threshold", "negative"]
+            }
+            InputKind::Summary => &["count", "sum", "quantiles"],
+        };
+        self.said().find(|part| !own.contains(part))
+    }
+
+    /// The first that is rounded.
+    pub(super) fn rounded(&self) -> Option<&'static str> {
+        let numbers = [("sum", &self.sum), ("min", &self.min), ("max", &self.max)];
+        let is_rounded = |number: &Option<ExpectedNumber>| matches!(number, Some(ExpectedNumber::Rounded { .. }));
+        numbers.into_iter().find(|(_, number)| is_rounded(number)).map(|(name, _)| name)
+    }
+}
+
 /// Something counted.
 #[derive(Clone, Debug)]
 pub(super) struct ExpectedCounter {

@@ -208,13 +208,17 @@ impl Reading {
                 "scope" => stream.scope = self.scope(value)?,
                 "core" => stream.core = self.whole(value, 0, TRIAL_CORES_MAX as i64)? as usize,
                 "start" => start_ns = self.time(value)?,
-                "bounds" => bounds = Some(self.doubles(value)?),
+                "bounds" => bounds = Some((value.at, self.doubles(value)?)),
                 _ => points = Some(value),
             }
         }
         if stream.series.metric.is_empty() {
             self.tell(node.at, "an input has no `series`");
         }
+        if let Some((at, _)) = bounds.as_ref().filter(|_| stream.kind != InputKind::Histogram) {
+            self.tell(*at, no_part(stream.kind, "bounds"));
+        }
+        let bounds = bounds.map(|(_, bounds)| bounds);
         let Some(points) = points else {
             self.tell(node.at, "an input has no `points`");
             return None;
@@ -273,6 +277,17 @@ impl Reading {
             return None;
         };
         let said = self.value(node)?;
+        if let ExpectedValue::Parts(parts) = &said {
+            let wrong = match (parts.foreign_to(kind), parts.rounded()) {
+                (Some(part), _) => Some(no_part(kind, part)),
+                (None, Some(part)) => Some(format!("`{part}` of a point that comes in has no `~`")),
+                (None, None) => None,
+            };
+            if let Some(wrong) = wrong {
+                self.tell(node.at, wrong);
+                return None;
+            }
+        }
         let exact = |number: &Option<ExpectedNumber>| match number {
             Some(ExpectedNumber::Exact(value)) => Some(value.as_f64()),
             _ => None,
@@ -418,9 +433,20 @@ impl Reading {
                 _ => {}
             }
         }
-        match number {
-            Some(number) => Some(ExpectedValue::Number(number)),
-            None => Some(ExpectedValue::Parts(Box::new(parts))),
+        let said = parts.said().next();
+        match (number, said) {
+            (Some(number), None) => Some(ExpectedValue::Number(number)),
+            (None, Some(_)) => Some(ExpectedValue::Parts(Box::new(parts))),
+            (Some(_), Some(part)) => {
+                self.tell(node.at, format!("`value` is a whole number or a double, and has no `{part}` beside it"));
+                None
+            }
+            (None, None) => {
+                let words =
+                    "nothing is said of the value: give `value`, `end: true`, or parts such as `count` and `counts`";
+                self.tell(node.at, words);
+                None
+            }
         }
     }
 
@@ -557,6 +583,10 @@ impl Reading {
         let read = expected_number(self.text(node)?);
         self.told(node.at, read)
     }
+}
+
+fn no_part(kind: InputKind, part: &str) -> String {
+    format!("a point of kind {} has no `{part}`: leave it out, or say another `kind`", kind.word())
 }
 
 /// `~1.50` is what rounds to 1.50.

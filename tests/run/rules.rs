@@ -129,6 +129,15 @@ fn what_a_test_does_not_speak_of_must_not_be() {
     check("{series: 'g{}', kind: gauge, points: 1.25@1}", "expect: [{series: 'g{}', values: ~1.3@10}]", 0);
     check("{series: 'g{}', kind: gauge, points: 1.26@1}", "expect: [{series: 'g{}', values: ~1.2@10}]", 1);
     check("{series: 'g{}', kind: gauge, points: 3.0@1}", "expect: [{series: 'g{}', values: 3@10}]", 0);
+    // a part that a summary has not is a difference, and so is one of a kind of histogram that it is not
+    let summary = "{series: 's{}', kind: summary, points: [{at: 1, count: 3, sum: 6, quantiles: {0.5: 2}}]}";
+    check(summary, "expect: [{series: 's{}', values: {cut: 10, count: 3, sum: 6, quantiles: {0.5: 2}}}]", 0);
+    check(summary, "expect: [{series: 's{}', values: {cut: 10, count: 3, counts: [1, 2]}}]", 1);
+    check(summary, "expect: [{series: 's{}', values: {cut: 10, count: 3, min: 1}}]", 1);
+    let histogram =
+        "{series: 'h{}', kind: histogram, temporality: delta, bounds: [1], points: [{at: 1, counts: [1, 2]}]}";
+    check(histogram, "expect: [{series: 'h{}', values: {cut: 10, counts: [1, 2]}}]", 0);
+    check(histogram, "expect: [{series: 'h{}', values: {cut: 10, counts: [1, 2], scale: 0}}]", 1);
     // what comes in at the time of a cut is in the next one
     check("{series: 'd{}', temporality: delta, points: 1@10}", "expect: [{series: 'd{}', values: 1@20}]", 0);
     check("{series: 'd{}', temporality: delta, points: 1@10}", "cuts: [10], others: ignore", 1);
@@ -147,8 +156,16 @@ tests:
       - {series: a, points: [1@1, {at: 1}]}
       - {series: a, core: 3, points: 1@x}
       - {series: a, kind: histogram, points: 1@1}
+      - {series: a, kind: summary, points: [{at: 1, count: 1, counts: [1]}]}
+      - {series: a, kind: histogram, points: [{at: 1, counts: [1], quantiles: {0.5: 1}}]}
+      - {series: a, kind: exponential_histogram, points: [{at: 1, counts: [1], bounds: []}]}
+      - {series: a, kind: exponential_histogram, bounds: [1], points: [{at: 1, counts: [1]}]}
+      - {series: a, kind: gauge, points: [{at: 1, value: 1, count: 1}]}
+      - {series: a, kind: gauge, points: ['~1@1', {at: 1, value: ~1}]}
+      - {series: a, kind: histogram, points: [{at: 1, counts: [1], max: ~1.5}]}
     expect:
       - {series: a, values: [1, 1@1/2, {value: ~1.5}]}
+      - {series: a, values: [{cut: 10, start: 0}]}
     counters: {resetz: 1}
 ";
     let ended = test_text(text, &[]);
@@ -158,13 +175,21 @@ tests:
         "2:5: unknown key `nam`: did you mean `name`? there are name, config, ",
         "5:18: `a{` is no series: there is no `}`; write metric{key=value} @ key=value",
         "6:27: `counte` is none of counter, updowncounter, gauge, ",
-        "7:9: a point is no counter: say the `kind`, ",
+        "7:35: nothing is said of the value: give `value`, `end: true`, ",
         "8:38: `x` is no time: give seconds, such as 10, 7.5 or -1000",
         "9:9: a point is no histogram: say the `kind`, ",
-        "11:30: `1` is no point: write VALUE@TIME, ",
-        "11:33: `1@1/2`: what leaves has no arrival: ",
-        "11:40: a value that is expected has no `cut`",
-        "12:16: unknown key `resetz`: did you mean `resets`? ",
+        "10:45: a point of kind summary has no `counts`",
+        "11:47: a point of kind histogram has no `quantiles`",
+        "12:59: a point of kind exponential_histogram has no `bounds`",
+        "13:58: a point of kind exponential_histogram has no `bounds`",
+        "14:43: `value` is a whole number or a double, and has no `count` beside it",
+        "15:43: `~1` is no number: ",
+        "16:47: `max` of a point that comes in has no `~`",
+        "18:30: `1` is no point: write VALUE@TIME, ",
+        "18:33: `1@1/2`: what leaves has no arrival: ",
+        "18:40: a value that is expected has no `cut`",
+        "19:30: nothing is said of the value: ",
+        "20:16: unknown key `resetz`: did you mean `resets`? ",
         "2:5: a test has no `name`",
     ]
     .into_iter()
@@ -172,7 +197,7 @@ tests:
     {
         assert!(words.get(line).is_some_and(|got| got.starts_with(want)), "{want}\n{words:#?}");
     }
-    assert_eq!(words.len(), 11, "{words:#?}");
+    assert_eq!(words.len(), 19, "{words:#?}");
 
     let ended = test_text("tests: [{name: x, config: {intervall: 10s}, expire: soon}]\n", &[]);
     assert!(

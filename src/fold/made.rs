@@ -67,8 +67,7 @@ impl Made {
                 value.fit_within(*buckets_max);
                 overflows
             }
-            // two of one output
-            _ => false,
+            _ => unreachable!("both are of one output, and made with its bucketing"),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::needs;
 use super::ring::Layout;
-use crate::limits::RULE_STEPS_MAX;
+use crate::limits::{RULE_OUTPUTS_MAX, RULE_STEPS_MAX};
 use crate::rules::{Aggregation, Bucketing, InputKind, Output, Support};
 
 /// When an output leaves.
@@ -61,9 +61,14 @@ pub struct FoldSpec {
 }
 
 impl FoldSpec {
-    /// For what a rule makes of this kind.
+    /// For what a rule makes of this kind: `limits::RULE_OUTPUTS_MAX` outputs at most.
     pub fn new(aggregation: &Aggregation, input: InputKind) -> FoldSpec {
         let specs = &aggregation.outputs[input as usize];
+        assert!(
+            specs.len() <= RULE_OUTPUTS_MAX,
+            "{} outputs of one kind: documents have {RULE_OUTPUTS_MAX}",
+            specs.len()
+        );
         let interval_ns = aggregation.interval_ns.max(1);
         let outputs: Box<[FoldOutput]> = specs
             .iter()
@@ -110,11 +115,6 @@ impl FoldSpec {
             LiveNeed::Touched
         };
         FoldSpec { input, outputs, needs, layout, made, unique, top, region_steps, value_steps, steps, live }
-    }
-
-    /// The kind of input.
-    pub const fn input(&self) -> InputKind {
-        self.input
     }
 
     /// Intervals of the longest window.

@@ -24,6 +24,7 @@ use super::values::ValueState;
 use super::windows::{RegionLeaving, RegionState, store};
 use super::work::FoldWork;
 use crate::aggregate::number::Value;
+use crate::limits::RULE_OUTPUTS_MAX;
 use crate::rules::{InputKind, Output};
 use std::sync::Arc;
 
@@ -82,6 +83,9 @@ pub enum LeavingValue<'a> {
     /// No recorded value: it ended (M7).
     End,
 }
+
+// each output has a bit in `OutputState::shown`
+const _: () = assert!(RULE_OUTPUTS_MAX <= u32::BITS as usize);
 
 /// What an output has gathered.
 #[derive(Clone, Debug)]
@@ -626,7 +630,7 @@ impl OutputState {
                     store(total, total_words);
                     (Variant::Plain, LeavingValue::Exponential { delta: delta_words, total: total_words })
                 }
-                _ => continue,
+                _ => unreachable!("an output's interval and total are made with one bucketing"),
             };
             let time_ns = closing.cut.boundary_ns;
             visit(Leaving { output: *output, variant, start_ns, time_ns, value });
@@ -660,12 +664,12 @@ impl OutputState {
     }
 
     const fn show(&mut self, place: usize) {
-        self.shown |= 1u32.wrapping_shl(place as u32);
+        self.shown |= 1 << place;
     }
 
     /// An end mark, if it shows a value.
     fn end(&mut self, place: usize) -> Option<LeavingValue<'static>> {
-        let bit = 1u32.wrapping_shl(place as u32);
+        let bit = 1 << place;
         let was_shown = self.shown & bit != 0;
         self.shown &= !bit;
         was_shown.then_some(LeavingValue::End)

@@ -7,11 +7,12 @@ mod common;
 
 use catchment::aggregate::exponential::{self, Exponential, Side};
 use catchment::aggregate::number::Value;
+use catchment::chance::Chance;
 use catchment::flush::{Outlet, Work, Written};
 use catchment::fold::{ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork};
 use catchment::model::{Flushed, Temporality};
 use catchment::rows::Rows;
-use catchment::rules::{Aggregation, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
+use catchment::rules::{Aggregation, Bucketing, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
 use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
@@ -201,7 +202,11 @@ fn merging(make: Make, n: usize) -> Vec<u64> {
     counted.split_off(4)
 }
 
-/// Allocations of folding 1,000 members into a part that has seen the like of them.
+/// Members of a part: more than all of its bounds.
+const MEMBERS: usize = 20_000;
+
+/// Allocations of folding members into a part that has seen the like of them: as many groups, samples and different values
+/// as before, beyond what it keeps one by one.
 fn folding() -> Vec<(&'static str, u64)> {
     let bounds: Arc<[f64]> = BOUNDS.into();
     let words = [&[15, 0, 0, 0, 1], [1; 15].as_slice()].concat();
@@ -209,22 +214,31 @@ fn folding() -> Vec<(&'static str, u64)> {
     let value = Exponential { count: 80, scale: 3, positive, ..Exponential::default() };
     let mut region = vec![0; exponential::REGION];
     value.store(&mut region.as_mut_slice());
-    let keys: Vec<Arc<[u8]>> = (0..50u8).map(|key| [key].into()).collect();
+    let keys: Vec<Arc<[u8]>> = (0..MEMBERS).map(|key| key.to_be_bytes().into()).collect();
+    let mut chance = Chance::new(1);
+    let hashes: Vec<u64> = (0..1_000).map(|_| chance.any()).collect();
     let member = |i: usize| Contribution {
         delta: Some(Value::Int(3)),
         level: Some(Value::Double(i as f64)),
         points: 1,
         is_touched: true,
         is_live: true,
-        distinct: &[7],
-        top: &keys[i % 50..][..1],
+        distinct: &hashes[i % hashes.len()..][..1],
+        top: &keys[i..][..1],
         ..Contribution::default()
     };
     let explicit = ContributedRegion::Explicit { bounds: &bounds, words: &words };
     let exponential = ContributedRegion::Exponential(&region);
     let key = || vec!["k".into()];
     let keyed = [Output::Same, Output::Unique(key()), Output::TopK { k: 3, keys: key() }];
-    let of_samples = [Output::Avg, Output::Stddev, Output::Quantile(0.9), Output::Last];
+    let of_samples = [
+        Output::Avg,
+        Output::Stddev,
+        Output::Quantile(0.9),
+        Output::Last,
+        Output::Histogram(Bucketing::Explicit([1.0, 100.0, 1_000.0].into())),
+        Output::Histogram(Bucketing::Exponential(160)),
+    ];
     let of_buckets = [Output::Same, Output::Quantile(0.9)];
     let cases: [(&str, InputKind, &[Output], Option<ContributedRegion<'_>>); 4] = [
         ("counters", InputKind::Counter, &keyed, None),
@@ -240,7 +254,7 @@ fn folding() -> Vec<(&'static str, u64)> {
             for _ in 0..3 {
                 before = ALLOCATIONS.load(Relaxed);
                 part.clear();
-                for i in 0..1_000 {
+                for i in 0..MEMBERS {
                     part.add(&spec, &Contribution { region, ..member(i) }, &mut work);
                 }
             }
@@ -296,7 +310,7 @@ fn no_allocation_for_an_additional_point_in_steady_state() {
     }
     assert!(failures.is_empty(), "{failures:?}");
     for (what, allocations) in folding() {
-        assert_eq!(allocations, 0, "folding 1,000 members: {what}");
+        assert_eq!(allocations, 0, "folding {MEMBERS} members: {what}");
     }
     for (kind, make) in KINDS {
         let (mut text, mut out) = (Vec::new(), Vec::with_capacity(4 << 20));

@@ -24,14 +24,19 @@ const RANKS: usize = 64 - BITS as usize;
 pub(super) struct Distinct {
     /// May be there twice.
     exact: Vec<u64>,
-    /// All of them, once they are too many: the longest run of zeros, and one, of those that chose a register.
+    /// They were too many: all of them are in the registers.
+    is_estimate: bool,
+    /// The longest run of zeros, and one, of those that chose a register; as long as it is exact, memory to be used again,
+    /// all zero.
     registers: Option<Box<[u8; REGISTERS]>>,
 }
 
 impl Distinct {
     /// Adds a value's hash.
     pub(super) fn add(&mut self, hash: u64) {
-        if let Some(registers) = &mut self.registers {
+        if self.is_estimate
+            && let Some(registers) = &mut self.registers
+        {
             register(registers, hash);
             return;
         }
@@ -51,6 +56,7 @@ impl Distinct {
     }
 
     fn blur(&mut self) {
+        self.is_estimate = true;
         let registers = self.registers.get_or_insert_with(|| Box::new([0; REGISTERS]));
         for hash in self.exact.drain(..) {
             register(registers, hash);
@@ -59,7 +65,9 @@ impl Distinct {
 
     /// Adds what another one has.
     pub(super) fn absorb(&mut self, other: &Distinct) {
-        if let Some(from) = &other.registers {
+        if other.is_estimate
+            && let Some(from) = &other.registers
+        {
             self.blur();
             if let Some(into) = &mut self.registers {
                 for (into, from) in into.iter_mut().zip(from.iter()) {
@@ -74,15 +82,21 @@ impl Distinct {
 
     /// How many there are.
     pub(super) fn count(&mut self) -> u64 {
-        if self.registers.is_none() {
+        if !self.is_estimate {
             self.settle();
         }
-        self.registers.as_ref().map_or(self.exact.len() as u64, |registers| estimate(registers).round() as u64)
+        let registers = self.registers.as_ref().filter(|_| self.is_estimate);
+        registers.map_or(self.exact.len() as u64, |registers| estimate(registers).round() as u64)
     }
 
+    /// Makes it empty; its memory is used again.
     pub(super) fn clear(&mut self) {
         self.exact.clear();
-        self.registers = None;
+        if std::mem::take(&mut self.is_estimate)
+            && let Some(registers) = &mut self.registers
+        {
+            registers.fill(0);
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -229,6 +243,22 @@ mod tests {
             let mean = errors.iter().sum::<f64>() / 50.0;
             let deviation = (errors.iter().map(|error| error * error).sum::<f64>() / 50.0).sqrt();
             assert!(mean.abs() < 0.007 && deviation < 0.022, "{count}: {mean} {deviation}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_again_is_exact_again() {
+        let mut chance = Chance::new(3);
+        let mut used = Distinct::default();
+        for count in [3, 2_000, 5, 3_000, 0, 200] {
+            let hashes: Vec<u64> = (0..count).map(|_| chance.any()).collect();
+            hashes.iter().for_each(|hash| used.add(*hash));
+            let (mut joined, mut new) = (Distinct::default(), of(&hashes, 1));
+            joined.absorb(&used);
+            let want = new.count();
+            assert!(count > 256 || want == count);
+            assert_eq!((used.count(), joined.count()), (want, want), "{count}");
+            used.clear();
         }
     }
 

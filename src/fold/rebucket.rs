@@ -31,8 +31,8 @@ impl Spread {
             }
             *share = wanted - whole as f64;
         }
-        // stable: of equal remainders the lower bucket's comes first
-        self.shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // of equal remainders the lower bucket's comes first; in place, as a stable sort takes memory
+        self.shares.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let targets = self.shares.len() as u64;
         for (place, (target, _)) in self.shares.iter().enumerate() {
             // rounding may leave more than one for each

@@ -38,7 +38,8 @@ impl TopTable {
 
     /// Joins those that are there twice, and puts the smallest to the rest, if they are too many.
     fn settle(&mut self) -> u64 {
-        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
+        // in place: a stable sort takes memory
+        self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         self.entries.dedup_by(|again, first| {
             let is_same = again.0 == first.0;
             if is_same {
@@ -48,7 +49,7 @@ impl TopTable {
         });
         let too_many = self.entries.len().saturating_sub(FOLD_TOP_MAX);
         if too_many > 0 {
-            self.entries.sort_by(largest);
+            self.entries.sort_unstable_by(largest);
             for (_, sum) in self.entries.drain(FOLD_TOP_MAX..) {
                 self.rest.absorb(&sum);
             }
@@ -144,7 +145,7 @@ impl TopState {
             }
             !is_other
         });
-        table.entries.sort_by(largest);
+        table.entries.sort_unstable_by(largest);
         let (top, others) = table.entries.split_at(k.min(table.entries.len()));
         for gone in self.shown.iter().filter(|shown| !top.iter().any(|(key, _)| key == *shown)) {
             visit(TopLeaving::GroupEnds(gone));

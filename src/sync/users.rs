@@ -31,15 +31,8 @@ impl Users {
 
     /// One more; `false` when it has ended.
     pub fn enter(&self) -> bool {
-        // ORDERING: see the file's head; a loop and not `fetch_update`, which loom does not have
-        let mut count = self.0.load(Acquire);
-        while count != ENDED {
-            match self.0.compare_exchange(count, count + 1, AcqRel, Acquire) {
-                Ok(_) => return true,
-                Err(now) => count = now,
-            }
-        }
-        false
+        // ORDERING: see the file's head
+        self.0.fetch_update(AcqRel, Acquire, |count| (count != ENDED).then(|| count + 1)).is_ok()
     }
 
     /// One less; `true` where that was the last, and ended it.
@@ -103,6 +96,22 @@ mod models {
     #[test]
     fn loom_users_what_is_used_is_not_ended() {
         model(Users::end_if_alone);
+    }
+
+    /// Several enter and leave, the one who made it among them: exactly the last one of them ends it, and is told so.
+    #[test]
+    fn loom_users_the_last_who_leaves_ends_it() {
+        explore(3, || {
+            let users = Arc::new(Users::new(1));
+            let other = {
+                let users = users.clone();
+                thread::spawn(move || users.enter().then(|| users.leave()))
+            };
+            let mine = users.leave();
+            let theirs = other.join().unwrap();
+            assert_eq!(usize::from(mine) + usize::from(theirs == Some(true)), 1, "{mine} {theirs:?}");
+            assert!(!users.enter(), "what has ended is over");
+        });
     }
 
     /// The rig can fail: one who looks first and then ends it takes away what somebody uses.

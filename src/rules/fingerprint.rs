@@ -3,8 +3,8 @@
 //! Knows what a rule says; does not know its name, or what does not change what leaves: limits, `stale`, `continue`,
 //! `keep_input`. Equal within one version of the program only: the words that it is made of may change.
 
-use super::digest::sha256;
 use super::rule::{Action, Aggregation, Rule};
+use ring::digest::{SHA256, digest};
 
 impl Rule {
     /// Eight hexadecimal digits when it is shown: of what it matches, changes, groups by, and of its outputs with their names,
@@ -26,8 +26,9 @@ impl Rule {
             Action::Keep => "keep".to_owned(),
             Action::Relabel(changes) => format!("{changes:?}"),
         };
-        let digest = sha256(format!("{:?} {:?} {does}", self.selector, self.except).as_bytes());
-        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+        let text = format!("{:?} {:?} {does}", self.selector, self.except);
+        let digest = digest(&SHA256, text.as_bytes());
+        digest.as_ref().iter().take(4).fold(0, |sum, byte| sum << 8 | u32::from(*byte))
     }
 }
 

@@ -19,13 +19,11 @@
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
 //! | `dedup` | which of several identical senders a resource is |
-//! | `digest` | SHA-256 |
 
 mod bits;
 mod census;
 mod changes;
 mod dedup;
-mod digest;
 mod draft;
 mod explain;
 mod fault;

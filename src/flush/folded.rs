@@ -9,6 +9,7 @@ use crate::rules::{
     Action, Aggregation, InitialValue, InputKind, LinkedFold, Output, OutputIdentity, OutputSpec, RulePlan, Stale,
 };
 use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldLimit, FoldRefusal};
+use crate::series::registry::owner_of;
 use crate::sync::published::Published;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -176,7 +177,7 @@ impl FoldShared {
 
     /// The shard that owns a fold of this hash: its high bits choose.
     pub(super) fn owner(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.hand_over.shards() as u128) >> 64) as usize
+        owner_of(hash, self.hand_over.shards())
     }
 
     /// The fold that a member belongs to, entered, and whether it is the overflow of its rule.

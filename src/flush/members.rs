@@ -13,10 +13,11 @@
 //!
 //! Bounds: entries and lanes by members; packets by pairs of shards.
 
-use super::folded::{FoldShared, FoldsNoticed, RuleFolds};
+use super::folded::{FoldShared, FoldsNoticed};
 use super::hand_over::{LaneEvent, Packet};
 use super::point::StagedPoint;
-use crate::fold::{ContributedRegion, Contribution, FoldPart, FoldWork, LiveNeed, Liveness, RuleClock};
+use super::rule_cuts::RuleCuts;
+use crate::fold::{ContributedRegion, Contribution, FoldPart, LiveNeed, Liveness};
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
 use crate::places::put;
@@ -54,7 +55,7 @@ impl Member {
 #[derive(Debug, Default)]
 struct MemberEntry {
     lanes: Box<[u32]>,
-    /// Membership.
+    /// How many have its number.
     members: u32,
     /// Their own values do not leave.
     hides: bool,
@@ -97,11 +98,6 @@ pub(super) struct Membership {
     shard: usize,
     shared: Arc<FoldShared>,
     matcher: RuleMatcher,
-    clocks: Vec<RuleClock>,
-    /// By rule, whether this cut is the rule's.
-    is_due: Vec<bool>,
-    /// By rule.
-    works: Vec<FoldWork>,
     /// By rule, its members.
     of_rules: Vec<u64>,
     entries: Vec<MemberEntry>,
@@ -140,14 +136,10 @@ pub(super) struct MergedMember<'a> {
 impl Membership {
     pub(super) fn new(shard: usize, shared: Arc<FoldShared>, state: &ahash::RandomState, expire_ns: u64) -> Membership {
         let plan = shared.plan().clone();
-        let clocks: Vec<RuleClock> = shared.rules().iter().map(RuleFolds::clock).collect();
         Membership {
             shard,
             matcher: RuleMatcher::new(plan),
-            is_due: vec![false; clocks.len()],
-            works: clocks.iter().map(|_| FoldWork::default()).collect(),
-            of_rules: vec![0; clocks.len()],
-            clocks,
+            of_rules: vec![0; shared.rules().len()],
             // number 0 is nobody's
             entries: vec![MemberEntry::default()],
             entry_free: Vec::new(),
@@ -168,9 +160,6 @@ impl Membership {
     /// A cut begins.
     pub(super) fn begin(&mut self, times: CutTimes) {
         self.now_ms = Liveness::at(times.mono_ns);
-        for (clock, is_due) in self.clocks.iter_mut().zip(&mut self.is_due) {
-            *is_due = clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
-        }
         while let Some((by, packet)) = self.shared.hand_over().empty(self.shard) {
             self.take_back(by, packet);
         }
@@ -334,7 +323,7 @@ impl Membership {
     }
 
     /// A member was merged, or was not touched: what it gives goes into the parts of its lanes.
-    pub(super) fn give(&mut self, member: &mut Member, series: &Series, merged: MergedMember<'_>) {
+    pub(super) fn give(&mut self, member: &mut Member, series: &Series, merged: MergedMember<'_>, cuts: &mut RuleCuts) {
         let is_touched = merged.point.is_some();
         if merged.points > 0 {
             member.liveness.touch(self.now_ms);
@@ -344,12 +333,11 @@ impl Membership {
             let lane_id = *lane;
             let lane = &mut self.lanes[lane_id as usize];
             let Some(key) = &lane.key else { continue };
-            let rule = key.rule as usize;
-            let folds = &self.shared.rules()[rule];
+            let folds = &self.shared.rules()[key.rule as usize];
             let Some(spec) = folds.spec(key.input) else { continue };
             let is_asked = match spec.live() {
                 LiveNeed::Touched => false,
-                LiveNeed::AtRuleCuts => self.is_due[rule],
+                LiveNeed::AtRuleCuts => cuts.is_due(key.rule),
                 LiveNeed::AtBaseCuts => true,
             };
             if !is_touched && !is_asked && merged.points == 0 {
@@ -362,7 +350,7 @@ impl Membership {
             let (distinct, top): (&[u64], &[Arc<[u8]>]) =
                 entry.own.as_ref().map_or((&[], &[]), |own| (&own.distinct[at], &own.top[at]));
             let given = given(series, &merged, is_live, (distinct, top));
-            lane.part.add(spec, &given, &mut self.works[rule]);
+            lane.part.add(spec, &given, cuts.at(key.rule).1);
             if !lane.is_listed {
                 lane.is_listed = true;
                 self.listed.push(lane_id);
@@ -417,10 +405,9 @@ impl Membership {
         members + entries + self.lanes.len() * (size_of::<Lane>() + LANE_BYTES)
     }
 
-    /// Adds what was noticed since this was asked last, by rule.
+    /// How many members each rule has.
     pub(super) fn add_to(&mut self, noticed: &mut [FoldsNoticed]) {
-        for ((sum, work), members) in noticed.iter_mut().zip(&mut self.works).zip(&self.of_rules) {
-            sum.notes.absorb(&std::mem::take(&mut work.notes));
+        for (sum, members) in noticed.iter_mut().zip(&self.of_rules) {
             sum.members = *members;
         }
     }

@@ -18,7 +18,7 @@
 //! | `exemplars` | those of the cut |
 //! | `retire` | the death of series that nobody feeds |
 //! | `point`, `batch`, `batch_rows` | points that are staged, and read as rows |
-//! | `members`, `folded` | what members of rules' folds give; what shards share of rules |
+//! | `members`, `folded`, `rule_cuts` | what members of rules' folds give; what shards share of rules; rules' own intervals |
 //! | `hand_over` | the way of that to the shard that owns the fold |
 //! | `settling`, `outputs` | the second half of a cut: what leaves of folds, and as which series |
 //!
@@ -48,6 +48,7 @@ mod outputs;
 mod owner;
 mod point;
 mod retire;
+mod rule_cuts;
 mod settling;
 mod sums;
 mod tree;

@@ -12,6 +12,7 @@ use super::merge::Merge;
 use super::merging::Merging;
 use super::point::more_bytes;
 use super::retire::Retirement;
+use super::rule_cuts::RuleCuts;
 use super::settling::{Settling, SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
 use super::walk::{Stretch, Walk, WalkStep};
@@ -114,6 +115,7 @@ struct Merged {
 /// What rules need on one shard.
 struct Folding {
     shared: Arc<FoldShared>,
+    cuts: RuleCuts,
     members: Membership,
     settling: Settling,
     /// By rule, what was noticed.
@@ -130,14 +132,14 @@ impl Folding {
         let members = Membership::new(shard, shared.clone(), state, expire_ns);
         let (settling, directory) = Settling::new(shard, shared.clone(), state);
         let noticed = vec![FoldsNoticed::default(); shared.rules().len()];
-        (Folding { shared, members, settling, noticed }, directory)
+        (Folding { cuts: RuleCuts::new(&shared), shared, members, settling, noticed }, directory)
     }
 
     /// A cut is over.
     fn publish(&mut self, shard: usize, times: CutTimes, registry: &Registry) {
         registry.hold_rules(shard, self.members.bytes() + self.settling.bytes());
         self.members.add_to(&mut self.noticed);
-        self.settling.add_to(&mut self.noticed);
+        self.cuts.add_to(&mut self.noticed);
         self.shared.notice(shard, &self.noticed, times.is_last);
     }
 }
@@ -218,6 +220,7 @@ impl Owner {
         self.started_ns = self.started_ns.min(times.from_ns);
         self.exemplars.begin(number, &cores, &self.registry);
         if let Some(folding) = &mut self.folding {
+            folding.cuts.begin(times);
             folding.members.begin(times);
         }
         let interval = Interval {
@@ -265,7 +268,7 @@ impl Owner {
         false
     }
 
-    /// Membership that are no more leave their folds.
+    /// Members that are no more leave their folds.
     fn release(&mut self) {
         if let Some(folding) = &mut self.folding {
             self.tree.released().for_each(|entry| folding.members.release(entry));
@@ -278,7 +281,7 @@ impl Owner {
         assert!(merged.is_walked, "a shard settles after its own fold");
         merged.is_settling = true;
         if let Some(folding) = &mut self.folding {
-            folding.settling.begin(merged.times);
+            folding.settling.begin();
         }
     }
 
@@ -366,7 +369,8 @@ impl Owner {
         let Some(folding) = &mut self.folding else { return SettlingStep::Over };
         let idle_since = merged.interval.idle_since;
         let staging = Staging { slab, batch: &mut self.batch, exemplars: &mut self.exemplars, tally };
-        folding.settling.step(merged.interval.cut, (merged.times, idle_since), staging)
+        let Folding { settling, cuts, .. } = &mut **folding;
+        settling.step(merged.interval.cut, (merged.times, idle_since, cuts), staging)
     }
 
     /// Merges up to `BETWEEN_LOOKS` series; `false` when there are no more.
@@ -417,7 +421,7 @@ impl Owner {
         let merging = Merging::new(interval, &self.registry);
         // what rules know of the series; nothing where there are none
         let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
-        let mut folding = folding.map(|folding| &mut folding.members);
+        let (mut folding, mut cuts) = folding.map(|folding| (&mut folding.members, &mut folding.cuts)).unzip();
         let members: &mut [Member] = if FOLDS { self.tree.group_mut(group).members() } else { &mut [] };
         for at in places {
             let Some(series) = reader.get(at) else { break };
@@ -437,7 +441,7 @@ impl Owner {
                 _ => InitialValue::Auto,
             };
             let point = self.merge.merge(merging.with(initial), series, (slab, self.batch.words()), tally);
-            if let (Some(folding), Some(member)) = (&mut folding, members.get_mut(at))
+            if let (Some(folding), Some(cuts), Some(member)) = (&mut folding, &mut cuts, members.get_mut(at))
                 && let Some(entry) = member.fold()
             {
                 let points = tally.emitted() - before.0;
@@ -445,6 +449,7 @@ impl Owner {
                     member,
                     series,
                     MergedMember { point: point.as_ref(), words: self.batch.words(), points, had_delta },
+                    cuts,
                 );
                 if has_exemplars {
                     self.exemplars.each_of(series, |kept| folding.offer(entry, kept, tally));

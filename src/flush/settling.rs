@@ -18,11 +18,12 @@
 
 use super::batch::Batch;
 use super::exemplars::Gathering;
-use super::folded::{FoldShared, FoldsNoticed};
+use super::folded::FoldShared;
 use super::hand_over::LaneEvent;
 use super::outputs::{FoldSeries, OutputCut, Outputs};
+use super::rule_cuts::RuleCuts;
 use super::tree::GroupDirectory;
-use crate::fold::{FoldPart, FoldSpec, FoldWork, LeavingValue, OutputState, RuleClock};
+use crate::fold::{FoldPart, FoldSpec, LeavingValue, OutputState};
 use crate::ledger::{Note, Tally};
 use crate::places::{self, put};
 use crate::rules::Output;
@@ -101,12 +102,6 @@ pub(super) struct Settling {
     lanes: Vec<Vec<u32>>,
     folds: Vec<OwnedFold>,
     fold_free: Vec<u32>,
-    /// By rule.
-    clocks: Vec<RuleClock>,
-    /// By rule, whether this cut is the rule's.
-    is_due: Vec<bool>,
-    /// By rule.
-    works: Vec<FoldWork>,
     stage: Stage,
     /// Bytes of folds, as the cut's walk over them found.
     bytes: usize,
@@ -120,16 +115,12 @@ impl Settling {
     /// For `shard`, and the directory that scrapes read.
     pub(super) fn new(shard: usize, shared: Arc<FoldShared>, state: &ahash::RandomState) -> (Settling, GroupDirectory) {
         let (outputs, directory) = Outputs::new(state);
-        let clocks: Vec<RuleClock> = shared.rules().iter().map(|rule| rule.clock()).collect();
         let settling = Settling {
             shard,
             outputs,
             lanes: (0..shared.hand_over().shards()).map(|_| Vec::new()).collect(),
             folds: Vec::new(),
             fold_free: Vec::new(),
-            is_due: vec![false; clocks.len()],
-            works: clocks.iter().map(|_| FoldWork::default()).collect(),
-            clocks,
             stage: Stage::Over,
             bytes: 0,
             exemplars: Reservoir::default(),
@@ -140,10 +131,7 @@ impl Settling {
     }
 
     /// Every shard has folded the cut.
-    pub(super) fn begin(&mut self, times: CutTimes) {
-        for (clock, is_due) in self.clocks.iter_mut().zip(&mut self.is_due) {
-            *is_due = clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
-        }
+    pub(super) fn begin(&mut self) {
         self.stage = Stage::Taking;
         self.bytes = 0;
         if !self.exemplars.is_empty() {
@@ -161,24 +149,17 @@ impl Settling {
         &self.outputs
     }
 
-    /// Adds what was noticed since this was asked last, by rule.
-    pub(super) fn add_to(&mut self, noticed: &mut [FoldsNoticed]) {
-        for (sum, work) in noticed.iter_mut().zip(&mut self.works) {
-            sum.notes.absorb(&std::mem::take(&mut work.notes));
-        }
-    }
-
     /// Goes on with the second half of a cut.
     pub(super) fn step(
         &mut self,
         cut: u32,
-        (times, idle_since): (CutTimes, u32),
+        (times, idle_since, cuts): (CutTimes, u32, &mut RuleCuts),
         staging: Staging<'_>,
     ) -> SettlingStep {
         match self.stage {
             Stage::Over => return SettlingStep::Over,
             Stage::Taking => {
-                if !self.take_packet(cut) {
+                if !self.take_packet(cut, cuts) {
                     self.stage = Stage::Forgetting(0);
                 }
             }
@@ -186,7 +167,7 @@ impl Settling {
                 let to = self.folds.len().min(from + CHUNK);
                 for place in from..to {
                     self.forget_ended(place, cut, staging.slab);
-                    self.forget_if_idle(place as u32, idle_since, staging.slab);
+                    self.forget_if_idle(place as u32, (idle_since, cuts), staging.slab);
                 }
                 self.stage = Stage::Forgetting(to);
                 if to == self.folds.len() {
@@ -198,7 +179,7 @@ impl Settling {
             Stage::Computing(from) => {
                 let chunk = (from / CHUNK + 1) * CHUNK;
                 let to = self.folds.len().min(chunk).min(from + AT_A_TIME);
-                self.compute(from..to, cut, times, staging);
+                self.compute(from..to, (cut, times, cuts), staging);
                 self.stage = Stage::Computing(to);
                 if to == self.folds.len() || to == chunk {
                     self.outputs.sort();
@@ -223,11 +204,13 @@ impl Settling {
     }
 
     /// Takes what one shard handed over; `false` when all is taken.
-    fn take_packet(&mut self, cut: u32) -> bool {
+    fn take_packet(&mut self, cut: u32, cuts: &mut RuleCuts) -> bool {
         let Some(mut packet) = self.shared.hand_over().take(self.shard) else { return false };
         for event in packet.events.drain(..) {
             match event {
-                LaneEvent::Opened(lane, key) => self.open(packet.from, lane, &key, cut),
+                LaneEvent::Opened(lane, key) => {
+                    self.open(packet.from, lane, &key, (cut, cuts.number(key.rule)));
+                }
                 LaneEvent::Closed(lane) => self.close(packet.from, lane),
             }
         }
@@ -235,11 +218,10 @@ impl Settling {
             let place = self.lanes[packet.from][*lane as usize];
             let fold = &mut self.folds[place as usize];
             let Some(key) = &fold.key else { continue };
-            let rule = key.rule as usize;
             if fold.pending.is_empty() {
                 std::mem::swap(&mut fold.pending, part);
-            } else if let Some(spec) = self.shared.rules()[rule].spec(key.input) {
-                fold.pending.absorb(spec, part, &mut self.works[rule]);
+            } else if let Some(spec) = self.shared.rules()[key.rule as usize].spec(key.input) {
+                fold.pending.absorb(spec, part, cuts.at(key.rule).1);
             }
             part.clear();
             if let Some(exemplars) = &packet.exemplars {
@@ -253,7 +235,7 @@ impl Settling {
         true
     }
 
-    fn open(&mut self, from: usize, lane: u32, key: &Arc<FoldKey>, cut: u32) {
+    fn open(&mut self, from: usize, lane: u32, key: &Arc<FoldKey>, active: (u32, u64)) {
         let place = key.place().unwrap_or_else(|| {
             let is_there = key.enter();
             assert!(is_there, "the shard that opened the lane is in the fold");
@@ -263,7 +245,7 @@ impl Settling {
                 state: OutputState::new(0),
                 pending: FoldPart::default(),
                 series: Vec::new(),
-                active: (cut, self.clocks[key.rule as usize].number()),
+                active,
                 bytes: 0,
             };
             let place = put(&mut self.folds, &mut self.fold_free, fold);
@@ -300,13 +282,12 @@ impl Settling {
     }
 
     /// Forgets a fold in which nobody is, and to which nothing was given after the cut `idle_since` (0: none is so old).
-    fn forget_if_idle(&mut self, place: u32, idle_since: u32, slab: &mut SlabWriter) {
+    fn forget_if_idle(&mut self, place: u32, (idle_since, cuts): (u32, &RuleCuts), slab: &mut SlabWriter) {
         let fold = &mut self.folds[place as usize];
         let Some(key) = &fold.key else { return };
         // an interval of its rule, and a window of its outputs, may be longer than that
-        let rule = key.rule as usize;
-        let steps = self.shared.rules()[rule].spec(key.input).map_or(1, FoldSpec::steps) as u64;
-        let is_window_over = self.clocks[rule].number() > fold.active.1 + steps + 1;
+        let steps = self.shared.rules()[key.rule as usize].spec(key.input).map_or(1, FoldSpec::steps) as u64;
+        let is_window_over = cuts.number(key.rule) > fold.active.1 + steps + 1;
         if fold.lanes > 0
             || fold.active.0 > idle_since
             || !fold.state.is_closed()
@@ -324,26 +305,31 @@ impl Settling {
     }
 
     /// What leaves of some folds is staged.
-    fn compute(&mut self, places: Range<usize>, cut: u32, times: CutTimes, staging: Staging<'_>) {
-        let Settling { shared, outputs, folds, clocks, is_due, works, exemplars, bytes, .. } = self;
+    fn compute(
+        &mut self,
+        places: Range<usize>,
+        (cut, times, cuts): (u32, CutTimes, &mut RuleCuts),
+        staging: Staging<'_>,
+    ) {
+        let Settling { shared, outputs, folds, exemplars, bytes, .. } = self;
         let Staging { slab, exemplars: gathering, tally, .. } = staging;
         tally.note(Note::ExemplarsDropped, std::mem::take(&mut self.dropped));
         for (place, fold) in places.clone().zip(&mut folds[places]) {
             let Some(key) = &fold.key else { continue };
-            let rule = key.rule as usize;
-            let rule_folds = &shared.rules()[rule];
+            let rule_folds = &shared.rules()[key.rule as usize];
             let (Some(spec), Some(aggregation)) = (rule_folds.spec(key.input), rule_folds.aggregation()) else {
                 continue;
             };
             let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, .. } = fold;
             let is_given = !pending.is_empty();
             if is_given {
-                *active = (cut, clocks[rule].number());
+                *active = (cut, cuts.number(key.rule));
             }
-            let work = &mut works[rule];
+            let is_due = cuts.is_due(key.rule);
+            let (clock, work) = cuts.at(key.rule);
             state.take(spec, (times.from_ns, times.boundary_ns), is_given.then_some(&mut *pending), work);
             pending.clear();
-            if !is_due[rule] {
+            if !is_due {
                 *bytes += *own_bytes;
                 continue;
             }
@@ -351,7 +337,7 @@ impl Settling {
             let parts = (1 + *lanes as usize) * pending.bytes();
             *own_bytes = key.bytes() + state.bytes() + parts + series.len() * SERIES_BYTES;
             *bytes += *own_bytes;
-            let Some(rule_cut) = clocks[rule].cut(times.is_last) else { continue };
+            let Some(rule_cut) = clock.cut(times.is_last) else { continue };
             let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns() };
             let mut newest = NewestExemplars::default();
             exemplars.of(place as u32).for_each(|kept| newest.offer(kept));

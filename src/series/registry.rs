@@ -120,6 +120,12 @@ pub enum Full {
     Share,
 }
 
+/// Which of so many shards owns `hash`: its high bits choose.
+#[inline]
+pub fn owner_of(hash: u64, shards: usize) -> usize {
+    ((u128::from(hash) * shards as u128) >> 64) as usize
+}
+
 /// Shared by all cores.
 pub struct Registry {
     options: Options,
@@ -230,7 +236,7 @@ impl Registry {
     /// The shard that owns `hash`: its high bits choose.
     #[inline]
     pub fn owner(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.tries.len() as u128) >> 64) as usize
+        owner_of(hash, self.tries.len())
     }
 
     /// The slab of `core`, to read.

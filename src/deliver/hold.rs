@@ -21,7 +21,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::queue::{Encoded, ITEM_OVERHEAD_BYTES, Offer, Sender};
+use super::queue::{Encoded, ITEM_OVERHEAD_BYTES, Offer};
+use super::sender::Sender;
 
 /// One destination's line.
 #[derive(Default)]
@@ -99,7 +100,8 @@ impl Hold {
 mod tests {
     use super::*;
     use crate::deliver::ledger::Ledger;
-    use crate::deliver::queue::{Bell, DeliveryState, MemoryQueue, Port};
+    use crate::deliver::queue::{Bell, MemoryQueue, Port};
+    use crate::deliver::state::DeliveryState;
     use crate::deliver::stats::Stats;
     use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
     use std::sync::OnceLock;

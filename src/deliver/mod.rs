@@ -12,7 +12,7 @@
 //! | file | job |
 //! |---|---|
 //! | `destination` | what `--out` says |
-//! | `queue` | the seam to the encoder: `Sender`, `Encoded`, `Store` |
+//! | `queue`, `sender`, `state` | the seam to the encoder: `Encoded`, `Store`; `Sender`; what all share |
 //! | `hold` | where a shard's requests wait while a queue is full |
 //! | `ledger`, `stats` | points, exactly; everything else |
 //! | `start`, `options` | what runs, and how it ends |
@@ -53,9 +53,11 @@ mod outcome;
 mod pace;
 mod queue;
 mod reading;
+mod sender;
 #[cfg(test)]
 mod simulated;
 mod start;
+mod state;
 mod stats;
 mod stream;
 mod tls;
@@ -74,7 +76,8 @@ pub use headers::{Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
 pub use options::Options;
-pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Sender, Store};
+pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Store};
+pub use sender::Sender;
 #[cfg(test)]
 pub(crate) use simulated::{Habits, Received, SimulatedDelivery};
 pub use start::{Handle, start};

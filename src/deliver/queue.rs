@@ -5,16 +5,14 @@
 //! Invariants:
 //! 1. Accounted bytes (batch bytes plus `ITEM_OVERHEAD_BYTES`) never exceed the queue's limit; they are given back only
 //!    when the batch has its final outcome, so what is in flight or waits for a retry counts too.
-//! 2. Every batch offered is either in the queue or counted as dropped; the ledger row says so before `offer` returns.
-//! 3. Many producers, one consumer per queue.
+//! 2. Many producers, one consumer per queue.
 //!
-//! Progress: `offer` is lock-free (a CAS loop on the accounted bytes, the lane of `ledger`, a
-//! segmented queue); ringing the bell costs a system call only when the consumer has seen the last ring.
+//! Progress: an offer is lock-free (a CAS loop on the accounted bytes, the lane of `ledger`, a segmented queue); ringing the bell costs a system call only when the consumer has seen the last ring.
 //!
 //! Bounds: `queue_bytes` per destination; the overhead bounds the number of batches as well.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
@@ -22,8 +20,8 @@ use bytes::Bytes;
 use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 
-use super::ledger::{DestinationRow, Dropped, Ledger};
-use super::stats::{Stats, StatsRow};
+use super::ledger::{Dropped, Ledger};
+use super::stats::Stats;
 use crate::model::Flushed;
 
 /// Bytes accounted for a batch on top of its own: queue slot, `Arc`, allocator.
@@ -142,7 +140,7 @@ impl PollBell {
 }
 
 impl Bell {
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         match self {
             Bell::Poll(bell) => bell.ring(),
             Bell::Thread(thread) => {
@@ -182,155 +180,5 @@ impl Port {
         if lost.is_none_or(|(_, points)| points < part.points) {
             self.stats.bytes_delivered.add(part.bytes.len() as u64);
         }
-    }
-}
-
-/// What senders and the threads of delivery share.
-pub(super) struct DeliveryState {
-    pub(super) ports: Box<[Arc<Port>]>,
-    /// Monotonic ns at which delivery ends; `u64::MAX` while running.
-    pub(super) stop_at: AtomicU64,
-    /// Times that files were to be opened again.
-    reopened: AtomicU64,
-    senders: AtomicUsize,
-}
-
-impl DeliveryState {
-    pub(super) fn new(ports: Vec<Arc<Port>>) -> Arc<Self> {
-        Arc::new(DeliveryState {
-            ports: ports.into(),
-            stop_at: AtomicU64::new(u64::MAX),
-            reopened: AtomicU64::new(0),
-            senders: AtomicUsize::new(0),
-        })
-    }
-
-    pub(super) fn stop_at(&self) -> Option<u64> {
-        let at = self.stop_at.load(Ordering::Acquire);
-        (at != u64::MAX).then_some(at)
-    }
-
-    pub(super) fn reopened(&self) -> u64 {
-        // ORDERING: a number; publishes nothing
-        self.reopened.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn ring_all(&self) {
-        for port in &self.ports {
-            port.bell.ring();
-        }
-    }
-
-    pub(super) fn rows(&self) -> Vec<DestinationRow> {
-        self.ports.iter().map(|port| port.ledger.read()).collect()
-    }
-}
-
-/// The producers' end, one clone per shard. Destinations are numbered as they were given to `start`.
-pub struct Sender {
-    shared: Arc<DeliveryState>,
-    lane: usize,
-}
-
-impl Clone for Sender {
-    /// A sender with a ledger lane of its own.
-    fn clone(&self) -> Self {
-        Sender::new(self.shared.clone())
-    }
-}
-
-impl Sender {
-    pub(super) fn new(shared: Arc<DeliveryState>) -> Self {
-        let lane = shared.senders.fetch_add(1, Ordering::Relaxed);
-        Sender { shared, lane }
-    }
-
-    /// Number of destinations.
-    pub fn destinations(&self) -> usize {
-        self.shared.ports.len()
-    }
-
-    /// The unique name of destination `d`.
-    pub fn name(&self, d: usize) -> &str {
-        &self.shared.ports[d].name
-    }
-
-    /// Puts a batch into destination `d`'s queue. Counts its points as `encoded` and `queued`, or, when the queue is full,
-    /// as `encoded` and `dropped{queue_full}`. A batch of no bytes is no request (E12): nothing is queued.
-    pub fn offer(&self, d: usize, batch: Arc<Encoded>) -> Offer {
-        if self.try_offer(d, &batch) {
-            return Offer::Queued;
-        }
-        self.turn_away(d, batch.points);
-        Offer::Full
-    }
-
-    /// As `offer`, but a batch that does not fit is not counted.
-    pub(super) fn try_offer(&self, d: usize, batch: &Arc<Encoded>) -> bool {
-        let port = &self.shared.ports[d];
-        if batch.bytes.is_empty() {
-            assert!(batch.points == 0, "a batch of no bytes cannot hold points");
-            return true;
-        }
-        if !port.store.reserve(batch.bytes.len()) {
-            return false;
-        }
-        port.ledger.enter(self.lane, batch.points);
-        port.store.push(batch.clone());
-        port.bell.ring();
-        true
-    }
-
-    /// Counts points as `encoded` and `dropped{queue_full}`.
-    pub(super) fn turn_away(&self, d: usize, points: u64) {
-        self.shared.ports[d].ledger.turn_away(self.lane, points);
-    }
-
-    /// Counts points as `encoded` and `queued` that will be pushed later, or taken back.
-    pub(super) fn enter(&self, d: usize, points: u64) {
-        self.shared.ports[d].ledger.enter(self.lane, points);
-    }
-
-    /// Puts a batch into the queue whose points are counted already; `false` if it does not fit.
-    pub(super) fn push_entered(&self, d: usize, batch: &Arc<Encoded>) -> bool {
-        let port = &self.shared.ports[d];
-        if !port.store.reserve(batch.bytes.len()) {
-            return false;
-        }
-        port.store.push(batch.clone());
-        port.bell.ring();
-        true
-    }
-
-    /// Points that were entered and never pushed: from `queued` to `dropped{queue_full}`.
-    pub(super) fn take_back(&self, d: usize, points: u64) {
-        self.shared.ports[d].ledger.take_back(self.lane, points);
-    }
-
-    /// Has every `file:` destination opened again, between two lines: somebody has moved the files.
-    pub fn reopen_files(&self) {
-        // ORDERING: as `reopened`
-        self.shared.reopened.fetch_add(1, Ordering::Relaxed);
-        self.shared.ring_all();
-    }
-
-    /// Destination `d`'s row of the ledger; balances at any moment.
-    pub fn ledger(&self, d: usize) -> DestinationRow {
-        self.shared.ports[d].ledger.read()
-    }
-
-    /// Destination `d`'s counters.
-    pub fn stats(&self, d: usize) -> StatsRow {
-        self.shared.ports[d].stats.read()
-    }
-
-    /// Accounted bytes in destination `d`'s queue, in flight included.
-    pub fn queue_bytes(&self, d: usize) -> usize {
-        self.shared.ports[d].store.bytes()
-    }
-
-    /// Takes the newest messages of destination `d`: partial success texts and errors, escaped, at most 16 of 256 bytes.
-    pub fn take_messages(&self, d: usize) -> Vec<String> {
-        self.shared.ports[d].stats.take_messages()
     }
 }

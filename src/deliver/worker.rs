@@ -21,7 +21,8 @@ use mio::{Events, Poll, Token};
 use super::lane::Lane;
 use super::options::Options;
 use super::pace::Pace;
-use super::queue::{DeliveryState, PollBell};
+use super::queue::PollBell;
+use super::state::DeliveryState;
 use crate::clock::Now;
 
 /// Token of the bell.

@@ -27,7 +27,8 @@ use super::backoff::wait_ns;
 use super::destination::{DeliveryTarget, Destination};
 use super::ledger::Dropped;
 use super::options::Options;
-use super::queue::{DeliveryState, Encoded, Port};
+use super::queue::{Encoded, Port};
+use super::state::DeliveryState;
 use super::warn::Warner;
 use crate::chance::Chance;
 use crate::disk::{Disk, DiskFile, FileIdentity, SYSTEM};
@@ -361,7 +362,8 @@ impl LineWriter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::queue::{Bell, Offer, Sender};
+    use super::super::queue::{Bell, Offer};
+    use super::super::sender::Sender;
     use super::*;
     use crate::clock::{Clock as _, ManualClock, Now};
     use crate::disk::MemoryDisk;

@@ -14,7 +14,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
+use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality, View};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::otlp::{points, request};
 use catchment::rows::Rows;
@@ -103,12 +103,12 @@ struct Count {
 }
 
 impl Outlet for Count {
-    fn wants(&self, view: Temporality) -> bool {
-        self.view == Some(view)
+    fn wants(&self, view: View) -> bool {
+        self.view == Some(view.temporality)
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
-        let Request { bytes: request, points } = self.encoder.encode(rows, flushed.view)?;
+        let Request { bytes: request, points } = self.encoder.encode(rows, flushed.view.temporality)?;
         let written = Written { points, bytes: request.len() as u64 };
         self.points += points;
         self.bytes += request.len();

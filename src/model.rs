@@ -470,6 +470,41 @@ impl EpochNumber {
     }
 }
 
+/// Number of a selection: destinations that choose alike have the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SelectionNumber(u8);
+
+impl SelectionNumber {
+    /// The only one where nobody chooses.
+    pub const FIRST: SelectionNumber = SelectionNumber(0);
+
+    /// Of this number.
+    pub const fn new(number: u8) -> SelectionNumber {
+        SelectionNumber(number)
+    }
+
+    /// As a number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// What destinations that are given the same bytes have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// How totals leave.
+    pub temporality: Temporality,
+    /// What leaves.
+    pub selection: SelectionNumber,
+}
+
+impl View {
+    /// Of all that leaves, where nobody chooses.
+    pub const fn of_all(temporality: Temporality) -> View {
+        View { temporality, selection: SelectionNumber::FIRST }
+    }
+}
+
 /// Which batch this is: what stays with encoded points from the cut to whoever keeps or takes them.
 ///
 /// Batches of one plan, epoch, cut, shard, tenant and view are numbered from 0 without gaps.
@@ -488,7 +523,7 @@ pub struct Flushed {
     /// Whose data it is.
     pub tenant: Tenant,
     /// The view of its points.
-    pub view: Temporality,
+    pub view: View,
     /// When the cut was made, wall clock, nanoseconds since 1970.
     pub boundary_ns: u64,
 }

@@ -10,7 +10,7 @@ use catchment::aggregate::number::Value;
 use catchment::chance::Chance;
 use catchment::flush::{Outlet, Work, Written};
 use catchment::fold::{ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork};
-use catchment::model::{Flushed, Temporality};
+use catchment::model::{Flushed, View};
 use catchment::rows::Rows;
 use catchment::rules::{Aggregation, Bucketing, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
 use catchment::sync::cut::{Closed, CutTimes, ShardView};
@@ -162,7 +162,7 @@ fn steady(make: Make, n: usize, shuffled: bool) -> Vec<u64> {
 struct Nowhere;
 
 impl Outlet for Nowhere {
-    fn wants(&self, _: Temporality) -> bool {
+    fn wants(&self, _: View) -> bool {
         false
     }
     fn take(&mut self, _: Flushed, _: &impl Rows) -> Option<Written> {

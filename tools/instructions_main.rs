@@ -11,7 +11,7 @@ use catchment::flush::{Options as FlushOptions, Outlet, Owner, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Doorkeeper, Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
+use catchment::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality, View};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::rules::{MetricSeen, RouteVerdict, StreamVerdict};
@@ -41,12 +41,12 @@ struct Count {
 }
 
 impl Outlet for Count {
-    fn wants(&self, view: Temporality) -> bool {
-        view == Temporality::Delta
+    fn wants(&self, view: View) -> bool {
+        view.temporality == Temporality::Delta
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
-        let Request { bytes, points } = self.encoder.encode(rows, flushed.view)?;
+        let Request { bytes, points } = self.encoder.encode(rows, flushed.view.temporality)?;
         let written = Written { points, bytes: bytes.len() as u64 };
         self.points += written.points;
         self.bytes += written.bytes;

@@ -103,7 +103,7 @@ mod tests {
     use crate::deliver::queue::{Bell, MemoryQueue, Port};
     use crate::deliver::state::DeliveryState;
     use crate::deliver::stats::Stats;
-    use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
+    use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
     use std::sync::OnceLock;
 
     /// A buffer, or whoever comes to a queue's other end, can tell that none is missing.
@@ -111,7 +111,7 @@ mod tests {
     fn batches_leave_the_queue_and_the_line_beside_it_in_order_with_their_numbers_and_their_cuts_boundary() {
         let batch = |cut: u32, number: u32| {
             let (plan, epoch, tenant) = (PlanNumber::FIRST, EpochNumber::FIRST, Tenant::DEFAULT);
-            let (view, boundary_ns) = (Temporality::Delta, 1_000 * u64::from(cut));
+            let (view, boundary_ns) = (View::of_all(Temporality::Delta), 1_000 * u64::from(cut));
             let flushed = Flushed { plan, epoch, cut, shard: 3, number, tenant, view, boundary_ns };
             Arc::new(Encoded { bytes: vec![0; 100].into(), points: 1, flushed })
         };

@@ -367,7 +367,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock as _, ManualClock, Now};
     use crate::disk::MemoryDisk;
-    use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
+    use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
     use std::sync::OnceLock;
 
     /// On a disk that takes writes in pieces, fails, and is full for a while, lines come out whole and once, in turns that
@@ -390,7 +390,7 @@ mod tests {
             shard: 0,
             number: 0,
             tenant: Tenant::DEFAULT,
-            view: Temporality::Delta,
+            view: View::of_all(Temporality::Delta),
             boundary_ns: 1,
         };
         // a request of one empty resource, whose schema is "x"

@@ -17,7 +17,7 @@ use super::settling::{Settling, SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
 use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
-use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
+use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
 use crate::rows::Rows;
 use crate::rules::InitialValue;
 use crate::series::registry::Registry;
@@ -32,7 +32,7 @@ const LONG_BYTES: usize = 4_096;
 const BETWEEN_LOOKS: usize = 256;
 
 /// The views of a batch, in the order in which they are handed out.
-const VIEWS: [Temporality; 2] = [Temporality::Cumulative, Temporality::Delta];
+const VIEWS: [View; 2] = [View::of_all(Temporality::Cumulative), View::of_all(Temporality::Delta)];
 
 /// Options of one owner.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ pub struct Options {
 /// Takes the rows of a cut, some at a time, for destinations that want one view of them.
 pub trait Outlet {
     /// Whether anybody wants this view.
-    fn wants(&self, view: Temporality) -> bool;
+    fn wants(&self, view: View) -> bool;
     /// Rows of which somebody wants the view: what came of them; nothing if it has no points, and the next batch takes its
     /// number.
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written>;
@@ -299,7 +299,7 @@ impl Owner {
         more: impl FnMut() -> bool,
     ) -> Work {
         let Some(mut merged) = self.merged.take() else { return Work::Done };
-        merged.interval.wants_deltas = outlet.wants(Temporality::Delta);
+        merged.interval.wants_deltas = outlet.wants(View::of_all(Temporality::Delta));
         let work = self.advance(&mut merged, slab, tally, outlet, more);
         match work {
             Work::More | Work::Folded => self.merged = Some(merged),

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::deliver::{Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, Written};
-use crate::model::{Flushed, Temporality};
+use crate::model::{Flushed, View};
 use crate::otlp::encode::Encoder;
 use crate::rows::Rows;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// One shard's way to the queues.
 pub(super) struct Queues {
     hold: Hold,
-    views: Vec<Temporality>,
+    views: Vec<View>,
     encoder: Encoder,
     clock: &'static dyn Clock,
     encode_ns: u64,
@@ -19,7 +19,7 @@ pub(super) struct Queues {
 
 impl Queues {
     /// `held_max`: bytes that may wait for each destination whose queue is full.
-    pub(super) fn new(sender: Sender, views: Vec<Temporality>, held_max: usize, clock: &'static dyn Clock) -> Queues {
+    pub(super) fn new(sender: Sender, views: Vec<View>, held_max: usize, clock: &'static dyn Clock) -> Queues {
         Queues { hold: Hold::new(sender, held_max), views, encoder: Encoder::default(), clock, encode_ns: 0 }
     }
 
@@ -41,19 +41,19 @@ impl Queues {
 }
 
 impl Outlet for Queues {
-    fn wants(&self, view: Temporality) -> bool {
+    fn wants(&self, view: View) -> bool {
         self.views.contains(&view)
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
         let begun_ns = self.clock.mono_ns();
-        let request = self.encoder.encode(rows, flushed.view);
+        let request = self.encoder.encode(rows, flushed.view.temporality);
         self.encode_ns += self.clock.mono_ns() - begun_ns;
         let request = request?;
         let written = Written { points: request.points, bytes: request.bytes.len() as u64 };
         let batch = Arc::new(Encoded { bytes: request.bytes.into(), points: request.points, flushed });
-        for (d, temporality) in self.views.iter().enumerate() {
-            if *temporality == flushed.view {
+        for (d, view) in self.views.iter().enumerate() {
+            if *view == flushed.view {
                 // each outcome is counted there, and slows nobody else
                 match self.hold.offer(d, batch.clone()) {
                     Offer::Queued | Offer::Held | Offer::Full => {}

@@ -28,7 +28,7 @@ use crate::flush;
 use crate::flush::FoldShared;
 use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
-use crate::model::{EpochNumber, Temporality};
+use crate::model::{EpochNumber, View};
 use crate::net::hops::Hops;
 use crate::problem::{Flaw, Problem};
 use crate::series::peers::Shares;
@@ -78,7 +78,8 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let addresses = doors.addresses;
 
     let (registry, writers) = registry(&plan, &memory);
-    let views: Vec<Temporality> = plan.outs.iter().map(|out| out.temporality.unwrap_or(plan.temporality)).collect();
+    let view = |out: &deliver::Destination| View::of_all(out.temporality.unwrap_or(plan.temporality));
+    let views: Vec<View> = plan.outs.iter().map(view).collect();
     let (hops, sender, delivery) = delivery(&plan, &memory, &registry, started)?;
 
     let mut polls = Vec::new();

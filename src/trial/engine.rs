@@ -8,7 +8,7 @@ use crate::flush::{self, FoldShared, Outlet, Owner, Work, Written};
 use crate::fold::Notes;
 use crate::ingest::{self, Ingest, explain};
 use crate::ledger::Tally;
-use crate::model::{Door, EpochNumber, Flushed, Receipt, Temporality};
+use crate::model::{Door, EpochNumber, Flushed, Receipt, View};
 use crate::rows::Rows;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -23,13 +23,13 @@ struct Kept {
 }
 
 impl Outlet for Kept {
-    fn wants(&self, _: Temporality) -> bool {
+    fn wants(&self, _: View) -> bool {
         true
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
         let before = self.rows.len();
-        take_rows(rows, flushed.view, &mut self.rows);
+        take_rows(rows, flushed.view.temporality, &mut self.rows);
         let points = (self.rows.len() - before) as u64;
         (points > 0).then_some(Written { points, bytes: 0 })
     }

@@ -12,7 +12,7 @@ use crate::identity::attributes::Limits;
 use crate::ingest::{self, Ingest};
 use crate::ledger::Tally;
 use crate::limits::{EXPIRE_DEFAULT, GROUP_LIMIT_MAX, SLICE, SOCKETS_TO_MERGE};
-use crate::model::{Door, EpochNumber, Flushed, PlanNumber, Temporality};
+use crate::model::{Door, EpochNumber, Flushed, PlanNumber, View};
 use crate::rows::Rows;
 use crate::runtime::clock;
 use crate::series::registry::{self, Registry};
@@ -96,7 +96,7 @@ struct Done {
 struct Nowhere;
 
 impl Outlet for Nowhere {
-    fn wants(&self, _: Temporality) -> bool {
+    fn wants(&self, _: View) -> bool {
         false
     }
 

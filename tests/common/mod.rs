@@ -5,7 +5,7 @@ use catchment::flush::{FoldShared, Options as FlushOptions, Outlet, Owner, Work,
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality};
+use catchment::model::{Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality, View};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::rules::{Rule, RulePlan};
@@ -31,18 +31,18 @@ pub struct Out {
 }
 
 impl Outlet for Out {
-    fn wants(&self, _: Temporality) -> bool {
+    fn wants(&self, _: View) -> bool {
         true
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
-        let Request { bytes: request, points } = Encoder::default().encode(rows, flushed.view)?;
+        let Request { bytes: request, points } = Encoder::default().encode(rows, flushed.view.temporality)?;
         let decoded = ExportMetricsServiceRequest::decode(&*request).expect("what we encode decodes");
         assert_eq!(each_point(&decoded).len() as u64, points, "points are counted right");
         assert_eq!(decoded.encode_to_vec().len(), request.len(), "the encoding is minimal");
         self.bytes.extend_from_slice(&request);
         self.flushed.push(flushed);
-        if flushed.view == Temporality::Cumulative {
+        if flushed.view.temporality == Temporality::Cumulative {
             self.cumulative.push(decoded)
         } else {
             self.delta.push(decoded)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use catchment::clock::{Clock, Now};
 use catchment::deliver::{Destination, DestinationRow, Encoded, Options, Sender, StatsRow, parse_out};
-use catchment::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
+use catchment::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
 
 /// The longest any test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ pub fn flushed() -> Flushed {
         shard: 0,
         number: 0,
         tenant: Tenant::DEFAULT,
-        view: Temporality::Cumulative,
+        view: View::of_all(Temporality::Cumulative),
         boundary_ns: 1_000,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use catchment::limits::BATCH_POINTS_MAX;
-use catchment::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant};
+use catchment::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
 
 /// Counters that fill three batches and a bit on two shards together, and gauges, which have no delta.
 fn requests(time: u64) -> [opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest; 2] {
@@ -25,7 +25,7 @@ fn batches_of_a_cut_are_numbered_without_gaps_and_have_its_boundary() {
         let out = rig.cut(boundary);
         assert_eq!(out.flushed.is_empty(), cut == 2);
         for shard in 0..2 {
-            for view in [Temporality::Cumulative, Temporality::Delta] {
+            for view in [Temporality::Cumulative, Temporality::Delta].map(View::of_all) {
                 let of_view = |flushed: &&Flushed| flushed.shard == shard && flushed.view == view;
                 let found: Vec<&Flushed> = out.flushed.iter().filter(of_view).collect();
                 assert_eq!(found.len() > 1, cut != 2, "the cut takes more than one batch a shard");

@@ -210,5 +210,5 @@ fn what_cannot_be_multiplied_is_rejected() {
     }
     let Some(Data::Sum(_)) = big().data else { panic!("a sum") };
     assert_eq!(rig.tally.applied_total(), 0);
-    assert!(rig.cut(START + 10 * SECOND).flushed.iter().all(|flushed| flushed.view != Temporality::Delta));
+    assert!(rig.cut(START + 10 * SECOND).flushed.iter().all(|flushed| flushed.view.temporality != Temporality::Delta));
 }

@@ -29,7 +29,7 @@ use crate::clock::{Clock as _, ManualClock, Now};
 use crate::deliver::{self, Dropped, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
 use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
-use crate::model::{EpochNumber, PlanNumber, Temporality};
+use crate::model::{EpochNumber, PlanNumber, Temporality, View};
 use crate::net::hops::Hops;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -141,7 +141,7 @@ impl Simulation {
         let shared = Arc::new(ProcessState::new(registry.clone(), Vec::new(), waker, SHARDS, bodies, None));
         let hops: &'static Hops = Box::leak(Box::new(Hops::new(chance.any(), Duration::from_nanos(INTERVAL_NS))));
         let held_max = [0, 4_000, 1 << 20][chance.place(3)];
-        let views = vec![Temporality::Delta, Temporality::Cumulative, Temporality::Delta];
+        let views = [Temporality::Delta, Temporality::Cumulative, Temporality::Delta].map(View::of_all).to_vec();
         let (mut shards, mut readings, mut networks) = (Vec::new(), Vec::new(), Vec::new());
         for (number, slab) in writers.into_iter().enumerate() {
             let expire_ns = 3_600 * INTERVAL_NS;

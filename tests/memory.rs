@@ -5,6 +5,11 @@
 
 mod common;
 
+use catchment::flush::{GroupBytes, MEMBER_BYTES, series_bytes};
+use catchment::model::{Kind, Temporality};
+use catchment::rules::{
+    Action, Aggregation, Grouping, InitialValue, InputKind, KeyPattern, Output, OutputSpec, Rule, Selector, Stale,
+};
 use common::*;
 use prost::Message;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -45,6 +50,113 @@ const SHAPES: [(usize, usize, usize, f64); 2] = [(100, 20, 50, 512.0), (1_000, 1
 #[test]
 fn a_number_series_of_five_attributes_takes_less_than_half_a_kilobyte_and_with_its_own_metric_one_and_a_half() {
     SHAPES.into_iter().for_each(check);
+    rules_take_what_is_said_of_them();
+}
+
+/// Resources, metrics of each, and points of each.
+const MEMBERS: [usize; 3] = [10, 20, 25];
+
+/// Bytes that are allocated for so many series of which a rule makes groups by `keys`, cuts included.
+fn with_rule(keys: &[&str], outputs: &[(Output, u64)]) -> f64 {
+    let spec = |(output, steps): &(Output, u64)| OutputSpec {
+        output: output.clone(),
+        window_ns: steps * 10 * SECOND,
+        name: "{name}".into(),
+        text: "x".into(),
+    };
+    let keys = keys.iter().map(|key| KeyPattern { text: (*key).into(), place: None });
+    let aggregation = Aggregation {
+        changes: vec![],
+        grouping: Grouping::By(keys.collect()),
+        outputs: InputKind::ALL.map(|_| outputs.iter().map(spec).collect()),
+        interval_ns: 10 * SECOND,
+        keeps_input: false,
+        stale: Stale::Auto,
+        initial_value: InitialValue::Auto,
+        series_limit: None,
+    };
+    let rule = Rule {
+        name: "r".into(),
+        selector: Selector::default(),
+        except: None,
+        action: Action::Aggregate(Box::new(aggregation)),
+        goes_on: false,
+    };
+    let mut rig = Rig::with(1, 1_000_000, 600 * SECOND).ruled(vec![rule], 1_000_000);
+    let [resources, metrics, points] = MEMBERS;
+    let bodies: Vec<Vec<u8>> = (0..resources).map(|r| body(r, metrics, points)).collect();
+    let before = BYTES.load(Relaxed);
+    for round in 1..40 {
+        // most of the life of a window nobody sends
+        for body in bodies.iter().filter(|_| !(4..=37).contains(&round)) {
+            rig.send_bytes(0, body).expect("well-formed");
+        }
+        drop(rig.cut(START + round * 10 * SECOND));
+    }
+    (BYTES.load(Relaxed) - before) as f64
+}
+
+/// `catchment check` and `plan` say what members, outputs and windows take: within a fifth of what the allocator sees.
+fn rules_take_what_is_said_of_them() {
+    let series = MEMBERS.iter().product::<usize>() as f64;
+    let near = |what: &str, measured: f64, said: usize| {
+        println!("{what}: {measured:.0} bytes measured, {said} said");
+        let is_near = (measured - said as f64).abs() <= 0.2 * measured;
+        assert!(is_near, "{what}: {measured:.0} bytes measured, {said} said");
+    };
+    let same = [(Output::Same, 1)];
+    // of each metric one group
+    let few = with_rule(&[], &same);
+    near("a member", few / series, series_bytes(Kind::Sum, Temporality::Delta, 0) + MEMBER_BYTES);
+    // each series is a group of its own
+    let keys = ["http.route", "host.name"];
+    let said = |outputs: &[(Output, u64)]| {
+        let spec = |(output, steps): &(Output, u64)| OutputSpec {
+            output: output.clone(),
+            window_ns: steps * 10 * SECOND,
+            name: "{name}".into(),
+            text: "x".into(),
+        };
+        let aggregation = Aggregation {
+            changes: vec![],
+            grouping: Grouping::All,
+            outputs: InputKind::ALL.map(|_| outputs.iter().map(spec).collect()),
+            interval_ns: 10 * SECOND,
+            keeps_input: false,
+            stale: Stale::Auto,
+            initial_value: InitialValue::Auto,
+            series_limit: None,
+        };
+        GroupBytes::of(&aggregation, InputKind::Counter).expect("it takes counters")
+    };
+    let many = with_rule(&keys, &same);
+    near("an output", (many - few) / series, said(&same).on(1));
+    let rate = |steps| [(Output::Rate, steps)];
+    let (short, long) = (with_rule(&keys, &rate(1)), with_rule(&keys, &rate(30)));
+    near("a window of 30 steps", (long - short) / series, said(&rate(30)).window);
+}
+
+/// A request of one resource.
+fn body(r: usize, metrics: usize, points: usize) -> Vec<u8> {
+    let metrics = (0..metrics)
+        .map(|m| {
+            let points = (0..points)
+                .map(|p| {
+                    let (route, host) = (format!("route-{:08}", m * points + p), format!("host-{:08}", r * 50 + p));
+                    let pairs = [
+                        ("http.route", route.as_str()),
+                        ("host.name", host.as_str()),
+                        ("cloud.availability_zone", "eu-central-1a"),
+                        ("http.request.method", "GET"),
+                        ("deployment.environment", "production"),
+                    ];
+                    number(&pairs, START, START + 1, int(3))
+                })
+                .collect();
+            sum(&format!("metric.{m}"), 1, true, points)
+        })
+        .collect();
+    request_of(&format!("svc-{r}"), metrics).encode_to_vec()
 }
 
 fn check((resources, metrics, points, most): (usize, usize, usize, f64)) {
@@ -57,28 +169,7 @@ fn check((resources, metrics, points, most): (usize, usize, usize, f64)) {
         },
         600 * SECOND,
     );
-    let body = |r: usize| {
-        let metrics = (0..metrics)
-            .map(|m| {
-                let points = (0..points)
-                    .map(|p| {
-                        let (route, host) = (format!("route-{:08}", m * points + p), format!("host-{:08}", r * 50 + p));
-                        let pairs = [
-                            ("http.route", route.as_str()),
-                            ("host.name", host.as_str()),
-                            ("cloud.availability_zone", "eu-central-1a"),
-                            ("http.request.method", "GET"),
-                            ("deployment.environment", "production"),
-                        ];
-                        number(&pairs, START, START + 1, int(3))
-                    })
-                    .collect();
-                sum(&format!("metric.{m}"), 1, true, points)
-            })
-            .collect();
-        request_of(&format!("svc-{r}"), metrics).encode_to_vec()
-    };
-    let bodies: Vec<Vec<u8>> = (0..resources).map(body).collect();
+    let bodies: Vec<Vec<u8>> = (0..resources).map(|r| body(r, metrics, points)).collect();
     let before: Vec<i64> = LIVE.iter().map(|live| live.load(Relaxed)).collect();
     let bytes = BYTES.load(Relaxed);
     for round in 1..4 {

@@ -2,7 +2,7 @@
 //!
 //! Knows settings as texts, the plan and the memory it takes; does not know what a setting means.
 
-use super::{gather, origin, pages, rules_page, run};
+use super::{gather, origin, pages, rules_memory, rules_page, run};
 use crate::config::describe::quoted;
 use crate::config::keys::Key;
 use crate::config::printed::{self, escaped};
@@ -150,6 +150,7 @@ fn text(settings: &Settings, keys: &[Key], plan: &Plan, memory: &Memory, shrunk:
         let _ = writeln!(out, "         to fit: {what}");
     }
     out += &rules_page::text(plan);
+    out += &rules_memory::text(plan, memory);
     out.push_str("no problem found\n");
     out
 }

@@ -12,6 +12,7 @@ mod keys;
 mod origin;
 mod pages;
 mod rules;
+mod rules_memory;
 mod rules_page;
 mod run;
 

@@ -86,12 +86,12 @@ struct Lane {
     is_listed: bool,
 }
 
-/// What an entry takes beside itself: its lanes, twice, and its place in the table.
-const ENTRY_BYTES: usize = 64;
+/// What an entry takes: itself, its lanes, twice, and its place in the table.
+pub(super) const ENTRY_BYTES: usize = size_of::<MemberEntry>() + 64;
 /// What an entry takes that only one member has: keys for outputs that look at attributes.
 const OWN_BYTES: usize = 256;
-/// What a lane takes beside itself: its places in the table, and in its owner's.
-const LANE_BYTES: usize = 32;
+/// What a lane takes: itself, its places in the table, in its owner's, and in the packets of two cuts.
+pub(super) const LANE_BYTES: usize = size_of::<Lane>() + 32 + 2 * size_of::<(u32, u32, FoldPart)>();
 
 /// See the file's head.
 pub(super) struct Membership {
@@ -400,9 +400,9 @@ impl Membership {
     pub(super) fn bytes(&self) -> usize {
         let members = self.of_rules.iter().sum::<u64>() as usize * size_of::<Member>();
         let own = self.entries.len().saturating_sub(self.entry_ids.len()) * OWN_BYTES;
-        let entries = self.entries.len() * (size_of::<MemberEntry>() + ENTRY_BYTES) + own;
+        let entries = self.entries.len() * ENTRY_BYTES + own;
         // a part's own memory is of the kind of its fold, and moves with it: the owner counts it
-        members + entries + self.lanes.len() * (size_of::<Lane>() + LANE_BYTES)
+        members + entries + self.lanes.len() * LANE_BYTES
     }
 
     /// How many members each rule has.

@@ -20,6 +20,7 @@
 //! | `point`, `batch`, `batch_rows` | points that are staged, and read as rows |
 //! | `members`, `folded`, `rule_cuts` | what members of rules' folds give; what shards share of rules; rules' own intervals |
 //! | `hand_over` | the way of that to the shard that owns the fold |
+//! | `estimate` | what members and outputs take in memory |
 //! | `settling`, `outputs` | the second half of a cut: what leaves of folds, and as which series |
 //!
 //! Invariants
@@ -35,6 +36,7 @@ mod batch;
 mod batch_rows;
 mod chain;
 mod ended;
+mod estimate;
 mod exemplars;
 mod folded;
 mod hand_over;
@@ -54,6 +56,7 @@ mod sums;
 mod tree;
 mod walk;
 
+pub use estimate::{GroupBytes, MEMBER_BYTES, series_bytes};
 pub use folded::{FoldShared, FoldsNoticed, RuleFolds};
 pub use owner::{Directories, Options, Outlet, Owner, Work, Written};
 pub use tree::{GroupDirectory, ListedGroup};

@@ -13,6 +13,9 @@ use crate::limits::FOLD_TOP_MAX;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+/// Bytes of a group in a table, beside its key.
+pub const TOP_ENTRY_BYTES: usize = size_of::<(Arc<[u8]>, ExactSum)>();
+
 /// Sums of groups.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TopTable {
@@ -69,7 +72,7 @@ impl TopTable {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<(Arc<[u8]>, ExactSum)>() * self.entries.capacity()
+        TOP_ENTRY_BYTES * self.entries.capacity()
     }
 }
 

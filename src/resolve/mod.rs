@@ -51,4 +51,4 @@ pub(crate) use lookups::{Lags, RouteLookup, Waiting};
 pub(crate) use pending::{Pending, PointTarget};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};
 pub(crate) use resolver::Resolver;
-pub(crate) use routes::NONE;
+pub(crate) use routes::{NONE, ROUTE_BYTES};

@@ -66,7 +66,7 @@ struct Room {
 const EMPTY_ROOM: Room = Room { live: 0, free: NONE };
 
 /// Bytes of a route beside those it is compared with: itself, its `next`, its slot in a table, and what an allocation adds.
-const ROUTE_BYTES: usize = 60;
+pub(crate) const ROUTE_BYTES: usize = 60;
 
 /// Bytes of a route that is compared with these.
 pub(super) fn bytes_of(bytes: &ThinBytes) -> usize {

@@ -22,6 +22,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 /// The first number of a group of outputs: those of input are below.
 const GROUP_IDS: u32 = 1 << 31;
 
+/// Bytes of a key beside its texts, its place in the index and in its owner's lists included.
+pub const KEY_BYTES: usize = size_of::<FoldKey>() + 64;
+
 /// No place yet.
 const NOWHERE: u32 = u32::MAX;
 
@@ -91,10 +94,10 @@ impl FoldKey {
         self.place.store(place.unwrap_or(NOWHERE), Relaxed);
     }
 
-    /// Bytes it takes, its place in the index and in its owner's lists included.
+    /// Bytes it takes.
     pub fn bytes(&self) -> usize {
         // resource and scope are shared by neighbours
-        size_of::<FoldKey>() + 64 + self.attributes.len() + self.description.len()
+        KEY_BYTES + self.attributes.len() + self.description.len()
     }
 }
 

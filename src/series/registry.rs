@@ -59,7 +59,7 @@ pub struct Options {
 
 /// Bytes a live series takes beside its cells and the routes to them: identity, attributes, index. Measured at five attributes of a
 /// hundred and fifty bytes (see the README's numbers); longer attributes are covered by the rest of the budget.
-const SERIES_BYTES: usize = 302;
+pub const SERIES_BYTES: usize = 302;
 /// Bytes of attributes that are among them.
 const ATTRIBUTES_INCLUDED: usize = 150;
 

@@ -112,9 +112,15 @@ impl Rig {
 
     /// With these rules, by which outputs leave.
     pub fn with_rules(cores: usize, rules: Vec<Rule>) -> Rig {
-        let mut rig = Rig::new(cores);
+        Rig::new(cores).ruled(rules, 10_000)
+    }
+
+    /// The same with these rules, which may have so many outputs.
+    pub fn ruled(self, rules: Vec<Rule>, outputs: usize) -> Rig {
+        let mut rig = self;
+        let cores = rig.cores.len();
         let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
-        let shared = Arc::new(FoldShared::new(plan, cores, 10_000, rig.registry.state().clone()));
+        let shared = Arc::new(FoldShared::new(plan, cores, outputs, rig.registry.state().clone()));
         let options = FlushOptions {
             plan: PlanNumber::FIRST,
             epoch: EpochNumber::FIRST,

@@ -28,6 +28,7 @@ mod otlp_json_support;
 mod outputs;
 mod overflow;
 mod pages;
+mod plans;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod rules;

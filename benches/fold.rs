@@ -10,7 +10,7 @@ use catchment::aggregate::number::Value;
 use catchment::fold::{
     ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork, LeavingValue, OutputState, RuleClock,
 };
-use catchment::rules::{Aggregation, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
+use catchment::rules::{Aggregation, Grouping, InputKind, Output, OutputSpec};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -26,16 +26,7 @@ fn spec(input: InputKind, outputs: &[Output], window_s: u64) -> FoldSpec {
         name: "{name}".into(),
         text: "".into(),
     };
-    let mut aggregation = Aggregation {
-        changes: Vec::new(),
-        grouping: Grouping::All,
-        outputs: Default::default(),
-        interval_ns: 10 * S,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
-    };
+    let mut aggregation = Aggregation::new(Grouping::All, 10 * S);
     aggregation.outputs[input as usize] = outputs.iter().map(of).collect();
     FoldSpec::new(&aggregation, input)
 }

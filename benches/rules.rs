@@ -6,9 +6,8 @@
 use catchment::identity::attributes::key_byte;
 use catchment::model::Kind;
 use catchment::rules::{
-    Action, Aggregation, AttributeChange, Candidates, Change, Grouping, InitialValue, InputKind, KeyPattern,
-    MetricSeen, Output, OutputSpec, Passage, Pattern, PatternKind, RouteVerdict, Rule, RuleMatcher, RulePlan, Selector,
-    Stale,
+    Action, Aggregation, AttributeChange, Candidates, Change, Grouping, InputKind, KeyPattern, MetricSeen, Output,
+    OutputSpec, Passage, Pattern, PatternKind, RouteVerdict, Rule, RuleMatcher, RulePlan, Selector,
 };
 use catchment::wire::put_bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -30,14 +29,8 @@ fn aggregation(without: &[&str]) -> Aggregation {
     let same = OutputSpec { output: Output::Same, window_ns: 1, name: "{name}".into(), text: "same".into() };
     let outputs: Arc<[OutputSpec]> = [same].into();
     Aggregation {
-        changes: Vec::new(),
-        grouping: Grouping::Without(keys),
         outputs: std::array::from_fn(|_| outputs.clone()),
-        interval_ns: 10_000_000_000,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
+        ..Aggregation::new(Grouping::Without(keys), 10_000_000_000)
     }
 }
 

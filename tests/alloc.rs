@@ -12,7 +12,7 @@ use catchment::flush::{Outlet, Work, Written};
 use catchment::fold::{ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork};
 use catchment::model::{Flushed, View};
 use catchment::rows::Rows;
-use catchment::rules::{Aggregation, Bucketing, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
+use catchment::rules::{Aggregation, Bucketing, Grouping, InputKind, Output, OutputSpec};
 use catchment::sync::cut::{Closed, CutTimes, ShardView};
 use common::*;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
@@ -270,16 +270,7 @@ fn fold_spec(input: InputKind, outputs: &[Output]) -> FoldSpec {
         name: "{name}".into(),
         text: "".into(),
     };
-    let mut aggregation = Aggregation {
-        changes: Vec::new(),
-        grouping: Grouping::All,
-        outputs: Default::default(),
-        interval_ns: 10 * SECOND,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
-    };
+    let mut aggregation = Aggregation::new(Grouping::All, 10 * SECOND);
     aggregation.outputs[input as usize] = outputs.iter().map(of).collect();
     FoldSpec::new(&aggregation, input)
 }

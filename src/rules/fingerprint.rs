@@ -34,9 +34,7 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rule::{
-        Grouping, InitialValue, InputKind, Output, OutputSpec, Pattern, PatternKind, Selector, Stale,
-    };
+    use super::super::rule::{Grouping, InputKind, Output, OutputSpec, Pattern, PatternKind, Selector, Stale};
     use super::*;
     use std::sync::Arc;
 
@@ -45,16 +43,7 @@ mod tests {
             [OutputSpec { output: Output::Quantile(0.95), window_ns: 1, name: "{name}.p95".into(), text: "p95".into() }]
                 .into()
         });
-        let mut aggregation = Aggregation {
-            changes: Vec::new(),
-            grouping: Grouping::All,
-            outputs,
-            interval_ns: 1,
-            keeps_input: false,
-            stale: Stale::Auto,
-            initial_value: InitialValue::Auto,
-            series_limit: None,
-        };
+        let mut aggregation = Aggregation { outputs, ..Aggregation::new(Grouping::All, 1) };
         let selector = Selector::default();
         let mut rule = Rule { name: "a".into(), selector, except: None, action: Action::Drop, goes_on: false };
         change(&mut rule, &mut aggregation);

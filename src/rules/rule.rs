@@ -331,6 +331,22 @@ pub struct Aggregation {
     pub series_limit: Option<u32>,
 }
 
+impl Aggregation {
+    /// What leaves is still to be said; the rest is as where a document says nothing of it.
+    pub fn new(grouping: Grouping, interval_ns: u64) -> Aggregation {
+        Aggregation {
+            changes: Vec::new(),
+            grouping,
+            outputs: Default::default(),
+            interval_ns,
+            keeps_input: false,
+            stale: Stale::Auto,
+            initial_value: InitialValue::Auto,
+            series_limit: None,
+        }
+    }
+}
+
 /// What a rule does with what it matches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {

@@ -70,6 +70,10 @@ pub struct Rig {
 pub const SECOND: u64 = 1_000_000_000;
 pub const START: u64 = 1_000 * SECOND;
 
+fn flush_options(expire_ns: u64) -> FlushOptions {
+    FlushOptions { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: START, expire_ns }
+}
+
 impl Rig {
     pub fn new(cores: usize) -> Rig {
         Rig::with(cores, 1_000_000, 300 * SECOND)
@@ -90,7 +94,7 @@ impl Rig {
     pub fn shared(cores: usize, limits: RegistryOptions, shares: Shares, expire_ns: u64) -> Rig {
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..cores).map(|_| SlabWriter::new()).unzip();
         let registry = Arc::new(Registry::new(limits, slabs).share_by(shares));
-        let options = FlushOptions { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: START, expire_ns };
+        let options = flush_options(expire_ns);
         Rig {
             cores: writers
                 .into_iter()
@@ -121,12 +125,7 @@ impl Rig {
         let cores = rig.cores.len();
         let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
         let shared = Arc::new(FoldShared::new(plan, cores, outputs, rig.registry.state().clone()));
-        let options = FlushOptions {
-            plan: PlanNumber::FIRST,
-            epoch: EpochNumber::FIRST,
-            started_ns: START,
-            expire_ns: rig.expire_ns,
-        };
+        let options = flush_options(rig.expire_ns);
         let owner = |i| Owner::with_rules(i, options, rig.registry.clone(), Some(shared.clone())).0;
         rig.owners = (0..cores).map(owner).collect();
         rig.rules = Some(shared);

@@ -7,7 +7,7 @@ use catchment::fold::{
     ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork, Leaving, LeavingValue, OutputState, RuleClock,
     Variant,
 };
-use catchment::rules::{Aggregation, Grouping, InitialValue, InputKind, Output, OutputSpec, Stale};
+use catchment::rules::{Aggregation, Grouping, InputKind, Output, OutputSpec};
 
 use std::sync::Arc;
 
@@ -49,16 +49,7 @@ pub(crate) fn spec(input: InputKind, interval_s: u64, outputs: &[(Output, u64)])
         name: "{name}".into(),
         text: "".into(),
     };
-    let mut aggregation = Aggregation {
-        changes: Vec::new(),
-        grouping: Grouping::All,
-        outputs: Default::default(),
-        interval_ns: interval_s * S,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
-    };
+    let mut aggregation = Aggregation::new(Grouping::All, interval_s * S);
     aggregation.outputs[input as usize] = outputs.iter().map(of).collect();
     FoldSpec::new(&aggregation, input)
 }

@@ -6,7 +6,7 @@ use crate::common::*;
 use catchment::ledger::Note;
 use catchment::rules::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, Output,
-    OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,
+    OutputSpec, Pattern, PatternKind, Rule, Selector,
 };
 use opentelemetry_proto::tonic::metrics::v1::{self as pb, Metric};
 use std::collections::BTreeMap;
@@ -30,14 +30,8 @@ fn pods_away() -> Aggregation {
         _ => same(),
     });
     Aggregation {
-        changes: vec![],
-        grouping: Grouping::Without(vec![KeyPattern { text: "pod".into(), place: None }]),
         outputs,
-        interval_ns: INTERVAL,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
+        ..Aggregation::new(Grouping::Without(vec![KeyPattern { text: "pod".into(), place: None }]), INTERVAL)
     }
 }
 

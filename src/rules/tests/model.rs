@@ -249,16 +249,7 @@ pub(super) fn output(output: Output) -> OutputSpec {
 /// All kinds have these outputs.
 pub(super) fn aggregation(grouping: Grouping, outputs: &[Output]) -> Aggregation {
     let outputs: Arc<[OutputSpec]> = outputs.iter().cloned().map(output).collect();
-    Aggregation {
-        changes: Vec::new(),
-        grouping,
-        outputs: std::array::from_fn(|_| outputs.clone()),
-        interval_ns: 10_000_000_000,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
-    }
+    Aggregation { outputs: std::array::from_fn(|_| outputs.clone()), ..Aggregation::new(grouping, 10_000_000_000) }
 }
 
 /// Keys: `k`, `point:k`, `scope:k`, `resource:k`.

@@ -6,8 +6,8 @@ use crate::aggregate::number::Value;
 use crate::chance::Chance;
 use crate::model::Temporality;
 use crate::rules::{
-    Action, Aggregation, Grouping, InitialValue, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule,
-    Selector, Stale,
+    Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
+    Stale,
 };
 use crate::trial::{Bucketed, InputPoint, InputStream, Label, SeriesName, TrialValue};
 
@@ -257,14 +257,8 @@ pub(super) fn rule(kind: InputKind, chance: &mut Chance) -> (Rule, Aggregation) 
         specs.push(OutputSpec { output, window_ns: steps * interval_ns, name: name.into(), text });
     }
     let mut aggregation = Aggregation {
-        changes: Vec::new(),
-        grouping: Grouping::Without(vec![KeyPattern { text: "pod".into(), place: None }]),
-        outputs: Default::default(),
-        interval_ns,
-        keeps_input: false,
         stale: if chance.one_in(4) { Stale::After(35 * SECOND_NS) } else { Stale::Auto },
-        initial_value: InitialValue::Auto,
-        series_limit: None,
+        ..Aggregation::new(Grouping::Without(vec![KeyPattern { text: "pod".into(), place: None }]), interval_ns)
     };
     aggregation.outputs[kind as usize] = specs.into();
     let metric = vec![Pattern { text: METRIC.into(), kind: PatternKind::Glob, is_negated: false }];

@@ -9,7 +9,7 @@ use super::point::{StagedPoint, more_bytes};
 use super::tree::{GroupDirectory, Tree, TreePlace};
 use crate::aggregate::explicit;
 use crate::cells::block;
-use crate::fold::{Leaving, LeavingValue, Variant};
+use crate::fold::{Leaving, LeavingValue, TOP_OTHER, Variant};
 use crate::identity::attributes::{Record, Records, key_byte};
 use crate::identity::{Parts, Set};
 use crate::model::{Kind, TypeHints};
@@ -20,7 +20,7 @@ use crate::series::group::Entry;
 use crate::series::slab::SlabWriter;
 use crate::series::{Group, Series};
 use crate::sync::thin::ThinBytes;
-use crate::wire::put_header;
+use crate::wire::put_bytes;
 use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::sync::{Arc, Weak};
@@ -177,8 +177,7 @@ impl Outputs {
         let has = |record: &Record<'_>| Records::new(&key.attributes).any(|known| known.key() == record.key());
         let all = Records::new(&key.attributes).chain(Records::new(&more).filter(|record| !has(record)));
         for record in all {
-            put_header(&mut run, key_byte(group.kind), record.bytes.len());
-            run.extend_from_slice(record.bytes);
+            put_bytes(&mut run, key_byte(group.kind), record.bytes);
         }
         let hash = self.state.hash_one((key.rule, &*spec.text, group.key.hash, &run));
         let series = Arc::new(Series::new(hash, group, ThinBytes::new(&run), 0));
@@ -294,19 +293,15 @@ fn more_attributes<'a>(variant: &Variant<'a>, output: &Output) -> Cow<'a, [u8]> 
     }
 }
 
-/// Each of the keys with the value `other`, as records.
+/// Each of the keys with the value that stands for the others, as records.
 fn others(keys: &[Arc<str>]) -> Vec<u8> {
-    /// An `AnyValue` with this text.
-    const OTHER: &[u8] = b"\x0a\x05other";
-    let (mut records, mut message) = (Vec::new(), Vec::new());
+    let (mut value, mut records, mut message) = (Vec::new(), Vec::new(), Vec::new());
+    put_bytes(&mut value, 0x0a, TOP_OTHER.as_bytes());
     for key in keys {
         message.clear();
-        put_header(&mut message, 0x0a, key.len());
-        message.extend_from_slice(key.as_bytes());
-        put_header(&mut message, 0x12, OTHER.len());
-        message.extend_from_slice(OTHER);
-        put_header(&mut records, 0x0a, message.len());
-        records.extend_from_slice(&message);
+        put_bytes(&mut message, 0x0a, key.as_bytes());
+        put_bytes(&mut message, 0x12, &value);
+        put_bytes(&mut records, 0x0a, &message);
     }
     records
 }

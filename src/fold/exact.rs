@@ -62,10 +62,8 @@ impl ExactSum {
 
     #[inline]
     fn add_double(&mut self, double: f64) {
-        let sum = self.double + double;
-        let (large, small) =
-            if self.double.abs() >= double.abs() { (self.double, double) } else { (double, self.double) };
-        self.rest += (large - sum) + small;
+        let (sum, lost) = two_sum(self.double, double);
+        self.rest += lost;
         self.double = sum;
     }
 
@@ -120,6 +118,14 @@ impl ExactSum {
         let int = self.int();
         i64::try_from(int).map_or((Value::Double(int as f64), true), |int| (Value::Int(int), false))
     }
+}
+
+/// The sum, and what its rounding lost.
+#[inline]
+pub(super) const fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let (large, small) = if a.abs() >= b.abs() { (a, b) } else { (b, a) };
+    (sum, (large - sum) + small)
 }
 
 #[cfg(test)]

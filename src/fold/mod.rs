@@ -59,5 +59,5 @@ pub use liveness::Liveness;
 pub use part::FoldPart;
 pub use spec::{FoldSpec, LiveNeed};
 pub use state::{Leaving, LeavingValue, OutputState, Variant};
-pub use top::TOP_ENTRY_BYTES;
+pub use top::{TOP_ENTRY_BYTES, TOP_OTHER};
 pub use work::{FoldWork, Notes};

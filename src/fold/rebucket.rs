@@ -60,14 +60,10 @@ pub(super) fn to_explicit(
 ) -> u64 {
     begin(region, &words[..HEAD], to);
     let buckets = &words[HEAD..];
-    let (low, high) = ends(words);
+    let ends = ends(words);
     let mut unbounded = 0;
     for (i, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // an infinite bound says no more than none
-        let bound = |i: usize| bounds.get(i).copied().filter(|bound| bound.is_finite());
-        let lower = if i == 0 { low } else { bound(i - 1).or(low) };
-        let upper = bound(i).or(high);
-        match (lower, upper) {
+        match edges_of(i, bounds, ends) {
             (Some(lower), Some(upper)) => spread_bucket((lower, upper, *count), to, false, region, spread),
             (None, Some(upper)) => {
                 let target = bucket_of(to, upper);
@@ -86,8 +82,7 @@ pub(super) fn to_explicit(
 
 /// An exponential histogram to explicit bounds.
 pub(super) fn exponential_to_explicit(value: &Exponential, to: &[f64], region: &mut Vec<u64>, spread: &mut Spread) {
-    let head = [value.count, value.sum.to_bits(), value.min.to_bits(), value.max.to_bits(), value.flags];
-    begin(region, &head, to);
+    begin(region, &head_of(value), to);
     for bucket in buckets_of(value) {
         let is_exponential = bucket.0 > 0.0 || bucket.1 < 0.0;
         spread_bucket(bucket, to, is_exponential, region, spread);
@@ -136,16 +131,13 @@ pub(super) fn to_exponential(
 
 /// The populated buckets as what they reach from and to, and how many values of unbounded ones are put at a finite bound.
 fn spans_of(bounds: &[f64], words: &[u64]) -> (Vec<(f64, f64, u64)>, u64) {
-    let ((low, high), mut unbounded) = (ends(words), 0);
+    let (ends, mut unbounded) = (ends(words), 0);
     let spans = words[HEAD..].iter().enumerate().filter(|(_, count)| **count > 0).map(|(i, count)| {
-        let bound = |i: usize| bounds.get(i).copied().filter(|bound| bound.is_finite());
-        let lower = if i == 0 { low } else { bound(i - 1).or(low) };
-        let upper = bound(i).or(high);
-        let (lower, upper) = match (lower, upper) {
+        let (lower, upper) = match edges_of(i, bounds, ends) {
             (Some(lower), Some(upper)) if lower <= upper => (lower, upper),
             (lower, upper) => {
                 unbounded += count;
-                let bound = bound(i).or(lower).or(upper).unwrap_or(0.0);
+                let bound = finite(bounds, i).or(lower).or(upper).unwrap_or(0.0);
                 (bound, bound)
             }
         };
@@ -204,11 +196,27 @@ fn scale_for(nearest: f64, furthest: f64, buckets_max: usize) -> i32 {
     (SCALE_MIN..=SCALE_MAX).rev().find(fits).unwrap_or(SCALE_MIN)
 }
 
+/// Words of a region's head.
+pub(super) const fn head_of(value: &Exponential) -> [u64; HEAD] {
+    [value.count, value.sum.to_bits(), value.min.to_bits(), value.max.to_bits(), value.flags]
+}
+
 /// An empty region with this head.
 fn begin(region: &mut Vec<u64>, head: &[u64], to: &[f64]) {
     region.clear();
     region.extend_from_slice(head);
     region.resize(HEAD + to.len() + 1, 0);
+}
+
+/// A bound; an infinite one says no more than none.
+fn finite(bounds: &[f64], place: usize) -> Option<f64> {
+    bounds.get(place).copied().filter(|bound| bound.is_finite())
+}
+
+/// Where a bucket begins and ends: at its bounds, or else at the region's minimum and maximum, where they are known.
+fn edges_of(bucket: usize, bounds: &[f64], (low, high): (Option<f64>, Option<f64>)) -> (Option<f64>, Option<f64>) {
+    let lower = bucket.checked_sub(1).and_then(|place| finite(bounds, place));
+    (lower.or(low), finite(bounds, bucket).or(high))
 }
 
 /// Minimum and maximum of a region, where they are known.

@@ -6,6 +6,7 @@
 //! their bounds lie.
 
 use super::contribution::ContributedRegion;
+use super::exact::two_sum;
 use super::rebucket;
 use super::work::FoldWork;
 use crate::aggregate::explicit::{COUNT, FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, HEAD, MAX, MIN, SUM, without_values};
@@ -74,10 +75,8 @@ impl ExplicitSum {
     }
 
     fn add_to_sum(&mut self, value: f64) {
-        let before = f64::from_bits(self.words[SUM]);
-        let sum = before + value;
-        let (large, small) = if before.abs() >= value.abs() { (before, value) } else { (value, before) };
-        self.rest += (large - sum) + small;
+        let (sum, lost) = two_sum(f64::from_bits(self.words[SUM]), value);
+        self.rest += lost;
         self.words[SUM] = sum.to_bits();
     }
 

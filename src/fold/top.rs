@@ -102,13 +102,13 @@ pub(super) enum TopLeaving<'a> {
     RestEnds,
 }
 
-/// What the others are called.
-const OTHER: &str = "other";
+/// What the others are called: each of the keys has this value.
+pub const TOP_OTHER: &str = "other";
 
 /// Each of the keys has the value that stands for the others.
 fn is_other(records: &[u8]) -> bool {
     let mut records = Records::new(records).peekable();
-    records.peek().is_some() && records.all(|record| record.text() == Some(OTHER))
+    records.peek().is_some() && records.all(|record| record.text() == Some(TOP_OTHER))
 }
 
 impl TopState {

@@ -7,7 +7,7 @@
 
 use super::made::Made;
 use super::quantile;
-use super::rebucket;
+use super::rebucket::{self, head_of};
 use super::regions::{ExplicitSum, HAS_EXTREMES, RegionPart, SUM_FLAG, add_as, exponential_bytes, has_all, place};
 use super::work::FoldWork;
 use crate::aggregate::explicit::{COUNT, FLAGS, HEAD, MAX, MIN, SUM};
@@ -343,11 +343,6 @@ impl RegionState {
 pub(super) fn store(value: &Exponential, words: &mut Vec<u64>) {
     words.resize(REGION, 0);
     value.store(&mut words.as_mut_slice());
-}
-
-/// Words of a region's head.
-fn head_of(value: &Exponential) -> [u64; HEAD] {
-    [value.count, value.sum.to_bits(), value.min.to_bits(), value.max.to_bits(), value.flags]
 }
 
 /// An exponential histogram in as few words as it takes: its head, zero bucket, scale, and populated buckets.

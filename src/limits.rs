@@ -587,6 +587,8 @@ pub const CONFIG_ALIASES_MAX: usize = 64;
 pub const TRIAL_CORES_MAX: usize = 64;
 /// Cuts of one test of rules.
 pub const TRIAL_CUTS_MAX: usize = 100_000;
+/// Furthest from its second 0 that a time in a test of rules may be, seconds: some ten years.
+pub const TRIAL_SECONDS_MAX: f64 = 3e8;
 
 /// Bytes of a pattern of a rule: a glob or a regular expression.
 pub const RULE_PATTERN_BYTES_MAX: usize = KIB;

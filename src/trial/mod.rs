@@ -22,7 +22,9 @@
 //!
 //! Invariants
 //! 1. The same case gives the same differences, whatever the order in which rows leave.
-//! 2. What a case does not speak of must not be there: another series, another cut, a point that was rejected.
+//! 2. In a view that a case speaks of (the cumulative one, where it speaks of none), what it does not speak of must not be
+//!    there: another cut of a series, and, unless it says `others: ignore`, another series. No point is rejected unless it
+//!    says so. Other views and other counters are not looked at.
 //!
 //! Bounds: a file is a bounded tree (`config::tree`); a case has `limits::TRIAL_CORES_MAX` cores and
 //! `limits::TRIAL_CUTS_MAX` cuts.

@@ -13,6 +13,7 @@
 //! Does not know: files, or what any of it is for.
 
 use crate::aggregate::number::Value;
+use crate::limits::TRIAL_SECONDS_MAX;
 use crate::trial::value::{Label, SeriesName};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,8 +22,6 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// Second 0 of every case: a multiple of an hour and of every number of seconds up to 15, so that intervals are aligned to
 /// it as they are to 1970. It is in May 2033.
 pub(super) const ZERO_NS: u64 = 1_999_998_000 * 1_000_000_000;
-/// Furthest from it that a time may be, seconds: some ten years.
-const SECONDS_MAX: f64 = 3e8;
 
 /// One point in short form.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +44,7 @@ fn seconds(text: &str) -> Result<i64, String> {
     let wrong = || format!("`{text}` is no time: give seconds, such as 10, 7.5 or -1000");
     let is_plain = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-'));
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
-    let far = text.parse::<f64>().map_err(|_| wrong())?.abs() > SECONDS_MAX;
+    let far = text.parse::<f64>().map_err(|_| wrong())?.abs() > TRIAL_SECONDS_MAX;
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     if !is_plain || far || part.len() > 9 {
         return Err(wrong());

@@ -2,7 +2,7 @@
 //!
 //! Knows rows and the messages of attributes; does not know what was expected.
 
-use crate::model::{Kind, Temporality};
+use crate::model::Temporality;
 use crate::rows::{Metric, Row, RowValue, Rows};
 use crate::rules::InputKind;
 use crate::trial::value::{Bucketed, Label, SeriesName, Summarised, TrialValue};
@@ -85,15 +85,11 @@ fn taken(metric: &Metric<'_>, view: Temporality, row: Row<'_>) -> TrialRow {
         series,
         scope: (scope_text(1), scope_text(2)),
         unit: metric.unit.to_owned(),
-        kind: kind_of(metric.kind, metric.monotonic),
+        kind: InputKind::of(metric.kind, metric.monotonic),
         start_ns: row.start_ns,
         time_ns: row.time_ns,
         value,
     }
-}
-
-fn kind_of(kind: Kind, monotonic: bool) -> InputKind {
-    InputKind::of(kind, monotonic)
 }
 
 /// The attributes of a run of `KeyValue` records, each with its key byte and length. What was written here is read here:

@@ -271,8 +271,13 @@ pub enum Any {
     Summary(pb::SummaryDataPoint),
 }
 
+/// Attributes, sorted: `k=v` for texts, any other value as it is debugged.
 pub fn label(attributes: &[KeyValue]) -> String {
-    let mut all: Vec<String> = attributes.iter().map(|kv| format!("{}={:?}", kv.key, kv.value)).collect();
+    let one = |kv: &KeyValue| match kv.value.as_ref().and_then(|any| any.value.as_ref()) {
+        Some(any_value::Value::StringValue(text)) => format!("{}={text}", kv.key),
+        _ => format!("{}={:?}", kv.key, kv.value),
+    };
+    let mut all: Vec<String> = attributes.iter().map(one).collect();
     all.sort();
     all.join(",")
 }

@@ -49,7 +49,6 @@ fn rule(name: &str, aggregation: Aggregation) -> Rule {
 fn left(requests: &[Request]) -> BTreeMap<String, f64> {
     let mut all = BTreeMap::new();
     for (name, attributes, _, _, value) in numbers(requests) {
-        let attributes = attributes.replace("Some(AnyValue { value: Some(StringValue(\"", "").replace("\")) })", "");
         let before = all.insert(format!("{name}{{{attributes}}}"), value);
         assert_eq!(before, None, "one point a series and cut: {name}");
     }

@@ -85,6 +85,10 @@ fn check(
             assert_eq!(row.start_ns, start_ns, "where it begins: {}", told());
         }
     }
+    if expected.delta.is_none() && !matches!(expected.want, Some(Want::Buckets(_))) {
+        let seen = |rows: &[&TrialRow]| rows.iter().map(|row| shown(row)).collect::<Vec<_>>();
+        assert_eq!(seen(delta), seen(cumulative), "both views say the same: {context}");
+    }
     let Some(want) = &expected.want else {
         return assert!(values.is_empty(), "nothing can be said: {}", told());
     };
@@ -110,16 +114,27 @@ fn check(
     assert_eq!(delta.len(), cumulative.len(), "{context}: both views show it");
 }
 
-/// The rows of a group's `topk`.
+/// A row without its view; a NaN is one like another.
+fn shown(row: &TrialRow) -> String {
+    format!("{:?} from {} to {}", row.value, row.start_ns, row.time_ns)
+}
+
+/// The rows of a group's `topk`, which both views say.
 fn check_top(expected: Option<(bool, BTreeMap<String, Value>)>, rows: &[&TrialRow]) {
+    for view in [Temporality::Cumulative, Temporality::Delta] {
+        check_top_of(&expected, rows.iter().copied().filter(|row| row.view == view));
+    }
+}
+
+fn check_top_of<'a>(expected: &Option<(bool, BTreeMap<String, Value>)>, rows: impl Iterator<Item = &'a TrialRow>) {
     let mut got = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.view == Temporality::Cumulative) {
+    for row in rows {
         if let (TrialValue::Number(value), Label::Text(pod)) = (&row.value, &row.series.attributes["pod"]) {
             assert!(got.insert(pod.clone(), *value).is_none(), "twice: {row:?}");
         }
     }
     let told = || format!("{expected:?}\ngot {got:?}");
-    let Some((is_due, top)) = &expected else { return assert!(got.is_empty(), "{}", told()) };
+    let Some((is_due, top)) = expected else { return assert!(got.is_empty(), "{}", told()) };
     if got.is_empty() && !is_due {
         return;
     }
@@ -184,6 +199,5 @@ fn check_buckets(
             assert!(is_same(&lowered(want, scale)), "{want:?}: {got:?}: {told}");
         }
     }
-    // bounds that nobody touched may leave with what they have
-    assert!(values.len() + delta.len() >= found, "{told}");
+    assert_eq!(values.len() + delta.len(), found, "no other bounds: {told}");
 }

@@ -3,7 +3,7 @@
 //! Knows elements and their places; does not know what they mean or who waits for them.
 //!
 //! ```text
-//!   Appender ──push──► chunk 0 [4] ► chunk 1 [8] ► chunk 2 [16] …        then  length.store(n + 1, Release)
+//!   Appender ──push──► chunk 0 [1] ► chunk 1 [2] ► chunk 2 [4] …         then  length.store(n + 1, Release)
 //!                                                                               │
 //!   readers  ──get(i)─ length.load(Acquire) > i ? ──────────────────────────────┘  chunk, offset
 //! ```
@@ -14,14 +14,17 @@
 //!  3. Chunk `k` holds `FIRST << k` elements; it is allocated before the first of them is written and freed with the
 //!     vector.
 //!  4. Element `i` lies in chunk `log2(i + FIRST) - log2(FIRST)` at `i + FIRST - (FIRST << chunk)`.
+//!  5. The first `FEW` chunks have their pointers in the vector, all others in `more`, which is allocated before the
+//!     first of them is and freed with the vector.
 //!
 //! Progress: `get`, `len`, `iter` are wait-free; `push` is wait-free apart from the allocator.
 //!
 //! Ordering: `length` publishes everything. It is stored with Release after chunk pointer and element, and loaded with
-//! Acquire before either is used, so the chunk pointers themselves need no ordering.
+//! Acquire before either is used, so the chunk pointers themselves, and the one to `more`, need no ordering.
 //!
 //! Bounds: `ITEMS_MAX` = 2^32 elements; at most one chunk is partly empty, so at most half of the memory is slack.
-//! An empty vector allocates nothing.
+//! An empty vector allocates nothing for elements. One of a few elements takes 56 bytes beside them, since each of
+//! a million groups may have one series; a longer one takes 240 more.
 //!
 //! Sources: the chunk arithmetic is that of `boxcar` and of Dechev et al., Lock-free dynamically resizable arrays
 //! (2006).
@@ -32,20 +35,25 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// Elements of the first chunk.
-const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
+const FIRST: usize = 1;
+/// Chunks whose pointers lie in the vector.
+const FEW: usize = if cfg!(loom) { 1 } else { 3 };
 /// Elements a vector can hold.
 pub const ITEMS_MAX: usize = if cfg!(loom) { 15 } else { 1 << 32 };
 /// Chunks it takes for that.
 const CHUNKS: usize = ((ITEMS_MAX + FIRST).ilog2() - FIRST.ilog2() + 1) as usize;
 
-const _: () = assert!(FIRST.is_power_of_two());
+const _: () = assert!(FIRST.is_power_of_two() && FEW < CHUNKS);
 const _: () = assert!(FIRST * ((1 << CHUNKS) - 1) >= ITEMS_MAX, "the chunks hold every element");
 
 type Cell<T> = UnsafeCell<MaybeUninit<T>>;
+type Chunks<T, const N: usize> = [AtomicPtr<Cell<T>>; N];
 
 /// The readers' side; see the file's head. Shared through `Arc`.
 pub struct AppendVec<T> {
-    chunks: [AtomicPtr<Cell<T>>; CHUNKS],
+    few: Chunks<T, FEW>,
+    /// Null as long as the few are enough.
+    more: AtomicPtr<Chunks<T, { CHUNKS - FEW }>>,
     length: AtomicUsize,
 }
 
@@ -64,7 +72,8 @@ impl<T> AppendVec<T> {
     #[allow(clippy::new_ret_no_self)]
     pub fn new() -> (Appender<T>, Arc<AppendVec<T>>) {
         let vector = Arc::new(AppendVec {
-            chunks: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
+            few: no_chunks(),
+            more: AtomicPtr::new(std::ptr::null_mut()),
             length: AtomicUsize::new(0),
         });
         (Appender { vector: vector.clone() }, vector)
@@ -92,9 +101,21 @@ impl<T> AppendVec<T> {
         }
         let (chunk, offset) = place(index);
         // ORDERING: Relaxed: the chunk was stored before the length that `len` acquired.
-        let cells = self.chunks[chunk].load(Ordering::Relaxed);
+        let cells = self.chunk(chunk)?.load(Ordering::Relaxed);
         // SAFETY: invariants 2, 3 and 4: `index` is below the length, so chunk and element are there for good.
         Some(unsafe { (*cells.add(offset)).with(|cell| (*cell).assume_init_ref()) })
+    }
+
+    /// Where the pointer to a chunk lies; nowhere yet if it is not one of the few, and all that were needed are.
+    #[inline]
+    fn chunk(&self, chunk: usize) -> Option<&AtomicPtr<Cell<T>>> {
+        if let Some(place) = self.few.get(chunk) {
+            return Some(place);
+        }
+        // ORDERING: Relaxed: stored before the length that shows an element there, which the caller acquired, or by
+        // this thread.
+        // SAFETY: invariant 5: null, or what the vector owns for as long as it lives.
+        unsafe { self.more.load(Ordering::Relaxed).as_ref() }?.get(chunk - FEW)
     }
 
     /// The elements appended before this call, in order.
@@ -115,12 +136,17 @@ impl<T> Appender<T> {
         let index = vector.length.load(Ordering::Relaxed);
         assert!(index < ITEMS_MAX, "an append vector holds at most {ITEMS_MAX} elements");
         let (chunk, offset) = place(index);
+        if chunk == FEW && offset == 0 {
+            // ORDERING: Relaxed: published by the Release of the length below.
+            vector.more.store(Box::into_raw(Box::new(no_chunks())), Ordering::Relaxed);
+        }
+        let place = vector.chunk(chunk).expect("invariant 5");
         // ORDERING: Relaxed: only this thread writes it (invariant 1).
-        let mut cells = vector.chunks[chunk].load(Ordering::Relaxed);
+        let mut cells = place.load(Ordering::Relaxed);
         if cells.is_null() {
             cells = allocate(chunk);
             // ORDERING: Relaxed: published by the Release of the length below.
-            vector.chunks[chunk].store(cells, Ordering::Relaxed);
+            place.store(cells, Ordering::Relaxed);
         }
         // SAFETY: invariants 1 and 2: at or above the length nobody reads, and nobody else writes; 3 and 4: in bounds.
         unsafe { (*cells.add(offset)).with_mut(|cell| (*cell).write(item)) };
@@ -147,8 +173,8 @@ impl<T> Drop for AppendVec<T> {
     fn drop(&mut self) {
         // ORDERING: Relaxed: `&mut self` says that all others are gone.
         let length = self.length.load(Ordering::Relaxed);
-        for (chunk, cells) in self.chunks.iter().enumerate() {
-            let cells = cells.load(Ordering::Relaxed);
+        for chunk in 0..CHUNKS {
+            let cells = self.chunk(chunk).map_or(std::ptr::null_mut(), |cells| cells.load(Ordering::Relaxed));
             if cells.is_null() {
                 break;
             }
@@ -160,6 +186,11 @@ impl<T> Drop for AppendVec<T> {
             // SAFETY: invariant 3: made by `allocate(chunk)` with this length; nobody uses it after this.
             drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(cells, FIRST << chunk)) });
         }
+        let more = self.more.load(Ordering::Relaxed);
+        if !more.is_null() {
+            // SAFETY: invariant 5: made by `push` from a box; nobody uses it after this.
+            drop(unsafe { Box::from_raw(more) });
+        }
     }
 }
 
@@ -167,6 +198,11 @@ impl<T: std::fmt::Debug> std::fmt::Debug for AppendVec<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
+}
+
+/// Pointers to chunks that are not there yet.
+fn no_chunks<T, const N: usize>() -> Chunks<T, N> {
+    std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()))
 }
 
 /// Invariant 4.
@@ -202,19 +238,32 @@ mod tests {
 
     #[test]
     fn what_was_pushed_is_found_and_dropped_once() {
-        let counted = Arc::new(());
-        let (mut appender, vector) = AppendVec::new();
-        assert!(vector.is_empty() && vector.get(0).is_none());
-        for index in 0..1_000 {
-            assert_eq!(appender.push((index, counted.clone())), index);
-            assert_eq!(vector.get(index).map(|item| item.0), Some(index));
-            assert!(vector.get(index + 1).is_none());
+        // none, one, as many as the few chunks hold, one more, and many
+        for count in [0, 1, (1 << FEW) - 1, 1 << FEW, 1_000] {
+            let counted = Arc::new(());
+            let (mut appender, vector) = AppendVec::new();
+            assert!(vector.is_empty() && vector.get(0).is_none());
+            for index in 0..count {
+                assert_eq!(appender.push((index, counted.clone())), index);
+                assert_eq!(vector.get(index).map(|item| item.0), Some(index));
+                assert!(vector.get(index + 1).is_none());
+            }
+            assert!(vector.iter().map(|item| item.0).eq(0..count));
+            assert_eq!(Arc::strong_count(&counted), count + 1);
+            drop(appender);
+            drop(vector);
+            assert_eq!(Arc::strong_count(&counted), 1, "of {count}");
         }
-        assert!(vector.iter().map(|item| item.0).eq(0..1_000));
-        assert_eq!(Arc::strong_count(&counted), 1_001);
-        drop(appender);
-        drop(vector);
-        assert_eq!(Arc::strong_count(&counted), 1);
+    }
+
+    #[test]
+    fn one_of_a_few_elements_has_no_room_for_more_chunks() {
+        let (mut appender, vector) = AppendVec::new();
+        (0..(FIRST << FEW) - FIRST).for_each(|index| assert_eq!(appender.push(index), index));
+        assert!(vector.more.load(Ordering::Relaxed).is_null());
+        assert!(size_of::<AppendVec<usize>>() <= 40, "a million groups have one each");
+        appender.push(0);
+        assert!(!vector.more.load(Ordering::Relaxed).is_null());
     }
 
     #[test]

@@ -93,6 +93,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The destinations, each with the temporality that it gets.
+    pub fn destinations(&self) -> Vec<Destination> {
+        let with = |out: &Destination| Some(out.temporality.unwrap_or(self.temporality));
+        self.outs.iter().map(|out| Destination { temporality: with(out), ..out.clone() }).collect()
+    }
+
     /// Output series of rules that there may be: a part of `--series-limit`, beside it.
     pub fn output_limit(&self) -> usize {
         (self.series_limit / OUTPUT_SERIES_PART).max(OUTPUT_SERIES_MIN)

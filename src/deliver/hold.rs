@@ -21,19 +21,49 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::queue::{Encoded, ITEM_OVERHEAD_BYTES, Offer};
+use super::destination::Destination;
+use super::queue::{Encoded, ITEM_OVERHEAD_BYTES, Offer, Port};
 use super::sender::Sender;
+use super::state::DestinationSet;
 
 /// One destination's line.
-#[derive(Default)]
 struct Line {
+    port: Arc<Port>,
     batches: VecDeque<Arc<Encoded>>,
     bytes: usize,
+}
+
+impl Line {
+    fn new(port: Arc<Port>) -> Line {
+        Line { port, batches: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Moves what waits into the queue as far as there is room.
+    fn advance(&mut self) {
+        while let Some(batch) = self.batches.front() {
+            if !self.port.push_entered(batch) {
+                return;
+            }
+            self.bytes -= batch.bytes.len() + ITEM_OVERHEAD_BYTES;
+            self.batches.pop_front();
+        }
+    }
+
+    fn give_up(&mut self, lane: usize) {
+        let points = self.batches.drain(..).map(|batch| batch.points).sum::<u64>();
+        self.bytes = 0;
+        if points > 0 {
+            self.port.ledger.take_back(lane, points);
+        }
+    }
 }
 
 /// A shard's end of all queues, with room to wait in.
 pub struct Hold {
     sender: Sender,
+    /// The set of destinations that batches are for.
+    set: Arc<DestinationSet>,
+    /// In the order of the set.
     lines: Vec<Line>,
     bytes_max: usize,
 }
@@ -41,23 +71,29 @@ pub struct Hold {
 impl Hold {
     /// Nothing waits yet; `bytes_max` for each destination.
     pub fn new(sender: Sender, bytes_max: usize) -> Self {
-        let lines = (0..sender.destinations()).map(|_| Line::default()).collect();
-        Hold { sender, lines, bytes_max }
+        let set = sender.set();
+        let lines = set.open.iter().map(|one| Line::new(one.port.clone())).collect();
+        Hold { sender, set, lines, bytes_max }
+    }
+
+    /// The destinations that batches are for, in the order of their numbers.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        self.set.open.iter().map(|one| &*one.destination)
     }
 
     /// Puts a batch into destination `d`'s queue, or in line for it, or counts it as dropped.
     pub fn offer(&mut self, d: usize, batch: Arc<Encoded>) -> Offer {
-        self.advance(d);
-        let line = &mut self.lines[d];
-        if line.batches.is_empty() && self.sender.try_offer(d, &batch) {
+        let (line, lane) = (&mut self.lines[d], self.sender.lane());
+        line.advance();
+        if line.batches.is_empty() && line.port.try_offer(lane, &batch) {
             return Offer::Queued;
         }
         let bytes = line.bytes.saturating_add(batch.bytes.len()).saturating_add(ITEM_OVERHEAD_BYTES);
         if bytes > self.bytes_max {
-            self.sender.turn_away(d, batch.points);
+            line.port.ledger.turn_away(lane, batch.points);
             return Offer::Full;
         }
-        self.sender.enter(d, batch.points);
+        line.port.ledger.enter(lane, batch.points);
         line.bytes = bytes;
         line.batches.push_back(batch);
         Offer::Held
@@ -65,44 +101,26 @@ impl Hold {
 
     /// Moves what waits into the queues as far as there is room.
     pub fn advance_all(&mut self) {
-        (0..self.lines.len()).for_each(|d| self.advance(d));
+        self.lines.iter_mut().for_each(Line::advance);
     }
 
     /// Gives up what still waits: counted as `dropped{queue_full}`.
     pub fn give_up(&mut self) {
-        for (d, line) in self.lines.iter_mut().enumerate() {
-            let points = line.batches.drain(..).map(|batch| batch.points).sum::<u64>();
-            line.bytes = 0;
-            if points > 0 {
-                self.sender.take_back(d, points);
-            }
-        }
+        self.lines.iter_mut().for_each(|line| line.give_up(self.sender.lane()));
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(|line| line.batches.is_empty())
     }
-
-    fn advance(&mut self, d: usize) {
-        let line = &mut self.lines[d];
-        while let Some(batch) = line.batches.front() {
-            if !self.sender.push_entered(d, batch) {
-                return;
-            }
-            line.bytes -= batch.bytes.len() + ITEM_OVERHEAD_BYTES;
-            line.batches.pop_front();
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::ledger::Ledger;
-    use crate::deliver::queue::{Bell, MemoryQueue, Port};
-    use crate::deliver::state::DeliveryState;
-    use crate::deliver::stats::Stats;
+    use crate::deliver::destination::parse_out;
+    use crate::deliver::queue::Bell;
+    use crate::deliver::state::{DeliveryState, OpenDestination};
     use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
     use std::sync::OnceLock;
 
@@ -115,14 +133,9 @@ mod tests {
             let flushed = Flushed { plan, epoch, cut, shard: 3, number, tenant, view, boundary_ns };
             Arc::new(Encoded { bytes: vec![0; 100].into(), points: 1, flushed })
         };
-        let port = Arc::new(Port {
-            name: "queue".into(),
-            store: Box::new(MemoryQueue::new(2 * (100 + ITEM_OVERHEAD_BYTES))),
-            ledger: Ledger::new(),
-            stats: Stats::new(),
-            bell: Bell::Thread(OnceLock::new()),
-        });
-        let mut hold = Hold::new(Sender::new(DeliveryState::new(vec![port.clone()])), 10_000);
+        let port = Arc::new(Port::new("queue".into(), 2 * (100 + ITEM_OVERHEAD_BYTES), Bell::Thread(OnceLock::new())));
+        let open = OpenDestination { destination: Arc::new(parse_out("stdout").unwrap()), port: port.clone() };
+        let mut hold = Hold::new(Sender::new(DeliveryState::new(vec![open])), 10_000);
         let offered = (1..3).flat_map(|cut| (0..4).map(move |number| (cut, number)));
         let outcomes: Vec<Offer> = offered.clone().map(|(cut, number)| hold.offer(0, batch(cut, number))).collect();
         assert_eq!(outcomes[..3], [Offer::Queued, Offer::Queued, Offer::Held]);

@@ -77,7 +77,7 @@ pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
 pub use options::Options;
 pub use queue::{Encoded, ITEM_OVERHEAD_BYTES, MemoryQueue, Offer, Store};
-pub use sender::Sender;
+pub use sender::{DestinationStanding, Sender};
 #[cfg(test)]
 pub(crate) use simulated::{Habits, Received, SimulatedDelivery};
 pub use start::{Handle, start};

@@ -69,6 +69,8 @@ pub trait Store: Send + Sync {
     fn release(&self, bytes: usize);
     /// Accounted bytes now, popped batches included.
     fn bytes(&self) -> usize;
+    /// Accounted bytes at most.
+    fn bytes_max(&self) -> usize;
 }
 
 /// A queue in memory, bounded by accounted bytes.
@@ -110,6 +112,10 @@ impl Store for MemoryQueue {
 
     fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 }
 
@@ -166,6 +172,40 @@ impl Port {
     pub(super) fn new(name: String, queue_bytes: usize, bell: Bell) -> Port {
         let store = Box::new(MemoryQueue::new(queue_bytes));
         Port { name, store, ledger: Ledger::new(), stats: Stats::new(), bell }
+    }
+
+    /// Puts a batch into the queue, or counts its points as dropped; `lane` is the producer's in the ledger.
+    pub(super) fn offer(&self, lane: usize, batch: &Arc<Encoded>) -> Offer {
+        if self.try_offer(lane, batch) {
+            return Offer::Queued;
+        }
+        self.ledger.turn_away(lane, batch.points);
+        Offer::Full
+    }
+
+    /// As `offer`, but a batch that does not fit is not counted.
+    pub(super) fn try_offer(&self, lane: usize, batch: &Arc<Encoded>) -> bool {
+        if batch.bytes.is_empty() {
+            assert!(batch.points == 0, "a batch of no bytes cannot hold points");
+            return true;
+        }
+        if !self.store.reserve(batch.bytes.len()) {
+            return false;
+        }
+        self.ledger.enter(lane, batch.points);
+        self.store.push(batch.clone());
+        self.bell.ring();
+        true
+    }
+
+    /// Puts a batch into the queue whose points are counted already (`Ledger::enter`); `false` if it does not fit.
+    pub(super) fn push_entered(&self, batch: &Arc<Encoded>) -> bool {
+        if !self.store.reserve(batch.bytes.len()) {
+            return false;
+        }
+        self.store.push(batch.clone());
+        self.bell.ring();
+        true
     }
 
     /// The final outcome of a popped batch. Everything that ends a batch's way passes here (seam for dead letters).

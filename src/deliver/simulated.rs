@@ -20,7 +20,7 @@ use super::options::Options;
 use super::outcome::Outcome;
 use super::queue::{Bell, PollBell, Port};
 use super::sender::Sender;
-use super::state::DeliveryState;
+use super::state::{DeliveryState, OpenDestination};
 use super::worker::{BELL, Left, Worker};
 use crate::chance::Chance;
 use crate::clock::Now;
@@ -214,7 +214,11 @@ impl SimulatedDelivery {
         let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
         let port = |one: &Destination| Port::new(one.name.clone(), one.queue_bytes, Bell::Poll(bell.clone()));
         let ports: Vec<Arc<Port>> = destinations.iter().map(|(one, _)| Arc::new(port(one))).collect();
-        let shared = DeliveryState::new(ports.clone());
+        let open = destinations.iter().zip(&ports).map(|((destination, _), port)| OpenDestination {
+            destination: Arc::new(destination.clone()),
+            port: port.clone(),
+        });
+        let shared = DeliveryState::new(open.collect());
         let (mut lanes, mut received) = (Vec::new(), Vec::new());
         for (number, ((destination, habits), port)) in destinations.into_iter().zip(ports).enumerate() {
             let record = Rc::new(RefCell::new(Received::default()));

@@ -17,7 +17,7 @@ use super::ledger::DestinationRow;
 use super::options::Options;
 use super::queue::{Bell, PollBell, Port};
 use super::sender::Sender;
-use super::state::DeliveryState;
+use super::state::{DeliveryState, OpenDestination};
 use super::transport::EndpointAddresses;
 use super::worker::{self, Worker};
 use super::writer::{LineFile, LineWriter};
@@ -64,19 +64,21 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
     let poll = mio::Poll::new()?;
     let waker = mio::Waker::new(poll.registry(), worker::BELL)?;
     let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
-    let mut ports: Vec<Arc<Port>> = Vec::new();
+    let mut open = Vec::new();
     for destination in &destinations {
         let bell = match destination.target {
             DeliveryTarget::OtlpGrpc(_) | DeliveryTarget::OtlpHttp { .. } => Bell::Poll(bell.clone()),
             DeliveryTarget::Stdout | DeliveryTarget::File(_) => Bell::Thread(OnceLock::new()),
         };
-        ports.push(Arc::new(Port::new(destination.name.clone(), destination.queue_bytes, bell)));
+        let port = Arc::new(Port::new(destination.name.clone(), destination.queue_bytes, bell));
+        open.push(OpenDestination { destination: Arc::new(destination.clone()), port });
     }
-    let shared = DeliveryState::new(ports);
+    let shared = DeliveryState::new(open);
+    let set = shared.set();
     let mut handle = Handle { shared: shared.clone(), clock: options.clock, worker: None, writers: Vec::new() };
     let mut network = Vec::new();
     for (number, destination) in destinations.into_iter().enumerate() {
-        let port = shared.ports[number].clone();
+        let port = set.open[number].port.clone();
         let file = match &destination.target {
             DeliveryTarget::Stdout => LineFile::stdout(),
             DeliveryTarget::File(path) => LineFile::file(path, options.disk),
@@ -91,7 +93,7 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
         handle.writers.push(spawn_writer(writer, &port)?);
     }
     if !network.is_empty() {
-        let shared = shared.clone();
+        let (shared, set) = (shared.clone(), set.clone());
         let thread = std::thread::Builder::new().name("deliver".into());
         handle.worker = Some(thread.spawn(move || {
             // made here: connections and their futures never leave this thread
@@ -107,7 +109,7 @@ pub fn start(mut destinations: Vec<Destination>, options: Options) -> io::Result
                     }
                     DeliveryTarget::Stdout | DeliveryTarget::File(_) => unreachable!("writers have their own threads"),
                 };
-                Lane::new(destination, number, shared.ports[number].clone(), exporter, &options)
+                Lane::new(destination, number, set.open[number].port.clone(), exporter, &options)
             });
             let worker = Worker::new(lanes.collect(), shared.clone(), options);
             worker.run(poll, &bell)
@@ -163,12 +165,13 @@ impl Handle {
                 Err(error) => tracing::error!(%error, "the deliver thread could not poll"),
             }
         }
-        let rows = self.shared.rows();
+        let set = self.shared.set();
+        let rows: Vec<DestinationRow> = set.ports().map(|port| port.ledger.read()).collect();
         for (number, points) in counted {
             // an offer after the count can only add
             assert!(rows[number].queued >= points, "points queued that the ledger does not know");
             if rows[number].queued != points {
-                tracing::debug!(destination = %self.shared.ports[number].name, "offered during shutdown");
+                tracing::debug!(destination = %set.port(number).name, "offered during shutdown");
             }
         }
         rows

@@ -364,6 +364,7 @@ impl LineWriter {
 mod tests {
     use super::super::queue::{Bell, Offer};
     use super::super::sender::Sender;
+    use super::super::state::OpenDestination;
     use super::*;
     use crate::clock::{Clock as _, ManualClock, Now};
     use crate::disk::MemoryDisk;
@@ -379,7 +380,8 @@ mod tests {
         let clock: &'static ManualClock = Box::leak(Box::new(ManualClock::new(Now::at(1), 0)));
         disk.set_piece(7);
         let port = Arc::new(Port::new("file".into(), 1 << 20, Bell::Thread(OnceLock::new())));
-        let shared = DeliveryState::new(vec![port.clone()]);
+        let destination = Arc::new(super::super::destination::parse_out("file:/f/lines").unwrap());
+        let shared = DeliveryState::new(vec![OpenDestination { destination, port: port.clone() }]);
         let sender = Sender::new(shared.clone());
         let options = Options::new(clock, 1);
         let mut writer = LineWriter::new(port, shared, LineFile::file(path, disk), options, Chance::new(1));

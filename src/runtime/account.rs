@@ -71,7 +71,7 @@ impl Account {
 
     /// Name and row of each.
     pub(super) fn destinations(&self) -> Vec<(String, DestinationRow)> {
-        (0..self.sender.destinations()).map(|d| (self.sender.name(d).to_string(), self.sender.ledger(d))).collect()
+        self.sender.standings().into_iter().map(|one| (one.name, one.row)).collect()
     }
 
     /// The ledger's page.

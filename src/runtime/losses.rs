@@ -9,6 +9,7 @@ use crate::deliver::{DestinationRow, Dropped};
 use crate::examples::{Cause, Examples};
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::{Answer, Reject};
+use std::collections::BTreeMap;
 
 /// Time between two lines about one reason, ns.
 const WARN_EVERY_NS: u64 = 10_000_000_000;
@@ -88,7 +89,8 @@ pub(super) struct Losses {
     looked_ns: Option<u64>,
     rejected: [Said; Reject::COUNT],
     changed: [Said; CHANGED.len()],
-    dropped: Vec<[Said; Dropped::COUNT]>,
+    /// By name: a destination may come and go.
+    dropped: BTreeMap<String, [Said; Dropped::COUNT]>,
     answered: [Said; REFUSALS.len()],
     refused: Said,
     paused: Said,
@@ -140,8 +142,12 @@ impl Losses {
                 tracing::warn!(effect, points, total, example = examples.take(cause), remedy, "{what}");
             }
         }
-        self.dropped.resize(destinations.len(), Default::default());
-        for ((destination, row), said) in destinations.iter().zip(&mut self.dropped) {
+        self.dropped.retain(|name, _| destinations.iter().any(|(one, _)| one == name));
+        for (destination, row) in destinations {
+            if !self.dropped.contains_key(destination) {
+                self.dropped.insert(destination.clone(), Default::default());
+            }
+            let Some(said) = self.dropped.get_mut(destination) else { continue };
             for (reason, said) in Dropped::ALL.into_iter().zip(said) {
                 let total = row.dropped(reason);
                 if let Some(points) = said.due(total, now_ns, ending) {

@@ -3,7 +3,6 @@
 //! Does not know: who asks. Bounds: `limits::PROBES_MAX` pieces are asked for, and given back at once.
 
 use super::memory::Memory;
-use crate::config::Plan;
 use crate::deliver::Sender;
 use crate::limits::{MARGIN_BYTES_MAX, MARGIN_PART, PROBE_BYTES, PROBES_MAX};
 use crate::series::registry::Registry;
@@ -14,20 +13,17 @@ pub(super) struct Margin {
     bytes: usize,
     /// What the queues of destinations may come to hold besides.
     sender: Sender,
-    queues: Vec<usize>,
 }
 
 impl Margin {
-    pub(super) fn new(plan: &Plan, memory: &Memory, sender: &Sender) -> Margin {
+    pub(super) fn new(memory: &Memory, sender: &Sender) -> Margin {
         let bytes = MARGIN_BYTES_MAX.min(memory.limit / MARGIN_PART);
-        Margin { bytes, sender: sender.clone(), queues: plan.outs.iter().map(|out| out.queue_bytes).collect() }
+        Margin { bytes, sender: sender.clone() }
     }
 
     pub(super) fn bytes(&self, registry: &Registry) -> usize {
-        let unfilled = |(d, most): (usize, &usize)| most.saturating_sub(self.sender.queue_bytes(d));
-        let queues: usize = self.queues.iter().enumerate().map(unfilled).sum();
         // a cut is no larger than what it is of, and without requests there is nothing for the one behind it
-        let queues = queues.min(registry.bytes());
+        let queues = self.sender.queue_room().min(registry.bytes());
         self.bytes + queues + registry.bytes() / MARGIN_PART + registry.to_come()
     }
 }

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::deliver::{Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, Written};
-use crate::model::{Flushed, View};
+use crate::model::{Flushed, Temporality, View};
 use crate::otlp::encode::Encoder;
 use crate::rows::Rows;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 /// One shard's way to the queues.
 pub(super) struct Queues {
     hold: Hold,
+    /// By number of the destination.
     views: Vec<View>,
     encoder: Encoder,
     clock: &'static dyn Clock,
@@ -19,8 +20,10 @@ pub(super) struct Queues {
 
 impl Queues {
     /// `held_max`: bytes that may wait for each destination whose queue is full.
-    pub(super) fn new(sender: Sender, views: Vec<View>, held_max: usize, clock: &'static dyn Clock) -> Queues {
-        Queues { hold: Hold::new(sender, held_max), views, encoder: Encoder::default(), clock, encode_ns: 0 }
+    pub(super) fn new(sender: Sender, held_max: usize, clock: &'static dyn Clock) -> Queues {
+        let hold = Hold::new(sender, held_max);
+        let views = views(&hold);
+        Queues { hold, views, encoder: Encoder::default(), clock, encode_ns: 0 }
     }
 
     /// Time spent encoding since the last call, nanoseconds.
@@ -38,6 +41,11 @@ impl Queues {
     pub(super) fn give_up(&mut self) {
         self.hold.give_up();
     }
+}
+
+/// What each destination wants, by its number.
+fn views(hold: &Hold) -> Vec<View> {
+    hold.destinations().map(|one| View::of_all(one.temporality.unwrap_or(Temporality::Cumulative))).collect()
 }
 
 impl Outlet for Queues {

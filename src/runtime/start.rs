@@ -28,7 +28,7 @@ use crate::flush;
 use crate::flush::FoldShared;
 use crate::ingest;
 use crate::limits::{GIVE_BACK_AFTER_MS, GIVE_BACK_AT_ONCE_BYTES, LOG_FLUSH_MAX, MIB, PEER_WANTS_FOR};
-use crate::model::{EpochNumber, View};
+use crate::model::EpochNumber;
 use crate::net::hops::Hops;
 use crate::problem::{Flaw, Problem};
 use crate::series::peers::Shares;
@@ -78,8 +78,6 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let addresses = doors.addresses;
 
     let (registry, writers) = registry(&plan, &memory);
-    let view = |out: &deliver::Destination| View::of_all(out.temporality.unwrap_or(plan.temporality));
-    let views: Vec<View> = plan.outs.iter().map(view).collect();
     let (hops, sender, delivery) = delivery(&plan, &memory, &registry, started)?;
 
     let mut polls = Vec::new();
@@ -92,7 +90,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let control_poll = mio::Poll::new().map_err(failure)?;
     let control_waker = mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?;
     let bodies = bodies::Bodies::new(memory.bodies, plan.peer_share);
-    let margin = machine::has_wall().then(|| Margin::new(&plan, &memory, &sender));
+    let margin = machine::has_wall().then(|| Margin::new(&memory, &sender));
     let shared = Arc::new(ProcessState::new(registry.clone(), wakers, control_waker, plan.shards, bodies, margin));
 
     let flush_options = flush::Options {
@@ -120,7 +118,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
             shared: shared.clone(),
             ingest,
             owner,
-            outlet: outlet::Queues::new(sender.clone(), views.clone(), held_max, &clock::SYSTEM),
+            outlet: outlet::Queues::new(sender.clone(), held_max, &clock::SYSTEM),
             capture: tap.clone(),
             max_body: plan.max_body,
             hops,
@@ -221,7 +219,7 @@ fn delivery(
         in_flight: memory.in_flight,
         ..deliver::Options::new(&clock::SYSTEM, seed)
     };
-    let (sender, delivery) = deliver::start(plan.outs.clone(), delivery_options).map_err(failure)?;
+    let (sender, delivery) = deliver::start(plan.destinations(), delivery_options).map_err(failure)?;
     Ok((hops, sender, delivery))
 }
 

@@ -2,7 +2,7 @@
 
 use super::shard_stats::{BUCKETS, ShardSnapshot};
 use crate::capture::CaptureProgress;
-use crate::deliver::{DestinationRow, Dropped, StatsRow};
+use crate::deliver::{DestinationRow, DestinationStanding, Dropped};
 use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
 use crate::model::{Discard, Door, Kind, Reject};
@@ -23,7 +23,7 @@ pub struct Facts {
     /// Cell memory, by shard.
     pub slab_bytes: Vec<usize>,
     /// Destinations: name, row, counters, bytes queued.
-    pub destinations: Vec<(String, DestinationRow, StatsRow, usize)>,
+    pub destinations: Vec<DestinationStanding>,
     /// By rule that drops and entry of `dedup`: its name, and the points.
     pub drops: Vec<(Discard, Arc<str>, u64)>,
     /// Rules that aggregate.
@@ -270,23 +270,23 @@ impl Facts {
         ];
         for (name, help, kind, read) in families {
             w.family(name, help, kind);
-            for (destination, row, _, _) in &self.destinations {
+            for DestinationStanding { name: destination, row, .. } in &self.destinations {
                 w.sample(name, &[("destination", destination)], read(row));
             }
         }
         w.family("catchment_output_points_dropped_total", "Output points lost, by reason", MetricType::Counter);
-        for (destination, row, _, _) in &self.destinations {
+        for DestinationStanding { name: destination, row, .. } in &self.destinations {
             for reason in Dropped::ALL {
                 let labels = [("destination", destination.as_str()), ("reason", reason.word())];
                 w.sample("catchment_output_points_dropped_total", &labels, row.dropped(reason));
             }
         }
         w.family("catchment_output_queue_bytes", "Bytes waiting or in flight", MetricType::Gauge);
-        for (destination, _, _, bytes) in &self.destinations {
-            w.sample("catchment_output_queue_bytes", &[("destination", destination)], *bytes as u64);
+        for DestinationStanding { name: destination, queue_bytes, .. } in &self.destinations {
+            w.sample("catchment_output_queue_bytes", &[("destination", destination)], *queue_bytes as u64);
         }
         w.family("catchment_output_requests_total", "Requests to destinations, by outcome", MetricType::Counter);
-        for (destination, _, stats, _) in &self.destinations {
+        for DestinationStanding { name: destination, stats, .. } in &self.destinations {
             for (outcome, n) in stats.outcomes() {
                 let labels = [("destination", destination.as_str()), ("outcome", outcome)];
                 w.sample("catchment_output_requests_total", &labels, n);

@@ -346,7 +346,7 @@ fn senders_are_shared_between_threads() {
 fn names_are_unique() {
     let destination = parse_out("otlp-grpc://127.0.0.1:1").unwrap();
     let (sender, handle) = start(vec![destination.clone(), destination.clone(), destination], options()).unwrap();
-    let names: Vec<&str> = (0..3).map(|d| sender.name(d)).collect();
+    let names: Vec<String> = (0..3).map(|d| sender.name(d)).collect();
     assert_eq!(names, ["otlp-grpc://127.0.0.1:1", "otlp-grpc://127.0.0.1:1#2", "otlp-grpc://127.0.0.1:1#3"]);
     assert!(handle.shutdown(Instant::now()).iter().all(|row| row.balances()));
 }

@@ -68,12 +68,7 @@ impl StatusPages {
             seen: self.seen().collect(),
             index: (0..registry.cores()).map(|owner| registry.trie(owner).stats()).collect(),
             slab_bytes: (0..registry.cores()).map(|core| registry.slab(core).bytes()).collect(),
-            destinations: (0..self.sender.destinations())
-                .map(|d| {
-                    let s = &self.sender;
-                    (s.name(d).to_string(), s.ledger(d), s.stats(d), s.queue_bytes(d))
-                })
-                .collect(),
+            destinations: self.sender.standings(),
             drops: self.account.drops(),
             rules: self.account.rules(),
             series: (registry.live(), self.series_limit),

@@ -29,7 +29,7 @@ use crate::clock::{Clock as _, ManualClock, Now};
 use crate::deliver::{self, Dropped, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
 use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
-use crate::model::{EpochNumber, PlanNumber, Temporality, View};
+use crate::model::{EpochNumber, PlanNumber, Temporality};
 use crate::net::hops::Hops;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
@@ -141,7 +141,6 @@ impl Simulation {
         let shared = Arc::new(ProcessState::new(registry.clone(), Vec::new(), waker, SHARDS, bodies, None));
         let hops: &'static Hops = Box::leak(Box::new(Hops::new(chance.any(), Duration::from_nanos(INTERVAL_NS))));
         let held_max = [0, 4_000, 1 << 20][chance.place(3)];
-        let views = [Temporality::Delta, Temporality::Cumulative, Temporality::Delta].map(View::of_all).to_vec();
         let (mut shards, mut readings, mut networks) = (Vec::new(), Vec::new(), Vec::new());
         for (number, slab) in writers.into_iter().enumerate() {
             let expire_ns = 3_600 * INTERVAL_NS;
@@ -159,7 +158,7 @@ impl Simulation {
                 shared: shared.clone(),
                 ingest: ingest::Ingest::new(number, of_ingest, registry.clone(), slab),
                 owner,
-                outlet: Queues::new(sender.clone(), views.clone(), held_max, clock),
+                outlet: Queues::new(sender.clone(), held_max, clock),
                 capture: None,
                 max_body: 1 << 20,
                 hops,
@@ -332,9 +331,8 @@ impl Simulation {
     /// What must hold when all is over.
     fn check(self) -> Rare {
         let tally = Tally::sum(self.readings.iter().map(|reading| Tally::from_words(reading.ledger.read())));
-        let row = |d: usize| (self.sender.name(d).to_string(), self.sender.ledger(d));
-        let rows: Vec<_> = (0..self.sender.destinations()).map(row).collect();
-        let stats: Vec<StatsRow> = (0..rows.len()).map(|d| self.sender.stats(d)).collect();
+        let (rows, stats): (Vec<_>, Vec<StatsRow>) =
+            self.sender.standings().into_iter().map(|one| ((one.name, one.row), one.stats)).unzip();
         let ledger = LedgerPage { tally: &tally, destinations: &rows, drops: &[], rules: &[], verified_open: None };
         assert!(ledger.balanced(), "{}", ledger.json());
         assert_eq!(tally.open(), 0, "everything is merged");
@@ -405,9 +403,9 @@ impl Simulation {
 }
 
 fn destinations(chance: &mut Chance, fault: Fault) -> Vec<(deliver::Destination, Habits)> {
-    let to = |name: &str, queue_bytes: usize| {
+    let to = |name: &str, temporality, queue_bytes: usize| {
         let mut one = parse_out("otlp-http://127.0.0.1:1?compression=none&timeout=2s").unwrap();
-        (one.name, one.queue_bytes) = (name.into(), queue_bytes);
+        (one.name, one.temporality, one.queue_bytes) = (name.into(), Some(temporality), queue_bytes);
         one
     };
     let forgets_retries = fault == Fault::RetryDrops;
@@ -416,7 +414,11 @@ fn destinations(chance: &mut Chance, fault: Fault) -> Vec<(deliver::Destination,
     let hostile = Habits { rejects: 6, refuses: 6, ..patient };
     // more than one request, and not many
     let queue_bytes = 3_500 + chance.up_to(4_000) as usize;
-    vec![(to("deltas", 64 << 20), small), (to("totals", 64 << 20), patient), (to("hostile", queue_bytes), hostile)]
+    vec![
+        (to("deltas", Temporality::Delta, 64 << 20), small),
+        (to("totals", Temporality::Cumulative, 64 << 20), patient),
+        (to("hostile", Temporality::Delta, queue_bytes), hostile),
+    ]
 }
 
 /// What several clients have sent, together.

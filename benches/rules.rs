@@ -58,6 +58,7 @@ fn fleet(count: usize) -> Vec<Rule> {
         }
         Rule {
             name: format!("r{n}").into(),
+            was: None,
             selector,
             except: None,
             action: Action::Aggregate(Box::new(made)),
@@ -66,7 +67,14 @@ fn fleet(count: usize) -> Vec<Rule> {
     };
     let mut rules: Vec<Rule> = (0..count - 1).map(rule).collect();
     let all = Action::Aggregate(Box::new(aggregation(&PODS)));
-    rules.push(Rule { name: "rest".into(), selector: Selector::default(), except: None, action: all, goes_on: false });
+    rules.push(Rule {
+        name: "rest".into(),
+        was: None,
+        selector: Selector::default(),
+        except: None,
+        action: all,
+        goes_on: false,
+    });
     rules
 }
 

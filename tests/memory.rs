@@ -77,6 +77,7 @@ fn with_rule(keys: &[&str], outputs: &[(Output, u64)]) -> f64 {
     };
     let rule = Rule {
         name: "r".into(),
+        was: None,
         selector: Selector::default(),
         except: None,
         action: Action::Aggregate(Box::new(aggregation)),

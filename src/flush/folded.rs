@@ -1,103 +1,52 @@
-//! What all shards share of rules: the plan, what is kept for each rule, the index of folds, and the way between shards.
+//! What all shards share of rules: those in force, the index of folds, and the way between shards.
 //!
 //! Knows rules and counts; does not know members, or what leaves.
+//!
+//! Rules are exchanged between two cuts, on all shards between the same two:
+//!
+//! ```text
+//!   control:  offer(plan) ─► publish(n, is_exchange) ──────────────────────► is_taken_up ─► the next one may be offered
+//!   shard:                    └─► cut n under the old rules ─► the new ones are taken up ─► merge_done(n)
+//! ```
+//!
+//! One thread offers rules and publishes cuts. What it offered is stored before the cut that says so is published, and
+//! nothing else is offered until every shard has taken that up: so each shard that learns of an exchange finds these rules,
+//! and no shard has those of cut n + 1 at cut n. The board orders all of it; there is no word of its own to be raced for.
 
 use super::hand_over::HandOver;
-use crate::fold::{FoldSpec, Notes, RuleClock};
+use super::in_force::RulesInForce;
+use crate::fold::Notes;
 use crate::identity::overflow;
-use crate::rules::{
-    Action, Aggregation, InitialValue, InputKind, LinkedFold, Output, OutputIdentity, OutputSpec, RulePlan, Stale,
-};
-use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldLimit, FoldRefusal};
+use crate::rules::{LinkedFold, OutputIdentity, RulePlan};
+use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldRefusal};
 use crate::series::registry::owner_of;
 use crate::sync::published::Published;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// What is kept for one rule.
-#[derive(Debug, Default)]
-pub struct RuleFolds {
-    /// By number of the kind of input.
-    specs: [Option<FoldSpec>; InputKind::COUNT],
-    aggregation: Option<Box<Aggregation>>,
-    /// Output series of the folds that were let in, over all shards.
-    outputs: AtomicUsize,
-}
-
-impl RuleFolds {
-    fn new(action: &Action) -> RuleFolds {
-        let Action::Aggregate(aggregation) = action else { return RuleFolds::default() };
-        let specs = InputKind::ALL.map(|input| {
-            let is_taken = !aggregation.outputs[input as usize].is_empty();
-            is_taken.then(|| FoldSpec::new(aggregation, input))
-        });
-        RuleFolds { specs, aggregation: Some(aggregation.clone()), outputs: AtomicUsize::new(0) }
-    }
-
-    /// What is kept of this kind; nothing where the rule does not take it.
-    pub(super) fn spec(&self, input: InputKind) -> Option<&FoldSpec> {
-        self.specs[input as usize].as_ref()
-    }
-
-    /// What it says.
-    pub(super) fn aggregation(&self) -> Option<&Aggregation> {
-        self.aggregation.as_deref()
-    }
-
-    /// When its members stop counting.
-    pub(super) fn stale(&self) -> Stale {
-        self.aggregation().map_or(Stale::Auto, |aggregation| aggregation.stale)
-    }
-
-    /// How the first point of a cumulative member counts.
-    pub(super) fn initial_value(&self) -> InitialValue {
-        self.aggregation().map_or(InitialValue::Auto, |aggregation| aggregation.initial_value)
-    }
-
-    /// Its intervals.
-    pub(super) fn clock(&self) -> RuleClock {
-        let steps = self.specs.iter().flatten().map(FoldSpec::steps).max().unwrap_or(1);
-        RuleClock::new(self.aggregation().map_or(1, |aggregation| aggregation.interval_ns), steps)
-    }
-
-    /// Output series over all shards.
-    pub fn outputs(&self) -> usize {
-        // ORDERING: a count for reports, publishes nothing
-        self.outputs.load(Relaxed)
-    }
-
-    /// What a fold of this kind takes of the rule's limit.
-    pub(super) fn limit(&self, input: InputKind) -> FoldLimit<'_> {
-        let (outputs, limit) = match self.aggregation() {
-            Some(aggregation) => {
-                let series = |spec: &OutputSpec| match spec.output {
-                    Output::TopK { k, .. } => k as usize + 1,
-                    _ => 1,
-                };
-                (aggregation.outputs[input as usize].iter().map(series).sum(), aggregation.series_limit)
-            }
-            None => (0, None),
-        };
-        FoldLimit { outputs, limit: limit.map_or(usize::MAX, |limit| limit as usize), count: &self.outputs }
-    }
-}
 
 /// See the file's head.
 #[derive(Debug)]
 pub struct FoldShared {
-    plan: Arc<RulePlan>,
-    rules: Box<[RuleFolds]>,
+    offered: Published<Offer>,
     folds: FoldIndex,
     hand_over: HandOver,
-    /// By shard, by rule, what was noticed until its last cut.
+    /// By shard, what was noticed until its last cut.
     noticed: Box<[Published<Noticed>]>,
+}
+
+/// Rules that come into force behind others.
+#[derive(Debug)]
+struct Offer {
+    before: Arc<RulesInForce>,
+    next: Arc<RulesInForce>,
 }
 
 /// What a shard noticed.
 #[derive(Debug, Default)]
 struct Noticed {
-    /// By number of the rule.
+    /// By slot of the rule.
     rules: Box<[FoldsNoticed]>,
+    /// Number of the rules that it has taken up.
+    in_force: u32,
     /// Its last cut was the last of the process.
     is_closed: bool,
 }
@@ -112,33 +61,55 @@ pub struct FoldsNoticed {
 }
 
 impl FoldShared {
-    /// For so many shards; `limit`: output series over all rules; hashes are keyed by `state`.
+    /// For so many shards, with the rules of the start; `limit`: output series over all rules; hashes are keyed by `state`.
     pub fn new(plan: Arc<RulePlan>, shards: usize, limit: usize, state: ahash::RandomState) -> FoldShared {
+        let first = Arc::new(RulesInForce::first(plan));
+        let nothing = || Arc::new(Noticed { in_force: first.number(), ..Noticed::default() });
         FoldShared {
-            rules: plan.rules().iter().map(|rule| RuleFolds::new(&rule.action)).collect(),
-            plan,
+            noticed: (0..shards).map(|_| Published::new(nothing())).collect(),
+            offered: Published::new(Arc::new(Offer { before: first.clone(), next: first })),
             folds: FoldIndex::new(limit, state),
             hand_over: HandOver::new(shards),
-            noticed: (0..shards).map(|_| Published::new(Arc::default())).collect(),
         }
     }
 
-    /// The same, where any rule folds.
-    pub fn of(
-        plan: &Arc<RulePlan>,
-        shards: usize,
-        limit: usize,
-        state: &ahash::RandomState,
-    ) -> Option<Arc<FoldShared>> {
-        let folds = plan.rules().iter().any(|rule| matches!(rule.action, Action::Aggregate(_)));
-        folds.then(|| Arc::new(FoldShared::new(plan.clone(), shards, limit, state.clone())))
+    /// Offers rules: they come into force behind the next cut that is published as an exchange. `false`: others that were
+    /// offered have not been taken up yet. The thread that publishes cuts only.
+    #[must_use]
+    pub fn offer(&self, plan: Arc<RulePlan>) -> bool {
+        if self.is_pending() {
+            return false;
+        }
+        let before = self.offered.load().next.clone();
+        let next = Arc::new(before.next(plan));
+        self.offered.store(Arc::new(Offer { before, next }));
+        true
     }
 
-    /// What was noticed until the last cut, by number of the rule: over all shards.
+    /// Rules were offered that some shard has not taken up: the next cut is an exchange, or the last one was.
+    pub fn is_pending(&self) -> bool {
+        let number = self.offered.load().next.number();
+        self.noticed.iter().any(|shard| shard.load().in_force != number)
+    }
+
+    /// The rules in force: on all shards, where none are pending.
+    pub fn in_force(&self) -> Arc<RulesInForce> {
+        let offer = self.offered.load();
+        if self.is_pending() { offer.before.clone() } else { offer.next.clone() }
+    }
+
+    /// The rules that come behind those of this number, if any were offered. While a cut is merged that is an exchange.
+    pub(super) fn next(&self, number: u32) -> Option<Arc<RulesInForce>> {
+        Some(self.offered.load().next.clone()).filter(|next| next.number() != number)
+    }
+
+    /// What was noticed until the last cut, by slot of the rule: over all shards.
     pub fn noticed(&self) -> Vec<FoldsNoticed> {
-        let mut all = vec![FoldsNoticed::default(); self.rules.len()];
+        let mut all: Vec<FoldsNoticed> = Vec::new();
         for shard in &self.noticed {
-            for (sum, noticed) in all.iter_mut().zip(&shard.load().rules) {
+            let noticed = shard.load();
+            all.resize(all.len().max(noticed.rules.len()), FoldsNoticed::default());
+            for (sum, noticed) in all.iter_mut().zip(&noticed.rules) {
                 sum.members += noticed.members;
                 sum.notes.absorb(&noticed.notes);
             }
@@ -151,19 +122,9 @@ impl FoldShared {
         self.noticed.iter().all(|shard| shard.load().is_closed)
     }
 
-    /// Publishes what a shard noticed since it began. That shard only.
-    pub(super) fn notice(&self, shard: usize, rules: &[FoldsNoticed], is_closed: bool) {
-        self.noticed[shard].store(Arc::new(Noticed { rules: rules.into(), is_closed }));
-    }
-
-    /// The rules.
-    pub fn plan(&self) -> &Arc<RulePlan> {
-        &self.plan
-    }
-
-    /// What is kept, by number of the rule.
-    pub fn rules(&self) -> &[RuleFolds] {
-        &self.rules
+    /// Publishes what a shard noticed since it began, and which rules it has taken up. That shard only.
+    pub(super) fn notice(&self, shard: usize, rules: &[FoldsNoticed], in_force: u32, is_closed: bool) {
+        self.noticed[shard].store(Arc::new(Noticed { rules: rules.into(), in_force, is_closed }));
     }
 
     /// All folds.
@@ -183,35 +144,53 @@ impl FoldShared {
     /// The fold that a member belongs to, entered, and whether it is the overflow of its rule.
     pub(super) fn enter(
         &self,
+        in_force: &RulesInForce,
         linked: &LinkedFold<'_>,
         description: &str,
         texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
     ) -> Result<(Arc<FoldKey>, bool), FoldRefusal> {
         let &LinkedFold { rule, input, identity, .. } = linked;
-        let limit = self.rules[rule as usize].limit(input);
-        match self.folds.enter((rule, input, &identity), description, texts, limit, false) {
+        let (slot, plan) = (in_force.slot(rule), in_force.plan());
+        let (folds, _) = in_force.at(slot);
+        let limit = folds.limit(input);
+        let count = |entering: Entering| {
+            if entering == Entering::New {
+                folds.counts().count_fold(true);
+            }
+        };
+        match self.folds.enter((slot, input, &identity), description, texts, limit, false) {
             Ok((key, entering)) => {
+                count(entering);
                 if entering == Entering::New {
-                    self.plan.group_began(rule, &identity);
+                    plan.group_began(rule, &identity);
                 }
                 Ok((key, false))
             }
             Err(_) => {
                 // what `limit` let in for it makes room again
-                self.plan.group_began(rule, &identity);
-                self.plan.group_ended(rule, &identity);
+                plan.group_began(rule, &identity);
+                plan.group_ended(rule, &identity);
                 let identity = overflow_identity(&identity);
-                self.folds.enter((rule, input, &identity), description, texts, limit, true).map(|(key, _)| (key, true))
+                let (key, entering) = self.folds.enter((slot, input, &identity), description, texts, limit, true)?;
+                count(entering);
+                Ok((key, true))
             }
         }
     }
 
     /// Its owner forgets a fold, if nobody else is in it.
-    pub(super) fn end(&self, key: &Arc<FoldKey>) -> bool {
-        let has_ended = self.folds.end(key, self.rules[key.rule as usize].limit(key.input));
-        if has_ended && !key.is_overflow {
+    pub(super) fn end(&self, in_force: &RulesInForce, key: &Arc<FoldKey>) -> bool {
+        let (folds, rule) = in_force.at(key.rule);
+        let has_ended = self.folds.end(key, folds.limit(key.input));
+        if has_ended {
+            folds.counts().count_fold(false);
+        }
+        if has_ended
+            && !key.is_overflow
+            && let Some(rule) = rule
+        {
             let FoldKey { resource, scope, name, unit, attributes, .. } = &**key;
-            self.plan.group_ended(key.rule, &OutputIdentity { resource, scope, name, unit, attributes });
+            in_force.plan().group_ended(rule, &OutputIdentity { resource, scope, name, unit, attributes });
         }
         has_ended
     }

@@ -31,8 +31,15 @@ use std::sync::Arc;
 pub(super) enum LaneEvent {
     /// From now on it stands for this fold.
     Opened(u32, Arc<FoldKey>),
+    /// Series that were there before the exchange of rules have come to it.
+    Joined(u32),
     /// It has no members any more.
-    Closed(u32),
+    Closed {
+        /// Which.
+        lane: u32,
+        /// Other rules took the last of them.
+        is_by_exchange: bool,
+    },
 }
 
 /// What one shard says to another at a cut.

@@ -3,8 +3,8 @@
 //! Knows which of the shard's series belong to which folds, and when they were touched; does not know what is computed of
 //! what they give (`fold`), or what leaves (`settling`).
 //!
-//! A series is asked about once, when it is linked. What comes of that is a number beside it in its group's list: of an
-//! entry, which members of the same folds share. Nothing here is touched for a point.
+//! A series is asked about when it is linked, and again behind an exchange of rules. What comes of that is a number beside it
+//! in its group's list: of an entry, which members of the same folds share. Nothing here is touched for a point.
 //!
 //! Invariants
 //! 1. An entry is there as long as a member has its number; a lane as long as an entry has it.
@@ -15,13 +15,14 @@
 
 use super::folded::{FoldShared, FoldsNoticed};
 use super::hand_over::{LaneEvent, Packet};
+use super::in_force::{Heritage, RulesInForce};
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
 use crate::fold::{ContributedRegion, Contribution, FoldPart, LiveNeed, Liveness};
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
 use crate::places::put;
-use crate::rules::{Candidates, InitialValue, MetricSeen, Passage, RuleMatcher};
+use crate::rules::{Candidates, InitialValue, MetricSeen, Passage, RouteVerdict, RuleMatcher, StreamVerdict};
 use crate::series::exemplars::{KeptExemplar, Reservoir};
 use crate::series::folds::FoldKey;
 use crate::series::{Group, Series};
@@ -30,7 +31,7 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// What a shard keeps of a member, beside its series.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Member {
     /// Number of its entry; 0: no rule folds it.
     pub entry: u32,
@@ -50,6 +51,9 @@ impl Member {
         entry
     }
 }
+
+/// A fold that a series belongs to, entered, with what its outputs ask of the series' attributes.
+type FoundFold = (Arc<FoldKey>, Box<[u64]>, Box<[Arc<[u8]>]>);
 
 /// What members of the same folds share.
 #[derive(Debug, Default)]
@@ -84,6 +88,8 @@ struct Lane {
     generation: u32,
     /// Its part has something of this cut.
     is_listed: bool,
+    /// Its owner is told that series joined it at the exchange.
+    is_joined: bool,
 }
 
 /// What an entry takes: itself, its lanes, twice, and its place in the table.
@@ -97,8 +103,9 @@ pub(super) const LANE_BYTES: usize = size_of::<Lane>() + 32 + 2 * size_of::<(u32
 pub(super) struct Membership {
     shard: usize,
     shared: Arc<FoldShared>,
+    in_force: Arc<RulesInForce>,
     matcher: RuleMatcher,
-    /// By rule, its members.
+    /// By slot of the rule, its members.
     of_rules: Vec<u64>,
     entries: Vec<MemberEntry>,
     entry_free: Vec<u32>,
@@ -134,12 +141,17 @@ pub(super) struct MergedMember<'a> {
 }
 
 impl Membership {
-    pub(super) fn new(shard: usize, shared: Arc<FoldShared>, state: &ahash::RandomState, expire_ns: u64) -> Membership {
-        let plan = shared.plan().clone();
+    pub(super) fn new(
+        shard: usize,
+        (shared, in_force): (Arc<FoldShared>, Arc<RulesInForce>),
+        state: &ahash::RandomState,
+        expire_ns: u64,
+    ) -> Membership {
         Membership {
             shard,
-            matcher: RuleMatcher::new(plan),
-            of_rules: vec![0; shared.rules().len()],
+            matcher: RuleMatcher::new(in_force.plan().clone()),
+            of_rules: vec![0; in_force.rules().len()],
+            in_force,
             // number 0 is nobody's
             entries: vec![MemberEntry::default()],
             entry_free: Vec::new(),
@@ -196,17 +208,29 @@ impl Membership {
         state: &ahash::RandomState,
         tally: &mut Tally,
     ) -> Member {
-        let none = Member { entry: 0, liveness: Liveness::default() };
+        let (found, hides) = self.ask(candidates, series, state, tally);
+        let entry = if found.is_empty() { 0 } else { self.enter(found, hides) };
+        Member { entry, ..Member::default() }
+    }
+
+    /// The folds that a series belongs to, each entered, and whether it is hidden.
+    fn ask(
+        &mut self,
+        candidates: &Candidates,
+        series: &Series,
+        state: &ahash::RandomState,
+        tally: &mut Tally,
+    ) -> (Vec<FoundFold>, bool) {
+        let mut found: Vec<FoundFold> = Vec::new();
         if candidates.is_empty() {
-            return none;
+            return (found, false);
         }
         let group = &series.group;
-        let (shared, texts) = (self.shared.clone(), &mut self.texts);
-        let mut found: Vec<(Arc<FoldKey>, Box<[u64]>, Box<[Arc<[u8]>]>)> = Vec::new();
+        let (shared, in_force, texts) = (self.shared.clone(), self.in_force.clone(), &mut self.texts);
         let mut is_refused = false;
         let passage = self.matcher.of_series(candidates, &seen(group), &series.attributes, state, &mut |linked| {
             let description = group.description.load();
-            match shared.enter(&linked, &description, texts) {
+            match shared.enter(&in_force, &linked, &description, texts) {
                 Ok((key, is_overflowed)) => {
                     tally.note(Note::RuleOverflowed, u64::from(is_overflowed));
                     let top = linked.top.iter().map(|top| Arc::from(*top)).collect();
@@ -216,15 +240,85 @@ impl Membership {
             }
         });
         tally.note(Note::RuleRefused, u64::from(is_refused));
-        if found.is_empty() {
-            return none;
+        let hides = passage == Passage::Hidden && !is_refused && !found.is_empty();
+        (found, hides)
+    }
+
+    /// Other rules are in force.
+    pub(super) fn take_up(&mut self, in_force: Arc<RulesInForce>) {
+        self.matcher = RuleMatcher::new(in_force.plan().clone());
+        self.of_rules.resize(in_force.rules().len(), 0);
+        self.in_force = in_force;
+    }
+
+    /// Lanes that there are.
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Behind an exchange: what parts of a lane keep for other outputs is forgotten. Before members give anything.
+    pub(super) fn refit_lane(&mut self, lane: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.is_joined = false;
+        if let Some(key) = &lane.key {
+            let (folds, _) = self.in_force.at(key.rule);
+            if !matches!(folds.heritage(key.input), Heritage::Same) {
+                lane.part = FoldPart::default();
+            }
         }
-        let hides = passage == Passage::Hidden && !is_refused;
-        Member { entry: self.enter(found, hides), ..none }
+    }
+
+    /// Whether what would be dropped as it comes in has to be asked of the series of a group that are there already: of none,
+    /// or each.
+    pub(super) fn drops(&mut self, group: &Group) -> bool {
+        self.in_force.plan().drops_by_name() && self.matcher.of_stream(&seen(group)) != StreamVerdict::Pass
+    }
+
+    /// Asks the rules again about a series. It leaves the folds that it is in no more, and enters others; what is `dropped`
+    /// behind the door from now on is hidden, and in none.
+    ///
+    /// `touched_ns`: when it was touched last.
+    pub(super) fn relink(
+        &mut self,
+        (candidates, drops): (&Candidates, bool),
+        (series, member): (&Series, &mut Member),
+        touched_ns: impl FnOnce() -> Option<u64>,
+        state: &ahash::RandomState,
+        tally: &mut Tally,
+    ) {
+        let before = member.take_fold();
+        let is_dropped = drops
+            && matches!(self.matcher.of_route(&seen(&series.group), &series.attributes), RouteVerdict::Discard(_));
+        let (found, hides) = if is_dropped { (Vec::new(), true) } else { self.ask(candidates, series, state, tally) };
+        member.entry = if found.is_empty() && !hides { 0 } else { self.enter(found, hides) };
+        if before.is_none()
+            && member.fold().is_some()
+            && let Some(ns) = touched_ns()
+        {
+            member.liveness = Liveness::new(Liveness::at(ns));
+        }
+        if before != member.fold()
+            && let Some(entry) = member.fold()
+        {
+            self.join(entry);
+        }
+        if let Some(before) = before {
+            self.leave(before, true);
+        }
+    }
+
+    /// Owners hear which lanes have series that were there before the exchange.
+    fn join(&mut self, entry: u32) {
+        for lane in &self.entries[entry as usize].lanes {
+            let at = &mut self.lanes[*lane as usize];
+            if !std::mem::replace(&mut at.is_joined, true) {
+                self.packets[at.owner].events.push(LaneEvent::Joined(*lane));
+            }
+        }
     }
 
     /// The entry of these folds, one member more in it. Each key comes entered.
-    fn enter(&mut self, found: Vec<(Arc<FoldKey>, Box<[u64]>, Box<[Arc<[u8]>]>)>, hides: bool) -> u32 {
+    fn enter(&mut self, found: Vec<FoundFold>, hides: bool) -> u32 {
         let is_own = found.iter().any(|(_, distinct, top)| !distinct.is_empty() || !top.is_empty());
         let (mut lanes, mut own) = (Vec::with_capacity(found.len()), OwnKeys::default());
         for (key, distinct, top) in found {
@@ -235,25 +329,33 @@ impl Membership {
         }
         let lanes: Box<[u32]> = lanes.into();
         if !is_own && let Some(entry) = self.entry_ids.get(&(lanes.clone(), hides)) {
-            self.entries[*entry as usize].members += 1;
-            return *entry;
+            let entry = *entry;
+            let initial = self.initial_of(&lanes);
+            let at = &mut self.entries[entry as usize];
+            (at.members, at.initial) = (at.members + 1, initial);
+            return entry;
         }
         for lane in &lanes {
             self.lanes[*lane as usize].entries += 1;
         }
         let own = is_own.then(|| Box::new(own));
-        let of_lane = |lane: &u32| {
-            let key = self.lanes[*lane as usize].key.as_ref()?;
-            Some(self.shared.rules()[key.rule as usize].initial_value())
-                .filter(|initial| *initial != InitialValue::Auto)
-        };
-        let initial = lanes.iter().find_map(of_lane).unwrap_or_default();
+        let initial = self.initial_of(&lanes);
         let new = MemberEntry { lanes: lanes.clone(), members: 1, hides, initial, own };
         let entry = put(&mut self.entries, &mut self.entry_free, new);
         if !is_own {
             self.entry_ids.insert((lanes, hides), entry);
         }
         entry
+    }
+
+    /// How the first point of a cumulative counts: as the first rule has it that says so.
+    fn initial_of(&self, lanes: &[u32]) -> InitialValue {
+        let of_lane = |lane: &u32| {
+            let key = self.lanes[*lane as usize].key.as_ref()?;
+            let (folds, _) = self.in_force.at(key.rule);
+            Some(folds.initial_value()).filter(|initial| *initial != InitialValue::Auto)
+        };
+        lanes.iter().find_map(of_lane).unwrap_or_default()
     }
 
     /// This shard's lane of a fold that it has just entered.
@@ -273,7 +375,7 @@ impl Membership {
             }
         };
         let at = &mut self.lanes[lane as usize];
-        (at.key, at.owner, at.entries) = (Some(key.clone()), owner, 0);
+        (at.key, at.owner, at.entries, at.is_joined) = (Some(key.clone()), owner, 0, false);
         self.lane_ids.insert(address, lane);
         self.packets[owner].events.push(LaneEvent::Opened(lane, key));
         lane
@@ -281,6 +383,15 @@ impl Membership {
 
     /// A member is no more.
     pub(super) fn release(&mut self, entry: u32) {
+        self.leave(entry, false);
+    }
+
+    /// Nobody has an entry any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.len() == self.entry_free.len() + 1
+    }
+
+    fn leave(&mut self, entry: u32, is_by_exchange: bool) {
         let at = &mut self.entries[entry as usize];
         for lane in &at.lanes {
             if let Some(key) = &self.lanes[*lane as usize].key {
@@ -300,7 +411,7 @@ impl Membership {
                 && let Some(key) = at.key.take()
             {
                 (at.part, at.generation) = (FoldPart::default(), at.generation.wrapping_add(1));
-                self.packets[at.owner].events.push(LaneEvent::Closed(*lane));
+                self.packets[at.owner].events.push(LaneEvent::Closed { lane: *lane, is_by_exchange });
                 self.lane_ids.remove(&(Arc::as_ptr(&key) as usize));
                 self.lane_free.push(*lane);
             }
@@ -333,7 +444,7 @@ impl Membership {
             let lane_id = *lane;
             let lane = &mut self.lanes[lane_id as usize];
             let Some(key) = &lane.key else { continue };
-            let folds = &self.shared.rules()[key.rule as usize];
+            let folds = &self.in_force.rules()[key.rule as usize];
             let Some(spec) = folds.spec(key.input) else { continue };
             let is_asked = match spec.live() {
                 LiveNeed::Touched => false,
@@ -350,7 +461,7 @@ impl Membership {
             let (distinct, top): (&[u64], &[Arc<[u8]>]) =
                 entry.own.as_ref().map_or((&[], &[]), |own| (&own.distinct[at], &own.top[at]));
             let given = given(series, &merged, is_live, (distinct, top));
-            lane.part.add(spec, &given, cuts.at(key.rule).1);
+            lane.part.add(spec, &given, cuts.work(key.rule));
             if !lane.is_listed {
                 lane.is_listed = true;
                 self.listed.push(lane_id);
@@ -405,8 +516,8 @@ impl Membership {
         members + entries + self.lanes.len() * LANE_BYTES
     }
 
-    /// How many members each rule has.
-    pub(super) fn add_to(&mut self, noticed: &mut [FoldsNoticed]) {
+    /// How many members each rule has, by slot.
+    pub(super) fn add_to(&self, noticed: &mut [FoldsNoticed]) {
         for (sum, members) in noticed.iter_mut().zip(&self.of_rules) {
             sum.members = *members;
         }

@@ -19,6 +19,7 @@
 //! | `retire` | the death of series that nobody feeds |
 //! | `point`, `batch`, `batch_rows` | points that are staged, and read as rows |
 //! | `members`, `folded`, `rule_cuts` | what members of rules' folds give; what shards share of rules; rules' own intervals |
+//! | `folding`, `in_force`, `turning` | what a shard needs of rules; those in force, and others behind them; series that they take or give back |
 //! | `hand_over` | the way of that to the shard that owns the fold |
 //! | `estimate` | what members and outputs take in memory |
 //! | `settling`, `outputs` | the second half of a cut: what leaves of folds, and as which series |
@@ -39,8 +40,10 @@ mod ended;
 mod estimate;
 mod exemplars;
 mod folded;
+mod folding;
 mod hand_over;
 mod histograms;
+mod in_force;
 mod interval;
 mod members;
 mod merge;
@@ -54,9 +57,11 @@ mod rule_cuts;
 mod settling;
 mod sums;
 mod tree;
+mod turning;
 mod walk;
 
 pub use estimate::{GroupBytes, MEMBER_BYTES, series_bytes};
-pub use folded::{FoldShared, FoldsNoticed, RuleFolds};
+pub use folded::{FoldShared, FoldsNoticed};
+pub use in_force::{RuleFolds, RulesInForce};
 pub use owner::{Directories, Options, Outlet, Owner, Work, Written};
 pub use tree::{GroupDirectory, ListedGroup};

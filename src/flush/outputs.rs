@@ -14,7 +14,7 @@ use crate::identity::attributes::{Record, Records, key_byte};
 use crate::identity::{Parts, Set};
 use crate::model::{Kind, TypeHints};
 use crate::places::{self, put};
-use crate::rules::{Aggregation, InputKind, Output, OutputSpec};
+use crate::rules::{InputKind, Output, OutputSpec};
 use crate::series::folds::{FoldIndex, FoldKey};
 use crate::series::group::Entry;
 use crate::series::slab::SlabWriter;
@@ -35,14 +35,31 @@ struct OutSeries {
     from_ns: u64,
 }
 
+/// The place of an output that the rule has no more.
+const GONE: u32 = u32::MAX;
+
 /// Which of a fold's series.
 pub(super) struct FoldSeries {
-    /// Place among the outputs of the rule.
+    /// Place among the outputs of the rule, or `GONE`.
     output: u32,
     /// Bounds, or the attributes of a top group, as bytes; empty for an output's only series.
     variant: Box<[u8]>,
     /// Where it stands.
     place: u32,
+}
+
+impl FoldSeries {
+    /// The rule's outputs are others: it is of that one now, or of none.
+    pub(super) fn move_to(&mut self, place: impl Fn(usize) -> Option<usize>) {
+        if self.output != GONE {
+            self.output = place(self.output as usize).map_or(GONE, |place| place as u32);
+        }
+    }
+
+    /// The rule has its output no more.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.output == GONE
+    }
 }
 
 /// A point that leaves.
@@ -106,10 +123,11 @@ impl Outputs {
         at.series.as_ref().map(|series| (&*series.attributes, at.from_ns))
     }
 
-    /// One of several series of its output, which ended at a cut before this one.
+    /// One of several series of its output, or of an output that is gone, which ended at a cut before this one.
     pub(super) fn is_over(&self, one: &FoldSeries, cut: u32) -> bool {
         let series = self.series[one.place as usize].series.as_ref();
-        !one.variant.is_empty() && series.is_some_and(|series| series.is_ended() && series.newest_cut() < cut)
+        (!one.variant.is_empty() || one.is_gone())
+            && series.is_some_and(|series| series.is_ended() && series.newest_cut() < cut)
     }
 
     /// Takes a fold's series out.
@@ -136,7 +154,7 @@ impl Outputs {
     /// What leaves of a fold: its series gets the value, and its point is staged. The series, if there is one.
     pub(super) fn leave(
         &mut self,
-        (key, aggregation, owned): (&FoldKey, &Aggregation, &mut Vec<FoldSeries>),
+        (key, specs, owned): (&FoldKey, &[OutputSpec], &mut Vec<FoldSeries>),
         folds: &FoldIndex,
         cut: OutputCut,
         leaving: &Leaving<'_>,
@@ -149,8 +167,7 @@ impl Outputs {
             // nothing that never had a value ends
             None if leaving.value == LeavingValue::End => return None,
             None => {
-                let spec = &aggregation.outputs[key.input as usize][leaving.output];
-                let place = self.make(key, spec, &leaving.variant, folds);
+                let place = self.make(key, &specs[leaving.output], &leaving.variant, folds);
                 owned.push(FoldSeries { output: leaving.output as u32, variant, place });
                 place
             }
@@ -161,6 +178,16 @@ impl Outputs {
         let point = put_value(&series, cut.number, leaving, slab, &mut self.words);
         self.staged.push(StagedOutput { place, point, bytes: 0 });
         Some(series)
+    }
+
+    /// A series of a fold ends with this cut: an end mark is staged, if it shows a value.
+    pub(super) fn end(&mut self, one: &FoldSeries, cut: OutputCut, time_ns: u64, slab: &mut SlabWriter) {
+        let at = &self.series[one.place as usize];
+        let Some(series) = at.series.as_ref().filter(|series| !series.is_ended()) else { return };
+        let start_ns = if series.group.kind == Kind::Gauge { cut.from_ns } else { series.start() };
+        let leaving = Leaving { output: 0, variant: Variant::Plain, start_ns, time_ns, value: LeavingValue::End };
+        let point = put_value(series, cut.number, &leaving, slab, &mut self.words);
+        self.staged.push(StagedOutput { place: one.place, point, bytes: 0 });
     }
 
     /// What left last has exemplars: where, and their bytes.

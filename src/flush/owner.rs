@@ -5,16 +5,17 @@
 use super::batch::Batch;
 use super::batch_rows::BatchRows;
 use super::exemplars::Gathering;
-use super::folded::{FoldShared, FoldsNoticed};
+use super::folded::FoldShared;
+use super::folding::Folding;
 use super::interval::Interval;
-use super::members::{Member, Membership, MergedMember};
+use super::members::{Member, MergedMember};
 use super::merge::Merge;
 use super::merging::Merging;
 use super::point::more_bytes;
 use super::retire::Retirement;
-use super::rule_cuts::RuleCuts;
-use super::settling::{Settling, SettlingStep, Staging};
+use super::settling::{SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
+use super::turning;
 use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
 use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
@@ -60,7 +61,7 @@ pub trait Outlet {
 pub struct Directories {
     /// Series as they came in.
     pub series: GroupDirectory,
-    /// Outputs of rules, where there are any.
+    /// Outputs of rules, where there may be any.
     pub outputs: Option<GroupDirectory>,
 }
 
@@ -112,38 +113,6 @@ struct Merged {
     times: CutTimes,
 }
 
-/// What rules need on one shard.
-struct Folding {
-    shared: Arc<FoldShared>,
-    cuts: RuleCuts,
-    members: Membership,
-    settling: Settling,
-    /// By rule, what was noticed.
-    noticed: Vec<FoldsNoticed>,
-}
-
-impl Folding {
-    fn new(
-        shard: usize,
-        shared: Arc<FoldShared>,
-        state: &ahash::RandomState,
-        expire_ns: u64,
-    ) -> (Folding, GroupDirectory) {
-        let members = Membership::new(shard, shared.clone(), state, expire_ns);
-        let (settling, directory) = Settling::new(shard, shared.clone(), state);
-        let noticed = vec![FoldsNoticed::default(); shared.rules().len()];
-        (Folding { cuts: RuleCuts::new(&shared), shared, members, settling, noticed }, directory)
-    }
-
-    /// A cut is over.
-    fn publish(&mut self, shard: usize, times: CutTimes, registry: &Registry) {
-        registry.hold_rules(shard, self.members.bytes() + self.settling.bytes());
-        self.members.add_to(&mut self.noticed);
-        self.cuts.add_to(&mut self.noticed);
-        self.shared.notice(shard, &self.noticed, times.is_last);
-    }
-}
-
 /// One shard's side of all series it owns.
 pub struct Owner {
     shard: usize,
@@ -154,8 +123,10 @@ pub struct Owner {
     exemplars: Gathering,
     retirement: Retirement,
     batch: Batch,
-    /// What rules make of the series; nothing where there are no rules.
+    /// What rules make of the series; nothing where there are no rules that fold.
     folding: Option<Box<Folding>>,
+    /// The same, as long as no rule needs it: rules may come.
+    resting: Option<Box<Folding>>,
     /// Wall time at which the process started, or the earliest a window began since.
     started_ns: u64,
     merged: Option<Merged>,
@@ -175,13 +146,13 @@ impl Owner {
         rules: Option<Arc<FoldShared>>,
     ) -> (Owner, Directories) {
         let (tree, series) = Tree::new(registry.state());
-        let (folding, outputs) = rules
+        let (resting, outputs) = rules
             .map(|rules| {
                 let (folding, directory) = Folding::new(shard, rules, registry.state(), options.expire_ns);
                 (Box::new(folding), directory)
             })
             .unzip();
-        let owner = Owner {
+        let mut owner = Owner {
             shard,
             options,
             registry,
@@ -190,11 +161,21 @@ impl Owner {
             exemplars: Gathering::default(),
             retirement: Retirement::new(options.expire_ns),
             batch: Batch::default(),
-            folding,
+            folding: None,
+            resting,
             started_ns: options.started_ns,
             merged: None,
         };
+        owner.rest_or_fold();
         (owner, Directories { series, outputs })
+    }
+
+    /// Folds if rules need it, and does not if none does: then nothing is asked about members, at births or at cuts.
+    fn rest_or_fold(&mut self) {
+        let all = [&self.folding, &self.resting];
+        if all.into_iter().flatten().all(|folding| folding.is_needed()) != self.folding.is_some() {
+            std::mem::swap(&mut self.folding, &mut self.resting);
+        }
     }
 
     /// Series linked and alive.
@@ -219,9 +200,8 @@ impl Owner {
         // a wall clock that steps behind the start of the process must not make every new stream an old one
         self.started_ns = self.started_ns.min(times.from_ns);
         self.exemplars.begin(number, &cores, &self.registry);
-        if let Some(folding) = &mut self.folding {
-            folding.cuts.begin(times);
-            folding.members.begin(times);
+        if let Some(folding) = self.folding.as_mut().or(self.resting.as_mut().filter(|_| times.is_exchange)) {
+            folding.begin(times);
         }
         let interval = Interval {
             cut: number,
@@ -256,12 +236,12 @@ impl Owner {
             match &mut self.folding {
                 None => drop(self.tree.link(series)),
                 Some(folding) => {
-                    let members = &mut folding.members;
-                    let known = self.tree.candidates(&series.group).cloned();
+                    let (number, members) = (folding.number(), &mut folding.members);
+                    let known = self.tree.candidates(&series.group, number).cloned();
                     let candidates = known.unwrap_or_else(|| members.candidates(&series.group));
                     let member = members.link(&candidates, &series, self.registry.state(), tally);
                     series.put_hide(member.fold().is_some_and(|entry| members.hides(entry)));
-                    self.tree.link_member(series, member, &candidates);
+                    self.tree.link_member(series, member, (&candidates, number));
                 }
             }
         }
@@ -305,8 +285,10 @@ impl Owner {
             Work::More | Work::Folded => self.merged = Some(merged),
             Work::Done => {
                 self.exemplars.publish(self.shard, &self.registry);
-                if let Some(folding) = &mut self.folding {
-                    folding.publish(self.shard, merged.times, &self.registry);
+                let is_exchange = merged.times.is_exchange;
+                if let Some(folding) = self.folding.as_mut().or(self.resting.as_mut().filter(|_| is_exchange)) {
+                    folding.end(merged.times, &self.registry);
+                    self.rest_or_fold();
                 }
             }
         }
@@ -330,6 +312,8 @@ impl Owner {
                 let is_more = self.retirement.decide_some(&merged.interval, owned, slab, tally, BETWEEN_LOOKS);
                 merged.is_settled = !is_more;
                 self.release();
+            } else if let Some(folding) = self.folding.as_mut().filter(|folding| folding.is_relinking()) {
+                folding.relink_some(&mut self.tree, &self.retirement, self.registry.state(), tally);
             } else if let Some(view) = merged.handing {
                 merged.handing = self.hand_out(merged, view, tally, outlet);
             } else if merged.is_settling {
@@ -421,6 +405,7 @@ impl Owner {
         let merging = Merging::new(interval, &self.registry);
         // what rules know of the series; nothing where there are none
         let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
+        let turns = folding.as_ref().is_some_and(|folding| folding.is_turning());
         let (mut folding, mut cuts) = folding.map(|folding| (&mut folding.members, &mut folding.cuts)).unzip();
         let members: &mut [Member] = if FOLDS { self.tree.group_mut(group).members() } else { &mut [] };
         for at in places {
@@ -460,8 +445,19 @@ impl Owner {
                         (None, None) => self.retirement.mark_if_idle(&self.registry, group, series),
                         _ => tally.note(Note::SeriesMerged, 1),
                     }
+                    if turns && series.take_turn() {
+                        let mut end = turning::taken(interval, series, (slab, self.batch.words()));
+                        end.series = at as u32;
+                        self.batch.push(end, size);
+                        if self.batch.is_full() {
+                            return at + 1;
+                        }
+                    }
                     continue;
                 }
+            }
+            if turns && series.take_turn() {
+                turning::given_back(interval, series, slab);
             }
             match point {
                 Some(mut point) => {

@@ -72,6 +72,13 @@ impl Retirement {
         self.ages.idle_since
     }
 
+    /// When a cut was made, or one shortly before it, monotonic clock; nothing: that is longer ago than `--expire`.
+    pub(super) fn time_of(&self, cut: u32) -> Option<u64> {
+        let cuts = &self.ages.cuts;
+        let behind = cuts.partition_point(|(number, _)| *number <= cut);
+        behind.checked_sub(1).and_then(|at| cuts.get(at)).map(|(_, mono)| *mono)
+    }
+
     /// Marks the series if nobody touched it for `--expire`. An interval `n + 1` is open after cut `n`.
     pub(super) fn mark_if_idle(&mut self, registry: &Registry, group: u32, series: &Arc<Series>) {
         if self.ages.idle_since == 0 {

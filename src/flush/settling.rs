@@ -11,6 +11,9 @@
 //! 1. A fold's state takes exactly one part at each base cut: what all shards gave together, or nothing.
 //! 2. A fold is forgotten before the points of a cut are staged, when no shard has members in it and nothing was given for
 //!    `--expire`.
+//! 3. Behind an exchange of rules each fold is brought to what its rule says now before it takes anything. One that no shard
+//!    has members in because of the exchange ends: what is open of it leaves, end marks leave behind its last values, and it
+//!    is forgotten at the cut behind that.
 //!
 //! Exemplars of members leave with what is merged of them (M29): of a rule's interval those of its last base interval.
 //!
@@ -20,6 +23,7 @@ use super::batch::Batch;
 use super::exemplars::Gathering;
 use super::folded::FoldShared;
 use super::hand_over::LaneEvent;
+use super::in_force::{Heritage, RulesInForce};
 use super::outputs::{FoldSeries, OutputCut, Outputs};
 use super::rule_cuts::RuleCuts;
 use super::tree::GroupDirectory;
@@ -62,6 +66,24 @@ struct OwnedFold {
     active: (u32, u64),
     /// Bytes it takes, as of its rule's last cut.
     bytes: usize,
+    /// Number of the rules that it was brought to.
+    in_force: u32,
+    /// The cut at which its first lane was opened.
+    since: u32,
+    /// Members left it because of an exchange, at this cut.
+    is_left: bool,
+    fate: Fate,
+}
+
+/// How a fold goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// As long as it is not idle.
+    Lives,
+    /// Its series end, once nothing of it is open.
+    Ends,
+    /// They have.
+    Ended,
 }
 
 /// What comes next.
@@ -100,6 +122,7 @@ enum Stage {
 pub(super) struct Settling {
     shard: usize,
     shared: Arc<FoldShared>,
+    in_force: Arc<RulesInForce>,
     outputs: Outputs,
     /// By shard that sends, by lane: place of the fold.
     lanes: Vec<Vec<u32>>,
@@ -116,7 +139,11 @@ pub(super) struct Settling {
 
 impl Settling {
     /// For `shard`, and the directory that scrapes read.
-    pub(super) fn new(shard: usize, shared: Arc<FoldShared>, state: &ahash::RandomState) -> (Settling, GroupDirectory) {
+    pub(super) fn new(
+        shard: usize,
+        (shared, in_force): (Arc<FoldShared>, Arc<RulesInForce>),
+        state: &ahash::RandomState,
+    ) -> (Settling, GroupDirectory) {
         let (outputs, directory) = Outputs::new(state);
         let settling = Settling {
             shard,
@@ -129,8 +156,19 @@ impl Settling {
             exemplars: Reservoir::default(),
             dropped: 0,
             shared,
+            in_force,
         };
         (settling, directory)
+    }
+
+    /// Other rules are in force.
+    pub(super) fn take_up(&mut self, in_force: Arc<RulesInForce>) {
+        self.in_force = in_force;
+    }
+
+    /// It owns no fold.
+    pub(super) fn is_empty(&self) -> bool {
+        self.folds.len() == self.fold_free.len()
     }
 
     /// Every shard has folded the cut.
@@ -169,6 +207,8 @@ impl Settling {
             Stage::Forgetting(from) => {
                 let to = self.folds.len().min(from + CHUNK);
                 for place in from..to {
+                    self.bring_up(place, cuts);
+                    self.decide(place);
                     self.forget_ended(place, cut, staging.slab);
                     self.forget_if_idle(place as u32, (idle_since, cuts), staging.slab);
                 }
@@ -214,17 +254,19 @@ impl Settling {
                 LaneEvent::Opened(lane, key) => {
                     self.open(packet.from, lane, &key, (cut, cuts.number(key.rule)));
                 }
-                LaneEvent::Closed(lane) => self.close(packet.from, lane),
+                LaneEvent::Joined(lane) => self.join(packet.from, lane, (cut, cuts)),
+                LaneEvent::Closed { lane, is_by_exchange } => self.close(packet.from, lane, is_by_exchange),
             }
         }
         for (lane, _, part) in &mut packet.parts {
             let place = self.lanes[packet.from][*lane as usize];
+            self.bring_up(place as usize, cuts);
             let fold = &mut self.folds[place as usize];
             let Some(key) = &fold.key else { continue };
             if fold.pending.is_empty() {
                 std::mem::swap(&mut fold.pending, part);
-            } else if let Some(spec) = self.shared.rules()[key.rule as usize].spec(key.input) {
-                fold.pending.absorb(spec, part, cuts.at(key.rule).1);
+            } else if let Some(spec) = self.in_force.rules()[key.rule as usize].spec(key.input) {
+                fold.pending.absorb(spec, part, cuts.work(key.rule));
             }
             part.clear();
             if let Some(exemplars) = &packet.exemplars {
@@ -250,6 +292,10 @@ impl Settling {
                 series: Vec::new(),
                 active,
                 bytes: 0,
+                in_force: self.in_force.number(),
+                since: active.0,
+                is_left: false,
+                fate: Fate::Lives,
             };
             let place = put(&mut self.folds, &mut self.fold_free, fold);
             key.put_place(Some(place));
@@ -263,12 +309,58 @@ impl Settling {
         lanes[lane as usize] = place;
     }
 
-    fn close(&mut self, from: usize, lane: u32) {
+    /// Members of a lane were there before the exchange: of a fold that began with it, windows begin there, too.
+    fn join(&mut self, from: usize, lane: u32, (cut, cuts): (u32, &RuleCuts)) {
+        let fold = &mut self.folds[self.lanes[from][lane as usize] as usize];
+        if let Some(key) = fold.key.as_ref().filter(|_| fold.since == cut) {
+            fold.state = OutputState::new(cuts.number_before(key.rule));
+        }
+    }
+
+    fn close(&mut self, from: usize, lane: u32, is_by_exchange: bool) {
         let place = std::mem::replace(&mut self.lanes[from][lane as usize], NOWHERE);
         let fold = &mut self.folds[place as usize];
         fold.lanes -= 1;
+        fold.is_left |= is_by_exchange;
         if let Some(key) = &fold.key {
             self.shared.folds().leave(key);
+        }
+    }
+
+    /// Behind an exchange: a fold is brought to what its rule says now, once.
+    fn bring_up(&mut self, place: usize, cuts: &RuleCuts) {
+        let fold = &mut self.folds[place];
+        if fold.in_force == self.in_force.number() {
+            return;
+        }
+        fold.in_force = self.in_force.number();
+        let Some(key) = &fold.key else { return };
+        let (folds, _) = self.in_force.at(key.rule);
+        match folds.heritage(key.input) {
+            Heritage::Same => {}
+            Heritage::Changed(succession) => {
+                let Some(spec) = folds.spec(key.input) else { return };
+                fold.state.succeed(succession, spec, cuts.number_before(key.rule));
+                // what it keeps is of other outputs
+                fold.pending = FoldPart::default();
+                fold.series.iter_mut().for_each(|one| one.move_to(|place| succession.place(place)));
+                if succession.is_anew() {
+                    fold.active.1 = cuts.number(key.rule);
+                }
+                self.shared.folds().recount(key, folds.limit(key.input));
+            }
+            Heritage::Ends(_) => fold.fate = Fate::Ends,
+        }
+    }
+
+    /// All that was handed over is taken: whether a fold ends, or lives again.
+    fn decide(&mut self, place: usize) {
+        let fold = &mut self.folds[place];
+        let is_left = std::mem::take(&mut fold.is_left);
+        match fold.fate {
+            Fate::Lives if is_left && fold.lanes == 0 => fold.fate = Fate::Ends,
+            Fate::Ends | Fate::Ended if fold.lanes > 0 => fold.fate = Fate::Lives,
+            _ => {}
         }
     }
 
@@ -289,15 +381,11 @@ impl Settling {
         let fold = &mut self.folds[place as usize];
         let Some(key) = &fold.key else { return };
         // an interval of its rule, and a window of its outputs, may be longer than that
-        let steps = self.shared.rules()[key.rule as usize].spec(key.input).map_or(1, FoldSpec::steps) as u64;
+        let steps = self.in_force.rules()[key.rule as usize].spec(key.input).map_or(1, FoldSpec::steps) as u64;
         let is_window_over = cuts.number(key.rule) > fold.active.1 + steps + 1;
-        if fold.lanes > 0
-            || fold.active.0 > idle_since
-            || !fold.state.is_closed()
-            || !is_window_over
-            || !fold.pending.is_empty()
-            || !self.shared.end(key)
-        {
+        let is_idle =
+            fold.active.0 <= idle_since && fold.state.is_closed() && is_window_over && fold.pending.is_empty();
+        if fold.lanes > 0 || !is_idle && fold.fate != Fate::Ended || !self.shared.end(&self.in_force, key) {
             return;
         }
         key.put_place(None);
@@ -314,44 +402,88 @@ impl Settling {
         (cut, times, cuts): (u32, CutTimes, &mut RuleCuts),
         staging: Staging<'_>,
     ) {
-        let Settling { shared, outputs, folds, exemplars, bytes, .. } = self;
+        let Settling { shared, in_force, outputs, folds, exemplars, bytes, .. } = self;
         let Staging { slab, exemplars: gathering, tally, .. } = staging;
         tally.note(Note::ExemplarsDropped, std::mem::take(&mut self.dropped));
         for (place, fold) in places.clone().zip(&mut folds[places]) {
             let Some(key) = &fold.key else { continue };
-            let rule_folds = &shared.rules()[key.rule as usize];
+            if fold.fate != Fate::Lives {
+                let mut ending = Ending { shared, in_force, outputs, slab };
+                ending.end(fold, (cut, times), cuts);
+                continue;
+            }
+            let rule_folds = &in_force.rules()[key.rule as usize];
             let (Some(spec), Some(aggregation)) = (rule_folds.spec(key.input), rule_folds.aggregation()) else {
                 continue;
             };
+            let specs = &aggregation.outputs[key.input as usize];
             let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, .. } = fold;
+            for gone in series.iter().filter(|one| one.is_gone()) {
+                let of_output = OutputCut { number: cut, from_ns: times.from_ns };
+                outputs.end(gone, of_output, times.boundary_ns, slab);
+            }
             let is_given = !pending.is_empty();
             if is_given {
                 *active = (cut, cuts.number(key.rule));
             }
-            let is_due = cuts.is_due(key.rule);
-            let (clock, work) = cuts.at(key.rule);
-            state.take(spec, (times.from_ns, times.boundary_ns), is_given.then_some(&mut *pending), work);
+            let window = (times.from_ns, times.boundary_ns);
+            state.take(spec, window, is_given.then_some(&mut *pending), cuts.work(key.rule));
             pending.clear();
-            if !is_due {
+            let (Some(rule_cut), work) = cuts.closing(key.rule) else {
                 *bytes += *own_bytes;
                 continue;
-            }
+            };
             // the part of each sender is like it
             let parts = (1 + *lanes as usize) * pending.bytes();
             *own_bytes = key.bytes() + FOLD_BYTES + state.bytes() + parts + series.len() * SERIES_BYTES;
             *bytes += *own_bytes;
-            let Some(rule_cut) = clock.cut(times.is_last) else { continue };
             let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns() };
             let mut newest = NewestExemplars::default();
             exemplars.of(place as u32).for_each(|kept| newest.offer(kept));
             let newest = newest.sorted();
             state.leave(spec, &rule_cut, work, &mut |leaving| {
-                let left = outputs.leave((key, aggregation, series), shared.folds(), of_output, &leaving, slab);
+                let left = outputs.leave((key, specs, series), shared.folds(), of_output, &leaving, slab);
                 let has_any = !newest.is_empty() && leaving.value != LeavingValue::End;
-                if has_any && has_exemplars(&aggregation.outputs[key.input as usize][leaving.output].output) {
+                if has_any && has_exemplars(&specs[leaving.output].output) {
                     left.into_iter().for_each(|series| outputs.show(gathering.show(&series, newest, tally)));
                 }
             });
+        }
+    }
+}
+
+/// Where the last of a fold is put.
+struct Ending<'a> {
+    shared: &'a FoldShared,
+    in_force: &'a RulesInForce,
+    outputs: &'a mut Outputs,
+    slab: &'a mut SlabWriter,
+}
+
+impl Ending<'_> {
+    /// A fold that ends because of an exchange: what is open of it leaves; without that, end marks.
+    fn end(&mut self, fold: &mut OwnedFold, (cut, times): (u32, CutTimes), cuts: &mut RuleCuts) {
+        let Some(key) = &fold.key else { return };
+        let folds = &self.in_force.rules()[key.rule as usize];
+        let says = match folds.heritage(key.input) {
+            Heritage::Ends(before) => Some((&before.0, &before.1)),
+            _ => folds.spec(key.input).zip(folds.aggregation().map(|says| &says.outputs[key.input as usize])),
+        };
+        let (early, work) = cuts.ending(key.rule);
+        if !fold.state.is_closed()
+            && let (Some((spec, specs)), Some(early)) = (says, early)
+        {
+            let of_output = OutputCut { number: cut, from_ns: early.from_ns() };
+            let OwnedFold { state, series, .. } = fold;
+            state.leave(spec, &early, work, &mut |leaving| {
+                let what = (&**key, &**specs, &mut *series);
+                self.outputs.leave(what, self.shared.folds(), of_output, &leaving, self.slab);
+            });
+        } else if fold.fate == Fate::Ends {
+            let of_output = OutputCut { number: cut, from_ns: times.from_ns };
+            fold.series.iter().for_each(|one| self.outputs.end(one, of_output, times.boundary_ns, self.slab));
+            fold.state.forget_shown();
+            fold.fate = Fate::Ended;
         }
     }
 }

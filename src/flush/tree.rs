@@ -65,11 +65,14 @@ pub(super) struct OwnedGroup {
 }
 
 /// What rules know of a group.
+#[derive(Default)]
 struct GroupRules {
     /// Beside each series, which folds it is a member of.
     members: Vec<Member>,
     /// The rules that may take its series.
     candidates: Candidates,
+    /// Number of the rules that were asked; 0: none yet.
+    in_force: u32,
 }
 
 impl OwnedGroup {
@@ -207,6 +210,25 @@ impl Tree {
         owned.description = owned.listed.meta.description.load();
     }
 
+    /// The rules that may take series of a group, and the number of those that were asked, if any were.
+    pub(super) fn asked(&self, group: u32) -> Option<(&Candidates, u32)> {
+        self.groups[group as usize].rules.as_ref().map(|rules| (&rules.candidates, rules.in_force))
+    }
+
+    /// The rules that may take series of a group are these, of the rules of this number.
+    pub(super) fn put_candidates(&mut self, group: u32, candidates: Candidates, in_force: u32) {
+        let owned = &mut self.groups[group as usize];
+        let rules = owned.rules.get_or_insert_default();
+        rules.members.resize(owned.series.len(), Member::default());
+        (rules.candidates, rules.in_force) = (candidates, in_force);
+    }
+
+    /// Some series of a group is shown again.
+    pub(super) fn show(&self, group: u32) {
+        // ORDERING: see `is_hidden`
+        self.groups[group as usize].listed.hidden.store(false, Relaxed);
+    }
+
     /// Links a newborn series into its group: the places of that, of its resource and its scope.
     pub(super) fn link(&mut self, series: Arc<Series>) -> TreePlace {
         let id = match self.group_ids.get(&series.group.id) {
@@ -215,18 +237,27 @@ impl Tree {
         };
         let owned = &mut self.groups[id as usize];
         owned.series.push(series);
+        if let Some(rules) = &mut owned.rules {
+            // there were rules, and none folds now
+            rules.members.push(Member::default());
+        }
         self.live += 1;
         TreePlace { resource: owned.resource, scope: owned.scope, group: id }
     }
 
-    /// The rules that may take series of a group, if it is there and they were asked for.
-    pub(super) fn candidates(&self, group: &Group) -> Option<&Candidates> {
-        let place = self.group_ids.get(&group.id)?;
-        self.groups[*place as usize].rules.as_ref().map(|rules| &rules.candidates)
+    /// The rules that may take series of a group, if it is there and the rules of this number were asked.
+    pub(super) fn candidates(&self, group: &Group, in_force: u32) -> Option<&Candidates> {
+        let (candidates, asked) = self.asked(*self.group_ids.get(&group.id)?)?;
+        (asked == in_force).then_some(candidates)
     }
 
     /// Links a newborn series that rules have been asked about.
-    pub(super) fn link_member(&mut self, series: Arc<Series>, member: Member, candidates: &Candidates) {
+    pub(super) fn link_member(
+        &mut self,
+        series: Arc<Series>,
+        member: Member,
+        (candidates, in_force): (&Candidates, u32),
+    ) {
         let (hides, group) = (series.hides(), series.group.clone());
         let id = match self.group_ids.get(&group.id) {
             Some(id) => *id,
@@ -237,8 +268,14 @@ impl Tree {
             // ORDERING: see `is_hidden`
             owned.listed.hidden.store(false, Relaxed);
         }
-        let new = || Box::new(GroupRules { members: Vec::new(), candidates: candidates.clone() });
-        owned.rules.get_or_insert_with(new).members.push(member);
+        let there = owned.series.len();
+        let rules = owned.rules.get_or_insert_with(|| {
+            // of series that are there already nobody has asked yet
+            let in_force = if there == 0 { in_force } else { 0 };
+            let members = vec![Member::default(); there];
+            Box::new(GroupRules { members, candidates: candidates.clone(), in_force })
+        });
+        rules.members.push(member);
         owned.series.push(series);
         self.live += 1;
     }

@@ -68,6 +68,12 @@ impl Walk {
         WalkStep::Pause
     }
 
+    /// The rest of this group is left as it is: one step.
+    pub(super) fn leave_group(&mut self, steps: &mut usize) {
+        *steps = steps.saturating_sub(1);
+        self.series = usize::MAX;
+    }
+
     /// The series of this group before `series` have been dealt with.
     pub(super) fn go_to(&mut self, series: usize, steps: &mut usize) {
         *steps = steps.saturating_sub(series - self.series);

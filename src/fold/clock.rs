@@ -68,12 +68,32 @@ impl RuleClock {
         if boundary_ns / self.interval_ns == before / self.interval_ns && !is_last {
             return None;
         }
-        if self.lengths.len() == self.kept {
+        self.close();
+        self.cut(is_last)
+    }
+
+    /// Ends the interval with the base cut that `at` was told of, though that is not the rule's: other rules come behind it.
+    pub fn close(&mut self) {
+        while self.lengths.len() >= self.kept {
             self.lengths.remove(0);
         }
         self.lengths.push(std::mem::take(&mut self.open_ns).max(1));
         self.number += 1;
-        self.cut(is_last)
+    }
+
+    /// The longest window has so many intervals from now on.
+    pub fn keep(&mut self, steps: usize) {
+        self.kept = steps.clamp(1, RULE_STEPS_MAX) + 1;
+    }
+
+    /// The interval as far as it came with the base cut that `at` was told of, for an output that ends with it before the
+    /// rule's interval does; after the rule's own cut that one.
+    pub fn early(&self) -> Option<RuleCut<'_>> {
+        if self.open_ns == 0 {
+            return self.cut(true);
+        }
+        let (number, lengths) = (self.number + 1, std::slice::from_ref(&self.open_ns));
+        Some(RuleCut { number, boundary_ns: self.boundary_ns?, is_last: true, interval_ns: self.interval_ns, lengths })
     }
 
     /// The rule's last cut again, as long as its base cut lasts; nothing before the first.

@@ -32,6 +32,18 @@ impl<T: Default> Intervals<T> {
         &mut self.ring[(number % steps as u64) as usize]
     }
 
+    /// From now on `steps` are kept: as many of the last as there are.
+    pub(super) fn refit(&mut self, steps: usize) {
+        let (before, steps) = (self.ring.len() as u64, steps.max(1) as u64);
+        let mut ring: Vec<T> = (0..steps).map(|_| T::default()).collect();
+        for back in 0..before.min(steps) {
+            if let Some(number) = self.newest.checked_sub(back) {
+                ring[(number % steps) as usize] = std::mem::take(&mut self.ring[(number % before) as usize]);
+            }
+        }
+        self.ring = ring;
+    }
+
     /// The last `steps` of them, the newest first.
     pub(super) fn last(&self, steps: usize) -> impl Iterator<Item = &T> {
         (0..steps.min(self.ring.len()) as u64).filter_map(|back| {
@@ -49,6 +61,18 @@ impl<T: Default> Intervals<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_or_fewer_intervals_are_kept_from_now_on() {
+        for (steps, want) in [(1, vec![7]), (2, vec![7, 6]), (3, vec![7, 6, 5]), (5, vec![7, 6, 5, 0, 0])] {
+            let mut intervals = Intervals::default();
+            (1..=7).for_each(|number| *intervals.open(3, number) = number);
+            intervals.refit(steps);
+            assert_eq!(intervals.last(steps).copied().collect::<Vec<_>>(), want);
+            *intervals.open(steps, 8) = 8;
+            assert_eq!(intervals.last(2).copied().collect::<Vec<_>>(), [8, 7][..steps.min(2)]);
+        }
+    }
 
     #[test]
     fn the_last_intervals_are_there_and_those_left_out_are_empty() {

@@ -16,6 +16,7 @@
 //! | `contribution` | what a member gives |
 //! | `part`, `regions` | what the members of a shard gave; their histograms |
 //! | `state`, `ring`, `windows` | what an output gathered, and what leaves; intervals of windows, of numbers and of histograms (`intervals`: of others) |
+//! | `succession` | how outputs go on where a rule says something else of them |
 //! | `quantile`, `rebucket`, `sketch`, `made` | quantiles as PromQL's; histograms with other buckets, of values, and both as outputs |
 //! | `values`, `distinct`, `top` | samples one by one; how many values keys have; the largest groups |
 //! | `clock`, `liveness` | when a rule's interval ends; whether a silent member counts |
@@ -47,6 +48,7 @@ mod samples;
 mod sketch;
 mod spec;
 mod state;
+mod succession;
 mod top;
 mod values;
 mod windows;
@@ -59,5 +61,6 @@ pub use liveness::Liveness;
 pub use part::FoldPart;
 pub use spec::{FoldSpec, LiveNeed};
 pub use state::{Leaving, LeavingValue, OutputState, Variant};
+pub use succession::Succession;
 pub use top::{TOP_ENTRY_BYTES, TOP_OTHER};
 pub use work::{FoldWork, Notes};

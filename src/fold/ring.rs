@@ -83,6 +83,17 @@ impl Ring {
         Ring { words, flags: vec![0; steps].into_boxed_slice(), newest: 0 }
     }
 
+    /// The same intervals under another layout: what that asks for and was not kept is not there.
+    pub(super) fn refit(&self, before: &Layout, layout: &Layout) -> Ring {
+        let mut ring = Ring::new(layout);
+        for back in (0..=before.steps.min(layout.steps)).rev() {
+            if let Some(number) = self.newest.checked_sub(back as u64) {
+                ring.push(layout, number, &self.get(before, back));
+            }
+        }
+        ring
+    }
+
     /// Bytes beside its own.
     pub(super) const fn bytes(&self) -> usize {
         self.words.len() * 8 + self.flags.len() * 2

@@ -11,6 +11,8 @@
 //!   in its window is left, either: what a member gave stays (S3), and a counter that is fed now and then is not dead. So
 //!   does an evaluation that has nothing to say, as a mean of nothing, until it has: its last value is not true any more.
 
+mod succeed;
+
 use super::clock::RuleCut;
 use super::distinct::DistinctState;
 use super::exact::ExactSum;
@@ -100,6 +102,9 @@ pub struct OutputState {
     start_ns: u64,
     /// The rule cut behind which the outputs began to be computed.
     since: u64,
+    /// A bit for each output that is computed since `late_since` only.
+    late: u32,
+    late_since: u64,
     live: u32,
     /// Live members at the rule cut before.
     live_before: u32,
@@ -154,6 +159,8 @@ struct LevelState {
 #[derive(Clone, Debug, Default)]
 struct SumState {
     total: ExactSum,
+    /// Where it begins, if that is not where totals do: behind an exchange, `u64::MAX` until it has left.
+    start_ns: Option<u64>,
 }
 
 /// What happened in the interval that a cut closes.
@@ -180,6 +187,8 @@ impl OutputState {
             total_points: 0,
             start_ns: u64::MAX,
             since,
+            late: 0,
+            late_since: 0,
             live: 0,
             live_before: 0,
             shown: 0,
@@ -359,6 +368,7 @@ impl OutputState {
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
+        let mut start_ns = self.start_ns;
         let (delta, total) = match output.output {
             Output::Histogram(_) => return,
             Output::Same if is_histogram(spec.input) => return,
@@ -368,7 +378,11 @@ impl OutputState {
                     work.notes.no_sum += 1;
                     return;
                 };
-                let total = &mut self.sums.get_or_insert_default().total;
+                let SumState { total, start_ns: own } = &mut **self.sums.get_or_insert_default();
+                if let Some(own) = own {
+                    *own = (*own).min(closing.cut.from_ns());
+                    start_ns = *own;
+                }
                 total.add(Value::Double(sum));
                 (Value::Double(sum), total.value().0)
             }
@@ -383,7 +397,7 @@ impl OutputState {
         visit(Leaving {
             output: place,
             variant: Variant::Plain,
-            start_ns: self.start_ns,
+            start_ns,
             time_ns: closing.cut.boundary_ns,
             value: LeavingValue::Number { delta: Some(delta), value: total },
         });
@@ -441,7 +455,7 @@ impl OutputState {
         let of_live = is_of_samples(spec.input) || matches!(output.output, Output::Unique(_));
         let value = if self.live == 0 && (of_live || !window.is_changed) {
             self.end(place)
-        } else if window.is_changed && closing.cut.is_whole(output.steps, self.since) {
+        } else if window.is_changed && closing.cut.is_whole(output.steps, self.since(place)) {
             let value = match output.output {
                 Output::Unique(_) => self.unique_of(spec, place),
                 _ => self.computed(spec, output, &window, covered.length_ns, work),
@@ -497,7 +511,7 @@ impl OutputState {
         let Output::TopK { k, .. } = &output.output else { return };
         let window = self.window(spec, output, closing);
         let Some(at) = spec.top.iter().position(|top| *top == place) else { return };
-        let live = self.live;
+        let (live, since) = (self.live, self.since(place));
         let Some(top) = self.tables.as_mut().and_then(|tables| tables.top.get_mut(at)) else { return };
         let of_levels = class == Class::Level;
         let mut table = if of_levels { top.open.clone() } else { top.close(output.steps, closing.cut.number) };
@@ -505,7 +519,7 @@ impl OutputState {
             closing.is_changed
         } else {
             let is_over = live == 0 && !window.is_changed;
-            !closing.cut.is_last && (is_over || window.is_changed && closing.cut.is_whole(output.steps, self.since))
+            !closing.cut.is_last && (is_over || window.is_changed && closing.cut.is_whole(output.steps, since))
         };
         let covered = closing.cut.covered(output.steps);
         if leaves {
@@ -673,6 +687,16 @@ impl OutputState {
         let was_shown = self.shown & bit != 0;
         self.shown &= !bit;
         was_shown.then_some(LeavingValue::End)
+    }
+
+    /// The rule cut behind which an output is computed.
+    const fn since(&self, place: usize) -> u64 {
+        if self.late >> place & 1 == 1 { self.late_since } else { self.since }
+    }
+
+    /// All that it showed has ended.
+    pub const fn forget_shown(&mut self) {
+        self.shown = 0;
     }
 
     /// Nobody is live, and nothing was gathered since the last rule cut: it can go when it is idle for long enough.

@@ -126,6 +126,11 @@ impl TopState {
         all
     }
 
+    /// The window begins anew; what shows of it is known.
+    pub(super) fn begin_anew(&mut self) {
+        self.ring = Intervals::default();
+    }
+
     /// Takes a table back, whose memory is used again.
     pub(super) fn give_back(&mut self, mut table: TopTable) {
         if self.open.entries.capacity() == 0 {

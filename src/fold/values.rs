@@ -101,6 +101,16 @@ impl ValueState {
         *self.ring.open(steps, number) = SampleValues { exact: exact.as_slice().to_vec(), sketch };
     }
 
+    /// From now on the longest window has so many intervals.
+    pub(super) fn refit(&mut self, steps: usize) {
+        self.has_ring = steps > 1;
+        if self.has_ring {
+            self.ring.refit(steps);
+        } else {
+            self.ring = Intervals::default();
+        }
+    }
+
     /// A quantile of the last `steps` intervals, the closed one included.
     pub(super) fn quantile(&self, quantile: f64, steps: usize, work: &mut FoldWork) -> Option<f64> {
         let FoldWork { samples, exponential, gathered, .. } = work;

@@ -73,6 +73,36 @@ impl RegionState {
         RegionState { steps: if steps > 1 { steps } else { 0 }, ..RegionState::default() }
     }
 
+    /// From now on windows have `steps` intervals; they begin anew, or go on with those that are kept.
+    pub(super) fn refit(&mut self, steps: usize, is_anew: bool) {
+        let (before, steps) = (self.steps, if steps > 1 { steps } else { 0 });
+        if before == steps && !is_anew {
+            return;
+        }
+        let kept = if is_anew { 0 } else { before.min(steps) as u64 };
+        let numbers = || (0..kept).filter_map(|back| self.newest.checked_sub(back));
+        let places = |number: u64| ((number % before as u64) as usize, (number % steps as u64) as usize);
+        for state in &mut self.explicit {
+            let words = state.open.words.len();
+            let mut ring = vec![0; words * steps].into_boxed_slice();
+            for (from, to) in numbers().map(places) {
+                ring[to * words..][..words].copy_from_slice(&state.ring[from * words..][..words]);
+            }
+            state.ring = ring;
+        }
+        if let Some(state) = &mut self.exponential {
+            let mut ring = vec![Box::default(); steps].into_boxed_slice();
+            for (from, to) in numbers().map(places) {
+                ring[to] = std::mem::take(&mut state.ring[from]);
+            }
+            state.ring = ring;
+        }
+        self.steps = steps;
+        if kept == 0 {
+            self.newest = 0;
+        }
+    }
+
     /// Takes what a part has.
     pub(super) fn take(&mut self, part: &mut RegionPart, work: &mut FoldWork) {
         let mut overflows = false;

@@ -28,7 +28,7 @@ use regex_automata::util::captures::Captures;
 use regex_automata::util::interpolate;
 use ring::digest::{SHA256, digest};
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A part of what a find becomes.
 #[derive(Debug)]
@@ -149,12 +149,17 @@ struct ValueUses {
 #[derive(Debug)]
 pub(super) struct LimitedValues {
     values_max: usize,
-    values: Mutex<ValueUses>,
+    /// Plans that follow one another share them.
+    values: OnceLock<Arc<Mutex<ValueUses>>>,
 }
 
 impl LimitedValues {
+    fn shared(&self) -> &Arc<Mutex<ValueUses>> {
+        self.values.get_or_init(Arc::default)
+    }
+
     fn values(&self) -> MutexGuard<'_, ValueUses> {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared().lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the value is one of them, or becomes one.
@@ -332,6 +337,22 @@ impl Changes {
         }
     }
 
+    /// The values of each `limit` are those of the first one of the same key in the changes before. Before anybody asks.
+    pub(super) fn take_over_limits(&self, before: &Changes) {
+        for step in &self.steps {
+            let Does::Limit { values, .. } = &step.does else { continue };
+            let same = before.steps.iter().filter(|old| old.key == step.key && old.place == step.place);
+            let found = same.into_iter().find_map(|old| match &old.does {
+                Does::Limit { values, .. } => Some(values.shared().clone()),
+                _ => None,
+            });
+            if let Some(found) = found {
+                // a plan that is offered twice keeps its own
+                let _ = values.values.set(found);
+            }
+        }
+    }
+
     /// A group of this identity began, or ended: values that are limited are counted.
     pub(super) fn count_group(&self, identity: &OutputIdentity<'_>, begins: bool) {
         for step in &self.steps {
@@ -400,7 +421,7 @@ impl Does {
             AttributeChange::Lower => Does::Lower,
             AttributeChange::Upper => Does::Upper,
             AttributeChange::Limit { values, other } => Does::Limit {
-                values: LimitedValues { values_max: *values as usize, values: Mutex::default() },
+                values: LimitedValues { values_max: *values as usize, values: OnceLock::new() },
                 other: other.clone(),
             },
         })

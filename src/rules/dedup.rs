@@ -71,6 +71,7 @@ impl DedupPlan {
     pub fn new(entries: Vec<Dedup>) -> Result<DedupPlan, Vec<RuleFault>> {
         let rule = |entry: &Dedup| Rule {
             name: entry.name.clone(),
+            was: None,
             selector: Selector { resource: entry.resource.clone(), ..Selector::default() },
             except: None,
             action: Action::Drop,

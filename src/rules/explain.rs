@@ -244,7 +244,7 @@ fn fields(selector: &Selector) -> Vec<OneField<'_>> {
 
 /// Whether a rule of this selector alone means the series.
 fn is_meant(selector: Selector, metric: &MetricSeen<'_>, attributes: &[u8]) -> bool {
-    let rule = Rule { name: "".into(), selector, except: None, action: Action::Keep, goes_on: false };
+    let rule = Rule { name: "".into(), was: None, selector, except: None, action: Action::Keep, goes_on: false };
     // it was compiled before
     let Ok(plan) = RulePlan::new(vec![rule]) else { return false };
     RuleMatcher::new(Arc::new(plan)).means(0, metric, attributes)

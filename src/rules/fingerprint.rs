@@ -45,7 +45,8 @@ mod tests {
         });
         let mut aggregation = Aggregation { outputs, ..Aggregation::new(Grouping::All, 1) };
         let selector = Selector::default();
-        let mut rule = Rule { name: "a".into(), selector, except: None, action: Action::Drop, goes_on: false };
+        let mut rule =
+            Rule { name: "a".into(), was: None, selector, except: None, action: Action::Drop, goes_on: false };
         change(&mut rule, &mut aggregation);
         rule.action = Action::Aggregate(Box::new(aggregation));
         rule.fingerprint()

@@ -66,8 +66,14 @@ pub fn fuzz_selectors(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (text, lines) = text.split_once('\n').unwrap_or((text, ""));
     let patterns: Vec<Pattern> = lines.lines().take(PATTERNS_MAX).map(pattern).collect();
-    let rule =
-        |selector: Selector| Rule { name: "r".into(), selector, except: None, action: Action::Keep, goes_on: false };
+    let rule = |selector: Selector| Rule {
+        name: "r".into(),
+        was: None,
+        selector,
+        except: None,
+        action: Action::Keep,
+        goes_on: false,
+    };
     let rules = |pattern: &Pattern| {
         let metric = Selector { metric: vec![pattern.clone()], ..Selector::default() };
         let attributes = vec![("k".into(), vec![pattern.clone()])];

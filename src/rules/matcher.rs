@@ -56,6 +56,11 @@ impl Candidates {
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
+
+    /// Their places in the plan, in its order.
+    pub fn rules(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().flat_map(|list| list.rules.iter().map(|candidate| candidate.rule))
+    }
 }
 
 /// What becomes of a series itself.

@@ -120,6 +120,23 @@ impl RulePlan {
         self.changes_streams
     }
 
+    /// Whether some rule drops, and none relabels: only then it can be told of a series that is there already whether it
+    /// would be dropped, as it is called what it came in as.
+    pub fn drops_by_name(&self) -> bool {
+        let has = |is: fn(&CompiledAction) -> bool| self.does.iter().any(is);
+        has(|does| matches!(does, CompiledAction::Drop)) && !has(|does| matches!(does, CompiledAction::Relabel(_)))
+    }
+
+    /// The values that each `limit` of a rule let in are those that the rule at this place of another plan let in, where that
+    /// has the same `limit`. Before anybody asks.
+    pub fn take_over_limits(&self, rule: u32, from: &RulePlan, other: u32) {
+        if let (CompiledAction::Aggregate { changes, .. }, CompiledAction::Aggregate { changes: old, .. }) =
+            (&self.does[rule as usize], &from.does[other as usize])
+        {
+            changes.take_over_limits(old);
+        }
+    }
+
     /// All of them.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

@@ -365,6 +365,8 @@ pub enum Action {
 pub struct Rule {
     /// Unique among the rules.
     pub name: Arc<str>,
+    /// What it was called in the rules before: what they gathered under that name goes on.
+    pub was: Option<Arc<str>>,
     /// What it takes.
     pub selector: Selector,
     /// What it does not take all the same.

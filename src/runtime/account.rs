@@ -20,7 +20,7 @@ pub(super) struct Account {
     rows: Arc<[Arc<CounterRow<{ ledger::WORDS }>>]>,
     sender: Sender,
     drops: Drops,
-    folds: Option<Arc<FoldShared>>,
+    folds: Arc<FoldShared>,
     /// The ledger has been told.
     told: Arc<AtomicBool>,
 }
@@ -55,7 +55,7 @@ impl Account {
     pub(super) fn new(
         rows: impl IntoIterator<Item = Arc<CounterRow<{ ledger::WORDS }>>>,
         sender: Sender,
-        (drops, folds): (Drops, Option<Arc<FoldShared>>),
+        (drops, folds): (Drops, Arc<FoldShared>),
     ) -> Account {
         Account { rows: rows.into_iter().collect(), sender, drops, folds, told: Arc::default() }
     }
@@ -103,12 +103,14 @@ impl Account {
 
     /// Rules that aggregate.
     pub(super) fn rules(&self) -> Vec<RuleRow> {
-        let Some(folds) = &self.folds else { return Vec::new() };
+        let folds = &self.folds;
         let is_closed = folds.is_closed();
-        let all = folds.plan().rules().iter().zip(folds.rules()).zip(folds.noticed());
-        let rows = all.filter_map(|((rule, of), FoldsNoticed { members, notes })| {
+        let (in_force, noticed) = (folds.in_force(), folds.noticed());
+        let rows = in_force.plan().rules().iter().enumerate().filter_map(|(at, rule)| {
             let Action::Aggregate(aggregation) = &rule.action else { return None };
-            let (name, outputs) = (rule.name.clone(), of.outputs());
+            let slot = in_force.slot(at as u32) as usize;
+            let (name, outputs) = (rule.name.clone(), in_force.rules()[slot].outputs());
+            let FoldsNoticed { members, notes } = noticed.get(slot).cloned().unwrap_or_default();
             let (series_limit, interval_ns) = (aggregation.series_limit, aggregation.interval_ns);
             Some(RuleRow { name, members, outputs, series_limit, interval_ns, notes, is_closed })
         });

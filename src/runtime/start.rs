@@ -100,14 +100,15 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         expire_ns: plan.expire.as_nanos() as u64,
     };
     let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
-    let rules = FoldShared::of(&plan.rules, plan.shards, plan.output_limit(), registry.state());
+    let (limit, state) = (plan.output_limit(), registry.state().clone());
+    let rules = Arc::new(FoldShared::new(plan.rules.clone(), plan.shards, limit, state));
     let cores = pins(&plan)?;
     let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();
     let mut readings = Vec::new();
     let mut dropped = Vec::new();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
-        let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), rules.clone());
+        let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), Some(rules.clone()));
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
         let ingest = ingest::Ingest::new(i, ingest_options, registry.clone(), slab);
         let (ingest, counts) = ingest.deduped_by(&plan.rules, &plan.dedup, plan.interval.as_nanos() as u64);

@@ -32,7 +32,7 @@ const NOWHERE: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct FoldKey {
     hash: u64,
-    /// Number of the rule.
+    /// Slot of the rule.
     pub rule: u32,
     /// Kind of its members.
     pub input: InputKind,
@@ -51,6 +51,8 @@ pub struct FoldKey {
     /// It takes what had no room, and is outside the limits.
     pub is_overflow: bool,
     users: Users,
+    /// Output series that it was counted with.
+    outputs: AtomicUsize,
     /// Where the owner keeps its state.
     place: AtomicU32,
 }
@@ -223,6 +225,7 @@ impl FoldIndex {
                         is_overflow,
                         // the one who makes it
                         users: Users::new(1),
+                        outputs: AtomicUsize::new(limit.outputs),
                         place: AtomicU32::new(NOWHERE),
                     }))
                 },
@@ -285,6 +288,18 @@ impl FoldIndex {
         debug_assert!(!ended, "its owner is in it");
     }
 
+    /// A fold has as many outputs as `limit` says from now on, whether there is room for them or not. Its owner only.
+    pub fn recount(&self, key: &FoldKey, limit: FoldLimit<'_>) {
+        // ORDERING: written by the owner alone; counts as in `admit`
+        let before = key.outputs.swap(limit.outputs, Relaxed);
+        if !key.is_overflow {
+            for count in [limit.count, &self.series] {
+                count.fetch_add(limit.outputs, Relaxed);
+                count.fetch_sub(before, Relaxed);
+            }
+        }
+    }
+
     /// Its owner forgets its state, if nobody else is in it.
     pub fn end(&self, key: &Arc<FoldKey>, limit: FoldLimit<'_>) -> bool {
         if !key.users.end_if_alone() {
@@ -292,7 +307,7 @@ impl FoldIndex {
         }
         self.trie.remove(key);
         self.bytes.fetch_sub(key.bytes(), Relaxed);
-        self.count_out(&limit, key.is_overflow);
+        self.count_out(&FoldLimit { outputs: key.outputs.load(Relaxed), ..limit }, key.is_overflow);
         true
     }
 }
@@ -353,6 +368,17 @@ mod tests {
         assert_eq!((rig.index.series(), rig.count.load(Relaxed), rig.index.bytes()), (0, 0, 0));
         assert!(!a.enter());
         assert!(!Arc::ptr_eq(&a, &rig.enter(0, b"a", 100).unwrap()));
+    }
+
+    /// What was counted is counted out, whatever the rule says by then.
+    #[test]
+    fn a_fold_whose_rule_has_other_outputs_is_counted_with_those() {
+        let mut rig = Rig::new(100);
+        let a = rig.enter(0, b"a", 100).unwrap();
+        rig.index.recount(&a, FoldLimit { outputs: 5, ..rig.limit(100) });
+        assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (5, 5));
+        assert!(rig.index.end(&a, FoldLimit { outputs: 0, ..rig.limit(100) }));
+        assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (0, 0));
     }
 
     #[test]

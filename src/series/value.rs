@@ -102,6 +102,8 @@ mod meta {
     pub(super) const HIDE: u64 = 1 << 9;
     /// The slot's value is not shown.
     pub(super) const HIDDEN: [u64; 2] = [1 << 10, 1 << 11];
+    /// Rules took the series since its newest value, or gave it back.
+    pub(super) const TURNS: u64 = 1 << 12;
     /// The start belongs to a value that is about to be written.
     pub(super) const START_AHEAD: u64 = 1 << 16;
     /// The start belongs to this slot's value alone.
@@ -478,15 +480,43 @@ impl Series {
 
     /// Marks a series of numbers as ended from `cut` on; its value stays. Owner only.
     pub fn end_number(&self, cut: u32) {
-        self.end(cut, |from, to| {
-            self.put(VALUE + to, self.word(VALUE + from));
-            self.put_flag(meta::DOUBLE[to], self.flag(meta::DOUBLE[from]));
-        });
+        self.end(cut, |from, to| self.copy_number(from, to));
     }
 
     /// Whether what is written from now on is hidden from scrapes: rules took the series. Owner only.
     pub fn put_hide(&self, hide: bool) {
         self.put_flag(meta::HIDE, hide);
+    }
+
+    /// As `put_hide`, where it has a value already: what shows of it has to turn. Owner only.
+    pub fn turn(&self, hide: bool) {
+        self.put_flag(meta::HIDE, hide);
+        self.put_flag(meta::TURNS, self.newest().is_some() && !self.is_ended());
+    }
+
+    /// Whether what shows of it has to turn, once. Owner only.
+    pub fn take_turn(&self) -> bool {
+        let turns = self.flag(meta::TURNS);
+        if turns {
+            self.put_flag(meta::TURNS, false);
+        }
+        turns
+    }
+
+    /// Writes the newest value again, as of `cut`, hidden or not as it is now; `copy` as in `end`. Owner only.
+    pub fn restate(&self, cut: u32, copy: impl FnOnce(usize, usize)) {
+        let Some(newest) = self.newest().filter(|newest| self.cut_of(*newest, Relaxed) != cut) else { return };
+        self.with_slot(cut, |_, slot| copy(newest, slot));
+    }
+
+    /// The same, of numbers. Owner only.
+    pub fn restate_number(&self, cut: u32) {
+        self.restate(cut, |from, to| self.copy_number(from, to));
+    }
+
+    fn copy_number(&self, from: usize, to: usize) {
+        self.put(VALUE + to, self.word(VALUE + from));
+        self.put_flag(meta::DOUBLE[to], self.flag(meta::DOUBLE[from]));
     }
 
     /// Whether what is written is hidden from scrapes. Owner only.

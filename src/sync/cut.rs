@@ -74,12 +74,22 @@ pub struct CutTimes {
     pub mono_ns: u64,
     /// It is made at the end of the process: intervals that are longer end with it, too.
     pub is_last: bool,
+    /// It is the last one of the rules in force: behind it others that were offered take their place.
+    pub is_exchange: bool,
 }
 
+/// Flags of a cut.
+const LAST: u64 = 1;
+const EXCHANGE: u64 = 2;
+
 impl CutTimes {
+    const fn flags(self) -> u64 {
+        (if self.is_last { LAST } else { 0 }) | (if self.is_exchange { EXCHANGE } else { 0 })
+    }
+
     /// All of them `ns`: for tests and models.
     pub const fn at(ns: u64) -> CutTimes {
-        CutTimes { from_ns: ns, boundary_ns: ns, mono_ns: ns, is_last: false }
+        CutTimes { from_ns: ns, boundary_ns: ns, mono_ns: ns, is_last: false, is_exchange: false }
     }
 }
 
@@ -152,7 +162,7 @@ pub struct Skipped {
 #[derive(Debug)]
 pub struct CutBoard {
     number: AtomicU32,
-    /// The boundary, where its window begins, the monotonic clock, and whether it is the last.
+    /// The boundary, where its window begins, the monotonic clock, and the flags (`CutTimes::flags`).
     times: [AtomicU64; TIMES],
     unclosed: AtomicUsize,
     unfolded: AtomicUsize,
@@ -203,7 +213,13 @@ impl CutBoard {
     pub fn times(&self) -> CutTimes {
         // ORDERING: Relaxed: published with the number.
         let at = |i: usize| self.times.get(i).map_or(0, |time| time.load(Ordering::Relaxed));
-        CutTimes { boundary_ns: at(0), from_ns: at(1), mono_ns: at(2), is_last: at(3) != 0 }
+        CutTimes {
+            boundary_ns: at(0),
+            from_ns: at(1),
+            mono_ns: at(2),
+            is_last: at(3) & LAST != 0,
+            is_exchange: at(3) & EXCHANGE != 0,
+        }
     }
 
     /// Announces a cut. Called by the coordinator only.
@@ -219,9 +235,7 @@ impl CutBoard {
             return Publish::Postponed;
         }
         // ORDERING: Relaxed: published by the Release below; a shard counts down only after it has seen the number.
-        for (word, ns) in
-            self.times.iter().zip([times.boundary_ns, times.from_ns, times.mono_ns, u64::from(times.is_last)])
-        {
+        for (word, ns) in self.times.iter().zip([times.boundary_ns, times.from_ns, times.mono_ns, times.flags()]) {
             word.store(ns, Ordering::Relaxed);
         }
         self.unclosed.store(self.slots.len(), Ordering::Relaxed);

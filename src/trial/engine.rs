@@ -10,6 +10,7 @@ use crate::ingest::{self, Ingest, explain};
 use crate::ledger::Tally;
 use crate::model::{Door, EpochNumber, Flushed, Receipt, View};
 use crate::rows::Rows;
+use crate::rules::RulePlan;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::{CutBoard, CutTimes, Due, Publish, Switch};
@@ -46,8 +47,8 @@ pub struct Engine {
     board: CutBoard,
     cores: Vec<Core>,
     tally: Tally,
-    /// What cores share of the rules; nothing without rules.
-    rules: Option<Arc<FoldShared>>,
+    /// What cores share of the rules.
+    rules: Arc<FoldShared>,
     /// Cuts that were made.
     cuts: u32,
     /// Where the window of the next cut begins.
@@ -74,12 +75,12 @@ impl Engine {
         };
         let taken = ingest::Options { started_ns, limits: plan.attributes };
         let state = registry.state().clone();
-        let rules = FoldShared::of(&plan.rules, cores, plan.output_limit(), &state);
+        let rules = Arc::new(FoldShared::new(plan.rules.clone(), cores, plan.output_limit(), state));
         let core = |(i, slab)| Core {
             ingest: Ingest::new(i, taken, registry.clone(), slab)
                 .deduped_by(&plan.rules, &plan.dedup, plan.interval.as_nanos() as u64)
                 .0,
-            owner: Owner::with_rules(i, owned, registry.clone(), rules.clone()).0,
+            owner: Owner::with_rules(i, owned, registry.clone(), Some(rules.clone())).0,
         };
         Engine {
             board: CutBoard::new(cores),
@@ -107,7 +108,13 @@ impl Engine {
     /// A cut at `boundary_ns`, the last one of the process or not: what leaves, in both views.
     pub fn cut(&mut self, boundary_ns: u64, is_last: bool) -> Vec<TrialRow> {
         self.cuts += 1;
-        let times = CutTimes { from_ns: self.from_ns, boundary_ns, mono_ns: boundary_ns, is_last };
+        let times = CutTimes {
+            from_ns: self.from_ns,
+            boundary_ns,
+            mono_ns: boundary_ns,
+            is_last,
+            is_exchange: self.rules.is_pending(),
+        };
         self.from_ns = boundary_ns;
         let published = self.board.publish(self.cuts, times);
         assert_eq!(published, Publish::Published, "nothing is being merged between two cuts");
@@ -119,6 +126,12 @@ impl Engine {
         kept.rows
     }
 
+    /// Other rules, behind the next cut.
+    pub fn reload(&self, rules: &Arc<RulePlan>) {
+        let is_offered = self.rules.offer(rules.clone());
+        assert!(is_offered, "nothing is pending between two cuts");
+    }
+
     /// All points counted.
     pub const fn tally(&self) -> &Tally {
         &self.tally
@@ -127,7 +140,7 @@ impl Engine {
     /// What rules noticed, all of them together.
     pub fn noticed(&self) -> Notes {
         let mut all = Notes::default();
-        self.rules.iter().flat_map(|rules| rules.noticed()).for_each(|of| all.absorb(&of.notes));
+        self.rules.noticed().iter().for_each(|of| all.absorb(&of.notes));
         all
     }
 

@@ -174,7 +174,13 @@ fn coordinate(shared: &Shared, duration: Duration) {
             continue;
         }
         let now = clock::now();
-        let times = CutTimes { from_ns: from, boundary_ns: now.wall_ns, mono_ns: now.mono_ns, is_last: false };
+        let times = CutTimes {
+            from_ns: from,
+            boundary_ns: now.wall_ns,
+            mono_ns: now.mono_ns,
+            is_last: false,
+            is_exchange: false,
+        };
         if shared.board.publish(number + 1, times) == Publish::Published {
             (number, from) = (number + 1, now.wall_ns);
             next += INTERVAL;

@@ -154,11 +154,36 @@ impl Rig {
 
     /// Cuts all cores at `boundary` and merges everything.
     pub fn cut(&mut self, boundary: u64) -> Out {
-        self.cut_at(CutTimes { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary, is_last: false })
+        self.cut_at(self.times(boundary))
+    }
+
+    /// Other rules, behind the next cut.
+    pub fn reload(&self, rules: Vec<Rule>) {
+        let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
+        assert!(self.rules.as_ref().expect("a rig with rules").offer(plan), "no others are pending");
     }
 
     /// As `cut`, with clocks that go their own ways.
     pub fn cut_at(&mut self, times: CutTimes) -> Out {
+        let out = self.cut_open_at(times);
+        for noticed in self.rules.iter().flat_map(|rules| rules.noticed()) {
+            // rules of the base interval: nothing stays open
+            assert_eq!(noticed.notes.given.int(), noticed.notes.left.int(), "what members gave is what outputs gave");
+        }
+        out
+    }
+
+    /// As `cut`, where rules have longer intervals.
+    pub fn cut_open(&mut self, boundary: u64) -> Out {
+        self.cut_open_at(self.times(boundary))
+    }
+
+    fn times(&self, boundary: u64) -> CutTimes {
+        let is_exchange = self.rules.as_ref().is_some_and(|rules| rules.is_pending());
+        CutTimes { from_ns: self.from, boundary_ns: boundary, mono_ns: boundary, is_last: false, is_exchange }
+    }
+
+    fn cut_open_at(&mut self, times: CutTimes) -> Out {
         self.from = times.boundary_ns;
         let mut cores = Vec::new();
         for core in &mut self.cores {
@@ -185,10 +210,6 @@ impl Rig {
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
-        for noticed in self.rules.iter().flat_map(|rules| rules.noticed()) {
-            // rules of the base interval: nothing stays open
-            assert_eq!(noticed.notes.given.int(), noticed.notes.left.int(), "what members gave is what outputs gave");
-        }
         self.cut += 1;
         out
     }

@@ -12,10 +12,10 @@ use opentelemetry_proto::tonic::metrics::v1::{self as pb, Metric};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const INTERVAL: u64 = 10 * SECOND;
+pub(super) const INTERVAL: u64 = 10 * SECOND;
 
 /// Pods away, over all metrics: counters and histograms as they are, gauges as sum and average.
-fn pods_away() -> Aggregation {
+pub(super) fn pods_away() -> Aggregation {
     let spec = |output: Output, name: &str, text: &str| OutputSpec {
         output,
         window_ns: INTERVAL,
@@ -35,9 +35,10 @@ fn pods_away() -> Aggregation {
     }
 }
 
-fn rule(name: &str, aggregation: Aggregation) -> Rule {
+pub(super) fn rule(name: &str, aggregation: Aggregation) -> Rule {
     Rule {
         name: name.into(),
+        was: None,
         selector: Selector::default(),
         except: None,
         action: Action::Aggregate(Box::new(aggregation)),
@@ -46,7 +47,7 @@ fn rule(name: &str, aggregation: Aggregation) -> Rule {
 }
 
 /// By metric and attributes, the values of what left.
-fn left(requests: &[Request]) -> BTreeMap<String, f64> {
+pub(super) fn left(requests: &[Request]) -> BTreeMap<String, f64> {
     let mut all = BTreeMap::new();
     for (name, attributes, _, _, value) in numbers(requests) {
         let before = all.insert(format!("{name}{{{attributes}}}"), value);
@@ -55,9 +56,9 @@ fn left(requests: &[Request]) -> BTreeMap<String, f64> {
     all
 }
 
-type Request = opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+pub(super) type Request = opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
-fn expect(got: &[Request], want: &[(&str, f64)], what: &str) {
+pub(super) fn expect(got: &[Request], want: &[(&str, f64)], what: &str) {
     let want: BTreeMap<String, f64> = want.iter().map(|(name, value)| (name.to_string(), *value)).collect();
     let got = left(got);
     let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
@@ -67,11 +68,11 @@ fn expect(got: &[Request], want: &[(&str, f64)], what: &str) {
     );
 }
 
-fn counter(pod: &str, route: &str, time: u64, value: i64) -> Metric {
+pub(super) fn counter(pod: &str, route: &str, time: u64, value: i64) -> Metric {
     sum("requests", 1, true, vec![number(&[("route", route), ("pod", pod)], 0, time, int(value))])
 }
 
-fn level(pod: &str, time: u64, value: i64) -> Metric {
+pub(super) fn level(pod: &str, time: u64, value: i64) -> Metric {
     gauge("temperature", vec![number(&[("pod", pod)], 0, time, int(value))])
 }
 

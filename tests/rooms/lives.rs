@@ -132,7 +132,7 @@ fn at_every_other_cut(rig: &mut Rig, n: u64, ahead: u64, from: u64) -> Vec<(Stri
     }
     let mono_ns = T + (n + 1) * INTERVAL;
     let boundary_ns = mono_ns + ahead;
-    let out = rig.cut_at(CutTimes { from_ns: from, boundary_ns, mono_ns, is_last: false });
+    let out = rig.cut_at(CutTimes { from_ns: from, boundary_ns, mono_ns, is_last: false, is_exchange: false });
     for point in numbers(&out.delta) {
         assert_eq!((point.2, point.3), (from, boundary_ns), "cut {n}: the window");
     }
@@ -171,7 +171,13 @@ fn a_wall_clock_that_steps_forgets_nothing_and_pins_nothing() {
             // and they do expire, by time that passes
             for n in 24..56 {
                 let mono_ns = T + (n + 1) * INTERVAL;
-                rig.cut_at(CutTimes { from_ns: mono_ns - INTERVAL, boundary_ns: mono_ns, mono_ns, is_last: false });
+                rig.cut_at(CutTimes {
+                    from_ns: mono_ns - INTERVAL,
+                    boundary_ns: mono_ns,
+                    mono_ns,
+                    is_last: false,
+                    is_exchange: false,
+                });
             }
             assert_eq!(rig.tally.noted(Note::SeriesExpired), 3);
         }

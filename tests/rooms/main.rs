@@ -9,6 +9,7 @@ mod decode;
 mod dropped;
 mod effects;
 mod ended;
+mod exchange;
 mod exemplars;
 mod flushed;
 mod folds;

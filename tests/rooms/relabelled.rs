@@ -15,7 +15,7 @@ fn selector(metric: &str) -> Selector {
 }
 
 fn rule(name: &str, selector: Selector, action: Action) -> Rule {
-    Rule { name: name.into(), selector, except: None, action, goes_on: false }
+    Rule { name: name.into(), was: None, selector, except: None, action, goes_on: false }
 }
 
 fn rename(key: &str, place: Option<KeyPlace>, to: &str) -> Change {

@@ -29,6 +29,7 @@ pub(in crate::config) fn choice(telling: &mut Telling<'_>, node: &TreeNode, rule
     // whether its patterns can be meant, as those of a rule that does nothing
     let alone = Rule {
         name: "".into(),
+        was: None,
         selector: selector.clone(),
         except: except.clone(),
         action: Action::Keep,
@@ -75,6 +76,7 @@ mod tests {
     fn read(text: &str) -> (Selection, Vec<String>) {
         let rule = |name: &str| Rule {
             name: name.into(),
+            was: None,
             selector: Selector::default(),
             except: None,
             action: Action::Drop,

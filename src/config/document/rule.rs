@@ -129,7 +129,7 @@ pub(super) fn rule(
         }
     };
     let goes_on = word == "relabel" || is_true("continue");
-    Some(Rule { name: name.into(), selector, except: selector_of("except"), action, goes_on })
+    Some(Rule { name: name.into(), was: None, selector, except: selector_of("except"), action, goes_on })
 }
 
 /// Keys that mean nothing beside the action.

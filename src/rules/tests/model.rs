@@ -239,7 +239,7 @@ pub(super) fn selector(fields: &[(&str, &[&str])]) -> Selector {
 }
 
 pub(super) fn rule(name: &str, selector: Selector, action: Action) -> Rule {
-    Rule { name: name.into(), selector, except: None, action, goes_on: false }
+    Rule { name: name.into(), was: None, selector, except: None, action, goes_on: false }
 }
 
 pub(super) fn output(output: Output) -> OutputSpec {

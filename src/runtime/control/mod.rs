@@ -60,7 +60,7 @@ pub(super) struct ControlParts<'a> {
     pub started: Now,
     pub memory: Memory,
     pub drops: Drops,
-    pub folds: Option<Arc<FoldShared>>,
+    pub folds: Arc<FoldShared>,
     pub capture: Option<capture::CaptureWatch>,
     /// What is followed: once in a process.
     pub signals: Option<signal_hook::iterator::Signals>,
@@ -75,7 +75,7 @@ impl Control {
     pub(super) fn new(parts: ControlParts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
-        let account = Account::new(rows, parts.sender.clone(), (parts.drops, parts.folds));
+        let account = Account::new(rows, parts.sender.clone(), (parts.drops, parts.folds.clone()));
         let shutdown = Shutdown {
             timeout: parts.plan.shutdown_timeout,
             delay: parts.plan.shutdown_delay,
@@ -116,6 +116,7 @@ impl Control {
             signals,
             pages,
             shared: parts.shared,
+            folds: parts.folds,
             schedule: Schedule::new(parts.started, parts.plan.interval.as_nanos() as u64),
             losses: Losses::default(),
         };

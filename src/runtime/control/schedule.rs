@@ -50,6 +50,8 @@ pub(in crate::runtime) struct Schedule {
     late_noted: u32,
     /// Wall time of the next cut.
     next: u64,
+    /// Rules are exchanged with it.
+    is_exchange: bool,
     counts: CutCounts,
 }
 
@@ -63,6 +65,7 @@ impl Schedule {
             postponed: false,
             late_noted: 0,
             next: next_boundary(started.wall_ns, interval_ns),
+            is_exchange: false,
             counts: CutCounts::default(),
         }
     }
@@ -86,6 +89,11 @@ impl Schedule {
         let wait = longest.min(Duration::from_nanos(self.next.saturating_sub(now.wall_ns)));
         let is_waiting = self.postponed || !board.all_merged(self.number);
         if is_waiting { wait.min(LOOK) } else { wait }
+    }
+
+    /// Whether rules wait that come into force behind the next cut.
+    pub(in crate::runtime) fn exchange_with_next(&mut self, is_exchange: bool) {
+        self.is_exchange = is_exchange;
     }
 
     /// Publishes a cut that is due, and skips shards that are late for the last one.
@@ -126,7 +134,8 @@ impl Schedule {
     /// Publishes the next cut, or notes that it must wait.
     fn cut(&mut self, board: &CutBoard, now: Now, is_last: bool) -> Woken {
         let (before, elapsed) = (self.boundary, now.mono_ns.saturating_sub(self.published));
-        let times = CutTimes { is_last, ..times(before, elapsed, now, self.interval_ns) };
+        let is_exchange = self.is_exchange && !is_last;
+        let times = CutTimes { is_last, is_exchange, ..times(before, elapsed, now, self.interval_ns) };
         let boundary = times.boundary_ns;
         match board.publish(self.number + 1, times) {
             Publish::Published => {
@@ -168,11 +177,23 @@ fn times(before: u64, elapsed: u64, now: Now, interval: u64) -> CutTimes {
     let aligned = wall_ns / interval * interval;
     if wall_ns.saturating_add(interval) < before {
         let boundary_ns = if aligned == 0 { wall_ns } else { aligned };
-        return CutTimes { from_ns: boundary_ns.saturating_sub(interval), boundary_ns, mono_ns, is_last: false };
+        return CutTimes {
+            from_ns: boundary_ns.saturating_sub(interval),
+            boundary_ns,
+            mono_ns,
+            is_last: false,
+            is_exchange: false,
+        };
     }
     let boundary_ns = if aligned > before { aligned } else { wall_ns }.max(before + 1);
     let longest = elapsed.div_ceil(interval).max(2).saturating_mul(interval);
-    CutTimes { from_ns: before.max(boundary_ns.saturating_sub(longest)), boundary_ns, mono_ns, is_last: false }
+    CutTimes {
+        from_ns: before.max(boundary_ns.saturating_sub(longest)),
+        boundary_ns,
+        mono_ns,
+        is_last: false,
+        is_exchange: false,
+    }
 }
 
 /// The next multiple of the interval after `wall`.

@@ -43,6 +43,8 @@ fn control() -> Control {
     let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(&clock::SYSTEM, 1)).unwrap();
     let started = Now { mono_ns: 1, wall_ns: 1 };
     let pages = Vec::new();
+    let state = shared.registry.state().clone();
+    let folds = Arc::new(crate::flush::FoldShared::new(plan.rules.clone(), SHARDS, 0, state));
     let parts = ControlParts {
         plan: &plan,
         shared,
@@ -53,7 +55,7 @@ fn control() -> Control {
         started,
         memory,
         drops: Default::default(),
-        folds: None,
+        folds,
         capture: None,
         signals: None,
     };

@@ -5,6 +5,7 @@
 use super::pages::StatusPages;
 use super::schedule::{Schedule, Woken};
 use crate::clock::Now;
+use crate::flush::FoldShared;
 use crate::listen::pages::PageServer;
 use crate::runtime::clock;
 use crate::runtime::losses::Losses;
@@ -41,6 +42,7 @@ pub(super) struct Turns {
     pub signals: mio::net::UnixStream,
     pub pages: StatusPages,
     pub shared: Arc<ProcessState>,
+    pub folds: Arc<FoldShared>,
     pub schedule: Schedule,
     pub losses: Losses,
 }
@@ -96,6 +98,7 @@ impl Turns {
 
     /// Publishes a cut that is due, and skips shards that are late for the last one.
     pub(super) fn cuts(&mut self, now: Now) {
+        self.schedule.exchange_with_next(self.folds.is_pending());
         let woken = self.schedule.turn(&self.shared.board, now);
         self.wake(woken);
     }

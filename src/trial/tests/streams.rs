@@ -264,6 +264,7 @@ pub(super) fn rule(kind: InputKind, chance: &mut Chance) -> (Rule, Aggregation) 
     let metric = vec![Pattern { text: METRIC.into(), kind: PatternKind::Glob, is_negated: false }];
     let rule = Rule {
         name: "pods".into(),
+        was: None,
         selector: Selector { metric, ..Selector::default() },
         except: None,
         action: Action::Aggregate(Box::new(aggregation.clone())),

@@ -1,0 +1,249 @@
+//! What rules need on one shard, and how one set of rules gives way to another there.
+//!
+//! Knows the parts and in which order they change over; does not know what any of them does.
+//!
+//! ```text
+//!   cut n under the old rules ─► take_up ─► newborn series are asked under the new ones … cut n + 1:
+//!      deaths decided ─► relink: lanes, then groups and their series, in slices ─► walk: what is hidden or shown turns
+//! ```
+//!
+//! Only what may have changed is asked again: the series of a group of which the same rules may take some, unchanged in who
+//! their members are, and of which the same is dropped, are left as they are. So a rule that did not change takes no time,
+//! and nothing of it differs from a run without the exchange.
+
+use super::folded::{FoldShared, FoldsNoticed};
+use super::in_force::RulesInForce;
+use super::members::Membership;
+use super::retire::Retirement;
+use super::rule_cuts::RuleCuts;
+use super::settling::Settling;
+use super::tree::{GroupDirectory, Tree};
+use super::walk::{Walk, WalkStep};
+use crate::ledger::Tally;
+use crate::rules::Candidates;
+use crate::series::registry::Registry;
+use crate::sync::cut::CutTimes;
+use std::sync::Arc;
+
+/// Series that are asked again between two looks at the clock: rules take some microseconds each.
+const ASKED_AT_A_TIME: usize = 32;
+/// Lanes.
+const LANES_AT_A_TIME: usize = 1024;
+
+/// How far the change to other rules is.
+enum Relinking {
+    /// All is done.
+    Done,
+    /// From this lane on.
+    Lanes(usize),
+    /// What rules know of groups and series.
+    Series(Walk),
+    /// Series have been asked: what shows of them turns in this cut's walk.
+    Turning,
+}
+
+/// See the file's head.
+pub(super) struct Folding {
+    shard: usize,
+    shared: Arc<FoldShared>,
+    in_force: Arc<RulesInForce>,
+    /// Those before, until all series have been asked.
+    before: Option<Arc<RulesInForce>>,
+    /// Those that come into force behind the cut being merged.
+    next: Option<Arc<RulesInForce>>,
+    relinking: Relinking,
+    pub(super) cuts: RuleCuts,
+    pub(super) members: Membership,
+    pub(super) settling: Settling,
+    /// By slot of the rule, what was noticed.
+    noticed: Vec<FoldsNoticed>,
+}
+
+impl Folding {
+    pub(super) fn new(
+        shard: usize,
+        shared: Arc<FoldShared>,
+        state: &ahash::RandomState,
+        expire_ns: u64,
+    ) -> (Folding, GroupDirectory) {
+        let in_force = shared.in_force();
+        let both = || (shared.clone(), in_force.clone());
+        let members = Membership::new(shard, both(), state, expire_ns);
+        let (settling, directory) = Settling::new(shard, both(), state);
+        let folding = Folding {
+            shard,
+            cuts: RuleCuts::new(&in_force),
+            noticed: vec![FoldsNoticed::default(); in_force.rules().len()],
+            shared,
+            in_force,
+            before: None,
+            next: None,
+            relinking: Relinking::Done,
+            members,
+            settling,
+        };
+        (folding, directory)
+    }
+
+    /// Number of the rules in force.
+    pub(super) fn number(&self) -> u32 {
+        self.in_force.number()
+    }
+
+    /// There is something to do at cuts: rules fold, or something of others is left.
+    pub(super) fn is_needed(&self) -> bool {
+        let is_left = !self.members.is_empty() || !self.settling.is_empty();
+        self.in_force.folds() || is_left || !matches!(self.relinking, Relinking::Done)
+    }
+
+    /// A cut begins.
+    pub(super) fn begin(&mut self, times: CutTimes) {
+        self.next = if times.is_exchange { self.shared.next(self.in_force.number()) } else { None };
+        self.cuts.begin(times, self.next.as_deref());
+        self.members.begin(times);
+    }
+
+    /// A cut is over: rules that were offered come into force with it, and what was noticed is published.
+    pub(super) fn end(&mut self, times: CutTimes, registry: &Registry) {
+        if matches!(self.relinking, Relinking::Turning) {
+            (self.relinking, self.before) = (Relinking::Done, None);
+        }
+        registry.hold_rules(self.shard, self.members.bytes() + self.settling.bytes());
+        self.members.add_to(&mut self.noticed);
+        self.cuts.add_to(&mut self.noticed);
+        if let Some(next) = self.next.take() {
+            self.take_up(next);
+        }
+        self.shared.notice(self.shard, &self.noticed, self.in_force.number(), times.is_last);
+    }
+
+    fn take_up(&mut self, next: Arc<RulesInForce>) {
+        assert!(matches!(self.relinking, Relinking::Done), "series are asked at the first cut of their rules");
+        let before = std::mem::replace(&mut self.in_force, next);
+        self.noticed.resize(self.in_force.rules().len(), FoldsNoticed::default());
+        for (slot, (noticed, folds)) in self.noticed.iter_mut().zip(self.in_force.rules()).enumerate() {
+            if before.rules().get(slot).is_none_or(|before| !folds.follows(before)) {
+                // another rule's
+                *noticed = FoldsNoticed::default();
+            }
+        }
+        self.cuts.take_up(&before, &self.in_force);
+        self.members.take_up(self.in_force.clone());
+        self.settling.take_up(self.in_force.clone());
+        self.before = Some(before);
+        self.relinking = Relinking::Lanes(0);
+    }
+
+    /// Series have to be asked again before the cut is merged.
+    pub(super) fn is_relinking(&self) -> bool {
+        matches!(self.relinking, Relinking::Lanes(_) | Relinking::Series(_))
+    }
+
+    /// What shows of series turns at this cut.
+    pub(super) fn is_turning(&self) -> bool {
+        matches!(self.relinking, Relinking::Turning)
+    }
+
+    /// Asks some series again. Where places in the tree stay as they are.
+    pub(super) fn relink_some(
+        &mut self,
+        tree: &mut Tree,
+        retirement: &Retirement,
+        state: &ahash::RandomState,
+        tally: &mut Tally,
+    ) {
+        match &mut self.relinking {
+            Relinking::Done | Relinking::Turning => {}
+            Relinking::Lanes(from) => {
+                let to = self.members.lanes().min(*from + LANES_AT_A_TIME);
+                (*from..to).for_each(|lane| self.members.refit_lane(lane));
+                *from = to;
+                if to == self.members.lanes() {
+                    self.relinking = Relinking::Series(Walk::default());
+                }
+            }
+            Relinking::Series(walk) => {
+                let mut walk = *walk;
+                let mut steps = ASKED_AT_A_TIME;
+                self.relinking = loop {
+                    match walk.next(tree, &mut steps) {
+                        WalkStep::Series(stretch) => {
+                            let what = (stretch.group, stretch.series);
+                            match self.relink_stretch(tree, what, retirement, state, tally) {
+                                Some(end) => walk.go_to(end, &mut steps),
+                                None => walk.leave_group(&mut steps),
+                            }
+                        }
+                        WalkStep::Pause => break Relinking::Series(walk),
+                        WalkStep::Over => break Relinking::Turning,
+                    }
+                };
+            }
+        }
+    }
+
+    /// Asks some neighbours in a group; where it stopped, or nothing if all of them stay as they are.
+    fn relink_stretch(
+        &mut self,
+        tree: &mut Tree,
+        (group, places): (u32, std::ops::Range<usize>),
+        retirement: &Retirement,
+        state: &ahash::RandomState,
+        tally: &mut Tally,
+    ) -> Option<usize> {
+        let meta = tree.group(group).meta().clone();
+        let number = self.in_force.number();
+        if places.start == 0 {
+            let asked = tree.asked(group);
+            if asked.is_some_and(|(_, asked)| asked == number) {
+                // it was born under these rules
+                return None;
+            }
+            let candidates = self.members.candidates(&meta);
+            let before = asked.filter(|(_, asked)| *asked + 1 == number).map(|(before, _)| before);
+            let drops = self.members.drops(&meta);
+            let is_left = match before {
+                Some(before) => self.in_force.drops_the_same() && self.is_same(before, &candidates),
+                None => asked.is_none() && candidates.is_empty() && !drops,
+            };
+            if is_left && asked.is_none() {
+                return None;
+            }
+            tree.put_candidates(group, candidates, number);
+            if is_left {
+                return None;
+            }
+        }
+        let drops = self.members.drops(&meta);
+        let candidates = tree.asked(group).map(|(candidates, _)| candidates.clone()).unwrap_or_default();
+        let reader = tree.group(group).series().reader();
+        let mut is_shown = false;
+        for at in places.clone() {
+            let (Some(series), Some(member)) = (reader.get(at), tree.group_mut(group).members().get_mut(at)) else {
+                break;
+            };
+            if series.is_dead() {
+                continue;
+            }
+            let touched = || retirement.time_of(series.newest_cut());
+            self.members.relink((&candidates, drops), (series, member), touched, state, tally);
+            let hides = member.fold().is_some_and(|entry| self.members.hides(entry));
+            if hides != series.hides() {
+                series.turn(hides);
+                is_shown |= !hides;
+            }
+        }
+        if is_shown {
+            tree.show(group);
+        }
+        Some(places.end)
+    }
+
+    /// The same rules may take series of a group as before, in the same order, and say of all of them the same.
+    fn is_same(&self, before: &Candidates, now: &Candidates) -> bool {
+        let Some(rules) = &self.before else { return false };
+        let slots = || now.rules().map(|rule| self.in_force.slot(rule));
+        let same = |slot: u32| self.in_force.at(slot).0.has_same_members();
+        before.rules().map(|rule| rules.slot(rule)).eq(slots()) && slots().all(same)
+    }
+}

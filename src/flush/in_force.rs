@@ -1,0 +1,378 @@
+//! The rules in force from one exchange to the next, and what goes on in them of those before.
+//!
+//! Knows rules, and what is kept for each; does not know folds, members, shards or cuts.
+//!
+//! A rule has a *slot*: a number that it keeps, by its name, from one plan to the next, wherever it stands in them. What is
+//! known of folds goes by slots. The slot of a rule that is gone is used again once no fold of it is left.
+//!
+//! Invariants
+//! 1. A slot belongs to one rule at a time; of rules that are gone it is free only without folds.
+//! 2. What is counted of a slot is counted in one place, whichever plan is in force on a shard.
+//!
+//! Bounds: slots of the rules, and of those that went before and whose folds have not ended yet.
+
+use crate::fold::{FoldSpec, RuleClock, Succession};
+use crate::rules::{Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Stale};
+use crate::series::folds::FoldLimit;
+use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// No rule.
+const NOBODY: u32 = u32::MAX;
+
+/// What is counted of a rule, over all shards.
+#[derive(Debug, Default)]
+pub(super) struct SlotCounts {
+    /// Output series of the folds that were let in.
+    outputs: AtomicUsize,
+    /// Folds.
+    folds: AtomicUsize,
+}
+
+impl SlotCounts {
+    /// A fold began, or ended.
+    pub(super) fn count_fold(&self, begins: bool) {
+        // ORDERING: a count: that a slot is free is asked where all shards have taken up rules without it (`FoldShared`),
+        // and the end of each fold came before that
+        let _ = if begins { self.folds.fetch_add(1, Relaxed) } else { self.folds.fetch_sub(1, Relaxed) };
+    }
+}
+
+/// What becomes of the folds of a rule and a kind of input at the exchange.
+#[derive(Debug)]
+pub(super) enum Heritage {
+    /// Nothing that they keep has changed, or there are none.
+    Same,
+    /// Other outputs are kept of the same members: what both have goes on.
+    Changed(Box<Succession>),
+    /// Nothing is computed of them any more.
+    Ends(Box<(FoldSpec, Arc<[OutputSpec]>)>),
+}
+
+/// What is kept for one rule.
+#[derive(Debug)]
+pub struct RuleFolds {
+    /// Its place in the plan; `NOBODY`: it is gone.
+    rule: u32,
+    /// By number of the kind of input.
+    specs: [Option<FoldSpec>; InputKind::COUNT],
+    heritage: [Heritage; InputKind::COUNT],
+    aggregation: Option<Box<Aggregation>>,
+    counts: Arc<SlotCounts>,
+    /// Who its members are is said as before.
+    has_same_members: bool,
+    /// The exchange ends the interval of the rule that had the slot before.
+    closes: bool,
+    /// Its intervals begin anew.
+    is_restarted: bool,
+}
+
+impl RuleFolds {
+    fn new(place: usize, action: &Action) -> RuleFolds {
+        let aggregation = aggregation_of(action);
+        let specs = InputKind::ALL.map(|input| spec_of(aggregation, input));
+        RuleFolds {
+            rule: place as u32,
+            specs,
+            heritage: InputKind::ALL.map(|_| Heritage::Same),
+            aggregation: aggregation.cloned().map(Box::new),
+            counts: Arc::default(),
+            has_same_members: false,
+            closes: false,
+            is_restarted: true,
+        }
+    }
+
+    /// A rule that had the slot is no more.
+    fn gone(before: &RuleFolds) -> RuleFolds {
+        RuleFolds {
+            rule: NOBODY,
+            specs: InputKind::ALL.map(|_| None),
+            heritage: InputKind::ALL.map(|input| before.heir(None, input)),
+            aggregation: None,
+            counts: before.counts.clone(),
+            has_same_members: false,
+            closes: before.aggregation.is_some(),
+            is_restarted: false,
+        }
+    }
+
+    /// The rule that had the slot says something else, or the same.
+    fn next(before: &RuleFolds, old: &Rule, place: usize, new: &Rule) -> RuleFolds {
+        let aggregation = aggregation_of(&new.action);
+        let is_restarted = match (before.aggregation(), aggregation) {
+            (Some(old), Some(new)) => old.interval_ns != new.interval_ns,
+            (_, new) => new.is_some(),
+        };
+        let closes = match (before.aggregation(), aggregation) {
+            (Some(old), Some(new)) => is_restarted || old.grouping != new.grouping || old.changes != new.changes,
+            (old, new) => old.is_some() && new.is_none(),
+        };
+        RuleFolds {
+            rule: place as u32,
+            specs: InputKind::ALL.map(|input| spec_of(aggregation, input)),
+            heritage: InputKind::ALL.map(|input| before.heir(aggregation, input)),
+            aggregation: aggregation.cloned().map(Box::new),
+            counts: before.counts.clone(),
+            has_same_members: means_the_same(old, new),
+            closes,
+            is_restarted,
+        }
+    }
+
+    /// What becomes of the folds of this kind, where the rule says this from now on.
+    fn heir(&self, next: Option<&Aggregation>, input: InputKind) -> Heritage {
+        let (Some(spec), Some(before)) = (self.spec(input), self.aggregation()) else { return Heritage::Same };
+        let Some(next) = next.filter(|next| !next.outputs[input as usize].is_empty()) else {
+            return Heritage::Ends(Box::new((spec.clone(), before.outputs[input as usize].clone())));
+        };
+        let (old, new) = (&before.outputs[input as usize], &next.outputs[input as usize]);
+        let is_anew = before.interval_ns != next.interval_ns;
+        // how an output is written does not matter
+        let is_alike = |a: &OutputSpec, b: &OutputSpec| a.output == b.output && a.name == b.name;
+        let is_same = |(a, b): (&OutputSpec, &OutputSpec)| is_alike(a, b) && a.window_ns == b.window_ns;
+        if !is_anew && old.len() == new.len() && old.iter().zip(new.iter()).all(is_same) {
+            return Heritage::Same;
+        }
+        let places = old.iter().map(|old| new.iter().position(|new| is_alike(old, new)));
+        Heritage::Changed(Box::new(Succession::new(spec, places.collect(), is_anew)))
+    }
+
+    /// What is kept of this kind; nothing where the rule does not take it.
+    pub(super) fn spec(&self, input: InputKind) -> Option<&FoldSpec> {
+        self.specs[input as usize].as_ref()
+    }
+
+    /// What became of the folds of this kind at the exchange.
+    pub(super) fn heritage(&self, input: InputKind) -> &Heritage {
+        &self.heritage[input as usize]
+    }
+
+    /// What it says.
+    pub(super) fn aggregation(&self) -> Option<&Aggregation> {
+        self.aggregation.as_deref()
+    }
+
+    /// When its members stop counting.
+    pub(super) fn stale(&self) -> Stale {
+        self.aggregation().map_or(Stale::Auto, |aggregation| aggregation.stale)
+    }
+
+    /// How the first point of a cumulative member counts.
+    pub(super) fn initial_value(&self) -> InitialValue {
+        self.aggregation().map_or(InitialValue::Auto, |aggregation| aggregation.initial_value)
+    }
+
+    /// Intervals of its longest window.
+    pub(super) fn steps(&self) -> usize {
+        self.specs.iter().flatten().map(FoldSpec::steps).max().unwrap_or(1)
+    }
+
+    /// Its intervals.
+    pub(super) fn clock(&self) -> RuleClock {
+        RuleClock::new(self.aggregation().map_or(1, |aggregation| aggregation.interval_ns), self.steps())
+    }
+
+    /// The exchange ends the interval of the rule that had the slot before.
+    pub(super) const fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// Its intervals begin anew.
+    pub(super) const fn is_restarted(&self) -> bool {
+        self.is_restarted
+    }
+
+    /// Who its members are is said as before.
+    pub(super) const fn has_same_members(&self) -> bool {
+        self.has_same_members
+    }
+
+    /// It has the slot of the other one, and what is counted of it goes on.
+    pub(super) fn follows(&self, other: &RuleFolds) -> bool {
+        Arc::ptr_eq(&self.counts, &other.counts)
+    }
+
+    /// What is counted of it.
+    pub(super) fn counts(&self) -> &SlotCounts {
+        &self.counts
+    }
+
+    /// Output series over all shards.
+    pub fn outputs(&self) -> usize {
+        // ORDERING: a count for reports, publishes nothing
+        self.counts.outputs.load(Relaxed)
+    }
+
+    /// What a fold of this kind takes of the rule's limit.
+    pub(super) fn limit(&self, input: InputKind) -> FoldLimit<'_> {
+        let series = |spec: &OutputSpec| match spec.output {
+            Output::TopK { k, .. } => k as usize + 1,
+            _ => 1,
+        };
+        let aggregation = self.aggregation();
+        let outputs = aggregation.map_or(0, |says| says.outputs[input as usize].iter().map(series).sum());
+        let limit = aggregation.and_then(|says| says.series_limit);
+        FoldLimit { outputs, limit: limit.map_or(usize::MAX, |limit| limit as usize), count: &self.counts.outputs }
+    }
+}
+
+fn aggregation_of(action: &Action) -> Option<&Aggregation> {
+    if let Action::Aggregate(aggregation) = action { Some(aggregation) } else { None }
+}
+
+fn spec_of(aggregation: Option<&Aggregation>, input: InputKind) -> Option<FoldSpec> {
+    let aggregation = aggregation.filter(|says| !says.outputs[input as usize].is_empty())?;
+    Some(FoldSpec::new(aggregation, input))
+}
+
+/// Both take the same series, and make the same groups of them, and of what outputs ask of attributes.
+fn means_the_same(old: &Rule, new: &Rule) -> bool {
+    let says = |rule: &Rule| {
+        let mut action = rule.action.clone();
+        if let Action::Aggregate(aggregation) = &mut action {
+            aggregation.series_limit = None;
+            aggregation.stale = Stale::Auto;
+            aggregation.interval_ns = 0;
+            for specs in &mut aggregation.outputs {
+                let asks = |spec: &&OutputSpec| matches!(spec.output, Output::Unique(_) | Output::TopK { .. });
+                let plain =
+                    |spec: &OutputSpec| OutputSpec { window_ns: 0, name: "".into(), text: "".into(), ..spec.clone() };
+                let is_taken = !specs.is_empty();
+                // of the others it matters only whether there are any
+                let some = OutputSpec { output: Output::Same, window_ns: 0, name: "".into(), text: "".into() };
+                *specs = specs.iter().filter(asks).map(plain).chain(is_taken.then_some(some)).collect();
+            }
+        }
+        action
+    };
+    old.selector == new.selector && old.except == new.except && old.goes_on == new.goes_on && says(old) == says(new)
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub struct RulesInForce {
+    /// 1 for those of the start.
+    number: u32,
+    plan: Arc<RulePlan>,
+    /// By place in the plan.
+    slots: Box<[u32]>,
+    /// By slot.
+    rules: Box<[RuleFolds]>,
+    /// Some rule aggregates.
+    folds: bool,
+    /// What is dropped is what was dropped before.
+    drops_the_same: bool,
+}
+
+impl RulesInForce {
+    /// Of the start.
+    pub(super) fn first(plan: Arc<RulePlan>) -> RulesInForce {
+        let rules: Box<[RuleFolds]> =
+            plan.rules().iter().enumerate().map(|(at, rule)| RuleFolds::new(at, &rule.action)).collect();
+        let slots = (0..rules.len() as u32).collect();
+        RulesInForce { number: 1, folds: folds(&plan), plan, slots, rules, drops_the_same: true }
+    }
+
+    /// Of another plan, behind these. Where no shard has older rules than these.
+    pub(super) fn next(&self, plan: Arc<RulePlan>) -> RulesInForce {
+        let mut rules: Vec<RuleFolds> = self.rules.iter().map(RuleFolds::gone).collect();
+        let mut slots = vec![NOBODY; plan.rules().len()];
+        for ((at, rule), old) in plan.rules().iter().enumerate().zip(self.places_of(&plan)) {
+            let Some(old) = old else { continue };
+            let slot = self.slots[old] as usize;
+            // two rules that name one that they were: the first has it
+            if rules[slot].rule == NOBODY {
+                rules[slot] = RuleFolds::next(&self.rules[slot], &self.plan.rules()[old], at, rule);
+                plan.take_over_limits(at as u32, &self.plan, old as u32);
+                slots[at] = slot as u32;
+            }
+        }
+        let is_free = |(slot, folds): &(usize, &RuleFolds)| {
+            // ORDERING: see `SlotCounts::count_fold`
+            self.rules[*slot].rule == NOBODY && folds.counts.folds.load(Relaxed) == 0
+        };
+        let free: Vec<u32> = rules.iter().enumerate().filter(is_free).map(|(slot, _)| slot as u32).collect();
+        let mut free = free.into_iter();
+        for (at, rule) in plan.rules().iter().enumerate().filter(|(at, _)| slots[*at] == NOBODY).collect::<Vec<_>>() {
+            let new = RuleFolds::new(at, &rule.action);
+            slots[at] = match free.next() {
+                Some(slot) => {
+                    rules[slot as usize] = new;
+                    slot
+                }
+                None => {
+                    rules.push(new);
+                    rules.len() as u32 - 1
+                }
+            };
+        }
+        let (slots, rules): (Box<[u32]>, Box<[RuleFolds]>) = (slots.into(), rules.into());
+        let drops_the_same = self.drops() == drops(&plan, &slots)
+            && drops(&plan, &slots).iter().all(|slot| rules[*slot as usize].has_same_members);
+        RulesInForce { number: self.number + 1, folds: folds(&plan), plan, slots, rules, drops_the_same }
+    }
+
+    /// By place of the rules of another plan, the place here of the rule that each of them was.
+    fn places_of(&self, plan: &RulePlan) -> Vec<Option<usize>> {
+        let all = || self.plan.rules().iter().enumerate();
+        let known: HashMap<&str, usize, ahash::RandomState> = all().map(|(at, rule)| (&*rule.name, at)).collect();
+        let names: HashSet<&str, ahash::RandomState> = plan.rules().iter().map(|rule| &*rule.name).collect();
+        let place = |rule: &Rule| {
+            let was = rule.was.as_deref().filter(|was| !names.contains(was));
+            known.get(&*rule.name).or_else(|| known.get(was?)).copied()
+        };
+        plan.rules().iter().map(place).collect()
+    }
+
+    fn drops(&self) -> Vec<u32> {
+        drops(&self.plan, &self.slots)
+    }
+
+    /// Which of those that there were.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The rules.
+    pub fn plan(&self) -> &Arc<RulePlan> {
+        &self.plan
+    }
+
+    /// The slot of the rule at this place in the plan.
+    pub fn slot(&self, rule: u32) -> u32 {
+        self.slots[rule as usize]
+    }
+
+    /// What is kept, by slot.
+    pub fn rules(&self) -> &[RuleFolds] {
+        &self.rules
+    }
+
+    /// What is kept of the rule at a slot, and where it stands in the plan, if it is not gone.
+    pub(super) fn at(&self, slot: u32) -> (&RuleFolds, Option<u32>) {
+        let folds = &self.rules[slot as usize];
+        (folds, Some(folds.rule).filter(|rule| *rule != NOBODY))
+    }
+
+    /// Some rule aggregates.
+    pub(super) const fn folds(&self) -> bool {
+        self.folds
+    }
+
+    /// What is dropped is what was dropped before.
+    pub(super) const fn drops_the_same(&self) -> bool {
+        self.drops_the_same
+    }
+}
+
+fn folds(plan: &RulePlan) -> bool {
+    plan.rules().iter().any(|rule| matches!(rule.action, Action::Aggregate(_)))
+}
+
+/// Slots of the rules that have to do with what is dropped: all up to the last that drops.
+fn drops(plan: &RulePlan, slots: &[u32]) -> Vec<u32> {
+    let last = plan.rules().iter().rposition(|rule| rule.action == Action::Drop);
+    last.map_or(&[][..], |last| &slots[..=last]).to_vec()
+}

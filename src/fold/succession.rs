@@ -1,0 +1,53 @@
+//! How outputs go on where a rule says something else of them: what their state has under one spec becomes what another one
+//! asks for.
+//!
+//! Knows two specs, and which outputs both have; does not know rules, names or members.
+//!
+//! Totals and starts go on, and so do windows that both ask for. What a window lacks, because nothing of it was kept or it
+//! was shorter, is waited for: such an output leaves once its window lies whole behind the exchange (S10). Where the rule's
+//! interval is another one, all windows begin anew: their steps would have different lengths.
+
+use super::spec::FoldSpec;
+
+/// See the file's head.
+#[derive(Clone, Debug)]
+pub struct Succession {
+    /// What was kept.
+    pub(super) before: FoldSpec,
+    /// By place among the outputs before, the place that it has now.
+    pub(super) places: Box<[Option<usize>]>,
+    /// The rule's intervals begin anew.
+    pub(super) is_anew: bool,
+}
+
+impl Succession {
+    /// From outputs kept so; `places`: by place among them, the place of the same output behind the exchange. `is_anew`: the
+    /// rule's intervals are others, and the one before has been closed.
+    pub fn new(before: &FoldSpec, places: Box<[Option<usize>]>, is_anew: bool) -> Succession {
+        Succession { before: before.clone(), places, is_anew }
+    }
+
+    /// The place that an output has now.
+    pub fn place(&self, before: usize) -> Option<usize> {
+        self.places.get(before).copied().flatten()
+    }
+
+    /// The rule's intervals begin anew.
+    pub const fn is_anew(&self) -> bool {
+        self.is_anew
+    }
+
+    /// The place that an output of now had before.
+    pub(super) fn source(&self, now: usize) -> Option<usize> {
+        self.places.iter().position(|place| *place == Some(now))
+    }
+
+    /// Outputs of now, as bits, whose window has to be waited for.
+    pub(super) fn late(&self, now: &FoldSpec) -> u32 {
+        let is_late = |place: usize| {
+            let steps = now.outputs[place].steps;
+            self.source(place).is_none_or(|old| self.before.outputs[old].steps != steps)
+        };
+        (0..now.outputs.len()).filter(|place| is_late(*place)).fold(0, |bits, place| bits | 1 << place)
+    }
+}

@@ -1,0 +1,342 @@
+//! Rules give way to others between two cuts: what the table of section 6 of the rules says survives, does, and nothing else
+//! leaves but what ended, once.
+
+use crate::common::*;
+use crate::folds::*;
+use catchment::rules::{
+    Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
+};
+use std::sync::Arc;
+
+fn key(text: &str) -> KeyPattern {
+    KeyPattern { text: text.into(), place: None }
+}
+
+fn without(keys: &[&str]) -> Aggregation {
+    Aggregation { grouping: Grouping::Without(keys.iter().map(|text| key(text)).collect()), ..pods_away() }
+}
+
+fn of_metric(metric: &str, rule: Rule) -> Rule {
+    let metric = Pattern { text: metric.into(), kind: PatternKind::Glob, is_negated: false };
+    Rule { selector: Selector { metric: vec![metric], ..Selector::default() }, ..rule }
+}
+
+/// `counter` of another metric.
+fn other(pod: &str, time: u64, value: i64) -> opentelemetry_proto::tonic::metrics::v1::Metric {
+    sum("other", 1, true, vec![number(&[("pod", pod)], 0, time, int(value))])
+}
+
+/// A rig, its clock, and what leaves.
+struct Run {
+    rig: Rig,
+    at: u64,
+}
+
+impl Run {
+    fn new(cores: usize, rules: Vec<Rule>) -> Run {
+        Run { rig: Rig::with_rules(cores, rules), at: START }
+    }
+
+    /// Sends to every core in turn, cuts, and expects this in the cumulative view.
+    fn cut(&mut self, metrics: Vec<opentelemetry_proto::tonic::metrics::v1::Metric>, want: &[(&str, f64)]) -> Out {
+        for (core, metric) in metrics.into_iter().enumerate() {
+            self.rig.send(core, &request(vec![metric]));
+        }
+        self.at += INTERVAL;
+        let out = self.rig.cut(self.at);
+        let what = format!("{} cores, cut {}", self.rig.cores.len(), (self.at - START) / INTERVAL);
+        expect(&out.cumulative, want, &what);
+        out
+    }
+
+    fn requests(&self, pods: &[(&str, &str, i64)]) -> Vec<opentelemetry_proto::tonic::metrics::v1::Metric> {
+        pods.iter().map(|(pod, route, value)| counter(pod, route, self.at + 1, *value)).collect()
+    }
+
+    fn outputs(&self) -> usize {
+        self.rig.owners.iter().map(|owner| owner.live_outputs()).sum()
+    }
+}
+
+const END: f64 = f64::NAN;
+
+/// Other attributes go: outputs end, others begin at the cut at 0; a rule beside it goes on as if nothing had happened.
+#[test]
+fn a_rule_that_groups_otherwise_has_other_outputs() {
+    for cores in 1..=4 {
+        let beside = || of_metric("other", rule("beside", pods_away()));
+        let mut run = Run::new(cores, vec![of_metric("requests", rule("pods", pods_away())), beside()]);
+        let points = |run: &Run, n: i64| {
+            let mut all = run.requests(&[("a", "/x", 5 * n), ("b", "/y", 2 * n)]);
+            all.push(other("a", run.at + 1, 10 * n));
+            all
+        };
+        let metrics = points(&run, 1);
+        run.cut(metrics, &[("requests{route=/x}", 5.0), ("requests{route=/y}", 2.0), ("other{}", 10.0)]);
+        run.rig.reload(vec![of_metric("requests", rule("pods", without(&["pod", "route"]))), beside()]);
+        let metrics = points(&run, 2);
+        run.cut(metrics, &[("requests{route=/x}", 15.0), ("requests{route=/y}", 6.0), ("other{}", 30.0)]);
+        assert!(!run.rig.rules.as_ref().unwrap().is_pending(), "all have taken it up");
+        let metrics = points(&run, 1);
+        let want = [("requests{route=/x}", END), ("requests{route=/y}", END), ("requests{}", 7.0), ("other{}", 40.0)];
+        let out = run.cut(metrics, &want);
+        for (name, attributes, start, time, _) in numbers(&out.cumulative) {
+            let since = if name == "requests" && attributes.is_empty() { run.at - INTERVAL } else { START };
+            assert_eq!((start, time), (since, run.at), "{name}{{{attributes}}}");
+        }
+        assert_eq!(run.outputs(), 4);
+        let metrics = points(&run, 1);
+        run.cut(metrics, &[("requests{}", 14.0), ("other{}", 50.0)]);
+        assert_eq!(run.outputs(), 2, "what ended is forgotten");
+    }
+}
+
+/// The first rules come: what they take leaves one end mark. They go: their outputs do, and what they took is there again, with
+/// its own totals.
+#[test]
+fn rules_come_and_go() {
+    for cores in 1..=4 {
+        let mut run = Run::new(cores, vec![]);
+        let points = |run: &Run| run.requests(&[("a", "/x", 5), ("b", "/x", 2)]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{pod=a,route=/x}", 5.0), ("requests{pod=b,route=/x}", 2.0)]);
+        run.rig.reload(vec![rule("pods", pods_away())]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{pod=a,route=/x}", 10.0), ("requests{pod=b,route=/x}", 4.0)]);
+        // one of the two says nothing
+        let metrics = run.requests(&[("a", "/x", 5)]);
+        let ends = [("requests{pod=a,route=/x}", END), ("requests{pod=b,route=/x}", END), ("requests{route=/x}", 5.0)];
+        let out = run.cut(metrics, &ends);
+        assert_eq!(numbers(&out.delta).len(), 3);
+        assert!(numbers(&out.cumulative).iter().all(|(_, _, _, time, _)| *time == run.at));
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{route=/x}", 12.0)]);
+        run.rig.reload(vec![]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{route=/x}", 19.0)]);
+        let metrics = run.requests(&[("a", "/x", 5)]);
+        run.cut(metrics, &[("requests{route=/x}", END), ("requests{pod=a,route=/x}", 30.0)]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{pod=a,route=/x}", 35.0), ("requests{pod=b,route=/x}", 10.0)]);
+        assert_eq!(run.outputs(), 0);
+        // and once more: nothing is left of the first time
+        run.rig.reload(vec![rule("again", pods_away())]);
+        run.cut(vec![], &[]);
+        let metrics = points(&run);
+        run.cut(
+            metrics,
+            &[("requests{pod=a,route=/x}", END), ("requests{pod=b,route=/x}", END), ("requests{route=/x}", 7.0)],
+        );
+    }
+}
+
+/// Who is a member changes: one that joins gives what comes from then on, not what it had; one that leaves has given what it
+/// gave, and is there again itself.
+#[test]
+fn members_join_and_leave_without_a_jump() {
+    for cores in 1..=4 {
+        let of = |route: &str| {
+            let route = Pattern { text: route.into(), kind: PatternKind::Glob, is_negated: false };
+            let selector = Selector { attributes: vec![("route".into(), vec![route])], ..Selector::default() };
+            vec![Rule { selector, ..rule("pods", without(&["pod", "route"])) }]
+        };
+        let mut run = Run::new(cores, of("/x"));
+        let cumulative = |pod: &str, route: &str, at: u64, value: i64| {
+            sum("requests", 2, true, vec![number(&[("route", route), ("pod", pod)], START, at, int(value))])
+        };
+        let points = |run: &Run, values: [i64; 2]| {
+            vec![cumulative("a", "/x", run.at + 1, values[0]), cumulative("b", "/y", run.at + 1, values[1])]
+        };
+        let metrics = points(&run, [100, 1_000]);
+        run.cut(metrics, &[("requests{}", 0.0), ("requests{pod=b,route=/y}", 1_000.0)]);
+        run.rig.reload(of("/?"));
+        let metrics = points(&run, [105, 1_010]);
+        run.cut(metrics, &[("requests{}", 5.0), ("requests{pod=b,route=/y}", 1_010.0)]);
+        let metrics = points(&run, [106, 1_012]);
+        run.cut(metrics, &[("requests{}", 8.0), ("requests{pod=b,route=/y}", END)]);
+        run.rig.reload(of("/y"));
+        let metrics = points(&run, [107, 1_013]);
+        run.cut(metrics, &[("requests{}", 10.0)]);
+        let metrics = points(&run, [207, 1_014]);
+        run.cut(metrics, &[("requests{}", 11.0), ("requests{pod=a,route=/x}", 207.0)]);
+    }
+}
+
+/// Outputs of both lists go on; one that is gone ends, one that is new begins.
+#[test]
+fn outputs_of_both_lists_go_on() {
+    let spec = |output: Output, name: &str| OutputSpec {
+        output,
+        window_ns: INTERVAL,
+        name: format!("{{name}}.{name}").into(),
+        text: name.into(),
+    };
+    let with = |outputs: Vec<OutputSpec>| {
+        let outputs: Arc<[OutputSpec]> = outputs.into();
+        let outputs =
+            InputKind::ALL.map(|kind| if kind == InputKind::Counter { outputs.clone() } else { Arc::from([]) });
+        vec![rule("pods", Aggregation { outputs, ..pods_away() })]
+    };
+    for cores in 1..=4 {
+        let mut run = Run::new(
+            cores,
+            with(vec![spec(Output::Same, "same"), spec(Output::Total, "total"), spec(Output::Rate, "rate")]),
+        );
+        let points = |run: &Run| run.requests(&[("a", "/x", 30), ("b", "/x", 20)]);
+        let metrics = points(&run);
+        run.cut(
+            metrics,
+            &[("requests.same{route=/x}", 50.0), ("requests.total{route=/x}", 50.0), ("requests.rate{route=/x}", 5.0)],
+        );
+        run.rig.reload(with(vec![
+            spec(Output::Rate, "rate"),
+            spec(Output::Count, "count"),
+            spec(Output::Same, "same"),
+        ]));
+        let metrics = points(&run);
+        run.cut(
+            metrics,
+            &[
+                ("requests.same{route=/x}", 100.0),
+                ("requests.total{route=/x}", 100.0),
+                ("requests.rate{route=/x}", 5.0),
+            ],
+        );
+        let metrics = points(&run);
+        run.cut(
+            metrics,
+            &[
+                ("requests.same{route=/x}", 150.0),
+                ("requests.total{route=/x}", END),
+                ("requests.rate{route=/x}", 5.0),
+                ("requests.count{route=/x}", 6.0),
+            ],
+        );
+        let metrics = points(&run);
+        run.cut(
+            metrics,
+            &[("requests.same{route=/x}", 200.0), ("requests.rate{route=/x}", 5.0), ("requests.count{route=/x}", 8.0)],
+        );
+        assert_eq!(run.outputs(), 3);
+    }
+}
+
+/// Another interval: what was gathered leaves with the last cut of the old one, and totals go on.
+#[test]
+fn totals_go_on_in_another_interval() {
+    for cores in 1..=4 {
+        let every =
+            |intervals: u64| vec![rule("pods", Aggregation { interval_ns: intervals * INTERVAL, ..pods_away() })];
+        let mut run = Run::new(cores, every(3));
+        // its cuts are at multiples since 1970: START is a third of an interval behind one
+        assert_eq!(START % (3 * INTERVAL), INTERVAL);
+        let points = |run: &Run| run.requests(&[("a", "/x", 3), ("b", "/x", 2)]);
+        let open = |run: &mut Run, want: &[(&str, f64)]| {
+            // the ledger of a rule does not balance while its interval is open
+            let metrics = points(run);
+            for (core, metric) in metrics.into_iter().enumerate() {
+                run.rig.send(core, &request(vec![metric]));
+            }
+            run.at += INTERVAL;
+            let out = run.rig.cut_open(run.at);
+            expect(&out.cumulative, want, "of a longer interval");
+            out
+        };
+        open(&mut run, &[]);
+        open(&mut run, &[("requests{route=/x}", 10.0)]);
+        run.rig.reload(every(1));
+        let out = open(&mut run, &[("requests{route=/x}", 15.0)]);
+        assert_eq!(numbers(&out.delta)[0].2, run.at - INTERVAL);
+        open(&mut run, &[("requests{route=/x}", 20.0)]);
+        run.rig.reload(every(6));
+        let out = open(&mut run, &[("requests{route=/x}", 25.0)]);
+        assert_eq!(numbers(&out.cumulative)[0].2, START, "where the total begins");
+        let mut left = 0;
+        for _ in 0..6 {
+            left += open_or(&mut run, &points);
+        }
+        assert_eq!(left, 1);
+    }
+}
+
+/// How many points leave at a cut.
+fn open_or(run: &mut Run, points: &impl Fn(&Run) -> Vec<opentelemetry_proto::tonic::metrics::v1::Metric>) -> usize {
+    let metrics = points(run);
+    for (core, metric) in metrics.into_iter().enumerate() {
+        run.rig.send(core, &request(vec![metric]));
+    }
+    run.at += INTERVAL;
+    numbers(&run.rig.cut_open(run.at).cumulative).len()
+}
+
+/// The input is kept, or not any more: members turn, outputs stay.
+#[test]
+fn input_is_kept_or_hidden() {
+    let named = |keeps_input| {
+        let mut aggregation = Aggregation { keeps_input, ..pods_away() };
+        let renamed = OutputSpec { name: "{name}.all".into(), ..aggregation.outputs[0][0].clone() };
+        aggregation.outputs[0] = Arc::from([renamed]);
+        vec![rule("pods", aggregation)]
+    };
+    for cores in 1..=4 {
+        let mut run = Run::new(cores, named(true));
+        let points = |run: &Run| run.requests(&[("a", "/x", 5)]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests.all{route=/x}", 5.0), ("requests{pod=a,route=/x}", 5.0)]);
+        run.rig.reload(named(false));
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests.all{route=/x}", 10.0), ("requests{pod=a,route=/x}", 10.0)]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests.all{route=/x}", 15.0), ("requests{pod=a,route=/x}", END)]);
+        run.rig.reload(named(true));
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests.all{route=/x}", 20.0)]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests.all{route=/x}", 25.0), ("requests{pod=a,route=/x}", 25.0)]);
+    }
+}
+
+/// A rule that is called otherwise is another one, unless it says what it was.
+#[test]
+fn a_renamed_rule_is_another_one_unless_it_says_what_it_was() {
+    for cores in 1..=4 {
+        for (was, third, fourth) in [
+            (None, vec![("requests{route=/x}", END), ("requests{route=/x}", 5.0)], 10.0),
+            (Some("pods".into()), vec![("requests{route=/x}", 15.0)], 20.0),
+        ] {
+            let mut run = Run::new(cores, vec![rule("pods", pods_away())]);
+            let points = |run: &Run| run.requests(&[("a", "/x", 5)]);
+            let metrics = points(&run);
+            run.cut(metrics, &[("requests{route=/x}", 5.0)]);
+            run.rig.reload(vec![Rule { was, ..rule("away", pods_away()) }]);
+            let metrics = points(&run);
+            run.cut(metrics, &[("requests{route=/x}", 10.0)]);
+            for metric in points(&run) {
+                run.rig.send(0, &request(vec![metric]));
+            }
+            run.at += INTERVAL;
+            let out = run.rig.cut(run.at);
+            let mut got: Vec<String> = numbers(&out.cumulative).iter().map(|point| format!("{}", point.4)).collect();
+            let mut want: Vec<String> = third.iter().map(|(_, value)| format!("{value}")).collect();
+            got.sort();
+            want.sort();
+            assert_eq!(got, want);
+            let metrics = points(&run);
+            run.cut(metrics, &[("requests{route=/x}", fourth)]);
+        }
+    }
+}
+
+/// What is dropped at the door from now on, and is there already, is hidden.
+#[test]
+fn what_is_dropped_from_now_on_ends() {
+    for cores in 1..=4 {
+        let mut run = Run::new(cores, vec![]);
+        let metrics = run.requests(&[("a", "/x", 5)]);
+        run.cut(metrics, &[("requests{pod=a,route=/x}", 5.0)]);
+        run.rig.reload(vec![of_metric("requests", Rule { action: Action::Drop, ..rule("noise", pods_away()) })]);
+        run.cut(vec![], &[]);
+        run.cut(vec![], &[("requests{pod=a,route=/x}", END)]);
+        run.cut(vec![], &[]);
+    }
+}

@@ -568,6 +568,11 @@ const _: () = assert!(BATCH_BYTES_MAX < MAX_BODY_BYTES_DEFAULT, "what we send mu
 const _: () = assert!(INTERVAL_MIN.as_millis() < INTERVAL_DEFAULT.as_millis());
 const _: () = assert!(HTTP2_FRAME_BYTES <= HTTP2_WINDOW_BYTES);
 
+/// Series that a list on the admin door has, unless it is asked for more.
+pub const LISTED_DEFAULT: usize = 1_000;
+/// The most that it may be asked for.
+pub const LISTED_MAX: usize = 100_000_000;
+
 /// Bytes of one configuration file; more come in several.
 pub const CONFIG_BYTES_MAX: usize = MIB;
 /// Levels of mappings and lists in a configuration file.

@@ -323,6 +323,7 @@ impl Membership {
         let (mut lanes, mut own) = (Vec::with_capacity(found.len()), OwnKeys::default());
         for (key, distinct, top) in found {
             self.of_rules[key.rule as usize] += 1;
+            key.add_member();
             lanes.push(self.lane(key));
             own.distinct.push(distinct);
             own.top.push(top);
@@ -396,6 +397,7 @@ impl Membership {
         for lane in &at.lanes {
             if let Some(key) = &self.lanes[*lane as usize].key {
                 self.of_rules[key.rule as usize] -= 1;
+                key.remove_member();
             }
         }
         at.members -= 1;

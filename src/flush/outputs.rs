@@ -18,7 +18,7 @@ use crate::rules::{InputKind, Output, OutputSpec};
 use crate::series::folds::{FoldIndex, FoldKey};
 use crate::series::group::Entry;
 use crate::series::slab::SlabWriter;
-use crate::series::{Group, Series};
+use crate::series::{Group, MadeOf, Series};
 use crate::sync::thin::ThinBytes;
 use crate::wire::put_bytes;
 use hashbrown::HashMap;
@@ -77,6 +77,8 @@ pub(super) struct OutputCut {
     pub number: u32,
     /// Where the rule's interval began.
     pub from_ns: u64,
+    /// Members that count at it.
+    pub live: u32,
 }
 
 /// See the file's head.
@@ -175,6 +177,7 @@ impl Outputs {
         let at = &mut self.series[place as usize];
         at.from_ns = cut.from_ns;
         let series = at.series.clone()?;
+        series.put_made_of(MadeOf { rule: key.rule, members: key.members(), live: cut.live });
         let point = put_value(&series, cut.number, leaving, slab, &mut self.words);
         self.staged.push(StagedOutput { place, point, bytes: 0 });
         Some(series)

@@ -45,7 +45,7 @@ const AT_A_TIME: usize = 8;
 
 /// What a series that leaves takes: itself, its attributes, its places in lists, its point while a cut is staged. Held by
 /// `tests/memory.rs`, with what members and outputs take otherwise.
-pub(super) const SERIES_BYTES: usize = 400;
+pub(super) const SERIES_BYTES: usize = 432;
 /// What a fold takes beside its key, its state and its parts.
 pub(super) const FOLD_BYTES: usize = size_of::<OwnedFold>() - size_of::<OutputState>() - size_of::<FoldPart>();
 
@@ -419,7 +419,7 @@ impl Settling {
             let specs = &aggregation.outputs[key.input as usize];
             let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, .. } = fold;
             for gone in series.iter().filter(|one| one.is_gone()) {
-                let of_output = OutputCut { number: cut, from_ns: times.from_ns };
+                let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
                 outputs.end(gone, of_output, times.boundary_ns, slab);
             }
             let is_given = !pending.is_empty();
@@ -437,7 +437,7 @@ impl Settling {
             let parts = (1 + *lanes as usize) * pending.bytes();
             *own_bytes = key.bytes() + FOLD_BYTES + state.bytes() + parts + series.len() * SERIES_BYTES;
             *bytes += *own_bytes;
-            let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns() };
+            let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns(), live: state.live() };
             let mut newest = NewestExemplars::default();
             exemplars.of(place as u32).for_each(|kept| newest.offer(kept));
             let newest = newest.sorted();
@@ -473,14 +473,14 @@ impl Ending<'_> {
         if !fold.state.is_closed()
             && let (Some((spec, specs)), Some(early)) = (says, early)
         {
-            let of_output = OutputCut { number: cut, from_ns: early.from_ns() };
+            let of_output = OutputCut { number: cut, from_ns: early.from_ns(), live: 0 };
             let OwnedFold { state, series, .. } = fold;
             state.leave(spec, &early, work, &mut |leaving| {
                 let what = (&**key, &**specs, &mut *series);
                 self.outputs.leave(what, self.shared.folds(), of_output, &leaving, self.slab);
             });
         } else if fold.fate == Fate::Ends {
-            let of_output = OutputCut { number: cut, from_ns: times.from_ns };
+            let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
             fold.series.iter().for_each(|one| self.outputs.end(one, of_output, times.boundary_ns, self.slab));
             fold.state.forget_shown();
             fold.fate = Fate::Ended;

@@ -699,6 +699,11 @@ impl OutputState {
         self.shown = 0;
     }
 
+    /// Members that counted at the last base cut: of what adds up those that were touched.
+    pub const fn live(&self) -> u32 {
+        self.live
+    }
+
     /// Nobody is live, and nothing was gathered since the last rule cut: it can go when it is idle for long enough.
     pub const fn is_idle(&self) -> bool {
         self.live == 0 && !self.is_touched

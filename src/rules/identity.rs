@@ -65,8 +65,10 @@ pub struct OutputIdentity<'a> {
 
 /// A scope taken apart.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ScopeParts<'a> {
+pub struct ScopeParts<'a> {
+    /// `InstrumentationScope.name`
     pub name: &'a str,
+    /// `InstrumentationScope.version`
     pub version: &'a str,
     /// The run of its attributes.
     pub attributes: &'a [u8],
@@ -74,7 +76,7 @@ pub(super) struct ScopeParts<'a> {
 
 impl<'a> ScopeParts<'a> {
     /// Of a message as `identity` holds it: name and version, where they are, before the attributes.
-    pub(super) fn of(scope: &'a [u8]) -> ScopeParts<'a> {
+    pub fn of(scope: &'a [u8]) -> ScopeParts<'a> {
         let mut parts = ScopeParts { attributes: scope, ..ScopeParts::default() };
         let mut reader = Reader::new(scope);
         while let Ok(field) = reader.field() {

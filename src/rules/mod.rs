@@ -16,6 +16,7 @@
 //! | `groups` | the same of a resource and scope, remembered |
 //! | `explain` | the same for people, rule by rule |
 //! | `census` | what becomes of many series, in numbers |
+//! | `filter` | which of many series somebody asks for |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
 //! | `dedup` | which of several identical senders a resource is |
@@ -27,6 +28,7 @@ mod dedup;
 mod draft;
 mod explain;
 mod fault;
+mod filter;
 mod fingerprint;
 mod fuzz;
 mod groups;
@@ -49,9 +51,10 @@ pub use explain::{
     WhyNot,
 };
 pub use fault::{RuleFault, RulePart};
+pub use filter::SeriesFilter;
 #[doc(hidden)]
 pub use fuzz::fuzz_selectors;
-pub use identity::{MetricSeen, OutputIdentity};
+pub use identity::{MetricSeen, OutputIdentity, ScopeParts};
 pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};
 pub use plan::RulePlan;

@@ -91,6 +91,15 @@ pub struct Pattern {
     pub is_negated: bool,
 }
 
+impl Pattern {
+    /// As it is written. `!` in front: all that is not like it; then `~`: an expression.
+    pub fn read(text: &str) -> Pattern {
+        let (is_negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        let (kind, text) = text.strip_prefix('~').map_or((PatternKind::Glob, text), |rest| (PatternKind::Regex, rest));
+        Pattern { text: text.into(), kind, is_negated }
+    }
+}
+
 /// Which series are meant: all that is given must hold; of a list, one of it. What is empty holds for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selector {

@@ -117,6 +117,15 @@ impl Account {
         rows.collect()
     }
 
+    /// The names of the rules in force, by slot; of those that a list of outputs can be asked of.
+    pub(super) fn rule_names(&self) -> Vec<(u32, Arc<str>)> {
+        let in_force = self.folds.in_force();
+        let all = in_force.plan().rules().iter().zip(0..);
+        all.filter(|(rule, _)| matches!(rule.action, Action::Aggregate(_)))
+            .map(|(rule, at)| (in_force.slot(at), rule.name.clone()))
+            .collect()
+    }
+
     /// Somebody told it.
     pub(super) fn mark_told(&self) {
         // ORDERING: a flag; publishes nothing

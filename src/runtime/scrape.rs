@@ -75,9 +75,23 @@ impl Source for ScrapedCut {
         cursor: &mut usize,
         visit: &mut dyn FnMut(PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
-        let list = group.listed.series.load();
+        self.each(group.shard, &group.listed, cursor, &mut |_, row| visit(row))
+    }
+}
+
+impl ScrapedCut {
+    /// Visits the rows of a group from `cursor` on, each with its series, until `visit` breaks; as `Source::rows`.
+    pub(super) fn each(
+        &self,
+        shard: usize,
+        listed: &ListedGroup,
+        cursor: &mut usize,
+        visit: &mut dyn FnMut(&Series, PageRow<'_>) -> ControlFlow<()>,
+    ) -> Result<Progress, Overtaken> {
+        let list = listed.series.load();
+        let kind = listed.meta.kind;
         let mut words = Vec::new();
-        let exemplars = self.exemplars[group.shard].upgrade();
+        let exemplars = self.exemplars.get(shard).and_then(Weak::upgrade);
         while let Some(series) = list.get(*cursor) {
             *cursor += 1;
             if series.is_dead() {
@@ -89,12 +103,11 @@ impl Source for ScrapedCut {
                 ReadValue::Overtaken if series.is_dead() => continue,
                 ReadValue::Overtaken => return Err(Overtaken),
             };
-            let kind = group.meta.kind;
             let is_number = matches!(kind, Kind::Gauge | Kind::Sum);
-            if !is_number && self.region(group.shard, series, slot, &mut words).is_none() {
+            if !is_number && self.region(shard, series, slot, &mut words).is_none() {
                 continue;
             }
-            let start_ns = if group.meta.kind == Kind::Gauge { 0 } else { series.start_of(slot) };
+            let start_ns = if kind == Kind::Gauge { 0 } else { series.start_of(slot) };
             if !series.still(slot, cut) {
                 if series.is_dead() {
                     continue;
@@ -111,15 +124,13 @@ impl Source for ScrapedCut {
             };
             let exemplars = exemplars.as_ref().filter(|_| cut == self.number).map_or(&[][..], |all| all.of(series));
             let row = PageRow { row: Row { attributes: &series.attributes, start_ns, time_ns, value, exemplars }, cut };
-            if visit(row).is_break() {
+            if visit(series, row).is_break() {
                 return Ok(Progress::More);
             }
         }
         Ok(Progress::Done)
     }
-}
 
-impl ScrapedCut {
     /// Copies the region in a slot, which means nothing if it is being overwritten.
     fn region(&self, shard: usize, series: &Series, slot: usize, into: &mut Vec<u64>) -> Option<()> {
         let words = self.slot(shard, series, slot)?;

@@ -53,6 +53,8 @@ pub struct FoldKey {
     users: Users,
     /// Output series that it was counted with.
     outputs: AtomicUsize,
+    /// Series in it, over all shards.
+    members: AtomicU32,
     /// Where the owner keeps its state.
     place: AtomicU32,
 }
@@ -82,6 +84,24 @@ impl FoldKey {
     /// One more who uses it; `false` when it is gone.
     pub fn enter(&self) -> bool {
         self.users.enter()
+    }
+
+    /// A series was linked into it.
+    pub fn add_member(&self) {
+        // ORDERING: a count for reports, publishes nothing
+        self.members.fetch_add(1, Relaxed);
+    }
+
+    /// It is no more.
+    pub fn remove_member(&self) {
+        // ORDERING: as above
+        self.members.fetch_sub(1, Relaxed);
+    }
+
+    /// Series in it, over all shards.
+    pub fn members(&self) -> u32 {
+        // ORDERING: as above
+        self.members.load(Relaxed)
     }
 
     /// Where its owner keeps its state. Owner only.
@@ -226,6 +246,7 @@ impl FoldIndex {
                         // the one who makes it
                         users: Users::new(1),
                         outputs: AtomicUsize::new(limit.outputs),
+                        members: AtomicU32::new(0),
                         place: AtomicU32::new(NOWHERE),
                     }))
                 },

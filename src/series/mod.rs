@@ -34,4 +34,4 @@ mod value;
 mod value_models;
 
 pub use group::Group;
-pub use value::{CellRef, Chain, Dead, ReadValue, Series};
+pub use value::{CellRef, Chain, Dead, MadeOf, ReadValue, Series};

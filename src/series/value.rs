@@ -159,6 +159,17 @@ pub struct Chain {
     pub cut: u32,
 }
 
+/// What an output of a rule is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeOf {
+    /// The slot of the rule.
+    pub rule: u32,
+    /// Series in its group.
+    pub members: u32,
+    /// Those of them that counted.
+    pub live: u32,
+}
+
 /// The series is dead: it must be looked up, or made, again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dead;
@@ -519,7 +530,7 @@ impl Series {
         self.put_flag(meta::DOUBLE[to], self.flag(meta::DOUBLE[from]));
     }
 
-    /// Whether what is written is hidden from scrapes. Owner only.
+    /// Whether what is written is hidden from scrapes. Owner; for others a hint.
     #[inline]
     pub fn hides(&self) -> bool {
         self.flag(meta::HIDE)
@@ -532,16 +543,30 @@ impl Series {
 
     /// The value at the newest cut not after `cut`. Any thread.
     pub fn read(&self, cut: u32) -> ReadValue {
+        match self.look(cut) {
+            (ReadValue::Found { .. }, true) => ReadValue::Hidden,
+            (read, _) => read,
+        }
+    }
+
+    /// The same, whether it is hidden or not. Any thread.
+    pub fn read_hidden(&self, cut: u32) -> ReadValue {
+        self.look(cut).0
+    }
+
+    /// The value, and whether it is hidden.
+    fn look(&self, cut: u32) -> (ReadValue, bool) {
         // ORDERING: Acquire pairs with `put_cut`
         let word = self.owned[CUTS].load(Acquire);
         let cuts = [word as u32, (word >> 32) as u32];
         let fits = |slot: usize| cuts[slot] != 0 && cuts[slot] <= cut;
         let slot = match (fits(0), fits(1)) {
-            (false, false) if cuts == [0, 0] => return ReadValue::NotYet,
+            (false, false) if cuts == [0, 0] => return (ReadValue::NotYet, false),
             // one slot is being written and the other is newer, or both are newer: the value asked for is gone, or
             // the series was born after the cut, which a second slot that was never used tells
             (false, false) => {
-                return if cuts.contains(&0) && !self.both_used() { ReadValue::NotYet } else { ReadValue::Overtaken };
+                let is_young = cuts.contains(&0) && !self.both_used();
+                return (if is_young { ReadValue::NotYet } else { ReadValue::Overtaken }, false);
             }
             (true, false) => 0,
             (false, true) => 1,
@@ -551,15 +576,39 @@ impl Series {
         // ORDERING: the words above are read before the number is checked again
         fence(Acquire);
         if self.cut_of(slot, Relaxed) != cuts[slot] {
-            return ReadValue::Overtaken;
+            return (ReadValue::Overtaken, false);
         }
         if meta & meta::ENDED[slot] != 0 {
-            return ReadValue::Ended;
+            return (ReadValue::Ended, false);
         }
-        if meta & meta::HIDDEN[slot] != 0 {
-            return ReadValue::Hidden;
+        let value = Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0);
+        (ReadValue::Found { value, slot, cut: cuts[slot] }, meta & meta::HIDDEN[slot] != 0)
+    }
+
+    /// The two newest cuts that gave it a value, the newer first; 0: there was none. Any thread: of a moment.
+    pub fn cuts(&self) -> [u32; 2] {
+        // ORDERING: for reports, publishes nothing
+        let (a, b) = (self.cut_of(0, Relaxed), self.cut_of(1, Relaxed));
+        [a.max(b), a.min(b)]
+    }
+
+    /// Of an output: what it is made of as it leaves, in the words of a chain, which no output has. Owner only.
+    pub fn put_made_of(&self, MadeOf { rule, members, live }: MadeOf) {
+        if self.chain.get().is_none() {
+            let _ = self.chain.set(Box::default());
         }
-        ReadValue::Found { value: Value::from_bits(bits, meta & meta::DOUBLE[slot] != 0), slot, cut: cuts[slot] }
+        // ORDERING: for reports; each word is true by itself
+        let words = [u64::from(rule) + 1, u64::from(members) << 32 | u64::from(live)];
+        let all = self.chain.get().into_iter().flatten();
+        all.zip(words).for_each(|(word, value)| word.store(value, Relaxed));
+    }
+
+    /// Of an output: what it was made of when it left last. Any thread.
+    pub fn made_of(&self) -> Option<MadeOf> {
+        // ORDERING: as in `put_made_of`
+        let [rule, counts] = [0, 1].map(|at| self.chain.get().map_or(0, |words| words[at].load(Relaxed)));
+        let rule = u32::try_from(rule.checked_sub(1)?).ok()?;
+        Some(MadeOf { rule, members: (counts >> 32) as u32, live: counts as u32 })
     }
 
     /// After words of a slot's block were read: whether they were those of `cut`. Any thread.
@@ -703,77 +752,4 @@ pub(super) fn lone() -> Series {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    const fn cell(core: u16, line: u32) -> CellRef {
-        CellRef { core, cumulative: false, line }
-    }
-
-    fn cells(series: &Series) -> (usize, Vec<CellRef>) {
-        let mut cells = Vec::new();
-        let places = series.each_cell(|cell| cells.push(cell));
-        (places, cells)
-    }
-
-    #[test]
-    fn a_series_whose_dead_cell_was_replaced_does_not_die() {
-        let series = lone();
-        series.put_cell(cell(0, 1)).unwrap();
-        series.put_cell(cell(1, 2)).unwrap();
-        // the owner saw both dead; then core 1 came back
-        series.put_cell(cell(1, 3)).unwrap();
-        assert!(!series.die(&[cell(0, 1), cell(1, 2)], 2));
-        assert_eq!(cells(&series), (2, vec![cell(1, 3)]));
-        series.put_cell(cell(0, 4)).unwrap();
-        assert_eq!(cells(&series), (2, vec![cell(0, 4), cell(1, 3)]), "the place that was buried is used again");
-        assert!(series.die(&[cell(0, 4), cell(1, 3)], 2));
-        assert_eq!(series.put_cell(cell(0, 5)), Err(Dead));
-        assert_eq!(series.put_cell(cell(2, 5)), Err(Dead));
-        assert_eq!(cells(&series), (2, vec![]));
-    }
-
-    #[test]
-    fn a_core_whose_place_is_buried_keeps_the_series_alive_at_its_end() {
-        let series = lone();
-        series.put_cell(cell(0, 1)).unwrap();
-        assert!(series.bury(&[cell(0, 1)], 1));
-        series.put_cell(cell(0, 2)).unwrap();
-        assert!(!series.close(1));
-        series.unbury(1);
-        assert_eq!((cells(&series), series.cell_of(0, false)), ((2, vec![cell(0, 2)]), Some(cell(0, 2))));
-        // both places are empty, and both may be used again
-        series.mark_gone(cell(0, 2));
-        series.put_cell(cell(0, 3)).unwrap();
-        assert_eq!(cells(&series), (2, vec![cell(0, 3)]));
-        assert!(series.die(&[cell(0, 3)], 2));
-    }
-
-    /// What is hidden is so from a cut on: who still reads the cut before sees its value.
-    #[test]
-    fn a_value_is_hidden_from_the_cut_on_that_hid_it() {
-        let series = lone();
-        series.put_value(1, Value::Int(5));
-        series.put_hide(true);
-        assert!(matches!(series.read(1), ReadValue::Found { .. }));
-        series.put_value(2, Value::Int(6));
-        assert!(matches!(series.read(1), ReadValue::Found { value: Value::Int(5), .. }));
-        assert_eq!((series.read(2), series.value()), (ReadValue::Hidden, Some(Value::Int(6))));
-        series.put_hide(false);
-        series.put_value(3, Value::Int(7));
-        assert_eq!(series.read(2), ReadValue::Hidden);
-        assert!(matches!(series.read(3), ReadValue::Found { value: Value::Int(7), .. }));
-    }
-
-    #[test]
-    fn an_empty_place_does_not_keep_a_series_alive() {
-        let series = lone();
-        series.put_cell(cell(0, 1)).unwrap();
-        series.put_cell(CellRef { cumulative: true, ..cell(0, 2) }).unwrap();
-        series.mark_gone(cell(0, 1));
-        assert!(series.die(&[CellRef { cumulative: true, ..cell(0, 2) }], 2));
-        let empty = lone();
-        assert!(empty.die(&[], 0));
-        assert_eq!(empty.put_cell(cell(0, 1)), Err(Dead));
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@
 
 pub mod ledger;
 #[cfg(not(loom))]
+pub mod listing;
+#[cfg(not(loom))]
 pub mod metrics;
 pub mod rules;
 #[cfg(not(loom))]

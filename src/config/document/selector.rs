@@ -4,7 +4,7 @@
 
 use super::super::tree::TreeNode;
 use super::table::KINDS;
-use crate::rules::{InputKind, Pattern, PatternKind, Selector};
+use crate::rules::{InputKind, Pattern, Selector};
 use std::sync::Arc;
 
 /// Of a mapping that has the shape of a selector; what has not is as if it were not there.
@@ -35,7 +35,7 @@ pub(super) fn kind(word: &str) -> Option<InputKind> {
 }
 
 fn patterns(node: Option<&TreeNode>) -> Vec<Pattern> {
-    texts(node).map(pattern).collect()
+    texts(node).map(Pattern::read).collect()
 }
 
 fn attributes(node: Option<&TreeNode>) -> Vec<(Arc<str>, Vec<Pattern>)> {
@@ -43,17 +43,11 @@ fn attributes(node: Option<&TreeNode>) -> Vec<(Arc<str>, Vec<Pattern>)> {
     entries.iter().map(|entry| (entry.key.as_str().into(), patterns(Some(&entry.value)))).collect()
 }
 
-/// `!` in front: all that is not like it; then `~`: an expression.
-fn pattern(text: &str) -> Pattern {
-    let (is_negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
-    let (kind, text) = text.strip_prefix('~').map_or((PatternKind::Glob, text), |rest| (PatternKind::Regex, rest));
-    Pattern { text: text.into(), kind, is_negated }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::tree::parse;
     use super::*;
+    use crate::rules::PatternKind;
 
     #[test]
     fn patterns_are_globs_expressions_and_what_is_not_like_them() {

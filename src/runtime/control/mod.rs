@@ -8,13 +8,14 @@
 //! | file | job |
 //! |---|---|
 //! | `schedule` | when cuts are made, in numbers |
-//! | `pages`, `scrapes`, `verify` | what the scrape and the admin door answer |
+//! | `pages`, `scrapes`, `verify`, `listings` | what the scrape and the admin door answer |
 //! | `turns` | one turn of the loop |
 //! | `shutdown` | the end |
 //!
 //! Progress: never holds anything a shard waits for. Bounds: those of its files. What was left at the end is said, and which
 //! shard is stuck; where this thread is, `signals` has the last word.
 
+mod listings;
 mod pages;
 pub(super) mod schedule;
 mod scrapes;
@@ -38,6 +39,7 @@ use crate::config::Plan;
 use crate::deliver::{self, Sender};
 use crate::flush::FoldShared;
 use crate::listen::pages::{Options as PageOptions, PageServer};
+use listings::ListingTurn;
 use mio::net::TcpListener;
 use pages::StatusPages;
 use schedule::{CutCounts, Schedule};
@@ -101,6 +103,8 @@ impl Control {
             account,
             scrapes: Scrapes::new(parts.memory.page_merge, parts.plan.translation, parts.plan.created),
             verifying: VerifyTurn::default(),
+            listing: ListingTurn::default(),
+            interval_s: parts.plan.interval.as_secs_f64(),
             cuts: CutCounts::default(),
             started_ns: parts.started.mono_ns,
             series_limit: parts.plan.series_limit,

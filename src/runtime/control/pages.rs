@@ -2,16 +2,19 @@
 //!
 //! Does not know: sockets, when cuts are made. Bounds: those of `scrapes` and `verify`; all other pages are short.
 
+use super::listings::{ListingAsked, ListingTurn};
 use super::schedule::CutCounts;
 use super::scrapes::Scrapes;
 use super::verify::VerifyTurn;
 use crate::capture;
 use crate::deliver::Sender;
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
+use crate::nearest::nearest;
 use crate::runtime::account::Account;
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::clock;
 use crate::runtime::losses::{AtDoors, REFUSALS};
+use crate::runtime::scrape::ScrapedCut;
 use crate::runtime::shared::{ProcessState, Readings};
 use crate::telemetry::metrics::Facts;
 use crate::telemetry::rules;
@@ -31,6 +34,10 @@ pub(super) struct StatusPages {
     pub scrapes: Scrapes,
     /// One ledger at a time is verified.
     pub verifying: VerifyTurn,
+    /// One list of series at a time is written.
+    pub listing: ListingTurn,
+    /// Seconds between cuts.
+    pub interval_s: f64,
     pub cuts: CutCounts,
     /// When the process started, on the monotonic clock.
     pub started_ns: u64,
@@ -43,6 +50,10 @@ pub(super) struct StatusPages {
     /// A signal has come: whoever balances load should send nothing more.
     pub stopping: bool,
 }
+
+/// What the admin door has.
+const PAGES: &str =
+    "/metrics /ledger (?verify=1) /rules /rules/NAME/series /series (?metric= &match= &limit=) /healthz /readyz";
 
 impl StatusPages {
     /// Connections that were closed for want of a place, and pauses for want of descriptors.
@@ -113,6 +124,38 @@ impl StatusPages {
         self.verifying.page(&self.shared, &self.account).unwrap_or_else(busy)
     }
 
+    /// Series that came in, or the outputs of a rule.
+    fn listed(&self, rule: Option<u32>, query: &str) -> PageResponse {
+        let asked = match ListingAsked::of(rule, query) {
+            Ok(asked) => asked,
+            Err(words) => return text(400, words),
+        };
+        let of = |(number, shard): (usize, &Readings)| {
+            let directories = &shard.directories;
+            let one = if rule.is_some() { directories.outputs.as_ref() } else { Some(&directories.series) };
+            one.map(|directory| (number, directory.clone()))
+        };
+        let directories = self.shards.iter().enumerate().filter_map(of).collect();
+        let cut = ScrapedCut { shared: self.shared.clone(), directories, number: 0, exemplars: Vec::new() };
+        let busy = || text(503, "a list is being written for another; try again in a second\n".into());
+        self.listing.page(cut, self.interval_s, asked).unwrap_or_else(busy)
+    }
+
+    /// The outputs of a rule, by its name.
+    fn of_rule(&self, name: &str, query: &str) -> PageResponse {
+        let names = self.account.rule_names();
+        if let Some((number, _)) = names.iter().find(|(_, known)| **known == *name) {
+            return self.listed(Some(*number), query);
+        }
+        let meant = nearest(name, names.iter().map(|(_, name)| &**name));
+        let meant = match meant {
+            Some(meant) => format!("did you mean {meant}?"),
+            None if names.is_empty() => "there are no rules that aggregate".to_owned(),
+            None => "/rules has all there are".to_owned(),
+        };
+        text(404, format!("there is no rule {} that aggregates: {meant}\n", name.escape_debug()))
+    }
+
     fn admin(&mut self, path: &str, query: &str) -> PageResponse {
         match path {
             "/metrics" => PageResponse {
@@ -129,10 +172,14 @@ impl StatusPages {
                 let json = rules::json(&self.account.rules()) + "\n";
                 PageResponse { status: 200, content_type: "application/json", body: PageBody::Full(json.into()) }
             }
+            "/series" => self.listed(None, query),
             "/healthz" => text(200, "ok\n".into()),
             "/readyz" => self.ready(clock::mono()),
-            "/" => text(200, "catchment admin: /metrics /ledger (?verify=1) /rules /healthz /readyz\n".into()),
-            _ => text(404, "not found; there are /metrics /ledger /rules /healthz /readyz\n".into()),
+            "/" => text(200, format!("catchment admin: {PAGES}\n")),
+            _ => match path.strip_prefix("/rules/").and_then(|path| path.strip_suffix("/series")) {
+                Some(name) => self.of_rule(name, query),
+                None => text(404, format!("not found; there are {PAGES}\n")),
+            },
         }
     }
 }

@@ -572,6 +572,12 @@ const _: () = assert!(HTTP2_FRAME_BYTES <= HTTP2_WINDOW_BYTES);
 pub const LISTED_DEFAULT: usize = 1_000;
 /// The most that it may be asked for.
 pub const LISTED_MAX: usize = 100_000_000;
+/// Bytes that are read of the admin door of another instance, for one question.
+pub const LIVE_BYTES_MAX: u64 = 16 << 30;
+/// Bytes of a line of what it says.
+pub const LIVE_LINE_BYTES_MAX: u64 = 16 << 20;
+/// Time in which it must have said all of it.
+pub const LIVE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Bytes of one configuration file; more come in several.
 pub const CONFIG_BYTES_MAX: usize = MIB;

@@ -9,12 +9,16 @@ mod features;
 mod fetch;
 mod gather;
 mod keys;
+mod live;
 mod origin;
 mod pages;
+mod plan;
+mod plan_page;
 mod rules;
 mod rules_memory;
 mod rules_page;
 mod run;
+mod survey;
 
 use crate::FAILURE;
 use crate::config::Settings;
@@ -55,6 +59,8 @@ enum Command {
     Check(check::Check),
     /// Say what rules make of a series, rule by rule
     Explain(explain::Explain),
+    /// Say what rules would make of the series that there are, before they run
+    Plan(plan::PlanCommand),
     /// Print an example of a file of settings, or the schema of one
     Config(pages::Config),
     /// Try rules out on worked examples
@@ -71,6 +77,19 @@ enum Command {
     Completions(pages::Completions),
     /// Print the manual page, of one command if it is named
     Man(pages::Man),
+}
+
+/// All commands and their flags, as they are shown.
+fn definition() -> clap::Command {
+    // where a run records is where a plan reads
+    let reads = |arg: clap::Arg| {
+        arg.help(plan::CAPTURE_HELP).long_help(None::<&str>).help_heading("Series").env(None::<&'static str>)
+    };
+    // all of them, as one alone would go to the end of the list
+    Arguments::command().mut_subcommands(|command| match command.get_name() {
+        "plan" => command.mut_arg("capture", reads),
+        _ => command,
+    })
 }
 
 /// Runs the command line; returns the exit code.
@@ -106,6 +125,12 @@ pub fn main() -> u8 {
             }
             options.explain(&keys::of(&Arguments::command())).map_or_else(|problems| refused(&problems), told)
         }
+        Command::Plan(options) => {
+            if options.is_json() {
+                crate::log::speak_json();
+            }
+            options.plan(&keys::of(&Arguments::command())).map_or_else(|problems| refused(&problems), told)
+        }
         Command::Config(options) => told(options.print(&keys::of(&Arguments::command()))),
         Command::Rules(options) => {
             options.run(&keys::of(&Arguments::command()), &defaults).map_or_else(|problems| refused(&problems), told)
@@ -120,8 +145,8 @@ pub fn main() -> u8 {
             Ok(()) => told(crate::load::sink_command(&options)),
             Err(problem) => refused(&[problem]),
         },
-        Command::Completions(options) => told(options.print(Arguments::command())),
-        Command::Man(options) => match options.page(Arguments::command()) {
+        Command::Completions(options) => told(options.print(definition())),
+        Command::Man(options) => match options.page(definition()) {
             Ok(page) => told(pages::Man::print(page)),
             Err(problem) => refused(&[problem]),
         },
@@ -141,7 +166,7 @@ fn parse() -> Result<Arguments, clap::Error> {
         let is_one = arg.get_value_names().is_some_and(|names| names.iter().any(is_measure));
         if is_one { arg.allow_hyphen_values(true) } else { arg }
     };
-    let mut command = Arguments::command().mut_subcommands(|command| command.mut_args(unset).mut_args(measured));
+    let mut command = definition().mut_subcommands(|command| command.mut_args(unset).mut_args(measured));
     let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }

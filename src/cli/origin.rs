@@ -14,7 +14,8 @@ pub(super) fn is_given(key: &str) -> bool {
     is_typed(key) || is_set(key)
 }
 
-fn is_typed(key: &str) -> bool {
+/// Whether `--key` stands on the command line.
+pub(super) fn is_typed(key: &str) -> bool {
     let flag = format!("--{key}");
     let is_short = |word: &str| key == "config" && word.starts_with("-c");
     let is_flag = |word: &str| word.split('=').next() == Some(&flag) || is_short(word);

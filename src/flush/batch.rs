@@ -2,7 +2,7 @@
 //!
 //! Knows which of a cut's points go together; does not know what they refer to (`batch_rows`), or where they go.
 
-use super::point::StagedPoint;
+use super::point::{POINT_BYTES, StagedPoint};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_POINTS_MAX};
 
 /// The points of one group that stand together.
@@ -41,7 +41,7 @@ impl Batch {
     /// Adds a point to the group entered last.
     pub(super) fn push(&mut self, point: StagedPoint, attributes: usize) {
         self.points.push(point);
-        self.bytes += attributes + 40;
+        self.bytes += attributes + POINT_BYTES;
         if let Some(last) = self.sections.last_mut() {
             last.to += 1;
         }

@@ -7,6 +7,7 @@
 //! one connection for each member.
 
 use super::members::{ENTRY_BYTES, LANE_BYTES, Member};
+use super::point::{POINT_BYTES, more_bytes};
 use super::settling::{FOLD_BYTES, SERIES_BYTES};
 use crate::aggregate::explicit;
 use crate::aggregate::exponential::{self, Exponential, Side};
@@ -40,6 +41,11 @@ pub const fn series_bytes(kind: Kind, temporality: Temporality, buckets: u32) ->
         words => SlabWriter::lines_of(words),
     };
     registry::SERIES_BYTES + (cell + owned) * LINE_WORDS * 8 + ROUTE_BYTES
+}
+
+/// Bytes that a point of this kind takes as it leaves, with attributes of so many bytes, about.
+pub const fn point_bytes(kind: Kind, buckets: u32, attributes: usize) -> usize {
+    POINT_BYTES + attributes + more_bytes(kind, buckets)
 }
 
 /// Bytes that a member of a rule takes beside its series.

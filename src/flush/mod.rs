@@ -60,7 +60,7 @@ mod tree;
 mod turning;
 mod walk;
 
-pub use estimate::{GroupBytes, MEMBER_BYTES, series_bytes};
+pub use estimate::{GroupBytes, MEMBER_BYTES, point_bytes, series_bytes};
 pub use folded::{FoldShared, FoldsNoticed};
 pub use in_force::{RuleFolds, RulesInForce};
 pub use owner::{Directories, Options, Outlet, Owner, Work, Written};

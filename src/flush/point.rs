@@ -57,6 +57,9 @@ impl StagedPoint {
     }
 }
 
+/// Bytes of a point beside its attributes: times, one value, and what frames them.
+pub(super) const POINT_BYTES: usize = 40;
+
 /// Bytes that a point of this kind takes beside its attributes and one value, about: counts and bounds, packed counts, which
 /// are mostly few and small, quantiles.
 pub(super) const fn more_bytes(kind: Kind, buckets: u32) -> usize {

@@ -8,8 +8,9 @@
 use super::identity::{FoundValue, MetricSeen, OutputIdentity, ScopeParts};
 use super::matcher::{Passage, RouteVerdict, RuleMatcher};
 use super::plan::RulePlan;
-use super::rule::{Change, InputKind, KeyPlace};
-use crate::identity::attributes::Records;
+use super::reach::{Leaver, LeavingNames, OutputConflict, RuleReach};
+use super::rule::{Action, Aggregation, Change, InputKind, KeyPlace, Output};
+use crate::identity::attributes::{Records, hash as hash_of};
 use crate::limits::{RULE_CENSUS_HASHES_MAX, RULE_CENSUS_ROWS_MAX};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct CensusRow {
     pub groups: u64,
     /// Outputs of each group.
     pub outputs: u64,
+    /// Bytes of the points' attributes of all groups.
+    pub group_bytes: u64,
     /// Attributes that groups do not have, or have with other values.
     pub attributes: BTreeMap<String, CensusAttribute>,
 }
@@ -64,17 +67,21 @@ struct Hashes {
 }
 
 impl Hashes {
-    /// One more, if it is new.
-    fn add(&mut self, set: &mut HashSet<u64>, hash: u64) {
-        if set.contains(&hash) {
-            return;
-        }
-        if self.left == 0 {
-            self.is_whole = false;
-        } else {
-            self.left -= 1;
+    /// Room for one more.
+    fn take(&mut self) -> bool {
+        let has_room = self.left > 0;
+        self.left -= usize::from(has_room);
+        self.is_whole &= has_room;
+        has_room
+    }
+
+    /// One more, if it is new: whether it is, and was let in.
+    fn add(&mut self, set: &mut HashSet<u64>, hash: u64) -> bool {
+        let is_new = !set.contains(&hash) && self.take();
+        if is_new {
             set.insert(hash);
         }
+        is_new
     }
 }
 
@@ -83,6 +90,7 @@ struct Counting {
     series: u64,
     passing: u64,
     outputs: u64,
+    group_bytes: u64,
     groups: HashSet<u64>,
     attributes: BTreeMap<(KeyPlace, Box<[u8]>), [HashSet<u64>; 2]>,
 }
@@ -90,12 +98,26 @@ struct Counting {
 /// A key of rows: what happens, the metric, its kind.
 type RowKey = (CensusRule, Box<str>, InputKind);
 
+/// What became of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CensusVerdict {
+    /// The rule that drops it.
+    pub dropped: Option<u32>,
+    /// The first rule that takes it.
+    pub taken: Option<u32>,
+    /// It leaves itself, whatever is made of it.
+    pub passes: bool,
+}
+
 /// Counts what rules make of series.
 #[derive(Debug)]
 pub struct RuleCensus {
     matcher: RuleMatcher,
     state: ahash::RandomState,
     rows: BTreeMap<RowKey, Counting>,
+    /// By number of the rule.
+    reach: Vec<RuleReach>,
+    leaving: LeavingNames,
     hashes: Hashes,
     is_whole: bool,
 }
@@ -104,6 +126,8 @@ impl RuleCensus {
     /// Of this plan; nothing counted.
     pub fn new(plan: Arc<RulePlan>) -> RuleCensus {
         RuleCensus {
+            reach: vec![RuleReach::default(); plan.rules().len()],
+            leaving: LeavingNames::default(),
             matcher: RuleMatcher::new(plan),
             state: ahash::RandomState::new(),
             rows: BTreeMap::new(),
@@ -114,13 +138,15 @@ impl RuleCensus {
 
     /// Counts a series: of this metric, with these attributes, a normalised run with the key byte of the kind. It is asked as
     /// ingest and its owner do. The same twice counts twice.
-    pub fn add(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) {
+    pub fn add(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> CensusVerdict {
         let relabelled = match self.matcher.of_route(metric, attributes) {
             RouteVerdict::Discard(rule) => {
                 if let Some(row) = row(&mut self.rows, &mut self.is_whole, CensusRule::Dropped(rule), metric) {
                     row.series += 1;
                 }
-                return;
+                let verdict = CensusVerdict { dropped: Some(rule), ..CensusVerdict::default() };
+                self.note_reach(metric, attributes, verdict);
+                return verdict;
             }
             RouteVerdict::Relabelled(to) => {
                 let [resource, scope, attributes] = [to.resource, to.scope, to.attributes].map(<[u8]>::to_vec);
@@ -128,13 +154,14 @@ impl RuleCensus {
             }
             RouteVerdict::Pass => None,
         };
+        let (came_as, came_with) = (metric, attributes);
         let (metric, attributes) = match &relabelled {
             Some((resource, scope, name, unit, attributes)) => {
                 (&MetricSeen { resource, scope, name, unit, ..*metric }, &**attributes)
             }
             None => (metric, attributes),
         };
-        let RuleCensus { matcher, state, rows, hashes, is_whole } = self;
+        let RuleCensus { matcher, state, rows, hashes, is_whole, leaving, .. } = self;
         let candidates = matcher.of_metric(metric);
         let mut taken = Vec::new();
         let plan = matcher.plan().clone();
@@ -145,7 +172,10 @@ impl RuleCensus {
             let Some(made) = plan.aggregation(fold.rule, fold.input) else { return };
             row.outputs = made.outputs[fold.input as usize].len() as u64;
             let OutputIdentity { resource, scope, name, unit, attributes: stay } = fold.identity;
-            hashes.add(&mut row.groups, state.hash_one((resource, scope, name, unit, stay)));
+            if hashes.add(&mut row.groups, state.hash_one((resource, scope, name, unit, stay))) {
+                row.group_bytes += stay.len() as u64;
+                leave(leaving, (fold.rule, made), metric, &fold.identity, state, hashes);
+            }
             row.compare((metric, attributes), &fold.identity, &made.changes, state, hashes);
         });
         if passage == Passage::Passes {
@@ -155,7 +185,58 @@ impl RuleCensus {
                 row.passing += 1;
                 row.series += u64::from(rule == CensusRule::Untaken);
             }
+            let hash = leaving_hash(metric.name, metric.unit, metric.input(), metric, attributes, state);
+            if leaving.has(hash) || hashes.take() {
+                leaving.add(hash, Leaver::Input, || metric.name.to_owned());
+            }
         }
+        let verdict =
+            CensusVerdict { dropped: None, taken: taken.first().copied(), passes: passage == Passage::Passes };
+        match relabelled.is_some() {
+            // what relabels it knew it under its old name
+            true => self.note_reach(came_as, came_with, verdict),
+            false => self.note_reach(metric, attributes, verdict),
+        }
+        verdict
+    }
+
+    /// Notes what each rule that means the series has to do with it.
+    fn note_reach(&mut self, metric: &MetricSeen<'_>, attributes: &[u8], verdict: CensusVerdict) {
+        let RuleCensus { matcher, reach, state, .. } = self;
+        let plan = matcher.plan().clone();
+        let input = metric.input();
+        // the rule that those behind get nothing from
+        let mut ends = verdict.dropped;
+        for rule in matcher.meant(metric, attributes) {
+            let of = &mut reach[rule as usize];
+            of.meant += 1;
+            if let Some(before) = ends.filter(|before| *before != rule) {
+                of.shadowed_by = of.shadowed_by.or(Some(before));
+                continue;
+            }
+            let is_taken = match &plan.rules()[rule as usize].action {
+                Action::Aggregate(_) => plan.aggregation(rule, input).is_some(),
+                Action::Drop => verdict.dropped == Some(rule),
+                Action::Keep | Action::Relabel(_) => true,
+            };
+            of.reached += u64::from(is_taken);
+            if !is_taken && verdict.dropped.is_none() && verdict.taken.is_none() {
+                of.leave(input, state.hash_one(metric.name));
+            }
+            if is_taken && plan.stops(rule) {
+                ends = Some(rule);
+            }
+        }
+    }
+
+    /// By number of the rule, which series it means and reaches.
+    pub fn reach(&self) -> &[RuleReach] {
+        &self.reach
+    }
+
+    /// What would leave with one name and the same attributes, but from different rules or outputs.
+    pub fn conflicts(&self) -> impl Iterator<Item = OutputConflict> {
+        self.leaving.conflicts()
     }
 
     /// What was counted, by what happens, metric and kind.
@@ -182,6 +263,45 @@ fn row<'a>(
         return None;
     }
     Some(rows.entry(key).or_default())
+}
+
+/// Notes the names and attributes with which a new group leaves.
+fn leave(
+    leaving: &mut LeavingNames,
+    (rule, made): (u32, &Aggregation),
+    metric: &MetricSeen<'_>,
+    group: &OutputIdentity<'_>,
+    state: &ahash::RandomState,
+    hashes: &mut Hashes,
+) {
+    let input = metric.input();
+    for (place, spec) in made.outputs[input as usize].iter().enumerate() {
+        // its series have keys that the group has not
+        if matches!(spec.output, Output::TopK { .. }) {
+            continue;
+        }
+        let name = spec.name.replace("{name}", group.name);
+        let unit = spec.output.unit(input, group.unit);
+        let under = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
+        let hash = leaving_hash(&name, &unit, spec.output.leaves_as(input), &under, group.attributes, state);
+        if leaving.has(hash) || hashes.take() {
+            leaving.add(hash, Leaver::Output(rule, place as u32), || name);
+        }
+    }
+}
+
+/// The identity of what leaves, whatever the order of its attributes.
+fn leaving_hash(
+    name: &str,
+    unit: &str,
+    kind: InputKind,
+    under: &MetricSeen<'_>,
+    attributes: &[u8],
+    state: &ahash::RandomState,
+) -> u64 {
+    let scope = ScopeParts::of(under.scope);
+    let sets = [under.resource, scope.attributes, attributes].map(|run| hash_of(run, state));
+    state.hash_one((name, unit, kind as u8, scope.name, scope.version, sets))
 }
 
 /// Whether a change names the key as the one that it is about.
@@ -234,11 +354,12 @@ impl Counting {
         }
         let sets = self.attributes.entry(key).or_default();
         for (set, value) in sets.iter_mut().zip(values) {
-            match value {
-                FoundValue::Value(bytes) => hashes.add(set, state.hash_one(bytes)),
-                FoundValue::Text(text) => hashes.add(set, state.hash_one(text.as_bytes())),
-                FoundValue::Nothing => {}
-            }
+            let bytes = match value {
+                FoundValue::Value(bytes) => bytes,
+                FoundValue::Text(text) => text.as_bytes(),
+                FoundValue::Nothing => continue,
+            };
+            hashes.add(set, state.hash_one(bytes));
         }
     }
 
@@ -256,6 +377,7 @@ impl Counting {
             passing: self.passing,
             groups: self.groups.len() as u64,
             outputs: self.outputs,
+            group_bytes: self.group_bytes,
             attributes,
         }
     }

@@ -488,6 +488,12 @@ impl RuleMatcher {
         self.sets.taken.has(rule)
     }
 
+    /// All rules that mean a series, in their order.
+    pub(super) fn meant(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> Vec<u32> {
+        self.find(metric, attributes);
+        self.sets.taken.iter().collect()
+    }
+
     /// `taken`: all rules that mean the series.
     fn find(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) {
         self.find_by_metric(metric);

@@ -15,7 +15,7 @@
 //! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
 //! | `groups` | the same of a resource and scope, remembered |
 //! | `explain` | the same for people, rule by rule |
-//! | `census` | what becomes of many series, in numbers |
+//! | `census`, `reach` | what becomes of many series, in numbers; which rules they reach, and what would leave twice |
 //! | `filter` | which of many series somebody asks for |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
@@ -37,6 +37,7 @@ mod matcher;
 mod outputs;
 mod patterns;
 mod plan;
+mod reach;
 mod rule;
 mod selection;
 mod selectors;
@@ -44,7 +45,7 @@ mod stays;
 #[cfg(test)]
 mod tests;
 
-pub use census::{CensusAttribute, CensusRow, CensusRule, RuleCensus};
+pub use census::{CensusAttribute, CensusRow, CensusRule, CensusVerdict, RuleCensus};
 pub use dedup::{Dedup, DedupMatcher, DedupPlan, Failover, ReplicaSeen};
 pub use explain::{
     ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,
@@ -58,6 +59,7 @@ pub use identity::{MetricSeen, OutputIdentity, ScopeParts};
 pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};
 pub use plan::RulePlan;
+pub use reach::{Leaver, OutputConflict, RuleReach};
 pub use rule::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace,
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,

@@ -11,6 +11,8 @@ use crate::ledger::Tally;
 use crate::model::{Door, EpochNumber, Flushed, Receipt, View};
 use crate::rows::Rows;
 use crate::rules::RulePlan;
+use crate::series::Series;
+use crate::series::index::IndexCursor;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::{CutBoard, CutTimes, Due, Publish, Switch};
@@ -36,6 +38,19 @@ impl Outlet for Kept {
     }
 }
 
+/// Nobody, to whom nothing leaves.
+struct Nobody;
+
+impl Outlet for Nobody {
+    fn wants(&self, _: View) -> bool {
+        false
+    }
+
+    fn take(&mut self, _: Flushed, _: &impl Rows) -> Option<Written> {
+        None
+    }
+}
+
 /// One core of it, and what that owns.
 struct Core {
     ingest: Ingest,
@@ -44,6 +59,7 @@ struct Core {
 
 /// See the file's head.
 pub struct Engine {
+    registry: Arc<Registry>,
     board: CutBoard,
     cores: Vec<Core>,
     tally: Tally,
@@ -83,6 +99,7 @@ impl Engine {
             owner: Owner::with_rules(i, owned, registry.clone(), Some(rules.clone())).0,
         };
         Engine {
+            registry: registry.clone(),
             board: CutBoard::new(cores),
             cores: writers.into_iter().enumerate().map(core).collect(),
             tally: Tally::default(),
@@ -107,6 +124,17 @@ impl Engine {
 
     /// A cut at `boundary_ns`, the last one of the process or not: what leaves, in both views.
     pub fn cut(&mut self, boundary_ns: u64, is_last: bool) -> Vec<TrialRow> {
+        let mut kept = Kept::default();
+        self.make_cut(boundary_ns, is_last, &mut kept);
+        kept.rows
+    }
+
+    /// A cut at `boundary_ns` of which nobody wants to know what leaves.
+    pub fn close(&mut self, boundary_ns: u64) {
+        self.make_cut(boundary_ns, false, &mut Nobody);
+    }
+
+    fn make_cut(&mut self, boundary_ns: u64, is_last: bool, outlet: &mut impl Outlet) {
         self.cuts += 1;
         let times = CutTimes {
             from_ns: self.from_ns,
@@ -118,12 +146,17 @@ impl Engine {
         self.from_ns = boundary_ns;
         let published = self.board.publish(self.cuts, times);
         assert_eq!(published, Publish::Published, "nothing is being merged between two cuts");
-        let mut kept = Kept::default();
         // each core in its turn, until nobody has anything to do
-        while (0..self.cores.len()).filter(|core| self.turn(*core, &mut kept)).count() > 0 {}
+        while (0..self.cores.len()).filter(|core| self.turn(*core, outlet)).count() > 0 {}
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
-        kept.rows
+    }
+
+    /// All series that came in and live.
+    pub fn each_series(&self, visit: &mut dyn FnMut(&Series)) {
+        for owner in 0..self.cores.len() {
+            self.registry.trie(owner).walk(&mut IndexCursor::default(), usize::MAX, |series| visit(series));
+        }
     }
 
     /// Other rules, behind the next cut.
@@ -145,7 +178,7 @@ impl Engine {
     }
 
     /// What the board asks of a core; `false` if nothing.
-    fn turn(&mut self, number: usize, kept: &mut Kept) -> bool {
+    fn turn(&mut self, number: usize, outlet: &mut impl Outlet) -> bool {
         let Core { ingest, owner } = &mut self.cores[number];
         match self.board.due(number) {
             Due::Nothing => return false,
@@ -164,7 +197,7 @@ impl Engine {
                     let views = (0..self.board.shards()).map(|shard| self.board.view(shard)).collect();
                     owner.begin(cut.number, cut.times, views);
                 }
-                if owner.step(ingest.slab_mut(), &mut self.tally, kept, || true) == Work::Folded {
+                if owner.step(ingest.slab_mut(), &mut self.tally, outlet, || true) == Work::Folded {
                     self.board.fold_done(number, cut.number);
                 }
             }
@@ -172,7 +205,7 @@ impl Engine {
                 if !owner.is_settling() {
                     owner.settle();
                 }
-                if owner.step(ingest.slab_mut(), &mut self.tally, kept, || true) == Work::Done {
+                if owner.step(ingest.slab_mut(), &mut self.tally, outlet, || true) == Work::Done {
                     self.board.merge_done(number, cut.number);
                 }
             }

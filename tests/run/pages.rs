@@ -88,7 +88,9 @@ fn manual_pages_are_whole() {
     for words in [".SH OPTIONS", ".SH NOTES", "CATCHMENT_OUT_HEADER", "otlp-grpcs://", "catchment run --out stdout"] {
         assert!(plain.contains(words), "{words}");
     }
-    for command in ["check", "explain", "config", "rules", "features", "load", "sink", "tune", "completions", "man"] {
+    for command in
+        ["check", "explain", "plan", "config", "rules", "features", "load", "sink", "tune", "completions", "man"]
+    {
         let page = run(&["man", command]).stdout;
         assert!(page.replace('\\', "").contains(&format!("catchment-{command}")), "{command}");
         assert!(!page.contains(".SH EXTRA"), "{command}");
@@ -98,7 +100,7 @@ fn manual_pages_are_whole() {
     lint(&page);
     let ended = output(command(&["man", "fly"]));
     assert_eq!(ended.code(), 2);
-    assert!(ended.stderr.contains("run, check, explain, config, rules, features, load"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("run, check, explain, plan, config, rules, features, load"), "{}", ended.stderr);
 }
 
 /// groff without a warning, or at least lines that are requests or text.

@@ -123,3 +123,79 @@ fn check_says_what_rules_take() {
     assert!(check(&["--without", "pod"]).contains("memory  a member "));
     assert!(!check(&[]).contains("a member"));
 }
+
+/// A counter of each pod and route, as one that is planned.
+const NEW_RULES: &str = "\
+rules:
+- {name: noise, match: {metric: temperature}, action: drop}
+- {name: by-route, match: {metric: requests}, without: [pod]}
+- {name: again, match: {metric: requests}, by: []}
+- {name: latency, match: {metric: latency}, by: [], outputs: {counter: [same], histogram: [same, count]}}
+- {name: orders, match: {metric: orders}, by: []}
+- {name: rest, match: {metric: '*'}, without: [pod], outputs: {counter: [same]}}
+";
+
+fn check_plan(words: &[&str]) {
+    let json = output(command(&[&["plan", "--format", "json"], words].concat()));
+    assert_eq!(json.code(), 0, "{json:?}");
+    let told: Value = serde_json::from_str(&json.stdout).unwrap();
+    let rules: Vec<_> = told["rules"].as_array().unwrap().iter().collect();
+    let of = |name: &str| *rules.iter().find(|rule| rule["rule"] == name).unwrap_or_else(|| panic!("{told:#}"));
+    let numbers = |rule: &Value| ["series", "after", "members"].map(|key| rule[key].as_u64().unwrap());
+    assert_eq!(numbers(of("noise")), [3, 0, 0], "{told:#}");
+    assert_eq!(numbers(of("by-route")), [6, 2, 6], "{told:#}");
+    assert_eq!(numbers(of("latency")), [3, 2, 3], "{told:#}");
+    assert_eq!(of("by-route")["attributes"], serde_json::json!([{"key": "pod", "before": 3, "after": 0}]));
+    assert_eq!((&told["series"], &told["metrics"], &told["exact"]), (&15.into(), &4.into(), &true.into()));
+    assert_eq!((&told["now"]["series"], &told["after"]["series"]), (&15.into(), &7.into()), "{told:#}");
+    assert_eq!(numbers(&told["passed_on"]), [3, 3, 0]);
+    assert_eq!(told["unmatched"], serde_json::json!(["orders"]));
+    let (now, after) = (&told["now"]["memory_bytes"], &told["after"]["memory_bytes"]);
+    assert!(now.as_u64() > Some(15 * 300) && after.as_u64() > Some(0), "{told:#}");
+    let text = output(command(&[&["plan"], words].concat()));
+    for words in [
+        "read 15 series of 4 metrics in ",
+        "by-route   requests",
+        "pod 3",
+        "  again: gets none of the 6 series that it means: by-route takes them before it",
+        "  rest: takes no updowncounters (1 metric, 3 series): no output is named for them",
+        "rules that nothing matches: orders\n",
+        "(estimates)",
+    ] {
+        assert!(text.stdout.contains(words), "{words}: {}", text.stdout);
+    }
+}
+
+/// The same is counted of a running instance and of a recording of what it took in; nothing is changed.
+#[test]
+fn a_plan_counts_what_runs_and_what_was_recorded() {
+    let folder = Folder::new();
+    let (path, recorded) = (folder.path("new.yaml"), folder.path("requests.cap"));
+    std::fs::write(&path, NEW_RULES).unwrap();
+    let (path, recorded) = (path.to_str().unwrap(), recorded.to_str().unwrap());
+    let catchment = Catchment::start(&["--shards", "2", "--interval", "200ms", "--capture", recorded]);
+    send(&catchment, 3);
+    let now = wall_ns();
+    let levels = (0..3).map(|pod| number(&[("pod", &*format!("p{pod}"))], now - 1, now, int(1))).collect();
+    let body = request_of("cart", vec![sum("in.flight", 2, false, levels)]).encode_to_vec();
+    assert_eq!(catchment.http().export(&body).unwrap().status, 200);
+    until("all series", || (list(&catchment, "/series").1["series"] == 15).then_some(()));
+    let url = format!("http://{}", catchment.ports.admin.unwrap());
+    check_plan(&["--config", path, "--live", &url]);
+    assert_eq!(list(&catchment, "/series").1["series"], 15, "nothing was changed");
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    check_plan(&["--config", path, "--capture", recorded]);
+
+    let check = |words: &[&str], code: i32, told: &str| {
+        let ended = output(command(&[&["plan", "--config", path], words].concat()));
+        assert!(ended.code() == code && ended.stderr.contains(told), "{words:?}: {ended:?}");
+        assert!(ended.stdout.is_empty(), "{words:?}: {ended:?}");
+    };
+    check(&[], 2, "--live: is not given, and neither is --capture");
+    check(&["--live", &url, "--capture", recorded], 2, "and --capture are both given");
+    check(&["--live", "localhost:1"], 2, "is no URL of an admin door");
+    check(&["--live", &url], 1, "cannot be read");
+    check(&["--capture", path], 1, "this is no capture");
+    check(&["--live", &url, "--interval", "x"], 2, "--interval");
+}

@@ -78,3 +78,40 @@ fn values_that_stay_are_counted_with_those_that_become_another() {
     let counted = census(&rules, &["m{k=a,unchanged=x}", "m{k=b}", "m{k=c}", "m{k=d}"]);
     assert_eq!(lines(&counted), ["Taken(0) m counter 4 → 3 of 3: k 4→3"]);
 }
+
+/// Rules that get nothing, kinds that nobody takes, and what would leave twice under one name.
+#[test]
+fn rules_that_get_nothing_and_names_that_clash_are_found() {
+    let sums = |keys: &[&str]| {
+        let mut made = aggregation(without(keys), &[Output::Same]);
+        made.outputs[InputKind::Gauge as usize] = Arc::from([]);
+        Action::Aggregate(Box::new(made))
+    };
+    let rules = [
+        rule("first", selector(&[("metric", &["http"])]), sums(&["pod"])),
+        rule("second", selector(&[("metric", &["http"])]), sums(&["route"])),
+        rule("nothing", selector(&[("metric", &["absent"])]), Action::Drop),
+        rule("all", Selector::default(), sums(&["pod", "x"])),
+    ];
+    let gauge = series("temperature{pod=1}").of(InputKind::Gauge);
+    let texts = ["http{pod=1,route=a}", "http{pod=2,route=a}", "m{x=1}", "kept{y=1}"];
+    let mut counted = census(&rules, &texts);
+    let runs = gauge.runs();
+    let verdict = counted.add(&gauge.seen(&runs), &runs[2]);
+    assert_eq!(verdict, CensusVerdict { dropped: None, taken: None, passes: true });
+    let reach: Vec<_> = counted.reach().iter().map(|of| (of.meant, of.reached, of.shadowed_by)).collect();
+    assert_eq!(reach, [(2, 2, None), (2, 0, Some(0)), (0, 0, None), (5, 2, Some(0))]);
+    assert_eq!(counted.reach()[3].untaken.clone().into_iter().collect::<Vec<_>>(), [(InputKind::Gauge, 1)]);
+    assert_eq!(counted.conflicts().count(), 0);
+
+    // one keeps its input, whose series is its only member; two make the same of one metric
+    let kept = Aggregation { keeps_input: true, ..aggregation(without(&["pod"]), &[Output::Same]) };
+    let twice = |name: &str| Rule {
+        goes_on: true,
+        ..rule(name, Selector::default(), Action::Aggregate(Box::new(kept.clone())))
+    };
+    let counted = census(&[twice("a"), twice("b")], &["http{route=a}"]);
+    let of: Vec<_> = counted.conflicts().map(|conflict| (conflict.of, conflict.name, conflict.series)).collect();
+    let (a, b) = (Leaver::Output(0, 0), Leaver::Output(1, 0));
+    assert_eq!(of, [([Leaver::Input, a], "http".to_owned(), 1), ([a, b], "http".to_owned(), 1)]);
+}

@@ -1,0 +1,320 @@
+//! What rules would make of many series: counted one by one, whatever they are read from.
+//!
+//! Knows series as they came in, and the sizes that the memory budget counts with; does not know where series are from, or how
+//! the result is shown. Bounds: those of `rules::RuleCensus`, and `BOUNDS_MAX` metrics of which bounds are told apart.
+
+use crate::flush::{GroupBytes, MEMBER_BYTES, point_bytes, series_bytes};
+use crate::model::{Kind, Temporality};
+use crate::rules::{
+    CensusAttribute, CensusRow, CensusRule, CensusVerdict, InputKind, Leaver, MetricSeen, Output, RuleCensus, RulePlan,
+};
+use crate::units::show_duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Metrics of which bounds are told apart.
+const BOUNDS_MAX: usize = 10_000;
+/// Different bounds of one of them.
+const BOUNDS_OF_ONE_MAX: usize = 16;
+
+/// A series as it came in.
+pub(super) struct SurveyedSeries<'a> {
+    pub(super) metric: MetricSeen<'a>,
+    pub(super) attributes: &'a [u8],
+    pub(super) bounds: &'a [f64],
+    pub(super) has_cumulative: bool,
+    /// Cuts between its two newest points; 0: not known.
+    pub(super) gap: u32,
+}
+
+/// What leaves and what is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Load {
+    pub(super) series: u64,
+    /// An interval.
+    pub(super) bytes: f64,
+    pub(super) memory: u64,
+}
+
+/// A rule, and what it does with what it takes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct SurveyedRule {
+    pub(super) name: String,
+    /// The only metric, if it is one.
+    pub(super) metric: Option<String>,
+    pub(super) metrics: usize,
+    pub(super) series: u64,
+    pub(super) after: u64,
+    /// Those that it folds.
+    pub(super) members: u64,
+    /// Attributes that groups do not have, or have with other values.
+    pub(super) attributes: BTreeMap<String, CensusAttribute>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Surveyed {
+    pub(super) metrics: usize,
+    pub(super) rules: Vec<SurveyedRule>,
+    pub(super) passed_on: SurveyedRule,
+    pub(super) now: Load,
+    pub(super) after: Load,
+    /// Rules, and what is to be known of them; no rule: of all.
+    pub(super) warnings: Vec<(String, String)>,
+    /// Rules that mean nothing that there is.
+    pub(super) unmatched: Vec<String>,
+    /// All of it was counted exactly.
+    pub(super) is_whole: bool,
+}
+
+/// Bounds as bits, and how many series have them.
+type BoundsSeen = BTreeMap<Vec<u64>, u64>;
+
+/// See the file's head.
+pub(super) struct Survey {
+    plan: Arc<RulePlan>,
+    census: RuleCensus,
+    now: Load,
+    /// What is dropped takes no memory.
+    dropped_memory: u64,
+    members: u64,
+    passing_bytes: f64,
+    metrics: BTreeSet<Box<str>>,
+    /// By rule, how many members have so many cuts between points.
+    gaps: Vec<BTreeMap<u32, u64>>,
+    /// By rule and metric.
+    bounds: BTreeMap<(u32, Box<str>), BoundsSeen>,
+}
+
+/// Names of metrics that are counted.
+const METRICS_MAX: usize = 1_000_000;
+
+impl Survey {
+    pub(super) fn new(plan: &Arc<RulePlan>) -> Survey {
+        Survey {
+            plan: plan.clone(),
+            census: RuleCensus::new(plan.clone()),
+            now: Load::default(),
+            dropped_memory: 0,
+            members: 0,
+            passing_bytes: 0.0,
+            metrics: BTreeSet::new(),
+            gaps: vec![BTreeMap::new(); plan.rules().len()],
+            bounds: BTreeMap::new(),
+        }
+    }
+
+    /// Series counted so far.
+    pub(super) const fn series(&self) -> u64 {
+        self.now.series
+    }
+
+    /// Counts a series; the same twice counts twice.
+    pub(super) fn add(&mut self, series: &SurveyedSeries<'_>) {
+        let SurveyedSeries { metric, attributes, bounds, has_cumulative, gap } = series;
+        let temporality = if *has_cumulative { Temporality::Cumulative } else { Temporality::Delta };
+        let buckets = buckets(metric.kind, bounds.len());
+        let memory = series_bytes(metric.kind, temporality, buckets) as u64;
+        let bytes = point_bytes(metric.kind, buckets, attributes.len()) as f64;
+        self.now.series += 1;
+        self.now.memory += memory;
+        self.now.bytes += bytes;
+        if self.metrics.len() < METRICS_MAX && !self.metrics.contains(metric.name) {
+            self.metrics.insert(metric.name.into());
+        }
+        let CensusVerdict { dropped, taken, passes } = self.census.add(metric, attributes);
+        if dropped.is_some() {
+            self.dropped_memory += memory;
+        }
+        if passes {
+            self.passing_bytes += bytes;
+        }
+        let Some(rule) = taken else { return };
+        self.members += 1;
+        if *gap > 0 {
+            *self.gaps[rule as usize].entry(*gap).or_default() += 1;
+        }
+        if metric.kind == Kind::Histogram {
+            let key = (rule, Box::from(metric.name));
+            if self.bounds.len() < BOUNDS_MAX || self.bounds.contains_key(&key) {
+                let seen = self.bounds.entry(key).or_default();
+                let bits: Vec<u64> = bounds.iter().map(|bound| bound.to_bits()).collect();
+                if seen.len() < BOUNDS_OF_ONE_MAX || seen.contains_key(&bits) {
+                    *seen.entry(bits).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// What came of it; `interval_s`: between the cuts that gaps count.
+    pub(super) fn end(self, interval_s: f64, base_ns: u64) -> Surveyed {
+        let mut out = Surveyed { metrics: self.metrics.len(), is_whole: self.census.is_whole(), ..Surveyed::default() };
+        let mut rules: BTreeMap<u32, SurveyedRule> = BTreeMap::new();
+        let (mut groups_memory, mut groups_bytes) = (0, 0.0);
+        for (of, name, kind, row) in self.census.rows() {
+            out.after.series += row.after();
+            let into = match of {
+                CensusRule::Untaken => &mut out.passed_on,
+                CensusRule::Dropped(rule) | CensusRule::Taken(rule) => rules.entry(rule).or_default(),
+            };
+            into.metrics += 1;
+            into.metric = (into.metrics == 1).then(|| name.to_owned());
+            into.series += row.series;
+            into.after += row.after();
+            if let CensusRule::Taken(rule) = of {
+                into.members += row.series;
+                let (memory, bytes) = self.of_groups(rule, kind, name, &row, base_ns);
+                groups_memory += memory;
+                groups_bytes += bytes;
+            }
+            for (key, values) in row.attributes {
+                let line = into.attributes.entry(key).or_default();
+                // of the metric with the most values
+                if line.before < values.before {
+                    *line = values;
+                }
+            }
+        }
+        out.now = self.now;
+        out.after.bytes = self.passing_bytes + groups_bytes;
+        out.after.memory = self.now.memory - self.dropped_memory + self.members * MEMBER_BYTES as u64 + groups_memory;
+        for (rule, row) in &mut rules {
+            row.name = self.plan.rules()[*rule as usize].name.to_string();
+        }
+        out.rules = rules.into_values().collect();
+        self.warn(&mut out, interval_s);
+        out
+    }
+
+    /// Memory and bytes an interval of the groups in a row.
+    fn of_groups(&self, rule: u32, kind: InputKind, name: &str, row: &CensusRow, base_ns: u64) -> (u64, f64) {
+        let Some(made) = self.plan.aggregation(rule, kind) else { return (0, 0.0) };
+        let memory = GroupBytes::of(made, kind).map_or(0, |bytes| bytes.on(1)) as u64;
+        let bounds = self.bounds.get(&(rule, Box::from(name))).and_then(|seen| seen.keys().next());
+        let attributes = row.group_bytes / row.groups.max(1);
+        let of = |output: &Output| {
+            let leaves_as = output.leaves_as(kind).kind();
+            point_bytes(leaves_as, buckets(leaves_as, bounds.map_or(0, Vec::len)), attributes as usize)
+        };
+        let each: usize = made.outputs[kind as usize].iter().map(|spec| of(&spec.output)).sum();
+        let often = base_ns as f64 / made.interval_ns.max(1) as f64;
+        (memory * row.groups, (each as u64 * row.groups) as f64 * often)
+    }
+
+    fn warn(&self, out: &mut Surveyed, interval_s: f64) {
+        let name = |rule: u32| self.plan.rules()[rule as usize].name.to_string();
+        for ((rule, metric), seen) in self.bounds.iter().filter(|(_, seen)| seen.len() > 1) {
+            let each = seen.iter().map(|(bounds, series)| format!("{} bounds ({series} series)", bounds.len()));
+            let each = each.collect::<Vec<_>>().join(", ");
+            let words = format!("bounds differ within {metric}: {each}: `same` leaves one series of each");
+            out.warnings.push((name(*rule), words));
+        }
+        for (rule, gaps) in (0..).zip(&self.gaps) {
+            self.warn_of_gaps(out, rule, gaps, interval_s);
+        }
+        for (rule, reach) in (0..).zip(self.census.reach()) {
+            if !reach.untaken.is_empty() {
+                let kinds: Vec<String> = reach.untaken.keys().map(|kind| plural(*kind)).collect();
+                let series: u64 = reach.untaken.values().sum();
+                let (kinds, metrics) = (kinds.join(" and "), counted(reach.untaken_metrics.len() as u64, "metric"));
+                let words =
+                    format!("takes no {kinds} ({metrics}, {} series): no output is named for them", grouped(series));
+                out.warnings.push((name(rule), words));
+            }
+            if reach.meant == 0 {
+                out.unmatched.push(name(rule));
+            } else if reach.reached == 0
+                && let Some(before) = reach.shadowed_by
+            {
+                let (meant, before) = (reach.meant, name(before));
+                let words = format!("gets none of the {meant} series that it means: {before} takes them before it");
+                out.warnings.push((name(rule), words));
+            }
+        }
+        for conflict in self.census.conflicts() {
+            let of = |leaver: Leaver| match leaver {
+                Leaver::Input => "what passes on".to_owned(),
+                Leaver::Output(rule, place) => format!("{} of {}", self.output_text(rule, place), name(rule)),
+            };
+            let [first, second] = conflict.of;
+            let series = conflict.series;
+            // of an input the other has the rule's name
+            let rule = [first, second].into_iter().find_map(|leaver| match leaver {
+                Leaver::Output(rule, _) => Some(name(rule)),
+                Leaver::Input => None,
+            });
+            let words = format!(
+                "{series} series of {} would leave twice under one name: as {}, and as {}: give one of them `rename`",
+                conflict.name,
+                of(first),
+                of(second)
+            );
+            out.warnings.push((rule.unwrap_or_default(), words));
+        }
+    }
+
+    /// How an output of a rule is written, whatever the kind: places of kinds are alike where lists are.
+    fn output_text(&self, rule: u32, place: u32) -> String {
+        let all =
+            InputKind::ALL.into_iter().filter_map(|kind| self.plan.aggregation(rule, kind).map(|made| (made, kind)));
+        let found = all.map(|(made, kind)| &made.outputs[kind as usize]).find_map(|specs| specs.get(place as usize));
+        found.map_or_else(String::new, |spec| spec.text.to_string())
+    }
+
+    /// Members that report less often than a rule's outputs look back.
+    fn warn_of_gaps(&self, out: &mut Surveyed, rule: u32, gaps: &BTreeMap<u32, u64>, interval_s: f64) {
+        let made = InputKind::ALL.into_iter().filter_map(|kind| Some((kind, self.plan.aggregation(rule, kind)?)));
+        let specs = made.flat_map(|(kind, made)| made.outputs[kind as usize].iter().map(move |spec| (kind, spec)));
+        let windows = specs.filter(|(kind, spec)| spec.output.has_window(*kind));
+        let Some((_, shortest)) = windows.min_by_key(|(_, spec)| spec.window_ns) else { return };
+        let half = gaps.values().sum::<u64>().div_ceil(2);
+        let mut seen = 0;
+        let median = gaps.iter().find(|(_, series)| {
+            seen += **series;
+            seen >= half
+        });
+        let Some((gap, _)) = median else { return };
+        let period_s = f64::from(*gap) * interval_s;
+        let window = Duration::from_nanos(shortest.window_ns);
+        if period_s > window.as_secs_f64() * 1.5 {
+            let (period, window) = (show_duration(Duration::from_secs_f64(period_s.round())), show_duration(window));
+            let text = &shortest.text;
+            let words = format!(
+                "members report every {period}, {text} looks back {window}: most of what it says would be nothing, then a spike; \
+                 give it a longer window"
+            );
+            out.warnings.push((self.plan.rules()[rule as usize].name.to_string(), words));
+        }
+    }
+}
+
+/// Buckets of an explicit histogram with so many bounds.
+fn buckets(kind: Kind, bounds: usize) -> u32 {
+    if kind == Kind::Histogram { bounds as u32 + 1 } else { 0 }
+}
+
+/// `1 metric`, `1,204 metrics`
+pub(super) fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// `412,806`
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn plural(kind: InputKind) -> String {
+    match kind {
+        InputKind::Summary => "summaries".to_owned(),
+        other => format!("{}s", other.word().replace('_', " ")),
+    }
+}

@@ -2,14 +2,15 @@
 //!
 //! Knows flags, and how a series is written; does not know what a rule does to it (`rules`).
 
-use super::{gather, pages, run};
+use super::live::Live;
+use super::running::{self, Wanted};
+use super::{gather, origin, pages, run};
 use crate::config::keys::Key;
 use crate::identity::attributes::key_byte;
-use crate::model::Kind;
-use crate::problem::Problem;
+use crate::problem::{Flaw, Problem};
 use crate::rules::{
-    ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, Explanation, InputKind,
-    MetricSeen, RulePlan,
+    ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,
+    InputKind, MetricSeen, RulePlan,
 };
 use crate::trial::{Label, SeriesName, attribute_run, read_series};
 use crate::wire::put_bytes;
@@ -35,6 +36,12 @@ pub(super) struct Explain {
     /// Its unit
     #[arg(help_heading = "Series", long, value_name = "UNIT", default_value = "")]
     unit: String,
+    /// Ask a running instance what it knows of the series, and explain that one: the URL of its admin door
+    ///
+    /// What has these attributes, and perhaps more, is meant. The rules are those given here; where the instance runs
+    /// others, that is said
+    #[arg(help_heading = "Series", long, value_name = "URL")]
+    url: Option<String>,
     /// How it is printed
     #[arg(help_heading = "Configuration", long, value_enum, default_value = "text")]
     format: Format,
@@ -43,7 +50,8 @@ pub(super) struct Explain {
 pub(super) const EXAMPLES: &str = "\
 Examples:
   catchment explain --config fleet.yaml 'http.requests{code=503} @ k8s.pod.name=web-7,service.name=cart'
-  catchment explain --without k8s.pod.name 'http.requests{code=503} @ k8s.pod.name=web-7'";
+  catchment explain --without k8s.pod.name 'http.requests{code=503} @ k8s.pod.name=web-7'
+  catchment explain --config fleet.yaml --url http://127.0.0.1:9465 'http.requests @ k8s.pod.name=web-7'";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -92,14 +100,19 @@ impl Explain {
     pub(super) fn explain(self, keys: &[Key]) -> Result<Result<u8, String>, Vec<Problem>> {
         let series = &self.series;
         let plan = gather::gather(self.run, keys).settle()?.rules;
+        if let Some(url) = &self.url {
+            let live = Live::at(url).map_err(|words| {
+                vec![Problem::new("url", url.clone(), Flaw::predicate(words)).at(origin::of("url"))]
+            })?;
+            let asked = Asked { series, unit: &self.unit, kind: self.kind.map(KindFlag::input) };
+            return Ok(
+                explain_running(&live, &plan, &asked, self.format).and_then(|page| pages::write(page.as_bytes()))
+            );
+        }
         let of = |input| (input, explain(&plan, series, &self.unit, input));
         let (input, explanation) = match self.kind {
             Some(kind) => of(kind.input()),
-            None => BY_HABIT
-                .map(of)
-                .into_iter()
-                .min_by_key(|(_, told)| first_that_takes(told))
-                .unwrap_or_else(|| of(BY_HABIT[0])),
+            None => by_habit(of),
         };
         let page = match self.format {
             Format::Text if plan.is_empty() => "there are no rules: it passes on\n".to_owned(),
@@ -107,10 +120,66 @@ impl Explain {
                 let another = if self.kind.is_none() { " (--kind says another)" } else { "" };
                 format!("{series} as {}{another}\n{explanation}", with_article(input))
             }
-            Format::Json => format!("{:#}\n", json_of(series, input, &explanation)),
+            Format::Json => format!("{:#}\n", json_of(&series.to_string(), input, &explanation)),
         };
         Ok(pages::write(page.as_bytes()))
     }
+}
+
+/// Of the kind that the first of the rules takes.
+fn by_habit(of: impl Fn(InputKind) -> (InputKind, Explanation)) -> (InputKind, Explanation) {
+    let all = BY_HABIT.map(&of).into_iter().min_by_key(|(_, told)| first_that_takes(told));
+    all.unwrap_or_else(|| of(BY_HABIT[0]))
+}
+
+/// What is asked for.
+struct Asked<'a> {
+    series: &'a SeriesName,
+    unit: &'a str,
+    kind: Option<InputKind>,
+}
+
+/// The page with what a running instance knows.
+fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format: Format) -> Result<String, String> {
+    let Asked { series, unit, kind } = asked;
+    let as_kind = kind.unwrap_or(BY_HABIT[0]);
+    let (resource, scope, _) = runs(series, as_kind);
+    // the bytes of a record do not depend on the kind
+    let attributes = attribute_run(&series.attributes, key_byte(as_kind.kind()));
+    let metric = MetricSeen {
+        resource: &resource,
+        scope: &scope,
+        name: &series.metric,
+        unit,
+        kind: as_kind.kind(),
+        monotonic: as_kind == InputKind::Counter,
+    };
+    let wanted = Wanted { metric: &metric, attributes: &attributes, kind: *kind };
+    let found = running::find(live, &wanted)?;
+    let differ = running::differences(live, plan)?;
+    let (input, told, whole) = match found.series.first() {
+        Some(first) => {
+            let whole = ExplainedSeries::of(&first.seen(), &first.listed.attributes).to_string();
+            (first.kind, plan.explain(&first.seen(), &first.listed.attributes), whole)
+        }
+        None => {
+            let of = |input| (input, explain(plan, series, unit, input));
+            let (input, told) = kind.map_or_else(|| by_habit(of), of);
+            (input, told, series.to_string())
+        }
+    };
+    let outputs = running::outputs(live, &told)?;
+    Ok(match format {
+        Format::Text => {
+            let told = if plan.is_empty() { "there are no rules: it passes on\n".to_owned() } else { told.to_string() };
+            format!("{whole} as {}\n{told}{}", with_article(input), running::text(&found, &outputs, differ.as_deref()))
+        }
+        Format::Json => {
+            let mut page = json_of(&whole, input, &told);
+            page["running"] = running::json_of(&found, &outputs, differ.as_deref());
+            format!("{page:#}\n")
+        }
+    })
 }
 
 fn with_article(input: InputKind) -> String {
@@ -125,14 +194,14 @@ fn first_that_takes(told: &Explanation) -> usize {
 }
 
 fn explain(plan: &Arc<RulePlan>, series: &SeriesName, unit: &str, input: InputKind) -> Explanation {
-    let (kind, monotonic) = match input {
-        InputKind::Counter => (Kind::Sum, true),
-        InputKind::UpDownCounter => (Kind::Sum, false),
-        InputKind::Gauge => (Kind::Gauge, false),
-        InputKind::Histogram => (Kind::Histogram, false),
-        InputKind::ExponentialHistogram => (Kind::ExponentialHistogram, false),
-        InputKind::Summary => (Kind::Summary, false),
-    };
+    let (kind, monotonic) = (input.kind(), input == InputKind::Counter);
+    let (resource, scope, attributes) = runs(series, input);
+    let metric = MetricSeen { resource: &resource, scope: &scope, name: &series.metric, unit, kind, monotonic };
+    plan.explain(&metric, &attributes)
+}
+
+/// A series as its resource, its scope and its attributes.
+fn runs(series: &SeriesName, input: InputKind) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let (mut resource, mut scope) = (series.resource.clone(), Vec::new());
     for (field, key) in [(0x0a, "scope.name"), (0x12, "scope.version")] {
         if let Some(label) = resource.remove(key) {
@@ -143,19 +212,17 @@ fn explain(plan: &Arc<RulePlan>, series: &SeriesName, unit: &str, input: InputKi
             put_bytes(&mut scope, field, text.as_bytes());
         }
     }
-    let (resource, attributes) = (attribute_run(&resource, 0x0a), attribute_run(&series.attributes, key_byte(kind)));
-    let metric = MetricSeen { resource: &resource, scope: &scope, name: &series.metric, unit, kind, monotonic };
-    plan.explain(&metric, &attributes)
+    (attribute_run(&resource, 0x0a), scope, attribute_run(&series.attributes, key_byte(input.kind())))
 }
 
-fn json_of(series: &SeriesName, input: InputKind, told: &Explanation) -> Value {
+fn json_of(series: &str, input: InputKind, told: &Explanation) -> Value {
     let outcome = match told.outcome {
         ExplainedOutcome::Dropped => "dropped",
         ExplainedOutcome::Passes => "passes",
         ExplainedOutcome::Hidden => "hidden",
     };
     json!({
-        "series": series.to_string(),
+        "series": series,
         "kind": input.word(),
         "rules": told.rules.iter().map(rule_of).collect::<Vec<_>>(),
         "ended_by": told.ended_by.as_deref(),

@@ -72,6 +72,19 @@ impl Live {
         serde_json::from_str(&text).map_err(|_| format!("{}{path}: is no JSON", self.url))
     }
 
+    /// A page of lines, each JSON.
+    ///
+    /// # Errors
+    /// As `json`.
+    pub(super) fn values(&self, path: &str) -> Result<Vec<Value>, String> {
+        let mut all = Vec::new();
+        self.lines(path, &mut |line| {
+            all.push(serde_json::from_str(line).map_err(|_| "a line is no JSON")?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// Series that came in, each with its metric, its resource (a run) and its scope (a message).
     ///
     /// # Errors
@@ -103,4 +116,11 @@ pub(super) struct LivePlace {
     pub(super) resource: Vec<u8>,
     /// An `InstrumentationScope` message.
     pub(super) scope: Vec<u8>,
+}
+
+/// A value of a query, encoded.
+pub(super) fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
 }

@@ -18,6 +18,7 @@ mod rules;
 mod rules_memory;
 mod rules_page;
 mod run;
+mod running;
 mod survey;
 
 use crate::FAILURE;

@@ -112,7 +112,8 @@ impl Account {
             let (name, outputs) = (rule.name.clone(), in_force.rules()[slot].outputs());
             let FoldsNoticed { members, notes } = noticed.get(slot).cloned().unwrap_or_default();
             let (series_limit, interval_ns) = (aggregation.series_limit, aggregation.interval_ns);
-            Some(RuleRow { name, members, outputs, series_limit, interval_ns, notes, is_closed })
+            let fingerprint = rule.fingerprint();
+            Some(RuleRow { name, fingerprint, members, outputs, series_limit, interval_ns, notes, is_closed })
         });
         rows.collect()
     }

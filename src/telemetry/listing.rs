@@ -1,5 +1,5 @@
 //! Series as lines of JSON: who they are, and what is known of each. What `/series` and `/rules/NAME/series` of the admin door
-//! say, and how that is read.
+//! say, and how `catchment plan` and `explain` read it.
 //!
 //! Knows identities as runs, and how they are written; does not know where series are kept, sockets, or what anybody makes of
 //! them. Pure. What is written is read back as it was.
@@ -18,7 +18,7 @@ use crate::aggregate::number::Value as Number;
 use crate::identity::attributes::{Records, key_byte};
 use crate::log::quoted;
 use crate::rows::RowValue;
-use crate::rules::{InputKind, MetricSeen, ScopeParts};
+use crate::rules::{ExplainedSeries, InputKind, MetricSeen, ScopeParts};
 use crate::wire::{Reader, put_bytes, put_fixed64, put_uint};
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -320,6 +320,29 @@ fn run_of(object: &Map<String, Value>, key: u8) -> Option<Vec<u8>> {
         put_bytes(&mut run, key, &pair);
     }
     Some(run)
+}
+
+/// Who an output is, of its line.
+///
+/// # Errors
+/// Words: it is no such line.
+pub fn read_output(line: &Value) -> Result<ExplainedSeries, String> {
+    let wrong = || "a line of the list is no output".to_owned();
+    let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
+    let run = |object: Option<&Value>, key: u8| run_of(object.and_then(Value::as_object)?, key);
+    let kind = InputKind::ALL.into_iter().find(|kind| kind.word() == text("kind")).ok_or_else(wrong)?;
+    let resource = run(line.get("resource"), 0x0a).ok_or_else(wrong)?;
+    let attributes = run(line.get("attributes"), key_byte(kind.kind())).ok_or_else(wrong)?;
+    let scope = line.get("scope").and_then(Value::as_object).and_then(scope_of).ok_or_else(wrong)?;
+    let metric = MetricSeen {
+        resource: &resource,
+        scope: &scope,
+        name: text("metric"),
+        unit: text("unit"),
+        kind: kind.kind(),
+        monotonic: kind == InputKind::Counter,
+    };
+    Ok(ExplainedSeries::of(&metric, &attributes))
 }
 
 /// A scope as an `InstrumentationScope` message.

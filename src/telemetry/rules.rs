@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct RuleRow {
     /// Its name.
     pub name: Arc<str>,
+    /// Its fingerprint: rules that mean the same have the same.
+    pub fingerprint: u32,
     /// Series that it takes and that are alive.
     pub members: u64,
     /// Output series that it may hold now.
@@ -62,7 +64,8 @@ impl RuleRow {
         let number = |value: f64| if value.is_finite() { format!("{value}") } else { "null".into() };
         let _ = write!(
             out,
-            "{{\"members\":{},\"outputs\":{},\"series_limit\":{},\"interval_s\":{},\"given\":{},\"left\":{}",
+            "{{\"fingerprint\":\"{:08x}\",\"members\":{},\"outputs\":{},\"series_limit\":{},\"interval_s\":{},\"given\":{},\"left\":{}",
+            self.fingerprint,
             self.members,
             self.outputs,
             self.series_limit.map_or("null".into(), |limit| limit.to_string()),
@@ -97,6 +100,7 @@ mod tests {
     fn a_rule_balances_when_what_was_given_has_left() {
         let mut row = RuleRow {
             name: "a \"b\"".into(),
+            fingerprint: 0xab,
             members: 2,
             outputs: 1,
             series_limit: Some(5),

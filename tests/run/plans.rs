@@ -199,3 +199,43 @@ fn a_plan_counts_what_runs_and_what_was_recorded() {
     check(&["--capture", path], 1, "this is no capture");
     check(&["--live", &url, "--interval", "x"], 2, "--interval");
 }
+
+/// What runs is told beside what the rules here would do, and where the two differ.
+#[test]
+fn a_series_that_runs_is_explained_with_its_numbers() {
+    let folder = Folder::new();
+    let path = folder.path("fleet.yaml");
+    std::fs::write(&path, RULES).unwrap();
+    let catchment = Catchment::start(&["--shards", "2", "--config", path.to_str().unwrap()]);
+    send(&catchment, 3);
+    until("outputs", || (list(&catchment, "/rules/by-route/series").0.len() == 2).then_some(()));
+    let url = format!("http://{}", catchment.ports.admin.unwrap());
+    let explain = |config: &str, words: &[&str]| {
+        let ended = output(command(&[&["explain", "--config", config, "--url", &url], words].concat()));
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        ended.stdout
+    };
+    let asked = "requests{route=/a} @ service.name=cart";
+    let told = explain(path.to_str().unwrap(), &[asked]);
+    for words in [
+        "by-route  yes, takes it\n",
+        "running\n  3 series; what is told above is of the first\n",
+        "delta input, value 1, ",
+        ", hidden\n",
+        "by-route → requests{route=\"/a\"} @ scope.name=lib,scope.version=1,service.name=cart: 3 members, ",
+        " of them counted, value 3, ",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("the instance "), "the same rules: {told}");
+    let json: Value = serde_json::from_str(&explain(path.to_str().unwrap(), &["--format", "json", asked])).unwrap();
+    assert_eq!((&json["running"]["found"], &json["kind"]), (&3.into(), &"counter".into()), "{json:#}");
+    assert_eq!(json["running"]["outputs"][0]["is"]["members"], 3, "{json:#}");
+
+    let told = explain("yaml:rules: [{name: by-route, by: [x]}, {name: more, by: []}]", &["absent @ a=b"]);
+    let words = "  the instance does not run more; it runs another by-route; it runs besides latency\n";
+    assert!(told.contains(words) && told.contains("  no such series has come in yet\n"), "{told}");
+    assert_eq!(catchment.terminate().code(), 0);
+    let ended = output(command(&["explain", "--url", &url, asked]));
+    assert!(ended.code() == 1 && ended.stderr.contains("cannot be read"), "{ended:?}");
+}

@@ -28,7 +28,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// What is asked for.
 pub(super) struct ListingAsked {
-    /// Those of the rule of this number; nothing: what came in.
+    /// Those of the rule at this slot; nothing: what came in.
     pub rule: Option<u32>,
     filter: SeriesFilter,
     limit: usize,

@@ -1,0 +1,271 @@
+//! What a running instance knows of a series and of what rules make of it: the second half of `catchment explain --url`.
+//!
+//! Knows the lists of the admin door (`live`), and identities; does not know what a rule does. What the instance does not say
+//! is left out. Bounds: those of `live`; `SHOWN_MAX` series are shown.
+
+use super::live::{Live, encoded};
+use crate::aggregate::number::Value as Number;
+use crate::identity::attributes::Records;
+use crate::limits::LISTED_MAX;
+use crate::rules::{ExplainedAnswer, ExplainedSeries, Explanation, InputKind, MetricSeen, Rule, RulePlan, ScopeParts};
+use crate::runtime::clock;
+use crate::telemetry::listing::{ListedSeries, ListingEnd, read_output};
+use crate::units::show_duration;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Series that are shown.
+const SHOWN_MAX: usize = 10;
+
+/// A series that came in, whole.
+#[derive(Clone)]
+pub(super) struct RunningSeries {
+    pub(super) resource: Vec<u8>,
+    pub(super) scope: Vec<u8>,
+    pub(super) name: String,
+    pub(super) unit: String,
+    pub(super) kind: InputKind,
+    pub(super) listed: ListedSeries,
+}
+
+impl RunningSeries {
+    /// As rules see it.
+    pub(super) fn seen(&self) -> MetricSeen<'_> {
+        MetricSeen {
+            resource: &self.resource,
+            scope: &self.scope,
+            name: &self.name,
+            unit: &self.unit,
+            kind: self.kind.kind(),
+            monotonic: self.kind == InputKind::Counter,
+        }
+    }
+}
+
+/// What the instance has that is like the series that is asked for.
+pub(super) struct FoundSeries {
+    /// The first few.
+    pub(super) series: Vec<RunningSeries>,
+    /// How many there are.
+    pub(super) count: usize,
+    end: ListingEnd,
+}
+
+/// What is asked for, as runs: whatever has these attributes, and perhaps more, is meant.
+pub(super) struct Wanted<'a> {
+    pub(super) metric: &'a MetricSeen<'a>,
+    pub(super) attributes: &'a [u8],
+    /// Of this kind only.
+    pub(super) kind: Option<InputKind>,
+}
+
+impl Wanted<'_> {
+    fn is(&self, found: &RunningSeries) -> bool {
+        let has = |run: &[u8], wanted: &[u8]| {
+            Records::new(wanted).all(|record| Records::new(run).any(|known| known.bytes == record.bytes))
+        };
+        let (scope, wanted) = (ScopeParts::of(&found.scope), ScopeParts::of(self.metric.scope));
+        found.name == self.metric.name
+            && self.kind.is_none_or(|kind| kind == found.kind)
+            && has(&found.listed.attributes, self.attributes)
+            && has(&found.resource, self.metric.resource)
+            && (wanted.name.is_empty() || wanted.name == scope.name)
+            && (wanted.version.is_empty() || wanted.version == scope.version)
+    }
+}
+
+/// A name as a glob of itself, in a query.
+fn exactly(name: &str) -> String {
+    let mut glob = String::new();
+    for c in name.chars() {
+        if matches!(c, '*' | '?' | '{' | '}' | ',' | '\\' | '[' | ']') {
+            glob.push('\\');
+        }
+        glob.push(c);
+    }
+    // these say something else of what stands behind them
+    if glob.starts_with(['!', '~']) { String::new() } else { encoded(&glob) }
+}
+
+/// Asks the instance for series.
+///
+/// # Errors
+/// It does not answer.
+pub(super) fn find(live: &Live, wanted: &Wanted<'_>) -> Result<FoundSeries, String> {
+    let (mut series, mut count) = (Vec::new(), 0);
+    let query = format!("limit={LISTED_MAX}&metric={}", exactly(wanted.metric.name));
+    let end = live.series(&query, &mut |place, metric, listed| {
+        let found = RunningSeries {
+            resource: place.resource.clone(),
+            scope: place.scope.clone(),
+            name: metric.name.clone(),
+            unit: metric.unit.clone(),
+            kind: metric.kind,
+            listed: listed.clone(),
+        };
+        if wanted.is(&found) {
+            count += 1;
+            if series.len() < SHOWN_MAX {
+                series.push(found);
+            }
+        }
+    })?;
+    Ok(FoundSeries { series, count, end })
+}
+
+/// What differs between the rules here and those that run; nothing if they are the same.
+///
+/// # Errors
+/// The instance does not answer.
+pub(super) fn differences(live: &Live, plan: &RulePlan) -> Result<Option<String>, String> {
+    let running = live.json("/rules")?;
+    let running = running.as_object().cloned().unwrap_or_default();
+    let aggregates = |rule: &&Rule| matches!(rule.action, crate::rules::Action::Aggregate(_));
+    let here: Vec<(&str, String)> = plan
+        .rules()
+        .iter()
+        .filter(aggregates)
+        .map(|rule| (&*rule.name, format!("{:08x}", rule.fingerprint())))
+        .collect();
+    let mut words = Vec::new();
+    let missing: Vec<&str> = here.iter().map(|(name, _)| *name).filter(|name| !running.contains_key(*name)).collect();
+    let is_other = |(name, fingerprint): &&(&str, String)| {
+        running.get(*name).and_then(|rule| rule["fingerprint"].as_str()).is_some_and(|other| other != fingerprint)
+    };
+    let other: Vec<&str> = here.iter().filter(is_other).map(|(name, _)| *name).collect();
+    let more: Vec<&str> =
+        running.keys().map(String::as_str).filter(|name| here.iter().all(|(known, _)| known != name)).collect();
+    for (what, names) in [("does not run", missing), ("runs another", other), ("runs besides", more)] {
+        if !names.is_empty() {
+            words.push(format!("{what} {}", names.join(", ")));
+        }
+    }
+    Ok((!words.is_empty()).then(|| format!("the instance {}", words.join("; it "))))
+}
+
+/// An output that leaves of the series.
+pub(super) struct RunningOutput {
+    rule: String,
+    line: Value,
+    name: String,
+}
+
+/// What leaves of a series as it was explained.
+///
+/// # Errors
+/// The instance does not answer.
+pub(super) fn outputs(live: &Live, told: &Explanation) -> Result<Vec<RunningOutput>, String> {
+    let mut all = Vec::new();
+    for rule in &told.rules {
+        let ExplainedAnswer::Takes { group, outputs, .. } = &rule.answer else { continue };
+        for output in outputs {
+            let query = format!("limit={LISTED_MAX}&metric={}", exactly(&output.name));
+            // a rule that does not run has none
+            let Ok(lines) = live.values(&format!("/rules/{}/series?{query}", rule.name)) else { continue };
+            for line in lines {
+                let Ok(series) = read_output(&line) else { continue };
+                if series.name == output.name && is_of(group, &series) {
+                    all.push(RunningOutput { rule: rule.name.to_string(), name: series.to_string(), line });
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a series that leaves is of this group; one of `topk` has more attributes.
+fn is_of(group: &ExplainedSeries, series: &ExplainedSeries) -> bool {
+    let has = |pair: &(String, String)| series.attributes.contains(pair);
+    group.attributes.iter().all(has) && group.resource == series.resource && group.scope == series.scope
+}
+
+fn ago(time_ns: u64, now_ns: u64) -> String {
+    // whole seconds: clocks of two machines differ by more
+    format!("{} ago", show_duration(Duration::from_secs(now_ns.saturating_sub(time_ns) / 1_000_000_000)))
+}
+
+/// The lines for people.
+pub(super) fn text(found: &FoundSeries, outputs: &[RunningOutput], differ: Option<&str>) -> String {
+    let now_ns = clock::now().wall_ns;
+    let mut out = String::from("running\n");
+    if let Some(words) = differ {
+        let _ = writeln!(out, "  {words}");
+    }
+    let _ = match found.count {
+        0 => writeln!(out, "  no such series has come in yet"),
+        1 => writeln!(out, "  1 series"),
+        count => writeln!(out, "  {count} series; what is told above is of the first"),
+    };
+    let interval = found.end.interval_s;
+    for one in &found.series {
+        let ListedSeries { has_delta, has_cumulative, cuts, time_ns, value, is_hidden, attributes } = &one.listed;
+        let mut parts = Vec::new();
+        match (has_delta, has_cumulative) {
+            (true, true) => parts.push("delta and cumulative input".to_owned()),
+            (true, false) => parts.push("delta input".to_owned()),
+            (false, true) => parts.push("cumulative input".to_owned()),
+            (false, false) => {}
+        }
+        if let Some(value) = value {
+            parts.push(format!("value {}", shown(*value)));
+        }
+        let seconds = |cuts: u32| show_duration(Duration::from_secs_f64((f64::from(cuts) * interval).round()));
+        if cuts[0] > 0 {
+            parts.push(match found.end.cut.saturating_sub(cuts[0]) {
+                0 => "had points in the last interval".to_owned(),
+                silent => format!("silent for {}", seconds(silent)),
+            });
+        }
+        if cuts[1] > 0 && cuts[0] - cuts[1] > 1 {
+            parts.push(format!("before that for {}", seconds(cuts[0] - cuts[1] - 1)));
+        }
+        if *time_ns > 0 {
+            parts.push(format!("its newest point is of {}", ago(*time_ns, now_ns)));
+        }
+        parts.push(if *is_hidden { "hidden" } else { "leaves itself" }.to_owned());
+        let _ = writeln!(out, "  {}: {}", ExplainedSeries::of(&one.seen(), attributes), parts.join(", "));
+    }
+    if found.count > found.series.len() {
+        let _ = writeln!(out, "  and {} more", found.count - found.series.len());
+    }
+    for RunningOutput { rule, line, name } in outputs {
+        let number = |key: &str| line.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let value = line.get("value").cloned().unwrap_or_default();
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let (members, live) = (number("members"), number("live"));
+        let _ = writeln!(
+            out,
+            "  {rule} → {name}: {members} members, {live} of them counted, value {value}, {}",
+            ago(number("time_ns"), now_ns)
+        );
+    }
+    out
+}
+
+/// The same for programs.
+pub(super) fn json_of(found: &FoundSeries, outputs: &[RunningOutput], differ: Option<&str>) -> Value {
+    let series = |one: &RunningSeries| {
+        let ListedSeries { has_delta, has_cumulative, cuts, time_ns, value, is_hidden, attributes } = &one.listed;
+        json!({
+            "series": ExplainedSeries::of(&one.seen(), attributes).to_string(),
+            "delta": has_delta, "cumulative": has_cumulative, "cuts": cuts, "time_ns": time_ns,
+            "value": value.map(shown), "hidden": is_hidden,
+        })
+    };
+    let output = |one: &RunningOutput| json!({ "rule": one.rule, "series": one.name, "is": one.line });
+    json!({
+        "found": found.count,
+        "series": found.series.iter().map(series).collect::<Vec<_>>(),
+        "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
+        "cut": found.end.cut, "interval_s": found.end.interval_s,
+        "differs": differ,
+    })
+}
+
+fn shown(value: Number) -> String {
+    match value {
+        Number::Int(value) => value.to_string(),
+        Number::Double(value) => format!("{value}"),
+    }
+}

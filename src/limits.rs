@@ -511,6 +511,8 @@ pub const HOPS_MAX: usize = 16;
 pub const HOPS_KEPT_MIN: Duration = Duration::from_secs(300);
 /// Destinations (`--out`).
 pub const DESTINATIONS_MAX: usize = 16;
+/// Destinations that a reload took out and that the ledger still names; older ones are added up.
+pub const DESTINATIONS_GONE_MAX: usize = 32;
 
 // The memory budget is a sum; `runtime::Memory` adds it up, and where it does not fit halves its parts, down to TIGHT_…:
 //

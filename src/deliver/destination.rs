@@ -193,6 +193,12 @@ impl Destination {
         }
     }
 
+    /// Whether the same connections serve both: they differ in nothing that is asked when one is made, or said on it.
+    pub(super) fn has_way_of(&self, other: &Destination) -> bool {
+        (&self.target, &self.headers, &self.tls, self.in_flight, self.connections)
+            == (&other.target, &other.headers, &other.tls, other.in_flight, other.connections)
+    }
+
     /// Bytes of memory it can take beyond `limits::DESTINATION_BYTES`.
     pub fn bytes_max(&self) -> usize {
         let in_flight = self.in_flight.unwrap_or(IN_FLIGHT_MAX);

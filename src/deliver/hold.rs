@@ -12,7 +12,8 @@
 //! 1. A batch that waits is counted as `encoded` and `queued`; it leaves the line into the queue, or as
 //!    `dropped{queue_full}`.
 //! 2. Order is kept: while something waits for a destination, nothing overtakes it.
-//! 3. What waits for one destination takes at most `bytes_max`, counted like the queue's bytes, and each time it is
+//! 3. Batches of one cut go to one set of destinations (`adopt`), and to no destination that has ended.
+//! 4. What waits for one destination takes at most `bytes_max`, counted like the queue's bytes, and each time it is
 //!    shared. With `bytes_max` 0 a full queue drops at once.
 //!
 //! Progress: lock-free, as `queue`. Bounds: `bytes_max` a destination; the sum over all shards and destinations is a
@@ -35,6 +36,7 @@ struct Line {
 
 impl Line {
     fn new(port: Arc<Port>) -> Line {
+        port.join();
         Line { port, batches: VecDeque::new(), bytes: 0 }
     }
 
@@ -47,6 +49,12 @@ impl Line {
             self.bytes -= batch.bytes.len() + ITEM_OVERHEAD_BYTES;
             self.batches.pop_front();
         }
+    }
+
+    /// Nothing goes there any more.
+    fn leave(mut self, lane: usize) {
+        self.give_up(lane);
+        self.port.leave_holder();
     }
 
     fn give_up(&mut self, lane: usize) {
@@ -72,8 +80,31 @@ impl Hold {
     /// Nothing waits yet; `bytes_max` for each destination.
     pub fn new(sender: Sender, bytes_max: usize) -> Self {
         let set = sender.set();
+        sender.note_hold(true);
         let lines = set.open.iter().map(|one| Line::new(one.port.clone())).collect();
+        set.note_taken_up(true);
         Hold { sender, set, lines, bytes_max }
+    }
+
+    /// Before the batches of `cut`: goes over to the newest set of destinations, if that is for this cut; whether it did.
+    /// What waits for those that are not in it any more is given up: counted as `dropped{queue_full}`.
+    pub fn adopt(&mut self, cut: u32) -> bool {
+        let newest = self.sender.set();
+        if Arc::ptr_eq(&newest, &self.set) || newest.from_cut > cut {
+            return false;
+        }
+        let mut before = std::mem::take(&mut self.lines);
+        for one in &newest.open {
+            let place = before.iter().position(|line| Arc::ptr_eq(&line.port, &one.port));
+            let line = place.map_or_else(|| Line::new(one.port.clone()), |place| before.swap_remove(place));
+            self.lines.push(line);
+        }
+        before.into_iter().for_each(|line| line.leave(self.sender.lane()));
+        self.bytes_max = newest.held_bytes_max.unwrap_or(self.bytes_max);
+        newest.note_taken_up(true);
+        self.set.note_taken_up(false);
+        self.set = newest;
+        true
     }
 
     /// The destinations that batches are for, in the order of their numbers.
@@ -115,14 +146,21 @@ impl Hold {
     }
 }
 
+impl Drop for Hold {
+    /// What waits stays counted as queued, as what is in a queue does.
+    fn drop(&mut self) {
+        self.lines.iter().for_each(|line| line.port.leave_holder());
+        self.set.note_taken_up(false);
+        self.sender.note_hold(false);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::deliver::destination::parse_out;
-    use crate::deliver::queue::Bell;
     use crate::deliver::state::{DeliveryState, OpenDestination};
     use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
-    use std::sync::OnceLock;
 
     /// A buffer, or whoever comes to a queue's other end, can tell that none is missing.
     #[test]
@@ -133,7 +171,7 @@ mod tests {
             let flushed = Flushed { plan, epoch, cut, shard: 3, number, tenant, view, boundary_ns };
             Arc::new(Encoded { bytes: vec![0; 100].into(), points: 1, flushed })
         };
-        let port = Arc::new(Port::new("queue".into(), 2 * (100 + ITEM_OVERHEAD_BYTES), Bell::Thread(OnceLock::new())));
+        let port = Arc::new(Port::new("queue".into(), 2 * (100 + ITEM_OVERHEAD_BYTES)));
         let open = OpenDestination { destination: Arc::new(parse_out("stdout").unwrap()), port: port.clone() };
         let mut hold = Hold::new(Sender::new(DeliveryState::new(vec![open])), 10_000);
         let offered = (1..3).flat_map(|cut| (0..4).map(move |number| (cut, number)));

@@ -16,10 +16,12 @@
 //! 4. While a destination has told us to wait, nothing is started there (E4).
 //! 5. A batch that is too large is sent in parts, one after the other in the same slot, each settled by itself; the
 //!    batch's bytes are released with the last one (E9).
+//! 6. Settings may change while it runs: a try ends on the connections on which it began (`Way`), and the next one goes by
+//!    the new settings. At its end (`end`) a lane has a bounded time; what is left then is `dropped{destination_removed}`.
 //!
 //! Progress: a turn never blocks; it is due at `next_ns`, at an event, or when the bell rings.
 //! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy, or its parts, which together
-//! are about as large. Of a batch with 413 all the way down to `SPLIT_BYTES_MIN` one path of halves is tried.
+//! are about as large. A former way has at least one try under way, so there are at most `in_flight` of them. Of a batch with 413 all the way down to `SPLIT_BYTES_MIN` one path of halves is tried.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -71,6 +73,10 @@ struct InFlight {
     tries: u32,
     /// The destination may have taken it already.
     ambiguous: bool,
+    /// What it is packed with.
+    packed: Compression,
+    /// Number of the way on which it was tried last.
+    way: usize,
     stage: Stage,
 }
 
@@ -116,13 +122,46 @@ enum Stage {
     Waiting { until_ns: u64 },
 }
 
+/// A protocol over its connections, made with some settings. No number is used twice in a process, so that an event of
+/// one that is gone is nobody's.
+pub(super) struct Way {
+    number: usize,
+    exporter: Box<dyn Exporter>,
+}
+
+impl Way {
+    pub(super) fn new(number: usize, exporter: Box<dyn Exporter>) -> Way {
+        Way { number, exporter }
+    }
+
+    /// Token of its first connection.
+    fn first_token(&self) -> usize {
+        1 + self.number * TOKENS_EACH
+    }
+}
+
+/// The end of a lane.
+struct Ending {
+    /// Time it has, once nothing new can come.
+    within_ns: u64,
+    /// When that is over.
+    until_ns: Option<u64>,
+    /// The queue is somebody else's: only what is in slots is this lane's.
+    hands_over: bool,
+}
+
 /// One network destination.
 pub(super) struct Lane {
     destination: Destination,
     port: Arc<Port>,
-    exporter: Box<dyn Exporter>,
+    /// On which tries begin.
+    way: Way,
+    /// Of former settings, with tries that are under way.
+    retiring: Vec<Way>,
+    /// Those from `in_flight` on take nothing on any more.
     slots: Vec<Option<InFlight>>,
-    first_token: usize,
+    in_flight: usize,
+    ending: Option<Ending>,
     /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
     chance: Chance,
@@ -133,23 +172,19 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(
-        destination: Destination,
-        number: usize,
-        port: Arc<Port>,
-        exporter: Box<dyn Exporter>,
-        options: &Options,
-    ) -> Self {
+    pub(super) fn new(destination: Destination, port: Arc<Port>, way: Way, options: &Options) -> Self {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let in_flight = destination.in_flight.unwrap_or(options.in_flight);
         Lane {
             destination,
             port,
-            exporter,
             slots: (0..in_flight).map(|_| None).collect(),
-            first_token: 1 + number * TOKENS_EACH,
+            in_flight,
+            ending: None,
             quiet_until_ns: 0,
-            chance: Chance::new(options.seed ^ (number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
+            chance: Chance::new(options.seed ^ (way.number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
+            way,
+            retiring: Vec::new(),
             warner: Warner::default(),
             waker: Waker::from(woken.clone()),
             woken,
@@ -157,21 +192,132 @@ impl Lane {
         }
     }
 
-    /// Number of the destination.
-    pub(super) fn number(&self) -> usize {
-        self.first_token / TOKENS_EACH
+    /// What it is to the others.
+    pub(super) fn port(&self) -> &Arc<Port> {
+        &self.port
+    }
+
+    /// Whether its connections would serve these settings, too.
+    pub(super) fn has_way_for(&self, destination: &Destination) -> bool {
+        self.destination.has_way_of(destination)
+    }
+
+    /// Takes other settings: tries under way end as they began, all others go by `way`, if there is one. What waited for
+    /// its next try has it at once, because the change may be what it waited for.
+    pub(super) fn change(&mut self, destination: Destination, way: Option<Way>, options: &Options) {
+        if let Some(way) = way {
+            self.retiring.push(std::mem::replace(&mut self.way, way));
+            self.quiet_until_ns = 0;
+            let now_ns = options.clock.mono_ns();
+            for held in self.slots.iter_mut().flatten() {
+                if let Stage::Waiting { until_ns } = &mut held.stage {
+                    *until_ns = now_ns;
+                }
+            }
+            self.retire();
+        }
+        self.in_flight = destination.in_flight.unwrap_or(options.in_flight);
+        self.slots.resize_with(self.slots.len().max(self.in_flight), || None);
+        self.destination = destination;
+        self.ending = None;
+        self.woken.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Begins its end: it goes on until all is delivered, or `within_ns` after nothing new can come. One that hands over
+    /// leaves the queue to another.
+    pub(super) fn end(&mut self, within_ns: u64, hands_over: bool) {
+        self.ending = Some(Ending { within_ns, until_ns: None, hands_over });
+        self.woken.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is over.
+    pub(super) fn has_ended(&self) -> bool {
+        let Some(ending) = &self.ending else { return false };
+        let is_idle = self.slots.iter().all(Option::is_none);
+        if ending.hands_over {
+            return is_idle;
+        }
+        // in this order: what came before the last one left is seen
+        is_idle && self.port.is_left() && self.port.store.is_empty() && self.port.try_end()
+    }
+
+    /// The time of its end may have come: what is left is given up.
+    fn give_up_late(&mut self, now: Now) {
+        let Some(ending) = &mut self.ending else { return };
+        if ending.until_ns.is_none() && (ending.hands_over || self.port.is_left()) {
+            ending.until_ns = Some(now.mono_ns.saturating_add(ending.within_ns));
+        }
+        if ending.until_ns.is_none_or(|until_ns| now.mono_ns < until_ns) {
+            return;
+        }
+        let mut points = if ending.hands_over { 0 } else { self.port.give_up() };
+        for at in 0..self.slots.len() {
+            let Some(held) = &self.slots[at] else { continue };
+            points += held.points();
+            if matches!(held.stage, Stage::Flying { .. }) {
+                let number = held.way;
+                self.exporter(number).cancel(at);
+            }
+            while let Some(held) = &self.slots[at] {
+                let lost = (Dropped::Removed, held.part.points);
+                self.leave(at, Some(lost));
+            }
+        }
+        if points > 0 {
+            let (destination, remedy) = (&self.port.name, Dropped::Removed.help());
+            tracing::warn!(destination, points, remedy, "points of a destination that was taken out are dropped");
+        }
+    }
+
+    /// The exporter on whose way a try is.
+    fn exporter(&mut self, number: usize) -> &mut dyn Exporter {
+        let way = self.retiring.iter_mut().find(|way| way.number == number);
+        &mut *way.unwrap_or(&mut self.way).exporter
+    }
+
+    fn ways(&self) -> impl Iterator<Item = &Way> {
+        self.retiring.iter().chain([&self.way])
+    }
+
+    /// Former ways go when their last try has ended.
+    fn retire(&mut self) {
+        let slots = &self.slots;
+        let is_flying = |number: usize| {
+            let mut held = slots.iter().flatten();
+            held.any(|held| held.way == number && matches!(held.stage, Stage::Flying { .. }))
+        };
+        self.retiring.retain(|way| is_flying(way.number));
+    }
+
+    /// Moves what waits beyond the slots that there may be into those.
+    fn gather(&mut self) {
+        while self.slots.len() > self.in_flight {
+            let from = self.slots.len() - 1;
+            let is_waiting = matches!(&self.slots[from], Some(InFlight { stage: Stage::Waiting { .. }, .. }));
+            let free = (0..self.in_flight).find(|at| self.slots[*at].is_none());
+            match (&self.slots[from], free) {
+                (None, _) => {}
+                (Some(_), Some(to)) if is_waiting => self.slots.swap(from, to),
+                (Some(_), _) => return,
+            }
+            self.slots.pop();
+        }
     }
 
     /// The loop saw an event with this token; `false` if it belongs to another destination.
     pub(super) fn on_event(&mut self, token: usize, event: &mio::event::Event) -> bool {
-        let Some(connection) = token.checked_sub(self.first_token).filter(|at| *at < TOKENS_EACH) else { return false };
-        self.exporter.on_event(connection, event);
-        true
+        for way in self.retiring.iter_mut().chain([&mut self.way]) {
+            if let Some(connection) = token.checked_sub(way.first_token()).filter(|at| *at < TOKENS_EACH) {
+                way.exporter.on_event(connection, event);
+                return true;
+            }
+        }
+        false
     }
 
     /// Moves this destination as far as it goes now, or until its piece of time is over.
     pub(super) fn turn(&mut self, registry: &mio::Registry, options: &Options, pace: &Pace) {
-        self.exporter.new_turn();
+        self.retiring.iter_mut().chain([&mut self.way]).for_each(|way| way.exporter.new_turn());
         let begun = options.clock.mono_ns();
         for _ in 0..ROUNDS_MAX {
             let now = options.clock.now();
@@ -181,12 +327,15 @@ impl Lane {
             }
             self.woken.0.store(false, Ordering::Relaxed);
             self.expire(now, options);
+            self.gather();
             self.fill(now);
             let mut context = Context::from_waker(&self.waker);
-            let turn =
-                Turn { registry, first_token: self.first_token, now, stats: &self.port.stats, hops: options.hops };
             let mut done = std::mem::take(&mut self.done);
-            self.exporter.poll(&mut context, &turn, &mut done);
+            for way in self.retiring.iter_mut().chain([&mut self.way]) {
+                let (first_token, stats) = (way.first_token(), &self.port.stats);
+                let turn = Turn { registry, first_token, now, stats, hops: options.hops };
+                way.exporter.poll(&mut context, &turn, &mut done);
+            }
             let moved = !done.is_empty();
             for (slot, outcome) in done.drain(..) {
                 self.settle(slot, outcome, now, options);
@@ -196,6 +345,8 @@ impl Lane {
                 break;
             }
         }
+        self.give_up_late(options.clock.now());
+        self.retire();
         let held = self.slots.iter().filter(|slot| slot.is_some()).count();
         self.port.stats.in_flight.set(held as u64);
     }
@@ -203,12 +354,12 @@ impl Lane {
     /// Ends tries that took too long and starts those whose wait is over.
     fn expire(&mut self, now: Now, options: &Options) {
         for at in 0..self.slots.len() {
-            if let Some(InFlight { stage: Stage::Flying { until_ns }, .. }) = &self.slots[at]
+            if let Some(InFlight { stage: Stage::Flying { until_ns }, way, job, .. }) = &self.slots[at]
                 && now.mono_ns >= *until_ns
             {
                 self.port.stats.tries_timed_out.add(1);
-                let timeout = self.destination.timeout;
-                let (sent, why) = match self.exporter.cancel(at) {
+                let (timeout, way) = (job.timeout, *way);
+                let (sent, why) = match self.exporter(way).cancel(at) {
                     Cancelled::Unsent(Some(Why { what, remedy })) => {
                         (false, Why { what: format!("not sent within {timeout:?}: {what}"), remedy })
                     }
@@ -223,11 +374,20 @@ impl Lane {
 
     /// Starts a try whose wait is over.
     fn launch(&mut self, at: usize, now: Now) {
+        if at >= self.in_flight {
+            return;
+        }
         let Some(held) = &mut self.slots[at] else { return };
         let Stage::Waiting { until_ns } = held.stage else { return };
         if now.mono_ns < until_ns.max(self.quiet_until_ns) {
             return;
         }
+        // what the destination may have already comes again as it was (E7); all else goes by the settings as they are
+        if held.packed != self.destination.compression && !held.ambiguous {
+            held.packed = self.destination.compression;
+            (held.job.encoding, held.job.body) = pack(held.packed, &held.part.bytes);
+        }
+        (held.job.timeout, held.way) = (self.destination.timeout, self.way.number);
         held.stage = Stage::Flying { until_ns: now.mono_ns + self.destination.timeout.as_nanos() as u64 };
         if held.tries > 0 {
             self.port.stats.retries.add(1);
@@ -236,25 +396,26 @@ impl Lane {
             self.port.stats.resent_ambiguous.add(1);
         }
         held.tries = held.tries.saturating_add(1);
-        self.exporter.start(at, held.job.clone());
+        self.way.exporter.start(at, held.job.clone());
     }
 
     /// Takes batches into free slots.
     fn fill(&mut self, now: Now) {
-        if now.mono_ns < self.quiet_until_ns {
+        if now.mono_ns < self.quiet_until_ns || self.ending.as_ref().is_some_and(|ending| ending.hands_over) {
             return;
         }
         // over: no timer of it is left behind, or the loop would spin on a time that has passed
         self.quiet_until_ns = 0;
-        for at in 0..self.slots.len() {
+        for at in 0..self.in_flight {
             while self.slots[at].is_none() {
                 let Some(batch) = self.port.store.pop() else { return };
                 // nothing has been tried yet: it is due at once
                 let stage = Stage::Waiting { until_ns: now.mono_ns };
                 let part = Encoded { bytes: batch.bytes.clone(), points: batch.points, flushed: batch.flushed };
                 let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
-                self.slots[at] =
-                    Some(InFlight { batch, part, rest: Vec::new(), job, tries: 0, ambiguous: false, stage });
+                let (packed, way) = (self.destination.compression, self.way.number);
+                let (rest, tries, ambiguous) = (Vec::new(), 0, false);
+                self.slots[at] = Some(InFlight { batch, part, rest, job, tries, ambiguous, packed, way, stage });
                 if self.prepare(at, now) {
                     self.launch(at, now);
                 }
@@ -266,7 +427,8 @@ impl Lane {
     fn prepare(&mut self, at: usize, now: Now) -> bool {
         while let Some(held) = &mut self.slots[at] {
             if held.part.bytes.len() <= MAX_BODY_BYTES_DEFAULT {
-                let (encoding, body) = pack(self.destination.compression, &held.part.bytes);
+                held.packed = self.destination.compression;
+                let (encoding, body) = pack(held.packed, &held.part.bytes);
                 held.job = Job { body, encoding, timeout: self.destination.timeout };
                 (held.tries, held.ambiguous) = (0, false);
                 held.stage = Stage::Waiting { until_ns: now.mono_ns };
@@ -417,17 +579,20 @@ impl Lane {
 
     /// When this destination wants its next turn without an event, ns.
     pub(super) fn next_ns(&self) -> Option<u64> {
-        if self.woken.0.load(Ordering::Relaxed) || self.exporter.is_starved() {
+        if self.woken.0.load(Ordering::Relaxed) || self.ways().any(|way| way.exporter.is_starved()) {
             return Some(0);
         }
-        let timers = self.slots.iter().flatten().map(|held| match held.stage {
-            Stage::Flying { until_ns } => until_ns,
-            Stage::Waiting { until_ns } => until_ns.max(self.quiet_until_ns),
+        let timers = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot.as_ref()?.stage {
+            Stage::Flying { until_ns } => Some(until_ns),
+            // one beyond the slots that there may be waits for one of these
+            Stage::Waiting { until_ns } => (at < self.in_flight).then(|| until_ns.max(self.quiet_until_ns)),
         });
         // batches that wait in the queue want to be taken when the silence ends
         let quiet = (self.quiet_until_ns > 0 && self.port.store.bytes() > 0).then_some(self.quiet_until_ns);
         let free = self.slots.iter().any(Option::is_none);
-        timers.chain(quiet.filter(|_| free)).chain(self.exporter.next_ns()).min()
+        let end = self.ending.as_ref().and_then(|ending| ending.until_ns);
+        let exporters = self.ways().filter_map(|way| way.exporter.next_ns());
+        timers.chain(quiet.filter(|_| free)).chain(exporters).chain(end).min()
     }
 
     /// Nearly as much waits as may.

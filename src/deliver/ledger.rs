@@ -52,11 +52,13 @@ pub enum Dropped {
     IoError,
     /// The bytes are not a request that can be written as JSON: a bug of the encoder.
     Malformed,
+    /// The destination was taken out of the settings, and had not taken them in the time it was given.
+    Removed,
 }
 
 impl Dropped {
     /// Number of reasons.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All reasons, by number.
     pub const ALL: [Dropped; Self::COUNT] = [
         Dropped::QueueFull,
@@ -66,6 +68,7 @@ impl Dropped {
         Dropped::ResponseTooLarge,
         Dropped::IoError,
         Dropped::Malformed,
+        Dropped::Removed,
     ];
 
     /// The label value in metrics and in the ledger.
@@ -78,6 +81,7 @@ impl Dropped {
             Dropped::ResponseTooLarge => "response_too_large",
             Dropped::IoError => "io_error",
             Dropped::Malformed => "malformed",
+            Dropped::Removed => "destination_removed",
         }
     }
 
@@ -91,6 +95,9 @@ impl Dropped {
             Dropped::ResponseTooLarge => "the answer was over 4 MiB: is it an OTLP receiver?",
             Dropped::IoError => "make room, or check the path and its permissions",
             Dropped::Malformed => "this is a bug: report it",
+            Dropped::Removed => {
+                "the settings do not name the destination any more, and it was too slow to take what was queued"
+            }
         }
     }
 }
@@ -113,6 +120,16 @@ pub struct DestinationRow {
 }
 
 impl DestinationRow {
+    /// Adds what another counted.
+    pub(super) fn add(&mut self, other: &DestinationRow) {
+        self.encoded += other.encoded;
+        self.delivered += other.delivered;
+        self.queued += other.queued;
+        self.on_disk += other.on_disk;
+        self.dead_lettered += other.dead_lettered;
+        self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, more)| *sum += more);
+    }
+
     /// Points lost for one reason.
     pub fn dropped(&self, reason: Dropped) -> u64 {
         self.dropped[reason as usize]

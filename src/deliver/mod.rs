@@ -15,7 +15,7 @@
 //! | `queue`, `sender`, `state` | the seam to the encoder: `Encoded`, `Store`; `Sender`; what all share |
 //! | `hold` | where a shard's requests wait while a queue is full |
 //! | `ledger`, `stats` | points, exactly; everything else |
-//! | `start`, `options` | what runs, and how it ends |
+//! | `start`, `exchange`, `options` | what runs, what becomes of it when other destinations are given, and how it ends |
 //! | `worker` | the loop over all lanes, its rests (`pace`) and its end |
 //! | `lane` | one destination: slots, retries, parts |
 //! | `access`, `headers`, `tls`, `reading` | authorities, client certificates, headers: read before anything starts |
@@ -41,6 +41,7 @@
 mod access;
 mod backoff;
 mod destination;
+mod exchange;
 mod exporter;
 mod grpc;
 mod headers;
@@ -72,6 +73,7 @@ pub use destination::{
     Compression, DeliveryTarget, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess, name_apart,
     parse_out,
 };
+pub use exchange::{ExchangeRefused, Exchanged, NewDestinations};
 pub use headers::{Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};

@@ -2,15 +2,19 @@
 //!
 //! Does not know: destinations, threads.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::disk::{Disk, SYSTEM};
-use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, IN_FLIGHT_MAX};
+use crate::limits::{BACKOFF_FIRST, BACKOFF_MAX, IN_FLIGHT_LIMIT, IN_FLIGHT_MAX};
 use crate::net::hops::Hops;
 
 /// `User-Agent` of every request (E13).
 pub(super) const USER_AGENT_VALUE: &str = concat!("catchment/", env!("CARGO_PKG_VERSION"));
+
+/// Requests in flight that there may be to one destination.
+pub(super) const IN_FLIGHT_RANGE: RangeInclusive<usize> = 1..=IN_FLIGHT_LIMIT;
 
 /// How the room behaves, for all destinations.
 #[derive(Clone, Copy, Debug)]

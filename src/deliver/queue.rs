@@ -5,15 +5,17 @@
 //! Invariants:
 //! 1. Accounted bytes (batch bytes plus `ITEM_OVERHEAD_BYTES`) never exceed the queue's limit; they are given back only
 //!    when the batch has its final outcome, so what is in flight or waits for a retry counts too.
-//! 2. Many producers, one consumer per queue.
+//! 2. Many producers, one consumer per queue; two for a moment where a network takes over from a writer, or the other
+//!    way round, and each batch is popped by one of them.
+//! 3. A port ends only when it is to, nobody can put anything in any more (`is_left`), and it is empty.
 //!
 //! Progress: an offer is lock-free (a CAS loop on the accounted bytes, the lane of `ledger`, a segmented queue); ringing the bell costs a system call only when the consumer has seen the last ring.
 //!
 //! Bounds: `queue_bytes` per destination; the overhead bounds the number of batches as well.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::Thread;
 
 use bytes::Bytes;
@@ -23,6 +25,7 @@ use crossbeam::utils::CachePadded;
 use super::ledger::{Dropped, Ledger};
 use super::stats::Stats;
 use crate::model::Flushed;
+use crate::sync::published::Published;
 
 /// Bytes accounted for a batch on top of its own: queue slot, `Arc`, allocator.
 pub const ITEM_OVERHEAD_BYTES: usize = 128;
@@ -65,34 +68,40 @@ pub trait Store: Send + Sync {
     fn push(&self, batch: Arc<Encoded>);
     /// The oldest batch; its bytes stay reserved until `release`. One consumer.
     fn pop(&self) -> Option<Arc<Encoded>>;
+    /// There is nothing to pop.
+    fn is_empty(&self) -> bool;
     /// A popped batch has its final outcome.
     fn release(&self, bytes: usize);
     /// Accounted bytes now, popped batches included.
     fn bytes(&self) -> usize;
     /// Accounted bytes at most.
     fn bytes_max(&self) -> usize;
+    /// Sets that; what is there stays.
+    fn resize(&self, bytes_max: usize);
 }
 
 /// A queue in memory, bounded by accounted bytes.
 pub struct MemoryQueue {
     batches: SegQueue<Arc<Encoded>>,
     bytes: CachePadded<AtomicUsize>,
-    bytes_max: usize,
+    bytes_max: AtomicUsize,
 }
 
 impl MemoryQueue {
     /// An empty queue that holds at most `bytes_max` accounted bytes.
     pub fn new(bytes_max: usize) -> Self {
-        MemoryQueue { batches: SegQueue::new(), bytes: CachePadded::new(AtomicUsize::new(0)), bytes_max }
+        let bytes = CachePadded::new(AtomicUsize::new(0));
+        MemoryQueue { batches: SegQueue::new(), bytes, bytes_max: AtomicUsize::new(bytes_max) }
     }
 }
 
 impl Store for MemoryQueue {
     fn reserve(&self, bytes: usize) -> bool {
+        let bytes_max = self.bytes_max();
         // ORDERING: Relaxed: the counter publishes nothing, the queue does; read-modify-writes never lose room.
         let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             let after = used.checked_add(bytes)?.checked_add(ITEM_OVERHEAD_BYTES)?;
-            (after <= self.bytes_max).then_some(after)
+            (after <= bytes_max).then_some(after)
         });
         taken.is_ok()
     }
@@ -105,6 +114,10 @@ impl Store for MemoryQueue {
         self.batches.pop()
     }
 
+    fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
     fn release(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes + ITEM_OVERHEAD_BYTES, Ordering::Relaxed);
         assert!(before >= bytes + ITEM_OVERHEAD_BYTES, "more bytes released than were reserved");
@@ -115,7 +128,12 @@ impl Store for MemoryQueue {
     }
 
     fn bytes_max(&self) -> usize {
-        self.bytes_max
+        // ORDERING: Relaxed: a bound, which publishes nothing.
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    fn resize(&self, bytes_max: usize) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 }
 
@@ -123,8 +141,10 @@ impl Store for MemoryQueue {
 pub(super) enum Bell {
     /// The deliver thread's poll. The flag is shared by all its destinations.
     Poll(Arc<PollBell>),
-    /// A writer thread, parked between batches; set once it runs.
-    Thread(OnceLock<Thread>),
+    /// A writer thread, parked between batches.
+    Thread(Thread),
+    /// Nobody serves it yet.
+    Nobody,
 }
 
 /// A `mio::Waker` that is rung once per look.
@@ -146,17 +166,21 @@ impl PollBell {
 }
 
 impl Bell {
-    pub(super) fn ring(&self) {
+    fn ring(&self) {
         match self {
             Bell::Poll(bell) => bell.ring(),
-            Bell::Thread(thread) => {
-                if let Some(thread) = thread.get() {
-                    thread.unpark();
-                }
-            }
+            Bell::Thread(thread) => thread.unpark(),
+            Bell::Nobody => {}
         }
     }
 }
+
+/// It takes batches.
+const OPEN: u8 = 0;
+/// It takes what those have for it that have not heard yet that it should end, and ends once it is empty.
+const CLOSING: u8 = 1;
+/// Nobody serves it any more.
+const ENDED: u8 = 2;
 
 /// Everything one destination shares between its producers, its consumer and telemetry.
 pub(super) struct Port {
@@ -164,14 +188,81 @@ pub(super) struct Port {
     pub(super) store: Box<dyn Store>,
     pub(super) ledger: Ledger,
     pub(super) stats: Stats,
-    pub(super) bell: Bell,
+    bell: Published<Bell>,
+    /// Producers that may put something in (`hold`).
+    holders: AtomicUsize,
+    phase: AtomicU8,
 }
 
 impl Port {
     /// With an empty queue of so many bytes.
-    pub(super) fn new(name: String, queue_bytes: usize, bell: Bell) -> Port {
+    pub(super) fn new(name: String, queue_bytes: usize) -> Port {
         let store = Box::new(MemoryQueue::new(queue_bytes));
-        Port { name, store, ledger: Ledger::new(), stats: Stats::new(), bell }
+        let (bell, holders, phase) = (Published::new(Arc::new(Bell::Nobody)), AtomicUsize::new(0), AtomicU8::new(OPEN));
+        Port { name, store, ledger: Ledger::new(), stats: Stats::new(), bell, holders, phase }
+    }
+
+    /// Wakes whoever serves it.
+    pub(super) fn ring(&self) {
+        self.bell.load().ring();
+    }
+
+    /// Somebody else serves it from now on, and is told to look.
+    pub(super) fn put_bell(&self, bell: Bell) {
+        self.bell.store(Arc::new(bell));
+        self.ring();
+    }
+
+    /// One more may put something in, until it leaves.
+    pub(super) fn join(&self) {
+        // ORDERING: Relaxed: who joins has a set in which this port is open, and no such port ends.
+        self.holders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A producer puts nothing in any more.
+    pub(super) fn leave_holder(&self) {
+        // ORDERING: Release pairs with the Acquire in `is_left`: what this producer pushed is seen by whoever sees it gone.
+        self.holders.fetch_sub(1, Ordering::Release);
+        self.ring();
+    }
+
+    /// Nobody can put anything in any more.
+    pub(super) fn is_left(&self) -> bool {
+        // ORDERING: Acquire, see `leave_holder`.
+        self.holders.load(Ordering::Acquire) == 0
+    }
+
+    /// It takes batches, again perhaps; `false` if nobody serves it any more.
+    pub(super) fn open(&self) -> bool {
+        // ORDERING: AcqRel, as in `try_end`: either it has ended here, or who serves it sees that it does not end.
+        self.phase.swap(OPEN, Ordering::AcqRel) != ENDED
+    }
+
+    /// It is to end.
+    pub(super) fn close(&self) {
+        let _ = self.phase.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Who serves it has no more to do; `false` if it was opened again meanwhile.
+    pub(super) fn try_end(&self) -> bool {
+        // ORDERING: AcqRel pairs with `open`; what was counted before is seen by whoever sees it ended.
+        self.phase.compare_exchange(CLOSING, ENDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Nobody serves it any more.
+    pub(super) fn is_ended(&self) -> bool {
+        // ORDERING: Acquire, see `try_end`.
+        self.phase.load(Ordering::Acquire) == ENDED
+    }
+
+    /// Gives up what is queued: counted as dropped, because the destination was taken out; the points.
+    pub(super) fn give_up(&self) -> u64 {
+        let mut points = 0;
+        while let Some(batch) = self.store.pop() {
+            points += batch.points;
+            self.settle(&batch, Some((Dropped::Removed, batch.points)));
+        }
+        points
     }
 
     /// Puts a batch into the queue, or counts its points as dropped; `lane` is the producer's in the ledger.
@@ -194,7 +285,7 @@ impl Port {
         }
         self.ledger.enter(lane, batch.points);
         self.store.push(batch.clone());
-        self.bell.ring();
+        self.ring();
         true
     }
 
@@ -204,7 +295,7 @@ impl Port {
             return false;
         }
         self.store.push(batch.clone());
-        self.bell.ring();
+        self.ring();
         true
     }
 

@@ -15,6 +15,9 @@ use super::queue::{Encoded, Offer, Port};
 use super::state::{DeliveryState, DestinationSet};
 use super::stats::StatsRow;
 
+/// What destinations are called together that were taken out long ago; no name can be chosen so.
+const FORGOTTEN: &str = "(gone)";
+
 /// How a destination stands.
 #[derive(Clone, Debug)]
 pub struct DestinationStanding {
@@ -28,7 +31,8 @@ pub struct DestinationStanding {
     pub queue_bytes: usize,
 }
 
-/// The producers' end, one clone per shard. Destinations are numbered as they were given to `start`.
+/// The producers' end, one clone per shard. Destinations are numbered as they were given, those that were taken out behind
+/// them: who exchanges them asks for `standings`.
 pub struct Sender {
     shared: Arc<DeliveryState>,
     lane: usize,
@@ -52,6 +56,14 @@ impl Sender {
         self.lane
     }
 
+    /// Somebody hands out batches from now on (`true`), or does not any more.
+    pub(super) fn note_hold(&self, is_there: bool) {
+        match is_there {
+            true => self.shared.holds.fetch_add(1, Ordering::Relaxed),
+            false => self.shared.holds.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
     /// The newest set.
     pub(super) fn set(&self) -> Arc<DestinationSet> {
         self.shared.set()
@@ -65,7 +77,12 @@ impl Sender {
             stats: port.stats.read(),
             queue_bytes: port.store.bytes(),
         };
-        self.set().ports().map(standing).collect()
+        let set = self.set();
+        let forgotten = set.forgotten.map(|(row, stats)| {
+            let name = FORGOTTEN.to_owned();
+            DestinationStanding { name, row, stats, queue_bytes: 0 }
+        });
+        set.ports().map(standing).chain(forgotten).collect()
     }
 
     /// Bytes that the queues could take besides what they hold.

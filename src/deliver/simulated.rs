@@ -14,14 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::destination::Destination;
+use super::exchange::{Comparison, ExchangeRefused, Exchanged, NewDestinations, Served, compare};
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
-use super::lane::Lane;
 use super::options::Options;
 use super::outcome::Outcome;
-use super::queue::{Bell, PollBell, Port};
+use super::queue::{Bell, PollBell};
 use super::sender::Sender;
-use super::state::{DeliveryState, OpenDestination};
-use super::worker::{BELL, Left, Worker};
+use super::state::DeliveryState;
+use super::worker::{BELL, Worker};
 use crate::chance::Chance;
 use crate::clock::Now;
 
@@ -199,9 +199,14 @@ pub(crate) struct SimulatedDelivery {
     shared: Arc<DeliveryState>,
     /// Watches nothing and is never polled: exporters are given a registry.
     poll: mio::Poll,
-    /// By destination.
-    received: Vec<Rc<RefCell<Received>>>,
+    bell: Arc<PollBell>,
+    /// By name of the destination.
+    received: Vec<(String, Rc<RefCell<Received>>)>,
+    options: Options,
 }
+
+/// Time that a destination has which is taken out.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 impl SimulatedDelivery {
     pub(crate) fn new(
@@ -212,29 +217,58 @@ impl SimulatedDelivery {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), BELL).unwrap();
         let bell = Arc::new(PollBell { waker, rung: AtomicBool::new(false) });
-        let port = |one: &Destination| Port::new(one.name.clone(), one.queue_bytes, Bell::Poll(bell.clone()));
-        let ports: Vec<Arc<Port>> = destinations.iter().map(|(one, _)| Arc::new(port(one))).collect();
-        let open = destinations.iter().zip(&ports).map(|((destination, _), port)| OpenDestination {
-            destination: Arc::new(destination.clone()),
-            port: port.clone(),
-        });
-        let shared = DeliveryState::new(open.collect());
-        let (mut lanes, mut received) = (Vec::new(), Vec::new());
-        for (number, ((destination, habits), port)) in destinations.into_iter().zip(ports).enumerate() {
-            let record = Rc::new(RefCell::new(Received::default()));
-            received.push(record.clone());
+        let shared = DeliveryState::new(Vec::new());
+        let worker = Worker::new(shared.clone(), options);
+        let mut all = SimulatedDelivery { worker, shared: shared.clone(), poll, bell, received: Vec::new(), options };
+        all.exchange(destinations, 0, chance).expect("there is nothing to refuse");
+        (Sender::new(shared), all)
+    }
+
+    /// As `Handle::exchange`: what servers have received is known by name, and goes on.
+    pub(crate) fn exchange(
+        &mut self,
+        destinations: Vec<(Destination, Habits)>,
+        from_cut: u32,
+        chance: &mut Chance,
+    ) -> Result<Exchanged, ExchangeRefused> {
+        if !self.shared.is_taken_up() {
+            return Err(ExchangeRefused::Pending);
+        }
+        let wanted = NewDestinations {
+            destinations: destinations.iter().map(|(one, _)| one.clone()).collect(),
+            from_cut,
+            in_flight: self.options.in_flight,
+            held_bytes_max: None,
+            end_within: END_WITHIN,
+        };
+        let Comparison { set, served, closed, exchanged } = compare(&self.shared.set(), &wanted)?;
+        for Served { port, destination, .. } in served {
+            port.open();
+            port.store.resize(destination.queue_bytes);
+            port.put_bell(Bell::Poll(self.bell.clone()));
+            let known = self.received.iter().find(|(name, _)| *name == destination.name);
+            let received = known.map(|(_, received)| received.clone()).unwrap_or_else(|| {
+                let received = Rc::new(RefCell::new(Received::default()));
+                self.received.push((destination.name.clone(), received.clone()));
+                received
+            });
+            let habits = destinations.iter().find(|(one, _)| one.name == destination.name).map(|(_, habits)| *habits);
             let server = SimulatedServer {
-                habits,
+                habits: habits.expect("it was given"),
                 chance: chance.fork(),
-                received: record,
+                received,
                 calls: Vec::new(),
                 started: Vec::new(),
                 seen: HashSet::new(),
             };
-            lanes.push(Lane::new(destination, number, port, Box::new(server), &options));
+            self.worker.serve(port, Destination::clone(&destination), |_| Box::new(server));
         }
-        let worker = Worker::new(lanes, shared.clone(), options);
-        (Sender::new(shared.clone()), SimulatedDelivery { worker, shared, poll, received })
+        for port in closed {
+            port.close();
+            self.worker.end(&port, END_WITHIN.as_nanos() as u64, false);
+        }
+        self.shared.put(set);
+        Ok(exchanged)
     }
 
     /// One turn of the delivering thread.
@@ -257,8 +291,8 @@ impl SimulatedDelivery {
         self.worker.is_over(now)
     }
 
-    /// Points that are left, by destination.
-    pub(crate) fn count_left(self) -> (Left, Vec<Rc<RefCell<Received>>>) {
-        (self.worker.count_left(), self.received)
+    /// Points that are left, and what was received, by destination.
+    pub(crate) fn count_left(self) -> (u64, Vec<(String, Rc<RefCell<Received>>)>) {
+        (self.worker.count_left().into_iter().map(|(_, points)| points).sum(), self.received)
     }
 }

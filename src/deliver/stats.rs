@@ -20,6 +20,13 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct StatsRow { $($(#[$doc])* pub $name: u64,)* }
 
+        impl StatsRow {
+            /// Adds what another counted.
+            pub(super) fn add(&mut self, other: &StatsRow) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
         pub(super) struct Stats { $(pub(super) $name: Counter,)* messages: ArrayQueue<String> }
 
         impl Stats {

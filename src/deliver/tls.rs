@@ -27,7 +27,15 @@ use crate::problem::Flaw;
 
 /// How sessions with one destination are begun.
 #[derive(Clone)]
-pub struct Tls(Arc<ClientConfig>, Arc<Asked>);
+pub struct Tls(Arc<ClientConfig>, Arc<Asked>, Arc<Made>);
+
+/// What sessions are made of: two that were read from the same files are alike.
+struct Made {
+    roots: Arc<RootCertStore>,
+    /// Of the client certificate and its key; the key itself is not kept twice.
+    identity: Option<[u8; 32]>,
+    alpn: Vec<u8>,
+}
 
 /// No client certificate; notes that one was asked for. Some servers (gRPC's own) close without an alert when they get
 /// none, and then this is all that is known.
@@ -54,7 +62,8 @@ impl fmt::Debug for Tls {
 
 impl PartialEq for Tls {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.2.roots.roots == other.2.roots.roots
+            && (self.2.identity, &self.2.alpn) == (other.2.identity, &other.2.alpn)
     }
 }
 
@@ -66,7 +75,8 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Flaw::new(format!("TLS cannot start: {error}")))?
-            .with_root_certificates(roots);
+            .with_root_certificates(roots.clone());
+        let made = Made { roots, identity: identity.as_ref().map(Identity::digest), alpn: alpn.to_vec() };
         let asked = Arc::new(Asked::default());
         let mut config = match identity {
             None => builder.with_client_cert_resolver(asked.clone()),
@@ -79,7 +89,7 @@ impl Tls {
             }
         };
         config.alpn_protocols = vec![alpn.to_vec()];
-        Ok(Tls(Arc::new(config), asked))
+        Ok(Tls(Arc::new(config), asked, Arc::new(made)))
     }
 
     /// A session that has not said anything yet.
@@ -167,6 +177,19 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// Tells it from others.
+    fn digest(&self) -> [u8; 32] {
+        let mut of = ring::digest::Context::new(&ring::digest::SHA256);
+        // each with its length: what one loses the next must not gain
+        for part in self.chain.iter().map(|one| one.as_ref()).chain([self.key.secret_der()]) {
+            of.update(&(part.len() as u64).to_be_bytes());
+            of.update(part);
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(of.finish().as_ref());
+        digest
+    }
+
     /// The key that goes with the chain of the file `cert`; what is wrong goes on from the path of the key.
     pub(super) fn load(chain: Vec<CertificateDer<'static>>, cert: &Path, key: &Path) -> Result<Identity, Flaw> {
         let pem = read_file(key, ACCESS_FILE_BYTES_MAX)?;

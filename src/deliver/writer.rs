@@ -6,7 +6,9 @@
 //! 1. A line is written whole: a retry goes on at the byte where the last try stopped. Only a line that is given up can be
 //!    cut, and the next one then starts on a line of its own.
 //!    Where the file was moved or removed, a line begun in the old one is written whole to the new one.
-//! 2. A batch is settled after its line has left the process; nothing is buffered here.
+//! 2. Another file takes the next line, and one of which nothing is out; at its end (`WriterEnding`) a writer has a bounded
+//!    time, and what is left then is `dropped{destination_removed}`. One that is blocked in its pipe cannot end.
+//! 3. A batch is settled after its line has left the process; nothing is buffered here.
 //!
 //! `turn` writes what can be written and says when the next one is due: whoever calls it may be this thread, or a run that
 //! simulates it.
@@ -22,6 +24,8 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
 
 use super::backoff::wait_ns;
 use super::destination::{DeliveryTarget, Destination};
@@ -128,9 +132,30 @@ pub fn check_files(destinations: &[Destination]) -> Result<(), Vec<Problem>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
+/// What a writer is told between two lines: where they go from now on, and whether it ends.
+pub(super) struct WriterOrder {
+    /// `None` is standard output.
+    pub(super) path: Option<PathBuf>,
+    pub(super) ending: Option<WriterEnding>,
+}
+
+/// The end of a writer.
+#[derive(Clone, Copy)]
+pub(super) struct WriterEnding {
+    /// Time it has, once nothing new can come.
+    pub(super) within_ns: u64,
+    /// The queue is somebody else's: only the line under way is this writer's.
+    pub(super) hands_over: bool,
+}
+
 /// Serves one `stdout` or `file:` destination.
 pub(super) struct LineWriter {
     port: Arc<Port>,
+    /// The newest order, if there is one.
+    orders: Arc<ArrayQueue<WriterOrder>>,
+    ending: Option<WriterEnding>,
+    /// When the time for that is over, ns.
+    ends_at: Option<u64>,
     shared: Arc<DeliveryState>,
     file: LineFile,
     options: Options,
@@ -186,12 +211,16 @@ impl LineWriter {
     pub(super) fn new(
         port: Arc<Port>,
         shared: Arc<DeliveryState>,
+        orders: Arc<ArrayQueue<WriterOrder>>,
         file: LineFile,
         options: Options,
         chance: Chance,
     ) -> LineWriter {
         LineWriter {
             port,
+            orders,
+            ending: None,
+            ends_at: None,
             shared,
             file,
             options,
@@ -214,7 +243,8 @@ impl LineWriter {
                 NextTurn::At(at) => Duration::from_nanos(at.saturating_sub(self.options.clock.mono_ns())),
             };
             let now_ns = self.options.clock.mono_ns();
-            let stops_in = self.shared.stop_at().map_or(u64::MAX, |at| at.saturating_sub(now_ns));
+            let stops_at = self.shared.stop_at().into_iter().chain(self.ends_at).min();
+            let stops_in = stops_at.map_or(u64::MAX, |at| at.saturating_sub(now_ns));
             std::thread::park_timeout(longest.min(Duration::from_nanos(stops_in)));
         }
     }
@@ -223,8 +253,12 @@ impl LineWriter {
     pub(super) fn turn(&mut self) -> NextTurn {
         let now_ns = self.options.clock.mono_ns();
         let stop_at = self.shared.stop_at();
+        self.obey();
         if self.under_way.is_none() {
             self.reopen();
+        }
+        if self.give_up_late(now_ns) || self.has_ended() {
+            return NextTurn::Never;
         }
         if stop_at.is_some_and(|at| now_ns >= at) {
             if let Some(UnderWay { wait: Wait::Room { .. }, .. }) = self.under_way {
@@ -261,6 +295,56 @@ impl LineWriter {
             }
             Err(error) => self.try_again(&error),
         }
+    }
+
+    /// Follows what it was told since the last look. A line of which nothing is out goes to the new file.
+    fn obey(&mut self) {
+        let is_between = self.under_way.as_ref().is_none_or(|line| line.written == 0);
+        let Some(order) = is_between.then(|| self.orders.pop()).flatten() else { return };
+        (self.ending, self.ends_at) = (order.ending, None);
+        if order.path != self.file.path {
+            self.file = match &order.path {
+                Some(path) => LineFile::file(path, self.options.disk),
+                None => LineFile::stdout(),
+            };
+            if let Some(line) = &mut self.under_way {
+                // where the line begins with the end of the one before, another file does not need that
+                (line.written, line.wait) = (usize::from(self.torn), Wait::Nothing);
+            }
+            self.torn = false;
+        }
+    }
+
+    /// The time of its end may have come: what is left is given up. Whether it has.
+    fn give_up_late(&mut self, now_ns: u64) -> bool {
+        let Some(WriterEnding { within_ns, hands_over }) = self.ending else { return false };
+        if self.ends_at.is_none() && (hands_over || self.port.is_left()) {
+            self.ends_at = Some(now_ns.saturating_add(within_ns));
+        }
+        if self.ends_at.is_none_or(|at| now_ns < at) {
+            return false;
+        }
+        let mut points = if hands_over { 0 } else { self.port.give_up() };
+        if let Some(line) = self.under_way.take() {
+            points += line.batch.points;
+            self.port.stats.in_flight.set(0);
+            self.port.settle(&line.batch, Some((Dropped::Removed, line.batch.points)));
+        }
+        if points > 0 {
+            let (destination, remedy) = (&self.port.name, Dropped::Removed.help());
+            tracing::warn!(destination, points, remedy, "points of a destination that was taken out are dropped");
+        }
+        hands_over || self.port.try_end()
+    }
+
+    /// Whether it is to end and has nothing left.
+    fn has_ended(&self) -> bool {
+        let Some(ending) = &self.ending else { return false };
+        if self.under_way.is_some() {
+            return false;
+        }
+        // in this order: what came before the last one left is seen
+        ending.hands_over || (self.port.is_left() && self.port.store.is_empty() && self.port.try_end())
     }
 
     /// Opens the file again if that was asked for since the last look.
@@ -362,14 +446,13 @@ impl LineWriter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::queue::{Bell, Offer};
+    use super::super::queue::Offer;
     use super::super::sender::Sender;
     use super::super::state::OpenDestination;
     use super::*;
     use crate::clock::{Clock as _, ManualClock, Now};
     use crate::disk::MemoryDisk;
     use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
-    use std::sync::OnceLock;
 
     /// On a disk that takes writes in pieces, fails, and is full for a while, lines come out whole and once, in turns that
     /// wait for nothing.
@@ -379,12 +462,19 @@ mod tests {
         let disk: &'static MemoryDisk = Box::leak(Box::new(MemoryDisk::new(50)));
         let clock: &'static ManualClock = Box::leak(Box::new(ManualClock::new(Now::at(1), 0)));
         disk.set_piece(7);
-        let port = Arc::new(Port::new("file".into(), 1 << 20, Bell::Thread(OnceLock::new())));
+        let port = Arc::new(Port::new("file".into(), 1 << 20));
         let destination = Arc::new(super::super::destination::parse_out("file:/f/lines").unwrap());
         let shared = DeliveryState::new(vec![OpenDestination { destination, port: port.clone() }]);
         let sender = Sender::new(shared.clone());
         let options = Options::new(clock, 1);
-        let mut writer = LineWriter::new(port, shared, LineFile::file(path, disk), options, Chance::new(1));
+        let mut writer = LineWriter::new(
+            port,
+            shared,
+            Arc::new(ArrayQueue::new(1)),
+            LineFile::file(path, disk),
+            options,
+            Chance::new(1),
+        );
         let flushed = Flushed {
             plan: PlanNumber::FIRST,
             epoch: EpochNumber::FIRST,

@@ -26,6 +26,13 @@ impl Queues {
         Queues { hold, views, encoder: Encoder::default(), clock, encode_ns: 0 }
     }
 
+    /// Before the batches of `cut`: they go to the destinations that there are by then.
+    pub(super) fn begin(&mut self, cut: u32) {
+        if self.hold.adopt(cut) {
+            self.views = views(&self.hold);
+        }
+    }
+
     /// Time spent encoding since the last call, nanoseconds.
     pub(super) fn take_encode_ns(&mut self) -> u64 {
         std::mem::take(&mut self.encode_ns)

@@ -254,6 +254,7 @@ impl<N: Network> Shard<N> {
                     if self.shared.phase.load(Acquire) == RUNNING {
                         self.outlet.give_up();
                     }
+                    self.outlet.begin(cut.number);
                     let cores = (0..board.shards()).map(|shard| board.view(shard)).collect();
                     self.owner.begin(cut.number, cut.times, cores);
                     self.share.begin(self.clock.mono_ns());

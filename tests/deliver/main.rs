@@ -1,5 +1,6 @@
 //! Delivery: real lanes on their threads, scripted receivers behind them.
 
+mod exchange;
 mod faults;
 mod grpc;
 mod hold;

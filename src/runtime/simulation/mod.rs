@@ -26,7 +26,7 @@ use super::shard::{Seed, Shard, ShardParts, Turned};
 use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings};
 use crate::chance::Chance;
 use crate::clock::{Clock as _, ManualClock, Now};
-use crate::deliver::{self, Dropped, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
+use crate::deliver::{self, Dropped, ExchangeRefused, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
 use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::model::{EpochNumber, PlanNumber, Temporality};
@@ -58,10 +58,9 @@ const SEEDS: u64 = 150;
 /// Seeds within which a planted fault has to be found.
 const SEEDS_TO_FIND: u64 = 40;
 
-/// Deltas that must arrive whole, cumulative values that must, and deltas at a server that refuses.
+/// Deltas that must arrive whole, and cumulative values that must; others may lose some.
 const DELTAS: usize = 0;
 const TOTALS: usize = 1;
-const HOSTILE: usize = 2;
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +91,8 @@ struct Rare {
     requests_abandoned: u64,
     requests_unanswered: u64,
     came_again: u64,
+    exchanged: u64,
+    removed: u64,
     /// Anything that depends on the order in which things happened.
     fingerprint: u64,
 }
@@ -106,6 +107,10 @@ struct Simulation {
     schedule: Schedule,
     sender: Sender,
     delivery: SimulatedDelivery,
+    /// As they were given first.
+    destinations: Vec<(deliver::Destination, Habits)>,
+    /// Exchanges that changed one and took one out.
+    exchanged: u64,
     clients: Vec<Client>,
     in_flight: usize,
     /// A shard does nothing until then.
@@ -129,7 +134,8 @@ impl Simulation {
             in_flight,
             ..deliver::Options::new(clock, chance.any())
         };
-        let (sender, delivery) = SimulatedDelivery::new(destinations(&mut chance, fault), options, &mut chance);
+        let destinations = destinations(&mut chance, fault);
+        let (sender, delivery) = SimulatedDelivery::new(destinations.clone(), options, &mut chance);
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..SHARDS).map(|_| SlabWriter::new()).unzip();
         let limits = registry::Options { series_limit: 10_000, group_limit: 1_000, memory_limit: usize::MAX };
         let state = ahash::RandomState::with_seeds(chance.any(), chance.any(), chance.any(), chance.any());
@@ -184,6 +190,8 @@ impl Simulation {
             schedule: Schedule::new(started, INTERVAL_NS),
             sender,
             delivery,
+            destinations,
+            exchanged: 0,
             in_flight,
             stands_still: [0; SHARDS],
             wall_steps: 0,
@@ -213,8 +221,9 @@ impl Simulation {
 
     fn rare(&mut self) {
         let now = self.clock.now();
-        match self.chance.place(3) {
+        match self.chance.place(5) {
             0 => self.clock.advance(self.chance.up_to(3 * INTERVAL_NS)),
+            3 | 4 => self.exchange(),
             1 => {
                 let shard = self.chance.place(SHARDS);
                 self.stands_still[shard] = now.mono_ns + self.chance.up_to(4 * INTERVAL_NS);
@@ -224,6 +233,32 @@ impl Simulation {
                 self.clock.set_wall(if back { now.wall_ns - by } else { now.wall_ns + by });
                 self.wall_steps += 1;
             }
+        }
+    }
+
+    /// Destinations change, and one comes and goes, while batches are on their way.
+    fn exchange(&mut self) {
+        let mut wanted = self.destinations.clone();
+        for (one, _) in &mut wanted {
+            if self.chance.one_in(2) {
+                // other connections
+                one.in_flight = Some(if self.in_flight == 1 { 1 } else { 1 + self.chance.place(4) });
+                one.connections = 1 + self.chance.place(3);
+            }
+            if self.chance.one_in(3) {
+                one.timeout = Duration::from_millis(500 + self.chance.up_to(2_000));
+            }
+        }
+        if self.chance.one_in(2) {
+            let (mut guest, habits) = wanted[DELTAS].clone();
+            guest.name = "guest".into();
+            wanted.push((guest, habits));
+        }
+        match self.delivery.exchange(wanted, self.schedule.number() + 1, &mut self.chance) {
+            Ok(exchanged) => {
+                self.exchanged += u64::from(!exchanged.changed.is_empty() && !exchanged.removed.is_empty())
+            }
+            Err(why) => assert!(matches!(why, ExchangeRefused::Pending), "{why}"),
         }
     }
 
@@ -348,23 +383,25 @@ impl Simulation {
         let sums = merged(self.clients.iter().map(Client::sums));
         let totals = merged(self.clients.iter().map(Client::totals));
         let (left, received) = self.delivery.count_left();
-        assert!(left.iter().all(|(_, points)| *points == 0), "{left:?}");
+        assert_eq!(left, 0, "nothing is left");
         let mut rare = Rare::default();
-        for (d, received) in received.iter().enumerate() {
+        for (d, (name, received)) in received.iter().enumerate() {
             let received = received.borrow();
-            let (read, row) = (ReceivedPoints::read(&received), &rows[d].1);
-            // what was taken once may be refused when it comes again
+            let place =
+                rows.iter().position(|(of, _)| of == name).expect("a destination has a row as long as it all runs");
+            let (read, row, stats) = (ReceivedPoints::read(&received), &rows[place].1, &stats[place]);
+            // what was taken once may be refused when it comes again, or be given up before that is known
             let taken = row.delivered + received.rejected;
-            let known = taken..=taken + row.dropped(Dropped::Refused);
+            let known = taken..=taken + row.dropped(Dropped::Refused) + row.dropped(Dropped::Removed);
             assert!(known.contains(&read.points), "destination {d}: {} {row:?}", read.points);
             assert_eq!(row.dropped(Dropped::RejectedByDestination), received.rejected, "destination {d}");
-            assert!(read.again <= stats[d].resent_ambiguous, "destination {d}");
+            assert!(read.again <= stats.resent_ambiguous, "destination {d}");
             match d {
                 DELTAS => check_sums(&sums, &read.sums()),
                 TOTALS => check_sums(&totals, &read.totals()),
                 _ => {}
             }
-            if d != HOSTILE {
+            if d == DELTAS || d == TOTALS {
                 assert_eq!(row.dropped_total(), 0, "destination {d} loses nothing: {row:?}");
             }
             // with several in flight a retry comes behind what was sent after it; windows follow a clock that steps
@@ -390,6 +427,8 @@ impl Simulation {
             rejected: dropped(Dropped::RejectedByDestination),
             refused: dropped(Dropped::Refused),
             queue_full: dropped(Dropped::QueueFull),
+            exchanged: self.exchanged,
+            removed: dropped(Dropped::Removed),
             skipped: cuts.skipped,
             postponed: cuts.postponed,
             resets: tally.noted(Note::Reset),
@@ -480,6 +519,8 @@ fn simulated_runs_lose_nothing_and_count_everything() {
             ("requests abandoned", rare.requests_abandoned),
             ("points without an answer", rare.requests_unanswered),
             ("requests received twice", rare.came_again),
+            ("destinations changed and taken out", rare.exchanged),
+            ("points dropped with their destination", rare.removed),
         ];
         counts.into_iter().for_each(|(what, count)| *all.entry(what).or_insert(0) += count);
     }

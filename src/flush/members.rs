@@ -229,8 +229,9 @@ impl Membership {
         let (shared, in_force, texts) = (self.shared.clone(), self.in_force.clone(), &mut self.texts);
         let mut is_refused = false;
         let passage = self.matcher.of_series(candidates, &seen(group), &series.attributes, state, &mut |linked| {
-            let description = group.description.load();
-            match shared.enter(&in_force, &linked, &description, texts) {
+            let description = group.description();
+            let description = description.as_deref().map_or("", |text| text);
+            match shared.enter(&in_force, &linked, description, texts) {
                 Ok((key, is_overflowed)) => {
                     tally.note(Note::RuleOverflowed, u64::from(is_overflowed));
                     let top = linked.top.iter().map(|top| Arc::from(*top)).collect();

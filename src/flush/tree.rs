@@ -59,7 +59,7 @@ pub(super) struct OwnedGroup {
     /// Its place in its scope's list.
     place: u32,
     /// The description as it is for the cut being merged, so that sizes and bytes agree.
-    description: Arc<Box<str>>,
+    description: Option<Arc<Box<str>>>,
     /// What rules know of it; nothing where there are none.
     rules: Option<Box<GroupRules>>,
 }
@@ -95,7 +95,7 @@ impl OwnedGroup {
 
     /// `Metric.description` of the cut being merged.
     pub(super) fn description(&self) -> &str {
-        &self.description
+        self.description.as_deref().map_or("", |text| text)
     }
 }
 
@@ -207,7 +207,7 @@ impl Tree {
     /// The group's description from now on is the one it has now.
     pub(super) fn settle_description(&mut self, place: u32) {
         let owned = &mut self.groups[place as usize];
-        owned.description = owned.listed.meta.description.load();
+        owned.description = owned.listed.meta.description();
     }
 
     /// The rules that may take series of a group, and the number of those that were asked, if any were.
@@ -309,7 +309,7 @@ impl Tree {
             series: Published::new(reader),
         });
         self.list.push(listed.clone());
-        let description = meta.description.load();
+        let description = meta.description();
         let resource_of = &mut self.resources[resource as usize];
         let siblings = &mut resource_of.scopes[scope as usize].groups;
         let owned = OwnedGroup {
@@ -394,7 +394,7 @@ impl Tree {
         owned.listed.series.store(reader);
         let (resource, scope, place, id) = (owned.resource, owned.scope, owned.place, owned.listed.meta.id);
         owned.listed = self.nobody.clone();
-        owned.description = self.nobody.meta.description.load();
+        owned.description = None;
         self.group_ids.remove(&id);
         self.group_free.push(group);
         let at = &mut self.resources[resource as usize];

@@ -52,7 +52,7 @@ impl Source for ScrapedCut {
                     scope_schema_url: m.scope_schema_url.clone(),
                     name: m.name.clone(),
                     unit: m.unit.clone(),
-                    description: Arc::from(&**m.description.load()),
+                    description: m.description().map_or_else(Arc::default, |text| Arc::from(&**text)),
                     kind: m.kind,
                     hints: m.hints(),
                     monotonic: m.monotonic,

@@ -6,10 +6,11 @@
 use super::elections::Election;
 use crate::identity::{GroupKey, Parts, Set};
 use crate::model::{Kind, TypeHints};
+use crate::sync::once::Once;
 use crate::sync::published::Published;
 use crate::sync::users::Users;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 /// How a group is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +51,10 @@ pub struct Group {
     pub name: Arc<str>,
     /// `Metric.unit`
     pub unit: Arc<str>,
-    /// `Metric.description`: the longest seen (M6).
-    pub description: Published<Box<str>>,
+    /// `Metric.description`: the longest seen (M6), once there was one.
+    description: Once<Published<Box<str>>>,
     /// Its bytes, as they are counted.
-    described: AtomicUsize,
+    described: AtomicU32,
     /// What senders said of the type: bits of `TypeHints`.
     hints: AtomicU8,
     /// Data kind.
@@ -67,7 +68,7 @@ pub struct Group {
     /// How it was let in.
     pub entry: Entry,
     /// Who of several senders of the same counts, if there are several.
-    election: OnceLock<Arc<Election>>,
+    election: Once<Arc<Election>>,
     /// The slot of the peer that made it.
     pub maker: u16,
     /// Streams, over all cores, that feed it; ended once nobody does and it has left the index.
@@ -95,28 +96,41 @@ impl Group {
     }
 
     /// A group of these parts.
-    pub fn new(key: GroupKey, id: u32, (entry, maker): (Entry, u16), parts: &Parts<'_>) -> Group {
-        Group {
+    pub fn new(key: GroupKey, id: u32, entered: (Entry, u16), parts: &Parts<'_>) -> Group {
+        Group::named(key, id, entered, parts, (text(parts.name), text(parts.unit)))
+    }
+
+    /// The same with the texts of its name and unit, which other groups may have, too.
+    pub(super) fn named(
+        key: GroupKey,
+        id: u32,
+        (entry, maker): (Entry, u16),
+        parts: &Parts<'_>,
+        (name, unit): (Arc<str>, Arc<str>),
+    ) -> Group {
+        let group = Group {
             key,
             id,
             resource: parts.resource.run.clone(),
-            resource_schema_url: parts.resource_schema_url.into(),
+            resource_schema_url: text(parts.resource_schema_url),
             scope: parts.scope.run.clone(),
-            scope_schema_url: parts.scope_schema_url.into(),
-            name: parts.name.into(),
-            unit: parts.unit.into(),
-            description: Published::new(Arc::new(parts.description.into())),
-            described: AtomicUsize::new(parts.description.len()),
+            scope_schema_url: text(parts.scope_schema_url),
+            name,
+            unit,
+            description: Once::new(),
+            described: AtomicU32::new(0),
             hints: AtomicU8::new(parts.hints.bits()),
             kind: parts.kind,
             monotonic: parts.monotonic,
-            bounds: parts.bounds.into(),
+            bounds: if parts.bounds.is_empty() { Arc::default() } else { parts.bounds.into() },
             is_total: false,
             entry,
-            election: OnceLock::new(),
+            election: Once::new(),
             maker,
             users: Users::new(0),
-        }
+        };
+        group.describe(parts.description);
+        group
     }
 
     /// The same, of which running totals leave whatever view is asked for.
@@ -126,7 +140,8 @@ impl Group {
 
     /// It is sent by several, of whom this says who counts.
     pub fn elects(&self, election: &Arc<Election>) {
-        self.election.get_or_init(|| election.clone());
+        // whoever said so before is not contradicted
+        let _ = self.election.set(Box::new(election.clone()));
     }
 
     /// The interval from which on another sender counts than before; 0 if there is none.
@@ -138,17 +153,27 @@ impl Group {
     /// Keeps the longest description (M6); by how many bytes it grew.
     pub fn describe(&self, description: &str) -> usize {
         // ORDERING: a length, publishes nothing
-        let before = self.described.fetch_max(description.len(), Relaxed);
+        let before = self.described.fetch_max(description.len() as u32, Relaxed) as usize;
         if before < description.len() {
-            self.description.store(Arc::new(description.into()));
+            let next = || Arc::new(Box::from(description));
+            let is_first =
+                self.description.get().is_none() && self.description.set(Box::new(Published::new(next()))).is_ok();
+            if let Some(slot) = self.description.get().filter(|_| !is_first) {
+                slot.store(next());
+            }
         }
         description.len().saturating_sub(before)
+    }
+
+    /// `Metric.description`, if anybody gave one.
+    pub fn description(&self) -> Option<Arc<Box<str>>> {
+        self.description.get().map(Published::load)
     }
 
     /// Bytes of the description.
     pub fn described(&self) -> usize {
         // ORDERING: as in `describe`
-        self.described.load(Relaxed)
+        self.described.load(Relaxed) as usize
     }
 
     /// What senders said of its type.
@@ -198,8 +223,23 @@ impl Group {
     }
 }
 
+/// A text to share; the empty one takes nothing.
+pub(super) fn text(text: &str) -> Arc<str> {
+    if text.is_empty() { Arc::default() } else { text.into() }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
+    /// The longest counts, whoever gave it first, and one that nobody gave takes nothing.
+    #[test]
+    fn of_several_descriptions_the_longest_stays() {
+        let group = crate::series::value::lone().group;
+        assert_eq!((group.description(), group.described()), (None, 0));
+        assert_eq!(group.describe("some words"), 10);
+        assert_eq!((group.describe("few"), group.describe("words of more")), (0, 3));
+        assert_eq!((&**group.description().expect("given"), group.described()), ("words of more", 13));
+    }
+
     #[test]
     fn a_group_that_is_gone_takes_nobody() {
         let group = crate::series::value::lone().group;

@@ -1,13 +1,14 @@
 //! Which metrics live groups have, whoever sends them: a point that the limits keep out may keep a name that is here.
 //!
-//! Knows hashes of name, unit, kind and monotonicity, and how many groups have each. Two metrics of one hash are taken
-//! for one: that costs a name that nobody knows a place among the bounded overflow groups, and nothing else.
+//! Knows hashes of name, unit, kind and monotonicity, how many groups have each, and the texts of name and unit, which they
+//! share. Two metrics of one hash are taken for one: that costs a name that nobody knows a place among the bounded overflow
+//! groups, or groups their own copies of the texts, and nothing else.
 //!
 //! Progress: lock-free, as the index. Touched at births and deaths of groups only.
 //!
 //! Bounds: `limits::OVERFLOW_GROUPS_MAX` names that overflow groups keep, and an entry for each group at most; what it takes is counted with the group.
 
-use super::group::Group;
+use super::group::{Group, text};
 use super::index::{Leaf, Lookup, Trie};
 use crate::identity::Parts;
 use crate::limits::OVERFLOW_GROUPS_MAX;
@@ -23,10 +24,20 @@ const TRIES: usize = 64;
 /// An entry that takes no group any more.
 const GONE: u32 = u32::MAX;
 
-struct Name {
+pub(super) struct Name {
     hash: u64,
+    name: Arc<str>,
+    unit: Arc<str>,
     /// Groups that have it; `GONE` once none has and it is on its way out of the index.
     groups: AtomicU32,
+}
+
+impl Name {
+    /// Texts of the name and the unit of a metric, those that are here if they say the same.
+    pub(super) fn texts(&self, name: &str, unit: &str) -> (Arc<str>, Arc<str>) {
+        let share = |here: &Arc<str>, wanted: &str| if **here == *wanted { here.clone() } else { text(wanted) };
+        (share(&self.name, name), share(&self.unit, unit))
+    }
 }
 
 impl Leaf for Name {
@@ -48,23 +59,23 @@ impl GroupNames {
         GroupNames { all: Trie::new(), kept: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
-    /// A group of these parts is on its way into the index; `false` when that cannot be said now.
-    pub(super) fn enter(&self, hash: u64) -> bool {
+    /// A group of this name and unit is on its way into the index; nothing when that cannot be said now.
+    pub(super) fn enter(&self, hash: u64, (name, unit): (&str, &str)) -> Option<Arc<Name>> {
         for _ in 0..TRIES {
-            let new = || Some(Arc::new(Name { hash, groups: AtomicU32::new(0) }));
-            let (Lookup::Found(name) | Lookup::Inserted(name)) = self.all.get_or_insert(hash, |_| true, new) else {
-                return false;
+            let new = || Some(Arc::new(Name { hash, name: text(name), unit: text(unit), groups: AtomicU32::new(0) }));
+            let (Lookup::Found(known) | Lookup::Inserted(known)) = self.all.get_or_insert(hash, |_| true, new) else {
+                return None;
             };
             // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
-            if name.groups.fetch_update(AcqRel, Acquire, |n| (n != GONE).then(|| n + 1)).is_ok() {
-                return true;
+            if known.groups.fetch_update(AcqRel, Acquire, |n| (n != GONE).then(|| n + 1)).is_ok() {
+                return Some(known);
             }
-            self.all.remove(&name);
+            self.all.remove(&known);
         }
-        false
+        None
     }
 
-    /// A group for which `enter` was true is gone.
+    /// A group that entered is gone.
     pub(super) fn leave(&self, hash: u64) {
         let Some(name) = self.all.get(hash, |_| true) else { return };
         // ORDERING: AcqRel as in `enter`
@@ -139,12 +150,25 @@ mod tests {
     fn a_name_is_known_as_long_as_a_group_has_it() {
         let names = GroupNames::new();
         assert!(!names.knows(7));
-        assert!(names.enter(7) && names.enter(7) && names.enter(8));
+        let enter = |hash| names.enter(hash, ("name", "unit")).is_some();
+        assert!(enter(7) && enter(7) && enter(8));
         names.leave(7);
         assert!(names.knows(7));
         names.leave(7);
         assert!(!names.knows(7) && names.knows(8));
-        assert!(names.enter(7) && names.knows(7));
+        assert!(enter(7) && names.knows(7));
+    }
+
+    #[test]
+    fn groups_of_a_name_share_its_texts_and_others_have_their_own() {
+        let names = GroupNames::new();
+        let of = |(name, unit)| names.enter(7, (name, unit)).expect("there is room").texts(name, unit);
+        let (first, second) = (of(("latency", "s")), of(("latency", "s")));
+        assert!(Arc::ptr_eq(&first.0, &second.0) && Arc::ptr_eq(&first.1, &second.1));
+        // of the same hash by chance
+        let other = of(("requests", "s"));
+        assert_eq!((&*other.0, &*other.1), ("requests", "s"));
+        assert_eq!((&*first.0, &*first.1), ("latency", "s"));
     }
 
     #[test]
@@ -152,7 +176,8 @@ mod tests {
         let names = GroupNames::new();
         let hash = |i: usize| 2 * i as u64 + 2;
         assert!(!names.may_keep(hash(0)) && !names.keep(hash(0)));
-        (0..=OVERFLOW_GROUPS_MAX).for_each(|i| assert!(names.enter(hash(i)) && names.may_keep(hash(i))));
+        (0..=OVERFLOW_GROUPS_MAX)
+            .for_each(|i| assert!(names.enter(hash(i), ("", "")).is_some() && names.may_keep(hash(i))));
         assert!((0..OVERFLOW_GROUPS_MAX).all(|i| names.keep(hash(i))));
         let more = hash(OVERFLOW_GROUPS_MAX);
         assert!(!names.may_keep(more) && !names.keep(more) && names.may_keep(hash(3)));
@@ -169,7 +194,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for i in 0..2_000 {
-                        assert!(names.enter(i % 3));
+                        assert!(names.enter(i % 3, ("", "")).is_some());
                         assert!(names.knows(i % 3));
                         names.leave(i % 3);
                     }

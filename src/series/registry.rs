@@ -13,7 +13,7 @@ use super::elections::Election;
 use super::exemplars::{LastShown, Reservoir};
 use super::group::{Entry, Family, Group};
 use super::index::{Leaf, Lookup, Trie};
-use super::names::{self, GroupNames};
+use super::names::{self, GroupNames, Name};
 use super::peers::{Maker, Peers, SharedKind, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
@@ -76,7 +76,7 @@ const BEYOND: usize = 16;
 
 /// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists, its name's entry, and what an
 /// allocation adds to each of its short texts. Held by `tests/memory.rs`: what is counted is no less than what is allocated.
-const GROUP_BYTES: usize = 448;
+const GROUP_BYTES: usize = 352;
 
 /// Bytes that lists and tables may take for a series when they double, at its birth, at a cut or when it ends.
 const SERIES_TO_COME: usize = 64;
@@ -313,12 +313,18 @@ impl Registry {
             key.hash,
             |group| group.key == *key,
             || {
-                if let Err(reason) = self.admit_group(key, parts, entry, maker) {
-                    full = reason;
-                    return None;
-                }
-                let id = self.group_ids.fetch_add(1, Relaxed);
-                let group = Arc::new(Group::new(key.clone(), id, (entry, maker.slot), parts));
+                let name = match self.admit_group(key, parts, entry, maker) {
+                    Ok(name) => name,
+                    Err(reason) => {
+                        full = reason;
+                        return None;
+                    }
+                };
+                let (id, entered) = (self.group_ids.fetch_add(1, Relaxed), (entry, maker.slot));
+                let group = Arc::new(match name {
+                    Some(name) => Group::named(key.clone(), id, entered, parts, name.texts(parts.name, parts.unit)),
+                    None => Group::new(key.clone(), id, entered, parts),
+                });
                 // before anyone can see it, and so take it away
                 self.texts.fetch_add(group_bytes(&group), Relaxed);
                 made = Some(group.clone());
@@ -338,15 +344,21 @@ impl Registry {
         }
     }
 
-    /// Counts a group in, if it may be. Those for what the limits keep out are outside them: there are few of them, and
-    /// their keys are short.
-    fn admit_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<(), Full> {
+    /// Counts a group in, if it may be: under its name, if it is one under the limits. Those for what the limits keep out are
+    /// outside them: there are few of them, and their keys are short.
+    fn admit_group(
+        &self,
+        key: &GroupKey,
+        parts: &Parts<'_>,
+        entry: Entry,
+        maker: Maker,
+    ) -> Result<Option<Arc<Name>>, Full> {
         let name = names::name_of(parts, &self.state);
         match entry {
             Entry::Limited => {}
-            Entry::Named if key.rest.len() <= OVERFLOW_KEY_BYTES_MAX && self.names.keep(name) => return Ok(()),
+            Entry::Named if key.rest.len() <= OVERFLOW_KEY_BYTES_MAX && self.names.keep(name) => return Ok(None),
             Entry::Named => return Err(Full::Groups),
-            Entry::Last => return Ok(()),
+            Entry::Last => return Ok(None),
         }
         if !self.peers.may(SharedKind::Groups, maker, self.group_count()) {
             return Err(Full::Share);
@@ -359,13 +371,14 @@ impl Registry {
             return Err(Full::Memory);
         }
         // ORDERING: a limit; the few that race past it are counted back
-        if self.group_count.fetch_add(1, Relaxed) >= self.options.group_limit || !self.names.enter(name) {
+        let has_room = self.group_count.fetch_add(1, Relaxed) < self.options.group_limit;
+        let Some(name) = has_room.then(|| self.names.enter(name, (parts.name, parts.unit))).flatten() else {
             self.group_count.fetch_sub(1, Relaxed);
             self.peers.refuse(SharedKind::Groups, maker, self.group_count());
             return Err(Full::Groups);
-        }
+        };
         self.peers.add(SharedKind::Groups, maker.slot);
-        Ok(())
+        Ok(Some(name))
     }
 
     /// The memory limit keeps out what `maker` would make; series and groups both take of it.

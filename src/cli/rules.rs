@@ -7,9 +7,11 @@ use super::{fetch, pages, run};
 use crate::config::keys::{FileSettings, Key, read_trees};
 use crate::config::tree::{TreeNode, parse};
 use crate::config::{self, Plan, Settings, source};
-use crate::problem::{At, Problem};
+use crate::problem::{At, Flaw, Given, Problem};
+use crate::rules::RulePlan;
 use crate::trial::{self, Case, Configured};
 use clap::{Args, Subcommand, ValueEnum};
+use std::sync::Arc;
 
 /// Flags of `catchment rules`.
 #[derive(Args)]
@@ -71,6 +73,8 @@ recorded value. What is expected is VALUE@CUT, with <START if it matters; ~1.33 
 histograms have names: points: [{at: 2, bounds: [1, 5], counts: [3, 0, 1], sum: 12}], and what is expected of one is
 written alike, with `cut`. `config` is a mapping of settings, or a file beside this one.
 
+Rules may change while it runs: `reload: [{at: 30, config: {rules: [...]}}]` brings others into force behind the cut at 30.
+
 A test may also say cores, cuts (a list of times; otherwise one at each interval's end), until (how long there are cuts) and
 end (when the process ends); an input unit, scope (NAME@VERSION) and core; what is expected kind, unit and scope. Counters
 are those of the ledger and of /metrics, and what rules notice: not_finite, no_sum, no_extremes, mixed_bounds,
@@ -104,15 +108,24 @@ impl Rules {
                     case.configured.trees.extend(parse(text).ok().map(|tree| (name.clone(), tree)));
                 }
             }
-            match plan(&case, keys, defaults()) {
-                Ok(plan) => planned.push((case, plan)),
-                Err(more) => problems.extend(more),
+            let configured =
+                std::iter::once(&case.configured).chain(case.reloads.iter().map(|reload| &reload.configured));
+            let plans: Vec<_> = configured.map(|configured| plan(&case, configured, keys, defaults())).collect();
+            let mut settled = Vec::new();
+            for plan in plans {
+                plan.map_or_else(|more| problems.extend(more), |plan| settled.push(plan));
+            }
+            let mut settled = settled.into_iter();
+            if let Some(plan) = settled.next() {
+                let rules: Vec<_> = settled.map(|plan| plan.rules).collect();
+                problems.extend(untried(&case, &plan, &rules));
+                planned.push((case, plan, rules));
             }
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let verdicts: Vec<_> = planned.iter().map(|(case, plan)| trial::judge(case, plan)).collect();
+        let verdicts: Vec<_> = planned.iter().map(|(case, plan, rules)| trial::judge(case, plan, rules)).collect();
         let page = match test.format {
             Format::Text => trial::text(&verdicts),
             Format::Json => trial::json(&verdicts),
@@ -134,9 +147,18 @@ fn load(names: &[String], key: &'static str, problems: &mut Vec<Problem>) -> Vec
     texts
 }
 
-/// The settled plan of a case.
-fn plan(case: &Case, keys: &[Key], mut settings: Settings) -> Result<Plan, Vec<Problem>> {
-    let Configured { trees, flags } = &case.configured;
+/// What happens at the door does not change in a test: rules that drop or relabel stay what they are.
+fn untried(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Option<Problem> {
+    let reload = case.reloads.first()?;
+    let has_any = reloads.iter().chain([&plan.rules]).any(|rules| rules.changes_streams());
+    let at = At::File { name: case.file.clone(), line: reload.at.line, column: reload.at.column };
+    let flaw = Flaw::new("a test with a reload has no rules that drop or relabel");
+    has_any.then(|| Problem { at, key: "", given: Given::Nothing, flaw: Box::new(flaw) })
+}
+
+/// The settled plan of a case with these settings; flags are the case's.
+fn plan(case: &Case, configured: &Configured, keys: &[Key], mut settings: Settings) -> Result<Plan, Vec<Problem>> {
+    let (trees, flags) = (&configured.trees, &case.configured.flags);
     let named = trees.iter().map(|(name, tree): &(String, TreeNode)| (name.as_str(), Ok(tree)));
     let variable = |name: &str| std::env::var(name).ok();
     let FileSettings { texts, trees, mut problems } = read_trees(named, keys, &variable);

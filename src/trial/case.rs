@@ -23,6 +23,8 @@ pub struct Case {
     pub at: TextPlace,
     /// Settings and rules.
     pub configured: Configured,
+    /// Other rules that come into force while it runs, one after the other.
+    pub reloads: Vec<Reload>,
     /// When the process starts.
     pub started_ns: u64,
     /// Cores.
@@ -50,6 +52,17 @@ pub struct Configured {
     pub trees: Vec<(String, TreeNode)>,
     /// Flags that it sets, as `run` calls them, and where.
     pub flags: Vec<(&'static str, TextPlace, String)>,
+}
+
+/// Other rules.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// Where it says so.
+    pub at: TextPlace,
+    /// The last cut under the rules before.
+    pub cut_ns: u64,
+    /// Their settings; of those that are not of rules nothing changes.
+    pub configured: Configured,
 }
 
 /// What must leave of a series in one view.

@@ -14,7 +14,7 @@ use crate::problem::{At, Flaw, Given, Problem};
 use crate::rules::InputKind;
 use crate::trial::case::{
     Case, Configured, Counted, ExpectedCounter, ExpectedNumber, ExpectedParts, ExpectedRow, ExpectedSeries,
-    ExpectedValue, NOTICED,
+    ExpectedValue, NOTICED, Reload,
 };
 use crate::trial::notation::{self, ZERO_NS};
 use crate::trial::point::{InputPoint, InputStream};
@@ -22,10 +22,11 @@ use crate::trial::value::{Bucketed, Summarised, TrialValue};
 use std::path::Path;
 use std::sync::Arc;
 
-const CASE: [&str; 13] = [
+const CASE: [&str; 14] = [
     "name", "config", "interval", "expire", "start", "end", "cores", "cuts", "until", "inputs", "expect", "counters",
-    "others",
+    "others", "reload",
 ];
+const RELOAD: [&str; 2] = ["at", "config"];
 const INPUT: [&str; 9] = ["series", "kind", "temporality", "unit", "scope", "core", "start", "bounds", "points"];
 const EXPECT: [&str; 6] = ["series", "view", "kind", "unit", "scope", "values"];
 const PARTS: [&str; 13] = [
@@ -103,6 +104,7 @@ impl Reading {
             file: self.file.clone(),
             at: node.at,
             configured: Configured::default(),
+            reloads: Vec::new(),
             started_ns: ZERO_NS,
             cores: 1,
             cuts: None,
@@ -117,6 +119,7 @@ impl Reading {
             match key.as_str() {
                 "name" => case.name = self.text(value)?.to_owned(),
                 "config" => self.config(value, &mut case.configured),
+                "reload" => self.list(value).iter().for_each(|node| case.reloads.extend(self.reload(node))),
                 "interval" | "expire" => {
                     let flag = if key == "interval" { "interval" } else { "expire" };
                     case.configured.flags.push((flag, *key_at, self.text(value)?.to_owned()));
@@ -146,6 +149,21 @@ impl Reading {
             }
         }
         Some(case)
+    }
+
+    /// Other rules from a cut on.
+    fn reload(&mut self, node: &TreeNode) -> Option<Reload> {
+        let (mut configured, mut cut_ns) = (Configured::default(), None);
+        for TreeEntry { key, value, .. } in self.entries(node, &[&RELOAD]) {
+            match key.as_str() {
+                "at" => cut_ns = Some(self.time(value)?),
+                _ => self.config(value, &mut configured),
+            }
+        }
+        if cut_ns.is_none() || configured.trees.is_empty() {
+            self.tell(node.at, "a reload has a cut, `at`, and a `config`");
+        }
+        Some(Reload { at: node.at, cut_ns: cut_ns?, configured })
     }
 
     /// Settings that stand here, or the file they stand in.

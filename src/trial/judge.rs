@@ -9,6 +9,7 @@ use crate::fold::Notes;
 use crate::ledger::{Note, Tally};
 use crate::limits::TRIAL_CUTS_MAX;
 use crate::model::Temporality;
+use crate::rules::RulePlan;
 use crate::trial::case::{
     Case, Counted, ExpectedNumber, ExpectedParts, ExpectedRow, ExpectedSeries, ExpectedValue, NOTICED,
 };
@@ -17,6 +18,7 @@ use crate::trial::notation::{shown_number, shown_time};
 use crate::trial::row::TrialRow;
 use crate::trial::value::{Bucketed, SeriesName, Summarised, TrialValue};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What came of a case.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +26,7 @@ pub struct Verdict {
     /// Its name.
     pub name: String,
     /// The file and where it begins there.
-    pub file: std::sync::Arc<str>,
+    pub file: Arc<str>,
     /// Where it begins.
     pub at: TextPlace,
     /// Nothing, if all is as it was expected.
@@ -46,10 +48,10 @@ pub struct Difference {
     pub got: String,
 }
 
-/// Runs `case` under `plan`.
-pub fn judge(case: &Case, plan: &Plan) -> Verdict {
+/// Runs `case` under `plan`, and from its reloads on under those rules.
+pub fn judge(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Verdict {
     let mut differences = Vec::new();
-    match run(case, plan) {
+    match run(case, plan, reloads) {
         Ok((cuts, counted)) => {
             compare_rows(case, &cuts, &mut differences);
             compare_counters(case, &counted, &mut differences);
@@ -71,7 +73,7 @@ pub fn judge(case: &Case, plan: &Plan) -> Verdict {
 /// What left at each cut, and what was counted in the end.
 type Ran = (Vec<(u64, Vec<TrialRow>)>, (Tally, Notes));
 
-fn run(case: &Case, plan: &Plan) -> Result<Ran, String> {
+fn run(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Result<Ran, String> {
     let mut engine = Engine::new(plan, case.cores, case.started_ns);
     // of those that come at one time the one that stands first comes first
     let mut coming: Vec<_> =
@@ -79,10 +81,17 @@ fn run(case: &Case, plan: &Plan) -> Result<Ran, String> {
     coming.sort_by_key(|(_, point)| point.arrival_ns);
     let mut coming = coming.into_iter().peekable();
     let mut cuts = Vec::new();
-    for cut_ns in cut_times(case, plan)? {
+    let times = cut_times(case, plan)?;
+    if let Some(reload) = case.reloads.iter().find(|reload| !times.contains(&reload.cut_ns)) {
+        return Err(format!("there is a reload at {}, and no cut at that time", shown_time(reload.cut_ns)));
+    }
+    for cut_ns in times {
         // what comes in at the time of a cut is in the next one
         while let Some((stream, point)) = coming.next_if(|(_, point)| point.arrival_ns < cut_ns) {
             engine.send(stream.core, point.arrival_ns, &stream.request(point))?;
+        }
+        for (_, rules) in case.reloads.iter().zip(reloads).filter(|(reload, _)| reload.cut_ns == cut_ns) {
+            engine.reload(rules);
         }
         cuts.push((cut_ns, engine.cut(cut_ns, case.ends_ns == Some(cut_ns))));
     }

@@ -42,7 +42,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use case::{Case, Configured};
+pub use case::{Case, Configured, Reload};
 pub use document::read;
 pub use engine::Engine;
 pub use judge::{Difference, Verdict, judge};

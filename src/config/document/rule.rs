@@ -53,7 +53,7 @@ fn series_limit(node: &TreeNode) -> Option<u32> {
 }
 
 /// What a rule of which action may not have.
-const OF_GROUPS: [&str; 11] = [
+const OF_GROUPS: [&str; 12] = [
     "keep_input",
     "by",
     "without",
@@ -65,6 +65,7 @@ const OF_GROUPS: [&str; 11] = [
     "initial_value",
     "limits",
     "time",
+    "was",
 ];
 
 /// Whether the ledger can have it so.
@@ -83,9 +84,14 @@ pub(super) fn rule(
 ) -> Option<Rule> {
     let name_node = node.field("name")?;
     let name = name_node.text().filter(|name| !name.is_empty())?;
-    if !is_name(name) {
-        let words = format!("give 1 to {RULE_NAME_BYTES_MAX} letters, digits, - _ or .");
-        telling.tell(name_node.at, &Trail::Key(trail, "name"), Flaw::outside(words));
+    let was = node.field("was").and_then(|was| Some((was, was.text()?)));
+    for (key, at, text) in
+        [Some(("name", name_node.at, name)), was.map(|(node, text)| ("was", node.at, text))].into_iter().flatten()
+    {
+        if text.is_empty() || !is_name(text) {
+            let words = format!("give 1 to {RULE_NAME_BYTES_MAX} letters, digits, - _ or .");
+            telling.tell(at, &Trail::Key(trail, key), Flaw::outside(words));
+        }
     }
     let selector_of = |key: &str| node.field(key).map(selector);
     let is_true = |key: &str| node.field(key).and_then(TreeNode::text) == Some("true");
@@ -129,7 +135,14 @@ pub(super) fn rule(
         }
     };
     let goes_on = word == "relabel" || is_true("continue");
-    Some(Rule { name: name.into(), was: None, selector, except: selector_of("except"), action, goes_on })
+    Some(Rule {
+        name: name.into(),
+        was: was.map(|(_, was)| was.into()),
+        selector,
+        except: selector_of("except"),
+        action,
+        goes_on,
+    })
 }
 
 /// Keys that mean nothing beside the action.

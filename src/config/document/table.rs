@@ -156,8 +156,14 @@ const INTERVAL: KeyShape = field(
 /// The actions.
 pub(super) const ACTIONS: [&str; 4] = ["aggregate", "drop", "keep", "relabel"];
 
-const RULE: [KeyShape; 19] = [
+const RULE: [KeyShape; 20] = [
     needed("name", ValueShape::Text("a name: letters, digits, - _ ."), "unique among all rules; the ledger has it"),
+    field(
+        "was",
+        ValueShape::Text("a name: letters, digits, - _ ."),
+        "",
+        "what it was called before a reload: totals, starts and windows of that name go on",
+    ),
     field(
         "match",
         ValueShape::Mapping(&SELECTOR),

@@ -129,6 +129,8 @@ fn what_a_rule_does_not_say_is_its_default_or_that_of_all() {
         (own.stale, own.initial_value, own.series_limit),
         (Stale::After(90 * S), InitialValue::Keep, Some(5_000))
     );
+    let was = rules("rules: [{name: b, was: a}]");
+    assert_eq!(was[0].was.as_deref(), Some("a"));
     let none = aggregation("by: [a]");
     assert_eq!((none.stale, none.initial_value, none.series_limit), (Stale::Auto, InitialValue::Auto, None));
     assert_eq!((none.interval_ns, none.keeps_input), (10 * S, false));
@@ -235,6 +237,8 @@ fn what_is_wrong_is_told_in_words() {
     check("rename: '{nmae}'", &["rename: `{nmae}` stands for nothing; there are {name}, {rule}"]);
     check("keep_input: true", &["keep_input: \"same\" leaves under the input's name"]);
     check("keep_input: yes, rename: '{name}.{rule}'", &["keep_input: \"yes\": give true or false"]);
+    check("was: 'a b'", &["was: give 1 to 64 letters, digits, - _ or ."]);
+    check("was: a, action: drop", &["\"was\" means nothing with action: drop"]);
     check("window: 5m", &["window: no output looks back over it"]);
     check("window: 5m, outputs: [rate(1m)]", &["window: no output looks back over it"]);
     check(

@@ -298,19 +298,18 @@ impl Membership {
         {
             member.liveness = Liveness::new(Liveness::at(ns));
         }
-        if before != member.fold()
-            && let Some(entry) = member.fold()
-        {
-            self.join(entry);
+        if let Some(entry) = member.fold().filter(|entry| before != Some(*entry)) {
+            self.join(entry, before);
         }
         if let Some(before) = before {
             self.leave(before, true);
         }
     }
 
-    /// Owners hear which lanes have series that were there before the exchange.
-    fn join(&mut self, entry: u32) {
-        for lane in &self.entries[entry as usize].lanes {
+    /// Owners hear which lanes have series that were there before the exchange, and not in the lane.
+    fn join(&mut self, entry: u32, before: Option<u32>) {
+        let known = before.map_or(&[][..], |before| &self.entries[before as usize].lanes);
+        for lane in self.entries[entry as usize].lanes.iter().filter(|lane| !known.contains(lane)) {
             let at = &mut self.lanes[*lane as usize];
             if !std::mem::replace(&mut at.is_joined, true) {
                 self.packets[at.owner].events.push(LaneEvent::Joined(*lane));

@@ -19,6 +19,7 @@ use opentelemetry_proto::tonic::metrics::v1::{self as pb, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Requests that came out.
 #[derive(Default)]
@@ -65,6 +66,8 @@ pub struct Rig {
     pub expire_ns: u64,
     /// What all shards share of rules, if there are any.
     pub rules: Option<Arc<FoldShared>>,
+    /// The longest that an owner worked between two looks at the clock.
+    pub longest: Duration,
 }
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -111,6 +114,7 @@ impl Rig {
             from: START,
             expire_ns,
             rules: None,
+            longest: Duration::ZERO,
         }
     }
 
@@ -196,7 +200,10 @@ impl Rig {
         let mut out = Out::default();
         // in slices of some three pieces
         let mut looks = 0;
+        let (mut last, mut longest) = (Instant::now(), self.longest);
         let mut more = || {
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
             looks += 1;
             looks % 3 != 0
         };
@@ -210,6 +217,7 @@ impl Rig {
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
+        self.longest = longest;
         self.cut += 1;
         out
     }

@@ -340,3 +340,51 @@ fn what_is_dropped_from_now_on_ends() {
         run.cut(vec![], &[]);
     }
 }
+
+/// Many rules over many series: all of them say something else, one does, none does. Totals are exact, and what does not change
+/// is not asked again. `EXCHANGE=rules,series` and `--nocapture` show what it takes in a release build.
+#[test]
+fn many_rules_over_many_series() {
+    let text = std::env::var("EXCHANGE").unwrap_or("20,2000".to_owned());
+    let (rules, series) = text.split_once(',').expect("EXCHANGE=rules,series");
+    let (rules, series): (usize, usize) = (rules.parse().unwrap(), series.parse().unwrap());
+    let plan = |keys: &dyn Fn(usize) -> &'static [&'static str]| -> Vec<Rule> {
+        let of = |at: usize| of_metric(&format!("metric.{at}"), rule(&format!("rule-{at}"), without(keys(at))));
+        (0..rules).map(of).collect()
+    };
+    let pods = series / rules;
+    let metric = |at: usize, time: u64| {
+        let points = (0..pods).map(|pod| {
+            let (pod, zone) = (format!("p{pod}"), format!("z{}", pod % 4));
+            number(&[("pod", &pod), ("zone", &zone)], 0, time, int(1))
+        });
+        sum(&format!("metric.{at}"), 1, true, points.collect())
+    };
+    let mut rig = Rig::with_rules(1, plan(&|_| &["pod"]));
+    let mut at = START;
+    let mut cut = |rig: &mut Rig, what: &str| {
+        for of in 0..rules {
+            rig.send(0, &request(vec![metric(of, at + 1)]));
+        }
+        at += INTERVAL;
+        rig.longest = std::time::Duration::ZERO;
+        let begun = std::time::Instant::now();
+        let out = rig.cut(at);
+        println!("{what}: cut {:?}, longest between two looks {:?}", begun.elapsed(), rig.longest);
+        let sum: f64 = numbers(&out.delta).iter().map(|point| point.4).filter(|value| !value.is_nan()).sum();
+        assert_eq!(sum, (rules * pods) as f64, "{what}");
+    };
+    (0..3).for_each(|_| cut(&mut rig, "before"));
+    let all = |_| &["pod", "zone"][..];
+    let one = |at: usize| if at == 0 { &["pod"][..] } else { &["pod", "zone"] };
+    for (what, rules) in
+        [("all are others", plan(&all)), ("one is another", plan(&one)), ("none is another", plan(&one))]
+    {
+        let begun = std::time::Instant::now();
+        rig.reload(rules);
+        println!("{what}: offered in {:?}", begun.elapsed());
+        cut(&mut rig, "closing");
+        cut(&mut rig, what);
+        cut(&mut rig, "behind it");
+    }
+}

@@ -6,6 +6,7 @@
 //! A seed that fails says how to run it again: `RULES_SEED=n`; `RULES_SEEDS` is how many are run.
 
 mod compare;
+mod exchange;
 mod history;
 mod reference;
 mod streams;
@@ -14,6 +15,7 @@ use super::{Engine, TrialRow};
 use crate::chance::Chance;
 use crate::config::Plan;
 use crate::rules::{InputKind, Rule, RulePlan};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use streams::Scenario;
 
@@ -25,6 +27,15 @@ const SEEDS: u64 = 60;
 
 /// What leaves of a scenario, cut by cut.
 fn run(scenario: &Scenario, rules: Vec<Rule>) -> Vec<(u64, Vec<TrialRow>)> {
+    run_through(scenario, rules, &BTreeMap::new())
+}
+
+/// The same, where other rules come into force behind cuts; the last cut is the last of the process where there are any.
+fn run_through(
+    scenario: &Scenario,
+    rules: Vec<Rule>,
+    exchanges: &BTreeMap<u64, Vec<Rule>>,
+) -> Vec<(u64, Vec<TrialRow>)> {
     let rules = RulePlan::new(rules).expect("a rule that can be meant").into();
     let plan = Plan { rules, ..Plan::sample() };
     let plan = Plan { series_limit: 10_000, expire: std::time::Duration::from_secs(300), ..plan };
@@ -36,8 +47,14 @@ fn run(scenario: &Scenario, rules: Vec<Rule>) -> Vec<(u64, Vec<TrialRow>)> {
             let receipt = engine.send(core, point.arrival_ns, &stream.request(point)).expect("a request");
             assert_eq!(receipt.rejected, 0, "{receipt:?}");
         }
-        cuts.push((*cut_ns, engine.cut(*cut_ns, false)));
+        if let Some(rules) = exchanges.get(cut_ns) {
+            engine.reload(&RulePlan::new(rules.clone()).expect("rules that can be meant").into());
+        }
+        let is_last = !exchanges.is_empty() && scenario.cuts.last() == Some(cut_ns);
+        cuts.push((*cut_ns, engine.cut(*cut_ns, is_last)));
     }
+    let notes = engine.noticed();
+    assert!(exchanges.is_empty() || notes.given.int() == notes.left.int(), "what was given has left: {notes:?}");
     cuts
 }
 

@@ -3,9 +3,10 @@
 //! Knows what is pending, and who may not be born: that is refused with its reason, or goes where `overflow` says. Does not
 //! know a point's value, nor how what it needs is made (`making`).
 
-use super::contexts::{About, EnvelopeKey, StreamFate, StreamKey};
+use super::contexts::StreamFate;
 use super::encoding::Encoding;
 use super::gate::Refused;
+use super::keys::{About, EnvelopeKey, StreamKey};
 use super::making::Making;
 use super::overflow::{self, Overflow};
 use super::pending::{Context, Pending, PointTarget};

@@ -2,7 +2,7 @@
 //!
 //! Knows what is asked of a front end; does not know one.
 
-use super::contexts::EnvelopeKey;
+use super::keys::EnvelopeKey;
 use crate::identity::attributes::{Bad, Normalised};
 use crate::model::{Kind, Reject};
 use std::borrow::Cow;

@@ -6,10 +6,11 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{About, Contexts, EnvelopeKey, MetricStream, Replica, StreamFate, StreamKey};
+use super::contexts::{Contexts, MetricStream, Replica, StreamFate};
 use super::detours::{DETOUR_BYTES, Detour};
 use super::encoding::{Encoding, OWN, Said};
 use super::gate::{Doorkeeper, Refused, ReplicaOf};
+use super::keys::{About, EnvelopeKey, StreamKey};
 use super::links::{Links, refusal};
 use super::routes::NONE;
 use crate::cells::Shape;

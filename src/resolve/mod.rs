@@ -31,6 +31,7 @@ mod deaths;
 mod detours;
 mod encoding;
 mod gate;
+mod keys;
 mod links;
 mod lookups;
 mod making;
@@ -42,11 +43,11 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use contexts::{About, EnvelopeKey, StreamKey};
 pub(crate) use detours::Detour;
 pub(crate) use encoding::{Encoding, Said};
 pub use gate::{Doorkeeper, ReplicaOf};
 pub(crate) use gate::{Refused, RulesAndDedup};
+pub(crate) use keys::{About, EnvelopeKey, StreamKey};
 pub(crate) use lookups::{Lags, RouteLookup, Waiting};
 pub(crate) use pending::{Pending, PointTarget};
 pub(crate) use prediction::{EXPECTED_BYTES, Prediction};

@@ -13,8 +13,9 @@
 //! Knows which streams overflow series have on this core; does not know why a point was refused, beyond the reason's name.
 
 use super::birthplace::Birthplace;
-use super::contexts::{About, Contexts, EnvelopeKey, StreamKey};
+use super::contexts::Contexts;
 use super::encoding::{Encoding, OWN};
+use super::keys::{About, EnvelopeKey, StreamKey};
 use super::links::refusal;
 use super::making::{Making, text};
 use super::routes::NONE;

@@ -3,8 +3,8 @@
 //! Knows attributes that were read, and whose they are; does not know series. What is pending lies in the request's arena and
 //! dies with it.
 
-use super::contexts::{EnvelopeKey, StreamKey};
 use super::encoding::Encoding;
+use super::keys::{EnvelopeKey, StreamKey};
 use super::routes::NONE;
 use crate::identity::attributes::Bad;
 use bumpalo::Bump;

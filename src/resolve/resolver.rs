@@ -4,11 +4,12 @@
 
 use super::birthplace::Birthplace;
 use super::births;
-use super::contexts::{About, Contexts, EnvelopeKey, StreamFate, StreamKey};
+use super::contexts::{Contexts, StreamFate};
 use super::deaths::Deaths;
 use super::detours::Detour;
 use super::encoding::Encoding;
 use super::gate::{Doorkeeper, Refused};
+use super::keys::{About, EnvelopeKey, StreamKey};
 use super::links::{Links, TRIES};
 use super::lookups::{LOOKUPS_MAX, Lags, RouteLookup, Waiting};
 use super::making::{Making, hold};

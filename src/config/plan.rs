@@ -3,6 +3,7 @@
 use super::features::Gates;
 use crate::deliver::Destination;
 use crate::identity::attributes;
+use crate::ingest::GatePlan;
 use crate::limits::{OUTPUT_SERIES_MIN, OUTPUT_SERIES_PART};
 use crate::model::{PlanNumber, Temporality};
 use crate::prometheus::Translation;
@@ -97,6 +98,12 @@ impl Plan {
     pub fn destinations(&self) -> Vec<Destination> {
         let with = |out: &Destination| Some(out.temporality.unwrap_or(self.temporality));
         self.outs.iter().map(|out| Destination { temporality: with(out), ..out.clone() }).collect()
+    }
+
+    /// What of it concerns what comes in.
+    pub fn gate(&self) -> GatePlan {
+        let interval_ns = self.interval.as_nanos() as u64;
+        GatePlan { rules: self.rules.clone(), dedup: self.dedup.clone(), interval_ns }
     }
 
     /// Output series of rules that there may be: a part of `--series-limit`, beside it.

@@ -39,7 +39,7 @@ mod walk;
 
 use crate::wire::{Fault, FaultKind};
 
-pub use crate::resolve::{Doorkeeper, ReplicaOf};
+pub use crate::resolve::{Doorkeeper, GateChange, GatePlan, ReplicaOf};
 pub use slices::{Ingest, Options, Sliced};
 pub use stage::Slice;
 

@@ -28,8 +28,7 @@ use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::limits::STAGE_KEPT_BYTES_MAX;
 use crate::model::{Kind, Origin, Receipt, Reject};
-use crate::resolve::{Doorkeeper, Resolver, RulesAndDedup};
-use crate::rules::{DedupMatcher, DedupPlan, RuleMatcher, RulePlan};
+use crate::resolve::{Doorkeeper, GatePlan, Resolver};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::sync::counts::{CountWriter, Counts};
@@ -89,8 +88,10 @@ pub struct Ingest {
     resolver: Resolver,
     open: OpenInterval,
     exemplars: OpenExemplars,
-    /// By rule, points that it drops.
+    /// By number of what puts them aside, points.
     dropped: CountWriter,
+    /// By which streams and routes were asked about.
+    gate: GatePlan,
     arena: Bump,
     /// Room for the numbers of a request; empty between two.
     numbers: Vec<StagedNumber>,
@@ -109,6 +110,7 @@ impl Ingest {
             open: OpenInterval::first(),
             exemplars: OpenExemplars::first(),
             dropped: Counts::new(0).0,
+            gate: GatePlan::default(),
             arena: Bump::new(),
             numbers: Vec::new(),
             applying: false,
@@ -119,28 +121,22 @@ impl Ingest {
     /// number that it gives.
     #[must_use]
     pub fn ask(mut self, gate: Box<dyn Doorkeeper>, dropped: CountWriter) -> Ingest {
-        self.resolver.ask(gate);
+        self.resolver.ask(Some(gate), true);
         self.dropped = dropped;
         self
     }
 
-    /// Rules say what becomes of streams and routes, if there are some that concern them: before the first request. By number of
-    /// the rule, the points that it drops.
-    pub fn ruled_by(self, rules: &Arc<RulePlan>) -> (Ingest, Arc<Counts>) {
-        let (writer, counts) = Counts::new(rules.rules().len());
-        let asks = rules.changes_streams();
-        (if asks { self.ask(Box::new(RuleMatcher::new(rules.clone())), writer) } else { self }, counts)
-    }
-
-    /// As `ruled_by`, and of several identical senders one counts, an interval being so long. Behind the numbers of the rules
-    /// come those of `dedup`.
-    pub fn deduped_by(self, rules: &Arc<RulePlan>, dedup: &Arc<DedupPlan>, interval_ns: u64) -> (Ingest, Arc<Counts>) {
-        if dedup.is_empty() {
-            return self.ruled_by(rules);
+    /// Rules say what becomes of streams and routes from now on, if there are some that concern them, and of several identical
+    /// senders one counts: between two requests. What was asked of the plan before is asked again when it next comes, if the
+    /// answer may differ. Points that are put aside from now on, by the plan's numbers.
+    pub fn take_up(&mut self, plan: &GatePlan) -> Arc<Counts> {
+        let change = plan.change_from(&self.gate);
+        let (writer, counts) = Counts::new(plan.numbers());
+        if change.is_any() {
+            self.resolver.ask(plan.doorkeeper(), change.resources);
         }
-        let (writer, counts) = Counts::new(rules.rules().len() + dedup.entries().len());
-        let (rules, dedup) = (RuleMatcher::new(rules.clone()), DedupMatcher::new(dedup.clone()));
-        (self.ask(Box::new(RulesAndDedup { rules, dedup, interval_ns }), writer), counts)
+        (self.dropped, self.gate) = (writer, plan.clone());
+        counts
     }
 
     /// Points may be dated up to `latest`, nanoseconds of the wall clock, from now on; before the first call whenever they

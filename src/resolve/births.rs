@@ -163,7 +163,7 @@ pub(super) fn with_bounds<E: Encoding>(
         about: About::NOTHING,
     };
     let hash = registry.hash_of(&group, set);
-    let stream = match making.contexts.stream(scope, NONE, &key) {
+    let stream = match making.known_stream(scope, &key) {
         Some(stream) => stream,
         None if making.has_room() && registry.enter(&group) => making.contexts.add(scope, &key, group),
         None => return None,

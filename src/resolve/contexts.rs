@@ -53,6 +53,10 @@ pub(super) struct Envelope {
     children: u32,
     encoding: u8,
     live: bool,
+    /// It is found by its bytes.
+    is_found: bool,
+    /// Of a resource, who was asked about it last, in numbers (`Contexts::asked`).
+    asked: u32,
     /// Of a resource, that it is one of several replicas.
     replica: Option<Box<Replica>>,
 }
@@ -81,6 +85,10 @@ pub(super) struct MetricStream {
     bounds: Box<[u8]>,
     next: u32,
     live: bool,
+    /// It is found by its key.
+    is_found: bool,
+    /// Who was asked about it last, in numbers (`Contexts::asked`).
+    asked: u32,
     /// Data kind.
     pub kind: Kind,
     /// Input temporality.
@@ -106,12 +114,17 @@ pub(super) struct MetricStream {
     /// The interval it was last used in.
     pub used: u32,
     /// Bytes of the longest description it came with, which identifies nothing (M6).
-    pub described: usize,
+    pub described: u32,
     /// It came as a gauge whose type nobody knows.
     pub hints: TypeHints,
 }
 
 impl MetricStream {
+    /// Whether it is found by its key.
+    pub(super) const fn is_found(&self) -> bool {
+        self.is_found
+    }
+
     /// Bounds of an explicit histogram, as they are packed.
     pub(super) const fn bounds(&self) -> &[u8] {
         &self.bounds
@@ -120,7 +133,7 @@ impl MetricStream {
     /// The stream is this one.
     #[inline]
     pub(super) fn is(&self, scope: u32, key: &StreamKey<'_>) -> bool {
-        self.live
+        self.is_found
             && self.scope == scope
             && self.kind == key.kind
             && self.temporality == key.temporality
@@ -149,6 +162,12 @@ pub(super) struct Contexts {
     bytes: usize,
     /// Bytes of streams whose points are dropped.
     discarded_bytes: usize,
+    /// Who is asked about streams now, and about resources, in numbers: another one, another number.
+    asked: (u32, u32),
+    /// Streams that are found no more and not yet put away: how many, and those that nobody took up yet (`renewal`).
+    dismissed: (usize, Vec<u32>),
+    /// Resources that are found no more and not yet put away.
+    resources_dismissed: usize,
     /// What freed places hold instead of what they held.
     nothing: Arc<Set>,
     nobody: Arc<Group>,
@@ -164,7 +183,7 @@ fn address(head: &EnvelopeKey<'_>) -> Address {
 impl Envelope {
     /// It is no more: its bytes are given back, and it matches nothing.
     fn bury(&mut self, nothing: &Arc<Set>) {
-        self.live = false;
+        (self.live, self.is_found) = (false, false);
         self.set = nothing.clone();
         self.bytes = Box::default();
         self.schema_url = Box::default();
@@ -184,7 +203,7 @@ impl MetricStream {
 
 fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &EnvelopeKey<'_>) -> bool {
     all.get(id as usize).is_some_and(|e| {
-        e.live
+        e.is_found
             && e.encoding == head.encoding
             && e.parent == parent
             && *e.bytes == *head.bytes
@@ -221,6 +240,9 @@ impl Contexts {
             entered: [None; 2],
             bytes: 0,
             discarded_bytes: 0,
+            asked: (0, 0),
+            dismissed: (0, Vec::new()),
+            resources_dismissed: 0,
         }
     }
 
@@ -311,16 +333,16 @@ impl Contexts {
         &mut self.streams[id as usize]
     }
 
-    /// Live streams.
+    /// Streams that are found.
     pub(super) fn len(&self) -> usize {
-        self.streams.len() - self.stream_free.len()
+        self.streams.len() - self.stream_free.len() - self.dismissed.0
     }
 
     fn add_envelope(
         all: &mut Vec<Envelope>,
         free: &mut Vec<u32>,
         table: &mut HashTable<u32>,
-        (hash, parent): (u64, u32),
+        (hash, parent, asked): (u64, u32, u32),
         head: &EnvelopeKey<'_>,
         set: Arc<Set>,
     ) -> u32 {
@@ -335,6 +357,8 @@ impl Contexts {
             children: 0,
             encoding: head.encoding,
             live: true,
+            is_found: true,
+            asked,
             replica: None,
         };
         let id = places::put(all, free, new);
@@ -464,7 +488,7 @@ impl Contexts {
                 let set = set()?;
                 let hash = self.head_hash(NONE, head);
                 let (all, free) = (&mut self.resources, &mut self.resource_free);
-                let id = Self::add_envelope(all, free, &mut self.resource_table, (hash, NONE), head, set);
+                let id = Self::add_envelope(all, free, &mut self.resource_table, (hash, NONE, self.asked.1), head, set);
                 self.bytes += self.resources[id as usize].bytes();
                 id
             }
@@ -495,7 +519,7 @@ impl Contexts {
                 let hash = self.head_hash(resource, head);
                 self.resources[resource as usize].children += 1;
                 let (all, free) = (&mut self.scopes, &mut self.scope_free);
-                let id = Self::add_envelope(all, free, &mut self.scope_table, (hash, resource), head, set);
+                let id = Self::add_envelope(all, free, &mut self.scope_table, (hash, resource, 0), head, set);
                 self.bytes += self.scopes[id as usize].bytes();
                 id
             }
@@ -550,6 +574,8 @@ impl Contexts {
             bounds: key.bounds.into(),
             next: NONE,
             live: true,
+            is_found: true,
+            asked: self.asked.0,
             kind: key.kind,
             temporality: key.temporality,
             monotonic: key.monotonic,
@@ -562,7 +588,7 @@ impl Contexts {
             newest: NONE,
             block: 1,
             used: 0,
-            described: key.about.description.len(),
+            described: key.about.description.len() as u32,
             hints: key.about.hints,
         };
         let id = places::put(&mut self.streams, &mut self.stream_free, new);
@@ -584,7 +610,10 @@ impl Contexts {
         if matches!(stream.fate, StreamFate::Discard(_)) {
             self.discarded_bytes -= bytes;
         }
-        stream.live = false;
+        if !stream.is_found {
+            self.dismissed.0 -= 1;
+        }
+        (stream.live, stream.is_found) = (false, false);
         for text in [&mut stream.name, &mut stream.unit, &mut stream.bounds] {
             *text = Box::default();
         }
@@ -623,6 +652,7 @@ impl Contexts {
     fn remove_resource(&mut self, id: u32) {
         let resource = &mut self.resources[id as usize];
         self.bytes -= resource.bytes();
+        self.resources_dismissed -= usize::from(!resource.is_found);
         let hash = resource.hash;
         resource.bury(&self.nothing);
         if let Ok(entry) = self.resource_table.find_entry(hash, |other| *other == id) {
@@ -650,6 +680,107 @@ impl Contexts {
     /// Whether the stream is live, has no route and was not used since interval `before`.
     pub(super) fn is_idle(&self, id: u32, before: u32) -> bool {
         let s = self.at(id);
-        s.live && s.table.is_empty() && s.used < before
+        s.is_found && s.table.is_empty() && s.used < before
     }
+
+    // ---- asking again ------------------------------------------------------------------------------------------------
+
+    /// Another one is asked about streams from now on, and about resources too, if `resources`.
+    pub(super) fn ask_again(&mut self, resources: bool) {
+        self.asked = (self.asked.0.wrapping_add(1), self.asked.1.wrapping_add(u32::from(resources)));
+    }
+
+    /// Whether who is asked now was asked about the stream.
+    #[inline]
+    pub(super) fn is_asked(&self, id: u32) -> bool {
+        self.at(id).asked == self.asked.0
+    }
+
+    /// Who is asked now says of a stream what the one before said, but perhaps for a number.
+    pub(super) fn confirm(&mut self, id: u32, fate: StreamFate) {
+        let asked = self.asked.0;
+        let stream = self.at_mut(id);
+        debug_assert_eq!(matches!(stream.fate, StreamFate::Discard(_)), matches!(fate, StreamFate::Discard(_)));
+        (stream.fate, stream.asked) = (fate, asked);
+    }
+
+    /// A stream is found no more: what comes for it makes another one. Its routes go bit by bit, and it with them.
+    pub(super) fn dismiss(&mut self, id: u32) {
+        let stream = &mut self.streams[id as usize];
+        if !std::mem::replace(&mut stream.is_found, false) {
+            return;
+        }
+        let hash = stream.hash;
+        if let Ok(entry) = self.stream_table.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        self.dismissed.0 += 1;
+        self.dismissed.1.push(id);
+    }
+
+    /// Streams that were dismissed since this was last asked.
+    pub(super) fn take_dismissed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.dismissed.1)
+    }
+
+    /// Whether there are some of those.
+    pub(super) const fn has_dismissed(&self) -> bool {
+        !self.dismissed.1.is_empty()
+    }
+
+    /// Whether who is asked now was asked about the resource.
+    #[inline]
+    pub(super) fn is_resource_asked(&self, id: u32) -> bool {
+        self.resources[id as usize].asked == self.asked.1
+    }
+
+    /// Which replica a resource is, if it is one.
+    pub(super) fn replica(&self, resource: u32) -> Option<&Replica> {
+        self.resources[resource as usize].replica.as_deref()
+    }
+
+    /// Who is asked now says of a resource what the one before said, but for what is no part of who it is.
+    pub(super) fn confirm_resource(&mut self, id: u32, replica: Option<(Silence, u32)>) {
+        let resource = &mut self.resources[id as usize];
+        resource.asked = self.asked.1;
+        if let (Some(known), Some((silence, number))) = (&mut resource.replica, replica) {
+            (known.silence, known.number) = (silence, number);
+        }
+    }
+
+    /// A resource is found no more: what comes for it makes another one. Its streams are to be dismissed (`is_left`).
+    pub(super) fn dismiss_resource(&mut self, id: u32) {
+        let resource = &mut self.resources[id as usize];
+        resource.is_found = false;
+        let hash = resource.hash;
+        if let Ok(entry) = self.resource_table.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        self.resources_dismissed += 1;
+        if self.resources[id as usize].children == 0 {
+            self.remove_resource(id);
+        }
+    }
+
+    /// Whether a resource was dismissed whose streams are there.
+    pub(super) const fn has_left(&self) -> bool {
+        self.resources_dismissed > 0
+    }
+
+    /// Whether the stream is found, and its resource was dismissed.
+    pub(super) fn is_left(&self, id: u32) -> bool {
+        self.streams.get(id as usize).is_some_and(|stream| {
+            stream.is_found && !self.resources[self.scopes[stream.scope as usize].parent as usize].is_found
+        })
+    }
+
+    /// Places of streams.
+    pub(super) fn places(&self) -> u32 {
+        self.streams.len() as u32
+    }
+}
+
+/// Text that has been checked.
+pub(super) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or("")
 }

@@ -14,6 +14,7 @@ use super::contexts::Contexts;
 use super::links::Links;
 use super::making::hold;
 use super::overflow::Overflow;
+use super::renewal::Dismissed;
 use crate::limits::TIDY_PER_TURN;
 use std::collections::VecDeque;
 
@@ -30,6 +31,7 @@ pub(super) struct Deaths {
     idle_before: u32,
     /// Routes to nowhere that are not yet looked at, by number.
     detours: u32,
+    dismissed: Dismissed,
     /// There is more to do in this interval.
     is_due: bool,
 }
@@ -43,6 +45,7 @@ impl Deaths {
         contexts: &mut Contexts,
         overflow: &mut Overflow,
     ) {
+        self.dismissed.begin(contexts);
         self.put_away(here.interval() + REST, here, links, contexts, overflow);
     }
 
@@ -54,7 +57,7 @@ impl Deaths {
         contexts: &mut Contexts,
         overflow: &mut Overflow,
     ) -> bool {
-        if self.is_due {
+        if self.is_due || contexts.has_dismissed() {
             // what died since the interval began counts from the next one
             self.put_away(here.interval() + 1 + REST, here, links, contexts, overflow);
         }
@@ -107,10 +110,14 @@ impl Deaths {
                 links.trim_detours();
             }
         }
+        for group in self.dismissed.go_on(links, contexts, &mut left) {
+            registry.leave(&group);
+            *overflow = Overflow::NOTHING;
+        }
         if self.waiting.is_empty() && self.waiting.capacity() > TIDY_PER_TURN {
             self.waiting = VecDeque::new();
         }
-        self.is_due = left == 0;
+        self.is_due = left == 0 || self.dismissed.is_due(contexts);
         hold(here, links, contexts);
     }
 

@@ -79,6 +79,11 @@ impl Detours {
         place.detour
     }
 
+    /// What becomes of what a route brings.
+    pub(super) fn at(&self, number: u32) -> Detour {
+        self.all[number as usize].detour
+    }
+
     /// The route at place `number`, if it leads nowhere and was not used since the interval `before`.
     pub(super) fn idle(&self, number: u32, before: u32) -> Option<u32> {
         let place = self.all.get(number as usize)?;

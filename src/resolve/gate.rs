@@ -17,9 +17,13 @@
 //! series. Where there is no room to remember them (`detours`), the question is asked again.
 
 use crate::limits::FAILOVER_FIRST_NS;
-use crate::model::Reject;
-use crate::rules::{DedupMatcher, Failover, MetricSeen, ReplicaSeen, RouteVerdict, RuleMatcher, StreamVerdict};
+use crate::model::{Discard, Reject};
+use crate::rules::{
+    Action, DedupMatcher, DedupPlan, Failover, MetricSeen, ReplicaSeen, RouteVerdict, Rule, RuleMatcher, RulePlan,
+    StreamVerdict,
+};
 use crate::series::elections::Silence;
+use std::sync::Arc;
 
 /// Who says what becomes of what comes in.
 pub trait Doorkeeper: Send {
@@ -51,11 +55,86 @@ pub struct ReplicaOf {
     pub number: u32,
 }
 
+/// What of a plan concerns what comes in.
+#[derive(Clone, Debug, Default)]
+pub struct GatePlan {
+    /// Which of them drop and relabel, and which take what others would.
+    pub rules: Arc<RulePlan>,
+    /// Which of several identical senders counts.
+    pub dedup: Arc<DedupPlan>,
+    /// How long an interval is, nanoseconds.
+    pub interval_ns: u64,
+}
+
+/// What differs between two plans, for what comes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateChange {
+    /// What becomes of streams.
+    pub streams: bool,
+    /// Which replicas there are.
+    pub resources: bool,
+}
+
+impl GateChange {
+    /// Whether anything differs.
+    pub const fn is_any(self) -> bool {
+        self.streams || self.resources
+    }
+}
+
+impl GatePlan {
+    /// Who is asked; nobody where all passes.
+    pub(crate) fn doorkeeper(&self) -> Option<Box<dyn Doorkeeper>> {
+        if self.dedup.is_empty() && !self.rules.changes_streams() {
+            return None;
+        }
+        let (rules, dedup) = (RuleMatcher::new(self.rules.clone()), DedupMatcher::new(self.dedup.clone()));
+        Some(Box::new(RulesAndDedup { rules, dedup, interval_ns: self.interval_ns }))
+    }
+
+    /// Numbers by which points are counted: those of the entries of `dedup`, and behind them those of the rules.
+    pub fn numbers(&self) -> usize {
+        self.dedup.entries().len() + self.rules.rules().len()
+    }
+
+    /// By number, what puts points aside: why, and its name.
+    pub fn named(&self) -> impl Iterator<Item = (usize, Discard, &Arc<str>)> {
+        let entries = self.dedup.entries().iter().enumerate();
+        let entries = entries.map(|(number, entry)| (number, Discard::Dedup, &entry.name));
+        let behind = self.dedup.entries().len();
+        let rules = self.rules.rules().iter().enumerate().filter(|(_, rule)| rule.action == Action::Drop);
+        rules.map(move |(number, rule)| (behind + number, Discard::Rule, &rule.name)).chain(entries)
+    }
+
+    /// What differs from the plan `before` for what comes in: rules behind the last one that drops or relabels make no
+    /// difference there.
+    pub fn change_from(&self, before: &GatePlan) -> GateChange {
+        let resources =
+            *self.dedup != *before.dedup || self.interval_ns != before.interval_ns && !self.dedup.is_empty();
+        // the numbers of rules come behind those of entries
+        let is_moved = self.dedup.entries().len() != before.dedup.entries().len();
+        let asked = |plan: &GatePlan| -> usize {
+            let is_asked = |rule: &Rule| matches!(rule.action, Action::Drop | Action::Relabel(_));
+            plan.rules.rules().iter().rposition(is_asked).map_or(0, |last| last + 1)
+        };
+        let (now, then) = (asked(self), asked(before));
+        let streams = self.rules.rules()[..now] != before.rules.rules()[..then] || is_moved && now > 0;
+        GateChange { streams, resources }
+    }
+}
+
 /// Rules, and which of several identical senders counts.
-pub(crate) struct RulesAndDedup {
-    pub(crate) rules: RuleMatcher,
-    pub(crate) dedup: DedupMatcher,
-    pub(crate) interval_ns: u64,
+struct RulesAndDedup {
+    rules: RuleMatcher,
+    dedup: DedupMatcher,
+    interval_ns: u64,
+}
+
+impl RulesAndDedup {
+    /// The number by which points that the rule of this number drops are counted.
+    fn number_of(&self, rule: u32) -> u32 {
+        self.dedup.plan().entries().len() as u32 + rule
+    }
 }
 
 impl Doorkeeper for RulesAndDedup {
@@ -67,34 +146,27 @@ impl Doorkeeper for RulesAndDedup {
             Failover::Auto => Silence::Auto { first: intervals(FAILOVER_FIRST_NS) },
             Failover::After(ns) => Silence::After(intervals(ns)),
         };
-        let number = self.rules.plan().rules().len() as u32 + seen.dedup;
+        let number = seen.dedup;
         Some(ReplicaOf { seen, silence, number })
     }
 
     fn of_stream(&mut self, metric: &MetricSeen<'_>) -> StreamVerdict {
-        self.rules.of_stream(metric)
+        match self.rules.of_stream(metric) {
+            StreamVerdict::Discard(rule) => StreamVerdict::Discard(self.number_of(rule)),
+            passes => passes,
+        }
     }
 
     fn of_route(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict<'_> {
-        self.rules.of_route(metric, attributes)
+        let behind = self.number_of(0);
+        match self.rules.of_route(metric, attributes) {
+            RouteVerdict::Discard(rule) => RouteVerdict::Discard(behind + rule),
+            passes => passes,
+        }
     }
 
     fn take_skipped(&mut self) -> u64 {
         self.rules.take_skipped()
-    }
-}
-
-impl Doorkeeper for RuleMatcher {
-    fn of_stream(&mut self, metric: &MetricSeen<'_>) -> StreamVerdict {
-        RuleMatcher::of_stream(self, metric)
-    }
-
-    fn of_route(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> RouteVerdict<'_> {
-        RuleMatcher::of_route(self, metric, attributes)
-    }
-
-    fn take_skipped(&mut self) -> u64 {
-        RuleMatcher::take_skipped(self)
     }
 }
 

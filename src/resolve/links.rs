@@ -206,21 +206,43 @@ impl Links {
         head::put_handle(words, route);
     }
 
-    fn unlink(&mut self, route: u32, line: u32) {
+    /// Whether it was among the routes into the cell at `line`, and is not any more.
+    fn unlink(&mut self, route: u32, line: u32) -> bool {
         let words = self.slab.run(line, head::WORDS);
         let next = self.routes.at(route).sibling;
         let mut at = head::handle(words);
         if at == route {
             head::put_handle(words, next);
-            return;
+            return true;
         }
         while let Some(sibling) = self.routes.get(at).map(|r| r.sibling) {
             if sibling == route {
                 self.routes.at_mut(at).sibling = next;
-                return;
+                return true;
             }
             at = sibling;
         }
+        false
+    }
+
+    /// Removes a route of a stream that is found no more; whether that could be: one that goes on by another, whose cell died,
+    /// goes with that cell.
+    pub(super) fn dismiss(&mut self, route: u32, contexts: &mut Contexts) -> bool {
+        let line = match detours::number_of(self.routes.at(route).cell) {
+            None => Some(self.routes.at(route).cell),
+            Some(number) => match self.detours.at(number) {
+                Detour::Nowhere(_) => None,
+                Detour::Scaled { to, .. } => match self.routes.get(to).map(|to| to.cell) {
+                    Some(cell) if detours::number_of(cell).is_none() => Some(cell),
+                    _ => return false,
+                },
+            },
+        };
+        let may_go = line.is_none_or(|line| self.unlink(route, line));
+        if may_go {
+            self.drop_route(route, contexts);
+        }
+        may_go
     }
 
     /// The route leads into the cell at `line` from now on.

@@ -6,20 +6,21 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{Contexts, MetricStream, Replica, StreamFate};
+use super::contexts::{Contexts, MetricStream, Replica, StreamFate, text};
 use super::detours::{DETOUR_BYTES, Detour};
 use super::encoding::{Encoding, OWN, Said};
 use super::gate::{Doorkeeper, Refused, ReplicaOf};
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::links::{Links, refusal};
+use super::renewal::{self, metric};
 use super::routes::NONE;
 use crate::cells::Shape;
 use crate::examples::example;
 use crate::identity::{GroupKey, Parts, Set, attributes};
 use crate::ledger::{Note, Tally};
 use crate::limits::{DISCARDED_PART, STREAMS_PER_GROUP};
-use crate::model::{Kind, Reject};
-use crate::rules::{MetricSeen, Relabelled, RouteVerdict, StreamVerdict};
+use crate::model::Reject;
+use crate::rules::{Relabelled, RouteVerdict, StreamVerdict};
 use crate::series::Group;
 use crate::series::group::Entry;
 use crate::series::registry::Registry;
@@ -44,8 +45,8 @@ impl<E: Encoding> Making<'_, E> {
             stream.hints = stream.hints.and(about.hints);
             stream.group.hint(about.hints);
         }
-        if about.description.len() > stream.described {
-            stream.described = about.description.len();
+        if about.description.len() > stream.described as usize {
+            stream.described = about.description.len() as u32;
             self.here.registry().describe(&stream.group, self.encoding.description(about.description));
         }
     }
@@ -124,7 +125,11 @@ impl<E: Encoding> Making<'_, E> {
         let line = self.links.cell_for(self.here, (&group, hash, &run), shape, tally)?;
         let full = self.links.is_full(line);
         // whoever takes it for another encoding must not be scaled by it
-        let known = self.links.routes_of(line).find(|route| !self.links.is_detour(*route));
+        // and one of a stream that is found no more is on its way out
+        let stays = |route: &u32| {
+            !self.links.is_detour(*route) && self.contexts.at(self.links.routes().at(*route).stream).is_found()
+        };
+        let known = self.links.routes_of(line).find(stays);
         if let Some(known) = known
             && !self.contexts.at(stream).is_target
             && (full || self.here.registry().is_spent())
@@ -182,7 +187,7 @@ impl<E: Encoding> Making<'_, E> {
             }
             return Err(Refused::Standby(number));
         }
-        if let Some(id) = self.contexts.stream(ids.1, NONE, key) {
+        if let Some(id) = self.known_stream(ids.1, key) {
             self.describe(id, &key.about);
             return Ok(id);
         }
@@ -198,6 +203,12 @@ impl<E: Encoding> Making<'_, E> {
         }
         let group = self.group((resource, scope), ids, key)?;
         Ok(self.contexts.add(ids.1, key, group))
+    }
+
+    /// The stream with this key in `scope`, if there is one, and what was said of it holds.
+    pub(super) fn known_stream(&mut self, scope: u32, key: &StreamKey<'_>) -> Option<u32> {
+        let id = self.contexts.stream(scope, NONE, key)?;
+        renewal::of_stream(self.contexts, self.gate.as_deref_mut(), id)
     }
 
     fn verdict(&mut self, ids: (u32, u32), key: &StreamKey<'_>) -> StreamVerdict {
@@ -231,7 +242,7 @@ impl<E: Encoding> Making<'_, E> {
     /// The stream of a key whose points a rule drops, whatever their bounds; nothing is made if there is no room to remember it.
     fn discarded(&mut self, scope: u32, key: &StreamKey<'_>, rule: u32) -> Result<u32, Refused> {
         let key = StreamKey { bounds: &[], ..*key };
-        match self.contexts.stream(scope, NONE, &key) {
+        match self.known_stream(scope, &key) {
             Some(id) => Ok(id),
             None if self.remembers() => Ok(self.contexts.add_apart(scope, &key, StreamFate::Discard(rule))),
             None => Err(Refused::Discarded(rule)),
@@ -380,6 +391,13 @@ impl<E: Encoding> Making<'_, E> {
             texts += said.cut;
             Set::new(&said.head, &said.run, state)
         };
+        if let Some(id) = self.contexts.resource(NONE, resource)
+            && !self.contexts.is_resource_asked(id)
+        {
+            let run = encoding.resource(resource)?.run;
+            let replica = gate.as_mut().and_then(|gate| gate.of_resource(&run, state));
+            renewal::of_resource(self.contexts, self.here.registry(), id, replica);
+        }
         let resource_id = self.contexts.enter_resource(resource, || {
             let mut said = encoding.resource(resource)?;
             if let Some(gate) = gate {
@@ -451,17 +469,6 @@ fn with_parts<E: Encoding, T>(
     of(here.registry(), &parts)
 }
 
-/// A metric of a stream, as rules see it.
-fn metric<'a>(
-    contexts: &'a Contexts,
-    (resource, scope): (u32, u32),
-    (name, unit, kind, monotonic): (&'a [u8], &'a [u8], Kind, bool),
-) -> MetricSeen<'a> {
-    let (resource, scope) = contexts.sets(resource, scope);
-    let (name, unit) = (text(name), text(unit));
-    MetricSeen { resource: &resource.run, scope: &scope.run, name, unit, kind, monotonic }
-}
-
 /// What a rule calls a series, held while it is found or made.
 struct Target {
     resource: Box<[u8]>,
@@ -510,9 +517,4 @@ fn split_head(scope: &[u8]) -> (&[u8], &[u8]) {
 pub(super) fn hold(here: &Birthplace, links: &Links, contexts: &Contexts) {
     let routes = links.routes().bytes() + links.detour_count() * DETOUR_BYTES;
     here.registry().hold(here.core().into(), routes + contexts.bytes());
-}
-
-/// Text that has been checked.
-pub(super) fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or("")
 }

@@ -38,6 +38,7 @@ mod making;
 mod overflow;
 mod pending;
 mod prediction;
+mod renewal;
 mod resolver;
 mod routes;
 #[cfg(test)]
@@ -45,8 +46,8 @@ mod tests;
 
 pub(crate) use detours::Detour;
 pub(crate) use encoding::{Encoding, Said};
-pub use gate::{Doorkeeper, ReplicaOf};
-pub(crate) use gate::{Refused, RulesAndDedup};
+pub(crate) use gate::Refused;
+pub use gate::{Doorkeeper, GateChange, GatePlan, ReplicaOf};
 pub(crate) use keys::{About, EnvelopeKey, StreamKey};
 pub(crate) use lookups::{Lags, RouteLookup, Waiting};
 pub(crate) use pending::{Pending, PointTarget};

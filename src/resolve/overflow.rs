@@ -13,11 +13,11 @@
 //! Knows which streams overflow series have on this core; does not know why a point was refused, beyond the reason's name.
 
 use super::birthplace::Birthplace;
-use super::contexts::Contexts;
+use super::contexts::{Contexts, text};
 use super::encoding::{Encoding, OWN};
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::links::refusal;
-use super::making::{Making, text};
+use super::making::Making;
 use super::routes::NONE;
 use crate::identity::overflow::run;
 use crate::identity::{Parts, Set};

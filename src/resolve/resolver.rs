@@ -16,6 +16,7 @@ use super::making::{Making, hold};
 use super::overflow::{self, Overflow};
 use super::pending::{Pending, PointTarget};
 use super::prediction::Prediction;
+use super::renewal;
 use super::routes::{NONE, Route};
 use crate::cells::Shape;
 use crate::examples::Cause;
@@ -53,9 +54,11 @@ impl Resolver {
         }
     }
 
-    /// This one is asked what becomes of streams and routes, before the first of them.
-    pub(crate) fn ask(&mut self, gate: Box<dyn Doorkeeper>) {
-        self.gate = Some(gate);
+    /// This one is asked what becomes of streams and routes from now on, or nobody: between two requests. Those that are there
+    /// ask again when they next come, and resources too, if `resources`.
+    pub(crate) fn ask(&mut self, gate: Option<Box<dyn Doorkeeper>>, resources: bool) {
+        self.gate = gate;
+        self.contexts.ask_again(resources);
     }
 
     /// Whether anybody is asked.
@@ -135,7 +138,7 @@ impl Resolver {
     /// The resource with these bytes; `last` is the one before it in this request.
     #[inline]
     pub(crate) fn resource(&mut self, last: u32, key: &EnvelopeKey<'_>) -> Option<u32> {
-        self.contexts.resource(last, key)
+        self.contexts.resource(last, key).filter(|id| self.contexts.is_resource_asked(*id))
     }
 
     /// The scope with these bytes in `resource`; `last` is the one before it there.
@@ -148,6 +151,7 @@ impl Resolver {
     #[inline]
     pub(crate) fn stream(&mut self, scope: u32, last: u32, key: &StreamKey<'_>) -> Option<u32> {
         let id = self.contexts.stream(scope, last, key)?;
+        let id = renewal::of_stream(&mut self.contexts, self.gate.as_deref_mut(), id)?;
         self.contexts.at_mut(id).used = self.here.interval();
         Some(id)
     }
@@ -177,7 +181,7 @@ impl Resolver {
     #[inline]
     pub(crate) fn is_news(&self, stream: u32, about: &About<'_>) -> bool {
         let stream = self.contexts.at(stream);
-        about.description.len() > stream.described || !stream.hints.say(about.hints)
+        about.description.len() > stream.described as usize || !stream.hints.say(about.hints)
     }
 
     /// The stream came with this description, and with this said of its type.

@@ -304,6 +304,11 @@ impl Table {
         }
     }
 
+    /// All routes in it, and perhaps some that were, or `NONE`.
+    pub(super) fn into_routes(self) -> Vec<u32> {
+        self.routes
+    }
+
     /// Routes in it.
     #[cfg(test)]
     pub(super) const fn len(&self) -> usize {

@@ -118,7 +118,7 @@ impl Rig {
 
     fn asking(gate: &Gate, memory_limit: usize) -> Rig {
         let mut rig = Rig::within(memory_limit);
-        rig.resolver.ask(Box::new(gate.clone()));
+        rig.resolver.ask(Some(Box::new(gate.clone())), true);
         rig
     }
 

@@ -131,7 +131,7 @@ impl DedupMatcher {
                 put_bytes(&mut rest, 0x0a, record.bytes);
             }
         }
-        let (replica, of) = (state.hash_one(by).max(1), state.hash_one((dedup, values(&entry.per))));
+        let (replica, of) = (state.hash_one(by).max(1), state.hash_one((&*entry.name, values(&entry.per))));
         Some(ReplicaSeen { dedup, replica, of, run: rest })
     }
 }

@@ -4,9 +4,10 @@
 
 use crate::deliver::{DestinationRow, Sender};
 use crate::flush::{FoldShared, FoldsNoticed};
+use crate::ingest::GatePlan;
 use crate::ledger::{self, Tally};
 use crate::model::Discard;
-use crate::rules::{Action, DedupPlan, RulePlan};
+use crate::rules::Action;
 use crate::sync::counts::Counts;
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
@@ -35,14 +36,10 @@ pub(super) struct Drops {
 }
 
 impl Drops {
-    /// Of these rules and entries, counted by each shard by their numbers, those of entries behind those of rules.
-    pub(super) fn new(rules: &RulePlan, dedup: &DedupPlan, counts: Vec<Arc<Counts>>) -> Drops {
-        let behind = rules.rules().len();
-        let drops = rules.rules().iter().enumerate().filter(|(_, rule)| rule.action == Action::Drop);
-        let drops = drops.map(|(number, rule)| (Discard::Rule, rule.name.clone(), number));
-        let dedups = dedup.entries().iter().enumerate();
-        let dedups = dedups.map(|(number, entry)| (Discard::Dedup, entry.name.clone(), behind + number));
-        Drops { rules: drops.chain(dedups).collect(), counts: counts.into() }
+    /// Of this plan, counted by each shard by its numbers.
+    pub(super) fn new(plan: &GatePlan, counts: Vec<Arc<Counts>>) -> Drops {
+        let rules = plan.named().map(|(number, why, name)| (why, name.clone(), number));
+        Drops { rules: rules.collect(), counts: counts.into() }
     }
 
     fn counts(&self) -> Vec<(Discard, Arc<str>, u64)> {

@@ -106,13 +106,12 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();
     let mut readings = Vec::new();
-    let mut dropped = Vec::new();
+    let (mut dropped, gate) = (Vec::new(), plan.gate());
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), Some(rules.clone()));
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
-        let ingest = ingest::Ingest::new(i, ingest_options, registry.clone(), slab);
-        let (ingest, counts) = ingest.deduped_by(&plan.rules, &plan.dedup, plan.interval.as_nanos() as u64);
-        dropped.push(counts);
+        let mut ingest = ingest::Ingest::new(i, ingest_options, registry.clone(), slab);
+        dropped.push(ingest.take_up(&gate));
         let parts = shard::ShardParts {
             number: i,
             clock: &clock::SYSTEM,
@@ -142,7 +141,7 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         sender,
         started,
         memory,
-        drops: account::Drops::new(&plan.rules, &plan.dedup, dropped),
+        drops: account::Drops::new(&gate, dropped),
         folds: rules,
         capture: recorder.as_ref().map(capture::Recorder::watch),
         signals: Some(signals),

@@ -92,11 +92,11 @@ impl Engine {
         let taken = ingest::Options { started_ns, limits: plan.attributes };
         let state = registry.state().clone();
         let rules = Arc::new(FoldShared::new(plan.rules.clone(), cores, plan.output_limit(), state));
-        let core = |(i, slab)| Core {
-            ingest: Ingest::new(i, taken, registry.clone(), slab)
-                .deduped_by(&plan.rules, &plan.dedup, plan.interval.as_nanos() as u64)
-                .0,
-            owner: Owner::with_rules(i, owned, registry.clone(), Some(rules.clone())).0,
+        let gate = plan.gate();
+        let core = |(i, slab)| {
+            let mut ingest = Ingest::new(i, taken, registry.clone(), slab);
+            ingest.take_up(&gate);
+            Core { ingest, owner: Owner::with_rules(i, owned, registry.clone(), Some(rules.clone())).0 }
         };
         Engine {
             registry: registry.clone(),

@@ -14,6 +14,7 @@ mod exemplars;
 mod flushed;
 mod folds;
 mod fuzz_corpora;
+mod gate;
 mod golden;
 mod histograms;
 mod ledger_page;

@@ -1,6 +1,7 @@
 //! What rules relabel at the doors: a series is called what they say from its birth on, as if its sender had called it so.
 
 use crate::common::*;
+use catchment::ingest::GatePlan;
 use catchment::model::Discard;
 use catchment::rules::{Action, AttributeChange, Change, KeyPlace, Pattern, PatternKind, Rule, RulePlan, Selector};
 use opentelemetry_proto::tonic::metrics::v1 as pb;
@@ -42,7 +43,8 @@ fn rules(by: f64) -> Arc<RulePlan> {
 
 fn ruled(cores: usize, rules: &Arc<RulePlan>, expire_ns: u64) -> Rig {
     let mut rig = Rig::with(cores, 1_000_000, expire_ns);
-    rig.cores = std::mem::take(&mut rig.cores).into_iter().map(|core| core.ruled_by(rules).0).collect();
+    let plan = GatePlan { rules: rules.clone(), ..GatePlan::default() };
+    rig.cores.iter_mut().for_each(|core| drop(core.take_up(&plan)));
     rig
 }
 

@@ -1,6 +1,7 @@
 //! Several identical senders (RULES 8): one of them counts, another one takes over when it is silent, and totals go on through it.
 
 use crate::common::*;
+use catchment::ingest::GatePlan;
 use catchment::ledger::{Effect, Note};
 use catchment::model::Discard;
 use catchment::rules::{Dedup, DedupPlan, Failover, Pattern, PatternKind, RulePlan};
@@ -23,8 +24,8 @@ fn rig(cores: usize) -> Rig {
     let dedup = Arc::new(DedupPlan::new(vec![entry]).expect("sound"));
     let rules = Arc::new(RulePlan::new(Vec::new()).expect("none"));
     let mut rig = Rig::new(cores);
-    rig.cores =
-        std::mem::take(&mut rig.cores).into_iter().map(|core| core.deduped_by(&rules, &dedup, INTERVAL).0).collect();
+    let plan = GatePlan { rules, dedup, interval_ns: INTERVAL };
+    rig.cores.iter_mut().for_each(|core| drop(core.take_up(&plan)));
     rig
 }
 

@@ -375,6 +375,20 @@ pub const FAILOVER_FIRST_NS: u64 = 150_000_000_000;
 /// What rules drop at the doors is remembered in at most this part of the memory for series, so that it takes no room of what is
 /// kept; what is beyond is asked about at each point.
 pub const DISCARDED_PART: usize = 16;
+/// Within so much time a reload reads all its sources; a cut comes for it, once one is due; and all shards take it up. What comes
+/// later is given up, or told as late.
+pub const RELOAD_MAX: Duration = Duration::from_secs(30);
+/// Who asked for a reload by POST is answered after so much time, though it waits for a cut.
+pub const RELOAD_ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Stack of the thread that reads settings again: that of the main thread, which reads them at the start.
+pub const RELOAD_STACK_BYTES: usize = 8 * MIB;
+/// Shortest `--watch`.
+pub const WATCH_MIN: Duration = Duration::from_millis(50);
+/// Names of rules or destinations that a line of the log says of a reload.
+pub const NAMES_TOLD_MAX: usize = 8;
+/// Names of rules and entries of `dedup` that a reload took away and of which the ledger still tells what they had put aside;
+/// what those beyond had is told as one.
+pub const DROPS_GONE_MAX: usize = 1_000;
 /// Overflow groups that keep the name of their metric, over all shards: outside `--group-limit` and the memory limit.
 pub const OVERFLOW_GROUPS_MAX: usize = 64;
 /// Bytes of name, unit and bounds of such a metric: with 64 of them and one core some 256 KiB.

@@ -26,6 +26,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime as _;
 use tracing_subscriber::fmt::{FormatFields, format};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, reload};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Wait when standard error is a pipe that somebody made non-blocking, and full.
@@ -249,6 +250,16 @@ fn targets(filter: &str) -> Result<Targets, String> {
     })
 }
 
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// Another filter, which was checked, from now on.
+pub fn filter_by(filter: &str) {
+    if let (Ok(targets), Some(handle)) = (targets(filter), FILTER.get()) {
+        // fails only once nothing is logged any more
+        let _ = handle.reload(targets);
+    }
+}
+
 /// Starts it, as JSON after `speak_json`. `filter` was checked.
 pub fn start(filter: &str) -> Result<(), String> {
     let targets = targets(filter).map_err(|allowed| format!("--log {filter}: {allowed}"))?;
@@ -264,6 +275,8 @@ pub fn start(filter: &str) -> Result<(), String> {
             self::tell(format_args!("thread '{}' {panic}\n{trace}", thread.name().unwrap_or("?")));
         }));
     }
+    let (targets, handle) = reload::Layer::new(targets);
+    let _ = FILTER.set(handle);
     let registry = tracing_subscriber::registry().with(targets);
     let result = if is_json() {
         registry.with(tracing_subscriber::fmt::layer().json().with_writer(|| Event)).try_init()

@@ -22,12 +22,13 @@ mod running;
 mod survey;
 
 use crate::FAILURE;
-use crate::config::Settings;
+use crate::config::{Settings, Settled};
 use crate::deliver::check_files;
 use crate::nearest::nearest;
 use crate::problem::Heading;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::sync::Arc;
 
 const ABOUT: &str = "OpenTelemetry metrics in, exact aggregates out";
 
@@ -256,7 +257,8 @@ fn run(options: run::Options) -> u8 {
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
         return refused(&[problem]);
     }
-    let mut gathered = gather::gather(options, &keys::of(&Arguments::command()));
+    let sources = gather::RunSources::new(options, keys::of(&Arguments::command()));
+    let mut gathered = sources.gather();
     if gathered.settings.get("log-format").is_some_and(|format| format.text() == "json") {
         crate::log::speak_json();
     }
@@ -268,7 +270,10 @@ fn run(options: run::Options) -> u8 {
     // last of all, as it makes the files
     let checked = gathered.settle().and_then(|plan| check_files(&plan.outs).map(|()| plan));
     match checked {
-        Ok(plan) => crate::runtime::run(plan),
+        Ok(plan) => {
+            let settled = Settled { settings: gathered.settings, plan };
+            crate::runtime::run(settled, Arc::new(sources))
+        }
         Err(problems) => refused(&problems),
     }
 }
@@ -291,6 +296,17 @@ fn told(result: Result<u8, String>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::reloadable;
+
+    /// What can be set is in the table of what a reload makes of it, once.
+    #[test]
+    fn every_setting_can_change_while_it_runs_or_needs_a_restart() {
+        let mut keys: Vec<&str> = keys::of(&Arguments::command()).iter().map(|key| key.name).collect();
+        let mut rows: Vec<&str> = reloadable().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        rows.sort_unstable();
+        assert_eq!(rows, keys);
+    }
 
     #[test]
     fn variables_that_nobody_reads_are_found_but_for_those_of_a_service() {

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// Flags of `catchment run`, as typed.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Options {
     /// Settings from a file: each under the name of its flag. Repeatable
@@ -272,6 +272,21 @@ pub(super) struct Options {
         env = "CATCHMENT_SHUTDOWN_DELAY"
     )]
     shutdown_delay: String,
+    /// Read settings again when a file of --config changes, looking every DURATION [without a value: 5s]
+    ///
+    /// What two looks in a row see counts, so that no half-written file does. Links are followed. Besides, SIGHUP and
+    /// POST /-/reload on the admin door have them read again
+    #[arg(
+        help_heading = "Operation",
+        long,
+        value_name = "off|DURATION",
+        default_value = "off",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5s",
+        env = "CATCHMENT_WATCH"
+    )]
+    watch: String,
     /// Features to turn on (+NAME) or off (-NAME), with commas between them; `catchment features` has all there are
     #[arg(
         help_heading = "Operation",
@@ -409,6 +424,7 @@ impl Options {
             ("max-attribute-value", self.max_attribute_value),
             ("capture-limit", self.capture_limit),
             ("memory-limit", self.memory_limit),
+            ("watch", self.watch),
             ("log", self.log),
         ] {
             add(key, text.into());

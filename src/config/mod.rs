@@ -19,6 +19,7 @@
 //! | `features` | what can be turned on and off by name |
 //! | `settle` | the one step |
 //! | `plan` | what it comes to |
+//! | `differences` | what changes when settings are read again, and what needs a restart |
 //! | `source` | what `--config` names, as texts; variables in values |
 //! | `tree` | a text as YAML with places |
 //! | `keys` | the table of settings, and what files say for them |
@@ -27,12 +28,11 @@
 //! | `printed` | settings with parts, printed |
 //! | `fuzz` | a body for fuzzing |
 //!
-//! The differences of two plans will be a file here.
-//!
 //! Sizes, times and counts are read by `units` and problems are made of `problem`, both below: `deliver` reads them in
 //! destinations, and the generator shares the first.
 
 pub mod describe;
+mod differences;
 pub mod document;
 mod doors;
 mod features;
@@ -48,6 +48,7 @@ pub mod source;
 mod surroundings;
 pub mod tree;
 
+pub use differences::{SettingDifference, SettingDifferences, Settled, reloadable};
 pub use features::{FEATURES, Feature, FeatureStage, Gates, RULES};
 #[doc(hidden)]
 pub use fuzz::fuzz_document;

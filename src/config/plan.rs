@@ -85,6 +85,8 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// Time between the signal and the end's beginning, in which `/readyz` says so.
     pub shutdown_delay: Duration,
+    /// How often files of settings are looked at; never, where nobody asks for it.
+    pub watch: Option<Duration>,
     /// Log filter.
     pub log: String,
     /// Where to record requests, and how many bytes of them.
@@ -146,6 +148,7 @@ impl Plan {
             max_future: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(10),
             shutdown_delay: Duration::ZERO,
+            watch: None,
             log: "error".into(),
             capture: None,
             ports_file: None,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Settings whose texts may hold a secret.
-const SECRET: [&str; 2] = ["out", "out-header"];
+pub(super) const SECRET: [&str; 2] = ["out", "out-header"];
 
 /// One setting, as it was given.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,6 +80,18 @@ impl Settings {
     pub fn replace(&mut self, key: &'static str, values: impl IntoIterator<Item = (At, String)>) {
         let values = values.into_iter().map(|(at, text)| Setting { key, at, text: text.into() });
         self.texts.insert(key, values.collect());
+    }
+
+    /// The setting as `other` has it, in place of what is here.
+    pub(super) fn keep(&mut self, key: &'static str, other: &Settings) {
+        match other.texts.get(key) {
+            Some(values) => drop(self.texts.insert(key, values.clone())),
+            None => drop(self.texts.remove(key)),
+        }
+        if self.trees.iter().chain(&other.trees).any(|tree| tree.key == key) {
+            self.trees.retain(|tree| tree.key != key);
+            self.trees.extend(other.trees.iter().filter(|tree| tree.key == key).cloned());
+        }
     }
 
     /// The setting, if it has a value: the last one, where it has several.

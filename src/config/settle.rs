@@ -14,7 +14,7 @@ use crate::identity::attributes::Limits;
 use crate::limits::{
     ATTRIBUTE_VALUE_BYTES_LIMIT, ATTRIBUTE_VALUE_BYTES_MIN, ATTRIBUTES_LIMIT, CAPTURE_LIMIT_MIN, CONNECTIONS_DEFAULT,
     CONNECTIONS_MAX, EXPIRE_DEFAULT, GROUP_LIMIT_MAX, INTERVAL_MAX, INTERVAL_MIN, MAX_BODY_BYTES_MIN, MEMORY_LIMIT_MIN,
-    MIB, NAME_BYTES_LIMIT, NAME_BYTES_MIN, SHARDS_MAX, SHUTDOWN_DELAY_MAX,
+    MIB, NAME_BYTES_LIMIT, NAME_BYTES_MIN, SHARDS_MAX, SHUTDOWN_DELAY_MAX, WATCH_MIN,
 };
 use crate::model::{PlanNumber, Temporality};
 use crate::problem::{Flaw, Given, Problem};
@@ -113,6 +113,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         max_future,
         shutdown_timeout,
         shutdown_delay,
+        watch: watch(&mut reading),
         log: log(&mut reading),
         capture: reading.path("capture").map(|path| (path, capture_limit)),
         ports_file: reading.path("ports-file"),
@@ -211,6 +212,17 @@ fn attribute_limits(reading: &mut Reading<'_>) -> Limits {
     Limits { attributes, value_bytes, name_bytes }
 }
 
+fn watch(reading: &mut Reading<'_>) -> Option<Duration> {
+    if reading.one("watch").text() == OFF {
+        return None;
+    }
+    let every = reading.time("watch")?;
+    if every < WATCH_MIN {
+        reading.wrong(reading.one("watch"), Flaw::outside(format!("give at least {WATCH_MIN:?}, or off")));
+    }
+    Some(every)
+}
+
 fn log(reading: &mut Reading<'_>) -> String {
     let setting = reading.one("log");
     let filter = setting.text();
@@ -242,14 +254,14 @@ fn memory_limit(reading: &mut Reading<'_>, around: &Surroundings<'_>) -> Option<
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::surroundings::tests::around;
     use super::*;
     use crate::problem::At;
 
     /// All defaults, and these on top.
-    fn settings(given: &[(&'static str, &str)]) -> Settings {
-        const DEFAULTS: [(&str, &str); 25] = [
+    pub(in super::super) fn settings(given: &[(&'static str, &str)]) -> Settings {
+        const DEFAULTS: [(&str, &str); 26] = [
             ("shards", "auto"),
             ("connections", "auto"),
             ("otlp-grpc", "127.0.0.1:4317"),
@@ -273,6 +285,7 @@ mod tests {
             ("prometheus-created", "off"),
             ("prometheus-translation", "NoTranslation"),
             ("temporality", "delta"),
+            ("watch", "off"),
             ("log", "info"),
             ("log-format", "text"),
         ];

@@ -16,6 +16,7 @@ use crate::files::unread;
 use crate::limits::{CONFIG_BYTES_MAX, CONFIG_FILES_MAX};
 use crate::problem::Flaw;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,26 @@ pub fn load(uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Fla
         texts.extend(one(&named(&path), file(&path))?);
     }
     Ok(texts)
+}
+
+/// A hash of what the files among these `--config` hold, and of which there are; links are followed. What cannot be read is a
+/// text of its own. What is no file is not looked at.
+pub fn look(uris: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut note = |path: &Path| {
+        path.hash(&mut hasher);
+        file(path).map_err(|flaw| flaw.to_string()).hash(&mut hasher);
+    };
+    let is_file = |uri: &&&str| !["yaml:", "env:", "http://", "https://"].iter().any(|start| uri.starts_with(start));
+    for uri in uris.iter().filter(is_file) {
+        let path = Path::new(uri.strip_prefix("file:").unwrap_or(uri));
+        match path.is_dir().then(|| folder(path)) {
+            Some(Ok(paths)) => paths.iter().for_each(|path| note(path)),
+            // a folder without files, or none: what cannot be read
+            Some(Err(_)) | None => note(path),
+        }
+    }
+    hasher.finish()
 }
 
 /// The files of a folder that hold settings.

@@ -302,6 +302,17 @@ impl<S, N: Network> Connections<S, N> {
         }
     }
 
+    /// Every connection is driven in the next turn, as if something had happened to it.
+    pub(super) fn rouse(&mut self) {
+        for (slot, connection) in self.slots.iter_mut().enumerate() {
+            if let Some(connection) = connection
+                && !std::mem::replace(&mut connection.is_queued, true)
+            {
+                self.ready.push_back(slot as u32);
+            }
+        }
+    }
+
     /// Accepts, and drives every connection that is ready once, or as many as `goes_on` after each. `true` when more can be
     /// done without waiting.
     pub(super) fn turn<B>(&mut self, serving: &mut B, now: Now, goes_on: impl Fn(&B) -> bool) -> bool

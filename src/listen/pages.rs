@@ -19,7 +19,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -64,12 +64,14 @@ pub enum PageBody {
     Full(Bytes),
     /// Piece by piece, in chunked coding.
     Stream(Box<dyn PageStream>),
+    /// Not yet: what it will be is asked for by this number ([`PageMaker::put_off`]), whenever the connection is driven.
+    PutOff(u64),
 }
 
 /// An answer.
 pub struct PageResponse {
-    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed, 503 to come
-    /// again in a second.
+    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed, or to one of
+    /// these that POST is, 503 to come again in a second.
     pub status: u16,
     /// Content-Type.
     pub content_type: &'static str,
@@ -82,6 +84,11 @@ pub trait PageMaker {
     /// Answers one request. `path` and `query` are as they were sent, not decoded; `accept` is empty when absent, its
     /// lines joined with commas when there are several. For HEAD the body is left out by the server.
     fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse;
+
+    /// The answer that was put off under this number; nothing while there is none.
+    fn put_off(&mut self, _number: u64) -> Option<PageResponse> {
+        None
+    }
 }
 
 /// What can be set.
@@ -125,7 +132,7 @@ impl<N: Network> PageServer<N> {
     pub fn new(options: Options, listeners: Vec<(N::Listener, u8)>, network: N, token_base: usize) -> io::Result<Self> {
         let door = |(listener, number): &(N::Listener, u8)| {
             let is_near = network.address(listener)?.ip().to_canonical().is_loopback();
-            Ok(PageDoor { number: *number, is_picky: is_near || !options.allowed_hosts.is_empty() })
+            Ok(PageDoor { number: *number, is_near, is_picky: is_near || !options.allowed_hosts.is_empty() })
         };
         let doors = listeners.iter().map(door).collect::<io::Result<_>>()?;
         let connections =
@@ -142,6 +149,19 @@ impl<N: Network> PageServer<N> {
     pub fn turn(&mut self, pages: &mut impl PageMaker, now: Now) -> bool {
         let PageServer { connections, doors, options, flag } = self;
         connections.turn(&mut PageTurn { pages, doors, options, flag, now }, now, |_| true)
+    }
+
+    /// What was put off may be there: its connections are driven in the next turn.
+    pub fn rouse(&mut self) {
+        self.connections.rouse();
+    }
+
+    /// Other names are allowed from now on, where they have to be.
+    pub fn allow(&mut self, hosts: &[String]) {
+        hosts.clone_into(&mut self.options.allowed_hosts);
+        for door in &mut self.doors {
+            door.is_picky = door.is_near || !hosts.is_empty();
+        }
     }
 
     /// Time until `on_timers` should be called, `None` when no timer runs.
@@ -170,6 +190,8 @@ impl<N: Network> PageServer<N> {
 #[derive(Clone, Copy)]
 struct PageDoor {
     number: u8,
+    /// It is on loopback.
+    is_near: bool,
     /// Names have to be allowed here.
     is_picky: bool,
 }
@@ -188,11 +210,13 @@ struct PageSession<T: Socket> {
     open: Option<(Http1<Content<T>, T>, Timeouts)>,
     /// Held a second time by a stream that is under way.
     sending: Rc<()>,
+    /// The number of an answer that is put off, and whether it may be zipped.
+    put_off: Option<(u64, bool)>,
 }
 
 impl<T: Socket> PageSession<T> {
     fn begin(listener: usize, now: Now) -> Self {
-        PageSession { listener, begun_ns: now.mono_ns, open: None, sending: Rc::default() }
+        PageSession { listener, begun_ns: now.mono_ns, open: None, sending: Rc::default(), put_off: None }
     }
 }
 
@@ -211,12 +235,23 @@ impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
                 }
                 return SessionStep::Close;
             }
-            if let Some(request) = http.take_request() {
+            if let Some((number, gzip)) = self.put_off
+                && let Some(page) = turn.pages.put_off(number)
+            {
+                self.put_off = None;
+                http.answer(response(page, (gzip, false), wire, &self.sending));
+                timeouts.on_answer(wire, now_ns);
+            } else if let Some(request) = http.take_request() {
                 timeouts.on_request();
                 let door = turn.doors[self.listener];
                 let allowed = door.is_picky.then_some(turn.options.allowed_hosts.as_slice());
-                http.answer(answer(turn.pages, door.number, allowed, &request, wire, &self.sending));
-                timeouts.on_answer(wire, now_ns);
+                match answer(turn.pages, door.number, allowed, &request, wire, &self.sending) {
+                    PageAnswer::Now(response) => {
+                        http.answer(response);
+                        timeouts.on_answer(wire, now_ns);
+                    }
+                    PageAnswer::PutOff(number, gzip) => self.put_off = Some((number, gzip)),
+                }
             } else if !turn.flag.take() {
                 timeouts.note(wire, now_ns);
                 return SessionStep::Wait;
@@ -228,7 +263,7 @@ impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
 
     fn on_timer(&mut self, wire: &Rc<Wire<T>>, turn: &mut PageTurn<'_, P>) -> SessionStep {
         // a page under way is not idle: a reader that takes nothing has `limits::WRITE_STALL_TIMEOUT`
-        if Rc::strong_count(&self.sending) > 1 || wire.is_write_blocked() {
+        if Rc::strong_count(&self.sending) > 1 || wire.is_write_blocked() || self.put_off.is_some() {
             return SessionStep::Wait;
         }
         let Options { header_timeout, idle_timeout, .. } = *turn.options;
@@ -251,7 +286,7 @@ impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
 
     fn is_idle(&self, _: &Wire<T>) -> bool {
         let is_head_begun = self.open.as_ref().is_some_and(|(_, timeouts)| timeouts.is_head_begun());
-        Rc::strong_count(&self.sending) == 1 && !is_head_begun
+        Rc::strong_count(&self.sending) == 1 && !is_head_begun && self.put_off.is_none()
     }
 
     fn abandon(&mut self, _: &mut PageTurn<'_, P>) {}
@@ -261,6 +296,14 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const FOREIGN_NAME: &str = "this door does not go by the name in the Host header: ask for localhost or an address, or start the \
                             server with --allowed-host and this name";
 
+const FROM_A_BROWSER: &str = "a page in a browser may look, and change nothing";
+
+/// An answer, or the number by which it is asked for later, and whether it may be zipped.
+enum PageAnswer<T> {
+    Now(Response<Content<T>>),
+    PutOff(u64, bool),
+}
+
 fn answer<T: Socket>(
     pages: &mut impl PageMaker,
     door: u8,
@@ -268,10 +311,14 @@ fn answer<T: Socket>(
     request: &Request<Incoming>,
     wire: &Rc<Wire<T>>,
     sending: &Rc<()>,
-) -> Response<Content<T>> {
+) -> PageAnswer<T> {
     let uri = request.uri();
     let refusal = match host::check(request.version(), uri, request.headers()) {
         Err(words) => Some((StatusCode::BAD_REQUEST, words)),
+        // any page may have a browser post to an address of this machine, and says where it is from
+        Ok(()) if !request.method().is_safe() && request.headers().contains_key(ORIGIN) => {
+            Some((StatusCode::FORBIDDEN, FROM_A_BROWSER))
+        }
         Ok(()) => allowed
             .filter(|names| !host::is_allowed(uri, request.headers(), names))
             .map(|_| (StatusCode::FORBIDDEN, FOREIGN_NAME)),
@@ -281,11 +328,24 @@ fn answer<T: Socket>(
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, TEXT);
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        return response;
+        return PageAnswer::Now(response);
     }
     let accept = joined(request.headers(), &ACCEPT);
     let gzip = takes_gzip(&joined(request.headers(), &ACCEPT_ENCODING));
     let page = pages.page(door, request.method().as_str(), uri.path(), uri.query().unwrap_or_default(), &accept);
+    match page.body {
+        PageBody::PutOff(number) => PageAnswer::PutOff(number, gzip),
+        _ => PageAnswer::Now(response(page, (gzip, request.method().is_safe()), wire, sending)),
+    }
+}
+
+/// A page as it is sent.
+fn response<T: Socket>(
+    page: PageResponse,
+    (gzip, is_safe): (bool, bool),
+    wire: &Rc<Wire<T>>,
+    sending: &Rc<()>,
+) -> Response<Content<T>> {
     let gzipper = || GzEncoder::new(Vec::new(), Compression::new(limits::PAGE_GZIP_LEVEL));
     let (content, zipped) = match page.body {
         PageBody::Full(bytes) if gzip && bytes.len() >= limits::PAGE_GZIP_BYTES_MIN => {
@@ -295,6 +355,8 @@ fn answer<T: Socket>(
             (Content::Full(gzipper.finish().unwrap_or_default().into()), true)
         }
         PageBody::Full(bytes) => (Content::Full(bytes), false),
+        // there is nothing to send, and nobody makes one
+        PageBody::PutOff(_) => (Content::Full(Bytes::new()), false),
         PageBody::Stream(stream) => {
             let gzipper = gzip.then(|| Box::new(gzipper()));
             (
@@ -314,7 +376,7 @@ fn answer<T: Socket>(
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     if page.status == 405 {
         // RFC 9110, 15.5.6
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(ALLOW, HeaderValue::from_static(if is_safe { "POST" } else { "GET, HEAD" }));
     }
     if page.status == 503 {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -2,13 +2,12 @@
 //!
 //! Does not know: who asks. Progress: reads what others publish, and waits for nobody.
 
+use super::gates::GateBoard;
 use crate::deliver::{DestinationRow, Sender};
 use crate::flush::{FoldShared, FoldsNoticed};
-use crate::ingest::GatePlan;
 use crate::ledger::{self, Tally};
 use crate::model::Discard;
 use crate::rules::Action;
-use crate::sync::counts::Counts;
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
 use crate::telemetry::rules::RuleRow;
@@ -20,41 +19,19 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(super) struct Account {
     rows: Arc<[Arc<CounterRow<{ ledger::WORDS }>>]>,
     sender: Sender,
-    drops: Drops,
+    gates: Arc<GateBoard>,
     folds: Arc<FoldShared>,
     /// The ledger has been told.
     told: Arc<AtomicBool>,
-}
-
-/// Points that rules drop, by rule.
-#[derive(Clone, Default)]
-pub(super) struct Drops {
-    /// Why, name and number of each rule that drops, and of each entry of `dedup`.
-    rules: Arc<[(Discard, Arc<str>, usize)]>,
-    /// By shard.
-    counts: Arc<[Arc<Counts>]>,
-}
-
-impl Drops {
-    /// Of this plan, counted by each shard by its numbers.
-    pub(super) fn new(plan: &GatePlan, counts: Vec<Arc<Counts>>) -> Drops {
-        let rules = plan.named().map(|(number, why, name)| (why, name.clone(), number));
-        Drops { rules: rules.collect(), counts: counts.into() }
-    }
-
-    fn counts(&self) -> Vec<(Discard, Arc<str>, u64)> {
-        let sum = |number: usize| self.counts.iter().map(|counts| counts.read(number)).sum();
-        self.rules.iter().map(|(why, name, number)| (*why, name.clone(), sum(*number))).collect()
-    }
 }
 
 impl Account {
     pub(super) fn new(
         rows: impl IntoIterator<Item = Arc<CounterRow<{ ledger::WORDS }>>>,
         sender: Sender,
-        (drops, folds): (Drops, Arc<FoldShared>),
+        (gates, folds): (Arc<GateBoard>, Arc<FoldShared>),
     ) -> Account {
-        Account { rows: rows.into_iter().collect(), sender, drops, folds, told: Arc::default() }
+        Account { rows: rows.into_iter().collect(), sender, gates, folds, told: Arc::default() }
     }
 
     /// By shard.
@@ -73,7 +50,7 @@ impl Account {
 
     /// The ledger's page.
     pub(super) fn json(&self, verified_open: Option<u64>) -> String {
-        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops.counts());
+        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops());
         LedgerPage { tally, destinations, drops, rules: &self.rules(), verified_open }.json()
     }
 
@@ -87,7 +64,7 @@ impl Account {
 
     /// Tells the ledger as it stands; whether it balances.
     pub(super) fn tell(&self) -> bool {
-        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops.counts());
+        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops());
         let ledger = LedgerPage { tally, destinations, drops, rules: &self.rules(), verified_open: None };
         ledger.say();
         ledger.balanced()
@@ -95,7 +72,7 @@ impl Account {
 
     /// By rule that drops and entry of `dedup`, what it is called and how many points it put aside.
     pub(super) fn drops(&self) -> Vec<(Discard, Arc<str>, u64)> {
-        self.drops.counts()
+        self.gates.drops()
     }
 
     /// Rules that aggregate.

@@ -25,6 +25,7 @@ mod control;
 mod count;
 mod descriptors;
 mod doubts;
+mod gates;
 mod give_back;
 mod intake;
 mod losses;
@@ -44,5 +45,6 @@ mod start;
 
 pub(crate) use banner::show_size;
 pub use bind::remove_ports;
+pub use control::Sources;
 pub use memory::{Memory, budget};
 pub use start::run;

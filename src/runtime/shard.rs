@@ -87,6 +87,8 @@ pub(super) struct Shard<N: Network> {
     sweep_after: u32,
     share: MergeShare,
     give_back: GiveBack,
+    /// The number of the plan by which ingest asks.
+    gate: u64,
     stopped: bool,
     /// There is more to do at once.
     busy: bool,
@@ -146,6 +148,7 @@ impl Seed {
             sweep_after: parts.sweep_after,
             share: MergeShare::new(parts.interval_ns / 2),
             give_back: GiveBack::default(),
+            gate: 0,
             stopped: false,
             busy: false,
             holding: false,
@@ -244,6 +247,10 @@ impl<N: Network> Shard<N> {
                         self.intake.ingest.reopen_exemplars();
                         self.intake.book.tally.note(Note::CutLate, 1);
                     }
+                }
+                if let Some(gate) = self.shared.gates.newer_than(&mut self.gate) {
+                    gate.taken_up(self.number, self.intake.ingest.take_up(gate.plan()));
+                    let _ = self.shared.control.wake();
                 }
                 self.intake.book.tally.note(Note::CutNs, self.clock.mono_ns() - begun);
                 return true;

@@ -3,6 +3,7 @@
 //! Does not know: who waits for what. Bounds: a few words for each shard.
 
 use super::bodies::Bodies;
+use super::gates::GateBoard;
 use super::margin::{Margin, is_given};
 use crate::flush::Directories;
 use crate::ledger;
@@ -12,6 +13,7 @@ use crate::sync::row::CounterRow;
 use crate::telemetry::shard_stats;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Phases of the process.
 pub(super) const RUNNING: u8 = 0;
@@ -22,9 +24,40 @@ pub(super) const LAST_CUT: u8 = 2;
 /// Every thread returns.
 pub(super) const QUITTING: u8 = 3;
 
+/// How long the end may take, as the newest settings say.
+pub(super) struct ShutdownTimes {
+    delay_ns: AtomicU64,
+    timeout_ns: AtomicU64,
+}
+
+impl ShutdownTimes {
+    pub(super) fn new(delay: Duration, timeout: Duration) -> ShutdownTimes {
+        let times = ShutdownTimes { delay_ns: AtomicU64::new(0), timeout_ns: AtomicU64::new(0) };
+        times.set(delay, timeout);
+        times
+    }
+
+    /// They are these from now on.
+    pub(super) fn set(&self, delay: Duration, timeout: Duration) {
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // ORDERING: times; they publish nothing
+        self.delay_ns.store(ns(delay), Relaxed);
+        self.timeout_ns.store(ns(timeout), Relaxed);
+    }
+
+    /// `--shutdown-delay` and `--shutdown-timeout`.
+    pub(super) fn get(&self) -> (Duration, Duration) {
+        let of = |ns: &AtomicU64| Duration::from_nanos(ns.load(Relaxed));
+        (of(&self.delay_ns), of(&self.timeout_ns))
+    }
+}
+
 /// What all threads share.
 pub(super) struct ProcessState {
     pub board: CutBoard,
+    /// What becomes of what comes in.
+    pub gates: Arc<GateBoard>,
+    pub shutdown: ShutdownTimes,
     pub registry: Arc<Registry>,
     pub wakers: Vec<mio::Waker>,
     pub control: mio::Waker,
@@ -41,17 +74,19 @@ pub(super) struct ProcessState {
 }
 
 impl ProcessState {
-    /// For so many shards, none of which has turned its loop yet.
+    /// For as many shards as take up plans there, none of which has turned its loop yet.
     pub(super) fn new(
         registry: Arc<Registry>,
-        wakers: Vec<mio::Waker>,
-        control: mio::Waker,
-        shards: usize,
+        (wakers, control): (Vec<mio::Waker>, mio::Waker),
+        (gates, shutdown): (GateBoard, ShutdownTimes),
         bodies: Bodies,
         margin: Option<Margin>,
     ) -> ProcessState {
+        let shards = gates.newest().shards();
         ProcessState {
             board: CutBoard::new(shards),
+            gates: Arc::new(gates),
+            shutdown,
             registry,
             wakers,
             control,

@@ -3,7 +3,7 @@
 //! ```text
 //!   SIGTERM, SIGINT ─► a byte to the control thread, which ends the process in order
 //!                   └► a timer: what has not ended by then is ended with what is known, exit code 1
-//!   SIGHUP ─► every `file:` destination is opened again
+//!   SIGHUP ─► every `file:` destination is opened again, and a byte to the control thread where there are files of settings
 //!   SIGUSR1, SIGUSR2 ─► nothing but a line in the log
 //! ```
 //!
@@ -18,10 +18,18 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// To the control thread: the process is to end.
+pub(super) const END: u8 = 1;
+/// Settings are to be read again.
+pub(super) const HANGUP: u8 = 2;
+/// Files of settings have changed.
+pub(super) const CHANGED: u8 = 3;
 
 /// Distance of two looks at threads that should end.
 const LOOK: Duration = Duration::from_millis(2);
@@ -45,7 +53,7 @@ pub(super) fn catch() -> io::Result<Signals> {
 pub(super) fn follow(
     mut signals: Signals,
     mut control: UnixStream,
-    timeout: Duration,
+    (shared, reloads): (Arc<ProcessState>, bool),
     sender: deliver::Sender,
     account: Account,
 ) -> io::Result<()> {
@@ -54,12 +62,20 @@ pub(super) fn follow(
     control.set_nonblocking(true)?;
     let ends = last_word(account)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut within = Some(timeout);
+        let mut is_first = true;
         for signal in signals.forever() {
             match signal {
                 SIGHUP => {
                     sender.reopen_files();
-                    tracing::info!("SIGHUP: file: destinations are opened again; nothing else is read again");
+                    if reloads {
+                        tracing::info!("SIGHUP: file: destinations are opened again, and settings are read again");
+                        // full: it has been told often enough
+                        let _ = control.write(&[HANGUP]);
+                    } else {
+                        tracing::info!(
+                            "SIGHUP: file: destinations are opened again; there is no --config to read again"
+                        );
+                    }
                     continue;
                 }
                 SIGUSR1 | SIGUSR2 => {
@@ -69,8 +85,10 @@ pub(super) fn follow(
                 _ => {}
             }
             // full: it has been told often enough
-            let _ = control.write(&[0]);
-            let left = within.take().unwrap_or(HURRY).saturating_add(END_GRACE);
+            let _ = control.write(&[END]);
+            let (delay, timeout) = shared.shutdown.get();
+            let within = if std::mem::take(&mut is_first) { delay.saturating_add(timeout) } else { HURRY };
+            let left = within.saturating_add(END_GRACE);
             if let Some(end) = Instant::now().checked_add(left) {
                 let _ = ends.send(end);
             }

@@ -2,14 +2,15 @@
 //!
 //! Does not know: what any of them does. Whatever can be refused is refused before the first thread of a shard runs.
 
-use super::account;
 use super::banner;
 use super::bind;
 use super::bodies;
 use super::clock;
 use super::control;
+use super::control::Sources;
 use super::descriptors;
 use super::doubts;
+use super::gates::GateBoard;
 use super::machine;
 use super::margin::Margin;
 use super::memory;
@@ -17,11 +18,11 @@ use super::memory::Memory;
 use super::outlet;
 use super::shard;
 use super::shard_thread;
-use super::shared::ProcessState;
+use super::shared::{ProcessState, ShutdownTimes};
 use super::signals;
 use crate::capture;
 use crate::clock::Now;
-use crate::config::{Pin, Plan};
+use crate::config::{Pin, Plan, Settled};
 use crate::deliver;
 use crate::files;
 use crate::flush;
@@ -39,13 +40,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Runs until SIGTERM or Ctrl-C; returns the exit code.
-pub fn run(plan: Plan) -> u8 {
-    if let Err(problem) = crate::log::start(&plan.log) {
+/// Runs until SIGTERM or Ctrl-C; returns the exit code. `sources`: where settings are read again.
+pub fn run(settled: Settled, sources: Arc<dyn Sources>) -> u8 {
+    if let Err(problem) = crate::log::start(&settled.plan.log) {
         crate::log::tell(format_args!("catchment: {problem}"));
         return crate::USAGE;
     }
-    let code = match start(plan) {
+    let code = match start(settled, sources) {
         Ok(code) => code,
         Err(Failed { code, words }) => {
             crate::log::tell(format_args!("catchment: {words}"));
@@ -70,7 +71,8 @@ fn usage(problem: Problem) -> Failed {
     Failed { code: crate::USAGE, words: problem.to_string() }
 }
 
-fn start(mut plan: Plan) -> Result<u8, Failed> {
+fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
+    let mut plan = settled.plan.clone();
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
     let (memory, shrunk) = budget(&mut plan)?;
@@ -90,8 +92,11 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let control_poll = mio::Poll::new().map_err(failure)?;
     let control_waker = mio::Waker::new(control_poll.registry(), control::WAKE).map_err(failure)?;
     let bodies = bodies::Bodies::new(memory.bodies, plan.peer_share);
+    let shutdown = ShutdownTimes::new(plan.shutdown_delay, plan.shutdown_timeout);
+    let gates = GateBoard::new(plan.gate(), plan.shards);
     let margin = machine::has_wall().then(|| Margin::new(&memory, &sender));
-    let shared = Arc::new(ProcessState::new(registry.clone(), wakers, control_waker, plan.shards, bodies, margin));
+    let shared =
+        Arc::new(ProcessState::new(registry.clone(), (wakers, control_waker), (gates, shutdown), bodies, margin));
 
     let flush_options = flush::Options {
         plan: plan.number,
@@ -106,12 +111,12 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
     let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();
     let mut readings = Vec::new();
-    let (mut dropped, gate) = (Vec::new(), plan.gate());
+    let gate = shared.gates.newest();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
         let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), Some(rules.clone()));
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
         let mut ingest = ingest::Ingest::new(i, ingest_options, registry.clone(), slab);
-        dropped.push(ingest.take_up(&gate));
+        gate.taken_up(i, ingest.take_up(gate.plan()));
         let parts = shard::ShardParts {
             number: i,
             clock: &clock::SYSTEM,
@@ -141,10 +146,11 @@ fn start(mut plan: Plan) -> Result<u8, Failed> {
         sender,
         started,
         memory,
-        drops: account::Drops::new(&gate, dropped),
         folds: rules,
         capture: recorder.as_ref().map(capture::Recorder::watch),
         signals: Some(signals),
+        settled,
+        sources,
     })
     .map_err(failure)?;
     let mut threads = Vec::new();

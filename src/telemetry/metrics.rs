@@ -9,6 +9,7 @@ use crate::model::{Discard, Door, Kind, Reject};
 use crate::prometheus::WarningReason;
 use crate::prometheus::text::{MetricType, Writer};
 use crate::series::index::IndexStats;
+use crate::telemetry::reloads::ReloadFacts;
 use crate::telemetry::rules::{RULE_COUNTERS, RuleRow};
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub struct Facts {
     pub page_cases: [u64; WarningReason::COUNT],
     /// The recording of requests, if there is one.
     pub capture: Option<CaptureProgress>,
+    /// Times that settings were read again.
+    pub reloads: ReloadFacts,
     /// Lines of the log that were dropped.
     pub log_dropped: u64,
     /// Resident bytes, if the system tells.
@@ -340,6 +343,7 @@ impl Facts {
                 w.sample(name, &[], value);
             }
         }
+        self.reloads.put(w);
         if let Some(bytes) = self.resident {
             w.family("process_resident_memory_bytes", "Resident memory", MetricType::Gauge);
             w.sample("process_resident_memory_bytes", &[], bytes as u64);

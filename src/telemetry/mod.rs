@@ -7,6 +7,8 @@ pub mod ledger;
 pub mod listing;
 #[cfg(not(loom))]
 pub mod metrics;
+#[cfg(not(loom))]
+pub mod reloads;
 pub mod rules;
 #[cfg(not(loom))]
 pub mod shard_stats;

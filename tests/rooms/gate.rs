@@ -23,7 +23,7 @@ fn is(text: &str) -> Vec<Pattern> {
 fn rule(name: &str, metric: &str, key: Option<&str>, action: Action) -> Rule {
     let attributes = key.map(|key| ("k".into(), is(key))).into_iter().collect();
     let selector = Selector { metric: is(metric), attributes, ..Selector::default() };
-    Rule { name: name.into(), selector, except: None, action, goes_on: false }
+    Rule { name: name.into(), selector, except: None, action, goes_on: false, was: None }
 }
 
 /// What a plan says of a metric, where it says anything.

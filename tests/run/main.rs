@@ -31,6 +31,7 @@ mod pages;
 mod plans;
 #[path = "../recorded/mod.rs"]
 mod recorded;
+mod reload;
 mod rules;
 mod scrape;
 mod secure;

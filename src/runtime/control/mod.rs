@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `schedule` | when cuts are made, in numbers |
 //! | `pages`, `scrapes`, `verify`, `listings` | what the scrape and the admin door answer |
+//! | `reload` | settings that are read again |
+//! | `watch` | files that change are noticed |
 //! | `turns` | one turn of the loop |
 //! | `shutdown` | the end |
 //!
@@ -17,16 +19,19 @@
 
 mod listings;
 mod pages;
+mod reload;
 pub(super) mod schedule;
 mod scrapes;
 mod shutdown;
 mod turns;
 mod verify;
+mod watch;
 
+pub use reload::Sources;
 pub(super) use shutdown::End;
 pub(super) use turns::WAKE;
 
-use super::account::{Account, Drops};
+use super::account::Account;
 use super::clock;
 use super::closing::Closing;
 use super::losses::Losses;
@@ -35,13 +40,14 @@ use super::shared::{ProcessState, Readings};
 use super::signals;
 use crate::capture;
 use crate::clock::Now;
-use crate::config::Plan;
+use crate::config::{Plan, Settled};
 use crate::deliver::{self, Sender};
 use crate::flush::FoldShared;
 use crate::listen::pages::{Options as PageOptions, PageServer};
 use listings::ListingTurn;
 use mio::net::TcpListener;
 use pages::StatusPages;
+use reload::Reloads;
 use schedule::{CutCounts, Schedule};
 use scrapes::Scrapes;
 use shutdown::Shutdown;
@@ -61,11 +67,13 @@ pub(super) struct ControlParts<'a> {
     pub sender: Sender,
     pub started: Now,
     pub memory: Memory,
-    pub drops: Drops,
     pub folds: Arc<FoldShared>,
     pub capture: Option<capture::CaptureWatch>,
     /// What is followed: once in a process.
     pub signals: Option<signal_hook::iterator::Signals>,
+    /// What was asked for, and where it is read again.
+    pub settled: Settled,
+    pub sources: Arc<dyn Sources>,
 }
 
 pub(super) struct Control {
@@ -77,15 +85,14 @@ impl Control {
     pub(super) fn new(parts: ControlParts<'_>) -> io::Result<Control> {
         let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
-        let account = Account::new(rows, parts.sender.clone(), (parts.drops, parts.folds.clone()));
-        let shutdown = Shutdown {
-            timeout: parts.plan.shutdown_timeout,
-            delay: parts.plan.shutdown_delay,
-            closing: Closing::prepare()?,
-        };
+        let account = Account::new(rows, parts.sender.clone(), (parts.shared.gates.clone(), parts.folds.clone()));
+        let shutdown = Shutdown { closing: Closing::prepare()? };
+        if let Some(every) = parts.plan.watch {
+            watch::begin(parts.sources.clone(), every, write.try_clone()?)?;
+        }
         if let Some(caught) = parts.signals {
-            let within = shutdown.delay.saturating_add(shutdown.timeout);
-            signals::follow(caught, write, within, parts.sender.clone(), account.clone())?;
+            let reloads = parts.sources.has_files();
+            signals::follow(caught, write, (parts.shared.clone(), reloads), parts.sender.clone(), account.clone())?;
         }
         read.set_nonblocking(true)?;
         let mut signals = mio::net::UnixStream::from_std(read);
@@ -102,6 +109,7 @@ impl Control {
             sender: parts.sender,
             account,
             scrapes: Scrapes::new(parts.memory.page_merge, parts.plan.translation, parts.plan.created),
+            reloads: Reloads::new(parts.sources, parts.settled, parts.started.wall_ns),
             verifying: VerifyTurn::default(),
             listing: ListingTurn::default(),
             interval_s: parts.plan.interval.as_secs_f64(),

@@ -3,10 +3,12 @@
 //! Does not know: sockets, when cuts are made. Bounds: those of `scrapes` and `verify`; all other pages are short.
 
 use super::listings::{ListingAsked, ListingTurn};
+use super::reload::{ReloadCause, ReloadOutcome, Reloads};
 use super::schedule::CutCounts;
 use super::scrapes::Scrapes;
 use super::verify::VerifyTurn;
 use crate::capture;
+use crate::config::{SettingDifference, SettingDifferences};
 use crate::deliver::Sender;
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
 use crate::nearest::nearest;
@@ -19,6 +21,7 @@ use crate::runtime::shared::{ProcessState, Readings};
 use crate::telemetry::metrics::Facts;
 use crate::telemetry::rules;
 use crate::telemetry::shard_stats::ShardSnapshot;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -32,6 +35,8 @@ pub(super) struct StatusPages {
     pub sender: Sender,
     pub account: Account,
     pub scrapes: Scrapes,
+    /// Settings that are read again.
+    pub reloads: Reloads,
     /// One ledger at a time is verified.
     pub verifying: VerifyTurn,
     /// One list of series at a time is written.
@@ -52,8 +57,7 @@ pub(super) struct StatusPages {
 }
 
 /// What the admin door has.
-const PAGES: &str =
-    "/metrics /ledger (?verify=1) /rules /rules/NAME/series /series (?metric= &match= &limit=) /healthz /readyz";
+const PAGES: &str = "/metrics /ledger (?verify=1) /rules /rules/NAME/series /series (?metric= &match= &limit=) /healthz /readyz, POST /-/reload";
 
 impl StatusPages {
     /// Connections that were closed for want of a place, and pauses for want of descriptors.
@@ -90,6 +94,7 @@ impl StatusPages {
             scrapes: (scrapes.begun, scrapes.superseded, scrapes.refused),
             page_cases: scrapes.left_out,
             capture: self.capture.as_ref().map(capture::CaptureWatch::read),
+            reloads: self.reloads.facts(),
             log_dropped: crate::log::dropped(),
             resident: clock::resident(),
             uptime: (clock::mono() - self.started_ns) as f64 * 1e-9,
@@ -156,8 +161,26 @@ impl StatusPages {
         text(404, format!("there is no rule {} that aggregates: {meant}\n", name.escape_debug()))
     }
 
+    /// Begins to read settings again; by whom is told once they are.
+    pub(super) fn begin_reload(&mut self, cause: ReloadCause) -> Option<u64> {
+        let shared = self.shared.clone();
+        // a waker fails only when its poll is gone, and then nobody waits
+        self.reloads.begin(cause, clock::mono(), move || drop(shared.control.wake()))
+    }
+
+    fn reload(&mut self) -> PageResponse {
+        if self.stopping {
+            return text(503, "the process ends; what it was started with stays\n".into());
+        }
+        match self.begin_reload(ReloadCause::Post) {
+            Some(number) => PageResponse { status: 200, content_type: "text/plain", body: PageBody::PutOff(number) },
+            None => text(409, "another reload is under way; ask again once it is over\n".into()),
+        }
+    }
+
     fn admin(&mut self, path: &str, query: &str) -> PageResponse {
         match path {
+            RELOAD => text(405, "only POST\n".into()),
             "/metrics" => PageResponse {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -184,12 +207,45 @@ impl StatusPages {
     }
 }
 
+/// Where settings are asked to be read again.
+const RELOAD: &str = "/-/reload";
+
+/// What became of a reload.
+fn reloaded(outcome: ReloadOutcome, fingerprint: &str) -> PageResponse {
+    let all = |differences: &[SettingDifference]| -> Value {
+        let one = |of: &SettingDifference| json!({ "setting": of.key, "before": of.before, "now": of.now });
+        differences.iter().map(one).collect()
+    };
+    let page = |status: u16, result: &str, differences: &SettingDifferences, took_ns: Option<u64>| {
+        let mut answer = json!({
+            "result": result,
+            "applied": all(&differences.applied),
+            "needs_restart": all(&differences.needs_restart),
+            "fingerprint": fingerprint,
+        });
+        if let Some(took_ns) = took_ns {
+            answer["took_s"] = (took_ns as f64 * 1e-9).into();
+        }
+        let body = PageBody::Full(format!("{answer}\n").into());
+        PageResponse { status, content_type: "application/json", body }
+    };
+    match outcome {
+        ReloadOutcome::Applied { differences, took_ns } => page(200, "applied", &differences, Some(took_ns)),
+        ReloadOutcome::Waits { differences } => page(202, "waits for the next cut", &differences, None),
+        ReloadOutcome::Refused(lines) => text(400, lines.join("\n") + "\n"),
+        ReloadOutcome::Late(words) => text(504, words + "\n"),
+    }
+}
+
 fn text(status: u16, words: String) -> PageResponse {
     PageResponse { status, content_type: "text/plain; charset=utf-8", body: PageBody::Full(words.into()) }
 }
 
 impl PageMaker for StatusPages {
     fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse {
+        if method == "POST" && (door, path) == (ADMIN, RELOAD) {
+            return self.reload();
+        }
         if method != "GET" && method != "HEAD" {
             return text(405, "only GET\n".into());
         }
@@ -199,5 +255,10 @@ impl PageMaker for StatusPages {
             (ADMIN, _) => self.admin(path, query),
             _ => text(404, "not found\n".into()),
         }
+    }
+
+    fn put_off(&mut self, number: u64) -> Option<PageResponse> {
+        let outcome = self.reloads.outcome(number, clock::mono())?;
+        Some(reloaded(outcome, &self.reloads.running().fingerprint()))
     }
 }

@@ -96,6 +96,13 @@ impl Schedule {
         self.is_exchange = is_exchange;
     }
 
+    /// Whether `turn` would publish a cut now.
+    pub(in crate::runtime) fn is_due(&self, board: &CutBoard, now: Now) -> bool {
+        let is_time = now.wall_ns >= self.next
+            || now.mono_ns.saturating_sub(self.published) >= self.interval_ns.saturating_mul(2);
+        is_time && board.all_merged(self.number)
+    }
+
     /// Publishes a cut that is due, and skips shards that are late for the last one.
     pub(in crate::runtime) fn turn(&mut self, board: &CutBoard, now: Now) -> Woken {
         let two = self.interval_ns.saturating_mul(2);

@@ -41,6 +41,11 @@ impl Scrapes {
         Scrapes { counts: Rc::default(), merge_bytes, translation, created }
     }
 
+    /// Pages that begin from now on are made so.
+    pub(super) fn translate_by(&mut self, translation: prometheus::Translation, created: bool) {
+        (self.translation, self.created) = (translation, created);
+    }
+
     pub(super) fn counts(&self) -> std::cell::Ref<'_, ScrapeCounts> {
         self.counts.borrow()
     }

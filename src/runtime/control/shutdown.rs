@@ -31,10 +31,6 @@ pub(in crate::runtime) struct End {
 
 /// The end, prepared at the start.
 pub(super) struct Shutdown {
-    /// `--shutdown-timeout`
-    pub timeout: Duration,
-    /// `--shutdown-delay`
-    pub delay: Duration,
     pub closing: Closing,
 }
 
@@ -42,15 +38,16 @@ impl Shutdown {
     /// Drains, cuts, delivers, tells.
     pub(super) fn end(self, mut turns: Turns, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
         turns.pages.stopping = true;
-        let hurried = linger(&mut turns, self.delay);
-        let mut deadline = Instant::now() + if hurried { HURRY.min(self.timeout) } else { self.timeout };
-        let timeout = Some(self.timeout).filter(|timeout| !timeout.is_zero()).map(debug);
+        let (delay, longest) = turns.shared.shutdown.get();
+        let hurried = linger(&mut turns, delay);
+        let mut deadline = Instant::now() + if hurried { HURRY.min(longest) } else { longest };
+        let timeout = Some(longest).filter(|timeout| !timeout.is_zero()).map(debug);
         tracing::info!(timeout, "stopping: no new requests, one last cut, delivery; another signal ends the wait");
         // ORDERING: Release pairs with the shards' Acquire
         turns.shared.phase.store(DRAINING, Release);
         turns.shared.wake_all();
         // clients get half of the time to end their calls
-        let drained_by = Instant::now() + if hurried { Duration::ZERO } else { self.timeout / 2 };
+        let drained_by = Instant::now() + if hurried { Duration::ZERO } else { longest / 2 };
         drain(&mut turns, drained_by, &mut deadline);
         // one last cut, behind the one that may be under way. Client libraries go on sending until they have read that
         // the connection ends, so each shard is told before that cut to take nothing after it

@@ -4,14 +4,17 @@ use super::pages::READY_WITHIN_NS;
 use super::scrapes::ScrapePlace;
 use super::shutdown::cut_last;
 use super::*;
+use crate::config::{SettingDifferences, Settings};
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
 use crate::model::{EpochNumber, PlanNumber};
+use crate::problem::Problem;
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::bodies::Bodies;
 use crate::runtime::count::Count;
-use crate::runtime::shared::QUITTING;
+use crate::runtime::gates::GateBoard;
+use crate::runtime::shared::{QUITTING, ShutdownTimes};
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::{Due, Switch};
@@ -31,7 +34,13 @@ fn control() -> Control {
     let registry = Arc::new(Registry::new(options, slabs));
     let waker = mio::Waker::new(poll.registry(), WAKE).unwrap();
     let bodies = Bodies::new(memory.bodies, 5_000);
-    let shared = Arc::new(ProcessState::new(registry, Vec::new(), waker, SHARDS, bodies, None));
+    let shared = Arc::new(ProcessState::new(
+        registry,
+        (Vec::new(), waker),
+        (GateBoard::new(plan.gate(), SHARDS), ShutdownTimes::new(Duration::ZERO, Duration::ZERO)),
+        bodies,
+        None,
+    ));
     let flush =
         crate::flush::Options { plan: PlanNumber::FIRST, epoch: EpochNumber::FIRST, started_ns: 1, expire_ns: 1 };
     let shards = (0..SHARDS).map(|shard| Readings {
@@ -54,12 +63,34 @@ fn control() -> Control {
         sender,
         started,
         memory,
-        drops: Default::default(),
         folds,
         capture: None,
         signals: None,
+        settled: Settled { settings: Settings::default(), plan: plan.clone() },
+        sources: Arc::new(NoSources),
     };
     Control::new(parts).unwrap()
+}
+
+/// Settings that never change.
+struct NoSources;
+
+impl Sources for NoSources {
+    fn read(&self, running: &Settled) -> Result<(Settled, SettingDifferences), Vec<Problem>> {
+        Ok((running.clone(), SettingDifferences::default()))
+    }
+
+    fn has_files(&self) -> bool {
+        false
+    }
+
+    fn first_look(&self) -> u64 {
+        0
+    }
+
+    fn look(&self) -> u64 {
+        0
+    }
 }
 
 /// Not ready before each loop has turned once, nor while one is stuck; the page names the shards.

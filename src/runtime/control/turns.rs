@@ -3,6 +3,7 @@
 //! Does not know: how the process ends. Progress: never holds anything a shard waits for.
 
 use super::pages::StatusPages;
+use super::reload::{ReloadCause, ReloadStep};
 use super::schedule::{Schedule, Woken};
 use crate::clock::Now;
 use crate::flush::FoldShared;
@@ -10,6 +11,7 @@ use crate::listen::pages::PageServer;
 use crate::runtime::clock;
 use crate::runtime::losses::Losses;
 use crate::runtime::shared::ProcessState;
+use crate::runtime::signals::{CHANGED, END, HANGUP};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +57,8 @@ impl Turns {
             return ControlTurn::Signalled;
         }
         let now = clock::now();
+        // before pages: whoever waits for it is answered in the same turn
+        self.reload(now);
         let busy = self.serve(now);
         self.cuts(now);
         if self.losses.is_time(now.mono_ns) {
@@ -83,7 +87,31 @@ impl Turns {
             return false;
         }
         let mut bytes = [0; 64];
-        matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
+        let read = self.signals.read(&mut bytes).unwrap_or(0);
+        if bytes[..read].contains(&HANGUP) {
+            self.pages.reloads.want(ReloadCause::Signal);
+        } else if bytes[..read].contains(&CHANGED) {
+            self.pages.reloads.want(ReloadCause::Watch);
+        }
+        bytes[..read].contains(&END)
+    }
+
+    /// Goes on with settings that are read again.
+    fn reload(&mut self, now: Now) {
+        let before = self.pages.reloads.is_over();
+        if let Some(cause) = self.pages.reloads.wanted() {
+            self.pages.begin_reload(cause);
+        }
+        if let ReloadStep::Read(next) = self.pages.reloads.turn(now.mono_ns) {
+            crate::log::filter_by(&next.plan.log);
+            self.server.allow(&next.plan.allowed_hosts);
+            self.pages.scrapes.translate_by(next.plan.translation, next.plan.created);
+            self.shared.shutdown.set(next.plan.shutdown_delay, next.plan.shutdown_timeout);
+        }
+        self.pages.reloads.settle((&self.shared.gates, &self.folds), now);
+        if self.pages.reloads.is_answering(now.mono_ns) || !before && self.pages.reloads.is_over() {
+            self.server.rouse();
+        }
     }
 
     /// Whether there is more to do at once.
@@ -98,6 +126,10 @@ impl Turns {
 
     /// Publishes a cut that is due, and skips shards that are late for the last one.
     pub(super) fn cuts(&mut self, now: Now) {
+        if self.schedule.is_due(&self.shared.board, now) {
+            // before the cut: whoever switches for it takes it up
+            self.pages.reloads.offer((&self.shared.gates, &self.folds), now.mono_ns);
+        }
         self.schedule.exchange_with_next(self.folds.is_pending());
         let woken = self.schedule.turn(&self.shared.board, now);
         self.wake(woken);

@@ -21,13 +21,15 @@ mod received;
 use super::bodies::Bodies;
 use super::control::schedule::{Schedule, Woken};
 use super::count::Count;
+use super::gates::GateBoard;
 use super::outlet::Queues;
 use super::shard::{Seed, Shard, ShardParts, Turned};
-use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings};
+use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings, ShutdownTimes};
 use crate::chance::Chance;
 use crate::clock::{Clock as _, ManualClock, Now};
 use crate::deliver::{self, Dropped, ExchangeRefused, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
 use crate::identity::attributes::Limits;
+use crate::ingest::GatePlan;
 use crate::ledger::{Note, Tally};
 use crate::model::{EpochNumber, PlanNumber, Temporality};
 use crate::net::hops::Hops;
@@ -144,7 +146,13 @@ impl Simulation {
         let waker = mio::Waker::new(nobody.registry(), mio::Token(0)).unwrap();
         // at times too little for all clients at once
         let bodies = Bodies::new([1_500, 1 << 20][chance.place(2)], 5_000);
-        let shared = Arc::new(ProcessState::new(registry.clone(), Vec::new(), waker, SHARDS, bodies, None));
+        let shared = Arc::new(ProcessState::new(
+            registry.clone(),
+            (Vec::new(), waker),
+            (GateBoard::new(GatePlan::default(), SHARDS), ShutdownTimes::new(Duration::ZERO, Duration::ZERO)),
+            bodies,
+            None,
+        ));
         let hops: &'static Hops = Box::leak(Box::new(Hops::new(chance.any(), Duration::from_nanos(INTERVAL_NS))));
         let held_max = [0, 4_000, 1 << 20][chance.place(3)];
         let (mut shards, mut readings, mut networks) = (Vec::new(), Vec::new(), Vec::new());

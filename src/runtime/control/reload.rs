@@ -1,0 +1,333 @@
+//! Settings that are read again while it runs: one reload at a time, from the asking to what became of it.
+//!
+//! ```text
+//!   SIGHUP, POST, --watch ─► read (a thread of its own) ─► wrong: told, nothing changes
+//!                                                      └─► right ─► the next cut: offered ─► all shards have it: applied
+//! ```
+//!
+//! Knows when each step is due; does not know files, nor what a shard does with a plan. Time is an argument.
+//!
+//! Progress: the control thread asks, and waits for nobody. Bounds: one thread that reads; `limits::RELOAD_MAX` for reading,
+//! for a cut that is overdue, and for shards that take a plan up. What is not read or offered by then is given up, and the plan
+//! before stays; what is offered cannot be taken back, and is told as late until all have it.
+
+use crate::clock::Now;
+use crate::config::{SettingDifferences, Settled};
+use crate::flush::FoldShared;
+use crate::limits::{RELOAD_ANSWER_MAX, RELOAD_MAX, RELOAD_STACK_BYTES};
+use crate::problem::Problem;
+use crate::runtime::gates::GateBoard;
+use crate::telemetry::reloads::{ReloadFacts, ReloadResult};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+/// Where settings come from.
+pub trait Sources: Send + Sync {
+    /// Settings as they stand there now beside those that run, and what differs.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    fn read(&self, running: &Settled) -> Result<(Settled, SettingDifferences), Vec<Problem>>;
+
+    /// Whether there is a file, so that a signal that means others things as well means them, too.
+    fn has_files(&self) -> bool;
+
+    /// As `look`, before files were read at the start.
+    fn first_look(&self) -> u64;
+
+    /// A hash of all that files say; another one where they say something else.
+    fn look(&self) -> u64;
+}
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtime) enum ReloadCause {
+    Signal,
+    Post,
+    Watch,
+}
+
+impl ReloadCause {
+    const fn words(self) -> &'static str {
+        match self {
+            ReloadCause::Signal => "SIGHUP",
+            ReloadCause::Post => "POST /-/reload",
+            ReloadCause::Watch => "--watch",
+        }
+    }
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug)]
+pub(super) enum ReloadOutcome {
+    /// It is in force.
+    Applied { differences: SettingDifferences, took_ns: u64 },
+    /// It is right, and waits for the next cut.
+    Waits { differences: SettingDifferences },
+    /// What was read is wrong, in lines; nothing changed.
+    Refused(Vec<String>),
+    /// It took too long, in words.
+    Late(String),
+}
+
+type ReadResult = Result<(Settled, SettingDifferences), Vec<Problem>>;
+
+enum ReloadState {
+    Idle,
+    /// A thread reads.
+    Reading {
+        from: Receiver<ReadResult>,
+        is_given_up: bool,
+    },
+    /// Right: it is in force from the next cut on.
+    Read {
+        next: Box<Settled>,
+        differences: SettingDifferences,
+        until_ns: u64,
+    },
+    /// Offered to the shards.
+    Offered {
+        differences: SettingDifferences,
+        until_ns: u64,
+        is_late: bool,
+    },
+}
+
+/// What the process is to do.
+pub(super) enum ReloadStep {
+    Nothing,
+    /// This is right: what needs no cut is applied now.
+    Read(Box<Settled>),
+}
+
+/// All reloads of a process.
+pub(super) struct Reloads {
+    sources: Arc<dyn Sources>,
+    running: Settled,
+    interval_ns: u64,
+    state: ReloadState,
+    /// The number of the reload at hand, or of the last one.
+    number: u64,
+    begun_ns: u64,
+    /// What became of it.
+    outcome: Option<ReloadOutcome>,
+    /// One more is wanted once this one is over.
+    again: Option<ReloadCause>,
+    facts: ReloadFacts,
+}
+
+impl Reloads {
+    /// Of a process that runs these settings since `wall_ns`, whose interval is so long.
+    pub(super) fn new(sources: Arc<dyn Sources>, running: Settled, wall_ns: u64) -> Reloads {
+        Reloads {
+            sources,
+            interval_ns: running.plan.interval.as_nanos() as u64,
+            running,
+            state: ReloadState::Idle,
+            number: 0,
+            begun_ns: 0,
+            outcome: None,
+            again: None,
+            facts: ReloadFacts::begun(wall_ns),
+        }
+    }
+
+    /// Whether none is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.outcome.is_some() || matches!(self.state, ReloadState::Idle)
+    }
+
+    /// Whether one waits for a cut for so long that who asked for it is answered now.
+    pub(super) fn is_answering(&self, now_ns: u64) -> bool {
+        let is_waiting =
+            matches!(self.state, ReloadState::Read { .. } | ReloadState::Offered { .. }) && self.outcome.is_none();
+        is_waiting && now_ns.saturating_sub(self.begun_ns) >= RELOAD_ANSWER_MAX.as_nanos() as u64
+    }
+
+    /// For the metrics.
+    pub(super) fn facts(&self) -> ReloadFacts {
+        self.facts
+    }
+
+    /// What runs.
+    pub(super) fn running(&self) -> &Settled {
+        &self.running
+    }
+
+    /// Begins to read, and says the number of the reload; nothing while one is under way. `done` is called on the thread that
+    /// reads, once it has.
+    pub(super) fn begin(
+        &mut self,
+        cause: ReloadCause,
+        now_ns: u64,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Option<u64> {
+        if !matches!(self.state, ReloadState::Idle) {
+            return None;
+        }
+        self.number += 1;
+        (self.begun_ns, self.outcome) = (now_ns, None);
+        tracing::info!(by = cause.words(), "settings are read again");
+        let (to, from) = channel();
+        let (sources, running) = (self.sources.clone(), self.running.clone());
+        let read = move || {
+            // nobody waits any more: it took too long
+            let _ = to.send(sources.read(&running));
+            done();
+        };
+        let thread = std::thread::Builder::new().name("reload".into()).stack_size(RELOAD_STACK_BYTES);
+        match thread.spawn(read) {
+            Ok(_) => self.state = ReloadState::Reading { from, is_given_up: false },
+            Err(error) => self.refuse(vec![format!("the settings cannot be read again: no thread for it ({error})")]),
+        }
+        Some(self.number)
+    }
+
+    /// As `begin`; if one is under way, another one follows it.
+    pub(super) fn want(&mut self, cause: ReloadCause) {
+        self.again = Some(cause);
+    }
+
+    /// A reload that is wanted and can begin now.
+    pub(super) fn wanted(&mut self) -> Option<ReloadCause> {
+        if matches!(self.state, ReloadState::Idle) { self.again.take() } else { None }
+    }
+
+    /// What became of the reload of this number, if it is over, or of the last one; one that waits for a cut for longer than
+    /// `limits::RELOAD_ANSWER_MAX` is told as it is.
+    pub(super) fn outcome(&self, number: u64, now_ns: u64) -> Option<ReloadOutcome> {
+        let waits = |differences: &SettingDifferences| {
+            let is_long = now_ns.saturating_sub(self.begun_ns) >= RELOAD_ANSWER_MAX.as_nanos() as u64;
+            is_long.then(|| ReloadOutcome::Waits { differences: differences.clone() })
+        };
+        match (&self.outcome, &self.state) {
+            (Some(outcome), _) => Some(outcome.clone()),
+            (None, ReloadState::Read { differences, .. } | ReloadState::Offered { differences, .. })
+                if number == self.number =>
+            {
+                waits(differences)
+            }
+            _ => None,
+        }
+    }
+
+    /// Looks whether reading has come to an end. What is right is handed out once: for what needs no cut.
+    pub(super) fn turn(&mut self, now_ns: u64) -> ReloadStep {
+        let took = now_ns.saturating_sub(self.begun_ns);
+        match &mut self.state {
+            ReloadState::Reading { from, is_given_up: true } => {
+                if !matches!(from.try_recv(), Err(TryRecvError::Empty)) {
+                    self.state = ReloadState::Idle;
+                }
+            }
+            ReloadState::Reading { from, is_given_up } => match from.try_recv() {
+                Err(TryRecvError::Empty) if took > RELOAD_MAX.as_nanos() as u64 => {
+                    *is_given_up = true;
+                    self.give_up(format!("the settings were not read within {RELOAD_MAX:?}; what runs stays"));
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => {
+                    self.state = ReloadState::Idle;
+                    self.refuse(vec!["the settings cannot be read: its thread ended".to_owned()]);
+                }
+                Ok(Err(problems)) => {
+                    self.state = ReloadState::Idle;
+                    self.refuse(problems.iter().map(Problem::to_string).collect());
+                }
+                Ok(Ok((next, differences))) => {
+                    let until_ns = now_ns + self.interval_ns + RELOAD_MAX.as_nanos() as u64;
+                    let read = next.clone();
+                    self.state = ReloadState::Read { next: Box::new(next), differences, until_ns };
+                    return ReloadStep::Read(Box::new(read));
+                }
+            },
+            ReloadState::Read { until_ns, .. } if now_ns > *until_ns => {
+                self.state = ReloadState::Idle;
+                self.give_up(format!("no cut could be made for {RELOAD_MAX:?}; what runs stays"));
+            }
+            ReloadState::Offered { until_ns, is_late, .. } if now_ns > *until_ns && !*is_late => {
+                *is_late = true;
+                self.give_up(format!(
+                    "not all shards have taken the settings up within {RELOAD_MAX:?}; they go by them as soon as they can"
+                ));
+            }
+            ReloadState::Idle | ReloadState::Read { .. } | ReloadState::Offered { .. } => {}
+        }
+        ReloadStep::Nothing
+    }
+
+    /// A cut comes now, and the one before is merged: what waits for it is offered to the shards.
+    pub(super) fn offer(&mut self, (gates, folds): (&GateBoard, &FoldShared), now_ns: u64) {
+        if !matches!(self.state, ReloadState::Read { .. }) {
+            return;
+        }
+        let ReloadState::Read { next, differences, .. } = std::mem::replace(&mut self.state, ReloadState::Idle) else {
+            return;
+        };
+        if gates.would_change(&next.plan.gate()) {
+            gates.offer(next.plan.gate());
+        }
+        if would_change(folds, &next) {
+            let is_offered = folds.offer(next.plan.rules.clone());
+            debug_assert!(is_offered, "the last ones are in force: `settle`");
+        }
+        self.running = *next;
+        self.state =
+            ReloadState::Offered { differences, until_ns: now_ns + RELOAD_MAX.as_nanos() as u64, is_late: false };
+    }
+
+    /// Looks whether all shards go by what was offered; what concerns none of them is in force at once.
+    pub(super) fn settle(&mut self, (gates, folds): (&GateBoard, &FoldShared), now: Now) {
+        let is_in_force = match &self.state {
+            ReloadState::Read { next, .. } => !gates.would_change(&next.plan.gate()) && !would_change(folds, next),
+            ReloadState::Offered { .. } => gates.settle() && !folds.is_pending(),
+            ReloadState::Idle | ReloadState::Reading { .. } => false,
+        };
+        if !is_in_force {
+            return;
+        }
+        match std::mem::replace(&mut self.state, ReloadState::Idle) {
+            ReloadState::Read { next, differences, .. } => {
+                self.running = *next;
+                self.applied(differences, now);
+            }
+            ReloadState::Offered { differences, .. } => self.applied(differences, now),
+            ReloadState::Idle | ReloadState::Reading { .. } => {}
+        }
+    }
+
+    fn applied(&mut self, differences: SettingDifferences, now: Now) {
+        let took_ns = now.mono_ns.saturating_sub(self.begun_ns);
+        differences.applied.iter().for_each(|difference| tracing::info!("reloaded {difference}"));
+        for difference in &differences.needs_restart {
+            tracing::warn!("{difference} needs a restart; what runs stays");
+        }
+        tracing::info!(
+            applied = differences.applied.len(),
+            need_a_restart = differences.needs_restart.len(),
+            took = ?Duration::from_nanos(took_ns),
+            "the settings are in force"
+        );
+        self.facts.count(ReloadResult::Applied, now.wall_ns);
+        self.outcome = Some(ReloadOutcome::Applied { differences, took_ns });
+    }
+
+    fn refuse(&mut self, lines: Vec<String>) {
+        lines.iter().for_each(|line| tracing::error!("{line}"));
+        tracing::error!(problems = lines.len(), "the settings are wrong; what runs stays");
+        self.facts.count(ReloadResult::Refused, 0);
+        self.outcome = Some(ReloadOutcome::Refused(lines));
+    }
+
+    fn give_up(&mut self, words: String) {
+        tracing::error!("{words}");
+        self.facts.count(ReloadResult::Late, 0);
+        self.outcome = Some(ReloadOutcome::Late(words));
+    }
+}
+
+/// Whether other rules are in force.
+fn would_change(folds: &FoldShared, next: &Settled) -> bool {
+    **folds.in_force().plan() != *next.plan.rules
+}

@@ -9,8 +9,8 @@
 //! 1. The parts of a context have been validated and found acceptable before it was made.
 //! 2. `next` and `first` are hints: the bytes are compared.
 //!
-//! Bounds: `limits::STREAMS_PER_GROUP` streams a core for each group that there may be; a context is freed when nothing lies under it any more. Their bytes
-//! are counted.
+//! Bounds: `limits::STREAMS_PER_GROUP` streams a core for each group that there may be, and of streams without a group as many,
+//! or what `limits::DISCARDED_PART` has room for; a context is freed when nothing lies under it any more. Their bytes are counted.
 
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::routes::{NONE, Table};
@@ -160,8 +160,10 @@ pub(super) struct Contexts {
     /// The resource and the scope entered last in this request, by where their bytes lie.
     entered: [Option<(Address, u32)>; 2],
     bytes: usize,
-    /// Bytes of streams whose points are dropped.
-    discarded_bytes: usize,
+    /// Streams that are found and have no group: what all points of are dropped, as far as is known.
+    apart: usize,
+    /// Bytes of streams without a group.
+    apart_bytes: usize,
     /// Who is asked about streams now, and about resources, in numbers: another one, another number.
     asked: (u32, u32),
     /// Streams that are found no more and not yet put away: how many, and those that nobody took up yet (`renewal`).
@@ -239,7 +241,8 @@ impl Contexts {
             first_resource: NONE,
             entered: [None; 2],
             bytes: 0,
-            discarded_bytes: 0,
+            apart_bytes: 0,
+            apart: 0,
             asked: (0, 0),
             dismissed: (0, Vec::new()),
             resources_dismissed: 0,
@@ -251,9 +254,9 @@ impl Contexts {
         self.bytes
     }
 
-    /// Bytes of streams whose points are dropped.
-    pub(super) const fn discarded_bytes(&self) -> usize {
-        self.discarded_bytes
+    /// Bytes of streams without a group.
+    pub(super) const fn apart_bytes(&self) -> usize {
+        self.apart_bytes
     }
 
     fn head_hash(&self, parent: u32, head: &EnvelopeKey<'_>) -> u64 {
@@ -331,6 +334,16 @@ impl Contexts {
     #[inline]
     pub(super) fn at_mut(&mut self, id: u32) -> &mut MetricStream {
         &mut self.streams[id as usize]
+    }
+
+    /// Streams that are found and have a group: what is dropped takes no room of what is kept.
+    pub(super) fn grouped(&self) -> usize {
+        self.len() - self.apart
+    }
+
+    /// Those that have none.
+    pub(super) const fn apart(&self) -> usize {
+        self.apart
     }
 
     /// Streams that are found.
@@ -541,12 +554,17 @@ impl Contexts {
 
     /// Adds a stream without a group to a scope that was entered.
     pub(super) fn add_apart(&mut self, scope_id: u32, key: &StreamKey<'_>, fate: StreamFate) -> u32 {
-        self.put(scope_id, key, self.nobody.clone(), fate)
+        let id = self.put(scope_id, key, self.nobody.clone(), fate);
+        self.apart += 1;
+        self.apart_bytes += self.at(id).bytes();
+        id
     }
 
     /// The group of a stream that was added without one. Resource and scope are held together with it.
     pub(super) fn join(&mut self, id: u32, group: Arc<Group>) {
         self.share(self.at(id).scope, &group);
+        self.apart -= 1;
+        self.apart_bytes -= self.at(id).bytes();
         self.at_mut(id).group = group;
     }
 
@@ -594,9 +612,6 @@ impl Contexts {
         let id = places::put(&mut self.streams, &mut self.stream_free, new);
         let bytes = self.streams[id as usize].bytes();
         self.bytes += bytes;
-        if matches!(fate, StreamFate::Discard(_)) {
-            self.discarded_bytes += bytes;
-        }
         let streams = &self.streams;
         self.stream_table.insert_unique(hash, id, |id| streams[*id as usize].hash);
         id
@@ -607,10 +622,8 @@ impl Contexts {
         let stream = &mut self.streams[id as usize];
         let bytes = stream.bytes();
         self.bytes -= bytes;
-        if matches!(stream.fate, StreamFate::Discard(_)) {
-            self.discarded_bytes -= bytes;
-        }
-        if !stream.is_found {
+        let was_found = stream.is_found;
+        if !was_found {
             self.dismissed.0 -= 1;
         }
         (stream.live, stream.is_found) = (false, false);
@@ -633,7 +646,12 @@ impl Contexts {
                 self.remove_resource(resource);
             }
         }
-        (!Arc::ptr_eq(&group, &self.nobody)).then_some(group)
+        let is_apart = Arc::ptr_eq(&group, &self.nobody);
+        if is_apart {
+            self.apart -= usize::from(was_found);
+            self.apart_bytes -= bytes;
+        }
+        (!is_apart).then_some(group)
     }
 
     /// Frees an empty scope; its resource may be empty then.
@@ -714,6 +732,7 @@ impl Contexts {
         if let Ok(entry) = self.stream_table.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
+        self.apart -= usize::from(self.is_apart(id));
         self.dismissed.0 += 1;
         self.dismissed.1.push(id);
     }

@@ -195,10 +195,14 @@ impl<E: Encoding> Making<'_, E> {
         if let StreamVerdict::Discard(rule) = verdict {
             return self.discarded(ids.1, key, rule);
         }
-        if !self.has_room() {
+        let is_asking = verdict == StreamVerdict::Ask;
+        // one that asks has no group that would be refused: all of its points may be dropped
+        let has_room =
+            self.has_room() && (!is_asking || self.contexts.apart() < self.most_streams() || self.remembers());
+        if !has_room {
             return Err(Reject::GroupLimit.into());
         }
-        if verdict == StreamVerdict::Ask {
+        if is_asking {
             return Ok(self.contexts.add_apart(ids.1, key, StreamFate::Ask));
         }
         let group = self.group((resource, scope), ids, key)?;
@@ -253,7 +257,7 @@ impl<E: Encoding> Making<'_, E> {
     fn remembers(&self) -> bool {
         let registry = self.here.registry();
         let most = registry.memory_limit() / DISCARDED_PART / registry.cores();
-        self.links.detour_bytes() + self.contexts.discarded_bytes() < most && !registry.is_spent()
+        self.links.detour_bytes() + self.contexts.apart_bytes() < most && !registry.is_spent()
     }
 
     /// What becomes of the route of these bytes, in a stream whose routes have to ask: the route, if there is one; nothing if
@@ -274,18 +278,19 @@ impl<E: Encoding> Making<'_, E> {
             };
         }
         let ids = self.contexts.place_of(stream);
-        let (verdict, skipped) = match &mut self.gate {
-            None => (RouteVerdict::Pass, 0),
-            Some(gate) => {
-                let seen = metric(self.contexts, ids, (key.name, key.unit, key.kind, key.monotonic));
-                let skipped = gate.take_skipped();
-                (gate.of_route(&seen, normal), skipped)
-            }
-        };
-        tally.note(Note::RelabelSkipped, skipped);
+        let mut verdict = Ok(None);
+        if let Some(gate) = &mut self.gate {
+            let seen = metric(self.contexts, ids, (key.name, key.unit, key.kind, key.monotonic));
+            verdict = match gate.of_route(&seen, normal) {
+                RouteVerdict::Pass => Ok(None),
+                RouteVerdict::Discard(rule) => Err(rule),
+                RouteVerdict::Relabelled(to) => Ok(Some(Target::of(&to))),
+            };
+            tally.note(Note::RelabelSkipped, gate.take_skipped());
+        }
         match verdict {
-            RouteVerdict::Pass => {}
-            RouteVerdict::Discard(rule) => {
+            Ok(None) => {}
+            Err(rule) => {
                 if self.remembers() {
                     let route = self.links.add_nowhere(ThinBytes::new(raw), (stream, tag), (rule, interval));
                     self.hold();
@@ -293,8 +298,7 @@ impl<E: Encoding> Making<'_, E> {
                 }
                 return Err(Refused::Discarded(rule));
             }
-            RouteVerdict::Relabelled(to) => {
-                let target = Target::of(&to);
+            Ok(Some(target)) => {
                 let to = self.route_to(stream, &target, tally)?;
                 return Ok(Some(self.lead_on((stream, tag), raw, (to, target.scale), tally)));
             }
@@ -372,9 +376,13 @@ impl<E: Encoding> Making<'_, E> {
         route
     }
 
-    /// One stream more may be made.
+    /// One stream more that is kept may be made.
     pub(super) fn has_room(&self) -> bool {
-        self.contexts.len() < self.here.registry().group_limit().saturating_mul(STREAMS_PER_GROUP)
+        self.contexts.grouped() < self.most_streams()
+    }
+
+    fn most_streams(&self) -> usize {
+        self.here.registry().group_limit().saturating_mul(STREAMS_PER_GROUP)
     }
 
     /// Resource and scope of a key, known from now on.

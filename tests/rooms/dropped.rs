@@ -6,6 +6,7 @@ use catchment::ingest::{Doorkeeper, Slice};
 use catchment::ledger::Note;
 use catchment::model::{Discard, Door, Kind};
 use catchment::rules::{MetricSeen, RouteVerdict, StreamVerdict};
+use catchment::series::registry::Options as RegistryOptions;
 use catchment::sync::counts::Counts;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;
@@ -35,7 +36,11 @@ impl Doorkeeper for Gate {
 }
 
 fn rig(cores: usize) -> (Rig, Vec<Arc<Counts>>) {
-    let mut rig = Rig::new(cores);
+    asking(Rig::new(cores))
+}
+
+fn asking(mut rig: Rig) -> (Rig, Vec<Arc<Counts>>) {
+    let cores = rig.cores.len();
     let (writers, counts): (Vec<_>, Vec<_>) = (0..cores).map(|_| Counts::new(2)).unzip();
     let asking = std::mem::take(&mut rig.cores).into_iter().zip(writers);
     rig.cores = asking.map(|(core, writer)| core.ask(Box::new(Gate), writer)).collect();
@@ -127,6 +132,21 @@ fn what_is_dropped_must_be_well_formed() {
     let timeless = sum("noise.a", DELTA, true, vec![number(&[("k", "v")], 0, 0, int(1))]);
     assert_eq!(rig.send(0, &request(vec![timeless])).rejected, 0);
     assert_eq!((rig.tally.discarded_total(), rig.tally.rejected_total()), (4, 0));
+}
+
+/// Metrics that are dropped, at their heads or all of their points, take no room of those that are kept.
+#[test]
+fn what_is_dropped_takes_no_room_of_what_is_kept() {
+    let limits = RegistryOptions { series_limit: 100, group_limit: 3, memory_limit: usize::MAX };
+    let (mut rig, _) = asking(Rig::limited(1, limits, 300 * SECOND));
+    let named = |name: &str, label| sum(name, DELTA, true, vec![number(&[("k", label)], START, T, int(1))]);
+    for i in 0..50 {
+        let dropped = [format!("noise.{i}"), format!("mixed.{i}")].map(|name| named(&name, "drop"));
+        assert_eq!(rig.send(0, &request(dropped.into())).rejected, 0, "{i}");
+    }
+    let kept = ["plain.a", "mixed.b", "plain.c"].map(|name| named(name, "keep"));
+    assert_eq!(rig.send(0, &request(kept.into())).rejected, 0);
+    assert_eq!((rig.registry.live(), rig.tally.discarded(Discard::Rule)), (3, 100));
 }
 
 /// In slices of one point the counts are those of one go.

@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use catchment::ingest::GatePlan;
+use catchment::ledger::Note;
 use catchment::model::Discard;
 use catchment::rules::{Action, AttributeChange, Change, KeyPlace, Pattern, PatternKind, Rule, RulePlan, Selector};
 use opentelemetry_proto::tonic::metrics::v1 as pb;
@@ -197,6 +198,20 @@ fn more_encodings_than_are_remembered_arrive_scaled_once() {
     }
     assert_eq!(rig.registry.live(), 1);
     assert!(rig.cores[0].routes() <= 2 * 24 + 1);
+}
+
+/// A series that has the new key keeps both, and is counted when it is first seen, not with the next one.
+#[test]
+fn what_was_not_renamed_is_counted_at_once() {
+    let rules = rules(1.0);
+    let mut rig = ruled(1, &rules, 300 * SECOND);
+    let both = [("path", "/a"), ("http.route", "/b")];
+    let mut old = sum("old.x", DELTA, true, vec![number(&both, START, START + SECOND, int(1))]);
+    old.unit = "ms".into();
+    for _ in 0..2 {
+        rig.send(0, &of_pod("pod", vec![old.clone()]));
+        assert_eq!(rig.tally.noted(Note::RelabelSkipped), 1);
+    }
 }
 
 /// What cannot be multiplied is rejected, and said so; what is refused by a limit is named as it would be called.

@@ -110,7 +110,7 @@ pub const EXPONENTIAL_BUCKETS_MAX: usize = 160;
 
 /// Intervals of a rule in the longest window of its outputs: an hour of 10 s. At each cut they are all added.
 pub const RULE_STEPS_MAX: usize = 360;
-/// Halves of the longer of its last two gaps for which a silent member of a group still counts.
+/// Halves of the longer of its last two gaps for which a silent member of a group still counts, and a silent replica.
 pub const STALE_GAPS_HALVES: u64 = 5;
 /// For how long it does before it has two gaps, milliseconds: as if it reported every minute.
 pub const STALE_BEFORE_GAPS_MS: u64 = 150_000;
@@ -369,9 +369,9 @@ pub const STREAMS_PER_GROUP: usize = 2;
 pub const SCALED_BUCKET_SCALE: i32 = 3;
 /// Entries of `dedup`.
 pub const DEDUPS_MAX: usize = 100;
-/// Silence of a replica after which another one takes its place, before its reporting period is known, nanoseconds: two and a
-/// half times that of SDKs.
-pub const FAILOVER_FIRST_NS: u64 = 150_000_000_000;
+/// Silence of a replica after which another one takes its place, before its reporting period is known, nanoseconds: as that of
+/// a member.
+pub const FAILOVER_FIRST_NS: u64 = STALE_BEFORE_GAPS_MS * 1_000_000;
 /// What rules drop at the doors is remembered in at most this part of the memory for series, so that it takes no room of what is
 /// kept; what is beyond is asked about at each point.
 pub const DISCARDED_PART: usize = 16;

@@ -112,6 +112,9 @@ pub(super) enum Long {
 /// Those at hand, by level.
 pub(super) type Longs = [Option<Long>; 3];
 
+/// Entries of `Stage.discarded` among which one is looked for.
+const DISCARDED_LOOK: usize = 8;
+
 /// Which list points were put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
@@ -176,7 +179,8 @@ pub(super) struct Stage<'a> {
     pub points: [u64; 5],
     /// Rejected points by kind and reason, and what the first one was of; small and mostly empty.
     pub rejected: Vec<(Kind, Reject, u64, String)>,
-    /// Discarded points by kind, reason and number of the rule; small and mostly empty.
+    /// Discarded points by kind, reason and number of the rule, each at least once; mostly empty, and no more than metrics and
+    /// points of the slice.
     pub(super) discarded: Vec<(Kind, Discard, u32, u64)>,
     /// Resource and name of the metric being walked.
     pub current: (&'a [u8], &'a [u8]),
@@ -331,11 +335,12 @@ impl<'a> Stage<'a> {
         self.numbers.push(StagedNumber { route, flags: point.flags | birth, ..point });
     }
 
-    /// Counts points that the rule of this number drops.
+    /// Counts points that the rule of this number drops. Metrics of one rule mostly come one after the other; where those of
+    /// thousands come by turns, an entry is added rather than looked for among all.
     #[inline]
     pub(super) fn discard(&mut self, kind: Kind, why: Discard, rule: u32, n: u64) {
         let same = |of: &&mut (Kind, Discard, u32, u64)| (of.0, of.1, of.2) == (kind, why, rule);
-        match self.discarded.iter_mut().rfind(same) {
+        match self.discarded.iter_mut().rev().take(DISCARDED_LOOK).find(same) {
             Some((.., count)) => *count += n,
             None => self.discarded.push((kind, why, rule, n)),
         }

@@ -1,13 +1,13 @@
 //! What died is put away, a part in each turn of the loop.
 //!
-//! Knows deaths, cells, routes and streams; does not know points.
+//! Knows deaths, cells, streams, and routes, those to nowhere included; does not know points.
 //!
 //! Invariants
 //! 1. A cell that died is used again two cuts after its routes went, at the earliest (`REST`).
 //! 2. What is put away later than it might be is no harm: routes into dead cells are found out when a point comes for one
 //!    (first touch), and an idle stream that is used again is idle no more.
 //!
-//! Bounds: `limits::TIDY_PER_TURN` cells and streams in one go, however many end together.
+//! Bounds: `limits::TIDY_PER_TURN` cells, streams and routes to nowhere in one go, however many end together.
 
 use super::birthplace::Birthplace;
 use super::contexts::Contexts;
@@ -29,7 +29,7 @@ pub(super) struct Deaths {
     /// Streams that were idle when they were last looked for, and since when they should be.
     idle: Vec<u32>,
     idle_before: u32,
-    /// Routes to nowhere that are not yet looked at, by number.
+    /// How many numbers of routes to nowhere are still to be looked at.
     detours: u32,
     dismissed: Dismissed,
     /// There is more to do in this interval.

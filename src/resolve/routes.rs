@@ -1,4 +1,5 @@
-//! Routes: from raw attribute bytes to a cell, one core's own memory of what it has resolved before.
+//! Routes: from raw attribute bytes to a cell, or to what becomes of them without one (`detours`), one core's own memory of what
+//! it has resolved before.
 //!
 //! Knows bytes and numbers; does not know series, values or time. A *stream* (see `contexts`) has routes in the order
 //! they were first seen, linked by what came next, and a small open-addressing table of routes by hash for when the
@@ -11,7 +12,7 @@
 //! 4. A chunk without routes holds no memory. Routes go to the lowest chunk with room, so that the others empty themselves.
 //!
 //! Bounds: one route per distinct byte string that fed a live cell, `limits::ROUTES_PER_CELL_MAX` a cell; freed with the
-//! cell. Their bytes are counted.
+//! cell; those to nowhere have bounds of their own (`detours`). Their bytes are counted.
 
 use crate::sync::thin::ThinBytes;
 use std::collections::BTreeSet;

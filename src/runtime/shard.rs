@@ -1,7 +1,8 @@
 //! One shard in turns: it receives, aggregates, switches at cuts, and merges what it owns.
 //!
 //! ```text
-//!   events ─► doors (each request: decode, stage, commit) ─► cut due? switch ─► closed by all? merge a slice ─► publish
+//!   events ─► doors (each request: decode, stage, commit) ─► cut due? switch ─► closed by all? merge a slice, fold ─┐
+//!                                                             publish ◄─ folded by all? a slice of what rules make ◄┘
 //! ```
 //!
 //! Does not know: threads, polls, the system's clock. Whoever calls its turns may be a shard's thread (`shard_thread`), or a

@@ -27,6 +27,7 @@
 //! Sources: Mimir's HA tracker (#3199: mixed batches; #12108: fixed timeouts flap; #12331: a start that is invented at the
 //! change is no reset).
 
+use crate::limits::STALE_GAPS_HALVES;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -35,7 +36,7 @@ use crate::sync::atomic::{
 /// How long the elected replica may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// Two and a half times the longer of its last two gaps, in intervals; before it has two, so many.
+    /// `limits::STALE_GAPS_HALVES` of the longer of its last two gaps, in intervals; before it has two, so many.
     Auto {
         /// Intervals.
         first: u32,
@@ -152,7 +153,7 @@ impl Election {
         match silence {
             Silence::After(most) => silent > u64::from(most),
             Silence::Auto { first } if older == 0 || newer == 0 => silent > u64::from(first),
-            Silence::Auto { .. } => 2 * silent > 5 * older.max(newer),
+            Silence::Auto { .. } => 2 * silent > STALE_GAPS_HALVES * older.max(newer),
         }
     }
 

@@ -11,6 +11,9 @@
 //!    outside them, and there are at most `limits::OVERFLOW_FOLDS_MAX`.
 //!
 //! Progress: lock-free.
+//!
+//! Ordering: a key is published by the index (`index`), and who is in it is known by `sync::users`, whose changes order what its
+//! owner did before the end. All words here are counts, limits and numbers, which publish nothing, or the owner's own.
 
 use super::index::{Leaf, Lookup, Trie};
 use crate::limits::OVERFLOW_FOLDS_MAX;
@@ -306,7 +309,7 @@ impl FoldIndex {
     /// A shard has no members in it any more. Called by the owner, which is in itself, so it does not end here.
     pub fn leave(&self, key: &FoldKey) {
         let ended = key.users.leave();
-        debug_assert!(!ended, "its owner is in it");
+        assert!(!ended, "a fold's owner is in it as long as shards leave it");
     }
 
     /// A fold has as many outputs as `limit` says from now on, whether there is room for them or not. Its owner only.

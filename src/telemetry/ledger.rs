@@ -1,4 +1,7 @@
-//! The ledger as JSON: what came in and what became of it, in points.
+//! The ledger, as JSON and as the last line at exit: what came in and what became of it, in points; what members gave the rules
+//! that aggregate and what of that has left; what destinations got.
+//!
+//! Knows numbers and names; does not know where they are counted.
 
 use crate::deliver::{DestinationRow, Dropped};
 use crate::ledger::{Effect, Tally};
@@ -63,9 +66,8 @@ impl LedgerPage<'_> {
             }
         }
         if !self.rules.is_empty() {
-            // without its own bracket, which comes with what follows
-            let all = rules::json(self.rules);
-            let _ = write!(out, "}},\"rules\":{}", &all[..all.len() - 1]);
+            out.push_str("},\"rules\":{");
+            rules::put_members(self.rules, &mut out);
         }
         let _ = write!(out, "}},\"open\":{},\"emitted\":{},\"effects\":{{", t.open(), t.emitted());
         let mut first = true;

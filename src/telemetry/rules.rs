@@ -83,12 +83,17 @@ impl RuleRow {
 /// All rules as one object, by name.
 pub fn json(rows: &[RuleRow]) -> String {
     let mut out = String::from("{");
-    for (at, row) in rows.iter().enumerate() {
-        let _ = write!(out, "{}{}:", if at > 0 { "," } else { "" }, quoted(&row.name));
-        row.put_json(&mut out);
-    }
+    put_members(rows, &mut out);
     out.push('}');
     out
+}
+
+/// What stands between the brackets of that object.
+pub(super) fn put_members(rows: &[RuleRow], out: &mut String) {
+    for (at, row) in rows.iter().enumerate() {
+        let _ = write!(out, "{}{}:", if at > 0 { "," } else { "" }, quoted(&row.name));
+        row.put_json(out);
+    }
 }
 
 #[cfg(all(test, not(loom)))]

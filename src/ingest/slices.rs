@@ -284,9 +284,23 @@ impl Ingest {
         numbers.clear();
         let mut stage = Stage::new(arena, messages, self.options.limits, numbers);
         stage.is_dry = part.as_ref().is_some_and(|part| !part.is_applying());
+        stage.is_sound = part.as_ref().is_some_and(|part| part.is_applying());
         stage.longs = part.as_mut().map(|part| std::mem::take(&mut part.longs)).unwrap_or_default();
-        let walked =
+        let mut walked =
             RequestWalk::new(&mut self.resolver, &mut stage, arena, self.latest, self.slice).walk(body, &mut at);
+        // it is taken: whom it elects counts from here on
+        if matches!(walked, Ok(Walked::All))
+            && part.is_none()
+            && !stage.elects.iter().all(|id| self.resolver.standby(*id).is_none())
+        {
+            // another core's replica was elected in between: what is staged is not what counts
+            let mut numbers = std::mem::take(&mut stage.numbers);
+            numbers.clear();
+            stage = Stage::new(arena, messages, self.options.limits, numbers);
+            (stage.is_sound, at) = (true, Position::START);
+            walked =
+                RequestWalk::new(&mut self.resolver, &mut stage, arena, self.latest, self.slice).walk(body, &mut at);
+        }
         let longs = std::mem::take(&mut stage.longs);
         let cost_ns = stage.cost_ns();
         let done = match (walked, part.as_mut()) {

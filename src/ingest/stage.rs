@@ -168,6 +168,8 @@ pub(super) struct Stage<'a> {
     pub(super) longs: Longs,
     /// Nothing of this slice will be applied: what need not be staged is not.
     pub is_dry: bool,
+    /// The request is known to be well-formed: it is taken.
+    pub is_sound: bool,
     /// Bytes of the body read in this slice.
     pub walked: usize,
     /// Bytes of attributes that were put into their one encoding.
@@ -182,6 +184,8 @@ pub(super) struct Stage<'a> {
     /// Discarded points by kind, reason and number of the rule, each at least once; mostly empty, and no more than metrics and
     /// points of the slice.
     pub(super) discarded: Vec<(Kind, Discard, u32, u64)>,
+    /// Resources that were read as elected ones of several replicas.
+    pub(super) elects: ArenaVec<'a, u32>,
     /// Resource and name of the metric being walked.
     pub current: (&'a [u8], &'a [u8]),
     /// Points looked up.
@@ -214,12 +218,14 @@ impl<'a> Stage<'a> {
             unstaged_ns: 0,
             longs: Longs::default(),
             is_dry: false,
+            is_sound: false,
             walked: 0,
             coded: 0,
             joined: arena.allocated_bytes(),
             points: [0; 5],
             rejected: Vec::new(),
             discarded: Vec::new(),
+            elects: ArenaVec::new_in(arena),
             current: (&[], &[]),
             lookups: 0,
             predicted: 0,

@@ -184,7 +184,7 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         let known = *resource.found.get_or_insert_with(|| {
             let found = self.resolver.resource(at.last_resource, &head);
             if self.resolver.asks() {
-                resource.standby = found.and_then(|resource| self.resolver.standby(resource));
+                resource.standby = found.and_then(|id| self.standby(id));
             }
             found
         });
@@ -207,6 +207,18 @@ impl<'r, 'a> RequestWalk<'r, 'a> {
         }
         at.scope_checked = true;
         Ok(())
+    }
+
+    /// If a resource does not count, by which number its points are counted. What may yet turn out malformed elects nobody.
+    fn standby(&mut self, resource: u32) -> Option<u32> {
+        if self.stage.is_sound {
+            return self.resolver.standby(resource);
+        }
+        let standby = self.resolver.would_stand_by(resource);
+        if standby.is_none() && !self.stage.is_dry && self.resolver.is_replica(resource) {
+            self.stage.elects.push(resource);
+        }
+        standby
     }
 
     fn metric(&mut self, message: &'a [u8], walk: &mut MetricWalk<'a>, at: &mut Position) -> Result<Walked, Fault> {

@@ -417,11 +417,27 @@ impl Contexts {
         self.resources[resource as usize].replica.as_ref().map(|replica| &replica.election)
     }
 
-    /// A block of the resource came in this interval: if it does not count, by which number its points are counted.
+    /// A block of the resource is taken in this interval: if it does not count, by which number its points are counted.
     #[inline]
     pub(super) fn standby(&mut self, resource: u32, interval: u32) -> Option<u32> {
+        self.standing(resource, interval, Election::seen)
+    }
+
+    /// The same of a block that is read, and may not be taken: nobody is elected.
+    #[inline]
+    pub(super) fn would_stand_by(&mut self, resource: u32, interval: u32) -> Option<u32> {
+        self.standing(resource, interval, Election::would_be)
+    }
+
+    #[inline]
+    fn standing(
+        &mut self,
+        resource: u32,
+        interval: u32,
+        is: fn(&Election, u64, u32, Silence) -> Standing,
+    ) -> Option<u32> {
         let replica = self.resources[resource as usize].replica.as_deref()?;
-        if replica.election.seen(replica.hash, interval, replica.silence) == Standing::Elected {
+        if is(&replica.election, replica.hash, interval, replica.silence) == Standing::Elected {
             return None;
         }
         // a number that is another stream's by now does no harm

@@ -156,8 +156,19 @@ impl Resolver {
         Some(id)
     }
 
-    /// A block of a resource came: if it is of a replica that does not count, by which number its points are counted.
+    /// A block of a resource is read: if it is of a replica that does not count, by which number its points are counted.
     #[inline]
+    pub(crate) fn would_stand_by(&mut self, resource: u32) -> Option<u32> {
+        self.contexts.would_stand_by(resource, self.here.interval())
+    }
+
+    /// Whether a resource is one of several replicas.
+    #[inline]
+    pub(crate) fn is_replica(&self, resource: u32) -> bool {
+        self.contexts.election(resource).is_some()
+    }
+
+    /// A block of a resource is taken: if it is of a replica that does not count, by which number its points are counted.
     pub(crate) fn standby(&mut self, resource: u32) -> Option<u32> {
         self.contexts.standby(resource, self.here.interval())
     }

@@ -129,6 +129,14 @@ impl Election {
         }
     }
 
+    /// What the replica with this hash would be, were it seen in `interval`: nothing changes.
+    pub fn would_be(&self, hash: u64, interval: u32, silence: Silence) -> Standing {
+        // ORDERING: as in `seen`
+        let word = self.word.load(Acquire);
+        let is_elected = word == 0 || hash_of(word) == hash_of(elect(hash, interval, word));
+        if is_elected || self.is_silent(word, interval, silence) { Standing::Elected } else { Standing::Standby }
+    }
+
     /// Whoever is told of an election sees to it that `since` has it: the one who won may have been stopped before.
     fn note_since(&self, word: u64, interval: u32) {
         // ORDERING: Relaxed: it is read at a cut, behind all points of the intervals before
@@ -188,6 +196,24 @@ mod tests {
         assert_eq!(election.since(), 7);
         assert_eq!((election.seen(A, 7, AUTO), election.seen(B, 7, AUTO)), (Standby, Elected));
         assert_eq!((election.seen(A, 8, AUTO), election.seen(B, 9, AUTO)), (Standby, Elected));
+    }
+
+    #[test]
+    fn whoever_asks_what_a_replica_would_be_changes_nothing() {
+        let election = Election::default();
+        assert_eq!((election.would_be(A, 1, AUTO), election.would_be(B, 1, AUTO)), (Elected, Elected));
+        for interval in 1..=3 {
+            assert_eq!(election.seen(A, interval, AUTO), Elected);
+        }
+        for interval in 3..=6 {
+            assert_eq!(
+                (election.would_be(A, interval, AUTO), election.would_be(B, interval, AUTO)),
+                (Elected, Standby)
+            );
+        }
+        // both may, until one does
+        assert_eq!((election.would_be(B, 7, AUTO), election.would_be(A, 7, AUTO)), (Elected, Elected));
+        assert_eq!((election.seen(B, 7, AUTO), election.would_be(A, 7, AUTO)), (Elected, Standby));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Several identical senders (RULES 8): one of them counts, another one takes over when it is silent, and totals go on through it.
 
 use crate::common::*;
-use catchment::ingest::GatePlan;
+use catchment::ingest::{GatePlan, Slice};
 use catchment::ledger::{Effect, Note};
 use catchment::model::Discard;
 use catchment::rules::{Dedup, DedupPlan, Failover, Pattern, PatternKind, RulePlan};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
+use prost::Message;
 use std::sync::Arc;
 
 const CUMULATIVE: i32 = 2;
@@ -83,6 +84,42 @@ fn vector_10_totals_go_on_when_the_elected_one_dies() {
         assert_eq!((rig.tally.discarded(Discard::Dedup), rig.tally.noted(Note::Reset)), (6, 0));
         assert_eq!(rig.tally.settled(Effect::Overlapping), 0);
         assert_eq!((rig.registry.live(), rig.registry.group_count()), (1, 1), "who sent it is no part of it");
+    }
+}
+
+/// A request that is refused neither makes a replica the one that counts nor keeps it from losing that, in one go or in slices.
+#[test]
+fn what_is_refused_elects_nobody() {
+    let deltas = |replica: &str, at: u64| {
+        from(replica, sum("hits", 1, true, vec![number(&[], 0, START + at * SECOND, int(1))])).encode_to_vec()
+    };
+    // a good block, and then one that ends too early
+    let broken = |replica: &str, at| [deltas(replica, at), vec![0x0a, 9, 0x12]].concat();
+    for in_slices in [false, true] {
+        for who_is_broken in ["r1", "r2"] {
+            let mut rig = rig(1);
+            if in_slices {
+                rig.cores[0].slice_by(Slice { cost_ns: 1, chunk_bytes: 1 });
+            }
+            for cut in 1..=7 {
+                if cut <= 3 {
+                    rig.send_bytes(0, &deltas("r1", cut * 10 - 5)).unwrap();
+                    rig.send_bytes(0, &deltas("r2", cut * 10 - 5)).unwrap();
+                } else if who_is_broken == "r1" || cut == 7 {
+                    assert!(rig.send_bytes(0, &broken(who_is_broken, cut * 10 - 5)).is_err());
+                }
+                if cut < 7 {
+                    rig.cut(START + cut * INTERVAL);
+                }
+            }
+            // after three silent intervals whoever is the first whose request is taken counts
+            let (first, second) = if who_is_broken == "r2" { ("r1", "r2") } else { ("r2", "r1") };
+            let context = format!("{who_is_broken} is broken, slices: {in_slices}");
+            for (replica, discarded) in [(first, 3), (second, 4)] {
+                rig.send_bytes(0, &deltas(replica, 66)).unwrap();
+                assert_eq!(rig.tally.discarded(Discard::Dedup), discarded, "{context}");
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows flags, and how a series is written; does not know what a rule does to it (`rules`).
 
 use super::live::Live;
+use super::pages::printable;
 use super::running::{self, Wanted};
 use super::{gather, origin, pages, run};
 use crate::config::keys::Key;
@@ -172,7 +173,13 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
     Ok(match format {
         Format::Text => {
             let told = if plan.is_empty() { "there are no rules: it passes on\n".to_owned() } else { told.to_string() };
-            format!("{whole} as {}\n{told}{}", with_article(input), running::text(&found, &outputs, differ.as_deref()))
+            let told: Vec<String> = told.lines().map(printable).collect();
+            let (whole, told) = (printable(&whole), told.join("\n"));
+            format!(
+                "{whole} as {}\n{told}\n{}",
+                with_article(input),
+                running::text(&found, &outputs, differ.as_deref())
+            )
         }
         Format::Json => {
             let mut page = json_of(&whole, input, &told);

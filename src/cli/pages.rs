@@ -111,6 +111,15 @@ impl Man {
     }
 }
 
+/// A text of somebody else's as it may be printed: what moves a terminal's cursor, or ends a line, is escaped.
+pub(super) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
 /// Writes to standard output; the exit code.
 ///
 /// # Errors
@@ -121,5 +130,15 @@ pub(super) fn write(bytes: &[u8]) -> Result<u8, String> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(crate::SUCCESS),
         Err(error) => Err(format!("standard output cannot be written: {error}")),
         Ok(()) => Ok(crate::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_moves_no_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc\td ä/ü"), "a\\u{1b}[2Jb\\nc\\td ä/ü");
     }
 }

@@ -4,6 +4,7 @@
 //! is left out. Bounds: those of `live`; `SHOWN_MAX` series are shown.
 
 use super::live::{Live, encoded};
+use super::pages::printable;
 use crate::aggregate::number::Value as Number;
 use crate::identity::attributes::Records;
 use crate::limits::LISTED_MAX;
@@ -190,7 +191,7 @@ pub(super) fn text(found: &FoundSeries, outputs: &[RunningOutput], differ: Optio
     let now_ns = clock::now().wall_ns;
     let mut out = String::from("running\n");
     if let Some(words) = differ {
-        let _ = writeln!(out, "  {words}");
+        let _ = writeln!(out, "  {}", printable(words));
     }
     let _ = match found.count {
         0 => writeln!(out, "  no such series has come in yet"),
@@ -224,7 +225,8 @@ pub(super) fn text(found: &FoundSeries, outputs: &[RunningOutput], differ: Optio
             parts.push(format!("its newest point is of {}", ago(*time_ns, now_ns)));
         }
         parts.push(if *is_hidden { "hidden" } else { "leaves itself" }.to_owned());
-        let _ = writeln!(out, "  {}: {}", ExplainedSeries::of(&one.seen(), attributes), parts.join(", "));
+        let name = ExplainedSeries::of(&one.seen(), attributes).to_string();
+        let _ = writeln!(out, "  {}: {}", printable(&name), parts.join(", "));
     }
     if found.count > found.series.len() {
         let _ = writeln!(out, "  and {} more", found.count - found.series.len());
@@ -236,7 +238,8 @@ pub(super) fn text(found: &FoundSeries, outputs: &[RunningOutput], differ: Optio
         let (members, live) = (number("members"), number("live"));
         let _ = writeln!(
             out,
-            "  {rule} → {name}: {members} members, {live} of them counted, value {value}, {}",
+            "  {rule} → {}: {members} members, {live} of them counted, value {value}, {}",
+            printable(name),
             ago(number("time_ns"), now_ns)
         );
     }

@@ -3,6 +3,7 @@
 //! Knows series as they came in, and the sizes that the memory budget counts with; does not know where series are from, or how
 //! the result is shown. Bounds: those of `rules::RuleCensus`, and `BOUNDS_MAX` metrics of which bounds are told apart.
 
+use super::pages::printable;
 use crate::flush::{GroupBytes, MEMBER_BYTES, point_bytes, series_bytes};
 use crate::model::{Kind, Temporality};
 use crate::rules::{
@@ -159,7 +160,7 @@ impl Survey {
                 CensusRule::Dropped(rule) | CensusRule::Taken(rule) => rules.entry(rule).or_default(),
             };
             into.metrics += 1;
-            into.metric = (into.metrics == 1).then(|| name.to_owned());
+            into.metric = (into.metrics == 1).then(|| printable(name));
             into.series += row.series;
             into.after += row.after();
             if let CensusRule::Taken(rule) = of {
@@ -169,7 +170,7 @@ impl Survey {
                 groups_bytes += bytes;
             }
             for (key, values) in row.attributes {
-                let line = into.attributes.entry(key).or_default();
+                let line = into.attributes.entry(printable(&key)).or_default();
                 // of the metric with the most values
                 if line.before < values.before {
                     *line = values;
@@ -207,6 +208,7 @@ impl Survey {
         for ((rule, metric), seen) in self.bounds.iter().filter(|(_, seen)| seen.len() > 1) {
             let each = seen.iter().map(|(bounds, series)| format!("{} bounds ({series} series)", bounds.len()));
             let each = each.collect::<Vec<_>>().join(", ");
+            let metric = printable(metric);
             let words = format!("bounds differ within {metric}: {each}: `same` leaves one series of each");
             out.warnings.push((name(*rule), words));
         }
@@ -246,7 +248,7 @@ impl Survey {
             });
             let words = format!(
                 "{series} series of {} would leave twice under one name: as {}, and as {}: give one of them `rename`",
-                conflict.name,
+                printable(&conflict.name),
                 of(first),
                 of(second)
             );
@@ -316,5 +318,84 @@ fn plural(kind: InputKind) -> String {
     match kind {
         InputKind::Summary => "summaries".to_owned(),
         other => format!("{}s", other.word().replace('_', " ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Action, Aggregation, Grouping, OutputSpec, Rule, Selector, Stale};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A rule over all metrics, with these outputs of counters and histograms, each with its window in seconds.
+    fn plan(outputs: &[(Output, u64)]) -> Arc<RulePlan> {
+        let spec = |(output, window): &(Output, u64)| OutputSpec {
+            output: output.clone(),
+            window_ns: window * SECOND,
+            name: format!("{{name}}.{}", output.word()).into(),
+            text: output.word().into(),
+        };
+        let outputs = InputKind::ALL.map(|kind| match kind {
+            InputKind::Counter | InputKind::Histogram => outputs.iter().map(spec).collect(),
+            _ => Arc::from([]),
+        });
+        let aggregation = Aggregation {
+            changes: vec![],
+            grouping: Grouping::By(vec![]),
+            outputs,
+            interval_ns: 10 * SECOND,
+            keeps_input: false,
+            stale: Stale::Auto,
+            initial_value: Default::default(),
+            series_limit: None,
+        };
+        let rule = Rule {
+            name: "r".into(),
+            was: None,
+            selector: Selector::default(),
+            except: None,
+            action: Action::Aggregate(Box::new(aggregation)),
+            goes_on: false,
+        };
+        Arc::new(RulePlan::new(vec![rule]).unwrap())
+    }
+
+    fn series<'a>(kind: Kind, attributes: &'a [u8], bounds: &'a [f64], gap: u32) -> SurveyedSeries<'a> {
+        let metric = MetricSeen { resource: b"", scope: b"", name: "m", unit: "", kind, monotonic: true };
+        SurveyedSeries { metric, attributes, bounds, has_cumulative: false, gap }
+    }
+
+    fn surveyed(outputs: &[(Output, u64)], all: &[SurveyedSeries<'_>]) -> Surveyed {
+        let mut survey = Survey::new(&plan(outputs));
+        all.iter().for_each(|series| survey.add(series));
+        survey.end(10.0, 10 * SECOND)
+    }
+
+    #[test]
+    fn members_that_report_less_often_than_a_window_is_long_are_warned_of() {
+        let check = |window: u64, gaps: &[u32], is_warned: bool| {
+            let all: Vec<_> = gaps.iter().map(|gap| series(Kind::Sum, b"", &[], *gap)).collect();
+            let found = surveyed(&[(Output::Same, 10), (Output::Increase, window)], &all);
+            let words: Vec<_> = found.warnings.iter().map(|(_, words)| words.as_str()).collect();
+            assert_eq!(words.iter().any(|words| words.starts_with("members report every 60s")), is_warned, "{words:?}");
+        };
+        check(10, &[6, 6, 1], true);
+        check(60, &[6, 6, 1], false);
+        check(10, &[1, 1, 6], false);
+        check(10, &[0, 0, 0], false);
+    }
+
+    #[test]
+    fn bounds_that_differ_within_a_metric_are_warned_of_and_sizes_add_up() {
+        let (short, long) = ([1.0], [1.0, 2.0]);
+        let of = |bounds| series(Kind::Histogram, b"", bounds, 0);
+        let found = surveyed(&[(Output::Same, 10)], &[of(&short[..]), of(&short[..]), of(&long[..])]);
+        let want = "bounds differ within m: 1 bounds (2 series), 2 bounds (1 series): `same` leaves one series of each";
+        assert_eq!(found.warnings, [("r".to_owned(), want.to_owned())]);
+        assert_eq!((found.now.series, found.after.series, found.rules[0].members), (3, 1, 3));
+        // members are kept, and what they make comes to it
+        assert!(found.now.memory > 0 && found.after.memory > found.now.memory, "{found:?}");
+        assert!(found.after.bytes > 0.0 && found.after.bytes < found.now.bytes, "{found:?}");
     }
 }

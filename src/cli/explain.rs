@@ -157,7 +157,7 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
     };
     let wanted = Wanted { metric: &metric, attributes: &attributes, kind: *kind };
     let found = running::find(live, &wanted)?;
-    let differ = running::differences(live, plan)?;
+    let rules = running::rules(live, plan)?;
     let (input, told, whole) = match found.series.first() {
         Some(first) => {
             let whole = ExplainedSeries::of(&first.seen(), &first.listed.attributes).to_string();
@@ -169,7 +169,7 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
             (input, told, series.to_string())
         }
     };
-    let outputs = running::outputs(live, &told)?;
+    let outputs = running::outputs(live, &told, &rules)?;
     Ok(match format {
         Format::Text => {
             let told = if plan.is_empty() { "there are no rules: it passes on\n".to_owned() } else { told.to_string() };
@@ -178,12 +178,12 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
             format!(
                 "{whole} as {}\n{told}\n{}",
                 with_article(input),
-                running::text(&found, &outputs, differ.as_deref())
+                running::text(&found, &outputs, rules.differ.as_deref())
             )
         }
         Format::Json => {
             let mut page = json_of(&whole, input, &told);
-            page["running"] = running::json_of(&found, &outputs, differ.as_deref());
+            page["running"] = running::json_of(&found, &outputs, rules.differ.as_deref());
             format!("{page:#}\n")
         }
     })

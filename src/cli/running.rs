@@ -13,6 +13,7 @@ use crate::runtime::clock;
 use crate::telemetry::listing::{ListedSeries, ListingEnd, read_output};
 use crate::units::show_duration;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -115,11 +116,19 @@ pub(super) fn find(live: &Live, wanted: &Wanted<'_>) -> Result<FoundSeries, Stri
     Ok(FoundSeries { series, count, end })
 }
 
-/// What differs between the rules here and those that run; nothing if they are the same.
+/// The rules that an instance runs.
+pub(super) struct RunningRules {
+    /// Names of those that aggregate.
+    names: BTreeSet<String>,
+    /// What differs from the rules here; nothing if they are the same.
+    pub(super) differ: Option<String>,
+}
+
+/// Asks the instance for its rules.
 ///
 /// # Errors
-/// The instance does not answer.
-pub(super) fn differences(live: &Live, plan: &RulePlan) -> Result<Option<String>, String> {
+/// It does not answer.
+pub(super) fn rules(live: &Live, plan: &RulePlan) -> Result<RunningRules, String> {
     let running = live.json("/rules")?;
     let running = running.as_object().cloned().unwrap_or_default();
     let aggregates = |rule: &&Rule| matches!(rule.action, crate::rules::Action::Aggregate(_));
@@ -142,7 +151,8 @@ pub(super) fn differences(live: &Live, plan: &RulePlan) -> Result<Option<String>
             words.push(format!("{what} {}", names.join(", ")));
         }
     }
-    Ok((!words.is_empty()).then(|| format!("the instance {}", words.join("; it "))))
+    let differ = (!words.is_empty()).then(|| format!("the instance {}", words.join("; it ")));
+    Ok(RunningRules { differ, names: running.keys().cloned().collect() })
 }
 
 /// An output that leaves of the series.
@@ -156,15 +166,17 @@ pub(super) struct RunningOutput {
 ///
 /// # Errors
 /// The instance does not answer.
-pub(super) fn outputs(live: &Live, told: &Explanation) -> Result<Vec<RunningOutput>, String> {
+pub(super) fn outputs(live: &Live, told: &Explanation, running: &RunningRules) -> Result<Vec<RunningOutput>, String> {
     let mut all = Vec::new();
     for rule in &told.rules {
         let ExplainedAnswer::Takes { group, outputs, .. } = &rule.answer else { continue };
+        // one that does not run has none
+        if !running.names.contains(&*rule.name) {
+            continue;
+        }
         for output in outputs {
             let query = format!("limit={LISTED_MAX}&metric={}", exactly(&output.name));
-            // a rule that does not run has none
-            let Ok(lines) = live.values(&format!("/rules/{}/series?{query}", rule.name)) else { continue };
-            for line in lines {
+            for line in live.values(&format!("/rules/{}/series?{query}", rule.name))? {
                 let Ok(series) = read_output(&line) else { continue };
                 if series.name == output.name && is_of(group, &series) {
                     all.push(RunningOutput { rule: rule.name.to_string(), name: series.to_string(), line });

@@ -378,7 +378,11 @@ mod tests {
             let all: Vec<_> = gaps.iter().map(|gap| series(Kind::Sum, b"", &[], *gap)).collect();
             let found = surveyed(&[(Output::Same, 10), (Output::Increase, window)], &all);
             let words: Vec<_> = found.warnings.iter().map(|(_, words)| words.as_str()).collect();
-            assert_eq!(words.iter().any(|words| words.starts_with("members report every 60s")), is_warned, "{words:?}");
+            assert_eq!(
+                words.iter().any(|words| words.starts_with("members report every 1m, increase looks back")),
+                is_warned,
+                "{words:?}"
+            );
         };
         check(10, &[6, 6, 1], true);
         check(60, &[6, 6, 1], false);

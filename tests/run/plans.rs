@@ -239,3 +239,28 @@ fn a_series_that_runs_is_explained_with_its_numbers() {
     let ended = output(command(&["explain", "--url", &url, asked]));
     assert!(ended.code() == 1 && ended.stderr.contains("cannot be read"), "{ended:?}");
 }
+
+/// A rule that comes by a reload is listed under its name, wherever it stands, and those that stay keep theirs.
+#[test]
+fn rules_that_come_by_a_reload_are_listed() {
+    let folder = Folder::new();
+    let path = folder.path("fleet.yaml");
+    std::fs::write(&path, RULES).unwrap();
+    let catchment = Catchment::start(&["--shards", "2", "--config", path.to_str().unwrap()]);
+    send(&catchment, 3);
+    let members = |rule: &str| -> Vec<u64> {
+        let reply = catchment.admin().get(&format!("/rules/{rule}/series"));
+        let lines = reply.text().lines().filter(|_| reply.status == 200);
+        let values = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        values.filter_map(|line| line["members"].as_u64()).collect()
+    };
+    until("outputs", || (members("by-route") == [3, 3]).then_some(()));
+    let first = "rules:\n- {name: more, match: {metric: temperature}, by: [], outputs: {gauge: [sum]}}\n";
+    std::fs::write(&path, RULES.replace("rules:\n", first)).unwrap();
+    let reply = catchment.admin().post("/-/reload", "text/plain", b"").unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    until("the new rule", || (members("more") == [3]).then_some(()));
+    assert_eq!(members("by-route"), [3, 3]);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+}

@@ -7,6 +7,7 @@
 //! Destinations count twice: one connection is closed while the next is made, and names are looked up meanwhile.
 
 use crate::config::Plan;
+use crate::deliver::Destination;
 use crate::limits::{PAGE_CONNECTIONS_MAX, PROCESS_DESCRIPTORS, SHARD_DESCRIPTORS};
 use crate::problem::{Flaw, Problem};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -20,10 +21,27 @@ pub(super) fn raise() -> usize {
 }
 
 /// Connections for which `limit` descriptors leave room, at least one a shard.
-fn most(plan: &Plan, limit: usize) -> usize {
-    let destinations: usize = plan.outs.iter().map(|out| 2 * out.descriptors()).sum();
-    let left = limit.saturating_sub(PROCESS_DESCRIPTORS + plan.shards * SHARD_DESCRIPTORS + destinations);
-    (left - PAGE_CONNECTIONS_MAX.min(left / 4)).max(plan.shards)
+fn most(outs: &[Destination], shards: usize, limit: usize) -> usize {
+    let destinations: usize = outs.iter().map(|out| 2 * out.descriptors()).sum();
+    let left = limit.saturating_sub(PROCESS_DESCRIPTORS + shards * SHARD_DESCRIPTORS + destinations);
+    (left - PAGE_CONNECTIONS_MAX.min(left / 4)).max(shards)
+}
+
+/// Whether destinations that are given while it runs fit beside the connections that there may be of senders.
+///
+/// # Errors
+/// Where they do not.
+pub(super) fn check(outs: &[Destination], shards: usize, connections: usize, limit: usize) -> Result<(), Problem> {
+    if connections <= most(outs, shards, limit) {
+        return Ok(());
+    }
+    let needed: usize = outs.iter().map(Destination::descriptors).sum();
+    let fault = format!(
+        "these destinations may have {needed} connections open, for which {limit} descriptors (ulimit -Hn) leave no room \
+         beside {connections} connections of senders"
+    );
+    let remedy = "lower their ?in-flight= or ?connections=, or restart with a higher limit or lower --connections";
+    Err(Problem::bare("out", Flaw::new(fault).remedy(remedy)))
 }
 
 /// Lowers connections that nobody has asked for to what fits; what was lowered, for the banner.
@@ -31,7 +49,7 @@ fn most(plan: &Plan, limit: usize) -> usize {
 /// # Errors
 /// Where that many were asked for and do not fit.
 pub(super) fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, Problem> {
-    let most = most(plan, limit);
+    let most = most(&plan.outs, plan.shards, limit);
     if plan.connections <= most {
         return Ok(None);
     }
@@ -49,6 +67,18 @@ pub(super) fn settle(plan: &mut Plan, limit: usize) -> Result<Option<String>, Pr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is given while it runs must fit beside what was promised to senders.
+    #[test]
+    fn destinations_that_take_descriptors_of_senders_are_refused() {
+        let out = |url: &str| parse_out(url).unwrap();
+        let (few, many) = (vec![out("otlp-grpc://h:1")], vec![out("otlp-http://h:1?in-flight=64"); 4]);
+        let limit = 1_024;
+        let connections = most(&few, 2, limit);
+        assert!(check(&few, 2, connections, limit).is_ok());
+        let words = check(&many, 2, connections, limit).unwrap_err().to_string();
+        assert!(words.contains("256 connections") && words.contains("?in-flight="), "{words}");
+    }
     use crate::deliver::parse_out;
     use crate::limits::CONNECTIONS_DEFAULT;
 

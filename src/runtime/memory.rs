@@ -38,6 +38,38 @@ pub struct Memory {
     pub page_merge: usize,
     /// Requests in flight to a destination that does not say otherwise.
     pub in_flight: usize,
+    /// How it was divided.
+    shape: Shape,
+}
+
+impl Memory {
+    /// The same with other destinations, whose queues shrink as they would have at the start: what these take more, series
+    /// may take less. `ending`: bytes that destinations hold which are taken out; `taken`: what series take by now.
+    ///
+    /// # Errors
+    /// Where the queues do not fit beside that.
+    pub(super) fn exchanged(self, outs: &mut [Destination], ending: usize, taken: usize) -> Result<Memory, Problem> {
+        for out in &mut *outs {
+            out.queue_bytes = self.shape.queue(out);
+        }
+        let queues: usize = outs.iter().map(|out| self.shape.destination(out)).sum();
+        let there = self.queues + self.held + self.series;
+        let least = taken.max(halved(SERIES_BYTES_MIN, self.shape.level, TIGHT_SERIES_BYTES));
+        let Some(left) = there.checked_sub(queues + ending + least) else {
+            let mib = |bytes: usize| bytes.div_ceil(MIB);
+            let fault = format!(
+                "the queues of these destinations take {} MiB; series take {}, those that are taken out {}, and {} are there",
+                mib(queues),
+                mib(least),
+                mib(ending),
+                mib(there)
+            );
+            let remedy = "lower their ?queue=, or restart with a higher --memory-limit";
+            return Err(Problem::bare("out", Flaw::new(fault).remedy(remedy)));
+        };
+        let held = if outs.is_empty() { 0 } else { ((there - queues) / 4).min(HELD_BYTES_MAX).min(left) };
+        Ok(Memory { queues, held, series: there - queues - held, ..self })
+    }
 }
 
 /// So often everything can be halved.
@@ -56,7 +88,7 @@ fn groups_in(series: usize) -> usize {
 }
 
 /// One way to divide.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     level: u32,
     shards: usize,
@@ -129,6 +161,7 @@ impl Shape {
             connections_max,
             page_merge,
             in_flight,
+            shape: self,
         };
         (least, memory)
     }
@@ -247,6 +280,32 @@ mod tests {
         assert!(queues >= plan.outs.iter().map(|out| out.queue_bytes).sum());
         assert_eq!(held == 0, plan.outs.is_empty());
         assert!(connections_max.0 == plan.connections && plan.connections >= plan.shards);
+    }
+
+    /// DESIGN 8: the sum is the same with other destinations, and what does not fit is refused.
+    #[test]
+    fn other_destinations_take_from_series_what_these_have_not_taken() {
+        let mut first = plan(2, &[OUT]);
+        let (memory, _) = settle(&mut first, 2048 * MIB, false).unwrap();
+        let outs = |urls: &[&str]| -> Vec<Destination> { urls.iter().map(|url| parse_out(url).unwrap()).collect() };
+        let sum = |memory: &Memory| memory.queues + memory.held + memory.series;
+        let mut three = outs(&[OUT, "otlp-grpc://h:2", "stdout?queue=64MiB"]);
+        let more = memory.exchanged(&mut three, 0, 10 * MIB).unwrap();
+        assert_eq!(sum(&more), sum(&memory));
+        assert!(more.queues > memory.queues + 300 * MIB && more.series < memory.series && more.held > 0);
+        assert_eq!(more.exchanged(&mut outs(&[OUT]), 0, 0).unwrap().queues, memory.queues, "and back");
+        let none = more.exchanged(&mut [], 0, 0).unwrap();
+        assert_eq!((none.queues, none.held, sum(&none)), (0, 0, sum(&memory)));
+        for (ending, taken) in [(0, memory.series), (memory.series, 0)] {
+            let words = memory.exchanged(&mut three, ending, taken).unwrap_err().to_string();
+            assert!(words.contains("?queue=") && words.contains("MiB"), "{words}");
+        }
+        // where memory is short a queue that nobody has typed is as small as at the start
+        let mut small = plan(1, &[OUT]);
+        let (tight, _) = settle(&mut small, 96 * MIB, true).unwrap();
+        let mut again = outs(&[OUT]);
+        tight.exchanged(&mut again, 0, 0).unwrap();
+        assert_eq!(again[0].queue_bytes, small.outs[0].queue_bytes);
     }
 
     const OUT: &str = "otlp-grpc://h:1";

@@ -24,6 +24,7 @@ mod closing;
 mod control;
 mod count;
 mod descriptors;
+mod destinations;
 mod doubts;
 mod gates;
 mod give_back;

@@ -9,6 +9,7 @@ use super::clock;
 use super::control;
 use super::control::Sources;
 use super::descriptors;
+use super::destinations;
 use super::doubts;
 use super::gates::GateBoard;
 use super::machine;
@@ -104,7 +105,10 @@ fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
         started_ns: started.wall_ns,
         expire_ns: plan.expire.as_nanos() as u64,
     };
-    let held_max = memory.held / (plan.shards * plan.outs.len()).max(1);
+    let held_max = destinations::held_max(&memory, plan.shards, plan.outs.len());
+    let of_memory = (memory, plan.shards);
+    let to = (delivery, sender.clone());
+    let destinations = destinations::Destinations::new(&settled.plan, to, registry.clone(), of_memory);
     let (limit, state) = (plan.output_limit(), registry.state().clone());
     let rules = Arc::new(FoldShared::new(plan.rules.clone(), plan.shards, limit, state));
     let cores = pins(&plan)?;
@@ -144,6 +148,7 @@ fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
         pages: doors.pages,
         shards: readings,
         sender,
+        destinations,
         started,
         memory,
         folds: rules,
@@ -163,7 +168,7 @@ fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
         bind::write_ports(path, &addresses).map_err(|error| usage(bind::no_ports(path, &error)))?;
     }
     banner::say(&plan, &addresses, &memory, &shrunk, !cores.is_empty());
-    let control::End { code, stuck } = control.run(threads, delivery);
+    let control::End { code, stuck } = control.run(threads);
     if stuck {
         // a recording ends when every shard has; who is stuck ends with the process
         return Ok(code);

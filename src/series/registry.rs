@@ -129,6 +129,8 @@ pub fn owner_of(hash: u64, shards: usize) -> usize {
 /// Shared by all cores.
 pub struct Registry {
     options: Options,
+    /// What all that is born may take, bytes.
+    memory_limit: AtomicUsize,
     state: ahash::RandomState,
     tries: Box<[Trie<Series>]>,
     groups: Trie<Group>,
@@ -173,6 +175,7 @@ impl Registry {
         assert!(n > 0, "at least one core");
         Registry {
             options,
+            memory_limit: AtomicUsize::new(options.memory_limit),
             state,
             tries: (0..n).map(|_| Trie::new()).collect(),
             groups: Trie::new(),
@@ -269,7 +272,14 @@ impl Registry {
 
     /// What all that is born may take, bytes.
     pub fn memory_limit(&self) -> usize {
-        self.options.memory_limit
+        // ORDERING: Relaxed: a limit, publishes nothing
+        self.memory_limit.load(Relaxed)
+    }
+
+    /// Sets that: other parts of the process take more, or less.
+    pub fn set_memory_limit(&self, bytes: usize) {
+        // ORDERING: as above
+        self.memory_limit.store(bytes, Relaxed);
     }
 
     /// Overflow groups that keep their metric's name.
@@ -363,7 +373,7 @@ impl Registry {
         if !self.peers.may(SharedKind::Groups, maker, self.group_count()) {
             return Err(Full::Share);
         }
-        let (limit, bytes) = (self.options.memory_limit, self.bytes());
+        let (limit, bytes) = (self.memory_limit(), self.bytes());
         let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len() + parts.description.len();
         let is_spent = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
         if is_spent || self.is_short() {
@@ -480,7 +490,7 @@ impl Registry {
 
     /// Whether `memory_limit` is spent, or the system's memory.
     pub fn is_spent(&self) -> bool {
-        self.is_short() || self.bytes() >= self.options.memory_limit
+        self.is_short() || self.bytes() >= self.memory_limit()
     }
 
     /// Bytes that what is there may take at the next cut: blocks, and lists and tables that double.

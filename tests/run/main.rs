@@ -9,6 +9,7 @@ mod connections;
 mod corpus;
 mod dropped;
 mod encodings;
+mod exchange;
 mod expiry;
 mod folds;
 mod formats;

@@ -34,6 +34,7 @@ pub(super) use turns::WAKE;
 use super::account::Account;
 use super::clock;
 use super::closing::Closing;
+use super::destinations::Destinations;
 use super::losses::Losses;
 use super::memory::Memory;
 use super::shared::{ProcessState, Readings};
@@ -41,7 +42,7 @@ use super::signals;
 use crate::capture;
 use crate::clock::Now;
 use crate::config::{Plan, Settled};
-use crate::deliver::{self, Sender};
+use crate::deliver::Sender;
 use crate::flush::FoldShared;
 use crate::listen::pages::{Options as PageOptions, PageServer};
 use listings::ListingTurn;
@@ -65,6 +66,7 @@ pub(super) struct ControlParts<'a> {
     pub pages: Vec<(TcpListener, u8)>,
     pub shards: Vec<Readings>,
     pub sender: Sender,
+    pub destinations: Destinations,
     pub started: Now,
     pub memory: Memory,
     pub folds: Arc<FoldShared>,
@@ -129,6 +131,7 @@ impl Control {
             pages,
             shared: parts.shared,
             folds: parts.folds,
+            destinations: Some(parts.destinations),
             schedule: Schedule::new(parts.started, parts.plan.interval.as_nanos() as u64),
             losses: Losses::default(),
         };
@@ -136,7 +139,7 @@ impl Control {
     }
 
     /// Runs until a signal.
-    pub(super) fn run(mut self, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
+    pub(super) fn run(mut self, threads: Vec<JoinHandle<()>>) -> End {
         let mut busy = false;
         loop {
             if threads.iter().any(JoinHandle::is_finished) {
@@ -147,7 +150,7 @@ impl Control {
             }
             let wait = if busy { Duration::ZERO } else { self.turns.wait(clock::now()) };
             match self.turns.turn(wait) {
-                ControlTurn::Signalled => return self.shutdown.end(self.turns, threads, delivery),
+                ControlTurn::Signalled => return self.shutdown.end(self.turns, threads),
                 turned => busy = turned == ControlTurn::Busy,
             }
         }

@@ -16,6 +16,7 @@ use crate::config::{SettingDifferences, Settled};
 use crate::flush::FoldShared;
 use crate::limits::{RELOAD_ANSWER_MAX, RELOAD_MAX, RELOAD_STACK_BYTES};
 use crate::problem::Problem;
+use crate::runtime::destinations::{Destinations, ExchangeOutcome};
 use crate::runtime::gates::GateBoard;
 use crate::telemetry::reloads::{ReloadFacts, ReloadResult};
 use std::sync::Arc;
@@ -258,9 +259,24 @@ impl Reloads {
     }
 
     /// A cut comes now, and the one before is merged: what waits for it is offered to the shards.
-    pub(super) fn offer(&mut self, (gates, folds): (&GateBoard, &FoldShared), now_ns: u64) {
-        if !matches!(self.state, ReloadState::Read { .. }) {
-            return;
+    pub(super) fn offer(
+        &mut self,
+        (gates, folds, destinations): (&GateBoard, &FoldShared, &mut Destinations),
+        next_cut: u32,
+        now_ns: u64,
+    ) {
+        let ReloadState::Read { next, .. } = &self.state else { return };
+        if destinations.would_change(&next.plan) {
+            // other rules begin behind the cut that comes now, and what destinations choose is of these
+            let from_cut = next_cut + u32::from(would_change(folds, next));
+            match destinations.exchange(&next.plan, from_cut) {
+                ExchangeOutcome::Given => {}
+                ExchangeOutcome::Later => return,
+                ExchangeOutcome::Refused(problem) => {
+                    self.state = ReloadState::Idle;
+                    return self.refuse(vec![problem.to_string()]);
+                }
+            }
         }
         let ReloadState::Read { next, differences, .. } = std::mem::replace(&mut self.state, ReloadState::Idle) else {
             return;
@@ -273,15 +289,21 @@ impl Reloads {
             debug_assert!(is_offered, "the last ones are in force: `settle`");
         }
         self.running = *next;
-        self.state =
-            ReloadState::Offered { differences, until_ns: now_ns + RELOAD_MAX.as_nanos() as u64, is_late: false };
+        self.state = ReloadState::Offered {
+            differences,
+            until_ns: now_ns + self.interval_ns + RELOAD_MAX.as_nanos() as u64,
+            is_late: false,
+        };
     }
 
     /// Looks whether all shards go by what was offered; what concerns none of them is in force at once.
-    pub(super) fn settle(&mut self, (gates, folds): (&GateBoard, &FoldShared), now: Now) {
+    pub(super) fn settle(&mut self, (gates, folds, destinations): (&GateBoard, &FoldShared, &Destinations), now: Now) {
         let is_in_force = match &self.state {
-            ReloadState::Read { next, .. } => !gates.would_change(&next.plan.gate()) && !would_change(folds, next),
-            ReloadState::Offered { .. } => gates.settle() && !folds.is_pending(),
+            ReloadState::Read { next, .. } => {
+                let is_same = !gates.would_change(&next.plan.gate()) && !would_change(folds, next);
+                is_same && !destinations.would_change(&next.plan)
+            }
+            ReloadState::Offered { .. } => gates.settle() && !folds.is_pending() && destinations.is_taken_up(),
             ReloadState::Idle | ReloadState::Reading { .. } => false,
         };
         if !is_in_force {

@@ -9,7 +9,6 @@
 //! ends it at once, but for that merge.
 
 use super::turns::{ControlTurn, Turns};
-use crate::deliver;
 use crate::limits::{HURRY, LAST_JOIN_MAX, LAST_MERGE_MAX};
 use crate::runtime::clock;
 use crate::runtime::closing::Closing;
@@ -36,7 +35,7 @@ pub(super) struct Shutdown {
 
 impl Shutdown {
     /// Drains, cuts, delivers, tells.
-    pub(super) fn end(self, mut turns: Turns, threads: Vec<JoinHandle<()>>, delivery: deliver::Handle) -> End {
+    pub(super) fn end(self, mut turns: Turns, threads: Vec<JoinHandle<()>>) -> End {
         turns.pages.stopping = true;
         let (delay, longest) = turns.shared.shutdown.get();
         let hurried = linger(&mut turns, delay);
@@ -54,6 +53,7 @@ impl Shutdown {
         // ORDERING: Release pairs with the shards' Acquire; before the cut is published
         turns.shared.phase.store(LAST_CUT, Release);
         cut_last(&mut turns, &mut deadline);
+        let delivery = turns.destinations.take().expect("it ends once").into_delivery();
         delivery.stop(deadline);
         while !delivery.is_stopped() && Instant::now() < deadline {
             turns.poll(Duration::from_millis(5));

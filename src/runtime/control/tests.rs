@@ -49,7 +49,10 @@ fn control() -> Control {
         directories: crate::flush::Owner::new(shard, flush, shared.registry.clone()).1,
     });
     let shards = shards.collect();
-    let (sender, _) = deliver::start(Vec::new(), deliver::Options::new(&clock::SYSTEM, 1)).unwrap();
+    let (sender, delivery) =
+        crate::deliver::start(Vec::new(), crate::deliver::Options::new(&clock::SYSTEM, 1)).unwrap();
+    let of_memory = (memory, SHARDS);
+    let destinations = Destinations::new(&plan, (delivery, sender.clone()), shared.registry.clone(), of_memory);
     let started = Now { mono_ns: 1, wall_ns: 1 };
     let pages = Vec::new();
     let state = shared.registry.state().clone();
@@ -61,6 +64,7 @@ fn control() -> Control {
         pages,
         shards,
         sender,
+        destinations,
         started,
         memory,
         folds,

@@ -9,6 +9,7 @@ use crate::clock::Now;
 use crate::flush::FoldShared;
 use crate::listen::pages::PageServer;
 use crate::runtime::clock;
+use crate::runtime::destinations::Destinations;
 use crate::runtime::losses::Losses;
 use crate::runtime::shared::ProcessState;
 use crate::runtime::signals::{CHANGED, END, HANGUP};
@@ -45,6 +46,8 @@ pub(super) struct Turns {
     pub pages: StatusPages,
     pub shared: Arc<ProcessState>,
     pub folds: Arc<FoldShared>,
+    /// There until delivery ends.
+    pub destinations: Option<Destinations>,
     pub schedule: Schedule,
     pub losses: Losses,
 }
@@ -108,7 +111,9 @@ impl Turns {
             self.pages.scrapes.translate_by(next.plan.translation, next.plan.created);
             self.shared.shutdown.set(next.plan.shutdown_delay, next.plan.shutdown_timeout);
         }
-        self.pages.reloads.settle((&self.shared.gates, &self.folds), now);
+        if let Some(destinations) = &self.destinations {
+            self.pages.reloads.settle((&self.shared.gates, &self.folds, destinations), now);
+        }
         if self.pages.reloads.is_answering(now.mono_ns) || !before && self.pages.reloads.is_over() {
             self.server.rouse();
         }
@@ -126,9 +131,17 @@ impl Turns {
 
     /// Publishes a cut that is due, and skips shards that are late for the last one.
     pub(super) fn cuts(&mut self, now: Now) {
-        if self.schedule.is_due(&self.shared.board, now) {
+        if let Some(destinations) = &mut self.destinations
+            && self.schedule.is_due(&self.shared.board, now)
+        {
             // before the cut: whoever switches for it takes it up
-            self.pages.reloads.offer((&self.shared.gates, &self.folds), now.mono_ns);
+            let next_cut = self.schedule.number() + 1;
+            let to = (&*self.shared.gates, &*self.folds, destinations);
+            self.pages.reloads.offer(to, next_cut, now.mono_ns);
+            if self.pages.reloads.is_over() {
+                // it may have been refused: whoever waits for it is answered
+                self.server.rouse();
+            }
         }
         self.schedule.exchange_with_next(self.folds.is_pending());
         let woken = self.schedule.turn(&self.shared.board, now);

@@ -7,6 +7,7 @@
 //! the interval that there is.
 
 use super::plan::Plan;
+use super::printed;
 use super::settings::{SECRET, Settings};
 use super::settle::settle;
 use super::surroundings::Surroundings;
@@ -130,7 +131,7 @@ impl Settled {
         let asked = Settled { plan: settle(&given, around)?, settings: given };
         let fixed = || ROWS.iter().filter(|(_, reloads, _)| *reloads == NeedsRestart);
         let is_other = |(key, _, differs): &&SettingRow| {
-            texts(&self.settings, key) != texts(&asked.settings, key) && differs(&self.plan, &asked.plan)
+            said(&self.settings, key) != said(&asked.settings, key) && differs(&self.plan, &asked.plan)
         };
         let needs_restart: Vec<SettingDifference> =
             fixed().filter(is_other).map(|row| self.difference(row.0, &asked)).collect();
@@ -153,7 +154,7 @@ impl Settled {
             all += &format!("{key} {:?} ", (!SECRET.contains(&key)).then(|| texts(&self.settings, key)));
         }
         let names: Vec<&String> = self.plan.outs.iter().map(|out| &out.name).collect();
-        let digest = digest(&SHA256, format!("{all}{names:?}").as_bytes());
+        let digest = digest(&SHA256, format!("{all}{names:?}{:?}", choices(&self.settings)).as_bytes());
         digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -170,6 +171,17 @@ impl Settled {
 
 fn texts(settings: &Settings, key: &str) -> Vec<String> {
     settings.all(key).iter().map(|setting| setting.text().into_owned()).collect()
+}
+
+/// The same, and what destinations choose.
+fn said(settings: &Settings, key: &str) -> Vec<String> {
+    let choices = if key == "out" { choices(settings) } else { Vec::new() };
+    texts(settings, key).into_iter().chain(choices).collect()
+}
+
+/// What destinations choose, as it was written.
+fn choices(settings: &Settings) -> Vec<String> {
+    settings.trees().iter().filter(|tree| tree.key == "out").map(|tree| printed::yaml(&tree.node)).collect()
 }
 
 /// The values of a setting, as they may be shown.
@@ -235,6 +247,29 @@ mod tests {
 
     fn told(differences: &[SettingDifference]) -> Vec<String> {
         differences.iter().map(ToString::to_string).collect()
+    }
+
+    /// Rules that stand elsewhere are no other choice of a destination; another choice needs a restart, and what runs stays.
+    #[test]
+    fn what_destinations_choose_stays_until_a_restart() {
+        let chosen = |choice: &str, rules: &str| {
+            let mut settings = given(&[("out", "stdout")], rules);
+            settings.add_tree(TreeSetting { key: "out", file: "f".into(), node: parse(choice).unwrap() });
+            settings
+        };
+        let (one, two) = ("[{name: a, without: [x]}]", "[{name: b, without: [y]}, {name: a, without: [x]}]");
+        let settings = chosen("{rules: [a]}", one);
+        let running = Settled { plan: settle(&settings, &around()).unwrap(), settings };
+        let (next, differences) = running.again(chosen("{rules: [a]}", two), &around()).unwrap();
+        assert_eq!(differences.needs_restart, []);
+        assert_ne!(next.plan.selections, running.plan.selections, "the rule stands elsewhere");
+        let (next, differences) = running.again(chosen("{rules: none}", one), &around()).unwrap();
+        assert_eq!(told(&differences.needs_restart), ["out: 1 -> 1 (changed stdout)"]);
+        assert_eq!(next.plan.selections, running.plan.selections);
+        assert_ne!(
+            next.fingerprint(),
+            Settled { settings: chosen("{rules: none}", one), ..next.clone() }.fingerprint()
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Does not know: what a URL means; `deliver` reads it.
 
-use super::document::{Telling, Trail, choice};
+use super::document::{Telling, choice};
 use super::doors::DoorSetting;
 use super::reading::Reading;
 use super::settings::{Setting, Settings};
@@ -10,7 +10,8 @@ use super::surroundings::Surroundings;
 use crate::deliver::{Access, Destination, name_apart, parse_out};
 use crate::limits::DESTINATIONS_MAX;
 use crate::problem::{Flaw, Problem};
-use crate::rules::{RulePlan, Selection};
+use crate::rules::{RulePlan, Selections};
+use std::sync::Arc;
 
 /// Reads every destination, and the files that they need.
 pub(super) fn destinations(
@@ -72,20 +73,29 @@ fn urls(settings: &Settings) -> Vec<&Setting> {
     urls
 }
 
-/// What each destination chooses. No build does what is chosen yet, so that whoever chooses is told.
-pub(super) fn choose(reading: &mut Reading<'_>, outs: &mut [Destination], rules: &RulePlan) {
-    let urls = urls(reading.settings);
+/// What each destination chooses; nothing if all are given everything.
+pub(super) fn choose(reading: &mut Reading<'_>, outs: &mut [Destination], rules: &RulePlan) -> Option<Arc<Selections>> {
+    let (urls, before) = (urls(reading.settings), reading.problems.len());
     for tree in reading.settings.trees().iter().filter(|tree| tree.key == "out") {
         // of a file whose destinations count
         let Some(place) = urls.iter().position(|url| url.at == tree.at()) else { continue };
         let mut telling = Telling { file: &tree.file, key: "out", problems: &mut reading.problems };
         let selection = choice(&mut telling, &tree.node, rules.rules());
-        if selection != Selection::default() {
-            let flaw = Flaw::new("what a destination chooses is checked, and not yet applied by this build");
-            telling.tell(tree.node.at, &Trail::Start, flaw.remedy("leave match, except, rules and input out"));
-        }
         if outs.len() == urls.len() {
             outs[place].selection = selection;
+        }
+    }
+    if reading.problems.len() > before {
+        return None;
+    }
+    match Selections::new(outs.iter().map(|out| &out.selection)) {
+        Ok(selections) => selections.map(Arc::new),
+        Err(faults) => {
+            // each alone was told about where it stands
+            for fault in faults {
+                reading.problems.push(Problem::bare("out", Flaw::new(format!("match and except: {}", fault.words))));
+            }
+            None
         }
     }
 }

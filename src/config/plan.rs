@@ -5,9 +5,9 @@ use crate::deliver::Destination;
 use crate::identity::attributes;
 use crate::ingest::GatePlan;
 use crate::limits::{OUTPUT_SERIES_MIN, OUTPUT_SERIES_PART};
-use crate::model::{PlanNumber, Temporality};
+use crate::model::{PlanNumber, SelectionNumber, Temporality, View};
 use crate::prometheus::Translation;
-use crate::rules::{DedupPlan, RulePlan};
+use crate::rules::{DedupPlan, RulePlan, Selections};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Plan {
     pub dedup: Arc<DedupPlan>,
     /// Destinations.
     pub outs: Vec<Destination>,
+    /// What they choose; nothing if all are given everything.
+    pub selections: Option<Arc<Selections>>,
     /// Interval between cuts.
     pub interval: Duration,
     /// Temporality of destinations that ask for none.
@@ -96,10 +98,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The destinations, each with the temporality that it gets.
+    /// The destinations, each with the view that it gets.
     pub fn destinations(&self) -> Vec<Destination> {
-        let with = |out: &Destination| Some(out.temporality.unwrap_or(self.temporality));
-        self.outs.iter().map(|out| Destination { temporality: with(out), ..out.clone() }).collect()
+        let with = |out: &Destination| {
+            let View { temporality, selection } = self.view(out);
+            Destination { temporality: Some(temporality), selection_number: selection, ..out.clone() }
+        };
+        self.outs.iter().map(with).collect()
+    }
+
+    /// What a destination of this plan is given; those with equal views share bytes.
+    pub fn view(&self, out: &Destination) -> View {
+        let number = |selections: &Arc<Selections>| selections.number(&out.selection);
+        View {
+            temporality: out.temporality.unwrap_or(self.temporality),
+            selection: self.selections.as_ref().map_or(SelectionNumber::FIRST, number),
+        }
     }
 
     /// What of it concerns what comes in.
@@ -136,6 +150,7 @@ impl Plan {
             rules: Arc::default(),
             dedup: Arc::default(),
             outs: Vec::new(),
+            selections: None,
             interval: Duration::from_secs(10),
             temporality: Temporality::Cumulative,
             series_limit: 10,

@@ -64,9 +64,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
     let base_ns = base_ns.map(|interval| interval.as_nanos() as u64);
     let gates = features::read(&mut reading);
     let rules = document::rules(settings, base_ns, &mut reading.problems);
-    if let Some(rules) = &rules {
-        choose(&mut reading, &mut outs, rules);
-    }
+    let selections = rules.as_ref().and_then(|rules| choose(&mut reading, &mut outs, rules));
     if !gates.has(&features::RULES) {
         refuse_rules(&mut reading, rules.as_ref());
     }
@@ -101,6 +99,7 @@ pub fn settle(settings: &Settings, around: &Surroundings<'_>) -> Result<Plan, Ve
         rules: rules.map(Arc::new).unwrap_or_default(),
         dedup: dedup.map(Arc::new).unwrap_or_default(),
         outs,
+        selections,
         interval,
         temporality: reading.word("temporality", &TEMPORALITIES),
         series_limit,

@@ -23,7 +23,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, IN_FLIGHT_LIMIT, IN_FLIGHT_MAX, MIB, OUT_CONNECTIONS_MAX, QUEUE_BYTES_DEFAULT, REQUEST_TIMEOUT,
     TLS_SESSION_BYTES,
 };
-use crate::model::Temporality;
+use crate::model::{SelectionNumber, Temporality};
 use crate::nearest::nearest;
 use crate::problem::{Flaw, Problem};
 use crate::rules::Selection;
@@ -175,6 +175,8 @@ pub struct Destination {
     pub connections: usize,
     /// What of all that leaves it gets.
     pub selection: Selection,
+    /// The number of that, as shards know it: destinations that choose alike have the same.
+    pub selection_number: SelectionNumber,
     /// Files it names for itself.
     pub access: OwnAccess,
     /// Put in by `Access::apply`: sent with every request.
@@ -243,6 +245,7 @@ pub fn parse_out(url: &str) -> Result<Destination, Problem> {
         in_flight: None,
         connections: 1,
         selection: Selection::default(),
+        selection_number: SelectionNumber::FIRST,
         access: OwnAccess::default(),
         headers: Headers::default(),
         tls: None,

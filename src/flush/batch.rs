@@ -47,6 +47,14 @@ impl Batch {
         }
     }
 
+    /// Adds points of another batch to the group entered last. Their bytes are counted there.
+    pub(super) fn push_all(&mut self, points: &[StagedPoint]) {
+        self.points.extend_from_slice(points);
+        if let Some(last) = self.sections.last_mut() {
+            last.to += points.len() as u32;
+        }
+    }
+
     /// The point added next has exemplars of so many bytes.
     pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes;

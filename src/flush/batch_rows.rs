@@ -17,6 +17,8 @@ use crate::rows::{self, Metric, Row, Rows};
 /// A batch and what its points refer to.
 pub(super) struct BatchRows<'a> {
     batch: &'a Batch,
+    /// Where its points' regions are.
+    regions: &'a [u64],
     tree: &'a Tree,
     exemplars: &'a Gathering,
     /// Whose places points of outputs have.
@@ -26,19 +28,24 @@ pub(super) struct BatchRows<'a> {
 }
 
 impl<'a> BatchRows<'a> {
-    /// Of series in a tree.
-    pub(super) fn new(batch: &'a Batch, tree: &'a Tree, exemplars: &'a Gathering, window: (u64, u64)) -> BatchRows<'a> {
-        BatchRows { batch, tree, exemplars, outputs: None, window }
+    /// Of series in a tree. The points are some of a batch that has their `regions`.
+    pub(super) fn new(
+        (batch, regions): (&'a Batch, &'a [u64]),
+        tree: &'a Tree,
+        exemplars: &'a Gathering,
+        window: (u64, u64),
+    ) -> BatchRows<'a> {
+        BatchRows { batch, regions, tree, exemplars, outputs: None, window }
     }
 
     /// Of outputs.
     pub(super) fn of_outputs(
-        batch: &'a Batch,
+        (batch, regions): (&'a Batch, &'a [u64]),
         outputs: &'a Outputs,
         exemplars: &'a Gathering,
         window: (u64, u64),
     ) -> BatchRows<'a> {
-        BatchRows { batch, tree: outputs.tree(), exemplars, outputs: Some(outputs), window }
+        BatchRows { batch, regions, tree: outputs.tree(), exemplars, outputs: Some(outputs), window }
     }
 
     /// A view of a point, of a metric whose regions have so many words.
@@ -46,7 +53,7 @@ impl<'a> BatchRows<'a> {
     fn value(&self, kind: Kind, length: usize, is_delta: bool, point: &StagedPoint) -> rows::RowValue<'a> {
         let region = || {
             let from = point.words as usize + if is_delta { length } else { 0 };
-            &self.batch.regions()[from..from + length]
+            &self.regions[from..from + length]
         };
         match kind {
             Kind::Summary if point.ended => rows::RowValue::Ended(Some(summary::SummaryRegion::new(region()))),

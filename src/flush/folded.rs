@@ -17,7 +17,7 @@ use super::hand_over::HandOver;
 use super::in_force::RulesInForce;
 use crate::fold::Notes;
 use crate::identity::overflow;
-use crate::rules::{LinkedFold, OutputIdentity, RulePlan};
+use crate::rules::{LinkedFold, OutputIdentity, RulePlan, Selections};
 use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldRefusal};
 use crate::series::registry::owner_of;
 use crate::sync::published::Published;
@@ -73,15 +73,15 @@ impl FoldShared {
         }
     }
 
-    /// Offers rules: they come into force behind the next cut that is published as an exchange. `false`: others that were
+    /// Offers rules, with what destinations choose by them: they come into force behind the next cut that is published as an exchange. `false`: others that were
     /// offered have not been taken up yet. The thread that publishes cuts only.
     #[must_use]
-    pub fn offer(&self, plan: Arc<RulePlan>) -> bool {
+    pub fn offer(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> bool {
         if self.is_pending() {
             return false;
         }
         let before = self.offered.load().next.clone();
-        let next = Arc::new(before.next(plan));
+        let next = Arc::new(before.next(plan, selections));
         self.offered.store(Arc::new(Offer { before, next }));
         true
     }

@@ -103,18 +103,21 @@ impl Folding {
         self.members.begin(times);
     }
 
-    /// A cut is over: rules that were offered come into force with it, and what was noticed is published.
-    pub(super) fn end(&mut self, times: CutTimes, registry: &Registry) {
+    /// A cut is over: rules that were offered come into force with it, and what was noticed is published. The rules, if they
+    /// are others.
+    pub(super) fn end(&mut self, times: CutTimes, registry: &Registry) -> Option<Arc<RulesInForce>> {
         if matches!(self.relinking, Relinking::Turning) {
             (self.relinking, self.before) = (Relinking::Done, None);
         }
         registry.hold_rules(self.shard, self.members.bytes() + self.settling.bytes());
         self.members.add_to(&mut self.noticed);
         self.cuts.add_to(&mut self.noticed);
-        if let Some(next) = self.next.take() {
-            self.take_up(next);
+        let next = self.next.take();
+        if let Some(next) = &next {
+            self.take_up(next.clone());
         }
         self.shared.notice(self.shard, &self.noticed, self.in_force.number(), times.is_last);
+        next
     }
 
     fn take_up(&mut self, next: Arc<RulesInForce>) {
@@ -219,7 +222,7 @@ impl Folding {
         let reader = tree.group(group).series().reader();
         let mut is_shown = false;
         for at in places.clone() {
-            let (Some(series), Some(member)) = (reader.get(at), tree.group_mut(group).members().get_mut(at)) else {
+            let (Some(series), Some(member)) = (reader.get(at), tree.group_mut(group).beside().0.get_mut(at)) else {
                 break;
             };
             if series.is_dead() {

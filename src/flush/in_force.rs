@@ -12,7 +12,9 @@
 //! Bounds: slots of the rules, and of those that went before and whose folds have not ended yet.
 
 use crate::fold::{FoldSpec, RuleClock, Succession};
-use crate::rules::{Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Stale};
+use crate::rules::{
+    Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Selections, Stale,
+};
 use crate::series::folds::FoldLimit;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
@@ -264,6 +266,8 @@ pub struct RulesInForce {
     folds: bool,
     /// What is dropped is what was dropped before.
     drops_the_same: bool,
+    /// What destinations choose, where that came with the rules: it names rules by their places in the plan.
+    selections: Option<Arc<Selections>>,
 }
 
 impl RulesInForce {
@@ -272,11 +276,11 @@ impl RulesInForce {
         let rules: Box<[RuleFolds]> =
             plan.rules().iter().enumerate().map(|(at, rule)| RuleFolds::new(at, &rule.action)).collect();
         let slots = (0..rules.len() as u32).collect();
-        RulesInForce { number: 1, folds: folds(&plan), plan, slots, rules, drops_the_same: true }
+        RulesInForce { number: 1, folds: folds(&plan), plan, slots, rules, drops_the_same: true, selections: None }
     }
 
     /// Of another plan, behind these. Where no shard has older rules than these.
-    pub(super) fn next(&self, plan: Arc<RulePlan>) -> RulesInForce {
+    pub(super) fn next(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> RulesInForce {
         let mut rules: Vec<RuleFolds> = self.rules.iter().map(RuleFolds::gone).collect();
         let mut slots = vec![NOBODY; plan.rules().len()];
         for ((at, rule), old) in plan.rules().iter().enumerate().zip(self.places_of(&plan)) {
@@ -311,7 +315,7 @@ impl RulesInForce {
         let (slots, rules): (Box<[u32]>, Box<[RuleFolds]>) = (slots.into(), rules.into());
         let drops_the_same = self.drops() == drops(&plan, &slots)
             && drops(&plan, &slots).iter().all(|slot| rules[*slot as usize].has_same_members);
-        RulesInForce { number: self.number + 1, folds: folds(&plan), plan, slots, rules, drops_the_same }
+        RulesInForce { number: self.number + 1, folds: folds(&plan), plan, slots, rules, drops_the_same, selections }
     }
 
     /// By place of the rules of another plan, the place here of the rule that each of them was.
@@ -338,6 +342,11 @@ impl RulesInForce {
     /// The rules.
     pub fn plan(&self) -> &Arc<RulePlan> {
         &self.plan
+    }
+
+    /// What destinations choose with these.
+    pub(super) fn selections(&self) -> Option<&Arc<Selections>> {
+        self.selections.as_ref()
     }
 
     /// The slot of the rule at this place in the plan.

@@ -435,6 +435,16 @@ impl Membership {
         self.entries[entry as usize].hides
     }
 
+    /// The rules, by place in the plan, whose outputs leave in the place of the members of this entry.
+    pub(super) fn replaced_by(&self, entry: u32) -> impl Iterator<Item = u32> {
+        let at = &self.entries[entry as usize];
+        let lanes: &[u32] = if at.hides { &at.lanes } else { &[] };
+        lanes.iter().filter_map(|lane| {
+            let (folds, rule) = self.in_force.at(self.lanes[*lane as usize].key.as_ref()?.rule);
+            rule.filter(|_| folds.aggregation().is_some_and(|says| !says.keeps_input))
+        })
+    }
+
     /// A member was merged, or was not touched: what it gives goes into the parts of its lanes.
     pub(super) fn give(&mut self, member: &mut Member, series: &Series, merged: MergedMember<'_>, cuts: &mut RuleCuts) {
         let is_touched = merged.point.is_some();

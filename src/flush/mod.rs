@@ -22,6 +22,7 @@
 //! | `folding`, `in_force`, `turning` | what a shard needs of rules; those in force, and others behind them; series that they take or give back |
 //! | `hand_over` | the way of that to the shard that owns the fold |
 //! | `estimate` | what members and outputs take in memory |
+//! | `selecting`, `chosen` | which destinations are given what, where they choose; what of a batch that is |
 //! | `settling`, `outputs` | the second half of a cut: what leaves of folds, and as which series |
 //!
 //! Invariants
@@ -36,6 +37,7 @@
 mod batch;
 mod batch_rows;
 mod chain;
+mod chosen;
 mod ended;
 mod estimate;
 mod exemplars;
@@ -54,6 +56,7 @@ mod owner;
 mod point;
 mod retire;
 mod rule_cuts;
+mod selecting;
 mod settling;
 mod sums;
 mod tree;

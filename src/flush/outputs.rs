@@ -5,7 +5,9 @@
 //! Invariant: a series' value is written once at a cut, by the shard that owns its fold.
 
 use super::batch::Batch;
+use super::in_force::RulesInForce;
 use super::point::{StagedPoint, more_bytes};
+use super::selecting::{OutputSelection, Selecting};
 use super::tree::{GroupDirectory, Tree, TreePlace};
 use crate::aggregate::explicit;
 use crate::cells::block;
@@ -14,7 +16,7 @@ use crate::identity::attributes::{Record, Records, key_byte};
 use crate::identity::{Parts, Set};
 use crate::model::{Kind, TypeHints};
 use crate::places::{self, put};
-use crate::rules::{InputKind, Output, OutputSpec};
+use crate::rules::{InputKind, Output, OutputSpec, SelectionSet};
 use crate::series::folds::{FoldIndex, FoldKey};
 use crate::series::group::Entry;
 use crate::series::slab::SlabWriter;
@@ -33,6 +35,10 @@ struct OutSeries {
     stands: TreePlace,
     /// Where what it added last begins.
     from_ns: u64,
+    /// The slot of its rule.
+    slot: u32,
+    /// Who is given it.
+    selection: OutputSelection,
 }
 
 /// The place of an output that the rule has no more.
@@ -125,6 +131,11 @@ impl Outputs {
         at.series.as_ref().map(|series| (&*series.attributes, at.from_ns))
     }
 
+    /// Who is given the series at a place.
+    pub(super) fn selected(&self, place: u32) -> SelectionSet {
+        self.series.get(place as usize).map_or(SelectionSet::NONE, |at| at.selection.set)
+    }
+
     /// One of several series of its output, or of an output that is gone, which ended at a cut before this one.
     pub(super) fn is_over(&self, one: &FoldSeries, cut: u32) -> bool {
         let series = self.series[one.place as usize].series.as_ref();
@@ -212,7 +223,17 @@ impl Outputs {
         let hash = self.state.hash_one((key.rule, &*spec.text, group.key.hash, &run));
         let series = Arc::new(Series::new(hash, group, ThinBytes::new(&run), 0));
         let stands = self.tree.link(series.clone());
-        put(&mut self.series, &mut self.series_free, OutSeries { series: Some(series), stands, from_ns: 0 })
+        put(
+            &mut self.series,
+            &mut self.series_free,
+            OutSeries {
+                series: Some(series),
+                stands,
+                from_ns: 0,
+                slot: key.rule,
+                selection: OutputSelection::default(),
+            },
+        )
     }
 
     fn group(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> Arc<Group> {
@@ -273,14 +294,17 @@ impl Outputs {
     }
 
     /// Moves what is staged into the batch until that is full; `true` when all is in it.
-    pub(super) fn fill(&mut self, batch: &mut Batch) -> bool {
+    pub(super) fn fill(&mut self, batch: &mut Batch, mut selecting: Option<(&mut Selecting, &RulesInForce)>) -> bool {
         while !batch.is_full() {
             let Some(StagedOutput { place, mut point, bytes }) = self.staged.pop() else {
                 self.words.clear();
                 return true;
             };
-            let at = &self.series[place as usize];
+            let at = &mut self.series[place as usize];
             let Some(series) = &at.series else { continue };
+            if let Some((selecting, in_force)) = &mut selecting {
+                selecting.settle_output(in_force.at(at.slot).1, series, &mut at.selection);
+            }
             let TreePlace { resource, scope, group } = at.stands;
             let meta = &series.group;
             let length = 2 * block::region_words(meta.kind, meta.buckets());

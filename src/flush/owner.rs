@@ -4,6 +4,7 @@
 
 use super::batch::Batch;
 use super::batch_rows::BatchRows;
+use super::chosen::Chosen;
 use super::exemplars::Gathering;
 use super::folded::FoldShared;
 use super::folding::Folding;
@@ -13,14 +14,16 @@ use super::merge::Merge;
 use super::merging::Merging;
 use super::point::more_bytes;
 use super::retire::Retirement;
+use super::selecting::Selecting;
 use super::settling::{SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
 use super::turning;
 use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
-use crate::model::{EpochNumber, Flushed, PlanNumber, Temporality, Tenant, View};
+use crate::limits::DESTINATIONS_MAX;
+use crate::model::{EpochNumber, Flushed, PlanNumber, SelectionNumber, Temporality, Tenant, View};
 use crate::rows::Rows;
-use crate::rules::InitialValue;
+use crate::rules::{InitialValue, Selections};
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::{CutTimes, ShardView};
@@ -32,8 +35,17 @@ const LONG_BYTES: usize = 4_096;
 /// Series (or places in the tree) between two looks at the clock: some 20 µs.
 const BETWEEN_LOOKS: usize = 256;
 
-/// The views of a batch, in the order in which they are handed out.
-const VIEWS: [View; 2] = [View::of_all(Temporality::Cumulative), View::of_all(Temporality::Delta)];
+/// The views of a selection, in the order in which they are handed out: those of one after the other.
+const TEMPORALITIES: [Temporality; 2] = [Temporality::Cumulative, Temporality::Delta];
+
+/// Most views that there are.
+const VIEWS_MAX: usize = TEMPORALITIES.len() * DESTINATIONS_MAX;
+
+/// The view at a place in the order in which they are handed out.
+const fn view_at(place: usize) -> View {
+    let selection = SelectionNumber::new((place / TEMPORALITIES.len()) as u8);
+    View { temporality: TEMPORALITIES[place % TEMPORALITIES.len()], selection }
+}
 
 /// Options of one owner.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +118,7 @@ struct Merged {
     /// The batch is being handed out: the place of the view that is next.
     handing: Option<usize>,
     /// Batches handed out in each view.
-    handed: [u32; VIEWS.len()],
+    handed: [u32; VIEWS_MAX],
     /// Every shard has folded: outputs are settled.
     is_settling: bool,
     /// When the cut was made.
@@ -127,6 +139,12 @@ pub struct Owner {
     folding: Option<Box<Folding>>,
     /// The same, as long as no rule needs it: rules may come.
     resting: Option<Box<Folding>>,
+    /// Who is given what; nothing where all are given everything.
+    selecting: Option<Box<Selecting>>,
+    /// What of the batch is handed out, then.
+    chosen: Chosen,
+    /// Selections that there were before.
+    selections_before: u32,
     /// Wall time at which the process started, or the earliest a window began since.
     started_ns: u64,
     merged: Option<Merged>,
@@ -163,6 +181,9 @@ impl Owner {
             batch: Batch::default(),
             folding: None,
             resting,
+            selecting: None,
+            chosen: Chosen::default(),
+            selections_before: 0,
             started_ns: options.started_ns,
             merged: None,
         };
@@ -176,6 +197,19 @@ impl Owner {
         if all.into_iter().flatten().all(|folding| folding.is_needed()) != self.folding.is_some() {
             std::mem::swap(&mut self.folding, &mut self.resting);
         }
+    }
+
+    /// From the next cut on destinations are given what these selections say; nothing: everything. Outlets know them by the
+    /// same numbers. Series are asked about when the next cut comes to them.
+    pub fn select(&mut self, selections: Option<Arc<Selections>>) {
+        assert!(self.merged.is_none(), "between cuts: batches of a cut are numbered by its views");
+        self.selections_before += 1;
+        self.selecting = selections.map(|selections| Box::new(Selecting::new(selections, self.selections_before)));
+    }
+
+    /// Views that there are.
+    fn views(&self) -> usize {
+        TEMPORALITIES.len() * self.selecting.as_ref().map_or(1, |selecting| selecting.count())
     }
 
     /// Series linked and alive.
@@ -220,7 +254,7 @@ impl Owner {
             walk: Walk::default(),
             is_walked: false,
             handing: None,
-            handed: [0; VIEWS.len()],
+            handed: [0; VIEWS_MAX],
             is_settling: false,
             times,
         });
@@ -279,7 +313,8 @@ impl Owner {
         more: impl FnMut() -> bool,
     ) -> Work {
         let Some(mut merged) = self.merged.take() else { return Work::Done };
-        merged.interval.wants_deltas = outlet.wants(View::of_all(Temporality::Delta));
+        let wants = |place| outlet.wants(view_at(place)) && view_at(place).temporality == Temporality::Delta;
+        merged.interval.wants_deltas = (0..self.views()).any(wants);
         let work = self.advance(&mut merged, slab, tally, outlet, more);
         match work {
             Work::More | Work::Folded => self.merged = Some(merged),
@@ -287,8 +322,11 @@ impl Owner {
                 self.exemplars.publish(self.shard, &self.registry);
                 let is_exchange = merged.times.is_exchange;
                 if let Some(folding) = self.folding.as_mut().or(self.resting.as_mut().filter(|_| is_exchange)) {
-                    folding.end(merged.times, &self.registry);
+                    let others = folding.end(merged.times, &self.registry);
                     self.rest_or_fold();
+                    if let Some(others) = others {
+                        self.select(others.selections().cloned());
+                    }
                 }
             }
         }
@@ -352,7 +390,8 @@ impl Owner {
     fn settle_some(&mut self, merged: &Merged, slab: &mut SlabWriter, tally: &mut Tally) -> SettlingStep {
         let Some(folding) = &mut self.folding else { return SettlingStep::Over };
         let idle_since = merged.interval.idle_since;
-        let staging = Staging { slab, batch: &mut self.batch, exemplars: &mut self.exemplars, tally };
+        let selecting = self.selecting.as_deref_mut();
+        let staging = Staging { slab, batch: &mut self.batch, exemplars: &mut self.exemplars, tally, selecting };
         let Folding { settling, cuts, .. } = &mut **folding;
         settling.step(merged.interval.cut, (merged.times, idle_since, cuts), staging)
     }
@@ -395,6 +434,11 @@ impl Owner {
             self.tree.settle_description(group);
         }
         self.batch.enter(resource, scope, group);
+        if let Some(selecting) = &mut self.selecting {
+            let of_rules = self.folding.as_deref().map(|folding| &folding.members);
+            let (by, known) = self.tree.group_mut(group).selection_mut();
+            selecting.settle(by, places.clone(), of_rules, known);
+        }
         let end = places.end;
         let reader = self.tree.group(group).series().reader();
         let meta = self.tree.group(group).meta().clone();
@@ -407,7 +451,9 @@ impl Owner {
         let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
         let turns = folding.as_ref().is_some_and(|folding| folding.is_turning());
         let (mut folding, mut cuts) = folding.map(|folding| (&mut folding.members, &mut folding.cuts)).unzip();
-        let members: &mut [Member] = if FOLDS { self.tree.group_mut(group).members() } else { &mut [] };
+        let beside = if FOLDS { self.tree.group_mut(group).beside() } else { (&mut [][..], None) };
+        let (members, selection): (&mut [Member], _) = beside;
+        let selection = selection.filter(|_| self.selecting.is_some());
         for at in places {
             let Some(series) = reader.get(at) else { break };
             if series.is_dead() {
@@ -439,19 +485,27 @@ impl Owner {
                 if has_exemplars {
                     self.exemplars.each_of(series, |kept| folding.offer(entry, kept, tally));
                 }
-                if folding.hides(entry) {
+                let is_nobodys = match selection {
+                    Some(selection) => selection.of(at).is_empty(),
+                    None => folding.hides(entry),
+                };
+                // one that is hidden from now on
+                let is_taken = turns && folding.hides(entry) && series.take_turn();
+                if is_nobodys {
                     self.batch.words().truncate(before.1);
                     match (point, self.merge.take_end()) {
                         (None, None) => self.retirement.mark_if_idle(&self.registry, group, series),
                         _ => tally.note(Note::SeriesMerged, 1),
                     }
-                    if turns && series.take_turn() {
-                        let mut end = turning::taken(interval, series, (slab, self.batch.words()));
-                        end.series = at as u32;
-                        self.batch.push(end, size);
-                        if self.batch.is_full() {
-                            return at + 1;
-                        }
+                }
+                if is_taken {
+                    let mut end = turning::taken(interval, series, (slab, self.batch.words())).turned();
+                    end.series = at as u32;
+                    self.batch.push(end, size);
+                }
+                if is_nobodys {
+                    if is_taken && self.batch.is_full() {
+                        return at + 1;
                     }
                     continue;
                 }
@@ -489,9 +543,10 @@ impl Owner {
 
     /// The next view of the batch that somebody wants, from place `from` on; without one the batch is emptied.
     fn next_view(&mut self, from: usize, outlet: &impl Outlet) -> Option<usize> {
-        let next = (from..VIEWS.len()).find(|view| outlet.wants(VIEWS[*view])).filter(|_| !self.batch.is_empty());
+        let next = (from..self.views()).find(|view| outlet.wants(view_at(*view))).filter(|_| !self.batch.is_empty());
         if next.is_none() {
             self.batch.clear();
+            self.chosen.forget();
         }
         next
     }
@@ -505,7 +560,7 @@ impl Owner {
         outlet: &mut impl Outlet,
     ) -> Option<usize> {
         let Merged { interval, handed, is_settling, .. } = merged;
-        if outlet.wants(VIEWS[view]) {
+        if outlet.wants(view_at(view)) {
             let flushed = Flushed {
                 plan: self.options.plan,
                 epoch: self.options.epoch,
@@ -513,15 +568,21 @@ impl Owner {
                 shard: self.shard as u16,
                 number: handed[view],
                 tenant: Tenant::DEFAULT,
-                view: VIEWS[view],
+                view: view_at(view),
                 boundary_ns: interval.boundary_ns,
             };
             let window = (interval.from_ns, interval.boundary_ns);
-            let rows = match &self.folding {
-                Some(folding) if *is_settling => {
-                    BatchRows::of_outputs(&self.batch, folding.settling.outputs(), &self.exemplars, window)
+            let outputs = self.folding.as_ref().filter(|_| *is_settling).map(|folding| folding.settling.outputs());
+            let batch = match &mut self.selecting {
+                Some(selecting) => {
+                    self.chosen.of(selecting, &self.batch, flushed.view.selection, (&self.tree, outputs))
                 }
-                _ => BatchRows::new(&self.batch, &self.tree, &self.exemplars, window),
+                None => &self.batch,
+            };
+            let points = (batch, self.batch.regions());
+            let rows = match outputs {
+                Some(outputs) => BatchRows::of_outputs(points, outputs, &self.exemplars, window),
+                None => BatchRows::new(points, &self.tree, &self.exemplars, window),
             };
             if let Some(Written { points, bytes }) = outlet.take(flushed, &rows) {
                 handed[view] += 1;

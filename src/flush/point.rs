@@ -34,6 +34,17 @@ pub(super) struct StagedPoint {
 }
 
 impl StagedPoint {
+    /// An end for those that are not given the series any more, while others are: what takes its place leaves for them.
+    pub(super) const fn turned(self) -> StagedPoint {
+        // an end has no delta
+        StagedPoint { delta_double: true, ..self }
+    }
+
+    /// It is one of these.
+    pub(super) const fn is_turned(&self) -> bool {
+        self.ended && self.delta_double
+    }
+
     /// The total, of a number.
     pub(super) const fn total(&self) -> Value {
         Value::from_bits(self.value, self.double)

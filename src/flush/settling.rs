@@ -26,6 +26,7 @@ use super::hand_over::LaneEvent;
 use super::in_force::{Heritage, RulesInForce};
 use super::outputs::{FoldSeries, OutputCut, Outputs};
 use super::rule_cuts::RuleCuts;
+use super::selecting::Selecting;
 use super::tree::GroupDirectory;
 use crate::fold::{FoldPart, FoldSpec, LeavingValue, OutputState};
 use crate::ledger::{Note, Tally};
@@ -103,6 +104,7 @@ pub(super) struct Staging<'a> {
     pub batch: &'a mut Batch,
     pub exemplars: &'a mut Gathering,
     pub tally: &'a mut Tally,
+    pub selecting: Option<&'a mut Selecting>,
 }
 
 /// How far the second half is.
@@ -231,7 +233,8 @@ impl Settling {
             }
             Stage::Filling(next) => {
                 let batch = staging.batch;
-                if self.outputs.fill(batch) {
+                let selecting = staging.selecting.map(|selecting| (selecting, &*self.in_force));
+                if self.outputs.fill(batch, selecting) {
                     let is_end = next == self.folds.len();
                     self.stage = if is_end { Stage::Over } else { Stage::Computing(next) };
                     if is_end {

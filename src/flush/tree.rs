@@ -9,6 +9,7 @@
 //! 2. Resources and scopes are told apart by their bytes and schema URL, groups by their number.
 
 use super::members::Member;
+use super::selecting::GroupSelection;
 use crate::places::{self, put};
 use crate::rules::Candidates;
 use crate::series::{Group, Series};
@@ -62,7 +63,12 @@ pub(super) struct OwnedGroup {
     description: Option<Arc<Box<str>>>,
     /// What rules know of it; nothing where there are none.
     rules: Option<Box<GroupRules>>,
+    /// Who is given its series; nothing where nobody chooses, or nobody was asked yet.
+    selection: Option<Box<GroupSelection>>,
 }
+
+/// What says who is given the series of a group: the group, its series, and beside each its folds.
+pub(super) type SelectedBy<'a> = (&'a Group, &'a Appender<Arc<Series>>, &'a [Member]);
 
 /// What rules know of a group.
 #[derive(Default)]
@@ -76,9 +82,21 @@ struct GroupRules {
 }
 
 impl OwnedGroup {
-    /// Beside each series, which folds it is a member of; empty where there are no rules.
-    pub(super) fn members(&mut self) -> &mut [Member] {
-        self.rules.as_mut().map_or(&mut [], |rules| &mut rules.members)
+    /// Beside each series, which folds it is a member of, empty where there are no rules; and who is given the series.
+    pub(super) fn beside(&mut self) -> (&mut [Member], Option<&GroupSelection>) {
+        let members: &mut [Member] = self.rules.as_mut().map_or(&mut [], |rules| &mut rules.members);
+        (members, self.selection.as_deref())
+    }
+
+    /// Who is given its series, if that was asked.
+    pub(super) fn selection(&self) -> Option<&GroupSelection> {
+        self.selection.as_deref()
+    }
+
+    /// What that is found by, and where it is kept.
+    pub(super) fn selection_mut(&mut self) -> (SelectedBy<'_>, &mut Option<Box<GroupSelection>>) {
+        let members: &[Member] = self.rules.as_ref().map_or(&[], |rules| &rules.members);
+        ((&self.listed.meta, &self.series, members), &mut self.selection)
     }
 
     /// Identity and texts.
@@ -321,6 +339,7 @@ impl Tree {
             place: siblings.len() as u32,
             description,
             rules: None,
+            selection: None,
         };
         let id = put(&mut self.groups, &mut self.group_free, owned);
         siblings.push(id);
@@ -363,6 +382,8 @@ impl Tree {
             rules.members = kept;
         }
         owned.rules = rules;
+        // places are others
+        owned.selection = None;
         owned.series = fresh;
         owned.dead = 0;
         owned.listed.series.store(reader);
@@ -386,6 +407,7 @@ impl Tree {
         let owned = &mut self.groups[group as usize];
         // ORDERING: see `is_gone`
         owned.listed.gone.store(true, Relaxed);
+        owned.selection = None;
         let members = owned.rules.take().map(|rules| rules.members).unwrap_or_default();
         self.released.extend(members.into_iter().filter_map(Member::fold));
         let (fresh, reader) = AppendVec::new();

@@ -488,6 +488,15 @@ impl RuleMatcher {
         self.sets.taken.has(rule)
     }
 
+    /// Tells `visit` of each rule that may mean series of a metric, and whether it means all of them.
+    pub(super) fn may_mean(&mut self, metric: &MetricSeen<'_>, visit: &mut impl FnMut(u32, bool)) {
+        self.find_by_metric(metric);
+        for rule in self.sets.taken.iter() {
+            let Candidate { asks, except_asks, .. } = self.candidate(rule);
+            visit(rule, !asks && !except_asks);
+        }
+    }
+
     /// All rules that mean a series, in their order.
     pub(super) fn meant(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> Vec<u32> {
         self.find(metric, attributes);

@@ -7,7 +7,7 @@
 //! | file | job |
 //! |---|---|
 //! | `rule` | what a rule says, settled |
-//! | `selection` | what a destination wants of what leaves |
+//! | `selection`, `selections` | what a destination wants of what leaves; of all of them, compiled |
 //! | `outputs` | which output is there for which kind, and what leaves as it |
 //! | `plan` | all rules compiled, or what is wrong with them (`fault`) |
 //! | `matcher` | one thread's questions: what becomes of a stream, a route, a series |
@@ -40,6 +40,7 @@ mod plan;
 mod reach;
 mod rule;
 mod selection;
+mod selections;
 mod selectors;
 mod stays;
 #[cfg(test)]
@@ -65,3 +66,4 @@ pub use rule::{
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,
 };
 pub use selection::{RuleChoice, Selection};
+pub use selections::{MetricSelections, SelectionMatcher, SelectionSet, Selections};

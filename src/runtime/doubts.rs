@@ -38,8 +38,7 @@ fn all(plan: &Plan, there: &Available, cores: usize) -> Vec<String> {
     }
     let same = |a: usize, b: usize| {
         let (a, b) = (&plan.outs[a], &plan.outs[b]);
-        let temporality = |out: &crate::deliver::Destination| out.temporality.unwrap_or(plan.temporality);
-        a.target == b.target && temporality(a) == temporality(b)
+        a.target == b.target && plan.view(a) == plan.view(b)
     };
     for second in 1..plan.outs.len() {
         if (0..second).any(|first| same(first, second)) {
@@ -70,6 +69,8 @@ mod tests {
     use super::super::machine::MemorySource;
     use super::*;
     use crate::deliver::parse_out;
+    use crate::rules::Selections;
+    use std::sync::Arc;
 
     const GIB: usize = 1024 * MIB;
 
@@ -95,6 +96,13 @@ mod tests {
         check(&|plan| (plan.shards, plan.shards_free) = (4, true), &[]);
         check(&|plan| plan.outs = outs(&["stdout", "stdout?temporality=delta", "file:a", "file:b"]), &[]);
         check(&|plan| plan.outs = outs(&["stdout", "file:a", "stdout"]), &[&["--out stdout", "written twice"]]);
+        // two halves of what leaves
+        let halves = |plan: &mut Plan| {
+            plan.outs = outs(&["otlp-grpc://a", "otlp-grpc://a"]);
+            plan.outs[1].selection.takes_input = false;
+            plan.selections = Selections::new(plan.outs.iter().map(|out| &out.selection)).unwrap().map(Arc::new);
+        };
+        check(&halves, &[]);
         let one = ["otlp-http://a/v1/x", "otlp-http://a/v1/y", "otlp-grpc://a", "otlp-grpc://b", "otlp-grpcs://a"];
         check(&|plan| plan.outs = outs(&one), &[]);
         check(

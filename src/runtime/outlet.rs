@@ -1,7 +1,7 @@
 //! From rows to the queues: each view is encoded once, and shared by all destinations that want it.
 
 use crate::clock::Clock;
-use crate::deliver::{Encoded, Hold, Offer, Sender};
+use crate::deliver::{Destination, Encoded, Hold, Offer, Sender};
 use crate::flush::{Outlet, Written};
 use crate::model::{Flushed, Temporality, View};
 use crate::otlp::encode::Encoder;
@@ -52,7 +52,11 @@ impl Queues {
 
 /// What each destination wants, by its number.
 fn views(hold: &Hold) -> Vec<View> {
-    hold.destinations().map(|one| View::of_all(one.temporality.unwrap_or(Temporality::Cumulative))).collect()
+    let view = |one: &Destination| {
+        let temporality = one.temporality.unwrap_or(Temporality::Cumulative);
+        View { temporality, selection: one.selection_number }
+    };
+    hold.destinations().map(view).collect()
 }
 
 impl Outlet for Queues {

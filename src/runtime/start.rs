@@ -117,7 +117,9 @@ fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
     let mut readings = Vec::new();
     let gate = shared.gates.newest();
     for (i, ((poll, slab), listeners)) in polls.into_iter().zip(writers).zip(doors.per_shard).enumerate() {
-        let (owner, directories) = flush::Owner::with_rules(i, flush_options, registry.clone(), Some(rules.clone()));
+        let (mut owner, directories) =
+            flush::Owner::with_rules(i, flush_options, registry.clone(), Some(rules.clone()));
+        owner.select(plan.selections.clone());
         let ingest_options = ingest::Options { started_ns: started.wall_ns, limits: plan.attributes };
         let mut ingest = ingest::Ingest::new(i, ingest_options, registry.clone(), slab);
         gate.taken_up(i, ingest.take_up(gate.plan()));

@@ -161,7 +161,7 @@ impl Engine {
 
     /// Other rules, behind the next cut.
     pub fn reload(&self, rules: &Arc<RulePlan>) {
-        let is_offered = self.rules.offer(rules.clone());
+        let is_offered = self.rules.offer(rules.clone(), None);
         assert!(is_offered, "nothing is pending between two cuts");
     }
 

@@ -8,7 +8,7 @@ use catchment::ledger::Tally;
 use catchment::model::{Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality, View};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
-use catchment::rules::{Rule, RulePlan};
+use catchment::rules::{Rule, RulePlan, Selections};
 use catchment::series::peers::Shares;
 use catchment::series::registry::{Options as RegistryOptions, Registry};
 use catchment::series::slab::SlabWriter;
@@ -163,8 +163,13 @@ impl Rig {
 
     /// Other rules, behind the next cut.
     pub fn reload(&self, rules: Vec<Rule>) {
+        self.reload_choosing(rules, None);
+    }
+
+    /// The same, with what destinations choose by them.
+    pub fn reload_choosing(&self, rules: Vec<Rule>, selections: Option<Arc<Selections>>) {
         let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
-        assert!(self.rules.as_ref().expect("a rig with rules").offer(plan), "no others are pending");
+        assert!(self.rules.as_ref().expect("a rig with rules").offer(plan, selections), "no others are pending");
     }
 
     /// As `cut`, with clocks that go their own ways.
@@ -188,6 +193,13 @@ impl Rig {
     }
 
     fn cut_open_at(&mut self, times: CutTimes) -> Out {
+        let mut out = Out::default();
+        self.cut_into(times, &mut out);
+        out
+    }
+
+    /// As `cut_at`, for whoever takes what is handed out.
+    pub fn cut_into(&mut self, times: CutTimes, out: &mut impl Outlet) {
         self.from = times.boundary_ns;
         let mut cores = Vec::new();
         for core in &mut self.cores {
@@ -197,7 +209,6 @@ impl Rig {
             let closed = Some(Closed { bank, interval });
             cores.push(ShardView { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
         }
-        let mut out = Out::default();
         // in slices of some three pieces
         let mut looks = 0;
         let (mut last, mut longest) = (Instant::now(), self.longest);
@@ -209,17 +220,16 @@ impl Rig {
         };
         for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
             owner.begin(self.cut, times, cores.clone());
-            while owner.step(core.slab_mut(), &mut self.tally, &mut out, &mut more) == Work::More {}
+            while owner.step(core.slab_mut(), &mut self.tally, out, &mut more) == Work::More {}
         }
         for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
             owner.settle();
-            while owner.step(core.slab_mut(), &mut self.tally, &mut out, &mut more) == Work::More {}
+            while owner.step(core.slab_mut(), &mut self.tally, out, &mut more) == Work::More {}
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
         self.longest = longest;
         self.cut += 1;
-        out
     }
 }
 

@@ -38,4 +38,5 @@ mod requests;
 mod shares;
 mod slices;
 mod summaries;
+mod views;
 mod writers;

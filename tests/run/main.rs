@@ -45,3 +45,4 @@ mod start;
 mod tls_support;
 mod totals;
 mod tune;
+mod views;

@@ -285,7 +285,7 @@ impl Reloads {
             gates.offer(next.plan.gate());
         }
         if would_change(folds, &next) {
-            let is_offered = folds.offer(next.plan.rules.clone());
+            let is_offered = folds.offer(next.plan.rules.clone(), next.plan.selections.clone());
             debug_assert!(is_offered, "the last ones are in force: `settle`");
         }
         self.running = *next;

@@ -12,6 +12,7 @@
 //! Bounds: `limits::STREAMS_PER_GROUP` streams a core for each group that there may be, and of streams without a group as many,
 //! or what `limits::DISCARDED_PART` has room for; a context is freed when nothing lies under it any more. Their bytes are counted.
 
+use super::gate::{AskElection, Replica};
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::routes::{NONE, Table};
 use crate::cells::Shape;
@@ -22,20 +23,6 @@ use crate::series::Group;
 use crate::series::elections::{Election, Silence, Standing};
 use hashbrown::HashTable;
 use std::sync::Arc;
-
-/// A resource that is one of several replicas.
-#[derive(Debug)]
-pub(super) struct Replica {
-    /// Who of them counts.
-    pub election: Arc<Election>,
-    /// Which one it is.
-    pub hash: u64,
-    pub silence: Silence,
-    /// By which its points are counted while they do not count.
-    pub number: u32,
-    /// A stream that holds the resource while it has no other.
-    pub placeholder: u32,
-}
 
 /// A resource (parent none) or a scope (parent a resource).
 #[derive(Debug)]
@@ -417,27 +404,12 @@ impl Contexts {
         self.resources[resource as usize].replica.as_ref().map(|replica| &replica.election)
     }
 
-    /// A block of the resource is taken in this interval: if it does not count, by which number its points are counted.
+    /// A block of the resource came in this interval: if it does not count, by which number its points are counted. `ask`:
+    /// `Election::seen` if it is taken, `would_be` if it is only read.
     #[inline]
-    pub(super) fn standby(&mut self, resource: u32, interval: u32) -> Option<u32> {
-        self.standing(resource, interval, Election::seen)
-    }
-
-    /// The same of a block that is read, and may not be taken: nobody is elected.
-    #[inline]
-    pub(super) fn would_stand_by(&mut self, resource: u32, interval: u32) -> Option<u32> {
-        self.standing(resource, interval, Election::would_be)
-    }
-
-    #[inline]
-    fn standing(
-        &mut self,
-        resource: u32,
-        interval: u32,
-        is: fn(&Election, u64, u32, Silence) -> Standing,
-    ) -> Option<u32> {
+    pub(super) fn standby(&mut self, resource: u32, interval: u32, ask: AskElection) -> Option<u32> {
         let replica = self.resources[resource as usize].replica.as_deref()?;
-        if is(&replica.election, replica.hash, interval, replica.silence) == Standing::Elected {
+        if ask(&replica.election, replica.hash, interval, replica.silence) == Standing::Elected {
             return None;
         }
         // a number that is another stream's by now does no harm

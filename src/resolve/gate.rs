@@ -22,7 +22,7 @@ use crate::rules::{
     Action, DedupMatcher, DedupPlan, Failover, MetricSeen, ReplicaSeen, RouteVerdict, Rule, RuleMatcher, RulePlan,
     StreamVerdict,
 };
-use crate::series::elections::Silence;
+use crate::series::elections::{Election, Silence, Standing};
 use std::sync::Arc;
 
 /// Who says what becomes of what comes in.
@@ -122,6 +122,23 @@ impl GatePlan {
         GateChange { streams, resources }
     }
 }
+
+/// A resource that is one of several replicas.
+#[derive(Debug)]
+pub(super) struct Replica {
+    /// Who of them counts.
+    pub election: Arc<Election>,
+    /// Which one it is.
+    pub hash: u64,
+    pub silence: Silence,
+    /// By which its points are counted while they do not count.
+    pub number: u32,
+    /// A stream that holds the resource while it has no other.
+    pub placeholder: u32,
+}
+
+/// What an election is asked: of a replica's hash, in an interval, after how long a silence another one takes its place.
+pub(super) type AskElection = fn(&Election, u64, u32, Silence) -> Standing;
 
 /// Rules, and which of several identical senders counts.
 struct RulesAndDedup {

@@ -6,10 +6,10 @@
 //! Invariant: nothing is half made. What was made on the way (a context, a group) is found again or swept.
 
 use super::birthplace::Birthplace;
-use super::contexts::{Contexts, MetricStream, Replica, StreamFate, text};
+use super::contexts::{Contexts, MetricStream, StreamFate, text};
 use super::detours::{DETOUR_BYTES, Detour};
 use super::encoding::{Encoding, OWN, Said};
-use super::gate::{Doorkeeper, Refused, ReplicaOf};
+use super::gate::{Doorkeeper, Refused, Replica, ReplicaOf};
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::links::{Links, refusal};
 use super::renewal::{self, metric};
@@ -22,6 +22,7 @@ use crate::limits::{DISCARDED_PART, STREAMS_PER_GROUP};
 use crate::model::Reject;
 use crate::rules::{Relabelled, RouteVerdict, StreamVerdict};
 use crate::series::Group;
+use crate::series::elections::Election;
 use crate::series::group::Entry;
 use crate::series::registry::Registry;
 use crate::sync::thin::ThinBytes;
@@ -181,7 +182,7 @@ impl<E: Encoding> Making<'_, E> {
     ) -> Result<u32, Refused> {
         let ids = self.enter((resource, scope), key, cut, tally)?;
         let interval = self.here.interval();
-        if let Some(number) = self.contexts.standby(ids.0, interval) {
+        if let Some(number) = self.contexts.standby(ids.0, interval, Election::seen) {
             if !self.contexts.is_held(ids.0) && self.remembers() {
                 self.contexts.hold(ids, interval);
             }

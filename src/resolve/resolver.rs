@@ -24,6 +24,7 @@ use crate::identity::attributes::Bad;
 use crate::ledger::Tally;
 use crate::model::{Peer, Reject};
 use crate::series::Group;
+use crate::series::elections::Election;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use bumpalo::Bump;
@@ -159,7 +160,7 @@ impl Resolver {
     /// A block of a resource is read: if it is of a replica that does not count, by which number its points are counted.
     #[inline]
     pub(crate) fn would_stand_by(&mut self, resource: u32) -> Option<u32> {
-        self.contexts.would_stand_by(resource, self.here.interval())
+        self.contexts.standby(resource, self.here.interval(), Election::would_be)
     }
 
     /// Whether a resource is one of several replicas.
@@ -170,7 +171,7 @@ impl Resolver {
 
     /// A block of a resource is taken: if it is of a replica that does not count, by which number its points are counted.
     pub(crate) fn standby(&mut self, resource: u32) -> Option<u32> {
-        self.contexts.standby(resource, self.here.interval())
+        self.contexts.standby(resource, self.here.interval(), Election::seen)
     }
 
     /// If all points of a stream are dropped, the rule that does.

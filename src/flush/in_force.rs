@@ -345,7 +345,7 @@ impl RulesInForce {
     }
 
     /// What destinations choose with these.
-    pub(super) fn selections(&self) -> Option<&Arc<Selections>> {
+    pub fn selections(&self) -> Option<&Arc<Selections>> {
         self.selections.as_ref()
     }
 

@@ -124,3 +124,36 @@ fn a_wrong_address_is_put_right_and_a_dead_destination_is_taken_out() {
     assert_eq!(ended.code(), 3, "points were dropped: {ended:?}");
     assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
 }
+
+/// What destinations choose changes with them, where there are rules and where there are none.
+#[test]
+fn one_that_comes_gets_what_it_chooses() {
+    for rules in ["", "rules:\n- {name: r, match: {metric: m}, without: [k], keep_input: true, rename: out}\n"] {
+        let folder = Folder::new();
+        let file = folder.path("c.yaml");
+        let (all, some) = (folder.path("all"), folder.path("some"));
+        let text = |more: &str| {
+            format!("interval: 100ms\ntemporality: delta\n{rules}out:\n- 'file:{}'\n{more}", all.display())
+        };
+        std::fs::write(&file, text("")).unwrap();
+        let catchment = Catchment::start(&["--config", file.to_str().unwrap(), "--shards", "2"]);
+        let (mut admin, mut http) = (catchment.admin(), catchment.http());
+        let metrics = || {
+            let metric = |name: &str| sum(name, 1, true, vec![number(&[("k", "v")], 1, 2, int(1))]);
+            request_of("svc", vec![metric("m"), metric("n")]).encode_to_vec()
+        };
+        assert_eq!(http.export(&metrics()).unwrap().status, 200);
+        std::fs::write(
+            &file,
+            text(&format!("- {{url: 'file:{}', name: some, match: {{metric: n}}}}\n", some.display())),
+        )
+        .unwrap();
+        assert_eq!(reload(&mut admin).status, 200);
+        assert_eq!(http.export(&metrics()).unwrap().status, 200);
+        let ended = catchment.terminate();
+        assert!(ended.code() == 0 && ended.ledger().ends_with("balanced"), "{ended:?}");
+        let some = std::fs::read_to_string(&some).unwrap();
+        assert!(some.contains("\"n\"") && !some.contains("\"m\"") && !some.contains("\"out\""), "{some}");
+        assert_eq!(left(&all), if rules.is_empty() { 4 } else { 6 });
+    }
+}

@@ -349,7 +349,8 @@ impl Reloads {
     }
 }
 
-/// Whether other rules are in force.
+/// Whether other rules are in force, or other choices of destinations.
 fn would_change(folds: &FoldShared, next: &Settled) -> bool {
-    **folds.in_force().plan() != *next.plan.rules
+    let in_force = folds.in_force();
+    **in_force.plan() != *next.plan.rules || in_force.selections() != next.plan.selections.as_ref()
 }

@@ -7,6 +7,7 @@ use super::run::{self, Options};
 use super::{fetch, origin};
 use crate::config::keys::{FileSetting, FileSettings, Key, read};
 use crate::config::{self, Plan, SettingDifferences, Settings, Settled, source};
+use crate::deliver::check_files;
 use crate::problem::{At, Problem};
 use crate::runtime::Sources;
 
@@ -34,7 +35,9 @@ impl RunSources {
 impl Sources for RunSources {
     fn read(&self, running: &Settled) -> Result<(Settled, SettingDifferences), Vec<Problem>> {
         let Gathered { settings, problems } = self.gather();
-        in_order(problems, running.again(settings, &run::surroundings()))
+        let settled = in_order(problems, running.again(settings, &run::surroundings()))?;
+        // last of all, as it makes the files
+        check_files(&settled.0.plan.outs).map(|()| settled)
     }
 
     fn has_files(&self) -> bool {

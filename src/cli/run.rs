@@ -337,7 +337,8 @@ Examples:
 
 Look at it while it runs:
   curl 127.0.0.1:9464/metrics        the aggregates, to scrape
-  curl 127.0.0.1:9465/ledger         what came in, and what became of it";
+  curl 127.0.0.1:9465/ledger         what came in, and what became of it
+  curl -X POST 127.0.0.1:9465/-/reload   settings are read again";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SwitchFlag {

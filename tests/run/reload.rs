@@ -240,7 +240,7 @@ fn left(path: &Path, metric: &str) -> u64 {
 #[test]
 fn reloads_under_load_lose_and_double_nothing() {
     const SENDERS: usize = 4;
-    let (runs, reloads) = if full() { (10, 100) } else { (1, 10) };
+    let (runs, reloads) = if full() { (40, 25) } else { (1, 10) };
     let stays = "- {name: stays, match: {metric: stays}, without: [pod]}";
     let others = [
         "",
@@ -298,4 +298,25 @@ fn reloads_under_load_lose_and_double_nothing() {
         assert_eq!(left(&out, "changes"), sent * 4);
         assert_eq!(left(&out, "dropped") + discarded, sent * 5);
     }
+}
+
+/// A file that cannot be written is found before anything changes, as at the start; one that can is there.
+#[test]
+fn files_of_other_destinations_are_tried_first() {
+    let folder = Folder::new();
+    let (file, new, none) = (folder.path("c.yaml"), folder.path("new.jsonl"), folder.path("none/x"));
+    let write =
+        |out: &Path| std::fs::write(&file, format!("interval: 100ms\nout: 'file:{}'\n", out.display())).unwrap();
+    std::fs::write(&file, "interval: 100ms\n").unwrap();
+    let catchment = Catchment::start(&["--config", file.to_str().unwrap()]);
+    let mut admin = catchment.admin();
+    write(&none);
+    let reply = reload(&mut admin);
+    assert!(reply.status == 400 && reply.text().contains("none/x"), "{reply:?}");
+    assert!(admin.get("/ledger").json()["destinations"].as_object().unwrap().is_empty());
+    write(&new);
+    let reply = reload(&mut admin);
+    assert_eq!((reply.status, &*listed(&reply, "applied")[0].0, new.exists()), (200, "out", true), "{reply:?}");
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
 }

@@ -168,7 +168,11 @@ fn place(settings: &Settings, key: &Key) -> String {
 fn yaml(settings: &Settings, keys: &[Key]) -> String {
     let mut out = String::new();
     for key in keys {
-        if let Some(tree) = printed::joined(settings.trees(), key.name) {
+        let tree = match key.name {
+            "out" => printed::destinations(settings, shown(settings, key)),
+            name => printed::joined(settings.trees(), name),
+        };
+        if let Some(tree) = tree {
             let _ = write!(out, "{}:{}", key.name, printed::yaml(&tree));
             continue;
         }
@@ -186,7 +190,10 @@ fn json(settings: &Settings, keys: &[Key]) -> String {
     let mut out = Map::new();
     for key in keys {
         let mut values: Vec<Value> = shown(settings, key).iter().map(|value| escaped(value).into()).collect();
-        let value = if key.is_list {
+        let chosen = (key.name == "out").then(|| printed::destinations(settings, shown(settings, key))).flatten();
+        let value = if let Some(tree) = chosen {
+            serde_json::from_str(&printed::json(&tree, 1)).ok()
+        } else if key.is_list {
             Some(values.into()).filter(|list: &Value| *list != Value::Array(vec![]))
         } else {
             values.pop()

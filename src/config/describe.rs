@@ -5,7 +5,7 @@
 //!
 //! Source: JSON Schema 2020-12.
 
-use super::document::{EXAMPLE, KeyShape, ValueShape};
+use super::document::{CHOICE, EXAMPLE, KeyShape, ValueShape};
 use super::keys::Key;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -172,8 +172,9 @@ fn fields_schema(fields: &[KeyShape]) -> Map<String, Value> {
 /// A value that is a mapping of `url` and options.
 fn mapping(options: &[&'static str]) -> Value {
     let scalar = || json!({ "type": ["string", "number", "null"] });
-    let properties: Map<String, Value> =
+    let mut properties: Map<String, Value> =
         options.iter().chain([&"url"]).map(|name| ((*name).to_owned(), scalar())).collect();
+    properties.extend(fields_schema(&CHOICE));
     json!({ "type": "object", "additionalProperties": false, "required": ["url"], "properties": properties })
 }
 
@@ -214,8 +215,12 @@ mod tests {
             options: vec!["queue"],
             shape: None,
         };
-        let kinds = &schema(&[key])["properties"]["out"]["anyOf"];
+        let kinds = &schema(std::slice::from_ref(&key))["properties"]["out"]["anyOf"];
         let kinds: Vec<_> = kinds.as_array().unwrap().iter().map(|kind| &kind["type"]).collect();
         assert_eq!(kinds, [&json!(["string", "number", "null"]), &json!("object"), &json!("array")]);
+        let mapping = &schema(&[key])["properties"]["out"]["anyOf"][1]["properties"];
+        for name in ["url", "queue", "match", "except", "rules", "input"] {
+            assert!(mapping[name].is_object(), "{name}: {mapping}");
+        }
     }
 }

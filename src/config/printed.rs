@@ -3,8 +3,9 @@
 //! Knows trees; does not know what they mean. A dollar is written so that it stays one.
 
 use super::describe::quoted;
-use super::settings::TreeSetting;
+use super::settings::{Setting, Settings, TreeSetting};
 use super::tree::{TreeEntry, TreeNode, TreeValue};
+use crate::problem::At;
 use serde_json::Value;
 
 /// A dollar stays a dollar when the file is read again.
@@ -31,6 +32,23 @@ pub fn joined(trees: &[TreeSetting], key: &str) -> Option<TreeNode> {
         }
     }
     Some(joined)
+}
+
+/// The destinations with what each chooses; nothing if none does. `urls`: as they may be shown, in their order.
+pub fn destinations(settings: &Settings, urls: Vec<String>) -> Option<TreeNode> {
+    let given = settings.all("out");
+    let tree_of = |at: &At| settings.trees().iter().find(|tree| tree.key == "out" && tree.at() == *at);
+    // of a file whose destinations count
+    let at = given.iter().find_map(|url| tree_of(&url.at))?.node.at;
+    let text = |text: String| TreeNode { at, value: TreeValue::Text { text, quoted: true } };
+    let one = |(given, url): (&Setting, String)| {
+        let Some(TreeNode { value: TreeValue::Map(chosen), .. }) = tree_of(&given.at).map(|tree| &tree.node) else {
+            return text(url);
+        };
+        let url = TreeEntry { key: "url".into(), key_at: at, value: text(url) };
+        TreeNode { at, value: TreeValue::Map([vec![url], chosen.clone()].concat()) }
+    };
+    Some(TreeNode { at, value: TreeValue::List(given.iter().zip(urls).map(one).collect()) })
 }
 
 /// As YAML, from behind the `:` of its key to the end of its last line.

@@ -452,5 +452,16 @@ rules: [{name: a, without: [b]}]
     let text = "out: [{url: stdout, match: {metric: 'a*'}, except: {unit: s}, rules: [a], input: false}]
 rules: [{name: a, without: [b]}]
 ";
-    assert_eq!(check(&["--config", write(&folder, "f.yaml", text).to_str().unwrap()]).code(), 0);
+    let path = write(&folder, "f.yaml", text);
+    assert_eq!(check(&["--config", path.to_str().unwrap()]).code(), 0);
+    // what is printed gives the same again
+    for format in ["yaml", "json"] {
+        let printed = check(&["--config", path.to_str().unwrap(), "--format", format]);
+        let again = write(&folder, &format!("again.{format}"), &printed.stdout);
+        let told = check(&["--config", again.to_str().unwrap(), "--format", format]);
+        assert_eq!((told.code(), &told.stdout), (0, &printed.stdout), "{}", told.stderr);
+        for words in ["a*", "except", "input", "stdout"] {
+            assert!(told.stdout.contains(words), "{words}: {}", told.stdout);
+        }
+    }
 }

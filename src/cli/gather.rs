@@ -6,50 +6,48 @@
 use super::run::{self, Options};
 use super::{fetch, origin};
 use crate::config::keys::{FileSetting, FileSettings, Key, read};
-use crate::config::{self, Plan, SettingDifferences, Settings, Settled, source};
+use crate::config::source::{self, FirstTexts, SourceText};
+use crate::config::{self, Plan, SettingDifferences, Settings, Settled};
 use crate::deliver::check_files;
-use crate::problem::{At, Problem};
+use crate::problem::{At, Flaw, Problem};
 use crate::runtime::Sources;
 
 /// Where a run has its settings from: the flags and variables that it was started with, and what they name.
 pub(super) struct RunSources {
     options: Options,
     keys: Vec<Key>,
-    /// A hash of files before they were read at the start.
-    first: u64,
+    /// What files gave at the start.
+    first: FirstTexts,
 }
 
 impl RunSources {
-    /// Of these flags.
-    pub(super) fn new(options: Options, keys: Vec<Key>) -> RunSources {
-        let first = source::look(&options.configs());
-        RunSources { options, keys, first }
-    }
-
-    /// The settings as they stand there now.
-    pub(super) fn gather(&self) -> Gathered {
-        gather(self.options.clone(), &self.keys)
+    /// Of these flags, and the settings as they stand there now.
+    pub(super) fn begin(options: Options, keys: Vec<Key>) -> (RunSources, Gathered) {
+        let mut first = FirstTexts::default();
+        let gathered = gather_from(options.clone(), &keys, &mut |uri| first.load(uri, &mut fetch::fetch));
+        (RunSources { options, keys, first }, gathered)
     }
 }
 
 impl Sources for RunSources {
     fn read(&self, running: &Settled) -> Result<(Settled, SettingDifferences), Vec<Problem>> {
-        let Gathered { settings, problems } = self.gather();
+        let load = &mut |uri: &str| self.first.load_again(uri, &mut fetch::fetch);
+        let Gathered { settings, problems } = gather_from(self.options.clone(), &self.keys, load);
         let settled = in_order(problems, running.again(settings, &run::surroundings()))?;
         // last of all, as it makes the files
         check_files(&settled.0.plan.outs).map(|()| settled)
     }
 
     fn has_files(&self) -> bool {
-        self.options.configs().iter().any(|uri| !uri.trim().is_empty())
+        !uris(&self.options).is_empty()
     }
 
     fn first_look(&self) -> u64 {
-        self.first
+        self.first.first_look()
     }
 
     fn look(&self) -> u64 {
-        source::look(&self.options.configs())
+        self.first.look(&uris(&self.options))
     }
 }
 
@@ -59,11 +57,23 @@ pub(super) struct Gathered {
     pub(super) problems: Vec<Problem>,
 }
 
+/// What `--config` names.
+fn uris(options: &Options) -> Vec<&str> {
+    options.configs().into_iter().filter(|uri| !uri.trim().is_empty()).collect()
+}
+
+/// Reads what a `--config` names.
+type Load<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<SourceText>, (String, Flaw)>;
+
 /// All settings: flags win over variables, and these over files.
 pub(super) fn gather(options: Options, keys: &[Key]) -> Gathered {
+    gather_from(options, keys, &mut |uri| source::load(uri, &mut fetch::fetch))
+}
+
+fn gather_from(options: Options, keys: &[Key], load: Load<'_>) -> Gathered {
     let (mut sources, mut problems) = (Vec::new(), Vec::new());
-    for uri in options.configs().iter().filter(|uri| !uri.trim().is_empty()) {
-        match source::load(uri, &mut fetch::fetch) {
+    for uri in uris(&options) {
+        match load(uri) {
             Ok(more) => sources.extend(more),
             Err((name, flaw)) => problems.push(Problem::new("config", name, flaw).at(origin::of("config"))),
         }

@@ -257,8 +257,7 @@ fn run(options: run::Options) -> u8 {
     if let Some(Err(problem)) = options.ports_file().map(crate::runtime::remove_ports) {
         return refused(&[problem]);
     }
-    let sources = gather::RunSources::new(options, keys::of(&Arguments::command()));
-    let mut gathered = sources.gather();
+    let (sources, mut gathered) = gather::RunSources::begin(options, keys::of(&Arguments::command()));
     if gathered.settings.get("log-format").is_some_and(|format| format.text() == "json") {
         crate::log::speak_json();
     }

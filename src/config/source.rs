@@ -9,15 +9,19 @@
 //! | `yaml:TEXT` | the rest of the URI |
 //! | `http://…`, `https://…` | what is there |
 //!
+//! A pipe or a device gives its text once: it may be named at the start, and is not read again. In a folder, and where a file
+//! was at the start, only a regular file is opened: a pipe that nobody writes to would keep whoever opens it for good.
+//!
 //! Bounds: `limits::CONFIG_BYTES_MAX` a text, `limits::CONFIG_FILES_MAX` texts of a folder. The forms and their names are those
 //! of the OpenTelemetry Collector's configuration providers.
 
 use crate::files::unread;
 use crate::limits::{CONFIG_BYTES_MAX, CONFIG_FILES_MAX};
 use crate::problem::Flaw;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A text with the name that problems in it begin with.
@@ -37,6 +41,87 @@ pub type Fetch<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<u8>, Flaw>;
 /// # Errors
 /// The name of what cannot be read, and why.
 pub fn load(uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Flaw)> {
+    FirstTexts::default().load(uri, fetch)
+}
+
+/// What `--config` gave at the start, for those who read it again.
+#[derive(Debug, Default)]
+pub struct FirstTexts {
+    /// By URI, what came from a pipe or a device.
+    once: Vec<(String, SourceText)>,
+    /// Of the texts of regular files, in the order in which they were read.
+    hasher: DefaultHasher,
+}
+
+impl FirstTexts {
+    /// The texts of one more `--config`, read for the first time.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load(&mut self, uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Flaw)> {
+        let Some(path) = file_of(uri) else { return elsewhere(uri, fetch) };
+        // what cannot be asked for its kind is refused when it is opened
+        if path.metadata().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            let text = named(path, File::open(path).and_then(bytes).map_err(unreadable))?;
+            self.once.push((uri.to_owned(), text.clone()));
+            return Ok(vec![text]);
+        }
+        let texts = regular_texts(path)?;
+        texts.iter().for_each(|text| note(&mut self.hasher, &text.name, Ok(text.text.as_bytes())));
+        Ok(texts)
+    }
+
+    /// The texts of one `--config` as it stands there now; of what gave its text once, that one.
+    ///
+    /// # Errors
+    /// As `load`; what is no regular file now is refused.
+    pub fn load_again(&self, uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Flaw)> {
+        match (self.given_once(uri), file_of(uri)) {
+            (Some(text), _) => Ok(vec![text.clone()]),
+            (None, Some(path)) => regular_texts(path),
+            (None, None) => elsewhere(uri, fetch),
+        }
+    }
+
+    /// As `look` of the same `--config`, of what was read at the start.
+    pub fn first_look(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    /// A hash of what the regular files among these `--config` hold, and of which there are; links are followed. What cannot be
+    /// read is a text of its own. What is no file, or gave its text once, is not looked at.
+    pub fn look(&self, uris: &[&str]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let looked_at = uris.iter().filter(|uri| self.given_once(uri).is_none());
+        for path in looked_at.filter_map(|uri| file_of(uri)) {
+            match paths(path) {
+                Ok(paths) => paths.iter().for_each(|path| {
+                    let bytes = regular(path).map_err(|flaw| flaw.to_string());
+                    note(&mut hasher, &path.display().to_string(), bytes.as_deref().map_err(String::as_str));
+                }),
+                Err((name, flaw)) => note(&mut hasher, &name, Err(&flaw.to_string())),
+            }
+        }
+        hasher.finish()
+    }
+
+    fn given_once(&self, uri: &str) -> Option<&SourceText> {
+        self.once.iter().find(|(known, _)| known == uri).map(|(_, text)| text)
+    }
+}
+
+fn note(hasher: &mut DefaultHasher, name: &str, bytes: Result<&[u8], &str>) {
+    (name, bytes).hash(hasher);
+}
+
+/// The path, where the URI names a file or a folder.
+fn file_of(uri: &str) -> Option<&Path> {
+    let is_elsewhere = ["yaml:", "env:", "http://", "https://"].iter().any(|start| uri.starts_with(start));
+    (!is_elsewhere).then(|| Path::new(uri.strip_prefix("file:").unwrap_or(uri)))
+}
+
+/// The text of what is no file.
+fn elsewhere(uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Flaw)> {
     let one = |name: &str, bytes: Result<Vec<u8>, Flaw>| {
         let text = bytes.and_then(text_of).map_err(|flaw| (name.to_owned(), flaw))?;
         Ok(vec![SourceText { name: name.to_owned(), text }])
@@ -49,51 +134,37 @@ pub fn load(uri: &str, fetch: Fetch<'_>) -> Result<Vec<SourceText>, (String, Fla
         let bytes = std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes).ok_or_else(missing);
         return one(uri, bytes);
     }
-    if uri.starts_with("http://") || uri.starts_with("https://") {
-        return one(&without_secrets(uri), fetch(uri));
-    }
-    let path = Path::new(uri.strip_prefix("file:").unwrap_or(uri));
-    let named = |path: &Path| path.display().to_string();
-    if path.as_os_str().is_empty() {
-        let flaw = Flaw::new("nothing is named").allowed("give a path, file:, env:, yaml:, http: or https:");
-        return Err((uri.to_owned(), flaw));
-    }
-    if !path.is_dir() {
-        return one(&named(path), file(path));
-    }
-    let mut texts = Vec::new();
-    for path in folder(path).map_err(|flaw| (named(path), flaw))? {
-        texts.extend(one(&named(&path), file(&path))?);
-    }
-    Ok(texts)
+    one(&without_secrets(uri), fetch(uri))
 }
 
-/// A hash of what the files among these `--config` hold, and of which there are; links are followed. What cannot be read is a
-/// text of its own. What is no file is not looked at.
-pub fn look(uris: &[&str]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let mut note = |path: &Path| {
-        path.hash(&mut hasher);
-        file(path).map_err(|flaw| flaw.to_string()).hash(&mut hasher);
-    };
-    let is_file = |uri: &&&str| !["yaml:", "env:", "http://", "https://"].iter().any(|start| uri.starts_with(start));
-    for uri in uris.iter().filter(is_file) {
-        let path = Path::new(uri.strip_prefix("file:").unwrap_or(uri));
-        match path.is_dir().then(|| folder(path)) {
-            Some(Ok(paths)) => paths.iter().for_each(|path| note(path)),
-            // a folder without files, or none: what cannot be read
-            Some(Err(_)) | None => note(path),
-        }
+/// The texts of a regular file, or of those of a folder.
+fn regular_texts(path: &Path) -> Result<Vec<SourceText>, (String, Flaw)> {
+    paths(path)?.iter().map(|path| named(path, regular(path))).collect()
+}
+
+/// The files that a path stands for.
+fn paths(path: &Path) -> Result<Vec<PathBuf>, (String, Flaw)> {
+    if path.as_os_str().is_empty() {
+        let flaw = Flaw::new("nothing is named").allowed("give a path, file:, env:, yaml:, http: or https:");
+        return Err((path.display().to_string(), flaw));
     }
-    hasher.finish()
+    if path.is_dir() { folder(path).map_err(|flaw| (path.display().to_string(), flaw)) } else { Ok(vec![path.into()]) }
+}
+
+/// What was read at a path, as a text of that name.
+fn named(path: &Path, bytes: Result<Vec<u8>, Flaw>) -> Result<SourceText, (String, Flaw)> {
+    let name = path.display().to_string();
+    match bytes.and_then(text_of) {
+        Ok(text) => Ok(SourceText { name, text }),
+        Err(flaw) => Err((name, flaw)),
+    }
 }
 
 /// The files of a folder that hold settings.
 fn folder(path: &Path) -> Result<Vec<PathBuf>, Flaw> {
-    let cannot = |error: std::io::Error| Flaw::predicate(unread(&error));
     let mut paths = Vec::new();
-    for entry in path.read_dir().map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
+    for entry in path.read_dir().map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
         let is_yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if is_yaml && !is_hidden && !path.is_dir() {
@@ -110,13 +181,28 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, Flaw> {
     Ok(paths)
 }
 
+/// The bytes of a regular file, up to the limit. Waits for nobody who writes: what is something else is not opened.
+fn regular(path: &Path) -> Result<Vec<u8>, Flaw> {
+    if path.metadata().map_err(unreadable)?.is_file() {
+        // it may have been exchanged since
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_file() {
+            return bytes(file).map_err(unreadable);
+        }
+    }
+    let fault = "is a device, pipe or socket, and only a regular file is read in a folder and at a reload";
+    Err(Flaw::predicate(fault).remedy("put a regular file there"))
+}
+
 /// The bytes of a file, up to the limit.
-fn file(path: &Path) -> Result<Vec<u8>, Flaw> {
-    let cannot = |error: std::io::Error| Flaw::predicate(unread(&error));
+fn bytes(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = CONFIG_BYTES_MAX as u64 + 1;
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(cannot)?;
+    file.take(CONFIG_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn unreadable(error: io::Error) -> Flaw {
+    Flaw::predicate(unread(&error))
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, Flaw> {
@@ -253,6 +339,47 @@ mod tests {
         assert!(words(&format!("{path}/huge.yaml")).contains("is longer than"), "a sparse GiB is not read whole");
         assert!(words("env:CATCHMENT_NO_SUCH_VARIABLE").contains("is not set"));
         assert!(words("file:").contains("nothing is named"));
+    }
+
+    /// A pipe that nobody writes to keeps nobody, in a folder or where a file was; what was read from one is what it gave.
+    #[test]
+    fn a_pipe_is_read_once_and_holds_nobody_up() {
+        let folder = scratch("config-pipes");
+        let (pipe, file) = (folder.join("pipe"), folder.join("a.yaml"));
+        let fifo = |path: &Path| {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        };
+        fifo(&pipe);
+        std::fs::write(&file, "a: 1\n").unwrap();
+        let (to, of) = (pipe.clone(), pipe.display().to_string());
+        let writer = std::thread::spawn(move || std::fs::write(to, "p: 1\n").unwrap());
+        let mut first = FirstTexts::default();
+        let uris = [&*of, file.to_str().unwrap(), "yaml:{y: 1}"];
+        for uri in uris {
+            assert_eq!(first.load(uri, &mut nothing).unwrap().len(), 1);
+        }
+        writer.join().unwrap();
+        assert_eq!(first.look(&uris), first.first_look(), "nothing has changed");
+        assert_eq!(first.load_again(&of, &mut nothing).unwrap()[0].text, "p: 1\n", "it gave that");
+        std::fs::write(&file, "a: 2\n").unwrap();
+        assert_eq!(first.load_again(uris[1], &mut nothing).unwrap()[0].text, "a: 2\n");
+        let changed = first.look(&uris);
+        assert_ne!(changed, first.first_look());
+        std::fs::remove_file(&file).unwrap();
+        fifo(&file);
+        let refused = |texts: Result<Vec<SourceText>, (String, Flaw)>| texts.unwrap_err().1.to_string();
+        let folder = folder.to_str().unwrap();
+        let all = [
+            first.load_again(uris[1], &mut nothing),
+            first.load_again(folder, &mut nothing),
+            load(folder, &mut nothing),
+        ];
+        for texts in all {
+            let words = refused(texts);
+            assert!(words.contains("only a regular file is read"), "{words}");
+        }
+        assert_ne!(first.look(&uris), changed);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Settings that are read again while it runs: by a signal, a request, or because a file changed. What is right is in force or
 //! named as needing a restart; what is wrong changes nothing, and says why.
 
-use crate::binary::process::{Catchment, Folder, Http, Reply, full, until};
+use crate::binary::process::{Catchment, Folder, Http, Reply, command, full, until};
 use crate::common::{attribute, int, number, request_of, sum};
 use prost::Message;
 use std::io::{BufRead, BufReader, Write};
@@ -154,6 +154,44 @@ fn files_that_change_are_read_again() {
     catchment.hear(&["INFO", "reloaded log: debug -> warn,catchment=info"]);
     std::fs::write(mounted.join("d.yaml"), "log: loud\n").unwrap();
     catchment.hear(&["ERROR", "d.yaml:1:6 log", "loud"]);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+}
+
+/// What comes from a pipe is read once, at the start, and is in force then and after each reload; a pipe that nobody writes to,
+/// where a file was, is refused and holds nobody up.
+#[test]
+fn a_pipe_is_read_once() {
+    let folder = Folder::new();
+    let file = folder.path("c.yaml");
+    std::fs::write(&file, "log: info\n").unwrap();
+    let mut command = command(&["run"]);
+    for door in ["--otlp-grpc", "--otlp-http", "--prometheus", "--admin"] {
+        command.args([door, "127.0.0.1:0"]);
+    }
+    command.args(["--config", "/dev/stdin", "--config", file.to_str().unwrap(), "--watch=50ms"]);
+    let (read, mut write) = std::io::pipe().unwrap();
+    let rule = "{name: piped, match: {metric: a}, without: [pod]}";
+    write!(write, "interval: 100ms\nrules: [{rule}]\n").unwrap();
+    drop(write);
+    command.stdin(read);
+    let mut catchment = Catchment::spawn(command);
+    let mut admin = catchment.admin();
+    let has_rule = |admin: &mut Http| admin.get("/rules").text().contains("piped");
+    assert!(has_rule(&mut admin), "it was read");
+    std::fs::write(&file, "log: debug\n").unwrap();
+    catchment.hear(&["INFO", "reloaded log: info -> debug"]);
+    let reply = reload(&mut admin);
+    assert_eq!((reply.status, listed(&reply, "applied").len()), (200, 0), "{reply:?}");
+    assert!(has_rule(&mut admin), "it is what it gave");
+    std::fs::remove_file(&file).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let reply = reload(&mut admin);
+    assert!(reply.status == 400 && reply.text().contains("only a regular file is read"), "{reply:?}");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "log: info\n").unwrap();
+    until("a reload", || (reload(&mut admin).status == 200).then_some(()));
     let ended = catchment.terminate();
     assert_eq!(ended.code(), 0, "{ended:?}");
 }

@@ -16,6 +16,7 @@
 //! Bounds: `--shards` + 1 threads, one for delivery, one per file; a shard looks at its board at least twice a second.
 
 mod account;
+mod asks;
 mod banner;
 mod bind;
 mod bodies;

@@ -2,6 +2,7 @@
 //!
 //! Does not know: who waits for what. Bounds: a few words for each shard.
 
+use super::asks::{Ask, Asks};
 use super::bodies::Bodies;
 use super::gates::GateBoard;
 use super::margin::{Margin, is_given};
@@ -61,6 +62,8 @@ pub(super) struct ProcessState {
     pub registry: Arc<Registry>,
     pub wakers: Vec<mio::Waker>,
     pub control: mio::Waker,
+    /// What the control thread is asked.
+    pub asks: Asks,
     pub phase: AtomicU8,
     /// Monotonic time of each shard's last turn, nanoseconds; 0 before the first.
     pub heartbeats: Vec<AtomicU64>,
@@ -90,6 +93,7 @@ impl ProcessState {
             registry,
             wakers,
             control,
+            asks: Asks::default(),
             phase: AtomicU8::new(RUNNING),
             heartbeats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             drained: (0..shards).map(|_| AtomicBool::new(false)).collect(),
@@ -97,6 +101,13 @@ impl ProcessState {
             bodies,
             margin,
         }
+    }
+
+    /// Asks the control thread, and wakes it.
+    pub(super) fn ask(&self, what: Ask) {
+        self.asks.ask(what);
+        // a waker fails only when its poll is gone, and then nobody is there who could be asked
+        let _ = self.control.wake();
     }
 
     /// Every shard turns its loop.

@@ -1,9 +1,9 @@
 //! Signals, and the last word: a thread that follows them whatever the others do.
 //!
 //! ```text
-//!   SIGTERM, SIGINT ─► a byte to the control thread, which ends the process in order
+//!   SIGTERM, SIGINT ─► asked of the control thread, which ends the process in order
 //!                   └► a timer: what has not ended by then is ended with what is known, exit code 1
-//!   SIGHUP ─► every `file:` destination is opened again, and a byte to the control thread where there are files of settings
+//!   SIGHUP ─► every `file:` destination is opened again, and where there are files of settings the control thread is asked to read them
 //!   SIGUSR1, SIGUSR2 ─► nothing but a line in the log
 //! ```
 //!
@@ -11,25 +11,18 @@
 //! `limits::END_GRACE` of the first signal, within a second and that grace of the second one.
 
 use super::account::Account;
+use super::asks::Ask;
 use super::shared::ProcessState;
 use crate::deliver;
 use crate::limits::{CLOSING_STACK_BYTES, END_GRACE, HURRY, LOG_FLUSH_MAX};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
-use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// To the control thread: the process is to end.
-pub(super) const END: u8 = 1;
-/// Settings are to be read again.
-pub(super) const HANGUP: u8 = 2;
-/// Files of settings have changed.
-pub(super) const CHANGED: u8 = 3;
 
 /// Distance of two looks at threads that should end.
 const LOOK: Duration = Duration::from_millis(2);
@@ -49,17 +42,15 @@ pub(super) fn catch() -> io::Result<Signals> {
     Signals::new([SIGHUP, SIGUSR1, SIGUSR2])
 }
 
-/// Starts the thread; `control` gets a byte for each signal that ends the process.
+/// Starts the thread; signals that concern the control thread are asked of it. `reloads`: there are files of settings.
 pub(super) fn follow(
     mut signals: Signals,
-    mut control: UnixStream,
     (shared, reloads): (Arc<ProcessState>, bool),
     sender: deliver::Sender,
     account: Account,
 ) -> io::Result<()> {
     signals.add_signal(SIGTERM)?;
     signals.add_signal(SIGINT)?;
-    control.set_nonblocking(true)?;
     let ends = last_word(account)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut is_first = true;
@@ -69,8 +60,7 @@ pub(super) fn follow(
                     sender.reopen_files();
                     if reloads {
                         tracing::info!("SIGHUP: file: destinations are opened again, and settings are read again");
-                        // full: it has been told often enough
-                        let _ = control.write(&[HANGUP]);
+                        shared.ask(Ask::Hangup);
                     } else {
                         tracing::info!(
                             "SIGHUP: file: destinations are opened again; there is no --config to read again"
@@ -84,8 +74,7 @@ pub(super) fn follow(
                 }
                 _ => {}
             }
-            // full: it has been told often enough
-            let _ = control.write(&[END]);
+            shared.ask(Ask::End);
             let (delay, timeout) = shared.shutdown.get();
             let within = if std::mem::take(&mut is_first) { delay.saturating_add(timeout) } else { HURRY };
             let left = within.saturating_add(END_GRACE);

@@ -196,6 +196,22 @@ fn a_pipe_is_read_once() {
     assert_eq!(ended.code(), 0, "{ended:?}");
 }
 
+/// A signal that ends the process does so, however many came before it that read settings again.
+#[test]
+fn the_end_comes_behind_hundreds_of_reloads() {
+    let folder = Folder::new();
+    let file = folder.path("c.yaml");
+    std::fs::write(&file, "interval: 100ms\nlog: info\n").unwrap();
+    let catchment = Catchment::start(&["--config", file.to_str().unwrap(), "--watch=50ms"]);
+    let (id, all) = (catchment.id(), "for n in $(seq 500); do kill -s HUP");
+    let sent = std::process::Command::new("sh").args(["-c", &format!("{all} {id}; done; kill -s TERM {id}")]).status();
+    assert!(sent.unwrap().success());
+    let ended = catchment.wait();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
+    assert!(!ended.stderr.contains("the end takes longer"), "{ended:?}");
+}
+
 fn points(resource: &[(&str, &str)], n: usize) -> Vec<u8> {
     let all = (0..n).map(|i| number(&[("k", &i.to_string())], 1, 2, int(1))).collect();
     let mut request = request_of("svc", vec![sum("m", 1, true, all)]);

@@ -56,7 +56,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use turns::{ControlTurn, PAGES, SIGNALS, Turns};
+use turns::{ControlTurn, PAGES, Turns};
 use verify::VerifyTurn;
 
 pub(super) struct ControlParts<'a> {
@@ -85,20 +85,16 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(parts: ControlParts<'_>) -> io::Result<Control> {
-        let (read, write) = std::os::unix::net::UnixStream::pair()?;
         let rows = parts.shards.iter().map(|shard| shard.ledger.clone());
         let account = Account::new(rows, parts.sender.clone(), (parts.shared.gates.clone(), parts.folds.clone()));
         let shutdown = Shutdown { closing: Closing::prepare()? };
         if let Some(every) = parts.plan.watch {
-            watch::begin(parts.sources.clone(), every, write.try_clone()?)?;
+            watch::begin(parts.sources.clone(), every, parts.shared.clone())?;
         }
         if let Some(caught) = parts.signals {
             let reloads = parts.sources.has_files();
-            signals::follow(caught, write, (parts.shared.clone(), reloads), parts.sender.clone(), account.clone())?;
+            signals::follow(caught, (parts.shared.clone(), reloads), parts.sender.clone(), account.clone())?;
         }
-        read.set_nonblocking(true)?;
-        let mut signals = mio::net::UnixStream::from_std(read);
-        parts.poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
         let page_options = PageOptions {
             connections_max: parts.memory.connections_max.1,
             allowed_hosts: parts.plan.allowed_hosts.clone(),
@@ -127,7 +123,6 @@ impl Control {
             poll: parts.poll,
             events: mio::Events::with_capacity(EVENTS),
             server,
-            signals,
             pages,
             shared: parts.shared,
             folds: parts.folds,

@@ -10,6 +10,7 @@ use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
 use crate::model::{EpochNumber, PlanNumber};
 use crate::problem::Problem;
+use crate::runtime::asks::Ask;
 use crate::runtime::bind::{ADMIN, SCRAPE};
 use crate::runtime::bodies::Bodies;
 use crate::runtime::count::Count;
@@ -95,6 +96,18 @@ impl Sources for NoSources {
     fn look(&self) -> u64 {
         0
     }
+}
+
+/// However often settings were asked for before the signal that ends it.
+#[test]
+fn the_end_is_not_lost_behind_reloads() {
+    let mut control = control();
+    for _ in 0..10_000 {
+        control.turns.shared.ask(Ask::Hangup);
+    }
+    control.turns.shared.ask(Ask::End);
+    assert_eq!(control.turns.turn(Duration::ZERO), ControlTurn::Signalled);
+    assert_eq!(control.turns.turn(Duration::ZERO), ControlTurn::Idle, "it came once");
 }
 
 /// Not ready before each loop has turned once, nor while one is stuck; the page names the shards.

@@ -8,21 +8,19 @@ use super::schedule::{Schedule, Woken};
 use crate::clock::Now;
 use crate::flush::FoldShared;
 use crate::listen::pages::PageServer;
+use crate::runtime::asks::Ask;
 use crate::runtime::clock;
 use crate::runtime::destinations::Destinations;
 use crate::runtime::losses::Losses;
 use crate::runtime::shared::ProcessState;
-use crate::runtime::signals::{CHANGED, END, HANGUP};
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Token of the waker.
 pub(in crate::runtime) const WAKE: mio::Token = mio::Token(0);
-/// Token of the stream on which signals come.
-pub(super) const SIGNALS: mio::Token = mio::Token(1);
 /// Tokens of pages begin here.
-pub(super) const PAGES: usize = 2;
+pub(super) const PAGES: usize = 1;
 /// Longest wait for events.
 const POLL_MAX: Duration = Duration::from_millis(500);
 
@@ -42,7 +40,6 @@ pub(super) struct Turns {
     pub poll: mio::Poll,
     pub events: mio::Events,
     pub server: PageServer<mio::Registry>,
-    pub signals: mio::net::UnixStream,
     pub pages: StatusPages,
     pub shared: Arc<ProcessState>,
     pub folds: Arc<FoldShared>,
@@ -86,17 +83,14 @@ impl Turns {
 
     /// Whether a signal came that ends the process.
     pub(super) fn signalled(&mut self) -> bool {
-        if !self.events.iter().any(|event| event.token() == SIGNALS) {
-            return false;
-        }
-        let mut bytes = [0; 64];
-        let read = self.signals.read(&mut bytes).unwrap_or(0);
-        if bytes[..read].contains(&HANGUP) {
+        let asks = &self.shared.asks;
+        let (has_changed, is_hangup) = (asks.take(Ask::Changed), asks.take(Ask::Hangup));
+        if is_hangup {
             self.pages.reloads.want(ReloadCause::Signal);
-        } else if bytes[..read].contains(&CHANGED) {
+        } else if has_changed {
             self.pages.reloads.want(ReloadCause::Watch);
         }
-        bytes[..read].contains(&END)
+        asks.take(Ask::End)
     }
 
     /// Goes on with settings that are read again.

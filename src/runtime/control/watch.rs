@@ -8,9 +8,9 @@
 
 use super::reload::Sources;
 use crate::limits::CLOSING_STACK_BYTES;
-use crate::runtime::signals::CHANGED;
-use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
+use crate::runtime::asks::Ask;
+use crate::runtime::shared::ProcessState;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,17 +37,15 @@ impl Looks {
     }
 }
 
-/// Starts the thread; `control` gets a byte for each change.
-pub(super) fn begin(sources: Arc<dyn Sources>, every: Duration, mut control: UnixStream) -> io::Result<()> {
-    control.set_nonblocking(true)?;
+/// Starts the thread; the control thread is asked at each change.
+pub(super) fn begin(sources: Arc<dyn Sources>, every: Duration, shared: Arc<ProcessState>) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("watch".into()).stack_size(CLOSING_STACK_BYTES);
     thread.spawn(move || {
         let mut looks = Looks::new(sources.first_look());
         loop {
             std::thread::sleep(every);
             if looks.tells(sources.look()) {
-                // full: it has been told often enough
-                let _ = control.write(&[CHANGED]);
+                shared.ask(Ask::Changed);
             }
         }
     })?;

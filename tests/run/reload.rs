@@ -128,6 +128,29 @@ fn what_is_wrong_changes_nothing_and_says_why() {
     assert_eq!(ended.code(), 0, "{ended:?}");
 }
 
+/// A reload that is given up at the cut, here because there is no memory for a queue, changes nothing else either.
+#[test]
+fn what_is_given_up_at_the_cut_changes_nothing() {
+    let folder = Folder::new();
+    let file = folder.path("c.yaml");
+    let text = |allowed: &str, out: &str| {
+        let out = format!("out: ['file:{}{out}']", folder.path("out.jsonl").display());
+        format!("interval: 100ms\nallowed-host: [{allowed}]\n{out}\n")
+    };
+    std::fs::write(&file, text("a.example", "")).unwrap();
+    let catchment = Catchment::start(&["--config", file.to_str().unwrap()]);
+    let mut admin = catchment.admin();
+    std::fs::write(&file, text("b.example", "?queue=900GiB")).unwrap();
+    let reply = reload(&mut admin);
+    assert!(reply.status == 400 && reply.text().contains("?queue="), "{reply:?}");
+    assert_eq!((asked_by(&catchment, "a.example"), asked_by(&catchment, "b.example")), (200, 403));
+    std::fs::write(&file, text("b.example", "")).unwrap();
+    assert_eq!(reload(&mut admin).status, 200);
+    assert_eq!((asked_by(&catchment, "a.example"), asked_by(&catchment, "b.example")), (403, 200));
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+}
+
 /// A file that is written, one that a link is moved away from, as Kubernetes does it, and one more in a folder.
 #[test]
 fn files_that_change_are_read_again() {

@@ -95,17 +95,12 @@ enum ReloadState {
     },
 }
 
-/// What the process is to do.
-pub(super) enum ReloadStep {
-    Nothing,
-    /// This is right: what needs no cut is applied now.
-    Read(Box<Settled>),
-}
-
 /// All reloads of a process.
 pub(super) struct Reloads {
     sources: Arc<dyn Sources>,
     running: Settled,
+    /// `running` has others than were handed out.
+    is_replaced: bool,
     interval_ns: u64,
     state: ReloadState,
     /// The number of the reload at hand, or of the last one.
@@ -125,6 +120,7 @@ impl Reloads {
             sources,
             interval_ns: running.plan.interval.as_nanos() as u64,
             running,
+            is_replaced: false,
             state: ReloadState::Idle,
             number: 0,
             begun_ns: 0,
@@ -154,6 +150,11 @@ impl Reloads {
     /// What runs.
     pub(super) fn running(&self) -> &Settled {
         &self.running
+    }
+
+    /// What runs, once after it was replaced: for what needs no cut.
+    pub(super) fn take_replaced(&mut self) -> Option<&Settled> {
+        std::mem::take(&mut self.is_replaced).then_some(&self.running)
     }
 
     /// Begins to read, and says the number of the reload; nothing while one is under way. `done` is called on the thread that
@@ -213,8 +214,8 @@ impl Reloads {
         }
     }
 
-    /// Looks whether reading has come to an end. What is right is handed out once: for what needs no cut.
-    pub(super) fn turn(&mut self, now_ns: u64) -> ReloadStep {
+    /// Looks whether reading has come to an end.
+    pub(super) fn turn(&mut self, now_ns: u64) {
         let took = now_ns.saturating_sub(self.begun_ns);
         match &mut self.state {
             ReloadState::Reading { from, is_given_up: true } => {
@@ -238,9 +239,7 @@ impl Reloads {
                 }
                 Ok(Ok((next, differences))) => {
                     let until_ns = now_ns + self.interval_ns + RELOAD_MAX.as_nanos() as u64;
-                    let read = next.clone();
                     self.state = ReloadState::Read { next: Box::new(next), differences, until_ns };
-                    return ReloadStep::Read(Box::new(read));
                 }
             },
             ReloadState::Read { until_ns, .. } if now_ns > *until_ns => {
@@ -255,7 +254,6 @@ impl Reloads {
             }
             ReloadState::Idle | ReloadState::Read { .. } | ReloadState::Offered { .. } => {}
         }
-        ReloadStep::Nothing
     }
 
     /// A cut comes now, and the one before is merged: what waits for it is offered to the shards.
@@ -288,7 +286,7 @@ impl Reloads {
             let is_offered = folds.offer(next.plan.rules.clone(), next.plan.selections.clone());
             debug_assert!(is_offered, "the last ones are in force: `settle`");
         }
-        self.running = *next;
+        self.replace(*next);
         self.state = ReloadState::Offered {
             differences,
             until_ns: now_ns + self.interval_ns + RELOAD_MAX.as_nanos() as u64,
@@ -311,12 +309,16 @@ impl Reloads {
         }
         match std::mem::replace(&mut self.state, ReloadState::Idle) {
             ReloadState::Read { next, differences, .. } => {
-                self.running = *next;
+                self.replace(*next);
                 self.applied(differences, now);
             }
             ReloadState::Offered { differences, .. } => self.applied(differences, now),
             ReloadState::Idle | ReloadState::Reading { .. } => {}
         }
+    }
+
+    fn replace(&mut self, next: Settled) {
+        (self.running, self.is_replaced) = (next, true);
     }
 
     fn applied(&mut self, differences: SettingDifferences, now: Now) {

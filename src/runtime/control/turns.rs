@@ -3,9 +3,10 @@
 //! Does not know: how the process ends. Progress: never holds anything a shard waits for.
 
 use super::pages::StatusPages;
-use super::reload::{ReloadCause, ReloadStep};
+use super::reload::ReloadCause;
 use super::schedule::{Schedule, Woken};
 use crate::clock::Now;
+use crate::config::Settled;
 use crate::flush::FoldShared;
 use crate::listen::pages::PageServer;
 use crate::runtime::asks::Ask;
@@ -99,18 +100,23 @@ impl Turns {
         if let Some(cause) = self.pages.reloads.wanted() {
             self.pages.begin_reload(cause);
         }
-        if let ReloadStep::Read(next) = self.pages.reloads.turn(now.mono_ns) {
-            crate::log::filter_by(&next.plan.log);
-            self.server.allow(&next.plan.allowed_hosts);
-            self.pages.scrapes.translate_by(next.plan.translation, next.plan.created);
-            self.shared.shutdown.set(next.plan.shutdown_delay, next.plan.shutdown_timeout);
-        }
+        self.pages.reloads.turn(now.mono_ns);
         if let Some(destinations) = &self.destinations {
             self.pages.reloads.settle((&self.shared.gates, &self.folds, destinations), now);
         }
+        self.apply();
         if self.pages.reloads.is_answering(now.mono_ns) || !before && self.pages.reloads.is_over() {
             self.server.rouse();
         }
+    }
+
+    /// What needs no cut is in force as soon as nothing can give the settings up any more.
+    fn apply(&mut self) {
+        let Some(Settled { plan, .. }) = self.pages.reloads.take_replaced() else { return };
+        crate::log::filter_by(&plan.log);
+        self.server.allow(&plan.allowed_hosts);
+        self.pages.scrapes.translate_by(plan.translation, plan.created);
+        self.shared.shutdown.set(plan.shutdown_delay, plan.shutdown_timeout);
     }
 
     /// Whether there is more to do at once.
@@ -132,6 +138,7 @@ impl Turns {
             let next_cut = self.schedule.number() + 1;
             let to = (&*self.shared.gates, &*self.folds, destinations);
             self.pages.reloads.offer(to, next_cut, now.mono_ns);
+            self.apply();
             if self.pages.reloads.is_over() {
                 // it may have been refused: whoever waits for it is answered
                 self.server.rouse();

@@ -382,6 +382,8 @@ pub const RELOAD_MAX: Duration = Duration::from_secs(30);
 pub const RELOAD_ANSWER_MAX: Duration = Duration::from_secs(60);
 /// Stack of the thread that reads settings again: that of the main thread, which reads them at the start.
 pub const RELOAD_STACK_BYTES: usize = 8 * MIB;
+/// Threads that read settings and were given up (a file system that does not answer keeps them) before no other one is started.
+pub const RELOAD_READERS_MAX: usize = 4;
 /// Shortest `--watch`.
 pub const WATCH_MIN: Duration = Duration::from_millis(50);
 /// Names of rules or destinations that a line of the log says of a reload.

@@ -3,7 +3,7 @@
 //! Does not know: sockets, when cuts are made. Bounds: those of `scrapes` and `verify`; all other pages are short.
 
 use super::listings::{ListingAsked, ListingTurn};
-use super::reload::{ReloadCause, ReloadOutcome, Reloads};
+use super::reload::{ReloadBusy, ReloadCause, ReloadOutcome, Reloads};
 use super::schedule::CutCounts;
 use super::scrapes::Scrapes;
 use super::verify::VerifyTurn;
@@ -162,7 +162,7 @@ impl StatusPages {
     }
 
     /// Begins to read settings again; by whom is told once they are.
-    pub(super) fn begin_reload(&mut self, cause: ReloadCause) -> Option<u64> {
+    pub(super) fn begin_reload(&mut self, cause: ReloadCause) -> Result<u64, ReloadBusy> {
         let shared = self.shared.clone();
         // a waker fails only when its poll is gone, and then nobody waits
         self.reloads.begin(cause, clock::mono(), move || drop(shared.control.wake()))
@@ -173,8 +173,8 @@ impl StatusPages {
             return text(503, "the process ends; what it was started with stays\n".into());
         }
         match self.begin_reload(ReloadCause::Post) {
-            Some(number) => PageResponse { status: 200, content_type: "text/plain", body: PageBody::PutOff(number) },
-            None => text(409, "another reload is under way; ask again once it is over\n".into()),
+            Ok(number) => PageResponse { status: 200, content_type: "text/plain", body: PageBody::PutOff(number) },
+            Err(why) => text(409, why.words() + "\n"),
         }
     }
 

@@ -7,14 +7,15 @@
 //!
 //! Knows when each step is due; does not know files, nor what a shard does with a plan. Time is an argument.
 //!
-//! Progress: the control thread asks, and waits for nobody. Bounds: one thread that reads; `limits::RELOAD_MAX` for reading,
-//! for a cut that is overdue, and for shards that take a plan up. What is not read or offered by then is given up, and the plan
+//! Progress: the control thread asks, and waits for nobody. Bounds: one thread that reads, and beside it
+//! `limits::RELOAD_READERS_MAX` that were given up; `limits::RELOAD_MAX` for reading, for a cut that is overdue, and for shards
+//! that take a plan up. What is not read or offered by then is given up, and the plan
 //! before stays; what is offered cannot be taken back, and is told as late until all have it.
 
 use crate::clock::Now;
 use crate::config::{SettingDifferences, Settled};
 use crate::flush::FoldShared;
-use crate::limits::{RELOAD_ANSWER_MAX, RELOAD_MAX, RELOAD_STACK_BYTES};
+use crate::limits::{RELOAD_ANSWER_MAX, RELOAD_MAX, RELOAD_READERS_MAX, RELOAD_STACK_BYTES};
 use crate::problem::Problem;
 use crate::runtime::destinations::{Destinations, ExchangeOutcome};
 use crate::runtime::gates::GateBoard;
@@ -72,15 +73,33 @@ pub(super) enum ReloadOutcome {
     Late(String),
 }
 
+/// Why none begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReloadBusy {
+    /// Another one is not over.
+    UnderWay,
+    /// As many threads as there may be read settings, and do not come to an end.
+    Stuck,
+}
+
+impl ReloadBusy {
+    pub(super) fn words(self) -> String {
+        match self {
+            ReloadBusy::UnderWay => "another reload is under way; ask again once it is over".to_owned(),
+            ReloadBusy::Stuck => format!(
+                "{RELOAD_READERS_MAX} earlier reloads still read what --config names, and were given up: look whether it can be \
+                 read (a file system that does not answer); what runs stays"
+            ),
+        }
+    }
+}
+
 type ReadResult = Result<(Settled, SettingDifferences), Vec<Problem>>;
 
 enum ReloadState {
     Idle,
     /// A thread reads.
-    Reading {
-        from: Receiver<ReadResult>,
-        is_given_up: bool,
-    },
+    Reading(Receiver<ReadResult>),
     /// Right: it is in force from the next cut on.
     Read {
         next: Box<Settled>,
@@ -103,6 +122,8 @@ pub(super) struct Reloads {
     is_replaced: bool,
     interval_ns: u64,
     state: ReloadState,
+    /// Of threads that were given up, and still read.
+    left_behind: Vec<Receiver<ReadResult>>,
     /// The number of the reload at hand, or of the last one.
     number: u64,
     begun_ns: u64,
@@ -122,6 +143,7 @@ impl Reloads {
             running,
             is_replaced: false,
             state: ReloadState::Idle,
+            left_behind: Vec::new(),
             number: 0,
             begun_ns: 0,
             outcome: None,
@@ -157,16 +179,22 @@ impl Reloads {
         std::mem::take(&mut self.is_replaced).then_some(&self.running)
     }
 
-    /// Begins to read, and says the number of the reload; nothing while one is under way. `done` is called on the thread that
-    /// reads, once it has.
+    /// Begins to read, and says the number of the reload. `done` is called on the thread that reads, once it has.
+    ///
+    /// # Errors
+    /// None can begin now.
     pub(super) fn begin(
         &mut self,
         cause: ReloadCause,
         now_ns: u64,
         done: impl FnOnce() + Send + 'static,
-    ) -> Option<u64> {
+    ) -> Result<u64, ReloadBusy> {
         if !matches!(self.state, ReloadState::Idle) {
-            return None;
+            return Err(ReloadBusy::UnderWay);
+        }
+        self.left_behind.retain(|from| matches!(from.try_recv(), Err(TryRecvError::Empty)));
+        if self.left_behind.len() >= RELOAD_READERS_MAX {
+            return Err(ReloadBusy::Stuck);
         }
         self.number += 1;
         (self.begun_ns, self.outcome) = (now_ns, None);
@@ -180,10 +208,10 @@ impl Reloads {
         };
         let thread = std::thread::Builder::new().name("reload".into()).stack_size(RELOAD_STACK_BYTES);
         match thread.spawn(read) {
-            Ok(_) => self.state = ReloadState::Reading { from, is_given_up: false },
+            Ok(_) => self.state = ReloadState::Reading(from),
             Err(error) => self.refuse(vec![format!("the settings cannot be read again: no thread for it ({error})")]),
         }
-        Some(self.number)
+        Ok(self.number)
     }
 
     /// As `begin`; if one is under way, another one follows it.
@@ -218,14 +246,11 @@ impl Reloads {
     pub(super) fn turn(&mut self, now_ns: u64) {
         let took = now_ns.saturating_sub(self.begun_ns);
         match &mut self.state {
-            ReloadState::Reading { from, is_given_up: true } => {
-                if !matches!(from.try_recv(), Err(TryRecvError::Empty)) {
-                    self.state = ReloadState::Idle;
-                }
-            }
-            ReloadState::Reading { from, is_given_up } => match from.try_recv() {
+            ReloadState::Reading(from) => match from.try_recv() {
                 Err(TryRecvError::Empty) if took > RELOAD_MAX.as_nanos() as u64 => {
-                    *is_given_up = true;
+                    if let ReloadState::Reading(from) = std::mem::replace(&mut self.state, ReloadState::Idle) {
+                        self.left_behind.push(from);
+                    }
                     self.give_up(format!("the settings were not read within {RELOAD_MAX:?}; what runs stays"));
                 }
                 Err(TryRecvError::Empty) => {}
@@ -302,7 +327,7 @@ impl Reloads {
                 is_same && !destinations.would_change(&next.plan)
             }
             ReloadState::Offered { .. } => gates.settle() && !folds.is_pending() && destinations.is_taken_up(),
-            ReloadState::Idle | ReloadState::Reading { .. } => false,
+            ReloadState::Idle | ReloadState::Reading(_) => false,
         };
         if !is_in_force {
             return;
@@ -313,7 +338,7 @@ impl Reloads {
                 self.applied(differences, now);
             }
             ReloadState::Offered { differences, .. } => self.applied(differences, now),
-            ReloadState::Idle | ReloadState::Reading { .. } => {}
+            ReloadState::Idle | ReloadState::Reading(_) => {}
         }
     }
 
@@ -344,6 +369,11 @@ impl Reloads {
         self.outcome = Some(ReloadOutcome::Refused(lines));
     }
 
+    /// A reload that was wanted and cannot begin.
+    pub(super) fn cannot_begin(&mut self, why: ReloadBusy) {
+        self.give_up(why.words());
+    }
+
     fn give_up(&mut self, words: String) {
         tracing::error!("{words}");
         self.facts.count(ReloadResult::Late, 0);
@@ -355,4 +385,72 @@ impl Reloads {
 fn would_change(folds: &FoldShared, next: &Settled) -> bool {
     let in_force = folds.in_force();
     **in_force.plan() != *next.plan.rules || in_force.selections() != next.plan.selections.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Plan, Settings};
+    use std::sync::Mutex;
+    use std::sync::mpsc::Sender;
+
+    /// What takes as long to be read as the test holds it.
+    struct Held(Arc<Mutex<()>>);
+
+    impl Sources for Held {
+        fn read(&self, running: &Settled) -> ReadResult {
+            let _held = self.0.lock();
+            Ok((running.clone(), SettingDifferences::default()))
+        }
+
+        fn has_files(&self) -> bool {
+            true
+        }
+
+        fn first_look(&self) -> u64 {
+            0
+        }
+
+        fn look(&self) -> u64 {
+            0
+        }
+    }
+
+    fn reloads(held: &Arc<Mutex<()>>) -> Reloads {
+        let settled = Settled { settings: Settings::default(), plan: Plan::sample() };
+        Reloads::new(Arc::new(Held(held.clone())), settled, 0)
+    }
+
+    fn begin(reloads: &mut Reloads, now_ns: u64, done: &Sender<()>) -> Result<u64, ReloadBusy> {
+        let done = done.clone();
+        reloads.begin(ReloadCause::Post, now_ns, move || done.send(()).expect("the test listens"))
+    }
+
+    /// What hangs is given up, and the next one begins; those that hang are bounded, and make room once they have ended.
+    #[test]
+    fn reading_that_hangs_does_not_end_reloads() {
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let (mut reloads, (done, ended)) = (reloads(&gate), channel());
+        let long_ns = RELOAD_MAX.as_nanos() as u64 + 1;
+        let mut now_ns = 1;
+        for n in 1..=RELOAD_READERS_MAX as u64 {
+            assert_eq!(begin(&mut reloads, now_ns, &done), Ok(n));
+            assert_eq!(begin(&mut reloads, now_ns, &done), Err(ReloadBusy::UnderWay));
+            now_ns += long_ns;
+            reloads.turn(now_ns);
+            assert!(matches!(reloads.outcome(n, now_ns), Some(ReloadOutcome::Late(_))), "{n}");
+        }
+        assert_eq!(begin(&mut reloads, now_ns, &done), Err(ReloadBusy::Stuck));
+        drop(held);
+        for _ in 0..RELOAD_READERS_MAX {
+            ended.recv().unwrap();
+        }
+        let next = RELOAD_READERS_MAX as u64 + 1;
+        assert_eq!(begin(&mut reloads, now_ns, &done), Ok(next));
+        ended.recv().unwrap();
+        reloads.turn(now_ns);
+        assert!(reloads.outcome(next, now_ns).is_none(), "what earlier ones read counts for nothing");
+        assert!(matches!(reloads.state, ReloadState::Read { .. }));
+    }
 }

@@ -97,8 +97,10 @@ impl Turns {
     /// Goes on with settings that are read again.
     fn reload(&mut self, now: Now) {
         let before = self.pages.reloads.is_over();
-        if let Some(cause) = self.pages.reloads.wanted() {
-            self.pages.begin_reload(cause);
+        if let Some(cause) = self.pages.reloads.wanted()
+            && let Err(why) = self.pages.begin_reload(cause)
+        {
+            self.pages.reloads.cannot_begin(why);
         }
         self.pages.reloads.turn(now.mono_ns);
         if let Some(destinations) = &self.destinations {

@@ -235,6 +235,35 @@ fn the_end_comes_behind_hundreds_of_reloads() {
     assert!(!ended.stderr.contains("the end takes longer"), "{ended:?}");
 }
 
+/// Who waits for a reload when the process is told to end is answered, and the end waits for no reading.
+#[test]
+fn who_waits_for_a_reload_is_answered_at_the_end() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/c.yaml", server.local_addr().unwrap());
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    // the first one who asks is answered, the second one never
+    let answering = std::thread::spawn(move || {
+        let mut stream = server.accept().unwrap().0;
+        let text = "interval: 100ms\n";
+        let length = text.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}").unwrap();
+        let second = server.accept().unwrap().0;
+        asked.send(()).unwrap();
+        (stream, second)
+    });
+    let catchment = Catchment::start(&["--config", &url]);
+    let mut admin = catchment.admin();
+    let reply = std::thread::spawn(move || reload(&mut admin));
+    is_asked.recv().unwrap();
+    let held = answering.join().unwrap();
+    let ended = catchment.terminate();
+    let reply = reply.join().unwrap();
+    assert!(reply.status == 503 && reply.text().contains("the process ends"), "{reply:?}");
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
+    drop(held);
+}
+
 fn points(resource: &[(&str, &str)], n: usize) -> Vec<u8> {
     let all = (0..n).map(|i| number(&[("k", &i.to_string())], 1, 2, int(1))).collect();
     let mut request = request_of("svc", vec![sum("m", 1, true, all)]);

@@ -234,6 +234,7 @@ fn reloaded(outcome: ReloadOutcome, fingerprint: &str) -> PageResponse {
         ReloadOutcome::Waits { differences } => page(202, "waits for the next cut", &differences, None),
         ReloadOutcome::Refused(lines) => text(400, lines.join("\n") + "\n"),
         ReloadOutcome::Late(words) => text(504, words + "\n"),
+        ReloadOutcome::Ended(words) => text(503, words + "\n"),
     }
 }
 

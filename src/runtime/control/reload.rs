@@ -71,6 +71,8 @@ pub(super) enum ReloadOutcome {
     Refused(Vec<String>),
     /// It took too long, in words.
     Late(String),
+    /// The process ended before it was in force, in words.
+    Ended(String),
 }
 
 /// Why none begins.
@@ -131,6 +133,8 @@ pub(super) struct Reloads {
     outcome: Option<ReloadOutcome>,
     /// One more is wanted once this one is over.
     again: Option<ReloadCause>,
+    /// The process ends: none begins.
+    is_ending: bool,
     facts: ReloadFacts,
 }
 
@@ -148,6 +152,7 @@ impl Reloads {
             begun_ns: 0,
             outcome: None,
             again: None,
+            is_ending: false,
             facts: ReloadFacts::begun(wall_ns),
         }
     }
@@ -221,7 +226,22 @@ impl Reloads {
 
     /// A reload that is wanted and can begin now.
     pub(super) fn wanted(&mut self) -> Option<ReloadCause> {
-        if matches!(self.state, ReloadState::Idle) { self.again.take() } else { None }
+        if matches!(self.state, ReloadState::Idle) && !self.is_ending { self.again.take() } else { None }
+    }
+
+    /// The process ends: what is not offered is dropped, none begins any more, and who waits is told.
+    pub(super) fn end(&mut self) {
+        self.is_ending = true;
+        let words = match self.state {
+            _ if self.is_over() => return,
+            ReloadState::Offered { .. } => "the process ends: not all shards had taken the settings up",
+            ReloadState::Idle | ReloadState::Reading(_) | ReloadState::Read { .. } => {
+                self.state = ReloadState::Idle;
+                "the process ends: what it ran with stays"
+            }
+        };
+        tracing::warn!("a reload is not in force: {words}");
+        self.outcome = Some(ReloadOutcome::Ended(words.to_owned()));
     }
 
     /// What became of the reload of this number, if it is over, or of the last one; one that waits for a cut for longer than

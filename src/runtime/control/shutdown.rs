@@ -36,7 +36,7 @@ pub(super) struct Shutdown {
 impl Shutdown {
     /// Drains, cuts, delivers, tells.
     pub(super) fn end(self, mut turns: Turns, threads: Vec<JoinHandle<()>>) -> End {
-        turns.pages.stopping = true;
+        turns.end_reloads();
         let (delay, longest) = turns.shared.shutdown.get();
         let hurried = linger(&mut turns, delay);
         let mut deadline = Instant::now() + if hurried { HURRY.min(longest) } else { longest };

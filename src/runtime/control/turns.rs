@@ -112,6 +112,13 @@ impl Turns {
         }
     }
 
+    /// The process ends: who waits for a reload is answered.
+    pub(super) fn end_reloads(&mut self) {
+        self.pages.stopping = true;
+        self.pages.reloads.end();
+        self.server.rouse();
+    }
+
     /// What needs no cut is in force as soon as nothing can give the settings up any more.
     fn apply(&mut self) {
         let Some(Settled { plan, .. }) = self.pages.reloads.take_replaced() else { return };

@@ -386,6 +386,8 @@ pub const RELOAD_STACK_BYTES: usize = 8 * MIB;
 pub const RELOAD_READERS_MAX: usize = 4;
 /// Shortest `--watch`.
 pub const WATCH_MIN: Duration = Duration::from_millis(50);
+/// Longest time after which `--watch` tries once more what was not taken; it begins with its period, and doubles.
+pub const WATCH_AGAIN_MAX: Duration = Duration::from_secs(300);
 /// Names of rules or destinations that a line of the log says of a reload.
 pub const NAMES_TOLD_MAX: usize = 8;
 /// Names of rules and entries of `dedup` that a reload took away and of which the ledger still tells what they had put aside;

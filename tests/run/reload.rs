@@ -264,6 +264,22 @@ fn who_waits_for_a_reload_is_answered_at_the_end() {
     drop(held);
 }
 
+/// What is refused because of a file that it names is tried again, though no file that is looked at changes.
+#[test]
+fn what_is_refused_is_tried_again() {
+    let folder = Folder::new();
+    let (file, headers) = (folder.path("c.yaml"), folder.path("headers"));
+    std::fs::write(&file, "interval: 100ms\n").unwrap();
+    let mut catchment = Catchment::start(&["--config", file.to_str().unwrap(), "--watch=50ms"]);
+    let url = format!("otlp-http://127.0.0.1:9?name=late&headers={}", headers.display());
+    std::fs::write(&file, format!("interval: 100ms\nout: ['{url}']\n")).unwrap();
+    catchment.hear(&["ERROR", "the settings are wrong"]);
+    std::fs::write(&headers, "a=b\n").unwrap();
+    catchment.hear(&["INFO", "reloaded out:", "new late"]);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+}
+
 fn points(resource: &[(&str, &str)], n: usize) -> Vec<u8> {
     let all = (0..n).map(|i| number(&[("k", &i.to_string())], 1, 2, int(1))).collect();
     let mut request = request_of("svc", vec![sum("m", 1, true, all)]);

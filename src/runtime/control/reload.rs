@@ -133,6 +133,12 @@ pub(super) struct Reloads {
     outcome: Option<ReloadOutcome>,
     /// One more is wanted once this one is over.
     again: Option<ReloadCause>,
+    /// Whoever looks at files waits for a reload that has not begun.
+    is_watch_wanted: bool,
+    /// It waits for this one.
+    is_watched: bool,
+    /// Whether what it waited for is in force.
+    watched: Option<bool>,
     /// The process ends: none begins.
     is_ending: bool,
     facts: ReloadFacts,
@@ -152,6 +158,9 @@ impl Reloads {
             begun_ns: 0,
             outcome: None,
             again: None,
+            is_watch_wanted: false,
+            is_watched: false,
+            watched: None,
             is_ending: false,
             facts: ReloadFacts::begun(wall_ns),
         }
@@ -202,6 +211,7 @@ impl Reloads {
             return Err(ReloadBusy::Stuck);
         }
         self.number += 1;
+        self.is_watched = std::mem::take(&mut self.is_watch_wanted);
         (self.begun_ns, self.outcome) = (now_ns, None);
         tracing::info!(by = cause.words(), "settings are read again");
         let (to, from) = channel();
@@ -221,7 +231,13 @@ impl Reloads {
 
     /// As `begin`; if one is under way, another one follows it.
     pub(super) fn want(&mut self, cause: ReloadCause) {
+        self.is_watch_wanted |= cause == ReloadCause::Watch;
         self.again = Some(cause);
+    }
+
+    /// Whether files that changed are in force, once it is known.
+    pub(super) const fn take_watched(&mut self) -> Option<bool> {
+        self.watched.take()
     }
 
     /// A reload that is wanted and can begin now.
@@ -379,25 +395,33 @@ impl Reloads {
             "the settings are in force"
         );
         self.facts.count(ReloadResult::Applied, now.wall_ns);
-        self.outcome = Some(ReloadOutcome::Applied { differences, took_ns });
+        self.come_out(ReloadOutcome::Applied { differences, took_ns });
     }
 
     fn refuse(&mut self, lines: Vec<String>) {
         lines.iter().for_each(|line| tracing::error!("{line}"));
         tracing::error!(problems = lines.len(), "the settings are wrong; what runs stays");
         self.facts.count(ReloadResult::Refused, 0);
-        self.outcome = Some(ReloadOutcome::Refused(lines));
+        self.come_out(ReloadOutcome::Refused(lines));
     }
 
     /// A reload that was wanted and cannot begin.
     pub(super) fn cannot_begin(&mut self, why: ReloadBusy) {
+        self.is_watched = std::mem::take(&mut self.is_watch_wanted);
         self.give_up(why.words());
     }
 
     fn give_up(&mut self, words: String) {
         tracing::error!("{words}");
         self.facts.count(ReloadResult::Late, 0);
-        self.outcome = Some(ReloadOutcome::Late(words));
+        self.come_out(ReloadOutcome::Late(words));
+    }
+
+    fn come_out(&mut self, outcome: ReloadOutcome) {
+        if std::mem::take(&mut self.is_watched) {
+            self.watched = Some(matches!(outcome, ReloadOutcome::Applied { .. }));
+        }
+        self.outcome = Some(outcome);
     }
 }
 

@@ -86,10 +86,11 @@ impl Turns {
     pub(super) fn signalled(&mut self) -> bool {
         let asks = &self.shared.asks;
         let (has_changed, is_hangup) = (asks.take(Ask::Changed), asks.take(Ask::Hangup));
+        if has_changed {
+            self.pages.reloads.want(ReloadCause::Watch);
+        }
         if is_hangup {
             self.pages.reloads.want(ReloadCause::Signal);
-        } else if has_changed {
-            self.pages.reloads.want(ReloadCause::Watch);
         }
         asks.take(Ask::End)
     }
@@ -121,6 +122,9 @@ impl Turns {
 
     /// What needs no cut is in force as soon as nothing can give the settings up any more.
     fn apply(&mut self) {
+        if let Some(is_in_force) = self.pages.reloads.take_watched() {
+            self.shared.asks.answer(is_in_force);
+        }
         let Some(Settled { plan, .. }) = self.pages.reloads.take_replaced() else { return };
         crate::log::filter_by(&plan.log);
         self.server.allow(&plan.allowed_hosts);

@@ -5,12 +5,14 @@
 
 use super::run::{self, Options};
 use super::{fetch, origin};
-use crate::config::keys::{FileSetting, FileSettings, Key, read};
+use crate::config::keys::{FileSetting, FileSettings, Key, read_trees};
 use crate::config::source::{self, FirstTexts, SourceText};
+use crate::config::tree::{TreeNode, TreeValue, parse};
 use crate::config::{self, Plan, SettingDifferences, Settings, Settled};
 use crate::deliver::check_files;
 use crate::problem::{At, Flaw, Problem};
 use crate::runtime::Sources;
+use std::sync::{Mutex, PoisonError};
 
 /// Where a run has its settings from: the flags and variables that it was started with, and what they name.
 pub(super) struct RunSources {
@@ -18,6 +20,8 @@ pub(super) struct RunSources {
     keys: Vec<Key>,
     /// What files gave at the start.
     first: FirstTexts,
+    /// The names of texts that said something when they were last read without a problem.
+    said: Mutex<Vec<String>>,
 }
 
 impl RunSources {
@@ -25,17 +29,23 @@ impl RunSources {
     pub(super) fn begin(options: Options, keys: Vec<Key>) -> (RunSources, Gathered) {
         let mut first = FirstTexts::default();
         let gathered = gather_from(options.clone(), &keys, &mut |uri| first.load(uri, &mut fetch::fetch));
-        (RunSources { options, keys, first }, gathered)
+        let said = Mutex::new(gathered.said.clone());
+        (RunSources { options, keys, first, said }, gathered)
     }
 }
 
 impl Sources for RunSources {
     fn read(&self, running: &Settled) -> Result<(Settled, SettingDifferences), Vec<Problem>> {
         let load = &mut |uri: &str| self.first.load_again(uri, &mut fetch::fetch);
-        let Gathered { settings, problems } = gather_from(self.options.clone(), &self.keys, load);
+        let Gathered { settings, mut problems, said, silent } = gather_from(self.options.clone(), &self.keys, load);
+        // poisoned: a thread that read has panicked, and left names that were true before
+        let before = || self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.extend(silent.iter().filter(|name| before().contains(name)).map(|name| fallen_silent(name)));
         let settled = in_order(problems, running.again(settings, &run::surroundings()))?;
         // last of all, as it makes the files
-        check_files(&settled.0.plan.outs).map(|()| settled)
+        check_files(&settled.0.plan.outs)?;
+        *before() = said;
+        Ok(settled)
     }
 
     fn has_files(&self) -> bool {
@@ -55,6 +65,16 @@ impl Sources for RunSources {
 pub(super) struct Gathered {
     pub(super) settings: Settings,
     pub(super) problems: Vec<Problem>,
+    /// The names of texts that say something, and of those that say nothing at all.
+    said: Vec<String>,
+    silent: Vec<String>,
+}
+
+/// Of a text that is empty now, which may be because whoever writes it has not written it yet.
+fn fallen_silent(name: &str) -> Problem {
+    let flaw = Flaw::new("this says nothing any more, and would take away all that it said")
+        .remedy("write `rules: []` to take all rules away, or take the file out of its folder");
+    Problem::bare("", flaw).at(At::File { name: name.into(), line: 1, column: 1 })
 }
 
 /// What `--config` names.
@@ -79,7 +99,9 @@ fn gather_from(options: Options, keys: &[Key], load: Load<'_>) -> Gathered {
         }
     }
     let variable = |name: &str| std::env::var(name).ok();
-    let FileSettings { texts, trees, problems: more } = read(&sources, keys, &variable);
+    let read: Vec<_> = sources.into_iter().map(|SourceText { name, text }| (name, parse(&text))).collect();
+    let named = read.iter().map(|(name, tree)| (&**name, tree.as_ref().map_err(Vec::as_slice)));
+    let FileSettings { texts, trees, problems: more } = read_trees(named, keys, &variable);
     problems.extend(more);
     let mut settings = options.settings();
     for FileSetting { name, values } in texts {
@@ -88,7 +110,10 @@ fn gather_from(options: Options, keys: &[Key], load: Load<'_>) -> Gathered {
         }
     }
     trees.into_iter().for_each(|tree| settings.add_tree(tree));
-    Gathered { settings, problems }
+    let is_silent = |tree: &Result<TreeNode, _>| tree.as_ref().is_ok_and(|root| root.value == TreeValue::Nothing);
+    let (silent, said): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, tree)| is_silent(tree));
+    let names = |texts: Vec<(String, _)>| texts.into_iter().map(|(name, _)| name).collect();
+    Gathered { settings, problems, said: names(said), silent: names(silent) }
 }
 
 impl Gathered {

@@ -280,6 +280,37 @@ fn what_is_refused_is_tried_again() {
     assert_eq!(ended.code(), 0, "{ended:?}");
 }
 
+/// A file that is empty now takes nothing away, wherever it stands; one that was always empty is no problem, and rules are taken
+/// away by saying so.
+#[test]
+fn a_file_that_says_nothing_any_more_is_refused() {
+    let folder = Folder::new();
+    let (first, second) = (folder.path("a.yaml"), folder.path("b.yaml"));
+    std::fs::write(&first, "# settings are in the other one\n").unwrap();
+    let rules = "interval: 100ms\nrules: [{name: kept, match: {metric: a}, without: [pod]}]\n";
+    std::fs::write(&second, rules).unwrap();
+    let catchment = Catchment::start(&["--config", folder.0.to_str().unwrap()]);
+    let mut admin = catchment.admin();
+    assert_eq!(reload(&mut admin).status, 200);
+    for text in ["", "\n\n", "# rules\n", "---\n"] {
+        std::fs::write(&second, text).unwrap();
+        let reply = reload(&mut admin);
+        let said =
+            reply.text().contains("b.yaml:1:1: this says nothing any more") && reply.text().contains("`rules: []`");
+        assert!(reply.status == 400 && said, "{text:?}: {reply:?}");
+        assert!(admin.get("/rules").text().contains("kept"));
+    }
+    std::fs::write(&second, "rules: []\n").unwrap();
+    let reply = reload(&mut admin);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(listed(&reply, "applied")[0].2, "0 (gone kept)", "{reply:?}");
+    // it says something still; without it nothing is said, and nobody misses it
+    std::fs::remove_file(&second).unwrap();
+    assert_eq!(reload(&mut admin).status, 200);
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+}
+
 fn points(resource: &[(&str, &str)], n: usize) -> Vec<u8> {
     let all = (0..n).map(|i| number(&[("k", &i.to_string())], 1, 2, int(1))).collect();
     let mut request = request_of("svc", vec![sum("m", 1, true, all)]);

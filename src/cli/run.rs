@@ -274,7 +274,8 @@ pub(super) struct Options {
     shutdown_delay: String,
     /// Read settings again when a file of --config changes, looking every DURATION [without a value: 5s]
     ///
-    /// What two looks in a row see counts, so that no half-written file does. Links are followed. Besides, SIGHUP and
+    /// What two looks in a row see counts, so that a file that is being written seldom does; one that is renamed into its
+    /// place never does. Links are followed. Besides, SIGHUP and
     /// POST /-/reload on the admin door have them read again
     #[arg(
         help_heading = "Operation",

@@ -119,7 +119,7 @@ enum ReloadState {
 /// All reloads of a process.
 pub(super) struct Reloads {
     sources: Arc<dyn Sources>,
-    running: Settled,
+    running: Arc<Settled>,
     /// `running` has others than were handed out.
     is_replaced: bool,
     interval_ns: u64,
@@ -150,7 +150,7 @@ impl Reloads {
         Reloads {
             sources,
             interval_ns: running.plan.interval.as_nanos() as u64,
-            running,
+            running: Arc::new(running),
             is_replaced: false,
             state: ReloadState::Idle,
             left_behind: Vec::new(),
@@ -379,7 +379,7 @@ impl Reloads {
     }
 
     fn replace(&mut self, next: Settled) {
-        (self.running, self.is_replaced) = (next, true);
+        (self.running, self.is_replaced) = (Arc::new(next), true);
     }
 
     fn applied(&mut self, differences: SettingDifferences, now: Now) {

@@ -65,7 +65,7 @@ impl Sources for RunSources {
 pub(super) struct Gathered {
     pub(super) settings: Settings,
     pub(super) problems: Vec<Problem>,
-    /// The names of texts that say something, and of those that say nothing at all.
+    /// The names of texts that say something, all of that name, and of those that say nothing at all.
     said: Vec<String>,
     silent: Vec<String>,
 }
@@ -113,7 +113,10 @@ fn gather_from(options: Options, keys: &[Key], load: Load<'_>) -> Gathered {
     let is_silent = |tree: &Result<TreeNode, _>| tree.as_ref().is_ok_and(|root| root.value == TreeValue::Nothing);
     let (silent, said): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, tree)| is_silent(tree));
     let names = |texts: Vec<(String, _)>| texts.into_iter().map(|(name, _)| name).collect();
-    Gathered { settings, problems, said: names(said), silent: names(silent) }
+    let (mut said, silent): (Vec<String>, Vec<String>) = (names(said), names(silent));
+    // several may have one name
+    said.retain(|name| !silent.contains(name));
+    Gathered { settings, problems, said, silent }
 }
 
 impl Gathered {

@@ -289,9 +289,12 @@ fn a_file_that_says_nothing_any_more_is_refused() {
     std::fs::write(&first, "# settings are in the other one\n").unwrap();
     let rules = "interval: 100ms\nrules: [{name: kept, match: {metric: a}, without: [pod]}]\n";
     std::fs::write(&second, rules).unwrap();
-    let catchment = Catchment::start(&["--config", folder.0.to_str().unwrap()]);
+    // both are called `yaml`
+    let inline = ["--config", "yaml:{log: info}", "--config", "yaml:"];
+    let catchment = Catchment::start(&[&["--config", folder.0.to_str().unwrap()][..], &inline].concat());
     let mut admin = catchment.admin();
-    assert_eq!(reload(&mut admin).status, 200);
+    let reply = reload(&mut admin);
+    assert_eq!(reply.status, 200, "{reply:?}");
     for text in ["", "\n\n", "# rules\n", "---\n"] {
         std::fs::write(&second, text).unwrap();
         let reply = reload(&mut admin);

@@ -50,6 +50,9 @@ pub(super) enum Heritage {
     Changed(Box<Succession>),
     /// Nothing is computed of them any more.
     Ends(Box<(FoldSpec, Arc<[OutputSpec]>)>),
+    /// Nothing was computed of them before the exchange: what is left of those of an earlier one begins anew, and only its
+    /// series go on.
+    Returns(Box<Succession>),
 }
 
 /// What is kept for one rule.
@@ -125,20 +128,31 @@ impl RuleFolds {
 
     /// What becomes of the folds of this kind, where the rule says this from now on.
     fn heir(&self, next: Option<&Aggregation>, input: InputKind) -> Heritage {
-        let (Some(spec), Some(before)) = (self.spec(input), self.aggregation()) else { return Heritage::Same };
-        let Some(next) = next.filter(|next| !next.outputs[input as usize].is_empty()) else {
-            return Heritage::Ends(Box::new((spec.clone(), before.outputs[input as usize].clone())));
-        };
-        let (old, new) = (&before.outputs[input as usize], &next.outputs[input as usize]);
-        let is_anew = before.interval_ns != next.interval_ns;
+        let next = next.filter(|next| !next.outputs[input as usize].is_empty());
         // how an output is written does not matter
         let is_alike = |a: &OutputSpec, b: &OutputSpec| a.output == b.output && a.name == b.name;
+        let succession = |spec: &FoldSpec, old: &[OutputSpec], new: &[OutputSpec], is_anew: bool| {
+            let places = old.iter().map(|old| new.iter().position(|new| is_alike(old, new)));
+            Box::new(Succession::new(spec, places.collect(), is_anew))
+        };
+        let (Some(spec), Some(before)) = (self.spec(input), self.aggregation()) else {
+            // folds that ended may still be there
+            let Heritage::Ends(ended) = self.heritage(input) else { return Heritage::Same };
+            let (spec, old) = &**ended;
+            return match next {
+                Some(next) => Heritage::Returns(succession(spec, old, &next.outputs[input as usize], true)),
+                None => Heritage::Ends(ended.clone()),
+            };
+        };
+        let old = &before.outputs[input as usize];
+        let Some(next) = next else { return Heritage::Ends(Box::new((spec.clone(), old.clone()))) };
+        let new = &next.outputs[input as usize];
+        let is_anew = before.interval_ns != next.interval_ns;
         let is_same = |(a, b): (&OutputSpec, &OutputSpec)| is_alike(a, b) && a.window_ns == b.window_ns;
         if !is_anew && old.len() == new.len() && old.iter().zip(new.iter()).all(is_same) {
             return Heritage::Same;
         }
-        let places = old.iter().map(|old| new.iter().position(|new| is_alike(old, new)));
-        Heritage::Changed(Box::new(Succession::new(spec, places.collect(), is_anew)))
+        Heritage::Changed(succession(spec, old, new, is_anew))
     }
 
     /// What is kept of this kind; nothing where the rule does not take it.

@@ -143,6 +143,11 @@ impl Outputs {
             && series.is_some_and(|series| series.is_ended() && series.newest_cut() < cut)
     }
 
+    /// Nothing left of it at this cut.
+    pub(super) fn is_older(&self, one: &FoldSeries, cut: u32) -> bool {
+        self.series[one.place as usize].series.as_ref().is_some_and(|series| series.newest_cut() < cut)
+    }
+
     /// Takes a fold's series out.
     pub(super) fn forget(&mut self, gone: Vec<FoldSeries>, slab: &mut SlabWriter) {
         for FoldSeries { place, .. } in gone {

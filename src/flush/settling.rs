@@ -13,7 +13,7 @@
 //!    `--expire`.
 //! 3. Behind an exchange of rules each fold is brought to what its rule says now before it takes anything. One that no shard
 //!    has members in because of the exchange ends: what is open of it leaves, end marks leave behind its last values, and it
-//!    is forgotten at the cut behind that.
+//!    is forgotten at the cut behind that. If members come before, it begins anew: only its series are the same.
 //!
 //! Exemplars of members leave with what is merged of them (M29): of a rule's interval those of its last base interval.
 //!
@@ -74,6 +74,16 @@ struct OwnedFold {
     /// Members left it because of an exchange, at this cut.
     is_left: bool,
     fate: Fate,
+    /// It had ended, or was about to, and no interval is over since then.
+    is_back: bool,
+}
+
+impl OwnedFold {
+    /// What it gathered is over. `number`: how many cuts of its rule there are; `since`: how many before this one.
+    fn begin_again(&mut self, number: u64, since: u64) {
+        self.state = OutputState::new(since);
+        self.active.1 = number;
+    }
 }
 
 /// How a fold goes on.
@@ -210,7 +220,7 @@ impl Settling {
                 let to = self.folds.len().min(from + CHUNK);
                 for place in from..to {
                     self.bring_up(place, cuts);
-                    self.decide(place);
+                    self.decide(place, cuts);
                     self.forget_ended(place, cut, staging.slab);
                     self.forget_if_idle(place as u32, (idle_since, cuts), staging.slab);
                 }
@@ -299,6 +309,7 @@ impl Settling {
                 since: active.0,
                 is_left: false,
                 fate: Fate::Lives,
+                is_back: false,
             };
             let place = put(&mut self.folds, &mut self.fold_free, fold);
             key.put_place(Some(place));
@@ -352,17 +363,31 @@ impl Settling {
                 }
                 self.shared.folds().recount(key, folds.limit(key.input));
             }
-            Heritage::Ends(_) => fold.fate = Fate::Ends,
+            Heritage::Ends(_) if fold.fate == Fate::Lives => fold.fate = Fate::Ends,
+            Heritage::Ends(_) => {}
+            Heritage::Returns(succession) => {
+                // what it keeps is of other outputs, and its numbers of cuts may be of another clock
+                self.shared.folds().recount(key, folds.limit(key.input));
+                let (number, before) = (cuts.number(key.rule), cuts.number_before(key.rule));
+                fold.begin_again(number, before);
+                fold.pending = FoldPart::default();
+                fold.series.iter_mut().for_each(|one| one.move_to(|place| succession.place(place)));
+            }
         }
     }
 
     /// All that was handed over is taken: whether a fold ends, or lives again.
-    fn decide(&mut self, place: usize) {
+    fn decide(&mut self, place: usize, cuts: &RuleCuts) {
         let fold = &mut self.folds[place];
         let is_left = std::mem::take(&mut fold.is_left);
+        let Some(rule) = fold.key.as_ref().map(|key| key.rule) else { return };
         match fold.fate {
             Fate::Lives if is_left && fold.lanes == 0 => fold.fate = Fate::Ends,
-            Fate::Ends | Fate::Ended if fold.lanes > 0 => fold.fate = Fate::Lives,
+            Fate::Ends | Fate::Ended if fold.lanes > 0 => {
+                // all that it had has left
+                fold.begin_again(cuts.number(rule), cuts.number_before(rule));
+                (fold.fate, fold.is_back) = (Fate::Lives, true);
+            }
             _ => {}
         }
     }
@@ -420,7 +445,7 @@ impl Settling {
                 continue;
             };
             let specs = &aggregation.outputs[key.input as usize];
-            let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, .. } = fold;
+            let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, is_back, .. } = fold;
             for gone in series.iter().filter(|one| one.is_gone()) {
                 let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
                 outputs.end(gone, of_output, times.boundary_ns, slab);
@@ -451,6 +476,14 @@ impl Settling {
                     left.into_iter().for_each(|series| outputs.show(gathering.show(&series, newest, tally)));
                 }
             });
+            if std::mem::take(is_back) {
+                // what it showed before, and says nothing of now
+                for one in &*series {
+                    if outputs.is_older(one, cut) {
+                        outputs.end(one, of_output, times.boundary_ns, slab);
+                    }
+                }
+            }
         }
     }
 }

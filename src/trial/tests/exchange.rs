@@ -1,7 +1,7 @@
 //! Random exchanges of rules under random streams: what does not change is as without them, and of what comes in everything
 //! leaves once.
 
-use super::{Scenario, TrialRow, run_through, streams};
+use super::{SECOND_NS, Scenario, TrialRow, run_through, streams};
 use crate::chance::Chance;
 use crate::model::Temporality;
 use crate::rules::{Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Rule};
@@ -182,6 +182,84 @@ fn outputs_of_both_lists_are_as_with_all_of_them() {
         };
         for ((cut_ns, want), (_, got)) in want.iter().zip(&got) {
             assert_eq!(of_those(got), of_those(want), "{names:?} at {cut_ns}");
+        }
+    });
+}
+
+/// A rule that takes the kind by turns, with other outputs each time, or none, or drops: what was there before and is not
+/// forgotten yet begins anew. Each increment leaves once, in `same` or as it came; no series leaves twice at a cut, or ends
+/// twice.
+#[test]
+fn a_kind_that_comes_back_begins_anew() {
+    each_seed(|kind, chance| {
+        let scenario = streams::scenario(kind, chance);
+        let other = KINDS[(KINDS.iter().position(|known| *known == kind).unwrap_or(0) + 1) % KINDS.len()];
+        let drops = chance.one_in(3);
+        let by_turns = |chance: &mut Chance| {
+            let mut made = rule(kind, "r", chance);
+            if drops && chance.one_in(3) {
+                made.action = Action::Drop;
+                made.goes_on = false;
+                return vec![made];
+            }
+            let Action::Aggregate(says) = &mut made.action else { return Vec::new() };
+            says.keeps_input = true;
+            if !drops {
+                // at each base cut
+                says.interval_ns = 10 * SECOND_NS;
+            }
+            let same = OutputSpec {
+                output: Output::Same,
+                window_ns: says.interval_ns,
+                name: "r.{name}.same".into(),
+                text: "same".into(),
+            };
+            if chance.one_in(3) {
+                says.outputs[kind as usize] = [].into();
+                says.outputs[other as usize] = [same].into();
+            } else if chance.one_in(2) {
+                says.keeps_input = false;
+                says.outputs[kind as usize] = [same].into();
+            }
+            vec![made]
+        };
+        let first = by_turns(chance);
+        let mut exchanges = exchanges(&scenario, chance, by_turns);
+        // one behind the other
+        for cut_ns in &scenario.cuts[2..8] {
+            exchanges.insert(*cut_ns, by_turns(chance));
+        }
+        let got = run_through(&scenario, first.clone(), &exchanges);
+        let mut ended: BTreeMap<String, bool> = BTreeMap::new();
+        for (cut_ns, rows) in &got {
+            let mut seen = BTreeMap::new();
+            // several histograms of one name differ in their bounds
+            let is_one = |row: &&TrialRow| row.series.metric.starts_with("r.") && row.kind != InputKind::Histogram;
+            for row in rows.iter().filter(is_one) {
+                let who = format!("{:?} {:?} {:?} {:?}", row.view, row.series, row.kind, row.scope);
+                assert!(seen.insert(who.clone(), ()).is_none(), "{who} leaves twice at {cut_ns}: {exchanges:#?}");
+                let is_end = matches!(row.value, TrialValue::End);
+                let had_ended = ended.insert(who.clone(), is_end).unwrap_or(true);
+                assert!(!(is_end && had_ended), "{who} ends twice at {cut_ns}: {exchanges:#?}");
+            }
+        }
+        if !drops && kind != InputKind::Gauge && kind != InputKind::UpDownCounter {
+            let nothing = scenario.cuts.iter().take(1).map(|cut_ns| (*cut_ns, Vec::new())).collect();
+            let sum = |cuts: &[(u64, Vec<TrialRow>)]| -> f64 {
+                let is_one = |row: &&TrialRow| {
+                    let name = &row.series.metric;
+                    row.view == Temporality::Delta && (name == streams::METRIC || name == "r.m.same")
+                };
+                let rows = cuts.iter().flat_map(|(_, rows)| rows).filter(is_one);
+                rows.map(|row| match &row.value {
+                    TrialValue::Number(value) => value.as_f64(),
+                    TrialValue::Buckets(buckets) => buckets.count as f64,
+                    TrialValue::Summary(_) | TrialValue::End => 0.0,
+                })
+                .sum()
+            };
+            let (got, want) = (sum(&got), sum(&run_through(&scenario, Vec::new(), &nothing)));
+            assert!((got - want).abs() <= 1e-9 * want.abs(), "{got}, not {want}: {first:#?} {exchanges:#?}");
         }
     });
 }

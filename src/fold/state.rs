@@ -102,9 +102,8 @@ pub struct OutputState {
     start_ns: u64,
     /// The rule cut behind which the outputs began to be computed.
     since: u64,
-    /// A bit for each output that is computed since `late_since` only.
-    late: u32,
-    late_since: u64,
+    /// By output, where an exchange made them differ.
+    sinces: Option<Box<[u64]>>,
     live: u32,
     /// Live members at the rule cut before.
     live_before: u32,
@@ -187,8 +186,7 @@ impl OutputState {
             total_points: 0,
             start_ns: u64::MAX,
             since,
-            late: 0,
-            late_since: 0,
+            sinces: None,
             live: 0,
             live_before: 0,
             shown: 0,
@@ -690,8 +688,8 @@ impl OutputState {
     }
 
     /// The rule cut behind which an output is computed.
-    const fn since(&self, place: usize) -> u64 {
-        if self.late >> place & 1 == 1 { self.late_since } else { self.since }
+    fn since(&self, place: usize) -> u64 {
+        self.sinces.as_ref().and_then(|sinces| sinces.get(place)).copied().unwrap_or(self.since)
     }
 
     /// All that it showed has ended.
@@ -722,6 +720,7 @@ impl OutputState {
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         size_of::<OutputState>()
+            + self.sinces.as_ref().map_or(0, |sinces| size_of_val(&**sinces))
             + self.ring.as_ref().map_or(0, |ring| size_of::<Ring>() + ring.bytes())
             + self.levels.as_ref().map_or(0, |_| size_of::<LevelState>())
             + self.regions.as_ref().map_or(0, |regions| regions.bytes())

@@ -8,6 +8,7 @@
 //! interval is another one, all windows begin anew: their steps would have different lengths.
 
 use super::spec::FoldSpec;
+use crate::rules::Output;
 
 /// See the file's head.
 #[derive(Clone, Debug)]
@@ -42,12 +43,13 @@ impl Succession {
         self.places.iter().position(|place| *place == Some(now))
     }
 
-    /// Outputs of now, as bits, whose window has to be waited for.
-    pub(super) fn late(&self, now: &FoldSpec) -> u32 {
-        let is_late = |place: usize| {
-            let steps = now.outputs[place].steps;
-            self.source(place).is_none_or(|old| self.before.outputs[old].steps != steps)
-        };
-        (0..now.outputs.len()).filter(|place| is_late(*place)).fold(0, |bits, place| bits | 1 << place)
+    /// The place before of an output of now, if as much is kept as its window asks for: it has not to be waited for.
+    pub(super) fn whole(&self, spec: &FoldSpec, now: usize) -> Option<usize> {
+        let old = self.source(now)?;
+        let (before, now) = (&self.before.outputs[old], &spec.outputs[now]);
+        // tables of keys are made for one window
+        let is_table = matches!(now.output, Output::Unique(_) | Output::TopK { .. });
+        let has_all = if is_table { before.steps == now.steps } else { before.steps >= now.steps };
+        has_all.then_some(old)
     }
 }

@@ -114,10 +114,14 @@ impl RuleFolds {
             (Some(old), Some(new)) => is_restarted || old.grouping != new.grouping || old.changes != new.changes,
             (old, new) => old.is_some() && new.is_none(),
         };
+        let heritage = InputKind::ALL.map(|input| before.heir(aggregation, input));
+        let loses =
+            |heritage: &Heritage| matches!(heritage, Heritage::Changed(succession) if succession.ends_a_merge());
+        let closes = closes || heritage.iter().any(loses);
         RuleFolds {
             rule: place as u32,
             specs: InputKind::ALL.map(|input| spec_of(aggregation, input)),
-            heritage: InputKind::ALL.map(|input| before.heir(aggregation, input)),
+            heritage,
             aggregation: aggregation.cloned().map(Box::new),
             counts: before.counts.clone(),
             has_same_members: means_the_same(old, new),

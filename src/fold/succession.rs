@@ -7,7 +7,7 @@
 //! was shorter, is waited for: such an output leaves once its window lies whole behind the exchange (S10). Where the rule's
 //! interval is another one, all windows begin anew: their steps would have different lengths.
 
-use super::spec::FoldSpec;
+use super::spec::{Class, FoldSpec};
 use crate::rules::Output;
 
 /// See the file's head.
@@ -51,5 +51,11 @@ impl Succession {
         let is_table = matches!(now.output, Output::Unique(_) | Output::TopK { .. });
         let has_all = if is_table { before.steps == now.steps } else { before.steps >= now.steps };
         has_all.then_some(old)
+    }
+
+    /// An output that merges, and so has added up since the last cut of the rule, is not there any more.
+    pub fn ends_a_merge(&self) -> bool {
+        let mut outputs = self.before.outputs.iter().zip(&self.places);
+        outputs.any(|(output, place)| output.class == Some(Class::Merge) && place.is_none())
     }
 }

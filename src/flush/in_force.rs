@@ -16,7 +16,7 @@ use crate::rules::{
     Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Selections, Stale,
 };
 use crate::series::folds::FoldLimit;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -304,12 +304,9 @@ impl RulesInForce {
         for ((at, rule), old) in plan.rules().iter().enumerate().zip(self.places_of(&plan)) {
             let Some(old) = old else { continue };
             let slot = self.slots[old] as usize;
-            // two rules that name one that they were: the first has it
-            if rules[slot].rule == NOBODY {
-                rules[slot] = RuleFolds::next(&self.rules[slot], &self.plan.rules()[old], at, rule);
-                plan.take_over_limits(at as u32, &self.plan, old as u32);
-                slots[at] = slot as u32;
-            }
+            rules[slot] = RuleFolds::next(&self.rules[slot], &self.plan.rules()[old], at, rule);
+            plan.take_over_limits(at as u32, &self.plan, old as u32);
+            slots[at] = slot as u32;
         }
         let is_free = |(slot, folds): &(usize, &RuleFolds)| {
             // ORDERING: see `SlotCounts::count_fold`
@@ -336,16 +333,35 @@ impl RulesInForce {
         RulesInForce { number: self.number + 1, folds: folds(&plan), plan, slots, rules, drops_the_same, selections }
     }
 
-    /// By place of the rules of another plan, the place here of the rule that each of them was.
+    /// By place of the rules of another plan, the place here of the rule that each of them was: of its own name, or of the one
+    /// that `was` says, if that was written since. Of two that were one the first is it, and before those the one that keeps
+    /// its name.
     fn places_of(&self, plan: &RulePlan) -> Vec<Option<usize>> {
         let all = || self.plan.rules().iter().enumerate();
         let known: HashMap<&str, usize, ahash::RandomState> = all().map(|(at, rule)| (&*rule.name, at)).collect();
-        let names: HashSet<&str, ahash::RandomState> = plan.rules().iter().map(|rule| &*rule.name).collect();
-        let place = |rule: &Rule| {
-            let was = rule.was.as_deref().filter(|was| !names.contains(was));
-            known.get(&*rule.name).or_else(|| known.get(was?)).copied()
+        let own = |rule: &Rule| known.get(&*rule.name).copied();
+        let renamed = |rule: &Rule| {
+            let place = known.get(rule.was.as_deref()?).copied();
+            // it says so since it was renamed
+            place.filter(|_| own(rule).is_none_or(|own| self.plan.rules()[own].was != rule.was))
         };
-        plan.rules().iter().map(place).collect()
+        let mut places = vec![None; plan.rules().len()];
+        let mut is_taken = vec![false; self.plan.rules().len()];
+        let mut take = |is_asked: &dyn Fn(&Rule) -> bool, place: &dyn Fn(&Rule) -> Option<usize>| {
+            for (at, rule) in plan.rules().iter().enumerate() {
+                if places[at].is_none()
+                    && is_asked(rule)
+                    && let Some(old) = place(rule)
+                    && !std::mem::replace(&mut is_taken[old], true)
+                {
+                    places[at] = Some(old);
+                }
+            }
+        };
+        take(&|rule| renamed(rule).is_none(), &own);
+        take(&|_| true, &renamed);
+        take(&|_| true, &own);
+        places
     }
 
     fn drops(&self) -> Vec<u32> {
@@ -402,4 +418,58 @@ fn folds(plan: &RulePlan) -> bool {
 fn drops(plan: &RulePlan, slots: &[u32]) -> Vec<u32> {
     let last = plan.rules().iter().rposition(|rule| rule.action == Action::Drop);
     last.map_or(&[][..], |last| &slots[..=last]).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Selector;
+
+    /// Rules, each with what it was.
+    fn plan(rules: &[(&str, Option<&str>)]) -> Arc<RulePlan> {
+        let of = |(name, was): &(&str, Option<&str>)| Rule {
+            name: (*name).into(),
+            was: was.map(Into::into),
+            selector: Selector::default(),
+            except: None,
+            action: Action::Keep,
+            goes_on: false,
+        };
+        Arc::new(RulePlan::new(rules.iter().map(of).collect()).expect("rules that can be meant"))
+    }
+
+    fn slots(in_force: &RulesInForce) -> Vec<u32> {
+        (0..in_force.plan.rules().len() as u32).map(|place| in_force.slot(place)).collect()
+    }
+
+    /// Rules named a, b, c … have the slots 0, 1, 2 … before.
+    fn check(before: &[(&str, Option<&str>)], after: &[(&str, Option<&str>)], want: &[u32]) {
+        let next = RulesInForce::first(plan(before)).next(plan(after), None);
+        assert_eq!(slots(&next), want, "{before:?} to {after:?}");
+        assert_eq!(slots(&next.next(plan(after), None)), want, "the same once more");
+    }
+
+    #[test]
+    fn rules_may_take_each_others_names() {
+        let two = [("a", None), ("b", None)];
+        check(&two, &[("b", Some("a")), ("c", Some("b"))], &[0, 1]);
+        check(&two, &[("c", Some("b")), ("b", Some("a"))], &[1, 0]);
+        check(&two, &[("a", Some("b")), ("b", Some("a"))], &[1, 0]);
+        check(
+            &[("a", None), ("b", None), ("c", None)],
+            &[("b", Some("a")), ("c", Some("b")), ("a", Some("c"))],
+            &[0, 1, 2],
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_there_still_is_nobody_elses() {
+        let two = [("a", None), ("b", None)];
+        check(&two, &[("a", None), ("c", Some("a"))], &[0, 2]);
+        check(&two, &[("b", Some("a")), ("a", None)], &[1, 0]);
+        check(&two, &[("c", Some("a")), ("d", Some("a"))], &[0, 2]);
+        // the words stayed from a change before
+        check(&[("a", None), ("b", Some("a"))], &[("b", Some("a"))], &[1]);
+        check(&[("b", Some("a"))], &[("b", Some("a")), ("a", None)], &[0, 1]);
+    }
 }

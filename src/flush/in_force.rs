@@ -313,7 +313,8 @@ impl RulesInForce {
             self.rules[*slot].rule == NOBODY && folds.counts.folds.load(Relaxed) == 0
         };
         let free: Vec<u32> = rules.iter().enumerate().filter(is_free).map(|(slot, _)| slot as u32).collect();
-        let mut free = free.into_iter();
+        let (mut is_free, mut free) = (vec![false; rules.len()], free.into_iter());
+        free.clone().for_each(|slot| is_free[slot as usize] = true);
         for (at, rule) in plan.rules().iter().enumerate().filter(|(at, _)| slots[*at] == NOBODY).collect::<Vec<_>>() {
             let new = RuleFolds::new(at, &rule.action);
             slots[at] = match free.next() {
@@ -327,6 +328,10 @@ impl RulesInForce {
                 }
             };
         }
+        // free ones at the end are not kept; nothing knows of them
+        let is_used = |(slot, folds): (usize, &RuleFolds)| folds.rule != NOBODY || !is_free[slot];
+        let used = rules.iter().enumerate().map(is_used).collect::<Vec<_>>().iter().rposition(|is_used| *is_used);
+        rules.truncate(used.map_or(0, |last| last + 1));
         let (slots, rules): (Box<[u32]>, Box<[RuleFolds]>) = (slots.into(), rules.into());
         let drops_the_same = self.drops() == drops(&plan, &slots)
             && drops(&plan, &slots).iter().all(|slot| rules[*slot as usize].has_same_members);
@@ -471,5 +476,17 @@ mod tests {
         // the words stayed from a change before
         check(&[("a", None), ("b", Some("a"))], &[("b", Some("a"))], &[1]);
         check(&[("b", Some("a"))], &[("b", Some("a")), ("a", None)], &[0, 1]);
+    }
+
+    #[test]
+    fn slots_of_rules_that_are_gone_are_given_back() {
+        let names: Vec<String> = (0..100).map(|n| format!("r{n}")).collect();
+        let many: Vec<(&str, Option<&str>)> = names.iter().map(|name| (&**name, None)).collect();
+        let first = RulesInForce::first(plan(&many));
+        let gone = first.next(plan(&many[..3]), None);
+        assert_eq!(gone.rules().len(), 100, "their folds may be there still");
+        assert_eq!(gone.next(plan(&many[..3]), None).rules().len(), 3);
+        first.rules()[50].counts().count_fold(true);
+        assert_eq!(gone.next(plan(&many[..3]), None).rules().len(), 51, "one has a fold");
     }
 }

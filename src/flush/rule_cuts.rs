@@ -36,7 +36,8 @@ impl RuleCuts {
         for (slot, rule) in self.0.iter_mut().enumerate() {
             rule.is_due = rule.clock.at(times.from_ns, times.boundary_ns, times.is_last).is_some();
             rule.is_last = times.is_last;
-            if !rule.is_due && next.is_some_and(|next| next.rules()[slot].closes()) {
+            let closes = |next: &RulesInForce| next.rules().get(slot).is_some_and(RuleFolds::closes);
+            if !rule.is_due && next.is_some_and(closes) {
                 rule.clock.close();
                 (rule.is_due, rule.is_last) = (true, true);
             }
@@ -45,6 +46,10 @@ impl RuleCuts {
 
     /// Other rules are in force from here on.
     pub(super) fn take_up(&mut self, before: &RulesInForce, next: &RulesInForce) {
+        self.0.truncate(next.rules().len());
+        if self.0.capacity() / 4 > next.rules().len() {
+            self.0.shrink_to(next.rules().len());
+        }
         for (slot, folds) in next.rules().iter().enumerate() {
             match (before.rules().get(slot), self.0.get_mut(slot)) {
                 (Some(before), Some(rule)) if folds.follows(before) => {

@@ -101,9 +101,9 @@ pub struct OutputState {
     /// Where totals begin; after every cut: none left yet.
     start_ns: u64,
     /// The rule cut behind which the outputs began to be computed.
-    since: u64,
+    since: u32,
     /// By output, where an exchange made them differ.
-    sinces: Option<Box<[u64]>>,
+    sinces: Option<Box<Sinces>>,
     live: u32,
     /// Live members at the rule cut before.
     live_before: u32,
@@ -124,6 +124,11 @@ pub struct OutputState {
     values: Option<Box<ValueState>>,
     tables: Option<Box<TableState>>,
 }
+
+/// By output, the rule cut behind which it began to be computed. Behind a pointer of one word, as few
+/// folds have it.
+#[derive(Clone, Debug)]
+struct Sinces(Box<[u64]>);
 
 /// Values of keys, for each `unique` and `topk`.
 #[derive(Clone, Debug, Default)]
@@ -185,7 +190,8 @@ impl OutputState {
             open_points: 0,
             total_points: 0,
             start_ns: u64::MAX,
-            since,
+            // at one a second it is enough for a century
+            since: u32::try_from(since).unwrap_or(u32::MAX),
             sinces: None,
             live: 0,
             live_before: 0,
@@ -689,7 +695,7 @@ impl OutputState {
 
     /// The rule cut behind which an output is computed.
     fn since(&self, place: usize) -> u64 {
-        self.sinces.as_ref().and_then(|sinces| sinces.get(place)).copied().unwrap_or(self.since)
+        self.sinces.as_ref().and_then(|sinces| sinces.0.get(place)).copied().unwrap_or(self.since.into())
     }
 
     /// All that it showed has ended.
@@ -720,7 +726,7 @@ impl OutputState {
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         size_of::<OutputState>()
-            + self.sinces.as_ref().map_or(0, |sinces| size_of_val(&**sinces))
+            + self.sinces.as_ref().map_or(0, |sinces| size_of::<Sinces>() + size_of_val(&*sinces.0))
             + self.ring.as_ref().map_or(0, |ring| size_of::<Ring>() + ring.bytes())
             + self.levels.as_ref().map_or(0, |_| size_of::<LevelState>())
             + self.regions.as_ref().map_or(0, |regions| regions.bytes())

@@ -2,7 +2,7 @@
 //!
 //! Knows which of its parts are kept for which outputs; does not know why the spec is another one.
 
-use super::{MadeState, OutputState, SumState, TableState};
+use super::{MadeState, OutputState, Sinces, SumState, TableState};
 use crate::fold::made::Made;
 use crate::fold::needs;
 use crate::fold::spec::{FoldOutput, FoldSpec, is_histogram};
@@ -23,7 +23,8 @@ impl OutputState {
         } else {
             let since_of = |now: usize| succession.whole(spec, now).map_or(since, |old| self.since(old));
             let sinces: Box<[u64]> = (0..spec.outputs.len()).map(since_of).collect();
-            self.sinces = Some(sinces).filter(|sinces| sinces.iter().any(|since| *since != self.since));
+            let differs = sinces.iter().any(|since| *since != u64::from(self.since));
+            self.sinces = differs.then(|| Box::new(Sinces(sinces)));
             let ring = self.ring.take().filter(|_| spec.layout.steps > 0);
             self.ring = ring.map(|ring| {
                 if before.layout == spec.layout { ring } else { Box::new(ring.refit(&before.layout, &spec.layout)) }

@@ -66,8 +66,8 @@ pub struct Rig {
     pub expire_ns: u64,
     /// What all shards share of rules, if there are any.
     pub rules: Option<Arc<FoldShared>>,
-    /// The longest that an owner worked between two looks at the clock.
-    pub longest: Duration,
+    /// How long owners worked between two looks at the clock, at the last cut.
+    pub looks: Vec<Duration>,
 }
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -114,7 +114,7 @@ impl Rig {
             from: START,
             expire_ns,
             rules: None,
-            longest: Duration::ZERO,
+            looks: Vec::new(),
         }
     }
 
@@ -211,9 +211,10 @@ impl Rig {
         }
         // in slices of some three pieces
         let mut looks = 0;
-        let (mut last, mut longest) = (Instant::now(), self.longest);
+        let (mut last, mut spent) = (Instant::now(), std::mem::take(&mut self.looks));
+        spent.clear();
         let mut more = || {
-            longest = longest.max(last.elapsed());
+            spent.push(last.elapsed());
             last = Instant::now();
             looks += 1;
             looks % 3 != 0
@@ -228,7 +229,7 @@ impl Rig {
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
-        self.longest = longest;
+        self.looks = spent;
         self.cut += 1;
     }
 }

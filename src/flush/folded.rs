@@ -92,6 +92,15 @@ impl FoldShared {
         self.noticed.iter().any(|shard| shard.load().in_force != number)
     }
 
+    /// Forgets the rules before, once those that were offered are taken up. The thread that publishes cuts only.
+    pub fn settle(&self) {
+        let offer = self.offered.load();
+        if !Arc::ptr_eq(&offer.before, &offer.next) && !self.is_pending() {
+            let next = offer.next.clone();
+            self.offered.store(Arc::new(Offer { before: next.clone(), next }));
+        }
+    }
+
     /// The rules in force: on all shards, where none are pending.
     pub fn in_force(&self) -> Arc<RulesInForce> {
         let offer = self.offered.load();

@@ -157,6 +157,7 @@ impl Turns {
                 self.server.rouse();
             }
         }
+        self.folds.settle();
         self.schedule.exchange_with_next(self.folds.is_pending());
         let woken = self.schedule.turn(&self.shared.board, now);
         self.wake(woken);

@@ -199,14 +199,15 @@ impl Routes {
 
 /// A stream's table: in each slot eight bits of hash and a route number, five bytes; open addressing, linear
 /// probing, at most seven eighths full: what is there is found in four or five steps then, all in a cache line or two.
-/// What is not stored of a hash here stands in the route, for when the table grows.
+/// What is not stored of a hash here stands in the route, for when the table grows. The first one has two slots: each of a
+/// million streams may have one route.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    tags: Vec<u8>,
-    routes: Vec<u32>,
-    used: usize,
+    tags: Box<[u8]>,
+    routes: Box<[u32]>,
+    used: u32,
     /// Slots whose route was taken out: probing goes on behind them.
-    removed: usize,
+    removed: u32,
 }
 
 /// A table of so many slots becomes smaller when a sixteenth of them is in use.
@@ -261,7 +262,7 @@ impl Table {
 
     /// Adds a route that is not in it; `hash_of` gives the hash of one that is.
     pub(super) fn add(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
-        if (self.used + self.removed + 1) * 8 > self.tags.len() * 7 {
+        if (self.used as usize + self.removed as usize + 1) * 8 > self.tags.len() * 7 {
             self.rebuild(hash_of);
         }
         self.place(hash, route);
@@ -274,16 +275,16 @@ impl Table {
         while self.tags[at] > REMOVED {
             at = (at + 1) & mask;
         }
-        self.removed -= usize::from(self.tags[at] == REMOVED);
+        self.removed -= u32::from(self.tags[at] == REMOVED);
         (self.tags[at], self.routes[at]) = (tag_of(hash), route);
     }
 
     /// Makes room for one more: twice the slots, or the same ones without those that were taken out.
     #[cold]
     fn rebuild(&mut self, hash_of: impl Fn(u32) -> u32) {
-        let size = ((self.used + 1) * 8 / 7 + 1).next_power_of_two().max(8);
-        let tags = std::mem::replace(&mut self.tags, vec![EMPTY; size]);
-        let routes = std::mem::replace(&mut self.routes, vec![NONE; size]);
+        let size = ((self.used as usize + 1) * 8 / 7 + 1).next_power_of_two();
+        let tags = std::mem::replace(&mut self.tags, vec![EMPTY; size].into());
+        let routes = std::mem::replace(&mut self.routes, vec![NONE; size].into());
         self.removed = 0;
         for (_, route) in tags.into_iter().zip(routes).filter(|(tag, _)| *tag > REMOVED) {
             self.place(hash_of(route), route);
@@ -300,20 +301,20 @@ impl Table {
             self.tags[at] = REMOVED;
             self.removed += 1;
         }
-        if self.tags.len() >= SHRINK_AT && self.used * 16 < self.tags.len() {
+        if self.tags.len() >= SHRINK_AT && self.used as usize * 16 < self.tags.len() {
             self.rebuild(hash_of);
         }
     }
 
     /// All routes in it, and perhaps some that were, or `NONE`.
     pub(super) fn into_routes(self) -> Vec<u32> {
-        self.routes
+        self.routes.into_vec()
     }
 
     /// Routes in it.
     #[cfg(test)]
     pub(super) const fn len(&self) -> usize {
-        self.used
+        self.used as usize
     }
 
     /// No route in it.
@@ -363,6 +364,16 @@ mod tests {
         assert_eq!(routes.add(make(7)), 0, "the lowest");
     }
 
+    #[test]
+    fn a_table_of_one_route_has_two_slots() {
+        let mut table = Table::default();
+        table.add(7, 3, |_| 7);
+        assert_eq!((table.tags.len(), table.routes.len(), table.find(7, |route| route == 3)), (2, 2, Some(3)));
+        table.add(8, 4, |route| route + 4);
+        assert_eq!((table.find(7, |route| route == 3), table.find(8, |route| route == 4)), (Some(3), Some(4)));
+        assert!(size_of::<Table>() <= 40, "a million streams have one each");
+    }
+
     proptest! {
         #[test]
         fn the_table_is_a_map(ops in prop::collection::vec((any::<bool>(), 0u32..40, prop_oneof![Just(0u32), 0u32..8, any::<u32>()]), 0..400)) {
@@ -383,8 +394,8 @@ mod tests {
                 prop_assert_eq!(table.len(), model.len());
                 prop_assert!(table.tags.is_empty() || table.tags.contains(&EMPTY));
                 prop_assert!(table.tags.len() <= 128, "it grows with what is in it, not with what was");
-                prop_assert!(table.tags.len() < SHRINK_AT || table.used * 16 + 16 >= table.tags.len(), "and shrinks");
-                prop_assert_eq!(table.tags.iter().filter(|tag| **tag == REMOVED).count(), table.removed);
+                prop_assert!(table.tags.len() < SHRINK_AT || table.len() * 16 + 16 >= table.tags.len(), "and shrinks");
+                prop_assert_eq!(table.tags.iter().filter(|tag| **tag == REMOVED).count(), table.removed as usize);
                 for (route, hash) in &model {
                     prop_assert_eq!(table.find(*hash, |r| r == *route), Some(*route));
                 }

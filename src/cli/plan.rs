@@ -226,8 +226,8 @@ fn of_capture(plan: &Plan, path: &Path, survey: &mut Survey) -> Result<(f64, Vec
         series.each_cell(|cell| has_cumulative |= cell.cumulative);
         survey.add(&SurveyedSeries {
             metric: MetricSeen {
-                resource: &group.resource,
-                scope: &group.scope,
+                resource: group.resource(),
+                scope: group.scope(),
                 name: &group.name,
                 unit: &group.unit,
                 kind,

@@ -81,10 +81,10 @@ impl Rows for BatchRows<'_> {
         let meta = owned.meta();
         Metric {
             resource_number: resource,
-            resource: &meta.resource,
+            resource: meta.resource(),
             resource_schema_url: &meta.resource_schema_url,
             scope_number: scope,
-            scope: &meta.scope,
+            scope: meta.scope(),
             scope_schema_url: &meta.scope_schema_url,
             name: &meta.name,
             unit: &meta.unit,

@@ -539,8 +539,8 @@ impl Membership {
 /// A group as rules see it.
 pub(super) fn seen(group: &Group) -> MetricSeen<'_> {
     MetricSeen {
-        resource: &group.resource,
-        scope: &group.scope,
+        resource: group.resource(),
+        scope: group.scope(),
         name: &group.name,
         unit: &group.unit,
         kind: group.kind,

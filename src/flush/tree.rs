@@ -54,7 +54,7 @@ pub type GroupDirectory = Arc<Published<AppendVec<Arc<ListedGroup>>>>;
 pub(super) struct OwnedGroup {
     listed: Arc<ListedGroup>,
     series: Appender<Arc<Series>>,
-    dead: usize,
+    dead: u32,
     resource: u32,
     scope: u32,
     /// Its place in its scope's list.
@@ -290,7 +290,8 @@ impl Tree {
         let rules = owned.rules.get_or_insert_with(|| {
             // of series that are there already nobody has asked yet
             let in_force = if there == 0 { in_force } else { 0 };
-            let members = vec![Member::default(); there];
+            let mut members = Vec::with_capacity(there + 1);
+            members.resize(there, Member::default());
             Box::new(GroupRules { members, candidates: candidates.clone(), in_force })
         });
         rules.members.push(member);
@@ -299,7 +300,7 @@ impl Tree {
     }
 
     fn add_group(&mut self, meta: &Arc<Group>, hides: bool) -> u32 {
-        let key = (meta.resource.clone(), meta.resource_schema_url.clone());
+        let key = (meta.resource().clone(), meta.resource_schema_url.clone());
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -310,7 +311,7 @@ impl Tree {
             }
         };
         let OwnedResource { scopes, scope_free, .. } = &mut self.resources[resource as usize];
-        let key = (resource, meta.scope.clone(), meta.scope_schema_url.clone());
+        let key = (resource, meta.scope().clone(), meta.scope_schema_url.clone());
         let scope = match self.scope_ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -358,11 +359,11 @@ impl Tree {
     /// Replaces a list of series that is mostly dead, and takes a group without series out.
     fn compact(&mut self, group: u32) {
         let owned = &mut self.groups[group as usize];
-        if owned.dead == owned.series.len() {
+        if owned.dead as usize == owned.series.len() {
             self.remove_group(group);
             return;
         }
-        if owned.dead * 2 <= owned.series.len() {
+        if owned.dead as usize * 2 <= owned.series.len() {
             return;
         }
         let (mut fresh, reader) = AppendVec::new();

@@ -46,9 +46,9 @@ impl Source for ScrapedCut {
             for listed in directory.load().iter().filter(|listed| !listed.is_gone() && !listed.is_hidden()) {
                 let m = &listed.meta;
                 let meta = Meta {
-                    resource: m.resource.clone(),
+                    resource: m.resource().clone(),
                     resource_schema_url: m.resource_schema_url.clone(),
-                    scope: m.scope.clone(),
+                    scope: m.scope().clone(),
                     scope_schema_url: m.scope_schema_url.clone(),
                     name: m.name.clone(),
                     unit: m.unit.clone(),

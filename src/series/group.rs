@@ -39,12 +39,8 @@ pub struct Group {
     pub key: GroupKey,
     /// A small number, unique while the process runs.
     pub id: u32,
-    /// The `Resource` message: attributes as a run.
-    pub resource: Arc<[u8]>,
     /// `ResourceMetrics.schema_url`
     pub resource_schema_url: Arc<str>,
-    /// The `InstrumentationScope` message.
-    pub scope: Arc<[u8]>,
     /// `ScopeMetrics.schema_url`
     pub scope_schema_url: Arc<str>,
     /// `Metric.name`
@@ -111,9 +107,7 @@ impl Group {
         let group = Group {
             key,
             id,
-            resource: parts.resource.run.clone(),
             resource_schema_url: text(parts.resource_schema_url),
-            scope: parts.scope.run.clone(),
             scope_schema_url: text(parts.scope_schema_url),
             name,
             unit,
@@ -136,6 +130,18 @@ impl Group {
     /// The same, of which running totals leave whatever view is asked for.
     pub fn total(self) -> Group {
         Group { is_total: true, ..self }
+    }
+
+    /// The `Resource` message: attributes as a run.
+    #[inline]
+    pub fn resource(&self) -> &Arc<[u8]> {
+        &self.key.resource.run
+    }
+
+    /// The `InstrumentationScope` message.
+    #[inline]
+    pub fn scope(&self) -> &Arc<[u8]> {
+        &self.key.scope.run
     }
 
     /// It is sent by several, of whom this says who counts.

@@ -189,15 +189,15 @@ impl Listing {
             self.told += 1;
             let meta = &listed.meta;
             let is_new = |(resource, scope, _): &(Arc<[u8]>, Arc<[u8]>, u32)| {
-                !Arc::ptr_eq(resource, &meta.resource) || !Arc::ptr_eq(scope, &meta.scope)
+                !Arc::ptr_eq(resource, meta.resource()) || !Arc::ptr_eq(scope, meta.scope())
             };
             if self.place.as_ref().is_none_or(is_new) {
-                put_place(out, &meta.resource, &meta.scope);
+                put_place(out, meta.resource(), meta.scope());
                 put_metric(out, &metric, &meta.bounds);
             } else if self.place.as_ref().is_some_and(|(_, _, id)| *id != meta.id) {
                 put_metric(out, &metric, &meta.bounds);
             }
-            self.place = Some((meta.resource.clone(), meta.scope.clone(), meta.id));
+            self.place = Some((meta.resource().clone(), meta.scope().clone(), meta.id));
             put_series(out, &told(series, meta.kind));
         }
         false
@@ -253,8 +253,8 @@ impl Listing {
 fn seen(listed: &ListedGroup) -> MetricSeen<'_> {
     let meta = &listed.meta;
     MetricSeen {
-        resource: &meta.resource,
-        scope: &meta.scope,
+        resource: meta.resource(),
+        scope: meta.scope(),
         name: &meta.name,
         unit: &meta.unit,
         kind: meta.kind,

@@ -454,8 +454,14 @@ impl Owner {
         let beside = if FOLDS { self.tree.group_mut(group).beside() } else { (&mut [][..], None) };
         let (members, selection): (&mut [Member], _) = beside;
         let selection = selection.filter(|_| self.selecting.is_some());
+        // series that lie together, so that a place is not looked for by each
+        let mut together = [].iter();
         for at in places {
-            let Some(series) = reader.get(at) else { break };
+            let next = together.next().or_else(|| {
+                together = reader.beside(at).iter();
+                together.next()
+            });
+            let Some(series) = next else { break };
             if series.is_dead() {
                 if let (Some(folding), Some(member)) = (&mut folding, members.get_mut(at))
                     && let Some(entry) = member.take_fold()

@@ -106,6 +106,30 @@ impl<T> AppendVec<T> {
         Some(unsafe { (*cells.add(offset)).with(|cell| (*cell).assume_init_ref()) })
     }
 
+    /// Element `index` and those behind it that lie beside it; nothing if there is no such element. Whoever walks over many
+    /// looks for a chunk once and not for each.
+    #[cfg(not(loom))]
+    #[inline]
+    pub fn beside(&self, index: usize) -> &[T] {
+        let length = self.len();
+        if index >= length {
+            return &[];
+        }
+        let (chunk, offset) = place(index);
+        let count = ((FIRST << chunk) - offset).min(length - index);
+        // ORDERING: Relaxed: as in `get`.
+        let cells = self.chunk(chunk).map_or(std::ptr::null_mut(), |cells| cells.load(Ordering::Relaxed));
+        // SAFETY: invariants 2, 3 and 4: all of them are below the length, so the chunk and they are there for good and
+        // nobody writes them; a cell is laid out as its element.
+        unsafe { std::slice::from_raw_parts(cells.add(offset).cast::<T>().cast_const(), count) }
+    }
+
+    /// The same in a model, whose cells are not laid out as their elements: one at a time.
+    #[cfg(loom)]
+    pub fn beside(&self, index: usize) -> &[T] {
+        self.get(index).map_or(&[], std::slice::from_ref)
+    }
+
     /// Where the pointer to a chunk lies; nowhere yet if it is not one of the few, and all that were needed are.
     #[inline]
     fn chunk(&self, chunk: usize) -> Option<&AtomicPtr<Cell<T>>> {
@@ -249,6 +273,12 @@ mod tests {
                 assert!(vector.get(index + 1).is_none());
             }
             assert!(vector.iter().map(|item| item.0).eq(0..count));
+            let mut walked = 0;
+            while let beside @ [_, ..] = vector.beside(walked) {
+                assert!(beside.iter().map(|item| item.0).eq(walked..walked + beside.len()));
+                walked += beside.len();
+            }
+            assert_eq!(walked, count);
             assert_eq!(Arc::strong_count(&counted), count + 1);
             drop(appender);
             drop(vector);

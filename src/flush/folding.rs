@@ -10,6 +10,9 @@
 //! Only what may have changed is asked again: the series of a group of which the same rules may take some, unchanged in who
 //! their members are, and of which the same is dropped, are left as they are. So a rule that did not change takes no time,
 //! and nothing of it differs from a run without the exchange.
+//!
+//! Outputs that end count under the limits until they are forgotten, which is after all series were asked. So those that found no
+//! room are asked once more then.
 
 use super::folded::{FoldShared, FoldsNoticed};
 use super::in_force::RulesInForce;
@@ -29,6 +32,9 @@ use std::sync::Arc;
 const ASKED_AT_A_TIME: usize = 32;
 /// Lanes.
 const LANES_AT_A_TIME: usize = 1024;
+/// Cuts behind that of an exchange's questions until outputs that ended with it are forgotten on all shards: their last values
+/// leave with it or the next one, their end marks one later, and then they are forgotten.
+const FORGOTTEN_AFTER: u32 = 3;
 
 /// How far the change to other rules is.
 enum Relinking {
@@ -40,6 +46,12 @@ enum Relinking {
     Series(Walk),
     /// Series have been asked: what shows of them turns in this cut's walk.
     Turning,
+    /// Some found no room. They are asked once more behind so many cuts.
+    Waiting(u32),
+    /// From this place on, those that found no room.
+    Again(Walk),
+    /// As `Turning`, behind `Again`.
+    TurningAgain,
 }
 
 /// See the file's head.
@@ -99,6 +111,9 @@ impl Folding {
     /// A cut begins.
     pub(super) fn begin(&mut self, times: CutTimes) {
         self.next = if times.is_exchange { self.shared.next(self.in_force.number()) } else { None };
+        if let Relinking::Waiting(0) = self.relinking {
+            self.relinking = Relinking::Again(Walk::default());
+        }
         self.cuts.begin(times, self.next.as_deref());
         self.members.begin(times);
     }
@@ -106,9 +121,15 @@ impl Folding {
     /// A cut is over: rules that were offered come into force with it, and what was noticed is published. The rules, if they
     /// are others.
     pub(super) fn end(&mut self, times: CutTimes, registry: &Registry) -> Option<Arc<RulesInForce>> {
-        if matches!(self.relinking, Relinking::Turning) {
-            (self.relinking, self.before) = (Relinking::Done, None);
-        }
+        self.relinking = match std::mem::replace(&mut self.relinking, Relinking::Done) {
+            Relinking::Turning => {
+                self.before = None;
+                if self.members.is_short() { Relinking::Waiting(FORGOTTEN_AFTER) } else { Relinking::Done }
+            }
+            Relinking::TurningAgain => Relinking::Done,
+            Relinking::Waiting(cuts) => Relinking::Waiting(cuts.saturating_sub(1)),
+            other => other,
+        };
         registry.hold_rules(self.shard, self.members.bytes() + self.settling.bytes());
         self.members.add_to(&mut self.noticed);
         self.cuts.add_to(&mut self.noticed);
@@ -121,7 +142,8 @@ impl Folding {
     }
 
     fn take_up(&mut self, next: Arc<RulesInForce>) {
-        assert!(matches!(self.relinking, Relinking::Done), "series are asked at the first cut of their rules");
+        let is_asked = matches!(self.relinking, Relinking::Done | Relinking::Waiting(_));
+        assert!(is_asked, "series are asked at the first cut of their rules");
         let before = std::mem::replace(&mut self.in_force, next);
         self.noticed.resize(self.in_force.rules().len(), FoldsNoticed::default());
         for (slot, (noticed, folds)) in self.noticed.iter_mut().zip(self.in_force.rules()).enumerate() {
@@ -139,12 +161,12 @@ impl Folding {
 
     /// Series have to be asked again before the cut is merged.
     pub(super) fn is_relinking(&self) -> bool {
-        matches!(self.relinking, Relinking::Lanes(_) | Relinking::Series(_))
+        matches!(self.relinking, Relinking::Lanes(_) | Relinking::Series(_) | Relinking::Again(_))
     }
 
     /// What shows of series turns at this cut.
     pub(super) fn is_turning(&self) -> bool {
-        matches!(self.relinking, Relinking::Turning)
+        matches!(self.relinking, Relinking::Turning | Relinking::TurningAgain)
     }
 
     /// Asks some series again. Where places in the tree stay as they are.
@@ -156,7 +178,7 @@ impl Folding {
         tally: &mut Tally,
     ) {
         match &mut self.relinking {
-            Relinking::Done | Relinking::Turning => {}
+            Relinking::Done | Relinking::Turning | Relinking::Waiting(_) | Relinking::TurningAgain => {}
             Relinking::Lanes(from) => {
                 let to = self.members.lanes().min(*from + LANES_AT_A_TIME);
                 (*from..to).for_each(|lane| self.members.refit_lane(lane));
@@ -165,19 +187,22 @@ impl Folding {
                     self.relinking = Relinking::Series(Walk::default());
                 }
             }
-            Relinking::Series(walk) => {
+            Relinking::Series(walk) | Relinking::Again(walk) => {
                 let mut walk = *walk;
+                let is_again = matches!(self.relinking, Relinking::Again(_));
                 let mut steps = ASKED_AT_A_TIME;
                 self.relinking = loop {
                     match walk.next(tree, &mut steps) {
                         WalkStep::Series(stretch) => {
-                            let what = (stretch.group, stretch.series);
+                            let what = (stretch.group, stretch.series, is_again);
                             match self.relink_stretch(tree, what, retirement, state, tally) {
                                 Some(end) => walk.go_to(end, &mut steps),
                                 None => walk.leave_group(&mut steps),
                             }
                         }
+                        WalkStep::Pause if is_again => break Relinking::Again(walk),
                         WalkStep::Pause => break Relinking::Series(walk),
+                        WalkStep::Over if is_again => break Relinking::TurningAgain,
                         WalkStep::Over => break Relinking::Turning,
                     }
                 };
@@ -189,14 +214,18 @@ impl Folding {
     fn relink_stretch(
         &mut self,
         tree: &mut Tree,
-        (group, places): (u32, std::ops::Range<usize>),
+        (group, places, is_again): (u32, std::ops::Range<usize>, bool),
         retirement: &Retirement,
         state: &ahash::RandomState,
         tally: &mut Tally,
     ) -> Option<usize> {
         let meta = tree.group(group).meta().clone();
         let number = self.in_force.number();
-        if places.start == 0 {
+        if is_again {
+            if tree.asked(group).is_none_or(|(candidates, asked)| asked != number || candidates.is_empty()) {
+                return None;
+            }
+        } else if places.start == 0 {
             let asked = tree.asked(group);
             if asked.is_some_and(|(_, asked)| asked == number) {
                 // it was born under these rules
@@ -225,7 +254,7 @@ impl Folding {
             let (Some(series), Some(member)) = (reader.get(at), tree.group_mut(group).beside().0.get_mut(at)) else {
                 break;
             };
-            if series.is_dead() {
+            if series.is_dead() || is_again && !self.members.has_no_room(*member) {
                 continue;
             }
             let touched = || retirement.time_of(series.newest_cut());

@@ -123,6 +123,8 @@ pub(super) struct Membership {
     exemplars: Reservoir,
     /// Resource and scope of the fold asked for last.
     texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    /// See `is_short`.
+    is_short: bool,
     /// Time of the cut, for liveness.
     now_ms: u32,
     expire_ms: u64,
@@ -163,6 +165,7 @@ impl Membership {
             packets: (0..shared.hand_over().shards()).map(|_| Packet { from: shard, ..Packet::default() }).collect(),
             exemplars: Reservoir::default(),
             texts: None,
+            is_short: false,
             now_ms: 0,
             expire_ms: expire_ns / 1_000_000,
             shared,
@@ -241,6 +244,7 @@ impl Membership {
             }
         });
         tally.note(Note::RuleRefused, u64::from(is_refused));
+        self.is_short |= is_refused || found.iter().any(|(key, ..)| key.is_overflow);
         let hides = passage == Passage::Hidden && !is_refused && !found.is_empty();
         (found, hides)
     }
@@ -250,6 +254,18 @@ impl Membership {
         self.matcher = RuleMatcher::new(in_force.plan().clone());
         self.of_rules.resize(in_force.rules().len(), 0);
         self.in_force = in_force;
+        self.is_short = false;
+    }
+
+    /// Some series found no room in the folds they belong to, since other rules came into force.
+    pub(super) const fn is_short(&self) -> bool {
+        self.is_short
+    }
+
+    /// It may be that rules would take the series, or others than do, if there was room.
+    pub(super) fn has_no_room(&self, member: Member) -> bool {
+        let is_overflow = |lane: &u32| self.lanes[*lane as usize].key.as_ref().is_none_or(|key| key.is_overflow);
+        member.fold().is_none_or(|entry| self.entries[entry as usize].lanes.iter().any(is_overflow))
     }
 
     /// Lanes that there are.

@@ -91,6 +91,50 @@ fn a_rule_that_groups_otherwise_has_other_outputs() {
     }
 }
 
+/// A limit that outputs of both fill: what finds no room while the old ones end gets its own output when they are forgotten.
+#[test]
+fn a_limit_counts_outputs_that_ended_no_longer() {
+    for cores in 1..=4 {
+        let limited = |keys: &[&str]| {
+            let aggregation = Aggregation { series_limit: Some(2), ..without(keys) };
+            vec![Rule { action: Action::Aggregate(Box::new(aggregation)), ..rule("pods", pods_away()) }]
+        };
+        let mut run = Run::new(cores, limited(&["pod"]));
+        let points = |run: &Run| run.requests(&[("a", "/x", 5), ("b", "/y", 2)]);
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{route=/x}", 5.0), ("requests{route=/y}", 2.0)]);
+        run.rig.reload(limited(&["route"]));
+        let metrics = points(&run);
+        run.cut(metrics, &[("requests{route=/x}", 10.0), ("requests{route=/y}", 4.0)]);
+        let mut overflowed = 0.0;
+        let mut outputs = 0.0;
+        for cut in 0..8 {
+            let metrics = points(&run);
+            for (core, metric) in metrics.into_iter().enumerate() {
+                run.rig.send(core, &request(vec![metric]));
+            }
+            run.at += INTERVAL;
+            let out = run.rig.cut(run.at);
+            let all = numbers(&out.delta);
+            let of = |attributes: &str| -> f64 {
+                all.iter()
+                    .filter(|(_, own, ..)| own.starts_with(attributes))
+                    .map(|point| point.4)
+                    .filter(|value| !value.is_nan())
+                    .sum()
+            };
+            let (over, own) = (of("otel.metric.overflow"), of("pod=a") + of("pod=b"));
+            assert_eq!(over + own, 7.0, "{cores} cores, cut {cut}: each increment leaves once: {all:?}");
+            if cut >= 5 {
+                assert_eq!(over, 0.0, "{cores} cores, cut {cut}: there is room: {all:?}");
+            }
+            (overflowed, outputs) = (overflowed + over, outputs + own);
+        }
+        assert!(overflowed > 0.0 && outputs > 0.0, "{overflowed} {outputs}");
+        assert_eq!(run.outputs(), 2, "the overflow ended, as nobody is in it");
+    }
+}
+
 /// The first rules come: what they take leaves one end mark. They go: their outputs do, and what they took is there again, with
 /// its own totals.
 #[test]

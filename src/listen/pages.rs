@@ -70,8 +70,8 @@ pub enum PageBody {
 
 /// An answer.
 pub struct PageResponse {
-    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says that GET and HEAD are allowed, or to one of
-    /// these that POST is, 503 to come again in a second.
+    /// HTTP status, 200 to 599; anything else is sent as 500. 405 says which methods are allowed
+    /// ([`PageMaker::methods`]), 503 to come again in a second.
     pub status: u16,
     /// Content-Type.
     pub content_type: &'static str,
@@ -84,6 +84,11 @@ pub trait PageMaker {
     /// Answers one request. `path` and `query` are as they were sent, not decoded; `accept` is empty when absent, its
     /// lines joined with commas when there are several. For HEAD the body is left out by the server.
     fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse;
+
+    /// The methods of a page, as the header `Allow` has them.
+    fn methods(&self, _door: u8, _path: &str) -> &'static str {
+        "GET, HEAD"
+    }
 
     /// The answer that was put off under this number; nothing while there is none.
     fn put_off(&mut self, _number: u64) -> Option<PageResponse> {
@@ -239,7 +244,8 @@ impl<P: PageMaker, T: Socket> Session<PageTurn<'_, P>, T> for PageSession<T> {
                 && let Some(page) = turn.pages.put_off(number)
             {
                 self.put_off = None;
-                http.answer(response(page, (gzip, false), wire, &self.sending));
+                // its method was right: it is no 405
+                http.answer(response(page, (gzip, "POST"), wire, &self.sending));
                 timeouts.on_answer(wire, now_ns);
             } else if let Some(request) = http.take_request() {
                 timeouts.on_request();
@@ -335,14 +341,14 @@ fn answer<T: Socket>(
     let page = pages.page(door, request.method().as_str(), uri.path(), uri.query().unwrap_or_default(), &accept);
     match page.body {
         PageBody::PutOff(number) => PageAnswer::PutOff(number, gzip),
-        _ => PageAnswer::Now(response(page, (gzip, request.method().is_safe()), wire, sending)),
+        _ => PageAnswer::Now(response(page, (gzip, pages.methods(door, uri.path())), wire, sending)),
     }
 }
 
 /// A page as it is sent.
 fn response<T: Socket>(
     page: PageResponse,
-    (gzip, is_safe): (bool, bool),
+    (gzip, methods): (bool, &'static str),
     wire: &Rc<Wire<T>>,
     sending: &Rc<()>,
 ) -> Response<Content<T>> {
@@ -376,7 +382,7 @@ fn response<T: Socket>(
     headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     if page.status == 405 {
         // RFC 9110, 15.5.6
-        headers.insert(ALLOW, HeaderValue::from_static(if is_safe { "POST" } else { "GET, HEAD" }));
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
     }
     if page.status == 503 {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

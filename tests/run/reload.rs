@@ -72,7 +72,10 @@ fn what_is_read_again_is_in_force_or_named() {
     assert_eq!(sample(&mut admin, "catchment_config_reloads_total{result=\"applied\"}"), 3.0);
     assert!(sample(&mut admin, "catchment_config_last_reload_success_timestamp_seconds") > 1e9);
     // nothing but a request for it, from no page in a browser
-    assert_eq!(admin.get("/-/reload").status, 405);
+    let refused = admin.get("/-/reload");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+    let refused = admin.post("/rules", "text/plain", b"").unwrap();
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
     assert_eq!(admin.post_with("/-/reload", &[("origin", "http://evil.example")], b"").unwrap().status, 403);
     assert_eq!(catchment.scraper().post("/-/reload", "text/plain", b"").unwrap().status, 405);
     let ended = catchment.terminate();

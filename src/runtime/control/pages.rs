@@ -180,7 +180,6 @@ impl StatusPages {
 
     fn admin(&mut self, path: &str, query: &str) -> PageResponse {
         match path {
-            RELOAD => text(405, "only POST\n".into()),
             "/metrics" => PageResponse {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",
@@ -243,9 +242,16 @@ fn text(status: u16, words: String) -> PageResponse {
 }
 
 impl PageMaker for StatusPages {
+    fn methods(&self, door: u8, path: &str) -> &'static str {
+        if (door, path) == (ADMIN, RELOAD) { "POST" } else { "GET, HEAD" }
+    }
+
     fn page(&mut self, door: u8, method: &str, path: &str, query: &str, accept: &str) -> PageResponse {
         if method == "POST" && (door, path) == (ADMIN, RELOAD) {
             return self.reload();
+        }
+        if (door, path) == (ADMIN, RELOAD) {
+            return text(405, "only POST\n".into());
         }
         if method != "GET" && method != "HEAD" {
             return text(405, "only GET\n".into());

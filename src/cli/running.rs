@@ -6,9 +6,11 @@
 use super::live::{Live, encoded};
 use super::pages::printable;
 use crate::aggregate::number::Value as Number;
-use crate::identity::attributes::Records;
+use crate::identity::attributes::{Record, Records};
 use crate::limits::LISTED_MAX;
-use crate::rules::{ExplainedAnswer, ExplainedSeries, Explanation, InputKind, MetricSeen, Rule, RulePlan, ScopeParts};
+use crate::rules::{
+    ExplainedAnswer, ExplainedSeries, Explanation, InputKind, MetricSeen, Rule, RulePlan, ScopeParts, text_of,
+};
 use crate::runtime::clock;
 use crate::telemetry::listing::{ListedSeries, ListingEnd, read_output};
 use crate::units::show_duration;
@@ -64,8 +66,15 @@ pub(super) struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn is(&self, found: &RunningSeries) -> bool {
+        // as rules compare values: by their texts, as who asks for 503 may not know whether it was sent as a number
+        let is_same = |known: &Record<'_>, record: &Record<'_>| {
+            let (mut known_text, mut text) = (String::new(), String::new());
+            let texts = (text_of(known.value(), &mut known_text), text_of(record.value(), &mut text));
+            known.key() == record.key() && texts.0.is_some() && texts.0 == texts.1
+        };
         let has = |run: &[u8], wanted: &[u8]| {
-            Records::new(wanted).all(|record| Records::new(run).any(|known| known.bytes == record.bytes))
+            Records::new(wanted)
+                .all(|record| Records::new(run).any(|known| known.bytes == record.bytes || is_same(&known, &record)))
         };
         let (scope, wanted) = (ScopeParts::of(&found.scope), ScopeParts::of(self.metric.scope));
         found.name == self.metric.name

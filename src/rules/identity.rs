@@ -154,7 +154,7 @@ impl<'a> FoundValue<'a> {
 
 /// The text of an AnyValue that rules compare: texts as they are, whole numbers decimal, `true` and `false`, doubles as
 /// short as they can be read back. Arrays, maps and bytes have none. `made` holds what has to be made.
-pub(super) fn text_of<'a>(value: &'a [u8], made: &'a mut String) -> Option<&'a str> {
+pub fn text_of<'a>(value: &'a [u8], made: &'a mut String) -> Option<&'a str> {
     let mut reader = Reader::new(value);
     let field = reader.field().ok()?;
     made.clear();

@@ -56,7 +56,7 @@ pub use fault::{RuleFault, RulePart};
 pub use filter::SeriesFilter;
 #[doc(hidden)]
 pub use fuzz::fuzz_selectors;
-pub use identity::{MetricSeen, OutputIdentity, ScopeParts};
+pub use identity::{MetricSeen, OutputIdentity, ScopeParts, text_of};
 pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, RuleMatcher, StreamVerdict};
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};
 pub use plan::RulePlan;

@@ -232,6 +232,22 @@ fn a_series_that_runs_is_explained_with_its_numbers() {
     assert_eq!((&json["running"]["found"], &json["kind"]), (&3.into(), &"counter".into()), "{json:#}");
     assert_eq!(json["running"]["outputs"][0]["is"]["members"], 3, "{json:#}");
 
+    // a text that looks like a number
+    let now = wall_ns();
+    let code = sum("codes", 1, true, vec![number(&[("code", "503")], now - 1, now, int(1))]);
+    assert_eq!(catchment.http().export(&request_of("1", vec![code]).encode_to_vec()).unwrap().status, 200);
+    let config = path.to_str().unwrap();
+    let is_found = |asked: &str| !explain(config, &[asked]).contains("no such series has come in yet");
+    until("the series", || is_found("codes").then_some(()));
+    for (asked, want) in [
+        ("codes{code=503} @ service.name=1", true),
+        ("codes{code=\"503\"}", true),
+        ("codes{code=50}", false),
+        ("codes @ service.name=true", false),
+    ] {
+        assert_eq!(is_found(asked), want, "{asked}");
+    }
+
     let told = explain("yaml:rules: [{name: by-route, by: [x]}, {name: more, by: []}]", &["absent @ a=b"]);
     let words = "  the instance does not run more; it runs another by-route; it runs besides latency\n";
     assert!(told.contains(words) && told.contains("  no such series has come in yet\n"), "{told}");

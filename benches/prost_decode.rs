@@ -18,29 +18,7 @@ fn cpu_ns() -> u64 {
 
 fn main() {
     const REQUESTS: usize = 100;
-    let bodies: Vec<Vec<u8>> = (0..REQUESTS)
-        .map(|r| {
-            let metrics = (0..20)
-                .map(|m| {
-                    let points = (0..50)
-                        .map(|p| {
-                            let (route, host) = (format!("route-{:08}", m * 50 + p), format!("host-{:08}", r * 50 + p));
-                            let pairs = [
-                                ("http.route", route.as_str()),
-                                ("host.name", host.as_str()),
-                                ("cloud.availability_zone", "eu-central-1a"),
-                                ("http.request.method", "GET"),
-                                ("deployment.environment", "production"),
-                            ];
-                            number(&pairs, START, START + 1, int(3))
-                        })
-                        .collect();
-                    sum(&format!("metric.{m}"), 1, true, points)
-                })
-                .collect();
-            request_of(&format!("svc-{r}"), metrics).encode_to_vec()
-        })
-        .collect();
+    let bodies: Vec<Vec<u8>> = (0..REQUESTS).map(|r| fleet_body(r, 20, 50)).collect();
     let bytes: usize = bodies.iter().map(Vec::len).sum();
     let mut points = 0;
     for round in 0..30 {

@@ -7,11 +7,8 @@ mod common;
 
 use catchment::flush::{GroupBytes, MEMBER_BYTES, series_bytes};
 use catchment::model::{Kind, Temporality};
-use catchment::rules::{
-    Action, Aggregation, Grouping, InitialValue, InputKind, KeyPattern, Output, OutputSpec, Rule, Selector, Stale,
-};
+use catchment::rules::{Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Rule, Selector};
 use common::*;
-use prost::Message;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -66,14 +63,8 @@ fn with_rule(keys: &[&str], outputs: &[(Output, u64)]) -> f64 {
     };
     let keys = keys.iter().map(|key| KeyPattern { text: (*key).into(), place: None });
     let aggregation = Aggregation {
-        changes: vec![],
-        grouping: Grouping::By(keys.collect()),
         outputs: InputKind::ALL.map(|_| outputs.iter().map(spec).collect()),
-        interval_ns: 10 * SECOND,
-        keeps_input: false,
-        stale: Stale::Auto,
-        initial_value: InitialValue::Auto,
-        series_limit: None,
+        ..Aggregation::new(Grouping::By(keys.collect()), 10 * SECOND)
     };
     let rule = Rule {
         name: "r".into(),
@@ -85,7 +76,7 @@ fn with_rule(keys: &[&str], outputs: &[(Output, u64)]) -> f64 {
     };
     let mut rig = Rig::with(1, 1_000_000, 600 * SECOND).ruled(vec![rule], 1_000_000);
     let [resources, metrics, points] = MEMBERS;
-    let bodies: Vec<Vec<u8>> = (0..resources).map(|r| body(r, metrics, points)).collect();
+    let bodies: Vec<Vec<u8>> = (0..resources).map(|r| fleet_body(r, metrics, points)).collect();
     let before = BYTES.load(Relaxed);
     let cuts = if outputs.iter().any(|(output, _)| *output == Output::Rate) { 40 } else { 4 };
     for round in 1..cuts {
@@ -120,14 +111,8 @@ fn rules_take_what_is_said_of_them() {
             text: "x".into(),
         };
         let aggregation = Aggregation {
-            changes: vec![],
-            grouping: Grouping::All,
             outputs: InputKind::ALL.map(|_| outputs.iter().map(spec).collect()),
-            interval_ns: 10 * SECOND,
-            keeps_input: false,
-            stale: Stale::Auto,
-            initial_value: InitialValue::Auto,
-            series_limit: None,
+            ..Aggregation::new(Grouping::All, 10 * SECOND)
         };
         GroupBytes::of(&aggregation, InputKind::Counter).expect("it takes counters")
     };
@@ -136,29 +121,6 @@ fn rules_take_what_is_said_of_them() {
     let rate = |steps| [(Output::Rate, steps)];
     let (short, long) = (with_rule(&keys, &rate(1)), with_rule(&keys, &rate(30)));
     near("a window of 30 steps", (long - short) / series, said(&rate(30)).window);
-}
-
-/// A request of one resource.
-fn body(r: usize, metrics: usize, points: usize) -> Vec<u8> {
-    let metrics = (0..metrics)
-        .map(|m| {
-            let points = (0..points)
-                .map(|p| {
-                    let (route, host) = (format!("route-{:08}", m * points + p), format!("host-{:08}", r * 50 + p));
-                    let pairs = [
-                        ("http.route", route.as_str()),
-                        ("host.name", host.as_str()),
-                        ("cloud.availability_zone", "eu-central-1a"),
-                        ("http.request.method", "GET"),
-                        ("deployment.environment", "production"),
-                    ];
-                    number(&pairs, START, START + 1, int(3))
-                })
-                .collect();
-            sum(&format!("metric.{m}"), 1, true, points)
-        })
-        .collect();
-    request_of(&format!("svc-{r}"), metrics).encode_to_vec()
 }
 
 fn check((resources, metrics, points, most): (usize, usize, usize, f64)) {
@@ -171,7 +133,7 @@ fn check((resources, metrics, points, most): (usize, usize, usize, f64)) {
         },
         600 * SECOND,
     );
-    let bodies: Vec<Vec<u8>> = (0..resources).map(|r| body(r, metrics, points)).collect();
+    let bodies: Vec<Vec<u8>> = (0..resources).map(|r| fleet_body(r, metrics, points)).collect();
     let before: Vec<i64> = LIVE.iter().map(|live| live.load(Relaxed)).collect();
     let bytes = BYTES.load(Relaxed);
     for round in 1..4 {

@@ -324,7 +324,7 @@ fn plural(kind: InputKind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Action, Aggregation, Grouping, OutputSpec, Rule, Selector, Stale};
+    use crate::rules::{Action, Aggregation, Grouping, OutputSpec, Rule, Selector};
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -340,16 +340,7 @@ mod tests {
             InputKind::Counter | InputKind::Histogram => outputs.iter().map(spec).collect(),
             _ => Arc::from([]),
         });
-        let aggregation = Aggregation {
-            changes: vec![],
-            grouping: Grouping::By(vec![]),
-            outputs,
-            interval_ns: 10 * SECOND,
-            keeps_input: false,
-            stale: Stale::Auto,
-            initial_value: Default::default(),
-            series_limit: None,
-        };
+        let aggregation = Aggregation { outputs, ..Aggregation::new(Grouping::By(vec![]), 10 * SECOND) };
         let rule = Rule {
             name: "r".into(),
             was: None,

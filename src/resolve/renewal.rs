@@ -11,8 +11,8 @@
 //! Invariants
 //! 1. A stream whose routes have to ask is never confirmed: what each was told may be another thing now.
 //! 2. A stream that is found no more keeps its number until the last of its routes is gone: a route names its stream.
-//! 3. Nothing that was staged refers to a stream that is dismissed: another one is asked from between two requests on, and
-//!    routes go between two turns.
+//! 3. Nothing that was staged refers to a stream that is dismissed: another one is asked from between two slices on, which commit
+//!    what they staged, and routes go between two turns. So one long request may go by both.
 //!
 //! Bounds: `limits::TIDY_PER_TURN` routes and streams in one go (`deaths`). Until then there are at most two of each.
 

@@ -460,3 +460,26 @@ pub fn exponentials(requests: &[ExportMetricsServiceRequest]) -> Vec<pb::Exponen
     let points = requests.iter().flat_map(each_point);
     points.filter_map(|(_, _, p)| if let Any::Exponential(h) = p { Some(h) } else { None }).collect()
 }
+
+/// A request of one resource of a fleet: five attributes a point, and no two points alike.
+pub fn fleet_body(r: usize, metrics: usize, points: usize) -> Vec<u8> {
+    let metrics = (0..metrics)
+        .map(|m| {
+            let points = (0..points)
+                .map(|p| {
+                    let (route, host) = (format!("route-{:08}", m * points + p), format!("host-{:08}", r * 50 + p));
+                    let pairs = [
+                        ("http.route", route.as_str()),
+                        ("host.name", host.as_str()),
+                        ("cloud.availability_zone", "eu-central-1a"),
+                        ("http.request.method", "GET"),
+                        ("deployment.environment", "production"),
+                    ];
+                    number(&pairs, START, START + 1, int(3))
+                })
+                .collect();
+            sum(&format!("metric.{m}"), 1, true, points)
+        })
+        .collect();
+    request_of(&format!("svc-{r}"), metrics).encode_to_vec()
+}

@@ -127,8 +127,8 @@ impl Ingest {
     }
 
     /// Rules say what becomes of streams and routes from now on, if there are some that concern them, and of several identical
-    /// senders one counts: between two requests. What was asked of the plan before is asked again when it next comes, if the
-    /// answer may differ. Points that are put aside from now on, by the plan's numbers.
+    /// senders one counts: between two requests, or two slices of one. What was asked of the plan before is asked again when it next
+    /// comes, if the answer may differ. Points that are put aside from now on, by the plan's numbers.
     pub fn take_up(&mut self, plan: &GatePlan) -> Arc<Counts> {
         let change = plan.change_from(&self.gate);
         let (writer, counts) = Counts::new(plan.numbers());

@@ -55,8 +55,8 @@ impl Resolver {
         }
     }
 
-    /// This one is asked what becomes of streams and routes from now on, or nobody: between two requests. Those that are there
-    /// ask again when they next come, and resources too, if `resources`.
+    /// This one is asked what becomes of streams and routes from now on, or nobody: between two requests, or two slices of one.
+    /// Those that are there ask again when they next come, and resources too, if `resources`.
     pub(crate) fn ask(&mut self, gate: Option<Box<dyn Doorkeeper>>, resources: bool) {
         self.gate = gate;
         self.contexts.ask_again(resources);

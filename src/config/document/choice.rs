@@ -46,15 +46,23 @@ fn named(telling: &mut Telling<'_>, list: &TreeNode, rules: &[Rule]) -> Vec<u32>
     let mut numbers = Vec::new();
     for (index, item) in list.items().iter().enumerate() {
         let Some(name) = item.text() else { continue };
-        if let Some(number) = rules.iter().position(|rule| *rule.name == *name) {
-            numbers.push(number as u32);
-            continue;
-        }
-        let flaw = Flaw::new(format!("there is no rule \"{}\"", cut(name).escape_debug()));
-        let meant = nearest(cut(name), rules.iter().map(|rule| &*rule.name));
-        let flaw = match meant {
-            Some(meant) => flaw.remedy(format!("did you mean \"{meant}\"?")),
-            None => flaw.allowed("give all, none, or names of rules"),
+        let shown = format!("\"{}\"", cut(name).escape_debug());
+        let flaw = match rules.iter().position(|rule| *rule.name == *name) {
+            Some(number) => match without_outputs(&rules[number].action) {
+                None => {
+                    numbers.push(number as u32);
+                    continue;
+                }
+                Some(does) => Flaw::new(format!("the rule {shown} {does}: nothing of it leaves that could be chosen"))
+                    .remedy("leave it out"),
+            },
+            None => {
+                let flaw = Flaw::new(format!("there is no rule {shown}"));
+                match nearest(cut(name), rules.iter().map(|rule| &*rule.name)) {
+                    Some(meant) => flaw.remedy(format!("did you mean \"{meant}\"?")),
+                    None => flaw.allowed("give all, none, or names of rules"),
+                }
+            }
         };
         let trail = Trail::Key(&Trail::Start, "rules");
         telling.tell(item.at, &Trail::Item(&trail, index), flaw);
@@ -64,6 +72,16 @@ fn named(telling: &mut Telling<'_>, list: &TreeNode, rules: &[Rule]) -> Vec<u32>
     numbers
 }
 
+/// What a rule does instead of giving outputs, if it gives none.
+const fn without_outputs(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Aggregate(_) => None,
+        Action::Drop => Some("drops what it takes"),
+        Action::Keep => Some("passes on what it takes as it is"),
+        Action::Relabel(_) => Some("changes what it takes one to one"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::tree::parse;
@@ -71,21 +89,26 @@ mod tests {
     use super::super::table::CHOICE_SHAPE;
     use super::*;
     use crate::problem::Problem;
-    use crate::rules::Selector;
+    use crate::rules::{Aggregation, Grouping, Selector};
 
     fn read(text: &str) -> (Selection, Vec<String>) {
-        let rule = |name: &str| Rule {
+        let of = |name: &str, action| Rule {
             name: name.into(),
             was: None,
             selector: Selector::default(),
             except: None,
-            action: Action::Drop,
+            action,
             goes_on: false,
         };
+        let rule = |name| of(name, Action::Aggregate(Box::new(Aggregation::new(Grouping::All, 1))));
         let (file, mut problems, node) = ("f".into(), Vec::new(), parse(text).unwrap());
         let mut telling = Telling { file: &file, key: "out", problems: &mut problems };
         check(&mut telling, &node, &CHOICE_SHAPE, &Trail::Start);
-        let selection = choice(&mut telling, &node, &[rule("a"), rule("pods"), rule("c")]);
+        let selection = choice(
+            &mut telling,
+            &node,
+            &[rule("a"), rule("pods"), rule("c"), of("noise", Action::Drop), of("names", Action::Relabel(Vec::new()))],
+        );
         (selection, problems.iter().map(Problem::to_string).collect())
     }
 
@@ -103,6 +126,11 @@ mod tests {
         };
         check("{rules: [pdos]}", "f:1:10 out: rules[0]: there is no rule \"pdos\": did you mean \"pods\"?");
         check("{rules: [frobnicate]}", "f:1:10 out: rules[0]: there is no rule \"frobnicate\"; give all, none,");
+        check(
+            "{rules: [a, noise]}",
+            "f:1:13 out: rules[1]: the rule \"noise\" drops what it takes: nothing of it leaves",
+        );
+        check("{rules: [names]}", "f:1:10 out: rules[0]: the rule \"names\" changes what it takes one to one");
         check("{rules: none, input: false}", "f:1:1 out: neither rules nor input");
         check("{match: {metrik: a}}", "f:1:10 out: match: unknown key \"metrik\": did you mean \"metric\"?");
         check("{match: {metric: '~('}}", "f:1:18 out: match.metric: \"~(\" is no regular expression");

@@ -108,8 +108,17 @@ fn of_map<'a>(telling: &mut Telling<'_>, node: &'a TreeNode, trail: &Trail<'_>, 
 /// The outputs of a list that can be read.
 fn items<'a>(telling: &mut Telling<'_>, node: &'a TreeNode, trail: &Trail<'_>, of: &OfRule<'_>) -> Vec<Item<'a>> {
     let mut items = Vec::new();
-    for item in node.items() {
+    let mut rest = node.items();
+    while let Some((item, after)) = rest.split_first() {
+        rest = after;
         let Some(text) = item.text().map(str::trim).filter(|text| !text.is_empty()) else { continue };
+        if let Some((whole, parts)) = torn(text, after) {
+            let flaw = Flaw::new("the comma in its brackets ends an item of the list");
+            let flaw = flaw.remedy(format!("put it in quotes: {}", quoted(&whole)));
+            telling.tell(item.at, trail, flaw.of(quoted(text)));
+            rest = &after[parts..];
+            continue;
+        }
         match written::read(text) {
             Err(flaw) => telling.tell(item.at, trail, flaw.of(quoted(text))),
             Ok(written) => {
@@ -122,6 +131,24 @@ fn items<'a>(telling: &mut Telling<'_>, node: &'a TreeNode, trail: &Trail<'_>, o
         }
     }
     items
+}
+
+/// An output whose commas made several items of it, as that of `[topk(2, pod)]` does: the whole of it, and how many items
+/// behind its beginning belong to it.
+fn torn(text: &str, after: &[TreeNode]) -> Option<(String, usize)> {
+    if !text.contains('(') || text.contains(')') {
+        return None;
+    }
+    let mut whole = text.to_owned();
+    for (at, item) in after.iter().enumerate() {
+        let part = item.text().map(str::trim).filter(|part| !part.contains('('))?;
+        whole.push_str(", ");
+        whole.push_str(part);
+        if part.ends_with(')') {
+            return Some((whole, at + 1));
+        }
+    }
+    None
 }
 
 /// Those outputs that are there for the kind; where the kind is named, the others are told.

@@ -227,6 +227,14 @@ fn what_is_wrong_is_told_in_words() {
             "outputs.summary: \"last\": of summaries this is planned, and not there yet; summaries have count_series";
         check(&format!("outputs: {{summary: [last]}}{rest}"), &[words]);
     }
+    check(
+        "outputs: [same, topk(2, pod, id), count]",
+        &[
+            "outputs: \"topk(2\": the comma in its brackets ends an item of the list: put it in quotes: \"topk(2, pod, id)\"",
+        ],
+    );
+    check("outputs: [topk(2]", &["outputs: \"topk(2\": there is no `)` at its end"]);
+    check("outputs: [topk(2, rate(1m)]", &["outputs: \"topk(2\": there is no `)` at its end"]);
     check("outputs: [smae]", &["outputs: \"smae\": there is no such output: did you mean same?"]);
     check(
         "outputs: [p95, quantile(0.95)]",

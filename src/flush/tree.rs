@@ -6,10 +6,13 @@
 //! Invariants
 //! 1. The flat lists only grow; a list is replaced whole when more than half of it is dead or gone. A group without
 //!    series leaves all lists, in constant time, and its scope and resource with their last group.
-//! 2. Resources and scopes are told apart by their bytes and schema URL, groups by their number.
+//! 2. Resources and scopes are told apart as groups tell them apart, by what they say in any order of attributes, and by
+//!    schema URL; groups by their number. No bytes of theirs are hashed here: a resource may be half a MiB, and each of ten
+//!    thousand metrics under it asks.
 
 use super::members::Member;
 use super::selecting::GroupSelection;
+use crate::identity::Set;
 use crate::places::{self, put};
 use crate::rules::Candidates;
 use crate::series::{Group, Series};
@@ -120,7 +123,7 @@ impl OwnedGroup {
 #[derive(Default)]
 struct OwnedScope {
     groups: Vec<u32>,
-    key: Option<(u32, Bytes, Text)>,
+    key: Option<(u32, Arc<Set>, Text)>,
 }
 
 #[derive(Default)]
@@ -128,12 +131,11 @@ struct OwnedResource {
     scopes: Vec<OwnedScope>,
     /// Places of scopes without groups.
     scope_free: Vec<u32>,
-    key: Option<(Bytes, Text)>,
+    key: Option<(Arc<Set>, Text)>,
     /// Groups under it.
     groups: usize,
 }
 
-type Bytes = Arc<[u8]>;
 type Text = Arc<str>;
 
 /// Where a series stands.
@@ -148,8 +150,8 @@ pub(super) struct TreePlace {
 /// All series that one shard owns.
 pub(super) struct Tree {
     resources: Vec<OwnedResource>,
-    resource_ids: HashMap<(Bytes, Text), u32, ahash::RandomState>,
-    scope_ids: HashMap<(u32, Bytes, Text), u32, ahash::RandomState>,
+    resource_ids: HashMap<(Arc<Set>, Text), u32, ahash::RandomState>,
+    scope_ids: HashMap<(u32, Arc<Set>, Text), u32, ahash::RandomState>,
     group_ids: HashMap<u32, u32, ahash::RandomState>,
     groups: Vec<OwnedGroup>,
     group_free: Vec<u32>,
@@ -300,7 +302,7 @@ impl Tree {
     }
 
     fn add_group(&mut self, meta: &Arc<Group>, hides: bool) -> u32 {
-        let key = (meta.resource().clone(), meta.resource_schema_url.clone());
+        let key = (meta.key.resource.clone(), meta.resource_schema_url.clone());
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -311,7 +313,7 @@ impl Tree {
             }
         };
         let OwnedResource { scopes, scope_free, .. } = &mut self.resources[resource as usize];
-        let key = (resource, meta.scope().clone(), meta.scope_schema_url.clone());
+        let key = (resource, meta.key.scope.clone(), meta.scope_schema_url.clone());
         let scope = match self.scope_ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -457,7 +459,7 @@ impl Tree {
 #[cfg(all(test, not(loom)))]
 pub(super) mod tests {
     use super::*;
-    use crate::identity::{Parts, Set};
+    use crate::identity::Parts;
     use crate::model::Kind;
     use crate::series::group::Entry;
     use crate::series::peers::Maker;
@@ -485,8 +487,12 @@ pub(super) mod tests {
 
         /// Adds a series; the place of its group.
         pub(in super::super) fn add(&self, tree: &mut Tree, scope: u32, name: u32) -> u32 {
+            self.add_under(tree, &self.resource, scope, name)
+        }
+
+        fn add_under(&self, tree: &mut Tree, resource: &Arc<Set>, scope: u32, name: u32) -> u32 {
             let parts = Parts {
-                resource: &self.resource,
+                resource,
                 resource_schema_url: "",
                 scope: &Set::new(&[], &scope.to_le_bytes(), self.registry.state()),
                 scope_schema_url: "",
@@ -502,6 +508,21 @@ pub(super) mod tests {
             tree.link(Arc::new(Series::new(self.registry.hash(&group, b""), group.clone(), ThinBytes::new(b""), 0)));
             tree.group_ids[&group.id]
         }
+    }
+
+    /// A resource that comes again, in other memory and in another order of its attributes, is the one that is there.
+    #[test]
+    fn a_resource_is_one_in_any_order_of_its_attributes() {
+        let nursery = Nursery::new();
+        let mut tree = nursery.tree();
+        let resource = |run: &[u8]| Set::new(&[], run, nursery.registry.state());
+        let at = [&b"\x0a\x01a\x0a\x01b"[..], b"\x0a\x01b\x0a\x01a", b"\x0a\x01a\x0a\x01b", b"\x0a\x01a\x0a\x01c"];
+        let groups: Vec<_> =
+            at.iter().zip(0..).map(|(run, name)| nursery.add_under(&mut tree, &resource(run), 0, name)).collect();
+        let places: Vec<_> = groups.iter().map(|group| tree.group(*group).resource).collect();
+        assert_eq!(places, [0, 0, 0, 1]);
+        groups.iter().for_each(|group| tree.remove_group(*group));
+        assert!(tree.resource_ids.is_empty() && tree.scope_ids.is_empty());
     }
 
     /// What is left is found at its place, and what is gone leaves nothing, in whatever order groups come and go.

@@ -6,6 +6,7 @@
 use super::attributes::put_sorted;
 use crate::model::{Kind, TypeHints};
 use crate::wire::put_varint;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A resource or a scope: attributes checked and normalised, held once for all its groups.
@@ -42,6 +43,15 @@ impl Set {
 impl PartialEq for Set {
     fn eq(&self, other: &Set) -> bool {
         std::ptr::eq(self, other) || self.hash == other.hash && self.canonical() == other.canonical()
+    }
+}
+
+impl Eq for Set {}
+
+impl Hash for Set {
+    /// By the hash that it has: its bytes are not read again.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
     }
 }
 

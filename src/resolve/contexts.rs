@@ -469,6 +469,12 @@ impl Contexts {
         entered
     }
 
+    /// The resource of `head`, if it is known: its bytes are not read again for each birth under it.
+    pub(super) fn known_resource(&mut self, head: &EnvelopeKey<'_>) -> Option<u32> {
+        let entered = self.entered[0].filter(|(at, _)| *at == address(head));
+        entered.map_or_else(|| self.resource(NONE, head), |(_, id)| Some(id))
+    }
+
     /// The resource of `head`, made with `set` if it is new. What is entered and gets no stream goes again when another
     /// one is entered. Invariant 1 is the caller's.
     pub(super) fn enter_resource<E>(

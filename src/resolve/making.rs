@@ -400,7 +400,7 @@ impl<E: Encoding> Making<'_, E> {
             texts += said.cut;
             Set::new(&said.head, &said.run, state)
         };
-        if let Some(id) = self.contexts.resource(NONE, resource)
+        if let Some(id) = self.contexts.known_resource(resource)
             && !self.contexts.is_resource_asked(id)
         {
             let run = encoding.resource(resource)?.run;

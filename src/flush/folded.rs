@@ -73,15 +73,39 @@ impl FoldShared {
         }
     }
 
-    /// Offers rules, with what destinations choose by them: they come into force behind the next cut that is published as an exchange. `false`: others that were
-    /// offered have not been taken up yet. The thread that publishes cuts only.
+    /// The same, where destinations choose so from the start.
+    #[must_use]
+    pub fn choosing(self, selections: Option<Arc<Selections>>) -> FoldShared {
+        let first = Arc::new(RulesInForce::first(self.offered.load().next.plan().clone()).choosing(selections));
+        FoldShared { offered: Published::new(Arc::new(Offer { before: first.clone(), next: first })), ..self }
+    }
+
+    /// Whether these are other rules than those in force, or destinations choose otherwise by them.
+    pub fn would_change(&self, plan: &RulePlan, selections: Option<&Arc<Selections>>) -> bool {
+        let in_force = self.in_force();
+        **in_force.plan() != *plan || in_force.selections() != selections
+    }
+
+    /// Offers rules, with what destinations choose by them: they come into force behind the next cut that is published as an
+    /// exchange. `false`: others that were offered have not been taken up yet. The thread that publishes cuts only.
     #[must_use]
     pub fn offer(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> bool {
+        self.put(|before| before.next(plan, selections))
+    }
+
+    /// The same where a destination that was there chooses otherwise: the exchange ends the interval of each rule, because what
+    /// it has gathered by then is for those who chose it before, and for nobody else.
+    #[must_use]
+    pub fn offer_closing(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> bool {
+        self.put(|before| before.next(plan, selections).closing(before))
+    }
+
+    fn put(&self, next: impl FnOnce(&RulesInForce) -> RulesInForce) -> bool {
         if self.is_pending() {
             return false;
         }
         let before = self.offered.load().next.clone();
-        let next = Arc::new(before.next(plan, selections));
+        let next = Arc::new(next(&before));
         self.offered.store(Arc::new(Offer { before, next }));
         true
     }
@@ -208,4 +232,23 @@ impl FoldShared {
 /// The identity of what a rule has no room for: of a metric, and nothing else.
 fn overflow_identity<'a>(identity: &OutputIdentity<'a>) -> OutputIdentity<'a> {
     OutputIdentity { resource: b"", scope: b"", attributes: overflow::BARE_RUN, ..*identity }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{RuleChoice, Selection};
+
+    /// What destinations choose at the start is known: to choose so again is no change, and to choose nothing any more is one.
+    #[test]
+    fn what_is_chosen_at_the_start_is_in_force() {
+        let input = Selection { rules: RuleChoice::None, ..Selection::default() };
+        let chosen = || Selections::new([&input]).expect("sound").map(Arc::new);
+        let plan = Arc::new(RulePlan::default());
+        let shared = FoldShared::new(plan.clone(), 2, 10, ahash::RandomState::with_seeds(1, 2, 3, 4));
+        assert!(!shared.would_change(&plan, None) && shared.would_change(&plan, chosen().as_ref()));
+        let shared = shared.choosing(chosen());
+        assert!(shared.would_change(&plan, None) && !shared.would_change(&plan, chosen().as_ref()));
+        assert!(!shared.is_pending());
+    }
 }

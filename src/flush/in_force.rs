@@ -297,6 +297,19 @@ impl RulesInForce {
         RulesInForce { number: 1, folds: folds(&plan), plan, slots, rules, drops_the_same: true, selections: None }
     }
 
+    /// The same, where destinations choose so.
+    pub(super) fn choosing(self, selections: Option<Arc<Selections>>) -> RulesInForce {
+        RulesInForce { selections, ..self }
+    }
+
+    /// The same, where the exchange ends the intervals of all rules that there were `before`.
+    pub(super) fn closing(mut self, before: &RulesInForce) -> RulesInForce {
+        for (folds, before) in self.rules.iter_mut().zip(&before.rules) {
+            folds.closes |= folds.follows(before) && before.aggregation.is_some();
+        }
+        self
+    }
+
     /// Of another plan, behind these. Where no shard has older rules than these.
     pub(super) fn next(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> RulesInForce {
         let mut rules: Vec<RuleFolds> = self.rules.iter().map(RuleFolds::gone).collect();

@@ -11,6 +11,7 @@ use super::memory::Memory;
 use crate::config::Plan;
 use crate::deliver::{Destination, ExchangeRefused, Handle, NewDestinations, Sender};
 use crate::problem::{Flaw, Problem};
+use crate::rules::Rule;
 use crate::series::registry::Registry;
 use std::sync::Arc;
 
@@ -38,6 +39,18 @@ pub(super) enum ExchangeOutcome {
 /// What waits beside one full queue on one shard, bytes.
 pub(super) fn held_max(memory: &Memory, shards: usize, destinations: usize) -> usize {
     memory.held / (shards * destinations).max(1)
+}
+
+/// Whether a destination that stays chooses otherwise than before, of these rules and of those.
+pub(super) fn choose_otherwise<'a>(
+    before: (impl Iterator<Item = &'a Destination> + Clone, &[Rule]),
+    after: (impl Iterator<Item = &'a Destination>, &[Rule]),
+) -> bool {
+    let ((before, rules), (mut after, of)) = (before, after);
+    after.any(|one| {
+        let mut same = before.clone().filter(|old| old.name == one.name);
+        same.any(|old| !old.selection.is_like(rules, &one.selection, of))
+    })
 }
 
 impl Destinations {

@@ -110,7 +110,8 @@ fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
     let to = (delivery, sender.clone());
     let destinations = destinations::Destinations::new(&settled.plan, to, registry.clone(), of_memory);
     let (limit, state) = (plan.output_limit(), registry.state().clone());
-    let rules = Arc::new(FoldShared::new(plan.rules.clone(), plan.shards, limit, state));
+    let rules = FoldShared::new(plan.rules.clone(), plan.shards, limit, state).choosing(plan.selections.clone());
+    let rules = Arc::new(rules);
     let cores = pins(&plan)?;
     let (recorder, tap) = record(&plan)?;
     let mut shards = Vec::new();

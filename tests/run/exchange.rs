@@ -157,3 +157,26 @@ fn one_that_comes_gets_what_it_chooses() {
         assert_eq!(left(&all), if rules.is_empty() { 4 } else { 6 });
     }
 }
+
+/// One that chose from the start and chooses no longer gets all, though no rule is another.
+#[test]
+fn one_that_chooses_no_longer_gets_all() {
+    let folder = Folder::new();
+    let (file, out) = (folder.path("c.yaml"), folder.path("out"));
+    let write = |chosen: &str| {
+        let one = format!("{{url: 'file:{}', name: one{chosen}}}", out.display());
+        std::fs::write(&file, format!("interval: 100ms\ntemporality: delta\nout:\n- {one}\n")).unwrap();
+    };
+    write(", match: {metric: n}");
+    let catchment = Catchment::start(&["--config", file.to_str().unwrap(), "--shards", "2"]);
+    let (mut admin, mut http) = (catchment.admin(), catchment.http());
+    let metric = |name: &str| sum(name, 1, true, vec![number(&[("k", "v")], 1, 2, int(1))]);
+    let body = request_of("svc", vec![metric("m"), metric("n")]).encode_to_vec();
+    assert_eq!(http.export(&body).unwrap().status, 200);
+    write("");
+    assert_eq!(reload(&mut admin).status, 200);
+    assert_eq!(http.export(&body).unwrap().status, 200);
+    let ended = catchment.terminate();
+    assert!(ended.code() == 0 && ended.ledger().ends_with("balanced"), "{ended:?}");
+    assert_eq!(left(&out), 3, "of the first request what it chose, of the second all");
+}

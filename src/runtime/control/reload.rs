@@ -17,7 +17,7 @@ use crate::config::{SettingDifferences, Settled};
 use crate::flush::FoldShared;
 use crate::limits::{RELOAD_ANSWER_MAX, RELOAD_MAX, RELOAD_READERS_MAX, RELOAD_STACK_BYTES};
 use crate::problem::Problem;
-use crate::runtime::destinations::{Destinations, ExchangeOutcome};
+use crate::runtime::destinations::{Destinations, ExchangeOutcome, choose_otherwise};
 use crate::runtime::gates::GateBoard;
 use crate::telemetry::reloads::{ReloadFacts, ReloadResult};
 use std::sync::Arc;
@@ -325,9 +325,13 @@ impl Reloads {
         now_ns: u64,
     ) {
         let ReloadState::Read { next, .. } = &self.state else { return };
+        let (now, then) = (&self.running.plan, &next.plan);
+        let have_other_choices =
+            choose_otherwise((now.outs.iter(), now.rules.rules()), (then.outs.iter(), then.rules.rules()));
+        let is_exchange = have_other_choices || would_change(folds, next);
         if destinations.would_change(&next.plan) {
             // other rules begin behind the cut that comes now, and what destinations choose is of these
-            let from_cut = next_cut + u32::from(would_change(folds, next));
+            let from_cut = next_cut + u32::from(is_exchange);
             match destinations.exchange(&next.plan, from_cut) {
                 ExchangeOutcome::Given => {}
                 ExchangeOutcome::Later => return,
@@ -343,8 +347,13 @@ impl Reloads {
         if gates.would_change(&next.plan.gate()) {
             gates.offer(next.plan.gate());
         }
-        if would_change(folds, &next) {
-            let is_offered = folds.offer(next.plan.rules.clone(), next.plan.selections.clone());
+        if is_exchange {
+            let (rules, selections) = (next.plan.rules.clone(), next.plan.selections.clone());
+            let is_offered = if have_other_choices {
+                folds.offer_closing(rules, selections)
+            } else {
+                folds.offer(rules, selections)
+            };
             debug_assert!(is_offered, "the last ones are in force: `settle`");
         }
         self.replace(*next);
@@ -427,8 +436,7 @@ impl Reloads {
 
 /// Whether other rules are in force, or other choices of destinations.
 fn would_change(folds: &FoldShared, next: &Settled) -> bool {
-    let in_force = folds.in_force();
-    **in_force.plan() != *next.plan.rules || in_force.selections() != next.plan.selections.as_ref()
+    folds.would_change(&next.plan.rules, next.plan.selections.as_ref())
 }
 
 #[cfg(test)]

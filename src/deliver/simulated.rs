@@ -271,6 +271,11 @@ impl SimulatedDelivery {
         Ok(exchanged)
     }
 
+    /// Every shard hands its batches to the destinations that were given last.
+    pub(crate) fn is_taken_up(&self) -> bool {
+        self.shared.is_taken_up()
+    }
+
     /// One turn of the delivering thread.
     pub(crate) fn turn(&mut self) {
         // rests are for threads that share a core

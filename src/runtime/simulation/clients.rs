@@ -15,9 +15,13 @@ use std::io::ErrorKind::WouldBlock;
 
 const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
-/// The metric of delta points; cumulative ones have another.
+/// Metrics of delta points, of which rules make different things; points of the last one are all of 1.
 pub(super) const DELTA_NAME: &str = "d";
-const CUMULATIVE_NAME: &str = "c";
+pub(super) const STAYS_NAME: &str = "s";
+pub(super) const ONES_NAME: &str = "e";
+const DELTA_NAMES: [&str; 3] = [DELTA_NAME, STAYS_NAME, ONES_NAME];
+/// The metric of cumulative points.
+pub(super) const CUMULATIVE_NAME: &str = "c";
 /// Each client writes so many series of each temporality.
 const SERIES_EACH: usize = 6;
 
@@ -26,6 +30,18 @@ const SERIES_EACH: usize = 6;
 pub(super) struct Expected {
     pub(super) low: i64,
     pub(super) high: i64,
+}
+
+impl Expected {
+    /// Both together.
+    pub(super) fn and(self, other: Expected) -> Expected {
+        Expected { low: self.low + other.low, high: self.high + other.high }
+    }
+
+    /// It came to this.
+    pub(super) fn check(self, sum: i64, what: &str) {
+        assert!((self.low..=self.high).contains(&sum), "{what}: {self:?} was sent, {sum} arrived");
+    }
 }
 
 /// A cumulative stream as its client knows it.
@@ -96,10 +112,7 @@ impl Client {
 
     /// By series, what all its steps must come to at the other end.
     pub(super) fn sums(&self) -> BTreeMap<String, Expected> {
-        self.expected(|stream| {
-            let (before, since) = (stream.before, stream.since);
-            Expected { low: before.low + since.low, high: before.high + since.high }
-        })
+        self.expected(|stream| stream.before.and(stream.since))
     }
 
     /// By series, the last total. A cumulative stream leaves as it came: with the start of its last reset.
@@ -209,13 +222,14 @@ impl Client {
     fn build(&mut self, wall_ns: u64, chance: &mut Chance) -> Request {
         self.time_ns = wall_ns.max(self.time_ns + 1);
         let (mut deltas, mut values) = (Vec::new(), Vec::new());
-        let (mut delta_points, mut cumulative_points) = (Vec::new(), Vec::new());
+        let (mut delta_points, mut cumulative_points) = (DELTA_NAMES.map(|_| Vec::new()), Vec::new());
         for _ in 0..=chance.up_to(8) {
             // any client may write these: several shards have cells of one series
-            let (writer, value) = (chance.place(3), chance.up_to(1_000) as i64);
-            let series = format!("{writer}.{}", chance.place(SERIES_EACH));
-            delta_points.push(point(&series, self.time_ns - 1, self.time_ns, value));
-            deltas.push((format!("{DELTA_NAME}/{series}"), value));
+            let (writer, value, which) = (chance.place(3), chance.up_to(1_000) as i64, chance.place(DELTA_NAMES.len()));
+            let series = (writer, chance.place(SERIES_EACH));
+            let value = if DELTA_NAMES[which] == ONES_NAME { 1 } else { value };
+            delta_points[which].push(point(series, self.time_ns - 1, self.time_ns, value));
+            deltas.push((format!("{}/{}.{}", DELTA_NAMES[which], series.0, series.1), value));
         }
         for i in 0..SERIES_EACH {
             if !chance.one_in(3) {
@@ -225,7 +239,7 @@ impl Client {
             if stream.start_ns == 0 || chance.one_in(20) {
                 self.seen.resets += u64::from(stream.start_ns > 0);
                 let Stream { before, since, .. } = *stream;
-                let before = Expected { low: before.low + since.low, high: before.high + since.high };
+                let before = before.and(since);
                 *stream = Stream { value: 0, start_ns: self.time_ns, before, since: Expected::default() };
                 self.time_ns += 1;
             }
@@ -233,11 +247,11 @@ impl Client {
             values.push((i, stream.value));
         }
         for &(i, value) in &values {
-            cumulative_points.push(point(&self.series(i), self.streams[i].start_ns, self.time_ns, value));
+            cumulative_points.push(point((self.number, i), self.streams[i].start_ns, self.time_ns, value));
         }
         let points = (deltas.len() + values.len()) as u64;
-        let metrics =
-            vec![metric(DELTA_NAME, DELTA, delta_points), metric(CUMULATIVE_NAME, CUMULATIVE, cumulative_points)];
+        let delta_metrics = DELTA_NAMES.into_iter().zip(delta_points).map(|(name, points)| metric(name, DELTA, points));
+        let metrics = delta_metrics.chain([metric(CUMULATIVE_NAME, CUMULATIVE, cumulative_points)]).collect();
         let scope = ScopeMetrics { metrics, ..ScopeMetrics::default() };
         let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
         let body = ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec();
@@ -250,11 +264,14 @@ impl Client {
     }
 }
 
-fn point(series: &str, start_ns: u64, time_ns: u64, value: i64) -> NumberDataPoint {
-    let value_of_key = AnyValue { value: Some(any_value::Value::StringValue(series.into())) };
-    let key = KeyValue { key: "series".into(), value: Some(value_of_key), ..KeyValue::default() };
+/// Of a writer, and a number among its series.
+fn point((writer, number): (usize, usize), start_ns: u64, time_ns: u64, value: i64) -> NumberDataPoint {
+    let attribute = |key: &str, value: usize| {
+        let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_string())) };
+        KeyValue { key: key.into(), value: Some(value), ..KeyValue::default() }
+    };
     NumberDataPoint {
-        attributes: vec![key],
+        attributes: vec![attribute("w", writer), attribute("i", number)],
         start_time_unix_nano: start_ns,
         time_unix_nano: time_ns,
         value: Some(Value::AsInt(value)),

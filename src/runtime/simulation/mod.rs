@@ -1,10 +1,10 @@
-//! Whole runs from a seed, in one thread: clients, two shards with their doors, the schedule of cuts, lanes, and servers
-//! that fail in every way they may. No socket, no thread, no system's clock.
+//! Whole runs from a seed, in one thread: clients, two shards with their doors, rules that are exchanged, the schedule of cuts,
+//! lanes, and servers that fail in every way they may. No socket, no thread, no system's clock.
 //!
 //! ```text
 //!   clients ─► memory network ─► shard 0, 1 ─► queues ─► lanes ─► servers played by chance
-//!                                   ▲ cuts from the schedule          │
-//!                what was acknowledged ══════ must be ══════ what was received
+//!                                   ▲ rules, and cuts from the schedule   │
+//!                what was acknowledged ══════ must be ══════ what was received, as rules make it
 //! ```
 //!
 //! It stands here and not in `tests/`, because a shard, the schedule and a lane are nobody's business outside the crate.
@@ -17,10 +17,13 @@ mod clients;
 #[path = "../../../tests/memory_network/mod.rs"]
 mod memory_network;
 mod received;
+mod rules;
 
+use super::account::Account;
 use super::bodies::Bodies;
 use super::control::schedule::{Schedule, Woken};
 use super::count::Count;
+use super::destinations::choose_otherwise;
 use super::gates::GateBoard;
 use super::outlet::Queues;
 use super::shard::{Seed, Shard, ShardParts, Turned};
@@ -28,19 +31,20 @@ use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings, Shutdo
 use crate::chance::Chance;
 use crate::clock::{Clock as _, ManualClock, Now};
 use crate::deliver::{self, Dropped, ExchangeRefused, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
+use crate::flush::FoldShared;
 use crate::identity::attributes::Limits;
-use crate::ingest::GatePlan;
 use crate::ledger::{Note, Tally};
-use crate::model::{EpochNumber, PlanNumber, Temporality};
+use crate::model::{Discard, EpochNumber, PlanNumber, Temporality};
 use crate::net::hops::Hops;
 use crate::series::registry::{self, Registry};
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::Due;
 use crate::telemetry::ledger::LedgerPage;
 use crate::{flush, ingest};
-use clients::{Client, Expected, Seen};
+use clients::{Client, Seen};
 use memory_network::MemoryNetwork;
 use received::ReceivedPoints;
+use rules::{RunPlan, RunRules, summed};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -72,6 +76,12 @@ enum Fault {
     RetryDrops,
     /// A shard closes its bank on the board before its last requests are in it.
     ClosesEarly,
+    /// Destinations are given what they choose a cut before the rules are in force that they choose of.
+    ChoosesEarly,
+    /// Rules are offered when the cut with which they are exchanged is under way.
+    OffersLate,
+    /// What rules have gathered when a destination chooses otherwise stays for those who choose them then.
+    KeepsOpen,
 }
 
 /// What happened that does not happen in every run.
@@ -95,6 +105,10 @@ struct Rare {
     came_again: u64,
     exchanged: u64,
     removed: u64,
+    reloads: u64,
+    dropped_by_rules: u64,
+    ends: u64,
+    overflowed: u64,
     /// Anything that depends on the order in which things happened.
     fingerprint: u64,
 }
@@ -113,6 +127,14 @@ struct Simulation {
     destinations: Vec<(deliver::Destination, Habits)>,
     /// Exchanges that changed one and took one out.
     exchanged: u64,
+    rules: RunRules,
+    folds: Arc<FoldShared>,
+    /// Rules that wait for a cut.
+    wanted: Option<RunPlan>,
+    /// Rules that should have been offered before the cut that is under way.
+    late: Option<RunPlan>,
+    /// Rules that were exchanged.
+    reloads: u64,
     clients: Vec<Client>,
     in_flight: usize,
     /// A shard does nothing until then.
@@ -136,12 +158,17 @@ impl Simulation {
             in_flight,
             ..deliver::Options::new(clock, chance.any())
         };
-        let destinations = destinations(&mut chance, fault);
+        let mut destinations = destinations(&mut chance, fault);
+        let mut rules = RunRules::new(destinations.len(), INTERVAL_NS, &mut chance);
+        let plan = rules.next(&mut chance);
+        plan.choose(destinations.iter_mut().map(|(one, _)| one));
         let (sender, delivery) = SimulatedDelivery::new(destinations.clone(), options, &mut chance);
         let (writers, slabs): (Vec<_>, Vec<_>) = (0..SHARDS).map(|_| SlabWriter::new()).unzip();
         let limits = registry::Options { series_limit: 10_000, group_limit: 1_000, memory_limit: usize::MAX };
         let state = ahash::RandomState::with_seeds(chance.any(), chance.any(), chance.any(), chance.any());
-        let registry = Arc::new(Registry::with_state(limits, slabs, state));
+        let registry = Arc::new(Registry::with_state(limits, slabs, state.clone()));
+        let folds =
+            Arc::new(FoldShared::new(plan.rules.clone(), SHARDS, 10_000, state).choosing(plan.selections.clone()));
         let nobody = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(nobody.registry(), mio::Token(0)).unwrap();
         // at times too little for all clients at once
@@ -149,7 +176,7 @@ impl Simulation {
         let shared = Arc::new(ProcessState::new(
             registry.clone(),
             (Vec::new(), waker),
-            (GateBoard::new(GatePlan::default(), SHARDS), ShutdownTimes::new(Duration::ZERO, Duration::ZERO)),
+            (GateBoard::new(plan.gate(INTERVAL_NS), SHARDS), ShutdownTimes::new(Duration::ZERO, Duration::ZERO)),
             bodies,
             None,
         ));
@@ -164,13 +191,17 @@ impl Simulation {
                 started_ns: started.wall_ns,
                 expire_ns,
             };
-            let (owner, directories) = flush::Owner::new(number, of_flush, registry.clone());
+            let (mut owner, directories) =
+                flush::Owner::with_rules(number, of_flush, registry.clone(), Some(folds.clone()));
+            owner.select(plan.selections.clone());
             let of_ingest = ingest::Options { started_ns: started.wall_ns, limits: Limits::DEFAULT };
+            let mut ingest = ingest::Ingest::new(number, of_ingest, registry.clone(), slab);
+            shared.gates.newest().taken_up(number, ingest.take_up(shared.gates.newest().plan()));
             let parts = ShardParts {
                 number,
                 clock,
                 shared: shared.clone(),
-                ingest: ingest::Ingest::new(number, of_ingest, registry.clone(), slab),
+                ingest,
                 owner,
                 outlet: Queues::new(sender.clone(), held_max, clock),
                 capture: None,
@@ -200,6 +231,11 @@ impl Simulation {
             delivery,
             destinations,
             exchanged: 0,
+            rules,
+            folds,
+            wanted: None,
+            late: None,
+            reloads: 0,
             in_flight,
             stands_still: [0; SHARDS],
             wall_steps: 0,
@@ -218,10 +254,7 @@ impl Simulation {
                 }
             }
             65..75 => self.delivery.turn(),
-            75..85 => {
-                let now = self.clock.now();
-                self.schedule.turn(&self.shared.board, now);
-            }
+            75..85 => self.cuts(),
             85..99 => self.clock.advance(self.chance.up_to(60 * MS)),
             _ => self.rare(),
         }
@@ -229,7 +262,8 @@ impl Simulation {
 
     fn rare(&mut self) {
         let now = self.clock.now();
-        match self.chance.place(5) {
+        match self.chance.place(7) {
+            5 | 6 => self.reload(),
             0 => self.clock.advance(self.chance.up_to(3 * INTERVAL_NS)),
             3 | 4 => self.exchange(),
             1 => {
@@ -242,6 +276,69 @@ impl Simulation {
                 self.wall_steps += 1;
             }
         }
+    }
+
+    /// Other rules are wanted, once those before are in force everywhere.
+    fn reload(&mut self) {
+        let is_settled = self.shared.gates.settle() && !self.folds.is_pending() && self.delivery.is_taken_up();
+        if self.rules.has_rules() && is_settled && self.wanted.is_none() && self.late.is_none() {
+            self.wanted = Some(self.rules.next(&mut self.chance));
+        }
+    }
+
+    /// As the control thread: rules that wait are offered before a cut that comes now.
+    fn cuts(&mut self) {
+        let now = self.clock.now();
+        if let Some(late) = self.late.take() {
+            self.put(late, false);
+        }
+        if self.schedule.is_due(&self.shared.board, now)
+            && let Some(plan) = self.wanted.take()
+        {
+            self.offer(plan);
+        }
+        self.folds.settle();
+        self.schedule.exchange_with_next(self.folds.is_pending() || self.late.is_some());
+        self.schedule.turn(&self.shared.board, now);
+    }
+
+    fn offer(&mut self, plan: RunPlan) {
+        let mut destinations = self.destinations.clone();
+        plan.choose(destinations.iter_mut().map(|(one, _)| one));
+        let is_early = self.fault == Fault::ChoosesEarly;
+        let (now, then) = (self.folds.in_force(), &plan.rules);
+        let have_other_choices = choose_otherwise(
+            (self.destinations.iter().map(|(one, _)| one), now.plan().rules()),
+            (destinations.iter().map(|(one, _)| one), then.rules()),
+        );
+        let is_changed = have_other_choices || self.folds.would_change(then, plan.selections.as_ref());
+        let from_cut = self.schedule.number() + 1 + u32::from(is_changed && !is_early);
+        if let Err(why) = self.delivery.exchange(destinations.clone(), from_cut, &mut self.chance) {
+            assert!(matches!(why, ExchangeRefused::Pending), "{why}");
+            self.wanted = Some(plan);
+            return;
+        }
+        self.destinations = destinations;
+        let gate = plan.gate(INTERVAL_NS);
+        if self.shared.gates.would_change(&gate) {
+            self.shared.gates.offer(gate);
+        }
+        if !is_changed {
+            return;
+        }
+        self.reloads += 1;
+        if self.fault == Fault::OffersLate {
+            self.late = Some(plan);
+        } else {
+            self.put(plan, have_other_choices && self.fault != Fault::KeepsOpen);
+        }
+    }
+
+    fn put(&mut self, plan: RunPlan, closes: bool) {
+        let RunPlan { rules, selections, .. } = plan;
+        let folds = &self.folds;
+        let is_put = if closes { folds.offer_closing(rules, selections) } else { folds.offer(rules, selections) };
+        assert!(is_put, "those before are in force");
     }
 
     /// Destinations change, and one comes and goes, while batches are on their way.
@@ -324,9 +421,8 @@ impl Simulation {
         self.shared.phase.store(DRAINING, Release);
         let patience = self.clock.mono_ns() + 5 * INTERVAL_NS;
         self.until("doors drain", false, |all| {
-            let now = all.clock.now();
-            all.schedule.turn(&all.shared.board, now);
-            now.mono_ns > patience || all.shared.drained.iter().all(|drained| drained.load(Acquire))
+            all.cuts();
+            all.clock.mono_ns() > patience || all.shared.drained.iter().all(|drained| drained.load(Acquire))
         });
         self.shared.phase.store(LAST_CUT, Release);
         if self.chance.one_in(3) {
@@ -376,9 +472,21 @@ impl Simulation {
         let tally = Tally::sum(self.readings.iter().map(|reading| Tally::from_words(reading.ledger.read())));
         let (rows, stats): (Vec<_>, Vec<StatsRow>) =
             self.sender.standings().into_iter().map(|one| ((one.name, one.row), one.stats)).unzip();
-        let ledger = LedgerPage { tally: &tally, destinations: &rows, drops: &[], rules: &[], verified_open: None };
+        let of_shards = self.readings.iter().map(|reading| reading.ledger.clone());
+        let account = Account::new(of_shards, self.sender.clone(), (self.shared.gates.clone(), self.folds.clone()));
+        let (drops, of_rules) = (account.drops(), account.rules());
+        let ledger =
+            LedgerPage { tally: &tally, destinations: &rows, drops: &drops, rules: &of_rules, verified_open: None };
         assert!(ledger.balanced(), "{}", ledger.json());
         assert_eq!(tally.open(), 0, "everything is merged");
+        assert!(self.folds.is_closed() || !self.rules.has_rules(), "the last cut closes all intervals");
+        // those of rules that are gone, too
+        for (slot, noticed) in self.folds.noticed().iter().enumerate() {
+            let (given, left) = (&noticed.notes.given, &noticed.notes.left);
+            assert_eq!(given.int(), left.int(), "what members of {slot} gave is what its outputs gave");
+        }
+        let dropped: u64 = drops.iter().map(|(_, _, points)| points).sum();
+        assert_eq!(tally.discarded(Discard::Rule), dropped);
         let mut count = Count::begin(&self.shared);
         let counted = (0..1_000).find_map(|_| count.step(&self.shared)).expect("a count ends");
         assert_eq!(counted, Some(0), "no bank holds points any more");
@@ -386,10 +494,10 @@ impl Simulation {
         let seen: Vec<Seen> = self.clients.iter().map(|client| client.seen).collect();
         let of = |what: fn(&Seen) -> u64| seen.iter().map(what).sum::<u64>();
         let (acknowledged, unanswered) = (of(|s| s.acknowledged_points), of(|s| s.unanswered_points));
-        let applied = tally.applied_total();
-        assert!((acknowledged..=acknowledged + unanswered).contains(&applied), "{acknowledged} {unanswered} {applied}");
-        let sums = merged(self.clients.iter().map(Client::sums));
-        let totals = merged(self.clients.iter().map(Client::totals));
+        let taken = tally.applied_total() + tally.discarded_total();
+        assert!((acknowledged..=acknowledged + unanswered).contains(&taken), "{acknowledged} {unanswered} {taken}");
+        let sums = summed(self.clients.iter().map(Client::sums));
+        let totals = summed(self.clients.iter().map(Client::totals));
         let (left, received) = self.delivery.count_left();
         assert_eq!(left, 0, "nothing is left");
         let mut rare = Rare::default();
@@ -405,8 +513,8 @@ impl Simulation {
             assert_eq!(row.dropped(Dropped::RejectedByDestination), received.rejected, "destination {d}");
             assert!(read.again <= stats.resent_ambiguous, "destination {d}");
             match d {
-                DELTAS => check_sums(&sums, &read.sums()),
-                TOTALS => check_sums(&totals, &read.totals()),
+                DELTAS => self.rules.check_deltas(self.rules.choice(d), &sums, &read, dropped as i64),
+                TOTALS => self.rules.check_totals(self.rules.choice(d), (&sums, &totals), &read),
                 _ => {}
             }
             if d == DELTAS || d == TOTALS {
@@ -414,8 +522,11 @@ impl Simulation {
             }
             // with several in flight a retry comes behind what was sent after it; windows follow a clock that steps
             if self.in_flight == 1 && self.wall_steps == 0 {
-                read.check_order(d != TOTALS);
+                let stays = |key: &str| self.rules.stays(d, key);
+                read.check_order(d != TOTALS, stays);
             }
+            rare.ends += read.ends;
+            rare.overflowed += read.overflowed;
             rare.came_again += read.again;
             for body in &received.requests {
                 for byte in body {
@@ -437,6 +548,8 @@ impl Simulation {
             queue_full: dropped(Dropped::QueueFull),
             exchanged: self.exchanged,
             removed: dropped(Dropped::Removed),
+            reloads: self.reloads,
+            dropped_by_rules: tally.discarded(Discard::Rule),
             skipped: cuts.skipped,
             postponed: cuts.postponed,
             resets: tally.noted(Note::Reset),
@@ -466,24 +579,6 @@ fn destinations(chance: &mut Chance, fault: Fault) -> Vec<(deliver::Destination,
         (to("totals", Temporality::Cumulative, 64 << 20), patient),
         (to("hostile", Temporality::Delta, queue_bytes), hostile),
     ]
-}
-
-/// What several clients have sent, together.
-fn merged(all: impl Iterator<Item = BTreeMap<String, Expected>>) -> BTreeMap<String, Expected> {
-    let mut together: BTreeMap<String, Expected> = BTreeMap::new();
-    for (series, one) in all.flatten() {
-        let sum = together.entry(series).or_default();
-        (sum.low, sum.high) = (sum.low + one.low, sum.high + one.high);
-    }
-    together
-}
-
-fn check_sums(expected: &BTreeMap<String, Expected>, found: &BTreeMap<String, i64>) {
-    assert!(found.keys().all(|series| expected.contains_key(series)), "a series that nobody sent");
-    for (series, expected) in expected {
-        let sum = found.get(series).copied().unwrap_or(0);
-        assert!((expected.low..=expected.high).contains(&sum), "{series}: {expected:?} was sent, {sum} arrived");
-    }
 }
 
 fn run(seed: u64, fault: Fault) -> Rare {
@@ -529,6 +624,10 @@ fn simulated_runs_lose_nothing_and_count_everything() {
             ("requests received twice", rare.came_again),
             ("destinations changed and taken out", rare.exchanged),
             ("points dropped with their destination", rare.removed),
+            ("exchanges of rules", rare.reloads),
+            ("points dropped by rules", rare.dropped_by_rules),
+            ("series that ended for a destination", rare.ends),
+            ("points of what a rule had no room for", rare.overflowed),
         ];
         counts.into_iter().for_each(|(what, count)| *all.entry(what).or_insert(0) += count);
     }
@@ -547,7 +646,8 @@ fn simulated_runs_repeat() {
 /// What is broken on purpose is found: the checks see what they should.
 #[test]
 fn simulated_runs_find_planted_faults() {
-    let found = [Fault::RetryDrops, Fault::ClosesEarly].map(|fault| {
+    let faults = [Fault::RetryDrops, Fault::ClosesEarly, Fault::ChoosesEarly, Fault::OffersLate, Fault::KeepsOpen];
+    let found = faults.map(|fault| {
         let fails = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run(*seed, fault))).is_err();
         (fault, (0..SEEDS_TO_FIND).find(fails))
     });

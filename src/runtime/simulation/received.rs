@@ -1,6 +1,6 @@
 //! The other end of a simulated run: what destinations received, read by the official messages.
 
-use super::clients::DELTA_NAME;
+use super::clients::CUMULATIVE_NAME;
 use crate::deliver::Received;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -17,7 +17,14 @@ pub(super) struct ReceivedPoints {
     pub(super) points: u64,
     /// Requests that came again.
     pub(super) again: u64,
+    /// Points that say that a series ended.
+    pub(super) ends: u64,
+    /// Points of what a rule had no room for.
+    pub(super) overflowed: u64,
 }
+
+/// The flag of a point without a value: the series ended.
+const NO_RECORDED_VALUE: u32 = 1;
 
 impl ReceivedPoints {
     /// Reads all requests, each once; those that came twice must be among those whose answer was lost.
@@ -40,14 +47,28 @@ impl ReceivedPoints {
     }
 
     fn take(&mut self, name: &str, point: &NumberDataPoint) {
-        let value = point.attributes.iter().find(|one| one.key == "series").and_then(|one| one.value.as_ref());
-        let Some(any_value::Value::StringValue(series)) = value.and_then(|value| value.value.as_ref()) else {
-            panic!("a point of no series: {point:?}")
+        self.points += 1;
+        let text = |keys: &[&str]| {
+            let value =
+                point.attributes.iter().find(|one| keys.contains(&&*one.key))?.value.as_ref()?.value.as_ref()?;
+            let any_value::Value::StringValue(text) = value else { panic!("no other values were sent: {point:?}") };
+            Some(text.as_str())
         };
+        let is_overflow = point.attributes.iter().any(|one| one.key == "otel.metric.overflow");
+        self.overflowed += u64::from(is_overflow);
+        let series = if is_overflow {
+            "overflow".to_owned()
+        } else {
+            format!("{}.{}", text(&["w", "writer"]).unwrap_or("*"), text(&["i"]).unwrap_or("*"))
+        };
+        if point.flags == NO_RECORDED_VALUE {
+            assert_eq!(point.value, None, "{point:?}");
+            self.ends += 1;
+            return;
+        }
         let Some(Value::AsInt(value)) = point.value else { panic!("integers stay integers: {point:?}") };
         let points = self.series.entry(format!("{name}/{series}")).or_default();
         points.push((point.start_time_unix_nano, point.time_unix_nano, value));
-        self.points += 1;
     }
 
     /// Sum of the deltas of each series.
@@ -59,16 +80,16 @@ impl ReceivedPoints {
     /// totals begin again with each reset, which has a newer start.
     pub(super) fn totals(&self) -> BTreeMap<String, i64> {
         let total = |(key, points): (&String, &Vec<(u64, u64, i64)>)| {
-            let resets = !key.starts_with(DELTA_NAME);
+            let resets = key.split('/').next() == Some(CUMULATIVE_NAME);
             let last = points.iter().map(|&(start, _, value)| (start * u64::from(resets), value)).max();
             (key.clone(), last.map_or(0, |(_, value)| value))
         };
         self.series.iter().map(total).collect()
     }
 
-    /// Each point of a series begins where the one before ended or later; cumulative ones end later.
-    pub(super) fn check_order(&self, are_deltas: bool) {
-        for (key, points) in &self.series {
+    /// Each point of these series begins where the one before ended or later; cumulative ones end later.
+    pub(super) fn check_order(&self, are_deltas: bool, is_meant: impl Fn(&str) -> bool) {
+        for (key, points) in self.series.iter().filter(|(key, _)| is_meant(key)) {
             for pair in points.windows(2) {
                 let (before, after) = (pair[0], pair[1]);
                 let floor = if are_deltas { after.0 } else { after.1.saturating_sub(1) };

@@ -3,9 +3,11 @@
 
 use crate::common::*;
 use crate::folds::*;
+use catchment::chance::Chance;
 use catchment::rules::{
     Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
 };
+use prost::Message;
 use std::sync::Arc;
 
 fn key(text: &str) -> KeyPattern {
@@ -132,6 +134,102 @@ fn a_limit_counts_outputs_that_ended_no_longer() {
         }
         assert!(overflowed > 0.0 && outputs > 0.0, "{overflowed} {outputs}");
         assert_eq!(run.outputs(), 2, "the overflow ended, as nobody is in it");
+    }
+}
+
+/// Rules that stay as they are leave, byte for byte, what they leave where nothing is read again: sums, what windows and tables
+/// gathered, and all times, however rules beside them come, go and change, and wherever in the list they stand.
+#[test]
+fn rules_that_stay_leave_byte_for_byte_what_they_leave_without_a_reload() {
+    let made = |intervals: u64, outputs: &[(Output, u64)]| -> Arc<[OutputSpec]> {
+        let spec = |(at, (output, window)): (usize, &(Output, u64))| OutputSpec {
+            output: output.clone(),
+            window_ns: intervals * window * INTERVAL,
+            name: format!("{{name}}.{at}").into(),
+            text: at.to_string().into(),
+        };
+        outputs.iter().enumerate().map(spec).collect()
+    };
+    let staying = |metric: &str, kind: InputKind, intervals: u64, outputs: &[(Output, u64)]| {
+        let mut aggregation = Aggregation { outputs: Default::default(), ..pods_away() };
+        aggregation.interval_ns = intervals * INTERVAL;
+        aggregation.outputs[kind as usize] = made(intervals, outputs);
+        of_metric(metric, rule(&format!("{metric}-stays"), aggregation))
+    };
+    let pods = || vec![Arc::from("pod")];
+    let of_requests = [
+        (Output::Same, 1),
+        (Output::Rate, 3),
+        (Output::Increase, 1),
+        (Output::Unique(pods()), 2),
+        (Output::TopK { k: 1, keys: pods() }, 2),
+    ];
+    let of_levels = [(Output::Sum, 1), (Output::Avg, 3), (Output::Max, 1), (Output::Quantile(0.5), 2)];
+    let of_latency = [(Output::Same, 1), (Output::Quantile(0.9), 3), (Output::Count, 1)];
+    let stay = [
+        staying("requests", InputKind::Counter, 1, &of_requests),
+        staying("temperature", InputKind::Gauge, 3, &of_levels),
+        staying("latency", InputKind::Histogram, 2, &of_latency),
+    ];
+    let plan = |n: usize| {
+        let other = |name: &str, aggregation: Aggregation| of_metric("other", rule(name, aggregation));
+        let mut rules: Vec<Rule> = match n % 4 {
+            0 => vec![],
+            1 => vec![other("first", pods_away()), of_metric("other", rule("never", pods_away()))],
+            2 => vec![other("first", without(&["pod", "route"]))],
+            _ => vec![other("second", Aggregation { interval_ns: 2 * INTERVAL, ..pods_away() })],
+        };
+        for (at, one) in stay.iter().enumerate() {
+            rules.insert((at * n) % (rules.len() + 1), one.clone());
+        }
+        rules
+    };
+    // name and attributes, and the point
+    let of_staying = |requests: &[Request]| -> Vec<(String, Vec<u8>)> {
+        let point = |point: &Any| match point {
+            Any::Number(point) => point.encode_to_vec(),
+            Any::Histogram(point) => point.encode_to_vec(),
+            Any::Exponential(point) => point.encode_to_vec(),
+            Any::Summary(point) => point.encode_to_vec(),
+        };
+        let all = requests.iter().flat_map(each_point).filter(|(name, ..)| name != "other");
+        let mut all: Vec<_> = all.map(|(name, label, of)| (format!("{name}{{{label}}}"), point(&of))).collect();
+        all.sort();
+        all
+    };
+    for cores in 1..=4 {
+        let mut chance = Chance::new(cores as u64);
+        let [mut reloaded, mut left_alone] = [0, 0].map(|n| Rig::with_rules(cores, plan(n)));
+        let (mut at, mut points, mut outputs) = (START, 0, 0);
+        for cut in 0..40 {
+            for n in 0..chance.up_to(12) {
+                let (pod, value) = (["a", "b", "c", "d"][chance.place(4)], chance.up_to(50) as i64);
+                let time = at + n + 1;
+                let counts = [chance.up_to(3), chance.up_to(3), chance.up_to(3)];
+                let point = histogram_point(&[("pod", pod)], time, &counts, &[1.0, 2.0], value as f64);
+                let metrics = vec![
+                    counter(pod, "/x", time, value),
+                    level(pod, time, value),
+                    histogram("latency", 1, vec![point]),
+                    other(pod, time, value),
+                ];
+                for rig in [&mut reloaded, &mut left_alone] {
+                    rig.send(n as usize, &request(metrics.clone()));
+                }
+                points += 1;
+            }
+            if cut % 3 != 0 {
+                reloaded.reload(plan(cut));
+            }
+            at += INTERVAL;
+            let (with, without) = (reloaded.cut_open(at), left_alone.cut_open(at));
+            for (with, without) in [(&with.cumulative, &without.cumulative), (&with.delta, &without.delta)] {
+                let without = of_staying(without);
+                assert_eq!(of_staying(with), without, "{cores} cores, cut {cut}");
+                outputs += without.len();
+            }
+        }
+        assert!(points > 100 && outputs > 400, "{points} {outputs}");
     }
 }
 

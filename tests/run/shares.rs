@@ -3,10 +3,11 @@
 
 use crate::binary::process::{Catchment, EXPORT, Http, samples, total, until, wall_ns};
 use crate::common::{gauge, int, number, request_of};
+use catchment::limits::BODY_GRACE;
 use prost::Message;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const LIMIT: usize = 100;
 
@@ -84,50 +85,72 @@ fn calls(catchment: &Catchment, count: u32, bytes: usize) -> TcpStream {
 
 /// There is no limit of calls in progress for each peer, as they are within the budget for bodies, which has one: whoever
 /// holds it with calls, large or of no bytes at all, gives way to another as soon as that one is refused.
+///
+/// Calls that bring nothing for `BODY_GRACE` are ended for that: a machine that is not through by then has shown nothing of
+/// shares, and it is tried again.
 #[test]
 fn calls_of_one_client_keep_no_other_out() {
+    const TRIES: usize = 5;
     for (bytes, shards) in [(5, "1"), (50_000, "1"), (5, "2"), (50_000, "2")] {
-        let arguments = ["--shards", shards, "--interval", "200ms", "--memory-limit", "96MiB", "--max-body", "2MiB"];
-        let catchment = Catchment::start(&arguments);
-        let mut admin = catchment.admin();
-        let mut page = || {
-            let page = samples(admin.get("/metrics").text());
-            let refused = page.iter().filter(|(name, _)| name.contains("overloaded")).map(|(_, n)| n).sum::<f64>();
-            let budget = ["catchment_body_budget_bytes", "catchment_body_budget_limit_bytes"].map(|n| total(&page, n));
-            (budget[0], budget[1], refused)
-        };
-        let mut held = Vec::new();
-        for _ in 0..120 {
-            held.push(calls(&catchment, 250, bytes));
-            let all = held.len() as f64 * 250.0;
-            // each is there, or was refused
-            let (taken, limit, refused) = until("its calls", || {
-                let (taken, limit, refused) = page();
-                (taken >= (all - refused) * (1_024.0 + bytes as f64)).then_some((taken, limit, refused))
-            });
-            if refused > 0.0 {
-                assert!(taken > limit * 0.95, "alone it may have all: {taken} of {limit}");
-                break;
-            }
-        }
-        let (_, limit, refused) = page();
-        assert!(refused > 0.0, "all of it is taken");
-        let door = catchment.ports.otlp_http.expect("a door");
-        let begun = Instant::now();
-        let tries = (1..50).find(|_| {
-            let mut other = Http::connect_as("127.0.0.2", door).expect("a place");
-            // some 400 kB of points
-            let points = (0..10_000).map(|i| number(&[("k", &i.to_string())], 0, wall_ns(), int(1))).collect();
-            other.export(&request_of("other", vec![gauge("g", points)]).encode_to_vec()).is_ok_and(|r| r.status == 200)
-        });
-        assert!(tries.is_some() && begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-        let (taken, ..) =
-            until("the first one has its share", || Some(page()).filter(|(taken, ..)| *taken <= limit * 0.51));
-        assert!(taken > limit * 0.3, "no more of its calls are ended than that: {taken} of {limit}");
-        drop(held);
-        until("all is given back", || (page().0 == 0.0).then_some(()));
-        let ended = catchment.terminate();
-        assert_eq!(ended.code(), 0, "{ended:?}");
-        assert!(ended.ledger().ends_with("; balanced"), "{ended:?}");
+        let is_judged = (0..TRIES).any(|_| another_gets_in_beside_calls(bytes, shards));
+        assert!(is_judged, "not through within {BODY_GRACE:?}, {TRIES} times");
     }
+}
+
+/// Calls of so many bytes each take all of the budget, and another client gets in. `false`: the first calls have become so old
+/// that they may have been ended for it.
+fn another_gets_in_beside_calls(bytes: usize, shards: &str) -> bool {
+    // small, so that few calls take all
+    let arguments = ["--shards", shards, "--interval", "200ms", "--memory-limit", "48MiB", "--max-body", "2MiB"];
+    let catchment = Catchment::start(&arguments);
+    let mut admin = catchment.admin();
+    let begun = Instant::now();
+    // nothing once the first calls are too old
+    let mut page = || {
+        let page = samples(admin.get("/metrics").text());
+        let refused = page.iter().filter(|(name, _)| name.contains("overloaded")).map(|(_, n)| n).sum::<f64>();
+        let budget = ["catchment_body_budget_bytes", "catchment_body_budget_limit_bytes"].map(|n| total(&page, n));
+        (begun.elapsed() < BODY_GRACE).then_some((budget[0], budget[1], refused))
+    };
+    let mut held = Vec::new();
+    let mut is_taken = false;
+    for _ in 0..120 {
+        held.push(calls(&catchment, 250, bytes));
+        let all = held.len() as f64 * 250.0;
+        // each is there, or was refused
+        let seen = until("its calls", || match page() {
+            None => Some(None),
+            Some(seen) => (seen.0 >= (all - seen.2) * (1_024.0 + bytes as f64)).then_some(Some(seen)),
+        });
+        let Some((taken, limit, refused)) = seen else { return false };
+        if refused > 0.0 {
+            assert!(taken > limit * 0.95, "alone it may have all: {taken} of {limit}");
+            is_taken = true;
+            break;
+        }
+    }
+    assert!(is_taken, "all of it is taken");
+    let door = catchment.ports.otlp_http.expect("a door");
+    let is_in = (1..50).any(|_| {
+        let mut other = Http::connect_as("127.0.0.2", door).expect("a place");
+        // some 400 kB of points
+        let points = (0..10_000).map(|i| number(&[("k", &i.to_string())], 0, wall_ns(), int(1))).collect();
+        other.export(&request_of("other", vec![gauge("g", points)]).encode_to_vec()).is_ok_and(|r| r.status == 200)
+    });
+    let seen = until("the first one has its share", || match page() {
+        None => Some(None),
+        Some(seen) => (!is_in || seen.0 <= seen.1 * 0.51).then_some(Some(seen)),
+    });
+    let Some((taken, limit, _)) = seen else { return false };
+    assert!(is_in, "the other one gets in");
+    assert!(taken > limit * 0.3, "no more of its calls are ended than that: {taken} of {limit}");
+    drop(held);
+    until("all is given back", || {
+        let page = samples(admin.get("/metrics").text());
+        (total(&page, "catchment_body_budget_bytes") == 0.0).then_some(())
+    });
+    let ended = catchment.terminate();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.ledger().ends_with("; balanced"), "{ended:?}");
+    true
 }

@@ -12,17 +12,20 @@
 //! Bounds: `limits::STREAMS_PER_GROUP` streams a core for each group that there may be, and of streams without a group as many,
 //! or what `limits::DISCARDED_PART` has room for; a context is freed when nothing lies under it any more. Their bytes are counted.
 
+mod stream;
+
 use super::gate::{AskElection, Replica};
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::routes::{NONE, Table};
 use crate::cells::Shape;
 use crate::identity::Set;
-use crate::model::{Kind, Temporality, TypeHints};
+use crate::model::{Kind, Temporality};
 use crate::places;
 use crate::series::Group;
 use crate::series::elections::{Election, Silence, Standing};
 use hashbrown::HashTable;
 use std::sync::Arc;
+pub(super) use stream::{MetricStream, StreamFate};
 
 /// A resource (parent none) or a scope (parent a resource).
 #[derive(Debug)]
@@ -46,89 +49,6 @@ pub(super) struct Envelope {
     asked: u32,
     /// Of a resource, that it is one of several replicas.
     replica: Option<Box<Replica>>,
-}
-
-/// What becomes of the points of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamFate {
-    /// They go to its group.
-    Pass,
-    /// Each route asks. The stream has a group once one of them passes.
-    Ask,
-    /// The rule of this number drops them. There is no group, and there are no routes.
-    Discard(u32),
-}
-
-/// One metric of one scope in one temporality.
-#[derive(Debug)]
-pub(super) struct MetricStream {
-    hash: u64,
-    /// The scope it is of.
-    pub scope: u32,
-    /// The metric's name.
-    pub name: Box<[u8]>,
-    /// Its unit.
-    pub unit: Box<[u8]>,
-    bounds: Box<[u8]>,
-    next: u32,
-    live: bool,
-    /// It is found by its key.
-    is_found: bool,
-    /// Who was asked about it last, in numbers (`Contexts::asked`).
-    asked: u32,
-    /// Data kind.
-    pub kind: Kind,
-    /// Input temporality.
-    pub temporality: Temporality,
-    /// Of a sum, that it only grows.
-    pub monotonic: bool,
-    /// Shape of its cells.
-    pub shape: Shape,
-    /// What becomes of its points.
-    pub fate: StreamFate,
-    /// It stands for what a rule calls series of other streams, and was made up: its bytes are in their one encoding.
-    pub is_target: bool,
-    /// Where its points go, if they go to one.
-    pub group: Arc<Group>,
-    /// Routes by hash.
-    pub table: Table,
-    /// The first route of the last export.
-    pub first: u32,
-    /// The route made last.
-    pub newest: u32,
-    /// Points to look up together when the next export begins: large if its order was no use last time.
-    pub block: u32,
-    /// The interval it was last used in.
-    pub used: u32,
-    /// Bytes of the longest description it came with, which identifies nothing (M6).
-    pub described: u32,
-    /// It came as a gauge whose type nobody knows.
-    pub hints: TypeHints,
-}
-
-impl MetricStream {
-    /// Whether it is found by its key.
-    pub(super) const fn is_found(&self) -> bool {
-        self.is_found
-    }
-
-    /// Bounds of an explicit histogram, as they are packed.
-    pub(super) const fn bounds(&self) -> &[u8] {
-        &self.bounds
-    }
-
-    /// The stream is this one.
-    #[inline]
-    pub(super) fn is(&self, scope: u32, key: &StreamKey<'_>) -> bool {
-        self.is_found
-            && self.scope == scope
-            && self.kind == key.kind
-            && self.temporality == key.temporality
-            && self.monotonic == key.monotonic
-            && *self.name == *key.name
-            && *self.unit == *key.unit
-            && *self.bounds == *key.bounds
-    }
 }
 
 /// All contexts of a core.
@@ -181,12 +101,6 @@ impl Envelope {
 
     fn bytes(&self) -> usize {
         size_of::<Envelope>() + self.bytes.len() + self.schema_url.len() + self.set.bytes()
-    }
-}
-
-impl MetricStream {
-    fn bytes(&self) -> usize {
-        size_of::<MetricStream>() + self.name.len() + self.unit.len() + self.bounds.len()
     }
 }
 

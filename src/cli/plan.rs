@@ -228,8 +228,8 @@ fn of_capture(plan: &Plan, path: &Path, survey: &mut Survey) -> Result<(f64, Vec
             metric: MetricSeen {
                 resource: group.resource(),
                 scope: group.scope(),
-                name: &group.name,
-                unit: &group.unit,
+                name: group.name(),
+                unit: group.unit(),
                 kind,
                 monotonic: group.monotonic,
             },

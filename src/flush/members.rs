@@ -557,8 +557,8 @@ pub(super) fn seen(group: &Group) -> MetricSeen<'_> {
     MetricSeen {
         resource: group.resource(),
         scope: group.scope(),
-        name: &group.name,
-        unit: &group.unit,
+        name: group.name(),
+        unit: group.unit(),
         kind: group.kind,
         monotonic: group.monotonic,
     }

@@ -99,6 +99,6 @@ impl<'a> Merging<'a> {
     /// Keeps the series as an example, if one is wanted.
     pub(super) fn show(self, series: &Series, cause: Cause) {
         let group = &series.group;
-        self.registry.examples().show(cause, group.resource(), group.name.as_bytes(), Peer::default());
+        self.registry.examples().show(cause, group.resource(), group.name().as_bytes(), Peer::default());
     }
 }

@@ -225,7 +225,7 @@ impl Outputs {
         for record in all {
             put_bytes(&mut run, key_byte(group.kind), record.bytes);
         }
-        let hash = self.state.hash_one((key.rule, &*spec.text, group.key.hash, &run));
+        let hash = self.state.hash_one((key.rule, &*spec.text, group.hash, &run));
         let series = Arc::new(Series::new(hash, group, ThinBytes::new(&run), 0));
         let stands = self.tree.link(series.clone());
         put(
@@ -249,7 +249,7 @@ impl Outputs {
             }
             _ => {
                 // a fold's sets are in one order already
-                let made = [&key.resource, &key.scope].map(|run| (run.clone(), Set::new(run, &[], state)));
+                let made = [&key.resource, &key.scope].map(|run| (run.clone(), Set::new(run, &[], "", state)));
                 let sets = [made[0].1.clone(), made[1].1.clone()];
                 self.sets = Some(made);
                 sets
@@ -258,9 +258,7 @@ impl Outputs {
         let leaves_as = spec.output.leaves_as(key.input);
         let parts = Parts {
             resource: &resource,
-            resource_schema_url: "",
             scope: &scope,
-            scope_schema_url: "",
             name: &spec.name.replace("{name}", &key.name),
             unit: &spec.output.unit(key.input, &key.unit),
             description: &key.description,
@@ -273,15 +271,15 @@ impl Outputs {
             },
         };
         let is_total = spec.output == Output::Total;
-        let group_key = parts.key(state);
-        let hash = state.hash_one((group_key.hash, is_total));
+        let group_hash = parts.hash(state);
+        let hash = state.hash_one((group_hash, is_total));
         if let Some(group) = self.groups.get(&hash).and_then(Weak::upgrade)
-            && group.key == group_key
+            && group.is(&parts)
             && group.is_total == is_total
         {
             return group;
         }
-        let group = Group::new(group_key, folds.next_group_id(), (Entry::Last, 0), &parts);
+        let group = Group::new(group_hash, folds.next_group_id(), (Entry::Last, 0), &parts);
         let group = Arc::new(if is_total { group.total() } else { group });
         if self.groups.len() == self.groups.capacity() {
             self.groups.retain(|_, group| group.strong_count() > 0);

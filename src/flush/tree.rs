@@ -123,7 +123,7 @@ impl OwnedGroup {
 #[derive(Default)]
 struct OwnedScope {
     groups: Vec<u32>,
-    key: Option<(u32, Arc<Set>, Text)>,
+    key: Option<(u32, Arc<Set>)>,
 }
 
 #[derive(Default)]
@@ -131,12 +131,10 @@ struct OwnedResource {
     scopes: Vec<OwnedScope>,
     /// Places of scopes without groups.
     scope_free: Vec<u32>,
-    key: Option<(Arc<Set>, Text)>,
+    key: Option<Arc<Set>>,
     /// Groups under it.
     groups: usize,
 }
-
-type Text = Arc<str>;
 
 /// Where a series stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,8 +148,8 @@ pub(super) struct TreePlace {
 /// All series that one shard owns.
 pub(super) struct Tree {
     resources: Vec<OwnedResource>,
-    resource_ids: HashMap<(Arc<Set>, Text), u32, ahash::RandomState>,
-    scope_ids: HashMap<(u32, Arc<Set>, Text), u32, ahash::RandomState>,
+    resource_ids: HashMap<Arc<Set>, u32, ahash::RandomState>,
+    scope_ids: HashMap<(u32, Arc<Set>), u32, ahash::RandomState>,
     group_ids: HashMap<u32, u32, ahash::RandomState>,
     groups: Vec<OwnedGroup>,
     group_free: Vec<u32>,
@@ -302,7 +300,7 @@ impl Tree {
     }
 
     fn add_group(&mut self, meta: &Arc<Group>, hides: bool) -> u32 {
-        let key = (meta.key.resource.clone(), meta.resource_schema_url.clone());
+        let key = meta.resource_set.clone();
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -313,7 +311,7 @@ impl Tree {
             }
         };
         let OwnedResource { scopes, scope_free, .. } = &mut self.resources[resource as usize];
-        let key = (resource, meta.key.scope.clone(), meta.scope_schema_url.clone());
+        let key = (resource, meta.scope_set.clone());
         let scope = match self.scope_ids.get(&key) {
             Some(id) => *id,
             None => {
@@ -477,7 +475,7 @@ pub(super) mod tests {
         pub(in super::super) fn new() -> Nursery {
             let limits = Limits { series_limit: 1_000, group_limit: 1_000, memory_limit: usize::MAX };
             let registry = Registry::new(limits, vec![SlabWriter::new().1]);
-            let resource = Set::new(&[], b"r", registry.state());
+            let resource = Set::new(&[], b"r", "", registry.state());
             Nursery { registry, resource }
         }
 
@@ -493,9 +491,7 @@ pub(super) mod tests {
         fn add_under(&self, tree: &mut Tree, resource: &Arc<Set>, scope: u32, name: u32) -> u32 {
             let parts = Parts {
                 resource,
-                resource_schema_url: "",
-                scope: &Set::new(&[], &scope.to_le_bytes(), self.registry.state()),
-                scope_schema_url: "",
+                scope: &Set::new(&[], &scope.to_le_bytes(), "", self.registry.state()),
                 name: &name.to_string(),
                 unit: "",
                 description: "",
@@ -515,7 +511,7 @@ pub(super) mod tests {
     fn a_resource_is_one_in_any_order_of_its_attributes() {
         let nursery = Nursery::new();
         let mut tree = nursery.tree();
-        let resource = |run: &[u8]| Set::new(&[], run, nursery.registry.state());
+        let resource = |run: &[u8]| Set::new(&[], run, "", nursery.registry.state());
         let at = [&b"\x0a\x01a\x0a\x01b"[..], b"\x0a\x01b\x0a\x01a", b"\x0a\x01a\x0a\x01b", b"\x0a\x01a\x0a\x01c"];
         let groups: Vec<_> =
             at.iter().zip(0..).map(|(run, name)| nursery.add_under(&mut tree, &resource(run), 0, name)).collect();

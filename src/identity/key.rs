@@ -1,33 +1,35 @@
-//! Group keys: what a series has in common with its siblings.
+//! What identifies a group: what a series has in common with its siblings.
 //!
 //! Knows the identity of a metric (metrics data model, "identity of a stream", without temporality, which belongs to the
 //! input, and with the bounds of explicit histograms, which may not be mixed). Does not know groups.
 
 use super::attributes::put_sorted;
 use crate::model::{Kind, TypeHints};
-use crate::wire::put_varint;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// A resource or a scope: attributes checked and normalised, held once for all its groups.
+/// A resource or a scope: attributes checked and normalised, and its schema URL, held once for all its groups.
 #[derive(Debug)]
 pub struct Set {
     /// The message as it leaves: a normalised run; in a scope name and version go before it.
     pub run: Arc<[u8]>,
-    /// The same with the records sorted, where that is another order.
+    /// `ResourceMetrics.schema_url` or `ScopeMetrics.schema_url`
+    pub schema_url: Arc<str>,
+    /// The run with the records sorted, where that is another order.
     sorted: Option<Box<[u8]>>,
     hash: u64,
 }
 
 impl Set {
     /// Of a normalised run, behind `head` (a scope's name and version, or nothing).
-    pub fn new(head: &[u8], run: &[u8], state: &ahash::RandomState) -> Arc<Set> {
+    pub fn new(head: &[u8], run: &[u8], schema_url: &str, state: &ahash::RandomState) -> Arc<Set> {
         let mut sorted = Vec::with_capacity(head.len() + run.len());
         sorted.extend_from_slice(head);
         put_sorted(run, &mut sorted);
         let whole: Arc<[u8]> = [head, run].concat().into();
-        let hash = state.hash_one(&*sorted);
-        Arc::new(Set { sorted: (*sorted != *whole).then(|| sorted.into()), run: whole, hash })
+        let hash = state.hash_one((&*sorted, schema_url));
+        let sorted = (*sorted != *whole).then(|| sorted.into());
+        Arc::new(Set { sorted, run: whole, schema_url: text(schema_url), hash })
     }
 
     fn canonical(&self) -> &[u8] {
@@ -36,13 +38,15 @@ impl Set {
 
     /// Bytes it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Set>() + self.run.len() + self.sorted.as_ref().map_or(0, |sorted| sorted.len())
+        let texts = self.run.len() + self.schema_url.len();
+        size_of::<Set>() + texts + self.sorted.as_ref().map_or(0, |sorted| sorted.len())
     }
 }
 
 impl PartialEq for Set {
     fn eq(&self, other: &Set) -> bool {
-        std::ptr::eq(self, other) || self.hash == other.hash && self.canonical() == other.canonical()
+        std::ptr::eq(self, other)
+            || self.hash == other.hash && self.canonical() == other.canonical() && self.schema_url == other.schema_url
     }
 }
 
@@ -55,49 +59,48 @@ impl Hash for Set {
     }
 }
 
-/// Everything that identifies a group: two are the same exactly if these are.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupKey {
-    /// Its hash, keyed per process.
-    pub hash: u64,
-    /// All but resource and scope, in a canonical encoding.
-    pub rest: Box<[u8]>,
-    /// Resource.
-    pub resource: Arc<Set>,
-    /// Scope.
-    pub scope: Arc<Set>,
+/// What a metric is called, held once for all groups and streams that share it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MetricName {
+    /// `Metric.name`
+    pub name: Arc<str>,
+    /// `Metric.unit`
+    pub unit: Arc<str>,
 }
 
-impl GroupKey {
-    /// The hash of the key without its last so many bounds, all that there are.
-    pub(crate) fn hash_without(&self, bounds: usize, state: &ahash::RandomState) -> u64 {
-        let rest = &self.rest[..self.rest.len() - BOUND_BYTES * bounds];
-        state.hash_one((self.resource.hash, self.scope.hash, rest))
+impl MetricName {
+    /// Bytes it takes beside its texts, what an allocation adds to each included.
+    pub const BYTES: usize = 6 * size_of::<usize>() + size_of::<MetricName>();
+
+    /// Of these texts.
+    pub fn new(name: &str, unit: &str) -> Arc<MetricName> {
+        Arc::new(MetricName { name: text(name), unit: text(unit) })
     }
 
-    /// Whether it is `other` with so many bounds more.
-    pub(crate) fn is_with_bounds(&self, bounds: usize, other: &GroupKey) -> bool {
-        self.rest.len() == other.rest.len() + BOUND_BYTES * bounds
-            && self.rest.starts_with(&other.rest)
-            && self.resource == other.resource
-            && self.scope == other.scope
+    /// It says this.
+    #[inline]
+    pub fn is(&self, name: &[u8], unit: &[u8]) -> bool {
+        *self.name.as_bytes() == *name && *self.unit.as_bytes() == *unit
+    }
+
+    /// Bytes it takes, texts included.
+    pub fn bytes(&self) -> usize {
+        MetricName::BYTES + self.name.len() + self.unit.len()
     }
 }
 
-/// Bytes that a bound takes at the end of `GroupKey::rest`.
-const BOUND_BYTES: usize = 8;
+/// A text to share; the empty one takes nothing.
+fn text(text: &str) -> Arc<str> {
+    if text.is_empty() { Arc::default() } else { text.into() }
+}
 
 /// The parts of a group, checked and normalised.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
-    /// Resource attributes.
+    /// Resource.
     pub resource: &'a Arc<Set>,
-    /// `ResourceMetrics.schema_url`
-    pub resource_schema_url: &'a str,
-    /// `InstrumentationScope.name`, `.version` and attributes
+    /// Scope.
     pub scope: &'a Arc<Set>,
-    /// `ScopeMetrics.schema_url`
-    pub scope_schema_url: &'a str,
     /// `Metric.name`
     pub name: &'a str,
     /// `Metric.unit`
@@ -115,21 +118,21 @@ pub struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The canonical key.
-    pub fn key(&self, state: &ahash::RandomState) -> GroupKey {
-        let mut out = Vec::with_capacity(256);
-        let text = |out: &mut Vec<u8>, s: &str| {
-            put_varint(out, s.len() as u64);
-            out.extend_from_slice(s.as_bytes());
-        };
-        text(&mut out, self.resource_schema_url);
-        text(&mut out, self.scope_schema_url);
-        text(&mut out, self.name);
-        text(&mut out, self.unit);
-        out.push(self.kind as u8);
-        out.push(u8::from(self.monotonic));
-        self.bounds.iter().for_each(|bound| out.extend_from_slice(&bound.to_bits().to_le_bytes()));
-        let hash = state.hash_one((self.resource.hash, self.scope.hash, &*out));
-        GroupKey { hash, rest: out.into(), resource: self.resource.clone(), scope: self.scope.clone() }
+    /// A hash of all that identifies a group, keyed per process.
+    pub fn hash(&self, state: &ahash::RandomState) -> u64 {
+        let mut hasher = state.build_hasher();
+        (self.resource.hash, self.scope.hash, self.name, self.unit, self.kind as u8, self.monotonic).hash(&mut hasher);
+        self.bounds.iter().for_each(|bound| hasher.write_u64(bound.to_bits()));
+        hasher.finish()
     }
+
+    /// Bytes of all that identifies a group, but for resource and scope.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.unit.len() + size_of_val(self.bounds)
+    }
+}
+
+/// The same bounds, to the bit.
+pub fn same_bounds(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }

@@ -11,4 +11,4 @@ pub mod attributes;
 mod key;
 pub mod overflow;
 
-pub use key::{GroupKey, Parts, Set};
+pub use key::{MetricName, Parts, Set, same_bounds};

@@ -233,7 +233,7 @@ impl<'r> Commit<'r> {
             }
             PointTarget::Route(route) => {
                 let group = self.to.resolver.group(route);
-                stage.reject_as(kind, reason, 1, || example(group.resource(), group.name.as_bytes()));
+                stage.reject_as(kind, reason, 1, || example(group.resource(), group.name().as_bytes()));
             }
         }
     }

@@ -56,18 +56,15 @@ pub(super) fn born<E: Encoding>(
     match making.contexts.at(stream).fate {
         StreamFate::Pass => {}
         StreamFate::Discard(rule) => return Err(Refused::Discarded(rule)),
-        StreamFate::Ask => {
-            let envelope = (&context.resource, &context.scope);
-            match making.ask(stream, (birth.raw, birth.normal), (envelope, &context.key), tally) {
-                Ok(None) => {}
-                Ok(Some(route)) => return Ok(route),
-                Err(Refused::Rejected(reason)) => {
-                    let stream = overflow.stream((making.here, making.contexts), &context.key, reason)?;
-                    return Ok(overflowed(making, stream, Reject::GroupLimit, &context, tally)?);
-                }
-                Err(discarded) => return Err(discarded),
+        StreamFate::Ask => match making.ask(stream, (birth.raw, birth.normal), &context.key, tally) {
+            Ok(None) => {}
+            Ok(Some(route)) => return Ok(route),
+            Err(Refused::Rejected(reason)) => {
+                let stream = overflow.stream((making.here, making.contexts), &context.key, reason)?;
+                return Ok(overflowed(making, stream, Reject::GroupLimit, &context, tally)?);
             }
-        }
+            Err(discarded) => return Err(discarded),
+        },
     }
     let hash = birth.hash.unwrap_or_else(|| look_ahead(making, at as usize, stream, pending));
     match making.route_of(stream, (birth.raw, birth.normal), hash, tally) {
@@ -120,8 +117,7 @@ pub(super) fn with_bounds<E: Encoding>(
     pending: &mut Pending<'_>,
     tally: &mut Tally,
 ) -> Option<PointTarget> {
-    let (raw, normal, set, scope, base, temporality);
-    let (name, unit): (Box<[u8]>, Box<[u8]>);
+    let (raw, normal, set, scope, found, temporality);
     match target {
         PointTarget::Birth(at) => {
             let birth = pending.births[at as usize];
@@ -134,8 +130,8 @@ pub(super) fn with_bounds<E: Encoding>(
             }
             (raw, normal, set) = (ThinBytes::new(birth.raw), ThinBytes::new(birth.normal), birth.set);
             (scope, temporality) = (ids.1, key.temporality);
-            base = making.key_without_bounds(envelope, ids, &key);
-            (name, unit) = (key.name.into(), key.unit.into());
+            let key = StreamKey { bounds: &[], ..key };
+            found = making.with_parts(ids, &key, |registry, parts| registry.with_bounds(parts, set, &normal));
         }
         PointTarget::Route(route) => {
             let route = making.links.routes().at(route);
@@ -146,16 +142,15 @@ pub(super) fn with_bounds<E: Encoding>(
             raw = route.bytes.clone();
             (normal, set) = making.run_of(stream, &raw).ok()?;
             (scope, temporality) = (stream.scope, stream.temporality);
-            base = stream.group.key.clone();
-            (name, unit) = (stream.name.clone(), stream.unit.clone());
+            found = making.here.registry().with_bounds(&stream.group.parts_without_bounds(), set, &normal);
         }
     }
-    let registry = making.here.registry();
-    let group = registry.with_bounds(&base, set, &normal)?;
+    let (registry, group) = (making.here.registry(), found?);
+    let metric = group.metric.clone();
     let bounds: Vec<u8> = group.bounds.iter().flat_map(|bound| bound.to_le_bytes()).collect();
     let key = StreamKey {
-        name: &name,
-        unit: &unit,
+        name: metric.name.as_bytes(),
+        unit: metric.unit.as_bytes(),
         kind: Kind::Histogram,
         temporality,
         monotonic: false,

@@ -124,7 +124,7 @@ fn fit(table: &mut HashTable<u32>, hash: impl Fn(&u32) -> u64) {
 impl Contexts {
     /// No contexts; `state` keys the tables.
     pub(super) fn new(state: ahash::RandomState) -> Contexts {
-        let nothing = Set::new(&[], &[], &state);
+        let nothing = Set::new(&[], &[], "", &state);
         let nobody = Group::nobody(&state);
         Contexts {
             nothing,
@@ -485,7 +485,7 @@ impl Contexts {
         let resource_id = self.scopes[scope_id as usize].parent;
         let (resource, scope) = (&mut self.resources[resource_id as usize], &mut self.scopes[scope_id as usize]);
         self.bytes -= resource.set.bytes() + scope.set.bytes();
-        (resource.set, scope.set) = (group.key.resource.clone(), group.key.scope.clone());
+        (resource.set, scope.set) = (group.resource_set.clone(), group.scope_set.clone());
         self.bytes += resource.set.bytes() + scope.set.bytes();
     }
 

@@ -16,7 +16,7 @@ use super::renewal::{self, metric};
 use super::routes::NONE;
 use crate::cells::Shape;
 use crate::examples::example;
-use crate::identity::{GroupKey, Parts, Set, attributes};
+use crate::identity::{Parts, Set, attributes};
 use crate::ledger::{Note, Tally};
 use crate::limits::{DISCARDED_PART, STREAMS_PER_GROUP};
 use crate::model::Reject;
@@ -206,7 +206,7 @@ impl<E: Encoding> Making<'_, E> {
         if is_asking {
             return Ok(self.contexts.add_apart(ids.1, key, StreamFate::Ask));
         }
-        let group = self.group((resource, scope), ids, key)?;
+        let group = self.group(ids, key)?;
         Ok(self.contexts.add(ids.1, key, group))
     }
 
@@ -229,14 +229,9 @@ impl<E: Encoding> Making<'_, E> {
     }
 
     /// The group of a key, for one stream more.
-    fn group(
-        &self,
-        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
-        ids: (u32, u32),
-        key: &StreamKey<'_>,
-    ) -> Result<Arc<Group>, Reject> {
+    fn group(&self, ids: (u32, u32), key: &StreamKey<'_>) -> Result<Arc<Group>, Reject> {
         let maker = self.here.maker();
-        let group = self.with_parts(envelope, ids, key, |registry, parts| registry.group(parts, Entry::Limited, maker));
+        let group = self.with_parts(ids, key, |registry, parts| registry.group(parts, Entry::Limited, maker));
         let group = group.map_err(refusal)?;
         if let Some(election) = self.contexts.election(ids.0) {
             group.elects(election);
@@ -267,7 +262,7 @@ impl<E: Encoding> Making<'_, E> {
         &mut self,
         stream: u32,
         (raw, normal): (&[u8], &[u8]),
-        (envelope, key): ((&EnvelopeKey<'_>, &EnvelopeKey<'_>), &StreamKey<'_>),
+        key: &StreamKey<'_>,
         tally: &mut Tally,
     ) -> Result<Option<u32>, Refused> {
         let (known, tag) = self.known_route(stream, raw);
@@ -305,7 +300,7 @@ impl<E: Encoding> Making<'_, E> {
             }
         }
         if self.contexts.is_apart(stream) {
-            let group = self.group(envelope, ids, key)?;
+            let group = self.group(ids, key)?;
             self.contexts.join(stream, group);
         }
         Ok(None)
@@ -328,10 +323,10 @@ impl<E: Encoding> Making<'_, E> {
         let has_room = self.has_room();
         let (here, encoding) = (self.here, self.encoding);
         let found = self.contexts.aside(|contexts| {
-            let set = || Ok::<_, Reject>(Set::new(&[], &target.resource, &state));
+            let set = || Ok::<_, Reject>(Set::new(&[], &target.resource, &encoding.schema_url(&resource_url), &state));
             let resource_id = contexts.enter_resource(&resource, set)?;
             let (head, run) = split_head(&target.scope);
-            let set = || Ok::<_, Reject>(Set::new(head, run, &state));
+            let set = || Ok::<_, Reject>(Set::new(head, run, &encoding.schema_url(&scope_url), &state));
             let scope_id = contexts.enter_scope(resource_id, &scope, set)?;
             if let Some(known) = contexts.stream(scope_id, NONE, &key) {
                 return Ok(known);
@@ -340,7 +335,7 @@ impl<E: Encoding> Making<'_, E> {
                 return Err(Reject::GroupLimit);
             }
             let ids = (resource_id, scope_id);
-            let group = with_parts((contexts, here, encoding), (&resource, &scope), ids, &key, |registry, parts| {
+            let group = with_parts((contexts, here, encoding), ids, &key, |registry, parts| {
                 registry.group(parts, Entry::Limited, here.maker())
             });
             let id = contexts.add(scope_id, &key, group.map_err(refusal)?);
@@ -396,9 +391,9 @@ impl<E: Encoding> Making<'_, E> {
     ) -> Result<(u32, u32), Reject> {
         let (state, encoding, gate) = (self.here.registry().state(), self.encoding, &mut self.gate);
         let (mut texts, mut replica) = (0, None);
-        let mut set = |said: Said| {
+        let mut set = |said: Said, schema_url: &[u8]| {
             texts += said.cut;
-            Set::new(&said.head, &said.run, state)
+            Set::new(&said.head, &said.run, &encoding.schema_url(schema_url), state)
         };
         if let Some(id) = self.contexts.known_resource(resource)
             && !self.contexts.is_resource_asked(id)
@@ -415,14 +410,16 @@ impl<E: Encoding> Making<'_, E> {
             if let Some(replica) = &mut replica {
                 said.run = std::mem::take(&mut replica.seen.run);
             }
-            Ok::<_, Reject>(set(said))
+            Ok::<_, Reject>(set(said, resource.schema_url))
         })?;
         if let Some(ReplicaOf { seen, silence, number }) = replica {
             let election = self.here.registry().election(seen.of);
             let replica = Replica { election, hash: seen.replica, silence, number, placeholder: NONE };
             self.contexts.put_replica(resource_id, replica);
         }
-        let scope_id = self.contexts.enter_scope(resource_id, scope, || encoding.scope(scope).map(&mut set))?;
+        let scope_id = self
+            .contexts
+            .enter_scope(resource_id, scope, || encoding.scope(scope).map(|said| set(said, scope.schema_url)))?;
         tally.note(Note::TextsCut, texts);
         if texts > 0 && cut.is_none() {
             *cut = Some(example(resource.bytes, key.name));
@@ -430,33 +427,20 @@ impl<E: Encoding> Making<'_, E> {
         Ok((resource_id, scope_id))
     }
 
-    /// The key of the group that this would be without bounds.
-    pub(super) fn key_without_bounds(
-        &self,
-        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
-        ids: (u32, u32),
-        key: &StreamKey<'_>,
-    ) -> GroupKey {
-        let key = StreamKey { bounds: &[], ..*key };
-        self.with_parts(envelope, ids, &key, |registry, parts| parts.key(registry.state()))
-    }
-
     /// What `of` makes of the parts of a key's group.
-    fn with_parts<T>(
+    pub(super) fn with_parts<T>(
         &self,
-        envelope: (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
         ids: (u32, u32),
         key: &StreamKey<'_>,
         of: impl FnOnce(&Registry, &Parts<'_>) -> T,
     ) -> T {
-        with_parts((self.contexts, self.here, self.encoding), envelope, ids, key, of)
+        with_parts((self.contexts, self.here, self.encoding), ids, key, of)
     }
 }
 
 /// What `of` makes of the parts of a key's group.
 fn with_parts<E: Encoding, T>(
     (contexts, here, encoding): (&Contexts, &Birthplace, &E),
-    (resource, scope): (&EnvelopeKey<'_>, &EnvelopeKey<'_>),
     ids: (u32, u32),
     key: &StreamKey<'_>,
     of: impl FnOnce(&Registry, &Parts<'_>) -> T,
@@ -464,9 +448,7 @@ fn with_parts<E: Encoding, T>(
     let sets = contexts.sets(ids.0, ids.1);
     let parts = Parts {
         resource: sets.0,
-        resource_schema_url: &encoding.schema_url(resource.schema_url),
         scope: sets.1,
-        scope_schema_url: &encoding.schema_url(scope.schema_url),
         name: text(key.name),
         unit: text(key.unit),
         description: encoding.description(key.about.description),

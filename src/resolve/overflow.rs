@@ -100,8 +100,8 @@ impl Overflow {
         } else {
             contexts.aside(|contexts| {
                 // both messages are in their normal form
-                let resource = || Ok::<_, Reject>(Set::new(&[], RESOURCE.bytes, registry.state()));
-                let scope = || Ok::<_, Reject>(Set::new(SCOPE.bytes, &[], registry.state()));
+                let resource = || Ok::<_, Reject>(Set::new(&[], RESOURCE.bytes, "", registry.state()));
+                let scope = || Ok::<_, Reject>(Set::new(SCOPE.bytes, &[], "", registry.state()));
                 let resource = contexts.enter_resource(&RESOURCE, resource)?;
                 let place = (resource, contexts.enter_scope(resource, &SCOPE, scope)?);
                 stream_in(place, key, has_name, contexts, here)
@@ -152,9 +152,7 @@ fn stream_in(
         let (resource, scope) = contexts.sets(place.0, place.1);
         let parts = Parts {
             resource,
-            resource_schema_url: "",
             scope,
-            scope_schema_url: "",
             name: text(key.name),
             unit: text(key.unit),
             description: "",

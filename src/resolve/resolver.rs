@@ -390,7 +390,7 @@ impl Resolver {
     #[cold]
     pub(crate) fn show(&self, cause: Cause, route: u32) {
         let group = self.group(route);
-        self.here.show(cause, group.resource(), group.name.as_bytes());
+        self.here.show(cause, group.resource(), group.name().as_bytes());
     }
 
     // ---- births and deaths -------------------------------------------------------------------------------------------

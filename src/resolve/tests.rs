@@ -329,7 +329,7 @@ fn what_passes_makes_the_group_and_is_under_its_limit() {
     assert_eq!(rig.try_born(&["a=drop"]), [Err(Refused::Discarded(9))]);
     assert_eq!(rig.resolver.registry().group_count(), 0);
     let route = rig.born(&["a=1"])[0];
-    assert_eq!((&*rig.resolver.group(route).name, rig.resolver.registry().group_count()), ("requests", 1));
+    assert_eq!((&**rig.resolver.group(route).name(), rig.resolver.registry().group_count()), ("requests", 1));
     // and goes with the last of its streams
     let state = head::state(rig.resolver.slab().run(rig.resolver.cell(route), head::WORDS));
     assert!(begin_retire(state));

@@ -47,11 +47,11 @@ impl Source for ScrapedCut {
                 let m = &listed.meta;
                 let meta = Meta {
                     resource: m.resource().clone(),
-                    resource_schema_url: m.resource_schema_url.clone(),
+                    resource_schema_url: m.resource_set.schema_url.clone(),
                     scope: m.scope().clone(),
-                    scope_schema_url: m.scope_schema_url.clone(),
-                    name: m.name.clone(),
-                    unit: m.unit.clone(),
+                    scope_schema_url: m.scope_set.schema_url.clone(),
+                    name: m.name().clone(),
+                    unit: m.unit().clone(),
                     description: m.description().map_or_else(Arc::default, |text| Arc::from(&**text)),
                     kind: m.kind,
                     hints: m.hints(),

@@ -4,7 +4,7 @@
 //! (`identity`).
 
 use super::elections::Election;
-use crate::identity::{GroupKey, Parts, Set};
+use crate::identity::{MetricName, Parts, Set, same_bounds};
 use crate::model::{Kind, TypeHints};
 use crate::sync::once::Once;
 use crate::sync::published::Published;
@@ -32,25 +32,29 @@ pub struct Family {
     pub newest: Published<Group>,
 }
 
+/// `Metric.description`.
+#[derive(Debug)]
+struct Description {
+    text: Published<Box<str>>,
+    /// Its bytes, as they are counted.
+    bytes: AtomicU32,
+}
+
 /// A group, shared by all its series.
 #[derive(Debug)]
 pub struct Group {
-    /// Identity.
-    pub key: GroupKey,
+    /// Hash of all that identifies it, keyed per process (`Parts::hash`).
+    pub hash: u64,
+    /// Attributes and schema URL of its resource.
+    pub resource_set: Arc<Set>,
+    /// Name, version, attributes and schema URL of its scope.
+    pub scope_set: Arc<Set>,
+    /// Its name and unit, which groups of other resources share.
+    pub metric: Arc<MetricName>,
     /// A small number, unique while the process runs.
     pub id: u32,
-    /// `ResourceMetrics.schema_url`
-    pub resource_schema_url: Arc<str>,
-    /// `ScopeMetrics.schema_url`
-    pub scope_schema_url: Arc<str>,
-    /// `Metric.name`
-    pub name: Arc<str>,
-    /// `Metric.unit`
-    pub unit: Arc<str>,
     /// `Metric.description`: the longest seen (M6), once there was one.
-    description: Once<Published<Box<str>>>,
-    /// Its bytes, as they are counted.
-    described: AtomicU32,
+    description: Once<Description>,
     /// What senders said of the type: bits of `TypeHints`.
     hints: AtomicU8,
     /// Data kind.
@@ -74,12 +78,10 @@ pub struct Group {
 impl Group {
     /// A group of nothing, which freed places hold instead of theirs.
     pub fn nobody(state: &ahash::RandomState) -> Arc<Group> {
-        let nothing = Set::new(&[], &[], state);
+        let nothing = Set::new(&[], &[], "", state);
         let parts = Parts {
             resource: &nothing,
-            resource_schema_url: "",
             scope: &nothing,
-            scope_schema_url: "",
             name: "",
             unit: "",
             description: "",
@@ -88,31 +90,29 @@ impl Group {
             monotonic: false,
             bounds: &[],
         };
-        Arc::new(Group::new(parts.key(state), 0, (Entry::Last, 0), &parts))
+        Arc::new(Group::new(parts.hash(state), 0, (Entry::Last, 0), &parts))
     }
 
-    /// A group of these parts.
-    pub fn new(key: GroupKey, id: u32, entered: (Entry, u16), parts: &Parts<'_>) -> Group {
-        Group::named(key, id, entered, parts, (text(parts.name), text(parts.unit)))
+    /// A group of these parts, of which this is the hash.
+    pub fn new(hash: u64, id: u32, entered: (Entry, u16), parts: &Parts<'_>) -> Group {
+        Group::named(hash, id, entered, parts, MetricName::new(parts.name, parts.unit))
     }
 
-    /// The same with the texts of its name and unit, which other groups may have, too.
+    /// The same with its name and unit, which other groups may have, too.
     pub(super) fn named(
-        key: GroupKey,
+        hash: u64,
         id: u32,
         (entry, maker): (Entry, u16),
         parts: &Parts<'_>,
-        (name, unit): (Arc<str>, Arc<str>),
+        metric: Arc<MetricName>,
     ) -> Group {
         let group = Group {
-            key,
+            hash,
+            resource_set: parts.resource.clone(),
+            scope_set: parts.scope.clone(),
+            metric,
             id,
-            resource_schema_url: text(parts.resource_schema_url),
-            scope_schema_url: text(parts.scope_schema_url),
-            name,
-            unit,
             description: Once::new(),
-            described: AtomicU32::new(0),
             hints: AtomicU8::new(parts.hints.bits()),
             kind: parts.kind,
             monotonic: parts.monotonic,
@@ -127,6 +127,34 @@ impl Group {
         group
     }
 
+    /// Whether these parts are its own.
+    pub fn is(&self, parts: &Parts<'_>) -> bool {
+        self.is_but_for_bounds(parts) && same_bounds(&self.bounds, parts.bounds)
+    }
+
+    fn is_but_for_bounds(&self, parts: &Parts<'_>) -> bool {
+        self.kind == parts.kind
+            && self.monotonic == parts.monotonic
+            && self.metric.is(parts.name.as_bytes(), parts.unit.as_bytes())
+            && self.resource_set == *parts.resource
+            && self.scope_set == *parts.scope
+    }
+
+    /// What identifies it, but for bounds.
+    pub fn parts_without_bounds(&self) -> Parts<'_> {
+        Parts {
+            resource: &self.resource_set,
+            scope: &self.scope_set,
+            name: self.name(),
+            unit: self.unit(),
+            description: "",
+            hints: TypeHints::NONE,
+            kind: self.kind,
+            monotonic: self.monotonic,
+            bounds: &[],
+        }
+    }
+
     /// The same, of which running totals leave whatever view is asked for.
     pub fn total(self) -> Group {
         Group { is_total: true, ..self }
@@ -135,13 +163,25 @@ impl Group {
     /// The `Resource` message: attributes as a run.
     #[inline]
     pub fn resource(&self) -> &Arc<[u8]> {
-        &self.key.resource.run
+        &self.resource_set.run
     }
 
     /// The `InstrumentationScope` message.
     #[inline]
     pub fn scope(&self) -> &Arc<[u8]> {
-        &self.key.scope.run
+        &self.scope_set.run
+    }
+
+    /// `Metric.name`
+    #[inline]
+    pub fn name(&self) -> &Arc<str> {
+        &self.metric.name
+    }
+
+    /// `Metric.unit`
+    #[inline]
+    pub fn unit(&self) -> &Arc<str> {
+        &self.metric.unit
     }
 
     /// It is sent by several, of whom this says who counts.
@@ -158,28 +198,35 @@ impl Group {
 
     /// Keeps the longest description (M6); by how many bytes it grew.
     pub fn describe(&self, description: &str) -> usize {
-        // ORDERING: a length, publishes nothing
-        let before = self.described.fetch_max(description.len() as u32, Relaxed) as usize;
-        if before < description.len() {
-            let next = || Arc::new(Box::from(description));
-            let is_first =
-                self.description.get().is_none() && self.description.set(Box::new(Published::new(next()))).is_ok();
-            if let Some(slot) = self.description.get().filter(|_| !is_first) {
-                slot.store(next());
-            }
+        if description.is_empty() {
+            return 0;
         }
-        description.len().saturating_sub(before)
+        let (next, bytes) = (|| Arc::new(Box::from(description)), description.len() as u32);
+        let Some(slot) = self.description.get() else {
+            let first = Box::new(Description { text: Published::new(next()), bytes: AtomicU32::new(bytes) });
+            return match self.description.set(first) {
+                Ok(()) => description.len(),
+                // another one was first, and the longer one stays
+                Err(_) => self.describe(description),
+            };
+        };
+        // ORDERING: a length, publishes nothing
+        let before = slot.bytes.fetch_max(bytes, Relaxed);
+        if before < bytes {
+            slot.text.store(next());
+        }
+        bytes.saturating_sub(before) as usize
     }
 
     /// `Metric.description`, if anybody gave one.
     pub fn description(&self) -> Option<Arc<Box<str>>> {
-        self.description.get().map(Published::load)
+        self.description.get().map(|description| description.text.load())
     }
 
     /// Bytes of the description.
     pub fn described(&self) -> usize {
         // ORDERING: as in `describe`
-        self.described.load(Relaxed) as usize
+        self.description.get().map_or(0, |description| description.bytes.load(Relaxed) as usize)
     }
 
     /// What senders said of its type.
@@ -210,12 +257,17 @@ impl Group {
     /// Of an explicit histogram with bounds, the hash of its family.
     pub fn family(&self, state: &ahash::RandomState) -> Option<u64> {
         let is_one = self.kind == Kind::Histogram && !self.bounds.is_empty();
-        is_one.then(|| self.key.hash_without(self.bounds.len(), state))
+        is_one.then(|| self.parts_without_bounds().hash(state))
     }
 
-    /// Whether it is this metric with bounds, where `key` is one of a histogram without.
-    pub fn is_with_bounds(&self, key: &GroupKey) -> bool {
-        self.kind == Kind::Histogram && self.key.is_with_bounds(self.bounds.len(), key)
+    /// Whether it is this metric with bounds, where the parts are those of a histogram without.
+    pub fn is_with_bounds(&self, parts: &Parts<'_>) -> bool {
+        self.kind == Kind::Histogram && parts.bounds.is_empty() && self.is_but_for_bounds(parts)
+    }
+
+    /// Bytes of all that identifies it, but for resource, scope, name and unit.
+    pub fn bounds_bytes(&self) -> usize {
+        size_of_val(&*self.bounds)
     }
 
     /// Words of the owner's block of each of its series.
@@ -229,10 +281,8 @@ impl Group {
     }
 }
 
-/// A text to share; the empty one takes nothing.
-pub(super) fn text(text: &str) -> Arc<str> {
-    if text.is_empty() { Arc::default() } else { text.into() }
-}
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Group>() + 2 * size_of::<usize>() <= 96, "each of a million series may have one");
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -8,9 +8,9 @@
 //!
 //! Bounds: `limits::OVERFLOW_GROUPS_MAX` names that overflow groups keep, and an entry for each group at most; what it takes is counted with the group.
 
-use super::group::{Group, text};
+use super::group::Group;
 use super::index::{Leaf, Lookup, Trie};
-use crate::identity::Parts;
+use crate::identity::{MetricName, Parts};
 use crate::limits::OVERFLOW_GROUPS_MAX;
 use crate::model::Kind;
 use std::sync::Arc;
@@ -24,19 +24,26 @@ const TRIES: usize = 64;
 /// An entry that takes no group any more.
 const GONE: u32 = u32::MAX;
 
+/// Bytes of an entry beside its texts: itself, its counts, and its place in the index.
+const NAME_BYTES: usize = size_of::<Name>() + 16 + 32;
+
 pub(super) struct Name {
     hash: u64,
-    name: Arc<str>,
-    unit: Arc<str>,
+    metric: Arc<MetricName>,
     /// Groups that have it; `GONE` once none has and it is on its way out of the index.
     groups: AtomicU32,
 }
 
 impl Name {
-    /// Texts of the name and the unit of a metric, those that are here if they say the same.
-    pub(super) fn texts(&self, name: &str, unit: &str) -> (Arc<str>, Arc<str>) {
-        let share = |here: &Arc<str>, wanted: &str| if **here == *wanted { here.clone() } else { text(wanted) };
-        (share(&self.name, name), share(&self.unit, unit))
+    /// Name and unit of a metric, those that are here if they are these.
+    pub(super) fn share(&self, name: &str, unit: &str) -> Arc<MetricName> {
+        let is_here = self.metric.is(name.as_bytes(), unit.as_bytes());
+        if is_here { self.metric.clone() } else { MetricName::new(name, unit) }
+    }
+
+    /// Bytes it takes, its place in the index included.
+    pub(super) fn bytes(&self) -> usize {
+        NAME_BYTES + self.metric.bytes()
     }
 }
 
@@ -59,29 +66,38 @@ impl GroupNames {
         GroupNames { all: Trie::new(), kept: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 
-    /// A group of this name and unit is on its way into the index; nothing when that cannot be said now.
-    pub(super) fn enter(&self, hash: u64, (name, unit): (&str, &str)) -> Option<Arc<Name>> {
+    /// A group of this name and unit is on its way into the index; nothing when that cannot be said now. And the bytes of an
+    /// entry that is new.
+    pub(super) fn enter(&self, hash: u64, (name, unit): (&str, &str)) -> Option<(Arc<Name>, usize)> {
+        let mut made = 0;
         for _ in 0..TRIES {
-            let new = || Some(Arc::new(Name { hash, name: text(name), unit: text(unit), groups: AtomicU32::new(0) }));
-            let (Lookup::Found(known) | Lookup::Inserted(known)) = self.all.get_or_insert(hash, |_| true, new) else {
-                return None;
+            let new = || Some(Arc::new(Name { hash, metric: MetricName::new(name, unit), groups: AtomicU32::new(0) }));
+            let known = match self.all.get_or_insert(hash, |_| true, new) {
+                Lookup::Found(known) => known,
+                Lookup::Inserted(known) => {
+                    made += known.bytes();
+                    known
+                }
+                Lookup::Refused => return None,
             };
             // ORDERING: AcqRel: whoever finds it gone sees that it is leaving the index
             if known.groups.fetch_update(AcqRel, Acquire, |n| (n != GONE).then(|| n + 1)).is_ok() {
-                return Some(known);
+                return Some((known, made));
             }
             self.all.remove(&known);
         }
         None
     }
 
-    /// A group that entered is gone.
-    pub(super) fn leave(&self, hash: u64) {
-        let Some(name) = self.all.get(hash, |_| true) else { return };
+    /// A group that entered is gone; the bytes of the entry, if that is gone with it.
+    pub(super) fn leave(&self, hash: u64) -> usize {
+        let Some(name) = self.all.get(hash, |_| true) else { return 0 };
         // ORDERING: AcqRel as in `enter`
         if name.groups.fetch_sub(1, AcqRel) == 1 && name.groups.compare_exchange(0, GONE, AcqRel, Relaxed).is_ok() {
             self.all.remove(&name);
+            return name.bytes();
         }
+        0
     }
 
     /// Whether an overflow group may keep this name: one does, or there is room and a group under the limits has it. A few
@@ -139,7 +155,7 @@ pub(super) fn name_of(parts: &Parts<'_>, state: &ahash::RandomState) -> u64 {
 
 /// The same of a group.
 pub(super) fn name_of_group(group: &Group, state: &ahash::RandomState) -> u64 {
-    hash_of(&group.name, &group.unit, group.kind, group.monotonic, state)
+    hash_of(group.name(), group.unit(), group.kind, group.monotonic, state)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -162,13 +178,13 @@ mod tests {
     #[test]
     fn groups_of_a_name_share_its_texts_and_others_have_their_own() {
         let names = GroupNames::new();
-        let of = |(name, unit)| names.enter(7, (name, unit)).expect("there is room").texts(name, unit);
+        let of = |(name, unit)| names.enter(7, (name, unit)).expect("there is room").0.share(name, unit);
         let (first, second) = (of(("latency", "s")), of(("latency", "s")));
-        assert!(Arc::ptr_eq(&first.0, &second.0) && Arc::ptr_eq(&first.1, &second.1));
+        assert!(Arc::ptr_eq(&first, &second));
         // of the same hash by chance
         let other = of(("requests", "s"));
-        assert_eq!((&*other.0, &*other.1), ("requests", "s"));
-        assert_eq!((&*first.0, &*first.1), ("latency", "s"));
+        assert_eq!((&*other.name, &*other.unit), ("requests", "s"));
+        assert_eq!((&*first.name, &*first.unit), ("latency", "s"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::peers::{Maker, Peers, SharedKind, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
 use crate::examples::Examples;
-use crate::identity::{GroupKey, Parts, attributes};
+use crate::identity::{Parts, attributes};
 use crate::limits::OVERFLOW_KEY_BYTES_MAX;
 use crate::model::Kind;
 use crate::sync::published::Published;
@@ -36,7 +36,7 @@ impl Leaf for Series {
 
 impl Leaf for Group {
     fn hash(&self) -> u64 {
-        self.key.hash
+        self.hash
     }
 }
 
@@ -74,8 +74,8 @@ const LONG_KEY: usize = 512;
 /// The part of the memory limit that such groups may take beyond it.
 const BEYOND: usize = 16;
 
-/// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists, its name's entry, and what an
-/// allocation adds to each of its short texts. Held by `tests/memory.rs`: what is counted is no less than what is allocated.
+/// Bytes a group takes beside its texts: itself, its place in the index and in its owner's lists, which may be half empty.
+/// Held by `tests/memory.rs`: what is counted is no less than what is allocated.
 const GROUP_BYTES: usize = 296;
 
 /// Bytes that lists and tables may take for a series when they double, at its birth, at a cut or when it ends.
@@ -86,9 +86,11 @@ const GROUP_TO_COME: usize = 256;
 /// Bytes of a family of histograms.
 const FAMILY_BYTES: usize = 128;
 
-/// What a group takes, texts and family included. Resource and scope are counted by the cores that hold them.
+/// What a group takes, bounds, description and family included. Resource and scope are counted by the cores that hold them,
+/// its name by the entry that all of its metric share; an overflow group has one of its own.
 fn group_bytes(group: &Group) -> usize {
-    GROUP_BYTES + 2 * group.key.rest.len() + group.described() + FAMILY_BYTES * usize::from(group.buckets() > 1)
+    let name = if group.entry == Entry::Limited { 0 } else { group.metric.bytes() };
+    GROUP_BYTES + name + group.bounds_bytes() + group.described() + FAMILY_BYTES * usize::from(group.buckets() > 1)
 }
 
 fn block_bytes(group: &Group) -> usize {
@@ -295,9 +297,9 @@ impl Registry {
     /// The group of these parts, made by `maker` if `entry` lets it in, for one stream more; `leave` when the stream is
     /// gone.
     pub fn group(&self, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Arc<Group>, Full> {
-        let key: GroupKey = parts.key(&self.state);
+        let hash = parts.hash(&self.state);
         for _ in 0..TRIES {
-            let group = self.find_group(&key, parts, entry, maker)?;
+            let group = self.find_group(hash, parts, entry, maker)?;
             if self.enter(&group) {
                 self.describe(&group, parts.description);
                 group.hint(parts.hints);
@@ -317,13 +319,13 @@ impl Registry {
         }
     }
 
-    fn find_group(&self, key: &GroupKey, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Arc<Group>, Full> {
+    fn find_group(&self, hash: u64, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Arc<Group>, Full> {
         let (mut made, mut full) = (None, Full::Groups);
         let found = self.groups.get_or_insert(
-            key.hash,
-            |group| group.key == *key,
+            hash,
+            |group| group.is(parts),
             || {
-                let name = match self.admit_group(key, parts, entry, maker) {
+                let name = match self.admit_group(parts, entry, maker) {
                     Ok(name) => name,
                     Err(reason) => {
                         full = reason;
@@ -332,8 +334,8 @@ impl Registry {
                 };
                 let (id, entered) = (self.group_ids.fetch_add(1, Relaxed), (entry, maker.slot));
                 let group = Arc::new(match name {
-                    Some(name) => Group::named(key.clone(), id, entered, parts, name.texts(parts.name, parts.unit)),
-                    None => Group::new(key.clone(), id, entered, parts),
+                    Some(name) => Group::named(hash, id, entered, parts, name.share(parts.name, parts.unit)),
+                    None => Group::new(hash, id, entered, parts),
                 });
                 // before anyone can see it, and so take it away
                 self.texts.fetch_add(group_bytes(&group), Relaxed);
@@ -356,17 +358,11 @@ impl Registry {
 
     /// Counts a group in, if it may be: under its name, if it is one under the limits. Those for what the limits keep out are
     /// outside them: there are few of them, and their keys are short.
-    fn admit_group(
-        &self,
-        key: &GroupKey,
-        parts: &Parts<'_>,
-        entry: Entry,
-        maker: Maker,
-    ) -> Result<Option<Arc<Name>>, Full> {
+    fn admit_group(&self, parts: &Parts<'_>, entry: Entry, maker: Maker) -> Result<Option<Arc<Name>>, Full> {
         let name = names::name_of(parts, &self.state);
         match entry {
             Entry::Limited => {}
-            Entry::Named if key.rest.len() <= OVERFLOW_KEY_BYTES_MAX && self.names.keep(name) => return Ok(None),
+            Entry::Named if parts.bytes() <= OVERFLOW_KEY_BYTES_MAX && self.names.keep(name) => return Ok(None),
             Entry::Named => return Err(Full::Groups),
             Entry::Last => return Ok(None),
         }
@@ -374,7 +370,8 @@ impl Registry {
             return Err(Full::Share);
         }
         let (limit, bytes) = (self.memory_limit(), self.bytes());
-        let texts = key.rest.len() + key.resource.run.len() + key.scope.run.len() + parts.description.len();
+        let sets = [parts.resource, parts.scope].map(|set| set.run.len() + set.schema_url.len());
+        let texts = parts.bytes() + sets[0] + sets[1] + parts.description.len();
         let is_spent = bytes >= limit && (texts > LONG_KEY || bytes - limit >= limit / BEYOND);
         if is_spent || self.is_short() {
             self.refuse_memory(maker);
@@ -382,11 +379,13 @@ impl Registry {
         }
         // ORDERING: a limit; the few that race past it are counted back
         let has_room = self.group_count.fetch_add(1, Relaxed) < self.options.group_limit;
-        let Some(name) = has_room.then(|| self.names.enter(name, (parts.name, parts.unit))).flatten() else {
+        let entered = has_room.then(|| self.names.enter(name, (parts.name, parts.unit))).flatten();
+        let Some((name, bytes)) = entered else {
             self.group_count.fetch_sub(1, Relaxed);
             self.peers.refuse(SharedKind::Groups, maker, self.group_count());
             return Err(Full::Groups);
         };
+        self.texts.fetch_add(bytes, Relaxed);
         self.peers.add(SharedKind::Groups, maker.slot);
         Ok(Some(name))
     }
@@ -402,7 +401,8 @@ impl Registry {
         // ORDERING: counts, publish nothing
         match group.entry {
             Entry::Limited => {
-                self.names.leave(names::name_of_group(group, &self.state));
+                let bytes = self.names.leave(names::name_of_group(group, &self.state));
+                self.texts.fetch_sub(bytes, Relaxed);
                 self.peers.remove(SharedKind::Groups, group.maker);
                 self.group_count.fetch_sub(1, Relaxed);
             }
@@ -427,19 +427,20 @@ impl Registry {
         true
     }
 
-    /// The group of the series that a histogram's point without a value and without bounds means, where `key` is that of a
+    /// The group of the series that a histogram's point without a value and without bounds means, where `parts` are those of a
     /// group without bounds: of those with bounds the one that a stream fed last, if it has a series of these attributes
-    /// and `key` has none with a value. `set` is the hash of the attributes (`attributes::hash`).
-    pub fn with_bounds(&self, key: &GroupKey, set: u64, run: &[u8]) -> Option<Arc<Group>> {
-        let family = self.families.get(key.hash, |_| true)?;
-        if let Some(without) = self.groups.get(key.hash, |group| group.key == *key)
+    /// and the group of `parts` has none with a value. `set` is the hash of the attributes (`attributes::hash`).
+    pub fn with_bounds(&self, parts: &Parts<'_>, set: u64, run: &[u8]) -> Option<Arc<Group>> {
+        let hash = parts.hash(&self.state);
+        let family = self.families.get(hash, |_| true)?;
+        if let Some(without) = self.groups.get(hash, |group| group.is(parts))
             && let Some(series) = self.known(&without, set, run)
             && matches!(series.read(u32::MAX), ReadValue::Found { .. } | ReadValue::Hidden)
         {
             return None;
         }
         let group = family.newest.load();
-        (group.is_with_bounds(key) && self.known(&group, set, run).is_some()).then_some(group)
+        (group.is_with_bounds(parts) && self.known(&group, set, run).is_some()).then_some(group)
     }
 
     fn known(&self, group: &Arc<Group>, set: u64, run: &[u8]) -> Option<Arc<Series>> {
@@ -599,7 +600,7 @@ impl Registry {
 
     /// The same, where the set's own hash is known.
     pub fn hash_of(&self, group: &Group, set: u64) -> u64 {
-        self.state.hash_one((group.key.hash, set))
+        self.state.hash_one((group.hash, set))
     }
 
     /// A series born for shard `owner` that it has not linked yet.

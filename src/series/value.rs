@@ -733,12 +733,10 @@ impl Series {
 #[cfg(test)]
 pub(super) fn lone() -> Series {
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
-    let none = crate::identity::Set::new(&[], &[], &state);
+    let none = crate::identity::Set::new(&[], &[], "", &state);
     let parts = crate::identity::Parts {
         resource: &none,
-        resource_schema_url: "",
         scope: &none,
-        scope_schema_url: "",
         name: "requests",
         unit: "",
         description: "",
@@ -747,7 +745,7 @@ pub(super) fn lone() -> Series {
         monotonic: true,
         bounds: &[],
     };
-    let group = Arc::new(Group::new(parts.key(&state), 0, (super::group::Entry::Last, 0), &parts));
+    let group = Arc::new(Group::new(parts.hash(&state), 0, (super::group::Entry::Last, 0), &parts));
     Series::new(1, group, ThinBytes::new(b""), 0)
 }
 

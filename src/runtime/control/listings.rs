@@ -255,8 +255,8 @@ fn seen(listed: &ListedGroup) -> MetricSeen<'_> {
     MetricSeen {
         resource: meta.resource(),
         scope: meta.scope(),
-        name: &meta.name,
-        unit: &meta.unit,
+        name: meta.name(),
+        unit: meta.unit(),
         kind: meta.kind,
         monotonic: meta.monotonic,
     }

@@ -53,7 +53,7 @@ pub(super) fn born<E: Encoding>(
     if overflows {
         return Ok(overflowed(making, stream, Reject::GroupLimit, &context, tally)?);
     }
-    match making.contexts.at(stream).fate {
+    match making.contexts.at(stream).fate() {
         StreamFate::Pass => {}
         StreamFate::Discard(rule) => return Err(Refused::Discarded(rule)),
         StreamFate::Ask => match making.ask(stream, (birth.raw, birth.normal), &context.key, tally) {
@@ -136,7 +136,7 @@ pub(super) fn with_bounds<E: Encoding>(
         PointTarget::Route(route) => {
             let route = making.links.routes().at(route);
             let stream = making.contexts.at(route.stream);
-            if stream.fate != StreamFate::Pass {
+            if stream.fate() != StreamFate::Pass {
                 return None;
             }
             raw = route.bytes.clone();

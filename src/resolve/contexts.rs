@@ -18,14 +18,16 @@ use super::gate::{AskElection, Replica};
 use super::keys::{About, EnvelopeKey, StreamKey};
 use super::routes::{NONE, Table};
 use crate::cells::Shape;
-use crate::identity::Set;
+use crate::identity::{MetricName, Set};
 use crate::model::{Kind, Temporality};
 use crate::places;
 use crate::series::Group;
 use crate::series::elections::{Election, Silence, Standing};
+use crate::sync::thin::ThinBytes;
 use hashbrown::HashTable;
 use std::sync::Arc;
 pub(super) use stream::{MetricStream, StreamFate};
+use stream::{parts_of, spread};
 
 /// A resource (parent none) or a scope (parent a resource).
 #[derive(Debug)]
@@ -80,6 +82,8 @@ pub(super) struct Contexts {
     /// What freed places hold instead of what they held.
     nothing: Arc<Set>,
     nobody: Arc<Group>,
+    /// What streams without bounds have.
+    no_bounds: ThinBytes,
 }
 
 /// Where the bytes of a head lie, which stay where they are as long as their request: equal places have equal bytes.
@@ -129,6 +133,7 @@ impl Contexts {
         Contexts {
             nothing,
             nobody,
+            no_bounds: ThinBytes::new(&[]),
             state,
             resources: Vec::new(),
             resource_table: HashTable::new(),
@@ -164,11 +169,11 @@ impl Contexts {
         self.state.hash_one((parent, head.encoding, head.bytes, head.schema_url))
     }
 
-    fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u64 {
+    fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u32 {
         // all that `is` compares: what differs in nothing else must not share one hash
         let StreamKey { name, unit, .. } = *key;
         let kind = (key.kind as u8, key.temporality as u8, key.monotonic);
-        self.state.hash_one((scope, name, unit, key.bounds, kind))
+        self.state.hash_one((scope, name, unit, key.bounds, kind)) as u32
     }
 
     /// The resource with these bytes; `last` is the one before it in this request.
@@ -217,7 +222,7 @@ impl Contexts {
             return Some(guess);
         }
         let hash = self.stream_hash(scope, key);
-        let found = *self.stream_table.find(hash, |id| self.streams[*id as usize].is(scope, key))?;
+        let found = *self.stream_table.find(spread(hash), |id| self.streams[*id as usize].is(scope, key))?;
         match self.streams.get_mut(last as usize) {
             Some(last) => last.next = found,
             None => self.scopes[scope as usize].first = found,
@@ -338,7 +343,7 @@ impl Contexts {
         let placeholder =
             self.resources[resource as usize].replica.as_ref().map_or(NONE, |replica| replica.placeholder);
         self.streams.get(placeholder as usize).is_some_and(|stream| {
-            stream.live && stream.name.is_empty() && self.scopes[stream.scope as usize].parent == resource
+            stream.live && stream.name().is_empty() && self.scopes[stream.scope as usize].parent == resource
         })
     }
 
@@ -472,8 +477,12 @@ impl Contexts {
     pub(super) fn join(&mut self, id: u32, group: Arc<Group>) {
         self.share(self.at(id).scope, &group);
         self.apart -= 1;
-        self.apart_bytes -= self.at(id).bytes();
-        self.at_mut(id).group = group;
+        let stream = &mut self.streams[id as usize];
+        let before = stream.bytes();
+        debug_assert!(group.metric.is(stream.name(), stream.unit()), "a group is called as its streams are");
+        (stream.metric, stream.group) = (group.metric.clone(), group);
+        self.apart_bytes -= before;
+        self.bytes = self.bytes - before + stream.bytes();
     }
 
     /// Whether the stream has no group.
@@ -492,12 +501,14 @@ impl Contexts {
     fn put(&mut self, scope_id: u32, key: &StreamKey<'_>, group: Arc<Group>, fate: StreamFate) -> u32 {
         self.scopes[scope_id as usize].children += 1;
         let hash = self.stream_hash(scope_id, key);
+        let is_named = group.metric.is(key.name, key.unit);
+        debug_assert!(is_named || Arc::ptr_eq(&group, &self.nobody), "a group is called as its streams are");
+        let metric = if is_named { group.metric.clone() } else { MetricName::new(text(key.name), text(key.unit)) };
         let new = MetricStream {
             hash,
             scope: scope_id,
-            name: key.name.into(),
-            unit: key.unit.into(),
-            bounds: key.bounds.into(),
+            metric,
+            bounds: if key.bounds.is_empty() { self.no_bounds.clone() } else { ThinBytes::new(key.bounds) },
             next: NONE,
             live: true,
             is_found: true,
@@ -506,7 +517,8 @@ impl Contexts {
             temporality: key.temporality,
             monotonic: key.monotonic,
             shape: Shape::of(key.kind, key.temporality, key.buckets()),
-            fate,
+            fate: parts_of(fate).0,
+            discarded_by: parts_of(fate).1,
             is_target: false,
             group,
             table: Table::default(),
@@ -521,7 +533,7 @@ impl Contexts {
         let bytes = self.streams[id as usize].bytes();
         self.bytes += bytes;
         let streams = &self.streams;
-        self.stream_table.insert_unique(hash, id, |id| streams[*id as usize].hash);
+        self.stream_table.insert_unique(spread(hash), id, |id| spread(streams[*id as usize].hash));
         id
     }
 
@@ -535,13 +547,11 @@ impl Contexts {
             self.dismissed.0 -= 1;
         }
         (stream.live, stream.is_found) = (false, false);
-        for text in [&mut stream.name, &mut stream.unit, &mut stream.bounds] {
-            *text = Box::default();
-        }
+        (stream.metric, stream.bounds) = (self.nobody.metric.clone(), self.no_bounds.clone());
         let group = std::mem::replace(&mut stream.group, self.nobody.clone());
         let (hash, scope) = (stream.hash, stream.scope);
         stream.table = Table::default();
-        if let Ok(entry) = self.stream_table.find_entry(hash, |other| *other == id) {
+        if let Ok(entry) = self.stream_table.find_entry(spread(hash), |other| *other == id) {
             entry.remove();
         }
         self.stream_free.push(id);
@@ -593,7 +603,7 @@ impl Contexts {
         places::trim(&mut self.scopes, &mut self.scope_free, |scope| !scope.live);
         places::trim(&mut self.resources, &mut self.resource_free, |resource| !resource.live);
         let (streams, scopes, resources) = (&self.streams, &self.scopes, &self.resources);
-        fit(&mut self.stream_table, |id| streams[*id as usize].hash);
+        fit(&mut self.stream_table, |id| spread(streams[*id as usize].hash));
         fit(&mut self.scope_table, |id| scopes[*id as usize].hash);
         fit(&mut self.resource_table, |id| resources[*id as usize].hash);
     }
@@ -626,8 +636,9 @@ impl Contexts {
     pub(super) fn confirm(&mut self, id: u32, fate: StreamFate) {
         let asked = self.asked.0;
         let stream = self.at_mut(id);
-        debug_assert_eq!(matches!(stream.fate, StreamFate::Discard(_)), matches!(fate, StreamFate::Discard(_)));
-        (stream.fate, stream.asked) = (fate, asked);
+        debug_assert_eq!(matches!(stream.fate(), StreamFate::Discard(_)), matches!(fate, StreamFate::Discard(_)));
+        stream.put_fate(fate);
+        stream.asked = asked;
     }
 
     /// A stream is found no more: what comes for it makes another one. Its routes go bit by bit, and it with them.
@@ -637,7 +648,7 @@ impl Contexts {
             return;
         }
         let hash = stream.hash;
-        if let Ok(entry) = self.stream_table.find_entry(hash, |other| *other == id) {
+        if let Ok(entry) = self.stream_table.find_entry(spread(hash), |other| *other == id) {
             entry.remove();
         }
         self.apart -= usize::from(self.is_apart(id));

@@ -75,7 +75,7 @@ impl<E: Encoding> Making<'_, E> {
         };
         let stream = self.contexts.at(id);
         let (run, set) = self.run_of(stream, &raw)?;
-        if stream.fate == StreamFate::Ask
+        if stream.fate() == StreamFate::Ask
             && let Some(target) = self.asked_again(id, &run)
         {
             // both lead there, and the target's own route holds its group
@@ -96,7 +96,7 @@ impl<E: Encoding> Making<'_, E> {
         let ids = self.contexts.place_of(stream);
         let gate = self.gate.as_mut()?;
         let s = self.contexts.at(stream);
-        match gate.of_route(&metric(self.contexts, ids, (&s.name, &s.unit, s.kind, s.monotonic)), run) {
+        match gate.of_route(&metric(self.contexts, ids, (s.name(), s.unit(), s.kind, s.monotonic)), run) {
             RouteVerdict::Relabelled(to) => Some(Target::of(&to)),
             RouteVerdict::Pass | RouteVerdict::Discard(_) => None,
         }

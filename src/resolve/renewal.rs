@@ -52,9 +52,9 @@ pub(super) fn of_stream(
 fn asked_again(contexts: &mut Contexts, gate: Option<&mut (dyn Doorkeeper + 'static)>, id: u32) -> Option<u32> {
     let ids = contexts.place_of(id);
     let stream = contexts.at(id);
-    let seen = metric(contexts, ids, (&stream.name, &stream.unit, stream.kind, stream.monotonic));
+    let seen = metric(contexts, ids, (stream.name(), stream.unit(), stream.kind, stream.monotonic));
     let verdict = gate.map_or(StreamVerdict::Pass, |gate| gate.of_stream(&seen));
-    match (stream.fate, verdict) {
+    match (stream.fate(), verdict) {
         (StreamFate::Pass, StreamVerdict::Pass) => contexts.confirm(id, StreamFate::Pass),
         (StreamFate::Discard(_), StreamVerdict::Discard(rule)) => contexts.confirm(id, StreamFate::Discard(rule)),
         _ => {

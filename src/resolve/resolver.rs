@@ -177,7 +177,7 @@ impl Resolver {
     /// If all points of a stream are dropped, the rule that does.
     #[inline]
     pub(crate) fn discards(&self, stream: u32) -> Option<u32> {
-        match self.contexts.at(stream).fate {
+        match self.contexts.at(stream).fate() {
             StreamFate::Discard(rule) => Some(rule),
             _ => None,
         }

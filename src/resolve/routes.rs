@@ -197,17 +197,36 @@ impl Routes {
     }
 }
 
-/// A stream's table: in each slot eight bits of hash and a route number, five bytes; open addressing, linear
+/// A stream's table: in each slot eight bits of hash and a route number, five bytes side by side; open addressing, linear
 /// probing, at most seven eighths full: what is there is found in four or five steps then, all in a cache line or two.
-/// What is not stored of a hash here stands in the route, for when the table grows. The first one has two slots: each of a
-/// million streams may have one route.
-#[derive(Debug, Default)]
+/// What is not stored of a hash here stands in the route, for when the table grows. One route takes no slots: each of a
+/// million streams may have one.
+#[derive(Debug)]
 pub(super) struct Table {
-    tags: Box<[u8]>,
-    routes: Box<[u32]>,
+    slots: Box<[Slot]>,
+    /// The only route, while there are no slots.
+    alone: u32,
     used: u32,
     /// Slots whose route was taken out: probing goes on behind them.
     removed: u32,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { slots: Box::default(), alone: NONE, used: 0, removed: 0 }
+    }
+}
+
+/// Tag and route, byte by byte, so that nothing lies between them.
+type Slot = [u8; 5];
+
+const fn slot(tag: u8, route: u32) -> Slot {
+    let [a, b, c, d] = route.to_le_bytes();
+    [tag, a, b, c, d]
+}
+
+const fn route_in([_, a, b, c, d]: Slot) -> u32 {
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// A table of so many slots becomes smaller when a sixteenth of them is in use.
@@ -224,35 +243,36 @@ const fn tag_of(hash: u32) -> u8 {
 
 impl Table {
     const fn mask(&self) -> usize {
-        self.tags.len().wrapping_sub(1)
+        self.slots.len().wrapping_sub(1)
     }
 
     /// Brings the slot of `hash` into the cache.
     #[inline]
     pub(super) fn prefetch(&self, hash: u32) {
-        let at = hash as usize & self.mask();
-        if let (Some(tag), Some(route)) = (self.tags.get(at), self.routes.get(at)) {
-            crate::sync::prefetch(tag);
-            crate::sync::prefetch(route);
+        if let Some(slot) = self.slots.get(hash as usize & self.mask()) {
+            crate::sync::prefetch(slot);
         }
     }
 
     /// The first route in the slots of `hash` that `same` accepts.
     #[inline]
-    pub(super) fn find(&self, hash: u32, same: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.slot_of(hash, same).map(|at| self.routes[at])
+    pub(super) fn find(&self, hash: u32, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
+        if self.slots.is_empty() {
+            return (self.alone != NONE && same(self.alone)).then_some(self.alone);
+        }
+        self.slot_of(hash, same).map(|at| route_in(self.slots[at]))
     }
 
     #[inline]
     fn slot_of(&self, hash: u32, mut same: impl FnMut(u32) -> bool) -> Option<usize> {
         let (mask, tag) = (self.mask(), tag_of(hash));
         let mut at = hash as usize & mask;
-        // an empty table has no slot; all others have an empty one
-        while let Some(there) = self.tags.get(at) {
-            if *there == tag && same(self.routes[at]) {
+        // where there are slots, one is empty
+        while let Some(there) = self.slots.get(at) {
+            if there[0] == tag && same(route_in(*there)) {
                 return Some(at);
             }
-            if *there == EMPTY {
+            if there[0] == EMPTY {
                 return None;
             }
             at = (at + 1) & mask;
@@ -262,7 +282,11 @@ impl Table {
 
     /// Adds a route that is not in it; `hash_of` gives the hash of one that is.
     pub(super) fn add(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
-        if (self.used as usize + self.removed as usize + 1) * 8 > self.tags.len() * 7 {
+        if self.slots.is_empty() && self.used == 0 {
+            (self.alone, self.used) = (route, 1);
+            return;
+        }
+        if (self.used as usize + self.removed as usize + 1) * 8 > self.slots.len() * 7 {
             self.rebuild(hash_of);
         }
         self.place(hash, route);
@@ -272,43 +296,50 @@ impl Table {
     fn place(&mut self, hash: u32, route: u32) {
         let mask = self.mask();
         let mut at = hash as usize & mask;
-        while self.tags[at] > REMOVED {
+        while self.slots[at][0] > REMOVED {
             at = (at + 1) & mask;
         }
-        self.removed -= u32::from(self.tags[at] == REMOVED);
-        (self.tags[at], self.routes[at]) = (tag_of(hash), route);
+        self.removed -= u32::from(self.slots[at][0] == REMOVED);
+        self.slots[at] = slot(tag_of(hash), route);
     }
 
     /// Makes room for one more: twice the slots, or the same ones without those that were taken out.
     #[cold]
     fn rebuild(&mut self, hash_of: impl Fn(u32) -> u32) {
         let size = ((self.used as usize + 1) * 8 / 7 + 1).next_power_of_two();
-        let tags = std::mem::replace(&mut self.tags, vec![EMPTY; size].into());
-        let routes = std::mem::replace(&mut self.routes, vec![NONE; size].into());
+        let slots = std::mem::replace(&mut self.slots, vec![slot(EMPTY, NONE); size].into());
         self.removed = 0;
-        for (_, route) in tags.into_iter().zip(routes).filter(|(tag, _)| *tag > REMOVED) {
+        for there in slots.into_iter().filter(|there| there[0] > REMOVED) {
+            let route = route_in(there);
             self.place(hash_of(route), route);
+        }
+        let alone = std::mem::replace(&mut self.alone, NONE);
+        if alone != NONE {
+            self.place(hash_of(alone), alone);
         }
     }
 
     /// Takes a route out; `hash_of` as in `add`.
     pub(super) fn remove(&mut self, hash: u32, route: u32, hash_of: impl Fn(u32) -> u32) {
+        if self.alone == route && self.slots.is_empty() {
+            (self.alone, self.used) = (NONE, 0);
+        }
         let Some(at) = self.slot_of(hash, |other| other == route) else { return };
         self.used -= 1;
-        if self.tags[(at + 1) & self.mask()] == EMPTY {
-            self.tags[at] = EMPTY;
+        if self.slots[(at + 1) & self.mask()][0] == EMPTY {
+            self.slots[at][0] = EMPTY;
         } else {
-            self.tags[at] = REMOVED;
+            self.slots[at][0] = REMOVED;
             self.removed += 1;
         }
-        if self.tags.len() >= SHRINK_AT && self.used as usize * 16 < self.tags.len() {
+        if self.slots.len() >= SHRINK_AT && self.used as usize * 16 < self.slots.len() {
             self.rebuild(hash_of);
         }
     }
 
     /// All routes in it, and perhaps some that were, or `NONE`.
     pub(super) fn into_routes(self) -> Vec<u32> {
-        self.routes.into_vec()
+        self.slots.into_iter().map(route_in).chain([self.alone]).collect()
     }
 
     /// Routes in it.
@@ -365,13 +396,21 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_one_route_has_two_slots() {
+    fn a_table_of_one_route_has_no_slots() {
         let mut table = Table::default();
         table.add(7, 3, |_| 7);
-        assert_eq!((table.tags.len(), table.routes.len(), table.find(7, |route| route == 3)), (2, 2, Some(3)));
+        assert_eq!((table.slots.len(), table.len(), table.find(7, |route| route == 3)), (0, 1, Some(3)));
+        table.remove(7, 3, |_| 7);
+        assert_eq!((table.is_empty(), table.find(7, |_| true)), (true, None));
+        table.add(7, 3, |_| 7);
         table.add(8, 4, |route| route + 4);
         assert_eq!((table.find(7, |route| route == 3), table.find(8, |route| route == 4)), (Some(3), Some(4)));
-        assert!(size_of::<Table>() <= 40, "a million streams have one each");
+        assert_eq!((table.len(), table.slots.len()), (2, 4));
+        let mut routes = table.into_routes();
+        routes.retain(|route| *route != NONE);
+        routes.sort_unstable();
+        assert_eq!(routes, [3, 4]);
+        assert!(size_of::<Table>() <= 32, "a million streams have one each");
     }
 
     proptest! {
@@ -392,10 +431,10 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(table.len(), model.len());
-                prop_assert!(table.tags.is_empty() || table.tags.contains(&EMPTY));
-                prop_assert!(table.tags.len() <= 128, "it grows with what is in it, not with what was");
-                prop_assert!(table.tags.len() < SHRINK_AT || table.len() * 16 + 16 >= table.tags.len(), "and shrinks");
-                prop_assert_eq!(table.tags.iter().filter(|tag| **tag == REMOVED).count(), table.removed as usize);
+                prop_assert!(table.slots.is_empty() || table.slots.iter().any(|slot| slot[0] == EMPTY));
+                prop_assert!(table.slots.len() <= 128, "it grows with what is in it, not with what was");
+                prop_assert!(table.slots.len() < SHRINK_AT || table.len() * 16 + 16 >= table.slots.len(), "and shrinks");
+                prop_assert_eq!(table.slots.iter().filter(|slot| slot[0] == REMOVED).count(), table.removed as usize);
                 for (route, hash) in &model {
                     prop_assert_eq!(table.find(*hash, |r| r == *route), Some(*route));
                 }

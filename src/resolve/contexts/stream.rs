@@ -3,10 +3,12 @@
 //! Knows the parts of a stream; does not know its siblings, nor what it is found among (`contexts`).
 
 use crate::cells::Shape;
+use crate::identity::MetricName;
 use crate::model::{Kind, Temporality, TypeHints};
 use crate::resolve::keys::StreamKey;
-use crate::resolve::routes::Table;
+use crate::resolve::routes::{NONE, Table};
 use crate::series::Group;
+use crate::sync::thin::ThinBytes;
 use std::sync::Arc;
 
 /// What becomes of the points of a stream.
@@ -20,17 +22,39 @@ pub(in crate::resolve) enum StreamFate {
     Discard(u32),
 }
 
+/// The same without the rule's number, which would take its part of each of a million streams twice.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    Pass,
+    Ask,
+    Discard,
+}
+
+pub(super) const fn parts_of(fate: StreamFate) -> (Fate, u32) {
+    match fate {
+        StreamFate::Pass => (Fate::Pass, NONE),
+        StreamFate::Ask => (Fate::Ask, NONE),
+        StreamFate::Discard(rule) => (Fate::Discard, rule),
+    }
+}
+
+/// The low half of a hash, for tables: half is enough to grow one.
+pub(super) const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
+}
+
+const _: () = assert!(size_of::<MetricStream>() <= 112, "each of a million series may have one of its own");
+
 /// One metric of one scope in one temporality.
 #[derive(Debug)]
 pub(in crate::resolve) struct MetricStream {
-    pub(super) hash: u64,
+    /// By which the table has it.
+    pub(super) hash: u32,
     /// The scope it is of.
     pub scope: u32,
-    /// The metric's name.
-    pub name: Box<[u8]>,
-    /// Its unit.
-    pub unit: Box<[u8]>,
-    pub(super) bounds: Box<[u8]>,
+    /// The metric's name and unit: its group's, if it has one.
+    pub(super) metric: Arc<MetricName>,
+    pub(super) bounds: ThinBytes,
     pub(super) next: u32,
     pub(super) live: bool,
     /// It is found by its key.
@@ -45,8 +69,8 @@ pub(in crate::resolve) struct MetricStream {
     pub monotonic: bool,
     /// Shape of its cells.
     pub shape: Shape,
-    /// What becomes of its points.
-    pub fate: StreamFate,
+    pub(super) fate: Fate,
+    pub(super) discarded_by: u32,
     /// It stands for what a rule calls series of other streams, and was made up: its bytes are in their one encoding.
     pub is_target: bool,
     /// Where its points go, if they go to one.
@@ -73,9 +97,35 @@ impl MetricStream {
         self.is_found
     }
 
+    /// The metric's name.
+    #[inline]
+    pub(in crate::resolve) fn name(&self) -> &[u8] {
+        self.metric.name.as_bytes()
+    }
+
+    /// Its unit.
+    #[inline]
+    pub(in crate::resolve) fn unit(&self) -> &[u8] {
+        self.metric.unit.as_bytes()
+    }
+
     /// Bounds of an explicit histogram, as they are packed.
-    pub(in crate::resolve) const fn bounds(&self) -> &[u8] {
+    pub(in crate::resolve) fn bounds(&self) -> &[u8] {
         &self.bounds
+    }
+
+    /// What becomes of its points.
+    #[inline]
+    pub(in crate::resolve) const fn fate(&self) -> StreamFate {
+        match self.fate {
+            Fate::Pass => StreamFate::Pass,
+            Fate::Ask => StreamFate::Ask,
+            Fate::Discard => StreamFate::Discard(self.discarded_by),
+        }
+    }
+
+    pub(super) const fn put_fate(&mut self, fate: StreamFate) {
+        (self.fate, self.discarded_by) = parts_of(fate);
     }
 
     /// The stream is this one.
@@ -86,13 +136,13 @@ impl MetricStream {
             && self.kind == key.kind
             && self.temporality == key.temporality
             && self.monotonic == key.monotonic
-            && *self.name == *key.name
-            && *self.unit == *key.unit
+            && self.metric.is(key.name, key.unit)
             && *self.bounds == *key.bounds
     }
 
-    /// What it takes.
+    /// What it takes, and its name where that is not its group's.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<MetricStream>() + self.name.len() + self.unit.len() + self.bounds.len()
+        let is_shared = Arc::ptr_eq(&self.metric, &self.group.metric);
+        size_of::<MetricStream>() + if is_shared { 0 } else { self.metric.bytes() } + self.bounds.len()
     }
 }

@@ -355,7 +355,7 @@ pub const CPUS_MAX: usize = 1_024;
 /// Default of `--series-limit`: live series over all shards.
 pub const SERIES_LIMIT_DEFAULT: usize = 1_000_000;
 /// `--group-limit auto` takes one group (resource, scope, metric) for so many bytes of the memory for series. Counted at the
-/// allocator (`tests/memory.rs`), 1,000 resources of 120 metrics take 1.1 KiB for each group with its one series; the rest is
+/// allocator (`tests/memory.rs`), 1,000 resources of 120 metrics take 0.8 KiB for each group with its one series; the rest is
 /// for longer texts.
 pub const GROUP_SHARE_BYTES: usize = 2 * KIB;
 /// It never takes fewer: where memory is so short, its own limit comes first.

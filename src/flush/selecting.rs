@@ -11,10 +11,10 @@
 //! Bounds: two bytes a series in groups where it depends on the series.
 
 use super::members::{Member, Membership, seen};
+use super::series_list::OwnedSeries;
 use crate::rules::{MetricSelections, SelectionMatcher, SelectionSet, Selections};
 use crate::series::Series;
 use crate::series::group::Group;
-use crate::sync::append::Appender;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Selecting {
     /// Finds who is given these series of a group, as far as that is not known.
     pub(super) fn settle(
         &mut self,
-        (group, series, members): (&Group, &Appender<Arc<Series>>, &[Member]),
+        (group, series, members): (&Group, &OwnedSeries, &[Member]),
         places: Range<usize>,
         of_rules: Option<&Membership>,
         known: &mut Option<Box<GroupSelection>>,

@@ -12,13 +12,14 @@
 
 use super::members::Member;
 use super::selecting::GroupSelection;
+use super::series_list::{GroupSeries, OwnedSeries, SeriesReader, tombstone};
 use crate::identity::Set;
 use crate::places::{self, put};
 use crate::rules::Candidates;
 use crate::series::{Group, Series};
 use crate::sync::append::{AppendVec, Appender};
 use crate::sync::published::Published;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -27,16 +28,21 @@ const NAMES_KEPT: usize = 1024;
 
 /// A group as scrapes see it.
 pub struct ListedGroup {
-    /// Identity and texts.
-    pub meta: Arc<Group>,
     gone: AtomicBool,
     /// None of its series is shown: outputs of rules are, in their place.
     hidden: AtomicBool,
     /// Its series on this shard; dead ones are marked.
-    pub series: Published<AppendVec<Arc<Series>>>,
+    series: GroupSeries,
 }
 
 impl ListedGroup {
+    /// Its series on this shard; dead ones are marked. Nothing if it is gone.
+    pub fn load(&self) -> Option<SeriesReader> {
+        let all = self.series.load();
+        // behind the look at the series: who sees those of nobody, which came later, sees that, too
+        (!self.is_gone()).then_some(all)
+    }
+
     /// Nothing of it is left on this shard.
     pub fn is_gone(&self) -> bool {
         // ORDERING: a hint for scrapes: a group without series shows nothing either way
@@ -51,12 +57,37 @@ impl ListedGroup {
 }
 
 /// All groups of one shard, read by any thread.
-pub type GroupDirectory = Arc<Published<AppendVec<Arc<ListedGroup>>>>;
+pub type GroupDirectory = Arc<Published<AppendVec<ListedGroup>>>;
+
+/// A group in the list of its shard.
+#[derive(Clone)]
+pub struct ListedPlace {
+    all: Arc<AppendVec<ListedGroup>>,
+    at: usize,
+}
+
+impl ListedPlace {
+    /// The one at a place, if the list is as long.
+    pub fn of(all: &Arc<AppendVec<ListedGroup>>, at: usize) -> Option<ListedPlace> {
+        (at < all.len()).then(|| ListedPlace { all: all.clone(), at })
+    }
+
+    /// Its series on this shard; nothing if it is gone.
+    pub fn load(&self) -> Option<SeriesReader> {
+        self.all.get(self.at)?.load()
+    }
+}
+
+/// The place in the list of a group that is no more.
+const NOT_LISTED: u32 = u32::MAX;
 
 /// The owner's side of a group.
 pub(super) struct OwnedGroup {
-    listed: Arc<ListedGroup>,
-    series: Appender<Arc<Series>>,
+    /// Its place in the list that scrapes read.
+    listed: u32,
+    /// Its number.
+    id: u32,
+    series: OwnedSeries,
     dead: u32,
     resource: u32,
     scope: u32,
@@ -64,53 +95,64 @@ pub(super) struct OwnedGroup {
     place: u32,
     /// The description as it is for the cut being merged, so that sizes and bytes agree.
     description: Option<Arc<Box<str>>>,
-    /// What rules know of it; nothing where there are none.
-    rules: Option<Box<GroupRules>>,
-    /// Who is given its series; nothing where nobody chooses, or nobody was asked yet.
-    selection: Option<Box<GroupSelection>>,
+    /// What rules and destinations know of it; nothing where there are no rules and nobody chooses.
+    beside: Option<Box<GroupBeside>>,
 }
 
-/// What says who is given the series of a group: the group, its series, and beside each its folds.
-pub(super) type SelectedBy<'a> = (&'a Group, &'a Appender<Arc<Series>>, &'a [Member]);
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<OwnedGroup>() <= 56, "each of a million series may have one");
 
-/// What rules know of a group.
+/// What says who is given the series of a group: the group, its series, and beside each its folds.
+pub(super) type SelectedBy<'a> = (&'a Group, &'a OwnedSeries, &'a [Member]);
+
+/// What rules and destinations know of a group.
 #[derive(Default)]
-struct GroupRules {
-    /// Beside each series, which folds it is a member of.
-    members: Vec<Member>,
-    /// The rules that may take its series.
-    candidates: Candidates,
+struct GroupBeside {
+    /// There are rules, or were: what follows is theirs.
+    has_rules: bool,
     /// Number of the rules that were asked; 0: none yet.
     in_force: u32,
+    /// The rules that may take its series.
+    candidates: Candidates,
+    /// Beside each series, which folds it is a member of; empty where there were no rules.
+    members: Vec<Member>,
+    /// Who is given its series; nothing where nobody chooses, or nobody was asked yet.
+    selection: Option<Box<GroupSelection>>,
 }
 
 impl OwnedGroup {
     /// Beside each series, which folds it is a member of, empty where there are no rules; and who is given the series.
     pub(super) fn beside(&mut self) -> (&mut [Member], Option<&GroupSelection>) {
-        let members: &mut [Member] = self.rules.as_mut().map_or(&mut [], |rules| &mut rules.members);
-        (members, self.selection.as_deref())
+        match &mut self.beside {
+            None => (&mut [], None),
+            Some(beside) => (&mut beside.members, beside.selection.as_deref()),
+        }
     }
 
     /// Who is given its series, if that was asked.
     pub(super) fn selection(&self) -> Option<&GroupSelection> {
-        self.selection.as_deref()
+        self.beside.as_ref()?.selection.as_deref()
+    }
+
+    fn rules_mut(&mut self) -> Option<&mut GroupBeside> {
+        self.beside.as_deref_mut().filter(|beside| beside.has_rules)
     }
 
     /// What that is found by, and where it is kept.
     pub(super) fn selection_mut(&mut self) -> (SelectedBy<'_>, &mut Option<Box<GroupSelection>>) {
-        let members: &[Member] = self.rules.as_ref().map_or(&[], |rules| &rules.members);
-        ((&self.listed.meta, &self.series, members), &mut self.selection)
+        let beside = self.beside.get_or_insert_default();
+        ((self.series.group(), &self.series, &beside.members), &mut beside.selection)
     }
 
     /// Identity and texts.
     #[inline]
     pub(super) fn meta(&self) -> &Arc<Group> {
-        &self.listed.meta
+        self.series.group()
     }
 
     /// Its series, by place; dead ones are marked.
     #[inline]
-    pub(super) fn series(&self) -> &Appender<Arc<Series>> {
+    pub(super) const fn series(&self) -> &OwnedSeries {
         &self.series
     }
 
@@ -150,13 +192,15 @@ pub(super) struct Tree {
     resources: Vec<OwnedResource>,
     resource_ids: HashMap<Arc<Set>, u32, ahash::RandomState>,
     scope_ids: HashMap<(u32, Arc<Set>), u32, ahash::RandomState>,
-    group_ids: HashMap<u32, u32, ahash::RandomState>,
+    state: ahash::RandomState,
+    /// Places of groups, by their numbers.
+    group_places: HashTable<u32>,
     groups: Vec<OwnedGroup>,
     group_free: Vec<u32>,
-    /// What free places hold instead of their group.
-    nobody: Arc<ListedGroup>,
+    /// What free places hold instead of their series.
+    tombstone: Arc<Series>,
     resource_free: Vec<u32>,
-    list: Appender<Arc<ListedGroup>>,
+    list: Appender<ListedGroup>,
     listed_gone: usize,
     directory: GroupDirectory,
     /// Entries of members that are no more.
@@ -170,20 +214,15 @@ impl Tree {
     pub(super) fn new(state: &ahash::RandomState) -> (Tree, GroupDirectory) {
         let (list, reader) = AppendVec::new();
         let directory = Arc::new(Published::new(reader));
-        let nobody = Arc::new(ListedGroup {
-            meta: Group::nobody(state),
-            gone: AtomicBool::new(true),
-            hidden: AtomicBool::new(true),
-            series: Published::new(AppendVec::new().1),
-        });
         let tree = Tree {
             resources: Vec::new(),
             resource_ids: HashMap::with_hasher(state.clone()),
             scope_ids: HashMap::with_hasher(state.clone()),
-            group_ids: HashMap::with_hasher(state.clone()),
+            state: state.clone(),
+            group_places: HashTable::new(),
             groups: Vec::new(),
             group_free: Vec::new(),
-            nobody,
+            tombstone: tombstone(Group::nobody(state)),
             resource_free: Vec::new(),
             list,
             listed_gone: 0,
@@ -197,6 +236,11 @@ impl Tree {
     /// Series linked and alive.
     pub(super) const fn live(&self) -> usize {
         self.live
+    }
+
+    /// The place of the group of this number.
+    fn place_of(&self, id: u32) -> Option<u32> {
+        self.group_places.find(self.state.hash_one(id), |at| self.groups[*at as usize].id == id).copied()
     }
 
     /// The group at a place.
@@ -225,18 +269,20 @@ impl Tree {
     /// The group's description from now on is the one it has now.
     pub(super) fn settle_description(&mut self, place: u32) {
         let owned = &mut self.groups[place as usize];
-        owned.description = owned.listed.meta.description();
+        owned.description = owned.meta().description();
     }
 
     /// The rules that may take series of a group, and the number of those that were asked, if any were.
     pub(super) fn asked(&self, group: u32) -> Option<(&Candidates, u32)> {
-        self.groups[group as usize].rules.as_ref().map(|rules| (&rules.candidates, rules.in_force))
+        let rules = self.groups[group as usize].beside.as_ref().filter(|beside| beside.has_rules)?;
+        Some((&rules.candidates, rules.in_force))
     }
 
     /// The rules that may take series of a group are these, of the rules of this number.
     pub(super) fn put_candidates(&mut self, group: u32, candidates: Candidates, in_force: u32) {
         let owned = &mut self.groups[group as usize];
-        let rules = owned.rules.get_or_insert_default();
+        let rules = owned.beside.get_or_insert_default();
+        rules.has_rules = true;
         rules.members.resize(owned.series.len(), Member::default());
         (rules.candidates, rules.in_force) = (candidates, in_force);
     }
@@ -244,18 +290,22 @@ impl Tree {
     /// Some series of a group is shown again.
     pub(super) fn show(&self, group: u32) {
         // ORDERING: see `is_hidden`
-        self.groups[group as usize].listed.hidden.store(false, Relaxed);
+        if let Some(listed) = self.list.get(self.groups[group as usize].listed as usize) {
+            listed.hidden.store(false, Relaxed);
+        }
     }
 
     /// Links a newborn series into its group: the places of that, of its resource and its scope.
     pub(super) fn link(&mut self, series: Arc<Series>) -> TreePlace {
-        let id = match self.group_ids.get(&series.group.id) {
-            Some(id) => *id,
-            None => self.add_group(&series.group, false),
+        let id = match self.place_of(series.group.id) {
+            Some(id) => {
+                self.push(id, series);
+                id
+            }
+            None => self.add_group(series, false),
         };
         let owned = &mut self.groups[id as usize];
-        owned.series.push(series);
-        if let Some(rules) = &mut owned.rules {
+        if let Some(rules) = owned.rules_mut() {
             // there were rules, and none folds now
             rules.members.push(Member::default());
         }
@@ -265,7 +315,7 @@ impl Tree {
 
     /// The rules that may take series of a group, if it is there and the rules of this number were asked.
     pub(super) fn candidates(&self, group: &Group, in_force: u32) -> Option<&Candidates> {
-        let (candidates, asked) = self.asked(*self.group_ids.get(&group.id)?)?;
+        let (candidates, asked) = self.asked(self.place_of(group.id)?)?;
         (asked == in_force).then_some(candidates)
     }
 
@@ -276,30 +326,41 @@ impl Tree {
         member: Member,
         (candidates, in_force): (&Candidates, u32),
     ) {
-        let (hides, group) = (series.hides(), series.group.clone());
-        let id = match self.group_ids.get(&group.id) {
-            Some(id) => *id,
-            None => self.add_group(&group, hides),
+        let hides = series.hides();
+        let (id, there) = match self.place_of(series.group.id) {
+            Some(id) => {
+                let there = self.groups[id as usize].series.len();
+                self.push(id, series);
+                if !hides {
+                    self.show(id);
+                }
+                (id, there)
+            }
+            None => (self.add_group(series, hides), 0),
         };
         let owned = &mut self.groups[id as usize];
-        if !hides && owned.listed.is_hidden() {
-            // ORDERING: see `is_hidden`
-            owned.listed.hidden.store(false, Relaxed);
-        }
-        let there = owned.series.len();
-        let rules = owned.rules.get_or_insert_with(|| {
+        let rules = owned.beside.get_or_insert_default();
+        if !rules.has_rules {
+            (rules.has_rules, rules.candidates) = (true, candidates.clone());
             // of series that are there already nobody has asked yet
-            let in_force = if there == 0 { in_force } else { 0 };
-            let mut members = Vec::with_capacity(there + 1);
-            members.resize(there, Member::default());
-            Box::new(GroupRules { members, candidates: candidates.clone(), in_force })
-        });
+            rules.in_force = if there == 0 { in_force } else { 0 };
+            rules.members.reserve_exact(there + 1);
+            rules.members.resize(there, Member::default());
+        }
         rules.members.push(member);
-        owned.series.push(series);
         self.live += 1;
     }
 
-    fn add_group(&mut self, meta: &Arc<Group>, hides: bool) -> u32 {
+    /// One series more of a group.
+    fn push(&mut self, group: u32, series: Arc<Series>) {
+        let owned = &mut self.groups[group as usize];
+        if let Some(listed) = self.list.get(owned.listed as usize) {
+            owned.series.push(series, &listed.series);
+        }
+    }
+
+    fn add_group(&mut self, first: Arc<Series>, hides: bool) -> u32 {
+        let meta = &first.group.clone();
         let key = meta.resource_set.clone();
         let resource = match self.resource_ids.get(&key) {
             Some(id) => *id,
@@ -320,32 +381,30 @@ impl Tree {
                 id
             }
         };
-        let (series, reader) = AppendVec::new();
-        let listed = Arc::new(ListedGroup {
-            meta: meta.clone(),
+        let listed = self.list.push(ListedGroup {
             gone: AtomicBool::new(false),
             hidden: AtomicBool::new(hides),
-            series: Published::new(reader),
+            series: GroupSeries::new(first.clone()),
         });
-        self.list.push(listed.clone());
         let description = meta.description();
         let resource_of = &mut self.resources[resource as usize];
         let siblings = &mut resource_of.scopes[scope as usize].groups;
         let owned = OwnedGroup {
-            listed,
-            series,
+            listed: listed as u32,
+            id: meta.id,
+            series: OwnedSeries::new(first),
             dead: 0,
             resource,
             scope,
             place: siblings.len() as u32,
             description,
-            rules: None,
-            selection: None,
+            beside: None,
         };
         let id = put(&mut self.groups, &mut self.group_free, owned);
         siblings.push(id);
         resource_of.groups += 1;
-        self.group_ids.insert(meta.id, id);
+        let (state, groups) = (&self.state, &self.groups);
+        self.group_places.insert_unique(state.hash_one(meta.id), id, |at| state.hash_one(groups[*at as usize].id));
         id
     }
 
@@ -366,33 +425,30 @@ impl Tree {
         if owned.dead as usize * 2 <= owned.series.len() {
             return;
         }
-        let (mut fresh, reader) = AppendVec::new();
-        let mut rules = owned.rules.take();
-        let members = rules.as_mut().map(|rules| std::mem::take(&mut rules.members)).unwrap_or_default();
-        let (mut members, mut kept, released) = (members.into_iter(), Vec::new(), &mut self.released);
-        for series in owned.series.iter() {
-            match (series.is_dead(), members.next()) {
-                (true, member) => released.extend(member.and_then(Member::fold)),
-                (false, member) => {
-                    fresh.push(series.clone());
-                    kept.extend(member);
+        if let Some(rules) = &mut owned.beside {
+            // places are others
+            rules.selection = None;
+            let (mut series, mut place) = (owned.series.iter(), 0);
+            let released = &mut self.released;
+            rules.members.retain_mut(|member| {
+                let (is_dead, is_first) = (series.next().is_some_and(|series| series.is_dead()), place == 0);
+                place += 1;
+                if is_dead {
+                    released.extend(std::mem::take(member).fold());
                 }
-            }
+                // the place of the first stays
+                !is_dead || is_first
+            });
         }
-        if let Some(rules) = &mut rules {
-            rules.members = kept;
+        if let Some(listed) = self.list.get(owned.listed as usize) {
+            owned.series.thin_out(&listed.series);
         }
-        owned.rules = rules;
-        // places are others
-        owned.selection = None;
-        owned.series = fresh;
-        owned.dead = 0;
-        owned.listed.series.store(reader);
+        owned.dead = u32::from(owned.series.get(0).is_some_and(|first| first.is_dead()));
     }
 
     /// After deaths: gives back what groups took that are no more. Before the series of a cut are walked only.
     pub(super) fn trim(&mut self) {
-        places::trim(&mut self.groups, &mut self.group_free, |owned| owned.listed.is_gone());
+        places::trim(&mut self.groups, &mut self.group_free, |owned| owned.listed == NOT_LISTED);
         places::trim(&mut self.resources, &mut self.resource_free, |resource| resource.key.is_none());
         fn fit<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V, ahash::RandomState>) {
             if map.capacity() > NAMES_KEPT && map.capacity() / 4 > map.len() {
@@ -401,24 +457,28 @@ impl Tree {
         }
         fit(&mut self.resource_ids);
         fit(&mut self.scope_ids);
-        fit(&mut self.group_ids);
+        let (places, state, groups) = (&mut self.group_places, &self.state, &self.groups);
+        if places.capacity() > NAMES_KEPT && places.capacity() / 4 > places.len() {
+            places.shrink_to(places.len() * 2, |at| state.hash_one(groups[*at as usize].id));
+        }
     }
 
     fn remove_group(&mut self, group: u32) {
         let owned = &mut self.groups[group as usize];
-        // ORDERING: see `is_gone`
-        owned.listed.gone.store(true, Relaxed);
-        owned.selection = None;
-        let members = owned.rules.take().map(|rules| rules.members).unwrap_or_default();
+        let (resource, scope, place, id) = (owned.resource, owned.scope, owned.place, owned.id);
+        if let Some(listed) = self.list.get(owned.listed as usize) {
+            // ORDERING: see `is_gone`; before the series go, for `load`
+            listed.gone.store(true, Relaxed);
+            owned.series.clear(&listed.series, &self.tombstone);
+        }
+        owned.listed = NOT_LISTED;
+        let members = owned.beside.take().map(|beside| beside.members).unwrap_or_default();
         self.released.extend(members.into_iter().filter_map(Member::fold));
-        let (fresh, reader) = AppendVec::new();
-        owned.series = fresh;
         owned.dead = 0;
-        owned.listed.series.store(reader);
-        let (resource, scope, place, id) = (owned.resource, owned.scope, owned.place, owned.listed.meta.id);
-        owned.listed = self.nobody.clone();
         owned.description = None;
-        self.group_ids.remove(&id);
+        if let Ok(entry) = self.group_places.find_entry(self.state.hash_one(id), |at| *at == group) {
+            entry.remove();
+        }
         self.group_free.push(group);
         let at = &mut self.resources[resource as usize];
         let siblings = &mut at.scopes[scope as usize].groups;
@@ -443,14 +503,26 @@ impl Tree {
         }
         self.listed_gone += 1;
         if self.listed_gone * 2 > self.list.len() {
-            let (mut fresh, reader) = AppendVec::new();
-            self.list.iter().filter(|listed| !listed.is_gone()).for_each(|listed| {
-                fresh.push(listed.clone());
-            });
-            self.list = fresh;
-            self.listed_gone = 0;
-            self.directory.store(reader);
+            self.renew_list();
         }
+    }
+
+    /// Makes the list again without groups that are gone. Who reads the one before sees what was there until now.
+    fn renew_list(&mut self) {
+        let (mut fresh, reader) = AppendVec::new();
+        let mut places = vec![NOT_LISTED; self.list.len()];
+        for (listed, place) in self.list.iter().zip(&mut places) {
+            if let Some(all) = listed.load() {
+                let hidden = AtomicBool::new(listed.is_hidden());
+                *place = fresh.push(ListedGroup { gone: AtomicBool::new(false), hidden, series: all.into() }) as u32;
+            }
+        }
+        for owned in self.groups.iter_mut().filter(|owned| owned.listed != NOT_LISTED) {
+            owned.listed = places[owned.listed as usize];
+        }
+        self.list = fresh;
+        self.listed_gone = 0;
+        self.directory.store(reader);
     }
 }
 
@@ -502,7 +574,7 @@ pub(super) mod tests {
             };
             let group = self.registry.group(&parts, Entry::Limited, Maker { slot: 0, interval: 1 }).unwrap();
             tree.link(Arc::new(Series::new(self.registry.hash(&group, b""), group.clone(), ThinBytes::new(b""), 0)));
-            tree.group_ids[&group.id]
+            tree.place_of(group.id).expect("linked")
         }
     }
 
@@ -547,7 +619,7 @@ pub(super) mod tests {
             }
         }
         there.into_iter().chain([last]).for_each(|group| tree.remove_group(group));
-        assert!(tree.resource_ids.is_empty() && tree.scope_ids.is_empty() && tree.group_ids.is_empty());
+        assert!(tree.resource_ids.is_empty() && tree.scope_ids.is_empty() && tree.group_places.is_empty());
         assert_eq!(tree.resource_free, [0]);
     }
 }

@@ -8,7 +8,7 @@ use crate::aggregate::explicit::ExplicitRegion;
 use crate::aggregate::exponential::ExponentialRegion;
 use crate::aggregate::summary::SummaryRegion;
 use crate::cells::block;
-use crate::flush::{GroupDirectory, ListedGroup};
+use crate::flush::{GroupDirectory, ListedPlace};
 use crate::model::Kind;
 use crate::prometheus::{Meta, Overtaken, PageRow, Progress, Source};
 use crate::rows::{Row, RowValue};
@@ -33,7 +33,7 @@ pub(super) struct ScrapedCut {
 #[derive(Clone)]
 pub(super) struct ScrapedGroup {
     shard: usize,
-    listed: Arc<ListedGroup>,
+    listed: ListedPlace,
     meta: Arc<Meta>,
 }
 
@@ -43,8 +43,10 @@ impl Source for ScrapedCut {
     fn groups(&self) -> Vec<ScrapedGroup> {
         let mut all = Vec::new();
         for (shard, directory) in &self.directories {
-            for listed in directory.load().iter().filter(|listed| !listed.is_gone() && !listed.is_hidden()) {
-                let m = &listed.meta;
+            let list = directory.load();
+            for (at, listed) in list.iter().enumerate().filter(|(_, listed)| !listed.is_hidden()) {
+                let (Some(series), Some(place)) = (listed.load(), ListedPlace::of(&list, at)) else { continue };
+                let m = series.group();
                 let meta = Meta {
                     resource: m.resource().clone(),
                     resource_schema_url: m.resource_set.schema_url.clone(),
@@ -59,7 +61,7 @@ impl Source for ScrapedCut {
                     bounds: (m.kind == Kind::Histogram).then(|| m.bounds.clone()),
                     born_ns: u64::from(m.id) + 1,
                 };
-                all.push(ScrapedGroup { shard: *shard, listed: listed.clone(), meta: Arc::new(meta) });
+                all.push(ScrapedGroup { shard: *shard, listed: place, meta: Arc::new(meta) });
             }
         }
         all
@@ -84,12 +86,12 @@ impl ScrapedCut {
     pub(super) fn each(
         &self,
         shard: usize,
-        listed: &ListedGroup,
+        listed: &ListedPlace,
         cursor: &mut usize,
         visit: &mut dyn FnMut(&Series, PageRow<'_>) -> ControlFlow<()>,
     ) -> Result<Progress, Overtaken> {
-        let list = listed.series.load();
-        let kind = listed.meta.kind;
+        let Some(list) = listed.load() else { return Ok(Progress::Done) };
+        let kind = list.group().kind;
         let mut words = Vec::new();
         let exemplars = self.exemplars.get(shard).and_then(Weak::upgrade);
         while let Some(series) = list.get(*cursor) {

@@ -6,13 +6,13 @@
 //! Bounds: one list at a time, `limits::LISTED_MAX` lines of series, `AT_A_TIME` of them looked at in one turn of the loop.
 
 use crate::aggregate::number::Value;
-use crate::flush::ListedGroup;
+use crate::flush::ListedPlace;
 use crate::limits::{LISTED_DEFAULT, LISTED_MAX};
 use crate::listen::pages::{Abort, PageBody, PageResponse, PageStream};
 use crate::model::Kind;
 use crate::rules::{MetricSeen, SeriesFilter};
 use crate::runtime::scrape::ScrapedCut;
-use crate::series::{ReadValue, Series};
+use crate::series::{Group, ReadValue, Series};
 use crate::telemetry::listing::{
     ListedOutput, ListedSeries, ListingEnd, put_end, put_metric, put_output, put_place, put_series,
 };
@@ -116,7 +116,7 @@ struct Groups {
 struct Listing {
     groups: Groups,
     /// The group at hand, and the shard it is on.
-    listed: Option<(usize, Arc<ListedGroup>)>,
+    listed: Option<(usize, ListedPlace)>,
     cursor: usize,
     cut: ScrapedCut,
     interval_s: f64,
@@ -130,13 +130,13 @@ struct Listing {
 
 impl Listing {
     /// The next group; nothing at the end.
-    fn next_group(&mut self) -> Option<(usize, Arc<ListedGroup>)> {
+    fn next_group(&mut self) -> Option<(usize, ListedPlace)> {
         let Groups { directory, group } = &mut self.groups;
         while let Some((shard, all)) = self.cut.directories.get(*directory) {
-            match all.load().get(*group) {
+            match ListedPlace::of(&all.load(), *group) {
                 Some(listed) => {
                     *group += 1;
-                    return Some((*shard, listed.clone()));
+                    return Some((*shard, listed));
                 }
                 None => (*directory, *group) = (*directory + 1, 0),
             }
@@ -174,9 +174,10 @@ impl Listing {
     }
 
     /// Of what came in; `true` if that is all of the group.
-    fn write_series(&mut self, listed: &ListedGroup, most: usize, out: &mut String) -> bool {
-        let all = listed.series.load();
-        let metric = seen(listed);
+    fn write_series(&mut self, listed: &ListedPlace, most: usize, out: &mut String) -> bool {
+        let Some(all) = listed.load() else { return true };
+        let meta = all.group();
+        let metric = seen(meta);
         for _ in 0..most {
             let Some(series) = all.get(self.cursor) else { return true };
             if self.told == self.asked.limit {
@@ -187,7 +188,6 @@ impl Listing {
                 continue;
             }
             self.told += 1;
-            let meta = &listed.meta;
             let is_new = |(resource, scope, _): &(Arc<[u8]>, Arc<[u8]>, u32)| {
                 !Arc::ptr_eq(resource, meta.resource()) || !Arc::ptr_eq(scope, meta.scope())
             };
@@ -204,12 +204,13 @@ impl Listing {
     }
 
     /// Of a rule; `true` if that is all of the group.
-    fn write_outputs(&mut self, rule: u32, (shard, listed): (usize, &Arc<ListedGroup>), out: &mut String) -> bool {
+    fn write_outputs(&mut self, rule: u32, (shard, listed): (usize, &ListedPlace), out: &mut String) -> bool {
         let board = &self.cut.shared.board;
         let published = board.published();
         self.cut.number = if board.all_merged(published) { published } else { published.saturating_sub(1) };
         let Listing { cut, asked, told, cursor, .. } = self;
-        let metric = seen(listed);
+        let Some(all) = listed.load() else { return true };
+        let metric = seen(all.group());
         let mut left = AT_A_TIME;
         // a value that two cuts overwrote while it was read is left out
         let walked = cut.each(shard, listed, cursor, &mut |series, row| {
@@ -244,14 +245,14 @@ impl Listing {
         if self.told < self.asked.limit {
             return false;
         }
-        let is_inside = |(_, listed): &(usize, Arc<ListedGroup>)| listed.series.load().get(self.cursor).is_some();
+        let is_inside =
+            |(_, listed): &(usize, ListedPlace)| listed.load().is_some_and(|all| all.get(self.cursor).is_some());
         self.listed.as_ref().is_some_and(is_inside) || self.next_group().is_some()
     }
 }
 
 /// A group as rules see it.
-fn seen(listed: &ListedGroup) -> MetricSeen<'_> {
-    let meta = &listed.meta;
+fn seen(meta: &Group) -> MetricSeen<'_> {
     MetricSeen {
         resource: meta.resource(),
         scope: meta.scope(),

@@ -23,6 +23,7 @@ mod encoding;
 mod exemplars;
 mod heads;
 mod histograms;
+mod kept;
 mod kind;
 mod listed;
 mod metric;

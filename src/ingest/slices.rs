@@ -183,21 +183,25 @@ impl Ingest {
     /// Switches to the other bank: the interval `number` is open from now on. Called between two requests, or two slices.
     /// Begins to put away what died.
     pub fn switch(&mut self, number: u32) {
-        self.close_exemplars();
-        self.exemplars.begin(number);
+        self.hand_over();
+        self.exemplars.kept.begin(number);
         self.open.switch(number);
         self.resolver.switch(number);
     }
 
-    /// Hands over the exemplars of the open interval. Called before the board says that the interval is closed, and then
-    /// either `switch` or `reopen_exemplars` follows before the next request.
-    pub fn close_exemplars(&mut self) {
-        self.exemplars.close(&self.resolver);
+    /// Hands over what is kept of the open interval beside the cells. Called before the board says that the interval is closed,
+    /// and then either `switch` or `take_back` follows before the next request.
+    pub fn hand_over(&mut self) {
+        let (registry, core) = (self.resolver.registry(), self.resolver.core());
+        if let Some(reservoir) = self.exemplars.kept.close() {
+            registry.close_exemplars(core, reservoir);
+        }
     }
 
-    /// The interval stays open after all, because this core was skipped: takes back what `close_exemplars` handed over.
-    pub fn reopen_exemplars(&mut self) {
-        self.exemplars.reopen(&self.resolver);
+    /// The interval stays open after all, because this core was skipped: takes back what was handed over.
+    pub fn take_back(&mut self) {
+        let (registry, core) = (self.resolver.registry(), self.resolver.core());
+        self.exemplars.kept.reopen(|| registry.exemplars(core));
     }
 
     /// Goes on putting away what died; `true` when there is more to do in this interval.

@@ -231,7 +231,7 @@ impl<N: Network> Shard<N> {
             Due::Switch(cut) => {
                 let begun = self.clock.mono_ns();
                 // before the board says that the interval is closed: an owner may look at once
-                self.intake.ingest.close_exemplars();
+                self.intake.ingest.hand_over();
                 match board.try_switch(self.number, cut.number) {
                     Switch::Switched { last } => {
                         // ORDERING: Acquire pairs with the control's store, which comes before the last cut
@@ -245,7 +245,7 @@ impl<N: Network> Shard<N> {
                         }
                     }
                     Switch::AlreadySkipped => {
-                        self.intake.ingest.reopen_exemplars();
+                        self.intake.ingest.take_back();
                         self.intake.book.tally.note(Note::CutLate, 1);
                     }
                 }

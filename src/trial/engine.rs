@@ -183,7 +183,7 @@ impl Engine {
         match self.board.due(number) {
             Due::Nothing => return false,
             Due::Switch(cut) => {
-                ingest.close_exemplars();
+                ingest.hand_over();
                 let switched = self.board.try_switch(number, cut.number);
                 assert!(matches!(switched, Switch::Switched { .. }), "nobody is skipped");
                 ingest.switch(cut.number + 1);

@@ -238,10 +238,10 @@ impl Core {
                 self.ingest.tidy();
             }
             Due::Switch(cut) => {
-                self.ingest.close_exemplars();
+                self.ingest.hand_over();
                 match self.shared.board.try_switch(self.shard, cut.number) {
                     Switch::Switched { .. } => self.ingest.switch(cut.number + 1),
-                    Switch::AlreadySkipped => self.ingest.reopen_exemplars(),
+                    Switch::AlreadySkipped => self.ingest.take_back(),
                 }
             }
             Due::Settle(cut) => {

@@ -261,11 +261,11 @@ fn m29_a_core_that_is_skipped_keeps_its_exemplars_until_the_next_cut() {
             rig.cut(T);
         }
         rig.send(0, &of(1));
-        rig.cores[0].close_exemplars();
-        rig.cores[0].reopen_exemplars();
+        rig.cores[0].hand_over();
+        rig.cores[0].take_back();
         rig.send(0, &of(2));
-        rig.cores[0].close_exemplars();
-        rig.cores[0].reopen_exemplars();
+        rig.cores[0].hand_over();
+        rig.cores[0].take_back();
         let cut = rig.cut;
         let out = left(&rig.cut(T + 1).cumulative);
         let times: Vec<u64> = out[0].1.iter().map(|e| e.time_unix_nano - T).collect();

@@ -55,6 +55,8 @@ pub enum Note {
     BaselineLost = 0,
     /// Cumulative resets (M10).
     Reset,
+    /// Those of which a core only keeps the sum of what came before and after: it keeps many of the interval already.
+    ResetNotKept,
     /// Integer sums promoted to double on overflow (M31).
     IntOverflow,
     /// Histogram steps left out, and totals restarted, because a count would leave 64 bits (M8).
@@ -123,7 +125,7 @@ pub enum Note {
 
 impl Note {
     /// Number of notes.
-    pub const COUNT: usize = 34;
+    pub const COUNT: usize = 35;
     /// Name and help of each, by number; `_ns` ones are shown in seconds.
     pub const NAMES: [(&str, &str); Self::COUNT] = [
         (
@@ -131,6 +133,10 @@ impl Note {
             "Baselines with a value of their own that a delta output, or a total with deltas, went without",
         ),
         ("resets", "Resets of cumulative series"),
+        (
+            "resets_not_kept",
+            "Resets of which a shard kept only the sum of what came before and after, as there were many in the interval",
+        ),
         ("int_overflows", "Integer sums promoted to double because they left 64 bits"),
         ("count_overflows", "Steps of histograms left out, and totals restarted, because a count would leave 64 bits"),
         ("points_no_recorded_value", "Points flagged as having no recorded value"),

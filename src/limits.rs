@@ -134,6 +134,15 @@ pub const EXEMPLARS_BYTES_MAX: usize = MIB;
 /// interval, and of the cut being merged and the two before it.
 pub const EXEMPLARS_HELD: usize = 5;
 
+/// Sequences of points that a shard keeps apart of one cumulative series and interval, besides the newest; such a series began
+/// again so often. What is beyond is added up.
+pub const SEQUENCES_PER_CELL_MAX: usize = 8;
+/// Bytes of all of them that a shard keeps of one interval: some eight thousand of sums, four thousand of histograms with 14
+/// bounds, one thousand of exponential ones with 50 buckets. What is beyond is added up, and counted.
+pub const SEQUENCES_BYTES_MAX: usize = MIB;
+/// Times `SEQUENCES_BYTES_MAX` is held by a shard, each in memory of up to twice the size: of the open and the closed interval.
+pub const SEQUENCES_HELD: usize = 2;
+
 /// Connections open at once on the OTLP doors, over all shards, where nobody says otherwise and descriptors suffice.
 pub const CONNECTIONS_DEFAULT: usize = 1_024;
 /// Largest `--connections`: as many descriptors as Linux gives one process unless told otherwise (`fs.nr_open`).
@@ -536,7 +545,7 @@ pub const DESTINATIONS_GONE_MAX: usize = 32;
 //
 //   PROCESS_BYTES                                         code, stacks, tables
 // + shards × SHARD_BYTES                                  scratch, kept buffers, inflate state, the batch being made,
-//                                                         exemplars
+//                                                         exemplars, sequences that resets ended
 // + (connections of all doors) × CONNECTION_BYTES / 4     idle ones hold a few KiB, so a quarter is set aside
 // + PAGE_MERGE_BYTES                                      scrape pages with colliding rows
 // + destinations × DESTINATION_BYTES + Σ ?queue=          packed copies in flight; encoded requests; what ?in-flight=
@@ -553,7 +562,8 @@ pub const SHARD_BYTES: usize = READ_SCRATCH_BYTES
     + INFLATE_STATE_BYTES
     + ZSTD_STATE_BYTES
     + 2 * BATCH_BYTES_MAX
-    + EXEMPLARS_HELD * 2 * EXEMPLARS_BYTES_MAX;
+    + EXEMPLARS_HELD * 2 * EXEMPLARS_BYTES_MAX
+    + SEQUENCES_HELD * 2 * SEQUENCES_BYTES_MAX;
 /// What `flate2` takes for one inflate state, about, bytes.
 pub const INFLATE_STATE_BYTES: usize = 64 * KIB;
 /// What a zstd decoder takes: its window, two blocks and tables, bytes.

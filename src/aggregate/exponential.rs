@@ -30,6 +30,15 @@ pub const HEAD: usize = 10;
 /// Words of a region.
 pub const REGION: usize = HEAD + 2 * EXPONENTIAL_BUCKETS_MAX;
 
+/// So many words of a region are read.
+pub fn words_used(region: &impl RegionWords) -> usize {
+    let buckets = |side: usize| (region.get(side) as u32 as usize).min(EXPONENTIAL_BUCKETS_MAX);
+    match buckets(SIDES + 1) {
+        0 => HEAD + buckets(SIDES),
+        negative => HEAD + EXPONENTIAL_BUCKETS_MAX + negative,
+    }
+}
+
 /// One side's buckets: counts from index `offset` on; no leading or trailing zeros.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Side {

@@ -12,8 +12,11 @@
 //! region holds it until the first point of the chain comes. Last start, last time and ended go from bank to bank.
 
 use super::bank::{Bank, Loss};
-use super::span::Span;
+use super::sequences::{Earlier, begins_another};
+use super::shape::Shape;
+use super::span::{self, Span};
 use super::stamp::{CHAIN, ENDED, RESET, VALUE};
+use crate::aggregate::exponential;
 use crate::aggregate::number::{newer, older};
 use crate::ledger::{Effect, Note, Tally};
 use std::sync::atomic::AtomicU64;
@@ -42,8 +45,9 @@ pub(super) enum Comes {
     Second,
     /// The first point of the chain.
     First(Option<Loss>),
-    /// After another point of the chain; `has_newer_start`: the source began again between them.
-    After { has_newer_start: bool },
+    /// After another point of the chain, of these times, its start being the newest so far; `has_newer_start`: the source began
+    /// again between them.
+    After { last: PointTimes, has_newer_start: bool },
 }
 
 #[inline]
@@ -73,6 +77,7 @@ pub(super) fn comes(bank: Bank<'_>, PointTimes { start, time }: PointTimes, tall
         bank.put_flags(flags);
         return Comes::WithoutEffect(cause);
     }
+    let last = PointTimes { start: known, time: bank.get(LAST_TIME) };
     bank.put(NEWEST_START, start);
     bank.put(LAST_TIME, time);
     if !is_chained {
@@ -86,15 +91,40 @@ pub(super) fn comes(bank: Bank<'_>, PointTimes { start, time }: PointTimes, tall
     bank.put(LAST_START, known.max(start));
     bank.put_flags(flags | VALUE | CHAIN);
     if is_chained {
-        return Comes::After { has_newer_start: newer(start, known) };
+        return Comes::After { last, has_newer_start: newer(start, known) };
     }
     Comes::First(bank.begin_chain(tally))
 }
 
-/// There was a reset between first and last.
-pub(super) fn reset(bank: Bank<'_>, tally: &mut Tally) {
+/// The point counted last, of times `times`, is a reset after one of times `last`, whose regions the bank still has. `true`:
+/// what was before it is kept, and it is the first of a sequence; else there is a reset between first and last.
+#[cold]
+#[inline(never)]
+pub(super) fn reset(
+    bank: Bank<'_>,
+    (last, times): (PointTimes, PointTimes),
+    mut earlier: Earlier<'_>,
+    tally: &mut Tally,
+) -> bool {
+    let mut keep = || {
+        let first = (bank.get(FIRST_START), bank.get(FIRST_TIME));
+        let span = span::before_reset(first, (last.start, last.time), (bank.has(RESET), bank.points() - 1));
+        let parts = [Part::First, Part::Last, Part::Gained].map(|part| {
+            let words = region(bank, part);
+            // the buckets that it does not have need not be kept
+            if bank.shape() == Shape::CumulativeExponential { &words[..exponential::words_used(&words)] } else { words }
+        });
+        earlier.keep(span, false, parts, tally)
+    };
+    if begins_another(times.start, last.start) && keep() {
+        bank.put(FIRST_START, times.start);
+        bank.put(FIRST_TIME, times.time);
+        bank.put_flags(bank.flags() & !RESET);
+        return true;
+    }
     tally.note(Note::Reset, 1);
     bank.put_flags(bank.flags() | RESET);
+    false
 }
 
 /// What was gained does not fit 64 bits.

@@ -9,11 +9,13 @@
 //!
 //! Flags: all five. Last start and newest time go from bank to bank. What first, last and newest are: `shape`.
 
-use super::bank::{Added, Bank, Loss};
-use super::span::Span;
+use super::bank::{Added, Bank, Loss, get};
+use super::sequences::{Earlier, Sequence, begins_another};
+use super::span::{self, Span};
 use super::stamp::{CHAIN, DOUBLE, ENDED, RESET, VALUE};
 use crate::aggregate::number::{Value, older, step};
 use crate::ledger::{Effect, Note, Tally};
+use std::sync::atomic::AtomicU64;
 
 const FIRST_START: usize = 1;
 const FIRST_TIME: usize = 2;
@@ -46,8 +48,8 @@ pub(super) fn open(bank: Bank<'_>, other: Bank<'_>) {
 }
 
 /// Adds a point. M10, M14: one of a writer with an older start is the newest one and nothing else. At equal times the first
-/// one stays, but a value goes before none (M7).
-pub fn add(bank: Bank<'_>, point: &Point, tally: &mut Tally) -> Added {
+/// one stays, but a value goes before none (M7). What a reset ends goes to `earlier`.
+pub fn add(bank: Bank<'_>, point: &Point, earlier: Earlier<'_>, tally: &mut Tally) -> Added {
     bank.count()?;
     let flags = bank.flags();
     let newest = bank.get(NEWEST_TIME);
@@ -71,13 +73,20 @@ pub fn add(bank: Bank<'_>, point: &Point, tally: &mut Tally) -> Added {
     } else {
         if chained {
             let (step, reset) = step(last, known, value, point.start, point.is_monotonic);
-            if reset {
-                tally.note(Note::Reset, 1);
-                new_flags |= RESET;
+            if reset && begins_another(point.start, known) && ends(bank, earlier, tally) {
+                bank.put(FIRST_START, point.start);
+                bank.put(FIRST_TIME, point.time);
+                (first, gained) = (value, Value::Int(0));
+                new_flags &= !RESET;
+            } else {
+                if reset {
+                    tally.note(Note::Reset, 1);
+                    new_flags |= RESET;
+                }
+                let (sum, overflow) = gained.add(step);
+                tally.note(Note::IntOverflow, u64::from(overflow));
+                gained = sum;
             }
-            let (sum, overflow) = gained.add(step);
-            tally.note(Note::IntOverflow, u64::from(overflow));
-            gained = sum;
         } else {
             cause = bank.begin_chain(tally);
             bank.put(FIRST_START, point.start);
@@ -99,6 +108,19 @@ pub fn add(bank: Bank<'_>, point: &Point, tally: &mut Tally) -> Added {
     bank.put(NEWEST_VALUE, bits(value));
     bank.put_flags(new_flags | if double { DOUBLE } else { 0 });
     Ok(cause)
+}
+
+/// The point counted last is a reset: whether the sequence before it is kept.
+#[cold]
+#[inline(never)]
+fn ends(bank: Bank<'_>, mut earlier: Earlier<'_>, tally: &mut Tally) -> bool {
+    let span = span::before_reset(
+        (bank.get(FIRST_START), bank.get(FIRST_TIME)),
+        (bank.get(LAST_START), bank.get(LAST_TIME)),
+        (bank.has(RESET), bank.points() - 1),
+    );
+    let parts = [FIRST_VALUE, LAST_VALUE, GAINED].map(|word| bank.part(word..word + 1));
+    earlier.keep(span, bank.has(DOUBLE), parts, tally)
 }
 
 /// A point without a recorded value was counted (M7; `shape`, "ended").
@@ -178,4 +200,12 @@ pub fn values(bank: Bank<'_>) -> Values {
         return Values { first: value(FIRST_VALUE), last: value(LAST_VALUE), gained: value(GAINED), newest };
     }
     Values { first: newest, last: newest, gained: Value::from_bits(0, is_double), newest }
+}
+
+/// Those of a sequence.
+pub fn values_of(sequence: &Sequence<'_>) -> Values {
+    let value = |words: &[AtomicU64]| Value::from_bits(get(words, 0), sequence.is_double);
+    let (first, last) = (value(sequence.first), value(sequence.last()));
+    let gained = sequence.more.map_or(Value::from_bits(0, sequence.is_double), |(_, gained)| value(gained));
+    Values { first, last, gained, newest: last }
 }

@@ -3,13 +3,14 @@
 
 use super::bank::{Added, Bank};
 use super::cumulative_histogram::{Comes, Part, PointTimes, comes, end, left_out, region, reset};
+use super::sequences::Earlier;
 use super::stamp::VALUE;
 use crate::aggregate::explicit;
 use crate::ledger::Tally;
 use crate::model::Reject;
 
-/// Adds a point of these times, as a region, or one without a recorded value.
-pub fn add(bank: Bank<'_>, times: PointTimes, point: Option<&[u64]>, tally: &mut Tally) -> Added {
+/// Adds a point of these times, as a region, or one without a recorded value. What a reset ends goes to `earlier`.
+pub fn add(bank: Bank<'_>, times: PointTimes, point: Option<&[u64]>, earlier: Earlier<'_>, tally: &mut Tally) -> Added {
     match bank.shape().cumulative() {
         true => bank.count()?,
         false => bank.count_delta(tally),
@@ -37,12 +38,15 @@ pub fn add(bank: Bank<'_>, times: PointTimes, point: Option<&[u64]>, tally: &mut
             explicit::copy(&mut first, &point);
             explicit::clear(&mut gained);
         }
-        Comes::After { has_newer_start } => {
-            let is_left_out = if has_newer_start || !explicit::follows(&point, &last) {
-                reset(bank, tally);
-                explicit::merge(&mut gained, &point)
-            } else {
+        Comes::After { last: before, has_newer_start } => {
+            let is_left_out = if !has_newer_start && explicit::follows(&point, &last) {
                 explicit::merge_difference(&mut gained, &point, &last)
+            } else if reset(bank, (before, times), earlier, tally) {
+                explicit::copy(&mut first, &point);
+                explicit::clear(&mut gained);
+                false
+            } else {
+                explicit::merge(&mut gained, &point)
             };
             if is_left_out {
                 cause = left_out(tally);

@@ -3,6 +3,7 @@
 
 use super::bank::{Added, Bank};
 use super::cumulative_histogram::{Comes, Part, PointTimes, comes, end, left_out, region, reset};
+use super::sequences::Earlier;
 use super::stamp::VALUE;
 use crate::aggregate::exponential::Exponential;
 use crate::ledger::Tally;
@@ -18,8 +19,14 @@ pub struct Scratch {
     step: Exponential,
 }
 
-/// Adds the scratch's point, of these times, or one without a recorded value.
-pub fn add(bank: Bank<'_>, times: PointTimes, has_value: bool, scratch: &mut Scratch, tally: &mut Tally) -> Added {
+/// Adds the scratch's point, of these times, or one without a recorded value. What a reset ends goes to `earlier`.
+pub fn add(
+    bank: Bank<'_>,
+    times: PointTimes,
+    has_value: bool,
+    (scratch, earlier): (&mut Scratch, Earlier<'_>),
+    tally: &mut Tally,
+) -> Added {
     match bank.shape().cumulative() {
         true => bank.count()?,
         false => bank.count_delta(tally),
@@ -51,16 +58,21 @@ pub fn add(bank: Bank<'_>, times: PointTimes, has_value: bool, scratch: &mut Scr
             gained.clear();
             gained.store(&mut gained_words);
         }
-        Comes::After { has_newer_start } => {
+        Comes::After { last: before, has_newer_start } => {
             last.load(&last_words);
-            gained.load(&gained_words);
             step.copy_from(point);
-            if has_newer_start || !step.subtract(last) {
-                reset(bank, tally);
-                step.copy_from(point);
-            }
-            if gained.absorb(step) {
-                cause = left_out(tally);
+            let is_reset = has_newer_start || !step.subtract(last);
+            if is_reset && reset(bank, (before, times), earlier, tally) {
+                point.store(&mut first_words);
+                gained.clear();
+            } else {
+                if is_reset {
+                    step.copy_from(point);
+                }
+                gained.load(&gained_words);
+                if gained.absorb(step) {
+                    cause = left_out(tally);
+                }
             }
             gained.store(&mut gained_words);
         }

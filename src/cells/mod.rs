@@ -1,7 +1,8 @@
 //! What the words of cells mean: layout, first touch, and `add` and `fold` of each shape.
 //!
-//! Knows the words of every shape, banks and stamps; must not know series, routes, cuts or formats. Words come in as
-//! slices, wherever they lie; who may write them, and when a closed bank may be read, is the caller's to know.
+//! Knows the words of every shape, banks and stamps, and what banks have no room for (`sequences`); must not know series,
+//! routes, cuts or formats. Words come in as slices, wherever they lie; who may write them, and when a closed bank may be
+//! read, is the caller's to know.
 //!
 //! ```text
 //!   open  ─► add, add, …        the cell's core, in the open bank of an interval
@@ -13,7 +14,8 @@
 //! 2. `add` counts a point in the stamp exactly if it is applied; what is settled as it comes is taken out again.
 //! 3. `fold` only reads.
 //!
-//! Progress: wait-free but for `lifecycle::touch`. No allocation; an exponential histogram is added in its caller's scratch.
+//! Progress: wait-free but for `lifecycle::touch`. No allocation but for what a reset ends, in memory of the size that the
+//! interval before took; an exponential histogram is added in its caller's scratch.
 
 #[cfg(not(loom))]
 mod bank;
@@ -33,8 +35,8 @@ pub mod gauge;
 #[cfg(not(loom))]
 pub mod head;
 pub mod lifecycle;
+pub mod sequences;
 mod shape;
-#[cfg(not(loom))]
 mod span;
 pub mod stamp;
 #[cfg(not(loom))]
@@ -43,7 +45,6 @@ pub mod summary;
 #[cfg(not(loom))]
 pub use bank::{Added, Bank, Loss};
 pub use shape::Shape;
-#[cfg(not(loom))]
 pub use span::Span;
 
 #[cfg(not(loom))]

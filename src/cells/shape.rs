@@ -9,7 +9,8 @@
 //! ```
 //!
 //! *First* to *last* is what the bank saw of one writer of a cumulative stream, the one with the newest start that
-//! this core knows, and *gained* is what it gained between the two (M10). *Newest* is the newest point of any writer,
+//! this core knows, since it last began again, and *gained* is what it gained between the two (M10). What was before lies in
+//! `sequences`; where there is no room, first to last and gained go over resets (flag `RESET`). *Newest* is the newest point of any writer,
 //! whole (M14). Last start is the newest start so far: it goes from bank to bank, and a point without a start does not
 //! change it. A bank with a value but without a chain saw only points of writers with older starts: it has their newest
 //! point, and nothing else. A histogram keeps no third point for this: there the last region holds it until the first

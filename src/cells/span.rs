@@ -36,3 +36,19 @@ impl Span {
         self
     }
 }
+
+/// Of a sequence that a reset ended: start and time of its first point and of its last one, whether a reset is in it all the
+/// same, and its points.
+pub(super) const fn before_reset(first: (u64, u64), last: (u64, u64), (has_reset, points): (bool, u64)) -> Span {
+    Span {
+        first_start: first.0,
+        first_time: first.1,
+        last_start: last.0,
+        last_time: last.1,
+        newest_start: last.0,
+        newest_time: last.1,
+        has_reset,
+        is_chained: true,
+        points,
+    }
+}

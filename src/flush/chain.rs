@@ -8,6 +8,12 @@
 //! the chain's or by points between the chain's, never replaces the chain, so that two writers by turns are not taken
 //! for resets; only when the chain had no point for `--expire` does it give way, to a baseline. What two cores took of
 //! one writer in one interval, by turns or twice, is told from two writers by its starts and values (`Stands::Within`).
+//! A writer that began again is seen as sequences without a reset, of each core its own (`cells::sequences`), and these are
+//! put in order like what cores saw without one.
+//!
+//! What cannot be told: a writer without start times whose fall no core saw, because one core's points before and after it
+//! do not fall, and another core took what lies between. This looks like two writers: too little counts then, never too
+//! much. A writer with start times is told from two whatever core took which point, as long as its cores keep all sequences.
 //!
 //! What had an effect is said of a whole bank, in its points, as a core keeps no more of them than this: all of a bank
 //! whose newest point is not newer than the newest known are superseded, all of a second writer's overlap. Of a bank that
@@ -17,19 +23,59 @@
 use super::interval::Interval;
 use super::merging::Merging;
 use crate::aggregate::number::{self, Value};
-use crate::cells::Span;
+use crate::cells::sequences::Sequence;
+use crate::cells::{Bank, Shape, Span};
 use crate::ledger::{Effect, Tally};
 use crate::series::{CellRef, Chain, Series};
 
-/// A touched cumulative bank: what one core saw of the stream, and where.
+/// What one core saw of a cumulative stream, and where that is: of a stream that began again each sequence of points.
 #[derive(Clone, Copy)]
 pub(super) struct CoreSpan {
     pub(super) span: Span,
     pub(super) cell: CellRef,
-    pub(super) bank: usize,
+    pub(super) place: SpanPlace,
+}
+
+/// Where the values of a span are.
+#[derive(Clone, Copy)]
+pub(super) enum SpanPlace {
+    /// In this bank of its cell.
+    Bank(usize),
+    /// Among the sequences that its core kept.
+    Sequence(u32),
 }
 
 impl CoreSpan {
+    /// Adds what is in a touched bank, and the sequences before it.
+    #[inline(always)]
+    pub(super) fn push(spans: &mut Vec<CoreSpan>, merging: Merging<'_>, (cell, bank): (CellRef, usize), span: Span) {
+        let place = spans.len();
+        spans.push(CoreSpan { span, cell, place: SpanPlace::Bank(bank) });
+        if let Some(sequences) = merging.sequences(cell) {
+            for (at, before) in sequences.of(cell.line) {
+                // the bank counts those of all
+                spans[place].span.points -= before.span.points;
+                spans.push(CoreSpan { span: before.span, cell, place: SpanPlace::Sequence(at) });
+            }
+        }
+    }
+
+    /// The kept sequence that it is.
+    pub(super) fn sequence<'a>(&self, merging: Merging<'a>) -> Option<Sequence<'a>> {
+        match self.place {
+            SpanPlace::Bank(_) => None,
+            SpanPlace::Sequence(at) => Some(merging.sequences(self.cell)?.at(at)),
+        }
+    }
+
+    /// The bank that it lies in.
+    pub(super) fn bank<'a>(&self, merging: Merging<'a>, shape: Shape) -> Option<Bank<'a>> {
+        match self.place {
+            SpanPlace::Bank(bank) => merging.bank(self.cell, shape, bank),
+            SpanPlace::Sequence(_) => None,
+        }
+    }
+
     /// By time; what two cores took alike comes as its longer part first, so that the other adds nothing.
     pub(super) fn sort(spans: &mut [CoreSpan]) {
         spans.sort_unstable_by_key(|seen| {

@@ -16,8 +16,8 @@ use super::point::StagedPoint;
 use crate::aggregate::explicit::{self, RegionWords};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Value, newer};
-use crate::cells::block;
 use crate::cells::cumulative_histogram::{self, Folded, Part, region};
+use crate::cells::{Shape, block};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Kind;
@@ -183,7 +183,7 @@ struct Came<'a> {
 pub(super) struct HistogramMerge {
     explicit: Explicit,
     exponentials: Exponentials,
-    /// Cumulative banks of the series being merged.
+    /// What cores saw of cumulative streams of the series being merged.
     spans: Vec<CoreSpan>,
 }
 
@@ -239,7 +239,7 @@ fn value_of(
                     mark.at(time);
                 }
                 if let Some(span) = span {
-                    spans.push(CoreSpan { span, cell, bank: index });
+                    CoreSpan::push(spans, merging, (cell, index), span);
                 }
             }
         },
@@ -322,6 +322,21 @@ fn total_of(
     Some(times)
 }
 
+/// First and last point of a span, and what was gained between them.
+fn regions<'a>(
+    merging: Merging<'a>,
+    seen: &CoreSpan,
+    shape: Shape,
+) -> Option<(&'a [AtomicU64], &'a [AtomicU64], Option<&'a [AtomicU64]>)> {
+    if let Some(sequence) = seen.sequence(merging) {
+        return Some((sequence.first, sequence.last(), sequence.more.map(|(_, gained)| gained)));
+    }
+    let bank = seen.bank(merging, shape)?;
+    let newest = region(bank, Part::Last);
+    let chained = |part: Part| seen.span.is_chained.then(|| region(bank, part));
+    Some((chained(Part::First).unwrap_or(newest), newest, chained(Part::Gained)))
+}
+
 /// As `chain` of sums: adds what the spans contribute to the step; returns the newest whole point, if any seen
 /// had an effect. `last` is the chain's last point.
 fn chain<'a>(
@@ -336,9 +351,7 @@ fn chain<'a>(
     let shape = series.shape(true);
     let mut newest_of_all = None;
     for seen in spans {
-        let Some(bank) = merging.bank(seen.cell, shape, seen.bank) else { continue };
-        let newest = region(bank, Part::Last);
-        let first = if seen.span.is_chained { region(bank, Part::First) } else { newest };
+        let Some((first, newest, gained)) = regions(merging, seen, shape) else { continue };
         let mut stands = stands(merging, series, seen);
         if stands == Stands::Replica && !sums.follows(first, last) {
             stands = Stands::Baseline;
@@ -374,7 +387,7 @@ fn chain<'a>(
             merging.without_base(series, tally);
         }
         if let Some(left_out) = left_out {
-            let too = seen.span.is_chained && stands != Stands::Within && sums.add_gained(region(bank, Part::Gained));
+            let too = stands != Stands::Within && gained.is_some_and(|gained| sums.add_gained(gained));
             leave_out(merging, series, u64::from(left_out) + u64::from(too), tally);
             explicit::copy(&mut last, &newest);
             put_chain(interval, series, seen, stands, Value::Int(0));

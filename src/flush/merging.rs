@@ -3,6 +3,7 @@
 //! Knows where a bank lies and whether it was touched; does not know what its words mean (`cells`), or what becomes of it.
 
 use super::interval::Interval;
+use crate::cells::sequences::Sequences;
 use crate::cells::{Bank, Shape};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
@@ -66,6 +67,12 @@ impl<'a> Merging<'a> {
     pub(super) fn bank(self, cell: CellRef, shape: Shape, bank: usize) -> Option<Bank<'a>> {
         let words = self.registry.slab(cell.core as usize).run(cell.line, shape.words())?;
         Some(Bank::new(words, shape, bank))
+    }
+
+    /// What the core of a cell kept of its stream, where that began again in the interval.
+    #[inline(always)]
+    pub(super) fn sequences(self, cell: CellRef) -> Option<&'a Sequences> {
+        self.interval.sequences.get(cell.core as usize)?.as_deref()
     }
 
     /// Gives the series a block for its values in the owner's slab, if it has none yet.

@@ -241,6 +241,7 @@ impl Owner {
             cut: number,
             from_ns: times.from_ns,
             boundary_ns: times.boundary_ns,
+            sequences: Interval::sequences(&cores, &self.registry),
             cores,
             wants_deltas: false,
             started_ns: self.started_ns,

@@ -16,7 +16,7 @@ use crate::series::Series;
 /// Memory for merging sums.
 #[derive(Default)]
 pub(super) struct SumMerge {
-    /// Cumulative banks of the series being merged.
+    /// What cores saw of cumulative streams of the series being merged.
     spans: Vec<CoreSpan>,
 }
 
@@ -71,7 +71,7 @@ fn value_of(
             mark.at(time);
         }
         match span {
-            Some(span) => spans.push(CoreSpan { span, cell, bank: index }),
+            Some(span) => CoreSpan::push(spans, merging, (cell, index), span),
             // a second writer's, whose newest value is not known any more
             None => lost += points,
         }
@@ -118,7 +118,7 @@ fn value_of(
     Some(StagedPoint { time, start, ..StagedPoint::number(value, Some(step)) })
 }
 
-/// Chains the touched cumulative banks, in the order of time, behind the series' last point. Returns what they
+/// Chains what the cores saw of cumulative streams, in the order of time, behind the series' last point. Returns what they
 /// contribute, and the newest whole point; nothing if none had an effect.
 #[inline(never)]
 fn chain(
@@ -132,8 +132,9 @@ fn chain(
     let mut total = Value::Int(0);
     let mut newest = None;
     for seen in spans {
-        let bank = merging.bank(seen.cell, Shape::CumulativeSum, seen.bank)?;
-        let cumulative_sum::Values { first, last, gained, newest: shown } = cumulative_sum::values(bank);
+        let of_bank = || seen.bank(merging, Shape::CumulativeSum).map(cumulative_sum::values);
+        let values = seen.sequence(merging).as_ref().map(cumulative_sum::values_of).or_else(of_bank)?;
+        let cumulative_sum::Values { first, last, gained, newest: shown } = values;
         let mut stands = stands(merging, series, seen);
         if stands == Stands::Replica && monotonic && series.chain().is_some_and(|chain| first.less(chain.value)) {
             stands = Stands::Baseline;

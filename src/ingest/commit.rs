@@ -191,7 +191,7 @@ impl<'r> Commit<'r> {
         mut point: P,
         stage: &mut Stage<'a>,
     ) -> Result<(u32, P), Refused> {
-        let Applying { resolver, encoding, tally } = &mut self.to;
+        let Applying { resolver, encoding, tally, .. } = &mut self.to;
         let mut target = target;
         if point.may_mean_one_with_bounds() {
             target = resolver.with_bounds(target, &mut stage.pending, encoding, tally).unwrap_or(target);

@@ -1,7 +1,8 @@
 //! What a core keeps of the open interval beside its cells, until the interval closes and it is handed over whole.
 //!
-//! Knows when; does not know what it is (`series::exemplars`), nor to whom it goes.
+//! Knows when; does not know what it is (`cells::sequences`, `series::exemplars`), nor to whom it goes.
 
+use crate::cells::sequences::Sequences;
 use crate::series::exemplars::Reservoir;
 use std::sync::Arc;
 
@@ -17,20 +18,25 @@ pub(super) trait OfInterval: Clone + Default {
     fn is_empty(&self) -> bool;
 }
 
-impl OfInterval for Reservoir {
-    fn begin(interval: u32, like: &Reservoir) -> Reservoir {
-        Reservoir::begin(interval, like)
-    }
-    fn interval(&self) -> u32 {
-        Reservoir::interval(self)
-    }
-    fn set_interval(&mut self, interval: u32) {
-        Reservoir::set_interval(self, interval);
-    }
-    fn is_empty(&self) -> bool {
-        Reservoir::is_empty(self)
-    }
+macro_rules! of_interval {
+    ($($kept:ty),*) => {$(
+        impl OfInterval for $kept {
+            fn begin(interval: u32, like: &Self) -> Self {
+                <$kept>::begin(interval, like)
+            }
+            fn interval(&self) -> u32 {
+                <$kept>::interval(self)
+            }
+            fn set_interval(&mut self, interval: u32) {
+                <$kept>::set_interval(self, interval);
+            }
+            fn is_empty(&self) -> bool {
+                <$kept>::is_empty(self)
+            }
+        }
+    )*};
 }
+of_interval!(Reservoir, Sequences);
 
 /// Of the open interval.
 pub(super) struct KeptOpen<K> {

@@ -13,6 +13,7 @@ use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
 use crate::cells::cumulative_histogram::PointTimes;
 use crate::cells::lifecycle::Touch;
+use crate::cells::sequences::{Earlier, Sequences};
 use crate::cells::{
     self, Bank, Loss, Shape, cumulative_sum, delta_sum, explicit_histogram, exponential_histogram, gauge,
 };
@@ -28,6 +29,8 @@ use crate::series::slab::SlabWriter;
 pub(super) struct Applying<'r> {
     pub resolver: &'r mut Resolver,
     pub encoding: Otlp,
+    /// Of the open interval.
+    pub sequences: &'r mut Sequences,
     pub tally: &'r mut Tally,
 }
 
@@ -130,7 +133,7 @@ impl OpenInterval {
             _ => {
                 let is_monotonic = point.flags & MONOTONIC != 0;
                 let point = cumulative_sum::Point { value, start: point.start, time: point.time, is_monotonic };
-                cumulative_sum::add(bank, &point, to.tally)?
+                cumulative_sum::add(bank, &point, Earlier { sequences: to.sequences, line }, to.tally)?
             }
         };
         to.show_loss(loss, point.route);
@@ -153,7 +156,8 @@ impl OpenInterval {
             fill_region(&mut self.region, point);
         }
         let bank = self.bank_at(to.resolver.slab(), line, shape);
-        let loss = explicit_histogram::add(bank, times, has_value.then_some(&self.region), to.tally)?;
+        let earlier = Earlier { sequences: to.sequences, line };
+        let loss = explicit_histogram::add(bank, times, has_value.then_some(&self.region), earlier, to.tally)?;
         to.show_loss(loss, route);
         Ok(())
     }
@@ -173,7 +177,8 @@ impl OpenInterval {
             fill_exponential(&mut self.scratch.point, point);
         }
         let bank = Bank::new(to.resolver.slab().run(line, shape.words()), shape, self.bank);
-        let loss = exponential_histogram::add(bank, times, has_value, &mut self.scratch, to.tally)?;
+        let earlier = Earlier { sequences: to.sequences, line };
+        let loss = exponential_histogram::add(bank, times, has_value, (&mut self.scratch, earlier), to.tally)?;
         to.show_loss(loss, route);
         Ok(())
     }

@@ -20,10 +20,12 @@
 use super::commit::Commit;
 use super::encoding::Otlp;
 use super::exemplars::OpenExemplars;
+use super::kept::KeptOpen;
 use super::open::{Applying, OpenInterval};
 use super::position::{Position, Walked};
 use super::stage::{self, Longs, Slice, Stage, StagedNumber};
 use super::walk::RequestWalk;
+use crate::cells::sequences::Sequences;
 use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::limits::STAGE_KEPT_BYTES_MAX;
@@ -88,6 +90,7 @@ pub struct Ingest {
     resolver: Resolver,
     open: OpenInterval,
     exemplars: OpenExemplars,
+    sequences: KeptOpen<Sequences>,
     /// By number of what puts them aside, points.
     dropped: CountWriter,
     /// By which streams and routes were asked about.
@@ -109,6 +112,7 @@ impl Ingest {
             resolver: Resolver::new(core, registry, slab),
             open: OpenInterval::first(),
             exemplars: OpenExemplars::first(),
+            sequences: KeptOpen::first(),
             dropped: Counts::new(0).0,
             gate: GatePlan::default(),
             arena: Bump::new(),
@@ -185,6 +189,7 @@ impl Ingest {
     pub fn switch(&mut self, number: u32) {
         self.hand_over();
         self.exemplars.kept.begin(number);
+        self.sequences.begin(number);
         self.open.switch(number);
         self.resolver.switch(number);
     }
@@ -196,12 +201,16 @@ impl Ingest {
         if let Some(reservoir) = self.exemplars.kept.close() {
             registry.close_exemplars(core, reservoir);
         }
+        if let Some(sequences) = self.sequences.close() {
+            registry.close_sequences(core, sequences);
+        }
     }
 
     /// The interval stays open after all, because this core was skipped: takes back what was handed over.
     pub fn take_back(&mut self) {
         let (registry, core) = (self.resolver.registry(), self.resolver.core());
         self.exemplars.kept.reopen(|| registry.exemplars(core));
+        self.sequences.reopen(|| registry.sequences(core));
     }
 
     /// Goes on putting away what died; `true` when there is more to do in this interval.
@@ -347,7 +356,8 @@ impl Ingest {
     }
 
     fn commit(&mut self, origin: Origin, stage: &mut Stage<'_>, tally: &mut Tally) -> Receipt {
-        let to = Applying { encoding: self.encoding(), resolver: &mut self.resolver, tally };
+        let (encoding, sequences) = (self.encoding(), &mut self.sequences.all);
+        let to = Applying { encoding, resolver: &mut self.resolver, sequences, tally };
         Commit::new(&mut self.open, &mut self.exemplars, &mut self.dropped, to).apply(origin, stage)
     }
 }

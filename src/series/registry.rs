@@ -17,6 +17,7 @@ use super::names::{self, GroupNames, Name};
 use super::peers::{Maker, Peers, SharedKind, Shares};
 use super::slab::{LINE_WORDS, Slab, SlabWriter};
 use super::value::{ReadValue, Series};
+use crate::cells::sequences::Sequences;
 use crate::examples::Examples;
 use crate::identity::{Parts, attributes};
 use crate::limits::OVERFLOW_KEY_BYTES_MAX;
@@ -157,6 +158,7 @@ pub struct Registry {
     deaths: Box<[SegQueue<DeadCell>]>,
     /// By core, what it closed last.
     exemplars: Box<[Published<Reservoir>]>,
+    sequences: Box<[Published<Sequences>]>,
     /// By owner, what its last cuts show.
     shown: Box<[Published<LastShown>]>,
     examples: Arc<Examples>,
@@ -196,6 +198,7 @@ impl Registry {
             births: (0..n).map(|_| SegQueue::new()).collect(),
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
             exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
+            sequences: (0..n).map(|_| Published::new(Arc::default())).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
             examples: Arc::default(),
             elections: Mutex::default(),
@@ -629,6 +632,16 @@ impl Registry {
     /// Hands over what `core` keeps of an interval, before the board says that the interval is closed.
     pub fn close_exemplars(&self, core: usize, reservoir: Arc<Reservoir>) {
         self.exemplars[core].store(reservoir);
+    }
+
+    /// What `core` closed last of cumulative streams that began again within one interval; as `exemplars`.
+    pub fn sequences(&self, core: usize) -> Arc<Sequences> {
+        self.sequences[core].load()
+    }
+
+    /// Hands them over; as `close_exemplars`.
+    pub fn close_sequences(&self, core: usize, sequences: Arc<Sequences>) {
+        self.sequences[core].store(sequences);
     }
 
     /// The exemplars that series of `owner` show at its last cuts. Any thread; whoever reads a cut takes `LastShown::of` it

@@ -25,6 +25,9 @@ struct Cumulative {
     since: u64,
 }
 
+/// Sequences of points that a core keeps apart, besides the last one.
+const SEQUENCES_PER_CELL_MAX: usize = 8;
+
 /// What one core took of one cumulative series in one interval (M14).
 #[derive(Clone, Debug, Default)]
 struct List {
@@ -53,6 +56,24 @@ impl List {
 
     fn newest(&self) -> &Cumulative {
         self.newest.as_ref().expect("there is one")
+    }
+
+    /// Of each sequence without a reset a list of its own; of one with many resets the last ones stay together.
+    fn sequences(mut self, monotonic: bool) -> Vec<List> {
+        let mut all = Vec::new();
+        while all.len() < SEQUENCES_PER_CELL_MAX
+            && let Some(at) = self.chain.windows(2).position(|pair| {
+                // a fall under one start speaks for two writers
+                let is_new = pair[1].start == 0 || pair[1].start != pair[0].since;
+                is_new && since_last(&pair[0], &pair[1], monotonic).1
+            })
+        {
+            let rest = self.chain.split_off(at + 1);
+            let newest = self.chain.last().cloned();
+            all.push(List { chain: std::mem::replace(&mut self.chain, rest), newest, seconds: 0 });
+        }
+        all.push(self);
+        all
     }
 
     fn last(&self) -> &Cumulative {
@@ -509,8 +530,9 @@ impl Model {
         let gone = lists.iter().filter(|list| list.newest.is_none());
         self.counts.overlapping += gone.map(List::open).sum::<u64>();
         lists.retain(|list| list.newest.is_some());
-        lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest().time)));
         let monotonic = key.group.monotonic || key.group.kind != flat::SUM;
+        let mut lists: Vec<List> = lists.into_iter().flat_map(|list| list.sequences(monotonic)).collect();
+        lists.sort_by_key(|list| (list.first().time, std::cmp::Reverse(list.newest().time)));
         let is_sum = key.group.kind == flat::SUM;
         let mut step = if is_sum { Value::default() } else { delta.clone().unwrap_or_default() };
         let mut effect = delta.is_some();

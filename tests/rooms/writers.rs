@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use catchment::ledger::{Effect, Note};
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 
 const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
@@ -146,4 +147,163 @@ fn m14_a_reset_between_is_another_writer_and_a_sum_that_may_fall_is_told_by_its_
     check(true, &[(0, 1, 5), (0, 3, 12), (1, 2, 8), (1, 4, 3), (1, 5, 40)], 12.0, 3);
     check(false, &[(0, 1, 5), (1, 1, 5), (1, 2, 3), (1, 3, 12)], 12.0, 0);
     check(false, &[(0, 1, 5), (0, 3, 8), (1, 2, 6), (1, 4, 12)], 8.0, 2);
+}
+
+/// One step of a stream: the core that takes its point, and how the stream goes on.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    core: usize,
+    goes: Goes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Goes {
+    On,
+    /// It begins again, and has counted less than before.
+    AgainAtLess,
+    /// It begins again, and has counted more already.
+    AgainAtMore,
+}
+
+/// All streams of so many steps on two cores.
+fn streams(steps: u32) -> Vec<Vec<Step>> {
+    let step = |digit: u32| {
+        let goes = [Goes::On, Goes::AgainAtLess, Goes::AgainAtMore][digit as usize % 3];
+        Step { core: digit as usize / 3, goes }
+    };
+    (0..6u32.pow(steps)).map(|number| (0..steps).map(|at| step(number / 6u32.pow(at) % 6)).collect()).collect()
+}
+
+/// (start, time, value) of each step, and what it adds to those before it, as one after the other they tell it.
+fn points_of(stream: &[Step], has_starts: bool) -> Vec<([u64; 3], u64)> {
+    let (mut start, mut value) = (T, 0);
+    let point = |(step, at): (&Step, u64)| {
+        let (time, before) = (T + (1 + at) * SECOND, value);
+        (start, value) = match step.goes {
+            Goes::On => (start, before + 3),
+            Goes::AgainAtLess => (time - 1, 1),
+            Goes::AgainAtMore => (time - 1, before + 2),
+        };
+        let is_reset = value < before || has_starts && step.goes != Goes::On;
+        ([if has_starts { start } else { 0 }, time, value], if is_reset { value } else { value - before })
+    };
+    stream.iter().zip(0..).map(point).collect()
+}
+
+/// What leaves as increments of each of these streams, of this kind, on two cores; a cut comes after `cut_after` steps, too.
+fn increments(streams: &[Vec<Step>], has_starts: bool, kind: usize, cut_after: Option<usize>) -> Vec<u64> {
+    let (mut rig, mut all) = (Rig::new(2), vec![0; streams.len()]);
+    let points: Vec<_> = streams.iter().map(|stream| points_of(stream, has_starts)).collect();
+    for at in 0..=streams[0].len() {
+        let is_last = at == streams[0].len();
+        if is_last || cut_after == Some(at) {
+            let out = rig.cut(T + (at as u64) * SECOND + SECOND / 2);
+            for (name, _, point) in out.delta.iter().flat_map(each_point) {
+                all[name.parse::<usize>().unwrap()] += match point {
+                    Any::Number(p) => match p.value {
+                        Some(Number::AsInt(value)) => value as u64,
+                        other => panic!("{other:?} is no int"),
+                    },
+                    Any::Histogram(p) => p.count,
+                    Any::Exponential(p) => p.count - p.zero_count,
+                    Any::Summary(_) => unreachable!("none leaves"),
+                };
+            }
+        }
+        if !is_last {
+            let mut metrics = [Vec::new(), Vec::new()];
+            for (number, stream) in streams.iter().enumerate() {
+                let ([start, time, value], _) = points[number][at];
+                let mut metric = CUMULATIVES[kind](start, time, value);
+                metric.name = number.to_string();
+                metrics[stream[at].core].push(metric);
+            }
+            metrics.into_iter().enumerate().for_each(|(core, metrics)| {
+                rig.send(core, &request(metrics));
+            });
+        }
+    }
+    assert_eq!(rig.tally.noted(Note::ResetNotKept), 0);
+    all
+}
+
+#[test]
+fn m10_m14_one_writer_that_begins_again_counts_once_whichever_core_takes_which_point() {
+    let check = |steps: u32, kind: usize, cut_after: Option<usize>| {
+        for some in streams(steps).chunks(216) {
+            for (stream, counted) in some.iter().zip(increments(some, true, kind, cut_after)) {
+                let points = points_of(stream, true);
+                let told: u64 = points.iter().map(|(_, added)| added).sum();
+                assert_eq!(counted, told, "kind {kind}, cut after {cut_after:?}: {stream:?} {points:?}");
+            }
+        }
+    };
+    for kind in 0..CUMULATIVES.len() {
+        for cut_after in [None, Some(2)] {
+            check(4, kind, cut_after);
+        }
+    }
+    check(5, 0, None);
+}
+
+#[test]
+fn m14_without_starts_only_a_fall_that_no_core_saw_is_not_told_from_a_second_writer() {
+    for kind in 0..CUMULATIVES.len() {
+        let (mut hidden, mut wrong, all) = (0, 0, streams(4));
+        for some in all.chunks(216) {
+            for (stream, counted) in some.iter().zip(increments(some, false, kind, None)) {
+                let points = points_of(stream, false);
+                let values: Vec<u64> = points.iter().map(|([.., value], _)| *value).collect();
+                // the first one is a baseline
+                let told: u64 = points[1..].iter().map(|(_, added)| added).sum();
+                // a core's own points around a fall do not fall
+                let is_hidden = (0..2).any(|core| {
+                    let own: Vec<usize> = (0..stream.len()).filter(|at| stream[*at].core == core).collect();
+                    own.windows(2).any(|two| {
+                        let between = &values[two[0]..=two[1]];
+                        between.first() <= between.last() && !between.is_sorted()
+                    })
+                });
+                assert!(
+                    counted == told || is_hidden && counted < told,
+                    "kind {kind}: {stream:?} {values:?}: {counted}"
+                );
+                hidden += u32::from(is_hidden);
+                wrong += u32::from(counted != told);
+            }
+        }
+        assert_eq!((wrong, hidden, all.len()), (162, 162, 1296), "kind {kind}");
+    }
+}
+
+#[test]
+fn more_resets_than_a_core_keeps_apart_are_counted_and_added_up() {
+    for point in CUMULATIVES {
+        // on one core they count all the same
+        let mut rig = Rig::new(2);
+        (1..=12).for_each(|i| _ = rig.send(0, &request(vec![point(T + i * SECOND - 1, T + i * SECOND, 10)])));
+        assert_eq!(counted(&rig.cut(T + 20 * SECOND).delta)[0].2, 120);
+        assert_eq!((rig.tally.noted(Note::ResetNotKept), rig.tally.noted(Note::Reset)), (3, 11));
+        assert_eq!(rig.tally.settled(Effect::WithEffect), 12);
+        // the next interval has room again
+        rig.send(0, &request(vec![point(T + 21 * SECOND - 1, T + 21 * SECOND, 10)]));
+        rig.send(0, &request(vec![point(T + 22 * SECOND - 1, T + 22 * SECOND, 10)]));
+        assert_eq!(counted(&rig.cut(T + 30 * SECOND).delta)[0].2, 20);
+        assert_eq!(rig.tally.noted(Note::ResetNotKept), 3);
+    }
+}
+
+#[test]
+fn a_core_that_was_late_for_a_cut_takes_back_what_resets_ended() {
+    for point in CUMULATIVES {
+        let mut rig = Rig::new(2);
+        rig.send(0, &request(vec![point(T, T + SECOND, 10)]));
+        rig.send(0, &request(vec![point(T + 3 * SECOND - 1, T + 3 * SECOND, 4)]));
+        rig.cores[0].hand_over();
+        rig.cores[0].take_back();
+        rig.send(1, &request(vec![point(T, T + 2 * SECOND, 15)]));
+        rig.send(1, &request(vec![point(T + 3 * SECOND - 1, T + 4 * SECOND, 6)]));
+        assert_eq!(counted(&rig.cut(T + 5 * SECOND).delta)[0].2, 21);
+        assert_eq!((rig.tally.noted(Note::Reset), rig.tally.settled(Effect::Overlapping)), (1, 0));
+    }
 }

@@ -20,6 +20,20 @@ fn m14_two_writers_of_one_cumulative_series_are_reported_and_not_counted_twice()
     assert_eq!(rig.tally.settled(Effect::Overlapping), 1);
 }
 
+/// A delta that is sent again is not told from that of another writer with the same window: many writers are normal (M13).
+#[test]
+fn m13_deltas_of_equal_times_count_each_on_one_core_and_on_two_and_cumulatives_once() {
+    for cores in [[0, 0], [0, 1]] {
+        for (temporality, step) in [(DELTA, 20.0), (CUMULATIVE, 10.0)] {
+            let mut rig = Rig::new(2);
+            let again = request(vec![sum("m", temporality, true, vec![number(&[], T, T + 10, int(10))])]);
+            cores.into_iter().for_each(|core| _ = rig.send(core, &again));
+            assert_eq!(values(&rig.cut(T + 100).delta), [step], "temporality {temporality}, cores {cores:?}");
+            assert_eq!(rig.tally.settled(Effect::Superseded), u64::from(temporality == CUMULATIVE));
+        }
+    }
+}
+
 /// Cumulative kinds, each with its points in the same words: (start, time, how much it has counted).
 const CUMULATIVES: [fn(u64, u64, u64) -> opentelemetry_proto::tonic::metrics::v1::Metric; 3] = [
     |start, time, n| sum("m", CUMULATIVE, true, vec![number(&[], start, time, int(n as i64))]),

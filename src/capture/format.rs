@@ -14,6 +14,7 @@
 
 use crate::limits::{CAPTURE_FILE_BYTES_MAX, CAPTURE_LIMIT_MIN};
 use crate::model::Door;
+use crate::problem::{Flaw, Problem};
 use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"CATCHCAP";
@@ -80,14 +81,33 @@ pub struct Capture {
 
 /// Reads a file; errors say what is wrong, where, and what to do.
 pub fn read(path: &Path) -> Result<Capture, String> {
-    let named = |why: String| format!("--capture {}: {why}", path.display());
-    let unread = |error| named(crate::files::unread(&error));
+    read_named(path).map_err(|problem| problem.to_string())
+}
+
+/// The same of a file that a user names: one without a request is an error, too.
+///
+/// # Errors
+/// What is wrong with the flag.
+pub fn read_asked(path: &Path) -> Result<Capture, Problem> {
+    let capture = read_named(path)?;
+    if capture.requests.is_empty() {
+        return Err(problem(path, "there is no request in it"));
+    }
+    Ok(capture)
+}
+
+fn problem(path: &Path, why: impl Into<String>) -> Problem {
+    Problem::new("capture", path.display().to_string(), Flaw::new(why))
+}
+
+fn read_named(path: &Path) -> Result<Capture, Problem> {
+    let unread = |error| problem(path, crate::files::unread(&error));
     let length = std::fs::metadata(path).map_err(unread)?.len();
     if length > CAPTURE_FILE_BYTES_MAX {
-        return Err(named(format!("{length} bytes are more than {CAPTURE_FILE_BYTES_MAX}; record less of it")));
+        return Err(problem(path, format!("{length} bytes are more than {CAPTURE_FILE_BYTES_MAX}; record less of it")));
     }
     let bytes = std::fs::read(path).map_err(unread)?;
-    parse(&bytes).map_err(named)
+    parse(&bytes).map_err(|why| problem(path, why))
 }
 
 /// Reads what a file holds.

@@ -1,9 +1,10 @@
-//! A recording of requests: what `catchment run --capture FILE` writes and `catchment tune --capture FILE` replays.
+//! A recording of requests: what `catchment run --capture FILE` writes and `catchment tune --capture FILE` and
+//! `catchment plan --capture FILE` read.
 //!
 //! Knows bytes on disk and a queue in front of them; does not know what a request means.
 //!
 //! ```text
-//!  shards ─► recorder (a queue, a thread) ─► format ─► file ─► format ─► tune
+//!  shards ─► recorder (a queue, a thread) ─► format ─► file ─► format ─► tune, plan
 //! ```
 //!
 //! Invariants
@@ -16,5 +17,5 @@
 mod format;
 mod recorder;
 
-pub use format::{Capture, FILE_HEAD_BYTES, RECORD_HEAD_BYTES, Recorded, parse, read};
+pub use format::{Capture, FILE_HEAD_BYTES, RECORD_HEAD_BYTES, Recorded, parse, read, read_asked};
 pub use recorder::{CaptureProgress, CaptureSummary, CaptureWatch, Recorder, Tap};

@@ -10,7 +10,7 @@ use super::live::Live;
 use super::plan_page::{PlanSource, json, text};
 use super::survey::{Survey, SurveyedSeries};
 use super::{gather, origin, pages, run};
-use crate::capture;
+use crate::capture::{self, Capture};
 use crate::config::Plan;
 use crate::config::keys::Key;
 use crate::ledger::Effect;
@@ -20,7 +20,6 @@ use crate::rules::MetricSeen;
 use crate::runtime::{budget, clock};
 use crate::trial::Engine;
 use clap::{Args, ValueEnum};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ Examples:
   catchment plan --config new.yaml --capture requests.cap         recorded with catchment run --capture
 
 Series are counted exactly; what leaves in bytes and what is kept in memory are estimates: as if each series had points in
-each interval, and attributes of a usual length. Exit codes: 0 counted; 1 the series cannot be read; 2 bad usage.";
+each interval, and attributes of a usual length. Exit codes: 0 counted; 1 the instance does not answer; 2 bad usage, a\nrecording that cannot be read among it.";
 
 /// What `--capture` is here.
 pub(super) const CAPTURE_HELP: &str = "Read the series of a recording that catchment run --capture made";
@@ -83,7 +82,9 @@ impl PlanCommand {
                 })?;
                 SeriesSource::Live(live)
             }
-            (None, Some(path)) => SeriesSource::Capture(path),
+            (None, Some(path)) => SeriesSource::Capture(
+                capture::read_asked(&path).map_err(|problem| vec![problem.at(origin::of("capture"))])?,
+            ),
             (Some(_), Some(_)) => {
                 return Err(of_flag(Flaw::new("and --capture are both given").remedy("leave one of them out")));
             }
@@ -111,7 +112,7 @@ impl PlanCommand {
 
 enum SeriesSource {
     Live(Live),
-    Capture(std::path::PathBuf),
+    Capture(Capture),
 }
 
 /// Counts all series of a source.
@@ -121,7 +122,7 @@ fn count(plan: &Plan, source: SeriesSource) -> Result<(super::survey::Surveyed, 
     let base_ns = u64::try_from(plan.interval.as_nanos()).unwrap_or(u64::MAX);
     let (interval_s, notes) = match source {
         SeriesSource::Live(live) => of_live(&live, &mut survey)?,
-        SeriesSource::Capture(path) => of_capture(plan, &path, &mut survey)?,
+        SeriesSource::Capture(capture) => of_capture(plan, &capture, &mut survey),
     };
     let series = survey.series();
     let surveyed = survey.end(interval_s, base_ns);
@@ -194,8 +195,7 @@ fn two_writers(points: u64) -> String {
 }
 
 /// Of a recording, applied to a process without rules.
-fn of_capture(plan: &Plan, path: &Path, survey: &mut Survey) -> Result<(f64, Vec<String>), String> {
-    let capture = capture::read(path)?;
+fn of_capture(plan: &Plan, capture: &Capture, survey: &mut Survey) -> (f64, Vec<String>) {
     let mut progress = ReadingProgress::new();
     let recorded = &capture.requests;
     let (first, last) = (recorded.first().map_or(0, |one| one.at_ns), recorded.iter().map(|one| one.at_ns).max());
@@ -255,5 +255,5 @@ fn of_capture(plan: &Plan, path: &Path, survey: &mut Survey) -> Result<(f64, Vec
     if overlapping > 0 {
         notes.push(two_writers(overlapping));
     }
-    Ok((interval_ns as f64 * 1e-9, notes))
+    (interval_ns as f64 * 1e-9, notes)
 }

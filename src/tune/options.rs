@@ -204,10 +204,7 @@ impl Options {
 
 /// Whether a capture can be replayed; says where it is torn.
 fn check_capture(path: &Path) -> Result<(), String> {
-    let capture = capture::read(path)?;
-    if capture.requests.is_empty() {
-        return Err(format!("--capture {}: there is no request in it", path.display()));
-    }
+    let capture = capture::read_asked(path).map_err(|problem| problem.to_string())?;
     if let Some(at) = capture.torn_at {
         let path = path.display();
         crate::log::tell(format_args!("catchment: --capture {path}: its last record, at byte {at}, is not whole"));

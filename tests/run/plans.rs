@@ -196,7 +196,7 @@ fn a_plan_counts_what_runs_and_what_was_recorded() {
     check(&["--live", &url, "--capture", recorded], 2, "and --capture are both given");
     check(&["--live", "localhost:1"], 2, "is no URL of an admin door");
     check(&["--live", &url], 1, "cannot be read");
-    check(&["--capture", path], 1, "this is no capture");
+    check(&["--capture", path], 2, "this is no capture");
     check(&["--live", &url, "--interval", "x"], 2, "--interval");
 }
 

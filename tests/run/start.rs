@@ -38,8 +38,28 @@ fn a_file_that_cannot_be_used_is_bad_usage_everywhere() {
         let ended = run(&["--out", &format!("otlp-grpcs://localhost:1?{own}={missing}")]);
         assert!(ended.code() == 2 && ended.stderr.contains(&read), "{own}: {ended:?}");
     }
-    let ended = output(command(&["tune", "--capture", &missing]));
-    assert!(ended.code() == 2 && ended.stderr.contains(&format!("catchment: --capture {read}")), "{ended:?}");
+    for words in [&["tune", "--capture"][..], &["plan", "--capture"]] {
+        let ended = output(command(&[words, &[&missing]].concat()));
+        let told = format!("catchment: --capture {read}");
+        assert!(ended.code() == 2 && ended.stderr.contains(&told), "{words:?}: {ended:?}");
+    }
+    // settings, in each command that takes them
+    let config = ["--config", &missing];
+    let series = "requests{a=b}";
+    for words in [
+        &["run"][..],
+        &["check"],
+        &["plan", "--live", "http://127.0.0.1:1"],
+        &["explain", series],
+        &["explain", "--url", "http://127.0.0.1:1", series],
+        &["rules", "test", &missing],
+    ] {
+        let ended = output(command(&[words, &config].concat()));
+        let told = format!("catchment: --config {missing} cannot be read (No such file");
+        assert!(ended.code() == 2 && ended.stderr.contains(&told), "{words:?}: {ended:?}");
+    }
+    let ended = output(command(&["rules", "test", &missing]));
+    assert!(ended.code() == 2 && ended.stderr.contains("cannot be read (No such file"), "{ended:?}");
 
     let wrote = format!("{nowhere}: cannot be written: there is no folder {parent}; make it");
     let out = format!("file:{nowhere}");

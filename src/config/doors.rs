@@ -9,6 +9,19 @@ use crate::deliver::{Destination, Endpoint};
 use crate::problem::{Flaw, Problem};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Where the doors of a process listen: of each that is there, the address with the port that it got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoorAddresses {
+    /// OTLP/gRPC.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP/HTTP.
+    pub otlp_http: Option<SocketAddr>,
+    /// Scrape page.
+    pub prometheus: Option<SocketAddr>,
+    /// Admin.
+    pub admin: Option<SocketAddr>,
+}
+
 /// What a door that is not there is.
 pub(super) const OFF: &str = "off";
 

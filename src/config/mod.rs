@@ -49,6 +49,7 @@ mod surroundings;
 pub mod tree;
 
 pub use differences::{SettingDifference, SettingDifferences, Settled, reloadable};
+pub use doors::DoorAddresses;
 pub use features::{FEATURES, Feature, FeatureStage, Gates, RULES};
 #[doc(hidden)]
 pub use fuzz::fuzz_document;

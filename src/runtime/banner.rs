@@ -1,8 +1,7 @@
 //! The first lines a user sees: what listens where, where results go, limits in force, what to try next.
 
-use super::bind::Addresses;
 use super::memory::Memory;
-use crate::config::Plan;
+use crate::config::{DoorAddresses, Plan};
 use crate::log;
 use crate::log::quoted;
 use std::fmt::Write;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use tracing::Level;
 
 /// Says it; in JSON as an event with a field for each number.
-pub(super) fn say(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) {
+pub(super) fn say(plan: &Plan, addresses: &DoorAddresses, memory: &Memory, shrunk: &[String], pinned: bool) {
     if log::is_json() {
         log::say(Level::INFO, &"listening", &fields(plan, addresses, memory, shrunk, pinned));
     } else {
@@ -20,7 +19,7 @@ pub(super) fn say(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &
 }
 
 /// The same as fields of an object, each behind a comma.
-fn fields(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
+fn fields(plan: &Plan, addresses: &DoorAddresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
     let mut out = format!(",\"version\":{}", quoted(crate::VERSION));
     let doors = [
         ("otlp_grpc", addresses.otlp_grpc),
@@ -59,7 +58,7 @@ fn fields(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String]
 }
 
 /// The banner of `catchment run`.
-fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
+fn banner(plan: &Plan, addresses: &DoorAddresses, memory: &Memory, shrunk: &[String], pinned: bool) -> String {
     let mut out = String::new();
     let show = |address: Option<SocketAddr>| address.map_or("off".to_string(), |a| a.to_string());
     let _ = writeln!(out, "catchment {}", crate::VERSION);
@@ -110,7 +109,7 @@ fn banner(plan: &Plan, addresses: &Addresses, memory: &Memory, shrunk: &[String]
 }
 
 /// What can be tried. No load where results go on to a backend: that would be false data in real series.
-fn commands(pushes: bool, addresses: &Addresses) -> Vec<String> {
+fn commands(pushes: bool, addresses: &DoorAddresses) -> Vec<String> {
     let (grpc, http) = (addresses.otlp_grpc.map(reached), addresses.otlp_http.map(reached));
     let door = grpc.map(|a| format!("grpc://{a}")).or(http.map(|a| format!("http://{a}"))).filter(|_| !pushes);
     let load = door.map(|door| format!("catchment load --endpoint {door} --duration 10s"));
@@ -145,7 +144,7 @@ mod tests {
     #[test]
     fn load_is_offered_only_where_nothing_is_pushed_and_at_an_address_that_can_be_reached() {
         let at = |text: &str| Some(text.parse().unwrap());
-        let all = Addresses {
+        let all = DoorAddresses {
             otlp_grpc: at("0.0.0.0:1"),
             otlp_http: at("[::]:2"),
             prometheus: at("10.1.1.1:3"),
@@ -154,7 +153,7 @@ mod tests {
         let load = "catchment load --endpoint grpc://127.0.0.1:1 --duration 10s";
         assert_eq!(commands(false, &all), [load, "curl 10.1.1.1:3/metrics"]);
         assert_eq!(commands(true, &all), ["curl 10.1.1.1:3/metrics", "curl 127.0.0.1:4/ledger"]);
-        let http = Addresses { otlp_http: all.otlp_http, ..Addresses::default() };
+        let http = DoorAddresses { otlp_http: all.otlp_http, ..DoorAddresses::default() };
         assert_eq!(commands(false, &http), ["catchment load --endpoint http://[::1]:2 --duration 10s"]);
         assert!(commands(true, &http).is_empty());
     }

@@ -3,7 +3,7 @@
 //! A fixed port is first bound once without `SO_REUSEPORT`, so that a port in use is an error and two instances never
 //! share one silently. Port 0: the first shard's port goes to the others.
 
-use crate::config::Plan;
+use crate::config::{DoorAddresses, Plan};
 use crate::files;
 use crate::listen::bind as listen_at;
 use crate::model::Door;
@@ -13,22 +13,9 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Where every door is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Addresses {
-    /// OTLP/gRPC.
-    pub otlp_grpc: Option<SocketAddr>,
-    /// OTLP/HTTP.
-    pub otlp_http: Option<SocketAddr>,
-    /// Scrape page.
-    pub prometheus: Option<SocketAddr>,
-    /// Admin.
-    pub admin: Option<SocketAddr>,
-}
-
 /// Bound listeners.
 pub(super) struct Bound {
-    pub addresses: Addresses,
+    pub addresses: DoorAddresses,
     pub per_shard: Vec<Vec<TcpListener>>,
     pub pages: Vec<(TcpListener, u8)>,
 }
@@ -60,7 +47,7 @@ fn unbound(key: &'static str, address: SocketAddr, error: &io::Error) -> Problem
 
 pub(super) fn bind(plan: &Plan) -> Result<Bound, Problem> {
     let mut bound = Bound {
-        addresses: Addresses::default(),
+        addresses: DoorAddresses::default(),
         per_shard: (0..plan.shards).map(|_| Vec::new()).collect(),
         pages: Vec::new(),
     };
@@ -114,7 +101,7 @@ pub(super) fn no_ports(path: &Path, error: &io::Error) -> Problem {
 }
 
 /// Writes the addresses whole.
-pub(super) fn write_ports(path: &Path, addresses: &Addresses) -> io::Result<()> {
+pub(super) fn write_ports(path: &Path, addresses: &DoorAddresses) -> io::Result<()> {
     let show = |address: Option<SocketAddr>| address.map_or("null".into(), |a| format!("\"{a}\""));
     let text = format!(
         "{{\"otlp_grpc\":{},\"otlp_http\":{},\"prometheus\":{},\"admin\":{}}}\n",

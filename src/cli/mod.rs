@@ -22,7 +22,7 @@ mod running;
 mod survey;
 
 use crate::FAILURE;
-use crate::config::{Settings, Settled};
+use crate::config::{DoorAddresses, Settings, Settled};
 use crate::deliver::check_files;
 use crate::nearest::nearest;
 use crate::problem::Heading;
@@ -270,7 +270,7 @@ fn run(options: run::Options) -> u8 {
     let checked = gathered.settle().and_then(|plan| check_files(&plan.outs).map(|()| plan));
     match checked {
         Ok(plan) => {
-            let settled = Settled { settings: gathered.settings, plan };
+            let settled = Settled { settings: gathered.settings, plan, listening: DoorAddresses::default() };
             crate::runtime::run(settled, Arc::new(sources))
         }
         Err(problems) => refused(&problems),

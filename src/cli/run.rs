@@ -3,7 +3,7 @@
 //! Does not know: what a setting may be; `config` settles on a plan.
 
 use super::origin;
-use crate::config::{Settings, Surroundings};
+use crate::config::{DoorAddresses, Settings, Surroundings};
 use crate::limits::{ATTRIBUTES_MAX, PEER_SHARE_DEFAULT, SERIES_LIMIT_DEFAULT};
 use crate::problem::At;
 use crate::runtime::clock;
@@ -474,6 +474,7 @@ pub(super) fn surroundings() -> Surroundings<'static> {
         look_up: &look_up,
         is_of_this_machine: &is_of_this_machine,
         tuned_shards: &crate::tune::stored_count,
+        listening: DoorAddresses::default(),
     }
 }
 

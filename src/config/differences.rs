@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::printed;
 use super::settings::{SECRET, Settings};
 use super::settle::settle;
-use super::surroundings::Surroundings;
+use super::surroundings::{DoorAddresses, Surroundings};
 use crate::limits::NAMES_TOLD_MAX;
 use crate::problem::Problem;
 use crate::rules::Rule;
@@ -25,6 +25,8 @@ pub struct Settled {
     pub settings: Settings,
     /// What it comes to.
     pub plan: Plan,
+    /// Where the process that runs it listens; nowhere before it does.
+    pub listening: DoorAddresses,
 }
 
 /// What becomes of a setting when it is read again.
@@ -129,7 +131,8 @@ impl Settled {
         given: Settings,
         around: &Surroundings<'_>,
     ) -> Result<(Settled, SettingDifferences), Vec<Problem>> {
-        let asked = Settled { plan: settle(&given, around)?, settings: given };
+        let around = &Surroundings { listening: self.listening, ..*around };
+        let asked = Settled { plan: settle(&given, around)?, settings: given, listening: self.listening };
         let fixed = || ROWS.iter().filter(|(_, reloads, _)| *reloads == NeedsRestart);
         let is_other = |(key, _, differs): &&SettingRow| {
             said(&self.settings, key) != said(&asked.settings, key) && differs(&self.plan, &asked.plan)
@@ -243,12 +246,33 @@ mod tests {
     }
 
     fn settled(texts: &[(&'static str, &str)], rules: &str) -> Settled {
-        let settings = given(texts, rules);
-        Settled { plan: settle(&settings, &around()).unwrap(), settings }
+        settled_of(given(texts, rules))
+    }
+
+    fn settled_of(settings: Settings) -> Settled {
+        Settled { plan: settle(&settings, &around()).unwrap(), settings, listening: DoorAddresses::default() }
     }
 
     fn told(differences: &[SettingDifference]) -> Vec<String> {
         differences.iter().map(ToString::to_string).collect()
+    }
+
+    /// A port that was chosen when the process began is known when settings are read again, by which the door is what it was.
+    #[test]
+    fn a_door_that_listens_is_no_destination_whatever_port_was_asked_for() {
+        let mut running = settled(&[("otlp-grpc", "127.0.0.1:0"), ("admin", "127.0.0.1:0")], "");
+        let asked = |out: &str| given(&[("otlp-grpc", "127.0.0.1:0"), ("admin", "127.0.0.1:0"), ("out", out)], "");
+        let urls = ["otlp-grpc://localhost:41001", "otlp-http://127.0.0.1:41002"];
+        assert!(urls.iter().all(|url| running.again(asked(url), &around()).is_ok()), "nothing listens");
+        let at = |text: &str| text.parse().ok();
+        let (otlp_grpc, admin) = (at("127.0.0.1:41001"), at("127.0.0.1:41002"));
+        running.listening = DoorAddresses { otlp_grpc, admin, ..DoorAddresses::default() };
+        for (url, door) in urls.into_iter().zip(["--otlp-grpc 127.0.0.1:0", "--admin 127.0.0.1:0"]) {
+            let problems = running.again(asked(url), &around()).unwrap_err();
+            assert!(problems[0].to_string().contains(&format!("this is the own door {door}, ")), "{problems:?}");
+        }
+        let (next, differences) = running.again(asked("otlp-grpc://127.0.0.1:41003"), &around()).unwrap();
+        assert_eq!((next.listening, differences.needs_restart), (running.listening, vec![]));
     }
 
     /// Rules that stand elsewhere are no other choice of a destination, but have other numbers there.
@@ -261,7 +285,7 @@ mod tests {
         };
         let (one, two) = ("[{name: a, without: [x]}]", "[{name: b, without: [y]}, {name: a, without: [x]}]");
         let settings = chosen("{rules: [a]}", one);
-        let running = Settled { plan: settle(&settings, &around()).unwrap(), settings };
+        let running = settled_of(settings);
         let (next, differences) = running.again(chosen("{rules: [a]}", two), &around()).unwrap();
         assert_eq!(differences.needs_restart, []);
         assert_ne!(next.plan.selections, running.plan.selections, "the rule stands elsewhere");

@@ -9,23 +9,10 @@ use crate::deliver::{Destination, Endpoint};
 use crate::problem::{Flaw, Problem};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where the doors of a process listen: of each that is there, the address with the port that it got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DoorAddresses {
-    /// OTLP/gRPC.
-    pub otlp_grpc: Option<SocketAddr>,
-    /// OTLP/HTTP.
-    pub otlp_http: Option<SocketAddr>,
-    /// Scrape page.
-    pub prometheus: Option<SocketAddr>,
-    /// Admin.
-    pub admin: Option<SocketAddr>,
-}
-
 /// What a door that is not there is.
 pub(super) const OFF: &str = "off";
 
-/// A door: what was asked for, and the address it came to.
+/// A door: what was asked for, and the address that this is.
 pub(super) struct DoorSetting<'a> {
     setting: &'a Setting,
     pub address: Option<SocketAddr>,
@@ -55,7 +42,9 @@ impl<'a> DoorSetting<'a> {
     /// What is wrong with a destination that is this door.
     pub(super) fn refuses(&self, out: &Destination, around: &Surroundings<'_>) -> Option<Problem> {
         let text = self.setting.text();
-        out.target.endpoint().filter(|endpoint| is_own_door(endpoint, &text, self.address, around))?;
+        // of a door that listens already, with the port that it got
+        let door = around.listening.of(self.setting.key).or(self.address);
+        out.target.endpoint().filter(|endpoint| is_own_door(endpoint, &text, door, around))?;
         let what = if self.takes_metrics { "what leaves would come in again" } else { "which takes no metrics" };
         let fault = format!("this is the own door --{} {text}, {what}", self.setting.key);
         let remedy = "give the backend's address, or another port to the door";

@@ -49,11 +49,10 @@ mod surroundings;
 pub mod tree;
 
 pub use differences::{SettingDifference, SettingDifferences, Settled, reloadable};
-pub use doors::DoorAddresses;
 pub use features::{FEATURES, Feature, FeatureStage, Gates, RULES};
 #[doc(hidden)]
 pub use fuzz::fuzz_document;
 pub use plan::{Pin, Plan};
 pub use settings::{Setting, Settings, TreeSetting};
 pub use settle::settle;
-pub use surroundings::Surroundings;
+pub use surroundings::{DoorAddresses, Surroundings};

@@ -7,7 +7,34 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+/// Where the doors of a process listen: of each that is there, the address with the port that it got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoorAddresses {
+    /// OTLP/gRPC.
+    pub otlp_grpc: Option<SocketAddr>,
+    /// OTLP/HTTP.
+    pub otlp_http: Option<SocketAddr>,
+    /// Scrape page.
+    pub prometheus: Option<SocketAddr>,
+    /// Admin.
+    pub admin: Option<SocketAddr>,
+}
+
+impl DoorAddresses {
+    /// Of the door that this setting is about.
+    pub(super) fn of(&self, key: &str) -> Option<SocketAddr> {
+        match key {
+            "otlp-grpc" => self.otlp_grpc,
+            "otlp-http" => self.otlp_http,
+            "prometheus" => self.prometheus,
+            "admin" => self.admin,
+            _ => None,
+        }
+    }
+}
+
 /// The machine, as far as a plan depends on it.
+#[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// Cores that this process may use.
     pub cores: usize,
@@ -19,6 +46,8 @@ pub struct Surroundings<'a> {
     pub is_of_this_machine: &'a dyn Fn(IpAddr) -> bool,
     /// The shards that a result of `catchment tune` says, if it was measured here.
     pub tuned_shards: &'a dyn Fn(&Path) -> Result<Option<usize>, Problem>,
+    /// Where the process listens already.
+    pub listening: DoorAddresses,
 }
 
 #[cfg(test)]
@@ -37,6 +66,7 @@ pub(super) mod tests {
             look_up,
             is_of_this_machine: &|address| address.is_loopback(),
             tuned_shards: &|_| Ok(None),
+            listening: DoorAddresses::default(),
         }
     }
 }

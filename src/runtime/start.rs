@@ -72,13 +72,14 @@ fn usage(problem: Problem) -> Failed {
     Failed { code: crate::USAGE, words: problem.to_string() }
 }
 
-fn start(settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
+fn start(mut settled: Settled, sources: Arc<dyn Sources>) -> Result<u8, Failed> {
     let mut plan = settled.plan.clone();
     let started = clock::now();
     let signals = signals::catch().map_err(failure)?;
     let (memory, shrunk) = budget(&mut plan)?;
     let doors = bind::bind(&plan).map_err(failure)?;
     let addresses = doors.addresses;
+    settled.listening = addresses;
 
     let (registry, writers) = registry(&plan, &memory);
     let (hops, sender, delivery) = delivery(&plan, &memory, &registry, started)?;

@@ -94,6 +94,8 @@ fn what_is_wrong_changes_nothing_and_says_why() {
     let mut admin = catchment.admin();
     let fingerprint = reload(&mut admin).json()["fingerprint"].clone();
     let long = format!("# {}\n", "x".repeat(2 << 20));
+    // of a door on port 0, the port that it got
+    let own = format!("out: ['otlp-grpc://{}']\n", catchment.ports.otlp_grpc.unwrap());
     for (n, (text, says)) in [
         ("log: loud\n", &["c.yaml:1:6 log", "loud"][..]),
         ("lag: info\nintervall: 1s\n", &["c.yaml:1:1: unknown key `lag`", "c.yaml:2:1: unknown key `intervall`"]),
@@ -108,6 +110,7 @@ fn what_is_wrong_changes_nothing_and_says_why() {
         ("rules: [{name: a}, {name: a}]\n", &["c.yaml:1:"]),
         ("interval: 2s\nrules: [{name: a, match: {metric: a}, without: [pod], interval: 3s}]\n", &["c.yaml:2:"]),
         ("out: [nowhere]\n", &["nowhere"]),
+        (&own, &["c.yaml:1:7 out", "this is the own door --otlp-grpc 127.0.0.1:0, what leaves would come in again"]),
     ]
     .into_iter()
     .enumerate()

@@ -442,7 +442,7 @@ fn would_change(folds: &FoldShared, next: &Settled) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Plan, Settings};
+    use crate::config::{DoorAddresses, Plan, Settings};
     use std::sync::Mutex;
     use std::sync::mpsc::Sender;
 
@@ -469,7 +469,8 @@ mod tests {
     }
 
     fn reloads(held: &Arc<Mutex<()>>) -> Reloads {
-        let settled = Settled { settings: Settings::default(), plan: Plan::sample() };
+        let settled =
+            Settled { settings: Settings::default(), plan: Plan::sample(), listening: DoorAddresses::default() };
         Reloads::new(Arc::new(Held(held.clone())), settled, 0)
     }
 

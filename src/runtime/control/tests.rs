@@ -4,7 +4,7 @@ use super::pages::READY_WITHIN_NS;
 use super::scrapes::ScrapePlace;
 use super::shutdown::cut_last;
 use super::*;
-use crate::config::{SettingDifferences, Settings};
+use crate::config::{DoorAddresses, SettingDifferences, Settings};
 use crate::ledger::Book;
 use crate::limits::{SCRAPE_MAX, SCRAPES_MAX};
 use crate::listen::pages::{PageBody, PageMaker, PageResponse};
@@ -71,7 +71,7 @@ fn control() -> Control {
         folds,
         capture: None,
         signals: None,
-        settled: Settled { settings: Settings::default(), plan: plan.clone() },
+        settled: Settled { settings: Settings::default(), plan: plan.clone(), listening: DoorAddresses::default() },
         sources: Arc::new(NoSources),
     };
     Control::new(parts).unwrap()

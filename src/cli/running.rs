@@ -9,7 +9,7 @@ use crate::aggregate::number::Value as Number;
 use crate::identity::attributes::{Record, Records};
 use crate::limits::LISTED_MAX;
 use crate::rules::{
-    ExplainedAnswer, ExplainedSeries, Explanation, InputKind, MetricSeen, Rule, RulePlan, ScopeParts, text_of,
+    ExplainedAnswer, ExplainedSeries, Explanation, InputKind, MetricSeen, RulePlan, ScopeParts, text_of,
 };
 use crate::runtime::clock;
 use crate::telemetry::listing::{ListedSeries, ListingEnd, read_output};
@@ -140,13 +140,8 @@ pub(super) struct RunningRules {
 pub(super) fn rules(live: &Live, plan: &RulePlan) -> Result<RunningRules, String> {
     let running = live.json("/rules")?;
     let running = running.as_object().cloned().unwrap_or_default();
-    let aggregates = |rule: &&Rule| matches!(rule.action, crate::rules::Action::Aggregate(_));
-    let here: Vec<(&str, String)> = plan
-        .rules()
-        .iter()
-        .filter(aggregates)
-        .map(|rule| (&*rule.name, format!("{:08x}", rule.fingerprint())))
-        .collect();
+    let here: Vec<(&str, String)> =
+        plan.rules().iter().map(|rule| (&*rule.name, format!("{:08x}", rule.fingerprint()))).collect();
     let mut words = Vec::new();
     let missing: Vec<&str> = here.iter().map(|(name, _)| *name).filter(|name| !running.contains_key(*name)).collect();
     let is_other = |(name, fingerprint): &&(&str, String)| {
@@ -160,8 +155,13 @@ pub(super) fn rules(live: &Live, plan: &RulePlan) -> Result<RunningRules, String
             words.push(format!("{what} {}", names.join(", ")));
         }
     }
+    let place = |name: &str| running.get(name).and_then(|rule| rule["place"].as_u64());
+    if !here.iter().filter_map(|(name, _)| place(name)).is_sorted() {
+        words.push("has them in another order".to_owned());
+    }
     let differ = (!words.is_empty()).then(|| format!("the instance {}", words.join("; it ")));
-    Ok(RunningRules { differ, names: running.keys().cloned().collect() })
+    let aggregates = |(_, rule): &(&String, &Value)| rule["action"] == "aggregate";
+    Ok(RunningRules { differ, names: running.iter().filter(aggregates).map(|(name, _)| name.clone()).collect() })
 }
 
 /// An output that leaves of the series.

@@ -369,6 +369,18 @@ pub enum Action {
     Relabel(Vec<Change>),
 }
 
+impl Action {
+    /// As it stands in a document.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Action::Aggregate(_) => "aggregate",
+            Action::Drop => "drop",
+            Action::Keep => "keep",
+            Action::Relabel(_) => "relabel",
+        }
+    }
+}
+
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {

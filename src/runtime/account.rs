@@ -4,13 +4,14 @@
 
 use super::gates::GateBoard;
 use crate::deliver::{DestinationRow, Sender};
-use crate::flush::{FoldShared, FoldsNoticed};
+use crate::flush::{FoldShared, FoldsNoticed, RulesInForce};
 use crate::ledger::{self, Tally};
 use crate::model::Discard;
-use crate::rules::Action;
+use crate::rules::{Action, Rule};
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
-use crate::telemetry::rules::RuleRow;
+use crate::telemetry::rules::{ListedRule, RuleRow};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -77,19 +78,43 @@ impl Account {
 
     /// Rules that aggregate.
     pub(super) fn rules(&self) -> Vec<RuleRow> {
-        let folds = &self.folds;
-        let is_closed = folds.is_closed();
-        let (in_force, noticed) = (folds.in_force(), folds.noticed());
-        let rows = in_force.plan().rules().iter().enumerate().filter_map(|(at, rule)| {
-            let Action::Aggregate(aggregation) = &rule.action else { return None };
-            let slot = in_force.slot(at as u32) as usize;
-            let (name, outputs) = (rule.name.clone(), in_force.rules()[slot].outputs());
-            let FoldsNoticed { members, notes } = noticed.get(slot).cloned().unwrap_or_default();
-            let (series_limit, interval_ns) = (aggregation.series_limit, aggregation.interval_ns);
-            let fingerprint = rule.fingerprint();
-            Some(RuleRow { name, fingerprint, members, outputs, series_limit, interval_ns, notes, is_closed })
-        });
-        rows.collect()
+        let (in_force, noticed) = (self.folds.in_force(), self.folds.noticed());
+        let rules = in_force.plan().rules().iter().enumerate();
+        rules.filter_map(|(at, rule)| self.row(&in_force, &noticed, (at, rule))).collect()
+    }
+
+    /// All rules, in their order.
+    pub(super) fn listed_rules(&self) -> Vec<ListedRule> {
+        let (in_force, noticed, drops) = (self.folds.in_force(), self.folds.noticed(), self.drops());
+        let by_rule = drops.iter().filter(|(why, ..)| *why == Discard::Rule);
+        let put_aside: HashMap<&str, u64> = by_rule.map(|(_, name, points)| (&**name, *points)).collect();
+        let listed = |(at, rule): (usize, &Rule)| match self.row(&in_force, &noticed, (at, rule)) {
+            Some(row) => ListedRule::Aggregates(row),
+            None => ListedRule::Other {
+                name: rule.name.clone(),
+                action: rule.action.word(),
+                fingerprint: rule.fingerprint(),
+                discarded: (rule.action == Action::Drop).then(|| put_aside.get(&*rule.name).copied().unwrap_or(0)),
+            },
+        };
+        in_force.plan().rules().iter().enumerate().map(listed).collect()
+    }
+
+    /// Of the rule at this place, if it aggregates.
+    fn row(&self, in_force: &RulesInForce, noticed: &[FoldsNoticed], (at, rule): (usize, &Rule)) -> Option<RuleRow> {
+        let Action::Aggregate(aggregation) = &rule.action else { return None };
+        let slot = in_force.slot(at as u32) as usize;
+        let FoldsNoticed { members, notes } = noticed.get(slot).cloned().unwrap_or_default();
+        Some(RuleRow {
+            name: rule.name.clone(),
+            fingerprint: rule.fingerprint(),
+            members,
+            outputs: in_force.rules()[slot].outputs(),
+            series_limit: aggregation.series_limit,
+            interval_ns: aggregation.interval_ns,
+            notes,
+            is_closed: self.folds.is_closed(),
+        })
     }
 
     /// The names of the rules in force, by slot; of those that a list of outputs can be asked of.

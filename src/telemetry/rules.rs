@@ -28,6 +28,24 @@ pub struct RuleRow {
     pub is_closed: bool,
 }
 
+/// A rule in force, on the page of rules.
+#[derive(Clone, Debug)]
+pub enum ListedRule {
+    /// It aggregates.
+    Aggregates(RuleRow),
+    /// It does something else.
+    Other {
+        /// Its name.
+        name: Arc<str>,
+        /// What it does, as its document has it.
+        action: &'static str,
+        /// Rules that mean the same have the same.
+        fingerprint: u32,
+        /// Points that it put aside, if it drops.
+        discarded: Option<u64>,
+    },
+}
+
 /// A counter of a rule: its name, what it counts, and where it is.
 type RuleCounter = (&'static str, &'static str, fn(&Notes) -> u64);
 
@@ -59,12 +77,12 @@ impl RuleRow {
         !self.is_closed || given.int() == left.int() && near
     }
 
-    /// As an object: `members`, `outputs`, `given`, `left`, and what was noticed.
-    pub(super) fn put_json(&self, out: &mut String) {
+    /// What stands between the brackets of its object: `members`, `outputs`, `given`, `left`, and what was noticed.
+    fn put_members(&self, out: &mut String) {
         let number = |value: f64| if value.is_finite() { format!("{value}") } else { "null".into() };
         let _ = write!(
             out,
-            "{{\"fingerprint\":\"{:08x}\",\"members\":{},\"outputs\":{},\"series_limit\":{},\"interval_s\":{},\"given\":{},\"left\":{}",
+            "\"fingerprint\":\"{:08x}\",\"members\":{},\"outputs\":{},\"series_limit\":{},\"interval_s\":{},\"given\":{},\"left\":{}",
             self.fingerprint,
             self.members,
             self.outputs,
@@ -76,23 +94,53 @@ impl RuleRow {
         for (name, _, of) in RULE_COUNTERS {
             let _ = write!(out, ",\"{name}\":{}", of(&self.notes));
         }
-        out.push('}');
     }
 }
 
-/// All rules as one object, by name.
-pub fn json(rows: &[RuleRow]) -> String {
+impl ListedRule {
+    /// What stands between the brackets of its object, but for its place.
+    fn put_members(&self, out: &mut String) {
+        match self {
+            ListedRule::Aggregates(row) => {
+                out.push_str("\"action\":\"aggregate\",");
+                row.put_members(out);
+            }
+            ListedRule::Other { action, fingerprint, discarded, .. } => {
+                let _ = write!(out, "\"action\":\"{action}\",\"fingerprint\":\"{fingerprint:08x}\"");
+                if let Some(points) = discarded {
+                    let _ = write!(out, ",\"discarded\":{points}");
+                }
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            ListedRule::Aggregates(row) => &row.name,
+            ListedRule::Other { name, .. } => name,
+        }
+    }
+}
+
+/// All rules as one object, by name, in their order.
+pub fn json(rules: &[ListedRule]) -> String {
     let mut out = String::from("{");
-    put_members(rows, &mut out);
+    for (at, rule) in rules.iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        let _ = write!(out, "{comma}{}:{{\"place\":{},", quoted(rule.name()), at + 1);
+        rule.put_members(&mut out);
+        out.push('}');
+    }
     out.push('}');
     out
 }
 
-/// What stands between the brackets of that object.
+/// Rules that aggregate, by name: what stands between the brackets of an object.
 pub(super) fn put_members(rows: &[RuleRow], out: &mut String) {
     for (at, row) in rows.iter().enumerate() {
-        let _ = write!(out, "{}{}:", if at > 0 { "," } else { "" }, quoted(&row.name));
-        row.put_json(out);
+        let _ = write!(out, "{}{}:{{", if at > 0 { "," } else { "" }, quoted(&row.name));
+        row.put_members(out);
+        out.push('}');
     }
 }
 
@@ -122,8 +170,21 @@ mod tests {
         assert!(!row.balances());
         row.notes.left.add(Value::Double(0.1 + 1e-14));
         assert!(row.balances());
-        let told: serde_json::Value = serde_json::from_str(&json(&[row])).unwrap();
+        let other = |name: &str, action, discarded| ListedRule::Other {
+            name: name.into(),
+            action,
+            fingerprint: 0xcd,
+            discarded,
+        };
+        let all = [other("d", "drop", Some(3)), ListedRule::Aggregates(row), other("k", "keep", None)];
+        let told: serde_json::Value = serde_json::from_str(&json(&all)).unwrap();
+        assert_eq!(
+            told["d"],
+            serde_json::json!({"place": 1, "action": "drop", "fingerprint": "000000cd", "discarded": 3})
+        );
+        assert_eq!(told["k"], serde_json::json!({"place": 3, "action": "keep", "fingerprint": "000000cd"}));
         let of = &told["a \"b\""];
+        assert_eq!((&of["action"], &of["fingerprint"]), (&"aggregate".into(), &"000000ab".into()));
         assert_eq!((&of["members"], &of["interval_s"], &of["series_limit"]), (&2.into(), &30.into(), &5.into()));
         assert_eq!((&of["given"], &of["table_full"]), (&7.1.into(), &0.into()));
     }

@@ -36,6 +36,7 @@ const RULES: &str = "\
 interval: 200ms
 expire: 60s
 rules:
+- {name: noise, match: {metric: noise}, action: drop}
 - {name: by-route, match: {metric: requests}, without: [pod], initial_value: keep}
 - {name: latency, match: {metric: latency}, by: [], outputs: [same, count]}
 ";
@@ -208,7 +209,11 @@ fn a_series_that_runs_is_explained_with_its_numbers() {
     std::fs::write(&path, RULES).unwrap();
     let catchment = Catchment::start(&["--shards", "2", "--config", path.to_str().unwrap()]);
     send(&catchment, 3);
-    until("outputs", || (list(&catchment, "/rules/by-route/series").0.len() == 2).then_some(()));
+    let is_whole = |line: &Value| line["value"] == if line["attributes"]["route"] == "/a" { 3 } else { 15 };
+    until("outputs", || {
+        let (lines, _) = list(&catchment, "/rules/by-route/series");
+        (lines.len() == 2 && lines.iter().all(is_whole)).then_some(())
+    });
     let url = format!("http://{}", catchment.ports.admin.unwrap());
     let explain = |config: &str, words: &[&str]| {
         let ended = output(command(&[&["explain", "--config", config, "--url", &url], words].concat()));
@@ -248,9 +253,31 @@ fn a_series_that_runs_is_explained_with_its_numbers() {
         assert_eq!(is_found(asked), want, "{asked}");
     }
 
-    let told = explain("yaml:rules: [{name: by-route, by: [x]}, {name: more, by: []}]", &["absent @ a=b"]);
-    let words = "  the instance does not run more; it runs another by-route; it runs besides latency\n";
-    assert!(told.contains(words) && told.contains("  no such series has come in yet\n"), "{told}");
+    // whatever they do
+    let noise = "{name: noise, match: {metric: noise}, action";
+    for (rules, differs) in [
+        (
+            "{name: by-route, by: [x]}, {name: more, by: []}",
+            "does not run more; it runs another by-route; it runs besides latency, noise",
+        ),
+        (
+            &*format!("{noise}: drop}}, {{name: more, action: drop}}"),
+            "does not run more; it runs besides by-route, latency",
+        ),
+        (&*format!("{noise}: keep}}"), "runs another noise; it runs besides by-route, latency"),
+        (
+            "{name: by-route, match: {metric: requests}, without: [pod]}, {name: noise, match: {metric: noise}, action: drop}",
+            "runs besides latency; it has them in another order",
+        ),
+    ] {
+        let told = explain(&format!("yaml:rules: [{rules}]\ninterval: 200ms"), &["absent @ a=b"]);
+        let words = format!("  the instance {differs}\n");
+        assert!(told.contains(&words) && told.contains("  no such series has come in yet\n"), "{words}: {told}");
+    }
+    let listed: Value = catchment.admin().get("/rules").json();
+    let of = |rule: &str, key: &str| listed[rule][key].clone();
+    assert_eq!((of("noise", "action"), of("noise", "discarded")), ("drop".into(), 0.into()), "{listed:#}");
+    assert_eq!((of("by-route", "action"), of("by-route", "place")), ("aggregate".into(), 2.into()), "{listed:#}");
     assert_eq!(catchment.terminate().code(), 0);
     let ended = output(command(&["explain", "--url", &url, asked]));
     assert!(ended.code() == 1 && ended.stderr.contains("cannot be read"), "{ended:?}");

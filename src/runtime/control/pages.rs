@@ -191,7 +191,7 @@ impl StatusPages {
                 PageResponse { status: 200, content_type: "application/json", body: PageBody::Full(json.into()) }
             }
             "/rules" => {
-                let json = rules::json(&self.account.rules()) + "\n";
+                let json = rules::json(&self.account.listed_rules()) + "\n";
                 PageResponse { status: 200, content_type: "application/json", body: PageBody::Full(json.into()) }
             }
             "/series" => self.listed(None, query),

@@ -17,7 +17,7 @@ use super::hand_over::HandOver;
 use super::in_force::RulesInForce;
 use crate::fold::Notes;
 use crate::identity::overflow;
-use crate::rules::{LinkedFold, OutputIdentity, RulePlan, Selections};
+use crate::rules::{CountedGroup, LinkedFold, OutputIdentity, RulePlan, Selections};
 use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldRefusal};
 use crate::series::registry::owner_of;
 use crate::sync::published::Published;
@@ -194,15 +194,13 @@ impl FoldShared {
         match self.folds.enter((slot, input, &identity), description, texts, limit, false) {
             Ok((key, entering)) => {
                 count(entering);
-                if entering == Entering::New {
-                    plan.group_began(rule, &identity);
-                }
+                plan.count_group(rule, &identity, CountedGroup::Asked { before: key.ask(in_force.number()) });
                 Ok((key, false))
             }
             Err(_) => {
                 // what `limit` let in for it makes room again
-                plan.group_began(rule, &identity);
-                plan.group_ended(rule, &identity);
+                plan.count_group(rule, &identity, CountedGroup::Asked { before: 0 });
+                plan.count_group(rule, &identity, CountedGroup::Ended { last: in_force.number() });
                 let identity = overflow_identity(&identity);
                 let (key, entering) = self.folds.enter((slot, input, &identity), description, texts, limit, true)?;
                 count(entering);
@@ -223,7 +221,8 @@ impl FoldShared {
             && let Some(rule) = rule
         {
             let FoldKey { resource, scope, name, unit, attributes, .. } = &**key;
-            in_force.plan().group_ended(rule, &OutputIdentity { resource, scope, name, unit, attributes });
+            let identity = OutputIdentity { resource, scope, name, unit, attributes };
+            in_force.plan().count_group(rule, &identity, CountedGroup::Ended { last: key.asked() });
         }
         has_ended
     }

@@ -318,7 +318,7 @@ impl RulesInForce {
             let Some(old) = old else { continue };
             let slot = self.slots[old] as usize;
             rules[slot] = RuleFolds::next(&self.rules[slot], &self.plan.rules()[old], at, rule);
-            plan.take_over_limits(at as u32, &self.plan, old as u32);
+            plan.take_over_limits(at as u32, (&self.plan, old as u32), self.number + 1);
             slots[at] = slot as u32;
         }
         let is_free = |(slot, folds): &(usize, &RuleFolds)| {

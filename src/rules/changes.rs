@@ -145,21 +145,34 @@ struct ValueUses {
     idle: usize,
 }
 
+/// What plans that follow one another share of a `limit`.
+#[derive(Debug)]
+struct SharedLimit {
+    /// The number of the first plan that has it: groups that no member was asked about since then are not counted.
+    since: u32,
+    uses: Mutex<ValueUses>,
+}
+
+impl SharedLimit {
+    fn new(since: u32) -> Arc<SharedLimit> {
+        Arc::new(SharedLimit { since, uses: Mutex::default() })
+    }
+}
+
 /// The values that a `limit` let in first. One whose last group is gone makes room when another value comes.
 #[derive(Debug)]
 pub(super) struct LimitedValues {
     values_max: usize,
-    /// Plans that follow one another share them.
-    values: OnceLock<Arc<Mutex<ValueUses>>>,
+    shared: OnceLock<Arc<SharedLimit>>,
 }
 
 impl LimitedValues {
-    fn shared(&self) -> &Arc<Mutex<ValueUses>> {
-        self.values.get_or_init(Arc::default)
+    fn shared(&self) -> &Arc<SharedLimit> {
+        self.shared.get_or_init(|| SharedLimit::new(FIRST_PLAN))
     }
 
     fn values(&self) -> MutexGuard<'_, ValueUses> {
-        self.shared().lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared().uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the value is one of them, or becomes one.
@@ -190,6 +203,24 @@ impl LimitedValues {
         uses.groups = if begins { uses.groups + 1 } else { uses.groups.saturating_sub(1) };
         *idle = *idle + usize::from(uses.is_idle()) - usize::from(was_idle);
     }
+}
+
+/// The number of the plan of the start.
+const FIRST_PLAN: u32 = 1;
+
+/// What became of a group, by the numbers of the plans under which members were asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountedGroup {
+    /// A member came to it, or was asked again; before that one was asked under the plan `before`, 0: none.
+    Asked {
+        /// The number of the plan.
+        before: u32,
+    },
+    /// It is gone; a member was asked under the plan `last` the last time.
+    Ended {
+        /// The number of the plan.
+        last: u32,
+    },
 }
 
 /// What is done to one attribute.
@@ -337,26 +368,32 @@ impl Changes {
         }
     }
 
-    /// The values of each `limit` are those of the first one of the same key in the changes before. Before anybody asks.
-    pub(super) fn take_over_limits(&self, before: &Changes) {
+    /// The values of each `limit` are those of the first one of the same key in the changes before; one that has none begins
+    /// with the plan of this number. Before anybody asks.
+    pub(super) fn take_over_limits(&self, before: Option<&Changes>, number: u32) {
         for step in &self.steps {
             let Does::Limit { values, .. } = &step.does else { continue };
-            let same = before.steps.iter().filter(|old| old.key == step.key && old.place == step.place);
-            let found = same.into_iter().find_map(|old| match &old.does {
-                Does::Limit { values, .. } => Some(values.shared().clone()),
-                _ => None,
-            });
-            if let Some(found) = found {
-                // a plan that is offered twice keeps its own
-                let _ = values.values.set(found);
-            }
+            let all = before.iter().flat_map(|before| &before.steps);
+            let found =
+                all.filter(|old| old.key == step.key && old.place == step.place).find_map(|old| match &old.does {
+                    Does::Limit { values, .. } => Some(values.shared().clone()),
+                    _ => None,
+                });
+            // a plan that is offered twice keeps its own
+            let _ = values.shared.set(found.unwrap_or_else(|| SharedLimit::new(number)));
         }
     }
 
     /// A group of this identity began, or ended: values that are limited are counted.
-    pub(super) fn count_group(&self, identity: &OutputIdentity<'_>, begins: bool) {
+    pub(super) fn count_group(&self, identity: &OutputIdentity<'_>, counted: CountedGroup) {
         for step in &self.steps {
             let Does::Limit { values, .. } = &step.does else { continue };
+            let since = values.shared().since;
+            let begins = match counted {
+                CountedGroup::Asked { before } if before < since => true,
+                CountedGroup::Ended { last } if last >= since => false,
+                CountedGroup::Asked { .. } | CountedGroup::Ended { .. } => continue,
+            };
             let OutputIdentity { resource, scope, name, unit, attributes } = *identity;
             let group = MetricSeen { resource, scope, name, unit, kind: Kind::Gauge, monotonic: false };
             match FoundValue::of(&group, attributes, &step.key, step.place) {
@@ -421,7 +458,7 @@ impl Does {
             AttributeChange::Lower => Does::Lower,
             AttributeChange::Upper => Does::Upper,
             AttributeChange::Limit { values, other } => Does::Limit {
-                values: LimitedValues { values_max: *values as usize, values: OnceLock::new() },
+                values: LimitedValues { values_max: *values as usize, shared: OnceLock::new() },
                 other: other.clone(),
             },
         })

@@ -47,6 +47,7 @@ mod stays;
 mod tests;
 
 pub use census::{CensusAttribute, CensusRow, CensusRule, CensusVerdict, RuleCensus};
+pub use changes::CountedGroup;
 pub use dedup::{Dedup, DedupMatcher, DedupPlan, Failover, ReplicaSeen};
 pub use explain::{
     ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,

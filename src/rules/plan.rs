@@ -2,7 +2,7 @@
 //!
 //! Knows rules; does not know series. What is asked of it is asked by a `RuleMatcher`, each thread its own.
 
-use super::changes::{Changes, ChangesOf};
+use super::changes::{Changes, ChangesOf, CountedGroup};
 use super::fault::{Faults, RuleFault};
 use super::identity::OutputIdentity;
 use super::rule::{Action, Aggregation, InputKind, Rule};
@@ -128,12 +128,10 @@ impl RulePlan {
     }
 
     /// The values that each `limit` of a rule let in are those that the rule at this place of another plan let in, where that
-    /// has the same `limit`. Before anybody asks.
-    pub fn take_over_limits(&self, rule: u32, from: &RulePlan, other: u32) {
-        if let (CompiledAction::Aggregate { changes, .. }, CompiledAction::Aggregate { changes: old, .. }) =
-            (&self.does[rule as usize], &from.does[other as usize])
-        {
-            changes.take_over_limits(old);
+    /// has the same `limit`; one that is new there begins with this plan, which has this number. Before anybody asks.
+    pub fn take_over_limits(&self, rule: u32, (from, other): (&RulePlan, u32), number: u32) {
+        if let Some(changes) = self.changes_of(rule) {
+            changes.take_over_limits(from.changes_of(other), number);
         }
     }
 
@@ -150,19 +148,19 @@ impl RulePlan {
         }
     }
 
-    /// A group of a rule began: a series was the first to be linked to it. Both are for `limit`, whose values are those of groups.
-    pub fn group_began(&self, rule: u32, identity: &OutputIdentity<'_>) {
-        self.count_group(rule, identity, true);
+    /// A group of a rule has a member, or ended: nothing is linked to it, and nothing leaves of it any more. For `limit`, whose
+    /// values are those of groups.
+    pub fn count_group(&self, rule: u32, identity: &OutputIdentity<'_>, counted: CountedGroup) {
+        if let Some(changes) = self.changes_of(rule) {
+            changes.count_group(identity, counted);
+        }
     }
 
-    /// It ended: nothing is linked to it, and nothing leaves of it any more.
-    pub fn group_ended(&self, rule: u32, identity: &OutputIdentity<'_>) {
-        self.count_group(rule, identity, false);
-    }
-
-    fn count_group(&self, rule: u32, identity: &OutputIdentity<'_>, begins: bool) {
-        if let CompiledAction::Aggregate { changes, .. } = &self.does[rule as usize] {
-            changes.count_group(identity, begins);
+    /// What a rule that aggregates changes.
+    fn changes_of(&self, rule: u32) -> Option<&Changes> {
+        match &self.does[rule as usize] {
+            CompiledAction::Aggregate { changes, .. } => Some(changes),
+            _ => None,
         }
     }
 

@@ -60,6 +60,8 @@ pub struct FoldKey {
     members: AtomicU32,
     /// Where the owner keeps its state.
     place: AtomicU32,
+    /// The number of the newest plan under which a member was asked and is in it.
+    asked: AtomicU32,
 }
 
 impl Leaf for FoldKey {
@@ -99,6 +101,18 @@ impl FoldKey {
     pub fn remove_member(&self) {
         // ORDERING: as above
         self.members.fetch_sub(1, Relaxed);
+    }
+
+    /// A member was asked under the plan of this number, and is in it; the number of the newest one before, 0: there was none.
+    pub fn ask(&self, number: u32) -> u32 {
+        // ORDERING: of several that ask one alone sees a smaller number; publishes nothing
+        self.asked.fetch_max(number, Relaxed)
+    }
+
+    /// The number of the newest plan under which a member was asked.
+    pub fn asked(&self) -> u32 {
+        // ORDERING: asked by the owner once everybody has left; each did after it asked (`users`)
+        self.asked.load(Relaxed)
     }
 
     /// Series in it, over all shards.
@@ -251,6 +265,7 @@ impl FoldIndex {
                         outputs: AtomicUsize::new(limit.outputs),
                         members: AtomicU32::new(0),
                         place: AtomicU32::new(NOWHERE),
+                        asked: AtomicU32::new(0),
                     }))
                 },
             );

@@ -286,7 +286,8 @@ fn a_value_without_groups_makes_room() {
     let count = |of: &RuleMatcher, text: &str, begins: bool| {
         let [_, _, run] = series(&format!("m{{k={text}}}")).runs();
         let identity = OutputIdentity { resource: &[], scope: &[], name: "m", unit: "s", attributes: &run };
-        if begins { of.plan().group_began(0, &identity) } else { of.plan().group_ended(0, &identity) }
+        let counted = if begins { CountedGroup::Asked { before: 0 } } else { CountedGroup::Ended { last: 1 } };
+        of.plan().count_group(0, &identity, counted);
     };
     assert_eq!(values(&mut matcher, &["a", "b", "c"]), ["a", "b", "other"]);
     // groups of a value that has no place are nobody's
@@ -300,6 +301,40 @@ fn a_value_without_groups_makes_room() {
         ["a", "c", "other", "b"],
         "its place is there until another comes"
     );
+}
+
+/// Groups that were there before a `limit` came are counted when one of their members is asked again, once, and those of which
+/// none was are not; one that goes on from plan to plan counts none twice.
+#[test]
+fn a_limit_that_comes_later_counts_groups_that_go_on() {
+    let rule_of = |changes: Vec<Change>| {
+        let made = Aggregation { changes, ..aggregation(by(&["k"]), &[Output::Same]) };
+        rule("r", Selector::default(), Action::Aggregate(Box::new(made)))
+    };
+    let limit = || change("k", AttributeChange::Limit { values: 1, other: "other".into() });
+    let (bare, mut second, mut third) =
+        (matcher(&[rule_of(vec![])]), matcher(&[rule_of(vec![limit()])]), matcher(&[rule_of(vec![limit()])]));
+    let value = |matcher: &mut RuleMatcher, text: &str| {
+        ask(matcher, &series(&format!("m{{k={text}}}"))).1.remove(0).1.places[0]["k"].text().unwrap()
+    };
+    let count = |of: &RuleMatcher, counted: CountedGroup| {
+        let [_, _, run] = series("m{k=a}").runs();
+        let identity = OutputIdentity { resource: &[], scope: &[], name: "m", unit: "s", attributes: &run };
+        of.plan().count_group(0, &identity, counted);
+    };
+    count(&bare, CountedGroup::Asked { before: 0 });
+    second.plan().take_over_limits(0, (bare.plan(), 0), 2);
+    assert_eq!(value(&mut second, "a"), "a");
+    for before in [1, 2, 2] {
+        count(&second, CountedGroup::Asked { before });
+    }
+    count(&second, CountedGroup::Ended { last: 1 });
+    assert_eq!(value(&mut second, "b"), "other", "a group with the value is left");
+    third.plan().take_over_limits(0, (second.plan(), 0), 3);
+    count(&third, CountedGroup::Asked { before: 2 });
+    assert_eq!(value(&mut third, "b"), "other");
+    count(&third, CountedGroup::Ended { last: 3 });
+    assert_eq!((value(&mut third, "b"), value(&mut third, "a")), ("b".to_owned(), "other".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 
 use crate::config::Plan;
 use crate::rules::{
-    Action, Aggregation, Grouping, InputKind, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
+    Action, Aggregation, Grouping, IdleWas, InputKind, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
+    idle_was,
 };
 use crate::units::show_duration;
 use std::collections::BTreeSet;
@@ -26,13 +27,16 @@ pub(super) fn text(plan: &Plan) -> String {
     let mut out = String::from("\n");
     let mut notes = 0;
     let mut told = BTreeSet::new();
+    let idle = idle_was(rules);
     for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(out, "{cell:width$}  ");
         }
         let _ = writeln!(out, "{}", row[5]);
-        let rule = index.checked_sub(1).map(|index| &rules[index]);
-        for line in rule.into_iter().flat_map(details) {
+        let at = index.checked_sub(1);
+        let own = idle.iter().filter(|idle| Some(idle.rule) == at);
+        let own = own.map(|IdleWas { why, .. }| format!("note: its `was` has no effect: {why}"));
+        for line in at.into_iter().flat_map(|at| details(&rules[at])).chain(own) {
             let is_note = line.starts_with("note:");
             notes += usize::from(is_note);
             // of ten thousand rules a note is read once

@@ -13,7 +13,7 @@ use super::settle::settle;
 use super::surroundings::{DoorAddresses, Surroundings};
 use crate::limits::NAMES_TOLD_MAX;
 use crate::problem::Problem;
-use crate::rules::Rule;
+use crate::rules::{IdleWas, Rule, idle_was_after};
 use ring::digest::{SHA256, digest};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -119,6 +119,8 @@ pub struct SettingDifferences {
     pub applied: Vec<SettingDifference>,
     /// What would change at a restart.
     pub needs_restart: Vec<SettingDifference>,
+    /// What is likely to be meant otherwise.
+    pub notes: Vec<String>,
 }
 
 impl Settled {
@@ -145,7 +147,10 @@ impl Settled {
         let changed =
             ROWS.iter().filter(|(_, reloads, differs)| *reloads == Applies && differs(&self.plan, &next.plan));
         let applied = changed.map(|row| self.difference(row.0, &next)).collect();
-        Ok((next, SettingDifferences { applied, needs_restart }))
+        let rules = next.plan.rules.rules();
+        let note = |IdleWas { rule, why }| format!("rules: `was` of {} has no effect: {why}", rules[rule].name);
+        let notes = idle_was_after(self.plan.rules.rules(), rules).into_iter().map(note).collect();
+        Ok((next, SettingDifferences { applied, needs_restart, notes }))
     }
 
     /// Eight hexadecimal digits of all that was asked for but for what may be a secret, and of what rules come to.
@@ -326,6 +331,16 @@ mod tests {
         assert!(settle(&given(&[("interval", "5s")], rule), &around()).is_ok());
         let wrong = [("interval", "7s")];
         assert!(running.again(given(&wrong, rule), &around()).is_err());
+    }
+
+    /// A rule that says it was one that did not run is told at the reload that brings it, and not again.
+    #[test]
+    fn a_rule_that_takes_nothing_over_is_told() {
+        let rule = |text: &str| given(&[], &format!("[{{name: b, {text}without: [x]}}]"));
+        let running = settled_of(rule(""));
+        let (next, differences) = running.again(rule("was: a, "), &around()).unwrap();
+        assert_eq!(differences.notes, ["rules: `was` of b has no effect: there was no rule a"]);
+        assert_eq!(next.again(rule("was: a, "), &around()).unwrap().1.notes, [""; 0]);
     }
 
     /// T21: a header is a difference of nothing that is shown.

@@ -13,10 +13,9 @@
 
 use crate::fold::{FoldSpec, RuleClock, Succession};
 use crate::rules::{
-    Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Selections, Stale,
+    Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Selections, Stale, places_before,
 };
 use crate::series::folds::FoldLimit;
-use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -314,7 +313,7 @@ impl RulesInForce {
     pub(super) fn next(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> RulesInForce {
         let mut rules: Vec<RuleFolds> = self.rules.iter().map(RuleFolds::gone).collect();
         let mut slots = vec![NOBODY; plan.rules().len()];
-        for ((at, rule), old) in plan.rules().iter().enumerate().zip(self.places_of(&plan)) {
+        for ((at, rule), old) in plan.rules().iter().enumerate().zip(places_before(self.plan.rules(), plan.rules())) {
             let Some(old) = old else { continue };
             let slot = self.slots[old] as usize;
             rules[slot] = RuleFolds::next(&self.rules[slot], &self.plan.rules()[old], at, rule);
@@ -349,37 +348,6 @@ impl RulesInForce {
         let drops_the_same = self.drops() == drops(&plan, &slots)
             && drops(&plan, &slots).iter().all(|slot| rules[*slot as usize].has_same_members);
         RulesInForce { number: self.number + 1, folds: folds(&plan), plan, slots, rules, drops_the_same, selections }
-    }
-
-    /// By place of the rules of another plan, the place here of the rule that each of them was: of its own name, or of the one
-    /// that `was` says, if that was written since. Of two that were one the first is it, and before those the one that keeps
-    /// its name.
-    fn places_of(&self, plan: &RulePlan) -> Vec<Option<usize>> {
-        let all = || self.plan.rules().iter().enumerate();
-        let known: HashMap<&str, usize, ahash::RandomState> = all().map(|(at, rule)| (&*rule.name, at)).collect();
-        let own = |rule: &Rule| known.get(&*rule.name).copied();
-        let renamed = |rule: &Rule| {
-            let place = known.get(rule.was.as_deref()?).copied();
-            // it says so since it was renamed
-            place.filter(|_| own(rule).is_none_or(|own| self.plan.rules()[own].was != rule.was))
-        };
-        let mut places = vec![None; plan.rules().len()];
-        let mut is_taken = vec![false; self.plan.rules().len()];
-        let mut take = |is_asked: &dyn Fn(&Rule) -> bool, place: &dyn Fn(&Rule) -> Option<usize>| {
-            for (at, rule) in plan.rules().iter().enumerate() {
-                if places[at].is_none()
-                    && is_asked(rule)
-                    && let Some(old) = place(rule)
-                    && !std::mem::replace(&mut is_taken[old], true)
-                {
-                    places[at] = Some(old);
-                }
-            }
-        };
-        take(&|rule| renamed(rule).is_none(), &own);
-        take(&|_| true, &renamed);
-        take(&|_| true, &own);
-        places
     }
 
     fn drops(&self) -> Vec<u32> {

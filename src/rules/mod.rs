@@ -19,6 +19,7 @@
 //! | `filter` | which of many series somebody asks for |
 //! | `identity` | identities as rules see them, and the texts of values |
 //! | `fingerprint` | whether two rules mean the same |
+//! | `renames` | which rule each was before |
 //! | `dedup` | which of several identical senders a resource is |
 
 mod bits;
@@ -38,6 +39,7 @@ mod outputs;
 mod patterns;
 mod plan;
 mod reach;
+mod renames;
 mod rule;
 mod selection;
 mod selections;
@@ -62,6 +64,7 @@ pub use matcher::{Candidates, LinkedFold, Passage, Relabelled, RouteVerdict, Rul
 pub use outputs::{OUTPUTS, OutputWord, Support, words_for};
 pub use plan::RulePlan;
 pub use reach::{Leaver, OutputConflict, RuleReach};
+pub use renames::{IdleWas, idle_was, idle_was_after, places_before};
 pub use rule::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace,
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,

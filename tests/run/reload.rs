@@ -83,6 +83,24 @@ fn what_is_read_again_is_in_force_or_named() {
     assert!(ended.ledger().ends_with("balanced"), "{ended:?}");
 }
 
+/// A `was` of a rule that does not run is told once, in the answer and in the log.
+#[test]
+fn a_rule_that_takes_nothing_over_is_told() {
+    let folder = Folder::new();
+    let file = folder.path("c.yaml");
+    let write =
+        |text: &str| std::fs::write(&file, format!("interval: 100ms\nrules: [{{name: b, {text}by: [x]}}]\n")).unwrap();
+    write("");
+    let mut catchment = Catchment::start(&["--config", file.to_str().unwrap()]);
+    let mut admin = catchment.admin();
+    write("was: a, ");
+    let words = "rules: `was` of b has no effect: there was no rule a";
+    assert_eq!(reload(&mut admin).json()["notes"], serde_json::json!([words]));
+    catchment.hear(&["WARN", words]);
+    assert_eq!(reload(&mut admin).json()["notes"], serde_json::json!([]));
+    assert_eq!(catchment.terminate().code(), 0);
+}
+
 /// Every sort of a file that cannot be meant: told with its places, as `check` tells it, and nothing changes.
 #[test]
 fn what_is_wrong_changes_nothing_and_says_why() {

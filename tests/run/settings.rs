@@ -115,6 +115,20 @@ fn broken_files_are_refused_in_words() {
     assert!(ended.code() == 2 && ended.stderr.contains("absent.yaml cannot be read"), "{ended:?}");
 }
 
+/// What a rule says that it was, and cannot have been, is a note.
+#[test]
+fn a_was_without_effect_is_noted() {
+    let rules =
+        "[{name: a, by: [x]}, {name: b, was: a, by: [x]}, {name: c, was: z, by: [x]}, {name: d, was: z, by: [x]}]";
+    let ended = check(&["--config", &format!("yaml:rules: {rules}")]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    for words in ["a rule is called a still", "a rule before it was z, too"] {
+        let line = format!("  note: its `was` has no effect: {words}\n");
+        assert_eq!(ended.stdout.matches(&line).count(), 1, "{words}: {}", ended.stdout);
+    }
+    assert_eq!(ended.stdout.matches("`was`").count(), 2, "{}", ended.stdout);
+}
+
 /// The settled settings, printed, are a file that gives them again; nothing secret is printed.
 #[test]
 fn what_check_prints_parses_back_to_itself() {

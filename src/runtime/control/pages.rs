@@ -220,6 +220,7 @@ fn reloaded(outcome: ReloadOutcome, fingerprint: &str) -> PageResponse {
             "result": result,
             "applied": all(&differences.applied),
             "needs_restart": all(&differences.needs_restart),
+            "notes": differences.notes,
             "fingerprint": fingerprint,
         });
         if let Some(took_ns) = took_ns {

@@ -397,6 +397,9 @@ impl Reloads {
         for difference in &differences.needs_restart {
             tracing::warn!("{difference} needs a restart; what runs stays");
         }
+        for note in &differences.notes {
+            tracing::warn!("{note}");
+        }
         tracing::info!(
             applied = differences.applied.len(),
             need_a_restart = differences.needs_restart.len(),

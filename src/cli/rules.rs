@@ -6,12 +6,10 @@
 use super::{fetch, pages, run};
 use crate::config::keys::{FileSettings, Key, read_trees};
 use crate::config::tree::{TreeNode, parse};
-use crate::config::{self, Plan, Settings, source};
-use crate::problem::{At, Flaw, Given, Problem};
-use crate::rules::RulePlan;
+use crate::config::{self, DoorAddresses, Plan, Settings, Settled, source};
+use crate::problem::{At, Problem};
 use crate::trial::{self, Case, Configured};
 use clap::{Args, Subcommand, ValueEnum};
-use std::sync::Arc;
 
 /// Flags of `catchment rules`.
 #[derive(Args)]
@@ -73,7 +71,8 @@ recorded value. What is expected is VALUE@CUT, with <START if it matters; ~1.33 
 histograms have names: points: [{at: 2, bounds: [1, 5], counts: [3, 0, 1], sum: 12}], and what is expected of one is
 written alike, with `cut`. `config` is a mapping of settings, or a file beside this one.
 
-Rules may change while it runs: `reload: [{at: 30, config: {rules: [...]}}]` brings others into force behind the cut at 30.
+Rules and `dedup` may change while it runs: `reload: [{at: 30, config: {rules: [...]}}]` brings others into force behind the
+cut at 30; what else its config says stays as it was.
 
 A test may also say cores, cuts (a list of times; otherwise one at each interval's end), until (how long there are cuts) and
 end (when the process ends); an input unit, scope (NAME@VERSION) and core; what is expected kind, unit and scope. Counters
@@ -108,24 +107,15 @@ impl Rules {
                     case.configured.trees.extend(parse(text).ok().map(|tree| (name.clone(), tree)));
                 }
             }
-            let configured =
-                std::iter::once(&case.configured).chain(case.reloads.iter().map(|reload| &reload.configured));
-            let plans: Vec<_> = configured.map(|configured| plan(&case, configured, keys, defaults())).collect();
-            let mut settled = Vec::new();
-            for plan in plans {
-                plan.map_or_else(|more| problems.extend(more), |plan| settled.push(plan));
-            }
-            let mut settled = settled.into_iter();
-            if let Some(plan) = settled.next() {
-                let rules: Vec<_> = settled.map(|plan| plan.rules).collect();
-                problems.extend(untried(&case, &plan, &rules));
-                planned.push((case, plan, rules));
+            match plans(&case, keys, defaults) {
+                Ok((plan, reloads)) => planned.push((case, plan, reloads)),
+                Err(more) => problems.extend(more),
             }
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let verdicts: Vec<_> = planned.iter().map(|(case, plan, rules)| trial::judge(case, plan, rules)).collect();
+        let verdicts: Vec<_> = planned.iter().map(|(case, plan, reloads)| trial::judge(case, plan, reloads)).collect();
         let page = match test.format {
             Format::Text => trial::text(&verdicts),
             Format::Json => trial::json(&verdicts),
@@ -147,27 +137,48 @@ fn load(names: &[String], key: &'static str, problems: &mut Vec<Problem>) -> Vec
     texts
 }
 
-/// What happens at the door does not change in a test: rules that drop or relabel stay what they are.
-fn untried(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Option<Problem> {
-    let reload = case.reloads.first()?;
-    let has_any = reloads.iter().chain([&plan.rules]).any(|rules| rules.changes_streams());
-    let at = At::File { name: case.file.clone(), line: reload.at.line, column: reload.at.column };
-    let flaw = Flaw::new("a test with a reload has no rules that drop or relabel");
-    has_any.then(|| Problem { at, key: "", given: Given::Nothing, flaw: Box::new(flaw) })
+/// The settled plan of a case, and those of its reloads: what cannot change while a process runs stays.
+fn plans(case: &Case, keys: &[Key], defaults: &dyn Fn() -> Settings) -> Result<(Plan, Vec<Plan>), Vec<Problem>> {
+    let (settings, mut problems) = settings(case, &case.configured, keys, defaults());
+    let around = &run::surroundings();
+    let first = config::settle(&settings, around).map_err(|more| problems.extend(more)).ok();
+    let mut running = first.map(|plan| Settled { settings, plan, listening: DoorAddresses::default() });
+    let plan = running.as_ref().map(|running| running.plan.clone());
+    let mut reloads = Vec::new();
+    for reload in &case.reloads {
+        let (settings, more) = self::settings(case, &reload.configured, keys, defaults());
+        problems.extend(more);
+        let again = match &running {
+            Some(running) => running.again(settings, around).map(|(next, _)| next),
+            // what is wrong with it is told all the same
+            None => config::settle(&settings, around).map(|plan| Settled {
+                settings,
+                plan,
+                listening: DoorAddresses::default(),
+            }),
+        };
+        match again {
+            Ok(next) => {
+                reloads.push(next.plan.clone());
+                running = running.map(|_| next);
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
+    plan.filter(|_| problems.is_empty()).map(|plan| (plan, reloads)).ok_or(problems)
 }
 
-/// The settled plan of a case with these settings; flags are the case's.
-fn plan(case: &Case, configured: &Configured, keys: &[Key], mut settings: Settings) -> Result<Plan, Vec<Problem>> {
+/// What a case says for settings, and what is wrong with how it is written; flags are the case's.
+fn settings(case: &Case, configured: &Configured, keys: &[Key], mut settings: Settings) -> (Settings, Vec<Problem>) {
     let (trees, flags) = (&configured.trees, &case.configured.flags);
     let named = trees.iter().map(|(name, tree): &(String, TreeNode)| (name.as_str(), Ok(tree)));
     let variable = |name: &str| std::env::var(name).ok();
-    let FileSettings { texts, trees, mut problems } = read_trees(named, keys, &variable);
+    let FileSettings { texts, trees, problems } = read_trees(named, keys, &variable);
     texts.into_iter().for_each(|given| settings.replace(given.name, given.values));
     trees.into_iter().for_each(|tree| settings.add_tree(tree));
     for (flag, at, text) in flags {
         let at = At::File { name: case.file.clone(), line: at.line, column: at.column };
         settings.replace(flag, [(at, text.clone())]);
     }
-    let plan = config::settle(&settings, &run::surroundings()).map_err(|more| problems.extend(more)).ok();
-    plan.filter(|_| problems.is_empty()).ok_or(problems)
+    (settings, problems)
 }

@@ -6,11 +6,10 @@
 use crate::config::Plan;
 use crate::flush::{self, FoldShared, Outlet, Owner, Work, Written};
 use crate::fold::Notes;
-use crate::ingest::{self, Ingest, explain};
+use crate::ingest::{self, GatePlan, Ingest, explain};
 use crate::ledger::Tally;
 use crate::model::{Door, EpochNumber, Flushed, Receipt, View};
 use crate::rows::Rows;
-use crate::rules::RulePlan;
 use crate::series::Series;
 use crate::series::index::IndexCursor;
 use crate::series::registry::{self, Registry};
@@ -65,6 +64,8 @@ pub struct Engine {
     tally: Tally,
     /// What cores share of the rules.
     rules: Arc<FoldShared>,
+    /// What becomes of what comes in, from the next cut on.
+    gate: Option<GatePlan>,
     /// Cuts that were made.
     cuts: u32,
     /// Where the window of the next cut begins.
@@ -104,6 +105,7 @@ impl Engine {
             cores: writers.into_iter().enumerate().map(core).collect(),
             tally: Tally::default(),
             rules,
+            gate: None,
             cuts: 0,
             from_ns: started_ns,
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
@@ -148,6 +150,7 @@ impl Engine {
         assert_eq!(published, Publish::Published, "nothing is being merged between two cuts");
         // each core in its turn, until nobody has anything to do
         while (0..self.cores.len()).filter(|core| self.turn(*core, outlet)).count() > 0 {}
+        self.gate = None;
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
     }
@@ -159,10 +162,11 @@ impl Engine {
         }
     }
 
-    /// Other rules, behind the next cut.
-    pub fn reload(&self, rules: &Arc<RulePlan>) {
-        let is_offered = self.rules.offer(rules.clone(), None);
+    /// Other rules and other entries of `dedup`, behind the next cut.
+    pub fn reload(&mut self, plan: &Plan) {
+        let is_offered = self.rules.offer(plan.rules.clone(), None);
         assert!(is_offered, "nothing is pending between two cuts");
+        self.gate = Some(plan.gate());
     }
 
     /// All points counted.
@@ -189,6 +193,9 @@ impl Engine {
                 ingest.switch(cut.number + 1);
                 if cut.number.is_multiple_of(self.sweep_after) {
                     ingest.sweep(self.sweep_after);
+                }
+                if let Some(gate) = &self.gate {
+                    ingest.take_up(gate);
                 }
                 while ingest.tidy() {}
             }

@@ -9,7 +9,6 @@ use crate::fold::Notes;
 use crate::ledger::{Note, Tally};
 use crate::limits::TRIAL_CUTS_MAX;
 use crate::model::Temporality;
-use crate::rules::RulePlan;
 use crate::trial::case::{
     Case, Counted, ExpectedNumber, ExpectedParts, ExpectedRow, ExpectedSeries, ExpectedValue, NOTICED,
 };
@@ -48,8 +47,8 @@ pub struct Difference {
     pub got: String,
 }
 
-/// Runs `case` under `plan`, and from its reloads on under those rules.
-pub fn judge(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Verdict {
+/// Runs `case` under `plan`, and from its reloads on under the rules and entries of `dedup` of those.
+pub fn judge(case: &Case, plan: &Plan, reloads: &[Plan]) -> Verdict {
     let mut differences = Vec::new();
     match run(case, plan, reloads) {
         Ok((cuts, counted)) => {
@@ -73,7 +72,7 @@ pub fn judge(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Verdict {
 /// What left at each cut, and what was counted in the end.
 type Ran = (Vec<(u64, Vec<TrialRow>)>, (Tally, Notes));
 
-fn run(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Result<Ran, String> {
+fn run(case: &Case, plan: &Plan, reloads: &[Plan]) -> Result<Ran, String> {
     let mut engine = Engine::new(plan, case.cores, case.started_ns);
     // of those that come at one time the one that stands first comes first
     let mut coming: Vec<_> =
@@ -90,8 +89,8 @@ fn run(case: &Case, plan: &Plan, reloads: &[Arc<RulePlan>]) -> Result<Ran, Strin
         while let Some((stream, point)) = coming.next_if(|(_, point)| point.arrival_ns < cut_ns) {
             engine.send(stream.core, point.arrival_ns, &stream.request(point))?;
         }
-        for (_, rules) in case.reloads.iter().zip(reloads).filter(|(reload, _)| reload.cut_ns == cut_ns) {
-            engine.reload(rules);
+        for (_, plan) in case.reloads.iter().zip(reloads).filter(|(reload, _)| reload.cut_ns == cut_ns) {
+            engine.reload(plan);
         }
         cuts.push((cut_ns, engine.cut(cut_ns, case.ends_ns == Some(cut_ns))));
     }

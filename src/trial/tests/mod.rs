@@ -48,7 +48,8 @@ fn run_through(
             assert_eq!(receipt.rejected, 0, "{receipt:?}");
         }
         if let Some(rules) = exchanges.get(cut_ns) {
-            engine.reload(&RulePlan::new(rules.clone()).expect("rules that can be meant").into());
+            let rules = RulePlan::new(rules.clone()).expect("rules that can be meant").into();
+            engine.reload(&Plan { rules, ..plan.clone() });
         }
         let is_last = !exchanges.is_empty() && scenario.cuts.last() == Some(cut_ns);
         cuts.push((*cut_ns, engine.cut(*cut_ns, is_last)));

@@ -10,6 +10,9 @@ use crate::telemetry::listing::{ListedLine, ListedMetric, ListedSeries, ListingE
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 
+/// Bytes that are asked of the connection at once.
+const READ_BYTES: usize = 256 << 10;
+
 /// An instance, by the URL of its admin door.
 pub(super) struct Live {
     url: String,
@@ -40,7 +43,7 @@ impl Live {
             ureq::Error::StatusCode(503) => cannot("it is busy with another list; try again".into()),
             error => cannot(error.to_string()),
         })?;
-        let mut reader = BufReader::new(answer.body_mut().as_reader().take(LIVE_BYTES_MAX));
+        let mut reader = BufReader::with_capacity(READ_BYTES, answer.body_mut().as_reader().take(LIVE_BYTES_MAX));
         let (mut line, mut bytes) = (Vec::new(), 0);
         loop {
             line.clear();

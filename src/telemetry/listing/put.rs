@@ -5,7 +5,7 @@
 use super::lines::{ListedOutput, ListedSeries, ListingEnd};
 use crate::aggregate::number::Value as Number;
 use crate::identity::attributes::Records;
-use crate::log::quoted;
+use crate::log::put_quoted;
 use crate::rows::RowValue;
 use crate::rules::{MetricSeen, ScopeParts};
 use crate::wire::Reader;
@@ -21,7 +21,11 @@ pub fn put_place(out: &mut String, resource: &[u8], scope: &[u8]) {
 
 fn put_scope(out: &mut String, scope: &[u8]) {
     let ScopeParts { name, version, attributes } = ScopeParts::of(scope);
-    let _ = write!(out, ",\"scope\":{{\"name\":{},\"version\":{},\"attributes\":", quoted(name), quoted(version));
+    out.push_str(",\"scope\":{\"name\":");
+    put_quoted(out, name);
+    out.push_str(",\"version\":");
+    put_quoted(out, version);
+    out.push_str(",\"attributes\":");
     put_run(out, attributes);
     out.push('}');
 }
@@ -38,8 +42,11 @@ pub fn put_metric(out: &mut String, metric: &MetricSeen<'_>, bounds: &[f64]) {
 }
 
 fn put_metric_fields(out: &mut String, metric: &MetricSeen<'_>) {
-    let (name, unit, kind) = (quoted(metric.name), quoted(metric.unit), metric.input().word());
-    let _ = write!(out, "\"metric\":{name},\"unit\":{unit},\"kind\":\"{kind}\"");
+    out.push_str("\"metric\":");
+    put_quoted(out, metric.name);
+    out.push_str(",\"unit\":");
+    put_quoted(out, metric.unit);
+    let _ = write!(out, ",\"kind\":\"{}\"", metric.input().word());
 }
 
 /// Writes a series of the metric above.
@@ -107,8 +114,11 @@ pub fn put_end(out: &mut String, end: &ListingEnd) {
 fn put_run(out: &mut String, run: &[u8]) {
     out.push('{');
     for (at, record) in Records::new(run).enumerate() {
-        let comma = if at > 0 { "," } else { "" };
-        let _ = write!(out, "{comma}{}:", quoted(&String::from_utf8_lossy(record.key())));
+        if at > 0 {
+            out.push(',');
+        }
+        put_quoted(out, &String::from_utf8_lossy(record.key()));
+        out.push(':');
         put_value(out, record.value());
     }
     out.push('}');
@@ -120,7 +130,7 @@ fn put_value(out: &mut String, any: &[u8]) {
     let mut reader = Reader::new(any);
     let is_written = (|| {
         match reader.field().ok()?.number {
-            1 => out.push_str(&quoted(std::str::from_utf8(reader.bytes().ok()?).ok()?)),
+            1 => put_quoted(out, std::str::from_utf8(reader.bytes().ok()?).ok()?),
             2 => out.push_str(if reader.varint().ok()? != 0 { "true" } else { "false" }),
             3 => write!(out, "{}", reader.varint().ok()? as i64).ok()?,
             4 => {
@@ -148,8 +158,8 @@ fn shown_double(value: f64) -> String {
 
 fn put_number(out: &mut String, value: Number) {
     match value {
-        Number::Int(value) => out.push_str(&value.to_string()),
-        Number::Double(value) if value.is_finite() => out.push_str(&shown_double(value)),
-        Number::Double(value) => out.push_str(&format!("\"{value}\"")),
+        Number::Int(value) => drop(write!(out, "{value}")),
+        Number::Double(value) if value.is_finite() => drop(write!(out, "{value:?}")),
+        Number::Double(value) => drop(write!(out, "\"{value}\"")),
     }
 }

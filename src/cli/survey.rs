@@ -82,10 +82,30 @@ pub(super) struct Survey {
     members: u64,
     passing_bytes: f64,
     metrics: BTreeSet<Box<str>>,
+    /// The metric of the last series, which is among them if there was room.
+    last_metric: String,
     /// By rule, how many members have so many cuts between points.
     gaps: Vec<BTreeMap<u32, u64>>,
     /// By rule and metric.
     bounds: BTreeMap<(u32, Box<str>), BoundsSeen>,
+    /// Series of one metric with the same bounds that came one behind the other, and are not among them yet.
+    bounds_run: Option<BoundsRun>,
+}
+
+/// See `Survey::bounds_run`.
+struct BoundsRun {
+    rule: u32,
+    metric: Box<str>,
+    bounds: Vec<u64>,
+    series: u64,
+}
+
+impl BoundsRun {
+    fn is(&self, rule: u32, metric: &str, bounds: &[f64]) -> bool {
+        self.rule == rule
+            && *self.metric == *metric
+            && bounds.iter().map(|bound| bound.to_bits()).eq(self.bounds.iter().copied())
+    }
 }
 
 /// Names of metrics that are counted.
@@ -101,8 +121,10 @@ impl Survey {
             members: 0,
             passing_bytes: 0.0,
             metrics: BTreeSet::new(),
+            last_metric: String::new(),
             gaps: vec![BTreeMap::new(); plan.rules().len()],
             bounds: BTreeMap::new(),
+            bounds_run: None,
         }
     }
 
@@ -121,8 +143,11 @@ impl Survey {
         self.now.series += 1;
         self.now.memory += memory;
         self.now.bytes += bytes;
-        if self.metrics.len() < METRICS_MAX && !self.metrics.contains(metric.name) {
-            self.metrics.insert(metric.name.into());
+        if self.last_metric != metric.name || self.metrics.is_empty() {
+            metric.name.clone_into(&mut self.last_metric);
+            if self.metrics.len() < METRICS_MAX && !self.metrics.contains(metric.name) {
+                self.metrics.insert(metric.name.into());
+            }
         }
         let CensusVerdict { dropped, taken, passes } = self.census.add(metric, attributes);
         if dropped.is_some() {
@@ -137,19 +162,31 @@ impl Survey {
             *self.gaps[rule as usize].entry(*gap).or_default() += 1;
         }
         if metric.kind == Kind::Histogram {
-            let key = (rule, Box::from(metric.name));
-            if self.bounds.len() < BOUNDS_MAX || self.bounds.contains_key(&key) {
-                let seen = self.bounds.entry(key).or_default();
-                let bits: Vec<u64> = bounds.iter().map(|bound| bound.to_bits()).collect();
-                if seen.len() < BOUNDS_OF_ONE_MAX || seen.contains_key(&bits) {
-                    *seen.entry(bits).or_default() += 1;
+            match &mut self.bounds_run {
+                Some(run) if run.is(rule, metric.name, bounds) => run.series += 1,
+                _ => {
+                    self.end_bounds_run();
+                    let bounds = bounds.iter().map(|bound| bound.to_bits()).collect();
+                    self.bounds_run = Some(BoundsRun { rule, metric: metric.name.into(), bounds, series: 1 });
                 }
             }
         }
     }
 
+    fn end_bounds_run(&mut self) {
+        let Some(BoundsRun { rule, metric, bounds, series }) = self.bounds_run.take() else { return };
+        let key = (rule, metric);
+        if self.bounds.len() < BOUNDS_MAX || self.bounds.contains_key(&key) {
+            let seen = self.bounds.entry(key).or_default();
+            if seen.len() < BOUNDS_OF_ONE_MAX || seen.contains_key(&bounds) {
+                *seen.entry(bounds).or_default() += series;
+            }
+        }
+    }
+
     /// What came of it; `interval_s`: between the cuts that gaps count.
-    pub(super) fn end(self, interval_s: f64, base_ns: u64) -> Surveyed {
+    pub(super) fn end(mut self, interval_s: f64, base_ns: u64) -> Surveyed {
+        self.end_bounds_run();
         let mut out = Surveyed { metrics: self.metrics.len(), is_whole: self.census.is_whole(), ..Surveyed::default() };
         let mut rules: BTreeMap<u32, SurveyedRule> = BTreeMap::new();
         let (mut groups_memory, mut groups_bytes) = (0, 0.0);

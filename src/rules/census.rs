@@ -6,13 +6,15 @@
 //! is counted in what is there, and `is_whole` says no.
 
 use super::identity::{FoundValue, MetricSeen, OutputIdentity, ScopeParts};
-use super::matcher::{Passage, RouteVerdict, RuleMatcher};
+use super::matcher::{Candidates, MetricMeant, Passage, RouteVerdict, RuleMatcher, StreamVerdict};
 use super::plan::RulePlan;
 use super::reach::{Leaver, LeavingNames, OutputConflict, RuleReach};
 use super::rule::{Action, Aggregation, Change, InputKind, KeyPlace, Output};
 use crate::identity::attributes::{Records, hash as hash_of};
 use crate::limits::{RULE_CENSUS_HASHES_MAX, RULE_CENSUS_ROWS_MAX};
-use std::collections::{BTreeMap, HashSet};
+use crate::model::Kind;
+use hashbrown::{Equivalent, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which rule does what is in a row.
@@ -59,6 +61,9 @@ pub struct CensusAttribute {
     pub after: u64,
 }
 
+/// Hashes that are told apart.
+type HashSet = hashbrown::HashSet<u64, ahash::RandomState>;
+
 /// Counts hashes that were not there before, as far as there is room.
 #[derive(Debug)]
 struct Hashes {
@@ -76,12 +81,32 @@ impl Hashes {
     }
 
     /// One more, if it is new: whether it is, and was let in.
-    fn add(&mut self, set: &mut HashSet<u64>, hash: u64) -> bool {
+    fn add(&mut self, set: &mut HashSet, hash: u64) -> bool {
         let is_new = !set.contains(&hash) && self.take();
         if is_new {
             set.insert(hash);
         }
         is_new
+    }
+}
+
+/// An attribute that is counted.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CountedKey {
+    place: KeyPlace,
+    key: Box<[u8]>,
+}
+
+/// The same, to be looked for.
+#[derive(Hash)]
+struct CountedKeyRef<'a> {
+    place: KeyPlace,
+    key: &'a [u8],
+}
+
+impl Equivalent<CountedKey> for CountedKeyRef<'_> {
+    fn equivalent(&self, other: &CountedKey) -> bool {
+        self.place == other.place && *self.key == *other.key
     }
 }
 
@@ -91,8 +116,9 @@ struct Counting {
     passing: u64,
     outputs: u64,
     group_bytes: u64,
-    groups: HashSet<u64>,
-    attributes: BTreeMap<(KeyPlace, Box<[u8]>), [HashSet<u64>; 2]>,
+    groups: HashSet,
+    /// Values that it has, and those that groups have.
+    attributes: HashMap<CountedKey, [HashSet; 2], ahash::RandomState>,
 }
 
 /// A key of rows: what happens, the metric, its kind.
@@ -109,17 +135,116 @@ pub struct CensusVerdict {
     pub passes: bool,
 }
 
+/// Rows by number, and by key.
+#[derive(Debug, Default)]
+struct Rows {
+    all: Vec<Counting>,
+    numbers: BTreeMap<RowKey, usize>,
+    /// There was none for something.
+    is_short: bool,
+}
+
+impl Rows {
+    /// The number of a row, if there is one, or room for one.
+    fn number(&mut self, rule: CensusRule, metric: &MetricSeen<'_>) -> Option<usize> {
+        let key = (rule, Box::from(metric.name), metric.input());
+        if let Some(number) = self.numbers.get(&key) {
+            return Some(*number);
+        }
+        if self.all.len() >= RULE_CENSUS_ROWS_MAX {
+            self.is_short = true;
+            return None;
+        }
+        self.all.push(Counting::default());
+        self.numbers.insert(key, self.all.len() - 1);
+        Some(self.all.len() - 1)
+    }
+}
+
+/// A row that series of a metric are counted in.
+#[derive(Debug)]
+struct MetricRow {
+    rule: CensusRule,
+    /// None: there was no room for it.
+    number: Option<usize>,
+    /// Resource and scope of the group that those of the metric were compared with last.
+    compared: Option<(Box<[u8]>, Box<[u8]>)>,
+}
+
+/// What is the same for all series of a metric under its resource and scope: they come one behind the other.
+#[derive(Debug)]
+struct AskedMetric {
+    resource: Box<[u8]>,
+    scope: Box<[u8]>,
+    name: Box<str>,
+    unit: Box<str>,
+    kind: Kind,
+    monotonic: bool,
+    stream: StreamVerdict,
+    candidates: Candidates,
+    meant: MetricMeant,
+    /// A hash of its name.
+    hash: u64,
+    rows: Vec<MetricRow>,
+}
+
+impl AskedMetric {
+    fn of(metric: &MetricSeen<'_>, matcher: &mut RuleMatcher, state: &ahash::RandomState) -> AskedMetric {
+        let MetricSeen { resource, scope, name, unit, kind, monotonic } = *metric;
+        AskedMetric {
+            resource: resource.into(),
+            scope: scope.into(),
+            name: name.into(),
+            unit: unit.into(),
+            kind,
+            monotonic,
+            stream: matcher.of_stream(metric),
+            candidates: matcher.of_metric(metric),
+            meant: matcher.metric_meant(metric),
+            hash: state.hash_one(name),
+            rows: Vec::new(),
+        }
+    }
+
+    fn is(&self, metric: &MetricSeen<'_>) -> bool {
+        (self.kind, self.monotonic) == (metric.kind, metric.monotonic)
+            && *self.name == *metric.name
+            && *self.unit == *metric.unit
+            && *self.resource == *metric.resource
+            && *self.scope == *metric.scope
+    }
+}
+
+/// The row of a rule, and what it was compared with; of what was asked, `rows` are those of the metric.
+fn row<'a>(
+    rows: &'a mut Rows,
+    of_metric: &'a mut Vec<MetricRow>,
+    rule: CensusRule,
+    metric: &MetricSeen<'_>,
+) -> Option<(&'a mut Counting, &'a mut Option<(Box<[u8]>, Box<[u8]>)>)> {
+    let place = of_metric.iter().position(|row| row.rule == rule).unwrap_or_else(|| {
+        of_metric.push(MetricRow { rule, number: rows.number(rule, metric), compared: None });
+        of_metric.len() - 1
+    });
+    let MetricRow { number, compared, .. } = &mut of_metric[place];
+    Some((&mut rows.all[(*number)?], compared))
+}
+
 /// Counts what rules make of series.
 #[derive(Debug)]
 pub struct RuleCensus {
+    plan: Arc<RulePlan>,
     matcher: RuleMatcher,
     state: ahash::RandomState,
-    rows: BTreeMap<RowKey, Counting>,
+    rows: Rows,
+    /// The metric of the last series, as it came in, and as it was called then if that was something else.
+    asked: [Option<Box<AskedMetric>>; 2],
+    /// Rules that mean a series.
+    meant: Vec<u32>,
     /// By number of the rule.
     reach: Vec<RuleReach>,
     leaving: LeavingNames,
     hashes: Hashes,
-    is_whole: bool,
 }
 
 impl RuleCensus {
@@ -128,46 +253,68 @@ impl RuleCensus {
         RuleCensus {
             reach: vec![RuleReach::default(); plan.rules().len()],
             leaving: LeavingNames::default(),
-            matcher: RuleMatcher::new(plan),
+            matcher: RuleMatcher::new(plan.clone()),
+            plan,
             state: ahash::RandomState::new(),
-            rows: BTreeMap::new(),
+            rows: Rows::default(),
+            asked: [None, None],
+            meant: Vec::new(),
             hashes: Hashes { left: RULE_CENSUS_HASHES_MAX, is_whole: true },
-            is_whole: true,
         }
     }
 
     /// Counts a series: of this metric, with these attributes, a normalised run with the key byte of the kind. It is asked as
     /// ingest and its owner do. The same twice counts twice.
     pub fn add(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) -> CensusVerdict {
-        let relabelled = match self.matcher.of_route(metric, attributes) {
+        let mut came_as = self.ask(0, metric);
+        let verdict = self.count(&mut came_as, metric, attributes);
+        // what relabels it knew it under its old name
+        self.note_reach(&came_as, metric, attributes, verdict);
+        self.asked[0] = Some(came_as);
+        verdict
+    }
+
+    /// What there is to know of a metric; the place is given back by who asks.
+    fn ask(&mut self, place: usize, metric: &MetricSeen<'_>) -> Box<AskedMetric> {
+        let known = self.asked[place].take().filter(|asked| asked.is(metric));
+        known.unwrap_or_else(|| Box::new(AskedMetric::of(metric, &mut self.matcher, &self.state)))
+    }
+
+    fn count(&mut self, came_as: &mut AskedMetric, metric: &MetricSeen<'_>, attributes: &[u8]) -> CensusVerdict {
+        let verdict = match came_as.stream {
+            StreamVerdict::Discard(rule) => RouteVerdict::Discard(rule),
+            StreamVerdict::Pass => RouteVerdict::Pass,
+            StreamVerdict::Ask => self.matcher.of_route(metric, attributes),
+        };
+        match verdict {
             RouteVerdict::Discard(rule) => {
-                if let Some(row) = row(&mut self.rows, &mut self.is_whole, CensusRule::Dropped(rule), metric) {
+                if let Some((row, _)) = row(&mut self.rows, &mut came_as.rows, CensusRule::Dropped(rule), metric) {
                     row.series += 1;
                 }
-                let verdict = CensusVerdict { dropped: Some(rule), ..CensusVerdict::default() };
-                self.note_reach(metric, attributes, verdict);
-                return verdict;
+                CensusVerdict { dropped: Some(rule), ..CensusVerdict::default() }
             }
             RouteVerdict::Relabelled(to) => {
                 let [resource, scope, attributes] = [to.resource, to.scope, to.attributes].map(<[u8]>::to_vec);
-                Some((resource, scope, to.name.to_string(), to.unit.to_string(), attributes))
+                let (name, unit) = (to.name.to_owned(), to.unit.to_owned());
+                let called = MetricSeen { resource: &resource, scope: &scope, name: &name, unit: &unit, ..*metric };
+                let mut asked = self.ask(1, &called);
+                let verdict = self.count_stored(&mut asked, &called, &attributes);
+                self.asked[1] = Some(asked);
+                verdict
             }
-            RouteVerdict::Pass => None,
-        };
-        let (came_as, came_with) = (metric, attributes);
-        let (metric, attributes) = match &relabelled {
-            Some((resource, scope, name, unit, attributes)) => {
-                (&MetricSeen { resource, scope, name, unit, ..*metric }, &**attributes)
-            }
-            None => (metric, attributes),
-        };
-        let RuleCensus { matcher, state, rows, hashes, is_whole, leaving, .. } = self;
-        let candidates = matcher.of_metric(metric);
-        let mut taken = Vec::new();
-        let plan = matcher.plan().clone();
-        let passage = matcher.of_series(&candidates, metric, attributes, state, &mut |fold| {
-            taken.push(fold.rule);
-            let Some(row) = row(rows, is_whole, CensusRule::Taken(fold.rule), metric) else { return };
+            RouteVerdict::Pass => self.count_stored(came_as, metric, attributes),
+        }
+    }
+
+    /// Counts a series that is not dropped, as it is stored.
+    fn count_stored(&mut self, asked: &mut AskedMetric, metric: &MetricSeen<'_>, attributes: &[u8]) -> CensusVerdict {
+        let RuleCensus { plan, matcher, state, rows, hashes, leaving, .. } = self;
+        let AskedMetric { candidates, rows: of_metric, .. } = asked;
+        let mut taken = None;
+        let passage = matcher.of_series(candidates, metric, attributes, state, &mut |fold| {
+            taken = taken.or(Some(fold.rule));
+            let rule = CensusRule::Taken(fold.rule);
+            let Some((row, compared)) = row(rows, of_metric, rule, metric) else { return };
             row.series += 1;
             let Some(made) = plan.aggregation(fold.rule, fold.input) else { return };
             row.outputs = made.outputs[fold.input as usize].len() as u64;
@@ -176,12 +323,18 @@ impl RuleCensus {
                 row.group_bytes += stay.len() as u64;
                 leave(leaving, (fold.rule, made), metric, &fold.identity, state, hashes);
             }
-            row.compare((metric, attributes), &fold.identity, &made.changes, state, hashes);
+            let mut compare = Comparing { counting: row, made, state, hashes };
+            compare.points(metric, attributes, &fold.identity);
+            // those of the metric were compared with these before
+            if compared.as_ref().is_none_or(|(r, s)| **r != *resource || **s != *scope) {
+                compare.elsewhere(metric, &fold.identity);
+                *compared = Some((resource.into(), scope.into()));
+            }
         });
         if passage == Passage::Passes {
             // what passes counts once, with the first that took it
-            let rule = taken.first().map_or(CensusRule::Untaken, |rule| CensusRule::Taken(*rule));
-            if let Some(row) = row(rows, is_whole, rule, metric) {
+            let rule = taken.map_or(CensusRule::Untaken, CensusRule::Taken);
+            if let Some((row, _)) = row(rows, of_metric, rule, metric) {
                 row.passing += 1;
                 row.series += u64::from(rule == CensusRule::Untaken);
             }
@@ -190,24 +343,17 @@ impl RuleCensus {
                 leaving.add(hash, Leaver::Input, || metric.name.to_owned());
             }
         }
-        let verdict =
-            CensusVerdict { dropped: None, taken: taken.first().copied(), passes: passage == Passage::Passes };
-        match relabelled.is_some() {
-            // what relabels it knew it under its old name
-            true => self.note_reach(came_as, came_with, verdict),
-            false => self.note_reach(metric, attributes, verdict),
-        }
-        verdict
+        CensusVerdict { dropped: None, taken, passes: passage == Passage::Passes }
     }
 
     /// Notes what each rule that means the series has to do with it.
-    fn note_reach(&mut self, metric: &MetricSeen<'_>, attributes: &[u8], verdict: CensusVerdict) {
-        let RuleCensus { matcher, reach, state, .. } = self;
-        let plan = matcher.plan().clone();
+    fn note_reach(&mut self, asked: &AskedMetric, metric: &MetricSeen<'_>, attributes: &[u8], verdict: CensusVerdict) {
+        let RuleCensus { plan, matcher, reach, meant, .. } = self;
         let input = metric.input();
         // the rule that those behind get nothing from
         let mut ends = verdict.dropped;
-        for rule in matcher.meant(metric, attributes) {
+        matcher.meant_of(&asked.meant, metric, attributes, meant);
+        for rule in meant.iter().copied() {
             let of = &mut reach[rule as usize];
             of.meant += 1;
             if let Some(before) = ends.filter(|before| *before != rule) {
@@ -221,7 +367,7 @@ impl RuleCensus {
             };
             of.reached += u64::from(is_taken);
             if !is_taken && verdict.dropped.is_none() && verdict.taken.is_none() {
-                of.leave(input, state.hash_one(metric.name));
+                of.leave(input, asked.hash);
             }
             if is_taken && plan.stops(rule) {
                 ends = Some(rule);
@@ -241,28 +387,14 @@ impl RuleCensus {
 
     /// What was counted, by what happens, metric and kind.
     pub fn rows(&self) -> impl Iterator<Item = (CensusRule, &str, InputKind, CensusRow)> {
-        self.rows.iter().map(|((rule, name, kind), counting)| (*rule, &**name, *kind, counting.row()))
+        let Rows { all, numbers, .. } = &self.rows;
+        numbers.iter().map(|((rule, name, kind), number)| (*rule, &**name, *kind, all[*number].row()))
     }
 
     /// Whether all of it was counted exactly; else groups and values are at least so many.
     pub fn is_whole(&self) -> bool {
-        self.is_whole && self.hashes.is_whole
+        !self.rows.is_short && self.hashes.is_whole
     }
-}
-
-/// The row, if there is one, or room for one.
-fn row<'a>(
-    rows: &'a mut BTreeMap<RowKey, Counting>,
-    is_whole: &mut bool,
-    rule: CensusRule,
-    metric: &MetricSeen<'_>,
-) -> Option<&'a mut Counting> {
-    let key = (rule, Box::from(metric.name), metric.input());
-    if rows.len() >= RULE_CENSUS_ROWS_MAX && !rows.contains_key(&key) {
-        *is_whole = false;
-        return None;
-    }
-    Some(rows.entry(key).or_default())
 }
 
 /// Notes the names and attributes with which a new group leaves.
@@ -309,66 +441,73 @@ fn is_of(change: &Change, key: &str) -> bool {
     matches!(change, Change::Attribute { key: about, .. } if **about == *key)
 }
 
-impl Counting {
-    /// Notes the attributes that the group does not have as the series does.
-    fn compare(
-        &mut self,
-        (metric, attributes): (&MetricSeen<'_>, &[u8]),
-        group: &OutputIdentity<'_>,
-        changes: &[Change],
-        state: &ahash::RandomState,
-        hashes: &mut Hashes,
-    ) {
-        let after = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
+/// A series beside the group that a rule makes of it.
+struct Comparing<'a> {
+    counting: &'a mut Counting,
+    made: &'a Aggregation,
+    state: &'a ahash::RandomState,
+    hashes: &'a mut Hashes,
+}
+
+impl Comparing<'_> {
+    /// Notes the attributes of the point that the group does not have as the series does.
+    fn points(&mut self, metric: &MetricSeen<'_>, attributes: &[u8], group: &OutputIdentity<'_>) {
+        self.run(KeyPlace::Point, attributes, metric, group);
+    }
+
+    /// Notes those of its scope and its resource.
+    fn elsewhere(&mut self, metric: &MetricSeen<'_>, group: &OutputIdentity<'_>) {
         let scope = ScopeParts::of(metric.scope);
-        let runs =
-            [(KeyPlace::Point, attributes), (KeyPlace::Scope, scope.attributes), (KeyPlace::Resource, metric.resource)];
-        for (place, run) in runs {
-            for record in Records::new(run) {
-                let Ok(key) = std::str::from_utf8(record.key()) else { continue };
-                let now = FoundValue::of(&after, group.attributes, key, Some(place));
-                let is_changed = changes.iter().any(|change| is_of(change, key));
-                self.note((place, key), is_changed, [FoundValue::Value(record.value()), now], state, hashes);
-            }
-        }
+        self.run(KeyPlace::Scope, scope.attributes, metric, group);
+        self.run(KeyPlace::Resource, metric.resource, metric, group);
+        let after = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
         for (key, text) in [("scope.name", scope.name), ("scope.version", scope.version)] {
             if !text.is_empty() {
                 let now = FoundValue::of(&after, group.attributes, key, Some(KeyPlace::Scope));
-                self.note((KeyPlace::Scope, key), false, [FoundValue::Text(text), now], state, hashes);
+                self.note(KeyPlace::Scope, key, false, [FoundValue::Text(text), now]);
             }
         }
     }
 
-    fn note(
-        &mut self,
-        (place, key): (KeyPlace, &str),
-        is_changed: bool,
-        values: [FoundValue<'_>; 2],
-        state: &ahash::RandomState,
-        hashes: &mut Hashes,
-    ) {
-        let key = (place, Box::from(key.as_bytes()));
-        // what the rule changes for some series only is counted for all
-        if values[0] == values[1] && !is_changed && !self.attributes.contains_key(&key) {
-            return;
+    fn run(&mut self, place: KeyPlace, run: &[u8], metric: &MetricSeen<'_>, group: &OutputIdentity<'_>) {
+        let after = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
+        for record in Records::new(run) {
+            let Ok(key) = std::str::from_utf8(record.key()) else { continue };
+            let now = FoundValue::of(&after, group.attributes, key, Some(place));
+            let is_changed = self.made.changes.iter().any(|change| is_of(change, key));
+            self.note(place, key, is_changed, [FoundValue::Value(record.value()), now]);
         }
-        let sets = self.attributes.entry(key).or_default();
+    }
+
+    fn note(&mut self, place: KeyPlace, key: &str, is_changed: bool, values: [FoundValue<'_>; 2]) {
+        let all = &mut self.counting.attributes;
+        let wanted = CountedKeyRef { place, key: key.as_bytes() };
+        let sets = match all.get_mut(&wanted) {
+            Some(sets) => sets,
+            // what the rule changes for some series only is counted for all
+            None if values[0] == values[1] && !is_changed => return,
+            None => all.entry(CountedKey { place, key: key.as_bytes().into() }).or_default(),
+        };
         for (set, value) in sets.iter_mut().zip(values) {
             let bytes = match value {
                 FoundValue::Value(bytes) => bytes,
                 FoundValue::Text(text) => text.as_bytes(),
                 FoundValue::Nothing => continue,
             };
-            hashes.add(set, state.hash_one(bytes));
+            self.hashes.add(set, self.state.hash_one(bytes));
         }
     }
+}
 
+impl Counting {
     fn row(&self) -> CensusRow {
         let mut attributes: BTreeMap<String, CensusAttribute> = BTreeMap::new();
-        for ((_, key), [before, after]) in self.attributes.iter().filter(|(_, [before, after])| before != after) {
+        for (CountedKey { key, .. }, [before, after]) in
+            self.attributes.iter().filter(|(_, [before, after])| before != after)
+        {
             // one key in several places is one line, of the place with the most values
             let line = attributes.entry(String::from_utf8_lossy(key).into_owned()).or_default();
-            if line.before <= before.len() as u64 {
+            if (line.before, line.after) <= (before.len() as u64, after.len() as u64) {
                 *line = CensusAttribute { before: before.len() as u64, after: after.len() as u64 };
             }
         }

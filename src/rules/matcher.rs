@@ -2,7 +2,7 @@
 //!
 //! Two ask. Ingest, when a stream or a route is made: is it dropped, is it called something else (`of_stream`, `of_route`).
 //! The owner of a series, when it is born: which folds does it belong to (`of_metric`, `of_series`). Nothing is asked for a
-//! point. CompiledAction not know streams, routes, series or folds.
+//! point. Does not know streams, routes, series or folds.
 //!
 //! Invariants
 //! 1. Rules are tried in their order. The first that takes a series ends it, unless it goes on; what relabels always goes on.
@@ -62,6 +62,10 @@ impl Candidates {
         self.0.iter().flat_map(|list| list.rules.iter().map(|candidate| candidate.rule))
     }
 }
+
+/// The rules that may mean series of a metric, as far as that is known without their attributes.
+#[derive(Debug)]
+pub(super) struct MetricMeant(CandidateList);
 
 /// What becomes of a series itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,6 +261,16 @@ impl RuleMatcher {
         if let Some(known) = self.lists.get(&*rules) {
             return Candidates(Some(known.clone()));
         }
+        let list = Arc::new(self.list(rules));
+        if self.lists.len() == RULE_LISTS_REMEMBERED {
+            self.lists.clear();
+        }
+        self.lists.insert(list.rules.clone(), list.clone());
+        Candidates(Some(list))
+    }
+
+    /// With the fields that these ask.
+    fn list(&self, rules: Vec<Candidate>) -> CandidateList {
         let fields = |selectors: &Selectors, asks: &dyn Fn(&Candidate) -> bool| -> Box<[u32]> {
             let asking = rules.iter().filter(|candidate| asks(candidate));
             let mut fields: Vec<u32> = asking.flat_map(|candidate| selectors.asks(candidate.rule)).copied().collect();
@@ -267,13 +281,7 @@ impl RuleMatcher {
         let asks = fields(&self.plan.matching, &|candidate| candidate.asks);
         let excepting = self.plan.excepting.as_ref();
         let except_asks = excepting.map(|excepting| fields(excepting, &|candidate| candidate.except_asks));
-        let except_asks = except_asks.unwrap_or_default();
-        let list = Arc::new(CandidateList { rules: rules.into(), asks, except_asks });
-        if self.lists.len() == RULE_LISTS_REMEMBERED {
-            self.lists.clear();
-        }
-        self.lists.insert(list.rules.clone(), list.clone());
-        Candidates(Some(list))
+        CandidateList { rules: rules.into(), asks, except_asks: except_asks.unwrap_or_default() }
     }
 
     /// What rules make of a series of this metric; `link` is told of each fold that it belongs to, in the order of the rules.
@@ -495,6 +503,26 @@ impl RuleMatcher {
             let Candidate { asks, except_asks, .. } = self.candidate(rule);
             visit(rule, !asks && !except_asks);
         }
+    }
+
+    /// Rules that may mean series of a metric, whatever they do.
+    pub(super) fn metric_meant(&mut self, metric: &MetricSeen<'_>) -> MetricMeant {
+        self.find_by_metric(metric);
+        let rules: Vec<Candidate> = self.sets.taken.iter().map(|rule| self.candidate(rule)).collect();
+        MetricMeant(self.list(rules))
+    }
+
+    /// Those of them that mean a series of the metric, in their order.
+    pub(super) fn meant_of(
+        &mut self,
+        MetricMeant(list): &MetricMeant,
+        metric: &MetricSeen<'_>,
+        attributes: &[u8],
+        into: &mut Vec<u32>,
+    ) {
+        into.clear();
+        self.find_by_attributes(list, metric, attributes);
+        into.extend(list.rules.iter().filter(|candidate| self.takes(**candidate)).map(|candidate| candidate.rule));
     }
 
     /// All rules that mean a series, in their order.

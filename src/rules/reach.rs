@@ -5,7 +5,8 @@
 //! Bounds: as many rules as there are, and as many hashes as their owner lets in; `CONFLICTS_MAX` pairs are told apart.
 
 use super::rule::InputKind;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pairs that are told apart.
 const CONFLICTS_MAX: usize = 100;
@@ -60,7 +61,7 @@ impl RuleReach {
 /// What leaves, by identity.
 #[derive(Debug, Default)]
 pub(super) struct LeavingNames {
-    seen: HashMap<u64, Leaver>,
+    seen: HashMap<u64, Leaver, ahash::RandomState>,
     conflicts: BTreeMap<[Leaver; 2], (String, u64)>,
 }
 

@@ -9,12 +9,15 @@ use crate::config::printed::{self, escaped};
 use crate::config::{Plan, Settings};
 use crate::files::unwritten;
 use crate::problem::{At, Flaw, Problem, variable};
+use crate::rules::{Dedup, Failover};
 use crate::runtime::{Memory, budget, show_size};
+use crate::units::show_duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 /// Flags of `catchment check`.
 #[derive(Args)]
@@ -130,12 +133,17 @@ fn text(settings: &Settings, keys: &[Key], plan: &Plan, memory: &Memory, shrunk:
     for (key, value, place) in &rows {
         let _ = writeln!(out, "{key:first$}  {value:second$}  {place}");
     }
-    let names: Vec<&str> = plan.outs.iter().map(|out| &*out.name).collect();
-    let outs = if names.is_empty() { "no destination".to_owned() } else { format!("to {}", names.join(", ")) };
+    let page = plan.prometheus.iter().map(|_| "the scrape page");
+    let outs: Vec<&str> = plan.outs.iter().map(|out| &*out.name).chain(page).collect();
     let _ = writeln!(
         out,
-        "\nsettled  {} shards, {} connections, up to {} series in {} groups, every {:?} {outs}",
-        plan.shards, plan.connections, plan.series_limit, memory.groups_max, plan.interval
+        "\nsettled  {} shards, {} connections, up to {} series in {} groups, every {:?} to {}",
+        plan.shards,
+        plan.connections,
+        plan.series_limit,
+        memory.groups_max,
+        plan.interval,
+        outs.join(", ")
     );
     let parts = [
         ("an empty process and its shards", memory.base),
@@ -149,10 +157,25 @@ fn text(settings: &Settings, keys: &[Key], plan: &Plan, memory: &Memory, shrunk:
     for what in shrunk {
         let _ = writeln!(out, "         to fit: {what}");
     }
+    plan.dedup.entries().iter().for_each(|entry| out += &dedup_text(entry));
     out += &rules_page::text(plan);
     out += &rules_memory::text(plan, memory);
     out.push_str("no problem found\n");
     out
+}
+
+/// What an entry of `dedup` does, and what it costs.
+fn dedup_text(Dedup { name, by, per, failover, .. }: &Dedup) -> String {
+    let failover = match failover {
+        Failover::Auto => "2.5 of its own periods".to_owned(),
+        Failover::After(ns) => show_duration(Duration::from_nanos(*ns)),
+    };
+    format!(
+        "dedup    {name}: of senders that {} tells apart one counts for each {}, and another one once it is silent for {failover}; \
+         deltas of the time between are lost\n",
+        by.join(", "),
+        per.join(", ")
+    )
 }
 
 /// Where a setting was given.

@@ -48,7 +48,7 @@ fn destinations_have_names() {
     let ended = check(&["--config", path.to_str().unwrap()]);
     assert!(ended.code() == 2 && ended.stderr.contains("f.yaml:3:3 out: two destinations are called a"), "{ended:?}");
     let ended = check(&["--out", "stdout?name=a", "--out", "stdout"]);
-    assert!(ended.code() == 0 && ended.stdout.contains("to a, stdout\n"), "{ended:?}");
+    assert!(ended.code() == 0 && ended.stdout.contains("to a, stdout, the scrape page\n"), "{ended:?}");
     let ended = check(&["--out", "stdout?name=a/b"]);
     assert!(ended.code() == 2 && ended.stderr.contains("is no name: write 1 to 64 letters"), "{ended:?}");
 }
@@ -127,6 +127,21 @@ fn a_was_without_effect_is_noted() {
         assert_eq!(ended.stdout.matches(&line).count(), 1, "{words}: {}", ended.stdout);
     }
     assert_eq!(ended.stdout.matches("`was`").count(), 2, "{}", ended.stdout);
+}
+
+/// Where results go, and what `dedup` does and costs, stands among what is settled.
+#[test]
+fn check_says_where_results_go_and_what_dedup_does() {
+    let dedup = "[{name: pair, match: {resource: {c: '*'}}, by: [replica], per: [c], failover: 30s}]";
+    let ended = check(&["--config", &format!("yaml:feature-gates: +dedup\ndedup: {dedup}"), "--out", "stdout"]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    for words in [
+        ", every 10s to stdout, the scrape page\n",
+        "dedup    pair: of senders that replica tells apart one counts for each c, and another one once it is silent for 30s; \
+         deltas of the time between are lost\n",
+    ] {
+        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
+    }
 }
 
 /// The settled settings, printed, are a file that gives them again; nothing secret is printed.

@@ -143,6 +143,7 @@ fn rule_of(rule: &SurveyedRule) -> Value {
 mod tests {
     use super::*;
     use crate::rules::CensusAttribute;
+    use std::collections::BTreeMap;
 
     #[test]
     fn numbers_are_read_by_people() {
@@ -168,6 +169,8 @@ mod tests {
             series: 2_000,
             after: 20,
             members: 2_000,
+            groups: 20,
+            apart: BTreeMap::new(),
             attributes: keys.iter().map(|(key, before, after)| (key.to_string(), values(*before, *after))).collect(),
         };
         let surveyed = Surveyed {

@@ -47,10 +47,13 @@ pub(super) struct SurveyedRule {
     pub(super) metrics: usize,
     pub(super) series: u64,
     pub(super) after: u64,
-    /// Those that it folds.
+    /// Those that it folds, and groups that they become.
     pub(super) members: u64,
+    pub(super) groups: u64,
     /// Attributes that groups do not have, or have with other values.
     pub(super) attributes: BTreeMap<String, CensusAttribute>,
+    /// How many values the attributes have in which groups differ.
+    pub(super) apart: BTreeMap<String, u64>,
 }
 
 /// What came of it.
@@ -202,9 +205,14 @@ impl Survey {
             into.after += row.after();
             if let CensusRule::Taken(rule) = of {
                 into.members += row.series;
+                into.groups += row.groups;
                 let (memory, bytes) = self.of_groups(rule, kind, name, &row, base_ns);
                 groups_memory += memory;
                 groups_bytes += bytes;
+            }
+            for (key, values) in row.apart {
+                let line = into.apart.entry(printable(&key)).or_default();
+                *line = (*line).max(values);
             }
             for (key, values) in row.attributes {
                 let line = into.attributes.entry(printable(&key)).or_default();
@@ -221,6 +229,7 @@ impl Survey {
             row.name = self.plan.rules()[*rule as usize].name.to_string();
         }
         out.rules = rules.into_values().collect();
+        out.warnings.extend(out.rules.iter().filter_map(stay_apart));
         self.warn(&mut out, interval_s);
         out
     }
@@ -328,6 +337,23 @@ impl Survey {
     }
 }
 
+/// A rule that makes hardly fewer series, and what tells them apart.
+fn stay_apart(rule: &SurveyedRule) -> Option<(String, String)> {
+    let is_many = rule.members >= APART_MEMBERS_MIN && rule.groups > rule.members / 2;
+    let mut apart: Vec<_> = rule.apart.iter().collect();
+    apart.sort_by_key(|(key, values)| (std::cmp::Reverse(**values), key.as_str()));
+    let named = apart.iter().take(APART_SHOWN).map(|(key, values)| format!("{key} ({} values)", grouped(**values)));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let (members, groups) = (grouped(rule.members), grouped(rule.groups));
+    let words = format!("makes {groups} groups of {members} series; what tells them apart still: {named}");
+    (is_many && !apart.is_empty()).then(|| (rule.name.clone(), words))
+}
+
+/// Members of a rule of which it is told that they are hardly made fewer.
+const APART_MEMBERS_MIN: u64 = 10;
+/// Attributes that are named then.
+const APART_SHOWN: usize = 3;
+
 /// Buckets of an explicit histogram with so many bounds.
 fn buckets(kind: Kind, bounds: usize) -> u32 {
     if kind == Kind::Histogram { bounds as u32 + 1 } else { 0 }
@@ -367,6 +393,10 @@ mod tests {
 
     /// A rule over all metrics, with these outputs of counters and histograms, each with its window in seconds.
     fn plan(outputs: &[(Output, u64)]) -> Arc<RulePlan> {
+        plan_of(outputs, Grouping::By(vec![]))
+    }
+
+    fn plan_of(outputs: &[(Output, u64)], grouping: Grouping) -> Arc<RulePlan> {
         let spec = |(output, window): &(Output, u64)| OutputSpec {
             output: output.clone(),
             window_ns: window * SECOND,
@@ -377,7 +407,7 @@ mod tests {
             InputKind::Counter | InputKind::Histogram => outputs.iter().map(spec).collect(),
             _ => Arc::from([]),
         });
-        let aggregation = Aggregation { outputs, ..Aggregation::new(Grouping::By(vec![]), 10 * SECOND) };
+        let aggregation = Aggregation { outputs, ..Aggregation::new(grouping, 10 * SECOND) };
         let rule = Rule {
             name: "r".into(),
             was: None,
@@ -398,6 +428,22 @@ mod tests {
         let mut survey = Survey::new(&plan(outputs));
         all.iter().for_each(|series| survey.add(series));
         survey.end(10.0, 10 * SECOND)
+    }
+
+    #[test]
+    fn a_rule_that_makes_hardly_fewer_says_what_tells_series_apart() {
+        let attributes = |n: u8| [0x3a, 8, 0x0a, 1, b'k', 0x12, 3, 0x0a, 1, b'a' + n];
+        let all: Vec<_> = (0..12).map(attributes).collect();
+        let found = |all: &[[u8; 10]], grouping: Grouping| {
+            let series: Vec<_> = all.iter().map(|run| series(Kind::Sum, run, &[], 0)).collect();
+            let mut survey = Survey::new(&plan_of(&[(Output::Same, 10)], grouping));
+            series.iter().for_each(|series| survey.add(series));
+            survey.end(10.0, 10 * SECOND).warnings
+        };
+        let words = "makes 12 groups of 12 series; what tells them apart still: k (12 values)";
+        assert_eq!(found(&all, Grouping::All), [("r".to_owned(), words.to_owned())]);
+        assert_eq!(found(&all, Grouping::By(vec![])), []);
+        assert_eq!(found(&all[..9], Grouping::All), [], "they are few");
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct CensusRow {
     pub group_bytes: u64,
     /// Attributes that groups do not have, or have with other values.
     pub attributes: BTreeMap<String, CensusAttribute>,
+    /// How many values the attributes have in which groups differ.
+    pub apart: BTreeMap<String, u64>,
 }
 
 impl CensusRow {
@@ -119,6 +121,8 @@ struct Counting {
     groups: HashSet,
     /// Values that it has, and those that groups have.
     attributes: HashMap<CountedKey, [HashSet; 2], ahash::RandomState>,
+    /// Values of all attributes of groups.
+    of_groups: HashMap<CountedKey, HashSet, ahash::RandomState>,
 }
 
 /// A key of rows: what happens, the metric, its kind.
@@ -322,6 +326,7 @@ impl RuleCensus {
             if hashes.add(&mut row.groups, state.hash_one((resource, scope, name, unit, stay))) {
                 row.group_bytes += stay.len() as u64;
                 leave(leaving, (fold.rule, made), metric, &fold.identity, state, hashes);
+                row.note_group(&fold.identity, state, hashes);
             }
             let mut compare = Comparing { counting: row, made, state, hashes };
             compare.points(metric, attributes, &fold.identity);
@@ -500,6 +505,27 @@ impl Comparing<'_> {
 }
 
 impl Counting {
+    /// Notes the attributes of a new group.
+    fn note_group(&mut self, group: &OutputIdentity<'_>, state: &ahash::RandomState, hashes: &mut Hashes) {
+        let scope = ScopeParts::of(group.scope);
+        let runs = [
+            (KeyPlace::Point, group.attributes),
+            (KeyPlace::Scope, scope.attributes),
+            (KeyPlace::Resource, group.resource),
+        ];
+        for (place, run) in runs {
+            for record in Records::new(run) {
+                let key = record.key();
+                let set = match self.of_groups.get_mut(&CountedKeyRef { place, key }) {
+                    Some(set) => set,
+                    None if hashes.left == 0 => continue,
+                    None => self.of_groups.entry(CountedKey { place, key: key.into() }).or_default(),
+                };
+                hashes.add(set, state.hash_one(record.value()));
+            }
+        }
+    }
+
     fn row(&self) -> CensusRow {
         let mut attributes: BTreeMap<String, CensusAttribute> = BTreeMap::new();
         for (CountedKey { key, .. }, [before, after]) in
@@ -511,6 +537,11 @@ impl Counting {
                 *line = CensusAttribute { before: before.len() as u64, after: after.len() as u64 };
             }
         }
+        let mut apart: BTreeMap<String, u64> = BTreeMap::new();
+        for (CountedKey { key, .. }, values) in self.of_groups.iter().filter(|(_, values)| values.len() > 1) {
+            let line = apart.entry(String::from_utf8_lossy(key).into_owned()).or_default();
+            *line = (*line).max(values.len() as u64);
+        }
         CensusRow {
             series: self.series,
             passing: self.passing,
@@ -518,6 +549,7 @@ impl Counting {
             outputs: self.outputs,
             group_bytes: self.group_bytes,
             attributes,
+            apart,
         }
     }
 }

@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::metrics::v1::{self as pb, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Requests that came out.
 #[derive(Default)]
@@ -66,8 +66,10 @@ pub struct Rig {
     pub expire_ns: u64,
     /// What all shards share of rules, if there are any.
     pub rules: Option<Arc<FoldShared>>,
-    /// How long owners worked between two looks at the clock, at the last cut.
-    pub looks: Vec<Duration>,
+    /// How long a slice of an owner's work may take, where that is measured; else it is some three pieces.
+    pub slice: Option<Duration>,
+    /// What each slice of the last cut took, in time of the thread: what else runs on the machine does not matter.
+    pub slices: Vec<Duration>,
 }
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -114,7 +116,8 @@ impl Rig {
             from: START,
             expire_ns,
             rules: None,
-            looks: Vec::new(),
+            slice: None,
+            slices: Vec::new(),
         }
     }
 
@@ -209,29 +212,43 @@ impl Rig {
             let closed = Some(Closed { bank, interval });
             cores.push(ShardView { number: self.cut, open_bank: 1 - bank, open_interval: self.cut + 1, closed });
         }
-        // in slices of some three pieces
-        let mut looks = 0;
-        let (mut last, mut spent) = (Instant::now(), std::mem::take(&mut self.looks));
-        spent.clear();
-        let mut more = || {
-            spent.push(last.elapsed());
-            last = Instant::now();
-            looks += 1;
-            looks % 3 != 0
-        };
-        for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
-            owner.begin(self.cut, times, cores.clone());
-            while owner.step(core.slab_mut(), &mut self.tally, out, &mut more) == Work::More {}
-        }
-        for (owner, core) in self.owners.iter_mut().zip(&mut self.cores) {
-            owner.settle();
-            while owner.step(core.slab_mut(), &mut self.tally, out, &mut more) == Work::More {}
+        let (slice, mut looks, mut slices) = (self.slice, 0, std::mem::take(&mut self.slices));
+        slices.clear();
+        let mut owned: Vec<_> = self.owners.iter_mut().zip(&mut self.cores).collect();
+        for is_settling in [false, true] {
+            for (owner, core) in &mut owned {
+                let mut begun = thread_time();
+                if is_settling {
+                    owner.settle();
+                } else {
+                    owner.begin(self.cut, times, cores.clone());
+                }
+                loop {
+                    let mut more = || {
+                        looks += 1;
+                        slice.map_or(looks % 3 != 0, |slice| thread_time() - begun < slice)
+                    };
+                    let work = owner.step(core.slab_mut(), &mut self.tally, out, &mut more);
+                    let now = thread_time();
+                    slices.push(now - begun);
+                    begun = now;
+                    if work != Work::More {
+                        break;
+                    }
+                }
+            }
         }
         assert!(self.tally.balanced(), "the ledger balances: {:?}", self.tally);
         assert_eq!(self.tally.open(), 0, "a cut of all cores leaves nothing open");
-        self.looks = spent;
+        self.slices = slices;
         self.cut += 1;
     }
+}
+
+/// The time that this thread has worked.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 pub fn attribute(key: &str, value: &str) -> KeyValue {

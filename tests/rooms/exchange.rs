@@ -4,11 +4,19 @@
 use crate::common::*;
 use crate::folds::*;
 use catchment::chance::Chance;
+use catchment::flush::{Outlet, Written};
+use catchment::limits;
+use catchment::model::{Flushed, Temporality, View};
+use catchment::otlp::encode::{self, Encoder};
+use catchment::rows::Rows;
 use catchment::rules::{
     Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
 };
+use catchment::sync::cut::CutTimes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn key(text: &str) -> KeyPattern {
     KeyPattern { text: text.into(), place: None }
@@ -483,6 +491,52 @@ fn what_is_dropped_from_now_on_ends() {
     }
 }
 
+/// Requests as they are handed out: encoded, as a server does it, and read later.
+#[derive(Default)]
+struct Encoded {
+    encoder: Encoder,
+    requests: Vec<(Temporality, Vec<u8>)>,
+}
+
+impl Outlet for Encoded {
+    fn wants(&self, _: View) -> bool {
+        true
+    }
+
+    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
+        let encode::Request { bytes, points } = self.encoder.encode(rows, flushed.view.temporality)?;
+        let written = Written { points, bytes: bytes.len() as u64 };
+        self.requests.push((flushed.view.temporality, bytes));
+        Some(written)
+    }
+}
+
+impl Encoded {
+    /// Σ of all that left in the view of deltas.
+    fn sum(&self) -> f64 {
+        let deltas = self.requests.iter().filter(|(temporality, _)| *temporality == Temporality::Delta);
+        let requests: Vec<_> =
+            deltas.map(|(_, bytes)| ExportMetricsServiceRequest::decode(&**bytes).expect("a request")).collect();
+        numbers(&requests).iter().map(|point| point.4).filter(|value| !value.is_nan()).sum()
+    }
+}
+
+/// What the slices of a cut took: half of them, 99 %, 99.9 %, the longest.
+fn show(what: &str, slices: &mut [Duration]) {
+    slices.sort();
+    let at = |part: f64| slices[((slices.len() as f64 * part) as usize).min(slices.len() - 1)];
+    let over = slices.iter().filter(|slice| slice.as_micros() > 1_000).count();
+    let all: Duration = slices.iter().sum();
+    println!(
+        "{what}: {all:?} in {} slices: half {:?}, 99 % {:?}, 99.9 % {:?}, longest {:?}, {over} over 1 ms",
+        slices.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
+}
+
 /// Many rules over many series: all of them say something else, one does, none does. Totals are exact, and what does not change
 /// is not asked again. `EXCHANGE=rules,series` and `--nocapture` show what it takes in a release build.
 #[test]
@@ -503,27 +557,19 @@ fn many_rules_over_many_series() {
         sum(&format!("metric.{at}"), 1, true, points.collect())
     };
     let mut rig = Rig::with_rules(1, plan(&|_| &["pod"]));
+    rig.slice = Some(limits::SLICE);
     let mut at = START;
     let mut cut = |rig: &mut Rig, what: &str| {
         for of in 0..rules {
             rig.send(0, &request(vec![metric(of, at + 1)]));
         }
         at += INTERVAL;
-        let begun = std::time::Instant::now();
-        let out = rig.cut(at);
-        let took = begun.elapsed();
-        let looks = &mut rig.looks;
-        looks.sort();
-        let at = |part: f64| looks.get((looks.len() as f64 * part) as usize).copied().unwrap_or_default();
-        let over = looks.iter().filter(|look| look.as_micros() > 1_000).count();
-        println!(
-            "{what}: cut {took:?}, {} looks at the clock, half within {:?}, 99.9 % within {:?}, {over} over 1 ms",
-            looks.len(),
-            at(0.5),
-            at(0.999)
-        );
-        let sum: f64 = numbers(&out.delta).iter().map(|point| point.4).filter(|value| !value.is_nan()).sum();
-        assert_eq!(sum, (rules * pods) as f64, "{what}");
+        let is_exchange = rig.rules.as_ref().is_some_and(|rules| rules.is_pending());
+        let times = CutTimes { from_ns: rig.from, boundary_ns: at, mono_ns: at, is_last: false, is_exchange };
+        let mut out = Encoded::default();
+        rig.cut_into(times, &mut out);
+        show(what, &mut rig.slices);
+        assert_eq!(out.sum(), (rules * pods) as f64, "{what}");
     };
     (0..3).for_each(|_| cut(&mut rig, "before"));
     let all = |_| &["pod", "zone"][..];

@@ -378,6 +378,9 @@ pub const STREAMS_PER_GROUP: usize = 2;
 pub const SCALED_BUCKET_SCALE: i32 = 3;
 /// Entries of `dedup`.
 pub const DEDUPS_MAX: usize = 100;
+/// Elections of replicas, one for each value of an entry's `per`, over all shards; with what a core knows of their resources
+/// they are a part of the memory for series.
+pub const ELECTIONS_MAX: usize = 100_000;
 /// Silence of a replica after which another one takes its place, before its reporting period is known, nanoseconds: as that of
 /// a member.
 pub const FAILOVER_FIRST_NS: u64 = STALE_BEFORE_GAPS_MS * 1_000_000;

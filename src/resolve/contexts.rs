@@ -104,7 +104,8 @@ impl Envelope {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Envelope>() + self.bytes.len() + self.schema_url.len() + self.set.bytes()
+        let replica = self.replica.as_deref().map_or(0, size_of_val);
+        size_of::<Envelope>() + self.bytes.len() + self.schema_url.len() + self.set.bytes() + replica
     }
 }
 
@@ -315,7 +316,7 @@ impl Contexts {
 
     /// A resource that was entered is one of several replicas.
     pub(super) fn put_replica(&mut self, resource: u32, replica: Replica) {
-        self.resources[resource as usize].replica = Some(Box::new(replica));
+        self.bytes += size_of_val(&**self.resources[resource as usize].replica.insert(Box::new(replica)));
     }
 
     /// Who of several replicas counts, if the resource is one.

@@ -389,7 +389,8 @@ impl<E: Encoding> Making<'_, E> {
         cut: &mut Option<String>,
         tally: &mut Tally,
     ) -> Result<(u32, u32), Reject> {
-        let (state, encoding, gate) = (self.here.registry().state(), self.encoding, &mut self.gate);
+        let (registry, encoding, gate) = (self.here.registry(), self.encoding, &mut self.gate);
+        let state = registry.state();
         let (mut texts, mut replica) = (0, None);
         let mut set = |said: Said, schema_url: &[u8]| {
             texts += said.cut;
@@ -400,21 +401,23 @@ impl<E: Encoding> Making<'_, E> {
         {
             let run = encoding.resource(resource)?.run;
             let replica = gate.as_mut().and_then(|gate| gate.of_resource(&run, state));
-            renewal::of_resource(self.contexts, self.here.registry(), id, replica);
+            renewal::of_resource(self.contexts, registry, id, replica);
         }
         let resource_id = self.contexts.enter_resource(resource, || {
             let mut said = encoding.resource(resource)?;
             if let Some(gate) = gate {
-                replica = gate.of_resource(&said.run, state);
-            }
-            if let Some(replica) = &mut replica {
-                said.run = std::mem::take(&mut replica.seen.run);
+                replica = match gate.of_resource(&said.run, state) {
+                    Some(ReplicaOf { seen, silence, number }) => {
+                        let election = registry.election(seen.of).map_err(refusal)?;
+                        said.run = seen.run;
+                        Some(Replica { election, hash: seen.replica, silence, number, placeholder: NONE })
+                    }
+                    None => None,
+                };
             }
             Ok::<_, Reject>(set(said, resource.schema_url))
         })?;
-        if let Some(ReplicaOf { seen, silence, number }) = replica {
-            let election = self.here.registry().election(seen.of);
-            let replica = Replica { election, hash: seen.replica, silence, number, placeholder: NONE };
+        if let Some(replica) = replica {
             self.contexts.put_replica(resource_id, replica);
         }
         let scope_id = self

@@ -70,7 +70,8 @@ pub(super) fn of_resource(contexts: &mut Contexts, registry: &Registry, id: u32,
     let is_same = match (contexts.replica(id), &now) {
         (None, None) => true,
         (Some(before), Some(now)) => {
-            before.hash == now.seen.replica && Arc::ptr_eq(&before.election, &registry.election(now.seen.of))
+            let election = registry.find_election(now.seen.of);
+            before.hash == now.seen.replica && election.is_some_and(|now| Arc::ptr_eq(&before.election, &now))
         }
         _ => false,
     };

@@ -17,6 +17,7 @@
 
 #[cfg(all(test, loom))]
 mod death_model;
+mod election_index;
 pub mod elections;
 pub mod exemplars;
 #[cfg(all(test, loom))]

@@ -9,6 +9,7 @@
 //! 3. `owed` has the bytes of each series' block from birth on, until its owner takes the block or the series dies: what
 //!    a burst of births will take at the cut counts at once.
 
+use super::election_index::ElectionIndex;
 use super::elections::Election;
 use super::exemplars::{LastShown, Reservoir};
 use super::group::{Entry, Family, Group};
@@ -25,9 +26,8 @@ use crate::model::Kind;
 use crate::sync::published::Published;
 use crate::sync::thin::ThinBytes;
 use crossbeam::queue::SegQueue;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 impl Leaf for Series {
     fn hash(&self) -> u64 {
@@ -162,8 +162,7 @@ pub struct Registry {
     /// By owner, what its last cuts show.
     shown: Box<[Published<LastShown>]>,
     examples: Arc<Examples>,
-    /// By a keyed hash of what is elected. Taken when a resource is born that is one of several replicas.
-    elections: Mutex<HashMap<u64, Weak<Election>>>,
+    elections: ElectionIndex,
 }
 
 impl Registry {
@@ -201,22 +200,21 @@ impl Registry {
             sequences: (0..n).map(|_| Published::new(Arc::default())).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
             examples: Arc::default(),
-            elections: Mutex::default(),
+            elections: ElectionIndex::new(),
         }
     }
 
+    /// The election under this keyed hash, if somebody has it.
+    pub fn find_election(&self, of: u64) -> Option<Arc<Election>> {
+        self.elections.find(of)
+    }
+
     /// The election under this hash: those of who has one are one, as long as somebody has it.
-    pub fn election(&self, of: u64) -> Arc<Election> {
-        let mut all = self.elections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(election) = all.get(&of).and_then(Weak::upgrade) {
-            return election;
-        }
-        if all.len() == all.capacity() {
-            all.retain(|_, election| election.strong_count() > 0);
-        }
-        let election = Arc::new(Election::default());
-        all.insert(of, Arc::downgrade(&election));
-        election
+    ///
+    /// # Errors
+    /// It is new, and there is no room.
+    pub fn election(&self, of: u64) -> Result<Arc<Election>, Full> {
+        self.elections.find_or_make(of, || !self.is_spent()).ok_or(Full::Memory)
     }
 
     /// With these shares of peers, before anything is in it.
@@ -476,7 +474,7 @@ impl Registry {
     pub fn bytes(&self) -> usize {
         // ORDERING: as in `live`
         let held = self.held.iter().chain(&self.ruled).map(|held| held.load(Relaxed)).sum::<usize>();
-        let owed = self.owed.load(Relaxed) + self.texts.load(Relaxed) + held;
+        let owed = self.owed.load(Relaxed) + self.texts.load(Relaxed) + held + self.elections.bytes();
         self.live() * SERIES_BYTES + self.slabs.iter().map(Slab::bytes).sum::<usize>() + owed
     }
 

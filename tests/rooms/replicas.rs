@@ -178,3 +178,24 @@ fn blocks_are_told_apart_and_what_stands_by_costs_nothing() {
     }
     assert_eq!((rig.registry.live(), rig.registry.group_count()), (12, 6));
 }
+
+/// What elections take is in the memory budget: without room for one more, points of what would need it are rejected, and those
+/// that there are go on.
+#[test]
+fn an_election_for_which_there_is_no_memory_refuses_what_needs_it() {
+    let mut rig = rig(1);
+    let count = |time, value| sum("scrapes", CUMULATIVE, true, vec![number(&[("k", "v")], START, time, int(value))]);
+    let send = |rig: &mut Rig, cluster: &str, replica: &str, value| {
+        let block = block(cluster, replica, vec![count(START + SECOND, value)]);
+        let receipt = rig.send(0, &ExportMetricsServiceRequest { resource_metrics: vec![block] });
+        (receipt.points, receipt.rejected)
+    };
+    assert_eq!(send(&mut rig, "eu", "r1", 1), (1, 0));
+    let (bytes, limit) = (rig.registry.bytes(), rig.registry.memory_limit());
+    rig.registry.set_memory_limit(bytes);
+    assert_eq!(send(&mut rig, "us", "r1", 1), (1, 1), "no memory for who counts there");
+    assert_eq!(rig.registry.bytes(), bytes);
+    assert_eq!(send(&mut rig, "eu", "r2", 1), (1, 0), "another replica of what is known");
+    rig.registry.set_memory_limit(limit);
+    assert_eq!(send(&mut rig, "us", "r1", 1), (1, 0));
+}

@@ -14,7 +14,7 @@
 //! Bounds: entries and lanes by members; packets by pairs of shards.
 
 use super::folded::{FoldShared, FoldsNoticed};
-use super::hand_over::{LaneEvent, Packet};
+use super::hand_over::{LaneEvent, LanePart, Outbox, Packet};
 use super::in_force::{Heritage, RulesInForce};
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
@@ -97,7 +97,7 @@ pub(super) const ENTRY_BYTES: usize = size_of::<MemberEntry>() + 64;
 /// What an entry takes that only one member has: keys for outputs that look at attributes.
 const OWN_BYTES: usize = 256;
 /// What a lane takes: itself, its places in the table, in its owner's, and in the packets of two cuts.
-pub(super) const LANE_BYTES: usize = size_of::<Lane>() + 32 + 2 * size_of::<(u32, u32, FoldPart)>();
+pub(super) const LANE_BYTES: usize = size_of::<Lane>() + 32 + 2 * size_of::<LanePart>();
 
 /// See the file's head.
 pub(super) struct Membership {
@@ -117,8 +117,10 @@ pub(super) struct Membership {
     lane_ids: HashMap<usize, u32, ahash::RandomState>,
     /// Lanes whose parts have something of this cut.
     listed: Vec<u32>,
-    /// By owner, what it is told next.
-    packets: Vec<Packet>,
+    /// What owners are told next.
+    outbox: Outbox,
+    /// A packet that came back, and is not yet empty.
+    returned: Option<Packet>,
     /// The newest exemplars of the cut, by lane.
     exemplars: Reservoir,
     /// Resource and scope of the fold asked for last.
@@ -162,7 +164,8 @@ impl Membership {
             lane_free: Vec::new(),
             lane_ids: HashMap::with_hasher(state.clone()),
             listed: Vec::new(),
-            packets: (0..shared.hand_over().shards()).map(|_| Packet { from: shard, ..Packet::default() }).collect(),
+            outbox: Outbox::new(shard, shared.hand_over().shards()),
+            returned: None,
             exemplars: Reservoir::default(),
             texts: None,
             is_short: false,
@@ -175,14 +178,15 @@ impl Membership {
     /// A cut begins.
     pub(super) fn begin(&mut self, times: CutTimes) {
         self.now_ms = Liveness::at(times.mono_ns);
-        while let Some((by, packet)) = self.shared.hand_over().empty(self.shard) {
-            self.take_back(by, packet);
-        }
     }
 
-    /// A packet that its taker has emptied: its memory is used again.
-    fn take_back(&mut self, by: usize, mut packet: Packet) {
-        for (lane, generation, part) in packet.parts.drain(..) {
+    /// Parts whose takers have emptied them: their memory is used again. Up to `n` of them; `false` when there are no more.
+    /// Before lanes are looked at at a cut.
+    pub(super) fn take_back_some(&mut self, n: usize) -> bool {
+        let returned = self.returned.take().or_else(|| self.shared.hand_over().empty(self.shard));
+        let Some(mut packet) = returned else { return false };
+        let left = packet.parts.len().saturating_sub(n);
+        for LanePart { lane, generation, part } in packet.parts.drain(left..) {
             // what a part keeps is of its fold's kind: another fold's lane has no use for it
             if let Some(lane) = self.lanes.get_mut(lane as usize)
                 && lane.generation == generation
@@ -191,11 +195,12 @@ impl Membership {
                 lane.part = part;
             }
         }
-        let next = &mut self.packets[by];
-        if next.events.is_empty() {
-            packet.events.clear();
-            *next = packet;
+        if packet.parts.is_empty() {
+            self.outbox.keep(packet);
+        } else {
+            self.returned = Some(packet);
         }
+        true
     }
 
     /// The rules that may take series of this group.
@@ -328,7 +333,7 @@ impl Membership {
         for lane in self.entries[entry as usize].lanes.iter().filter(|lane| !known.contains(lane)) {
             let at = &mut self.lanes[*lane as usize];
             if !std::mem::replace(&mut at.is_joined, true) {
-                self.packets[at.owner].events.push(LaneEvent::Joined(*lane));
+                self.outbox.tell(at.owner, LaneEvent::Joined(*lane));
             }
         }
     }
@@ -394,7 +399,7 @@ impl Membership {
         let at = &mut self.lanes[lane as usize];
         (at.key, at.owner, at.entries, at.is_joined) = (Some(key.clone()), owner, 0, false);
         self.lane_ids.insert(address, lane);
-        self.packets[owner].events.push(LaneEvent::Opened(lane, key));
+        self.outbox.tell(owner, LaneEvent::Opened(lane, key));
         lane
     }
 
@@ -429,7 +434,7 @@ impl Membership {
                 && let Some(key) = at.key.take()
             {
                 (at.part, at.generation) = (FoldPart::default(), at.generation.wrapping_add(1));
-                self.packets[at.owner].events.push(LaneEvent::Closed { lane: *lane, is_by_exchange });
+                self.outbox.tell(at.owner, LaneEvent::Closed { lane: *lane, is_by_exchange });
                 self.lane_ids.remove(&(Arc::as_ptr(&key) as usize));
                 self.lane_free.push(*lane);
             }
@@ -516,7 +521,8 @@ impl Membership {
             };
             let lane = &mut self.lanes[id as usize];
             lane.is_listed = false;
-            self.packets[lane.owner].parts.push((id, lane.generation, std::mem::take(&mut lane.part)));
+            let part = LanePart { lane: id, generation: lane.generation, part: std::mem::take(&mut lane.part) };
+            self.outbox.put(lane.owner, part);
         }
         true
     }
@@ -526,13 +532,7 @@ impl Membership {
             let next = Reservoir::begin(0, &self.exemplars);
             Arc::new(std::mem::replace(&mut self.exemplars, next))
         });
-        for (to, packet) in self.packets.iter_mut().enumerate() {
-            packet.exemplars.clone_from(&exemplars);
-            if !packet.events.is_empty() || !packet.parts.is_empty() {
-                let empty = Packet { from: self.shard, ..Packet::default() };
-                self.shared.hand_over().send(to, std::mem::replace(packet, empty));
-            }
-        }
+        self.outbox.send(self.shared.hand_over(), exemplars.as_ref());
     }
 
     /// Bytes that members, entries and lanes take, about.

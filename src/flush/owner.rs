@@ -108,6 +108,8 @@ pub enum Work {
 /// A cut being merged, and how far it is.
 struct Merged {
     interval: Interval,
+    /// Memory of what was handed over at the cut before is where it was.
+    is_taken_back: bool,
     /// Newborn series have been linked.
     is_linked: bool,
     /// What the cut before marked as retiring has been decided.
@@ -250,6 +252,7 @@ impl Owner {
         };
         self.merged = Some(Merged {
             interval,
+            is_taken_back: false,
             is_linked: false,
             is_settled: false,
             walk: Walk::default(),
@@ -343,7 +346,9 @@ impl Owner {
         mut more: impl FnMut() -> bool,
     ) -> Work {
         loop {
-            if !merged.is_linked {
+            if let Some(folding) = self.folding.as_mut().filter(|_| !merged.is_taken_back) {
+                merged.is_taken_back = !folding.members.take_back_some(BETWEEN_LOOKS);
+            } else if !merged.is_linked {
                 merged.is_linked = self.welcome(tally);
             } else if !merged.is_settled {
                 // once: what this very cut marks below is decided at the next

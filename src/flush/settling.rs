@@ -22,7 +22,7 @@
 use super::batch::Batch;
 use super::exemplars::Gathering;
 use super::folded::FoldShared;
-use super::hand_over::LaneEvent;
+use super::hand_over::{LaneEvent, LanePart, Packet};
 use super::in_force::{Heritage, RulesInForce};
 use super::outputs::{FoldSeries, OutputCut, Outputs};
 use super::rule_cuts::RuleCuts;
@@ -41,6 +41,8 @@ use std::sync::Arc;
 
 /// Folds whose outputs are brought into order together.
 const CHUNK: usize = 256;
+/// Events or parts of a packet that are taken between two looks at the clock.
+const TAKEN_AT_A_TIME: usize = 128;
 /// Folds that are computed between two looks at the clock: long windows take a tenth of a millisecond each.
 const AT_A_TIME: usize = 8;
 
@@ -141,6 +143,8 @@ pub(super) struct Settling {
     folds: Vec<OwnedFold>,
     fold_free: Vec<u32>,
     stage: Stage,
+    /// The packet that is being taken.
+    taking: Option<Packet>,
     /// Bytes of folds, as the cut's walk over them found.
     bytes: usize,
     /// The newest exemplars of the cut, by place of the fold.
@@ -164,6 +168,7 @@ impl Settling {
             folds: Vec::new(),
             fold_free: Vec::new(),
             stage: Stage::Over,
+            taking: None,
             bytes: 0,
             exemplars: Reservoir::default(),
             dropped: 0,
@@ -212,7 +217,7 @@ impl Settling {
         match self.stage {
             Stage::Over => return SettlingStep::Over,
             Stage::Taking => {
-                if !self.take_packet(cut, cuts) {
+                if !self.take_some(cut, cuts) {
                     self.stage = Stage::Forgetting(0);
                 }
             }
@@ -259,10 +264,13 @@ impl Settling {
         SettlingStep::More
     }
 
-    /// Takes what one shard handed over; `false` when all is taken.
-    fn take_packet(&mut self, cut: u32, cuts: &mut RuleCuts) -> bool {
-        let Some(mut packet) = self.shared.hand_over().take(self.shard) else { return false };
-        for event in packet.events.drain(..) {
+    /// Takes some of what a shard handed over; `false` when all is taken.
+    fn take_some(&mut self, cut: u32, cuts: &mut RuleCuts) -> bool {
+        let Some(mut packet) = self.taking.take().or_else(|| self.shared.hand_over().take(self.shard)) else {
+            return false;
+        };
+        let events = packet.events.len().min(TAKEN_AT_A_TIME);
+        for event in packet.events.drain(..events) {
             match event {
                 LaneEvent::Opened(lane, key) => {
                     self.open(packet.from, lane, &key, (cut, cuts.number(key.rule)));
@@ -271,7 +279,25 @@ impl Settling {
                 LaneEvent::Closed { lane, is_by_exchange } => self.close(packet.from, lane, is_by_exchange),
             }
         }
-        for (lane, _, part) in &mut packet.parts {
+        if events == 0 {
+            self.take_parts(&mut packet, cuts);
+        }
+        if packet.events.is_empty() && packet.taken == packet.parts.len() {
+            self.shared.hand_over().give_back(packet);
+        } else {
+            self.taking = Some(packet);
+        }
+        true
+    }
+
+    /// Takes some parts of a packet.
+    fn take_parts(&mut self, packet: &mut Packet, cuts: &mut RuleCuts) {
+        let mut left = TAKEN_AT_A_TIME;
+        while left > 0
+            && let Some(LanePart { lane, part, .. }) = packet.parts.get_mut(packet.taken)
+        {
+            packet.taken += 1;
+            left = left.saturating_sub(1 + part.weight());
             let place = self.lanes[packet.from][*lane as usize];
             self.bring_up(place as usize, cuts);
             let fold = &mut self.folds[place as usize];
@@ -288,9 +314,6 @@ impl Settling {
                 }
             }
         }
-        packet.exemplars = None;
-        self.shared.hand_over().give_back(self.shard, packet);
-        true
     }
 
     fn open(&mut self, from: usize, lane: u32, key: &Arc<FoldKey>, active: (u32, u64)) {

@@ -165,6 +165,17 @@ impl FoldPart {
         }
     }
 
+    /// How many small parts it takes as long as to absorb, beside one.
+    pub fn weight(&self) -> usize {
+        let levels = self.levels.as_ref().map_or(0, |levels| levels.values.len() / 64 + levels.made.len());
+        let regions = self.regions.as_ref().map_or(0, |_| 4);
+        let tables = self
+            .tables
+            .as_ref()
+            .map_or(0, |tables| 16 * tables.unique.len() + tables.top.iter().map(TopTable::len).sum::<usize>() / 4);
+        levels + regions + tables
+    }
+
     /// Nothing was given, and nobody is live.
     pub const fn is_empty(&self) -> bool {
         self.touched == 0 && self.live == 0 && self.points == 0

@@ -71,6 +71,11 @@ impl TopTable {
         self.rest = ExactSum::default();
     }
 
+    /// Groups that it has.
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         TOP_ENTRY_BYTES * self.entries.capacity()
     }

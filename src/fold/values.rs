@@ -68,6 +68,11 @@ impl SampleValues {
         }
     }
 
+    /// How many are kept one by one.
+    pub(super) const fn len(&self) -> usize {
+        self.exact.len()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         8 * self.exact.capacity() + self.sketch.as_ref().map_or(0, |sketch| exponential_bytes(sketch))
     }

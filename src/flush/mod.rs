@@ -23,7 +23,7 @@
 //! | `hand_over` | the way of that to the shard that owns the fold |
 //! | `estimate` | what members and outputs take in memory |
 //! | `selecting`, `chosen` | which destinations are given what, where they choose; what of a batch that is |
-//! | `settling`, `outputs` | the second half of a cut: what leaves of folds, and as which series |
+//! | `settling`, `outputs`, `fold_series` | the second half of a cut: what leaves of folds, and as which series |
 //!
 //! Invariants
 //! 1. Each closed bank is read by exactly one owner at exactly one cut, so each applied point is emitted once.
@@ -41,6 +41,7 @@ mod chosen;
 mod ended;
 mod estimate;
 mod exemplars;
+mod fold_series;
 mod folded;
 mod folding;
 mod hand_over;

@@ -5,6 +5,7 @@
 //! Invariant: a series' value is written once at a cut, by the shard that owns its fold.
 
 use super::batch::Batch;
+use super::fold_series::{FoldSeries, SeriesOfFold};
 use super::in_force::RulesInForce;
 use super::point::{StagedPoint, more_bytes};
 use super::selecting::{OutputSelection, Selecting};
@@ -39,33 +40,6 @@ struct OutSeries {
     slot: u32,
     /// Who is given it.
     selection: OutputSelection,
-}
-
-/// The place of an output that the rule has no more.
-const GONE: u32 = u32::MAX;
-
-/// Which of a fold's series.
-pub(super) struct FoldSeries {
-    /// Place among the outputs of the rule, or `GONE`.
-    output: u32,
-    /// Bounds, or the attributes of a top group, as bytes; empty for an output's only series.
-    variant: Box<[u8]>,
-    /// Where it stands.
-    place: u32,
-}
-
-impl FoldSeries {
-    /// The rule's outputs are others: it is of that one now, or of none.
-    pub(super) fn move_to(&mut self, place: impl Fn(usize) -> Option<usize>) {
-        if self.output != GONE {
-            self.output = place(self.output as usize).map_or(GONE, |place| place as u32);
-        }
-    }
-
-    /// The rule has its output no more.
-    pub(super) const fn is_gone(&self) -> bool {
-        self.output == GONE
-    }
 }
 
 /// A point that leaves.
@@ -138,19 +112,19 @@ impl Outputs {
 
     /// One of several series of its output, or of an output that is gone, which ended at a cut before this one.
     pub(super) fn is_over(&self, one: &FoldSeries, cut: u32) -> bool {
-        let series = self.series[one.place as usize].series.as_ref();
-        (!one.variant.is_empty() || one.is_gone())
+        let series = self.series[one.place() as usize].series.as_ref();
+        (one.is_variant() || one.is_gone())
             && series.is_some_and(|series| series.is_ended() && series.newest_cut() < cut)
     }
 
     /// Nothing left of it at this cut.
     pub(super) fn is_older(&self, one: &FoldSeries, cut: u32) -> bool {
-        self.series[one.place as usize].series.as_ref().is_some_and(|series| series.newest_cut() < cut)
+        self.series[one.place() as usize].series.as_ref().is_some_and(|series| series.newest_cut() < cut)
     }
 
     /// Takes a fold's series out.
     pub(super) fn forget(&mut self, gone: Vec<FoldSeries>, slab: &mut SlabWriter) {
-        for FoldSeries { place, .. } in gone {
+        for place in gone.iter().map(FoldSeries::place) {
             let at = &mut self.series[place as usize];
             let Some(series) = at.series.take() else { continue };
             let (words, block) = (series.group.block_words(), series.block());
@@ -172,21 +146,20 @@ impl Outputs {
     /// What leaves of a fold: its series gets the value, and its point is staged. The series, if there is one.
     pub(super) fn leave(
         &mut self,
-        (key, specs, owned): (&FoldKey, &[OutputSpec], &mut Vec<FoldSeries>),
+        (key, specs, owned): (&FoldKey, &[OutputSpec], &mut SeriesOfFold),
         folds: &FoldIndex,
         cut: OutputCut,
         leaving: &Leaving<'_>,
         slab: &mut SlabWriter,
     ) -> Option<Arc<Series>> {
         let variant = variant_bytes(&leaving.variant);
-        let known = owned.iter().find(|one| one.output as usize == leaving.output && *one.variant == *variant);
-        let place = match known {
-            Some(known) => known.place,
+        let place = match owned.find(leaving.output as u32, &variant, &self.state) {
+            Some(place) => place,
             // nothing that never had a value ends
             None if leaving.value == LeavingValue::End => return None,
             None => {
                 let place = self.make(key, &specs[leaving.output], &leaving.variant, folds);
-                owned.push(FoldSeries { output: leaving.output as u32, variant, place });
+                owned.push(leaving.output as u32, &variant, place, &self.state);
                 place
             }
         };
@@ -201,12 +174,12 @@ impl Outputs {
 
     /// A series of a fold ends with this cut: an end mark is staged, if it shows a value.
     pub(super) fn end(&mut self, one: &FoldSeries, cut: OutputCut, time_ns: u64, slab: &mut SlabWriter) {
-        let at = &self.series[one.place as usize];
+        let at = &self.series[one.place() as usize];
         let Some(series) = at.series.as_ref().filter(|series| !series.is_ended()) else { return };
         let start_ns = if series.group.kind == Kind::Gauge { cut.from_ns } else { series.start() };
         let leaving = Leaving { output: 0, variant: Variant::Plain, start_ns, time_ns, value: LeavingValue::End };
         let point = put_value(series, cut.number, &leaving, slab, &mut self.words);
-        self.staged.push(StagedOutput { place: one.place, point, bytes: 0 });
+        self.staged.push(StagedOutput { place: one.place(), point, bytes: 0 });
     }
 
     /// What left last has exemplars: where, and their bytes.
@@ -288,6 +261,11 @@ impl Outputs {
         group
     }
 
+    /// Points that are staged.
+    pub(super) const fn staged(&self) -> usize {
+        self.staged.len()
+    }
+
     /// Brings what is staged into the order of resources, scopes and groups.
     pub(super) fn sort(&mut self) {
         let series = &self.series;
@@ -331,13 +309,13 @@ impl Outputs {
 }
 
 /// What tells a variant apart.
-fn variant_bytes(variant: &Variant<'_>) -> Box<[u8]> {
+fn variant_bytes<'a>(variant: &Variant<'a>) -> Cow<'a, [u8]> {
     match variant {
-        Variant::Plain => Box::default(),
+        Variant::Plain => Cow::Borrowed(&[]),
         Variant::Bounds(bounds) => bounds.iter().flat_map(|bound| bound.to_bits().to_le_bytes()).collect(),
-        Variant::Top(records) => (*records).into(),
+        Variant::Top(records) => Cow::Borrowed(records),
         // no record begins so
-        Variant::TopOther => Box::new([0]),
+        Variant::TopOther => Cow::Borrowed(&[0]),
     }
 }
 

@@ -17,18 +17,20 @@
 //!
 //! Exemplars of members leave with what is merged of them (M29): of a rule's interval those of its last base interval.
 //!
-//! Bounds: `AT_A_TIME` folds are computed between two looks at the clock, `CHUNK` staged and handed out together.
+//! Bounds: what is done between two looks at the clock is weighed by what it takes (`AT_A_TIME`), and a fold whose windows
+//! are long goes on behind the look; `CHUNK` folds or `STAGED_MAX` points are staged and handed out together.
 
 use super::batch::Batch;
 use super::exemplars::Gathering;
+use super::fold_series::SeriesOfFold;
 use super::folded::FoldShared;
 use super::hand_over::{LaneEvent, LanePart, Packet};
 use super::in_force::{Heritage, RulesInForce};
-use super::outputs::{FoldSeries, OutputCut, Outputs};
+use super::outputs::{OutputCut, Outputs};
 use super::rule_cuts::RuleCuts;
 use super::selecting::Selecting;
 use super::tree::GroupDirectory;
-use crate::fold::{FoldPart, FoldSpec, LeavingValue, OutputState};
+use crate::fold::{Departure, FoldPart, FoldSpec, LeavingValue, OutputState};
 use crate::ledger::{Note, Tally};
 use crate::places::{self, put};
 use crate::rules::Output;
@@ -36,15 +38,18 @@ use crate::series::exemplars::{NewestExemplars, Reservoir};
 use crate::series::folds::FoldKey;
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::CutTimes;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Folds whose outputs are brought into order together.
 const CHUNK: usize = 256;
-/// Events or parts of a packet that are taken between two looks at the clock.
+/// How many folds that stay are looked at while one is forgotten.
+const FORGETTING: usize = 32;
+/// Points from which on they are: sorting them takes a fifth of a millisecond.
+const STAGED_MAX: usize = 1_024;
+/// Events or small parts of a packet that are taken between two looks at the clock.
 const TAKEN_AT_A_TIME: usize = 128;
-/// Folds that are computed between two looks at the clock: long windows take a tenth of a millisecond each.
-const AT_A_TIME: usize = 8;
+/// Outputs computed of one interval between two looks at the clock: long windows count for more (`FoldSpec::weight`).
+const AT_A_TIME: usize = 64;
 
 /// What a series that leaves takes: itself, its attributes, its places in lists, its point while a cut is staged. Held by
 /// `tests/memory.rs`, with what members and outputs take otherwise.
@@ -64,7 +69,7 @@ struct OwnedFold {
     state: OutputState,
     /// What shards gave at this cut.
     pending: FoldPart,
-    series: Vec<FoldSeries>,
+    series: SeriesOfFold,
     /// The cut at which something was given last, and how many cuts of its rule there had been.
     active: (u32, u64),
     /// Bytes it takes, as of its rule's last cut.
@@ -145,6 +150,8 @@ pub(super) struct Settling {
     stage: Stage,
     /// The packet that is being taken.
     taking: Option<Packet>,
+    /// How far what leaves of the fold is that comes next, if it has begun.
+    departing: Option<Departure>,
     /// Bytes of folds, as the cut's walk over them found.
     bytes: usize,
     /// The newest exemplars of the cut, by place of the fold.
@@ -169,6 +176,7 @@ impl Settling {
             fold_free: Vec::new(),
             stage: Stage::Over,
             taking: None,
+            departing: None,
             bytes: 0,
             exemplars: Reservoir::default(),
             dropped: 0,
@@ -222,12 +230,17 @@ impl Settling {
                 }
             }
             Stage::Forgetting(from) => {
-                let to = self.folds.len().min(from + CHUNK);
-                for place in from..to {
+                let (mut to, mut left) = (from, CHUNK);
+                while left > 0 && to < self.folds.len() {
+                    let place = to;
+                    to += 1;
+                    left = left.saturating_sub(1 + self.folds[place].series.len() / 8);
                     self.bring_up(place, cuts);
                     self.decide(place, cuts);
                     self.forget_ended(place, cut, staging.slab);
-                    self.forget_if_idle(place as u32, (idle_since, cuts), staging.slab);
+                    if self.forget_if_idle(place as u32, (idle_since, cuts), staging.slab) {
+                        left = left.saturating_sub(FORGETTING);
+                    }
                 }
                 self.stage = Stage::Forgetting(to);
                 if to == self.folds.len() {
@@ -237,20 +250,21 @@ impl Settling {
                 }
             }
             Stage::Computing(from) => {
-                let chunk = (from / CHUNK + 1) * CHUNK;
-                let to = self.folds.len().min(chunk).min(from + AT_A_TIME);
-                self.compute(from..to, (cut, times, cuts), staging);
-                self.stage = Stage::Computing(to);
-                if to == self.folds.len() || to == chunk {
+                let to = self.compute(from, (cut, times, cuts), staging);
+                let is_end = to == self.folds.len() && self.departing.is_none();
+                let is_chunk = to > from && to.is_multiple_of(CHUNK) || self.outputs.staged() >= STAGED_MAX;
+                if is_end || is_chunk {
                     self.outputs.sort();
                     self.stage = Stage::Filling(to);
+                } else {
+                    self.stage = Stage::Computing(to);
                 }
             }
             Stage::Filling(next) => {
                 let batch = staging.batch;
                 let selecting = staging.selecting.map(|selecting| (selecting, &*self.in_force));
                 if self.outputs.fill(batch, selecting) {
-                    let is_end = next == self.folds.len();
+                    let is_end = next == self.folds.len() && self.departing.is_none();
                     self.stage = if is_end { Stage::Over } else { Stage::Computing(next) };
                     if is_end {
                         return SettlingStep::HandOut;
@@ -325,7 +339,7 @@ impl Settling {
                 lanes: 0,
                 state: OutputState::new(0),
                 pending: FoldPart::default(),
-                series: Vec::new(),
+                series: SeriesOfFold::default(),
                 active,
                 bytes: 0,
                 in_force: self.in_force.number(),
@@ -380,7 +394,7 @@ impl Settling {
                 fold.state.succeed(succession, spec, cuts.number_before(key.rule));
                 // what it keeps is of other outputs
                 fold.pending = FoldPart::default();
-                fold.series.iter_mut().for_each(|one| one.move_to(|place| succession.place(place)));
+                fold.series.move_to(|place| succession.place(place));
                 if succession.is_anew() {
                     fold.active.1 = cuts.number(key.rule);
                 }
@@ -394,7 +408,7 @@ impl Settling {
                 let (number, before) = (cuts.number(key.rule), cuts.number_before(key.rule));
                 fold.begin_again(number, before);
                 fold.pending = FoldPart::default();
-                fold.series.iter_mut().for_each(|one| one.move_to(|place| succession.place(place)));
+                fold.series.move_to(|place| succession.place(place));
             }
         }
     }
@@ -419,95 +433,123 @@ impl Settling {
     /// more, go.
     fn forget_ended(&mut self, place: usize, cut: u32, slab: &mut SlabWriter) {
         let fold = &mut self.folds[place];
-        if fold.series.iter().any(|one| self.outputs.is_over(one, cut)) {
-            let (gone, kept) =
-                std::mem::take(&mut fold.series).into_iter().partition(|one| self.outputs.is_over(one, cut));
-            fold.series = kept;
-            self.outputs.forget(gone, slab);
-        }
+        let gone = fold.series.take_over(|one| self.outputs.is_over(one, cut));
+        self.outputs.forget(gone, slab);
     }
 
-    /// Forgets a fold in which nobody is, and to which nothing was given after the cut `idle_since` (0: none is so old).
-    fn forget_if_idle(&mut self, place: u32, (idle_since, cuts): (u32, &RuleCuts), slab: &mut SlabWriter) {
+    /// Whether it forgets a fold in which nobody is, and to which nothing was given after the cut `idle_since` (0: none is so old).
+    fn forget_if_idle(&mut self, place: u32, (idle_since, cuts): (u32, &RuleCuts), slab: &mut SlabWriter) -> bool {
         let fold = &mut self.folds[place as usize];
-        let Some(key) = &fold.key else { return };
+        let Some(key) = &fold.key else { return false };
         // an interval of its rule, and a window of its outputs, may be longer than that
         let steps = self.in_force.rules()[key.rule as usize].spec(key.input).map_or(1, FoldSpec::steps) as u64;
         let is_window_over = cuts.number(key.rule) > fold.active.1 + steps + 1;
         let is_idle =
             fold.active.0 <= idle_since && fold.state.is_closed() && is_window_over && fold.pending.is_empty();
         if fold.lanes > 0 || !is_idle && fold.fate != Fate::Ended || !self.shared.end(&self.in_force, key) {
-            return;
+            return false;
         }
         key.put_place(None);
         (fold.key, fold.state, fold.pending) = (None, OutputState::new(0), FoldPart::default());
-        let gone = std::mem::take(&mut fold.series);
+        let gone = fold.series.take_all();
         self.fold_free.push(place);
         self.outputs.forget(gone, slab);
+        true
     }
 
-    /// What leaves of some folds is staged.
+    /// What leaves of some folds is staged; the place of the one that comes next, or goes on.
     fn compute(
         &mut self,
-        places: Range<usize>,
+        from: usize,
         (cut, times, cuts): (u32, CutTimes, &mut RuleCuts),
         staging: Staging<'_>,
-    ) {
-        let Settling { shared, in_force, outputs, folds, exemplars, bytes, .. } = self;
+    ) -> usize {
         let Staging { slab, exemplars: gathering, tally, .. } = staging;
         tally.note(Note::ExemplarsDropped, std::mem::take(&mut self.dropped));
-        for (place, fold) in places.clone().zip(&mut folds[places]) {
-            let Some(key) = &fold.key else { continue };
-            if fold.fate != Fate::Lives {
-                let mut ending = Ending { shared, in_force, outputs, slab };
-                ending.end(fold, (cut, times), cuts);
-                continue;
+        let (mut place, mut left) = (from, AT_A_TIME);
+        while left > 0 && place < self.folds.len() && self.outputs.staged() < STAGED_MAX {
+            let weight = self.compute_one(place, (cut, times, cuts), (slab, gathering, tally));
+            left = left.saturating_sub(weight);
+            if self.departing.is_some() {
+                break;
             }
-            let rule_folds = &in_force.rules()[key.rule as usize];
-            let (Some(spec), Some(aggregation)) = (rule_folds.spec(key.input), rule_folds.aggregation()) else {
-                continue;
-            };
-            let specs = &aggregation.outputs[key.input as usize];
-            let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, is_back, .. } = fold;
-            for gone in series.iter().filter(|one| one.is_gone()) {
-                let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
-                outputs.end(gone, of_output, times.boundary_ns, slab);
+            place += 1;
+            if place.is_multiple_of(CHUNK) {
+                break;
             }
-            let is_given = !pending.is_empty();
-            if is_given {
-                *active = (cut, cuts.number(key.rule));
-            }
-            let window = (times.from_ns, times.boundary_ns);
-            state.take(spec, window, is_given.then_some(&mut *pending), cuts.work(key.rule));
-            pending.clear();
-            let (Some(rule_cut), work) = cuts.closing(key.rule) else {
-                *bytes += *own_bytes;
-                continue;
-            };
-            // the part of each sender is like it
-            let parts = (1 + *lanes as usize) * pending.bytes();
-            *own_bytes = key.bytes() + FOLD_BYTES + state.bytes() + parts + series.len() * SERIES_BYTES;
-            *bytes += *own_bytes;
-            let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns(), live: state.live() };
-            let mut newest = NewestExemplars::default();
-            exemplars.of(place as u32).for_each(|kept| newest.offer(kept));
-            let newest = newest.sorted();
-            state.leave(spec, &rule_cut, work, &mut |leaving| {
-                let left = outputs.leave((key, specs, series), shared.folds(), of_output, &leaving, slab);
-                let has_any = !newest.is_empty() && leaving.value != LeavingValue::End;
-                if has_any && has_exemplars(&specs[leaving.output].output) {
-                    left.into_iter().for_each(|series| outputs.show(gathering.show(&series, newest, tally)));
+        }
+        place
+    }
+
+    /// What leaves of a fold is staged, or some of it: then `departing` says how far it is. What that took, as outputs.
+    fn compute_one(
+        &mut self,
+        place: usize,
+        (cut, times, cuts): (u32, CutTimes, &mut RuleCuts),
+        (slab, gathering, tally): (&mut SlabWriter, &mut Gathering, &mut Tally),
+    ) -> usize {
+        let Settling { shared, in_force, outputs, folds, exemplars, bytes, departing, .. } = self;
+        let fold = &mut folds[place];
+        let Some(key) = &fold.key else { return 1 };
+        if fold.fate != Fate::Lives {
+            let weight = 1 + fold.series.len();
+            Ending { shared, in_force, outputs, slab }.end(fold, (cut, times), cuts);
+            return weight;
+        }
+        let rule_folds = &in_force.rules()[key.rule as usize];
+        let (Some(spec), Some(aggregation)) = (rule_folds.spec(key.input), rule_folds.aggregation()) else { return 1 };
+        let specs = &aggregation.outputs[key.input as usize];
+        let OwnedFold { state, pending, series, active, bytes: own_bytes, lanes, is_back, .. } = fold;
+        let mut weight = 1 + series.len() / 8;
+        let mut departure = match departing.take() {
+            Some(departure) => departure,
+            None => {
+                for gone in series.iter().filter(|one| one.is_gone()) {
+                    let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
+                    outputs.end(gone, of_output, times.boundary_ns, slab);
                 }
-            });
-            if std::mem::take(is_back) {
-                // what it showed before, and says nothing of now
-                for one in &*series {
-                    if outputs.is_older(one, cut) {
-                        outputs.end(one, of_output, times.boundary_ns, slab);
-                    }
+                let is_given = !pending.is_empty();
+                if is_given {
+                    *active = (cut, cuts.number(key.rule));
+                }
+                weight += pending.weight();
+                let window = (times.from_ns, times.boundary_ns);
+                state.take(spec, window, is_given.then_some(&mut *pending), cuts.work(key.rule));
+                pending.clear();
+                if !cuts.is_due(key.rule) {
+                    *bytes += *own_bytes;
+                    return weight;
+                }
+                // the part of each sender is like it
+                let parts = (1 + *lanes as usize) * pending.bytes();
+                *own_bytes = key.bytes() + FOLD_BYTES + state.bytes() + parts + series.len() * SERIES_BYTES;
+                *bytes += *own_bytes;
+                Departure::default()
+            }
+        };
+        let (Some(rule_cut), work) = cuts.closing(key.rule) else { return weight };
+        let of_output = OutputCut { number: cut, from_ns: rule_cut.from_ns(), live: state.live() };
+        let mut newest = NewestExemplars::default();
+        exemplars.of(place as u32).for_each(|kept| newest.offer(kept));
+        let newest = newest.sorted();
+        let is_more = state.leave_some(spec, &rule_cut, work, &mut departure, &mut |leaving| {
+            let left = outputs.leave((key, specs, series), shared.folds(), of_output, &leaving, slab);
+            let has_any = !newest.is_empty() && leaving.value != LeavingValue::End;
+            if has_any && has_exemplars(&specs[leaving.output].output) {
+                left.into_iter().for_each(|series| outputs.show(gathering.show(&series, newest, tally)));
+            }
+        });
+        if is_more {
+            *departing = Some(departure);
+        } else if std::mem::take(is_back) {
+            // what it showed before, and says nothing of now
+            for one in series.iter() {
+                if outputs.is_older(one, cut) {
+                    outputs.end(one, of_output, times.boundary_ns, slab);
                 }
             }
         }
+        weight + spec.weight()
     }
 }
 

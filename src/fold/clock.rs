@@ -86,6 +86,11 @@ impl RuleClock {
         self.kept = steps.clamp(1, RULE_STEPS_MAX) + 1;
     }
 
+    /// How many intervals the longest window has.
+    pub const fn steps(&self) -> usize {
+        self.kept - 1
+    }
+
     /// The interval as far as it came with the base cut that `at` was told of, for an output that ends with it before the
     /// rule's interval does; after the rule's own cut that one.
     pub fn early(&self) -> Option<RuleCut<'_>> {

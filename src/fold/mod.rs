@@ -60,7 +60,7 @@ pub use exact::ExactSum;
 pub use liveness::Liveness;
 pub use part::FoldPart;
 pub use spec::{FoldSpec, LiveNeed};
-pub use state::{Leaving, LeavingValue, OutputState, Variant};
+pub use state::{Departure, Leaving, LeavingValue, OutputState, Variant};
 pub use succession::Succession;
 pub use top::{TOP_ENTRY_BYTES, TOP_OTHER};
 pub use work::{FoldWork, Notes};

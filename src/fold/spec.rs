@@ -39,6 +39,17 @@ pub(super) struct FoldOutput {
     pub(super) class: Option<Class>,
 }
 
+impl FoldOutput {
+    /// How many that are computed of one interval take as long, about.
+    pub(super) const fn weight(&self) -> usize {
+        match self.output {
+            Output::TopK { .. } => 64,
+            Output::Quantile(_) => 16 + self.steps / 4,
+            _ => 1 + self.steps / 4,
+        }
+    }
+}
+
 /// What is kept for the outputs of a rule that takes one kind of input.
 #[derive(Clone, Debug)]
 pub struct FoldSpec {
@@ -120,6 +131,11 @@ impl FoldSpec {
     /// Intervals of the longest window.
     pub const fn steps(&self) -> usize {
         self.steps
+    }
+
+    /// How long what leaves takes to compute, in outputs that are computed of one interval.
+    pub fn weight(&self) -> usize {
+        self.outputs.iter().map(FoldOutput::weight).sum::<usize>() + 4 * self.made.len() + 16 * self.unique.len()
     }
 
     /// Which members have to be added.

@@ -11,8 +11,10 @@
 //!   in its window is left, either: what a member gave stays (S3), and a counter that is fed now and then is not dead. So
 //!   does an evaluation that has nothing to say, as a mean of nothing, until it has: its last value is not true any more.
 
+mod departure;
 mod succeed;
 
+use self::departure::{ClosedInterval, Departing, GATHERED_AT_A_TIME, LEAVES_AT_A_TIME};
 use super::clock::RuleCut;
 use super::distinct::DistinctState;
 use super::exact::ExactSum;
@@ -29,6 +31,8 @@ use crate::aggregate::number::Value;
 use crate::limits::RULE_OUTPUTS_MAX;
 use crate::rules::{InputKind, Output};
 use std::sync::Arc;
+
+pub use self::departure::Departure;
 
 /// What leaves of an output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,14 +174,7 @@ struct SumState {
 /// What happened in the interval that a cut closes.
 struct Closing<'a> {
     cut: &'a RuleCut<'a>,
-    step: FoldStep,
-    delta: ExactSum,
-    points: u64,
-    is_touched: bool,
-    is_changed: bool,
-    was_trailing: bool,
-    /// The window that was asked for last, and its intervals: outputs of a rule mostly share one.
-    window: Option<(usize, FoldStep)>,
+    interval: ClosedInterval,
 }
 
 impl OutputState {
@@ -286,21 +283,51 @@ impl OutputState {
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
-        let mut closing = self.close(spec, cut, work);
-        for (place, output) in spec.outputs.iter().enumerate() {
-            match output.class {
-                Some(class) if matches!(output.output, Output::TopK { .. }) => {
-                    self.leave_top(spec, place, class, &mut closing, work, visit);
+        let mut departure = Departure::default();
+        while self.leave_some(spec, cut, work, &mut departure, visit) {}
+    }
+
+    /// The same in slices, from a new `departure` on, with nothing else between them; `true` when there is more.
+    pub fn leave_some(
+        &mut self,
+        spec: &FoldSpec,
+        cut: &RuleCut<'_>,
+        work: &mut FoldWork,
+        departure: &mut Departure,
+        visit: &mut impl FnMut(Leaving<'_>),
+    ) -> bool {
+        let (interval, mut next) = match departure.0.take() {
+            Some(Departing { interval, next }) => (interval, next),
+            None => (self.close(spec, cut, work), 0),
+        };
+        let mut closing = Closing { cut, interval };
+        let mut left = LEAVES_AT_A_TIME;
+        while left > 0 && next < spec.outputs.len() {
+            let output = &spec.outputs[next];
+            left = left.saturating_sub(output.weight());
+            let of_groups = output.class.filter(|_| matches!(output.output, Output::TopK { .. }));
+            if let Some(class) = of_groups {
+                if self.leave_top(spec, next, class, &mut closing, work, visit) {
+                    departure.0 = Some(Departing { interval: closing.interval, next });
+                    return true;
                 }
-                Some(Class::Merge) if closing.is_touched => {
-                    self.leave_merge(spec, place, output, &closing, work, visit);
+            } else {
+                match output.class {
+                    Some(Class::Merge) if closing.interval.is_touched => {
+                        self.leave_merge(spec, next, output, &closing, work, visit);
+                    }
+                    Some(Class::Level) => self.leave_level(spec, next, output, &closing, work, visit),
+                    Some(Class::Window) if !cut.is_last => {
+                        self.leave_window(spec, next, output, &mut closing, work, visit);
+                    }
+                    _ => {}
                 }
-                Some(Class::Level) => self.leave_level(spec, place, output, &closing, work, visit),
-                Some(Class::Window) if !cut.is_last => {
-                    self.leave_window(spec, place, output, &mut closing, work, visit);
-                }
-                _ => {}
             }
+            next += 1;
+        }
+        if left == 0 {
+            departure.0 = Some(Departing { interval: closing.interval, next });
+            return true;
         }
         if !spec.made.is_empty() {
             self.leave_made(spec, &closing, work, visit);
@@ -310,10 +337,11 @@ impl OutputState {
             values.open.clear();
         }
         self.live_before = self.live;
+        false
     }
 
     /// Closes the interval: what was gathered is in totals and rings from here on, but for regions.
-    fn close<'a>(&mut self, spec: &FoldSpec, cut: &'a RuleCut<'a>, work: &mut FoldWork) -> Closing<'a> {
+    fn close(&mut self, spec: &FoldSpec, cut: &RuleCut<'_>, work: &mut FoldWork) -> ClosedInterval {
         let is_changed = self.is_touched || self.live != self.live_before;
         let samples = self.levels.as_mut().map(|levels| std::mem::take(&mut levels.samples)).unwrap_or_default();
         let (differs, is_trailing) = if !spec.unique.is_empty() {
@@ -349,8 +377,7 @@ impl OutputState {
         if self.is_touched && self.start_ns >= cut.boundary_ns {
             self.start_ns = cut.from_ns();
         }
-        let closing = Closing {
-            cut,
+        let closing = ClosedInterval {
             step,
             delta: std::mem::take(&mut self.open),
             points: std::mem::take(&mut self.open_points),
@@ -390,9 +417,9 @@ impl OutputState {
                 total.add(Value::Double(sum));
                 (Value::Double(sum), total.value().0)
             }
-            Output::Count if !is_histogram(spec.input) => (count(closing.points), count(self.total_points)),
+            Output::Count if !is_histogram(spec.input) => (count(closing.interval.points), count(self.total_points)),
             _ => {
-                let ((delta, _), (total, overflows)) = (closing.delta.value(), self.total.value());
+                let ((delta, _), (total, overflows)) = (closing.interval.delta.value(), self.total.value());
                 work.notes.int_overflows += u64::from(overflows);
                 (delta, total)
             }
@@ -416,7 +443,7 @@ impl OutputState {
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
-        if !closing.is_changed {
+        if !closing.interval.is_changed {
             return;
         }
         let is_total = matches!(output.output, Output::Same) || spec.input == InputKind::UpDownCounter;
@@ -488,11 +515,14 @@ impl OutputState {
     /// The window of an output.
     fn window(&self, spec: &FoldSpec, output: &FoldOutput, closing: &mut Closing<'_>) -> FoldStep {
         let Some(ring) = self.ring.as_ref().filter(|_| output.steps > 1) else {
-            return FoldStep { is_changed: closing.step.is_changed || closing.was_trailing, ..closing.step };
+            return FoldStep {
+                is_changed: closing.interval.step.is_changed || closing.interval.was_trailing,
+                ..closing.interval.step
+            };
         };
-        match closing.window {
+        match closing.interval.window {
             Some((steps, window)) if steps == output.steps => window,
-            _ => closing.window.insert((output.steps, ring.window(&spec.layout, output.steps))).1,
+            _ => closing.interval.window.insert((output.steps, ring.window(&spec.layout, output.steps))).1,
         }
     }
 
@@ -501,7 +531,7 @@ impl OutputState {
         self.tables.as_ref()?.counts.get(at).map(|unique| count(*unique))
     }
 
-    /// The largest groups of a window, or of what stands at the cut.
+    /// The largest groups of a window, or of what stands at the cut; `true` when the window is not yet gathered.
     fn leave_top(
         &mut self,
         spec: &FoldSpec,
@@ -510,23 +540,32 @@ impl OutputState {
         closing: &mut Closing<'_>,
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
-    ) {
+    ) -> bool {
         let output = &spec.outputs[place];
-        let Output::TopK { k, .. } = &output.output else { return };
+        let Output::TopK { k, .. } = &output.output else { return false };
         let window = self.window(spec, output, closing);
-        let Some(at) = spec.top.iter().position(|top| *top == place) else { return };
+        let Some(at) = spec.top.iter().position(|top| *top == place) else { return false };
         let (live, since) = (self.live, self.since(place));
-        let Some(top) = self.tables.as_mut().and_then(|tables| tables.top.get_mut(at)) else { return };
+        let Some(top) = self.tables.as_mut().and_then(|tables| tables.top.get_mut(at)) else { return false };
         let of_levels = class == Class::Level;
-        let mut table = if of_levels { top.open.clone() } else { top.close(output.steps, closing.cut.number) };
         let leaves = if of_levels {
-            closing.is_changed
+            closing.interval.is_changed
         } else {
             let is_over = live == 0 && !window.is_changed;
             !closing.cut.is_last && (is_over || window.is_changed && closing.cut.is_whole(output.steps, since))
         };
-        let covered = closing.cut.covered(output.steps);
-        if leaves {
+        let (covered, number) = (closing.cut.covered(output.steps), closing.cut.number);
+        if !leaves {
+            if !of_levels {
+                top.close(output.steps, number);
+            }
+            return false;
+        }
+        if !of_levels && top.gather_some(output.steps, number, GATHERED_AT_A_TIME, &mut work.notes.table_full) {
+            return true;
+        }
+        {
+            let mut table = if of_levels { std::mem::take(&mut top.open) } else { top.gathered() };
             let mut overflows = 0;
             let mut number = |sum: &ExactSum| {
                 let (value, overflow) = sum.value();
@@ -545,10 +584,13 @@ impl OutputState {
             });
             work.notes.table_full += full;
             work.notes.int_overflows += overflows;
+            if of_levels {
+                top.open = table;
+            } else {
+                top.give_back(table);
+            }
         }
-        if !of_levels {
-            top.give_back(table);
-        }
+        false
     }
 
     /// What an output says of its window; nothing if there is nothing to say.
@@ -628,7 +670,7 @@ impl OutputState {
             if let Some(regions) = &self.regions {
                 regions.make(open, work);
             }
-            if open.count() == 0 && !(is_histogram(spec.input) && closing.is_touched) {
+            if open.count() == 0 && !(is_histogram(spec.input) && closing.interval.is_touched) {
                 continue;
             }
             if total.absorb(open) {

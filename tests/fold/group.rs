@@ -4,8 +4,8 @@ use catchment::aggregate::explicit::HAS_SUM;
 use catchment::aggregate::exponential::{Exponential, REGION, Side};
 use catchment::aggregate::number::Value;
 use catchment::fold::{
-    ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork, Leaving, LeavingValue, OutputState, RuleClock,
-    Variant,
+    ContributedRegion, Contribution, Departure, FoldPart, FoldSpec, FoldWork, Leaving, LeavingValue, OutputState,
+    RuleClock, Variant,
 };
 use catchment::rules::{Aggregation, Grouping, InputKind, Output, OutputSpec};
 
@@ -38,6 +38,8 @@ pub(crate) struct Group {
     pub(crate) state: OutputState,
     pub(crate) parts: Vec<FoldPart>,
     pub(crate) work: FoldWork,
+    /// Slices in which the last cut left.
+    pub(crate) slices: usize,
     boundary_s: u64,
 }
 
@@ -60,7 +62,7 @@ impl Group {
         let spec = spec(input, interval_s, outputs);
         let clock = RuleClock::new(interval_s * S, spec.steps());
         let (parts, state) = (vec![FoldPart::default(); shards], OutputState::new(0));
-        Group { spec, clock, state, parts, work: FoldWork::default(), boundary_s: 0 }
+        Group { spec, clock, state, parts, work: FoldWork::default(), slices: 0, boundary_s: 0 }
     }
 
     /// A base cut at `to_s`.
@@ -71,7 +73,7 @@ impl Group {
 
     /// A base cut with this window.
     pub(crate) fn cut_as(&mut self, window: (u64, u64), is_last: bool, given: &[Contribution<'_>]) -> Vec<Seen> {
-        let Group { spec, clock, state, parts, work, .. } = self;
+        let Group { spec, clock, state, parts, work, slices, .. } = self;
         for (i, given) in given.iter().enumerate() {
             let shard = i % parts.len();
             parts[shard].add(spec, given, work);
@@ -85,7 +87,13 @@ impl Group {
         parts[0].clear();
         let mut seen = Vec::new();
         if let Some(cut) = clock.at(window.0, window.1, is_last) {
-            state.leave(spec, &cut, work, &mut |leaving| seen.push(owned(&leaving, window.1)));
+            let (mut departure, mut is_more) = (Departure::default(), true);
+            *slices = 0;
+            while is_more {
+                let visit = &mut |leaving: Leaving<'_>| seen.push(owned(&leaving, window.1));
+                is_more = state.leave_some(spec, &cut, work, &mut departure, visit);
+                *slices += 1;
+            }
         }
         assert_balance(work, state);
         seen

@@ -324,6 +324,32 @@ mod keys {
         }
     }
 
+    /// However long the window and however many the outputs: what is done in one go is bounded, and the same leaves.
+    #[test]
+    fn many_groups_and_outputs_leave_in_slices() {
+        let names: Vec<String> = (0..3_000).map(|n| format!("/{n:04}")).collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let keys: Vec<[Arc<[u8]>; 3]> =
+            records(&names).into_iter().map(|[key]| [key.clone(), key.clone(), key]).collect();
+        let mut group = Group::new(InputKind::Counter, 10, 2, &[(top(2), 50), (top(1), 10), (top(1), 20)]);
+        for cut in 1..=6 {
+            let gave = |key: usize| Contribution { top: &keys[key], ..added(int(key as i64)) };
+            let seen = groups(&group.cut(10 * cut, &(0..names.len()).map(gave).collect::<Vec<_>>()));
+            assert!(group.slices >= 3, "{cut}: {} slices", group.slices);
+            if cut < 5 {
+                continue;
+            }
+            assert!(group.slices >= 10, "{cut}: 15,000 groups of intervals in {} slices", group.slices);
+            let all = (names.len() * (names.len() - 1) / 2) as f64;
+            let largest = [("/2999", 5.0 * 2_999.0), ("/2998", 5.0 * 2_998.0), ("", 5.0 * (all - 5_997.0))];
+            assert_eq!(seen[..3], want(&largest));
+            assert_eq!(
+                seen[3..],
+                want(&[("/2999", 2_999.0), ("", all - 2_999.0), ("/2999", 5_998.0), ("", 2.0 * all - 5_998.0)])
+            );
+        }
+    }
+
     #[test]
     fn the_largest_over_a_window_and_of_levels() {
         let keys = records(&["x", "y", "z"]);

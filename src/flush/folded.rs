@@ -15,12 +15,13 @@
 
 use super::hand_over::HandOver;
 use super::in_force::RulesInForce;
-use crate::fold::Notes;
+use super::noticed::{FoldsNoticed, NoticedHere, NoticedThere};
 use crate::identity::overflow;
 use crate::rules::{CountedGroup, LinkedFold, OutputIdentity, RulePlan, Selections};
 use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldRefusal};
 use crate::series::registry::owner_of;
 use crate::sync::published::Published;
+use crossbeam::queue::SegQueue;
 use std::sync::Arc;
 
 /// See the file's head.
@@ -29,6 +30,8 @@ pub struct FoldShared {
     offered: Published<Offer>,
     folds: FoldIndex,
     hand_over: HandOver,
+    /// Rules that shards have done with: whoever offers rules frees them, as ten thousand take milliseconds.
+    gone: SegQueue<Arc<RulesInForce>>,
     /// By shard, what was noticed until its last cut.
     noticed: Box<[Published<Noticed>]>,
 }
@@ -44,20 +47,11 @@ struct Offer {
 #[derive(Debug, Default)]
 struct Noticed {
     /// By slot of the rule.
-    rules: Box<[FoldsNoticed]>,
+    rules: NoticedThere,
     /// Number of the rules that it has taken up.
     in_force: u32,
     /// Its last cut was the last of the process.
     is_closed: bool,
-}
-
-/// What was noticed of a rule.
-#[derive(Clone, Debug, Default)]
-pub struct FoldsNoticed {
-    /// Live series that it takes.
-    pub members: u64,
-    /// What its folds noticed.
-    pub notes: Notes,
 }
 
 impl FoldShared {
@@ -70,6 +64,7 @@ impl FoldShared {
             offered: Published::new(Arc::new(Offer { before: first.clone(), next: first })),
             folds: FoldIndex::new(limit, state),
             hand_over: HandOver::new(shards),
+            gone: SegQueue::new(),
         }
     }
 
@@ -118,6 +113,7 @@ impl FoldShared {
 
     /// Forgets the rules before, once those that were offered are taken up. The thread that publishes cuts only.
     pub fn settle(&self) {
+        while self.gone.pop().is_some() {}
         let offer = self.offered.load();
         if !Arc::ptr_eq(&offer.before, &offer.next) && !self.is_pending() {
             let next = offer.next.clone();
@@ -141,8 +137,8 @@ impl FoldShared {
         let mut all: Vec<FoldsNoticed> = Vec::new();
         for shard in &self.noticed {
             let noticed = shard.load();
-            all.resize(all.len().max(noticed.rules.len()), FoldsNoticed::default());
-            for (sum, noticed) in all.iter_mut().zip(&noticed.rules) {
+            all.resize(all.len().max(noticed.rules.iter().count()), FoldsNoticed::default());
+            for (sum, noticed) in all.iter_mut().zip(noticed.rules.iter()) {
                 sum.members += noticed.members;
                 sum.notes.absorb(&noticed.notes);
             }
@@ -155,9 +151,14 @@ impl FoldShared {
         self.noticed.iter().all(|shard| shard.load().is_closed)
     }
 
+    /// A shard needs these rules no more.
+    pub(super) fn let_go(&self, rules: Arc<RulesInForce>) {
+        self.gone.push(rules);
+    }
+
     /// Publishes what a shard noticed since it began, and which rules it has taken up. That shard only.
-    pub(super) fn notice(&self, shard: usize, rules: &[FoldsNoticed], in_force: u32, is_closed: bool) {
-        self.noticed[shard].store(Arc::new(Noticed { rules: rules.into(), in_force, is_closed }));
+    pub(super) fn notice(&self, shard: usize, rules: &NoticedHere, in_force: u32, is_closed: bool) {
+        self.noticed[shard].store(Arc::new(Noticed { rules: rules.published(), in_force, is_closed }));
     }
 
     /// All folds.

@@ -14,9 +14,10 @@
 //! Outputs that end count under the limits until they are forgotten, which is after all series were asked. So those that found no
 //! room are asked once more then.
 
-use super::folded::{FoldShared, FoldsNoticed};
-use super::in_force::RulesInForce;
+use super::folded::FoldShared;
+use super::in_force::{RulesInForce, SlotTurn};
 use super::members::Membership;
+use super::noticed::{FoldsNoticed, NoticedHere};
 use super::retire::Retirement;
 use super::rule_cuts::RuleCuts;
 use super::settling::Settling;
@@ -30,6 +31,8 @@ use std::sync::Arc;
 
 /// Series that are asked again between two looks at the clock: rules take some microseconds each.
 const ASKED_AT_A_TIME: usize = 32;
+/// Slots of rules.
+const SLOTS_AT_A_TIME: usize = 256;
 /// Lanes.
 const LANES_AT_A_TIME: usize = 1024;
 /// Cuts behind that of an exchange's questions until outputs that ended with it are forgotten on all shards: their last values
@@ -68,7 +71,9 @@ pub(super) struct Folding {
     pub(super) members: Membership,
     pub(super) settling: Settling,
     /// By slot of the rule, what was noticed.
-    noticed: Vec<FoldsNoticed>,
+    noticed: NoticedHere,
+    /// At the end of a cut, how many slots are taken up that the rules behind it turn.
+    turned: Option<usize>,
 }
 
 impl Folding {
@@ -81,11 +86,14 @@ impl Folding {
         let in_force = shared.in_force();
         let both = || (shared.clone(), in_force.clone());
         let members = Membership::new(shard, both(), state, expire_ns);
+        let mut noticed = NoticedHere::default();
+        noticed.resize(in_force.rules().len());
         let (settling, directory) = Settling::new(shard, both(), state);
         let folding = Folding {
             shard,
-            cuts: RuleCuts::new(&in_force),
-            noticed: vec![FoldsNoticed::default(); in_force.rules().len()],
+            cuts: RuleCuts::new(&in_force, state),
+            noticed,
+            turned: None,
             shared,
             in_force,
             before: None,
@@ -118,12 +126,38 @@ impl Folding {
         self.members.begin(times);
     }
 
-    /// A cut is over: rules that were offered come into force with it, and what was noticed is published. The rules, if they
-    /// are others.
+    /// Goes on with the end of a cut: what was noticed is put together, and slots are made what the rules behind it say.
+    /// `false` when that is done.
+    pub(super) fn end_some(&mut self) -> bool {
+        let Folding { members, cuts, noticed, .. } = self;
+        if members.add_some(SLOTS_AT_A_TIME, noticed) || cuts.add_some(SLOTS_AT_A_TIME, noticed) {
+            return true;
+        }
+        let Some(next) = &self.next else { return false };
+        let from = self.turned.unwrap_or_else(|| {
+            cuts.resize(next);
+            noticed.resize(next.rules().len());
+            0
+        });
+        let turns = next.turns();
+        let to = turns.len().min(from + SLOTS_AT_A_TIME);
+        for (slot, turn) in &turns[from..to] {
+            cuts.turn(*slot, *turn, &next.rules()[*slot as usize]);
+            if *turn == SlotTurn::Begins {
+                // another rule's
+                *noticed.of(*slot) = FoldsNoticed::default();
+            }
+        }
+        self.turned = Some(to);
+        to < turns.len()
+    }
+
+    /// A cut is over, and so is `end_some`: rules that were offered come into force with it, and what was noticed is published.
+    /// The rules, if they are others.
     pub(super) fn end(&mut self, times: CutTimes, registry: &Registry) -> Option<Arc<RulesInForce>> {
         self.relinking = match std::mem::replace(&mut self.relinking, Relinking::Done) {
             Relinking::Turning => {
-                self.before = None;
+                self.before.take().into_iter().for_each(|before| self.shared.let_go(before));
                 if self.members.is_short() { Relinking::Waiting(FORGOTTEN_AFTER) } else { Relinking::Done }
             }
             Relinking::TurningAgain => Relinking::Done,
@@ -131,8 +165,6 @@ impl Folding {
             other => other,
         };
         registry.hold_rules(self.shard, self.members.bytes() + self.settling.bytes());
-        self.members.add_to(&mut self.noticed);
-        self.cuts.add_to(&mut self.noticed);
         let next = self.next.take();
         if let Some(next) = &next {
             self.take_up(next.clone());
@@ -144,15 +176,9 @@ impl Folding {
     fn take_up(&mut self, next: Arc<RulesInForce>) {
         let is_asked = matches!(self.relinking, Relinking::Done | Relinking::Waiting(_));
         assert!(is_asked, "series are asked at the first cut of their rules");
+        assert_eq!(self.turned.take(), Some(next.turns().len()), "its slots are taken up");
         let before = std::mem::replace(&mut self.in_force, next);
-        self.noticed.resize(self.in_force.rules().len(), FoldsNoticed::default());
-        for (slot, (noticed, folds)) in self.noticed.iter_mut().zip(self.in_force.rules()).enumerate() {
-            if before.rules().get(slot).is_none_or(|before| !folds.follows(before)) {
-                // another rule's
-                *noticed = FoldsNoticed::default();
-            }
-        }
-        self.cuts.take_up(&before, &self.in_force);
+        self.cuts.settle();
         self.members.take_up(self.in_force.clone());
         self.settling.take_up(self.in_force.clone());
         self.before = Some(before);

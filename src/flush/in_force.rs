@@ -188,18 +188,28 @@ impl RuleFolds {
         self.specs.iter().flatten().map(FoldSpec::steps).max().unwrap_or(1)
     }
 
-    /// Its intervals.
-    pub(super) fn clock(&self) -> RuleClock {
-        RuleClock::new(self.aggregation().map_or(1, |aggregation| aggregation.interval_ns), self.steps())
+    /// How its intervals go on from those of the slot before.
+    fn turn_from(&self, before: Option<&RuleFolds>) -> Option<SlotTurn> {
+        match before.filter(|before| self.follows(before)) {
+            None => Some(SlotTurn::Begins),
+            Some(_) if self.is_restarted() => Some(SlotTurn::Restarts),
+            Some(before) if self.aggregation().is_some() && self.steps() != before.steps() => Some(SlotTurn::Keeps),
+            Some(_) => None,
+        }
     }
 
-    /// The exchange ends the interval of the rule that had the slot before.
-    pub(super) const fn closes(&self) -> bool {
-        self.closes
+    /// How long its intervals are, nanoseconds.
+    pub(super) fn interval_ns(&self) -> u64 {
+        self.aggregation().map_or(1, |aggregation| aggregation.interval_ns)
+    }
+
+    /// Its intervals.
+    pub(super) fn clock(&self) -> RuleClock {
+        RuleClock::new(self.interval_ns(), self.steps())
     }
 
     /// Its intervals begin anew.
-    pub(super) const fn is_restarted(&self) -> bool {
+    const fn is_restarted(&self) -> bool {
         self.is_restarted
     }
 
@@ -269,6 +279,17 @@ fn means_the_same(old: &Rule, new: &Rule) -> bool {
     old.selector == new.selector && old.except == new.except && old.goes_on == new.goes_on && says(old) == says(new)
 }
 
+/// What an exchange does to a slot, where it does anything on each shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotTurn {
+    /// It is another rule's.
+    Begins,
+    /// Its intervals begin anew.
+    Restarts,
+    /// Its longest window is another one.
+    Keeps,
+}
+
 /// See the file's head.
 #[derive(Debug)]
 pub struct RulesInForce {
@@ -279,6 +300,10 @@ pub struct RulesInForce {
     slots: Box<[u32]>,
     /// By slot.
     rules: Box<[RuleFolds]>,
+    /// Slots that differ from those before for intervals, so that shards need not look at all.
+    turns: Box<[(u32, SlotTurn)]>,
+    /// Slots whose interval the exchange ends.
+    closing: Box<[u32]>,
     /// Some rule aggregates.
     folds: bool,
     /// What is dropped is what was dropped before.
@@ -293,7 +318,18 @@ impl RulesInForce {
         let rules: Box<[RuleFolds]> =
             plan.rules().iter().enumerate().map(|(at, rule)| RuleFolds::new(at, &rule.action)).collect();
         let slots = (0..rules.len() as u32).collect();
-        RulesInForce { number: 1, folds: folds(&plan), plan, slots, rules, drops_the_same: true, selections: None }
+        let (turns, closing) = (turns(&[], &rules), closing(&rules));
+        RulesInForce {
+            number: 1,
+            folds: folds(&plan),
+            plan,
+            slots,
+            rules,
+            turns,
+            closing,
+            drops_the_same: true,
+            selections: None,
+        }
     }
 
     /// The same, where destinations choose so.
@@ -306,6 +342,7 @@ impl RulesInForce {
         for (folds, before) in self.rules.iter_mut().zip(&before.rules) {
             folds.closes |= folds.follows(before) && before.aggregation.is_some();
         }
+        self.closing = closing(&self.rules);
         self
     }
 
@@ -347,7 +384,18 @@ impl RulesInForce {
         let (slots, rules): (Box<[u32]>, Box<[RuleFolds]>) = (slots.into(), rules.into());
         let drops_the_same = self.drops() == drops(&plan, &slots)
             && drops(&plan, &slots).iter().all(|slot| rules[*slot as usize].has_same_members);
-        RulesInForce { number: self.number + 1, folds: folds(&plan), plan, slots, rules, drops_the_same, selections }
+        let (turns, closing) = (turns(&self.rules, &rules), closing(&rules));
+        RulesInForce {
+            number: self.number + 1,
+            folds: folds(&plan),
+            plan,
+            slots,
+            rules,
+            turns,
+            closing,
+            drops_the_same,
+            selections,
+        }
     }
 
     fn drops(&self) -> Vec<u32> {
@@ -385,6 +433,16 @@ impl RulesInForce {
         (folds, Some(folds.rule).filter(|rule| *rule != NOBODY))
     }
 
+    /// Slots that differ from those before, each with what shards have to do.
+    pub(super) fn turns(&self) -> &[(u32, SlotTurn)] {
+        &self.turns
+    }
+
+    /// Slots whose interval ends with the cut behind which these rules come.
+    pub(super) fn closing_slots(&self) -> &[u32] {
+        &self.closing
+    }
+
     /// Some rule aggregates.
     pub(super) const fn folds(&self) -> bool {
         self.folds
@@ -394,6 +452,17 @@ impl RulesInForce {
     pub(super) const fn drops_the_same(&self) -> bool {
         self.drops_the_same
     }
+}
+
+/// Slots that differ between two sets of rules for intervals.
+fn turns(before: &[RuleFolds], now: &[RuleFolds]) -> Box<[(u32, SlotTurn)]> {
+    let turn = |(folds, slot): (&RuleFolds, u32)| Some((slot, folds.turn_from(before.get(slot as usize))?));
+    now.iter().zip(0u32..).filter_map(turn).collect()
+}
+
+/// Slots whose interval ends before these rules.
+fn closing(rules: &[RuleFolds]) -> Box<[u32]> {
+    rules.iter().zip(0u32..).filter(|(folds, _)| folds.closes).map(|(_, slot)| slot).collect()
 }
 
 fn folds(plan: &RulePlan) -> bool {

@@ -13,9 +13,10 @@
 //!
 //! Bounds: entries and lanes by members; packets by pairs of shards.
 
-use super::folded::{FoldShared, FoldsNoticed};
+use super::folded::FoldShared;
 use super::hand_over::{LaneEvent, LanePart, Outbox, Packet};
 use super::in_force::{Heritage, RulesInForce};
+use super::noticed::NoticedHere;
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
 use crate::fold::{ContributedRegion, Contribution, FoldPart, LiveNeed, Liveness};
@@ -105,8 +106,12 @@ pub(super) struct Membership {
     shared: Arc<FoldShared>,
     in_force: Arc<RulesInForce>,
     matcher: RuleMatcher,
-    /// By slot of the rule, its members.
-    of_rules: Vec<u64>,
+    /// By slot of the rule, its members, and whether it is among `changed`.
+    of_rules: Vec<(u64, bool)>,
+    /// Slots whose members are others than were told.
+    changed: Vec<u32>,
+    /// Members of all rules.
+    all: usize,
     entries: Vec<MemberEntry>,
     entry_free: Vec<u32>,
     /// Entries without keys of their own, by lanes and whether they hide.
@@ -154,7 +159,9 @@ impl Membership {
         Membership {
             shard,
             matcher: RuleMatcher::new(in_force.plan().clone()),
-            of_rules: vec![0; in_force.rules().len()],
+            of_rules: vec![(0, false); in_force.rules().len()],
+            changed: Vec::new(),
+            all: 0,
             in_force,
             // number 0 is nobody's
             entries: vec![MemberEntry::default()],
@@ -257,7 +264,8 @@ impl Membership {
     /// Other rules are in force.
     pub(super) fn take_up(&mut self, in_force: Arc<RulesInForce>) {
         self.matcher = RuleMatcher::new(in_force.plan().clone());
-        self.of_rules.resize(in_force.rules().len(), 0);
+        self.of_rules.resize(in_force.rules().len(), (0, false));
+        self.changed.retain(|slot| (*slot as usize) < in_force.rules().len());
         self.in_force = in_force;
         self.is_short = false;
     }
@@ -343,7 +351,8 @@ impl Membership {
         let is_own = found.iter().any(|(_, distinct, top)| !distinct.is_empty() || !top.is_empty());
         let (mut lanes, mut own) = (Vec::with_capacity(found.len()), OwnKeys::default());
         for (key, distinct, top) in found {
-            self.of_rules[key.rule as usize] += 1;
+            count_in(&mut self.of_rules, &mut self.changed, key.rule, 1);
+            self.all += 1;
             key.add_member();
             lanes.push(self.lane(key));
             own.distinct.push(distinct);
@@ -417,7 +426,8 @@ impl Membership {
         let at = &mut self.entries[entry as usize];
         for lane in &at.lanes {
             if let Some(key) = &self.lanes[*lane as usize].key {
-                self.of_rules[key.rule as usize] -= 1;
+                count_in(&mut self.of_rules, &mut self.changed, key.rule, -1);
+                self.all -= 1;
                 key.remove_member();
             }
         }
@@ -537,18 +547,31 @@ impl Membership {
 
     /// Bytes that members, entries and lanes take, about.
     pub(super) fn bytes(&self) -> usize {
-        let members = self.of_rules.iter().sum::<u64>() as usize * size_of::<Member>();
+        let members = self.all * size_of::<Member>();
         let own = self.entries.len().saturating_sub(self.entry_ids.len()) * OWN_BYTES;
         let entries = self.entries.len() * ENTRY_BYTES + own;
         // a part's own memory is of the kind of its fold, and moves with it: the owner counts it
         members + entries + self.lanes.len() * LANE_BYTES
     }
 
-    /// How many members each rule has, by slot.
-    pub(super) fn add_to(&self, noticed: &mut [FoldsNoticed]) {
-        for (sum, members) in noticed.iter_mut().zip(&self.of_rules) {
-            sum.members = *members;
+    /// Says how many members each rule has, of those that changed: up to `n` of them; `false` when that is all.
+    pub(super) fn add_some(&mut self, n: usize, noticed: &mut NoticedHere) -> bool {
+        for _ in 0..n {
+            let Some(slot) = self.changed.pop() else { return false };
+            let (members, is_changed) = &mut self.of_rules[slot as usize];
+            *is_changed = false;
+            noticed.of(slot).members = *members;
         }
+        true
+    }
+}
+
+/// A rule has so many members more.
+fn count_in(of_rules: &mut [(u64, bool)], changed: &mut Vec<u32>, slot: u32, more: i64) {
+    let (members, is_changed) = &mut of_rules[slot as usize];
+    *members = members.wrapping_add_signed(more);
+    if !std::mem::replace(is_changed, true) {
+        changed.push(slot);
     }
 }
 

@@ -19,6 +19,7 @@
 //! | `retire` | the death of series that nobody feeds |
 //! | `point`, `batch`, `batch_rows` | points that are staged, and read as rows |
 //! | `members`, `folded`, `rule_cuts` | what members of rules' folds give; what shards share of rules; rules' own intervals |
+//! | `noticed` | what a shard noticed of rules, as others see it |
 //! | `folding`, `in_force`, `turning` | what a shard needs of rules; those in force, and others behind them; series that they take or give back |
 //! | `hand_over` | the way of that to the shard that owns the fold |
 //! | `estimate` | what members and outputs take in memory |
@@ -52,6 +53,7 @@ mod members;
 mod merge;
 mod merging;
 mod newest;
+mod noticed;
 mod outputs;
 mod owner;
 mod point;
@@ -66,8 +68,9 @@ mod turning;
 mod walk;
 
 pub use estimate::{GroupBytes, MEMBER_BYTES, point_bytes, series_bytes};
-pub use folded::{FoldShared, FoldsNoticed};
+pub use folded::FoldShared;
 pub use in_force::{RuleFolds, RulesInForce};
+pub use noticed::FoldsNoticed;
 pub use owner::{Directories, Options, Outlet, Owner, Work, Written};
 pub use series_list::{GroupSeries, SeriesReader};
 pub use tree::{GroupDirectory, ListedGroup, ListedPlace};

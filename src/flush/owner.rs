@@ -123,6 +123,8 @@ struct Merged {
     handed: [u32; VIEWS_MAX],
     /// Every shard has folded: outputs are settled.
     is_settling: bool,
+    /// They are, and handed out.
+    is_ending: bool,
     /// When the cut was made.
     times: CutTimes,
 }
@@ -209,6 +211,11 @@ impl Owner {
         self.selecting = selections.map(|selections| Box::new(Selecting::new(selections, self.selections_before)));
     }
 
+    /// What rules need that fold, or come into force with the cut.
+    fn folding_at(&mut self, is_exchange: bool) -> Option<&mut Folding> {
+        self.folding.as_deref_mut().or(self.resting.as_deref_mut().filter(|_| is_exchange))
+    }
+
     /// Views that there are.
     fn views(&self) -> usize {
         TEMPORALITIES.len() * self.selecting.as_ref().map_or(1, |selecting| selecting.count())
@@ -260,6 +267,7 @@ impl Owner {
             handing: None,
             handed: [0; VIEWS_MAX],
             is_settling: false,
+            is_ending: false,
             times,
         });
     }
@@ -325,8 +333,9 @@ impl Owner {
             Work::Done => {
                 self.exemplars.publish(self.shard, &self.registry);
                 let is_exchange = merged.times.is_exchange;
-                if let Some(folding) = self.folding.as_mut().or(self.resting.as_mut().filter(|_| is_exchange)) {
-                    let others = folding.end(merged.times, &self.registry);
+                let registry = self.registry.clone();
+                if let Some(folding) = self.folding_at(is_exchange) {
+                    let others = folding.end(merged.times, &registry);
                     self.rest_or_fold();
                     if let Some(others) = others {
                         self.select(others.selections().cloned());
@@ -360,6 +369,11 @@ impl Owner {
                 folding.relink_some(&mut self.tree, &self.retirement, self.registry.state(), tally);
             } else if let Some(view) = merged.handing {
                 merged.handing = self.hand_out(merged, view, tally, outlet);
+            } else if merged.is_ending {
+                let is_exchange = merged.times.is_exchange;
+                if !self.folding_at(is_exchange).is_some_and(Folding::end_some) {
+                    return Work::Done;
+                }
             } else if merged.is_settling {
                 match self.settle_some(merged, slab, tally) {
                     SettlingStep::More => {}
@@ -369,7 +383,7 @@ impl Owner {
                             return Work::More;
                         }
                     }
-                    SettlingStep::Over => return Work::Done,
+                    SettlingStep::Over => merged.is_ending = true,
                 }
             } else if merged.is_walked {
                 let is_more = self.folding.as_mut().is_some_and(|folding| folding.members.send_some(BETWEEN_LOOKS));

@@ -72,13 +72,22 @@ impl SeriesReader {
     /// The series at a place.
     #[inline]
     pub fn get(&self, at: usize) -> Option<&Arc<Series>> {
-        self.beside(at).first()
+        one(&self.first, self.others.as_deref(), at)
     }
 
     /// The series at a place, and those behind it that lie beside it.
     #[inline]
     pub fn beside(&self, at: usize) -> &[Arc<Series>] {
         beside(&self.first, self.others.as_deref(), at)
+    }
+}
+
+/// Each point that is written asks twice: how many lie beside it is not worked out for that.
+#[inline]
+fn one<'a>(first: &'a Arc<Series>, others: Option<&'a Others>, at: usize) -> Option<&'a Arc<Series>> {
+    match at.checked_sub(1) {
+        None => Some(first),
+        Some(at) => others?.get(at),
     }
 }
 
@@ -124,7 +133,7 @@ impl OwnedSeries {
     /// The series at a place.
     #[inline]
     pub(super) fn get(&self, at: usize) -> Option<&Arc<Series>> {
-        beside(&self.first, self.others.as_deref(), at).first()
+        one(&self.first, self.others.as_deref(), at)
     }
 
     /// By place.

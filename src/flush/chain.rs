@@ -128,8 +128,8 @@ pub(super) fn settle(
     merging.without_effect(series, effect, points, tally);
 }
 
-/// How a seen stands to the chain.
-pub(super) fn stands(merging: Merging<'_>, series: &Series, seen: &CoreSpan) -> Stands {
+/// How a seen stands to the chain. `known`: time of the newest point that was known before the cut.
+pub(super) fn stands(merging: Merging<'_>, series: &Series, seen: &CoreSpan, known: u64) -> Stands {
     let interval = merging.interval;
     let Some(chain) = series.chain() else {
         return if merging.counts_whole(seen.span.first_start, seen.span.first_time) {
@@ -138,7 +138,9 @@ pub(super) fn stands(merging: Merging<'_>, series: &Series, seen: &CoreSpan) -> 
             Stands::Baseline
         };
     };
-    if seen.span.newest_time <= series.time() {
+    // a newer point of this cut may be a second writer's: that the chain's writer began again before it is new all the same
+    let is_again = || seen.span.first_time > chain.time && number::newer(seen.span.first_start, chain.start);
+    if seen.span.newest_time <= known || seen.span.newest_time <= series.time() && !is_again() {
         return Stands::Superseded;
     }
     if series.group.elected_since() > chain.cut {

@@ -349,10 +349,11 @@ fn chain<'a>(
 ) -> Option<(CoreSpan, &'a [AtomicU64])> {
     let interval = merging.interval;
     let shape = series.shape(true);
-    let mut newest_of_all = None;
+    let mut newest_of_all: Option<(CoreSpan, &[AtomicU64])> = None;
+    let known = series.time();
     for seen in spans {
         let Some((first, newest, gained)) = regions(merging, seen, shape) else { continue };
-        let mut stands = stands(merging, series, seen);
+        let mut stands = stands(merging, series, seen, known);
         if stands == Stands::Replica && !sums.follows(first, last) {
             stands = Stands::Baseline;
         }
@@ -392,8 +393,10 @@ fn chain<'a>(
             explicit::copy(&mut last, &newest);
             put_chain(interval, series, seen, stands, Value::Int(0));
         }
-        series.put_time(seen.span.newest_time);
-        newest_of_all = Some((*seen, newest));
+        if newest_of_all.is_none_or(|(newest, _)| newest.span.newest_time < seen.span.newest_time) {
+            series.put_time(seen.span.newest_time);
+            newest_of_all = Some((*seen, newest));
+        }
     }
     newest_of_all
 }

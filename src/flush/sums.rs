@@ -130,12 +130,13 @@ fn chain(
 ) -> Option<(Value, CoreSpan, Value)> {
     let interval = merging.interval;
     let mut total = Value::Int(0);
-    let mut newest = None;
+    let mut newest: Option<(CoreSpan, Value)> = None;
+    let known = series.time();
     for seen in spans {
         let of_bank = || seen.bank(merging, Shape::CumulativeSum).map(cumulative_sum::values);
         let values = seen.sequence(merging).as_ref().map(cumulative_sum::values_of).or_else(of_bank)?;
         let cumulative_sum::Values { first, last, gained, newest: shown } = values;
-        let mut stands = stands(merging, series, seen);
+        let mut stands = stands(merging, series, seen, known);
         if stands == Stands::Replica && monotonic && series.chain().is_some_and(|chain| first.less(chain.value)) {
             stands = Stands::Baseline;
         }
@@ -168,8 +169,10 @@ fn chain(
             total = sum;
             put_chain(interval, series, seen, stands, last);
         }
-        series.put_time(seen.span.newest_time);
-        newest = Some((*seen, shown));
+        if newest.is_none_or(|(newest, _)| newest.span.newest_time < seen.span.newest_time) {
+            series.put_time(seen.span.newest_time);
+            newest = Some((*seen, shown));
+        }
     }
     newest.map(|(seen, shown)| (total, seen, shown))
 }

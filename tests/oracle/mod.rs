@@ -536,6 +536,7 @@ impl Model {
         let is_sum = key.group.kind == flat::SUM;
         let mut step = if is_sum { Value::default() } else { delta.clone().unwrap_or_default() };
         let mut effect = delta.is_some();
+        let known = series.time();
         for list in lists {
             let (within, reset) = self.within(list.points(), monotonic);
             let (first, last) = (list.first(), list.last());
@@ -550,7 +551,11 @@ impl Model {
                     without = base;
                     Some([nothing_more(first), within])
                 }
-                Some(_) if list.newest().time <= series.time() => {
+                Some((chain, _))
+                    if list.newest().time <= known
+                        || list.newest().time <= series.time()
+                            && !(first.time > chain.time && first.start != 0 && first.start > chain.since) =>
+                {
                     self.counts.superseded += all;
                     continue;
                 }
@@ -590,6 +595,9 @@ impl Model {
                 None => self.counts.overlapping += all,
             }
             effect = true;
+            if list.newest().time <= series.time() {
+                continue;
+            }
             series.newest_time = 0;
             series.newest = list.newest;
             series.ended = false;

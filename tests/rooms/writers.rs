@@ -261,6 +261,22 @@ fn m10_m14_one_writer_that_begins_again_counts_once_whichever_core_takes_which_p
 }
 
 #[test]
+fn m10_m14_one_that_begins_again_beside_an_older_writer_with_newer_points_counts_at_once() {
+    for point in CUMULATIVES {
+        let mut rig = Rig::new(2);
+        rig.send(0, &request(vec![point(T, T + SECOND, 100)]));
+        rig.send(0, &request(vec![point(T + 3 * SECOND - 1, T + 3 * SECOND, 40)]));
+        rig.send(1, &request(vec![point(T - SECOND, T + 2 * SECOND, 500)]));
+        rig.send(1, &request(vec![point(T - SECOND, T + 4 * SECOND, 510)]));
+        let out = rig.cut(T + 5 * SECOND);
+        assert_eq!(counted(&out.delta)[0].2, 140);
+        // once more: nothing of it is new
+        rig.send(0, &request(vec![point(T + 3 * SECOND - 1, T + 3 * SECOND, 40)]));
+        assert!(counted(&rig.cut(T + 6 * SECOND).delta).iter().all(|one| one.2 == 0));
+    }
+}
+
+#[test]
 fn m14_without_starts_only_a_fall_that_no_core_saw_is_not_told_from_a_second_writer() {
     for kind in 0..CUMULATIVES.len() {
         let (mut hidden, mut wrong, all) = (0, 0, streams(4));

@@ -11,6 +11,9 @@
 //! their members are, and of which the same is dropped, are left as they are. So a rule that did not change takes no time,
 //! and nothing of it differs from a run without the exchange.
 //!
+//! A shard may be late for the cut with which rules come: what it took in before is merged at a later one, under them. So what
+//! they drop is hidden only after a cut that no shard missed: until then it passes as if nothing dropped it.
+//!
 //! Outputs that end count under the limits until they are forgotten, which is after all series were asked. So those that found no
 //! room are asked once more then.
 
@@ -67,6 +70,12 @@ pub(super) struct Folding {
     /// Those that come into force behind the cut being merged.
     next: Option<Arc<RulesInForce>>,
     relinking: Relinking,
+    /// A shard was late for the cut that is merged.
+    is_missed: bool,
+    /// One was for the cut with which the rules came, and for all since: points from before them are still to be merged.
+    has_late: bool,
+    /// Series that are dropped behind the door are not hidden yet, because of such points.
+    owes_drops: bool,
     pub(super) cuts: RuleCuts,
     pub(super) members: Membership,
     pub(super) settling: Settling,
@@ -99,6 +108,9 @@ impl Folding {
             before: None,
             next: None,
             relinking: Relinking::Done,
+            is_missed: false,
+            has_late: false,
+            owes_drops: false,
             members,
             settling,
         };
@@ -116,10 +128,11 @@ impl Folding {
         self.in_force.folds() || is_left || !matches!(self.relinking, Relinking::Done)
     }
 
-    /// A cut begins.
-    pub(super) fn begin(&mut self, times: CutTimes) {
+    /// A cut begins, for which a shard was late, or none.
+    pub(super) fn begin(&mut self, times: CutTimes, is_missed: bool) {
+        self.is_missed = is_missed;
         self.next = if times.is_exchange { self.shared.next(self.in_force.number()) } else { None };
-        if let Relinking::Waiting(0) = self.relinking {
+        if matches!(self.relinking, Relinking::Waiting(0)) && !self.has_late {
             self.relinking = Relinking::Again(Walk::default());
         }
         self.cuts.begin(times, self.next.as_deref());
@@ -155,12 +168,17 @@ impl Folding {
     /// A cut is over, and so is `end_some`: rules that were offered come into force with it, and what was noticed is published.
     /// The rules, if they are others.
     pub(super) fn end(&mut self, times: CutTimes, registry: &Registry) -> Option<Arc<RulesInForce>> {
+        self.has_late &= self.is_missed;
         self.relinking = match std::mem::replace(&mut self.relinking, Relinking::Done) {
             Relinking::Turning => {
                 self.before.take().into_iter().for_each(|before| self.shared.let_go(before));
-                if self.members.is_short() { Relinking::Waiting(FORGOTTEN_AFTER) } else { Relinking::Done }
+                let asks_again = self.members.is_short() || self.owes_drops;
+                if asks_again { Relinking::Waiting(FORGOTTEN_AFTER) } else { Relinking::Done }
             }
-            Relinking::TurningAgain => Relinking::Done,
+            Relinking::TurningAgain => {
+                self.owes_drops = false;
+                Relinking::Done
+            }
             Relinking::Waiting(cuts) => Relinking::Waiting(cuts.saturating_sub(1)),
             other => other,
         };
@@ -182,6 +200,7 @@ impl Folding {
         self.members.take_up(self.in_force.clone());
         self.settling.take_up(self.in_force.clone());
         self.before = Some(before);
+        self.has_late = self.is_missed;
         self.relinking = Relinking::Lanes(0);
     }
 
@@ -247,8 +266,11 @@ impl Folding {
     ) -> Option<usize> {
         let meta = tree.group(group).meta().clone();
         let number = self.in_force.number();
+        let drops = self.members.drops(&meta);
+        // those that should be hidden, and are not
+        let owes = self.owes_drops && drops;
         if is_again {
-            if tree.asked(group).is_none_or(|(candidates, asked)| asked != number || candidates.is_empty()) {
+            if tree.asked(group).is_none_or(|(candidates, asked)| asked != number || candidates.is_empty() && !owes) {
                 return None;
             }
         } else if places.start == 0 {
@@ -259,9 +281,8 @@ impl Folding {
             }
             let candidates = self.members.candidates(&meta);
             let before = asked.filter(|(_, asked)| *asked + 1 == number).map(|(before, _)| before);
-            let drops = self.members.drops(&meta);
             let is_left = match before {
-                Some(before) => self.in_force.drops_the_same() && self.is_same(before, &candidates),
+                Some(before) => !owes && self.in_force.drops_the_same() && self.is_same(before, &candidates),
                 None => asked.is_none() && candidates.is_empty() && !drops,
             };
             if is_left && asked.is_none() {
@@ -272,7 +293,6 @@ impl Folding {
                 return None;
             }
         }
-        let drops = self.members.drops(&meta);
         let candidates = tree.asked(group).map(|(candidates, _)| candidates.clone()).unwrap_or_default();
         let reader = tree.group(group).series().reader();
         let mut is_shown = false;
@@ -280,11 +300,13 @@ impl Folding {
             let (Some(series), Some(member)) = (reader.get(at), tree.group_mut(group).beside().0.get_mut(at)) else {
                 break;
             };
-            if series.is_dead() || is_again && !self.members.has_no_room(*member) {
+            if series.is_dead() || is_again && !owes && !self.members.has_no_room(*member) {
                 continue;
             }
             let touched = || retirement.time_of(series.newest_cut());
-            self.members.relink((&candidates, drops), (series, member), touched, state, tally);
+            let is_put_off = drops && self.has_late && !self.members.is_dropped(*member);
+            self.owes_drops |= is_put_off;
+            self.members.relink((&candidates, drops && !is_put_off), (series, member), touched, state, tally);
             let hides = member.fold().is_some_and(|entry| self.members.hides(entry));
             if hides != series.hides() {
                 series.turn(hides);

@@ -304,6 +304,11 @@ impl Membership {
         self.in_force.plan().drops_by_name() && self.matcher.of_stream(&seen(group)) != StreamVerdict::Pass
     }
 
+    /// Whether a series is hidden because it is dropped behind the door.
+    pub(super) fn is_dropped(&self, member: Member) -> bool {
+        member.fold().is_some_and(|entry| self.entries[entry as usize].lanes.is_empty())
+    }
+
     /// Asks the rules again about a series. It leaves the folds that it is in no more, and enters others; what is `dropped`
     /// behind the door from now on is hidden, and in none.
     ///

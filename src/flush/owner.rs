@@ -244,7 +244,7 @@ impl Owner {
         self.started_ns = self.started_ns.min(times.from_ns);
         self.exemplars.begin(number, &cores, &self.registry);
         if let Some(folding) = self.folding.as_mut().or(self.resting.as_mut().filter(|_| times.is_exchange)) {
-            folding.begin(times);
+            folding.begin(times, cores.iter().any(|core| core.closed.is_none()));
         }
         let interval = Interval {
             cut: number,

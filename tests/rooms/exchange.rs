@@ -537,6 +537,47 @@ fn show(what: &str, slices: &mut [Duration]) {
     );
 }
 
+/// What a shard took in when it was late for the cut of the exchange, once or more often, leaves with the cut that it makes, as
+/// nothing drops it there. Then its series ends: some cuts later, or with the next exchange that leaves what is dropped as it is.
+#[test]
+fn what_a_late_shard_took_in_leaves_before_its_series_ends() {
+    let drops = || of_metric("requests", Rule { action: Action::Drop, ..rule("noise", pods_away()) });
+    for (cores, missed, reloads) in
+        (1..=4).flat_map(|cores| [(cores, 1, false), (cores, 3, false), (cores, 6, false), (cores, 2, true)])
+    {
+        let mut run = Run::new(cores, vec![of_metric("requests", rule("pods", pods_away()))]);
+        let metrics = run.requests(&[("a", "/x", 5)]);
+        run.cut(metrics, &[("requests{route=/x}", 5.0)]);
+        run.rig.reload(vec![drops()]);
+        let metrics = run.requests(&[("a", "/x", 3)]);
+        run.rig.late = Some(0);
+        run.cut(metrics, &[]);
+        let mut left = Vec::new();
+        for cut in 1..missed + 8 {
+            run.rig.late = (cut < missed).then_some(0);
+            if reloads && cut == missed + 1 {
+                run.rig.reload(vec![of_metric("other", rule("beside", pods_away())), drops()]);
+            }
+            run.at += INTERVAL;
+            let out = run.rig.cut(run.at);
+            left.extend(numbers(&out.delta).into_iter().map(|(name, attributes, .., value)| {
+                let value = if value.is_nan() { "ends".to_owned() } else { value.to_string() };
+                (cut, format!("{name}{{{attributes}}} {value}"))
+            }));
+        }
+        left.sort();
+        let end = if reloads { missed + 2 } else { 5.max(missed + 1) };
+        let mut want = [
+            (1, "requests{route=/x} ends"),
+            (missed, "requests{pod=a,route=/x} 3"),
+            (end, "requests{pod=a,route=/x} ends"),
+        ]
+        .map(|(cut, what)| (cut, what.to_owned()));
+        want.sort();
+        assert_eq!(left, want, "{cores} cores, {missed} cuts missed, reloads: {reloads}");
+    }
+}
+
 /// Many rules over many series: all of them say something else, one does, none does. Totals are exact, and what does not change
 /// is not asked again. `EXCHANGE=rules,series` and `--nocapture` show what it takes in a release build.
 #[test]

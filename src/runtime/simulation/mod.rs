@@ -332,6 +332,11 @@ impl Simulation {
         } else {
             self.put(plan, have_other_choices && self.fault != Fault::KeepsOpen);
         }
+        if self.chance.one_in(3) {
+            // often late for the cut: what it took in before is merged under these rules
+            let shard = self.chance.place(SHARDS);
+            self.stands_still[shard] = self.clock.mono_ns() + self.chance.up_to(3 * INTERVAL_NS);
+        }
     }
 
     fn put(&mut self, plan: RunPlan, closes: bool) {

@@ -305,6 +305,8 @@ pub const PROBES_MAX: usize = 32;
 pub const MARGIN_ASKED_BYTES: usize = 64 * KIB;
 /// Bytes that have to be free there for a scrape, besides its memory for colliding rows.
 pub const PAGE_ROOM_BYTES: usize = 4 * MIB;
+/// The least that this memory is made there, bytes.
+pub const SCRAPE_MERGE_BYTES_MIN: usize = MIB;
 /// Retry advice when the system has no memory, milliseconds.
 pub const NO_MEMORY_RETRY_MS: u64 = 5_000;
 /// Bodies ended in one turn of a shard's loop because their peer gives way.

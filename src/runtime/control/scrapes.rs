@@ -3,7 +3,7 @@
 //! Does not know: how the page is written, or where the scrape door is. Bounds: `limits::SCRAPES_MAX` at once, and
 //! `limits::SCRAPE_MAX` of time for one while all of them are taken.
 
-use crate::limits::{PAGE_ROOM_BYTES, SCRAPE_MAX, SCRAPES_MAX};
+use crate::limits::{PAGE_ROOM_BYTES, SCRAPE_MAX, SCRAPE_MERGE_BYTES_MIN, SCRAPES_MAX};
 use crate::listen::pages::{Abort, PageBody, PageResponse, PageStream};
 use crate::prometheus;
 use crate::runtime::clock;
@@ -60,11 +60,14 @@ impl Scrapes {
         shards: &[Readings],
         accept: &str,
     ) -> Result<PageResponse, String> {
-        let Some(place) = ScrapePlace::take(&self.counts, self.merge_bytes) else {
+        let Some(mut place) = ScrapePlace::take(&self.counts, self.merge_bytes) else {
             return Err(format!("{SCRAPES_MAX} scrapes are under way already; try again in a second\n"));
         };
-        if !shared.has_room_left(place.merge_bytes + PAGE_ROOM_BYTES) {
-            return Err("the system has no memory for this process (ulimit -v); try again later\n".into());
+        // with less memory for colliding rows it takes more passes
+        while !shared.has_room_left(place.merge_bytes + PAGE_ROOM_BYTES) {
+            if !place.give_half_back() {
+                return Err("the system has no memory for this process (ulimit -v); try again later\n".into());
+            }
         }
         let board = &shared.board;
         let published = board.published();
@@ -114,6 +117,17 @@ impl ScrapePlace {
         let merge_bytes = merge_bytes.saturating_sub(all.merge_lent) / 2;
         all.merge_lent += merge_bytes;
         Some(ScrapePlace { counts: counts.clone(), merge_bytes, begun_ns: clock::mono() })
+    }
+
+    /// Half of the bytes go back; not where that would leave less than `SCRAPE_MERGE_BYTES_MIN`.
+    fn give_half_back(&mut self) -> bool {
+        let half = self.merge_bytes / 2;
+        if half < SCRAPE_MERGE_BYTES_MIN {
+            return false;
+        }
+        self.counts.borrow_mut().merge_lent -= self.merge_bytes - half;
+        self.merge_bytes = half;
+        true
     }
 
     /// Others want it, and this page has had its time.

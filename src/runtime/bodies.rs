@@ -57,6 +57,11 @@ impl Bodies {
         Bodies { max, share, taken: 0.into(), held, over: 0.into(), wants: 0.into() }
     }
 
+    /// Bytes that may be held.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
     /// Bytes held.
     pub(super) fn taken(&self) -> usize {
         self.taken.load(Relaxed)

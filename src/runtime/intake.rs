@@ -8,10 +8,11 @@ use crate::capture::Tap;
 use crate::clock::{Clock, Now};
 use crate::ingest::{self, Ingest, Sliced};
 use crate::ledger::Book;
-use crate::limits::{MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS};
+use crate::limits::{FREED_BODIES_PART, LARGE_BODY_BYTES, MARGIN_ASKED_BYTES, NO_MEMORY_RETRY_MS};
 use crate::listen::{Exported, Intake};
 use crate::model::{Origin, Peer, Refusal};
 use crate::series::peers::Peers;
+use crate::sync::allocator;
 use crate::telemetry::shard_stats::ShardStats;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(super) struct ShardIntake {
     pub(super) clock: &'static dyn Clock,
     /// When this turn of the loop began.
     pub(super) now_ns: u64,
+    /// Of large bodies' buffers that were freed since memory last went back, bytes.
+    pub(super) freed: usize,
     /// The last cut is behind it, or waits for the request that is being applied: no other one counts any more.
     pub(super) closed: bool,
 }
@@ -77,6 +80,7 @@ impl Intake for ShardIntake {
         if bytes >= MARGIN_ASKED_BYTES && !self.shared.has_room(bytes) {
             return false;
         }
+        self.count_freed(bytes);
         let slot = self.slot(peer);
         let asked = self.shared.bodies.reserve(slot, bytes, self.now_ns);
         if asked == Asked::Wanted {
@@ -88,6 +92,7 @@ impl Intake for ShardIntake {
     fn release(&mut self, peer: Peer, bytes: usize) {
         let slot = self.slot(peer);
         self.shared.bodies.release(slot, bytes);
+        self.count_freed(bytes);
     }
 
     fn is_wanted(&self) -> bool {
@@ -101,6 +106,19 @@ impl Intake for ShardIntake {
 }
 
 impl ShardIntake {
+    /// A large body that ends frees its buffer, and one that grows by so much frees about as much. What was freed stays
+    /// with the process for a while, beside the budget, so more than a part of it goes back at once.
+    fn count_freed(&mut self, bytes: usize) {
+        if bytes < LARGE_BODY_BYTES {
+            return;
+        }
+        self.freed += bytes;
+        if self.freed > self.shared.bodies.max() / FREED_BODIES_PART / self.shared.board.shards() {
+            self.freed = 0;
+            allocator::give_back();
+        }
+    }
+
     /// The peer's slot; mostly it is the one of the last time.
     fn slot(&mut self, peer: Peer) -> u16 {
         if self.peer.0 != peer {

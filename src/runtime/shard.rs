@@ -141,6 +141,7 @@ impl Seed {
                 peer,
                 clock: parts.clock,
                 now_ns: parts.clock.mono_ns(),
+                freed: 0,
                 closed: false,
             },
             owner: parts.owner,

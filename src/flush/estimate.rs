@@ -3,7 +3,7 @@
 //! Knows the sizes that the memory budget counts with; does not know how many there will be. An output is not looked up in a
 //! table: its state is made, fed with one member over all of its window, and asked for its bytes.
 //!
-//! What is assumed: five attributes of a hundred and fifty bytes, histograms of `BOUNDS` bounds or `BUCKETS` buckets,
+//! What is assumed: five attributes of a hundred and fifty bytes, histograms of `BOUNDS` bounds or `BUCKETS` buckets, summaries of `QUANTILES`,
 //! one connection for each member.
 
 use super::members::{ENTRY_BYTES, LANE_BYTES, Member};
@@ -12,6 +12,7 @@ use super::settling::{FOLD_BYTES, SERIES_BYTES};
 use crate::aggregate::explicit;
 use crate::aggregate::exponential::{self, Exponential, Side};
 use crate::aggregate::number::Value;
+use crate::aggregate::summary;
 use crate::cells::{Shape, block};
 use crate::fold::{
     ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork, OutputState, RuleClock, TOP_ENTRY_BYTES,
@@ -28,6 +29,8 @@ use std::sync::Arc;
 const BOUNDS: usize = 15;
 /// Populated buckets of an exponential histogram.
 const BUCKETS: usize = 40;
+/// Quantiles of a summary.
+const QUANTILES: usize = 5;
 /// Bytes of a fold's attributes and description.
 const FOLD_TEXT_BYTES: usize = 96;
 /// The key of a group of `topk`.
@@ -106,6 +109,7 @@ fn fed(aggregation: &Aggregation, input: InputKind) -> (usize, usize) {
     let mut clock = RuleClock::new(interval_ns, spec.steps());
     let (mut state, mut part, mut work) = (OutputState::new(0), FoldPart::default(), FoldWork::default());
     let (bounds, words) = region(input);
+    let is_summary = input == InputKind::Summary;
     let outputs = || aggregation.outputs[input as usize].iter().map(|spec| &spec.output);
     let distinct = vec![1; outputs().filter(|output| matches!(output, Output::Unique(_))).count()];
     let key: Arc<[u8]> = Arc::from([0; TOP_KEY_BYTES]);
@@ -118,11 +122,13 @@ fn fed(aggregation: &Aggregation, input: InputKind) -> (usize, usize) {
             InputKind::ExponentialHistogram => Some(ContributedRegion::Exponential(&words)),
             _ => None,
         };
+        let is_number = region.is_none() && !is_summary;
         let (distinct, top) = (&*distinct, &*top);
         let value = Some(Value::Int(step as i64));
         let given = Contribution {
-            delta: value.filter(|_| region.is_none()),
-            level: value.filter(|_| region.is_none()),
+            delta: value.filter(|_| is_number),
+            level: value.filter(|_| is_number),
+            summary: is_summary.then_some(&words),
             region,
             points: 1,
             time_ns: boundary_ns,
@@ -143,7 +149,7 @@ fn fed(aggregation: &Aggregation, input: InputKind) -> (usize, usize) {
     (state.bytes(), part_bytes)
 }
 
-/// Bounds, and the words of what a histogram of this kind gives; neither of numbers.
+/// Bounds, and the words of what a histogram or summary of this kind gives; neither of numbers.
 fn region(input: InputKind) -> (Arc<[f64]>, Vec<u64>) {
     match input {
         InputKind::Histogram => {
@@ -159,7 +165,12 @@ fn region(input: InputKind) -> (Arc<[f64]>, Vec<u64>) {
             Exponential { count: BUCKETS as u64, positive, ..Exponential::default() }.store(&mut words.as_mut_slice());
             (Arc::default(), words)
         }
-        _ => (Arc::default(), Vec::new()),
+        InputKind::Summary => {
+            let mut words = vec![0; summary::REGION];
+            summary::put(&mut words.as_mut_slice(), 0, 0, 0.0, &[(0.0, 0.0); QUANTILES]);
+            (Arc::default(), words)
+        }
+        InputKind::Counter | InputKind::UpDownCounter | InputKind::Gauge => (Arc::default(), Vec::new()),
     }
 }
 

@@ -19,6 +19,8 @@ use super::in_force::{Heritage, RulesInForce};
 use super::noticed::NoticedHere;
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
+use crate::aggregate::summary;
+use crate::cells::block;
 use crate::fold::{ContributedRegion, Contribution, FoldPart, LiveNeed, Liveness};
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
@@ -26,6 +28,7 @@ use crate::places::put;
 use crate::rules::{Candidates, InitialValue, MetricSeen, Passage, RouteVerdict, RuleMatcher, StreamVerdict};
 use crate::series::exemplars::{KeptExemplar, Reservoir};
 use crate::series::folds::FoldKey;
+use crate::series::slab::SlabWriter;
 use crate::series::{Group, Series};
 use crate::sync::cut::CutTimes;
 use hashbrown::HashMap;
@@ -132,6 +135,8 @@ pub(super) struct Membership {
     texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
     /// See `is_short`.
     is_short: bool,
+    /// The newest point of a summary.
+    summary: Vec<u64>,
     /// Time of the cut, for liveness.
     now_ms: u32,
     expire_ms: u64,
@@ -147,6 +152,8 @@ pub(super) struct MergedMember<'a> {
     pub points: u64,
     /// Delta input had reached it before.
     pub had_delta: bool,
+    /// Where the values of summaries are.
+    pub slab: &'a SlabWriter,
 }
 
 impl Membership {
@@ -176,6 +183,7 @@ impl Membership {
             exemplars: Reservoir::default(),
             texts: None,
             is_short: false,
+            summary: Vec::new(),
             now_ms: 0,
             expire_ms: expire_ns / 1_000_000,
             shared,
@@ -508,7 +516,10 @@ impl Membership {
             }
             let (distinct, top): (&[u64], &[Arc<[u8]>]) =
                 entry.own.as_ref().map_or((&[], &[]), |own| (&own.distinct[at], &own.top[at]));
-            let given = given(series, &merged, is_live, (distinct, top));
+            let mut given = given(series, &merged, is_live, (distinct, top));
+            if is_live && spec.asks_summaries() {
+                given.summary = newest_summary(series, merged.slab, &mut self.summary);
+            }
             lane.part.add(spec, &given, cuts.work(key.rule));
             if !lane.is_listed {
                 lane.is_listed = true;
@@ -597,6 +608,15 @@ fn is_there(series: &Series) -> bool {
     series.newest().is_some() && !series.is_ended()
 }
 
+/// The newest point of a summary, as its owner keeps it.
+fn newest_summary<'a>(series: &Series, slab: &SlabWriter, into: &'a mut Vec<u64>) -> Option<&'a [u64]> {
+    let (line, newest) = (series.block().checked_sub(1)?, series.newest()?);
+    let lines = slab.run(line, series.group.block_words());
+    into.resize(summary::REGION, 0);
+    summary::copy(&mut into.as_mut_slice(), &block::slot(lines, summary::REGION, newest));
+    Some(into)
+}
+
 fn given<'a>(
     series: &'a Series,
     merged: &MergedMember<'a>,
@@ -606,7 +626,7 @@ fn given<'a>(
     let group = &series.group;
     let is_number = matches!(group.kind, Kind::Sum | Kind::Gauge);
     let step = merged.point.map(|point| {
-        let length = crate::cells::block::region_words(group.kind, group.buckets());
+        let length = block::region_words(group.kind, group.buckets());
         // the total comes first
         let from = point.words as usize + length;
         merged.words.get(from..from + length).unwrap_or_default()
@@ -619,6 +639,7 @@ fn given<'a>(
         }),
         level: series.value().filter(|_| is_number && is_live),
         extremes: None,
+        summary: None,
         is_delta: series.has_delta(),
         region: step.and_then(|words| match group.kind {
             Kind::Histogram => Some(ContributedRegion::Explicit { bounds: &group.bounds, words }),

@@ -10,7 +10,7 @@ use super::in_force::RulesInForce;
 use super::point::{StagedPoint, more_bytes};
 use super::selecting::{OutputSelection, Selecting};
 use super::tree::{GroupDirectory, Tree, TreePlace};
-use crate::aggregate::explicit;
+use crate::aggregate::{explicit, summary};
 use crate::cells::block;
 use crate::fold::{Leaving, LeavingValue, TOP_OTHER, Variant};
 use crate::identity::attributes::{Record, Records, key_byte};
@@ -288,8 +288,8 @@ impl Outputs {
             }
             let TreePlace { resource, scope, group } = at.stands;
             let meta = &series.group;
-            let length = 2 * block::region_words(meta.kind, meta.buckets());
-            if length > 0 && !point.ended {
+            let length = staged_words(meta);
+            if length > 0 && (!point.ended || meta.kind == Kind::Summary) {
                 let words = batch.words();
                 let from = std::mem::replace(&mut point.words, words.len() as u32) as usize;
                 words.extend_from_slice(&self.words[from..from + length]);
@@ -306,6 +306,13 @@ impl Outputs {
     pub(super) const fn live(&self) -> usize {
         self.tree.live()
     }
+}
+
+/// Words that a point of a group has beside it: of histograms two regions; of a summary one, which an end has, too, as its
+/// quantiles tell a reader what ends.
+fn staged_words(group: &Group) -> usize {
+    let region = block::region_words(group.kind, group.buckets());
+    if group.kind == Kind::Summary { region } else { 2 * region }
 }
 
 /// What tells a variant apart.
@@ -352,34 +359,56 @@ fn put_value(
     let &Leaving { start_ns, time_ns, value, .. } = leaving;
     let group = &series.group;
     let length = block::region_words(group.kind, group.buckets());
+    let is_end = value == LeavingValue::End;
+    // what a summary that ends has counted began where it did
+    let start_ns = if is_end && group.kind == Kind::Summary { series.start() } else { start_ns };
     if group.kind != Kind::Gauge {
         series.put_start(start_ns);
     }
     series.put_time(time_ns);
     let base = StagedPoint { time: time_ns, start: start_ns, ..StagedPoint::default() };
+    if length > 0 && !is_end && series.block() == 0 {
+        // line numbers are kept one higher, so that 0 is "none"
+        series.put_block(slab.allocate(group.block_words()) + 1);
+    }
+    // of numbers the word means something else
+    let line = if length > 0 { series.block().checked_sub(1) } else { None };
+    let lines = line.map(|line| slab.run(line, group.block_words())).unwrap_or_default();
+    let slot = |slot: usize| block::slot(lines, length, slot);
+    let from = words.len();
     match value {
         LeavingValue::Number { delta, value } => {
             series.put_value(cut, value);
             StagedPoint { time: time_ns, start: start_ns, ..StagedPoint::number(value, delta) }
         }
         LeavingValue::Explicit { delta, total } | LeavingValue::Exponential { delta, total } => {
-            if series.block() == 0 {
-                // line numbers are kept one higher, so that 0 is "none"
-                series.put_block(slab.allocate(group.block_words()) + 1);
-            }
-            let lines = slab.run(series.block() - 1, group.block_words());
-            series.with_slot(cut, |_, slot| explicit::copy(&mut block::slot(lines, length, slot), &total));
-            let from = words.len() as u32;
+            series.with_slot(cut, |_, at| explicit::copy(&mut slot(at), &total));
             words.extend_from_slice(total);
             words.extend_from_slice(delta);
-            StagedPoint { words: from, has_delta: true, ..base }
+            StagedPoint { words: from as u32, has_delta: true, ..base }
+        }
+        LeavingValue::Summary(region) => {
+            series.with_slot(cut, |_, at| summary::copy(&mut slot(at), &region));
+            words.extend_from_slice(region);
+            words.resize(from + length, 0);
+            StagedPoint { words: from as u32, ..base }
+        }
+        LeavingValue::End if length == 0 => {
+            series.end_number(cut);
+            StagedPoint { has_delta: true, ended: true, ..base }
+        }
+        LeavingValue::End if group.kind == Kind::Summary => {
+            words.resize(from + length, 0);
+            let region = &mut words[from..];
+            if let Some(newest) = series.newest() {
+                summary::copy(&mut &mut *region, &slot(newest));
+                series.end(cut, |from, to| summary::copy(&mut slot(to), &slot(from)));
+            }
+            summary::forget_values(&mut &mut *region);
+            StagedPoint { words: from as u32, ended: true, ..base }
         }
         LeavingValue::End => {
-            if length == 0 {
-                series.end_number(cut);
-            } else if let Some(line) = series.block().checked_sub(1) {
-                let lines = slab.run(line, group.block_words());
-                let slot = |slot: usize| block::slot(lines, length, slot);
+            if !lines.is_empty() {
                 series.end(cut, |from, to| explicit::copy(&mut slot(to), &slot(from)));
             }
             StagedPoint { has_delta: true, ended: true, ..base }

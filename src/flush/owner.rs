@@ -505,7 +505,7 @@ impl Owner {
                 folding.give(
                     member,
                     series,
-                    MergedMember { point: point.as_ref(), words: self.batch.words(), points, had_delta },
+                    MergedMember { point: point.as_ref(), words: self.batch.words(), points, had_delta, slab },
                     cuts,
                 );
                 if has_exemplars {

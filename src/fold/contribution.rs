@@ -18,6 +18,8 @@ pub struct Contribution<'a> {
     pub extremes: Option<(Value, Value)>,
     /// It has delta input: what it contributed adds for ever, its level is not counted beside it (S5).
     pub is_delta: bool,
+    /// The newest point of a summary at the cut, as words of `aggregate::summary`; only of one that is live.
+    pub summary: Option<&'a [u64]>,
     /// What a histogram contributed.
     pub region: Option<ContributedRegion<'a>>,
     /// Points that were accepted.

@@ -14,7 +14,7 @@
 //! | `exact`, `samples` | sums without an order; levels gathered with their weights |
 //! | `spec`, `needs` | what a rule's outputs need to be kept |
 //! | `contribution` | what a member gives |
-//! | `part`, `regions` | what the members of a shard gave; their histograms |
+//! | `part`, `regions`, `summaries` | what the members of a shard gave; their histograms; the newest of their summaries |
 //! | `state`, `ring`, `windows` | what an output gathered, and what leaves; intervals of windows, of numbers and of histograms (`intervals`: of others) |
 //! | `succession` | how outputs go on where a rule says something else of them |
 //! | `quantile`, `rebucket`, `sketch`, `made` | quantiles as PromQL's; histograms with other buckets, of values, and both as outputs |
@@ -49,6 +49,7 @@ mod sketch;
 mod spec;
 mod state;
 mod succession;
+mod summaries;
 mod top;
 mod values;
 mod windows;

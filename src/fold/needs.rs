@@ -18,5 +18,7 @@ pub(super) const REGIONS: u16 = 32;
 pub(super) const MADE: u16 = 64;
 /// Levels one by one.
 pub(super) const VALUES: u16 = 128;
+/// The newest summary, whole.
+pub(super) const NEWEST: u16 = 256;
 /// Anything of members' levels.
 pub(super) const LEVELS: u16 = MEAN | MOMENTS | EXTREMES | TIMES | STANDING | MADE | VALUES;

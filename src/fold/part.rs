@@ -75,6 +75,12 @@ impl FoldPart {
         {
             self.add_level(spec, level, given, work);
         }
+        if let Some(words) = given.summary
+            && given.is_live
+            && spec.needs(needs::NEWEST)
+        {
+            self.regions.get_or_insert_default().offer(given.time_ns, words);
+        }
         if let Some(region) = &given.region {
             self.add_region(spec, region, work);
         }
@@ -153,7 +159,7 @@ impl FoldPart {
             }
         }
         if let Some(from) = &mut other.regions {
-            debug_assert!(spec.needs(needs::REGIONS));
+            debug_assert!(spec.needs(needs::REGIONS | needs::NEWEST));
             self.regions.get_or_insert_default().absorb(from, work);
         }
         if let Some(from) = &other.tables {

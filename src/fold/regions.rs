@@ -1,4 +1,4 @@
-//! Histograms, gathered: one region for each set of bounds, or one exponential histogram.
+//! Histograms, gathered: one region for each set of bounds, or one exponential histogram; and the newest summary.
 //!
 //! Knows regions' words (`aggregate`); does not know members or outputs.
 //!
@@ -8,6 +8,7 @@
 use super::contribution::ContributedRegion;
 use super::exact::two_sum;
 use super::rebucket;
+use super::summaries::WholeSummary;
 use super::work::FoldWork;
 use crate::aggregate::explicit::{COUNT, FLAGS, HAS_MAX, HAS_MIN, HAS_SUM, HEAD, MAX, MIN, SUM, without_values};
 use crate::aggregate::exponential::{Exponential, ExponentialRegion};
@@ -116,12 +117,13 @@ pub(super) struct BoundsPart {
     pub(super) is_touched: bool,
 }
 
-/// What the histograms of a shard gave.
+/// What the histograms, or the summaries, of a shard gave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RegionPart {
     pub(super) explicit: Vec<BoundsPart>,
     pub(super) exponential: Option<Box<Exponential>>,
     pub(super) is_touched: bool,
+    pub(super) summary: Option<Box<WholeSummary>>,
 }
 
 /// Whether both are the same bounds.
@@ -158,6 +160,11 @@ impl RegionPart {
         add_as(&mut part.sum, &part.bounds, (bounds, words), work)
     }
 
+    /// The newest point of a summary.
+    pub(super) fn offer(&mut self, time_ns: u64, words: &[u64]) {
+        self.summary.get_or_insert_default().offer(time_ns, words);
+    }
+
     /// Takes over another one's.
     pub(super) fn absorb(&mut self, other: &mut RegionPart, work: &mut FoldWork) {
         for part in other.explicit.iter_mut().filter(|part| part.is_touched) {
@@ -172,6 +179,9 @@ impl RegionPart {
             let overflows = self.exponential.get_or_insert_default().absorb(from);
             work.notes.count_overflows += u64::from(overflows);
         }
+        if let Some((time_ns, words)) = other.summary.as_ref().and_then(|summary| summary.get()) {
+            self.offer(time_ns, words);
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -182,12 +192,16 @@ impl RegionPart {
         if let Some(exponential) = &mut self.exponential {
             exponential.clear();
         }
+        if let Some(summary) = &mut self.summary {
+            summary.clear();
+        }
         self.is_touched = false;
     }
 
     pub(super) fn bytes(&self) -> usize {
         let explicit: usize = self.explicit.iter().map(|part| size_of::<BoundsPart>() + 8 * part.sum.words.len()).sum();
-        size_of::<RegionPart>() + explicit + self.exponential.as_ref().map_or(0, |e| exponential_bytes(e))
+        let summary = self.summary.as_ref().map_or(0, |summary| summary.bytes());
+        size_of::<RegionPart>() + explicit + self.exponential.as_ref().map_or(0, |e| exponential_bytes(e)) + summary
     }
 }
 

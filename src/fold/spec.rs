@@ -63,7 +63,7 @@ pub struct FoldSpec {
     /// Places of `unique` and of `topk` among the outputs, each in their order.
     pub(super) unique: Box<[usize]>,
     pub(super) top: Box<[usize]>,
-    /// Intervals of the longest window over histograms' buckets.
+    /// Intervals of the longest window over histograms' buckets, or summaries.
     pub(super) region_steps: usize,
     /// The same over samples one by one.
     pub(super) value_steps: usize,
@@ -94,7 +94,7 @@ impl FoldSpec {
         for output in outputs.iter().filter(|output| output.class.is_some()) {
             let need = need_of(&output.output, input);
             needs |= need;
-            if need & needs::REGIONS != 0 {
+            if need & (needs::REGIONS | needs::NEWEST) != 0 {
                 region_steps = region_steps.max(output.steps);
             }
             if need & needs::VALUES != 0 {
@@ -143,14 +143,19 @@ impl FoldSpec {
         self.live
     }
 
+    /// An output shows a summary whole.
+    pub const fn asks_summaries(&self) -> bool {
+        self.needs & needs::NEWEST != 0
+    }
+
     pub(super) const fn needs(&self, what: u16) -> bool {
         self.needs & what != 0
     }
 }
 
-/// Windows are over what members' levels were at base cuts, not over what was added.
+/// Windows are over what members' levels (or newest points) were at base cuts, not over what was added.
 pub(super) const fn is_of_samples(input: InputKind) -> bool {
-    matches!(input, InputKind::UpDownCounter | InputKind::Gauge)
+    matches!(input, InputKind::UpDownCounter | InputKind::Gauge | InputKind::Summary)
 }
 
 /// Histograms of both kinds.
@@ -190,6 +195,7 @@ fn need_of(output: &Output, input: InputKind) -> u16 {
         Output::Avg if of_samples => needs::MEAN,
         Output::Stddev | Output::Stdvar if of_samples => needs::MEAN | needs::MOMENTS,
         Output::Min | Output::Max if of_samples => needs::EXTREMES,
+        Output::Last if input == InputKind::Summary => needs::NEWEST,
         Output::Last | Output::First => needs::TIMES,
         Output::Histogram(_) if of_samples => needs::MADE,
         Output::Quantile(_) if of_samples => needs::VALUES,

@@ -12,6 +12,7 @@
 //!   does an evaluation that has nothing to say, as a mean of nothing, until it has: its last value is not true any more.
 
 mod departure;
+mod histograms;
 mod succeed;
 
 use self::departure::{ClosedInterval, Departing, GATHERED_AT_A_TIME, LEAVES_AT_A_TIME};
@@ -25,9 +26,10 @@ use super::ring::{FoldStep, Ring};
 use super::spec::{Class, FoldOutput, FoldSpec, is_histogram, is_of_samples};
 use super::top::{TopLeaving, TopState};
 use super::values::ValueState;
-use super::windows::{RegionLeaving, RegionState, store};
+use super::windows::RegionState;
 use super::work::FoldWork;
 use crate::aggregate::number::Value;
+use crate::aggregate::summary;
 use crate::limits::RULE_OUTPUTS_MAX;
 use crate::rules::{InputKind, Output};
 use std::sync::Arc;
@@ -41,7 +43,7 @@ pub struct Leaving<'a> {
     pub output: usize,
     /// Which of its series.
     pub variant: Variant<'a>,
-    /// Of totals where they begin, of evaluations where the window does.
+    /// Of totals where they begin, of evaluations where the window does, of a summary where its count and sum do.
     pub start_ns: u64,
     /// The cut's.
     pub time_ns: u64,
@@ -86,6 +88,8 @@ pub enum LeavingValue<'a> {
         /// The total.
         total: &'a [u64],
     },
+    /// A summary, whole: as words of `aggregate::summary`, those that say something.
+    Summary(&'a [u64]),
     /// No recorded value: it ended (M7).
     End,
 }
@@ -487,29 +491,38 @@ impl OutputState {
         let value = if self.live == 0 && (of_live || !window.is_changed) {
             self.end(place)
         } else if window.is_changed && closing.cut.is_whole(output.steps, self.since(place)) {
+            let number = |value| LeavingValue::Number { delta: None, value };
             let value = match output.output {
-                Output::Unique(_) => self.unique_of(spec, place),
-                _ => self.computed(spec, output, &window, covered.length_ns, work),
+                Output::Unique(_) => self.unique_of(spec, place).map(number),
+                _ if spec.input == InputKind::Summary => self.newest_summary(output, &mut work.regions[0]),
+                _ => self.computed(spec, output, &window, covered.length_ns, work).map(number),
             };
-            match value {
-                Some(value) => {
-                    self.show(place);
-                    Some(LeavingValue::Number { delta: None, value })
-                }
-                None => self.end(place),
+            if value.is_some() {
+                self.show(place);
+                value
+            } else {
+                self.end(place)
             }
         } else {
             None
         };
         if let Some(value) = value {
-            visit(Leaving {
-                output: place,
-                variant: Variant::Plain,
-                start_ns: covered.start_ns,
-                time_ns: closing.cut.boundary_ns,
-                value,
-            });
+            let time_ns = closing.cut.boundary_ns;
+            let start_ns = match value {
+                // what it counts began with its own start, by a clock that may be ahead
+                LeavingValue::Summary(words) => words[summary::START].min(time_ns),
+                _ => covered.start_ns,
+            };
+            visit(Leaving { output: place, variant: Variant::Plain, start_ns, time_ns, value });
         }
+    }
+
+    /// The newest summary of an output's window, whole; `words` is memory for it.
+    fn newest_summary<'a>(&self, output: &FoldOutput, words: &'a mut Vec<u64>) -> Option<LeavingValue<'a>> {
+        let newest = self.regions.as_ref()?.newest(output.steps)?;
+        words.clear();
+        words.extend_from_slice(newest);
+        Some(LeavingValue::Summary(words))
     }
 
     /// The window of an output.
@@ -651,76 +664,6 @@ impl OutputState {
             _ => return None,
         };
         Some(Value::Double(value))
-    }
-
-    /// What is made of samples leaves if there were any, of histograms if a member was touched.
-    fn leave_made(
-        &mut self,
-        spec: &FoldSpec,
-        closing: &Closing<'_>,
-        work: &mut FoldWork,
-        visit: &mut impl FnMut(Leaving<'_>),
-    ) {
-        let MadeState { open, total, starts_ns } = &mut **self.made.get_or_insert_default();
-        made_for(open, spec);
-        made_for(total, spec);
-        starts_ns.resize(spec.made.len(), None);
-        for (i, (output, _)) in spec.made.iter().enumerate() {
-            let (open, total, start_ns) = (&mut open[i], &mut total[i], &mut starts_ns[i]);
-            if let Some(regions) = &self.regions {
-                regions.make(open, work);
-            }
-            if open.count() == 0 && !(is_histogram(spec.input) && closing.interval.is_touched) {
-                continue;
-            }
-            if total.absorb(open) {
-                work.notes.count_overflows += 1;
-                *start_ns = None;
-            }
-            let start_ns = *start_ns.get_or_insert(closing.cut.from_ns());
-            let [delta_words, total_words] = &mut work.regions;
-            let (variant, value) = match (&mut *open, total) {
-                (Made::Explicit { bounds, sum }, Made::Explicit { sum: total, .. }) => {
-                    sum.copy_to(delta_words);
-                    total.copy_to(total_words);
-                    (Variant::Bounds(bounds), LeavingValue::Explicit { delta: delta_words, total: total_words })
-                }
-                (Made::Exponential { value, .. }, Made::Exponential { value: total, .. }) => {
-                    store(value, delta_words);
-                    store(total, total_words);
-                    (Variant::Plain, LeavingValue::Exponential { delta: delta_words, total: total_words })
-                }
-                _ => unreachable!("an output's interval and total are made with one bucketing"),
-            };
-            let time_ns = closing.cut.boundary_ns;
-            visit(Leaving { output: *output, variant, start_ns, time_ns, value });
-            open.clear();
-        }
-    }
-
-    /// Histograms leave bounds by bounds.
-    fn leave_regions(
-        &mut self,
-        spec: &FoldSpec,
-        closing: &Closing<'_>,
-        work: &mut FoldWork,
-        visit: &mut impl FnMut(Leaving<'_>),
-    ) {
-        let Some(regions) = &mut self.regions else { return };
-        let same = spec.outputs.iter().enumerate().filter(|(_, output)| matches!(output.output, Output::Same));
-        regions.settle(closing.cut.from_ns(), work, |start_ns, leaving| {
-            let (variant, value) = match leaving {
-                RegionLeaving::Explicit { bounds, delta, total } => {
-                    (Variant::Bounds(bounds), LeavingValue::Explicit { delta, total })
-                }
-                RegionLeaving::Exponential { delta, total } => {
-                    (Variant::Plain, LeavingValue::Exponential { delta, total })
-                }
-            };
-            for (output, _) in same.clone() {
-                visit(Leaving { output, variant, start_ns, time_ns: closing.cut.boundary_ns, value });
-            }
-        });
     }
 
     const fn show(&mut self, place: usize) {

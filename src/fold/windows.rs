@@ -1,4 +1,4 @@
-//! Histograms of an output: what leaves of them, and what its windows cover.
+//! Histograms of an output, or summaries: what leaves of them, and what its windows cover.
 //!
 //! Knows regions, interval by interval; does not know when anything leaves.
 //!
@@ -9,6 +9,7 @@ use super::made::Made;
 use super::quantile;
 use super::rebucket::{self, head_of};
 use super::regions::{ExplicitSum, HAS_EXTREMES, RegionPart, SUM_FLAG, add_as, exponential_bytes, has_all, place};
+use super::summaries::SummaryState;
 use super::work::FoldWork;
 use crate::aggregate::explicit::{COUNT, FLAGS, HEAD, MAX, MIN, SUM};
 use crate::aggregate::exponential::{Exponential, REGION};
@@ -45,6 +46,7 @@ struct ExponentialState {
 pub(super) struct RegionState {
     explicit: Vec<BoundsState>,
     exponential: Option<Box<ExponentialState>>,
+    summary: Option<Box<SummaryState>>,
     /// Number of the newest interval in the rings; 0 before the first.
     newest: u64,
     /// Intervals in the rings; 0: there are none.
@@ -97,6 +99,9 @@ impl RegionState {
             }
             state.ring = ring;
         }
+        if let Some(summary) = self.summary.as_mut().filter(|_| kept == 0) {
+            summary.begin_anew();
+        }
         self.steps = steps;
         if kept == 0 {
             self.newest = 0;
@@ -144,6 +149,9 @@ impl RegionState {
             state.is_touched = true;
             overflows |= state.open.absorb(from);
         }
+        if let Some((time_ns, words)) = part.summary.as_ref().and_then(|summary| summary.get()) {
+            self.summary.get_or_insert_default().open.offer(time_ns, words);
+        }
         work.notes.count_overflows += u64::from(overflows);
     }
 
@@ -177,6 +185,9 @@ impl RegionState {
         {
             state.ring[at] = packed(&state.open);
         }
+        if let Some(summary) = &mut self.summary {
+            summary.close(self.steps, number);
+        }
     }
 
     /// Calls `visit` with what the interval added and the new totals, of those that were touched, each with where it begins;
@@ -209,7 +220,16 @@ impl RegionState {
             state.open.clear();
             state.is_touched = false;
         }
+        if let Some(summary) = &mut self.summary {
+            summary.open.clear();
+        }
         work.notes.count_overflows += overflows;
+    }
+
+    /// The newest summary of the last `steps` intervals.
+    pub(super) fn newest(&self, steps: usize) -> Option<&[u64]> {
+        let first = self.newest.saturating_sub(steps as u64 - 1);
+        self.summary.as_ref()?.newest((steps > 1 && self.steps > 0).then_some(first))
     }
 
     /// Count, sum and extremes of the last `steps` intervals.
@@ -365,7 +385,8 @@ impl RegionState {
             let ring: usize = state.ring.iter().map(|words| size_of::<Box<[u64]>>() + 8 * words.len()).sum();
             exponential_bytes(&state.open) + exponential_bytes(&state.total) + ring
         });
-        size_of::<RegionState>() + explicit + exponential
+        let summary = self.summary.as_ref().map_or(0, |summary| summary.bytes());
+        size_of::<RegionState>() + explicit + exponential + summary
     }
 }
 

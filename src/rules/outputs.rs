@@ -68,7 +68,7 @@ pub const OUTPUTS: [OutputWord; 19] = [
     ),
     row("count", "", "points, or observations of histograms", [YES, YES, YES, YES, YES, NO], NEVER),
     row("count_series", "", "members that are live", [YES, YES, YES, YES, YES, YES], NEVER),
-    row("last", "5m", "the newest value", [USE_SAME, NO, YES, NO, NO, LATER], ALWAYS),
+    row("last", "5m", "the newest value; of summaries the newest whole", [USE_SAME, NO, YES, NO, NO, YES], ALWAYS),
     row("first", "5m", "the oldest value", [USE_SAME, NO, YES, NO, NO, NO], ALWAYS),
     row("min", "5m", "the smallest value", [LATER, YES, YES, YES, YES, NO], ALWAYS),
     row("max", "5m", "the largest value", [LATER, YES, YES, YES, YES, NO], ALWAYS),
@@ -223,8 +223,7 @@ mod tests {
         ]
     }
 
-    /// The table of the specification, by its signs: `y` defined, `2` not yet, `.` undefined. But for `last` of a summary,
-    /// which the specification has and nothing computes: it would have to hand on the whole point.
+    /// The table of the specification, by its signs: `y` defined, `2` not yet, `.` undefined.
     #[test]
     fn the_table_says_what_the_specification_does() {
         let signs: Vec<String> = samples()
@@ -244,7 +243,7 @@ mod tests {
             "total y.....",
             "count yyyyy.",
             "count_series yyyyyy",
-            "last ..y..2",
+            "last ..y..y",
             "first ..y...",
             "min 2yyyy.",
             "max 2yyyy.",
@@ -261,7 +260,7 @@ mod tests {
         ];
         assert_eq!(signs, want);
         assert_eq!(OUTPUTS.len(), want.len(), "no row without an output");
-        assert_eq!(words_for(InputKind::Summary).collect::<Vec<_>>(), ["count_series", "unique"]);
+        assert_eq!(words_for(InputKind::Summary).collect::<Vec<_>>(), ["count_series", "last", "unique"]);
     }
 
     #[test]

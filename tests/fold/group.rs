@@ -19,6 +19,7 @@ pub(crate) enum Left {
     Number { delta: Option<Value>, value: Value },
     Explicit { bounds: Vec<f64>, delta: Vec<u64>, total: Vec<u64> },
     Exponential { delta: Vec<u64>, total: Vec<u64> },
+    Summary(Vec<u64>),
     End,
 }
 
@@ -120,6 +121,7 @@ fn owned(leaving: &Leaving<'_>, time_ns: u64) -> Seen {
         LeavingValue::Exponential { delta, total } => {
             Left::Exponential { delta: delta.to_vec(), total: total.to_vec() }
         }
+        LeavingValue::Summary(words) => Left::Summary(words.to_vec()),
         LeavingValue::End => Left::End,
     };
     let group = match leaving.variant {

@@ -4,6 +4,7 @@
 
 use crate::group::{Group, Left, S, Seen};
 use catchment::aggregate::number::Value;
+use catchment::aggregate::summary;
 use catchment::fold::{Contribution, LiveNeed};
 use catchment::rules::{InputKind, Output};
 use proptest::prelude::*;
@@ -19,7 +20,7 @@ enum Event {
     Silent,
     /// It says so many 1024ths, as an int if they are whole.
     Says(i32),
-    /// A gauge says what is no number.
+    /// A gauge or a summary says what is no number.
     SaysNan,
     /// It says so, and ends.
     Ends(i32),
@@ -63,6 +64,16 @@ fn cuts() -> impl Strategy<Value = Vec<Cut>> {
     prop::collection::vec(cut, 1..30)
 }
 
+/// A summary that stands for a value: of two the one of larger bits has the larger words.
+fn summary_of(value: Value) -> Vec<u64> {
+    let quantiles = [(0.5, value.as_f64()), (0.9, 1.0)];
+    let quantiles = &quantiles[..(value.bits() % 3) as usize];
+    let mut words = vec![0; summary::REGION];
+    let sum = f64::from(u8::from(value.is_double()));
+    summary::put(&mut words.as_mut_slice(), 1, value.bits(), sum, quantiles);
+    words
+}
+
 /// A member at a base cut, as the reference sees it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seat {
@@ -101,7 +112,9 @@ fn play(cuts: &[Cut], input: InputKind) -> Vec<Past> {
                 Event::Gone => Seat::default(),
                 Event::Silent => Seat { gave: None, is_touched: false, ..*seat },
                 Event::Says(thousandths) => touched(says(thousandths), true),
-                Event::SaysNan if input == InputKind::Gauge => touched(Value::Double(f64::NAN), true),
+                Event::SaysNan if matches!(input, InputKind::Gauge | InputKind::Summary) => {
+                    touched(Value::Double(f64::NAN), true)
+                }
                 Event::SaysNan => touched(value_of(0), true),
                 Event::Ends(thousandths) => touched(says(thousandths), false),
             };
@@ -275,13 +288,17 @@ fn check(
         let is_rule_cut = is_last || past.to_s / interval_s != before_s / interval_s;
         before_s = past.to_s;
         let all_live = need == LiveNeed::AtBaseCuts || need == LiveNeed::AtRuleCuts && is_rule_cut;
+        let shown_whole = |seat: &Seat| seat.level.filter(|_| input == InputKind::Summary).map(summary_of);
+        let summaries = past.seats.each_ref().map(shown_whole);
         let mut given: Vec<Contribution<'_>> = past
             .seats
             .iter()
-            .filter(|seat| seat.is_touched || seat.is_live && all_live)
-            .map(|seat| Contribution {
-                delta: seat.gave.filter(|_| input != InputKind::Gauge),
-                level: seat.level.filter(|_| input != InputKind::Counter),
+            .zip(&summaries)
+            .filter(|(seat, _)| seat.is_touched || seat.is_live && all_live)
+            .map(|(seat, summary)| Contribution {
+                delta: seat.gave.filter(|_| matches!(input, InputKind::Counter | InputKind::UpDownCounter)),
+                level: seat.level.filter(|_| matches!(input, InputKind::UpDownCounter | InputKind::Gauge)),
+                summary: summary.as_deref().filter(|_| seat.is_live),
                 points: u64::from(seat.is_touched),
                 time_ns: seat.time_s * S,
                 is_touched: seat.is_touched,
@@ -321,6 +338,12 @@ fn check(
                     prop_assert!(agree(output, *value, want), "{:?} at cut {}: {:?}, not {:?}", output, i, value, want);
                     shown[place] = true;
                 }
+                ([Seen { left: Left::Summary(words), .. }], Some(want)) => {
+                    let want = summary_of(want);
+                    prop_assert_eq!(words.as_slice(), &want[..words.len()], "{:?} at cut {}", output, i);
+                    prop_assert_eq!(words.len(), summary::used(&want.as_slice()));
+                    shown[place] = true;
+                }
                 _ => prop_assert!(false, "{:?} at cut {}: {:?}, not {:?}", output, i, left, want),
             }
         }
@@ -343,6 +366,16 @@ proptest! {
     #[test]
     fn a_merge_needs_none_but_the_touched(cuts in cuts(), interval in 1u64..4, shards in 1usize..5) {
         check(&cuts, InputKind::Counter, interval * 10, shards, 0, &[(Output::Same, 10), (Output::Count, 10)])?;
+    }
+
+    #[test]
+    fn summaries_are_what_the_reference_says(
+        cuts in cuts(), interval in 1u64..4, steps in 1u64..6, shards in 1usize..5, turn in 0usize..8,
+    ) {
+        let (interval, window) = (interval * 10, interval * steps * 10);
+        check(&cuts, InputKind::Summary, interval, shards, turn, &[
+            (Output::Last, window), (Output::CountSeries, interval), (Output::Last, interval),
+        ])?;
     }
 
     #[test]

@@ -118,6 +118,72 @@ fn check(points: &[Any], start: u64, context: &str) {
     assert_eq!(numbers, expected, "{context}");
 }
 
+/// `last` of summaries: the newest point of the members leaves whole, in both temporalities and on the page, and ends with its
+/// quantiles when nobody lives.
+#[test]
+fn the_newest_summary_of_a_rule_leaves_whole() {
+    for shards in ["1", "3"] {
+        let backends = [Backend::start(), Backend::start()];
+        let rules = "yaml:{rules: [{name: all, match: {metric: latency}, by: [], outputs: {summary: [last]}}]}";
+        let [delta, cumulative] = &backends;
+        let (delta, cumulative) = (delta.url("temporality=delta"), cumulative.url("temporality=cumulative"));
+        let outs = ["--config", rules, "--out", &delta, "--out", &cumulative];
+        let catchment = Catchment::start(&[&["--shards", shards, "--interval", "100ms"][..], &outs[..]].concat());
+        // nothing is said of the interval in which a rule began
+        let mut admin = catchment.admin();
+        let mut cuts = || total(&samples(admin.get("/metrics").text()), "catchment_cuts_total");
+        until("a whole interval begins", || (cuts() >= 2.0).then_some(()));
+        let start = wall_ns();
+        let (mut http, grpc) = (catchment.http(), catchment.grpc());
+        let send = |pod: &str, time: u64, flags: u32, count: u64| {
+            let point = summary_point(&[("pod", pod)], start - 5, start + time, count, 12.5, &QUANTILES);
+            let point = SummaryDataPoint { flags, ..point };
+            request_of("shop", vec![summary("latency", vec![point])]).encode_to_vec()
+        };
+        let count = |page: &BTreeMap<String, f64>| page.get("latency_last_count").copied();
+        assert_eq!(http.export(&send("a", 2, 0, 7)).unwrap().status, 200);
+        assert_eq!(grpc.export(&send("b", 1, 0, 9)).unwrap().status, 0);
+        let (text, found) =
+            until("it is on the page", || Some(page(&catchment)).filter(|(_, all)| count(all).is_some()));
+        let expected = [
+            ("latency_last \"0.0\"", 0.25),
+            ("latency_last \"0.5\"", 1.5),
+            ("latency_last \"0.99\"", 8.0),
+            ("latency_last_count", 7.0),
+            ("latency_last_sum", 12.5),
+        ];
+        // what came second may be of the next cut
+        let found = if count(&found) == Some(7.0) {
+            found
+        } else {
+            until("the newest", || Some(page(&catchment).1).filter(|all| count(all) == Some(7.0)))
+        };
+        let found: Vec<(&str, f64)> = found.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(found, expected, "{text}");
+        for (pod, time) in [("a", 3), ("b", 4)] {
+            assert_eq!(http.export(&send(pod, time, 1, 0)).unwrap().status, 200);
+        }
+        until("nobody lives", || page(&catchment).1.is_empty().then_some(()));
+        for backend in &backends {
+            let is_end = |point: &SummaryDataPoint| point.flags == 1;
+            let points = |received: &crate::binary::backend::Received| -> Vec<SummaryDataPoint> {
+                let all = received.series.values().flatten();
+                all.filter_map(|point| if let Any::Summary(point) = point { Some(point.clone()) } else { None })
+                    .collect()
+            };
+            backend.wait("its end", |received| points(received).last().is_some_and(is_end));
+            let all = backend.with(|received| points(received));
+            let (end, values) = all.split_last().unwrap();
+            assert_eq!(quantiles(end), QUANTILES.map(|(quantile, _)| (quantile, 0.0)));
+            let newest = values.iter().find(|point| point.count == 7).unwrap();
+            assert_eq!((newest.sum, quantiles(newest)), (12.5, QUANTILES.to_vec()));
+            assert!(values.iter().chain([end]).all(|point| point.start_time_unix_nano == start - 5), "{all:?}");
+            assert!(values.iter().all(|point| point.time_unix_nano < end.time_unix_nano && !is_end(point)), "{all:?}");
+        }
+        assert!(catchment.terminate().ledger().contains("balanced"));
+    }
+}
+
 fn quantiles(point: &SummaryDataPoint) -> Vec<(f64, f64)> {
     point.quantile_values.iter().map(|q| (q.quantile, q.value)).collect()
 }

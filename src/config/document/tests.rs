@@ -162,8 +162,12 @@ fn outputs_have_windows_and_names() {
         ["r.{name}.same.1m", "r.{name}.p50.1m"]
     );
     let last = aggregation("outputs: [last]");
-    assert_eq!(last.outputs.iter().map(|specs| specs.len()).collect::<Vec<_>>(), [0, 0, 1, 0, 0, 0], "of gauges alone");
-    assert!(names("outputs: [last], by: [a]", InputKind::Summary).is_empty());
+    assert_eq!(
+        last.outputs.iter().map(|specs| specs.len()).collect::<Vec<_>>(),
+        [0, 0, 1, 0, 0, 1],
+        "of gauges and summaries"
+    );
+    assert_eq!(names("outputs: [last], by: [a]", InputKind::Summary), ["{name}.last"]);
     let all = aggregation("match: {kind: gauge}, outputs: [sum, avg]");
     assert_eq!(all.outputs.iter().map(|specs| specs.len()).collect::<Vec<_>>(), [0, 0, 2, 0, 0, 0]);
     let rate = &aggregation("outputs: rate(5m)").outputs[0][0];
@@ -222,11 +226,10 @@ fn what_is_wrong_is_told_in_words() {
         &["match.kind names gauge, of which nothing leaves unless outputs says so; gauges have"],
     );
     check("match: {kind: gauge}, outputs: {counter: [same]}", &["outputs.counter: match.kind does not name it"]);
-    for rest in ["", ", by: [a]"] {
-        let words =
-            "outputs.summary: \"last\": of summaries this is planned, and not there yet; summaries have count_series";
-        check(&format!("outputs: {{summary: [last]}}{rest}"), &[words]);
-    }
+    check(
+        "outputs: {summary: [first]}",
+        &["outputs.summary: \"first\": of summaries there is no such output; summaries have count_series, last"],
+    );
     check(
         "outputs: [same, topk(2, pod, id), count]",
         &[

@@ -37,7 +37,7 @@ impl OutputState {
         }
         self.values = self.values.take().filter(|_| spec.needs(needs::VALUES));
         self.levels = self.levels.take().filter(|_| spec.needs(needs::LEVELS));
-        self.regions = self.regions.take().filter(|_| spec.needs(needs::REGIONS));
+        self.regions = self.regions.take().filter(|_| spec.needs(needs::REGIONS | needs::NEWEST));
         if let Some(regions) = &mut self.regions {
             regions.refit(spec.region_steps, *is_anew);
         }

@@ -5,7 +5,7 @@ use super::{SECOND_NS, ZERO_NS};
 use crate::aggregate::number::Value;
 use crate::model::Temporality;
 use crate::rules::{Aggregation, InputKind, Stale};
-use crate::trial::{Bucketed, Label, SeriesName, TrialRow, TrialValue};
+use crate::trial::{Bucketed, Label, SeriesName, Summarised, TrialRow, TrialValue};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a member gave at a base cut.
@@ -20,6 +20,8 @@ pub(super) struct Given {
     pub(super) delta: Option<Value>,
     /// Of sums that may fall, and gauges: the merged value, and its time.
     pub(super) level: Option<(Value, u64)>,
+    /// Of summaries: the newest point, when it is from, and where that begins.
+    pub(super) summary: Option<(Summarised, u64, u64)>,
     /// Of histograms: what each set of bounds added.
     pub(super) buckets: Vec<Bucketed>,
     /// Points that came.
@@ -61,6 +63,7 @@ struct Member {
     /// Base cuts before which anything came.
     touched_ns: Vec<u64>,
     level: Option<(Value, u64)>,
+    summary: Option<(Summarised, u64, u64)>,
     has_value: bool,
     is_ended: bool,
     /// Of a delta stream that may fall: its total, and where that began.
@@ -113,6 +116,7 @@ pub(super) fn of(scenario: &Scenario, raw: &[(u64, Vec<TrialRow>)], aggregation:
                 member.touched_ns.push(*boundary_ns);
             }
             given.level = member.level;
+            given.summary = member.summary.clone();
             given.is_live = member.is_live(&member.valued_ns, *boundary_ns, aggregation.stale);
             history.is_open |= given.is_live != member.is_live(&member.touched_ns, *boundary_ns, aggregation.stale);
         }
@@ -144,6 +148,10 @@ fn take(row: &TrialRow, member: &mut Member, given: &mut Given, is_delta: bool) 
                 member.total = Some((*value, row.start_ns));
             }
             member.level = Some((*value, row.time_ns));
+        }
+        (Temporality::Cumulative, TrialValue::Summary(summary)) => {
+            (member.has_value, member.is_ended) = (true, false);
+            member.summary = Some((summary.clone(), row.time_ns, row.start_ns));
         }
         (Temporality::Cumulative, TrialValue::Buckets(_)) => (member.has_value, member.is_ended) = (true, false),
         (Temporality::Delta, TrialValue::Number(value)) if row.kind == InputKind::Counter => {

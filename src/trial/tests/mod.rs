@@ -108,6 +108,11 @@ fn gauges_are_as_the_table_says() {
 }
 
 #[test]
+fn summaries_are_as_the_table_says() {
+    check_all(InputKind::Summary);
+}
+
+#[test]
 fn histograms_are_as_the_table_says() {
     check_all(InputKind::Histogram);
 }

@@ -3,7 +3,7 @@
 use super::history::{BaseCut, Given, History, zone};
 use crate::aggregate::number::Value;
 use crate::rules::{InputKind, Output, OutputSpec};
-use crate::trial::{Bucketed, Label, SeriesName};
+use crate::trial::{Bucketed, Label, SeriesName, Summarised};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an output must say.
@@ -17,6 +17,8 @@ pub(super) enum Want {
     Either(Value, Value),
     /// Whatever it is: the table leaves it open.
     Anything,
+    /// A summary, whole, and where it begins.
+    Summary(Summarised, u64),
     /// Counts: what was added, the total and where that begins, for each set of bounds.
     Buckets(Vec<(Bucketed, Bucketed, u64)>),
 }
@@ -97,6 +99,19 @@ impl<'a> Group<'a> {
         all
     }
 
+    /// The newest of them, whole; of those of one time the one whose words are larger.
+    fn newest_summary(&self, steps: std::ops::RangeInclusive<usize>) -> Option<Want> {
+        let live = self.given(steps).filter(|(_, given)| given.is_live);
+        let words = |(summary, time_ns, start_ns): &(Summarised, u64, u64)| {
+            let mut words =
+                vec![*time_ns, *start_ns, summary.count, summary.sum.to_bits(), summary.quantiles.len() as u64];
+            words.extend(summary.quantiles.iter().flat_map(|(q, value)| [q.to_bits(), value.to_bits()]));
+            words
+        };
+        let (summary, _, start_ns) = live.filter_map(|(_, given)| given.summary.clone()).max_by_key(words)?;
+        Some(Want::Summary(summary, start_ns))
+    }
+
     fn added(&self, steps: std::ops::RangeInclusive<usize>) -> Exact {
         Exact::of(self.given(steps).filter_map(|(_, given)| given.delta))
     }
@@ -151,7 +166,7 @@ impl<'a> Group<'a> {
         let from = first.saturating_sub(2);
         let may = self.given(from..=step).any(|(_, given)| given.is_touched_somehow || given.is_live);
         let ends = live.is_empty();
-        let of_samples = matches!(self.kind, InputKind::UpDownCounter | InputKind::Gauge);
+        let of_samples = matches!(self.kind, InputKind::UpDownCounter | InputKind::Gauge | InputKind::Summary);
         let of_live = of_samples || matches!(spec.output, Output::Unique(_));
         Expected {
             // what was added is no other for whoever lives
@@ -160,7 +175,10 @@ impl<'a> Group<'a> {
             ends: is_changed && ends && of_samples,
             // what has nothing to say any more ends until it has
             may_end: ends || want.is_none(),
-            start_ns: Some(self.steps[first].from_ns),
+            start_ns: match want {
+                Some(Want::Summary(_, start_ns)) => Some(start_ns),
+                _ => Some(self.steps[first].from_ns),
+            },
             want,
             delta: None,
         }
@@ -282,6 +300,9 @@ impl<'a> Group<'a> {
                 return Some(Want::Exact(Value::Int(pods.len() as i64)));
             }
             _ => {}
+        }
+        if self.kind == InputKind::Summary {
+            return self.newest_summary(steps);
         }
         let samples = self.samples(steps);
         // the newest, of those of one time the one of the larger bits

@@ -9,7 +9,7 @@ use crate::rules::{
     Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
     Stale,
 };
-use crate::trial::{Bucketed, InputPoint, InputStream, Label, SeriesName, TrialValue};
+use crate::trial::{Bucketed, InputPoint, InputStream, Label, SeriesName, Summarised, TrialValue};
 
 pub(super) const METRIC: &str = "m";
 const CUTS: u64 = 18;
@@ -44,10 +44,10 @@ pub(super) fn scenario(kind: InputKind, chance: &mut Chance) -> Scenario {
     for pod in 0..1 + chance.up_to(6) {
         let zone = ["x", "y"][chance.place(2)];
         let is_delta = match kind {
-            InputKind::Gauge => false,
+            InputKind::Gauge | InputKind::Summary => false,
             _ => chance.one_in(2),
         };
-        let writers = if chance.one_in(6) && kind != InputKind::Gauge { 2 } else { 1 };
+        let writers = if chance.one_in(6) && !matches!(kind, InputKind::Gauge | InputKind::Summary) { 2 } else { 1 };
         // other bounds are another series
         let bounds = if chance.one_in(4) { vec![1.0, 3.0] } else { vec![1.0, 2.0, 5.0] };
         for _ in 0..writers {
@@ -170,6 +170,12 @@ impl Sender {
                 self.value += some - 22.0;
                 self.number(self.value)
             }
+            InputKind::Summary => {
+                self.value += 1.0 + some;
+                let all = [(0.5, some), (0.9, 2.0 * some), (0.99, f64::NAN)];
+                let quantiles = all[..chance.place(4)].to_vec();
+                TrialValue::Summary(Summarised { count: self.value as u64, sum: some, quantiles })
+            }
             _ => self.buckets(chance),
         }
     }
@@ -242,7 +248,7 @@ pub(super) fn rule(kind: InputKind, chance: &mut Chance) -> (Rule, Aggregation) 
             Output::Quantile(0.99),
             pods(),
         ],
-        InputKind::Summary => vec![Output::CountSeries],
+        InputKind::Summary => vec![Output::Last, Output::CountSeries, pods()],
     };
     let interval_ns = [1, 1, 2, 3][chance.place(4)] * BASE_S * SECOND_NS;
     let mut specs: Vec<OutputSpec> = Vec::new();

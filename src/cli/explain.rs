@@ -170,6 +170,7 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
         }
     };
     let outputs = running::outputs(live, &told, &rules)?;
+    let conflicts = rules.conflicts(&told);
     Ok(match format {
         Format::Text => {
             let told = if plan.is_empty() { "there are no rules: it passes on\n".to_owned() } else { told.to_string() };
@@ -178,12 +179,12 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
             format!(
                 "{whole} as {}\n{told}\n{}",
                 with_article(input),
-                running::text(&found, &outputs, rules.differ.as_deref())
+                running::text(&found, (&outputs, &conflicts), rules.differ.as_deref())
             )
         }
         Format::Json => {
             let mut page = json_of(&whole, input, &told);
-            page["running"] = running::json_of(&found, &outputs, rules.differ.as_deref());
+            page["running"] = running::json_of(&found, (&outputs, &conflicts), rules.differ.as_deref());
             format!("{page:#}\n")
         }
     })

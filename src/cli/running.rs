@@ -15,7 +15,7 @@ use crate::runtime::clock;
 use crate::telemetry::listing::{ListedSeries, ListingEnd, read_output};
 use crate::units::show_duration;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -129,6 +129,8 @@ pub(super) fn find(live: &Live, wanted: &Wanted<'_>) -> Result<FoundSeries, Stri
 pub(super) struct RunningRules {
     /// Names of those that aggregate.
     names: BTreeSet<String>,
+    /// What leaves with the identity of an output of theirs, in words, by name.
+    conflicts: BTreeMap<String, Vec<String>>,
     /// What differs from the rules here; nothing if they are the same.
     pub(super) differ: Option<String>,
 }
@@ -161,7 +163,32 @@ pub(super) fn rules(live: &Live, plan: &RulePlan) -> Result<RunningRules, String
     }
     let differ = (!words.is_empty()).then(|| format!("the instance {}", words.join("; it ")));
     let aggregates = |(_, rule): &(&String, &Value)| rule["action"] == "aggregate";
-    Ok(RunningRules { differ, names: running.iter().filter(aggregates).map(|(name, _)| name.clone()).collect() })
+    let names = running.iter().filter(aggregates).map(|(name, _)| name.clone()).collect();
+    let conflicts = running.iter().map(|(name, rule)| (name.clone(), conflicts_of(rule)));
+    Ok(RunningRules { differ, names, conflicts: conflicts.collect() })
+}
+
+/// What a rule's page says of identities that others have, too, in words.
+fn conflicts_of(rule: &Value) -> Vec<String> {
+    let all = rule["conflicts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let words = |one: &Value| {
+        let (first, second, series) = (one["of"][0].as_str()?, one["of"][1].as_str()?, one["series"].as_str()?);
+        let count = one["count"].as_u64()?;
+        Some(format!(
+            "{first}, and {second}, left under one identity {count} times, as {series}: give one of them `rename`"
+        ))
+    };
+    all.iter().filter_map(words).collect()
+}
+
+impl RunningRules {
+    /// What rules that take the series share with others.
+    pub(super) fn conflicts(&self, told: &Explanation) -> Vec<String> {
+        let takes = told.rules.iter().filter(|rule| matches!(rule.answer, ExplainedAnswer::Takes { .. }));
+        let all = takes.filter_map(|rule| self.conflicts.get(&*rule.name)).flatten().cloned();
+        // of two rules that take it both say it
+        all.collect::<BTreeSet<_>>().into_iter().collect()
+    }
 }
 
 /// An output that leaves of the series.
@@ -208,7 +235,11 @@ fn ago(time_ns: u64, now_ns: u64) -> String {
 }
 
 /// The lines for people.
-pub(super) fn text(found: &FoundSeries, outputs: &[RunningOutput], differ: Option<&str>) -> String {
+pub(super) fn text(
+    found: &FoundSeries,
+    (outputs, conflicts): (&[RunningOutput], &[String]),
+    differ: Option<&str>,
+) -> String {
     let now_ns = clock::now().wall_ns;
     let mut out = String::from("running\n");
     if let Some(words) = differ {
@@ -264,11 +295,18 @@ pub(super) fn text(found: &FoundSeries, outputs: &[RunningOutput], differ: Optio
             ago(number("time_ns"), now_ns)
         );
     }
+    for words in conflicts {
+        let _ = writeln!(out, "  {}", printable(words));
+    }
     out
 }
 
 /// The same for programs.
-pub(super) fn json_of(found: &FoundSeries, outputs: &[RunningOutput], differ: Option<&str>) -> Value {
+pub(super) fn json_of(
+    found: &FoundSeries,
+    (outputs, conflicts): (&[RunningOutput], &[String]),
+    differ: Option<&str>,
+) -> Value {
     let series = |one: &RunningSeries| {
         let ListedSeries { has_delta, has_cumulative, cuts, time_ns, value, is_hidden, attributes } = &one.listed;
         json!({
@@ -283,7 +321,7 @@ pub(super) fn json_of(found: &FoundSeries, outputs: &[RunningOutput], differ: Op
         "series": found.series.iter().map(series).collect::<Vec<_>>(),
         "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
         "cut": found.end.cut, "interval_s": found.end.interval_s,
-        "differs": differ,
+        "differs": differ, "conflicts": conflicts,
     })
 }
 

@@ -13,6 +13,7 @@
 //! nothing else is offered until every shard has taken that up: so each shard that learns of an exchange finds these rules,
 //! and no shard has those of cut n + 1 at cut n. The board orders all of it; there is no word of its own to be raced for.
 
+use super::conflicts::{ConflictNews, LeavingConflict};
 use super::hand_over::HandOver;
 use super::in_force::RulesInForce;
 use super::noticed::{FoldsNoticed, NoticedHere, NoticedThere};
@@ -32,6 +33,8 @@ pub struct FoldShared {
     hand_over: HandOver,
     /// Rules that shards have done with: whoever offers rules frees them, as ten thousand take milliseconds.
     gone: SegQueue<Arc<RulesInForce>>,
+    /// What shards tell each other of identities that leave more than once.
+    conflicts: Arc<ConflictNews>,
     /// By shard, what was noticed until its last cut.
     noticed: Box<[Published<Noticed>]>,
 }
@@ -65,6 +68,7 @@ impl FoldShared {
             folds: FoldIndex::new(limit, state),
             hand_over: HandOver::new(shards),
             gone: SegQueue::new(),
+            conflicts: Arc::new(ConflictNews::new(shards)),
         }
     }
 
@@ -146,6 +150,22 @@ impl FoldShared {
         all
     }
 
+    /// What leaves under one identity, as far as shards found it until now, of rules in force. The thread that publishes cuts
+    /// only.
+    pub fn gather_conflicts(&self) -> Arc<Vec<LeavingConflict>> {
+        let in_force = self.in_force();
+        self.conflicts.gather(|name| in_force.plan().rules().iter().any(|rule| *rule.name == *name))
+    }
+
+    /// The same, as it was gathered last.
+    pub fn conflicts(&self) -> Arc<Vec<LeavingConflict>> {
+        self.conflicts.told()
+    }
+
+    pub(super) fn conflict_news(&self) -> &Arc<ConflictNews> {
+        &self.conflicts
+    }
+
     /// The last cut of the process is merged, on all shards.
     pub fn is_closed(&self) -> bool {
         self.noticed.iter().all(|shard| shard.load().is_closed)
@@ -175,14 +195,14 @@ impl FoldShared {
         owner_of(hash, self.hand_over.shards())
     }
 
-    /// The fold that a member belongs to, entered, and whether it is the overflow of its rule.
+    /// The fold that a member belongs to, entered, and why that is the overflow of its rule, if it is.
     pub(super) fn enter(
         &self,
         in_force: &RulesInForce,
         linked: &LinkedFold<'_>,
         description: &str,
         texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
-    ) -> Result<(Arc<FoldKey>, bool), FoldRefusal> {
+    ) -> Result<(Arc<FoldKey>, Option<FoldRefusal>), FoldRefusal> {
         let &LinkedFold { rule, input, identity, .. } = linked;
         let (slot, plan) = (in_force.slot(rule), in_force.plan());
         let (folds, _) = in_force.at(slot);
@@ -196,16 +216,16 @@ impl FoldShared {
             Ok((key, entering)) => {
                 count(entering);
                 plan.count_group(rule, &identity, CountedGroup::Asked { before: key.ask(in_force.number()) });
-                Ok((key, false))
+                Ok((key, None))
             }
-            Err(_) => {
+            Err(why) => {
                 // what `limit` let in for it makes room again
                 plan.count_group(rule, &identity, CountedGroup::Asked { before: 0 });
                 plan.count_group(rule, &identity, CountedGroup::Ended { last: in_force.number() });
                 let identity = overflow_identity(&identity);
                 let (key, entering) = self.folds.enter((slot, input, &identity), description, texts, limit, true)?;
                 count(entering);
-                Ok((key, true))
+                Ok((key, Some(why)))
             }
         }
     }

@@ -17,8 +17,9 @@
 //! Outputs that end count under the limits until they are forgotten, which is after all series were asked. So those that found no
 //! room are asked once more then.
 
+use super::conflicts::Conflicts;
 use super::folded::FoldShared;
-use super::in_force::{RulesInForce, SlotTurn};
+use super::in_force::{FORGOTTEN_AFTER, RulesInForce, SlotTurn};
 use super::members::Membership;
 use super::noticed::{FoldsNoticed, NoticedHere};
 use super::retire::Retirement;
@@ -38,9 +39,6 @@ const ASKED_AT_A_TIME: usize = 32;
 const SLOTS_AT_A_TIME: usize = 256;
 /// Lanes.
 const LANES_AT_A_TIME: usize = 1024;
-/// Cuts behind that of an exchange's questions until outputs that ended with it are forgotten on all shards: their last values
-/// leave with it or the next one, their end marks one later, and then they are forgotten.
-const FORGOTTEN_AFTER: u32 = 3;
 
 /// How far the change to other rules is.
 enum Relinking {
@@ -79,6 +77,7 @@ pub(super) struct Folding {
     pub(super) cuts: RuleCuts,
     pub(super) members: Membership,
     pub(super) settling: Settling,
+    pub(super) conflicts: Conflicts,
     /// By slot of the rule, what was noticed.
     noticed: NoticedHere,
     /// At the end of a cut, how many slots are taken up that the rules behind it turn.
@@ -98,6 +97,7 @@ impl Folding {
         let mut noticed = NoticedHere::default();
         noticed.resize(in_force.rules().len());
         let (settling, directory) = Settling::new(shard, both(), state);
+        let conflicts = Conflicts::new(shard, shared.conflict_news().clone());
         let folding = Folding {
             shard,
             cuts: RuleCuts::new(&in_force, state),
@@ -113,6 +113,7 @@ impl Folding {
             owes_drops: false,
             members,
             settling,
+            conflicts,
         };
         (folding, directory)
     }
@@ -141,9 +142,12 @@ impl Folding {
 
     /// Goes on with the end of a cut: what was noticed is put together, and slots are made what the rules behind it say.
     /// `false` when that is done.
-    pub(super) fn end_some(&mut self) -> bool {
-        let Folding { members, cuts, noticed, .. } = self;
+    pub(super) fn end_some(&mut self, registry: &Registry) -> bool {
+        let Folding { members, cuts, noticed, conflicts, in_force, .. } = self;
         if members.add_some(SLOTS_AT_A_TIME, noticed) || cuts.add_some(SLOTS_AT_A_TIME, noticed) {
+            return true;
+        }
+        if self.turned.is_none() && conflicts.ask_some(ASKED_AT_A_TIME, (in_force, registry), noticed) {
             return true;
         }
         let Some(next) = &self.next else { return false };
@@ -182,8 +186,10 @@ impl Folding {
             Relinking::Waiting(cuts) => Relinking::Waiting(cuts.saturating_sub(1)),
             other => other,
         };
-        registry.hold_rules(self.shard, self.members.bytes() + self.settling.bytes());
+        let bytes = self.members.bytes() + self.settling.bytes() + self.conflicts.bytes();
+        registry.hold_rules(self.shard, bytes);
         let next = self.next.take();
+        self.conflicts.end_cut(next.is_some());
         if let Some(next) = &next {
             self.take_up(next.clone());
         }
@@ -311,6 +317,9 @@ impl Folding {
             if hides != series.hides() {
                 series.turn(hides);
                 is_shown |= !hides;
+                if !hides {
+                    self.conflicts.passes(series);
+                }
             }
         }
         if is_shown {

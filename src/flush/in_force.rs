@@ -19,6 +19,9 @@ use crate::series::folds::FoldLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+/// Cuts behind that of an exchange's questions until outputs that ended with it are forgotten on all shards: their last values
+/// leave with it or the next one, their end marks one later, and then they are forgotten.
+pub(super) const FORGOTTEN_AFTER: u32 = 3;
 /// No rule.
 const NOBODY: u32 = u32::MAX;
 

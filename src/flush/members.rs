@@ -19,15 +19,16 @@ use super::in_force::{Heritage, RulesInForce};
 use super::noticed::NoticedHere;
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
+use super::seen::seen;
 use crate::aggregate::summary;
 use crate::cells::block;
 use crate::fold::{ContributedRegion, Contribution, FoldPart, LiveNeed, Liveness};
 use crate::ledger::{Note, Tally};
 use crate::model::Kind;
 use crate::places::put;
-use crate::rules::{Candidates, InitialValue, MetricSeen, Passage, RouteVerdict, RuleMatcher, StreamVerdict};
+use crate::rules::{Candidates, InitialValue, Passage, RouteVerdict, RuleMatcher, StreamVerdict};
 use crate::series::exemplars::{KeptExemplar, Reservoir};
-use crate::series::folds::FoldKey;
+use crate::series::folds::{FoldKey, FoldRefusal};
 use crate::series::slab::SlabWriter;
 use crate::series::{Group, Series};
 use crate::sync::cut::CutTimes;
@@ -109,9 +110,9 @@ pub(super) struct Membership {
     shared: Arc<FoldShared>,
     in_force: Arc<RulesInForce>,
     matcher: RuleMatcher,
-    /// By slot of the rule, its members, and whether it is among `changed`.
-    of_rules: Vec<(u64, bool)>,
-    /// Slots whose members are others than were told.
+    /// By slot of the rule.
+    of_rules: Vec<MembersOfRule>,
+    /// Slots of which something else was told.
     changed: Vec<u32>,
     /// Members of all rules.
     all: usize,
@@ -166,7 +167,7 @@ impl Membership {
         Membership {
             shard,
             matcher: RuleMatcher::new(in_force.plan().clone()),
-            of_rules: vec![(0, false); in_force.rules().len()],
+            of_rules: vec![MembersOfRule::default(); in_force.rules().len()],
             changed: Vec::new(),
             all: 0,
             in_force,
@@ -250,13 +251,17 @@ impl Membership {
         }
         let group = &series.group;
         let (shared, in_force, texts) = (self.shared.clone(), self.in_force.clone(), &mut self.texts);
+        let (of_rules, changed) = (&mut self.of_rules, &mut self.changed);
         let mut is_refused = false;
         let passage = self.matcher.of_series(candidates, &seen(group), &series.attributes, state, &mut |linked| {
             let description = group.description();
             let description = description.as_deref().map_or("", |text| text);
             match shared.enter(&in_force, &linked, description, texts) {
-                Ok((key, is_overflowed)) => {
-                    tally.note(Note::RuleOverflowed, u64::from(is_overflowed));
+                Ok((key, why)) => {
+                    if let Some(why) = why {
+                        tally.note(Note::RuleOverflowed, 1);
+                        MembersOfRule::of(of_rules, changed, key.rule).over[usize::from(why != FoldRefusal::Rule)] += 1;
+                    }
                     let top = linked.top.iter().map(|top| Arc::from(*top)).collect();
                     found.push((key, linked.distinct.into(), top));
                 }
@@ -272,7 +277,7 @@ impl Membership {
     /// Other rules are in force.
     pub(super) fn take_up(&mut self, in_force: Arc<RulesInForce>) {
         self.matcher = RuleMatcher::new(in_force.plan().clone());
-        self.of_rules.resize(in_force.rules().len(), (0, false));
+        self.of_rules.resize(in_force.rules().len(), MembersOfRule::default());
         self.changed.retain(|slot| (*slot as usize) < in_force.rules().len());
         self.in_force = in_force;
         self.is_short = false;
@@ -570,37 +575,48 @@ impl Membership {
         members + entries + self.lanes.len() * LANE_BYTES
     }
 
-    /// Says how many members each rule has, of those that changed: up to `n` of them; `false` when that is all.
+    /// Says how many members each rule has, of those that changed, and how many had no room: up to `n` of them; `false` when
+    /// that is all.
     pub(super) fn add_some(&mut self, n: usize, noticed: &mut NoticedHere) -> bool {
         for _ in 0..n {
             let Some(slot) = self.changed.pop() else { return false };
-            let (members, is_changed) = &mut self.of_rules[slot as usize];
-            *is_changed = false;
-            noticed.of(slot).members = *members;
+            let of_rule = &mut self.of_rules[slot as usize];
+            of_rule.is_changed = false;
+            let [by_rule, by_all] = std::mem::take(&mut of_rule.over);
+            let noticed = noticed.of(slot);
+            noticed.members = of_rule.members;
+            noticed.notes.over_series_limit += by_rule;
+            noticed.notes.over_all_outputs += by_all;
         }
         true
     }
 }
 
-/// A rule has so many members more.
-fn count_in(of_rules: &mut [(u64, bool)], changed: &mut Vec<u32>, slot: u32, more: i64) {
-    let (members, is_changed) = &mut of_rules[slot as usize];
-    *members = members.wrapping_add_signed(more);
-    if !std::mem::replace(is_changed, true) {
-        changed.push(slot);
+/// What is counted of a rule on this shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct MembersOfRule {
+    members: u64,
+    /// Of them, those that went to its overflow since that was told: by its own limit, and by that of all outputs.
+    over: [u64; 2],
+    /// It is among those of which something else was told.
+    is_changed: bool,
+}
+
+impl MembersOfRule {
+    /// Of the rule at a slot, to be changed.
+    fn of<'a>(all: &'a mut [MembersOfRule], changed: &mut Vec<u32>, slot: u32) -> &'a mut MembersOfRule {
+        let of_rule = &mut all[slot as usize];
+        if !std::mem::replace(&mut of_rule.is_changed, true) {
+            changed.push(slot);
+        }
+        of_rule
     }
 }
 
-/// A group as rules see it.
-pub(super) fn seen(group: &Group) -> MetricSeen<'_> {
-    MetricSeen {
-        resource: group.resource(),
-        scope: group.scope(),
-        name: group.name(),
-        unit: group.unit(),
-        kind: group.kind,
-        monotonic: group.monotonic,
-    }
+/// A rule has so many members more.
+fn count_in(of_rules: &mut [MembersOfRule], changed: &mut Vec<u32>, slot: u32, more: i64) {
+    let of_rule = MembersOfRule::of(of_rules, changed, slot);
+    of_rule.members = of_rule.members.wrapping_add_signed(more);
 }
 
 /// It has a value, and did not end.

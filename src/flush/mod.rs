@@ -21,8 +21,10 @@
 //! | `members`, `folded`, `rule_cuts` | what members of rules' folds give; what shards share of rules; rules' own intervals |
 //! | `noticed` | what a shard noticed of rules, as others see it |
 //! | `folding`, `in_force`, `turning` | what a shard needs of rules; those in force, and others behind them; series that they take or give back |
+//! | `conflicts` | identities under which more than one thing leaves |
 //! | `hand_over` | the way of that to the shard that owns the fold |
 //! | `estimate` | what members and outputs take in memory |
+//! | `seen` | a group as rules see it |
 //! | `selecting`, `chosen` | which destinations are given what, where they choose; what of a batch that is |
 //! | `settling`, `outputs`, `fold_series` | the second half of a cut: what leaves of folds, and as which series |
 //!
@@ -39,6 +41,7 @@ mod batch;
 mod batch_rows;
 mod chain;
 mod chosen;
+mod conflicts;
 mod ended;
 mod estimate;
 mod exemplars;
@@ -59,6 +62,7 @@ mod owner;
 mod point;
 mod retire;
 mod rule_cuts;
+mod seen;
 mod selecting;
 mod series_list;
 mod settling;
@@ -67,6 +71,7 @@ mod tree;
 mod turning;
 mod walk;
 
+pub use conflicts::{ConflictSide, LeavingConflict};
 pub use estimate::{GroupBytes, MEMBER_BYTES, point_bytes, series_bytes};
 pub use folded::FoldShared;
 pub use in_force::{RuleFolds, RulesInForce};

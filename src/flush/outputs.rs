@@ -5,6 +5,7 @@
 //! Invariant: a series' value is written once at a cut, by the shard that owns its fold.
 
 use super::batch::Batch;
+use super::conflicts::ConflictNews;
 use super::fold_series::{FoldSeries, SeriesOfFold};
 use super::in_force::RulesInForce;
 use super::point::{StagedPoint, more_bytes};
@@ -13,13 +14,14 @@ use super::tree::{GroupDirectory, Tree, TreePlace};
 use crate::aggregate::{explicit, summary};
 use crate::cells::block;
 use crate::fold::{Leaving, LeavingValue, TOP_OTHER, Variant};
-use crate::identity::attributes::{Record, Records, key_byte};
+use crate::identity::attributes::{self, Record, Records, key_byte};
 use crate::identity::{Parts, Set};
 use crate::model::{Kind, TypeHints};
 use crate::places::{self, put};
-use crate::rules::{InputKind, Output, OutputSpec, SelectionSet};
+use crate::rules::{InputKind, Output, OutputSpec, ScopeParts, SelectionSet};
 use crate::series::folds::{FoldIndex, FoldKey};
 use crate::series::group::Entry;
+use crate::series::registry::identity_hash;
 use crate::series::slab::SlabWriter;
 use crate::series::{Group, MadeOf, Series};
 use crate::sync::thin::ThinBytes;
@@ -64,6 +66,7 @@ pub(super) struct OutputCut {
 /// See the file's head.
 pub(super) struct Outputs {
     tree: Tree,
+    conflicts: Arc<ConflictNews>,
     state: ahash::RandomState,
     series: Vec<OutSeries>,
     series_free: Vec<u32>,
@@ -78,10 +81,11 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// None, and the directory that scrapes read.
-    pub(super) fn new(state: &ahash::RandomState) -> (Outputs, GroupDirectory) {
+    pub(super) fn new(conflicts: &Arc<ConflictNews>, state: &ahash::RandomState) -> (Outputs, GroupDirectory) {
         let (tree, directory) = Tree::new(state);
         let outputs = Outputs {
             tree,
+            conflicts: conflicts.clone(),
             state: state.clone(),
             series: Vec::new(),
             series_free: Vec::new(),
@@ -133,6 +137,7 @@ impl Outputs {
                 slab.release(block - 1, words);
             }
             self.tree.bury(at.stands.group);
+            self.conflicts.is_over(series);
             self.series_free.push(place);
         }
     }
@@ -153,22 +158,26 @@ impl Outputs {
         slab: &mut SlabWriter,
     ) -> Option<Arc<Series>> {
         let variant = variant_bytes(&leaving.variant);
-        let place = match owned.find(leaving.output as u32, &variant, &self.state) {
-            Some(place) => place,
+        let (place, is_new) = match owned.find(leaving.output as u32, &variant, &self.state) {
+            Some(place) => (place, false),
             // nothing that never had a value ends
             None if leaving.value == LeavingValue::End => return None,
             None => {
                 let place = self.make(key, &specs[leaving.output], &leaving.variant, folds);
                 owned.push(leaving.output as u32, &variant, place, &self.state);
-                place
+                (place, true)
             }
         };
         let at = &mut self.series[place as usize];
         at.from_ns = cut.from_ns;
         let series = at.series.clone()?;
+        let begins = is_new || series.is_ended() && leaving.value != LeavingValue::End;
         series.put_made_of(MadeOf { rule: key.rule, members: key.members(), live: cut.live });
         let point = put_value(&series, cut.number, leaving, slab, &mut self.words);
         self.staged.push(StagedOutput { place, point, bytes: 0 });
+        if begins {
+            self.conflicts.begins(&series);
+        }
         Some(series)
     }
 
@@ -198,7 +207,8 @@ impl Outputs {
         for record in all {
             put_bytes(&mut run, key_byte(group.kind), record.bytes);
         }
-        let hash = self.state.hash_one((key.rule, &*spec.text, group.hash, &run));
+        // of its identity, whichever rule makes it: so all of one are found together
+        let hash = identity_hash(&group, attributes::hash(&run, &self.state), &self.state);
         let series = Arc::new(Series::new(hash, group, ThinBytes::new(&run), 0));
         let stands = self.tree.link(series.clone());
         put(
@@ -221,8 +231,13 @@ impl Outputs {
                 [resource.clone(), scope.clone()]
             }
             _ => {
-                // a fold's sets are in one order already
-                let made = [&key.resource, &key.scope].map(|run| (run.clone(), Set::new(run, &[], "", state)));
+                // as those that came in, so that an identity is one whoever has it
+                let head = key.scope.len() - ScopeParts::of(&key.scope).attributes.len();
+                let set = |run: &Arc<[u8]>, head| {
+                    let (head, attributes) = run.split_at(head);
+                    (run.clone(), Set::new(head, attributes, "", state))
+                };
+                let made = [set(&key.resource, 0), set(&key.scope, head)];
                 let sets = [made[0].1.clone(), made[1].1.clone()];
                 self.sets = Some(made);
                 sets

@@ -287,6 +287,9 @@ impl Owner {
                     let candidates = known.unwrap_or_else(|| members.candidates(&series.group));
                     let member = members.link(&candidates, &series, self.registry.state(), tally);
                     series.put_hide(member.fold().is_some_and(|entry| members.hides(entry)));
+                    if !series.hides() {
+                        folding.conflicts.passes(&series);
+                    }
                     self.tree.link_member(series, member, (&candidates, number));
                 }
             }
@@ -371,7 +374,8 @@ impl Owner {
                 merged.handing = self.hand_out(merged, view, tally, outlet);
             } else if merged.is_ending {
                 let is_exchange = merged.times.is_exchange;
-                if !self.folding_at(is_exchange).is_some_and(Folding::end_some) {
+                let registry = self.registry.clone();
+                if !self.folding_at(is_exchange).is_some_and(|folding| folding.end_some(&registry)) {
                     return Work::Done;
                 }
             } else if merged.is_settling {

@@ -10,7 +10,8 @@
 //!
 //! Bounds: two bytes a series in groups where it depends on the series.
 
-use super::members::{Member, Membership, seen};
+use super::members::{Member, Membership};
+use super::seen::seen;
 use super::series_list::OwnedSeries;
 use crate::rules::{MetricSelections, SelectionMatcher, SelectionSet, Selections};
 use crate::series::Series;

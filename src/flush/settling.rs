@@ -167,7 +167,7 @@ impl Settling {
         (shared, in_force): (Arc<FoldShared>, Arc<RulesInForce>),
         state: &ahash::RandomState,
     ) -> (Settling, GroupDirectory) {
-        let (outputs, directory) = Outputs::new(state);
+        let (outputs, directory) = Outputs::new(shared.conflict_news(), state);
         let settling = Settling {
             shard,
             outputs,

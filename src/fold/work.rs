@@ -25,6 +25,12 @@ pub struct Notes {
     pub unbounded_rebucketed: u64,
     /// Values that went to a table's rest, as it was full.
     pub table_full: u64,
+    /// Outputs found to leave with the identity of another, or of a series that passes on; once a pair, for each of its rules.
+    pub output_conflicts: u64,
+    /// Members in the overflow series, because the rule has as many outputs as it may have.
+    pub over_series_limit: u64,
+    /// Members in the overflow series, because all rules together have.
+    pub over_all_outputs: u64,
     /// Σ Δ of the members: what was added to parts.
     pub given: ExactSum,
     /// Σ Δ of the outputs: what intervals closed with. `given` is that and what outputs and parts have open.
@@ -42,6 +48,9 @@ impl Notes {
         self.mixed_bounds += other.mixed_bounds;
         self.unbounded_rebucketed += other.unbounded_rebucketed;
         self.table_full += other.table_full;
+        self.output_conflicts += other.output_conflicts;
+        self.over_series_limit += other.over_series_limit;
+        self.over_all_outputs += other.over_all_outputs;
         self.given.absorb(&other.given);
         self.left.absorb(&other.left);
     }

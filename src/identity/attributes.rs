@@ -11,7 +11,7 @@
 
 use crate::limits::{ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Kind, Reject};
-use crate::wire::{Reader, put_header, put_varint};
+use crate::wire::{Reader, put_bytes, put_header};
 
 /// The key byte of the attributes of a series of this kind: that of its point's message, so that they leave as they lie.
 pub const fn key_byte(kind: Kind) -> u8 {
@@ -251,8 +251,8 @@ fn sorted(run: &[u8]) -> Vec<Record<'_>> {
 
 /// Appends the records of `run` in the order of their bytes: the set's one canonical form.
 pub fn put_sorted(run: &[u8], out: &mut Vec<u8>) {
+    let Some(key) = run.first() else { return };
     for record in sorted(run) {
-        put_varint(out, record.bytes.len() as u64);
-        out.extend_from_slice(record.bytes);
+        put_bytes(out, *key, record.bytes);
     }
 }

@@ -28,6 +28,7 @@ use regex_automata::util::captures::Captures;
 use regex_automata::util::interpolate;
 use ring::digest::{SHA256, digest};
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A part of what a find becomes.
@@ -151,11 +152,13 @@ struct SharedLimit {
     /// The number of the first plan that has it: groups that no member was asked about since then are not counted.
     since: u32,
     uses: Mutex<ValueUses>,
+    /// Series whose value became another one, as there was no room for it.
+    refused: AtomicU64,
 }
 
 impl SharedLimit {
     fn new(since: u32) -> Arc<SharedLimit> {
-        Arc::new(SharedLimit { since, uses: Mutex::default() })
+        Arc::new(SharedLimit { since, uses: Mutex::default(), refused: AtomicU64::new(0) })
     }
 }
 
@@ -184,7 +187,11 @@ impl LimitedValues {
         }
         if by_value.len() >= self.values_max {
             let found = if *idle == 0 { None } else { by_value.iter().find(|(_, uses)| uses.is_idle()) };
-            let Some(gone) = found.map(|(value, _)| value.clone()) else { return false };
+            let Some(gone) = found.map(|(value, _)| value.clone()) else {
+                // ORDERING: a count for reports, publishes nothing
+                self.shared().refused.fetch_add(1, Relaxed);
+                return false;
+            };
             by_value.remove(&gone);
             *idle -= 1;
         }
@@ -203,6 +210,17 @@ impl LimitedValues {
         uses.groups = if begins { uses.groups + 1 } else { uses.groups.saturating_sub(1) };
         *idle = *idle + usize::from(uses.is_idle()) - usize::from(was_idle);
     }
+}
+
+/// How many values of a key a rule lets in, and what came of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitedKey<'a> {
+    /// The attribute.
+    pub key: &'a str,
+    /// How many.
+    pub values_max: usize,
+    /// Series whose value became another one, as often as rules were asked about them.
+    pub refused: u64,
 }
 
 /// The number of the plan of the start.
@@ -382,6 +400,19 @@ impl Changes {
             // a plan that is offered twice keeps its own
             let _ = values.shared.set(found.unwrap_or_else(|| SharedLimit::new(number)));
         }
+    }
+
+    /// Each `limit`: its key, how many values it lets in, and of how many series the value became another one.
+    pub(super) fn limits(&self) -> impl Iterator<Item = LimitedKey<'_>> {
+        self.steps.iter().filter_map(|step| match &step.does {
+            Does::Limit { values, .. } => Some(LimitedKey {
+                key: &step.key,
+                values_max: values.values_max,
+                // ORDERING: as in `admits`
+                refused: values.shared().refused.load(Relaxed),
+            }),
+            _ => None,
+        })
     }
 
     /// A group of this identity began, or ended: values that are limited are counted.

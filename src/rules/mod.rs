@@ -49,7 +49,7 @@ mod stays;
 mod tests;
 
 pub use census::{CensusAttribute, CensusRow, CensusRule, CensusVerdict, RuleCensus};
-pub use changes::CountedGroup;
+pub use changes::{CountedGroup, LimitedKey};
 pub use dedup::{Dedup, DedupMatcher, DedupPlan, Failover, ReplicaSeen};
 pub use explain::{
     ExplainedAnswer, ExplainedChange, ExplainedOutcome, ExplainedOutput, ExplainedRule, ExplainedSeries, Explanation,

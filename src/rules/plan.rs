@@ -2,7 +2,7 @@
 //!
 //! Knows rules; does not know series. What is asked of it is asked by a `RuleMatcher`, each thread its own.
 
-use super::changes::{Changes, ChangesOf, CountedGroup};
+use super::changes::{Changes, ChangesOf, CountedGroup, LimitedKey};
 use super::fault::{Faults, RuleFault};
 use super::identity::OutputIdentity;
 use super::rule::{Action, Aggregation, InputKind, Rule};
@@ -154,6 +154,11 @@ impl RulePlan {
         if let Some(changes) = self.changes_of(rule) {
             changes.count_group(identity, counted);
         }
+    }
+
+    /// What each `limit` of a rule that aggregates let in, and what not.
+    pub fn limits(&self, rule: u32) -> impl Iterator<Item = LimitedKey<'_>> {
+        self.changes_of(rule).into_iter().flat_map(Changes::limits)
     }
 
     /// What a rule that aggregates changes.

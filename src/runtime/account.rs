@@ -4,13 +4,13 @@
 
 use super::gates::GateBoard;
 use crate::deliver::{DestinationRow, Sender};
-use crate::flush::{FoldShared, FoldsNoticed, RulesInForce};
+use crate::flush::{FoldShared, FoldsNoticed, LeavingConflict, RulesInForce};
 use crate::ledger::{self, Tally};
 use crate::model::Discard;
 use crate::rules::{Action, Rule};
 use crate::sync::row::CounterRow;
 use crate::telemetry::ledger::LedgerPage;
-use crate::telemetry::rules::{ListedRule, RuleRow};
+use crate::telemetry::rules::{ListedRule, RuleConflict, RuleRow};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -78,18 +78,19 @@ impl Account {
 
     /// Rules that aggregate.
     pub(super) fn rules(&self) -> Vec<RuleRow> {
-        let (in_force, noticed) = (self.folds.in_force(), self.folds.noticed());
+        let (in_force, noticed, conflicts) = (self.folds.in_force(), self.folds.noticed(), self.folds.conflicts());
         let rules = in_force.plan().rules().iter().enumerate();
-        rules.filter_map(|(at, rule)| self.row(&in_force, &noticed, (at, rule))).collect()
+        rules.filter_map(|(at, rule)| self.row(&in_force, (&noticed, &conflicts), (at, rule))).collect()
     }
 
     /// All rules, in their order.
     pub(super) fn listed_rules(&self) -> Vec<ListedRule> {
         let (in_force, noticed, drops) = (self.folds.in_force(), self.folds.noticed(), self.drops());
+        let conflicts = self.folds.conflicts();
         let by_rule = drops.iter().filter(|(why, ..)| *why == Discard::Rule);
         let put_aside: HashMap<&str, u64> = by_rule.map(|(_, name, points)| (&**name, *points)).collect();
-        let listed = |(at, rule): (usize, &Rule)| match self.row(&in_force, &noticed, (at, rule)) {
-            Some(row) => ListedRule::Aggregates(row),
+        let listed = |(at, rule): (usize, &Rule)| match self.row(&in_force, (&noticed, &conflicts), (at, rule)) {
+            Some(row) => ListedRule::Aggregates(Box::new(row)),
             None => ListedRule::Other {
                 name: rule.name.clone(),
                 action: rule.action.word(),
@@ -101,10 +102,21 @@ impl Account {
     }
 
     /// Of the rule at this place, if it aggregates.
-    fn row(&self, in_force: &RulesInForce, noticed: &[FoldsNoticed], (at, rule): (usize, &Rule)) -> Option<RuleRow> {
+    fn row(
+        &self,
+        in_force: &RulesInForce,
+        (noticed, conflicts): (&[FoldsNoticed], &[LeavingConflict]),
+        (at, rule): (usize, &Rule),
+    ) -> Option<RuleRow> {
         let Action::Aggregate(aggregation) = &rule.action else { return None };
         let slot = in_force.slot(at as u32) as usize;
         let FoldsNoticed { members, notes } = noticed.get(slot).cloned().unwrap_or_default();
+        let of_rule = conflicts.iter().filter(|one| one.of.iter().any(|side| side.is_of(&rule.name)));
+        let conflicts = of_rule.map(|one| RuleConflict {
+            of: one.of.each_ref().map(ToString::to_string),
+            series: one.series.clone(),
+            count: one.count,
+        });
         Some(RuleRow {
             name: rule.name.clone(),
             fingerprint: rule.fingerprint(),
@@ -113,6 +125,8 @@ impl Account {
             series_limit: aggregation.series_limit,
             interval_ns: aggregation.interval_ns,
             notes,
+            values_limited: in_force.plan().limits(at as u32).map(|limit| limit.refused).sum(),
+            conflicts: conflicts.collect(),
             is_closed: self.folds.is_closed(),
         })
     }

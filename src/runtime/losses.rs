@@ -65,21 +65,26 @@ fn counted(cause: Cause, tally: &Tally) -> (&'static str, u64) {
 
 /// What was said about one reason.
 #[derive(Clone, Copy, Default)]
-struct Said {
+pub(super) struct Spoken {
     total: u64,
     at_ns: Option<u64>,
 }
 
-impl Said {
+impl Spoken {
     /// How many to speak of, if there are any and it is time.
-    fn due(&mut self, total: u64, now_ns: u64, ending: bool) -> Option<u64> {
+    pub(super) fn due(&mut self, total: u64, now_ns: u64, ending: bool) -> Option<u64> {
         let new = total.saturating_sub(self.total);
         let early = self.at_ns.is_some_and(|at| now_ns.saturating_sub(at) < WARN_EVERY_NS);
         if new == 0 || (early && !ending) {
             return None;
         }
-        *self = Said { total, at_ns: Some(now_ns) };
+        *self = Spoken { total, at_ns: Some(now_ns) };
         Some(new)
+    }
+
+    /// There are more than were spoken of.
+    pub(super) const fn owes(&self, total: u64) -> bool {
+        total > self.total
     }
 }
 
@@ -87,13 +92,13 @@ impl Said {
 #[derive(Default)]
 pub(super) struct Losses {
     looked_ns: Option<u64>,
-    rejected: [Said; Reject::COUNT],
-    changed: [Said; CHANGED.len()],
+    rejected: [Spoken; Reject::COUNT],
+    changed: [Spoken; CHANGED.len()],
     /// By name: a destination may come and go.
-    dropped: BTreeMap<String, [Said; Dropped::COUNT]>,
-    answered: [Said; REFUSALS.len()],
-    refused: Said,
-    paused: Said,
+    dropped: BTreeMap<String, [Spoken; Dropped::COUNT]>,
+    answered: [Spoken; REFUSALS.len()],
+    refused: Spoken,
+    paused: Spoken,
 }
 
 /// What the doors could not take, over all shards.
@@ -216,7 +221,7 @@ mod tests {
     /// At once, then after ten seconds with all that came since, and at the end whatever is left.
     #[test]
     fn each_point_is_spoken_of_once() {
-        let mut said = Said::default();
+        let mut said = Spoken::default();
         let steps = [(0, 0, false), (0, 5, false), (1, 7, false), (10, 9, false), (30, 9, false), (31, 10, false)];
         let spoken = steps.map(|(second, total, ending)| said.due(total, second * SECOND, ending));
         assert_eq!(spoken, [None, Some(5), None, Some(4), None, Some(1)]);

@@ -36,6 +36,7 @@ mod margin;
 mod memory;
 mod merge_share;
 mod outlet;
+mod rules_said;
 mod scrape;
 mod shard;
 mod shard_thread;

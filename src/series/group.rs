@@ -140,6 +140,11 @@ impl Group {
             && self.scope_set == *parts.scope
     }
 
+    /// Whether both have one identity: a metric of an output of a rule may be called as one that came in.
+    pub fn is_like(&self, other: &Group) -> bool {
+        std::ptr::eq(self, other) || self.is(&Parts { bounds: &other.bounds, ..other.parts_without_bounds() })
+    }
+
     /// What identifies it, but for bounds.
     pub fn parts_without_bounds(&self) -> Parts<'_> {
         Parts {

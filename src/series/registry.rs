@@ -123,6 +123,12 @@ pub enum Full {
     Share,
 }
 
+/// The hash of the identity of a series: of its group, and of the set of its attributes (`attributes::hash`).
+#[inline]
+pub fn identity_hash(group: &Group, set: u64, state: &ahash::RandomState) -> u64 {
+    state.hash_one((group.hash, set))
+}
+
 /// Which of so many shards owns `hash`: its high bits choose.
 #[inline]
 pub fn owner_of(hash: u64, shards: usize) -> usize {
@@ -601,7 +607,13 @@ impl Registry {
 
     /// The same, where the set's own hash is known.
     pub fn hash_of(&self, group: &Group, set: u64) -> u64 {
-        self.state.hash_one((group.hash, set))
+        identity_hash(group, set, &self.state)
+    }
+
+    /// The series with the identity of this one, which is none of the registry's own, if there is one.
+    pub fn like(&self, series: &Series) -> Option<Arc<Series>> {
+        let is_like = |own: &Series| own.is_like(series);
+        self.tries[self.owner(series.hash)].get(series.hash, is_like)
     }
 
     /// A series born for shard `owner` that it has not linked yet.

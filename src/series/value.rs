@@ -592,6 +592,13 @@ impl Series {
         [a.max(b), a.min(b)]
     }
 
+    /// Whether both have one identity, where at least one is an output of a rule: those are in no index that tells.
+    pub fn is_like(&self, other: &Series) -> bool {
+        self.hash == other.hash
+            && self.group.is_like(&other.group)
+            && crate::identity::attributes::same(&self.attributes, &other.attributes)
+    }
+
     /// Of an output: what it is made of as it leaves, in the words of a chain, which no output has. Owner only.
     pub fn put_made_of(&self, MadeOf { rule, members, live }: MadeOf) {
         if self.chain.get().is_none() {

@@ -132,6 +132,9 @@ impl Facts {
             w.family(&name, &format!("{help}, by rule"), MetricType::Counter);
             self.rules.iter().for_each(|rule| w.sample(&name, &[("rule", &rule.name)], of(&rule.notes)));
         }
+        let limited = "catchment_rule_values_limited_total";
+        w.family(limited, "Series of which `limit` made a value another one, by rule", MetricType::Counter);
+        self.rules.iter().for_each(|rule| w.sample(limited, &[("rule", &rule.name)], rule.values_limited));
     }
 
     fn requests(&self, w: &mut Writer<'_>) {

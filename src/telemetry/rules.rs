@@ -24,15 +24,30 @@ pub struct RuleRow {
     pub interval_ns: u64,
     /// What was noticed.
     pub notes: Notes,
+    /// Of how many series a value became another one, because `limit` had let in as many as it may.
+    pub values_limited: u64,
+    /// What else leaves with the identity of an output of it.
+    pub conflicts: Vec<RuleConflict>,
     /// The last cut of the process closed its interval: what was given has left.
     pub is_closed: bool,
+}
+
+/// An output that leaves with the identity of something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleConflict {
+    /// The output and its rule, and what else leaves, as people read it.
+    pub of: [String; 2],
+    /// An identity that they share.
+    pub series: String,
+    /// How many of them were found.
+    pub count: u64,
 }
 
 /// A rule in force, on the page of rules.
 #[derive(Clone, Debug)]
 pub enum ListedRule {
     /// It aggregates.
-    Aggregates(RuleRow),
+    Aggregates(Box<RuleRow>),
     /// It does something else.
     Other {
         /// Its name.
@@ -50,7 +65,7 @@ pub enum ListedRule {
 type RuleCounter = (&'static str, &'static str, fn(&Notes) -> u64);
 
 /// Counters of each rule.
-pub const RULE_COUNTERS: [RuleCounter; 8] = [
+pub const RULE_COUNTERS: [RuleCounter; 11] = [
     ("not_finite", "Values that were left out of sums, means and quantiles because they were not finite", |n| {
         n.not_finite
     }),
@@ -65,6 +80,21 @@ pub const RULE_COUNTERS: [RuleCounter; 8] = [
         n.unbounded_rebucketed
     }),
     ("table_full", "Values that went to the rest of a table because it was full", |n| n.table_full),
+    (
+        "output_conflicts",
+        "Outputs found to leave with the identity of another output, or of a series that passes on: both leave",
+        |n| n.output_conflicts,
+    ),
+    (
+        "over_series_limit",
+        "Series that went to the rule's overflow series because it had as many outputs as limits.series allows",
+        |n| n.over_series_limit,
+    ),
+    (
+        "over_all_outputs",
+        "Series that went to the rule's overflow series because all rules together had as many outputs as there is room for",
+        |n| n.over_all_outputs,
+    ),
 ];
 
 impl RuleRow {
@@ -94,6 +124,13 @@ impl RuleRow {
         for (name, _, of) in RULE_COUNTERS {
             let _ = write!(out, ",\"{name}\":{}", of(&self.notes));
         }
+        let _ = write!(out, ",\"values_limited\":{},\"conflicts\":[", self.values_limited);
+        for (at, RuleConflict { of, series, count }) in self.conflicts.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let [a, b] = of.each_ref().map(|side| quoted(side));
+            let _ = write!(out, "{comma}{{\"of\":[{a},{b}],\"series\":{},\"count\":{count}}}", quoted(series));
+        }
+        out.push(']');
     }
 }
 
@@ -159,6 +196,12 @@ mod tests {
             series_limit: Some(5),
             interval_ns: 30_000_000_000,
             notes: Notes::default(),
+            values_limited: 4,
+            conflicts: vec![RuleConflict {
+                of: ["what passes on".into(), "same of a \"b\"".into()],
+                series: "m{k=\"v\"}".into(),
+                count: 3,
+            }],
             is_closed: false,
         };
         row.notes.given.add(Value::Int(7));
@@ -176,7 +219,7 @@ mod tests {
             fingerprint: 0xcd,
             discarded,
         };
-        let all = [other("d", "drop", Some(3)), ListedRule::Aggregates(row), other("k", "keep", None)];
+        let all = [other("d", "drop", Some(3)), ListedRule::Aggregates(Box::new(row)), other("k", "keep", None)];
         let told: serde_json::Value = serde_json::from_str(&json(&all)).unwrap();
         assert_eq!(
             told["d"],
@@ -187,5 +230,9 @@ mod tests {
         assert_eq!((&of["action"], &of["fingerprint"]), (&"aggregate".into(), &"000000ab".into()));
         assert_eq!((&of["members"], &of["interval_s"], &of["series_limit"]), (&2.into(), &30.into(), &5.into()));
         assert_eq!((&of["given"], &of["table_full"]), (&7.1.into(), &0.into()));
+        assert_eq!(of["values_limited"], 4);
+        let conflict =
+            serde_json::json!({"of": ["what passes on", "same of a \"b\""], "series": "m{k=\"v\"}", "count": 3});
+        assert_eq!(of["conflicts"], serde_json::json!([conflict]));
     }
 }

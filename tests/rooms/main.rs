@@ -4,6 +4,7 @@ mod aggregate;
 mod bounded;
 #[path = "../common/mod.rs"]
 mod common;
+mod conflicts;
 mod corpus;
 mod decode;
 mod dropped;

@@ -5,6 +5,7 @@ mod binary;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod conflicts;
 mod connections;
 mod corpus;
 mod dropped;

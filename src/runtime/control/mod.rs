@@ -37,6 +37,7 @@ use super::closing::Closing;
 use super::destinations::Destinations;
 use super::losses::Losses;
 use super::memory::Memory;
+use super::rules_said::RulesSaid;
 use super::shared::{ProcessState, Readings};
 use super::signals;
 use crate::capture;
@@ -129,6 +130,7 @@ impl Control {
             destinations: Some(parts.destinations),
             schedule: Schedule::new(parts.started, parts.plan.interval.as_nanos() as u64),
             losses: Losses::default(),
+            rules_said: RulesSaid::default(),
         };
         Ok(Control { turns, shutdown })
     }

@@ -13,6 +13,7 @@ use crate::runtime::asks::Ask;
 use crate::runtime::clock;
 use crate::runtime::destinations::Destinations;
 use crate::runtime::losses::Losses;
+use crate::runtime::rules_said::RulesSaid;
 use crate::runtime::shared::ProcessState;
 use std::io;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub(super) struct Turns {
     pub destinations: Option<Destinations>,
     pub schedule: Schedule,
     pub losses: Losses,
+    pub rules_said: RulesSaid,
 }
 
 impl Turns {
@@ -199,5 +201,7 @@ impl Turns {
         let (tally, examples) = (self.pages.account.tally(), self.shared.registry.examples());
         self.losses.look(&tally, examples, &self.pages.account.destinations(), now_ns, ending);
         self.losses.look_at_doors(&self.pages.at_doors(), examples, now_ns, ending);
+        let cut = self.shared.board.published();
+        self.rules_said.look(&self.folds, (&tally, cut), now_ns, ending);
     }
 }

@@ -478,6 +478,10 @@ pub const SHARDS_MAX: usize = 256;
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 /// Shortest interval.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// How far an end that other rules bring stands behind the last value: one step of those who keep milliseconds, so that it is
+/// neither that value's time nor that of what goes on under the same name.
+pub const END_BEHIND_NS: u64 = 1_000_000;
 /// Longest interval.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// Default of `--expire`.
@@ -608,6 +612,7 @@ const _: () = assert!(GROUP_LIMIT_MAX * STREAMS_PER_GROUP < u32::MAX as usize);
 const _: () = assert!(DELIVER_PIECE.as_nanos() < SLICE.as_nanos(), "a shard waits no longer for it than for itself");
 const _: () = assert!(BATCH_BYTES_MAX < MAX_BODY_BYTES_DEFAULT, "what we send must be within what receivers take");
 const _: () = assert!(INTERVAL_MIN.as_millis() < INTERVAL_DEFAULT.as_millis());
+const _: () = assert!(END_BEHIND_NS < INTERVAL_MIN.as_nanos() as u64, "what goes on leaves behind its end");
 const _: () = assert!(HTTP2_FRAME_BYTES <= HTTP2_WINDOW_BYTES);
 
 /// Series that a list on the admin door has, unless it is asked for more.

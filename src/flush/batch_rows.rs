@@ -107,17 +107,20 @@ impl Rows for BatchRows<'_> {
             if is_delta && !point.has_delta {
                 continue;
             }
-            let (attributes, from_ns) = match self.outputs {
+            let (attributes, window) = match self.outputs {
                 None => match owned.series().get(point.series as usize) {
-                    Some(series) => (&*series.attributes, self.window.0),
+                    // an end that other rules bring has its own time
+                    Some(series) if point.is_turned() => (&*series.attributes, (self.window.0, point.time)),
+                    Some(series) => (&*series.attributes, self.window),
                     None => continue,
                 },
                 Some(outputs) => match outputs.at(point.series) {
-                    Some(at) => at,
+                    // what a rule gave may be from before the window
+                    Some((attributes, from_ns)) => (attributes, (from_ns, point.time)),
                     None => continue,
                 },
             };
-            let (start_ns, time_ns) = if is_delta { (from_ns, self.window.1) } else { (point.start, point.time) };
+            let (start_ns, time_ns) = if is_delta { window } else { (point.start, point.time) };
             let value = self.value(kind, length, is_delta, point);
             let exemplars = if point.exemplars == 0 { &[] } else { self.exemplars.fields(point.exemplars) };
             visit(Row { attributes, start_ns, time_ns, value, exemplars });

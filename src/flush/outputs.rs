@@ -16,6 +16,7 @@ use crate::cells::block;
 use crate::fold::{Leaving, LeavingValue, TOP_OTHER, Variant};
 use crate::identity::attributes::{self, Record, Records, key_byte};
 use crate::identity::{Parts, Set};
+use crate::limits::END_BEHIND_NS;
 use crate::model::{Kind, TypeHints};
 use crate::places::{self, put};
 use crate::rules::{InputKind, Output, OutputSpec, ScopeParts, SelectionSet};
@@ -181,11 +182,16 @@ impl Outputs {
         Some(series)
     }
 
-    /// A series of a fold ends with this cut: an end mark is staged, if it shows a value.
-    pub(super) fn end(&mut self, one: &FoldSeries, cut: OutputCut, time_ns: u64, slab: &mut SlabWriter) {
-        let at = &self.series[one.place() as usize];
+    /// A series of a fold ends with this cut, because rules are others: an end mark is staged, if it shows a value. It stands
+    /// right behind the last value, or behind where the base interval began: see `turning`.
+    pub(super) fn end(&mut self, one: &FoldSeries, cut: OutputCut, slab: &mut SlabWriter) {
+        let at = &mut self.series[one.place() as usize];
         let Some(series) = at.series.as_ref().filter(|series| !series.is_ended()) else { return };
-        let start_ns = if series.group.kind == Kind::Gauge { cut.from_ns } else { series.start() };
+        let has_just_left = series.newest_cut() + 1 == cut.number;
+        let last_ns = if has_just_left { series.time() } else { series.time().max(cut.from_ns) };
+        at.from_ns = last_ns;
+        let (time_ns, start_ns) = (last_ns.saturating_add(END_BEHIND_NS), last_ns);
+        let start_ns = if series.group.kind == Kind::Gauge { start_ns } else { series.start().min(start_ns) };
         let leaving = Leaving { output: 0, variant: Variant::Plain, start_ns, time_ns, value: LeavingValue::End };
         let point = put_value(series, cut.number, &leaving, slab, &mut self.words);
         self.staged.push(StagedOutput { place: one.place(), point, bytes: 0 });

@@ -501,6 +501,7 @@ impl Owner {
                 (Some(folding), Some(member)) => folding.initial(*member),
                 _ => InitialValue::Auto,
             };
+            let last_ns = if turns { series.time() } else { 0 };
             let point = self.merge.merge(merging.with(initial), series, (slab, self.batch.words()), tally);
             if let (Some(folding), Some(cuts), Some(member)) = (&mut folding, &mut cuts, members.get_mut(at))
                 && let Some(entry) = member.fold()
@@ -529,7 +530,7 @@ impl Owner {
                     }
                 }
                 if is_taken {
-                    let mut end = turning::taken(interval, series, (slab, self.batch.words())).turned();
+                    let mut end = turning::taken(interval, (series, last_ns), (slab, self.batch.words())).turned();
                     end.series = at as u32;
                     self.batch.push(end, size);
                 }

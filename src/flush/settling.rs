@@ -506,7 +506,7 @@ impl Settling {
             None => {
                 for gone in series.iter().filter(|one| one.is_gone()) {
                     let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
-                    outputs.end(gone, of_output, times.boundary_ns, slab);
+                    outputs.end(gone, of_output, slab);
                 }
                 let is_given = !pending.is_empty();
                 if is_given {
@@ -543,9 +543,10 @@ impl Settling {
             *departing = Some(departure);
         } else if std::mem::take(is_back) {
             // what it showed before, and says nothing of now
+            let of_output = OutputCut { from_ns: times.from_ns, ..of_output };
             for one in series.iter() {
                 if outputs.is_older(one, cut) {
-                    outputs.end(one, of_output, times.boundary_ns, slab);
+                    outputs.end(one, of_output, slab);
                 }
             }
         }
@@ -562,7 +563,8 @@ struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// A fold that ends because of an exchange: what is open of it leaves; without that, end marks.
+    /// A fold that ends because of an exchange: what is open of it leaves, with the time until which it was given; without that,
+    /// end marks. What of it is computed of windows leaves no more, and ends at once.
     fn end(&mut self, fold: &mut OwnedFold, (cut, times): (u32, CutTimes), cuts: &mut RuleCuts) {
         let Some(key) = &fold.key else { return };
         let folds = &self.in_force.rules()[key.rule as usize];
@@ -580,9 +582,15 @@ impl Ending<'_> {
                 let what = (&**key, &**specs, &mut *series);
                 self.outputs.leave(what, self.shared.folds(), of_output, &leaving, self.slab);
             });
+            let of_end = OutputCut { from_ns: times.from_ns, ..of_output };
+            for one in fold.series.iter() {
+                if self.outputs.is_older(one, cut) {
+                    self.outputs.end(one, of_end, self.slab);
+                }
+            }
         } else if fold.fate == Fate::Ends {
-            let of_output = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
-            fold.series.iter().for_each(|one| self.outputs.end(one, of_output, times.boundary_ns, self.slab));
+            let of_end = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
+            fold.series.iter().for_each(|one| self.outputs.end(one, of_end, self.slab));
             fold.state.forget_shown();
             fold.fate = Fate::Ended;
         }

@@ -2,14 +2,20 @@
 //!
 //! Knows series and their values; does not know rules.
 //!
-//! A series that is hidden from now on leaves one end mark, so that nobody counts it beside what takes its place; never with
-//! the time of its last value, of which a reader would drop one. One that is shown again goes on from its own total and
-//! start: destinations get it when it is touched, scrapes at once.
+//! A series that is hidden from now on leaves one end mark, so that nobody counts it beside what takes its place. It never has
+//! the time of its last value, of which a reader would drop one, nor that of what leaves from now on: where an attribute that a
+//! rule takes away was not there, an output has the name of the series, and where one rule takes the place of another, that of
+//! its output. So it stands a millisecond behind the last value, or behind the cut with which the rules came, whichever is
+//! later; what goes on under the name is newer, and revives it. If it comes first, as from another shard, the end is late, and
+//! a reader drops that.
+//!
+//! One that is shown again goes on from its own total and start: destinations get it when it is touched, scrapes at once.
 
 use super::interval::Interval;
 use super::point::StagedPoint;
 use crate::aggregate::{explicit, summary};
 use crate::cells::block;
+use crate::limits::END_BEHIND_NS;
 use crate::model::Kind;
 use crate::series::Series;
 use crate::series::slab::SlabWriter;
@@ -38,9 +44,13 @@ pub(super) fn given_back(interval: &Interval, series: &Series, slab: &SlabWriter
     }
 }
 
-/// A series that is hidden from now on: the point that says so.
+/// A series that is hidden from now on: the point that says so. `last_ns`: time of what left of it last.
 #[cold]
-pub(super) fn taken(interval: &Interval, series: &Series, (slab, words): (&SlabWriter, &mut Vec<u64>)) -> StagedPoint {
+pub(super) fn taken(
+    interval: &Interval,
+    (series, last_ns): (&Series, u64),
+    (slab, words): (&SlabWriter, &mut Vec<u64>),
+) -> StagedPoint {
     restate(interval, series, slab);
     let group = &series.group;
     let length = block::region_words(group.kind, group.buckets());
@@ -58,7 +68,7 @@ pub(super) fn taken(interval: &Interval, series: &Series, (slab, words): (&SlabW
         words.extend_from_slice(&region);
     }
     // a source may be ahead of our clock
-    let time = interval.boundary_ns.max(series.time().saturating_add(1));
+    let time = interval.from_ns.max(last_ns).saturating_add(END_BEHIND_NS);
     let start = interval.start_of(series).min(time);
     StagedPoint { time, start, words: from, has_delta: true, ended: true, ..StagedPoint::default() }
 }

@@ -17,6 +17,9 @@ pub struct RuleClock {
     boundary_ns: Option<u64>,
     /// What the base windows since the last rule cut cover.
     open_ns: u64,
+    /// How long it was when the newest base window began, and where that was.
+    early_ns: u64,
+    base_from_ns: Option<u64>,
     /// What the last intervals covered, the newest last.
     lengths: Vec<u64>,
     /// How many of them are kept.
@@ -52,7 +55,16 @@ impl RuleClock {
     pub fn new(interval_ns: u64, steps: usize) -> RuleClock {
         let kept = steps.clamp(1, RULE_STEPS_MAX) + 1;
         let interval_ns = interval_ns.max(1);
-        RuleClock { interval_ns, boundary_ns: None, open_ns: 0, lengths: Vec::with_capacity(kept), kept, number: 0 }
+        RuleClock {
+            interval_ns,
+            boundary_ns: None,
+            open_ns: 0,
+            early_ns: 1,
+            base_from_ns: None,
+            lengths: Vec::with_capacity(kept),
+            kept,
+            number: 0,
+        }
     }
 
     /// How many rule cuts there were.
@@ -64,6 +76,8 @@ impl RuleClock {
     pub fn at(&mut self, from_ns: u64, boundary_ns: u64, is_last: bool) -> Option<RuleCut<'_>> {
         let before = self.boundary_ns.unwrap_or(from_ns);
         self.boundary_ns = Some(boundary_ns);
+        self.base_from_ns = Some(from_ns);
+        self.early_ns = self.open_ns.max(1);
         self.open_ns = self.open_ns.saturating_add(boundary_ns.saturating_sub(from_ns));
         if boundary_ns / self.interval_ns == before / self.interval_ns && !is_last {
             return None;
@@ -91,14 +105,13 @@ impl RuleClock {
         self.kept - 1
     }
 
-    /// The interval as far as it came with the base cut that `at` was told of, for an output that ends with it before the
-    /// rule's interval does; after the rule's own cut that one.
+    /// The interval as far as it had come when the base window began that `at` was told of, for an output that nobody gave
+    /// anything since.
     pub fn early(&self) -> Option<RuleCut<'_>> {
-        if self.open_ns == 0 {
-            return self.cut(true);
-        }
-        let (number, lengths) = (self.number + 1, std::slice::from_ref(&self.open_ns));
-        Some(RuleCut { number, boundary_ns: self.boundary_ns?, is_last: true, interval_ns: self.interval_ns, lengths })
+        // the rule's own cut is closed already
+        let number = if self.open_ns == 0 { self.number } else { self.number + 1 };
+        let (boundary_ns, lengths) = (self.base_from_ns?, std::slice::from_ref(&self.early_ns));
+        Some(RuleCut { number, boundary_ns, is_last: true, interval_ns: self.interval_ns, lengths })
     }
 
     /// The rule's last cut again, as long as its base cut lasts; nothing before the first.

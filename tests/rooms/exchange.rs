@@ -90,9 +90,11 @@ fn a_rule_that_groups_otherwise_has_other_outputs() {
         let metrics = points(&run, 1);
         let want = [("requests{route=/x}", END), ("requests{route=/y}", END), ("requests{}", 7.0), ("other{}", 40.0)];
         let out = run.cut(metrics, &want);
-        for (name, attributes, start, time, _) in numbers(&out.cumulative) {
+        for (name, attributes, start, time, value) in numbers(&out.cumulative) {
             let since = if name == "requests" && attributes.is_empty() { run.at - INTERVAL } else { START };
-            assert_eq!((start, time), (since, run.at), "{name}{{{attributes}}}");
+            // an end stands right behind the last value
+            let until = if value.is_nan() { run.at - INTERVAL + limits::END_BEHIND_NS } else { run.at };
+            assert_eq!((start, time), (since, until), "{name}{{{attributes}}}");
         }
         assert_eq!(run.outputs(), 4);
         let metrics = points(&run, 1);
@@ -258,7 +260,11 @@ fn rules_come_and_go() {
         let ends = [("requests{pod=a,route=/x}", END), ("requests{pod=b,route=/x}", END), ("requests{route=/x}", 5.0)];
         let out = run.cut(metrics, &ends);
         assert_eq!(numbers(&out.delta).len(), 3);
-        assert!(numbers(&out.cumulative).iter().all(|(_, _, _, time, _)| *time == run.at));
+        let end = run.at - INTERVAL + limits::END_BEHIND_NS;
+        let time_of = |value: f64| if value.is_nan() { end } else { run.at };
+        for view in [&out.cumulative, &out.delta] {
+            assert!(numbers(view).iter().all(|(_, _, _, time, value)| *time == time_of(*value)), "{view:?}");
+        }
         let metrics = points(&run);
         run.cut(metrics, &[("requests{route=/x}", 12.0)]);
         run.rig.reload(vec![]);

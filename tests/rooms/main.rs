@@ -30,6 +30,7 @@ mod otlp_json_out;
 #[path = "../otlp_json_support/mod.rs"]
 mod otlp_json_support;
 mod overflow;
+mod passing;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod relabelled;

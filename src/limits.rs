@@ -530,6 +530,12 @@ pub const IN_FLIGHT_MAX: usize = 4;
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// Longest wait between tries of a failed request.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Tries in a row that fail before a destination is left in peace but for one request at a time, where no more are in flight:
+/// by then some 4 s of waits have passed. Of a destination that fails once in ten tries five in a row do once in 100,000.
+pub const BREAKER_FAILURES: usize = 5;
+/// Tries, or four for each in flight if that is more, of which half are as bad a sign as breakers elsewhere have it: of a
+/// destination that fails once in four tries that is so of 14 windows in a thousand, once in ten tries of 7 in a million.
+pub const BREAKER_WINDOW: usize = 20;
 /// Time one outgoing request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest `?in-flight=`.

@@ -3,9 +3,9 @@
 //! Does not know: protocols (see `exporter`), other destinations, who calls its turns (see `worker`), files (see `writer`).
 //!
 //! ```text
-//!  queue ─► slot (packed once) ─► exporter ─► outcome ─► settle: delivered | dropped{reason}
-//!             ▲                                 │
-//!             └────── wait: back-off, advice ◄──┘ retry: the same bytes
+//!  queue ─► slot (packed once) ─► breaker ─► exporter ─► outcome ─► settle: delivered | dropped{reason}
+//!             ▲                                              │
+//!             └──────────── wait: back-off, advice ◄─────────┘ retry: the same bytes
 //! ```
 //!
 //! Invariants:
@@ -13,7 +13,8 @@
 //!    queued, and the ledger's `queued` equals the points counted there.
 //! 2. A retry sends the same bytes, packed once (E7).
 //! 3. Destinations share nothing but the thread's time, and a turn of one is bounded (`ROUNDS_MAX`, read budgets).
-//! 4. While a destination has told us to wait, nothing is started there (E4).
+//! 4. While a destination has told us to wait, nothing is started there (E4). While its breaker is not closed, nothing is
+//!    but the probe, which is the oldest batch in the slots.
 //! 5. A batch that is too large is sent in parts, one after the other in the same slot, each settled by itself; the
 //!    batch's bytes are released with the last one (E9).
 //! 6. Settings may change while it runs: a try ends on the connections on which it began (`Way`), and the next one goes by
@@ -32,6 +33,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::backoff::wait_ns;
+use super::breaker::{Breaker, BreakerState};
 use super::destination::{Compression, Destination};
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
 use super::ledger::Dropped;
@@ -39,7 +41,7 @@ use super::options::Options;
 use super::outcome::{Outcome, UNREADABLE};
 use super::pace::Pace;
 use super::queue::{Encoded, Port};
-use super::warn::Warner;
+use super::warn::{BreakerWarner, Warner};
 use super::why::Why;
 use crate::chance::Chance;
 use crate::clock::Now;
@@ -77,6 +79,8 @@ struct InFlight {
     packed: Compression,
     /// Number of the way on which it was tried last.
     way: usize,
+    /// Which of the batches that this lane took on: the lowest is the oldest.
+    sequence: u64,
     stage: Stage,
 }
 
@@ -164,8 +168,12 @@ pub(super) struct Lane {
     ending: Option<Ending>,
     /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
+    breaker: Breaker,
+    /// Batches taken on so far.
+    taken: u64,
     chance: Chance,
     warner: Warner,
+    breaker_warner: BreakerWarner,
     woken: Arc<Woken>,
     waker: Waker,
     done: Vec<Done>,
@@ -175,6 +183,7 @@ impl Lane {
     pub(super) fn new(destination: Destination, port: Arc<Port>, way: Way, options: &Options) -> Self {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let in_flight = destination.in_flight.unwrap_or(options.in_flight);
+        port.breaker.put(BreakerState::Closed, options.clock.now().wall_ns);
         Lane {
             destination,
             port,
@@ -182,10 +191,13 @@ impl Lane {
             in_flight,
             ending: None,
             quiet_until_ns: 0,
+            breaker: Breaker::new(),
+            taken: 0,
             chance: Chance::new(options.seed ^ (way.number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
             way,
             retiring: Vec::new(),
             warner: Warner::default(),
+            breaker_warner: BreakerWarner::default(),
             waker: Waker::from(woken.clone()),
             woken,
             done: Vec::new(),
@@ -203,16 +215,15 @@ impl Lane {
     }
 
     /// Takes other settings: tries under way end as they began, all others go by `way`, if there is one. What waited for
-    /// its next try has it at once, because the change may be what it waited for.
+    /// its next try has it at once, and a breaker closes, because the change may be what they waited for.
     pub(super) fn change(&mut self, destination: Destination, way: Option<Way>, options: &Options) {
         if let Some(way) = way {
             self.retiring.push(std::mem::replace(&mut self.way, way));
             self.quiet_until_ns = 0;
-            let now_ns = options.clock.mono_ns();
-            for held in self.slots.iter_mut().flatten() {
-                if let Stage::Waiting { until_ns } = &mut held.stage {
-                    *until_ns = now_ns;
-                }
+            let now = options.clock.now();
+            self.make_due(now);
+            if self.breaker.close() {
+                self.note_closed(now);
             }
             self.retire();
         }
@@ -226,6 +237,9 @@ impl Lane {
     /// Begins its end: it goes on until all is delivered, or `within_ns` after nothing new can come. One that hands over
     /// leaves the queue to another.
     pub(super) fn end(&mut self, within_ns: u64, hands_over: bool) {
+        if hands_over {
+            self.port.breaker.clear();
+        }
         self.ending = Some(Ending { within_ns, until_ns: None, hands_over });
         self.woken.0.store(true, Ordering::Relaxed);
     }
@@ -329,6 +343,7 @@ impl Lane {
             self.expire(now, options);
             self.gather();
             self.fill(now);
+            self.probe(now);
             let mut context = Context::from_waker(&self.waker);
             let mut done = std::mem::take(&mut self.done);
             for way in self.retiring.iter_mut().chain([&mut self.way]) {
@@ -372,16 +387,72 @@ impl Lane {
         }
     }
 
-    /// Starts a try whose wait is over.
+    /// Starts a try whose wait is over, unless the breaker has it wait for the probe.
     fn launch(&mut self, at: usize, now: Now) {
-        if at >= self.in_flight {
+        if at >= self.in_flight || !self.breaker.is_closed() {
             return;
         }
-        let Some(held) = &mut self.slots[at] else { return };
-        let Stage::Waiting { until_ns } = held.stage else { return };
-        if now.mono_ns < until_ns.max(self.quiet_until_ns) {
-            return;
+        let Some(InFlight { stage: Stage::Waiting { until_ns }, .. }) = self.slots[at] else { return };
+        if now.mono_ns >= until_ns.max(self.quiet_until_ns) {
+            self.try_now(at, now);
         }
+    }
+
+    /// The oldest batch that may be tried, by its slot.
+    fn oldest(&self) -> Option<usize> {
+        let held = self.slots[..self.in_flight].iter().enumerate().filter_map(|(at, held)| Some((at, held.as_ref()?)));
+        held.min_by_key(|(_, held)| held.sequence).map(|(at, _)| at)
+    }
+
+    /// Lets the probe go, if it is time: the oldest batch. One that was under way when the breaker opened, and is still, is it
+    /// without another try.
+    fn probe(&mut self, now: Now) {
+        let is_due = self.breaker.probe_at_ns().is_some_and(|at| now.mono_ns >= at.max(self.quiet_until_ns));
+        let Some(at) = self.oldest().filter(|_| is_due) else { return };
+        if matches!(self.slots[at], Some(InFlight { stage: Stage::Waiting { .. }, .. })) {
+            self.try_now(at, now);
+        }
+        self.breaker.probe(at);
+        self.port.stats.breaker_half_opened.add(1);
+        self.port.breaker.put(BreakerState::HalfOpen, now.wall_ns);
+    }
+
+    /// A try is to be made again, not before that time: the breaker may open.
+    fn note_failure(&mut self, at: usize, until_ns: u64, why: &Why, remedy: &str, now: Now) {
+        if self.breaker.failed(at, until_ns, self.in_flight) {
+            self.port.stats.breaker_opened.add(1);
+            self.port.breaker.put(BreakerState::Open, now.wall_ns);
+            self.breaker_warner.opened(&self.port.name, &why.what, remedy, now.mono_ns);
+        }
+    }
+
+    /// There was an answer: the breaker may close, and what waited for that goes.
+    fn note_answer(&mut self, at: usize, now: Now) {
+        if self.breaker.answered(at, self.in_flight) {
+            self.make_due(now);
+            self.note_closed(now);
+        }
+    }
+
+    fn note_closed(&mut self, now: Now) {
+        self.port.stats.breaker_closed.add(1);
+        self.port.breaker.put(BreakerState::Closed, now.wall_ns);
+        self.breaker_warner.closed(&self.port.name, now.mono_ns);
+    }
+
+    /// What waits for its next try has it at once, and short waits after that.
+    fn make_due(&mut self, now: Now) {
+        for held in self.slots.iter_mut().flatten() {
+            if let Stage::Waiting { until_ns } = &mut held.stage {
+                *until_ns = now.mono_ns;
+                held.tries = held.tries.min(1);
+            }
+        }
+    }
+
+    /// Starts a try.
+    fn try_now(&mut self, at: usize, now: Now) {
+        let held = self.slots[at].as_mut().expect("a try is of a held batch");
         // what the destination may have already comes again as it was (E7); all else goes by the settings as they are
         if held.packed != self.destination.compression && !held.ambiguous {
             held.packed = self.destination.compression;
@@ -401,21 +472,26 @@ impl Lane {
 
     /// Takes batches into free slots.
     fn fill(&mut self, now: Now) {
-        if now.mono_ns < self.quiet_until_ns || self.ending.as_ref().is_some_and(|ending| ending.hands_over) {
+        if now.mono_ns < self.quiet_until_ns {
             return;
         }
         // over: no timer of it is left behind, or the loop would spin on a time that has passed
         self.quiet_until_ns = 0;
+        if self.ending.as_ref().is_some_and(|ending| ending.hands_over) {
+            return;
+        }
         for at in 0..self.in_flight {
-            while self.slots[at].is_none() {
+            while self.slots[at].is_none() && (self.breaker.is_closed() || self.oldest().is_none()) {
                 let Some(batch) = self.port.store.pop() else { return };
                 // nothing has been tried yet: it is due at once
                 let stage = Stage::Waiting { until_ns: now.mono_ns };
                 let part = Encoded { bytes: batch.bytes.clone(), points: batch.points, flushed: batch.flushed };
                 let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
                 let (packed, way) = (self.destination.compression, self.way.number);
-                let (rest, tries, ambiguous) = (Vec::new(), 0, false);
-                self.slots[at] = Some(InFlight { batch, part, rest, job, tries, ambiguous, packed, way, stage });
+                let (rest, tries, ambiguous, sequence) = (Vec::new(), 0, false, self.taken);
+                self.taken += 1;
+                self.slots[at] =
+                    Some(InFlight { batch, part, rest, job, tries, ambiguous, packed, way, sequence, stage });
                 if self.prepare(at, now) {
                     self.launch(at, now);
                 }
@@ -467,6 +543,9 @@ impl Lane {
     }
 
     fn settle(&mut self, at: usize, outcome: Outcome, now: Now, options: &Options) {
+        if outcome.is_answer() {
+            self.note_answer(at, now);
+        }
         let stats = &self.port.stats;
         let name = &self.port.name;
         match outcome {
@@ -575,6 +654,7 @@ impl Lane {
         }
         held.ambiguous |= sent;
         held.stage = Stage::Waiting { until_ns };
+        self.note_failure(at, until_ns, why, remedy, now);
     }
 
     /// When this destination wants its next turn without an event, ns.
@@ -584,15 +664,19 @@ impl Lane {
         }
         let timers = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot.as_ref()?.stage {
             Stage::Flying { until_ns } => Some(until_ns),
-            // one beyond the slots that there may be waits for one of these
-            Stage::Waiting { until_ns } => (at < self.in_flight).then(|| until_ns.max(self.quiet_until_ns)),
+            // one beyond the slots that there may be waits for one of these, and all wait for the probe
+            Stage::Waiting { until_ns } => {
+                (at < self.in_flight && self.breaker.is_closed()).then(|| until_ns.max(self.quiet_until_ns))
+            }
         });
+        let probe =
+            self.breaker.probe_at_ns().map(|at| at.max(self.quiet_until_ns)).filter(|_| self.oldest().is_some());
         // batches that wait in the queue want to be taken when the silence ends
         let quiet = (self.quiet_until_ns > 0 && self.port.store.bytes() > 0).then_some(self.quiet_until_ns);
         let free = self.slots.iter().any(Option::is_none);
         let end = self.ending.as_ref().and_then(|ending| ending.until_ns);
         let exporters = self.ways().filter_map(|way| way.exporter.next_ns());
-        timers.chain(quiet.filter(|_| free)).chain(exporters).chain(end).min()
+        timers.chain(probe).chain(quiet.filter(|_| free)).chain(exporters).chain(end).min()
     }
 
     /// Nearly as much waits as may.

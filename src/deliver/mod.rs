@@ -18,6 +18,7 @@
 //! | `start`, `exchange`, `options` | what runs, what becomes of it when other destinations are given, and how it ends |
 //! | `worker` | the loop over all lanes, its rests (`pace`) and its end |
 //! | `lane` | one destination: slots, retries, parts |
+//! | `breaker` | when a destination is left in peace but for one request at a time |
 //! | `access`, `headers`, `tls`, `reading` | authorities, client certificates, headers: read before anything starts |
 //! | `exporter`, `grpc`, `http` | protocols |
 //! | `stream`, `transport` | a mio socket with or without TLS, and the way to one |
@@ -27,12 +28,13 @@
 //!
 //! Invariants:
 //! 1. `encoded = delivered + queued + on_disk + dead_lettered + Σdropped`, at every snapshot (`ledger`).
-//! 2. A batch is lost only with a reason; trouble that may pass is retried until the process stops, and what a full
-//!    queue has no room for until the next merge is `dropped{queue_full}` (`hold`).
-//! 3. One destination that hangs or refuses never slows another: own queue, slots, connections, resolver; writers have
-//!    threads of their own.
+//! 2. A batch is lost only with a reason; trouble that may pass is retried until the process stops, one request at a time
+//!    where it lasts (`breaker`), and what a full queue has no room for until the next merge is `dropped{queue_full}`
+//!    (`hold`).
+//! 3. One destination that hangs or refuses never slows another: own queue, slots, breaker, connections, resolver; writers
+//!    have threads of their own.
 //!
-//! Seams for what comes later: `Store` (disk buffer), `Port::settle` (dead letters), `lane::Lane::fill` (breaker).
+//! Seams for what comes later: `Store` (disk buffer), `Port::settle` (dead letters).
 //!
 //! Bounds: `DESTINATIONS_MAX` destinations, `queue_bytes` each, `in_flight` calls each, and the limits of each file.
 //!
@@ -40,6 +42,7 @@
 
 mod access;
 mod backoff;
+mod breaker;
 mod destination;
 mod exchange;
 mod exporter;
@@ -69,6 +72,7 @@ mod worker;
 mod writer;
 
 pub use access::Access;
+pub use breaker::{BreakerRow, BreakerState};
 pub use destination::{
     Compression, DeliveryTarget, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess, name_apart,
     parse_out,

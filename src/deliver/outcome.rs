@@ -96,6 +96,14 @@ struct ProtoDuration {
 }
 
 impl Outcome {
+    /// Somebody is there and has decided about the request; everything else is tried again.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Outcome::Delivered { .. } | Outcome::Refused(_) | Outcome::TooLarge(_) | Outcome::ResponseTooLarge => true,
+            Outcome::Retry { .. } | Outcome::Disconnected(_) | Outcome::Unconnected(_) => false,
+        }
+    }
+
     /// A server may repeat the path that was asked for, and that may be a secret.
     pub(super) fn without(mut self, path: &str) -> Outcome {
         let words = match &mut self {

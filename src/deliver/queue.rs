@@ -22,6 +22,7 @@ use bytes::Bytes;
 use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 
+use super::breaker::BreakerSign;
 use super::ledger::{Dropped, Ledger};
 use super::stats::Stats;
 use crate::model::Flushed;
@@ -60,7 +61,7 @@ pub enum Offer {
 
 /// Where the batches of one destination wait. The memory queue is the only one so far; a disk buffer is another one that
 /// spills when memory is full (and then reports `on_disk` instead of `queued` in the ledger). A breaker sits between
-/// `pop` and the exporters (`worker`), a dead-letter store where `Port::settle` counts what is refused.
+/// `pop` and the exporters (`lane`), a dead-letter store where `Port::settle` counts what is refused.
 pub trait Store: Send + Sync {
     /// Takes the bytes of one batch out of the room; `false` if they do not fit.
     fn reserve(&self, bytes: usize) -> bool;
@@ -188,6 +189,8 @@ pub(super) struct Port {
     pub(super) store: Box<dyn Store>,
     pub(super) ledger: Ledger,
     pub(super) stats: Stats,
+    /// How its breaker stands.
+    pub(super) breaker: BreakerSign,
     bell: Published<Bell>,
     /// Producers that may put something in (`hold`).
     holders: AtomicUsize,
@@ -199,7 +202,8 @@ impl Port {
     pub(super) fn new(name: String, queue_bytes: usize) -> Port {
         let store = Box::new(MemoryQueue::new(queue_bytes));
         let (bell, holders, phase) = (Published::new(Arc::new(Bell::Nobody)), AtomicUsize::new(0), AtomicU8::new(OPEN));
-        Port { name, store, ledger: Ledger::new(), stats: Stats::new(), bell, holders, phase }
+        let (ledger, stats, breaker) = (Ledger::new(), Stats::new(), BreakerSign::default());
+        Port { name, store, ledger, stats, breaker, bell, holders, phase }
     }
 
     /// Wakes whoever serves it.

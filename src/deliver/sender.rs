@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::breaker::BreakerRow;
 use super::ledger::DestinationRow;
 use super::queue::{Encoded, Offer, Port};
 use super::state::{DeliveryState, DestinationSet};
@@ -29,6 +30,8 @@ pub struct DestinationStanding {
     pub stats: StatsRow,
     /// Accounted bytes in its queue, in flight included.
     pub queue_bytes: usize,
+    /// How its breaker stands; files and standard output have none.
+    pub breaker: Option<BreakerRow>,
 }
 
 /// The producers' end, one clone per shard. Destinations are numbered as they were given, those that were taken out behind
@@ -76,11 +79,12 @@ impl Sender {
             row: port.ledger.read(),
             stats: port.stats.read(),
             queue_bytes: port.store.bytes(),
+            breaker: port.breaker.read(),
         };
         let set = self.set();
         let forgotten = set.forgotten.map(|(row, stats)| {
             let name = FORGOTTEN.to_owned();
-            DestinationStanding { name, row, stats, queue_bytes: 0 }
+            DestinationStanding { name, row, stats, queue_bytes: 0, breaker: None }
         });
         set.ports().map(standing).chain(forgotten).collect()
     }
@@ -116,6 +120,11 @@ impl Sender {
     /// Destination `d`'s counters.
     pub fn stats(&self, d: usize) -> StatsRow {
         self.set().port(d).stats.read()
+    }
+
+    /// How the breaker of destination `d` stands; files and standard output have none.
+    pub fn breaker(&self, d: usize) -> Option<BreakerRow> {
+        self.set().port(d).breaker.read()
     }
 
     /// Accounted bytes in destination `d`'s queue, in flight included.

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
+use super::breaker::BreakerState;
+
 /// Messages kept of what destinations said; the newest stay.
 pub(super) const MESSAGES_MAX: usize = 16;
 /// Bytes kept of one such message.
@@ -70,6 +72,12 @@ counters! {
     resent_ambiguous,
     /// Times the destination told us to wait (E4).
     throttled,
+    /// Times the breaker opened, after a probe that failed too.
+    breaker_opened,
+    /// Times it let a probe through.
+    breaker_half_opened,
+    /// Times it closed.
+    breaker_closed,
     /// Connections made.
     connects,
     /// Bytes of request bodies handed to the transport, after compression, retries included; for writers, bytes written.
@@ -81,6 +89,15 @@ counters! {
 }
 
 impl StatsRow {
+    /// Changes of the breaker, by the state that it came to.
+    pub fn breaker_changes(&self) -> [(BreakerState, u64); 3] {
+        [
+            (BreakerState::Closed, self.breaker_closed),
+            (BreakerState::Open, self.breaker_opened),
+            (BreakerState::HalfOpen, self.breaker_half_opened),
+        ]
+    }
+
     /// Requests and tries by outcome, for metrics.
     pub fn outcomes(&self) -> [(&'static str, u64); 12] {
         [

@@ -45,6 +45,45 @@ impl Warner {
     }
 }
 
+/// What was said about one breaker: that it opened, at most every 30 s, and that it closed, where it was said that it opened.
+#[derive(Default)]
+pub(super) struct BreakerWarner {
+    last_ns: Option<u64>,
+    /// When what was said last began, ns.
+    opened_ns: Option<u64>,
+    unsaid: u64,
+}
+
+impl BreakerWarner {
+    /// It opened. True if a line was written.
+    pub(super) fn opened(&mut self, destination: &str, error: &str, remedy: &str, now_ns: u64) -> bool {
+        if self.opened_ns.is_some() {
+            // a probe failed: nothing new
+            return false;
+        }
+        if self.last_ns.is_some_and(|last| now_ns.saturating_sub(last) < WARN_EVERY_NS) {
+            self.unsaid += 1;
+            return false;
+        }
+        (self.last_ns, self.opened_ns) = (Some(now_ns), Some(now_ns));
+        let unsaid = Some(std::mem::take(&mut self.unsaid)).filter(|unsaid| *unsaid > 0);
+        let error = printable(error);
+        tracing::warn!(
+            destination, %error, remedy, unsaid,
+            "the breaker is open: data waits, and one request at a time is tried"
+        );
+        true
+    }
+
+    /// It closed. True if a line was written.
+    pub(super) fn closed(&mut self, destination: &str, now_ns: u64) -> bool {
+        let Some(opened_ns) = self.opened_ns.take() else { return false };
+        let seconds = now_ns.saturating_sub(opened_ns) / 1_000_000_000;
+        tracing::info!(destination, seconds, "the breaker is closed: everything goes there again");
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +96,18 @@ mod tests {
         assert!(warner.recovered("d"));
         assert!(!warner.recovered("d"));
         assert!(warner.failed("d", "e", "r", 62_000_000_000));
+    }
+
+    /// One that opens and closes all the time fills no log, and no line says that it closed of which none said that it opened.
+    #[test]
+    fn a_breaker_is_told_of_when_it_opens_and_when_it_closes() {
+        const SECOND: u64 = 1_000_000_000;
+        let mut warner = BreakerWarner::default();
+        assert!(!warner.closed("d", 0), "it was not open");
+        assert!(warner.opened("d", "e", "r", 0) && !warner.opened("d", "e", "r", 90 * SECOND), "a probe that failed");
+        assert!(warner.closed("d", 91 * SECOND) && !warner.closed("d", 91 * SECOND));
+        assert!(warner.opened("d", "e", "r", 92 * SECOND) && warner.closed("d", 93 * SECOND));
+        assert!((94..122).all(|s| !warner.opened("d", "e", "r", s * SECOND) && !warner.closed("d", s * SECOND)));
+        assert!(warner.opened("d", "e", "r", 122 * SECOND) && warner.closed("d", 123 * SECOND));
     }
 }

@@ -51,8 +51,11 @@ impl Account {
 
     /// The ledger's page.
     pub(super) fn json(&self, verified_open: Option<u64>) -> String {
-        let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops());
-        LedgerPage { tally, destinations, drops, rules: &self.rules(), verified_open }.json()
+        let standings = self.sender.standings();
+        let breakers = standings.iter().filter_map(|one| Some((one.name.clone(), one.breaker?))).collect::<Vec<_>>();
+        let destinations = standings.into_iter().map(|one| (one.name, one.row)).collect::<Vec<_>>();
+        let (tally, destinations, drops) = (&self.tally(), &destinations, &self.drops());
+        LedgerPage { tally, destinations, breakers: &breakers, drops, rules: &self.rules(), verified_open }.json()
     }
 
     /// Tells the ledger as it stands, unless that was done before.
@@ -66,7 +69,8 @@ impl Account {
     /// Tells the ledger as it stands; whether it balances.
     pub(super) fn tell(&self) -> bool {
         let (tally, destinations, drops) = (&self.tally(), &self.destinations(), &self.drops());
-        let ledger = LedgerPage { tally, destinations, drops, rules: &self.rules(), verified_open: None };
+        let (breakers, rules) = (&[], &self.rules());
+        let ledger = LedgerPage { tally, destinations, breakers, drops, rules, verified_open: None };
         ledger.say();
         ledger.balanced()
     }

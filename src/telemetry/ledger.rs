@@ -3,7 +3,7 @@
 //!
 //! Knows numbers and names; does not know where they are counted.
 
-use crate::deliver::{DestinationRow, Dropped};
+use crate::deliver::{BreakerRow, DestinationRow, Dropped};
 use crate::ledger::{Effect, Tally};
 use crate::log::quoted;
 use crate::model::{Discard, Door, Kind, Reject};
@@ -20,6 +20,8 @@ pub struct LedgerPage<'a> {
     pub tally: &'a Tally,
     /// Destinations by name.
     pub destinations: &'a [(String, DestinationRow)],
+    /// Breakers of destinations, by name.
+    pub breakers: &'a [(String, BreakerRow)],
     /// Points put aside by rules and elections, by name; read beside the rows, so that they may be some points off.
     pub drops: &'a [(Discard, Arc<str>, u64)],
     /// Rules that aggregate.
@@ -96,7 +98,12 @@ impl LedgerPage<'_> {
                     let _ = write!(out, "\"{}\":{}", reason.word(), row.dropped(reason));
                 }
             }
-            out.push_str("}}");
+            out.push('}');
+            if let Some((_, BreakerRow { state, since_unix_ms })) = self.breakers.iter().find(|(of, _)| of == name) {
+                let state = state.word();
+                let _ = write!(out, ",\"breaker\":{{\"state\":\"{state}\",\"since_unix_ms\":{since_unix_ms}}}");
+            }
+            out.push('}');
         }
         let _ = write!(out, "}},\"balanced\":{},", self.balanced());
         if let Some(open) = self.verified_open {

@@ -2,7 +2,7 @@
 
 use super::shard_stats::{BUCKETS, ShardSnapshot};
 use crate::capture::CaptureProgress;
-use crate::deliver::{DestinationRow, DestinationStanding, Dropped};
+use crate::deliver::{BreakerState, DestinationRow, DestinationStanding, Dropped};
 use crate::ledger::{Effect, Note, Tally};
 use crate::listen::Answer;
 use crate::model::{Discard, Door, Kind, Reject};
@@ -291,11 +291,35 @@ impl Facts {
         for DestinationStanding { name: destination, queue_bytes, .. } in &self.destinations {
             w.sample("catchment_output_queue_bytes", &[("destination", destination)], *queue_bytes as u64);
         }
+        self.breakers(w);
         w.family("catchment_output_requests_total", "Requests to destinations, by outcome", MetricType::Counter);
         for DestinationStanding { name: destination, stats, .. } in &self.destinations {
             for (outcome, n) in stats.outcomes() {
                 let labels = [("destination", destination.as_str()), ("outcome", outcome)];
                 w.sample("catchment_output_requests_total", &labels, n);
+            }
+        }
+    }
+
+    fn breakers(&self, w: &mut Writer<'_>) {
+        let (state, since) = ("catchment_output_breaker_state", "catchment_output_breaker_since_timestamp_seconds");
+        let changes = "catchment_output_breaker_changes_total";
+        let all = || self.destinations.iter().filter_map(|one| Some((one, one.breaker?)));
+        w.family(state, "1 for how the breaker of a destination stands: 0 for the others", MetricType::Gauge);
+        for (one, breaker) in all() {
+            for of in BreakerState::ALL {
+                let labels = [("destination", one.name.as_str()), ("state", of.word())];
+                w.sample(state, &labels, u64::from(breaker.state == of));
+            }
+        }
+        w.family(since, "When the breaker of a destination came to stand so", MetricType::Gauge);
+        for (one, breaker) in all() {
+            w.sample(since, &[("destination", &one.name)], breaker.since_unix_ms as f64 * 1e-3);
+        }
+        w.family(changes, "Changes of the breaker of a destination, by what it came to", MetricType::Counter);
+        for (one, _) in all() {
+            for (to, n) in one.stats.breaker_changes() {
+                w.sample(changes, &[("destination", one.name.as_str()), ("to", to.word())], n);
             }
         }
     }

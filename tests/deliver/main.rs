@@ -1,5 +1,6 @@
 //! Delivery: real lanes on their threads, scripted receivers behind them.
 
+mod breaker;
 mod exchange;
 mod faults;
 mod grpc;

@@ -18,7 +18,7 @@ fn tally() -> Tally {
 }
 
 fn balanced(tally: &Tally, destinations: &[(String, DestinationRow)]) -> bool {
-    let ledger = LedgerPage { tally, destinations, drops: &[], rules: &[], verified_open: None };
+    let ledger = LedgerPage { tally, destinations, breakers: &[], drops: &[], rules: &[], verified_open: None };
     let json: serde_json::Value = serde_json::from_str(&ledger.json()).unwrap();
     let says = json["balanced"].as_bool().unwrap();
     assert_eq!(ledger.balanced(), says);

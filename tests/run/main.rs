@@ -2,6 +2,7 @@
 
 #[path = "../binary/mod.rs"]
 mod binary;
+mod breaker;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;

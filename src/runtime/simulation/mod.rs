@@ -91,6 +91,8 @@ struct Rare {
     ambiguous: u64,
     timed_out: u64,
     throttled: u64,
+    breaker_opened: u64,
+    breaker_closed: u64,
     split: u64,
     rejected: u64,
     refused: u64,
@@ -480,8 +482,14 @@ impl Simulation {
         let of_shards = self.readings.iter().map(|reading| reading.ledger.clone());
         let account = Account::new(of_shards, self.sender.clone(), (self.shared.gates.clone(), self.folds.clone()));
         let (drops, of_rules) = (account.drops(), account.rules());
-        let ledger =
-            LedgerPage { tally: &tally, destinations: &rows, drops: &drops, rules: &of_rules, verified_open: None };
+        let ledger = LedgerPage {
+            tally: &tally,
+            destinations: &rows,
+            breakers: &[],
+            drops: &drops,
+            rules: &of_rules,
+            verified_open: None,
+        };
         assert!(ledger.balanced(), "{}", ledger.json());
         assert_eq!(tally.open(), 0, "everything is merged");
         assert!(self.folds.is_closed() || !self.rules.has_rules(), "the last cut closes all intervals");
@@ -547,6 +555,8 @@ impl Simulation {
             ambiguous: stat(|s| s.resent_ambiguous),
             timed_out: stat(|s| s.tries_timed_out),
             throttled: stat(|s| s.throttled),
+            breaker_opened: stat(|s| s.breaker_opened),
+            breaker_closed: stat(|s| s.breaker_closed),
             split: stat(|s| s.requests_split),
             rejected: dropped(Dropped::RejectedByDestination),
             refused: dropped(Dropped::Refused),
@@ -615,6 +625,8 @@ fn simulated_runs_lose_nothing_and_count_everything() {
             ("retries of what may have been taken", rare.ambiguous),
             ("tries without an answer in time", rare.timed_out),
             ("advice to wait", rare.throttled),
+            ("breakers that opened", rare.breaker_opened),
+            ("breakers that closed", rare.breaker_closed),
             ("requests sent in parts", rare.split),
             ("points rejected", rare.rejected),
             ("points refused", rare.refused),

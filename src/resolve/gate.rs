@@ -92,6 +92,15 @@ impl GatePlan {
         Some(Box::new(RulesAndDedup { rules, dedup, interval_ns: self.interval_ns }))
     }
 
+    /// The same, where it takes the place of another one: what was elected goes on.
+    #[must_use]
+    pub fn behind(mut self, before: &GatePlan) -> GatePlan {
+        if !self.dedup.is_empty() {
+            self.dedup = Arc::new((*self.dedup).clone().behind(&before.dedup));
+        }
+        self
+    }
+
     /// Numbers by which points are counted: those of the entries of `dedup`, and behind them those of the rules.
     pub fn numbers(&self) -> usize {
         self.dedup.entries().len() + self.rules.rules().len()

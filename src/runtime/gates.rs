@@ -108,6 +108,7 @@ impl GateBoard {
     /// Offers another plan, once all shards go by the last one (`settle`). The control thread.
     pub(super) fn offer(&self, plan: GatePlan) {
         let before = self.newest.load();
+        let plan = plan.behind(&before.plan);
         let next = Arc::new(GateOffer::new(before.number + 1, plan, before.counts.len()));
         let table = self.table.load();
         let plans = table.plans.iter().chain([&next]).cloned().collect();

@@ -66,6 +66,8 @@ pub struct Engine {
     rules: Arc<FoldShared>,
     /// What becomes of what comes in, from the next cut on.
     gate: Option<GatePlan>,
+    /// What cores go by from the next cut on.
+    gate_then: GatePlan,
     /// Cuts that were made.
     cuts: u32,
     /// Where the window of the next cut begins.
@@ -106,6 +108,7 @@ impl Engine {
             tally: Tally::default(),
             rules,
             gate: None,
+            gate_then: gate,
             cuts: 0,
             from_ns: started_ns,
             sweep_after: (plan.expire.as_nanos() / plan.interval.as_nanos().max(1)).clamp(2, 1 << 20) as u32,
@@ -166,7 +169,8 @@ impl Engine {
     pub fn reload(&mut self, plan: &Plan) {
         let is_offered = self.rules.offer(plan.rules.clone(), None);
         assert!(is_offered, "nothing is pending between two cuts");
-        self.gate = Some(plan.gate());
+        self.gate_then = plan.gate().behind(&self.gate_then);
+        self.gate = Some(self.gate_then.clone());
     }
 
     /// All points counted.

@@ -552,6 +552,8 @@ pub const TLS_SESSION_BYTES: usize = 64 * KIB + 18 * KIB + 64 * KIB;
 pub const OUT_HEADERS_MAX: usize = 32;
 /// Bytes of these together, and of a file that holds them; less than what servers take as a head.
 pub const OUT_HEADERS_BYTES_MAX: usize = 8 * KIB;
+/// Time that a probe waits for files of headers that are read again: a local file takes well under a millisecond.
+pub const HEADERS_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of a file of certificates or of a key.
 pub const ACCESS_FILE_BYTES_MAX: usize = 4 * MIB;
 /// Instances that a request may name besides its sender, as those it came through.

@@ -1,14 +1,15 @@
-//! What destinations need besides an address: authorities, a client certificate, headers. Read once, before anything
-//! starts, so that what is missing is said at once and with words.
+//! What destinations need besides an address: authorities, a client certificate, headers. Read before anything starts, so
+//! that what is missing is said at once and with words; files of headers again before a probe (`reread`).
 //!
 //! Does not know: sockets, sessions. A destination's own options come before those for all.
 //!
 //! Bounds: `ACCESS_FILE_BYTES_MAX` of each file of certificates or keys.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::destination::{DeliveryTarget, Destination};
-use super::headers::{Headers, Secret};
+use super::headers::{HeaderSources, Headers, Secret};
 use super::tls::{self, Identity, Roots, Tls};
 use crate::problem::{Flaw, Problem};
 
@@ -40,6 +41,7 @@ impl Access {
             problems.push(option);
         }
         let mut roots = Roots::default();
+        let of_all: Arc<[Secret]> = self.headers.as_slice().into();
         for destination in destinations {
             if !destination.target.is_network() {
                 continue;
@@ -53,7 +55,11 @@ impl Access {
                 }
             };
             match own.over(&headers) {
-                Ok(all) => destination.headers = all,
+                Ok(all) => {
+                    destination.headers = all;
+                    let own = destination.access.headers.clone();
+                    destination.header_sources = HeaderSources { of_all: of_all.clone(), own };
+                }
                 Err(flaw) => problems.push(Problem::new("out", name, flaw.of("--out-header and ?headers= together"))),
             }
             if destination.target.is_secure() {

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A failure is a try that is to be made again: no connection, no answer, or an answer that asks for it. Every other answer
-//! says that somebody is there, whatever became of the request.
+//! says that somebody is there, whatever became of the request; but for one that does not take our credentials, with which it
+//! opens at once.
 //!
 //! Invariants:
 //! 1. Unless it is closed at most one try is begun at a time: the probe.
@@ -149,6 +150,18 @@ impl Breaker {
         failed && is_half
     }
 
+    /// A try had credentials that are not taken, so that no other is better off; whether it opened.
+    pub(super) fn refused(&mut self, slot: usize, until_ns: u64) -> bool {
+        match self.phase {
+            Phase::HalfOpen { slot: probe } if probe != slot => false,
+            Phase::Open { .. } => false,
+            Phase::Closed | Phase::HalfOpen { .. } => {
+                self.phase = Phase::Open { until_ns };
+                true
+            }
+        }
+    }
+
     /// A try failed, and is made again not before `until_ns`; whether it opened. `in_flight` others may have been under way.
     pub(super) fn failed(&mut self, slot: usize, until_ns: u64, in_flight: usize) -> bool {
         match self.phase {
@@ -228,7 +241,7 @@ mod tests {
     #[test]
     fn the_probe_alone_closes_it_or_keeps_it_open() {
         let mut breaker = Breaker::new();
-        (0..BREAKER_FAILURES).for_each(|_| drop(breaker.failed(0, 10, 1)));
+        assert_eq!((0..BREAKER_FAILURES).filter(|_| breaker.failed(0, 10, 1)).count(), 1);
         assert_eq!(breaker.probe_at_ns(), Some(10));
         assert!(!breaker.failed(1, 99, 1) && !breaker.answered(1, 1), "what was under way");
         assert_eq!(breaker.probe_at_ns(), Some(10));
@@ -240,6 +253,10 @@ mod tests {
         assert!(breaker.answered(0, 1) && breaker.is_closed());
         assert!((1..BREAKER_FAILURES).all(|_| !breaker.failed(0, 0, 1)), "nothing is left of what was before");
         assert!(breaker.failed(0, 0, 1) && breaker.close() && !breaker.close());
+        assert!(breaker.refused(3, 30) && !breaker.refused(1, 40), "one whose credentials are not taken is enough");
+        assert_eq!(breaker.probe_at_ns(), Some(30));
+        breaker.probe(1);
+        assert!(!breaker.refused(3, 50) && breaker.refused(1, 60) && breaker.probe_at_ns() == Some(60));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::headers::Headers;
+use super::headers::{HeaderSources, Headers};
 use super::tls::{self, Tls};
 use crate::limits::{
     BATCH_BYTES_MAX, IN_FLIGHT_LIMIT, IN_FLIGHT_MAX, MIB, OUT_CONNECTIONS_MAX, QUEUE_BYTES_DEFAULT, REQUEST_TIMEOUT,
@@ -181,6 +181,8 @@ pub struct Destination {
     pub access: OwnAccess,
     /// Put in by `Access::apply`: sent with every request.
     pub headers: Headers,
+    /// Put in by `Access::apply`: where these are read again.
+    pub header_sources: HeaderSources,
     /// Put in by `Access::apply`; a secure endpoint cannot be served without it.
     pub tls: Option<Tls>,
 }
@@ -248,6 +250,7 @@ pub fn parse_out(url: &str) -> Result<Destination, Problem> {
         selection_number: SelectionNumber::FIRST,
         access: OwnAccess::default(),
         headers: Headers::default(),
+        header_sources: HeaderSources::default(),
         tls: None,
     };
     // shown whole only if every option is one of ours: others may hold a token meant for the destination

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use mio::{Registry, Token};
 
+use super::headers::Headers;
 use super::outcome::Outcome;
 use super::stats::Stats;
 use super::why::Why;
@@ -63,6 +64,8 @@ impl Turn<'_> {
 pub(super) trait Exporter {
     /// Starts a call in a free slot.
     fn start(&mut self, slot: usize, job: Job);
+    /// Requests have these headers from now on.
+    fn put_headers(&mut self, headers: &Headers);
     /// Ends the call in `slot` without an outcome.
     fn cancel(&mut self, slot: usize) -> Cancelled;
     /// The loop saw an event for a connection.

@@ -121,6 +121,10 @@ impl Exporter for Grpc {
         channel.start(call, job);
     }
 
+    fn put_headers(&mut self, headers: &Headers) {
+        self.0.iter_mut().for_each(|channel| channel.headers = headers.clone());
+    }
+
     fn cancel(&mut self, slot: usize) -> Cancelled {
         let (channel, call) = self.channel(slot);
         channel.cancel(call)

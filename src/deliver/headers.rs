@@ -11,11 +11,12 @@
 //! Bounds: `OUT_HEADERS_MAX` headers of `OUT_HEADERS_BYTES_MAX` together, for one destination.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::reading::read_file;
+use super::reading::{is_regular, read_file};
 use crate::limits::{OUT_HEADERS_BYTES_MAX, OUT_HEADERS_MAX};
 use crate::problem::{Flaw, Problem};
 
@@ -54,6 +55,42 @@ pub struct Headers(Vec<(HeaderName, HeaderValue)>);
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.0.iter().map(|(name, _)| (name.as_str(), "[REDACTED]"))).finish()
+    }
+}
+
+/// Where the headers of one destination come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderSources {
+    /// `--out-header`, each.
+    pub(super) of_all: Arc<[Secret]>,
+    /// `?headers=`
+    pub(super) own: Option<PathBuf>,
+}
+
+impl HeaderSources {
+    /// Files that they are read from.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let of_all = self.of_all.iter().filter_map(|Secret(text)| text.split_once('=')?.1.strip_prefix('@'));
+        of_all.map(Path::new).chain(self.own.as_deref())
+    }
+
+    /// Whether there is a file that may say something else by now.
+    pub(super) fn have_files(&self) -> bool {
+        self.files().next().is_some()
+    }
+
+    /// Reads them as they are by now.
+    ///
+    /// # Errors
+    /// What is wrong with them; it repeats no value. A file that is none any more, or never was a regular one, is not read.
+    pub(super) fn read_again(&self) -> Result<Headers, Flaw> {
+        if !self.files().all(is_regular) {
+            return Err(Flaw::new("a file of headers is not there, or no regular file"));
+        }
+        let own = self.own.as_deref().map(Headers::from_file).transpose()?.unwrap_or_default();
+        // the words of a problem name its option, which is what is wanted here, too
+        let of_all = Headers::from_options(&self.of_all).map_err(|problem| Flaw::new(problem.to_string()))?;
+        own.over(&of_all)
     }
 }
 

@@ -288,6 +288,10 @@ impl Exporter for Http {
         self.slots[slot].call = HttpCall::Wanted(job);
     }
 
+    fn put_headers(&mut self, headers: &Headers) {
+        self.headers = headers.clone();
+    }
+
     fn cancel(&mut self, slot: usize) -> Cancelled {
         let slot = &mut self.slots[slot];
         match std::mem::replace(&mut slot.call, HttpCall::Idle) {

@@ -27,7 +27,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +41,7 @@ use super::options::Options;
 use super::outcome::{Outcome, UNREADABLE};
 use super::pace::Pace;
 use super::queue::{Encoded, Port};
+use super::reread::HeaderReader;
 use super::warn::{BreakerWarner, Warner};
 use super::why::Why;
 use crate::chance::Chance;
@@ -119,6 +120,17 @@ fn pack(compression: Compression, bytes: &Bytes) -> (Option<&'static str>, Bytes
     }
 }
 
+/// Why a part is tried again.
+#[derive(Clone, Copy)]
+enum Retry {
+    /// The answer asks for it, perhaps after a time.
+    Asked(Option<Duration>),
+    /// The answer says that the credentials are not taken.
+    Unauthorized,
+    /// There was no answer; the request may have been sent.
+    Failed { is_sent: bool },
+}
+
 enum Stage {
     /// With the exporter until this time, ns.
     Flying { until_ns: u64 },
@@ -169,6 +181,8 @@ pub(super) struct Lane {
     /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
     breaker: Breaker,
+    /// There once a probe has asked for it.
+    header_reader: Option<HeaderReader>,
     /// Batches taken on so far.
     taken: u64,
     chance: Chance,
@@ -192,6 +206,7 @@ impl Lane {
             ending: None,
             quiet_until_ns: 0,
             breaker: Breaker::new(),
+            header_reader: None,
             taken: 0,
             chance: Chance::new(options.seed ^ (way.number as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
             way,
@@ -230,6 +245,8 @@ impl Lane {
         self.in_flight = destination.in_flight.unwrap_or(options.in_flight);
         self.slots.resize_with(self.slots.len().max(self.in_flight), || None);
         self.destination = destination;
+        // one of other files; what it reads is nobody's any more
+        self.header_reader = None;
         self.ending = None;
         self.woken.0.store(true, Ordering::Relaxed);
     }
@@ -374,14 +391,14 @@ impl Lane {
             {
                 self.port.stats.tries_timed_out.add(1);
                 let (timeout, way) = (job.timeout, *way);
-                let (sent, why) = match self.exporter(way).cancel(at) {
+                let (is_sent, why) = match self.exporter(way).cancel(at) {
                     Cancelled::Unsent(Some(Why { what, remedy })) => {
                         (false, Why { what: format!("not sent within {timeout:?}: {what}"), remedy })
                     }
                     Cancelled::Unsent(None) => (false, format!("not sent within {timeout:?}").into()),
                     Cancelled::Sent => (true, format!("no answer within {timeout:?}").into()),
                 };
-                self.retry(at, &why, None, sent, now, options);
+                self.retry(at, &why, Retry::Failed { is_sent }, now, options);
             }
             self.launch(at, now);
         }
@@ -409,6 +426,9 @@ impl Lane {
     fn probe(&mut self, now: Now) {
         let is_due = self.breaker.probe_at_ns().is_some_and(|at| now.mono_ns >= at.max(self.quiet_until_ns));
         let Some(at) = self.oldest().filter(|_| is_due) else { return };
+        if self.read_headers_again(now).is_pending() {
+            return;
+        }
         if matches!(self.slots[at], Some(InFlight { stage: Stage::Waiting { .. }, .. })) {
             self.try_now(at, now);
         }
@@ -417,13 +437,35 @@ impl Lane {
         self.port.breaker.put(BreakerState::HalfOpen, now.wall_ns);
     }
 
-    /// A try is to be made again, not before that time: the breaker may open.
-    fn note_failure(&mut self, at: usize, until_ns: u64, why: &Why, remedy: &str, now: Now) {
-        if self.breaker.failed(at, until_ns, self.in_flight) {
-            self.port.stats.breaker_opened.add(1);
-            self.port.breaker.put(BreakerState::Open, now.wall_ns);
-            self.breaker_warner.opened(&self.port.name, &why.what, remedy, now.mono_ns);
+    /// What files of headers say by now is sent from now on; `Pending` as long as a probe waits for that.
+    fn read_headers_again(&mut self, now: Now) -> Poll<()> {
+        if !self.destination.header_sources.have_files() {
+            return Poll::Ready(());
         }
+        if self.header_reader.is_none() {
+            let reader = HeaderReader::start(self.destination.header_sources.clone(), self.port.clone());
+            self.header_reader =
+                reader.inspect_err(|error| tracing::warn!(%error, "no thread reads headers again")).ok();
+        }
+        let Some(reader) = &mut self.header_reader else { return Poll::Ready(()) };
+        match ready!(reader.poll(now.mono_ns)) {
+            Some(Ok(headers)) if headers != self.destination.headers => {
+                self.way.exporter.put_headers(&headers);
+                self.destination.headers = headers;
+                tracing::info!(destination = %self.port.name, "the headers are other ones by now, and are sent");
+            }
+            Some(Ok(_)) => {}
+            Some(Err(flaw)) => {
+                let error = format!("headers cannot be read again: {flaw}");
+                self.port.stats.message(&error);
+                self.warner.note(&self.port.name, &error, "those before are sent until they can", now.mono_ns);
+            }
+            None => {
+                let error = "headers cannot be read again in time";
+                self.warner.note(&self.port.name, error, "those before are sent until they can", now.mono_ns);
+            }
+        }
+        Poll::Ready(())
     }
 
     /// There was an answer: the breaker may close, and what waited for that goes.
@@ -578,6 +620,10 @@ impl Lane {
                 let remedy = remedy.unwrap_or("check the destination's address and what it accepts");
                 self.drop_part(at, Dropped::Refused, &what, remedy, now);
             }
+            Outcome::Unauthorized(why) => {
+                stats.tries_unauthorized.add(1);
+                self.retry(at, &why, Retry::Unauthorized, now, options);
+            }
             Outcome::TooLarge(what) => self.too_large(at, &what, now),
             Outcome::ResponseTooLarge => {
                 stats.responses_too_large.add(1);
@@ -586,15 +632,15 @@ impl Lane {
             }
             Outcome::Retry { what, after } => {
                 stats.tries_retryable.add(1);
-                self.retry(at, &what.into(), after, false, now, options);
+                self.retry(at, &what.into(), Retry::Asked(after), now, options);
             }
             Outcome::Disconnected(why) => {
                 stats.tries_disconnected.add(1);
-                self.retry(at, &why, None, true, now, options);
+                self.retry(at, &why, Retry::Failed { is_sent: true }, now, options);
             }
             Outcome::Unconnected(why) => {
                 stats.tries_unconnected.add(1);
-                self.retry(at, &why, None, false, now, options);
+                self.retry(at, &why, Retry::Failed { is_sent: false }, now, options);
             }
         }
     }
@@ -639,22 +685,31 @@ impl Lane {
         self.finish(at, Some((reason, held.part.points)), now);
     }
 
-    fn retry(&mut self, at: usize, why: &Why, after: Option<Duration>, sent: bool, now: Now, options: &Options) {
+    fn retry(&mut self, at: usize, why: &Why, retry: Retry, now: Now, options: &Options) {
         self.port.stats.message(&why.what);
         let remedy = why
             .remedy
             .unwrap_or("check that the destination runs and can be reached; the data is kept and tried again");
         self.warner.failed(&self.port.name, &why.what, remedy, now.mono_ns);
         let held = self.slots[at].as_mut().expect("an outcome belongs to a held batch");
+        let after = if let Retry::Asked(after) = retry { after } else { None };
         let wait = wait_ns(held.tries, after, options.backoff_first, options.backoff_max, &mut self.chance);
         let until_ns = now.mono_ns.saturating_add(wait);
         if after.is_some_and(|after| !after.is_zero()) {
             self.port.stats.throttled.add(1);
             self.quiet_until_ns = self.quiet_until_ns.max(until_ns);
         }
-        held.ambiguous |= sent;
+        held.ambiguous |= matches!(retry, Retry::Failed { is_sent: true });
         held.stage = Stage::Waiting { until_ns };
-        self.note_failure(at, until_ns, why, remedy, now);
+        let opened = match retry {
+            Retry::Unauthorized => self.breaker.refused(at, until_ns),
+            Retry::Asked(_) | Retry::Failed { .. } => self.breaker.failed(at, until_ns, self.in_flight),
+        };
+        if opened {
+            self.port.stats.breaker_opened.add(1);
+            self.port.breaker.put(BreakerState::Open, now.wall_ns);
+            self.breaker_warner.opened(&self.port.name, &why.what, remedy, now.mono_ns);
+        }
     }
 
     /// When this destination wants its next turn without an event, ns.
@@ -669,8 +724,9 @@ impl Lane {
                 (at < self.in_flight && self.breaker.is_closed()).then(|| until_ns.max(self.quiet_until_ns))
             }
         });
-        let probe =
-            self.breaker.probe_at_ns().map(|at| at.max(self.quiet_until_ns)).filter(|_| self.oldest().is_some());
+        let reading = self.header_reader.as_ref().and_then(HeaderReader::until_ns);
+        let probe = self.breaker.probe_at_ns().map(|at| reading.unwrap_or(at).max(self.quiet_until_ns));
+        let probe = probe.filter(|_| self.oldest().is_some());
         // batches that wait in the queue want to be taken when the silence ends
         let quiet = (self.quiet_until_ns > 0 && self.port.store.bytes() > 0).then_some(self.quiet_until_ns);
         let free = self.slots.iter().any(Option::is_none);

@@ -20,6 +20,7 @@
 //! | `lane` | one destination: slots, retries, parts |
 //! | `breaker` | when a destination is left in peace but for one request at a time |
 //! | `access`, `headers`, `tls`, `reading` | authorities, client certificates, headers: read before anything starts |
+//! | `reread` | files of headers, read again before a probe |
 //! | `exporter`, `grpc`, `http` | protocols |
 //! | `stream`, `transport` | a mio socket with or without TLS, and the way to one |
 //! | `outcome`, `why`, `backoff` | what an answer means, in words too; when to try again |
@@ -38,7 +39,7 @@
 //!
 //! Bounds: `DESTINATIONS_MAX` destinations, `queue_bytes` each, `in_flight` calls each, and the limits of each file.
 //!
-//! Sources: OTLP specification 1.x; CONFORMANCE E1 to E15; THREATS T14, T15, T19 to T21.
+//! Sources: OTLP specification 1.x; CONFORMANCE E1 to E15 (E3 but for 401 and 403: `outcome`); THREATS T14, T15, T19 to T21.
 
 mod access;
 mod backoff;
@@ -57,6 +58,7 @@ mod outcome;
 mod pace;
 mod queue;
 mod reading;
+mod reread;
 mod sender;
 #[cfg(test)]
 mod simulated;
@@ -78,7 +80,7 @@ pub use destination::{
     parse_out,
 };
 pub use exchange::{ExchangeRefused, Exchanged, NewDestinations};
-pub use headers::{Headers, Secret};
+pub use headers::{HeaderSources, Headers, Secret};
 pub use hold::Hold;
 pub use ledger::{DestinationRow, Dropped};
 pub use options::Options;

@@ -4,7 +4,8 @@
 //!
 //! Invariants:
 //! 1. A partial success is delivered, never retried (E5).
-//! 2. Only statuses listed in E2 and E3 are retried.
+//! 2. Only statuses listed in E2 and E3 are retried, and those that say that credentials are not taken: a token that ran out
+//!    loses nothing.
 //!
 //! Bounds: `DETAILS_BYTES_MAX` of `grpc-status-details-bin`; a gzip answer inflates to `RESPONSE_BYTES_MAX`, an error
 //! body to `ERROR_BODY_BYTES_MAX` (E8).
@@ -35,6 +36,8 @@ pub(super) enum Outcome {
     Delivered { rejected: u64, message: String },
     /// Never retried.
     Refused(Why),
+    /// The credentials are not taken: data waits for others (a deliberate deviation from E3).
+    Unauthorized(Why),
     /// Too large for the destination (413): smaller requests may pass.
     TooLarge(String),
     /// An answer that asks for a retry, perhaps with its own delay.
@@ -100,7 +103,8 @@ impl Outcome {
     pub(super) fn is_answer(&self) -> bool {
         match self {
             Outcome::Delivered { .. } | Outcome::Refused(_) | Outcome::TooLarge(_) | Outcome::ResponseTooLarge => true,
-            Outcome::Retry { .. } | Outcome::Disconnected(_) | Outcome::Unconnected(_) => false,
+            Outcome::Retry { .. } | Outcome::Unauthorized(_) => false,
+            Outcome::Disconnected(_) | Outcome::Unconnected(_) => false,
         }
     }
 
@@ -109,7 +113,7 @@ impl Outcome {
         let words = match &mut self {
             Outcome::Delivered { message, .. } => message,
             Outcome::Retry { what, .. } | Outcome::TooLarge(what) => what,
-            Outcome::Refused(why) => &mut why.what,
+            Outcome::Refused(why) | Outcome::Unauthorized(why) => &mut why.what,
             _ => return self,
         };
         if path.len() > 1 && path != DEFAULT_PATH && words.contains(path) {
@@ -180,14 +184,18 @@ pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: &[u8], wall_ns
             Outcome::Retry { what, after }
         }
         413 => Outcome::TooLarge(what),
-        401 | 403 => refused(what, CREDENTIALS_REMEDY),
+        401 | 403 => unauthorized(what),
         404 | 405 => refused(what, "check the path of the URL; without one it is /v1/metrics"),
         300..=399 => refused(format!("{what}: redirects are not followed"), "give the address it redirects to"),
         _ => Outcome::Refused(what.into()),
     }
 }
 
-const CREDENTIALS_REMEDY: &str = "give credentials that the destination takes, with --out-header or ?headers=FILE";
+fn unauthorized(what: String) -> Outcome {
+    let remedy = "give credentials that the destination takes, with --out-header NAME=@FILE or ?headers=FILE: these files are \
+                  read again before each try; the data is kept";
+    Outcome::Unauthorized(Why { what, remedy: Some(remedy) })
+}
 
 fn grpc_success(message: &[u8], encoding: Option<&http::HeaderValue>) -> Outcome {
     match unpacked(encoding, message, RESPONSE_BYTES_MAX) {
@@ -209,9 +217,11 @@ pub(super) fn grpc(
         trailers.get("grpc-status").and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u32>().ok());
     let Some(code) = code else {
         let what = format!("HTTP {http_status} without grpc-status: is this a gRPC port?");
-        // the mapping of gRPC's http-grpc-status-mapping.md: these four become UNAVAILABLE
+        // the mapping of gRPC's http-grpc-status-mapping.md: these four become UNAVAILABLE, the next two
+        // UNAUTHENTICATED and PERMISSION_DENIED
         return match http_status.as_u16() {
             429 | 502 | 503 | 504 => Outcome::Retry { what, after: None },
+            401 | 403 => unauthorized(what),
             _ => Outcome::Refused(what.into()),
         };
     };
@@ -230,7 +240,7 @@ pub(super) fn grpc(
         // RESOURCE_EXHAUSTED only when the server says when
         8 if after.is_some() => Outcome::Retry { what, after },
         // PERMISSION_DENIED, UNAUTHENTICATED
-        7 | 16 => Outcome::Refused(Why { what, remedy: Some(CREDENTIALS_REMEDY) }),
+        7 | 16 => unauthorized(what),
         _ => Outcome::Refused(what.into()),
     }
 }
@@ -400,6 +410,7 @@ mod tests {
             let expected = [1, 4, 10, 11, 14, 15].contains(&code);
             assert_eq!(matches!(plain, Outcome::Retry { after: None, .. }), expected, "{code}");
             assert_eq!(matches!(plain, Outcome::Delivered { .. }), code == 0);
+            assert_eq!(matches!(plain, Outcome::Unauthorized(_)), [7, 16].contains(&code), "{code}");
             let told = headers(&[("grpc-status", &value), ("grpc-status-details-bin", &details(2, 500_000_000))]);
             let told = grpc(StatusCode::OK, &told, &[], None);
             let retried =
@@ -407,12 +418,16 @@ mod tests {
             assert_eq!(retried, expected || code == 8, "{code}");
         }
         assert!(matches!(grpc(StatusCode::BAD_GATEWAY, &HeaderMap::new(), &[], None), Outcome::Retry { .. }));
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+            assert!(matches!(grpc(status, &HeaderMap::new(), &[], None), Outcome::Unauthorized(_)));
+        }
         assert!(matches!(grpc(StatusCode::NOT_FOUND, &HeaderMap::new(), &[], None), Outcome::Refused(_)));
         let negative = headers(&[("grpc-status", "8"), ("grpc-status-details-bin", &details(-2, 0))]);
         assert!(matches!(grpc(StatusCode::OK, &negative, &[], None), Outcome::Refused(_)));
     }
 
-    /// E3, E6, T20: of all HTTP statuses only 429, 502, 503 and 504 are retried; redirects are not followed.
+    /// E3, E6, T20: of all HTTP statuses only 429, 502, 503 and 504 are retried; redirects are not followed. What credentials
+    /// are to blame for waits for others.
     #[test]
     fn http_statuses() {
         for code in 200..=599 {
@@ -421,6 +436,7 @@ mod tests {
                 200..=299 => assert!(matches!(outcome, Outcome::Delivered { rejected: 0, .. })),
                 429 | 502 | 503 | 504 => assert!(matches!(outcome, Outcome::Retry { after: None, .. })),
                 413 => assert!(matches!(outcome, Outcome::TooLarge(_))),
+                401 | 403 => assert!(matches!(outcome, Outcome::Unauthorized(_))),
                 _ => assert!(matches!(outcome, Outcome::Refused(_))),
             }
         }

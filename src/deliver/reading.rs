@@ -9,6 +9,11 @@ use std::path::Path;
 use crate::files;
 use crate::problem::Flaw;
 
+/// Whether it is a file that can be read again, whatever links lead to it: no pipe, which would hold whoever opens it.
+pub(super) fn is_regular(path: &Path) -> bool {
+    path.metadata().is_ok_and(|there| there.is_file())
+}
+
 /// A whole file of at most `bytes_max`; what is wrong does not repeat the path.
 pub(super) fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Flaw> {
     let mut bytes = Vec::new();

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::destination::Destination;
 use super::exchange::{Comparison, ExchangeRefused, Exchanged, NewDestinations, Served, compare};
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
+use super::headers::Headers;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::queue::{Bell, PollBell};
@@ -36,6 +37,8 @@ pub(crate) struct Habits {
     pub(crate) hangs: u64,
     /// It cannot be reached.
     pub(crate) is_away: u64,
+    /// It does not take our credentials.
+    pub(crate) forbids: u64,
     /// It takes the request, and rejects one of its points.
     pub(crate) rejects: u64,
     /// It refuses the request for good.
@@ -71,6 +74,7 @@ enum Fate {
     AnswerLost,
     Hangs { is_taken: bool },
     Away,
+    Forbidden,
     Refused,
     TooLarge,
     Forgotten,
@@ -107,6 +111,8 @@ impl SimulatedServer {
             Fate::Hangs { is_taken: chance.one_in(2) }
         } else if chance.one_in(habits.is_away) {
             Fate::Away
+        } else if chance.one_in(habits.forbids) {
+            Fate::Forbidden
         } else if chance.one_in(habits.refuses) {
             Fate::Refused
         } else {
@@ -128,6 +134,8 @@ impl Exporter for SimulatedServer {
     fn start(&mut self, slot: usize, job: Job) {
         self.started.push((slot, job));
     }
+
+    fn put_headers(&mut self, _: &Headers) {}
 
     fn cancel(&mut self, slot: usize) -> Cancelled {
         self.started.retain(|(started, _)| *started != slot);
@@ -173,6 +181,7 @@ impl Exporter for SimulatedServer {
                     Outcome::Disconnected("gone".to_owned().into())
                 }
                 Fate::Away => Outcome::Unconnected("away".to_owned().into()),
+                Fate::Forbidden => Outcome::Unauthorized("who are you".to_owned().into()),
                 Fate::Refused => Outcome::Refused("no".to_owned().into()),
                 Fate::TooLarge => Outcome::TooLarge("too large".into()),
                 Fate::Hangs { .. } => unreachable!("it is never due"),

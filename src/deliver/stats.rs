@@ -52,6 +52,8 @@ counters! {
     requests_refused,
     /// Tries answered with a status that asks for a retry (E2, E3).
     tries_retryable,
+    /// Tries whose credentials were not taken: 401, 403, UNAUTHENTICATED, PERMISSION_DENIED.
+    tries_unauthorized,
     /// Tries that ran into the timeout.
     tries_timed_out,
     /// Tries that ended without an answer.
@@ -99,12 +101,13 @@ impl StatsRow {
     }
 
     /// Requests and tries by outcome, for metrics.
-    pub fn outcomes(&self) -> [(&'static str, u64); 12] {
+    pub fn outcomes(&self) -> [(&'static str, u64); 13] {
         [
             ("ok", self.requests_ok),
             ("partial", self.requests_partial),
             ("refused", self.requests_refused),
             ("retryable", self.tries_retryable),
+            ("unauthorized", self.tries_unauthorized),
             ("timed_out", self.tries_timed_out),
             ("disconnected", self.tries_disconnected),
             ("unconnected", self.tries_unconnected),

@@ -2,12 +2,15 @@
 //!
 //! No test sleeps: each waits, at most `PATIENCE`, for something it can observe.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use catchment::deliver::{BreakerState, Dropped, parse_out, start};
+use catchment::deliver::{
+    Access, BreakerState, Destination, Dropped, NewDestinations, Offer, Options, parse_out, start,
+};
 use catchment::limits::BREAKER_FAILURES;
 
 /// THREATS, backends that answer 503: after some failures nothing goes there but the oldest batch, again and again; another
@@ -115,4 +118,105 @@ fn what_waits_for_an_open_breaker_is_bounded_and_the_end_keeps_its_time() {
     let row = handle.shutdown(begun + Duration::from_millis(300))[0];
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(row.balances() && row.queued == 28, "{row:?}");
+}
+
+/// A folder of this test alone.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("catchment-breaker-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Takes requests with that token alone; says this to others.
+fn guarded(status: u16, token: &'static str) -> HttpServer {
+    let line = format!("x-token: {token}\r\n");
+    HttpServer::new(move |_, request| match request.head.contains(&line) {
+        true => Reply::ok(),
+        false => Reply::new(status, "", vec![]),
+    })
+}
+
+/// E3, with its deviation: 401 and 403 drop nothing. One is enough for the breaker; the oldest batch is the probe, before
+/// each of which files of headers are read again, those of all destinations and those of one. What cannot be read, or is a
+/// pipe that would hold whoever reads it, changes nothing and holds nobody.
+#[test]
+fn e3_401_and_403_wait_for_other_credentials_in_the_files_of_headers() {
+    for (status, is_own) in [(401, false), (403, true)] {
+        let server = guarded(status, "new");
+        let folder = folder(&format!("token-{status}"));
+        let (file, well) = (folder.join("token"), HttpServer::new(|_, _| Reply::ok()));
+        let text = |token: &str| if is_own { format!("x-token={token}\n") } else { token.to_owned() };
+        std::fs::write(&file, text("old")).unwrap();
+        let own = if is_own { format!("&headers={}", file.display()) } else { String::new() };
+        let out = parse_out(&format!("otlp-http://{}?timeout=20s&in-flight=1{own}", server.address)).unwrap();
+        let mut all = [out, well.destination()];
+        let headers = if is_own { vec![] } else { vec![format!("x-token=@{}", file.display()).into()] };
+        Access { headers, ..Access::default() }.apply(&mut all).unwrap();
+        let (sender, handle) = start(all.to_vec(), options()).unwrap();
+        for n in 1..=5 {
+            assert_eq!(sender.offer(0, batch(n, 100)), Offer::Queued);
+        }
+        wait_stats(&sender, 0, |stats| stats.tries_unauthorized >= 3);
+        assert_ne!(sender.breaker(0).unwrap().state, BreakerState::Closed);
+        let stats = sender.stats(0);
+        assert!(stats.breaker_half_opened + 1 >= stats.tries_unauthorized, "the first opens it: {stats:?}");
+        // not there; a pipe that nobody writes to; nothing that could be a header
+        std::fs::remove_file(&file).unwrap();
+        let tried = || sender.stats(0).tries_unauthorized;
+        let (said, before) = (|| sender.take_messages(0).concat().contains("cannot be read again"), tried());
+        wait_stats(&sender, 0, |_| said());
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let then = tried();
+        wait_stats(&sender, 0, |stats| stats.tries_unauthorized >= then + 3);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, "no\nheader\n").unwrap();
+        wait_stats(&sender, 0, |_| said());
+        assert!(tried() > before, "those before are sent");
+        let _ = sender.offer(1, batch(1, 100));
+        wait_row(&sender, 1, |row| row.delivered == 1);
+        let row = sender.ledger(0);
+        assert_eq!((row.queued, row.dropped_total()), (15, 0), "{row:?}");
+        // replaced whole, as whoever renews tokens does
+        std::fs::write(folder.join("next"), text("new")).unwrap();
+        std::fs::rename(folder.join("next"), &file).unwrap();
+        wait_row(&sender, 0, |row| row.delivered == 15);
+        let bodies: Vec<_> = server.requests.try_iter().map(|request| request.body).collect();
+        let (tail, probes) = (&bodies[bodies.len() - 4..], &bodies[..bodies.len() - 4]);
+        assert!(probes.iter().all(|body| *body == batch(1, 100).bytes), "the oldest alone is tried");
+        assert!((2..=5).zip(tail).all(|(n, body)| *body == batch(n, 100).bytes), "and then all, in order");
+        assert_eq!(sender.breaker(0).unwrap().state, BreakerState::Closed);
+        assert!(handle.shutdown(Instant::now() + PATIENCE).iter().all(|row| row.balances()));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
+
+/// Other settings may be what it waits for: they close a breaker that would not have tried for long.
+#[test]
+fn other_settings_close_a_breaker() {
+    let server = guarded(401, "new");
+    let with = |token: &str| -> Vec<Destination> {
+        let mut all = [server.destination()];
+        let access = Access { headers: vec![format!("x-token={token}").as_str().into()], ..Access::default() };
+        access.apply(&mut all).unwrap();
+        all.to_vec()
+    };
+    let mut options = Options::new(&OsClock, 42);
+    options.backoff_first = Duration::from_secs(3_600);
+    options.backoff_max = options.backoff_first;
+    let (sender, mut handle) = start(with("old"), options).unwrap();
+    (1..=3).for_each(|n| assert_eq!(sender.offer(0, batch(n, 100)), Offer::Queued));
+    wait_stats(&sender, 0, |stats| stats.breaker_opened == 1);
+    let wanted = NewDestinations {
+        destinations: with("new"),
+        from_cut: 1,
+        in_flight: 4,
+        held_bytes_max: None,
+        end_within: PATIENCE,
+    };
+    handle.exchange(wanted).unwrap();
+    wait_row(&sender, 0, |row| row.delivered == 6);
+    let (stats, row) = (sender.stats(0), sender.breaker(0).unwrap());
+    assert_eq!((stats.breaker_closed, row.state), (1, BreakerState::Closed), "{stats:?}");
+    assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
 }

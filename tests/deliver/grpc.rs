@@ -351,7 +351,8 @@ fn partial_success_is_never_retried() {
     assert!(handle.shutdown(Instant::now() + PATIENCE)[0].balances());
 }
 
-/// E2, E6: the listed codes are tried again with the same bytes, the others never; the points are counted.
+/// E2, E6: the listed codes are tried again with the same bytes, the others never; the points are counted. PERMISSION_DENIED
+/// and UNAUTHENTICATED wait for other credentials, as 401 and 403 do.
 #[test]
 fn codes_are_retried_as_listed() {
     for code in 1..=16u32 {
@@ -360,7 +361,10 @@ fn codes_are_retried_as_listed() {
         let _ = sender.offer(0, batch(5, 100));
         wait_row(&sender, 0, |row| row.queued == 0);
         let row = sender.ledger(0);
-        let retried = [1, 4, 10, 11, 14, 15].contains(&code);
+        let retried = [1, 4, 7, 10, 11, 14, 15, 16].contains(&code);
+        let stats = sender.stats(0);
+        let has_waited = (stats.tries_unauthorized, stats.breaker_opened) == (1, 1);
+        assert_eq!(has_waited, [7, 16].contains(&code), "code {code}: {stats:?}");
         assert_eq!(
             (row.delivered, row.dropped(Dropped::Refused)),
             if retried { (5, 0) } else { (0, 5) },

@@ -91,6 +91,7 @@ struct Rare {
     ambiguous: u64,
     timed_out: u64,
     throttled: u64,
+    unauthorized: u64,
     breaker_opened: u64,
     breaker_closed: u64,
     split: u64,
@@ -555,6 +556,7 @@ impl Simulation {
             ambiguous: stat(|s| s.resent_ambiguous),
             timed_out: stat(|s| s.tries_timed_out),
             throttled: stat(|s| s.throttled),
+            unauthorized: stat(|s| s.tries_unauthorized),
             breaker_opened: stat(|s| s.breaker_opened),
             breaker_closed: stat(|s| s.breaker_closed),
             split: stat(|s| s.requests_split),
@@ -584,7 +586,15 @@ fn destinations(chance: &mut Chance, fault: Fault) -> Vec<(deliver::Destination,
         one
     };
     let forgets_retries = fault == Fault::RetryDrops;
-    let patient = Habits { retries: 4, loses_answers: 8, hangs: 12, is_away: 8, forgets_retries, ..Habits::default() };
+    let patient = Habits {
+        retries: 4,
+        loses_answers: 8,
+        hangs: 12,
+        is_away: 8,
+        forbids: 30,
+        forgets_retries,
+        ..Habits::default()
+    };
     let small = Habits { bytes_max: [0, 1_100][chance.place(2)], ..patient };
     let hostile = Habits { rejects: 6, refuses: 6, ..patient };
     // more than one request, and not many
@@ -625,6 +635,7 @@ fn simulated_runs_lose_nothing_and_count_everything() {
             ("retries of what may have been taken", rare.ambiguous),
             ("tries without an answer in time", rare.timed_out),
             ("advice to wait", rare.throttled),
+            ("tries whose credentials were not taken", rare.unauthorized),
             ("breakers that opened", rare.breaker_opened),
             ("breakers that closed", rare.breaker_closed),
             ("requests sent in parts", rare.split),

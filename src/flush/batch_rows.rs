@@ -13,6 +13,8 @@ use crate::aggregate::{explicit, exponential as exp, summary};
 use crate::cells::block::region_words;
 use crate::model::{Kind, Temporality};
 use crate::rows::{self, Metric, Row, Rows};
+use crate::series::Series;
+use std::sync::Arc;
 
 /// A batch and what its points refer to.
 pub(super) struct BatchRows<'a> {
@@ -103,24 +105,31 @@ impl Rows for BatchRows<'_> {
         let meta = owned.meta();
         let (kind, length) = (meta.kind, region_words(meta.kind, meta.buckets()));
         let is_delta = self.metric(number).temporality(view) == Some(Temporality::Delta);
+        // series that lie together, and the place of the first; of outputs there are none
+        let (mut together, mut first): (&[Arc<Series>], usize) = (&[], 0);
         for point in &self.batch.points()[from as usize..to as usize] {
             if is_delta && !point.has_delta {
                 continue;
             }
-            let (attributes, window) = match self.outputs {
-                None => match owned.series().get(point.series as usize) {
-                    // an end that other rules bring has its own time
-                    Some(series) if point.is_turned() => (&*series.attributes, (self.window.0, point.time)),
-                    Some(series) => (&*series.attributes, self.window),
-                    None => continue,
-                },
-                Some(outputs) => match outputs.at(point.series) {
-                    // what a rule gave may be from before the window
-                    Some((attributes, from_ns)) => (attributes, (from_ns, point.time)),
+            let at = point.series as usize;
+            let (attributes, from_ns) = match (together.get(at.wrapping_sub(first)), self.outputs) {
+                (Some(series), _) => (&*series.attributes, self.window.0),
+                (None, None) => {
+                    (together, first) = (owned.series().beside(at), at);
+                    let Some(series) = together.first() else { continue };
+                    (&*series.attributes, self.window.0)
+                }
+                (None, Some(outputs)) => match outputs.at(point.series) {
+                    Some(at) => at,
                     None => continue,
                 },
             };
-            let (start_ns, time_ns) = if is_delta { window } else { (point.start, point.time) };
+            // what a rule gave may be from before the window, and an end that other rules bring has its own time
+            let (start_ns, time_ns) = match is_delta {
+                true if self.outputs.is_some() || point.is_turned() => (from_ns, point.time),
+                true => (from_ns, self.window.1),
+                false => (point.start, point.time),
+            };
             let value = self.value(kind, length, is_delta, point);
             let exemplars = if point.exemplars == 0 { &[] } else { self.exemplars.fields(point.exemplars) };
             visit(Row { attributes, start_ns, time_ns, value, exemplars });

@@ -76,6 +76,6 @@ pub use estimate::{GroupBytes, MEMBER_BYTES, point_bytes, series_bytes};
 pub use folded::FoldShared;
 pub use in_force::{RuleFolds, RulesInForce};
 pub use noticed::FoldsNoticed;
-pub use owner::{Directories, Options, Outlet, Owner, Work, Written};
+pub use owner::{Directories, Options, Outlet, Owner, Taken, Work, Written};
 pub use series_list::{GroupSeries, SeriesReader};
 pub use tree::{GroupDirectory, ListedGroup, ListedPlace};

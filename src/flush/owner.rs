@@ -67,6 +67,19 @@ pub trait Outlet {
     /// Rows of which somebody wants the view: what came of them; nothing if it has no points, and the next batch takes its
     /// number.
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written>;
+    /// The same in slices, as long as `more` says so: it is asked again with the same rows until they are taken.
+    fn take_some(&mut self, flushed: Flushed, rows: &impl Rows, _more: &mut impl FnMut() -> bool) -> Taken {
+        Taken::Whole(self.take(flushed, rows))
+    }
+}
+
+/// How far rows are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Not all of them are.
+    More,
+    /// All are.
+    Whole(Option<Written>),
 }
 
 /// What scrapes read of one shard.
@@ -371,7 +384,7 @@ impl Owner {
             } else if let Some(folding) = self.folding.as_mut().filter(|folding| folding.is_relinking()) {
                 folding.relink_some(&mut self.tree, &self.retirement, self.registry.state(), tally);
             } else if let Some(view) = merged.handing {
-                merged.handing = self.hand_out(merged, view, tally, outlet);
+                merged.handing = self.hand_out(merged, view, tally, outlet, &mut more);
             } else if merged.is_ending {
                 let is_exchange = merged.times.is_exchange;
                 let registry = self.registry.clone();
@@ -381,12 +394,7 @@ impl Owner {
             } else if merged.is_settling {
                 match self.settle_some(merged, slab, tally) {
                     SettlingStep::More => {}
-                    SettlingStep::HandOut => {
-                        merged.handing = self.next_view(0, outlet);
-                        if merged.handing.is_some() {
-                            return Work::More;
-                        }
-                    }
+                    SettlingStep::HandOut => merged.handing = self.next_view(0, outlet),
                     SettlingStep::Over => merged.is_ending = true,
                 }
             } else if merged.is_walked {
@@ -398,10 +406,6 @@ impl Owner {
                 merged.is_walked = !self.merge_some(merged, slab, tally);
                 if merged.is_walked || self.batch.is_full() {
                     merged.handing = self.next_view(0, outlet);
-                    if merged.handing.is_some() {
-                        // a request is encoded in one piece: it gets a slice of its own, at the beginning
-                        return Work::More;
-                    }
                 }
             }
             if !more() {
@@ -582,13 +586,14 @@ impl Owner {
         next
     }
 
-    /// Hands out one view of the batch; returns the next.
+    /// Hands out some of a view of the batch; returns the view that is next.
     fn hand_out(
         &mut self,
         merged: &mut Merged,
         view: usize,
         tally: &mut Tally,
         outlet: &mut impl Outlet,
+        more: &mut impl FnMut() -> bool,
     ) -> Option<usize> {
         let Merged { interval, handed, is_settling, .. } = merged;
         if outlet.wants(view_at(view)) {
@@ -615,10 +620,14 @@ impl Owner {
                 Some(outputs) => BatchRows::of_outputs(points, outputs, &self.exemplars, window),
                 None => BatchRows::new(points, &self.tree, &self.exemplars, window),
             };
-            if let Some(Written { points, bytes }) = outlet.take(flushed, &rows) {
-                handed[view] += 1;
-                tally.note(Note::Encoded, points);
-                tally.note(Note::EncodedBytes, bytes);
+            match outlet.take_some(flushed, &rows, more) {
+                Taken::More => return Some(view),
+                Taken::Whole(Some(Written { points, bytes })) => {
+                    handed[view] += 1;
+                    tally.note(Note::Encoded, points);
+                    tally.note(Note::EncodedBytes, bytes);
+                }
+                Taken::Whole(None) => {}
             }
         }
         self.next_view(view + 1, outlet)

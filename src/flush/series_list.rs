@@ -136,6 +136,12 @@ impl OwnedSeries {
         one(&self.first, self.others.as_deref(), at)
     }
 
+    /// The series at a place, and those behind it that lie beside it.
+    #[inline]
+    pub(super) fn beside(&self, at: usize) -> &[Arc<Series>] {
+        beside(&self.first, self.others.as_deref(), at)
+    }
+
     /// By place.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Series>> {
         std::iter::once(&self.first).chain(self.others.iter().flat_map(|others| others.iter()))

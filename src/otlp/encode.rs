@@ -7,6 +7,9 @@
 //! 1. The size of every message is known before its first byte is written, so lengths are minimal and right, and a
 //!    request is one allocation.
 //! 2. No empty resource, scope or metric is written (E12).
+//! 3. Between two calls for one request the rows are the same, and so is the view.
+//!
+//! Bounds: between two questions whether to go on, `LOOK` points and metrics and one metric more.
 
 use super::points::NO_RECORDED_VALUE;
 use crate::aggregate::{explicit, exponential, number, summary};
@@ -24,12 +27,51 @@ pub struct Request {
     pub points: u64,
 }
 
+/// How far a request is.
+#[derive(Debug)]
+pub enum EncodeStep {
+    /// It is not whole.
+    More,
+    /// It is whole; nothing if the view has no points.
+    Over(Option<Request>),
+}
+
 /// Encodes requests; keeps the memory for sizes.
 #[derive(Debug, Default)]
 pub struct Encoder {
     metrics: Vec<Sizes>,
     /// Bytes of each row's message, in the order of the rows.
     points: Vec<u32>,
+    /// What is written of a request that is not whole.
+    making: Option<Making>,
+}
+
+/// Metrics and their points that are measured or written between two questions whether to go on: some 20 µs.
+const LOOK: usize = 256;
+
+/// A request in the making.
+#[derive(Debug, Default)]
+struct Making {
+    /// All metrics are measured.
+    is_measured: bool,
+    /// The metric that is written next.
+    next: usize,
+    /// Bytes of all of it.
+    total: usize,
+    bytes: Vec<u8>,
+    /// Points in it.
+    points: u64,
+    resource: Open,
+    scope: Open,
+}
+
+/// A resource or a scope whose metrics are being written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    /// Its first metric.
+    first: usize,
+    /// Bytes of its message; 0 if nothing is in it.
+    size: usize,
 }
 
 /// Of one metric.
@@ -48,25 +90,48 @@ struct Sizes {
 impl Encoder {
     /// The request in a view; nothing if the view has no points.
     pub fn encode(&mut self, rows: &impl Rows, view: Temporality) -> Option<Request> {
-        self.measure(rows, view);
-        let mut bytes = Vec::new();
-        // first the sizes of all resources, so that the whole is written into one allocation
-        let total = self.resources().map(|range| self.resource_size(rows, range)).map(optional).sum();
-        bytes.reserve_exact(total);
-        let mut points = 0;
-        for range in self.resources() {
-            points += self.put_resource(&mut bytes, rows, range, view);
+        match self.encode_some(rows, view, || true) {
+            EncodeStep::Over(request) => request,
+            EncodeStep::More => unreachable!("nobody said no"),
         }
-        debug_assert_eq!(bytes.len(), total, "invariant 1");
-        (points > 0).then_some(Request { bytes, points })
     }
 
-    /// Sizes of points and metrics.
+    /// Goes on with the request in a view, as long as `more` says so.
+    pub fn encode_some(&mut self, rows: &impl Rows, view: Temporality, mut more: impl FnMut() -> bool) -> EncodeStep {
+        let mut making = self.making.take().unwrap_or_else(|| {
+            self.metrics.clear();
+            self.points.clear();
+            Making::default()
+        });
+        if !making.is_measured {
+            if !self.measure(rows, view, &mut more) {
+                self.making = Some(making);
+                return EncodeStep::More;
+            }
+            making.is_measured = true;
+            // first the sizes of all resources, so that the whole is written into one allocation
+            making.total = self.resources().map(|range| self.resource_size(rows, range)).map(optional).sum();
+            making.bytes.reserve_exact(making.total);
+        }
+        if !self.put_some(&mut making, rows, view, &mut more) {
+            self.making = Some(making);
+            return EncodeStep::More;
+        }
+        let Making { total, bytes, points, .. } = making;
+        debug_assert_eq!(bytes.len(), total, "invariant 1");
+        EncodeStep::Over((points > 0).then_some(Request { bytes, points }))
+    }
+
+    /// Whether a request is not whole.
+    pub const fn is_making(&self) -> bool {
+        self.making.is_some()
+    }
+
+    /// Sizes of points and metrics; `false` if some are left.
     #[inline(never)]
-    fn measure(&mut self, rows: &impl Rows, view: Temporality) {
-        self.metrics.clear();
-        self.points.clear();
-        for number in 0..rows.metrics() {
+    fn measure(&mut self, rows: &impl Rows, view: Temporality, more: &mut impl FnMut() -> bool) -> bool {
+        let (count, mut since) = (rows.metrics(), 0);
+        for number in self.metrics.len()..count {
             let metric = rows.metric(number);
             let (first, mut points) = (self.points.len(), 0);
             let sizes = &mut self.points;
@@ -82,7 +147,15 @@ impl Encoder {
                 metric: if points == 0 { 0 } else { metric_size(&metric, points) },
                 first,
             });
+            since += 1 + self.points.len() - first;
+            if since >= LOOK {
+                since = 0;
+                if !more() {
+                    return number + 1 == count;
+                }
+            }
         }
+        true
     }
 
     /// The metrics of each resource.
@@ -114,37 +187,73 @@ impl Encoder {
         optional(metric.scope.len()) + metrics + optional(metric.scope_schema_url.len())
     }
 
-    /// The points written.
-    fn put_resource(&self, out: &mut Vec<u8>, rows: &impl Rows, range: Range<usize>, view: Temporality) -> u64 {
-        let size = self.resource_size(rows, range.clone());
-        if size == 0 {
-            return 0;
+    /// Writes metrics, each resource and scope around its own; `false` if some are left.
+    fn put_some(
+        &self,
+        making: &mut Making,
+        rows: &impl Rows,
+        view: Temporality,
+        more: &mut impl FnMut() -> bool,
+    ) -> bool {
+        let (all, mut since) = (&self.metrics[..], 0);
+        let is_other = |a: usize, b: usize| match (all.get(a), all.get(b)) {
+            (Some(a), Some(b)) => (a.resource != b.resource, a.resource != b.resource || a.scope != b.scope),
+            _ => (true, true),
+        };
+        while let Some(sizes) = all.get(making.next) {
+            let number = making.next;
+            let (begins_resource, begins_scope) = is_other(number.wrapping_sub(1), number);
+            if begins_resource {
+                self.open_resource(making, rows);
+            }
+            if begins_scope {
+                self.open_scope(making, rows);
+            }
+            if sizes.metric > 0 {
+                let points = self.put_metric(&mut making.bytes, rows, number, view);
+                making.points += points;
+                since += points as usize;
+            }
+            let (ends_resource, ends_scope) = is_other(number, number + 1);
+            if ends_scope && making.scope.size > 0 {
+                put_optional(&mut making.bytes, 0x1a, rows.metric(making.scope.first).scope_schema_url.as_bytes());
+            }
+            if ends_resource && making.resource.size > 0 {
+                let metric = rows.metric(making.resource.first);
+                put_optional(&mut making.bytes, 0x1a, metric.resource_schema_url.as_bytes());
+            }
+            making.next += 1;
+            since += 1;
+            if since >= LOOK {
+                since = 0;
+                if !more() {
+                    return making.next == all.len();
+                }
+            }
         }
-        let metric = rows.metric(range.start);
-        put_header(out, 0x0a, size);
-        put_optional(out, 0x0a, metric.resource);
-        let mut points = 0;
-        for scope in self.scopes(range) {
-            points += self.put_scope(out, rows, scope, view);
-        }
-        put_optional(out, 0x1a, metric.resource_schema_url.as_bytes());
-        points
+        true
     }
 
-    fn put_scope(&self, out: &mut Vec<u8>, rows: &impl Rows, range: Range<usize>, view: Temporality) -> u64 {
-        let size = self.scope_size(rows, range.clone());
-        if size == 0 {
-            return 0;
+    /// Where nothing is in it nothing is written.
+    fn open_resource(&self, making: &mut Making, rows: &impl Rows) {
+        let range = runs(&self.metrics, making.next..self.metrics.len(), |sizes| sizes.resource).next();
+        let size = range.map_or(0, |range| self.resource_size(rows, range));
+        making.resource = Open { first: making.next, size };
+        if size > 0 {
+            put_header(&mut making.bytes, 0x0a, size);
+            put_optional(&mut making.bytes, 0x0a, rows.metric(making.next).resource);
         }
-        let metric = rows.metric(range.start);
-        put_header(out, 0x12, size);
-        put_optional(out, 0x0a, metric.scope);
-        let mut points = 0;
-        for number in range.filter(|number| self.metrics[*number].metric > 0) {
-            points += self.put_metric(out, rows, number, view);
+    }
+
+    fn open_scope(&self, making: &mut Making, rows: &impl Rows) {
+        let key = |sizes: &Sizes| (sizes.resource, sizes.scope);
+        let range = runs(&self.metrics, making.next..self.metrics.len(), key).next();
+        let size = range.map_or(0, |range| self.scope_size(rows, range));
+        making.scope = Open { first: making.next, size };
+        if size > 0 {
+            put_header(&mut making.bytes, 0x12, size);
+            put_optional(&mut making.bytes, 0x0a, rows.metric(making.next).scope);
         }
-        put_optional(out, 0x1a, metric.scope_schema_url.as_bytes());
-        points
     }
 
     #[inline(never)]
@@ -174,7 +283,7 @@ impl Encoder {
 }
 
 /// Ranges of neighbours with the same key.
-fn runs<T>(all: &[T], within: Range<usize>, key: impl Fn(&T) -> u32) -> impl Iterator<Item = Range<usize>> {
+fn runs<T, K: PartialEq>(all: &[T], within: Range<usize>, key: impl Fn(&T) -> K) -> impl Iterator<Item = Range<usize>> {
     let mut at = within.start;
     std::iter::from_fn(move || {
         let run = at..within.end;
@@ -528,5 +637,34 @@ mod tests {
         assert_eq!(read(&delta), [line("one", "a", "a", &[(100, 200, 2)]), line("two", "b", "e", &[(50, 190, 3)])]);
         assert_eq!(encoder.encode(&ByHand(vec![(1, 1, "a", Kind::Sum, vec![(7, None)])]), Temporality::Delta), None);
         assert_eq!(encoder.encode(&ByHand(vec![]), Temporality::Cumulative), None);
+    }
+
+    /// A request that is made in slices, with an end after each `LOOK` metrics and points, is the same as one that is made
+    /// in one go: resources and scopes may go on over slices, and be empty.
+    #[test]
+    fn slices_make_the_same_request() {
+        let sums = |number: usize, points: usize| {
+            let values = (0..points as i64).map(|n| (n, (number % 3 > 0).then_some(n))).collect();
+            ((number / 400) as u32 % 3, (number / 150) as u32 % 3, "m", Kind::Sum, values)
+        };
+        for points in [0, 1, 3, LOOK + 1] {
+            let rows = ByHand((0..1_000).map(|number| sums(number, points)).collect());
+            for view in [Temporality::Delta, Temporality::Cumulative] {
+                let whole = Encoder::default().encode(&rows, view);
+                assert_eq!(whole.is_some(), points > 0);
+                let (mut encoder, mut slices) = (Encoder::default(), 1);
+                let request = loop {
+                    match encoder.encode_some(&rows, view, || false) {
+                        EncodeStep::More => slices += 1,
+                        EncodeStep::Over(request) => break request,
+                    }
+                    assert!(encoder.is_making());
+                };
+                assert!(!encoder.is_making() && request == whole, "{points} {view:?}");
+                assert!(slices >= 2 * (1_000 * (1 + points * 2 / 3) / (2 * LOOK)), "{points} {view:?}: {slices}");
+                // and the memory for sizes is used again
+                assert_eq!(encoder.encode(&rows, view), whole);
+            }
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::clock::Clock;
 use crate::deliver::{Destination, Encoded, Hold, Offer, Sender};
-use crate::flush::{Outlet, Written};
+use crate::flush::{Outlet, Taken, Written};
 use crate::model::{Flushed, Temporality, View};
-use crate::otlp::encode::Encoder;
+use crate::otlp::encode::{EncodeStep, Encoder};
 use crate::rows::Rows;
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ impl Queues {
 
     /// Before the batches of `cut`: they go to the destinations that there are by then.
     pub(super) fn begin(&mut self, cut: u32) {
+        debug_assert!(!self.encoder.is_making(), "a cut is handed out before the next");
         if self.hold.adopt(cut) {
             self.views = views(&self.hold);
         }
@@ -65,10 +66,21 @@ impl Outlet for Queues {
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
+        match self.take_some(flushed, rows, &mut || true) {
+            Taken::Whole(written) => written,
+            Taken::More => unreachable!("nobody said no"),
+        }
+    }
+
+    fn take_some(&mut self, flushed: Flushed, rows: &impl Rows, more: &mut impl FnMut() -> bool) -> Taken {
         let begun_ns = self.clock.mono_ns();
-        let request = self.encoder.encode(rows, flushed.view.temporality);
+        let encoding = self.encoder.encode_some(rows, flushed.view.temporality, more);
         self.encode_ns += self.clock.mono_ns() - begun_ns;
-        let request = request?;
+        let request = match encoding {
+            EncodeStep::More => return Taken::More,
+            EncodeStep::Over(None) => return Taken::Whole(None),
+            EncodeStep::Over(Some(request)) => request,
+        };
         let written = Written { points: request.points, bytes: request.bytes.len() as u64 };
         let batch = Arc::new(Encoded { bytes: request.bytes.into(), points: request.points, flushed });
         for (d, view) in self.views.iter().enumerate() {
@@ -79,6 +91,6 @@ impl Outlet for Queues {
                 }
             }
         }
-        Some(written)
+        Taken::Whole(Some(written))
     }
 }

@@ -4,10 +4,10 @@
 use crate::common::*;
 use crate::folds::*;
 use catchment::chance::Chance;
-use catchment::flush::{Outlet, Written};
+use catchment::flush::{Outlet, Taken, Written};
 use catchment::limits;
 use catchment::model::{Flushed, Temporality, View};
-use catchment::otlp::encode::{self, Encoder};
+use catchment::otlp::encode::{self, EncodeStep, Encoder};
 use catchment::rows::Rows;
 use catchment::rules::{
     Action, Aggregation, Grouping, InputKind, KeyPattern, Output, OutputSpec, Pattern, PatternKind, Rule, Selector,
@@ -509,11 +509,21 @@ impl Outlet for Encoded {
         true
     }
 
-    fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
-        let encode::Request { bytes, points } = self.encoder.encode(rows, flushed.view.temporality)?;
-        let written = Written { points, bytes: bytes.len() as u64 };
-        self.requests.push((flushed.view.temporality, bytes));
-        Some(written)
+    fn take(&mut self, _: Flushed, _: &impl Rows) -> Option<Written> {
+        unreachable!("it is taken in slices");
+    }
+
+    fn take_some(&mut self, flushed: Flushed, rows: &impl Rows, more: &mut impl FnMut() -> bool) -> Taken {
+        let temporality = flushed.view.temporality;
+        match self.encoder.encode_some(rows, temporality, more) {
+            EncodeStep::More => Taken::More,
+            EncodeStep::Over(None) => Taken::Whole(None),
+            EncodeStep::Over(Some(encode::Request { bytes, points })) => {
+                let written = Written { points, bytes: bytes.len() as u64 };
+                self.requests.push((temporality, bytes));
+                Taken::Whole(Some(written))
+            }
+        }
     }
 }
 

@@ -129,18 +129,20 @@ fn metrics() -> Vec<String> {
 }
 
 /// All series of some resources, each as if it were born: resource by resource, as requests bring them.
-fn births(matcher: &mut RuleMatcher, resources: &[Vec<u8>], names: &[String], series: &[Vec<u8>]) -> (u64, u64) {
+fn births(matcher: &mut RuleMatcher, resources: &[Arc<[u8]>], names: &[String], series: &[Vec<u8>]) -> (u64, u64) {
     let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
     let (mut linked, mut hidden) = (0, 0);
-    let scope = b"\x0a\x0fio.opentelemetry\x12\x051.0.0";
+    let scope: &Arc<[u8]> = &b"\x0a\x0fio.opentelemetry\x12\x051.0.0"[..].into();
     for resource in resources {
+        // as groups hold them
+        let held = Some([resource, scope]);
         for name in names {
-            let metric = MetricSeen { resource, scope, name, unit: "s", kind: Kind::Sum, monotonic: true };
+            let metric = MetricSeen { resource, scope, name, unit: "s", kind: Kind::Sum, monotonic: true, held };
             let candidates: Candidates = matcher.of_metric(&metric);
             for attributes in series {
                 let passage = matcher.of_series(&candidates, &metric, attributes, &state, &mut |fold| {
                     assert_eq!(fold.input, InputKind::Counter);
-                    black_box(fold.identity.resource.len() + fold.identity.attributes.len());
+                    black_box(fold.identity.resource.run.len() + fold.identity.attributes.len());
                     linked += 1;
                 });
                 hidden += u64::from(passage == Passage::Hidden);
@@ -170,7 +172,7 @@ fn newborn(c: &mut Criterion) {
         let plan = Arc::new(RulePlan::new(fleet(rules)).expect("right rules"));
         for (name, resources, series) in [("one resource", 1, many), ("many resources", many, 1)] {
             let mut matcher = RuleMatcher::new(plan.clone());
-            let resources: Vec<Vec<u8>> = (0..resources).map(resource).collect();
+            let resources: Vec<Arc<[u8]>> = (0..resources).map(|n| resource(n).into()).collect();
             let series: Vec<Vec<u8>> = (0..series).map(attributes).collect();
             let names = metrics();
             let count = (resources.len() * names.len() * series.len()) as u64;
@@ -198,7 +200,8 @@ fn door(c: &mut Criterion) {
     made.changes = vec![Change::Attribute { key: "http.route".into(), place: None, change: ids }];
     let replaces = Rule { action: Action::Aggregate(Box::new(made)), ..fleet(1).remove(0) };
     let many = if measuring() { 1_000 } else { 3 };
-    let (resource, names) = (resource(1), metrics());
+    let (resource, scope): (Arc<[u8]>, Arc<[u8]>) = (resource(1).into(), Arc::default());
+    let names = metrics();
     let series: Vec<Vec<u8>> = (0..many)
         .map(|n| {
             run(key_byte(Kind::Sum), &[("http.request.method", "GET"), ("http.route", &format!("/api/v1/{n}/items"))])
@@ -209,8 +212,15 @@ fn door(c: &mut Criterion) {
     group.bench_function("a route of 1010 rules, 10 of which may drop it", |b| {
         b.iter(|| {
             for name in &names {
-                let metric =
-                    MetricSeen { resource: &resource, scope: b"", name, unit: "s", kind: Kind::Sum, monotonic: true };
+                let metric = MetricSeen {
+                    resource: &resource,
+                    scope: &scope,
+                    name,
+                    unit: "s",
+                    kind: Kind::Sum,
+                    monotonic: true,
+                    held: Some([&resource, &scope]),
+                };
                 let pass = series.iter().filter(|run| matcher.of_route(&metric, run) == RouteVerdict::Pass).count();
                 assert_eq!(pass, many, "checksum");
             }

@@ -691,10 +691,12 @@ pub const RULE_OUTPUT_KEYS_MAX: usize = 8;
 pub const RULE_TOPK_MAX: u32 = 1_000;
 /// Values of a key that a `limit` may let through.
 pub const RULE_LIMIT_VALUES_MAX: u32 = 1_000_000;
-/// Resources and scopes that a thread remembers with what a rule makes of them.
+/// Resources and scopes that a thread remembers, and what rules made of them.
+pub const RULE_RUNS_REMEMBERED: usize = 256;
+/// Bytes of all of these, and of what was made of them; what is asked about now stays beyond it.
+pub const RULE_RUN_BYTES_MAX: usize = 4 * MIB;
+/// Pairs of a resource and a scope, for a rule each, of which a thread remembers what the rule makes of them.
 pub const RULE_GROUPS_REMEMBERED: usize = 256;
-/// Bytes of a resource and a scope that are remembered; larger ones are looked at each time.
-pub const RULE_GROUP_BYTES_MAX: usize = 8 * KIB;
 /// Rows of what rules make of many series: a rule, a metric and a kind each.
 pub const RULE_CENSUS_ROWS_MAX: usize = 100_000;
 /// Groups and values of attributes that are told apart in all rows, some 16 bytes each.

@@ -154,6 +154,7 @@ fn explain_running(live: &Live, plan: &Arc<RulePlan>, asked: &Asked<'_>, format:
         unit,
         kind: as_kind.kind(),
         monotonic: as_kind == InputKind::Counter,
+        held: None,
     };
     let wanted = Wanted { metric: &metric, attributes: &attributes, kind: *kind };
     let found = running::find(live, &wanted)?;
@@ -204,7 +205,8 @@ fn first_that_takes(told: &Explanation) -> usize {
 fn explain(plan: &Arc<RulePlan>, series: &SeriesName, unit: &str, input: InputKind) -> Explanation {
     let (kind, monotonic) = (input.kind(), input == InputKind::Counter);
     let (resource, scope, attributes) = runs(series, input);
-    let metric = MetricSeen { resource: &resource, scope: &scope, name: &series.metric, unit, kind, monotonic };
+    let metric =
+        MetricSeen { resource: &resource, scope: &scope, name: &series.metric, unit, kind, monotonic, held: None };
     plan.explain(&metric, &attributes)
 }
 

@@ -160,6 +160,7 @@ fn of_live(live: &Live, survey: &mut Survey) -> Result<(f64, Vec<String>), Strin
             unit: &metric.unit,
             kind: metric.kind.kind(),
             monotonic: metric.kind == crate::rules::InputKind::Counter,
+            held: None,
         };
         let [newest, before] = series.cuts;
         survey.add(&SurveyedSeries {
@@ -232,6 +233,7 @@ fn of_capture(plan: &Plan, capture: &Capture, survey: &mut Survey) -> (f64, Vec<
                 unit: group.unit(),
                 kind,
                 monotonic: group.monotonic,
+                held: Some([group.resource(), group.scope()]),
             },
             attributes: &series.attributes,
             bounds: &group.bounds,

@@ -43,6 +43,7 @@ impl RunningSeries {
             unit: &self.unit,
             kind: self.kind.kind(),
             monotonic: self.kind == InputKind::Counter,
+            held: None,
         }
     }
 }

@@ -420,7 +420,7 @@ mod tests {
     }
 
     fn series<'a>(kind: Kind, attributes: &'a [u8], bounds: &'a [f64], gap: u32) -> SurveyedSeries<'a> {
-        let metric = MetricSeen { resource: b"", scope: b"", name: "m", unit: "", kind, monotonic: true };
+        let metric = MetricSeen { resource: b"", scope: b"", name: "m", unit: "", kind, monotonic: true, held: None };
         SurveyedSeries { metric, attributes, bounds, has_cumulative: false, gap }
     }
 

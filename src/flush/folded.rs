@@ -16,10 +16,11 @@
 use super::conflicts::{ConflictNews, LeavingConflict};
 use super::hand_over::HandOver;
 use super::in_force::RulesInForce;
+use super::known_sets::KnownSets;
 use super::noticed::{FoldsNoticed, NoticedHere, NoticedThere};
 use crate::identity::overflow;
 use crate::rules::{CountedGroup, LinkedFold, OutputIdentity, RulePlan, Selections};
-use crate::series::folds::{Entering, FoldIndex, FoldKey, FoldRefusal};
+use crate::series::folds::{Entering, FoldIdentity, FoldIndex, FoldKey, FoldRefusal};
 use crate::series::registry::owner_of;
 use crate::sync::published::Published;
 use crossbeam::queue::SegQueue;
@@ -201,7 +202,7 @@ impl FoldShared {
         in_force: &RulesInForce,
         linked: &LinkedFold<'_>,
         description: &str,
-        texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
+        known: &mut KnownSets,
     ) -> Result<(Arc<FoldKey>, Option<FoldRefusal>), FoldRefusal> {
         let &LinkedFold { rule, input, identity, .. } = linked;
         let (slot, plan) = (in_force.slot(rule), in_force.plan());
@@ -212,7 +213,10 @@ impl FoldShared {
                 folds.counts().count_fold(true);
             }
         };
-        match self.folds.enter((slot, input, &identity), description, texts, limit, false) {
+        let OutputIdentity { resource, scope, name, unit, attributes } = identity;
+        let [resource, scope] = known.find([resource, scope], self.folds.sets());
+        let fold = FoldIdentity { rule: slot, input, resource: &resource, scope: &scope, name, unit, attributes };
+        match self.folds.enter(&fold, description, limit, false) {
             Ok((key, entering)) => {
                 count(entering);
                 plan.count_group(rule, &identity, CountedGroup::Asked { before: key.ask(in_force.number()) });
@@ -222,8 +226,11 @@ impl FoldShared {
                 // what `limit` let in for it makes room again
                 plan.count_group(rule, &identity, CountedGroup::Asked { before: 0 });
                 plan.count_group(rule, &identity, CountedGroup::Ended { last: in_force.number() });
-                let identity = overflow_identity(&identity);
-                let (key, entering) = self.folds.enter((slot, input, &identity), description, texts, limit, true)?;
+                // of a metric, and nothing else
+                let nothing = self.folds.nothing();
+                let overflow =
+                    FoldIdentity { resource: nothing, scope: nothing, attributes: overflow::BARE_RUN, ..fold };
+                let (key, entering) = self.folds.enter(&overflow, description, limit, true)?;
                 count(entering);
                 Ok((key, Some(why)))
             }
@@ -241,17 +248,10 @@ impl FoldShared {
             && !key.is_overflow
             && let Some(rule) = rule
         {
-            let FoldKey { resource, scope, name, unit, attributes, .. } = &**key;
-            let identity = OutputIdentity { resource, scope, name, unit, attributes };
-            in_force.plan().count_group(rule, &identity, CountedGroup::Ended { last: key.asked() });
+            in_force.plan().count_group(rule, &key.identity(), CountedGroup::Ended { last: key.asked() });
         }
         has_ended
     }
-}
-
-/// The identity of what a rule has no room for: of a metric, and nothing else.
-fn overflow_identity<'a>(identity: &OutputIdentity<'a>) -> OutputIdentity<'a> {
-    OutputIdentity { resource: b"", scope: b"", attributes: overflow::BARE_RUN, ..*identity }
 }
 
 #[cfg(test)]

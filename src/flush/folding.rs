@@ -186,7 +186,8 @@ impl Folding {
             Relinking::Waiting(cuts) => Relinking::Waiting(cuts.saturating_sub(1)),
             other => other,
         };
-        let bytes = self.members.bytes() + self.settling.bytes() + self.conflicts.bytes();
+        let sets = self.shared.folds().sets().bytes() / self.shared.hand_over().shards();
+        let bytes = self.members.bytes() + self.settling.bytes() + self.conflicts.bytes() + sets;
         registry.hold_rules(self.shard, bytes);
         let next = self.next.take();
         self.conflicts.end_cut(next.is_some());

@@ -16,6 +16,7 @@
 use super::folded::FoldShared;
 use super::hand_over::{LaneEvent, LanePart, Outbox, Packet};
 use super::in_force::{Heritage, RulesInForce};
+use super::known_sets::KnownSets;
 use super::noticed::NoticedHere;
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
@@ -79,6 +80,8 @@ struct MemberEntry {
 struct OwnKeys {
     distinct: Vec<Box<[u64]>>,
     top: Vec<Box<[Arc<[u8]>]>>,
+    /// What the texts among them take that others do not have.
+    bytes: usize,
 }
 
 /// This shard's share of a fold.
@@ -132,8 +135,12 @@ pub(super) struct Membership {
     returned: Option<Packet>,
     /// The newest exemplars of the cut, by lane.
     exemplars: Reservoir,
-    /// Resource and scope of the fold asked for last.
-    texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    /// Resources and scopes of the folds asked for last.
+    sets: KnownSets,
+    /// The keys of an output `topk` that were asked for last: of series of one resource they are often the same.
+    top: Arc<[u8]>,
+    /// Bytes of such keys.
+    top_bytes: usize,
     /// See `is_short`.
     is_short: bool,
     /// The newest point of a summary.
@@ -182,7 +189,9 @@ impl Membership {
             outbox: Outbox::new(shard, shared.hand_over().shards()),
             returned: None,
             exemplars: Reservoir::default(),
-            texts: None,
+            sets: KnownSets::default(),
+            top: Arc::default(),
+            top_bytes: 0,
             is_short: false,
             summary: Vec::new(),
             now_ms: 0,
@@ -250,19 +259,26 @@ impl Membership {
             return (found, false);
         }
         let group = &series.group;
-        let (shared, in_force, texts) = (self.shared.clone(), self.in_force.clone(), &mut self.texts);
+        let (shared, in_force, sets) = (self.shared.clone(), self.in_force.clone(), &mut self.sets);
         let (of_rules, changed) = (&mut self.of_rules, &mut self.changed);
+        let last_top = &mut self.top;
+        let mut keep_top = |top: &[u8]| {
+            if **last_top != *top {
+                *last_top = top.into();
+            }
+            last_top.clone()
+        };
         let mut is_refused = false;
         let passage = self.matcher.of_series(candidates, &seen(group), &series.attributes, state, &mut |linked| {
             let description = group.description();
             let description = description.as_deref().map_or("", |text| text);
-            match shared.enter(&in_force, &linked, description, texts) {
+            match shared.enter(&in_force, &linked, description, sets) {
                 Ok((key, why)) => {
                     if let Some(why) = why {
                         tally.note(Note::RuleOverflowed, 1);
                         MembersOfRule::of(of_rules, changed, key.rule).over[usize::from(why != FoldRefusal::Rule)] += 1;
                     }
-                    let top = linked.top.iter().map(|top| Arc::from(*top)).collect();
+                    let top = linked.top.iter().map(|top| keep_top(top)).collect();
                     found.push((key, linked.distinct.into(), top));
                 }
                 Err(_) => is_refused = true,
@@ -277,6 +293,7 @@ impl Membership {
     /// Other rules are in force.
     pub(super) fn take_up(&mut self, in_force: Arc<RulesInForce>) {
         self.matcher = RuleMatcher::new(in_force.plan().clone());
+        self.sets.clear(self.shared.folds().sets());
         self.of_rules.resize(in_force.rules().len(), MembersOfRule::default());
         self.changed.retain(|slot| (*slot as usize) < in_force.rules().len());
         self.in_force = in_force;
@@ -373,6 +390,9 @@ impl Membership {
             self.all += 1;
             key.add_member();
             lanes.push(self.lane(key));
+            // the member and the one asked for last
+            let is_new = |top: &&Arc<[u8]>| Arc::strong_count(top) <= 2;
+            own.bytes += top.iter().filter(is_new).map(|top| top.len()).sum::<usize>();
             own.distinct.push(distinct);
             own.top.push(top);
         }
@@ -387,6 +407,7 @@ impl Membership {
         for lane in &lanes {
             self.lanes[*lane as usize].entries += 1;
         }
+        self.top_bytes += own.bytes;
         let own = is_own.then(|| Box::new(own));
         let initial = self.initial_of(&lanes);
         let new = MemberEntry { lanes: lanes.clone(), members: 1, hides, initial, own };
@@ -455,6 +476,7 @@ impl Membership {
         }
         let MemberEntry { lanes, hides, own, .. } = std::mem::take(at);
         self.entry_free.push(entry);
+        self.top_bytes -= own.as_ref().map_or(0, |own| own.bytes);
         for lane in &lanes {
             let at = &mut self.lanes[*lane as usize];
             at.entries -= 1;
@@ -566,13 +588,13 @@ impl Membership {
         self.outbox.send(self.shared.hand_over(), exemplars.as_ref());
     }
 
-    /// Bytes that members, entries and lanes take, about.
+    /// Bytes that members, entries and lanes take, and what rules made of resources, about.
     pub(super) fn bytes(&self) -> usize {
         let members = self.all * size_of::<Member>();
-        let own = self.entries.len().saturating_sub(self.entry_ids.len()) * OWN_BYTES;
+        let own = self.entries.len().saturating_sub(self.entry_ids.len()) * OWN_BYTES + self.top_bytes;
         let entries = self.entries.len() * ENTRY_BYTES + own;
         // a part's own memory is of the kind of its fold, and moves with it: the owner counts it
-        members + entries + self.lanes.len() * LANE_BYTES
+        members + entries + self.lanes.len() * LANE_BYTES + self.matcher.bytes()
     }
 
     /// Says how many members each rule has, of those that changed, and how many had no room: up to `n` of them; `false` when

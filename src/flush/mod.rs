@@ -52,6 +52,7 @@ mod hand_over;
 mod histograms;
 mod in_force;
 mod interval;
+mod known_sets;
 mod members;
 mod merge;
 mod merging;

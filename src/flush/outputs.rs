@@ -14,12 +14,12 @@ use super::tree::{GroupDirectory, Tree, TreePlace};
 use crate::aggregate::{explicit, summary};
 use crate::cells::block;
 use crate::fold::{Leaving, LeavingValue, TOP_OTHER, Variant};
+use crate::identity::Parts;
 use crate::identity::attributes::{self, Record, Records, key_byte};
-use crate::identity::{Parts, Set};
 use crate::limits::END_BEHIND_NS;
 use crate::model::{Kind, TypeHints};
 use crate::places::{self, put};
-use crate::rules::{InputKind, Output, OutputSpec, ScopeParts, SelectionSet};
+use crate::rules::{InputKind, Output, OutputSpec, SelectionSet};
 use crate::series::folds::{FoldIndex, FoldKey};
 use crate::series::group::Entry;
 use crate::series::registry::identity_hash;
@@ -73,8 +73,6 @@ pub(super) struct Outputs {
     series_free: Vec<u32>,
     /// By hash of their keys.
     groups: HashMap<u64, Weak<Group>, ahash::RandomState>,
-    /// Resource and scope of the group made last.
-    sets: Option<[(Arc<[u8]>, Arc<Set>); 2]>,
     staged: Vec<StagedOutput>,
     /// Regions of what is staged: total, then step.
     words: Vec<u64>,
@@ -91,7 +89,6 @@ impl Outputs {
             series: Vec::new(),
             series_free: Vec::new(),
             groups: HashMap::with_hasher(state.clone()),
-            sets: None,
             staged: Vec::new(),
             words: Vec::new(),
         };
@@ -232,27 +229,10 @@ impl Outputs {
 
     fn group(&mut self, key: &FoldKey, spec: &OutputSpec, variant: &Variant<'_>, folds: &FoldIndex) -> Arc<Group> {
         let state = &self.state;
-        let [resource, scope] = match &self.sets {
-            Some([(r, resource), (s, scope)]) if Arc::ptr_eq(r, &key.resource) && Arc::ptr_eq(s, &key.scope) => {
-                [resource.clone(), scope.clone()]
-            }
-            _ => {
-                // as those that came in, so that an identity is one whoever has it
-                let head = key.scope.len() - ScopeParts::of(&key.scope).attributes.len();
-                let set = |run: &Arc<[u8]>, head| {
-                    let (head, attributes) = run.split_at(head);
-                    (run.clone(), Set::new(head, attributes, "", state))
-                };
-                let made = [set(&key.resource, 0), set(&key.scope, head)];
-                let sets = [made[0].1.clone(), made[1].1.clone()];
-                self.sets = Some(made);
-                sets
-            }
-        };
         let leaves_as = spec.output.leaves_as(key.input);
         let parts = Parts {
-            resource: &resource,
-            scope: &scope,
+            resource: key.resource.set(),
+            scope: key.scope.set(),
             name: &spec.name.replace("{name}", &key.name),
             unit: &spec.output.unit(key.input, &key.unit),
             description: &key.description,

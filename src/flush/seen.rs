@@ -12,5 +12,6 @@ pub(super) fn seen(group: &Group) -> MetricSeen<'_> {
         unit: group.unit(),
         kind: group.kind,
         monotonic: group.monotonic,
+        held: Some([group.resource(), group.scope()]),
     }
 }

@@ -7,6 +7,7 @@ use super::attributes::put_sorted;
 use crate::model::{Kind, TypeHints};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A resource or a scope: attributes checked and normalised, and its schema URL, held once for all its groups.
 #[derive(Debug)]
@@ -18,7 +19,13 @@ pub struct Set {
     /// The run with the records sorted, where that is another order.
     sorted: Option<Box<[u8]>>,
     hash: u64,
+    /// Those that were found to be equal have one number, and are not compared again; `NO_NUMBER`: it was found so with none.
+    alike: AtomicU64,
 }
+
+const NO_NUMBER: u64 = u64::MAX;
+/// Shorter ones are as soon compared.
+const ALIKE_BYTES_MIN: usize = 1 << 10;
 
 impl Set {
     /// Of a normalised run, behind `head` (a scope's name and version, or nothing).
@@ -29,7 +36,7 @@ impl Set {
         let whole: Arc<[u8]> = [head, run].concat().into();
         let hash = state.hash_one((&*sorted, schema_url));
         let sorted = (*sorted != *whole).then(|| sorted.into());
-        Arc::new(Set { sorted, run: whole, schema_url: text(schema_url), hash })
+        Arc::new(Set { sorted, run: whole, schema_url: text(schema_url), hash, alike: AtomicU64::new(NO_NUMBER) })
     }
 
     fn canonical(&self) -> &[u8] {
@@ -44,9 +51,30 @@ impl Set {
 }
 
 impl PartialEq for Set {
+    /// Many groups compare the same two: large ones are read once.
     fn eq(&self, other: &Set) -> bool {
-        std::ptr::eq(self, other)
-            || self.hash == other.hash && self.canonical() == other.canonical() && self.schema_url == other.schema_url
+        if std::ptr::eq(self, other) {
+            return true;
+        }
+        if self.hash != other.hash {
+            return false;
+        }
+        // ORDERING: whoever has a number was found equal to one that had it, and neither changes: publishes nothing
+        let [own, others] = [self, other].map(|set| set.alike.load(Relaxed));
+        if own == others && own != NO_NUMBER {
+            return true;
+        }
+        let is_equal = self.canonical() == other.canonical() && self.schema_url == other.schema_url;
+        if is_equal && self.run.len() >= ALIKE_BYTES_MIN {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let least = own.min(others);
+            let number = if least == NO_NUMBER { NEXT.fetch_add(1, Relaxed) } else { least };
+            // of two numbers the least stays: in the end all have it
+            for set in [self, other] {
+                set.alike.fetch_min(number, Relaxed);
+            }
+        }
+        is_equal
     }
 }
 
@@ -135,4 +163,28 @@ impl Parts<'_> {
 /// The same bounds, to the bit.
 pub fn same_bounds(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what was found equal the numbers come together, and of nothing else.
+    #[test]
+    fn large_sets_that_are_equal_are_compared_once() {
+        let state = ahash::RandomState::new();
+        let record = |n: u8| [&[0x0a, 0xfc, 0x0f][..], &[n; 2_044]].concat();
+        let set = |records: [u8; 2]| Set::new(&[], &records.map(record).concat(), "", &state);
+        let number = |set: &Set| set.alike.load(Relaxed);
+        let [a, b, c, d] = [[1, 2], [2, 1], [1, 2], [2, 1]].map(set);
+        assert!(a == b && number(&a) == number(&b) && number(&a) != NO_NUMBER);
+        assert!(c == d && number(&c) == number(&d) && number(&c) != number(&a));
+        assert!(a == c && number(&c) == number(&a));
+        assert!(d == c && number(&d) == number(&a));
+        let other = set([1, 3]);
+        assert!(other != a && number(&other) == NO_NUMBER);
+        let url = Set::new(&[], &[1, 2].map(record).concat(), "u", &state);
+        assert!(url != a && number(&url) == NO_NUMBER);
+        assert!(Set::new(&[], b"\x0a\x01k", "", &state) == Set::new(&[], b"\x0a\x01k", "", &state));
+    }
 }

@@ -55,7 +55,7 @@ impl Encoding for Otlp {
 impl Otlp {
     /// A resource or a scope of OTLP.
     pub(super) const fn envelope<'a>(bytes: &'a [u8], schema_url: &'a [u8], is_cut: bool) -> EnvelopeKey<'a> {
-        EnvelopeKey { encoding: Otlp::NUMBER, bytes, schema_url, is_cut }
+        EnvelopeKey { encoding: Otlp::NUMBER, bytes, schema_url, is_cut, shared: None }
     }
 }
 

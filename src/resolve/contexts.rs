@@ -34,7 +34,7 @@ use stream::{parts_of, spread};
 pub(super) struct Envelope {
     hash: u64,
     parent: u32,
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     schema_url: Box<[u8]>,
     /// What it says, normalised.
     set: Arc<Set>,
@@ -98,7 +98,7 @@ impl Envelope {
     fn bury(&mut self, nothing: &Arc<Set>) {
         (self.live, self.is_found) = (false, false);
         self.set = nothing.clone();
-        self.bytes = Box::default();
+        self.bytes = Arc::default();
         self.schema_url = Box::default();
         self.replica = None;
     }
@@ -114,9 +114,16 @@ fn envelope_is(all: &[Envelope], id: u32, parent: u32, head: &EnvelopeKey<'_>) -
         e.is_found
             && e.encoding == head.encoding
             && e.parent == parent
-            && *e.bytes == *head.bytes
+            && (std::ptr::eq(&*e.bytes, head.bytes) || *e.bytes == *head.bytes)
             && *e.schema_url == *head.schema_url
     })
+}
+
+/// An envelope that was found by bytes that others share holds these from now on: they are not compared again.
+fn share_bytes(envelope: &mut Envelope, head: &EnvelopeKey<'_>) {
+    if let Some((shared, _)) = head.shared.filter(|(shared, _)| !Arc::ptr_eq(shared, &envelope.bytes)) {
+        envelope.bytes = shared.clone();
+    }
 }
 
 /// A table that is mostly empty becomes smaller.
@@ -167,7 +174,10 @@ impl Contexts {
     }
 
     fn head_hash(&self, parent: u32, head: &EnvelopeKey<'_>) -> u64 {
-        self.state.hash_one((parent, head.encoding, head.bytes, head.schema_url))
+        match head.shared {
+            None => self.state.hash_one((parent, head.encoding, head.bytes, head.schema_url)),
+            Some((_, hash)) => self.state.hash_one((parent, head.encoding, hash, head.schema_url)),
+        }
     }
 
     fn stream_hash(&self, scope: u32, key: &StreamKey<'_>) -> u32 {
@@ -181,11 +191,12 @@ impl Contexts {
     #[inline]
     pub(super) fn resource(&mut self, last: u32, head: &EnvelopeKey<'_>) -> Option<u32> {
         let guess = self.resources.get(last as usize).map_or(self.first_resource, |r| r.next);
-        if envelope_is(&self.resources, guess, NONE, head) {
+        if head.shared.is_none() && envelope_is(&self.resources, guess, NONE, head) {
             return Some(guess);
         }
         let hash = self.head_hash(NONE, head);
         let found = *self.resource_table.find(hash, |id| envelope_is(&self.resources, *id, NONE, head))?;
+        share_bytes(&mut self.resources[found as usize], head);
         match self.resources.get_mut(last as usize) {
             Some(last) => last.next = found,
             None => self.first_resource = found,
@@ -200,11 +211,12 @@ impl Contexts {
             Some(last) => last.next,
             None => self.resources[resource as usize].first,
         };
-        if envelope_is(&self.scopes, guess, resource, head) {
+        if head.shared.is_none() && envelope_is(&self.scopes, guess, resource, head) {
             return Some(guess);
         }
         let hash = self.head_hash(resource, head);
         let found = *self.scope_table.find(hash, |id| envelope_is(&self.scopes, *id, resource, head))?;
+        share_bytes(&mut self.scopes[found as usize], head);
         match self.scopes.get_mut(last as usize) {
             Some(last) => last.next = found,
             None => self.resources[resource as usize].first = found,
@@ -269,7 +281,7 @@ impl Contexts {
         let new = Envelope {
             hash,
             parent,
-            bytes: head.bytes.into(),
+            bytes: head.shared.map_or_else(|| head.bytes.into(), |(shared, _)| shared.clone()),
             schema_url: head.schema_url.into(),
             set,
             next: NONE,

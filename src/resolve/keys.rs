@@ -3,6 +3,7 @@
 //! Knows bytes; does not know what is remembered of them (`contexts`).
 
 use crate::model::{Kind, Temporality, TypeHints};
+use std::sync::Arc;
 
 /// A resource or a scope as its front end has it: bytes by which it is found again.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct EnvelopeKey<'a> {
     pub schema_url: &'a [u8],
     /// It was longer, and was cut to the limits.
     pub is_cut: bool,
+    /// Where others share these bytes, which a rule made: these, and a hash of them, keyed by the process.
+    pub shared: Option<(&'a Arc<[u8]>, u64)>,
 }
 
 impl EnvelopeKey<'_> {

@@ -20,7 +20,7 @@ use crate::identity::{Parts, Set, attributes};
 use crate::ledger::{Note, Tally};
 use crate::limits::{DISCARDED_PART, STREAMS_PER_GROUP};
 use crate::model::Reject;
-use crate::rules::{Relabelled, RouteVerdict, StreamVerdict};
+use crate::rules::{MadeRun, Relabelled, RouteVerdict, StreamVerdict};
 use crate::series::Group;
 use crate::series::elections::Election;
 use crate::series::group::Entry;
@@ -311,21 +311,21 @@ impl<E: Encoding> Making<'_, E> {
         let ids = self.contexts.place_of(stream);
         let (resource_url, scope_url) = self.contexts.schema_urls(ids);
         let (resource_url, scope_url): (Box<[u8]>, Box<[u8]>) = (resource_url.into(), scope_url.into());
-        let resource = EnvelopeKey { encoding: OWN, bytes: &target.resource, schema_url: &resource_url, is_cut: false };
-        let scope = EnvelopeKey { encoding: OWN, bytes: &target.scope, schema_url: &scope_url, is_cut: false };
+        let state = self.here.registry().state().clone();
+        let resource = made_key(&target.resource, &resource_url, &state);
+        let scope = made_key(&target.scope, &scope_url, &state);
         let s = self.contexts.at(stream);
         let (kind, temporality, monotonic) = (s.kind, s.temporality, s.monotonic);
         let bounds = target.bounds(s.bounds()).ok_or(Reject::BadHistogram)?;
         let (name, unit) = (target.name.as_bytes(), target.unit.as_bytes());
         let about = About { description: &[], hints: s.hints };
         let key = StreamKey { name, unit, kind, temporality, monotonic, bounds: &bounds, about };
-        let state = self.here.registry().state().clone();
         let has_room = self.has_room();
         let (here, encoding) = (self.here, self.encoding);
         let found = self.contexts.aside(|contexts| {
-            let set = || Ok::<_, Reject>(Set::new(&[], &target.resource, &encoding.schema_url(&resource_url), &state));
+            let set = || Ok::<_, Reject>(Set::new(&[], resource.bytes, &encoding.schema_url(&resource_url), &state));
             let resource_id = contexts.enter_resource(&resource, set)?;
-            let (head, run) = split_head(&target.scope);
+            let (head, run) = split_head(scope.bytes);
             let set = || Ok::<_, Reject>(Set::new(head, run, &encoding.schema_url(&scope_url), &state));
             let scope_id = contexts.enter_scope(resource_id, &scope, set)?;
             if let Some(known) = contexts.stream(scope_id, NONE, &key) {
@@ -465,8 +465,8 @@ fn with_parts<E: Encoding, T>(
 
 /// What a rule calls a series, held while it is found or made.
 struct Target {
-    resource: Box<[u8]>,
-    scope: Box<[u8]>,
+    resource: Arc<MadeRun>,
+    scope: Arc<MadeRun>,
     name: Box<str>,
     unit: Box<str>,
     attributes: Box<[u8]>,
@@ -476,8 +476,8 @@ struct Target {
 impl Target {
     fn of(to: &Relabelled<'_>) -> Target {
         Target {
-            resource: to.resource.into(),
-            scope: to.scope.into(),
+            resource: to.resource.clone(),
+            scope: to.scope.clone(),
             name: to.name.into(),
             unit: to.unit.into(),
             attributes: to.attributes.into(),
@@ -492,6 +492,12 @@ impl Target {
         let rise = scaled.windows(2).all(|two| two[0] < two[1]) && scaled.iter().all(|bound| !bound.is_nan());
         (rise || self.scale == 1.0).then(|| scaled.iter().flat_map(|bound| bound.to_le_bytes()).collect())
     }
+}
+
+/// A resource or a scope that a rule made.
+fn made_key<'a>(made: &'a MadeRun, schema_url: &'a [u8], state: &ahash::RandomState) -> EnvelopeKey<'a> {
+    let (bytes, hash) = (made.bytes(), made.hash(state));
+    EnvelopeKey { encoding: OWN, bytes, schema_url, is_cut: false, shared: Some((bytes, hash)) }
 }
 
 /// Name and version of a scope, and the run of its attributes.

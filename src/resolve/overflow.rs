@@ -39,11 +39,12 @@ const RESOURCE: EnvelopeKey<'static> = EnvelopeKey {
     bytes: b"\x0a\x24\x0a\x0cservice.name\x12\x14\x0a\x12catchment.overflow",
     schema_url: &[],
     is_cut: false,
+    shared: None,
 };
 
 /// The scope of overflow groups: its name is `catchment`.
 const SCOPE: EnvelopeKey<'static> =
-    EnvelopeKey { encoding: OWN, bytes: b"\x0a\x09catchment", schema_url: &[], is_cut: false };
+    EnvelopeKey { encoding: OWN, bytes: b"\x0a\x09catchment", schema_url: &[], is_cut: false, shared: None };
 
 /// The group of a metric that keeps its name.
 const fn named<'a>(key: &StreamKey<'a>) -> StreamKey<'a> {

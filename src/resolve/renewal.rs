@@ -34,7 +34,8 @@ pub(super) fn metric<'a>(
 ) -> MetricSeen<'a> {
     let (resource, scope) = contexts.sets(resource, scope);
     let (name, unit) = (text(name), text(unit));
-    MetricSeen { resource: &resource.run, scope: &scope.run, name, unit, kind, monotonic }
+    let held = Some([&resource.run, &scope.run]);
+    MetricSeen { resource: &resource.run, scope: &scope.run, name, unit, kind, monotonic, held }
 }
 
 /// The stream, if what was said of it holds; else nothing, and it is found no more.

@@ -67,7 +67,7 @@ impl Encoding for Text {
 }
 
 const NOBODY: EnvelopeKey<'static> =
-    EnvelopeKey { encoding: Text::NUMBER, bytes: b"host", schema_url: b"", is_cut: false };
+    EnvelopeKey { encoding: Text::NUMBER, bytes: b"host", schema_url: b"", is_cut: false, shared: None };
 const REQUESTS: StreamKey<'static> = StreamKey {
     name: b"requests",
     unit: b"1",

@@ -10,6 +10,15 @@ impl Bits {
         Bits(vec![0; count.div_ceil(64)].into())
     }
 
+    /// All of `count`.
+    pub(super) fn all(count: usize) -> Bits {
+        let mut all = Bits(vec![u64::MAX; count.div_ceil(64)].into());
+        if let Some(last) = all.0.last_mut() {
+            *last >>= (64 - count % 64) % 64;
+        }
+        all
+    }
+
     /// One more.
     pub(super) fn add(&mut self, number: u32) {
         self.0[number as usize / 64] |= 1 << (number % 64);
@@ -71,6 +80,13 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_are_so_many_and_no_more() {
+        for count in [0, 1, 63, 64, 65, 128] {
+            assert_eq!(Bits::all(count).iter().count(), count);
+        }
+    }
 
     #[test]
     fn numbers_are_found_in_their_order() {

@@ -10,6 +10,7 @@ use super::matcher::{Candidates, MetricMeant, Passage, RouteVerdict, RuleMatcher
 use super::plan::RulePlan;
 use super::reach::{Leaver, LeavingNames, OutputConflict, RuleReach};
 use super::rule::{Action, Aggregation, Change, InputKind, KeyPlace, Output};
+use crate::identity::Set;
 use crate::identity::attributes::{Records, hash as hash_of};
 use crate::limits::{RULE_CENSUS_HASHES_MAX, RULE_CENSUS_ROWS_MAX};
 use crate::model::Kind;
@@ -172,7 +173,7 @@ struct MetricRow {
     /// None: there was no room for it.
     number: Option<usize>,
     /// Resource and scope of the group that those of the metric were compared with last.
-    compared: Option<(Box<[u8]>, Box<[u8]>)>,
+    compared: Option<(Arc<Set>, Arc<Set>)>,
 }
 
 /// What is the same for all series of a metric under its resource and scope: they come one behind the other.
@@ -194,7 +195,7 @@ struct AskedMetric {
 
 impl AskedMetric {
     fn of(metric: &MetricSeen<'_>, matcher: &mut RuleMatcher, state: &ahash::RandomState) -> AskedMetric {
-        let MetricSeen { resource, scope, name, unit, kind, monotonic } = *metric;
+        let MetricSeen { resource, scope, name, unit, kind, monotonic, .. } = *metric;
         AskedMetric {
             resource: resource.into(),
             scope: scope.into(),
@@ -225,7 +226,7 @@ fn row<'a>(
     of_metric: &'a mut Vec<MetricRow>,
     rule: CensusRule,
     metric: &MetricSeen<'_>,
-) -> Option<(&'a mut Counting, &'a mut Option<(Box<[u8]>, Box<[u8]>)>)> {
+) -> Option<(&'a mut Counting, &'a mut Option<(Arc<Set>, Arc<Set>)>)> {
     let place = of_metric.iter().position(|row| row.rule == rule).unwrap_or_else(|| {
         of_metric.push(MetricRow { rule, number: rows.number(rule, metric), compared: None });
         of_metric.len() - 1
@@ -298,9 +299,11 @@ impl RuleCensus {
                 CensusVerdict { dropped: Some(rule), ..CensusVerdict::default() }
             }
             RouteVerdict::Relabelled(to) => {
-                let [resource, scope, attributes] = [to.resource, to.scope, to.attributes].map(<[u8]>::to_vec);
-                let (name, unit) = (to.name.to_owned(), to.unit.to_owned());
-                let called = MetricSeen { resource: &resource, scope: &scope, name: &name, unit: &unit, ..*metric };
+                let [resource, scope] = [to.resource, to.scope].map(|made| made.bytes().clone());
+                let (name, unit, attributes) = (to.name.to_owned(), to.unit.to_owned(), to.attributes.to_vec());
+                let held = Some([&resource, &scope]);
+                let called =
+                    MetricSeen { resource: &resource, scope: &scope, name: &name, unit: &unit, held, ..*metric };
                 let mut asked = self.ask(1, &called);
                 let verdict = self.count_stored(&mut asked, &called, &attributes);
                 self.asked[1] = Some(asked);
@@ -331,9 +334,9 @@ impl RuleCensus {
             let mut compare = Comparing { counting: row, made, state, hashes };
             compare.points(metric, attributes, &fold.identity);
             // those of the metric were compared with these before
-            if compared.as_ref().is_none_or(|(r, s)| **r != *resource || **s != *scope) {
+            if compared.as_ref().is_none_or(|(r, s)| r != resource || s != scope) {
                 compare.elsewhere(metric, &fold.identity);
-                *compared = Some((resource.into(), scope.into()));
+                *compared = Some((resource.clone(), scope.clone()));
             }
         });
         if passage == Passage::Passes {
@@ -419,7 +422,7 @@ fn leave(
         }
         let name = spec.name.replace("{name}", group.name);
         let unit = spec.output.unit(input, group.unit);
-        let under = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
+        let under = group.under(metric);
         let hash = leaving_hash(&name, &unit, spec.output.leaves_as(input), &under, group.attributes, state);
         if leaving.has(hash) || hashes.take() {
             leaving.add(hash, Leaver::Output(rule, place as u32), || name);
@@ -465,7 +468,7 @@ impl Comparing<'_> {
         let scope = ScopeParts::of(metric.scope);
         self.run(KeyPlace::Scope, scope.attributes, metric, group);
         self.run(KeyPlace::Resource, metric.resource, metric, group);
-        let after = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
+        let after = group.under(metric);
         for (key, text) in [("scope.name", scope.name), ("scope.version", scope.version)] {
             if !text.is_empty() {
                 let now = FoundValue::of(&after, group.attributes, key, Some(KeyPlace::Scope));
@@ -475,7 +478,7 @@ impl Comparing<'_> {
     }
 
     fn run(&mut self, place: KeyPlace, run: &[u8], metric: &MetricSeen<'_>, group: &OutputIdentity<'_>) {
-        let after = MetricSeen { resource: group.resource, scope: group.scope, ..*metric };
+        let after = group.under(metric);
         for record in Records::new(run) {
             let Ok(key) = std::str::from_utf8(record.key()) else { continue };
             let now = FoundValue::of(&after, group.attributes, key, Some(place));
@@ -507,11 +510,11 @@ impl Comparing<'_> {
 impl Counting {
     /// Notes the attributes of a new group.
     fn note_group(&mut self, group: &OutputIdentity<'_>, state: &ahash::RandomState, hashes: &mut Hashes) {
-        let scope = ScopeParts::of(group.scope);
+        let scope = ScopeParts::of(&group.scope.run);
         let runs = [
             (KeyPlace::Point, group.attributes),
             (KeyPlace::Scope, scope.attributes),
-            (KeyPlace::Resource, group.resource),
+            (KeyPlace::Resource, &*group.resource.run),
         ];
         for (place, run) in runs {
             for record in Records::new(run) {

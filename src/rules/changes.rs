@@ -179,7 +179,7 @@ impl LimitedValues {
     }
 
     /// Whether the value is one of them, or becomes one.
-    fn admits(&self, value: &[u8]) -> bool {
+    pub(super) fn admits(&self, value: &[u8]) -> bool {
         let mut values = self.values();
         let ValueUses { by_value, idle } = &mut *values;
         if by_value.contains_key(value) {
@@ -243,7 +243,7 @@ pub enum CountedGroup {
 
 /// What is done to one attribute.
 #[derive(Debug)]
-enum Does {
+pub(super) enum Does {
     Drop,
     Keep(Vec<Arc<str>>),
     Set(Arc<str>),
@@ -274,11 +274,12 @@ enum Does {
     },
 }
 
+/// A change of attributes.
 #[derive(Debug)]
-struct Step {
-    key: Arc<str>,
-    place: Option<KeyPlace>,
-    does: Does,
+pub(super) struct ChangeStep {
+    pub key: Arc<str>,
+    pub place: Option<KeyPlace>,
+    pub does: Does,
 }
 
 /// Whose changes they are.
@@ -293,7 +294,7 @@ pub(super) enum ChangesOf {
 /// All changes of a rule, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    steps: Vec<Step>,
+    pub steps: Vec<ChangeStep>,
     names: Vec<Replacing>,
     /// What values are multiplied by, and the unit that it leads to.
     pub scale: Option<(f64, Arc<str>)>,
@@ -314,11 +315,11 @@ impl Changes {
     fn add(&mut self, change: &Change, of: ChangesOf, faults: &mut Faults, compiling: &mut Compiling) {
         match change {
             Change::Attribute { key, place, change: AttributeChange::Set(text) } if of == ChangesOf::Relabel => {
-                self.steps.push(Step { key: key.clone(), place: *place, does: Does::SetNew(text.clone()) });
+                self.steps.push(ChangeStep { key: key.clone(), place: *place, does: Does::SetNew(text.clone()) });
             }
             Change::Attribute { key, place, change } => {
                 if let Some(does) = Does::of(change, faults, compiling) {
-                    self.steps.push(Step { key: key.clone(), place: *place, does });
+                    self.steps.push(ChangeStep { key: key.clone(), place: *place, does });
                 }
             }
             Change::Name { regex, with } => match Replacing::new(regex, with, true, compiling) {
@@ -336,53 +337,6 @@ impl Changes {
     pub(super) fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing, skipped: &mut u64) {
         for step in &self.steps {
             step.apply(draft, changing, skipped);
-        }
-    }
-
-    /// Makes them on scope and resource, with no attribute on the point; what each found there, and whether an attribute of the
-    /// point could have kept one from what it did. Nothing where that is more than a matter of keys: something is called
-    /// something else as well, or `limit` counts values that are no series' yet.
-    pub(super) fn apply_to_group<'a>(
-        &'a self,
-        draft: &mut Draft<'a>,
-        changing: &mut Changing<'_>,
-    ) -> Option<(Box<[StepSeen]>, bool)> {
-        let mut seen = Vec::with_capacity(self.steps.len());
-        let mut skipped = 0;
-        for step in &self.steps {
-            seen.push(step.look(draft));
-            // values on the point are those of no series
-            if draft
-                .find(&step.key, step.place)
-                .is_none_or(|(place, _)| place != KeyPlace::Point || !step.does.is_of_value())
-            {
-                step.apply(draft, changing, &mut skipped);
-            }
-        }
-        let is_sensitive = seen.iter().any(|seen| seen.is_sensitive);
-        let counts = |(step, seen): (&Step, &StepSeen)| seen.has_key && matches!(step.does, Does::Limit { .. });
-        let is_simple = !self.steps.iter().any(|step| step.does.target().is_some());
-        let is_counted = self.steps.iter().zip(&seen).any(counts);
-        ((is_simple || !is_sensitive) && !is_counted).then(|| (seen.into(), is_sensitive))
-    }
-
-    /// Whether an attribute of the point keeps a change from what it did to scope or resource.
-    pub(super) fn would_touch(&self, seen: &[StepSeen], point: &[DraftAttribute<'_>]) -> bool {
-        let mut touching = self.steps.iter().zip(seen).filter(|(_, seen)| seen.is_sensitive);
-        touching.any(|(step, _)| point.iter().any(|attribute| attribute.key == step.key.as_bytes()))
-    }
-
-    /// Makes them on the point of `draft`, which has neither scope nor resource: what is there was `seen`.
-    pub(super) fn apply_to_point<'a>(&'a self, seen: &[StepSeen], draft: &mut Draft<'a>, changing: &mut Changing<'_>) {
-        for (step, seen) in self.steps.iter().zip(seen) {
-            let is_elsewhere = match step.place {
-                Some(KeyPlace::Point) => false,
-                Some(_) => true,
-                None => seen.has_key && draft.find(&step.key, None).is_none(),
-            };
-            if (!is_elsewhere || matches!(step.does, Does::Keep(_)) && step.place.is_none()) && !seen.has_target {
-                step.apply(draft, changing, &mut 0);
-            }
         }
     }
 
@@ -426,7 +380,8 @@ impl Changes {
                 CountedGroup::Asked { .. } | CountedGroup::Ended { .. } => continue,
             };
             let OutputIdentity { resource, scope, name, unit, attributes } = *identity;
-            let group = MetricSeen { resource, scope, name, unit, kind: Kind::Gauge, monotonic: false };
+            let (resource, scope, held) = (&*resource.run, &*scope.run, None);
+            let group = MetricSeen { resource, scope, name, unit, kind: Kind::Gauge, monotonic: false, held };
             match FoundValue::of(&group, attributes, &step.key, step.place) {
                 FoundValue::Value(value) => values.count(value, begins),
                 FoundValue::Text(text) => {
@@ -517,32 +472,9 @@ pub(super) struct Changing<'c> {
     pub made: String,
 }
 
-/// What a change found in scope and resource.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StepSeen {
-    /// Its key, where it stands in no one place.
-    has_key: bool,
-    /// The key that it leads to.
-    has_target: bool,
-    /// What it did there, it would not have done with its key, or the one that it leads to, on the point.
-    is_sensitive: bool,
-}
-
-impl Step {
-    /// What it finds, before it is made.
-    fn look(&self, draft: &Draft<'_>) -> StepSeen {
-        let group = [KeyPlace::Scope, KeyPlace::Resource];
-        let has = |key: &str| group.iter().any(|place| draft.find(key, Some(*place)).is_some());
-        let is_found = draft.find(&self.key, self.place).is_some_and(|(place, _)| place != KeyPlace::Point);
-        let target = self.does.target();
-        StepSeen {
-            has_key: self.place != Some(KeyPlace::Point) && has(&self.key),
-            has_target: target.is_some_and(has),
-            is_sensitive: is_found && (self.place.is_none() || target.is_some()) && !matches!(self.does, Does::Keep(_)),
-        }
-    }
-
-    fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing<'_>, skipped: &mut u64) {
+impl ChangeStep {
+    /// Makes it; `skipped` counts it if it is not made (invariant 2).
+    pub(super) fn apply<'a>(&'a self, draft: &mut Draft<'a>, changing: &mut Changing<'_>, skipped: &mut u64) {
         let found = draft.find(&self.key, self.place);
         match (&self.does, found) {
             (Does::Keep(keys), _) => {
@@ -585,7 +517,7 @@ impl Step {
 
 impl Does {
     /// The key that it leads to.
-    fn target(&self) -> Option<&str> {
+    pub(super) fn target(&self) -> Option<&Arc<str>> {
         match self {
             Does::Rename(key) | Does::Copy(key) => Some(key),
             _ => None,
@@ -593,7 +525,7 @@ impl Does {
     }
 
     /// Whether it makes another value of a value.
-    const fn is_of_value(&self) -> bool {
+    pub(super) const fn is_of_value(&self) -> bool {
         use Does::{Copy, Default, Drop, Keep, Rename, Set, SetNew};
         !matches!(self, Drop | Keep(_) | Set(_) | SetNew(_) | Default(_) | Rename(_) | Copy(_))
     }

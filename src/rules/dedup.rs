@@ -156,7 +156,15 @@ impl DedupMatcher {
     /// Who a resource is among replicas, of its attributes as a normalised run; nothing if no entry means it, or it has none
     /// of what tells replicas apart. Hashes are keyed by `state`.
     pub fn of_resource(&mut self, run: &[u8], state: &ahash::RandomState) -> Option<ReplicaSeen> {
-        let metric = MetricSeen { resource: run, scope: &[], name: "", unit: "", kind: Kind::Gauge, monotonic: false };
+        let metric = MetricSeen {
+            resource: run,
+            scope: &[],
+            name: "",
+            unit: "",
+            kind: Kind::Gauge,
+            monotonic: false,
+            held: None,
+        };
         let StreamVerdict::Discard(dedup) = self.means.of_stream(&metric) else { return None };
         let entry = &self.plan.entries[dedup as usize];
         let values = |keys: &[Arc<str>]| -> Vec<Option<&[u8]>> {

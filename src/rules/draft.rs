@@ -8,6 +8,7 @@ use super::identity::{
 };
 use super::rule::KeyPlace;
 use crate::identity::attributes::{Record, Records};
+use crate::model::Kind;
 use crate::wire::{field_size, put_bytes, put_header};
 use std::borrow::Cow;
 
@@ -127,6 +128,13 @@ impl<'a> Draft<'a> {
         Draft { places: [run(attributes).collect(), scope.collect(), run(metric.resource).collect()] }
     }
 
+    /// Of what stands in the scope, or on the resource, alone.
+    pub(super) fn of_run(place: KeyPlace, run: &'a [u8]) -> Draft<'a> {
+        let [resource, scope] = if place == KeyPlace::Resource { [run, &[]] } else { [&[], run] };
+        let (name, unit, kind, monotonic) = ("", "", Kind::Gauge, false);
+        Draft::of(&MetricSeen { resource, scope, name, unit, kind, monotonic, held: None }, &[])
+    }
+
     /// Of what stands on the point alone.
     pub(super) fn of_point(attributes: &'a [u8]) -> Draft<'a> {
         Draft { places: [Records::new(attributes).map(DraftAttribute::of).collect(), Vec::new(), Vec::new()] }
@@ -193,6 +201,15 @@ impl<'a> Draft<'a> {
         let mut records: Vec<&[u8]> = Records::new(&run).map(|record| record.bytes).collect();
         records.sort_unstable();
         records.iter().for_each(|record| put_bytes(out, key_byte, record));
+    }
+
+    /// The scope or the resource, in place of what `out` has.
+    pub(super) fn put_elsewhere(&self, place: KeyPlace, is_canonical: bool, out: &mut Vec<u8>) {
+        if place == KeyPlace::Resource {
+            self.put_resource(is_canonical, out)
+        } else {
+            self.put_scope(is_canonical, out)
+        }
     }
 
     /// The attributes of the resource, in place of what `out` has.

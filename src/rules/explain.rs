@@ -449,7 +449,7 @@ impl CameIn {
 
     fn seen<'a>(&'a self, metric: &MetricSeen<'_>) -> MetricSeen<'a> {
         let CameIn { resource, scope, name, unit, .. } = self;
-        MetricSeen { resource, scope, name, unit, kind: metric.kind, monotonic: metric.monotonic }
+        MetricSeen { resource, scope, name, unit, kind: metric.kind, monotonic: metric.monotonic, held: None }
     }
 }
 
@@ -469,8 +469,8 @@ fn relabelled(plan: &RulePlan, number: usize, came: &CameIn, metric: &MetricSeen
         && let RouteVerdict::Relabelled(to) = RuleMatcher::new(Arc::new(alone)).of_route(&seen, &came.attributes)
     {
         next = CameIn {
-            resource: to.resource.into(),
-            scope: to.scope.into(),
+            resource: to.resource.bytes().to_vec(),
+            scope: to.scope.bytes().to_vec(),
             name: to.name.into(),
             unit: to.unit.into(),
             attributes: to.attributes.into(),
@@ -509,7 +509,7 @@ fn taken(made: &Aggregation, metric: &MetricSeen<'_>, attributes: &[u8]) -> Expl
     ExplainedAnswer::Takes {
         changes,
         gone,
-        group: ExplainedSeries::of(&MetricSeen { resource: &resource, scope: &scope, ..*metric }, &point),
+        group: ExplainedSeries::of(&MetricSeen { resource: &resource, scope: &scope, held: None, ..*metric }, &point),
         outputs: outputs.collect(),
         interval_ns: made.interval_ns,
         keeps_input: made.keeps_input,

@@ -72,6 +72,7 @@ mod tests {
             unit: "",
             kind: Kind::Sum,
             monotonic: true,
+            held: None,
         };
         let attributes = run("route", "/a");
         let check = |name: &str, pairs: &str, is_meant: bool| {

@@ -96,7 +96,8 @@ pub fn fuzz_selectors(data: &[u8]) {
     put_bytes(&mut record, 0x0a, b"k");
     put_bytes(&mut record, 0x12, &value);
     put_bytes(&mut run, 0x3a, &record);
-    let metric = MetricSeen { resource: &[], scope: &[], name: text, unit: "", kind: Kind::Gauge, monotonic: false };
+    let metric =
+        MetricSeen { resource: &[], scope: &[], name: text, unit: "", kind: Kind::Gauge, monotonic: false, held: None };
     for (number, pattern) in right.iter().enumerate() {
         let Some(is_like) = is_like(pattern, text) else { continue };
         let number = 2 * number as u32;

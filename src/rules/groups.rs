@@ -2,51 +2,67 @@
 //!
 //! Knows changes and what stays; does not know which rule takes what. What is remembered is one thread's.
 //!
-//! A change looks for its key on the point first, so that a point can keep it from touching the resource. Hence all changes
-//! are made once with no attribute on the point, and it is noted which of them found their key, or the key that they lead
-//! to, in scope or resource. What that gives holds for each point
-//! - if no change touched scope or resource; or
-//! - if no change renames or copies, and the point has none of the keys that were found there.
+//! ```text
+//!   rule, resource, scope ─► keys of a point that matter ─► those that the point has ─► where each change acts
+//!                                                                     └─► the resource made so, the scope made so (`runs`)
+//! ```
 //!
-//! In all other cases the identity is made as a whole (`matcher`). Random rules and series are held against the reference
-//! with both (`tests::random`).
+//! A change looks for its key on the point first, so that a point can keep it from touching the resource: see `traces`.
+//! What changes make of a resource is the same for all scopes and points for which the same ones act on it. Random rules and
+//! series are held against the reference (`tests::random`).
 //!
-//! Bounds: `RULE_GROUPS_REMEMBERED` of at most `RULE_GROUP_BYTES_MAX` each.
+//! Bounds: `RULE_GROUPS_REMEMBERED`, each for `SHAPES_MAX` sets of keys on the point; what they hold is held by `runs`.
 
-use super::changes::{Changes, Changing, StepSeen};
+use super::changes::{Changes, Changing};
 use super::draft::{Draft, DraftAttribute};
-use super::identity::MetricSeen;
-use super::patterns::Caches;
+use super::identity::{MetricSeen, ScopeParts};
+use super::rule::KeyPlace;
+use super::runs::{Acting, MadeBy, MadeRun, RunMade, RunPlace, Runs, Under};
 use super::stays::Stays;
-use crate::limits::{RULE_GROUP_BYTES_MAX, RULE_GROUPS_REMEMBERED};
+use super::traces::Trace;
+use crate::identity::Set;
+use crate::limits::RULE_GROUPS_REMEMBERED;
+use std::sync::Arc;
+
+/// Sets of keys on the point that are remembered of a rule, a resource and a scope.
+const SHAPES_MAX: usize = 16;
+
+/// A rule that makes something of series.
+#[derive(Clone, Copy)]
+pub(super) struct MakingRule<'a> {
+    pub rule: u32,
+    pub changes: &'a Changes,
+    /// What stays in its outputs, and by what their sets are hashed, if it has some.
+    pub outputs: Option<(&'a Stays, &'a ahash::RandomState)>,
+}
+
+/// What is made of a resource and a scope for points with the same of the keys that matter.
+#[derive(Debug)]
+pub(super) struct PointShape {
+    /// Which of them, by bits.
+    keys: u128,
+    /// Where changes act.
+    pub trace: Trace,
+    pub scope: Arc<RunMade>,
+    pub resource: Arc<RunMade>,
+}
 
 /// What is remembered of a rule, a resource and a scope.
 #[derive(Debug)]
-pub(super) struct RuleGroup {
+struct RuleGroup {
     rule: u32,
-    resource: Box<[u8]>,
-    scope: Box<[u8]>,
-    /// What each change found there.
-    pub seen: Box<[StepSeen]>,
-    /// Some change touched it: points with one of the keys that it found are others.
-    is_touched: bool,
-    /// The resource of the output, canonical.
-    pub out_resource: Box<[u8]>,
-    /// Its scope.
-    pub out_scope: Box<[u8]>,
-    /// Resource and scope after changes, whatever stays of them.
-    pub changed_resource: Box<[u8]>,
-    pub changed_scope: Box<[u8]>,
+    resource: u64,
+    scope: u64,
+    /// Keys of a point that matter.
+    relevant: Box<[Arc<str>]>,
+    shapes: Vec<PointShape>,
 }
 
 impl RuleGroup {
-    fn is(&self, rule: u32, metric: &MetricSeen<'_>) -> bool {
-        self.rule == rule && *self.resource == *metric.resource && *self.scope == *metric.scope
-    }
-
-    /// Whether it holds for a series with these attributes on its point.
-    pub(super) fn holds_for(&self, changes: &Changes, point: &[DraftAttribute<'_>]) -> bool {
-        !self.is_touched || !changes.would_touch(&self.seen, point)
+    /// Those of the keys that matter which a point has.
+    fn keys_of(&self, point: &[DraftAttribute<'_>]) -> u128 {
+        let has = |key: &Arc<str>| point.iter().any(|attribute| attribute.key == key.as_bytes());
+        self.relevant.iter().enumerate().fold(0, |keys, (at, key)| keys | u128::from(has(key)) << at)
     }
 }
 
@@ -67,59 +83,114 @@ impl RuleGroups {
         }
     }
 
-    /// What `rule` makes of the resource and scope of `metric`; nothing where that differs from point to point.
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| *slot = None);
+    }
+
+    /// What a rule makes of resource and scope of a series, whose point is this.
     pub(super) fn of(
         &mut self,
-        (rule, changes, stays): (u32, &Changes, &Stays),
-        metric: &MetricSeen<'_>,
-        caches: &mut Caches,
-        numbers: &mut Vec<u32>,
-    ) -> Option<&RuleGroup> {
-        let is_it = |slot: &Option<Box<RuleGroup>>| slot.as_ref().is_some_and(|group| group.is(rule, metric));
+        maker: MakingRule<'_>,
+        (under, runs): (Under, &mut Runs),
+        point: &[DraftAttribute<'_>],
+        changing: &mut Changing<'_>,
+    ) -> &PointShape {
+        let (rule, resource, scope) = (maker.rule, runs.number(under.resource), runs.number(under.scope));
+        let is_it = |slot: &Option<Box<RuleGroup>>| {
+            slot.as_ref().is_some_and(|group| (group.rule, group.resource, group.scope) == (rule, resource, scope))
+        };
         if !is_it(&self.slots[self.recent]) {
-            if metric.resource.len() + metric.scope.len() > RULE_GROUP_BYTES_MAX {
-                return None;
-            }
-            let hash = self.state.hash_one((rule, metric.resource, metric.scope));
-            self.recent = hash as usize % self.slots.len();
-            if !is_it(&self.slots[self.recent]) {
-                let made = make((rule, changes, stays), metric, caches, numbers)?;
-                self.slots[self.recent] = Some(Box::new(made));
-            }
+            self.recent = self.state.hash_one((rule, resource, scope)) as usize % self.slots.len();
         }
-        self.slots[self.recent].as_deref()
+        let slot = &mut self.slots[self.recent];
+        if !is_it(slot) {
+            *slot = None;
+        }
+        let group = slot.get_or_insert_with(|| {
+            let relevant = if maker.changes.is_of_none() {
+                Box::default()
+            } else {
+                maker.changes.relevant(&Draft::of(&elsewhere(under, runs), &[]))
+            };
+            Box::new(RuleGroup { rule, resource, scope, relevant, shapes: Vec::new() })
+        });
+        let keys = group.keys_of(point);
+        let known = group.shapes.iter().position(|shape| shape.keys == keys);
+        let holds = |made: &RunMade| maker.changes.say_the_same(&made.asked);
+        let known = known.filter(|at| holds(&group.shapes[*at].scope) && holds(&group.shapes[*at].resource));
+        let at = known.unwrap_or_else(|| {
+            group.shapes.retain(|shape| shape.keys != keys);
+            if group.shapes.len() == SHAPES_MAX {
+                group.shapes.clear();
+            }
+            let shape = make(maker, (under, runs), (&group.relevant, keys), changing);
+            group.shapes.push(shape);
+            group.shapes.len() - 1
+        });
+        &group.shapes[at]
     }
 }
 
+/// Scope and resource, of whatever metric.
+fn elsewhere(under: Under, runs: &Runs) -> MetricSeen<'_> {
+    let (resource, scope) = (runs.run(under.resource), runs.run(under.scope));
+    MetricSeen { resource, scope, name: "", unit: "", kind: crate::model::Kind::Gauge, monotonic: false, held: None }
+}
+
 fn make(
-    (rule, changes, stays): (u32, &Changes, &Stays),
-    metric: &MetricSeen<'_>,
-    caches: &mut Caches,
-    numbers: &mut Vec<u32>,
-) -> Option<RuleGroup> {
-    let mut draft = Draft::of(metric, &[]);
-    let mut changing = Changing { caches, numbers: std::mem::take(numbers), made: String::new() };
-    let looked = changes.apply_to_group(&mut draft, &mut changing);
-    *numbers = changing.numbers;
-    let (seen, is_touched) = looked?;
-    let (mut resource, mut scope) = (Vec::new(), Vec::new());
-    let mut runs = |draft: &Draft<'_>, is_canonical: bool| {
-        draft.put_resource(is_canonical, &mut resource);
-        draft.put_scope(is_canonical, &mut scope);
-        (Box::from(&*resource), Box::from(&*scope))
+    maker: MakingRule<'_>,
+    (under, runs): (Under, &mut Runs),
+    (relevant, keys): (&[Arc<str>], u128),
+    changing: &mut Changing<'_>,
+) -> PointShape {
+    let (trace, [on_scope, on_resource]) = if maker.changes.is_of_none() {
+        (Trace::default(), Default::default())
+    } else {
+        let point = relevant.iter().enumerate().filter(|(at, _)| keys >> at & 1 == 1).map(|(_, key)| key);
+        maker.changes.trace(point, &mut Draft::of(&elsewhere(under, runs), &[]), changing)
     };
-    let (changed_resource, changed_scope) = runs(&draft, false);
-    stays.apply(&mut draft, caches, numbers, |_, _| {});
-    let (out_resource, out_scope) = runs(&draft, true);
-    Some(RuleGroup {
-        rule,
-        resource: metric.resource.into(),
-        scope: metric.scope.into(),
-        seen,
-        is_touched,
-        out_resource,
-        out_scope,
-        changed_resource,
-        changed_scope,
-    })
+    let scope = made(maker, (KeyPlace::Scope, under.scope), on_scope, runs, changing);
+    let resource = made(maker, (KeyPlace::Resource, under.resource), on_resource, runs, changing);
+    PointShape { keys, trace, scope, resource }
+}
+
+/// What changes, of which these act on it, make of a run.
+fn made(
+    maker: MakingRule<'_>,
+    (place, at): (KeyPlace, RunPlace),
+    acting: Acting,
+    runs: &mut Runs,
+    changing: &mut Changing<'_>,
+) -> Arc<RunMade> {
+    let by = match maker.outputs {
+        Some((stays, _)) if acting.is_empty() => MadeBy::Stays(stays.number()),
+        _ => MadeBy::Rule(maker.rule, acting),
+    };
+    if let Some(known) = runs.made(at, &by, |made| maker.changes.say_the_same(&made.asked)) {
+        return known;
+    }
+    let run = runs.run(at).clone();
+    let mut draft = Draft::of_run(place, &run);
+    let (asked, mut bytes) = match &by {
+        MadeBy::Rule(_, acting) => (maker.changes.apply_elsewhere(acting, &mut draft, changing), Vec::new()),
+        MadeBy::Stays(_) => Default::default(),
+    };
+    let is_acted_on = matches!(&by, MadeBy::Rule(_, acting) if !acting.is_empty());
+    if is_acted_on {
+        draft.put_elsewhere(place, false, &mut bytes);
+    }
+    let is_changed = is_acted_on && *bytes != *run;
+    let changed = Arc::new(MadeRun::new(if is_changed { Arc::from(&*bytes) } else { run.clone() }));
+    let out = maker.outputs.map(|(stays, state)| {
+        stays.apply(&mut draft, changing.caches, &mut changing.numbers, |_, _| {});
+        draft.put_elsewhere(place, true, &mut bytes);
+        let attributes = if place == KeyPlace::Scope { ScopeParts::of(&bytes).attributes.len() } else { bytes.len() };
+        // as those that came in, so that an identity is one whoever has it
+        let (head, attributes) = bytes.split_at(bytes.len() - attributes);
+        Set::new(head, attributes, "", state)
+    });
+    let made = Arc::new(RunMade { changed, is_changed, out, asked });
+    runs.put_made(at, by, made.clone());
+    made
 }

@@ -4,10 +4,12 @@
 //! Knows the runs that `identity` normalises; does not know rules.
 
 use super::rule::{InputKind, KeyPlace};
+use crate::identity::Set;
 use crate::identity::attributes::{Record, Records};
 use crate::model::Kind;
 use crate::wire::{Reader, WireType};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Key byte of the attributes in `Resource`, and in an [`OutputIdentity`].
 pub(super) const RESOURCE_KEY: u8 = 0x0a;
@@ -37,6 +39,8 @@ pub struct MetricSeen<'a> {
     pub kind: Kind,
     /// `Sum.is_monotonic`
     pub monotonic: bool,
+    /// Resource and scope where others share them: what is remembered of them is found by where they lie.
+    pub held: Option<[&'a Arc<[u8]>; 2]>,
 }
 
 impl MetricSeen<'_> {
@@ -51,16 +55,24 @@ impl MetricSeen<'_> {
 /// The sets are in one canonical order: equal identities have equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputIdentity<'a> {
-    /// The attributes of the resource, with the key byte 0x0a.
-    pub resource: &'a [u8],
-    /// The `InstrumentationScope` message.
-    pub scope: &'a [u8],
+    /// The attributes of the resource, with the key byte 0x0a; without a schema URL.
+    pub resource: &'a Arc<Set>,
+    /// The `InstrumentationScope` message; the same.
+    pub scope: &'a Arc<Set>,
     /// The name of the metric as it came in; outputs name themselves from it.
     pub name: &'a str,
     /// Its unit.
     pub unit: &'a str,
     /// The attributes of the series, each record with the key byte 0x0a, whatever the kind of an output.
     pub attributes: &'a [u8],
+}
+
+impl<'a> OutputIdentity<'a> {
+    /// A metric under its resource and scope.
+    pub(super) fn under(&self, metric: &MetricSeen<'a>) -> MetricSeen<'a> {
+        let held = [&self.resource.run, &self.scope.run];
+        MetricSeen { resource: held[0], scope: held[1], held: Some(held), ..*metric }
+    }
 }
 
 /// A scope taken apart.
@@ -119,7 +131,8 @@ impl<'a> FoundValue<'a> {
         if self == FoundValue::Nothing { next() } else { self }
     }
 
-    fn in_run(run: &'a [u8], key: &str) -> FoundValue<'a> {
+    /// Among the attributes of a run.
+    pub(super) fn in_run(run: &'a [u8], key: &str) -> FoundValue<'a> {
         find(run, key.as_bytes()).map_or(FoundValue::Nothing, FoundValue::Value)
     }
 

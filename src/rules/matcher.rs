@@ -17,10 +17,11 @@
 use super::bits::Bits;
 use super::changes::{Changes, Changing};
 use super::draft::Draft;
-use super::groups::RuleGroups;
+use super::groups::{MakingRule, RuleGroups};
 use super::identity::{FoundValue, MetricSeen, OutputIdentity};
 use super::plan::{CompiledAction, RulePlan};
 use super::rule::{Action, InputKind, Output};
+use super::runs::{MadeRun, Runs, Under};
 use super::selectors::{Asking, Selectors};
 use super::stays::Stays;
 use crate::identity::attributes::key_byte;
@@ -117,9 +118,9 @@ pub enum RouteVerdict<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Relabelled<'a> {
     /// The attributes of the resource, with the key byte 0x0a.
-    pub resource: &'a [u8],
+    pub resource: &'a Arc<MadeRun>,
     /// The `InstrumentationScope` message.
-    pub scope: &'a [u8],
+    pub scope: &'a Arc<MadeRun>,
     /// The name of the metric.
     pub name: &'a str,
     /// Its unit.
@@ -130,25 +131,27 @@ pub struct Relabelled<'a> {
     pub scale: f64,
 }
 
-/// An identity in bytes.
+/// What a series is called on its way through rules that relabel.
 #[derive(Debug, Default)]
-struct IdentityBytes {
-    resource: Vec<u8>,
-    scope: Vec<u8>,
+struct Called {
+    /// Scope and resource; nothing before something was called so.
+    elsewhere: Option<[Arc<MadeRun>; 2]>,
     name: String,
     unit: String,
     attributes: Vec<u8>,
 }
 
-impl IdentityBytes {
-    fn seen<'a>(&'a self, metric: &MetricSeen<'_>) -> MetricSeen<'a> {
+impl Called {
+    fn seen<'a>(&'a self, metric: &MetricSeen<'a>) -> MetricSeen<'a> {
+        let Some([scope, resource]) = &self.elsewhere else { return *metric };
         MetricSeen {
-            resource: &self.resource,
-            scope: &self.scope,
+            resource: resource.bytes(),
+            scope: scope.bytes(),
             name: &self.name,
             unit: &self.unit,
             kind: metric.kind,
             monotonic: metric.monotonic,
+            held: Some([resource.bytes(), scope.bytes()]),
         }
     }
 }
@@ -166,12 +169,15 @@ pub struct RuleMatcher {
     plan: Arc<RulePlan>,
     asking: Asking,
     sets: Sets,
+    runs: Runs,
     groups: RuleGroups,
     lists: HashMap<Box<[Candidate]>, Arc<CandidateList>, ahash::RandomState>,
     numbers: Vec<u32>,
     made: String,
-    identity: IdentityBytes,
-    next: IdentityBytes,
+    /// Attributes of the point of an output.
+    attributes: Vec<u8>,
+    called: Called,
+    next: Called,
     distinct: Vec<u64>,
     top: Vec<u8>,
     top_ends: Vec<usize>,
@@ -187,12 +193,14 @@ impl RuleMatcher {
             asking: Asking::new(plan.caches),
             plan,
             sets: Sets { taken, excepted },
+            runs: Runs::new(),
             groups: RuleGroups::new(),
             lists: HashMap::default(),
             numbers: Vec::new(),
             made: String::new(),
-            identity: IdentityBytes::default(),
-            next: IdentityBytes::default(),
+            attributes: Vec::new(),
+            called: Called::default(),
+            next: Called::default(),
             distinct: Vec::new(),
             top: Vec::new(),
             top_ends: Vec::new(),
@@ -203,6 +211,22 @@ impl RuleMatcher {
     /// The plan.
     pub fn plan(&self) -> &Arc<RulePlan> {
         &self.plan
+    }
+
+    /// Bytes of resources and scopes that are remembered, and of what was made of them.
+    pub fn bytes(&self) -> usize {
+        self.runs.bytes()
+    }
+
+    /// Resource and scope of a metric are asked about.
+    #[inline]
+    fn enter(&mut self, metric: &MetricSeen<'_>) -> Under {
+        let under = self.runs.enter(metric);
+        if self.runs.take_lost_large() {
+            // they hold what was made of it
+            self.groups.clear();
+        }
+        under
     }
 
     /// Changes of `relabel` that were not made because the series has such an attribute already, since this was last asked.
@@ -230,10 +254,11 @@ impl RuleMatcher {
 
     /// `taken`: rules that mean the metric, but for what they ask each series; without those that except it for certain.
     fn find_by_metric(&mut self, metric: &MetricSeen<'_>) {
+        let under = self.enter(metric);
         let Sets { taken, excepted, .. } = &mut self.sets;
-        self.plan.matching.by_metric(metric, &mut self.asking, taken);
+        self.plan.matching.by_metric(metric, (under, &mut self.runs), &mut self.asking, taken);
         let Some(excepting) = &self.plan.excepting else { return };
-        excepting.by_metric(metric, &mut self.asking, excepted);
+        excepting.by_metric(metric, (under, &mut self.runs), &mut self.asking, excepted);
         for rule in excepted.iter().filter(|rule| excepting.asks(*rule).is_empty()) {
             taken.remove(rule);
         }
@@ -321,18 +346,22 @@ impl RuleMatcher {
 
     /// `taken` and `excepted`: of the candidates that ask, those that mean the series.
     fn find_by_attributes(&mut self, list: &CandidateList, metric: &MetricSeen<'_>, attributes: &[u8]) {
-        let plan = &*self.plan;
+        if list.asks.is_empty() && list.except_asks.is_empty() {
+            return;
+        }
+        let under = self.enter(metric);
+        let (plan, runs) = (&*self.plan, &mut self.runs);
         if !list.asks.is_empty() {
             let taken = &mut self.sets.taken;
             taken.clear();
             list.rules.iter().filter(|candidate| candidate.asks).for_each(|candidate| taken.add(candidate.rule));
-            plan.matching.by_attributes(&list.asks, metric, attributes, &mut self.asking, taken);
+            plan.matching.by_attributes(&list.asks, (under, runs), attributes, &mut self.asking, taken);
         }
         let Some(excepting) = plan.excepting.as_ref().filter(|_| !list.except_asks.is_empty()) else { return };
         let excepted = &mut self.sets.excepted;
         excepted.clear();
         list.rules.iter().filter(|candidate| candidate.except_asks).for_each(|candidate| excepted.add(candidate.rule));
-        excepting.by_attributes(&list.except_asks, metric, attributes, &mut self.asking, excepted);
+        excepting.by_attributes(&list.except_asks, (under, runs), attributes, &mut self.asking, excepted);
     }
 
     fn takes(&self, candidate: Candidate) -> bool {
@@ -350,25 +379,18 @@ impl RuleMatcher {
         state: &ahash::RandomState,
         link: &mut impl FnMut(LinkedFold<'_>),
     ) {
+        let under = self.enter(metric);
         self.distinct.clear();
         self.top.clear();
         self.top_ends.clear();
         let (numbers, made) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.made));
         let mut changing = Changing { caches: &mut self.asking.caches, numbers, made };
         let mut draft = Draft::of_point(attributes);
-        let group = self.groups.of((rule, changes, stays), metric, changing.caches, &mut changing.numbers);
-        let group = group.filter(|group| group.holds_for(changes, draft.point()));
-        let elsewhere = match group {
-            Some(group) => {
-                changes.apply_to_point(&group.seen, &mut draft, &mut changing);
-                MetricSeen { resource: &group.changed_resource, scope: &group.changed_scope, ..*metric }
-            }
-            None => {
-                draft = Draft::of(metric, attributes);
-                changes.apply(&mut draft, &mut changing, &mut 0);
-                MetricSeen { resource: &[], scope: &[], ..*metric }
-            }
-        };
+        let maker = MakingRule { rule, changes, outputs: Some((stays, state)) };
+        let shape = self.groups.of(maker, (under, &mut self.runs), draft.point(), &mut changing);
+        changes.apply_to_point(&shape.trace, &mut draft, &mut changing, &mut 0);
+        let changed = [shape.resource.changed.bytes(), shape.scope.changed.bytes()];
+        let elsewhere = MetricSeen { resource: changed[0], scope: changed[1], held: Some(changed), ..*metric };
         for output in outputs {
             match output {
                 Output::Unique(keys) => self.distinct.push(distinct(keys, &draft, &elsewhere, state)),
@@ -383,15 +405,9 @@ impl RuleMatcher {
         }
         stays.apply(&mut draft, changing.caches, &mut changing.numbers, |_, _| {});
         (self.numbers, self.made) = (changing.numbers, changing.made);
-        let identity = &mut self.identity;
-        draft.put_attributes(0x0a, true, &mut identity.attributes);
-        let (resource, scope) = match group {
-            Some(group) => (&*group.out_resource, &*group.out_scope),
-            None => {
-                draft.put_resource(true, &mut identity.resource);
-                draft.put_scope(true, &mut identity.scope);
-                (&*identity.resource, &*identity.scope)
-            }
+        draft.put_attributes(0x0a, true, &mut self.attributes);
+        let (Some(resource), Some(scope)) = (&shape.resource.out, &shape.scope.out) else {
+            unreachable!("it was asked for")
         };
         let mut from = 0;
         let top: Vec<&[u8]> = (self.top_ends.iter())
@@ -409,18 +425,11 @@ impl RuleMatcher {
                 scope,
                 name: metric.name,
                 unit: metric.unit,
-                attributes: &identity.attributes,
+                attributes: &self.attributes,
             },
             distinct: &self.distinct,
             top: &top,
         });
-    }
-
-    fn change<'a>(&mut self, changes: &'a Changes, draft: &mut Draft<'a>, skipped: &mut u64) {
-        let (numbers, made) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.made));
-        let mut changing = Changing { caches: &mut self.asking.caches, numbers, made };
-        changes.apply(draft, &mut changing, skipped);
-        (self.numbers, self.made) = (changing.numbers, changing.made);
     }
 
     /// What becomes of the points of a stream of this metric, as far as that is known without their attributes.
@@ -453,16 +462,16 @@ impl RuleMatcher {
         let plan = self.plan.clone();
         let (mut from, mut scale, mut is_relabelled) = (0, 1.0, false);
         loop {
-            let identity = std::mem::take(&mut self.identity);
+            let called = std::mem::take(&mut self.called);
             let (seen, run) =
-                if is_relabelled { (identity.seen(metric), &*identity.attributes) } else { (*metric, attributes) };
+                if is_relabelled { (called.seen(metric), &*called.attributes) } else { (*metric, attributes) };
             self.find(&seen, run);
             let found = self.first_that_matters(from, metric.input());
             let relabels = match found {
                 None => None,
                 Some(rule) => match &plan.does[rule as usize] {
                     CompiledAction::Drop => {
-                        self.identity = identity;
+                        self.called = called;
                         return RouteVerdict::Discard(rule);
                     }
                     CompiledAction::Relabel(changes) => Some((rule, changes)),
@@ -470,23 +479,21 @@ impl RuleMatcher {
                 },
             };
             let Some((rule, changes)) = relabels else {
-                self.identity = identity;
+                self.called = called;
                 break;
             };
-            if self.relabel(changes, &seen, run) {
+            if self.relabel((rule, changes), &seen, run) {
                 is_relabelled = true;
                 scale *= changes.scale.as_ref().map_or(1.0, |(by, _)| *by);
-                std::mem::swap(&mut self.identity, &mut self.next);
-                self.next = identity;
+                std::mem::swap(&mut self.called, &mut self.next);
+                self.next = called;
             } else {
-                self.identity = identity;
+                self.called = called;
             }
             from = rule + 1;
         }
-        if !is_relabelled {
-            return RouteVerdict::Pass;
-        }
-        let IdentityBytes { resource, scope, name, unit, attributes } = &self.identity;
+        let Called { elsewhere, name, unit, attributes } = &self.called;
+        let Some([scope, resource]) = elsewhere.as_ref().filter(|_| is_relabelled) else { return RouteVerdict::Pass };
         RouteVerdict::Relabelled(Relabelled { resource, scope, name, unit, attributes, scale })
     }
 
@@ -534,7 +541,8 @@ impl RuleMatcher {
     /// `taken`: all rules that mean the series.
     fn find(&mut self, metric: &MetricSeen<'_>, attributes: &[u8]) {
         self.find_by_metric(metric);
-        let plan = &*self.plan;
+        let under = self.enter(metric);
+        let (plan, runs) = (&*self.plan, &mut self.runs);
         let Sets { taken, excepted } = &mut self.sets;
         let fields = &mut self.numbers;
         let mut ask = |selectors: &Selectors, set: &mut Bits| {
@@ -542,7 +550,7 @@ impl RuleMatcher {
             set.iter().for_each(|rule| fields.extend_from_slice(selectors.asks(rule)));
             fields.sort_unstable();
             fields.dedup();
-            selectors.by_attributes(fields, metric, attributes, &mut self.asking, set);
+            selectors.by_attributes(fields, (under, runs), attributes, &mut self.asking, set);
         };
         ask(&plan.matching, taken);
         if let Some(excepting) = &plan.excepting {
@@ -562,14 +570,18 @@ impl RuleMatcher {
     }
 
     /// Writes into `next` what a series is called then; `false` if that is what it is called now.
-    fn relabel(&mut self, changes: &Changes, metric: &MetricSeen<'_>, attributes: &[u8]) -> bool {
-        let mut draft = Draft::of(metric, attributes);
-        let mut skipped = 0;
-        self.change(changes, &mut draft, &mut skipped);
-        self.skipped += skipped;
+    fn relabel(&mut self, (rule, changes): (u32, &Changes), metric: &MetricSeen<'_>, attributes: &[u8]) -> bool {
+        let under = self.enter(metric);
+        let (numbers, made) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.made));
+        let mut changing = Changing { caches: &mut self.asking.caches, numbers, made };
+        let mut draft = Draft::of_point(attributes);
+        let maker = MakingRule { rule, changes, outputs: None };
+        let shape = self.groups.of(maker, (under, &mut self.runs), draft.point(), &mut changing);
+        changes.apply_to_point(&shape.trace, &mut draft, &mut changing, &mut self.skipped);
+        (self.numbers, self.made) = (changing.numbers, changing.made);
         let next = &mut self.next;
-        draft.put_resource(false, &mut next.resource);
-        draft.put_scope(false, &mut next.scope);
+        next.elsewhere = Some([&shape.scope, &shape.resource].map(|made| made.changed.clone()));
+        let is_elsewhere_changed = shape.resource.is_changed || shape.scope.is_changed;
         draft.put_attributes(key_byte(metric.kind), false, &mut next.attributes);
         let name = changes
             .name(metric.name, &mut self.asking.caches)
@@ -579,11 +591,7 @@ impl RuleMatcher {
         next.name.push_str(name.as_deref().unwrap_or(metric.name));
         next.unit.clear();
         next.unit.push_str(unit.unwrap_or(metric.unit));
-        changes.scale.is_some()
-            || next.name != metric.name
-            || next.resource != metric.resource
-            || next.scope != metric.scope
-            || next.attributes != attributes
+        changes.scale.is_some() || is_elsewhere_changed || next.name != metric.name || next.attributes != attributes
     }
 }
 

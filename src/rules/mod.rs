@@ -13,7 +13,7 @@
 //! | `matcher` | one thread's questions: what becomes of a stream, a route, a series |
 //! | `selectors` | which rules mean a series, over `patterns` and sets of rules (`bits`) |
 //! | `changes`, `stays` | what becomes of its attributes, on a `draft` of its identity |
-//! | `groups` | the same of a resource and scope, remembered |
+//! | `groups`, `traces`, `runs` | the same of a resource and scope, remembered; where changes act on them |
 //! | `explain` | the same for people, rule by rule |
 //! | `census`, `reach` | what becomes of many series, in numbers; which rules they reach, and what would leave twice |
 //! | `filter` | which of many series somebody asks for |
@@ -41,12 +41,14 @@ mod plan;
 mod reach;
 mod renames;
 mod rule;
+mod runs;
 mod selection;
 mod selections;
 mod selectors;
 mod stays;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use census::{CensusAttribute, CensusRow, CensusRule, CensusVerdict, RuleCensus};
 pub use changes::{CountedGroup, LimitedKey};
@@ -69,5 +71,6 @@ pub use rule::{
     Action, Aggregation, AttributeChange, Bucketing, Change, Grouping, InitialValue, InputKind, KeyPattern, KeyPlace,
     Output, OutputSpec, Pattern, PatternKind, Rule, Selector, Stale,
 };
+pub use runs::MadeRun;
 pub use selection::{RuleChoice, Selection};
 pub use selections::{MetricSelections, SelectionMatcher, SelectionSet, Selections};

@@ -5,10 +5,12 @@
 use super::changes::{Changes, ChangesOf, CountedGroup, LimitedKey};
 use super::fault::{Faults, RuleFault};
 use super::identity::OutputIdentity;
-use super::rule::{Action, Aggregation, InputKind, Rule};
-use super::selectors::{Compiling, SelectorSide, Selectors};
+use super::rule::{Action, Aggregation, Grouping, InputKind, Rule};
+use super::runs::SelectorSide;
+use super::selectors::{Compiling, Selectors};
 use super::stays::Stays;
 use crate::limits::RULES_NFA_BYTES_MAX;
+use hashbrown::HashMap;
 
 /// What a rule does, compiled.
 #[derive(Debug)]
@@ -61,15 +63,17 @@ impl RulePlan {
             .then(|| Selectors::new(SelectorSide::Except, excepted, &mut faults, &mut compiling));
         let mut does = Vec::with_capacity(rules.len());
         let mut goes_on = None;
+        let mut groupings: HashMap<&Grouping, u32, ahash::RandomState> = HashMap::default();
         for (number, rule) in rules.iter().enumerate() {
             faults.of_rule(number);
             does.push(match &rule.action {
                 Action::Aggregate(aggregation) => {
                     goes_on = goes_on.or(rule.goes_on.then_some(&rule.name));
-                    CompiledAction::Aggregate {
-                        changes: Changes::new(&aggregation.changes, ChangesOf::Aggregate, &mut faults, &mut compiling),
-                        stays: Stays::new(&aggregation.grouping, &mut faults, &mut compiling),
-                    }
+                    let changes = Changes::new(&aggregation.changes, ChangesOf::Aggregate, &mut faults, &mut compiling);
+                    let stays = Stays::new(&aggregation.grouping, &mut faults, &mut compiling);
+                    let known = groupings.len() as u32;
+                    let stays = stays.numbered(*groupings.entry(&aggregation.grouping).or_insert(known));
+                    CompiledAction::Aggregate { changes, stays }
                 }
                 Action::Drop => {
                     if let Some(name) = goes_on {
@@ -101,6 +105,7 @@ impl RulePlan {
                 "is one more than patterns have room for: all together may take {mib} MiB compiled ({words})"
             ));
         }
+        drop(groupings);
         let faults = faults.all();
         if !faults.is_empty() {
             return Err(faults);

@@ -255,7 +255,8 @@ mod tests {
         let mut matcher = SelectionMatcher::new(selections);
         let resource = run(0x0a, "env", "prod");
         let mut check = |name: &str, resource: &[u8], attributes: (&str, &str), want: (&[u8], &[u8], &[u8])| {
-            let metric = MetricSeen { resource, scope: b"", name, unit: "", kind: Kind::Gauge, monotonic: false };
+            let metric =
+                MetricSeen { resource, scope: b"", name, unit: "", kind: Kind::Gauge, monotonic: false, held: None };
             let of = matcher.of_metric(&metric);
             let attributes = run(key_byte(Kind::Gauge), attributes.0, attributes.1);
             let series = matcher.of_series(of, &metric, &attributes);

@@ -15,26 +15,17 @@ use super::bits::Bits;
 use super::fault::Faults;
 use super::identity::{FoundValue, MetricSeen, ScopeParts, is_overflow, text_of};
 use super::patterns::{Caches, Patterns, PatternsBuilder};
-use super::rule::{InputKind, KeyPlace, Pattern, Selector};
+use super::rule::{InputKind, Pattern, Selector};
+use super::runs::{FieldFound, Runs, SelectorSide, Under};
 use crate::limits::RULES_NFA_BYTES_MAX;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// Whether a selector says what is meant, or what is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SelectorSide {
-    /// `match`
-    Match,
-    /// `except`
-    Except,
-}
-
-impl SelectorSide {
-    const fn key(self) -> &'static str {
-        match self {
-            SelectorSide::Match => "match",
-            SelectorSide::Except => "except",
-        }
+/// Where a document has its selectors.
+const fn key_of(side: SelectorSide) -> &'static str {
+    match side {
+        SelectorSide::Match => "match",
+        SelectorSide::Except => "except",
     }
 }
 
@@ -94,6 +85,15 @@ enum Holds<'a> {
 impl Field {
     /// Takes out of `set` the rules whose list is not satisfied.
     fn narrow(&self, holds: Holds<'_>, side: SelectorSide, asking: &mut Asking, set: &mut Bits) {
+        if matches!(holds, Holds::Unknown) && side == SelectorSide::Match {
+            return;
+        }
+        self.satisfied(holds, asking, |rule| set.has(rule));
+        self.keep(&asking.pass, set);
+    }
+
+    /// `pass`: of the rules that are in, those whose list is satisfied.
+    fn satisfied(&self, holds: Holds<'_>, asking: &mut Asking, is_in: impl Fn(u32) -> bool) {
         let Asking { caches, numbers, pass, .. } = asking;
         pass.clear();
         match holds {
@@ -101,17 +101,19 @@ impl Field {
                 numbers.clear();
                 self.patterns.like(text, caches, numbers);
                 let satisfied = numbers.iter().flat_map(|number| &self.satisfied[*number as usize]);
-                pass.extend(satisfied.filter(|rule| set.has(**rule)));
+                pass.extend(satisfied.filter(|rule| is_in(**rule)));
                 let is_satisfied = |list: &&NegatedList| {
-                    set.has(list.rule) && list.patterns.iter().any(|(number, not)| numbers.contains(number) != *not)
+                    is_in(list.rule) && list.patterns.iter().any(|(number, not)| numbers.contains(number) != *not)
                 };
                 pass.extend(self.negated.iter().filter(is_satisfied).map(|list| list.rule));
             }
-            Holds::Nothing => pass.extend(self.negated.iter().map(|list| list.rule).filter(|rule| set.has(*rule))),
-            Holds::NoText => {}
-            Holds::Unknown if side == SelectorSide::Match => return,
-            Holds::Unknown => {}
+            Holds::Nothing => pass.extend(self.negated.iter().map(|list| list.rule).filter(|rule| is_in(*rule))),
+            Holds::NoText | Holds::Unknown => {}
         }
+    }
+
+    /// Of the rules that mention it these stay, which are in `set`.
+    fn keep(&self, pass: &[u32], set: &mut Bits) {
         match &self.mentions {
             Mentions::Few(rules) => rules.iter().for_each(|rule| set.remove(*rule)),
             Mentions::Others(others) => set.keep(others),
@@ -121,13 +123,28 @@ impl Field {
 
     fn narrow_by(&self, found: FoundValue<'_>, side: SelectorSide, asking: &mut Asking, set: &mut Bits) {
         let mut made = std::mem::take(&mut asking.text);
-        let holds = match found {
-            FoundValue::Value(value) => text_of(value, &mut made).map_or(Holds::NoText, Holds::Text),
-            FoundValue::Text(text) => Holds::Text(text),
-            FoundValue::Nothing => Holds::Nothing,
-        };
-        self.narrow(holds, side, asking, set);
+        self.narrow(holds(found, &mut made), side, asking, set);
         asking.text = made;
+    }
+
+    /// What was found, for all rules.
+    fn found(&self, found: FoundValue<'_>, asking: &mut Asking) -> FieldFound {
+        if found == FoundValue::Nothing {
+            return FieldFound::Nothing;
+        }
+        let mut made = std::mem::take(&mut asking.text);
+        self.satisfied(holds(found, &mut made), asking, |_| true);
+        asking.text = made;
+        FieldFound::Satisfies(Box::from(&*asking.pass))
+    }
+}
+
+/// What is compared of what was found; `made` holds what has to be made.
+fn holds<'a>(found: FoundValue<'a>, made: &'a mut String) -> Holds<'a> {
+    match found {
+        FoundValue::Value(value) => text_of(value, made).map_or(Holds::NoText, Holds::Text),
+        FoundValue::Text(text) => Holds::Text(text),
+        FoundValue::Nothing => Holds::Nothing,
     }
 }
 
@@ -284,7 +301,7 @@ impl Selectors {
                 }
             }
             faults.of_rule(rule);
-            faults.under(side.key(), |faults| {
+            faults.under(key_of(side), |faults| {
                 faults.under("metric", |faults| metric.add(number, &selector.metric, faults));
                 faults.under("unit", |faults| unit.add(number, &selector.unit, faults));
                 faults.under("resource", |faults| {
@@ -321,31 +338,55 @@ impl Selectors {
         }
     }
 
-    /// The rules that mean the metric, but for what attributes of its points can say.
-    pub(super) fn by_metric(&self, metric: &MetricSeen<'_>, asking: &mut Asking, set: &mut Bits) {
+    /// The rules that mean the metric, but for what attributes of its points can say. What its scope and its resource say is
+    /// looked at once for each of these.
+    pub(super) fn by_metric(
+        &self,
+        metric: &MetricSeen<'_>,
+        (under, runs): (Under, &mut Runs),
+        asking: &mut Asking,
+        set: &mut Bits,
+    ) {
         set.copy(&self.kinds[metric.input() as usize]);
         if set.is_empty() {
             return;
         }
-        let scope = ScopeParts::of(metric.scope);
-        let texts = [
-            (&self.metric, metric.name),
-            (&self.unit, metric.unit),
-            (&self.scope_name, scope.name),
-            (&self.scope_version, scope.version),
-        ];
-        for (field, text) in texts {
+        for (field, text) in [(&self.metric, metric.name), (&self.unit, metric.unit)] {
             if let Some(field) = field {
                 field.narrow(Holds::Text(text), self.side, asking, set);
             }
         }
-        for (fields, place) in [(&self.resource, KeyPlace::Resource), (&self.scope, KeyPlace::Scope)] {
-            for (key, field) in fields {
-                if let Some(field) = field {
-                    field.narrow_by(FoundValue::of(metric, &[], key, Some(place)), self.side, asking, set);
-                }
+        if self.scope_name.is_some() || self.scope_version.is_some() || !self.scope.is_empty() {
+            set.keep(runs.left(under.scope, self.side, |scope| self.left_by_scope(scope, asking)));
+        }
+        if !self.resource.is_empty() {
+            set.keep(runs.left(under.resource, self.side, |resource| self.left_by_resource(resource, asking)));
+        }
+    }
+
+    fn left_by_scope(&self, scope: &[u8], asking: &mut Asking) -> Bits {
+        let (mut left, parts) = (Bits::all(self.asks.len()), ScopeParts::of(scope));
+        for (field, text) in [(&self.scope_name, parts.name), (&self.scope_version, parts.version)] {
+            if let Some(field) = field {
+                field.narrow(Holds::Text(text), self.side, asking, &mut left);
             }
         }
+        for (key, field) in &self.scope {
+            if let Some(field) = field {
+                field.narrow_by(FoundValue::in_scope(scope, key), self.side, asking, &mut left);
+            }
+        }
+        left
+    }
+
+    fn left_by_resource(&self, resource: &[u8], asking: &mut Asking) -> Bits {
+        let mut left = Bits::all(self.asks.len());
+        for (key, field) in &self.resource {
+            if let Some(field) = field {
+                field.narrow_by(FoundValue::in_run(resource, key), self.side, asking, &mut left);
+            }
+        }
+        left
     }
 
     /// The fields that a rule asks of each series.
@@ -357,16 +398,34 @@ impl Selectors {
     pub(super) fn by_attributes(
         &self,
         fields: &[u32],
-        metric: &MetricSeen<'_>,
+        (under, runs): (Under, &mut Runs),
         attributes: &[u8],
         asking: &mut Asking,
         set: &mut Bits,
     ) {
-        for field in fields {
-            let (key, Some(field)) = &self.anywhere[*field as usize] else { continue };
-            match FoundValue::of(metric, attributes, key, None) {
-                FoundValue::Nothing if is_overflow(attributes) => field.narrow(Holds::Unknown, self.side, asking, set),
-                found => field.narrow_by(found, self.side, asking, set),
+        for number in fields {
+            let (key, Some(field)) = &self.anywhere[*number as usize] else { continue };
+            let on_point = FoundValue::in_run(attributes, key);
+            if on_point != FoundValue::Nothing {
+                field.narrow_by(on_point, self.side, asking, set);
+                continue;
+            }
+            let of = (self.side, *number);
+            let in_scope = runs.found(under.scope, of, |run| field.found(FoundValue::in_scope(run, key), asking));
+            let found = match in_scope {
+                FieldFound::Satisfies(_) => in_scope,
+                FieldFound::Nothing => {
+                    runs.found(under.resource, of, |run| field.found(FoundValue::in_run(run, key), asking))
+                }
+            };
+            match found {
+                FieldFound::Satisfies(rules) => {
+                    asking.pass.clear();
+                    asking.pass.extend(rules.iter().filter(|rule| set.has(**rule)));
+                    field.keep(&asking.pass, set);
+                }
+                FieldFound::Nothing if is_overflow(attributes) => field.narrow(Holds::Unknown, self.side, asking, set),
+                FieldFound::Nothing => field.narrow(Holds::Nothing, self.side, asking, set),
             }
         }
     }

@@ -47,6 +47,7 @@ impl Keys {
 pub(super) struct Stays {
     /// Those that are named stay, or go.
     keys: Option<(Keys, bool)>,
+    number: u32,
 }
 
 impl Stays {
@@ -60,7 +61,18 @@ impl Stays {
                 Grouping::By(keys) => Some(named("by", keys, true)),
                 Grouping::Without(keys) => Some(named("without", keys, false)),
             },
+            number: 0,
         }
+    }
+
+    /// The same with a number: in a plan, where the same stays, it is the same.
+    pub(super) fn numbered(self, number: u32) -> Stays {
+        Stays { number, ..self }
+    }
+
+    /// That number.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
     }
 
     fn stays(

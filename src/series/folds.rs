@@ -15,7 +15,9 @@
 //! Ordering: a key is published by the index (`index`), and who is in it is known by `sync::users`, whose changes order what its
 //! owner did before the end. All words here are counts, limits and numbers, which publish nothing, or the owner's own.
 
+use super::fold_sets::{FoldSet, FoldSets};
 use super::index::{Leaf, Lookup, Trie};
+use crate::identity::Set;
 use crate::limits::OVERFLOW_FOLDS_MAX;
 use crate::rules::{InputKind, OutputIdentity};
 use crate::sync::users::Users;
@@ -40,9 +42,9 @@ pub struct FoldKey {
     /// Kind of its members.
     pub input: InputKind,
     /// The attributes of the resource, with the key byte 0x0a, in canonical order.
-    pub resource: Arc<[u8]>,
+    pub resource: Arc<FoldSet>,
     /// The `InstrumentationScope` message, in canonical order.
-    pub scope: Arc<[u8]>,
+    pub scope: Arc<FoldSet>,
     /// Name of the members' metric.
     pub name: Arc<str>,
     /// Its unit.
@@ -70,15 +72,47 @@ impl Leaf for FoldKey {
     }
 }
 
+/// Who a fold is: as an output's identity, with its sets as all folds have them.
+#[derive(Clone, Copy, Debug)]
+pub struct FoldIdentity<'a> {
+    /// Slot of the rule.
+    pub rule: u32,
+    /// Kind of its members.
+    pub input: InputKind,
+    /// Its resource, of which the caller is a user.
+    pub resource: &'a Arc<FoldSet>,
+    /// Its scope; the same.
+    pub scope: &'a Arc<FoldSet>,
+    /// Name of the members' metric.
+    pub name: &'a str,
+    /// Its unit.
+    pub unit: &'a str,
+    /// Attributes of points, with the key byte 0x0a, in canonical order.
+    pub attributes: &'a [u8],
+}
+
+impl FoldIdentity<'_> {
+    fn hash(&self, state: &ahash::RandomState) -> u64 {
+        let FoldIdentity { rule, input, resource, scope, name, unit, attributes } = *self;
+        state.hash_one((rule, input, &**resource.set(), &**scope.set(), name, unit, attributes))
+    }
+}
+
 impl FoldKey {
-    fn is(&self, rule: u32, input: InputKind, identity: &OutputIdentity<'_>) -> bool {
-        self.rule == rule
-            && self.input == input
+    fn is(&self, identity: &FoldIdentity<'_>) -> bool {
+        self.rule == identity.rule
+            && self.input == identity.input
             && *self.attributes == *identity.attributes
             && *self.name == *identity.name
             && *self.unit == *identity.unit
-            && *self.resource == *identity.resource
-            && *self.scope == *identity.scope
+            && Arc::ptr_eq(&self.resource, identity.resource)
+            && Arc::ptr_eq(&self.scope, identity.scope)
+    }
+
+    /// Who its outputs are.
+    pub fn identity(&self) -> OutputIdentity<'_> {
+        let FoldKey { resource, scope, name, unit, attributes, .. } = self;
+        OutputIdentity { resource: resource.set(), scope: scope.set(), name, unit, attributes }
     }
 
     /// Hash of the identity, keyed per process; its high bits choose the owner.
@@ -135,7 +169,7 @@ impl FoldKey {
 
     /// Bytes it takes.
     pub fn bytes(&self) -> usize {
-        // resource and scope are shared by neighbours
+        // resource and scope are counted where they are held once
         KEY_BYTES + self.attributes.len() + self.description.len()
     }
 }
@@ -175,6 +209,9 @@ pub struct FoldLimit<'a> {
 #[derive(Debug)]
 pub struct FoldIndex {
     trie: Trie<FoldKey>,
+    sets: FoldSets,
+    /// Of overflow folds, and what has neither resource nor scope.
+    nothing: Arc<FoldSet>,
     state: ahash::RandomState,
     limit: usize,
     series: AtomicUsize,
@@ -186,8 +223,11 @@ pub struct FoldIndex {
 impl FoldIndex {
     /// Empty; `limit`: output series over all rules.
     pub fn new(limit: usize, state: ahash::RandomState) -> FoldIndex {
+        let sets = FoldSets::new(state.clone());
         FoldIndex {
             trie: Trie::new(),
+            nothing: sets.enter(&Set::new(&[], &[], "", &state)),
+            sets,
             state,
             limit,
             series: AtomicUsize::new(0),
@@ -209,64 +249,50 @@ impl FoldIndex {
         self.bytes.load(Relaxed)
     }
 
+    /// Resources and scopes.
+    pub fn sets(&self) -> &FoldSets {
+        &self.sets
+    }
+
+    /// The resource, or the scope, that has no attributes.
+    pub fn nothing(&self) -> &Arc<FoldSet> {
+        &self.nothing
+    }
+
     /// A number for a group of outputs, unique while the process runs.
     pub fn next_group_id(&self) -> u32 {
         // ORDERING: a number, publishes nothing
         self.group_ids.fetch_add(1, Relaxed)
     }
 
-    /// The fold of this identity, entered; made if it is new and there is room. `texts`: resource and scope of the fold asked
-    /// for before, which neighbours share. `is_overflow` says that it takes what had no room.
+    /// The fold of this identity, entered; made if it is new and there is room. `is_overflow` says that it takes what had no
+    /// room.
     ///
     /// # Errors
     /// It is new, and there is no room.
     pub fn enter(
         &self,
-        (rule, input, identity): (u32, InputKind, &OutputIdentity<'_>),
+        identity: &FoldIdentity<'_>,
         description: &str,
-        texts: &mut Option<(Arc<[u8]>, Arc<[u8]>)>,
         limit: FoldLimit<'_>,
         is_overflow: bool,
     ) -> Result<(Arc<FoldKey>, Entering), FoldRefusal> {
-        let OutputIdentity { resource, scope, name, unit, attributes } = *identity;
-        let hash = self.state.hash_one((rule, input, resource, scope, name, unit, attributes));
+        let hash = identity.hash(&self.state);
         loop {
-            let (mut refused, mut made) = (FoldRefusal::All, false);
+            let (mut refused, mut made) = (FoldRefusal::All, None);
             let found = self.trie.get_or_insert(
                 hash,
-                |key| key.is(rule, input, identity),
+                |key| key.is(identity),
                 || {
-                    if !made && let Err(why) = self.admit(&limit, is_overflow) {
+                    if made.is_none()
+                        && let Err(why) = self.admit(&limit, is_overflow)
+                    {
                         refused = why;
                         return None;
                     }
-                    made = true;
-                    let (resource, scope) = match texts {
-                        Some((r, s)) if **r == *resource && **s == *scope => (r.clone(), s.clone()),
-                        _ => {
-                            let new: (Arc<[u8]>, Arc<[u8]>) = (resource.into(), scope.into());
-                            *texts = Some(new.clone());
-                            new
-                        }
-                    };
-                    Some(Arc::new(FoldKey {
-                        hash,
-                        rule,
-                        input,
-                        resource,
-                        scope,
-                        name: name.into(),
-                        unit: unit.into(),
-                        description: description.into(),
-                        attributes: attributes.into(),
-                        is_overflow,
-                        // the one who makes it
-                        users: Users::new(1),
-                        outputs: AtomicUsize::new(limit.outputs),
-                        members: AtomicU32::new(0),
-                        place: AtomicU32::new(NOWHERE),
-                        asked: AtomicU32::new(0),
-                    }))
+                    Some(
+                        made.get_or_insert_with(|| self.make(hash, identity, description, &limit, is_overflow)).clone(),
+                    )
                 },
             );
             match found {
@@ -276,9 +302,10 @@ impl FoldIndex {
                 }
                 Lookup::Refused => return Err(refused),
                 Lookup::Found(key) => {
-                    if made {
+                    if let Some(made) = made {
                         // another shard inserted it between: ours was never seen
                         self.count_out(&limit, is_overflow);
+                        self.leave_sets(&made);
                     }
                     if key.enter() {
                         return Ok((key, Entering::Known));
@@ -288,6 +315,41 @@ impl FoldIndex {
                 }
             }
         }
+    }
+
+    fn make(
+        &self,
+        hash: u64,
+        identity: &FoldIdentity<'_>,
+        description: &str,
+        limit: &FoldLimit<'_>,
+        is_overflow: bool,
+    ) -> Arc<FoldKey> {
+        let FoldIdentity { rule, input, resource, scope, name, unit, attributes } = *identity;
+        Arc::new(FoldKey {
+            hash,
+            rule,
+            input,
+            resource: self.sets.enter_known(resource),
+            scope: self.sets.enter_known(scope),
+            name: name.into(),
+            unit: unit.into(),
+            description: description.into(),
+            attributes: attributes.into(),
+            is_overflow,
+            // the one who makes it
+            users: Users::new(1),
+            outputs: AtomicUsize::new(limit.outputs),
+            members: AtomicU32::new(0),
+            place: AtomicU32::new(NOWHERE),
+            asked: AtomicU32::new(0),
+        })
+    }
+
+    /// A fold is no more, or was never seen.
+    fn leave_sets(&self, key: &FoldKey) {
+        self.sets.leave(&key.resource);
+        self.sets.leave(&key.scope);
     }
 
     fn admit(&self, limit: &FoldLimit<'_>, is_overflow: bool) -> Result<(), FoldRefusal> {
@@ -346,6 +408,7 @@ impl FoldIndex {
         }
         self.trie.remove(key);
         self.bytes.fetch_sub(key.bytes(), Relaxed);
+        self.leave_sets(key);
         self.count_out(&FoldLimit { outputs: key.outputs.load(Relaxed), ..limit }, key.is_overflow);
         true
     }
@@ -355,14 +418,10 @@ impl FoldIndex {
 mod tests {
     use super::*;
 
-    fn identity(attributes: &[u8]) -> OutputIdentity<'_> {
-        OutputIdentity { resource: b"r", scope: b"s", name: "m", unit: "1", attributes }
-    }
-
     struct Rig {
         index: FoldIndex,
         count: AtomicUsize,
-        texts: Option<(Arc<[u8]>, Arc<[u8]>)>,
+        resource: Arc<FoldSet>,
         /// Folds that were made.
         new: usize,
     }
@@ -370,7 +429,14 @@ mod tests {
     impl Rig {
         fn new(limit: usize) -> Rig {
             let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
-            Rig { index: FoldIndex::new(limit, state), count: AtomicUsize::new(0), texts: None, new: 0 }
+            let index = FoldIndex::new(limit, state.clone());
+            let resource = index.sets().enter(&Set::new(b"r", &[], "", &state));
+            Rig { index, count: AtomicUsize::new(0), resource, new: 0 }
+        }
+
+        fn identity<'a>(&'a self, rule: u32, attributes: &'a [u8]) -> FoldIdentity<'a> {
+            let (resource, scope) = (&self.resource, self.index.nothing());
+            FoldIdentity { rule, input: InputKind::Counter, resource, scope, name: "m", unit: "1", attributes }
         }
 
         fn limit(&self, limit: usize) -> FoldLimit<'_> {
@@ -378,10 +444,10 @@ mod tests {
         }
 
         fn enter(&mut self, rule: u32, attributes: &[u8], limit: usize) -> Result<Arc<FoldKey>, FoldRefusal> {
-            let limit = FoldLimit { outputs: 2, limit, count: &self.count };
-            let what = (rule, InputKind::Counter, &identity(attributes));
-            let entered = self.index.enter(what, "", &mut self.texts, limit, false);
-            entered.inspect(|(_, entering)| self.new += usize::from(*entering == Entering::New)).map(|(key, _)| key)
+            let entered = self.index.enter(&self.identity(rule, attributes), "", self.limit(limit), false);
+            let (key, entering) = entered?;
+            self.new += usize::from(entering == Entering::New);
+            Ok(key)
         }
     }
 
@@ -392,7 +458,7 @@ mod tests {
         assert!(Arc::ptr_eq(&a, &rig.enter(0, b"a", 100).unwrap()));
         let others = [rig.enter(0, b"b", 100).unwrap(), rig.enter(1, b"a", 100).unwrap()];
         assert!(others.iter().all(|other| !Arc::ptr_eq(other, &a)));
-        assert!(Arc::ptr_eq(&a.resource, &others[0].resource), "neighbours share their resource");
+        assert!(Arc::ptr_eq(&a.resource, &others[0].resource), "a resource is held once");
         assert_eq!((rig.index.series(), rig.count.load(Relaxed), rig.new), (6, 6, 3));
     }
 
@@ -405,6 +471,10 @@ mod tests {
         rig.index.leave(&a);
         assert!(rig.index.end(&a, rig.limit(100)));
         assert_eq!((rig.index.series(), rig.count.load(Relaxed), rig.index.bytes()), (0, 0, 0));
+        let (bytes, resource) = (rig.index.sets().bytes(), rig.resource.clone());
+        rig.index.sets().leave(&resource);
+        assert!(rig.index.sets().bytes() < bytes, "it is no user of its resource");
+        rig.resource = rig.index.sets().enter(resource.set());
         assert!(!a.enter());
         assert!(!Arc::ptr_eq(&a, &rig.enter(0, b"a", 100).unwrap()));
     }
@@ -429,8 +499,7 @@ mod tests {
         rig.enter(0, b"b", 4).unwrap();
         assert_eq!(rig.enter(0, b"c", 100).unwrap_err(), FoldRefusal::All);
         assert_eq!((rig.index.series(), rig.count.load(Relaxed)), (4, 4));
-        let what = (0, InputKind::Counter, &identity(b"o"));
-        let (limit, mut texts) = (FoldLimit { outputs: 2, limit: 4, count: &rig.count }, None);
-        assert!(rig.index.enter(what, "", &mut texts, limit, true).unwrap().0.is_overflow, "outside the limits");
+        let overflow = rig.index.enter(&rig.identity(0, b"o"), "", rig.limit(4), true);
+        assert!(overflow.unwrap().0.is_overflow, "outside the limits");
     }
 }

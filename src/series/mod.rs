@@ -22,6 +22,7 @@ pub mod elections;
 pub mod exemplars;
 #[cfg(all(test, loom))]
 mod expiry_model;
+pub mod fold_sets;
 pub mod folds;
 pub mod group;
 #[allow(unsafe_code)]

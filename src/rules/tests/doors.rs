@@ -11,7 +11,7 @@ fn route(matcher: &mut RuleMatcher, given: &Series) -> String {
         RouteVerdict::Pass => "pass".into(),
         RouteVerdict::Discard(rule) => format!("discard {rule}"),
         RouteVerdict::Relabelled(to) => {
-            let series = Series::read(given, (to.resource, to.scope, to.attributes), to.name, to.unit);
+            let series = Series::read(given, (to.resource.bytes(), to.scope.bytes(), to.attributes), to.name, to.unit);
             format!("{series} {} x{}", to.unit, to.scale)
         }
     }

@@ -143,7 +143,7 @@ impl Series {
     pub(super) fn seen<'a>(&'a self, runs: &'a [Vec<u8>; 3]) -> MetricSeen<'a> {
         let (kind, monotonic) = self.model_kind();
         let [resource, scope, _] = runs;
-        MetricSeen { resource, scope, name: &self.name, unit: &self.unit, kind, monotonic }
+        MetricSeen { resource, scope, name: &self.name, unit: &self.unit, kind, monotonic, held: None }
     }
 
     /// Of runs.
@@ -308,7 +308,7 @@ pub(super) fn ask_all(
     let passage = matcher.of_series(&candidates, &seen, &runs[2], &state, &mut |fold| {
         assert_eq!(fold.input, series.kind);
         let OutputIdentity { resource, scope, name, unit, attributes } = fold.identity;
-        let identity = Series::read(series, (resource, scope, attributes), name, unit);
+        let identity = Series::read(series, (&resource.run, &scope.run, attributes), name, unit);
         let top = fold.top.iter().map(|records| Series::read(series, (&[], &[], records), "", "").places[0].clone());
         linked.push((fold.rule, identity, top.collect(), fold.distinct.to_vec()));
     });

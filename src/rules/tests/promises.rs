@@ -1,7 +1,9 @@
 //! What RULES 1 says of each key, line by line. Knows no reference.
 
 use super::model::*;
+use crate::identity::Set;
 use crate::rules::*;
+use std::sync::Arc;
 
 /// An aggregating rule that leaves everything as it is.
 fn takes(selector: Selector) -> Rule {
@@ -276,20 +278,34 @@ fn the_first_values_of_a_rule_stay_whoever_asks() {
 
 #[test]
 fn a_value_without_groups_makes_room() {
+    // on points, in scopes, on resources, of which what was made is remembered
+    for place in 0..3 {
+        a_value_without_groups_makes_room_in(place);
+    }
+}
+
+fn a_value_without_groups_makes_room_in(place: usize) {
     let limit = change("k", AttributeChange::Limit { values: 2, other: "other".into() });
     let made = Aggregation { changes: vec![limit], ..aggregation(by(&["k"]), &[Output::Same]) };
     let mut matcher = matcher(&[rule("r", Selector::default(), Action::Aggregate(Box::new(made)))]);
+    let of = |text: &str| {
+        let mut series = series("m");
+        series.places[place] = attributes(&format!("k={text}"));
+        series
+    };
     let values = |matcher: &mut RuleMatcher, texts: &[&str]| -> Vec<String> {
-        let linked = texts.iter().map(|text| ask(matcher, &series(&format!("m{{k={text}}}"))).1.remove(0).1);
-        linked.map(|series| series.places[0]["k"].text().unwrap()).collect()
+        let linked = texts.iter().map(|text| ask(matcher, &of(text)).1.remove(0).1);
+        linked.map(|series| series.places[place]["k"].text().unwrap()).collect()
     };
-    let count = |of: &RuleMatcher, text: &str, begins: bool| {
-        let [_, _, run] = series(&format!("m{{k={text}}}")).runs();
-        let identity = OutputIdentity { resource: &[], scope: &[], name: "m", unit: "s", attributes: &run };
+    let count = |matcher: &RuleMatcher, text: &str, begins: bool| {
+        let state = ahash::RandomState::new();
+        let [resource, scope, run] = of(text).runs();
+        let [resource, scope] = [resource, scope].map(|run| Set::new(&run, &[], "", &state));
+        let identity = OutputIdentity { resource: &resource, scope: &scope, name: "m", unit: "s", attributes: &run };
         let counted = if begins { CountedGroup::Asked { before: 0 } } else { CountedGroup::Ended { last: 1 } };
-        of.plan().count_group(0, &identity, counted);
+        matcher.plan().count_group(0, &identity, counted);
     };
-    assert_eq!(values(&mut matcher, &["a", "b", "c"]), ["a", "b", "other"]);
+    assert_eq!(values(&mut matcher, &["a", "b", "c", "c"]), ["a", "b", "other", "other"]);
     // groups of a value that has no place are nobody's
     for (text, begins) in [("a", true), ("a", true), ("b", true), ("other", true), ("a", false), ("other", false)] {
         count(&matcher, text, begins);
@@ -319,7 +335,8 @@ fn a_limit_that_comes_later_counts_groups_that_go_on() {
     };
     let count = |of: &RuleMatcher, counted: CountedGroup| {
         let [_, _, run] = series("m{k=a}").runs();
-        let identity = OutputIdentity { resource: &[], scope: &[], name: "m", unit: "s", attributes: &run };
+        let nothing = Set::new(&[], &[], "", &ahash::RandomState::new());
+        let identity = OutputIdentity { resource: &nothing, scope: &nothing, name: "m", unit: "s", attributes: &run };
         of.plan().count_group(0, &identity, counted);
     };
     count(&bare, CountedGroup::Asked { before: 0 });
@@ -397,7 +414,7 @@ fn equal_identities_have_equal_bytes() {
         let mut bytes = Vec::new();
         let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
         matcher.of_series(&candidates, &given.seen(&runs), &runs[2], &state, &mut |fold| {
-            bytes = [fold.identity.resource, fold.identity.scope, fold.identity.attributes].concat();
+            bytes = [&fold.identity.resource.run, &fold.identity.scope.run, fold.identity.attributes].concat();
         });
         bytes
     };
@@ -439,5 +456,81 @@ fn what_cannot_be_meant_is_told_with_its_place() {
         let goes_on = Rule { goes_on: true, ..takes(Selector::default()) };
         let faults = RulePlan::new(vec![goes_on, rule("n", Selector::default(), action)]).unwrap_err();
         assert!(faults[0].words.contains(words), "{faults:?}");
+    }
+}
+
+/// However large a resource and a scope are, and whatever a rule does to them: it is done once for all series of them whose
+/// points make no difference to it, and folds, which have it by where it lies, are found without reading it.
+#[test]
+fn what_is_made_of_a_resource_is_made_once() {
+    use AttributeChange::{Class, Copy, Default, Drop, Hash, Keep, Limit, Rename, Set as Sets, Upper};
+    let large =
+        format!("{},k={}", (0..100).map(|n| format!("a{n}=x")).collect::<Vec<_>>().join(","), "v".repeat(9_000));
+    let given =
+        |name: &str, point: &str| series(&format!("{name}{{{point}}} s/1{{{}}} @ {large}", large.replace("k=", "l=")));
+    let runs = given("m", "").runs();
+    let [resource, scope]: [Arc<[u8]>; 2] = [runs[0].clone(), runs[1].clone()].map(Into::into);
+    let keeps = |key: &str| Keep(vec![key.into()]);
+    let each = [
+        None,
+        Some(Drop),
+        Some(keeps("k")),
+        Some(Sets("x".into())),
+        Some(Default("x".into())),
+        Some(Rename("z".into())),
+        Some(Copy("z".into())),
+        Some(Hash),
+        Some(Class),
+        Some(Upper),
+        Some(Limit { values: 1, other: "other".into() }),
+    ];
+    for does in each {
+        let changes = does.clone().map(|does| ["k", "l"].map(|key| change(key, does.clone())).to_vec());
+        let made =
+            Aggregation { changes: changes.unwrap_or_default(), ..aggregation(without(&["a1"]), &[Output::Same]) };
+        let mut matcher = matcher(&[rule("r", Selector::default(), Action::Aggregate(Box::new(made)))]);
+        let state = ahash::RandomState::with_seeds(1, 2, 3, 4);
+        // a point without the key, and one that has it, by turns
+        let mut seen: [Option<[Arc<Set>; 2]>; 2] = [None, None];
+        for (n, turn) in (0..20).zip([0, 1].into_iter().cycle()) {
+            let series = given(&format!("m{n}"), if turn == 0 { "b=1" } else { "k=1" });
+            let [_, _, point] = series.runs();
+            let held = Some([&resource, &scope]);
+            let bare = [vec![], vec![], vec![]];
+            let metric = MetricSeen { resource: &resource, scope: &scope, held, ..series.seen(&bare) };
+            let candidates = matcher.of_metric(&metric);
+            matcher.of_series(&candidates, &metric, &point, &state, &mut |fold| {
+                let now = [fold.identity.resource.clone(), fold.identity.scope.clone()];
+                let before = seen[turn].get_or_insert_with(|| now.clone());
+                let is_same = now.iter().zip(before).all(|(now, before)| Arc::ptr_eq(now, before));
+                assert!(is_same, "{does:?}: made again for series {n}");
+            });
+        }
+        assert!(seen.iter().all(Option::is_some));
+    }
+}
+
+/// The same of what relabels, over several rules.
+#[test]
+fn what_relabels_makes_a_resource_once() {
+    let renames = |key: &str, to: &str| {
+        rule("r", Selector::default(), Action::Relabel(vec![change(key, AttributeChange::Rename(to.into()))]))
+    };
+    let mut matcher = matcher(&[renames("a", "x"), renames("b", "y"), renames("none", "z")]);
+    let given = series("m{c=1} s/1 @ a=1,b=2");
+    let [resource, scope, _] = given.runs();
+    let [resource, scope]: [Arc<[u8]>; 2] = [resource, scope].map(Into::into);
+    let mut before: Option<Arc<MadeRun>> = None;
+    for n in 0..3 {
+        let series = series(&format!("m{n}{{c={n}}}"));
+        let [_, _, point] = series.runs();
+        let bare = [vec![], vec![], vec![]];
+        let held = Some([&resource, &scope]);
+        let metric = MetricSeen { resource: &resource, scope: &scope, held, ..series.seen(&bare) };
+        let RouteVerdict::Relabelled(to) = matcher.of_route(&metric, &point) else { panic!("relabelled") };
+        assert!(Arc::ptr_eq(to.scope.bytes(), &scope), "nothing is made of it");
+        let before = before.get_or_insert_with(|| to.resource.clone());
+        assert!(Arc::ptr_eq(before, to.resource));
+        assert_eq!(Series::read(&given, (to.resource.bytes(), b"", b""), "", "").places[2], attributes("x=1,y=2"));
     }
 }

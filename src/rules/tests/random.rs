@@ -212,6 +212,35 @@ proptest! {
 
 }
 
+/// Points under few resources and scopes: of most of these much is remembered when a point comes that has other keys.
+fn any_points() -> impl Strategy<Value = Vec<Series>> {
+    prop::collection::vec(any_series(), 4..32).prop_map(|mut all| {
+        for at in 2..all.len() {
+            let (scope, resource) = (all[at % 2].clone(), all[at / 2 % 2].places[2].clone());
+            let one = &mut all[at];
+            (one.scope_name, one.scope_version) = (scope.scope_name, scope.scope_version);
+            let [_, of_scope, _] = scope.places;
+            (one.places[1], one.places[2]) = (of_scope, resource);
+        }
+        all
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Changes find their keys on a point, in its scope or on its resource, each anew.
+    #[test]
+    fn what_is_remembered_of_a_resource_holds_for_all_of_its_points(
+        changes in prop::collection::vec(any_change(), 1..6),
+        grouping in any_grouping(),
+        all in any_points(),
+    ) {
+        let made = Aggregation { changes, ..aggregation(grouping, &[Output::Unique(vec!["a".into()])]) };
+        check(&[rule("r", Selector::default(), Action::Aggregate(Box::new(made)))], &all)?;
+    }
+}
+
 /// What relabels, one to one.
 fn any_relabelling() -> impl Strategy<Value = Vec<Change>> {
     use AttributeChange::{Copy, Rename, Set};
@@ -230,7 +259,7 @@ proptest! {
     #[test]
     fn relabelling_says_what_the_reference_says(
         changes in any_relabelling(),
-        all in prop::collection::vec(any_series(), 1..12),
+        all in prop_oneof![prop::collection::vec(any_series(), 1..12), any_points()],
     ) {
         let mut matcher = matcher(&[rule("r", Selector::default(), Action::Relabel(changes.clone()))]);
         for series in &all {
@@ -238,7 +267,7 @@ proptest! {
             let runs = series.runs();
             let got = match matcher.of_route(&series.seen(&runs), &runs[2]) {
                 RouteVerdict::Relabelled(to) => {
-                    Series::read(series, (to.resource, to.scope, to.attributes), to.name, to.unit)
+                    Series::read(series, (to.resource.bytes(), to.scope.bytes(), to.attributes), to.name, to.unit)
                 }
                 verdict => {
                     prop_assert_eq!(verdict, RouteVerdict::Pass);

@@ -260,6 +260,7 @@ fn seen(meta: &Group) -> MetricSeen<'_> {
         unit: meta.unit(),
         kind: meta.kind,
         monotonic: meta.monotonic,
+        held: Some([meta.resource(), meta.scope()]),
     }
 }
 

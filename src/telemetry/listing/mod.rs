@@ -64,8 +64,15 @@ mod tests {
         let mut scope = Vec::new();
         put_bytes(&mut scope, 0x0a, b"lib");
         scope.extend(run(&values[..2], 0x1a));
-        let metric =
-            MetricSeen { resource: &resource, scope: &scope, name: "m\"", unit: "s", kind: Kind::Sum, monotonic: true };
+        let metric = MetricSeen {
+            resource: &resource,
+            scope: &scope,
+            name: "m\"",
+            unit: "s",
+            kind: Kind::Sum,
+            monotonic: true,
+            held: None,
+        };
         let series = ListedSeries {
             attributes: run(&values, key),
             has_cumulative: true,

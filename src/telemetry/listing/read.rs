@@ -381,6 +381,7 @@ pub fn read_output(line: &Value) -> Result<ExplainedSeries, String> {
         unit: text("unit"),
         kind: kind.kind(),
         monotonic: kind == InputKind::Counter,
+        held: None,
     };
     Ok(ExplainedSeries::of(&metric, &attributes))
 }

@@ -239,12 +239,10 @@ pub(super) fn add_as(
     sum.add(region)
 }
 
-/// Whether all that was gathered had a sum, or minimum and maximum.
+/// Whether all that was gathered had a sum, a minimum, or a maximum.
 pub(super) const fn has_all(count: u64, flags: u64, wanted: u64) -> bool {
     if count == 0 { flags & crate::aggregate::explicit::NO_SUM == 0 } else { flags & wanted == wanted }
 }
 
-/// Flags of both extremes.
-pub(super) const HAS_EXTREMES: u64 = HAS_MIN | HAS_MAX;
 /// Flag of a sum.
 pub(super) const SUM_FLAG: u64 = HAS_SUM;

@@ -657,9 +657,9 @@ impl OutputState {
                 head.sum? / head.count as f64
             }
             Output::Min | Output::Max => {
-                work.notes.no_extremes += u64::from(head.extremes.is_none());
-                let (low, high) = head.extremes?;
-                if matches!(output.output, Output::Min) { low } else { high }
+                let extreme = if matches!(output.output, Output::Min) { head.min } else { head.max };
+                work.notes.no_extremes += u64::from(extreme.is_none());
+                extreme?
             }
             _ => return None,
         };

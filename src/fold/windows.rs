@@ -8,10 +8,10 @@
 use super::made::Made;
 use super::quantile;
 use super::rebucket::{self, head_of};
-use super::regions::{ExplicitSum, HAS_EXTREMES, RegionPart, SUM_FLAG, add_as, exponential_bytes, has_all, place};
+use super::regions::{ExplicitSum, RegionPart, SUM_FLAG, add_as, exponential_bytes, has_all, place};
 use super::summaries::SummaryState;
 use super::work::FoldWork;
-use crate::aggregate::explicit::{COUNT, FLAGS, HEAD, MAX, MIN, SUM};
+use crate::aggregate::explicit::{COUNT, FLAGS, HAS_MAX, HAS_MIN, HEAD, MAX, MIN, SUM};
 use crate::aggregate::exponential::{Exponential, REGION};
 use std::sync::Arc;
 
@@ -65,8 +65,10 @@ pub(super) struct RegionHead {
     pub(super) count: u64,
     /// If every member had one.
     pub(super) sum: Option<f64>,
-    /// Likewise.
-    pub(super) extremes: Option<(f64, f64)>,
+    /// The smallest value, if there was one, and every member that had values said its own.
+    pub(super) min: Option<f64>,
+    /// The largest, likewise: a member may know one and not the other.
+    pub(super) max: Option<f64>,
 }
 
 impl RegionState {
@@ -259,7 +261,8 @@ impl RegionState {
         RegionHead {
             count,
             sum: has_all(count, flags, SUM_FLAG).then(|| word(SUM)),
-            extremes: (count > 0 && has_all(count, flags, HAS_EXTREMES)).then(|| (word(MIN), word(MAX))),
+            min: (count > 0 && has_all(count, flags, HAS_MIN)).then(|| word(MIN)),
+            max: (count > 0 && has_all(count, flags, HAS_MAX)).then(|| word(MAX)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One group of members under one rule, over one or several shards.
 
-use catchment::aggregate::explicit::HAS_SUM;
+use catchment::aggregate::explicit::{HAS_SUM, flags_of};
 use catchment::aggregate::exponential::{Exponential, REGION, Side};
 use catchment::aggregate::number::Value;
 use catchment::fold::{
@@ -186,6 +186,15 @@ impl Explicit {
         touched(ContributedRegion::Explicit { bounds: &self.bounds, words: &self.words })
     }
 
+    /// With a minimum, a maximum, both, or neither.
+    pub(crate) fn within(mut self, [min, max]: [Option<f64>; 2]) -> Explicit {
+        let sum = f64::from_bits(self.words[1]);
+        self.words[2] = min.unwrap_or_default().to_bits();
+        self.words[3] = max.unwrap_or_default().to_bits();
+        self.words[4] = flags_of(self.words[0], Some(sum), min, max);
+        self
+    }
+
     pub(crate) fn forget_sum(&mut self) {
         self.words[4] = 0;
     }
@@ -212,8 +221,17 @@ pub(crate) struct Exponents {
 impl Exponents {
     /// Of these positive buckets.
     pub(crate) fn new(scale: i32, offset: i32, counts: &[u64]) -> Exponents {
+        Exponents::within((scale, offset, counts), [None; 2])
+    }
+
+    /// The same, with a minimum, a maximum, both, or neither.
+    pub(crate) fn within((scale, offset, counts): (i32, i32, &[u64]), [min, max]: [Option<f64>; 2]) -> Exponents {
+        let count = counts.iter().sum();
         let value = Exponential {
-            count: counts.iter().sum(),
+            min: min.unwrap_or_default(),
+            max: max.unwrap_or_default(),
+            flags: flags_of(count, None, min, max),
+            count,
             scale,
             positive: Side { offset, counts: counts.to_vec() },
             ..Exponential::default()

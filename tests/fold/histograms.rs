@@ -17,6 +17,14 @@ fn cuts(sets: usize) -> impl Strategy<Value = Vec<Vec<Gave>>> {
     prop::collection::vec(prop::collection::vec(gave, 0..6), 1..15)
 }
 
+/// Of each cut, how many values members gave, with a minimum, a maximum, both, or neither.
+fn extremes() -> impl Strategy<Value = Vec<Vec<(u64, [Option<f64>; 2])>>> {
+    let value = || prop_oneof![1 => Just(None), 5 => (-50i32..50).prop_map(|value| Some(f64::from(value)))];
+    let gave = (prop_oneof![1 => Just(0u64), 6 => 1u64..9], value(), value());
+    let gave = gave.prop_map(|(count, min, max)| (count, [min, max].map(|value| value.filter(|_| count > 0))));
+    prop::collection::vec(prop::collection::vec(gave, 0..5), 1..12)
+}
+
 fn buckets_of((set, buckets, _): &Gave) -> &[u64] {
     &buckets[..=BOUNDS[*set].len()]
 }
@@ -95,6 +103,46 @@ proptest! {
             let was_touched = first > 0 && !cuts[first - 1].is_empty();
             prop_assert_eq!(one(&seen, 4), (is_touched || was_touched).then_some(count as f64));
         }
+    }
+
+    /// The smallest of all leaves where each member of the window that has values said its own, whatever they said of the
+    /// largest; and the other way round.
+    #[test]
+    fn the_smallest_and_the_largest_leave_each_by_itself(
+        cuts in extremes(), is_exponential in any::<bool>(), shards in 1usize..4, turn in 0usize..5, steps in 1usize..4,
+    ) {
+        let window = 10 * steps as u64;
+        let outputs = [(Output::Min, window), (Output::Max, window)];
+        let input = if is_exponential { InputKind::ExponentialHistogram } else { InputKind::Histogram };
+        let mut group = Group::new(input, 10, shards, &outputs);
+        let mut missing = 0;
+        for (i, cut) in cuts.iter().enumerate() {
+            let explicits: Vec<_> = cut.iter()
+                .map(|(count, ends)| explicit(BOUNDS[0], &[*count, 0, 0, 0, 0], 0.0).within(*ends))
+                .collect();
+            let exponents: Vec<_> = cut.iter().map(|(count, ends)| Exponents::within((0, 0, &[*count]), *ends)).collect();
+            let mut given: Vec<Contribution<'_>> = match is_exponential {
+                true => exponents.iter().map(Exponents::given).collect(),
+                false => explicits.iter().map(|region| region.given()).collect(),
+            };
+            let turn = turn % given.len().max(1);
+            given.rotate_left(turn);
+            let seen = group.cut(10 * (i as u64 + 1), &given);
+            let Some(first) = (i + 1).checked_sub(steps) else { continue };
+            let in_window: Vec<_> = cuts[first..=i].iter().flatten().filter(|(count, _)| *count > 0).collect();
+            let of = |side: usize, best: fn(f64, f64) -> f64| -> Option<f64> {
+                let all: Option<Vec<f64>> = in_window.iter().map(|(_, ends)| ends[side]).collect();
+                all?.into_iter().reduce(best)
+            };
+            let want = [of(0, f64::min), of(1, f64::max)];
+            prop_assert_eq!([one(&seen, 0), one(&seen, 1)], want, "cut {}", i);
+            let is_touched = |cut: &Vec<_>| !cut.is_empty();
+            let differs = cuts[first..=i].iter().any(is_touched) || first > 0 && is_touched(&cuts[first - 1]);
+            if differs && !in_window.is_empty() {
+                missing += want.iter().filter(|value| value.is_none()).count() as u64;
+            }
+        }
+        prop_assert_eq!(group.work.notes.no_extremes, missing);
     }
 
     #[test]

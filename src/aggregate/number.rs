@@ -114,6 +114,24 @@ pub fn step(last: Value, last_start: u64, value: Value, start: u64, monotonic: b
     (value.sub(last), false)
 }
 
+/// Order by value; an int that equals a double stands before it, so that which of them is shown depends on nothing else.
+pub fn below(a: Value, b: Value) -> bool {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => a < b,
+        _ if a.as_f64() == b.as_f64() => (a.is_double(), a.bits()) < (b.is_double(), b.bits()),
+        _ => a.as_f64() < b.as_f64(),
+    }
+}
+
+/// The extremes of both.
+#[inline]
+pub fn wider(a: Option<(Value, Value)>, b: Option<(Value, Value)>) -> Option<(Value, Value)> {
+    let (Some((a_low, a_high)), Some((b_low, b_high))) = (a, b) else { return a.or(b) };
+    let low = if below(b_low, a_low) { b_low } else { a_low };
+    let high = if below(a_high, b_high) { b_high } else { a_high };
+    Some((low, high))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@
 //!   2   time of the newest point, also of one without a recorded value
 //! ```
 //!
+//! Where a rule asks for the smallest and the largest inside an interval, those are beside the cell (`extremes`).
+//!
 //! Flags: `DOUBLE`, `VALUE`, `ENDED`. The time goes from bank to bank: a point that is not newer than all this core saw
 //! changes nothing.
 

@@ -31,6 +31,8 @@ pub mod explicit_histogram;
 #[cfg(not(loom))]
 pub mod exponential_histogram;
 #[cfg(not(loom))]
+pub mod extremes;
+#[cfg(not(loom))]
 pub mod gauge;
 #[cfg(not(loom))]
 pub mod head;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0      state (`lifecycle`), written by the cell's core and by the owner of the series
-//!  1      handle (`head`), written by its core
+//!  1      handle, and the line of extremes (`head`), written by its core
 //!  2..    bank 0, bank 1
 //!
 //!  bank   stamp, flags and count (`stamp`), then the words of its shape: one file each

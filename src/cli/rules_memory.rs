@@ -41,8 +41,10 @@ pub(super) fn text(plan: &Plan, memory: &Memory) -> String {
     let delta = series_bytes(Kind::Sum, Temporality::Delta, 0) + MEMBER_BYTES;
     let cumulative = series_bytes(Kind::Sum, Temporality::Cumulative, 0) + MEMBER_BYTES;
     let outputs = if least == most { format!("{least} B") } else { format!("{least} B to {}", show_size(most)) };
+    let more = sizes().map(|(_, _, bytes)| bytes.member).max().filter(|more| *more > 0);
+    let more = more.map_or_else(String::new, |more| format!(", {more} B more of gauges whose min or max is asked"));
     let mut out = format!(
-        "memory  a member {delta} B ({cumulative} B of cumulative input), {MEMBER_BYTES} B of them for rules; an output {outputs}, \
+        "memory  a member {delta} B ({cumulative} B of cumulative input), {MEMBER_BYTES} B of them for rules{more}; an output {outputs}, \
          {shard} B or more of them on each shard\n"
     );
     let windowed = || all.iter().filter(|(_, groups)| groups.iter().any(|(_, _, bytes)| bytes.window + bytes.top > 0));

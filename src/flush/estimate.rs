@@ -13,7 +13,7 @@ use crate::aggregate::explicit;
 use crate::aggregate::exponential::{self, Exponential, Side};
 use crate::aggregate::number::Value;
 use crate::aggregate::summary;
-use crate::cells::{Shape, block};
+use crate::cells::{Shape, block, extremes};
 use crate::fold::{
     ContributedRegion, Contribution, FoldPart, FoldSpec, FoldWork, OutputState, RuleClock, TOP_ENTRY_BYTES,
 };
@@ -59,6 +59,8 @@ pub const MEMBER_BYTES: usize = size_of::<Member>();
 pub struct GroupBytes {
     /// The group itself, and the series that leave of it, without windows.
     pub group: usize,
+    /// Each of its members, beside what all have: what is kept of gauges inside an interval.
+    pub member: usize,
     /// On each shard that has members in it.
     pub shard: usize,
     /// What windows longer than the rule's interval take beside that.
@@ -89,6 +91,7 @@ impl GroupBytes {
         let top = outputs.iter().filter(|spec| of_top(&spec.output)).count();
         Some(GroupBytes {
             group: folds::KEY_BYTES + FOLD_TEXT_BYTES + FOLD_BYTES + state + part + outputs.len() * SERIES_BYTES,
+            member: if FoldSpec::new(aggregation, input).asks_extremes() { extremes::WORDS * 8 } else { 0 },
             shard: part + LANE_BYTES + ENTRY_BYTES,
             window: with_windows.saturating_sub(state),
             steps,

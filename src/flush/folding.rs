@@ -118,6 +118,11 @@ impl Folding {
         (folding, directory)
     }
 
+    /// Some rule in force asks for the smallest or the largest value of gauges inside an interval.
+    pub(super) fn asks_extremes(&self) -> bool {
+        self.in_force.asks_extremes()
+    }
+
     /// Number of the rules in force.
     pub(super) fn number(&self) -> u32 {
         self.in_force.number()
@@ -193,6 +198,7 @@ impl Folding {
         self.conflicts.end_cut(next.is_some());
         if let Some(next) = &next {
             self.take_up(next.clone());
+            registry.keep_extremes(next.asks_extremes());
         }
         self.shared.notice(self.shard, &self.noticed, self.in_force.number(), times.is_last);
         next

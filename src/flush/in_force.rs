@@ -166,6 +166,11 @@ impl RuleFolds {
         self.specs[input as usize].as_ref()
     }
 
+    /// An output asks for the smallest or the largest value of gauges inside an interval.
+    pub(super) fn asks_extremes(&self, input: InputKind) -> bool {
+        self.spec(input).is_some_and(FoldSpec::asks_extremes)
+    }
+
     /// What became of the folds of this kind at the exchange.
     pub(super) fn heritage(&self, input: InputKind) -> &Heritage {
         &self.heritage[input as usize]
@@ -309,6 +314,8 @@ pub struct RulesInForce {
     closing: Box<[u32]>,
     /// Some rule aggregates.
     folds: bool,
+    /// Some rule asks for extremes of gauges.
+    extremes: bool,
     /// What is dropped is what was dropped before.
     drops_the_same: bool,
     /// What destinations choose, where that came with the rules: it names rules by their places in the plan.
@@ -325,6 +332,7 @@ impl RulesInForce {
         RulesInForce {
             number: 1,
             folds: folds(&plan),
+            extremes: asks_extremes(&rules),
             plan,
             slots,
             rules,
@@ -391,6 +399,7 @@ impl RulesInForce {
         RulesInForce {
             number: self.number + 1,
             folds: folds(&plan),
+            extremes: asks_extremes(&rules),
             plan,
             slots,
             rules,
@@ -451,6 +460,11 @@ impl RulesInForce {
         self.folds
     }
 
+    /// Some rule asks for the smallest or the largest value of gauges inside an interval.
+    pub(super) const fn asks_extremes(&self) -> bool {
+        self.extremes
+    }
+
     /// What is dropped is what was dropped before.
     pub(super) const fn drops_the_same(&self) -> bool {
         self.drops_the_same
@@ -466,6 +480,10 @@ fn turns(before: &[RuleFolds], now: &[RuleFolds]) -> Box<[(u32, SlotTurn)]> {
 /// Slots whose interval ends before these rules.
 fn closing(rules: &[RuleFolds]) -> Box<[u32]> {
     rules.iter().zip(0u32..).filter(|(folds, _)| folds.closes).map(|(_, slot)| slot).collect()
+}
+
+fn asks_extremes(rules: &[RuleFolds]) -> bool {
+    rules.iter().any(|folds| folds.asks_extremes(InputKind::Gauge))
 }
 
 fn folds(plan: &RulePlan) -> bool {

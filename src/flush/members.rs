@@ -21,6 +21,7 @@ use super::noticed::NoticedHere;
 use super::point::StagedPoint;
 use super::rule_cuts::RuleCuts;
 use super::seen::seen;
+use crate::aggregate::number::Value;
 use crate::aggregate::summary;
 use crate::cells::block;
 use crate::fold::{ContributedRegion, Contribution, FoldPart, LiveNeed, Liveness};
@@ -160,6 +161,8 @@ pub(super) struct MergedMember<'a> {
     pub points: u64,
     /// Delta input had reached it before.
     pub had_delta: bool,
+    /// The smallest and the largest value of a gauge inside the interval, if a rule asks.
+    pub extremes: Option<(Value, Value)>,
     /// Where the values of summaries are.
     pub slab: &'a SlabWriter,
 }
@@ -500,6 +503,15 @@ impl Membership {
         self.entries[member.entry as usize].initial
     }
 
+    /// Whether rules ask for the smallest or the largest value of a gauge inside the interval.
+    pub(super) fn asks_extremes(&self, member: Member) -> bool {
+        let asks = |lane: &u32| {
+            let key = self.lanes[*lane as usize].key.as_ref();
+            key.is_some_and(|key| self.in_force.rules()[key.rule as usize].asks_extremes(key.input))
+        };
+        self.in_force.asks_extremes() && self.entries[member.entry as usize].lanes.iter().any(asks)
+    }
+
     /// Whether the members of this entry leave themselves, too.
     #[inline]
     pub(super) fn hides(&self, entry: u32) -> bool {
@@ -676,7 +688,7 @@ fn given<'a>(
             if joins { Some(point.total()) } else { point.step() }
         }),
         level: series.value().filter(|_| is_number && is_live),
-        extremes: None,
+        extremes: merged.extremes,
         summary: None,
         is_delta: series.has_delta(),
         region: step.and_then(|words| match group.kind {

@@ -4,7 +4,7 @@
 
 use super::histograms::HistogramMerge;
 use super::merging::Merging;
-use super::newest::{self, SummaryMerge};
+use super::newest::{self, Inside, SummaryMerge};
 use super::point::StagedPoint;
 use super::sums::SumMerge;
 use crate::ledger::Tally;
@@ -20,6 +20,8 @@ pub(super) struct Merge {
     summaries: SummaryMerge,
     /// The end of the series merged last, if it ended.
     end: Option<StagedPoint>,
+    /// What it has inside the interval, if it is a gauge and a rule asks.
+    inside: Inside,
 }
 
 impl Merge {
@@ -32,15 +34,20 @@ impl Merge {
         (slab, words): (&mut SlabWriter, &mut Vec<u64>),
         tally: &mut Tally,
     ) -> Option<StagedPoint> {
-        let Merge { sums, histograms, summaries, end } = self;
+        let Merge { sums, histograms, summaries, end, inside } = self;
         match series.group.kind {
-            Kind::Gauge => newest::gauge(merging, series, end, tally),
+            Kind::Gauge => newest::gauge(merging, series, (end, inside), tally),
             Kind::Summary => summaries.merge(merging, series, (slab, words), end, tally),
             Kind::Sum => sums.merge(merging, series, end, tally),
             Kind::Histogram | Kind::ExponentialHistogram => {
                 histograms.merge(merging, series, (slab, words), end, tally)
             }
         }
+    }
+
+    /// What the gauge merged last has inside the interval, once.
+    pub(super) fn take_inside(&mut self) -> Inside {
+        std::mem::take(&mut self.inside)
     }
 
     /// The series merged last ended: `take_end` says how.

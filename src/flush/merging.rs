@@ -4,7 +4,7 @@
 
 use super::interval::Interval;
 use crate::cells::sequences::Sequences;
-use crate::cells::{Bank, Shape};
+use crate::cells::{Bank, Shape, extremes, head};
 use crate::examples::Cause;
 use crate::ledger::{Effect, Note, Tally};
 use crate::model::Peer;
@@ -12,6 +12,7 @@ use crate::rules::InitialValue;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::series::{CellRef, Series};
+use std::sync::atomic::AtomicU64;
 
 /// A cut being merged.
 #[derive(Clone, Copy)]
@@ -19,16 +20,34 @@ pub(super) struct Merging<'a> {
     pub interval: &'a Interval,
     registry: &'a Registry,
     initial: InitialValue,
+    asks_extremes: bool,
 }
 
 impl<'a> Merging<'a> {
     pub(super) fn new(interval: &'a Interval, registry: &'a Registry) -> Merging<'a> {
-        Merging { interval, registry, initial: InitialValue::Auto }
+        Merging { interval, registry, initial: InitialValue::Auto, asks_extremes: false }
     }
 
     /// The same for a series of which a rule says how its first point counts (S1).
     pub(super) const fn with(self, initial: InitialValue) -> Merging<'a> {
         Merging { initial, ..self }
+    }
+
+    /// The same for a gauge of which a rule asks, or none does, for the smallest and the largest value inside the interval.
+    pub(super) const fn asking(self, asks_extremes: bool) -> Merging<'a> {
+        Merging { asks_extremes, ..self }
+    }
+
+    /// Whether a rule asks for those.
+    #[inline]
+    pub(super) const fn asks_extremes(self) -> bool {
+        self.asks_extremes
+    }
+
+    /// The line that has them beside a gauge's cell, if its core keeps them.
+    pub(super) fn extremes(self, cell: CellRef) -> Option<&'a [AtomicU64]> {
+        let slab = self.registry.slab(cell.core as usize);
+        slab.run(head::extremes(slab.run(cell.line, head::WORDS)?)?, extremes::WORDS)
     }
 
     /// Whether a first cumulative point counts whole.

@@ -7,19 +7,59 @@
 use super::ended::{Mark, ended};
 use super::merging::Merging;
 use super::point::StagedPoint;
-use crate::aggregate::number::Value;
+use crate::aggregate::number::{Value, wider};
 use crate::aggregate::summary::{self, REGION};
-use crate::cells::{self, Shape, block, gauge};
+use crate::cells::{self, Bank, Shape, block, extremes, gauge};
 use crate::ledger::{Effect, Tally};
-use crate::series::Series;
 use crate::series::slab::SlabWriter;
+use crate::series::{CellRef, Series};
 use std::cmp::Ordering;
+
+/// What a gauge has inside the interval, beside its newest value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Inside {
+    /// The smallest and the largest value of points with effect, if a rule asks.
+    pub extremes: Option<(Value, Value)>,
+    /// Of some cell only the newest one is known: its core is to be asked.
+    pub is_short: bool,
+    /// Of the bank that is the newest so far: it may lose a tie, and then had no effect.
+    newest: Option<(Value, Value)>,
+}
+
+impl Inside {
+    /// What a bank has, whose points compete with those of others: those of the one that wins and of older ones had effect,
+    /// those of one that loses a tie had none.
+    fn add(&mut self, bank: Option<(Value, Value)>, (order, is_like): (Ordering, bool), wins: bool) {
+        match (order, wins) {
+            (Ordering::Greater, _) => {
+                self.extremes = wider(self.extremes, std::mem::replace(&mut self.newest, bank));
+            }
+            (Ordering::Less, _) => self.extremes = wider(self.extremes, bank),
+            (Ordering::Equal, true) => self.newest = bank,
+            (Ordering::Equal, false) if is_like => self.newest = wider(self.newest, bank),
+            (Ordering::Equal, false) => {}
+        }
+    }
+}
+
+/// What a bank has of a value and the extremes that are kept beside it.
+fn inside_of(
+    merging: Merging<'_>,
+    cell: CellRef,
+    (bank, index): (Bank<'_>, usize),
+    value: Value,
+) -> (Option<(Value, Value)>, bool) {
+    let own = (!value.as_f64().is_nan()).then_some((value, value));
+    let Some(line) = merging.extremes(cell) else { return (own, true) };
+    extremes::ask(line);
+    (wider(own, extremes::of(line, index, bank.interval())), false)
+}
 
 /// The newest gauge; `end`: the end of the series, if it ended.
 pub(super) fn gauge(
     merging: Merging<'_>,
     series: &Series,
-    end: &mut Option<StagedPoint>,
+    (end, inside): (&mut Option<StagedPoint>, &mut Inside),
     tally: &mut Tally,
 ) -> Option<StagedPoint> {
     let mut newest: Option<Value> = None;
@@ -27,17 +67,30 @@ pub(super) fn gauge(
     let points = merging.touched(
         series,
         |_| Shape::Gauge,
-        |_, bank, (_, points)| {
+        |cell, bank, (index, points)| {
             let gauge::NewestNumber { time, value, is_ended } = gauge::fold(bank);
             if is_ended {
                 mark.at(time);
             }
             if !is_new(series, time) {
                 contest.stale += points;
-            } else if let Some(value) = value
-                && contest.wins(time, points, || value.bits().cmp(&newest.map_or(0, Value::bits)))
+            } else if let Some(value) = value {
+                let (order, before) = (time.cmp(&contest.time), newest);
+                let wins = contest.wins(time, points, || value.bits().cmp(&before.map_or(0, Value::bits)));
+                if wins {
+                    newest = Some(value);
+                }
+                if merging.asks_extremes() {
+                    let (of_bank, is_short) = inside_of(merging, cell, (bank, index), value);
+                    inside.is_short |= is_short;
+                    inside.add(of_bank, (order, before.is_some_and(|before| before.bits() == value.bits())), wins);
+                }
+            } else if merging.asks_extremes()
+                && let Some(line) = merging.extremes(cell)
             {
-                newest = Some(value);
+                // it ended on this core, and may go on with another
+                extremes::ask(line);
+                inside.extremes = wider(inside.extremes, extremes::of(line, index, bank.interval()));
             }
         },
     );
@@ -46,10 +99,12 @@ pub(super) fn gauge(
     if let Some(value) = newest.filter(|_| time >= mark.time) {
         series.put_time(time);
         series.put_value(merging.interval.cut, value);
+        inside.extremes = wider(inside.extremes, inside.newest.take());
         return Some(StagedPoint { time, start: 0, ..StagedPoint::number(value, None) });
     }
     if mark.is_set() {
         *end = ended(merging.interval, series, mark, false, |series| series.end_number(merging.interval.cut));
+        inside.extremes = None;
     }
     None
 }

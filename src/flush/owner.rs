@@ -12,6 +12,7 @@ use super::interval::Interval;
 use super::members::{Member, MergedMember};
 use super::merge::Merge;
 use super::merging::Merging;
+use super::newest::Inside;
 use super::point::more_bytes;
 use super::retire::Retirement;
 use super::selecting::Selecting;
@@ -21,9 +22,10 @@ use super::turning;
 use super::walk::{Stretch, Walk, WalkStep};
 use crate::ledger::{Note, Tally};
 use crate::limits::DESTINATIONS_MAX;
-use crate::model::{EpochNumber, Flushed, PlanNumber, SelectionNumber, Temporality, Tenant, View};
+use crate::model::{EpochNumber, Flushed, Kind, PlanNumber, SelectionNumber, Temporality, Tenant, View};
 use crate::rows::Rows;
 use crate::rules::{InitialValue, Selections};
+use crate::series::Series;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
 use crate::sync::cut::{CutTimes, ShardView};
@@ -184,6 +186,7 @@ impl Owner {
         let (resting, outputs) = rules
             .map(|rules| {
                 let (folding, directory) = Folding::new(shard, rules, registry.state(), options.expire_ns);
+                registry.keep_extremes(folding.asks_extremes());
                 (Box::new(folding), directory)
             })
             .unzip();
@@ -302,6 +305,9 @@ impl Owner {
                     series.put_hide(member.fold().is_some_and(|entry| members.hides(entry)));
                     if !series.hides() {
                         folding.conflicts.passes(&series);
+                    }
+                    if series.group.kind == Kind::Gauge {
+                        series.group.ask_extremes(members.asks_extremes(member));
                     }
                     self.tree.link_member(series, member, (&candidates, number));
                 }
@@ -501,12 +507,19 @@ impl Owner {
             let size = series.attributes.len() + more;
             let before = if folding.is_some() { (tally.emitted(), self.batch.words().len()) } else { (0, 0) };
             let had_delta = FOLDS && series.has_delta();
-            let initial = match (&folding, members.get(at)) {
-                (Some(folding), Some(member)) => folding.initial(*member),
-                _ => InitialValue::Auto,
+            let (initial, asks) = match (&folding, members.get(at)) {
+                (Some(folding), Some(member)) => {
+                    (folding.initial(*member), meta.kind == Kind::Gauge && folding.asks_extremes(*member))
+                }
+                _ => (InitialValue::Auto, false),
             };
             let last_ns = if turns { series.time() } else { 0 };
-            let point = self.merge.merge(merging.with(initial), series, (slab, self.batch.words()), tally);
+            let merging = merging.with(initial).asking(asks);
+            let point = self.merge.merge(merging, series, (slab, self.batch.words()), tally);
+            let inside = if asks { self.merge.take_inside() } else { Inside::default() };
+            if inside.is_short {
+                ask_cores(&self.registry, series);
+            }
             if let (Some(folding), Some(cuts), Some(member)) = (&mut folding, &mut cuts, members.get_mut(at))
                 && let Some(entry) = member.fold()
             {
@@ -514,7 +527,14 @@ impl Owner {
                 folding.give(
                     member,
                     series,
-                    MergedMember { point: point.as_ref(), words: self.batch.words(), points, had_delta, slab },
+                    MergedMember {
+                        point: point.as_ref(),
+                        words: self.batch.words(),
+                        points,
+                        had_delta,
+                        extremes: inside.extremes,
+                        slab,
+                    },
                     cuts,
                 );
                 if has_exemplars {
@@ -632,4 +652,11 @@ impl Owner {
         }
         self.next_view(view + 1, outlet)
     }
+}
+
+/// Asks the cores that feed a gauge for its extremes inside an interval: from the one after the next on they are there.
+#[cold]
+fn ask_cores(registry: &Registry, series: &Arc<Series>) {
+    series.group.ask_extremes(true);
+    series.each_cell(|cell| registry.ask_extremes(cell.core as usize, series.clone()));
 }

@@ -7,7 +7,7 @@
 
 use super::exact::ExactSum;
 use super::needs;
-use super::samples::Samples;
+use super::samples::{Extremes, Samples};
 use crate::aggregate::number::Value;
 
 /// An interval of a rule, or several together.
@@ -17,6 +17,8 @@ pub(super) struct FoldStep {
     pub(super) is_changed: bool,
     /// So much happened after the interval began that the one behind it may differ, too, though nothing happens then.
     pub(super) is_trailing: bool,
+    /// Likewise the smallest and the largest (`Extremes::is_wide`).
+    pub(super) is_wide: bool,
     /// Σ Δ.
     pub(super) delta: ExactSum,
     /// Levels at its base cuts.
@@ -65,6 +67,7 @@ const HIGH_DOUBLE: u16 = 32;
 const TIMES: u16 = 64;
 const NEWEST_DOUBLE: u16 = 128;
 const OLDEST_DOUBLE: u16 = 256;
+const WIDE: u16 = 512;
 
 /// The last intervals.
 #[derive(Clone, Debug)]
@@ -133,9 +136,11 @@ impl Ring {
             put(squares);
         }
         if layout.has(needs::EXTREMES) {
-            let (low, high) = step.samples.extremes.unwrap_or((Value::Int(0), Value::Int(0)));
+            let none = (Value::Int(0), Value::Int(0));
+            let (low, high) = step.samples.extremes.map_or(none, |all| (all.low(), all.high()));
             flags |= flag(step.samples.extremes.is_some(), EXTREMES);
             flags |= flag(low.is_double(), LOW_DOUBLE) | flag(high.is_double(), HIGH_DOUBLE);
+            flags |= flag(step.is_wide, WIDE);
             put(low.bits());
             put(high.bits());
         }
@@ -172,7 +177,9 @@ impl Ring {
         }
         if layout.has(needs::EXTREMES) {
             let (low, high) = (value(get(), LOW_DOUBLE), value(get(), HIGH_DOUBLE));
-            step.samples.extremes = (flags & EXTREMES != 0).then_some((low, high));
+            step.is_wide = flags & WIDE != 0;
+            let all = || Extremes::new((low, high), flags & WIDE != 0);
+            step.samples.extremes = (flags & EXTREMES != 0).then(all);
         }
         if layout.has(needs::TIMES) {
             let newest = (get(), value(get(), NEWEST_DOUBLE));
@@ -183,7 +190,8 @@ impl Ring {
         step
     }
 
-    /// The last intervals together. Of the one before them it is known whether what it left may differ from this.
+    /// The last intervals together. Of the one before them it is known whether what it left may differ from this, and whether
+    /// its extremes may.
     pub(super) fn window(&self, layout: &Layout, steps: usize) -> FoldStep {
         let mut all = FoldStep::default();
         for back in 0..steps.min(layout.steps) {
@@ -196,7 +204,9 @@ impl Ring {
                 all.samples.absorb(&step.samples, 1);
             }
         }
-        all.is_changed |= self.get(layout, steps).is_trailing;
+        let before = self.get(layout, steps);
+        all.is_changed |= before.is_trailing;
+        all.is_wide = before.is_wide;
         all
     }
 }

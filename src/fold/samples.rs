@@ -5,7 +5,7 @@
 
 use super::exact::ExactSum;
 use super::needs;
-use crate::aggregate::number::Value;
+use crate::aggregate::number::{self, Value};
 
 /// Some samples. What is not asked for stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,11 +18,42 @@ pub(super) struct Samples {
     mean: f64,
     squares: f64,
     /// The smallest and the largest, infinities too.
-    pub(super) extremes: Option<(Value, Value)>,
+    pub(super) extremes: Option<Extremes>,
     /// The newest, with its time; of equal times the one of larger bits.
     pub(super) newest: Option<(u64, Value)>,
     /// The oldest, likewise.
     pub(super) oldest: Option<(u64, Value)>,
+}
+
+/// The smallest and the largest, in three words.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Extremes {
+    bits: [u64; 2],
+    is_double: [bool; 2],
+    /// Some were inside an interval, and no level at its cuts: what comes behind it may differ though nothing happens then.
+    pub(super) is_wide: bool,
+}
+
+impl Extremes {
+    pub(super) const fn new((low, high): (Value, Value), is_wide: bool) -> Extremes {
+        Extremes { bits: [low.bits(), high.bits()], is_double: [low.is_double(), high.is_double()], is_wide }
+    }
+
+    pub(super) const fn low(&self) -> Value {
+        Value::from_bits(self.bits[0], self.is_double[0])
+    }
+
+    pub(super) const fn high(&self) -> Value {
+        Value::from_bits(self.bits[1], self.is_double[1])
+    }
+}
+
+/// Those of both.
+fn wider(a: Option<Extremes>, b: Option<Extremes>) -> Option<Extremes> {
+    let pair = |one: Extremes| (one.low(), one.high());
+    let both = number::wider(a.map(pair), b.map(pair))?;
+    let is_wide = [a, b].into_iter().flatten().any(|one| one.is_wide);
+    Some(Extremes::new(both, is_wide))
 }
 
 impl Samples {
@@ -41,11 +72,12 @@ impl Samples {
             }
         }
         if needs & needs::EXTREMES != 0 {
+            let is_wide = extremes.is_some_and(|(low, high)| low != value || high != value);
             for value in
                 [Some(value), extremes.map(|(low, _)| low), extremes.map(|(_, high)| high)].into_iter().flatten()
             {
                 if !value.as_f64().is_nan() {
-                    self.extremes = wider(self.extremes, Some((value, value)));
+                    self.extremes = wider(self.extremes, Some(Extremes::new((value, value), is_wide)));
                 }
             }
         }
@@ -100,24 +132,6 @@ impl Samples {
     }
 }
 
-/// Order by value; an int that equals a double stands before it, so that which of them is shown depends on nothing else.
-fn below(a: Value, b: Value) -> bool {
-    match (a, b) {
-        (Value::Int(a), Value::Int(b)) => a < b,
-        _ if a.as_f64() == b.as_f64() => (a.is_double(), a.bits()) < (b.is_double(), b.bits()),
-        _ => a.as_f64() < b.as_f64(),
-    }
-}
-
-/// The extremes of both.
-#[inline]
-pub(super) fn wider(a: Option<(Value, Value)>, b: Option<(Value, Value)>) -> Option<(Value, Value)> {
-    let (Some((a_low, a_high)), Some((b_low, b_high))) = (a, b) else { return a.or(b) };
-    let low = if below(b_low, a_low) { b_low } else { a_low };
-    let high = if below(a_high, b_high) { b_high } else { a_high };
-    Some((low, high))
-}
-
 fn newer(a: Option<(u64, Value)>, b: Option<(u64, Value)>) -> Option<(u64, Value)> {
     let (Some((a_time, a_value)), Some((b_time, b_value))) = (a, b) else { return a.or(b) };
     let is_newer = (b_time, b_value.bits(), b_value.is_double()) > (a_time, a_value.bits(), a_value.is_double());
@@ -154,7 +168,7 @@ mod tests {
         // as if 2 and 4 came once and 10 three times
         assert_eq!(window.mean(), Some(36.0 / 5.0));
         assert_eq!(window.variance(), Some((5.2f64.powi(2) + 3.2f64.powi(2) + 3.0 * 2.8 * 2.8) / 5.0));
-        assert_eq!(window.extremes, Some((Value::Int(2), Value::Int(10))));
+        assert_eq!(window.extremes, Some(Extremes::new((Value::Int(2), Value::Int(10)), false)));
         assert_eq!((window.oldest, window.newest), (Some((2, Value::Int(2))), Some((10, Value::Int(10)))));
     }
 
@@ -165,13 +179,14 @@ mod tests {
         assert!(!samples.add(ALL, Value::Double(f64::INFINITY), 2, None));
         assert!(!samples.add(ALL, Value::Double(f64::NAN), 3, None));
         assert_eq!((samples.weight, samples.mean(), samples.variance()), (1, Some(7.0), Some(0.0)));
-        assert_eq!(samples.extremes, Some((Value::Int(-3), Value::Double(f64::INFINITY))));
+        assert_eq!(samples.extremes, Some(Extremes::new((Value::Int(-3), Value::Double(f64::INFINITY)), true)));
         assert!(samples.newest.is_some_and(|(time, value)| time == 3 && value.as_f64().is_nan()));
     }
 
     #[test]
     fn which_of_two_equal_ones_is_shown_does_not_depend_on_their_order() {
-        let (int, double) = ((Value::Int(1), Value::Int(1)), (Value::Double(1.0), Value::Double(1.0)));
+        let one = |value| Extremes::new((value, value), false);
+        let (int, double) = (one(Value::Int(1)), one(Value::Double(1.0)));
         assert_eq!(wider(Some(int), Some(double)), wider(Some(double), Some(int)));
         let (a, b) = (Some((5, Value::Int(3))), Some((5, Value::Int(4))));
         assert_eq!(

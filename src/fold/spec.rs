@@ -143,6 +143,11 @@ impl FoldSpec {
         self.live
     }
 
+    /// An output asks for the smallest or the largest value of gauges inside an interval.
+    pub fn asks_extremes(&self) -> bool {
+        self.input == InputKind::Gauge && self.needs & needs::EXTREMES != 0
+    }
+
     /// An output shows a summary whole.
     pub const fn asks_summaries(&self) -> bool {
         self.needs & needs::NEWEST != 0

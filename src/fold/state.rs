@@ -23,6 +23,7 @@ use super::made::Made;
 use super::needs;
 use super::part::{FoldPart, made_bytes, made_for};
 use super::ring::{FoldStep, Ring};
+use super::samples::Samples;
 use super::spec::{Class, FoldOutput, FoldSpec, is_histogram, is_of_samples};
 use super::top::{TopLeaving, TopState};
 use super::values::ValueState;
@@ -124,6 +125,8 @@ pub struct OutputState {
     is_touched_late: bool,
     /// The interval before it was so, as far as it matters (`FoldStep::is_trailing`).
     was_trailing: bool,
+    /// Likewise its extremes (`FoldStep::is_wide`).
+    was_wide: bool,
     ring: Option<Box<Ring>>,
     levels: Option<Box<LevelState>>,
     regions: Option<Box<RegionState>>,
@@ -164,7 +167,7 @@ struct LevelState {
     /// Σ V at the newest base cut, of those without delta input; of gauges, of all.
     standing: ExactSum,
     /// Of the interval.
-    samples: super::samples::Samples,
+    samples: Samples,
 }
 
 /// Σ of histograms' sums.
@@ -201,6 +204,7 @@ impl OutputState {
             is_touched: false,
             is_touched_late: false,
             was_trailing: false,
+            was_wide: false,
             ring: None,
             levels: None,
             regions: None,
@@ -355,7 +359,8 @@ impl OutputState {
         } else {
             (self.is_touched, self.is_touched)
         };
-        let step = FoldStep { is_changed: differs, is_trailing, delta: self.open, samples };
+        let is_wide = samples.extremes.is_some_and(|all| all.is_wide);
+        let step = FoldStep { is_changed: differs, is_trailing, is_wide, delta: self.open, samples };
         if spec.layout.steps > 0 {
             let ring = self.ring.get_or_insert_with(|| Box::new(Ring::new(&spec.layout)));
             ring.push(&spec.layout, cut.number, &step);
@@ -388,6 +393,7 @@ impl OutputState {
             is_touched: std::mem::take(&mut self.is_touched),
             is_changed,
             was_trailing: std::mem::replace(&mut self.was_trailing, is_trailing),
+            was_wide: std::mem::replace(&mut self.was_wide, is_wide),
             window: None,
         };
         (self.cuts, self.is_touched_late) = (0, false);
@@ -485,7 +491,11 @@ impl OutputState {
         work: &mut FoldWork,
         visit: &mut impl FnMut(Leaving<'_>),
     ) {
-        let window = self.window(spec, output, closing);
+        let mut window = self.window(spec, output, closing);
+        if matches!(output.output, Output::Min | Output::Max) {
+            // of those of the interval before it some were inside that, and are no level
+            window.is_changed |= window.is_wide;
+        }
         let covered = closing.cut.covered(output.steps);
         let of_live = is_of_samples(spec.input) || matches!(output.output, Output::Unique(_));
         let value = if self.live == 0 && (of_live || !window.is_changed) {
@@ -528,10 +538,11 @@ impl OutputState {
     /// The window of an output.
     fn window(&self, spec: &FoldSpec, output: &FoldOutput, closing: &mut Closing<'_>) -> FoldStep {
         let Some(ring) = self.ring.as_ref().filter(|_| output.steps > 1) else {
-            return FoldStep {
-                is_changed: closing.interval.step.is_changed || closing.interval.was_trailing,
-                ..closing.interval.step
-            };
+            let ClosedInterval { step, was_trailing, was_wide, .. } = &closing.interval;
+            let mut window = *step;
+            window.is_changed |= *was_trailing;
+            window.is_wide = *was_wide;
+            return window;
         };
         match closing.interval.window {
             Some((steps, window)) if steps == output.steps => window,
@@ -630,8 +641,8 @@ impl OutputState {
                 self.values.as_ref()?.quantile(quantile, output.steps, work).map(Value::Double)
             }
             _ if is_histogram(spec.input) => self.computed_of_regions(output, work),
-            Output::Min => samples.extremes.map(|(low, _)| low),
-            Output::Max => samples.extremes.map(|(_, high)| high),
+            Output::Min => samples.extremes.map(|all| all.low()),
+            Output::Max => samples.extremes.map(|all| all.high()),
             Output::Avg => samples.mean().map(Value::Double),
             Output::Stddev => samples.variance().map(|variance| Value::Double(variance.sqrt())),
             Output::Stdvar => samples.variance().map(Value::Double),

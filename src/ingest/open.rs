@@ -12,10 +12,11 @@ use super::stage::{CUMULATIVE, DOUBLE, GAUGE, MONOTONIC, NO_VALUE, StagedNumber}
 use crate::aggregate::number::Value;
 use crate::aggregate::summary::{self, REGION};
 use crate::cells::cumulative_histogram::PointTimes;
+use crate::cells::extremes::{self, ExtremesAsked};
 use crate::cells::lifecycle::Touch;
 use crate::cells::sequences::{Earlier, Sequences};
 use crate::cells::{
-    self, Bank, Loss, Shape, cumulative_sum, delta_sum, explicit_histogram, exponential_histogram, gauge,
+    self, Bank, Loss, Shape, cumulative_sum, delta_sum, explicit_histogram, exponential_histogram, gauge, head,
 };
 use crate::examples::Cause;
 use crate::ledger::Tally;
@@ -129,7 +130,15 @@ impl OpenInterval {
                 delta_sum::add_without_value(bank, to.tally);
                 None
             }
-            Shape::Gauge => gauge::add(bank, point.time, value, to.tally)?,
+            Shape::Gauge => {
+                let loss = gauge::add(bank, point.time, value, to.tally)?;
+                if let (Some(value), None) = (value, loss)
+                    && let Some(beside) = head::extremes(to.resolver.slab().line(line))
+                {
+                    self.add_extremes(to, (line, beside), value);
+                }
+                loss
+            }
             _ => {
                 let is_monotonic = point.flags & MONOTONIC != 0;
                 let point = cumulative_sum::Point { value, start: point.start, time: point.time, is_monotonic };
@@ -138,6 +147,14 @@ impl OpenInterval {
         };
         to.show_loss(loss, point.route);
         Ok(())
+    }
+
+    /// Adds a gauge's value to what is kept beside its cell.
+    #[inline(never)]
+    fn add_extremes(&self, to: &mut Applying<'_>, (line, beside): (u32, u32), value: Value) {
+        if extremes::add(to.resolver.slab().line(beside), self.bank, self.number, value) == ExtremesAsked::NoMore {
+            to.resolver.drop_extremes(line);
+        }
     }
 
     /// Adds an explicit histogram to the cell of a route.

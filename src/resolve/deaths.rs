@@ -15,6 +15,7 @@ use super::links::Links;
 use super::making::hold;
 use super::overflow::Overflow;
 use super::renewal::Dismissed;
+use crate::cells::extremes;
 use crate::limits::TIDY_PER_TURN;
 use std::collections::VecDeque;
 
@@ -57,7 +58,7 @@ impl Deaths {
         contexts: &mut Contexts,
         overflow: &mut Overflow,
     ) -> bool {
-        if self.is_due || contexts.has_dismissed() {
+        if self.is_due || contexts.has_dismissed() || here.registry().is_asking(here.core().into()) {
             // what died since the interval began counts from the next one
             self.put_away(here.interval() + 1 + REST, here, links, contexts, overflow);
         }
@@ -80,6 +81,15 @@ impl Deaths {
         {
             links.forget(dead.line, contexts);
             self.waiting.push_back((rested, dead.line, dead.words));
+            if let Some(beside) = links.take_extremes(dead.line) {
+                self.waiting.push_back((rested, beside, extremes::WORDS as u32));
+            }
+            left -= 1;
+        }
+        while left > 0
+            && let Some(series) = registry.next_asking(here.core().into())
+        {
+            links.ask_extremes(here, &series);
             left -= 1;
         }
         while left > 0
@@ -119,6 +129,14 @@ impl Deaths {
         }
         self.is_due = left == 0 || self.dismissed.is_due(contexts);
         hold(here, links, contexts);
+    }
+
+    /// Nobody asks for the extremes of a cell any more.
+    pub(super) fn drop_extremes(&mut self, here: &Birthplace, links: &mut Links, line: u32) {
+        if let Some(beside) = links.take_extremes(line) {
+            // its owner may read it until the next cut
+            self.waiting.push_back((here.interval() + 1 + REST, beside, extremes::WORDS as u32));
+        }
     }
 
     /// Streams that have had no route and no use since interval `before` are freed from now on, and routes to nowhere that

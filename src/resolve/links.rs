@@ -12,7 +12,7 @@ use super::contexts::Contexts;
 use super::detours::{self, DETOUR_BYTES, Detour, Detours};
 use super::routes::{self, NONE, Route, Routes};
 use crate::cells::lifecycle::{self, State};
-use crate::cells::{Shape, head};
+use crate::cells::{Bank, Shape, extremes, gauge, head};
 use crate::identity::overflow::is_overflow;
 use crate::ledger::{Note, Tally};
 use crate::limits::{CROWDED_CELLS_MAX, ROUTES_PER_CELL_MAX};
@@ -105,13 +105,55 @@ impl Links {
         let cell = CellRef { core: here.core(), cumulative, line };
         // in the place of the dead one, which the owner saw and buries, or in one more
         match series.put_cell(cell) {
-            Ok(()) => Some(line),
+            Ok(()) => {
+                if shape == Shape::Gauge && here.registry().keeps_extremes() && series.group.may_ask_extremes() {
+                    self.keep_extremes(line, here.interval());
+                }
+                Some(line)
+            }
             Err(_) => {
                 // never seen by anyone else
                 self.slab.release(line, shape.words());
                 None
             }
         }
+    }
+
+    /// A gauge whose owner asks for its extremes: kept from now on, if its cell here lives.
+    pub(super) fn ask_extremes(&mut self, here: &Birthplace, series: &Series) {
+        if let Some(cell) = series.cell_of(here.core(), false)
+            && !cell.is_gone()
+            && lifecycle::state(head::state(self.head(cell.line))) != State::Dead
+        {
+            self.keep_extremes(cell.line, here.interval());
+        }
+    }
+
+    /// The extremes of a gauge's cell are kept from now on; what its open interval has is the first of them.
+    fn keep_extremes(&mut self, line: u32, interval: u32) {
+        if head::extremes(self.head(line)).is_some() {
+            return;
+        }
+        let beside = self.slab.allocate(extremes::WORDS);
+        let (cell, words) = (self.slab.run(line, Shape::Gauge.words()), self.slab.run(beside, extremes::WORDS));
+        for index in 0..2 {
+            let bank = Bank::new(cell, Shape::Gauge, index);
+            if bank.interval() == interval
+                && let Some(value) = gauge::fold(bank).value
+            {
+                extremes::add(words, index, interval, value);
+            }
+        }
+        head::put_extremes(cell, Some(beside));
+    }
+
+    /// The extremes of a cell are kept no more; where they were, if they were.
+    pub(super) fn take_extremes(&mut self, line: u32) -> Option<u32> {
+        let beside = head::extremes(self.head(line));
+        if beside.is_some() {
+            head::put_extremes(self.head(line), None);
+        }
+        beside
     }
 
     fn head(&self, line: u32) -> &[std::sync::atomic::AtomicU64] {

@@ -113,6 +113,12 @@ impl Resolver {
         self.deaths.begin(&self.here, &mut self.links, &mut self.contexts, &mut self.overflow);
     }
 
+    /// Nobody asks for the extremes of the cell at `line` any more.
+    #[cold]
+    pub(crate) fn drop_extremes(&mut self, line: u32) {
+        self.deaths.drop_extremes(&self.here, &mut self.links, line);
+    }
+
     /// Goes on putting away what died; `true` when there is more to do in this interval.
     pub(crate) fn tidy(&mut self) -> bool {
         self.deaths.go_on(&self.here, &mut self.links, &mut self.contexts, &mut self.overflow)

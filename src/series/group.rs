@@ -23,6 +23,11 @@ pub enum Entry {
     Last,
 }
 
+/// Rules ask for the extremes of some of its series.
+const ASKED: u8 = 1;
+/// Of the series asked about so far, rules do of none.
+const NOT_ASKED: u8 = 2;
+
 /// Explicit histograms that differ in their bounds alone.
 #[derive(Debug)]
 pub struct Family {
@@ -57,6 +62,8 @@ pub struct Group {
     description: Once<Description>,
     /// What senders said of the type: bits of `TypeHints`.
     hints: AtomicU8,
+    /// Whether rules ask for the extremes of its series inside an interval: `ASKED`, `NOT_ASKED`, or nobody knows yet.
+    extremes: AtomicU8,
     /// Data kind.
     pub kind: Kind,
     /// `Sum.is_monotonic`
@@ -114,6 +121,7 @@ impl Group {
             id,
             description: Once::new(),
             hints: AtomicU8::new(parts.hints.bits()),
+            extremes: AtomicU8::new(0),
             kind: parts.kind,
             monotonic: parts.monotonic,
             bounds: if parts.bounds.is_empty() { Arc::default() } else { parts.bounds.into() },
@@ -245,6 +253,21 @@ impl Group {
         if !self.hints().say(hints) {
             // ORDERING: as in `hints`
             self.hints.fetch_or(hints.bits(), Relaxed);
+        }
+    }
+
+    /// It may be that rules ask for the extremes of its series inside an interval. Any thread: a hint.
+    pub fn may_ask_extremes(&self) -> bool {
+        // ORDERING: a hint; owners of several series say the same, or one of them asks (`Registry::ask_extremes`)
+        self.extremes.load(Relaxed) != NOT_ASKED
+    }
+
+    /// Rules ask for them of one of its series, or not. That they do stays.
+    pub fn ask_extremes(&self, asks: bool) {
+        // ORDERING: as above
+        match asks {
+            true => self.extremes.store(ASKED, Relaxed),
+            false => drop(self.extremes.compare_exchange(0, NOT_ASKED, Relaxed, Relaxed)),
         }
     }
 

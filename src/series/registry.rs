@@ -165,6 +165,10 @@ pub struct Registry {
     /// By core, what it closed last.
     exemplars: Box<[Published<Reservoir>]>,
     sequences: Box<[Published<Sequences>]>,
+    /// Some rule asks for the extremes of gauges inside an interval.
+    extremes: AtomicBool,
+    /// By core, gauges whose cells there have no line for them yet.
+    asking: Box<[SegQueue<Arc<Series>>]>,
     /// By owner, what its last cuts show.
     shown: Box<[Published<LastShown>]>,
     examples: Arc<Examples>,
@@ -204,6 +208,8 @@ impl Registry {
             deaths: (0..n).map(|_| SegQueue::new()).collect(),
             exemplars: (0..n).map(|_| Published::new(Arc::default())).collect(),
             sequences: (0..n).map(|_| Published::new(Arc::default())).collect(),
+            extremes: AtomicBool::new(false),
+            asking: (0..n).map(|_| SegQueue::new()).collect(),
             shown: (0..n).map(|_| Published::new(Arc::default())).collect(),
             examples: Arc::default(),
             elections: ElectionIndex::new(),
@@ -663,6 +669,33 @@ impl Registry {
     /// What `owner`'s last cuts show. Owner only.
     pub fn show_exemplars(&self, owner: usize, last: Arc<LastShown>) {
         self.shown[owner].store(last);
+    }
+
+    /// Whether some rule asks for the extremes of gauges inside an interval.
+    pub fn keeps_extremes(&self) -> bool {
+        // ORDERING: a hint: cells that are made without them are asked for (`ask_extremes`)
+        self.extremes.load(Relaxed)
+    }
+
+    /// Some rule does, or none.
+    pub fn keep_extremes(&self, keeps: bool) {
+        // ORDERING: as above
+        self.extremes.store(keeps, Relaxed);
+    }
+
+    /// Asks a core for the extremes of a gauge that it feeds.
+    pub fn ask_extremes(&self, core: usize, series: Arc<Series>) {
+        self.asking[core].push(series);
+    }
+
+    /// Whether `core` is asked for those of some gauge.
+    pub fn is_asking(&self, core: usize) -> bool {
+        !self.asking[core].is_empty()
+    }
+
+    /// The next gauge of which `core` is asked for them.
+    pub fn next_asking(&self, core: usize) -> Option<Arc<Series>> {
+        self.asking[core].pop()
     }
 
     /// Tells `core` that a cell of its slab is dead.

@@ -20,6 +20,8 @@ enum Event {
     Silent,
     /// It says so many 1024ths, as an int if they are whole.
     Says(i32),
+    /// The same, and before that another value in the same interval.
+    Swings(i32, i32),
     /// A gauge or a summary says what is no number.
     SaysNan,
     /// It says so, and ends.
@@ -48,6 +50,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Gone),
         4 => Just(Event::Silent),
         6 => amount.clone().prop_map(Event::Says),
+        2 => (amount.clone(), amount.clone()).prop_map(|(before, says)| Event::Swings(before, says)),
         1 => Just(Event::SaysNan),
         1 => amount.prop_map(Event::Ends),
     ]
@@ -79,6 +82,8 @@ fn summary_of(value: Value) -> Vec<u64> {
 struct Seat {
     gave: Option<Value>,
     level: Option<Value>,
+    /// What a gauge said before that in the interval.
+    before: Option<Value>,
     time_s: u64,
     is_touched: bool,
     is_live: bool,
@@ -104,14 +109,19 @@ fn play(cuts: &[Cut], input: InputKind) -> Vec<Past> {
             let touched = |value, is_live| Seat {
                 gave: Some(value),
                 level: Some(value),
+                before: None,
                 time_s: from_s + (member as u64 * 3) % cut.length_s,
                 is_touched: true,
                 is_live,
             };
             *seat = match event {
                 Event::Gone => Seat::default(),
-                Event::Silent => Seat { gave: None, is_touched: false, ..*seat },
+                Event::Silent => Seat { gave: None, before: None, is_touched: false, ..*seat },
                 Event::Says(thousandths) => touched(says(thousandths), true),
+                Event::Swings(before, thousandths) => {
+                    let before = Some(says(before)).filter(|_| input == InputKind::Gauge);
+                    Seat { before, ..touched(says(thousandths), true) }
+                }
                 Event::SaysNan if matches!(input, InputKind::Gauge | InputKind::Summary) => {
                     touched(Value::Double(f64::NAN), true)
                 }
@@ -181,6 +191,12 @@ impl Reference<'_> {
         late || self.is_changed(i) && !Self::is_touched(interval) && interval.len() > 1
     }
 
+    /// Some member that lives at its cut said another value inside the interval.
+    fn swings(interval: Interval<'_>) -> bool {
+        let swings = |seat: &Seat| seat.is_live && seat.before.is_some_and(|before| Some(before) != seat.level);
+        interval.iter().any(|past| past.seats.iter().any(swings))
+    }
+
     /// What an output says at the newest rule cut; nothing: it does not leave; an end is said by its caller.
     fn says(&self, output: &Output, window_s: u64) -> Option<Value> {
         let newest = self.intervals.len() - 1;
@@ -212,7 +228,9 @@ impl Reference<'_> {
         let window: Vec<&Past> = self.intervals[first..].iter().copied().flatten().collect();
         let covered_s: u64 = window.iter().map(|past| past.to_s - past.from_s).sum();
         let is_whole = first > 0 || covered_s >= steps as u64 * self.interval_s;
-        let differs = (first..=newest).any(|i| self.is_changed(i)) || first > 0 && self.is_trailing(first - 1);
+        let is_extreme = matches!(output, Output::Min | Output::Max);
+        let differs = (first..=newest).any(|i| self.is_changed(i))
+            || first > 0 && (self.is_trailing(first - 1) || is_extreme && Self::swings(self.intervals[first - 1]));
         if self.is_last || !is_whole || !differs {
             return None;
         }
@@ -233,6 +251,9 @@ impl Reference<'_> {
         let mean = weighed.iter().map(|(value, weight)| value * weight).sum::<f64>() / weight;
         let mut values: Vec<f64> = weighed.iter().map(|(value, _)| *value).collect();
         values.sort_by(f64::total_cmp);
+        // what was inside an interval counts for the smallest and the largest alone
+        let of_past = |past: &Past| past.seats.into_iter().filter(|seat| seat.is_live).filter_map(|seat| seat.before);
+        let inside = window.iter().copied().flat_map(of_past).map(Value::as_f64).chain(values.iter().copied());
         let key = |(value, time_s, _): &(Value, u64, u64)| (*time_s, value.bits(), value.is_double());
         let oldest_key = |(value, time_s, _): &(Value, u64, u64)| (u64::MAX - *time_s, value.bits(), value.is_double());
         match output {
@@ -243,8 +264,8 @@ impl Reference<'_> {
                 let squares = weighed.iter().map(|(value, weight)| (value - mean).powi(2) * weight);
                 Value::Double(squares.sum::<f64>() / weight)
             }),
-            Output::Min => values.first().map(|value| Value::Double(*value)),
-            Output::Max => values.last().map(|value| Value::Double(*value)),
+            Output::Min => inside.clone().reduce(f64::min).map(Value::Double),
+            Output::Max => inside.clone().reduce(f64::max).map(Value::Double),
             Output::Last => samples().max_by_key(key).map(|(value, ..)| value),
             Output::First => samples().max_by_key(oldest_key).map(|(value, ..)| value),
             Output::Quantile(quantile) => {
@@ -298,6 +319,10 @@ fn check(
             .map(|(seat, summary)| Contribution {
                 delta: seat.gave.filter(|_| matches!(input, InputKind::Counter | InputKind::UpDownCounter)),
                 level: seat.level.filter(|_| matches!(input, InputKind::UpDownCounter | InputKind::Gauge)),
+                extremes: seat.before.zip(seat.level).map(|(before, level)| {
+                    let is_less = level.as_f64() < before.as_f64();
+                    if is_less { (level, before) } else { (before, level) }
+                }),
                 summary: summary.as_deref().filter(|_| seat.is_live),
                 points: u64::from(seat.is_touched),
                 time_ns: seat.time_s * S,

@@ -12,6 +12,7 @@ mod effects;
 mod ended;
 mod exchange;
 mod exemplars;
+mod extremes;
 mod flushed;
 mod folds;
 mod fuzz_corpora;

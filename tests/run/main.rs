@@ -13,6 +13,7 @@ mod dropped;
 mod encodings;
 mod exchange;
 mod expiry;
+mod extremes;
 mod folds;
 mod formats;
 mod groups;

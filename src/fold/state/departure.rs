@@ -14,6 +14,7 @@ pub(super) struct ClosedInterval {
     pub(super) is_touched: bool,
     pub(super) is_changed: bool,
     pub(super) was_trailing: bool,
+    pub(super) was_wide: bool,
     /// The window that was asked for last, and its intervals: outputs of a rule mostly share one.
     pub(super) window: Option<(usize, FoldStep)>,
 }

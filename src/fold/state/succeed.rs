@@ -17,7 +17,8 @@ impl OutputState {
         let places = succession.places.iter().enumerate().filter(|(old, _)| is_shown(*old));
         self.shown = places.filter_map(|(_, place)| *place).fold(0, |bits, place| bits | 1 << place);
         if *is_anew {
-            (self.since, self.sinces, self.was_trailing) = (0, None, false);
+            (self.since, self.sinces) = (0, None);
+            (self.was_trailing, self.was_wide) = (false, false);
             self.ring = None;
             self.values = None;
         } else {

@@ -20,6 +20,8 @@ pub(super) struct Given {
     pub(super) delta: Option<Value>,
     /// Of sums that may fall, and gauges: the merged value, and its time.
     pub(super) level: Option<(Value, u64)>,
+    /// Of gauges: the smallest and the largest of the values that had an effect.
+    pub(super) inside: Option<(f64, f64)>,
     /// Of summaries: the newest point, when it is from, and where that begins.
     pub(super) summary: Option<(Summarised, u64, u64)>,
     /// Of histograms: what each set of bounds added.
@@ -68,6 +70,46 @@ struct Member {
     is_ended: bool,
     /// Of a delta stream that may fall: its total, and where that began.
     total: Option<(Value, u64)>,
+    inside: GaugeTimes,
+}
+
+/// The newest times of a gauge: what is not newer has no effect (M17).
+#[derive(Default)]
+struct GaugeTimes {
+    /// By core.
+    cores: BTreeMap<usize, u64>,
+    /// As of the cut before.
+    merged_ns: u64,
+}
+
+impl GaugeTimes {
+    /// The smallest and the largest value that had an effect among the points that came in a window.
+    fn take_in(
+        &mut self,
+        scenario: &Scenario,
+        series: &SeriesName,
+        window: std::ops::Range<u64>,
+    ) -> Option<(f64, f64)> {
+        let mut said: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for (arrival_ns, core, stream, point) in scenario.arrivals() {
+            if stream.series != *series || !window.contains(&arrival_ns) {
+                continue;
+            }
+            let (said, newest_ns) = (said.entry(core).or_default(), self.cores.entry(core).or_default());
+            if point.time_ns > *newest_ns {
+                *newest_ns = point.time_ns;
+                if let TrialValue::Number(value) = point.value {
+                    said.push(value.as_f64());
+                }
+            }
+        }
+        // what a core says counts if something of it is newer than all that was merged
+        let before_ns = self.merged_ns;
+        said.retain(|core, _| self.cores[core] > before_ns);
+        self.merged_ns = said.keys().map(|core| self.cores[core]).fold(before_ns, u64::max);
+        let values = || said.values().flatten().copied().filter(|value| !value.is_nan());
+        values().reduce(f64::min).zip(values().reduce(f64::max))
+    }
 }
 
 impl Member {
@@ -108,6 +150,7 @@ pub(super) fn of(scenario: &Scenario, raw: &[(u64, Vec<TrialRow>)], aggregation:
                 take(row, member, given, history.deltas.contains(series));
             }
             given.points = points(scenario, series, from_ns, *boundary_ns);
+            given.inside = member.inside.take_in(scenario, series, from_ns..*boundary_ns);
             given.is_touched_somehow = given.points > 0;
             if given.is_touched {
                 member.valued_ns.push(*boundary_ns);

@@ -304,7 +304,7 @@ impl<'a> Group<'a> {
         if self.kind == InputKind::Summary {
             return self.newest_summary(steps);
         }
-        let samples = self.samples(steps);
+        let samples = self.samples(steps.clone());
         // the newest, of those of one time the one of the larger bits
         let newest = |sample: &&(Value, u64, f64)| (sample.1, sample.0.bits());
         let oldest = |sample: &&(Value, u64, f64)| (sample.1, u64::MAX - sample.0.bits());
@@ -316,6 +316,14 @@ impl<'a> Group<'a> {
                 return Some(Want::Either(all, numbers.iter().min_by_key(oldest).map_or(all, |sample| sample.0)));
             }
             _ => {}
+        }
+        if matches!(output, Output::Min | Output::Max) {
+            // what was inside the intervals counts, too
+            let live = self.given(steps).filter(|(_, given)| given.is_live && self.kind == InputKind::Gauge);
+            let inside = live.filter_map(|(_, given)| given.inside).flat_map(|(low, high)| [low, high]);
+            let levels = samples.iter().map(|(value, ..)| value.as_f64()).filter(|value| value.is_finite());
+            let best = if *output == Output::Min { f64::min } else { f64::max };
+            return levels.chain(inside).reduce(best).map(Want::Near);
         }
         let mut numbers: Vec<(f64, f64)> = samples
             .iter()
@@ -333,8 +341,6 @@ impl<'a> Group<'a> {
         };
         let mean = mean_of(&|value| value);
         Some(match output {
-            Output::Min => Want::Near(numbers[0].0),
-            Output::Max => Want::Near(numbers[numbers.len() - 1].0),
             Output::Avg => Want::Near(mean),
             Output::Stddev => Want::Near(mean_of(&|value| (value - mean) * (value - mean)).sqrt()),
             // how intervals of other lengths weigh is not said

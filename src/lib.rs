@@ -15,7 +15,7 @@
 //! | 5 | cells examples fold | what the words of a series' cells mean; one example of what is warned of; the arithmetic of rules |
 //! | 4 | net otlp prometheus rules | protocol glue; one room per format; which series are made fewer, and what becomes of each |
 //! | 3 | identity rows | attribute sets, group keys, what says who a series is; what a cut gives of each series, for any format to write |
-//! | 2 | wire aggregate ledger log problem | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people; what is wrong with a setting |
+//! | 2 | wire aggregate ledger log problem buffer | varints, tags, readers, writers; arithmetic of every kind; points counted; lines for people; what is wrong with a setting; what waits, on disk |
 //! | 1 | model sync clock chance files units nearest places | vocabulary; atomics behind a loom switch; time as a value; numbers from a seed; files, whole; sizes, times and counts as people write them; the word that was meant; numbers used again |
 //! | 0 | limits disk | every bound, in one place; files of the system, or in memory |
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, unreachable_pub)]
@@ -32,6 +32,7 @@ extern crate self as catchment;
 extern crate mimalloc as _;
 
 pub mod aggregate;
+pub mod buffer;
 pub mod capture;
 pub mod cells;
 pub mod chance;

@@ -27,6 +27,21 @@ pub const ERROR_MESSAGE_BYTES_MAX: usize = 4 * KIB;
 /// reached at the rate of one core (about 12 M points/s) in the default interval.
 pub const BANK_POINTS_MAX: u64 = (1 << 27) - 1;
 
+/// Bytes of one record of a log on disk, beside its head.
+pub const BUFFER_RECORD_BYTES_MAX: usize = 64 * MIB;
+/// Largest segment of a log on disk, bytes: space is given back in such pieces.
+pub const BUFFER_SEGMENT_BYTES_DEFAULT: usize = 64 * MIB;
+/// Longest file that is read as a segment: a full one, and a record of the largest size that it was begun with.
+pub const BUFFER_FILE_BYTES_MAX: usize = 2 * BUFFER_RECORD_BYTES_MAX + BUFFER_SEGMENT_BYTES_DEFAULT;
+/// Bytes of a tenant's name before a record.
+pub const BUFFER_TENANT_BYTES_MAX: usize = 64;
+/// Bytes of the name of a log, and of who reads it.
+pub const BUFFER_NAME_BYTES_MAX: usize = KIB;
+/// Names of one hash that are told apart.
+pub const BUFFER_COLLISIONS_MAX: usize = 9;
+/// Part of a log's limit that damaged segments may take: those beyond are removed like others once they are read.
+pub const BUFFER_DAMAGED_PART: u64 = 4;
+
 /// Nesting of AnyValue, groups and unknown fields in a protobuf request; of objects, and of values nobody knows, in a JSON
 /// one.
 pub const WIRE_DEPTH_MAX: usize = 64;

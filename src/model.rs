@@ -1,5 +1,6 @@
 //! The vocabulary that rooms share. Knows no sockets, no bytes layout, no aggregation.
 
+use crate::limits::DESTINATIONS_MAX;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// `AggregationTemporality` of metrics.proto, the two values that may be used.
@@ -486,6 +487,16 @@ impl SelectionNumber {
     /// As a number.
     pub const fn get(self) -> u8 {
         self.0
+    }
+
+    /// No selection, but a view of one destination, by its number: what it alone is told at the cut at which others choose.
+    pub const fn of_destination(destination: usize) -> SelectionNumber {
+        SelectionNumber((DESTINATIONS_MAX + destination) as u8)
+    }
+
+    /// The destination whose own view it is.
+    pub const fn destination(self) -> Option<usize> {
+        (self.0 as usize).checked_sub(DESTINATIONS_MAX)
     }
 }
 

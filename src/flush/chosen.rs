@@ -7,8 +7,7 @@
 use super::batch::Batch;
 use super::outputs::Outputs;
 use super::point::StagedPoint;
-use super::selecting::Selecting;
-use super::tree::{OwnedGroup, Tree};
+use super::tree::Tree;
 use crate::model::SelectionNumber;
 
 /// See the file's head.
@@ -19,18 +18,27 @@ pub(super) struct Chosen {
     number: Option<SelectionNumber>,
 }
 
+/// What tells points apart.
+#[derive(Clone, Copy)]
+pub(super) struct Choosing {
+    /// Someone chooses; else all are given everything.
+    pub chooses: bool,
+    /// There may be ends that are for some.
+    pub has_ends: bool,
+}
+
 impl Chosen {
     /// The batch is another.
     pub(super) fn forget(&mut self) {
         self.number = None;
     }
 
-    /// Of a batch of outputs, or of series in the tree, the points that a selection has. Their regions stay in the batch.
+    /// Of a batch of outputs, or of series in the tree, the points that a selection has, or that one destination is told by
+    /// itself: ends. Their regions stay in the batch.
     pub(super) fn of(
         &mut self,
-        selecting: &mut Selecting,
-        batch: &Batch,
-        number: SelectionNumber,
+        (batch, number): (&Batch, SelectionNumber),
+        choosing: Choosing,
         (tree, outputs): (&Tree, Option<&Outputs>),
     ) -> &Batch {
         // both views of a selection are handed out one after the other
@@ -40,39 +48,34 @@ impl Chosen {
             for section in (0..batch.sections()).map(|at| batch.section(at)) {
                 let points = &batch.points()[section.from as usize..section.to as usize];
                 self.points.enter(section.resource, section.scope, section.group);
-                match outputs {
-                    Some(outputs) => self.push(points, |point| outputs.selected(point.series).has(number)),
-                    None => self.push_series(points, number, selecting, tree.group(section.group)),
+                let is_alone = number.destination().is_some();
+                let known = if is_alone || outputs.is_some() { None } else { tree.group(section.group).selection() };
+                // of all of them, where that is the same
+                let all = match (known, outputs) {
+                    _ if is_alone => Some(false),
+                    _ if !choosing.chooses => Some(true),
+                    (Some(known), _) => known.of_all().map(|all| all.has(number)),
+                    (None, Some(_)) => None,
+                    (None, None) => Some(false),
+                };
+                let is_given = |point: &StagedPoint| match (all, known, outputs) {
+                    (Some(all), ..) => all,
+                    (None, Some(known), _) => known.of(point.series as usize).has(number),
+                    (None, None, Some(outputs)) => outputs.selected(point.series).has(number),
+                    (None, None, None) => false,
+                };
+                match all {
+                    Some(true) if !choosing.has_ends => self.points.push_all(points),
+                    Some(false) if !choosing.has_ends => {}
+                    _ => {
+                        let has = |point: &&StagedPoint| {
+                            if point.is_turned() { point.ends().has(number) } else { is_given(point) }
+                        };
+                        points.iter().filter(has).for_each(|point| self.points.push_all(std::slice::from_ref(point)));
+                    }
                 }
             }
         }
         &self.points
-    }
-
-    fn push(&mut self, points: &[StagedPoint], mut has: impl FnMut(&StagedPoint) -> bool) {
-        points.iter().filter(|point| has(point)).for_each(|point| self.points.push_all(std::slice::from_ref(point)));
-    }
-
-    fn push_series(
-        &mut self,
-        points: &[StagedPoint],
-        number: SelectionNumber,
-        selecting: &mut Selecting,
-        group: &OwnedGroup,
-    ) {
-        let Some(known) = group.selection() else { return };
-        match known.of_all() {
-            Some(all) if all.has(number) => self.points.push_all(points),
-            Some(_) => {}
-            None => self.push(points, |point| {
-                let given = known.of(point.series as usize);
-                if !point.is_turned() {
-                    return given.has(number);
-                }
-                // for those that are not given the series any more
-                let series = group.series().get(point.series as usize);
-                series.is_some_and(|series| selecting.meant(known, group.meta(), series).without(given).has(number))
-            }),
-        }
     }
 }

@@ -18,6 +18,7 @@ use super::hand_over::HandOver;
 use super::in_force::RulesInForce;
 use super::known_sets::KnownSets;
 use super::noticed::{FoldsNoticed, NoticedHere, NoticedThere};
+use super::passing::Passed;
 use crate::identity::overflow;
 use crate::rules::{CountedGroup, LinkedFold, OutputIdentity, RulePlan, Selections};
 use crate::series::folds::{Entering, FoldIdentity, FoldIndex, FoldKey, FoldRefusal};
@@ -93,11 +94,19 @@ impl FoldShared {
         self.put(|before| before.next(plan, selections))
     }
 
-    /// The same where a destination that was there chooses otherwise: the exchange ends the interval of each rule, because what
-    /// it has gathered by then is for those who chose it before, and for nobody else.
+    /// The same where this is what each destination had, and has. `closes`: one that was there chooses otherwise: the exchange
+    /// ends the interval of each rule, because what it has gathered by then is for those who chose it before, and for nobody else.
     #[must_use]
-    pub fn offer_closing(&self, plan: Arc<RulePlan>, selections: Option<Arc<Selections>>) -> bool {
-        self.put(|before| before.next(plan, selections).closing(before))
+    pub fn offer_passing(
+        &self,
+        (plan, selections): (Arc<RulePlan>, Option<Arc<Selections>>),
+        passed: Box<[Passed]>,
+        closes: bool,
+    ) -> bool {
+        self.put(|before| {
+            let next = before.next(plan, selections).passing(passed);
+            if closes { next.closing(before) } else { next }
+        })
     }
 
     fn put(&self, next: impl FnOnce(&RulesInForce) -> RulesInForce) -> bool {

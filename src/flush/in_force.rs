@@ -11,7 +11,9 @@
 //!
 //! Bounds: slots of the rules, and of those that went before and whose folds have not ended yet.
 
+use super::passing::Passed;
 use crate::fold::{FoldSpec, RuleClock, Succession};
+use crate::model::SelectionNumber;
 use crate::rules::{
     Action, Aggregation, InitialValue, InputKind, Output, OutputSpec, Rule, RulePlan, Selections, Stale, places_before,
 };
@@ -320,6 +322,8 @@ pub struct RulesInForce {
     drops_the_same: bool,
     /// What destinations choose, where that came with the rules: it names rules by their places in the plan.
     selections: Option<Arc<Selections>>,
+    /// What each destination had before these, and has with them.
+    passed: Box<[Passed]>,
 }
 
 impl RulesInForce {
@@ -340,6 +344,7 @@ impl RulesInForce {
             closing,
             drops_the_same: true,
             selections: None,
+            passed: Box::default(),
         }
     }
 
@@ -396,6 +401,7 @@ impl RulesInForce {
         let drops_the_same = self.drops() == drops(&plan, &slots)
             && drops(&plan, &slots).iter().all(|slot| rules[*slot as usize].has_same_members);
         let (turns, closing) = (turns(&self.rules, &rules), closing(&rules));
+        let passed = passed_by_number(self.selections.as_deref(), selections.as_deref());
         RulesInForce {
             number: self.number + 1,
             folds: folds(&plan),
@@ -407,7 +413,18 @@ impl RulesInForce {
             closing,
             drops_the_same,
             selections,
+            passed,
         }
+    }
+
+    /// The same, where this is what destinations had and have.
+    pub(super) fn passing(self, passed: Box<[Passed]>) -> RulesInForce {
+        RulesInForce { passed, ..self }
+    }
+
+    /// What each destination had before these, and has with them.
+    pub(super) fn passed(&self) -> &[Passed] {
+        &self.passed
     }
 
     fn drops(&self) -> Vec<u32> {
@@ -469,6 +486,16 @@ impl RulesInForce {
     pub(super) const fn drops_the_same(&self) -> bool {
         self.drops_the_same
     }
+}
+
+/// What destinations had and have, where there is one for each selection, of one number before and now.
+fn passed_by_number(before: Option<&Selections>, now: Option<&Selections>) -> Box<[Passed]> {
+    let number = |of: Option<&Selections>, at: usize| match of {
+        None => Some(SelectionNumber::FIRST),
+        Some(of) => (at < of.count()).then(|| SelectionNumber::new(at as u8)),
+    };
+    let count = [before, now].map(|of| of.map_or(1, Selections::count)).into_iter().max().unwrap_or(1);
+    (0..count).filter_map(|at| Some(Passed { before: number(before, at), now: number(now, at)? })).collect()
 }
 
 /// Slots that differ between two sets of rules for intervals.

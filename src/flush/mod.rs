@@ -26,6 +26,7 @@
 //! | `estimate` | what members and outputs take in memory |
 //! | `seen` | a group as rules see it |
 //! | `selecting`, `chosen` | which destinations are given what, where they choose; what of a batch that is |
+//! | `passing` | for whom something ends that goes on for others |
 //! | `settling`, `outputs`, `fold_series` | the second half of a cut: what leaves of folds, and as which series |
 //!
 //! Invariants
@@ -60,6 +61,7 @@ mod newest;
 mod noticed;
 mod outputs;
 mod owner;
+mod passing;
 mod point;
 mod retire;
 mod rule_cuts;
@@ -78,5 +80,6 @@ pub use folded::FoldShared;
 pub use in_force::{RuleFolds, RulesInForce};
 pub use noticed::FoldsNoticed;
 pub use owner::{Directories, Options, Outlet, Owner, Taken, Work, Written};
+pub use passing::Passed;
 pub use series_list::{GroupSeries, SeriesReader};
 pub use tree::{GroupDirectory, ListedGroup, ListedPlace};

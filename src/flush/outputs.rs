@@ -8,16 +8,18 @@ use super::batch::Batch;
 use super::conflicts::ConflictNews;
 use super::fold_series::{FoldSeries, SeriesOfFold};
 use super::in_force::RulesInForce;
+use super::passing::Passing;
 use super::point::{StagedPoint, more_bytes};
 use super::selecting::{OutputSelection, Selecting};
 use super::tree::{GroupDirectory, Tree, TreePlace};
+use super::turning;
 use crate::aggregate::{explicit, summary};
 use crate::cells::block;
 use crate::fold::{Leaving, LeavingValue, TOP_OTHER, Variant};
 use crate::identity::Parts;
 use crate::identity::attributes::{self, Record, Records, key_byte};
 use crate::limits::END_BEHIND_NS;
-use crate::model::{Kind, TypeHints};
+use crate::model::{Kind, SelectionNumber, TypeHints};
 use crate::places::{self, put};
 use crate::rules::{InputKind, Output, OutputSpec, SelectionSet};
 use crate::series::folds::{FoldIndex, FoldKey};
@@ -184,13 +186,43 @@ impl Outputs {
     pub(super) fn end(&mut self, one: &FoldSeries, cut: OutputCut, slab: &mut SlabWriter) {
         let at = &mut self.series[one.place() as usize];
         let Some(series) = at.series.as_ref().filter(|series| !series.is_ended()) else { return };
-        let has_just_left = series.newest_cut() + 1 == cut.number;
-        let last_ns = if has_just_left { series.time() } else { series.time().max(cut.from_ns) };
+        let last_ns = last_of(series, cut);
         at.from_ns = last_ns;
         let (time_ns, start_ns) = (last_ns.saturating_add(END_BEHIND_NS), last_ns);
         let start_ns = if series.group.kind == Kind::Gauge { start_ns } else { series.start().min(start_ns) };
         let leaving = Leaving { output: 0, variant: Variant::Plain, start_ns, time_ns, value: LeavingValue::End };
         let point = put_value(series, cut.number, &leaving, slab, &mut self.words);
+        self.staged.push(StagedOutput { place: one.place(), point, bytes: 0 });
+    }
+
+    /// A series of a fold of the rule at this place, or of one that is gone, is given to others: who had it and has it no more is
+    /// told of its end.
+    pub(super) fn pass(
+        &mut self,
+        one: &FoldSeries,
+        cut: OutputCut,
+        (passing, selecting, rule): (&Passing, Option<&mut Selecting>, Option<u32>),
+        slab: &SlabWriter,
+    ) {
+        let at = &mut self.series[one.place() as usize];
+        let Some(series) = &at.series else { return };
+        let all = || SelectionSet::one(SelectionNumber::FIRST);
+        let had = match passing.before() {
+            0 => all(),
+            generation if at.selection.is_of(generation) => at.selection.set,
+            _ => SelectionSet::NONE,
+        };
+        let has = selecting.map_or_else(all, |selecting| {
+            selecting.settle_output(rule, series, &mut at.selection, Some(passing.carried(had)));
+            at.selection.set
+        });
+        let ends = passing.ends(had, has);
+        if ends.is_empty() || series.newest().is_none() || series.is_ended() {
+            return;
+        }
+        let last_ns = last_of(series, cut);
+        let start_ns = if series.group.kind == Kind::Gauge { last_ns } else { series.start() };
+        let point = turning::end_mark(series, (start_ns, last_ns), ends, (slab, &mut self.words));
         self.staged.push(StagedOutput { place: one.place(), point, bytes: 0 });
     }
 
@@ -285,7 +317,7 @@ impl Outputs {
             let at = &mut self.series[place as usize];
             let Some(series) = &at.series else { continue };
             if let Some((selecting, in_force)) = &mut selecting {
-                selecting.settle_output(in_force.at(at.slot).1, series, &mut at.selection);
+                selecting.settle_output(in_force.at(at.slot).1, series, &mut at.selection, None);
             }
             let TreePlace { resource, scope, group } = at.stands;
             let meta = &series.group;
@@ -307,6 +339,12 @@ impl Outputs {
     pub(super) const fn live(&self) -> usize {
         self.tree.live()
     }
+}
+
+/// The time behind which an end stands: of the last value, or where the base interval began, unless it left at the cut before.
+fn last_of(series: &Series, cut: OutputCut) -> u64 {
+    let has_just_left = series.newest_cut() + 1 == cut.number;
+    if has_just_left { series.time() } else { series.time().max(cut.from_ns) }
 }
 
 /// Words that a point of a group has beside it: of histograms two regions; of a summary one, which an end has, too, as its

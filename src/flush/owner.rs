@@ -4,7 +4,7 @@
 
 use super::batch::Batch;
 use super::batch_rows::BatchRows;
-use super::chosen::Chosen;
+use super::chosen::{Choosing, Chosen};
 use super::exemplars::Gathering;
 use super::folded::FoldShared;
 use super::folding::Folding;
@@ -13,9 +13,10 @@ use super::members::{Member, MergedMember};
 use super::merge::Merge;
 use super::merging::Merging;
 use super::newest::Inside;
+use super::passing::{EndsFor, Passing};
 use super::point::more_bytes;
 use super::retire::Retirement;
-use super::selecting::Selecting;
+use super::selecting::{GroupSelection, Selecting};
 use super::settling::{SettlingStep, Staging};
 use super::tree::{GroupDirectory, Tree};
 use super::turning;
@@ -24,7 +25,7 @@ use crate::ledger::{Note, Tally};
 use crate::limits::DESTINATIONS_MAX;
 use crate::model::{EpochNumber, Flushed, Kind, PlanNumber, SelectionNumber, Temporality, Tenant, View};
 use crate::rows::Rows;
-use crate::rules::{InitialValue, Selections};
+use crate::rules::{InitialValue, SelectionSet, Selections};
 use crate::series::Series;
 use crate::series::registry::Registry;
 use crate::series::slab::SlabWriter;
@@ -40,8 +41,8 @@ const BETWEEN_LOOKS: usize = 256;
 /// The views of a selection, in the order in which they are handed out: those of one after the other.
 const TEMPORALITIES: [Temporality; 2] = [Temporality::Cumulative, Temporality::Delta];
 
-/// Most views that there are.
-const VIEWS_MAX: usize = TEMPORALITIES.len() * DESTINATIONS_MAX;
+/// Most views that there are: those of selections, and behind them those of destinations by themselves.
+const VIEWS_MAX: usize = 2 * TEMPORALITIES.len() * DESTINATIONS_MAX;
 
 /// The view at a place in the order in which they are handed out.
 const fn view_at(place: usize) -> View {
@@ -108,6 +109,53 @@ pub struct Written {
     pub bytes: u64,
 }
 
+/// What shows of a series before it is merged, where something turns.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    /// It has a value that did not end.
+    is_there: bool,
+    /// Time of what left of it last.
+    last_ns: u64,
+}
+
+impl Shown {
+    #[inline]
+    fn of(series: &Series, is_asked: bool) -> Shown {
+        if !is_asked {
+            return Shown::default();
+        }
+        Shown { is_there: series.newest().is_some() && !series.is_ended(), last_ns: series.time() }
+    }
+
+    /// For whom a series ends, which `has_turned` or is given to others: in a group of which this is known, the second as far as
+    /// someone chooses now.
+    #[inline]
+    fn ends(
+        self,
+        (series, at): (&Series, usize),
+        has_turned: bool,
+        passing: Option<&Passing>,
+        (known, selection): (Option<&GroupSelection>, Option<&GroupSelection>),
+    ) -> EndsFor {
+        let Some(passing) = passing else {
+            return if has_turned && series.hides() { EndsFor::ALL } else { EndsFor::NOBODY };
+        };
+        if !self.is_there {
+            return EndsFor::NOBODY;
+        }
+        let shown = |is_hidden| if is_hidden { SelectionSet::NONE } else { SelectionSet::one(SelectionNumber::FIRST) };
+        let has = selection.map_or_else(|| shown(series.hides()), |selection| selection.of(at));
+        let generation = passing.before();
+        let had = match (generation, selection) {
+            // nobody chose
+            (0, _) => shown(series.hides() != has_turned),
+            (_, Some(selection)) => selection.before(generation).map_or(SelectionSet::NONE, |before| before.of(at)),
+            (_, None) => known.filter(|known| known.is_of(generation)).map_or(SelectionSet::NONE, |known| known.of(at)),
+        };
+        passing.ends(had, has)
+    }
+}
+
 /// What is left of a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -162,6 +210,8 @@ pub struct Owner {
     selecting: Option<Box<Selecting>>,
     /// What of the batch is handed out, then.
     chosen: Chosen,
+    /// For whom what they had ends at the cut, where something turns.
+    passing: Option<Box<Passing>>,
     /// Selections that there were before.
     selections_before: u32,
     /// Wall time at which the process started, or the earliest a window began since.
@@ -203,6 +253,7 @@ impl Owner {
             resting,
             selecting: None,
             chosen: Chosen::default(),
+            passing: None,
             selections_before: 0,
             started_ns: options.started_ns,
             merged: None,
@@ -232,9 +283,11 @@ impl Owner {
         self.folding.as_deref_mut().or(self.resting.as_deref_mut().filter(|_| is_exchange))
     }
 
-    /// Views that there are.
-    fn views(&self) -> usize {
-        TEMPORALITIES.len() * self.selecting.as_ref().map_or(1, |selecting| selecting.count())
+    /// Places of views that there are: of selections, and of destinations by themselves.
+    fn views(&self) -> impl Iterator<Item = usize> + use<> {
+        let has_alone = self.passing.as_ref().is_some_and(|passing| passing.has_alone());
+        let selections = TEMPORALITIES.len() * self.selecting.as_ref().map_or(1, |selecting| selecting.count());
+        (0..selections).chain(if has_alone { VIEWS_MAX / 2..VIEWS_MAX } else { 0..0 })
     }
 
     /// Series linked and alive.
@@ -348,7 +401,7 @@ impl Owner {
     ) -> Work {
         let Some(mut merged) = self.merged.take() else { return Work::Done };
         let wants = |place| outlet.wants(view_at(place)) && view_at(place).temporality == Temporality::Delta;
-        merged.interval.wants_deltas = (0..self.views()).any(wants);
+        merged.interval.wants_deltas = self.views().any(wants);
         let work = self.advance(&mut merged, slab, tally, outlet, more);
         match work {
             Work::More | Work::Folded => self.merged = Some(merged),
@@ -359,9 +412,15 @@ impl Owner {
                 if let Some(folding) = self.folding_at(is_exchange) {
                     let others = folding.end(merged.times, &registry);
                     self.rest_or_fold();
+                    self.passing = None;
                     if let Some(others) = others {
+                        let before = self.selecting.as_ref().map_or(0, |selecting| selecting.generation());
                         self.select(others.selections().cloned());
+                        let is_chosen = before != 0 || self.selecting.is_some();
+                        self.passing = is_chosen.then(|| Box::new(Passing::new(others.passed(), before)));
                     }
+                } else {
+                    self.passing = None;
                 }
             }
         }
@@ -425,7 +484,9 @@ impl Owner {
         let Some(folding) = &mut self.folding else { return SettlingStep::Over };
         let idle_since = merged.interval.idle_since;
         let selecting = self.selecting.as_deref_mut();
-        let staging = Staging { slab, batch: &mut self.batch, exemplars: &mut self.exemplars, tally, selecting };
+        let passing = self.passing.as_deref().filter(|passing| passing.is_exchange());
+        let (batch, exemplars) = (&mut self.batch, &mut self.exemplars);
+        let staging = Staging { slab, batch, exemplars, tally, selecting, passing };
         let Folding { settling, cuts, .. } = &mut **folding;
         settling.step(merged.interval.cut, (merged.times, idle_since, cuts), staging)
     }
@@ -433,6 +494,13 @@ impl Owner {
     /// Merges up to `BETWEEN_LOOKS` series; `false` when there are no more.
     fn merge_some(&mut self, merged: &mut Merged, slab: &mut SlabWriter, tally: &mut Tally) -> bool {
         let mut steps = BETWEEN_LOOKS;
+        if self.passing.is_none()
+            && let (Some(selecting), Some(folding)) = (&self.selecting, &self.folding)
+            && folding.is_turning()
+        {
+            // hidden later than with the exchange
+            self.passing = Some(Box::new(Passing::same(selecting.generation())));
+        }
         loop {
             match merged.walk.next(&self.tree, &mut steps) {
                 WalkStep::Series(stretch) => {
@@ -471,7 +539,8 @@ impl Owner {
         if let Some(selecting) = &mut self.selecting {
             let of_rules = self.folding.as_deref().map(|folding| &folding.members);
             let (by, known) = self.tree.group_mut(group).selection_mut();
-            selecting.settle(by, places.clone(), of_rules, known);
+            let turning = self.passing.as_ref().map(|_| interval.cut);
+            selecting.settle(by, places.clone(), (of_rules, turning), known);
         }
         let end = places.end;
         let reader = self.tree.group(group).series().reader();
@@ -485,9 +554,11 @@ impl Owner {
         let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
         let turns = folding.as_ref().is_some_and(|folding| folding.is_turning());
         let (mut folding, mut cuts) = folding.map(|folding| (&mut folding.members, &mut folding.cuts)).unzip();
-        let beside = if FOLDS { self.tree.group_mut(group).beside() } else { (&mut [][..], None) };
-        let (members, selection): (&mut [Member], _) = beside;
-        let selection = selection.filter(|_| self.selecting.is_some());
+        let passing = self.passing.as_deref();
+        let is_beside = FOLDS || passing.is_some();
+        let beside = if is_beside { self.tree.group_mut(group).beside() } else { (&mut [][..], None) };
+        let (members, known): (&mut [Member], _) = beside;
+        let selection = known.filter(|_| self.selecting.is_some());
         // series that lie together, so that a place is not looked for by each
         let mut together = [].iter();
         for at in places {
@@ -513,13 +584,15 @@ impl Owner {
                 }
                 _ => (InitialValue::Auto, false),
             };
-            let last_ns = if turns { series.time() } else { 0 };
+            let shown = Shown::of(series, turns || passing.is_some());
             let merging = merging.with(initial).asking(asks);
             let point = self.merge.merge(merging, series, (slab, self.batch.words()), tally);
             let inside = if asks { self.merge.take_inside() } else { Inside::default() };
             if inside.is_short {
                 ask_cores(&self.registry, series);
             }
+            let has_turned = turns && series.take_turn();
+            let mut is_nobodys = false;
             if let (Some(folding), Some(cuts), Some(member)) = (&mut folding, &mut cuts, members.get_mut(at))
                 && let Some(entry) = member.fold()
             {
@@ -540,12 +613,10 @@ impl Owner {
                 if has_exemplars {
                     self.exemplars.each_of(series, |kept| folding.offer(entry, kept, tally));
                 }
-                let is_nobodys = match selection {
+                is_nobodys = match selection {
                     Some(selection) => selection.of(at).is_empty(),
                     None => folding.hides(entry),
                 };
-                // one that is hidden from now on
-                let is_taken = turns && folding.hides(entry) && series.take_turn();
                 if is_nobodys {
                     self.batch.words().truncate(before.1);
                     match (point, self.merge.take_end()) {
@@ -553,20 +624,22 @@ impl Owner {
                         _ => tally.note(Note::SeriesMerged, 1),
                     }
                 }
-                if is_taken {
-                    let mut end = turning::taken(interval, (series, last_ns), (slab, self.batch.words())).turned();
-                    end.series = at as u32;
-                    self.batch.push(end, size);
-                }
-                if is_nobodys {
-                    if is_taken && self.batch.is_full() {
-                        return at + 1;
-                    }
-                    continue;
-                }
             }
-            if turns && series.take_turn() {
-                turning::given_back(interval, series, slab);
+            if has_turned {
+                turning::turned(interval, series, slab);
+            }
+            let ends = shown.ends((series, at), has_turned, passing, (known, selection));
+            if !ends.is_empty() {
+                let times = (interval.start_of(series), shown.last_ns.max(interval.from_ns));
+                let mut end = turning::end_mark(series, times, ends, (slab, self.batch.words()));
+                end.series = at as u32;
+                self.batch.push(end, size);
+            }
+            if is_nobodys {
+                if !ends.is_empty() && self.batch.is_full() {
+                    return at + 1;
+                }
+                continue;
             }
             match point {
                 Some(mut point) => {
@@ -598,7 +671,8 @@ impl Owner {
 
     /// The next view of the batch that somebody wants, from place `from` on; without one the batch is emptied.
     fn next_view(&mut self, from: usize, outlet: &impl Outlet) -> Option<usize> {
-        let next = (from..self.views()).find(|view| outlet.wants(view_at(*view))).filter(|_| !self.batch.is_empty());
+        let next =
+            self.views().find(|view| *view >= from && outlet.wants(view_at(*view))).filter(|_| !self.batch.is_empty());
         if next.is_none() {
             self.batch.clear();
             self.chosen.forget();
@@ -629,11 +703,11 @@ impl Owner {
             };
             let window = (interval.from_ns, interval.boundary_ns);
             let outputs = self.folding.as_ref().filter(|_| *is_settling).map(|folding| folding.settling.outputs());
-            let batch = match &mut self.selecting {
-                Some(selecting) => {
-                    self.chosen.of(selecting, &self.batch, flushed.view.selection, (&self.tree, outputs))
-                }
-                None => &self.batch,
+            let choosing = Choosing { chooses: self.selecting.is_some(), has_ends: self.passing.is_some() };
+            let batch = if choosing.chooses || choosing.has_ends {
+                self.chosen.of((&self.batch, flushed.view.selection), choosing, (&self.tree, outputs))
+            } else {
+                &self.batch
             };
             let points = (batch, self.batch.regions());
             let rows = match outputs {

@@ -2,6 +2,7 @@
 //!
 //! Knows numbers, and where longer values are put; does not know how they came about, or how they are written.
 
+use super::passing::EndsFor;
 use crate::aggregate::number::Value;
 use crate::aggregate::{exponential, summary};
 use crate::model::Kind;
@@ -34,10 +35,15 @@ pub(super) struct StagedPoint {
 }
 
 impl StagedPoint {
-    /// An end for those that are not given the series any more, while others are: what takes its place leaves for them.
-    pub(super) const fn turned(self) -> StagedPoint {
-        // an end has no delta
-        StagedPoint { delta_double: true, ..self }
+    /// An end for those that are not given the series any more, while it goes on.
+    pub(super) const fn turned(self, ends: EndsFor) -> StagedPoint {
+        // an end has no delta, and no value
+        StagedPoint { delta_double: true, value: ends.word(), ..self }
+    }
+
+    /// Who is told of it.
+    pub(super) const fn ends(&self) -> EndsFor {
+        EndsFor::of(self.value)
     }
 
     /// It is one of these.

@@ -28,12 +28,26 @@ pub(super) struct GroupSelection {
     each: Vec<SelectionSet>,
     /// It depends on the series.
     is_each: bool,
+    /// The cut at which it was asked because something turns; 0: none.
+    turned: u32,
+    /// What it was before, while that cut lasts.
+    before: Option<Box<GroupSelection>>,
 }
 
 impl GroupSelection {
     /// Of each of its series, where that is the same.
     pub(super) fn of_all(&self) -> Option<SelectionSet> {
         (!self.is_each).then_some(self.of_metric.all)
+    }
+
+    /// What it was before the cut at which something turns, if that was of these selections.
+    pub(super) fn before(&self, generation: u32) -> Option<&GroupSelection> {
+        self.before.as_deref().filter(|before| before.is_of(generation))
+    }
+
+    /// It is of these selections.
+    pub(super) const fn is_of(&self, generation: u32) -> bool {
+        self.generation == generation
     }
 
     /// Of the series at a place.
@@ -56,29 +70,49 @@ impl Selecting {
         Selecting { matcher: SelectionMatcher::new(selections), generation }
     }
 
+    /// Tells these selections from others; not 0.
+    pub(super) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// How many selections there are.
     pub(super) fn count(&self) -> usize {
         self.matcher.selections().count()
     }
 
-    /// Finds who is given these series of a group, as far as that is not known.
+    /// Finds who is given these series of a group, as far as that is not known. `turning`: the cut, where something turns: then
+    /// it is found anew, and what was known is kept as long.
     pub(super) fn settle(
         &mut self,
         (group, series, members): (&Group, &OwnedSeries, &[Member]),
         places: Range<usize>,
-        of_rules: Option<&Membership>,
+        (of_rules, turning): (Option<&Membership>, Option<u32>),
         known: &mut Option<Box<GroupSelection>>,
     ) {
         let takes_input = self.matcher.selections().takes_input();
-        let is_current = known.as_ref().is_some_and(|known| known.generation == self.generation);
+        let is_current = known
+            .as_ref()
+            .is_some_and(|known| known.is_of(self.generation) && turning.is_none_or(|turning| known.turned == turning));
         if !is_current {
             let MetricSelections { all, some } = self.matcher.of_metric(&seen(group));
             let of_metric = MetricSelections { all: all.and(takes_input), some: some.and(takes_input) };
-            let is_each = !of_metric.some.is_empty();
-            *known =
-                Some(Box::new(GroupSelection { generation: self.generation, of_metric, each: Vec::new(), is_each }));
+            let mut before = known.take().filter(|_| turning.is_some());
+            if let Some(before) = &mut before {
+                before.before = None;
+            }
+            *known = Some(Box::new(GroupSelection {
+                generation: self.generation,
+                of_metric,
+                each: Vec::new(),
+                is_each: !of_metric.some.is_empty(),
+                turned: turning.unwrap_or(0),
+                before,
+            }));
         }
         let Some(known) = known else { return };
+        if turning.is_none() {
+            known.before = None;
+        }
         if !known.is_each {
             let is_taken = |at: usize| members.get(at).is_some_and(|member| member.fold().is_some());
             if !places.clone().any(is_taken) {
@@ -95,8 +129,11 @@ impl Selecting {
                 continue;
             };
             let meant = self.matcher.of_series(known.of_metric, &seen(group), &one.attributes);
-            let entry = members.get(at).and_then(|member| member.fold());
-            let replaced = entry.zip(of_rules).map_or(SelectionSet::NONE, |(entry, of_rules)| {
+            let member = members.get(at).copied().unwrap_or_default();
+            let replaced = member.fold().zip(of_rules).map_or(SelectionSet::NONE, |(entry, of_rules)| {
+                if of_rules.is_dropped(member) {
+                    return SelectionSet::ALL;
+                }
                 let takes = |rule| self.matcher.selections().takes_rule(rule);
                 of_rules.replaced_by(entry).map(takes).fold(SelectionSet::NONE, SelectionSet::or)
             });
@@ -104,20 +141,22 @@ impl Selecting {
         }
     }
 
-    /// Who would be given a series of a group if no rule took it.
-    pub(super) fn meant(&mut self, known: &GroupSelection, group: &Group, series: &Series) -> SelectionSet {
-        let takes_input = self.matcher.selections().takes_input();
-        self.matcher.of_series(known.of_metric, &seen(group), &series.attributes).and(takes_input)
-    }
-
     /// Who is given an output of the rule at this place, or of one that is gone, if `known` is not of these selections.
-    pub(super) fn settle_output(&mut self, rule: Option<u32>, series: &Series, known: &mut OutputSelection) {
-        if known.generation != self.generation {
+    /// `carried`: who had it, where that is known: those are told of the end of one that is gone.
+    pub(super) fn settle_output(
+        &mut self,
+        rule: Option<u32>,
+        series: &Series,
+        known: &mut OutputSelection,
+        carried: Option<SelectionSet>,
+    ) {
+        if let Some(set) = carried.filter(|_| rule.is_none()) {
+            *known = OutputSelection { generation: self.generation, set };
+        } else if known.generation != self.generation {
             let metric = seen(&series.group);
             let of_metric = self.matcher.of_metric(&metric);
             let meant = self.matcher.of_series(of_metric, &metric, &series.attributes);
             let selections = self.matcher.selections();
-            // of a rule that is gone the end leaves: more than had the series may get it, and nobody is left without
             let set = meant.and(rule.map_or(selections.takes_outputs(), |rule| selections.takes_rule(rule)));
             *known = OutputSelection { generation: self.generation, set };
         }
@@ -131,4 +170,11 @@ pub(super) struct OutputSelection {
     generation: u32,
     /// Who.
     pub set: SelectionSet,
+}
+
+impl OutputSelection {
+    /// It is of these selections.
+    pub(super) const fn is_of(&self, generation: u32) -> bool {
+        self.generation == generation
+    }
 }

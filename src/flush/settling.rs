@@ -27,6 +27,7 @@ use super::folded::FoldShared;
 use super::hand_over::{LaneEvent, LanePart, Packet};
 use super::in_force::{Heritage, RulesInForce};
 use super::outputs::{OutputCut, Outputs};
+use super::passing::Passing;
 use super::rule_cuts::RuleCuts;
 use super::selecting::Selecting;
 use super::tree::GroupDirectory;
@@ -122,6 +123,8 @@ pub(super) struct Staging<'a> {
     pub exemplars: &'a mut Gathering,
     pub tally: &'a mut Tally,
     pub selecting: Option<&'a mut Selecting>,
+    /// For whom what they had ends, at the cut at which others choose.
+    pub passing: Option<&'a Passing>,
 }
 
 /// How far the second half is.
@@ -464,10 +467,13 @@ impl Settling {
         (cut, times, cuts): (u32, CutTimes, &mut RuleCuts),
         staging: Staging<'_>,
     ) -> usize {
-        let Staging { slab, exemplars: gathering, tally, .. } = staging;
+        let Staging { slab, exemplars: gathering, tally, mut selecting, passing, .. } = staging;
         tally.note(Note::ExemplarsDropped, std::mem::take(&mut self.dropped));
         let (mut place, mut left) = (from, AT_A_TIME);
         while left > 0 && place < self.folds.len() && self.outputs.staged() < STAGED_MAX {
+            if let Some(passing) = passing.filter(|_| self.departing.is_none()) {
+                left = left.saturating_sub(self.pass(place, (cut, times), (passing, selecting.as_deref_mut()), slab));
+            }
             let weight = self.compute_one(place, (cut, times, cuts), (slab, gathering, tally));
             left = left.saturating_sub(weight);
             if self.departing.is_some() {
@@ -479,6 +485,25 @@ impl Settling {
             }
         }
         place
+    }
+
+    /// The series of a fold are given to others. How many there are.
+    fn pass(
+        &mut self,
+        place: usize,
+        (cut, times): (u32, CutTimes),
+        (passing, mut selecting): (&Passing, Option<&mut Selecting>),
+        slab: &SlabWriter,
+    ) -> usize {
+        let Settling { in_force, outputs, folds, .. } = self;
+        let fold = &folds[place];
+        let Some(key) = &fold.key else { return 0 };
+        let of_cut = OutputCut { number: cut, from_ns: times.from_ns, live: 0 };
+        let rule = in_force.at(key.rule).1;
+        for one in fold.series.iter() {
+            outputs.pass(one, of_cut, (passing, selecting.as_deref_mut(), rule), slab);
+        }
+        fold.series.len()
     }
 
     /// What leaves of a fold is staged, or some of it: then `departing` says how far it is. What that took, as outputs.

@@ -12,6 +12,7 @@
 //! One that is shown again goes on from its own total and start: destinations get it when it is touched, scrapes at once.
 
 use super::interval::Interval;
+use super::passing::EndsFor;
 use super::point::StagedPoint;
 use crate::aggregate::{explicit, summary};
 use crate::cells::block;
@@ -36,24 +37,24 @@ fn restate(interval: &Interval, series: &Series, slab: &SlabWriter) {
     }
 }
 
-/// A series that is shown again.
+/// A series that is shown again, or hidden: so it is for scrapes from this cut on.
 #[cold]
-pub(super) fn given_back(interval: &Interval, series: &Series, slab: &SlabWriter) {
+pub(super) fn turned(interval: &Interval, series: &Series, slab: &SlabWriter) {
     if !series.is_ended() {
         restate(interval, series, slab);
     }
 }
 
-/// A series that is hidden from now on: the point that says so. `last_ns`: time of what left of it last.
+/// The point that says to some that a series ended which goes on. `last_ns`: time of what left of it last, or where the interval
+/// began if that is later; `start_ns`: where the series begins.
 #[cold]
-pub(super) fn taken(
-    interval: &Interval,
-    (series, last_ns): (&Series, u64),
+pub(super) fn end_mark(
+    series: &Series,
+    (start_ns, last_ns): (u64, u64),
+    ends: EndsFor,
     (slab, words): (&SlabWriter, &mut Vec<u64>),
 ) -> StagedPoint {
-    restate(interval, series, slab);
     let group = &series.group;
-    let length = block::region_words(group.kind, group.buckets());
     let from = words.len() as u32;
     if group.kind == Kind::Summary {
         // its quantiles tell a reader which series end
@@ -62,13 +63,12 @@ pub(super) fn taken(
             && let Some(newest) = series.newest()
         {
             let lines = slab.run(line, group.block_words());
-            summary::copy(&mut region.as_mut_slice(), &block::slot(lines, length, newest));
+            summary::copy(&mut region.as_mut_slice(), &block::slot(lines, summary::REGION, newest));
         }
         summary::forget_values(&mut region.as_mut_slice());
         words.extend_from_slice(&region);
     }
     // a source may be ahead of our clock
-    let time = interval.from_ns.max(last_ns).saturating_add(END_BEHIND_NS);
-    let start = interval.start_of(series).min(time);
-    StagedPoint { time, start, words: from, has_delta: true, ended: true, ..StagedPoint::default() }
+    let (time, start) = (last_ns.saturating_add(END_BEHIND_NS), start_ns.min(last_ns));
+    StagedPoint { time, start, words: from, has_delta: true, ended: true, ..StagedPoint::default() }.turned(ends)
 }

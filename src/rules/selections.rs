@@ -59,6 +59,14 @@ impl SelectionSet {
         SelectionSet(self.0 & !other.0)
     }
 
+    /// All that there may be.
+    pub const ALL: SelectionSet = SelectionSet(u16::MAX);
+
+    /// This one.
+    pub const fn one(number: SelectionNumber) -> SelectionSet {
+        SelectionSet(1 << number.get())
+    }
+
     /// Those of `numbers`.
     fn of(numbers: impl Iterator<Item = u32>) -> SelectionSet {
         SelectionSet(numbers.fold(0, |set, number| set | 1 << number))

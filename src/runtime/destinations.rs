@@ -10,6 +10,7 @@ use super::descriptors;
 use super::memory::Memory;
 use crate::config::Plan;
 use crate::deliver::{Destination, ExchangeRefused, Handle, NewDestinations, Sender};
+use crate::flush::Passed;
 use crate::problem::{Flaw, Problem};
 use crate::rules::Rule;
 use crate::series::registry::Registry;
@@ -51,6 +52,19 @@ pub(super) fn choose_otherwise<'a>(
         let mut same = before.clone().filter(|old| old.name == one.name);
         same.any(|old| !old.selection.is_like(rules, &one.selection, of))
     })
+}
+
+/// What each destination has from an exchange on, in their order, and what it had before: those of before by name, each with its
+/// number of a selection.
+pub(super) fn passed<'a>(
+    before: impl Iterator<Item = &'a Destination> + Clone,
+    after: impl Iterator<Item = &'a Destination>,
+) -> Box<[Passed]> {
+    let of = |one: &Destination| {
+        let same = before.clone().find(|old| old.name == one.name);
+        Passed { before: same.map(|old| old.selection_number), now: one.selection_number }
+    };
+    after.map(of).collect()
 }
 
 impl Destinations {

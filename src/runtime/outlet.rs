@@ -62,7 +62,10 @@ fn views(hold: &Hold) -> Vec<View> {
 
 impl Outlet for Queues {
     fn wants(&self, view: View) -> bool {
-        self.views.contains(&view)
+        match view.selection.destination() {
+            Some(d) => self.views.get(d).is_some_and(|own| own.temporality == view.temporality),
+            None => self.views.contains(&view),
+        }
     }
 
     fn take(&mut self, flushed: Flushed, rows: &impl Rows) -> Option<Written> {
@@ -84,7 +87,8 @@ impl Outlet for Queues {
         let written = Written { points: request.points, bytes: request.bytes.len() as u64 };
         let batch = Arc::new(Encoded { bytes: request.bytes.into(), points: request.points, flushed });
         for (d, view) in self.views.iter().enumerate() {
-            if *view == flushed.view {
+            // what one is told by itself is of its own temporality: `wants`
+            if flushed.view.selection.destination().map_or(*view == flushed.view, |one| one == d) {
                 // each outcome is counted there, and slows nobody else
                 match self.hold.offer(d, batch.clone()) {
                     Offer::Queued | Offer::Held | Offer::Full => {}

@@ -1,11 +1,13 @@
 //! What the integration tests share: an aggregation of several cores in one thread, and builders of requests.
 #![allow(dead_code)]
 
-use catchment::flush::{FoldShared, Options as FlushOptions, Outlet, Owner, Work, Written};
+use catchment::flush::{FoldShared, Options as FlushOptions, Outlet, Owner, Passed, Work, Written};
 use catchment::identity::attributes::Limits;
 use catchment::ingest::{Ingest, Options as IngestOptions};
 use catchment::ledger::Tally;
-use catchment::model::{Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, Temporality, View};
+use catchment::model::{
+    Door, EpochNumber, Flushed, Origin, Peer, PlanNumber, Receipt, SelectionNumber, Temporality, View,
+};
 use catchment::otlp::encode::{Encoder, Request};
 use catchment::rows::Rows;
 use catchment::rules::{Rule, RulePlan, Selections};
@@ -176,6 +178,25 @@ impl Rig {
     pub fn reload_choosing(&self, rules: Vec<Rule>, selections: Option<Arc<Selections>>) {
         let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
         assert!(self.rules.as_ref().expect("a rig with rules").offer(plan, selections), "no others are pending");
+    }
+
+    /// The same, where destinations had and have these selections, by number; nothing before: they are new.
+    pub fn reload_passing(
+        &self,
+        rules: Vec<Rule>,
+        selections: Option<Arc<Selections>>,
+        destinations: &[(Option<u8>, u8)],
+        closes: bool,
+    ) {
+        let plan = Arc::new(RulePlan::new(rules).expect("sound rules"));
+        let of = |(before, now): &(Option<u8>, u8)| Passed {
+            before: before.map(SelectionNumber::new),
+            now: SelectionNumber::new(*now),
+        };
+        let passed = destinations.iter().map(of).collect();
+        let is_offered =
+            self.rules.as_ref().expect("a rig with rules").offer_passing((plan, selections), passed, closes);
+        assert!(is_offered, "no others are pending");
     }
 
     /// As `cut`, with clocks that go their own ways.

@@ -22,6 +22,9 @@ const INTERVAL: u64 = 10 * SECOND;
 /// A point without a recorded value.
 const END: f64 = f64::NEG_INFINITY;
 
+/// Four destinations that choose as before.
+const SAME: [(Option<u8>, u8); 4] = [(Some(0), 0), (Some(1), 1), (Some(2), 2), (Some(3), 3)];
+
 /// What was handed out, view by view.
 #[derive(Default)]
 struct Views {
@@ -225,11 +228,12 @@ fn what_rules_take_from_now_on_ends_for_those_that_get_their_outputs() {
         match cut {
             2 => {
                 let chosen = [raw.clone(), Selection::default(), of_a.clone(), of_db(1)];
-                rig.reload_choosing(vec![pods_away("http", "http*"), pods_away("db", "db*")], selections(&chosen));
+                let rules = vec![pods_away("http", "http*"), pods_away("db", "db*")];
+                rig.reload_passing(rules, selections(&chosen), &SAME, false);
             }
             4 => {
                 let chosen = [raw.clone(), Selection::default(), of_a.clone(), of_db(0)];
-                rig.reload_choosing(vec![pods_away("db", "db*")], selections(&chosen));
+                rig.reload_passing(vec![pods_away("db", "db*")], selections(&chosen), &SAME, false);
             }
             _ => {}
         }
@@ -258,9 +262,204 @@ fn what_rules_take_from_now_on_ends_for_those_that_get_their_outputs() {
                 expect(&views, 2, &[a]);
             }
         }
-        // what ends of a rule that is gone ends for all that name rules
-        expect(&views, 3, &if cut == 5 { vec![a, b, ended] } else { vec![a, b] });
+        // it never had what the other rule made
+        expect(&views, 3, &[a, b]);
         views.assert_dense();
+    }
+}
+
+/// The points that the view of a destination by itself has.
+fn expect_alone(views: &Views, destination: usize, want: &[(&str, f64)]) {
+    expect(views, SelectionNumber::of_destination(destination).get(), want);
+}
+
+/// Counters of three metrics and two pods, as they are sent before each cut.
+fn send_all(rig: &mut Rig, cut: u64) {
+    let time = rig.from + SECOND;
+    for (core, name) in ["http", "db", "other"].into_iter().enumerate() {
+        let all = ["a", "b"].map(|pod| counter(name, pod, time, 1)).to_vec();
+        assert_eq!(rig.send(core + cut as usize, &request(all)).rejected, 0);
+    }
+}
+
+/// The cut of this number, in all views that there may be of two selections and four destinations.
+fn cut_all(rig: &mut Rig, cut: u64) -> Views {
+    let wanted = (0..2).chain(16..20).map(|number| view(number, Temporality::Delta)).collect();
+    let mut views = Views { wanted, ..Views::default() };
+    rig.cut_into(at(rig, cut), &mut views);
+    views.assert_dense();
+    views
+}
+
+/// A destination that chooses otherwise from a cut on: what it had, series and outputs, and has no more ends for it, once; nobody
+/// else hears of it, and what it has still goes on.
+#[test]
+fn what_a_destination_chooses_no_more_ends_for_it_alone() {
+    for shards in 1..=3 {
+        let rules = || vec![pods_away("http", "http*")];
+        let (other_a, other_b, http) = (("other{pod=a}", 1.0), ("other{pod=b}", 1.0), ("http{}", 2.0));
+        let db = [("db{pod=a}", 1.0), ("db{pod=b}", 1.0)];
+        let all = [&db[..], &[other_a, other_b, http]].concat();
+        let ended = [("http{}", END), ("db{pod=a}", END), ("db{pod=b}", END), ("other{pod=b}", END)];
+        // of metric other and pod a; the other three have all
+        let few = Selection {
+            selector: Selector { attributes: vec![("pod".into(), glob("a"))], ..of_metric("other") },
+            ..Selection::default()
+        };
+        let chosen = [Selection::default(), few];
+        let mut rig = Rig::with_rules(shards, rules());
+        for cut in 1..=9 {
+            send_all(&mut rig, cut);
+            match cut {
+                // nobody chose; the second one does from then on
+                2 => rig.reload_passing(rules(), selections(&chosen), &[(Some(0), 0), (Some(0), 1)], true),
+                // and has all again
+                4 => rig.reload_passing(rules(), None, &[(Some(0), 0), (Some(1), 0)], true),
+                // both choose it, and one comes
+                6 => rig.reload_passing(
+                    rules(),
+                    selections(&[chosen[1].clone(), Selection::default()]),
+                    &[(Some(0), 0), (Some(0), 0), (None, 1)],
+                    true,
+                ),
+                // one had all of the two that have few, and one that comes had nothing
+                7 => rig.reload_passing(
+                    rules(),
+                    selections(&chosen),
+                    &[(Some(0), 1), (Some(1), 1), (None, 1), (Some(0), 0)],
+                    true,
+                ),
+                _ => {}
+            }
+            let views = cut_all(&mut rig, cut);
+            let (of_all, of_few): (Vec<(&str, f64)>, Vec<(&str, f64)>) = match cut {
+                1 | 2 | 5 | 6 => (all.clone(), vec![]),
+                3 => (all.clone(), [&[other_a], &ended[..]].concat()),
+                4 | 9 => (all.clone(), vec![other_a]),
+                7 => ([&[other_a], &ended[..]].concat(), all.clone()),
+                _ => (all.clone(), vec![other_a]),
+            };
+            expect(&views, 0, &of_all);
+            expect(&views, 1, &of_few);
+            for destination in 0..4 {
+                let is_told = cut == 8 && destination == 1;
+                expect_alone(&views, destination, if is_told { &ended } else { &[] });
+            }
+        }
+    }
+}
+
+/// What came in raw for one that takes no outputs, and does from then on: the raw series end for it.
+#[test]
+fn one_that_takes_outputs_from_now_on_has_the_raw_series_no_more() {
+    for shards in 1..=3 {
+        let rules = || vec![pods_away("http", "http*")];
+        let raw = Selection { rules: RuleChoice::None, ..of_http() };
+        let mut rig = Rig::with_rules(shards, rules());
+        let (a, b, made) = (("http{pod=a}", 1.0), ("http{pod=b}", 1.0), ("http{}", 2.0));
+        let ended = [("http{pod=a}", END), ("http{pod=b}", END)];
+        for cut in 1..=7 {
+            send_all(&mut rig, cut);
+            match cut {
+                1 => rig.reload_passing(rules(), selections(&[of_http(), raw.clone()]), &[(None, 0), (None, 1)], false),
+                3 => rig.reload_passing(rules(), selections(&[of_http()]), &[(Some(0), 0), (Some(1), 0)], true),
+                5 => rig.reload_passing(rules(), selections(&[raw.clone()]), &[(Some(0), 0), (Some(0), 0)], true),
+                _ => {}
+            }
+            let views = cut_all(&mut rig, cut);
+            match cut {
+                1 => continue,
+                2 | 3 => {
+                    expect(&views, 0, &[made]);
+                    expect(&views, 1, &[a, b]);
+                }
+                4 | 5 => expect(&views, 0, &[made]),
+                6 => expect(&views, 0, &[a, b, ("http{}", END)]),
+                _ => expect(&views, 0, &[a, b]),
+            }
+            expect_alone(&views, 0, &[]);
+            expect_alone(&views, 1, if cut == 4 { &ended } else { &[] });
+        }
+    }
+}
+
+fn of_http() -> Selection {
+    Selection { selector: of_metric("http"), ..Selection::default() }
+}
+
+/// What is dropped from a cut on ends for all that had it, whether they choose or not, and leaves no more.
+#[test]
+fn what_is_dropped_from_now_on_ends_for_those_that_had_it() {
+    for shards in 1..=3 {
+        let drops = || vec![Rule { action: Action::Drop, ..pods_away("noise", "http*") }];
+        let of_b = Selection {
+            selector: Selector { attributes: vec![("pod".into(), glob("b"))], ..of_metric("{http,db}") },
+            ..Selection::default()
+        };
+        let chosen = || selections(&[of_http(), of_b.clone()]);
+        let (a, b, db) = (("http{pod=a}", 1.0), ("http{pod=b}", 1.0), ("db{pod=b}", 1.0));
+        let mut rig = Rig::with_rules(shards, vec![]);
+        for cut in 1..=6 {
+            if cut < 4 {
+                send_all(&mut rig, cut);
+            }
+            match cut {
+                1 => rig.reload_passing(vec![], chosen(), &[(None, 0), (None, 1)], false),
+                3 => rig.reload_passing(drops(), chosen(), &[(Some(0), 0), (Some(1), 1)], false),
+                _ => {}
+            }
+            let views = cut_all(&mut rig, cut);
+            match cut {
+                1 => continue,
+                2 | 3 => {
+                    expect(&views, 0, &[a, b]);
+                    expect(&views, 1, &[b, db]);
+                }
+                4 => {
+                    expect(&views, 0, &[("http{pod=a}", END), ("http{pod=b}", END)]);
+                    expect(&views, 1, &[("http{pod=b}", END)]);
+                }
+                _ => {
+                    expect(&views, 0, &[]);
+                    expect(&views, 1, &[]);
+                }
+            }
+        }
+    }
+}
+
+/// A series that is hidden later than with the exchange, because a shard was late, ends then, once, for those that had it.
+#[test]
+fn what_is_dropped_behind_a_late_shard_ends_for_those_that_had_it() {
+    for shards in 1..=3 {
+        let chosen = || selections(&[of_http(), Selection { selector: of_metric("db"), ..Selection::default() }]);
+        let same = [(Some(0), 0), (Some(1), 1)];
+        let mut rig = Rig::with_rules(shards, vec![]);
+        let mut left = Vec::new();
+        for cut in 1..=12 {
+            let time = rig.from + SECOND;
+            if cut <= 3 {
+                assert_eq!(rig.send(0, &request(vec![counter("http", "a", time, cut as i64)])).rejected, 0);
+            }
+            match cut {
+                1 => rig.reload_passing(vec![], chosen(), &[(None, 0), (None, 1)], false),
+                3 => {
+                    let drops = Rule { action: Action::Drop, ..pods_away("noise", "http*") };
+                    rig.reload_passing(vec![drops], chosen(), &same, false);
+                    rig.late = Some(0);
+                }
+                _ => rig.late = None,
+            }
+            let views = cut_all(&mut rig, cut);
+            if cut > 1 {
+                let of_http = views.of(view(0, Temporality::Delta));
+                left.extend(of_http.into_iter().map(|(name, value)| (cut, name, value)));
+                expect(&views, 1, &[]);
+            }
+        }
+        let name = "http{pod=a}".to_owned();
+        assert_eq!(left[..2], [(2, name.clone(), 2.0), (4, name.clone(), 3.0)]);
+        assert_eq!(left[2..].iter().map(|(_, name, value)| (name, *value)).collect::<Vec<_>>(), [(&name, END)]);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Destinations that come, change and go at a reload while clients send: each gets what is its, once, and all is counted.
 
-use crate::binary::backend::Backend;
+use crate::binary::backend::{Backend, Received};
 use crate::binary::process::{Catchment, Folder, Http, Reply, full, until};
-use crate::common::{int, number, request_of, sum};
+use crate::common::{Any, int, number, request_of, sum};
 use prost::Message;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -179,4 +179,49 @@ fn one_that_chooses_no_longer_gets_all() {
     let ended = catchment.terminate();
     assert!(ended.code() == 0 && ended.ledger().ends_with("balanced"), "{ended:?}");
     assert_eq!(left(&out), 3, "of the first request what it chose, of the second all");
+}
+
+/// One that chooses less from a reload on is told, once, of the end of each series that it has no more, series and outputs, and the
+/// one beside it, which has what it had, is told of none: at servers of both temporalities.
+#[test]
+fn one_that_chooses_less_is_told_what_ends() {
+    for shards in ["1", "2"] {
+        let (folder, backends) = (Folder::new(), [Backend::start(), Backend::start()]);
+        let file = folder.path("c.yaml");
+        let write = |chosen: &str| {
+            let [one, other] = [&backends[0], &backends[1]].map(|backend| backend.url("compression=none"));
+            let text = format!(
+                "interval: 100ms\nrules:\n- {{name: r, match: {{metric: m}}, without: [k]}}\nout:\n\
+                 - {{url: '{one}', name: one, temporality: delta{chosen}}}\n- {{url: '{other}', name: other}}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+        };
+        write("");
+        let catchment = Catchment::start(&["--config", file.to_str().unwrap(), "--shards", shards]);
+        let (mut admin, mut http) = (catchment.admin(), catchment.http());
+        let metrics = || {
+            let of = |name: &str| {
+                sum(name, 1, true, (0..40).map(|n| number(&[("k", &n.to_string())], 1, 2, int(1))).collect())
+            };
+            request_of("svc", vec![of("m"), of("n"), of("o")]).encode_to_vec()
+        };
+        assert_eq!(http.export(&metrics()).unwrap().status, 200);
+        // 80 series and an output
+        backends.iter().for_each(|backend| backend.wait("all of it", |received| ends_of(received).0 >= 81));
+        write(", match: {metric: n, attributes: {k: '?'}}");
+        assert_eq!(reload(&mut admin).status, 200);
+        backends[0].wait("the ends", |received| ends_of(received).1 >= 71);
+        assert_eq!(http.export(&metrics()).unwrap().status, 200);
+        let ended = catchment.terminate();
+        assert!(ended.code() == 0 && ended.ledger().ends_with("balanced"), "{ended:?}");
+        assert_eq!(backends[0].with(ends_of), (81 + 10, 71), "what it has is told again, and each end once");
+        assert_eq!(backends[1].with(ends_of), (2 * 81, 0));
+    }
+}
+
+/// How many values and ends arrived.
+fn ends_of(received: &Received) -> (usize, usize) {
+    let points = || received.series.values().flatten();
+    let ends = points().filter(|point| matches!(point, Any::Number(point) if point.flags == 1)).count();
+    (points().count() - ends, ends)
 }

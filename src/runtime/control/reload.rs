@@ -17,7 +17,7 @@ use crate::config::{SettingDifferences, Settled};
 use crate::flush::FoldShared;
 use crate::limits::{RELOAD_ANSWER_MAX, RELOAD_MAX, RELOAD_READERS_MAX, RELOAD_STACK_BYTES};
 use crate::problem::Problem;
-use crate::runtime::destinations::{Destinations, ExchangeOutcome, choose_otherwise};
+use crate::runtime::destinations::{Destinations, ExchangeOutcome, choose_otherwise, passed};
 use crate::runtime::gates::GateBoard;
 use crate::telemetry::reloads::{ReloadFacts, ReloadResult};
 use std::sync::Arc;
@@ -329,6 +329,7 @@ impl Reloads {
         let have_other_choices =
             choose_otherwise((now.outs.iter(), now.rules.rules()), (then.outs.iter(), then.rules.rules()));
         let is_exchange = have_other_choices || would_change(folds, next);
+        let passed = passed(now.destinations().iter(), then.destinations().iter());
         if destinations.would_change(&next.plan) {
             // other rules begin behind the cut that comes now, and what destinations choose is of these
             let from_cut = next_cut + u32::from(is_exchange);
@@ -349,11 +350,7 @@ impl Reloads {
         }
         if is_exchange {
             let (rules, selections) = (next.plan.rules.clone(), next.plan.selections.clone());
-            let is_offered = if have_other_choices {
-                folds.offer_closing(rules, selections)
-            } else {
-                folds.offer(rules, selections)
-            };
+            let is_offered = folds.offer_passing((rules, selections), passed, have_other_choices);
             debug_assert!(is_offered, "the last ones are in force: `settle`");
         }
         self.replace(*next);

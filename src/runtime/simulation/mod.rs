@@ -23,7 +23,7 @@ use super::account::Account;
 use super::bodies::Bodies;
 use super::control::schedule::{Schedule, Woken};
 use super::count::Count;
-use super::destinations::choose_otherwise;
+use super::destinations::{choose_otherwise, passed};
 use super::gates::GateBoard;
 use super::outlet::Queues;
 use super::shard::{Seed, Shard, ShardParts, Turned};
@@ -31,7 +31,7 @@ use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings, Shutdo
 use crate::chance::Chance;
 use crate::clock::{Clock as _, ManualClock, Now};
 use crate::deliver::{self, Dropped, ExchangeRefused, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
-use crate::flush::FoldShared;
+use crate::flush::{FoldShared, Passed};
 use crate::identity::attributes::Limits;
 use crate::ledger::{Note, Tally};
 use crate::model::{Discard, EpochNumber, PlanNumber, Temporality};
@@ -135,7 +135,7 @@ struct Simulation {
     /// Rules that wait for a cut.
     wanted: Option<RunPlan>,
     /// Rules that should have been offered before the cut that is under way.
-    late: Option<RunPlan>,
+    late: Option<(RunPlan, Box<[Passed]>)>,
     /// Rules that were exchanged.
     reloads: u64,
     clients: Vec<Client>,
@@ -314,6 +314,7 @@ impl Simulation {
             (self.destinations.iter().map(|(one, _)| one), now.plan().rules()),
             (destinations.iter().map(|(one, _)| one), then.rules()),
         );
+        let passed = passed(self.destinations.iter().map(|(one, _)| one), destinations.iter().map(|(one, _)| one));
         let is_changed = have_other_choices || self.folds.would_change(then, plan.selections.as_ref());
         let from_cut = self.schedule.number() + 1 + u32::from(is_changed && !is_early);
         if let Err(why) = self.delivery.exchange(destinations.clone(), from_cut, &mut self.chance) {
@@ -331,9 +332,9 @@ impl Simulation {
         }
         self.reloads += 1;
         if self.fault == Fault::OffersLate {
-            self.late = Some(plan);
+            self.late = Some((plan, passed));
         } else {
-            self.put(plan, have_other_choices && self.fault != Fault::KeepsOpen);
+            self.put((plan, passed), have_other_choices && self.fault != Fault::KeepsOpen);
         }
         if self.chance.one_in(3) {
             // often late for the cut: what it took in before is merged under these rules
@@ -342,10 +343,10 @@ impl Simulation {
         }
     }
 
-    fn put(&mut self, plan: RunPlan, closes: bool) {
+    fn put(&mut self, (plan, passed): (RunPlan, Box<[Passed]>), closes: bool) {
         let RunPlan { rules, selections, .. } = plan;
         let folds = &self.folds;
-        let is_put = if closes { folds.offer_closing(rules, selections) } else { folds.offer(rules, selections) };
+        let is_put = folds.offer_passing((rules, selections), passed, closes);
         assert!(is_put, "those before are in force");
     }
 

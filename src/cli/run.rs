@@ -62,8 +62,8 @@ pub(super) struct Options {
     ///
     /// With TLS otlp-grpcs:// or otlp-https://. Several in one value have blanks between them, in the
     /// environment too. Options: ?name=NAME, ?temporality=delta|cumulative, ?compression=zstd|gzip|none, ?queue=256MiB,
-    /// ?timeout=10s, ?in-flight=4, ?connections=1 (gRPC), and, in place of the --out- flags below for one
-    /// destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
+    /// ?timeout=10s, ?in-flight=4, ?order=cut|none, ?connections=1 (gRPC), and, in place of the --out- flags below for
+    /// one destination, ?headers=FILE (NAME=VALUE lines), ?ca=FILE, ?cert=FILE, ?key=FILE
     #[arg(
         help_heading = "Outputs",
         long = "out",

@@ -49,6 +49,15 @@ pub enum Compression {
     Zstd,
 }
 
+/// In which order requests go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryOrder {
+    /// Those of one cut at once, those of the next when all of these have an outcome: no series goes back in time.
+    ByCut,
+    /// As they come: one that is tried again comes behind others that are newer.
+    None,
+}
+
 /// A network destination's address as the operator wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -171,6 +180,8 @@ pub struct Destination {
     pub timeout: Duration,
     /// `?in-flight=`: requests under way at once (E10); `None` is `Options::in_flight`.
     pub in_flight: Option<usize>,
+    /// `?order=`
+    pub order: DeliveryOrder,
     /// `?connections=` of gRPC, over which requests are spread (E10). HTTP/1.1 has one for each request in flight.
     pub connections: usize,
     /// What of all that leaves it gets.
@@ -215,7 +226,7 @@ const SCHEMES: &str =
     "otlp-grpc://HOST:PORT, otlp-http://HOST:PORT[/PATH], with TLS otlp-grpcs:// or otlp-https://, stdout or file:PATH";
 /// Names of the options behind `?`, as they are listed to people.
 pub const OPTIONS: &str =
-    "name, temporality, compression, queue, timeout, in-flight, connections, headers, ca, cert, key";
+    "name, temporality, compression, queue, timeout, in-flight, order, connections, headers, ca, cert, key";
 
 /// Bytes of a destination's name that somebody chose.
 const NAME_BYTES_MAX: usize = 64;
@@ -245,6 +256,7 @@ pub fn parse_out(url: &str) -> Result<Destination, Problem> {
         queue_bytes: QUEUE_BYTES_DEFAULT,
         timeout: REQUEST_TIMEOUT,
         in_flight: None,
+        order: DeliveryOrder::ByCut,
         connections: 1,
         selection: Selection::default(),
         selection_number: SelectionNumber::FIRST,
@@ -324,7 +336,7 @@ fn credentials() -> Problem {
 /// Whether a target has use for this option.
 fn fits(target: &DeliveryTarget, key: &str) -> Result<(), Flaw> {
     match key {
-        "compression" | "timeout" | "in-flight" | "headers" if !target.is_network() => {
+        "compression" | "timeout" | "in-flight" | "order" | "headers" if !target.is_network() => {
             Err(Flaw::new(format!("option `{key}` is for otlp-… destinations")).remedy("remove it"))
         }
         "ca" | "cert" | "key" if !target.is_secure() => {
@@ -388,6 +400,13 @@ fn set_option(destination: &mut Destination, key: &str, value: &str) -> Result<(
             (destination.name, destination.is_named) = (value.to_owned(), true);
         }
         "in-flight" => destination.in_flight = Some(parse_count(key, value, IN_FLIGHT_LIMIT)?),
+        "order" => {
+            destination.order = match value {
+                "cut" => DeliveryOrder::ByCut,
+                "none" => DeliveryOrder::None,
+                _ => return Err(unknown("write cut or none")),
+            };
+        }
         "connections" => destination.connections = parse_count(key, value, OUT_CONNECTIONS_MAX)?,
         "headers" => destination.access.headers = Some(parse_path(key, value)?),
         "ca" => destination.access.ca = Some(parse_path(key, value)?),

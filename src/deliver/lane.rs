@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Invariants:
-//! 1. A batch popped is in exactly one slot until `Port::settle`; at exit what is in slots and queue still counts as
-//!    queued, and the ledger's `queued` equals the points counted there.
+//! 1. A batch popped is in exactly one slot until `Port::settle`, or is the one that waits for its turn (`next`); at exit
+//!    what is there and in the queue still counts as queued, and the ledger's `queued` equals the points counted there.
 //! 2. A retry sends the same bytes, packed once (E7).
 //! 3. Destinations share nothing but the thread's time, and a turn of one is bounded (`ROUNDS_MAX`, read budgets).
 //! 4. While a destination has told us to wait, nothing is started there (E4). While its breaker is not closed, nothing is
@@ -20,22 +20,24 @@
 //! 6. Settings may change while it runs: a try ends on the connections on which it began (`Way`), and the next one goes by
 //!    the new settings. At its end (`end`) a lane has a bounded time; what is left then is `dropped{destination_removed}`.
 //!
+//! 7. In order (`DeliveryOrder`) no batch begins while one of an earlier cut has no outcome. A series is written by one shard,
+//!    into one request a cut, and a shard's requests come in the order of their cuts: so no series goes back in time there.
+//!
 //! Progress: a turn never blocks; it is due at `next_ns`, at an event, or when the bell rings.
 //! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy, or its parts, which together
-//! are about as large. A former way has at least one try under way, so there are at most `in_flight` of them. Of a batch with 413 all the way down to `SPLIT_BYTES_MIN` one path of halves is tried.
+//! are about as large, and one batch beside them. A former way has at least one try under way, so there are at most `in_flight` of them. Of a batch with 413 all the way down to `SPLIT_BYTES_MIN` one path of halves is tried.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::backoff::wait_ns;
 use super::breaker::{Breaker, BreakerState};
-use super::destination::{Compression, Destination};
+use super::destination::{DeliveryOrder, Destination};
 use super::exporter::{Cancelled, Done, Exporter, Job, Turn};
+use super::in_flight::{BatchInFlight, Retry, TryStage, pack};
 use super::ledger::Dropped;
 use super::options::Options;
 use super::outcome::{Outcome, UNREADABLE};
@@ -47,14 +49,11 @@ use super::why::Why;
 use crate::chance::Chance;
 use crate::clock::Now;
 use crate::limits::{IN_FLIGHT_LIMIT, MAX_BODY_BYTES_DEFAULT, SPLIT_BYTES_MIN};
-use crate::otlp::split::halves;
 
 /// Tokens of one destination's connections.
 pub(super) const TOKENS_EACH: usize = IN_FLIGHT_LIMIT;
 /// Rounds in one turn of a destination: polling again because polling moved something.
 const ROUNDS_MAX: usize = 64;
-/// See `Compression::Zstd`.
-const ZSTD_LEVEL: i32 = 1;
 /// Set by wakers inside `h2` and `hyper`; everything runs on this thread, so a flag is enough.
 struct Woken(AtomicBool);
 
@@ -62,80 +61,6 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// A batch on its way.
-struct InFlight {
-    batch: Arc<Encoded>,
-    /// What is sent now: all of the batch, unless that was too large.
-    part: Encoded,
-    /// Parts that come after it, the next one last.
-    rest: Vec<Encoded>,
-    job: Job,
-    /// Tries of this part that have begun.
-    tries: u32,
-    /// The destination may have taken it already.
-    ambiguous: bool,
-    /// What it is packed with.
-    packed: Compression,
-    /// Number of the way on which it was tried last.
-    way: usize,
-    /// Which of the batches that this lane took on: the lowest is the oldest.
-    sequence: u64,
-    stage: Stage,
-}
-
-impl InFlight {
-    /// Points without an outcome.
-    fn points(&self) -> u64 {
-        self.part.points + self.rest.iter().map(|part| part.points).sum::<u64>()
-    }
-
-    /// Halves the part; false if it is a single point, or nothing that can be halved.
-    fn split(&mut self) -> bool {
-        let Some([(first, points), (second, others)]) = halves(&self.part.bytes) else { return false };
-        if points + others != self.part.points {
-            // a part whose points are not those it was queued with: better whole than wrong
-            return false;
-        }
-        let flushed = self.part.flushed;
-        self.part = Encoded { bytes: first.into(), points, flushed };
-        self.rest.push(Encoded { bytes: second.into(), points: others, flushed });
-        true
-    }
-}
-
-/// What goes out, and what it is packed with: once for all tries (E7).
-fn pack(compression: Compression, bytes: &Bytes) -> (Option<&'static str>, Bytes) {
-    const FITS: &str = "a vector takes every byte";
-    match compression {
-        Compression::None => (None, bytes.clone()),
-        Compression::Gzip => {
-            let sink = Vec::with_capacity(bytes.len() / 4 + 64);
-            let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::fast());
-            let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
-            (Some("gzip"), Bytes::from(packed.expect(FITS)))
-        }
-        Compression::Zstd => (Some("zstd"), zstd::bulk::compress(bytes, ZSTD_LEVEL).expect(FITS).into()),
-    }
-}
-
-/// Why a part is tried again.
-#[derive(Clone, Copy)]
-enum Retry {
-    /// The answer asks for it, perhaps after a time.
-    Asked(Option<Duration>),
-    /// The answer says that the credentials are not taken.
-    Unauthorized,
-    /// There was no answer; the request may have been sent.
-    Failed { is_sent: bool },
-}
-
-enum Stage {
-    /// With the exporter until this time, ns.
-    Flying { until_ns: u64 },
-    /// Tried again at this time, ns.
-    Waiting { until_ns: u64 },
 }
 
 /// A protocol over its connections, made with some settings. No number is used twice in a process, so that an event of
@@ -175,8 +100,10 @@ pub(super) struct Lane {
     /// Of former settings, with tries that are under way.
     retiring: Vec<Way>,
     /// Those from `in_flight` on take nothing on any more.
-    slots: Vec<Option<InFlight>>,
+    slots: Vec<Option<BatchInFlight>>,
     in_flight: usize,
+    /// Out of the queue, and not begun: batches of an earlier cut are under way.
+    next: Option<Arc<Encoded>>,
     ending: Option<Ending>,
     /// The server asked for silence until then, ns; 0 when it did not (E4).
     quiet_until_ns: u64,
@@ -203,6 +130,7 @@ impl Lane {
             port,
             slots: (0..in_flight).map(|_| None).collect(),
             in_flight,
+            next: None,
             ending: None,
             quiet_until_ns: 0,
             breaker: Breaker::new(),
@@ -264,7 +192,7 @@ impl Lane {
     /// Whether it is over.
     pub(super) fn has_ended(&self) -> bool {
         let Some(ending) = &self.ending else { return false };
-        let is_idle = self.slots.iter().all(Option::is_none);
+        let is_idle = self.next.is_none() && self.slots.iter().all(Option::is_none);
         if ending.hands_over {
             return is_idle;
         }
@@ -282,10 +210,14 @@ impl Lane {
             return;
         }
         let mut points = if ending.hands_over { 0 } else { self.port.give_up() };
+        if let Some(batch) = self.next.take() {
+            points += batch.points;
+            self.port.settle(&batch, Some((Dropped::Removed, batch.points)));
+        }
         for at in 0..self.slots.len() {
             let Some(held) = &self.slots[at] else { continue };
             points += held.points();
-            if matches!(held.stage, Stage::Flying { .. }) {
+            if matches!(held.stage, TryStage::Flying { .. }) {
                 let number = held.way;
                 self.exporter(number).cancel(at);
             }
@@ -315,7 +247,7 @@ impl Lane {
         let slots = &self.slots;
         let is_flying = |number: usize| {
             let mut held = slots.iter().flatten();
-            held.any(|held| held.way == number && matches!(held.stage, Stage::Flying { .. }))
+            held.any(|held| held.way == number && matches!(held.stage, TryStage::Flying { .. }))
         };
         self.retiring.retain(|way| is_flying(way.number));
     }
@@ -324,7 +256,7 @@ impl Lane {
     fn gather(&mut self) {
         while self.slots.len() > self.in_flight {
             let from = self.slots.len() - 1;
-            let is_waiting = matches!(&self.slots[from], Some(InFlight { stage: Stage::Waiting { .. }, .. }));
+            let is_waiting = matches!(&self.slots[from], Some(BatchInFlight { stage: TryStage::Waiting { .. }, .. }));
             let free = (0..self.in_flight).find(|at| self.slots[*at].is_none());
             match (&self.slots[from], free) {
                 (None, _) => {}
@@ -350,7 +282,7 @@ impl Lane {
     pub(super) fn turn(&mut self, registry: &mio::Registry, options: &Options, pace: &Pace) {
         self.retiring.iter_mut().chain([&mut self.way]).for_each(|way| way.exporter.new_turn());
         let begun = options.clock.mono_ns();
-        for _ in 0..ROUNDS_MAX {
+        for round in 1..=ROUNDS_MAX {
             let now = options.clock.now();
             if pace.is_over(now.mono_ns - begun) {
                 self.woken.0.store(true, Ordering::Relaxed);
@@ -376,6 +308,10 @@ impl Lane {
             if !moved && !self.woken.0.load(Ordering::Relaxed) {
                 break;
             }
+            if round == ROUNDS_MAX {
+                // another turn goes on from here
+                self.woken.0.store(true, Ordering::Relaxed);
+            }
         }
         self.give_up_late(options.clock.now());
         self.retire();
@@ -386,7 +322,7 @@ impl Lane {
     /// Ends tries that took too long and starts those whose wait is over.
     fn expire(&mut self, now: Now, options: &Options) {
         for at in 0..self.slots.len() {
-            if let Some(InFlight { stage: Stage::Flying { until_ns }, way, job, .. }) = &self.slots[at]
+            if let Some(BatchInFlight { stage: TryStage::Flying { until_ns }, way, job, .. }) = &self.slots[at]
                 && now.mono_ns >= *until_ns
             {
                 self.port.stats.tries_timed_out.add(1);
@@ -409,7 +345,7 @@ impl Lane {
         if at >= self.in_flight || !self.breaker.is_closed() {
             return;
         }
-        let Some(InFlight { stage: Stage::Waiting { until_ns }, .. }) = self.slots[at] else { return };
+        let Some(BatchInFlight { stage: TryStage::Waiting { until_ns }, .. }) = self.slots[at] else { return };
         if now.mono_ns >= until_ns.max(self.quiet_until_ns) {
             self.try_now(at, now);
         }
@@ -429,7 +365,7 @@ impl Lane {
         if self.read_headers_again(now).is_pending() {
             return;
         }
-        if matches!(self.slots[at], Some(InFlight { stage: Stage::Waiting { .. }, .. })) {
+        if matches!(self.slots[at], Some(BatchInFlight { stage: TryStage::Waiting { .. }, .. })) {
             self.try_now(at, now);
         }
         self.breaker.probe(at);
@@ -485,7 +421,7 @@ impl Lane {
     /// What waits for its next try has it at once, and short waits after that.
     fn make_due(&mut self, now: Now) {
         for held in self.slots.iter_mut().flatten() {
-            if let Stage::Waiting { until_ns } = &mut held.stage {
+            if let TryStage::Waiting { until_ns } = &mut held.stage {
                 *until_ns = now.mono_ns;
                 held.tries = held.tries.min(1);
             }
@@ -501,7 +437,7 @@ impl Lane {
             (held.job.encoding, held.job.body) = pack(held.packed, &held.part.bytes);
         }
         (held.job.timeout, held.way) = (self.destination.timeout, self.way.number);
-        held.stage = Stage::Flying { until_ns: now.mono_ns + self.destination.timeout.as_nanos() as u64 };
+        held.stage = TryStage::Flying { until_ns: now.mono_ns + self.destination.timeout.as_nanos() as u64 };
         if held.tries > 0 {
             self.port.stats.retries.add(1);
         }
@@ -519,26 +455,37 @@ impl Lane {
         }
         // over: no timer of it is left behind, or the loop would spin on a time that has passed
         self.quiet_until_ns = 0;
-        if self.ending.as_ref().is_some_and(|ending| ending.hands_over) {
-            return;
-        }
         for at in 0..self.in_flight {
             while self.slots[at].is_none() && (self.breaker.is_closed() || self.oldest().is_none()) {
-                let Some(batch) = self.port.store.pop() else { return };
+                let Some(batch) = self.take() else { return };
                 // nothing has been tried yet: it is due at once
-                let stage = Stage::Waiting { until_ns: now.mono_ns };
+                let stage = TryStage::Waiting { until_ns: now.mono_ns };
                 let part = Encoded { bytes: batch.bytes.clone(), points: batch.points, flushed: batch.flushed };
                 let job = Job { body: Bytes::new(), encoding: None, timeout: self.destination.timeout };
                 let (packed, way) = (self.destination.compression, self.way.number);
                 let (rest, tries, ambiguous, sequence) = (Vec::new(), 0, false, self.taken);
                 self.taken += 1;
                 self.slots[at] =
-                    Some(InFlight { batch, part, rest, job, tries, ambiguous, packed, way, sequence, stage });
+                    Some(BatchInFlight { batch, part, rest, job, tries, ambiguous, packed, way, sequence, stage });
                 if self.prepare(at, now) {
                     self.launch(at, now);
                 }
             }
         }
+    }
+
+    /// The next batch of the queue, if it may begin.
+    fn take(&mut self) -> Option<Arc<Encoded>> {
+        let hands_over = self.ending.as_ref().is_some_and(|ending| ending.hands_over);
+        let pop = || if hands_over { None } else { self.port.store.pop() };
+        let batch = self.next.take().or_else(pop)?;
+        let at = |batch: &Encoded| (batch.flushed.epoch, batch.flushed.cut);
+        let is_early = |held: &BatchInFlight| at(&held.batch) < at(&batch);
+        if self.destination.order == DeliveryOrder::ByCut && self.slots.iter().flatten().any(is_early) {
+            self.next = Some(batch);
+            return None;
+        }
+        Some(batch)
     }
 
     /// Packs the part that comes next, split until it is within what receivers take; false if nothing was left of it.
@@ -549,7 +496,7 @@ impl Lane {
                 let (encoding, body) = pack(held.packed, &held.part.bytes);
                 held.job = Job { body, encoding, timeout: self.destination.timeout };
                 (held.tries, held.ambiguous) = (0, false);
-                held.stage = Stage::Waiting { until_ns: now.mono_ns };
+                held.stage = TryStage::Waiting { until_ns: now.mono_ns };
                 return true;
             }
             if !held.split() {
@@ -700,7 +647,7 @@ impl Lane {
             self.quiet_until_ns = self.quiet_until_ns.max(until_ns);
         }
         held.ambiguous |= matches!(retry, Retry::Failed { is_sent: true });
-        held.stage = Stage::Waiting { until_ns };
+        held.stage = TryStage::Waiting { until_ns };
         let opened = match retry {
             Retry::Unauthorized => self.breaker.refused(at, until_ns),
             Retry::Asked(_) | Retry::Failed { .. } => self.breaker.failed(at, until_ns, self.in_flight),
@@ -718,9 +665,9 @@ impl Lane {
             return Some(0);
         }
         let timers = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot.as_ref()?.stage {
-            Stage::Flying { until_ns } => Some(until_ns),
+            TryStage::Flying { until_ns } => Some(until_ns),
             // one beyond the slots that there may be waits for one of these, and all wait for the probe
-            Stage::Waiting { until_ns } => {
+            TryStage::Waiting { until_ns } => {
                 (at < self.in_flight && self.breaker.is_closed()).then(|| until_ns.max(self.quiet_until_ns))
             }
         });
@@ -747,6 +694,7 @@ impl Lane {
     /// Invariant 1, at exit: counts the points still held, which the ledger calls queued.
     pub(super) fn count_left(mut self) -> u64 {
         let held: u64 = self.slots.iter_mut().filter_map(Option::take).map(|held| held.points()).sum();
+        let held = held + self.next.take().map_or(0, |batch| batch.points);
         let queued: u64 = std::iter::from_fn(|| self.port.store.pop()).map(|batch| batch.points).sum();
         held + queued
     }

@@ -17,7 +17,7 @@
 //! | `ledger`, `stats` | points, exactly; everything else |
 //! | `start`, `exchange`, `options` | what runs, what becomes of it when other destinations are given, and how it ends |
 //! | `worker` | the loop over all lanes, its rests (`pace`) and its end |
-//! | `lane` | one destination: slots, retries, parts |
+//! | `lane`, `in_flight` | one destination: slots, retries, order; a batch in a slot and its parts |
 //! | `breaker` | when a destination is left in peace but for one request at a time |
 //! | `access`, `headers`, `tls`, `reading` | authorities, client certificates, headers: read before anything starts |
 //! | `reread` | files of headers, read again before a probe |
@@ -51,6 +51,7 @@ mod grpc;
 mod headers;
 mod hold;
 mod http;
+mod in_flight;
 mod lane;
 mod ledger;
 mod options;
@@ -76,8 +77,8 @@ mod writer;
 pub use access::Access;
 pub use breaker::{BreakerRow, BreakerState};
 pub use destination::{
-    Compression, DeliveryTarget, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess, name_apart,
-    parse_out,
+    Compression, DeliveryOrder, DeliveryTarget, Destination, Endpoint, OPTIONS as DESTINATION_OPTIONS, OwnAccess,
+    name_apart, parse_out,
 };
 pub use exchange::{ExchangeRefused, Exchanged, NewDestinations};
 pub use headers::{HeaderSources, Headers, Secret};

@@ -6,6 +6,7 @@ mod faults;
 mod grpc;
 mod hold;
 mod http;
+mod order;
 mod support;
 mod tls;
 #[path = "../tls_support/mod.rs"]

@@ -27,6 +27,7 @@ mod malformed;
 mod memory;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+mod order;
 #[path = "../otlp_json_support/mod.rs"]
 mod otlp_json_support;
 mod outputs;

@@ -30,6 +30,7 @@ use super::shard::{Seed, Shard, ShardParts, Turned};
 use super::shared::{DRAINING, LAST_CUT, ProcessState, QUITTING, Readings, ShutdownTimes};
 use crate::chance::Chance;
 use crate::clock::{Clock as _, ManualClock, Now};
+use crate::deliver::DeliveryOrder::{self, ByCut};
 use crate::deliver::{self, Dropped, ExchangeRefused, Habits, Sender, SimulatedDelivery, StatsRow, parse_out};
 use crate::flush::{FoldShared, Passed};
 use crate::identity::attributes::Limits;
@@ -76,6 +77,8 @@ enum Fault {
     RetryDrops,
     /// A shard closes its bank on the board before its last requests are in it.
     ClosesEarly,
+    /// Destinations get requests in any order.
+    AnyOrder,
     /// Destinations are given what they choose a cut before the rules are in force that they choose of.
     ChoosesEarly,
     /// Rules are offered when the cut with which they are exchanged is under way.
@@ -92,6 +95,7 @@ struct Rare {
     timed_out: u64,
     throttled: u64,
     unauthorized: u64,
+    in_order: u64,
     breaker_opened: u64,
     breaker_closed: u64,
     split: u64,
@@ -142,6 +146,8 @@ struct Simulation {
     in_flight: usize,
     /// A shard does nothing until then.
     stands_still: [u64; SHARDS],
+    /// The wall clock steps in this run: then times tell nothing of order.
+    has_wall_steps: bool,
     wall_steps: u64,
     fault: Fault,
     /// Intervals that a shard has closed on the board and not for itself.
@@ -155,6 +161,7 @@ impl Simulation {
         let reading_ns = [0, 1_000, 50_000][chance.place(3)];
         let clock: &'static ManualClock = Box::leak(Box::new(ManualClock::new(started, reading_ns)));
         let in_flight = 1 + chance.place(4);
+        let has_wall_steps = chance.one_in(2);
         let options = deliver::Options {
             backoff_first: Duration::from_millis(50),
             backoff_max: Duration::from_secs(2),
@@ -241,6 +248,7 @@ impl Simulation {
             reloads: 0,
             in_flight,
             stands_still: [0; SHARDS],
+            has_wall_steps,
             wall_steps: 0,
             fault,
             closed_early: [None; SHARDS],
@@ -273,6 +281,7 @@ impl Simulation {
                 let shard = self.chance.place(SHARDS);
                 self.stands_still[shard] = now.mono_ns + self.chance.up_to(4 * INTERVAL_NS);
             }
+            _ if !self.has_wall_steps => self.clock.advance(self.chance.up_to(INTERVAL_NS)),
             _ => {
                 let (back, by) = (self.chance.one_in(2), self.chance.up_to(3 * INTERVAL_NS));
                 self.clock.set_wall(if back { now.wall_ns - by } else { now.wall_ns + by });
@@ -535,8 +544,10 @@ impl Simulation {
             if d == DELTAS || d == TOTALS {
                 assert_eq!(row.dropped_total(), 0, "destination {d} loses nothing: {row:?}");
             }
-            // with several in flight a retry comes behind what was sent after it; windows follow a clock that steps
-            if self.in_flight == 1 && self.wall_steps == 0 {
+            // where order is none, a retry comes behind what was sent after it; windows follow a clock that steps
+            let is_in_order = self.destinations.iter().any(|(one, _)| one.name == *name && one.order == ByCut);
+            if (self.fault == Fault::AnyOrder || is_in_order || self.in_flight == 1) && self.wall_steps == 0 {
+                rare.in_order += u64::from(self.in_flight > 1);
                 let stays = |key: &str| self.rules.stays(d, key);
                 read.check_order(d != TOTALS, stays);
             }
@@ -596,15 +607,23 @@ fn destinations(chance: &mut Chance, fault: Fault) -> Vec<(deliver::Destination,
         forgets_retries,
         ..Habits::default()
     };
+    // two of them by default
+    let orders = [if fault == Fault::AnyOrder { DeliveryOrder::None } else { ByCut }; 2];
     let small = Habits { bytes_max: [0, 1_100][chance.place(2)], ..patient };
     let hostile = Habits { rejects: 6, refuses: 6, ..patient };
     // more than one request, and not many
     let queue_bytes = 3_500 + chance.up_to(4_000) as usize;
-    vec![
+    let mut all = vec![
         (to("deltas", Temporality::Delta, 64 << 20), small),
         (to("totals", Temporality::Cumulative, 64 << 20), patient),
         (to("hostile", Temporality::Delta, queue_bytes), hostile),
-    ]
+    ];
+    for ((one, _), order) in
+        all.iter_mut().zip(orders.into_iter().chain([[ByCut, DeliveryOrder::None][chance.place(2)]]))
+    {
+        one.order = order;
+    }
+    all
 }
 
 fn run(seed: u64, fault: Fault) -> Rare {
@@ -637,6 +656,7 @@ fn simulated_runs_lose_nothing_and_count_everything() {
             ("tries without an answer in time", rare.timed_out),
             ("advice to wait", rare.throttled),
             ("tries whose credentials were not taken", rare.unauthorized),
+            ("destinations in order with several requests in flight", rare.in_order),
             ("breakers that opened", rare.breaker_opened),
             ("breakers that closed", rare.breaker_closed),
             ("requests sent in parts", rare.split),
@@ -675,7 +695,14 @@ fn simulated_runs_repeat() {
 /// What is broken on purpose is found: the checks see what they should.
 #[test]
 fn simulated_runs_find_planted_faults() {
-    let faults = [Fault::RetryDrops, Fault::ClosesEarly, Fault::ChoosesEarly, Fault::OffersLate, Fault::KeepsOpen];
+    let faults = [
+        Fault::RetryDrops,
+        Fault::AnyOrder,
+        Fault::ClosesEarly,
+        Fault::ChoosesEarly,
+        Fault::OffersLate,
+        Fault::KeepsOpen,
+    ];
     let found = faults.map(|fault| {
         let fails = |seed: &u64| catch_unwind(AssertUnwindSafe(|| run(*seed, fault))).is_err();
         (fault, (0..SEEDS_TO_FIND).find(fails))

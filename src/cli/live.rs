@@ -9,6 +9,7 @@ use crate::rules::InputKind;
 use crate::telemetry::listing::{ListedLine, ListedMetric, ListedSeries, ListingEnd, read_line};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
 
 /// Bytes that are asked of the connection at once.
 const READ_BYTES: usize = 256 << 10;
@@ -101,7 +102,9 @@ impl Live {
         self.lines(&format!("/series?{query}"), &mut |line| {
             let kind: Option<InputKind> = metric.as_ref().map(|metric| metric.kind);
             match read_line(line, kind)? {
-                ListedLine::Place(resource, scope) => place = LivePlace { resource, scope },
+                ListedLine::Place(resource, scope) => {
+                    place = LivePlace { resource: resource.into(), scope: scope.into() };
+                }
                 ListedLine::Metric(next) => metric = Some(next),
                 ListedLine::Series(series) => metric.iter().for_each(|metric| visit(&place, metric, &series)),
                 ListedLine::End(last) => end = Some(last),
@@ -116,9 +119,9 @@ impl Live {
 #[derive(Default)]
 pub(super) struct LivePlace {
     /// Attributes, a run with the key byte 0x0a.
-    pub(super) resource: Vec<u8>,
+    pub(super) resource: Arc<[u8]>,
     /// An `InstrumentationScope` message.
-    pub(super) scope: Vec<u8>,
+    pub(super) scope: Arc<[u8]>,
 }
 
 /// A value of a query, encoded.

@@ -160,7 +160,7 @@ fn of_live(live: &Live, survey: &mut Survey) -> Result<(f64, Vec<String>), Strin
             unit: &metric.unit,
             kind: metric.kind.kind(),
             monotonic: metric.kind == crate::rules::InputKind::Counter,
-            held: None,
+            held: Some([&place.resource, &place.scope]),
         };
         let [newest, before] = series.cuts;
         survey.add(&SurveyedSeries {

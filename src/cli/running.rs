@@ -109,8 +109,8 @@ pub(super) fn find(live: &Live, wanted: &Wanted<'_>) -> Result<FoundSeries, Stri
     let query = format!("limit={LISTED_MAX}&metric={}", exactly(wanted.metric.name));
     let end = live.series(&query, &mut |place, metric, listed| {
         let found = RunningSeries {
-            resource: place.resource.clone(),
-            scope: place.scope.clone(),
+            resource: place.resource.to_vec(),
+            scope: place.scope.to_vec(),
             name: metric.name.clone(),
             unit: metric.unit.clone(),
             kind: metric.kind,

@@ -179,8 +179,8 @@ struct MetricRow {
 /// What is the same for all series of a metric under its resource and scope: they come one behind the other.
 #[derive(Debug)]
 struct AskedMetric {
-    resource: Box<[u8]>,
-    scope: Box<[u8]>,
+    resource: Arc<[u8]>,
+    scope: Arc<[u8]>,
     name: Box<str>,
     unit: Box<str>,
     kind: Kind,
@@ -195,10 +195,10 @@ struct AskedMetric {
 
 impl AskedMetric {
     fn of(metric: &MetricSeen<'_>, matcher: &mut RuleMatcher, state: &ahash::RandomState) -> AskedMetric {
-        let MetricSeen { resource, scope, name, unit, kind, monotonic, .. } = *metric;
+        let MetricSeen { resource, scope, name, unit, kind, monotonic, held } = *metric;
         AskedMetric {
-            resource: resource.into(),
-            scope: scope.into(),
+            resource: held.map_or_else(|| resource.into(), |[resource, _]| resource.clone()),
+            scope: held.map_or_else(|| scope.into(), |[_, scope]| scope.clone()),
             name: name.into(),
             unit: unit.into(),
             kind,
@@ -215,9 +215,14 @@ impl AskedMetric {
         (self.kind, self.monotonic) == (metric.kind, metric.monotonic)
             && *self.name == *metric.name
             && *self.unit == *metric.unit
-            && *self.resource == *metric.resource
-            && *self.scope == *metric.scope
+            && is_run(&self.resource, metric.resource)
+            && is_run(&self.scope, metric.scope)
     }
+}
+
+/// Whether they are the same bytes: most lie in one place, as series come metric by metric.
+fn is_run(a: &[u8], b: &[u8]) -> bool {
+    std::ptr::eq(a, b) || *a == *b
 }
 
 /// The row of a rule, and what it was compared with; of what was asked, `rows` are those of the metric.

@@ -330,10 +330,12 @@ fn what_passes_makes_the_group_and_is_under_its_limit() {
     assert_eq!(rig.resolver.registry().group_count(), 0);
     let route = rig.born(&["a=1"])[0];
     assert_eq!((&**rig.resolver.group(route).name(), rig.resolver.registry().group_count()), ("requests", 1));
-    // and goes with the last of its streams
+    // and goes with the last of its streams and series
+    let series = rig.resolver.registry().next_birth(0).expect("one was born");
     let state = head::state(rig.resolver.slab().run(rig.resolver.cell(route), head::WORDS));
     assert!(begin_retire(state));
     finish_retire(state, false);
+    rig.resolver.registry().remove(&series, true);
     rig.resolver.registry().bury(0, DeadCell { line: rig.resolver.cell(route), words: Shape::DeltaSum.words() as u32 });
     (2..8).for_each(|interval| rig.sweep(interval));
     assert_eq!((rig.resolver.registry().group_count(), rig.resolver.routes()), (0, 0));

@@ -78,7 +78,7 @@ pub struct Group {
     election: Once<Arc<Election>>,
     /// The slot of the peer that made it.
     pub maker: u16,
-    /// Streams, over all cores, that feed it; ended once nobody does and it has left the index.
+    /// Streams, over all cores, that feed it, and its series; ended once there are none and it has left the index.
     users: Users,
 }
 
@@ -271,13 +271,12 @@ impl Group {
         }
     }
 
-    /// Counts a stream that feeds it; `false` when it is gone and must be looked up again.
+    /// Counts a stream that feeds it, or a series of it; `false` when it is gone and must be looked up again.
     pub fn enter(&self) -> bool {
         self.users.enter()
     }
 
-    /// A stream that fed it is gone; `true` when it was the last: the caller takes the group out of the index. No
-    /// series of it can be alive then: a live cell has a route, a route has a stream.
+    /// A stream that fed it is gone, or a series of it; `true` when it was the last: the caller takes the group out of the index.
     pub fn leave(&self) -> bool {
         self.users.leave()
     }

@@ -6,7 +6,9 @@
 //! Invariants
 //! 1. A series belongs to the shard that `owner` names for its hash, for as long as the process runs.
 //! 2. `live` counts the series that were let in under the limit, each exactly once between birth and death.
-//! 3. `owed` has the bytes of each series' block from birth on, until its owner takes the block or the series dies: what
+//! 3. A group is in the index as long as a stream feeds it or a series of it lives: streams go when other rules call them something
+//!    else, and what has its old name again is the series that is there.
+//! 4. `owed` has the bytes of each series' block from birth on, until its owner takes the block or the series dies: what
 //!    a burst of births will take at the cut counts at once.
 
 use super::election_index::ElectionIndex;
@@ -462,7 +464,7 @@ impl Registry {
             .get(hash, |series| Arc::ptr_eq(&series.group, group) && attributes::same(&series.attributes, run))
     }
 
-    /// A stream that fed the group is gone.
+    /// A stream that fed the group is gone, or a series of it.
     pub fn leave(&self, group: &Arc<Group>) {
         if group.leave() {
             if let Some(hash) = group.family(&self.state)
@@ -575,6 +577,8 @@ impl Registry {
             Lookup::Inserted(series) => {
                 // ORDERING: as in `settle_block`, whose caller hears of the series through the queue of births
                 self.owed.fetch_add(block_bytes(group), Relaxed);
+                let is_there = group.enter();
+                debug_assert!(is_there, "a stream of the caller's feeds it");
                 self.births[owner].push(series.clone());
                 Ok((series, true))
             }
@@ -638,6 +642,7 @@ impl Registry {
             self.live.fetch_sub(1, Relaxed);
             self.peers.remove(SharedKind::Series, series.maker());
         }
+        self.leave(&series.group);
     }
 
     /// The exemplars that `core` closed last; those of a cut if they are of the interval that the cut closed.

@@ -229,3 +229,34 @@ fn what_cannot_be_multiplied_is_rejected() {
     let out = rig.cut(START + 10 * SECOND);
     assert_eq!((values(&out.cumulative), values(&out.delta)), (vec![], vec![]), "nothing of it leaves");
 }
+
+/// Rules go, and what they renamed has its old name again: it is the series that was there, and goes on from its total.
+#[test]
+fn what_has_its_old_name_again_is_the_series_that_was_there() {
+    for cores in [1, 2] {
+        let mut rig = Rig::with(cores, 1_000_000, 300 * SECOND);
+        let plans = [Arc::default(), rules(1.0), Arc::default()];
+        let mut seen = Vec::new();
+        for (round, rules) in plans.into_iter().enumerate() {
+            let plan = GatePlan { rules, ..GatePlan::default() };
+            rig.cores.iter_mut().for_each(|core| drop(core.take_up(&plan)));
+            // its streams ask again with the first points, and what was renamed is put away with the cut behind them
+            for cut in 0..3 {
+                let boundary = START + (3 * round as u64 + cut + 1) * 10 * SECOND;
+                let mut point = sum("old.x", DELTA, true, vec![number(&[], boundary - 2, boundary - 1, int(5))]);
+                point.unit = "ms".into();
+                rig.send(0, &of_pod("pod", vec![point]));
+                let out = rig.cut(boundary);
+                seen.push(
+                    numbers(&out.cumulative).into_iter().map(|(name, .., value)| (name, value)).collect::<Vec<_>>(),
+                );
+            }
+        }
+        let totals = [5.0, 10.0, 15.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0];
+        let names = ["old.x", "new.x", "old.x"];
+        let want: Vec<_> =
+            totals.iter().enumerate().map(|(at, total)| vec![(names[at / 3].to_owned(), *total)]).collect();
+        assert_eq!(seen, want, "{cores} cores");
+        assert_eq!((rig.registry.live(), rig.registry.group_count()), (2, 2), "{cores} cores");
+    }
+}

@@ -8,7 +8,7 @@
 //!   DIR/lock, format                    one process; "catchment buffer 1\n", a newer one is refused (folder)
 //!   DIR/out/H/about, *.cur, *.seg       a log: the hash of its name; a cursor a reader; segments by number (log)
 //!   DIR/out/H/*.bad                     segments in which something was damaged, kept when all was done with them
-//!   DIR/dead/H/                         the same, for dead letters
+//!   DIR/dead/H/                         the same, for dead letters (dead)
 //!
 //!   segment   open | void void | record … | seal       64 bytes of head, payload, zeros to 8 (record)
 //!   append ─► writer ─► segments ─► walk, segment ─► reading ─► take ─► settle ─► cursor ─► trim
@@ -40,7 +40,9 @@
 
 mod checksum;
 mod cursor;
+mod dead;
 mod folder;
+mod fuzz;
 mod ground;
 mod log;
 mod names;
@@ -53,7 +55,10 @@ mod walk;
 mod writer;
 
 pub use cursor::{CURSOR_WINDOW, RecordTally};
+pub use dead::DeadLetter;
 pub use folder::{BufferFolder, ListedLog, LogKind};
+#[doc(hidden)]
+pub use fuzz::fuzz_recovery;
 pub use log::{BufferError, BufferLog, ListedReader, LogOptions, LogReport, LogTaken, LostRecords, ReaderNumber};
 pub use names::NameFault;
 pub use payload::LogRecord;

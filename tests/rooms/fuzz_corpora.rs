@@ -65,6 +65,12 @@ fn selectors_of_the_corpus_mean_what_each_pattern_does() {
     assert!(played >= 10, "only {played} files");
 }
 
+#[test]
+fn damaged_logs_of_the_corpus_are_recovered() {
+    let played = play("recovery", catchment::buffer::fuzz_recovery);
+    assert!(played >= 10, "only {played} files");
+}
+
 fn write_seeds() {
     if std::env::var_os("CATCHMENT_WRITE_CORPUS").is_none() {
         return;

@@ -22,6 +22,7 @@
 //!
 //! 7. In order (`DeliveryOrder`) no batch begins while one of an earlier cut has no outcome. A series is written by one shard,
 //!    into one request a cut, and a shard's requests come in the order of their cuts: so no series goes back in time there.
+//!    (But for the mark that ends an output at a reload, which may stand in the request behind that of its last value.)
 //!
 //! Progress: a turn never blocks; it is due at `next_ns`, at an event, or when the bell rings.
 //! Bounds: `in_flight` slots per destination, each holding one batch and its packed copy, or its parts, which together

@@ -170,16 +170,14 @@ impl Run {
                 Crash::PowerCut => BTreeSet::new(),
             };
             one.settled.extend(&was.settled);
-            // what was given up may be there again: the cursor says
+            // what was given up may be there again, or not: the cursor says, and an older one may come back
             one.dropped.extend(&was.dropped);
             one.lost.extend(&was.lost);
         }
-        for (which, reader) in self.log.readers().iter().enumerate() {
+        for one in &mut oracle.readers {
             if crash == Crash::PowerCut || after.is_split {
-                oracle.readers[which].written = BTreeSet::new();
+                one.written = BTreeSet::new();
             }
-            oracle.readers[which].dropped.retain(|sequence| *sequence <= reader.done);
-            oracle.readers[which].lost.retain(|sequence| *sequence <= reader.done);
         }
         self.oracle = oracle;
         self.out = vec![Vec::new(); READERS.len()];

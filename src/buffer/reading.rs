@@ -41,8 +41,9 @@ impl LogReading {
         let segments = ground.segments.iter();
         let may_have: Vec<_> = segments.filter(|info| info.next > from).copied().collect();
         for SegmentInfo { number, first, next, .. } in may_have {
+            // one that was written again lies behind later ones
             if best.is_some_and(|best| best.sequence <= first.max(from)) {
-                break;
+                continue;
             }
             let found = self.with(ground, writer, number, readers, |entries, _| {
                 // what was torn behind its end is in the file still

@@ -363,7 +363,12 @@ fn one_that_takes_outputs_from_now_on_has_the_raw_series_no_more() {
             match cut {
                 1 => rig.reload_passing(rules(), selections(&[of_http(), raw.clone()]), &[(None, 0), (None, 1)], false),
                 3 => rig.reload_passing(rules(), selections(&[of_http()]), &[(Some(0), 0), (Some(1), 0)], true),
-                5 => rig.reload_passing(rules(), selections(&[raw.clone()]), &[(Some(0), 0), (Some(0), 0)], true),
+                5 => rig.reload_passing(
+                    rules(),
+                    selections(std::slice::from_ref(&raw)),
+                    &[(Some(0), 0), (Some(0), 0)],
+                    true,
+                ),
                 _ => {}
             }
             let views = cut_all(&mut rig, cut);

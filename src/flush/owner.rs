@@ -93,13 +93,6 @@ pub struct Directories {
     pub outputs: Option<GroupDirectory>,
 }
 
-impl Directories {
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &GroupDirectory> {
-        std::iter::once(&self.series).chain(&self.outputs)
-    }
-}
-
 /// What some rows became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {

@@ -299,10 +299,12 @@ fn next_class<S: Source>(
 ) -> Option<Class<S::Group>> {
     let first = members.pop()?;
     let prefix = writer.prefixes[first.prefix as usize].clone();
-    let mut one_metric = true;
+    let mut one_metric = !source.meta(&first.group).may_repeat;
     let mut groups = vec![first.group];
     while let Some(next) = members.pop_if(|next| next.prefix == first.prefix) {
-        one_metric = one_metric && source.meta(&next.group).same_space(source.meta(&groups[0]));
+        one_metric = one_metric
+            && !source.meta(&next.group).may_repeat
+            && source.meta(&next.group).same_space(source.meta(&groups[0]));
         groups.push(next.group);
     }
     let mut head = Vec::new();

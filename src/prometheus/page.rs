@@ -6,7 +6,7 @@
 //! A *class* is the groups of one family whose job, instance and scope labels are the same: only their rows can collide.
 //! - One metric, however many shards it comes from: its rows are *scanned* first, keys and types only. Nearly always
 //!   nothing can collide, and they are streamed.
-//! - Otherwise (several metrics, or the scan says *ambiguous*) rows are *fingerprinted*: 64 bits of a keyed hash each,
+//! - Otherwise (several metrics, outputs of rules, or the scan says *ambiguous*) rows are *fingerprinted*: 64 bits of a keyed hash each,
 //!   sorted. No fingerprint twice: stream. Else rows of unique fingerprints are streamed and the others merged, as many
 //!   identities at once as fit [`Bounds::merge_bytes`], in as many passes as that takes.
 

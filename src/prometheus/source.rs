@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::model::{Kind, TypeHints};
 use crate::rows::Row;
 
-/// What is the same for all rows of a group. The same metric may come once per shard, with disjoint series.
+/// What is the same for all rows of a group. The same metric may come once per shard, with disjoint series unless one
+/// `may_repeat`.
 #[derive(Clone, Debug)]
 pub struct Meta {
     /// The `Resource` message (OTLP 1.x, resource.proto), as it came; valid protobuf and UTF-8.
@@ -34,6 +35,8 @@ pub struct Meta {
     pub monotonic: bool,
     /// `explicit_bounds` of an explicit histogram, strictly ascending.
     pub bounds: Option<Arc<[f64]>>,
+    /// Its rows may have attributes that others of its metric have as well: outputs of rules.
+    pub may_repeat: bool,
     /// When the group was first seen, wall clock; the older metric wins a TYPE conflict. 0 if not known.
     pub born_ns: u64,
 }

@@ -24,6 +24,8 @@ pub(super) struct ScrapedCut {
     pub shared: Arc<ProcessState>,
     /// With the numbers of their shards.
     pub directories: Vec<(usize, GroupDirectory)>,
+    /// The same of outputs of rules, two of which may leave under one identity.
+    pub outputs: Vec<(usize, GroupDirectory)>,
     pub number: u32,
     /// By shard, the exemplars of the cut, as long as their owner keeps them: a slow page does not.
     pub exemplars: Vec<Weak<Shown>>,
@@ -42,7 +44,8 @@ impl Source for ScrapedCut {
 
     fn groups(&self) -> Vec<ScrapedGroup> {
         let mut all = Vec::new();
-        for (shard, directory) in &self.directories {
+        let series = self.directories.iter().map(|one| (one, false));
+        for ((shard, directory), may_repeat) in series.chain(self.outputs.iter().map(|one| (one, true))) {
             let list = directory.load();
             for (at, listed) in list.iter().enumerate().filter(|(_, listed)| !listed.is_hidden()) {
                 let (Some(series), Some(place)) = (listed.load(), ListedPlace::of(&list, at)) else { continue };
@@ -59,6 +62,7 @@ impl Source for ScrapedCut {
                     hints: m.hints(),
                     monotonic: m.monotonic,
                     bounds: (m.kind == Kind::Histogram).then(|| m.bounds.clone()),
+                    may_repeat,
                     born_ns: u64::from(m.id) + 1,
                 };
                 all.push(ScrapedGroup { shard: *shard, listed: place, meta: Arc::new(meta) });

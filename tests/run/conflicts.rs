@@ -153,3 +153,25 @@ rules:
     assert_eq!(ended.stderr.matches("limits.series allows").count(), 1, "it was said: {ended:?}");
     assert_eq!(ended.code(), 0, "{ended:?}");
 }
+
+/// On the scrape page they are one row: what adds is added, whichever shards they are on.
+#[test]
+fn what_leaves_twice_is_one_row_of_the_scrape_page() {
+    const BOTH: &str = "- {name: pods, match: {metric: jobs, attributes: {pod: '*'}}, without: [pod]}\n";
+    for shards in ["1", "2", "3"] {
+        let (catchment, _folder) = start(&format!("{TWICE}{BOTH}"), &["--shards", shards]);
+        let routes: Vec<String> = (0..8).map(|i| format!("/{i}")).collect();
+        let of_routes: Vec<_> = routes.iter().map(|route| [("pod", "a"), ("route", route.as_str())]).collect();
+        let mut series: Vec<(&str, &[(&str, &str)])> = of_routes.iter().map(|one| ("requests", &one[..])).collect();
+        series.extend([("jobs", &[("pod", "a")][..]), ("jobs", &[])]);
+        send(&catchment, &series);
+        let rows = until("all rows", || {
+            let page = catchment.scraper().get("/metrics");
+            let is_one = |name: &str| name.starts_with("requests_total{") || name.starts_with("jobs_total{");
+            let rows: Vec<_> = samples(page.text()).into_iter().filter(|(name, _)| is_one(name)).collect();
+            let sum: f64 = rows.iter().map(|(_, value)| value).sum();
+            (sum >= 18.0).then_some(rows)
+        });
+        assert!(rows.len() == 9 && rows.iter().all(|(_, value)| *value == 2.0), "{shards} shards: {rows:?}");
+    }
+}

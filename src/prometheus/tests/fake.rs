@@ -112,6 +112,7 @@ impl Group {
             hints: TypeHints::NONE,
             monotonic,
             bounds: None,
+            may_repeat: false,
             born_ns: 0,
         };
         Group { meta, rows: Vec::new(), start_ns: 0, exemplars: Vec::new() }

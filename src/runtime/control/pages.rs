@@ -141,7 +141,8 @@ impl StatusPages {
             one.map(|directory| (number, directory.clone()))
         };
         let directories = self.shards.iter().enumerate().filter_map(of).collect();
-        let cut = ScrapedCut { shared: self.shared.clone(), directories, number: 0, exemplars: Vec::new() };
+        let shared = self.shared.clone();
+        let cut = ScrapedCut { shared, directories, outputs: Vec::new(), number: 0, exemplars: Vec::new() };
         let busy = || text(503, "a list is being written for another; try again in a second\n".into());
         self.listing.page(cut, self.interval_s, asked).unwrap_or_else(busy)
     }

@@ -72,13 +72,11 @@ impl Scrapes {
         let board = &shared.board;
         let published = board.published();
         let number = if board.all_merged(published) { published } else { published.saturating_sub(1) };
+        let numbered = shards.iter().map(|shard| &shard.directories).enumerate();
         let source = scrape::ScrapedCut {
             shared: shared.clone(),
-            directories: shards
-                .iter()
-                .enumerate()
-                .flat_map(|(number, shard)| shard.directories.all().map(move |directory| (number, directory.clone())))
-                .collect(),
+            directories: numbered.clone().map(|(number, all)| (number, all.series.clone())).collect(),
+            outputs: numbered.filter_map(|(number, all)| Some((number, all.outputs.clone()?))).collect(),
             number,
             exemplars: (0..board.shards())
                 .map(|shard| shared.registry.shown_exemplars(shard).of(number).map_or(Weak::new(), Arc::downgrade))

@@ -497,7 +497,7 @@ impl Owner {
         loop {
             match merged.walk.next(&self.tree, &mut steps) {
                 WalkStep::Series(stretch) => {
-                    let end = if self.folding.is_some() {
+                    let end = if self.folding.is_some() || self.passing.is_some() {
                         self.merge_stretch::<true>(&merged.interval, stretch, slab, tally)
                     } else {
                         self.merge_stretch::<false>(&merged.interval, stretch, slab, tally)
@@ -513,8 +513,8 @@ impl Owner {
         }
     }
 
-    /// Merges series until the batch is full; where it stopped. Without rules (`FOLDS`) nothing is asked about members: one
-    /// loop for both took 60 instructions a point more.
+    /// Merges series until the batch is full; where it stopped. Where no rules fold and no destination begins to choose
+    /// otherwise (not `FOLDS`), nothing is asked about members: one loop for both took 60 instructions a point more.
     #[inline(never)]
     fn merge_stretch<const FOLDS: bool>(
         &mut self,
@@ -547,9 +547,8 @@ impl Owner {
         let folding = if FOLDS { self.folding.as_deref_mut() } else { None };
         let turns = folding.as_ref().is_some_and(|folding| folding.is_turning());
         let (mut folding, mut cuts) = folding.map(|folding| (&mut folding.members, &mut folding.cuts)).unzip();
-        let passing = self.passing.as_deref();
-        let is_beside = FOLDS || passing.is_some();
-        let beside = if is_beside { self.tree.group_mut(group).beside() } else { (&mut [][..], None) };
+        let passing = if FOLDS { self.passing.as_deref() } else { None };
+        let beside = if FOLDS { self.tree.group_mut(group).beside() } else { (&mut [][..], None) };
         let (members, known): (&mut [Member], _) = beside;
         let selection = known.filter(|_| self.selecting.is_some());
         // series that lie together, so that a place is not looked for by each

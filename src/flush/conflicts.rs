@@ -1,6 +1,7 @@
 //! Identities under which more than one thing leaves: outputs of rules, or an output and a series that passes on.
 //!
-//! Knows identities, and whose outputs have them; does not know values: what is found is counted and told, and both leave.
+//! Knows identities, and whose outputs have them; does not know values: what is found is counted and told, and both leave
+//! (the scrape page makes one row of them).
 //!
 //! ```text
 //!   output begins, is over ───────► the shard that owns its identity ─► asked at the end of a cut ─► counted by rule

@@ -27,6 +27,7 @@
 //! | `seen` | a group as rules see it |
 //! | `selecting`, `chosen` | which destinations are given what, where they choose; what of a batch that is |
 //! | `passing` | for whom something ends that goes on for others |
+//! | `known_sets` | resources and scopes of folds, found without reading them |
 //! | `settling`, `outputs`, `fold_series` | the second half of a cut: what leaves of folds, and as which series |
 //!
 //! Invariants

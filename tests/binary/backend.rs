@@ -42,7 +42,7 @@ impl Backend {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = state.clone();
-                std::thread::spawn(move || serve(stream, &state));
+                std::thread::spawn(move || serve(stream, |body| take(body, &state)));
             }
         });
         Backend { address, shared }
@@ -69,8 +69,9 @@ impl Backend {
     }
 }
 
-/// One connection; ends when the client closes it.
-fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
+/// One connection: takes what each request has, inflated, into account, and answers with the status that this says. Ends when
+/// the client closes it.
+pub fn serve(stream: TcpStream, mut answer: impl FnMut(Vec<u8>) -> u16) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let (mut length, mut gzip, mut first) = (None, false, String::new());
@@ -96,20 +97,27 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
             flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).expect("gzip");
             body = plain;
         }
-        let request = ExportMetricsServiceRequest::decode(&*body).expect("protobuf");
-        // taken before it is answered: what was answered is here
-        let mut received = shared.received.lock().unwrap();
-        received.requests += 1;
-        if received.bodies.len() < 1000 {
-            received.bodies.push(body);
-        }
-        for (name, attributes, point) in each_point(&request) {
-            received.points += 1;
-            received.series.entry((name, attributes)).or_default().push(point);
-        }
-        drop(received);
-        shared.changed.notify_all();
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-        stream.get_mut().write_all(answer).ok()?;
+        let status = answer(body);
+        let head =
+            format!("HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n");
+        stream.get_mut().write_all(head.as_bytes()).ok()?;
     }
+}
+
+/// Takes a request; the status of its answer.
+fn take(body: Vec<u8>, shared: &Shared) -> u16 {
+    let request = ExportMetricsServiceRequest::decode(&*body).expect("protobuf");
+    // taken before it is answered: what was answered is here
+    let mut received = shared.received.lock().unwrap();
+    received.requests += 1;
+    if received.bodies.len() < 1000 {
+        received.bodies.push(body);
+    }
+    for (name, attributes, point) in each_point(&request) {
+        received.points += 1;
+        received.series.entry((name, attributes)).or_default().push(point);
+    }
+    drop(received);
+    shared.changed.notify_all();
+    200
 }

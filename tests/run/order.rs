@@ -1,13 +1,13 @@
 //! Order at a destination that fails at random: no series goes back in time there.
 
+use crate::binary::backend::serve;
 use crate::binary::process::{Catchment, until, wall_ns};
 use crate::common::{int, number, request, sum};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use prost::Message;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 /// Series: several requests for each shard at a cut.
@@ -51,31 +51,6 @@ impl Sink {
     }
 }
 
-/// One connection.
-fn serve(stream: TcpStream, sink: &Mutex<Sink>) -> Option<()> {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().ok()?;
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).ok()?;
-        let status = sink.lock().unwrap().answer(&body);
-        let answer = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: 0\r\n\r\n");
-        stream.get_mut().write_all(answer.as_bytes()).ok()?;
-    }
-}
-
 /// A sink that answers 500 and 503 at random, over several connections, with one shard and with several: what it takes of a
 /// series is newer than all that it took before, over retries, splits into requests, and the end of the process.
 #[test]
@@ -88,7 +63,7 @@ fn e10_no_series_goes_back_in_time_at_a_sink_that_fails_at_random() {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = state.clone();
-                std::thread::spawn(move || serve(stream, &state));
+                std::thread::spawn(move || serve(stream, |body| state.lock().unwrap().answer(&body)));
             }
         });
         let flags = ["--shards", shards, "--interval", "200ms", "--temporality", "cumulative", "--out", &out];
